@@ -1,0 +1,189 @@
+//! `demo`: the whole story on this machine. The service itself runs as it would for `serve`; only Stripe is simulated, the
+//! database is the embedded one, and the relay keeps letters as files.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use tokio::sync::oneshot;
+
+use crate::app::{App, Role};
+use crate::clock::Clock;
+use crate::config::{Needs, Settings};
+use crate::flow::{delivered, email};
+use crate::shutdown::Shutdown;
+use crate::simulator::{NewAccount, NewOffer, Options, Simulator, Target};
+use crate::telemetry;
+
+/// What `demo` can be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// End by itself, with exit status 0 if every offer was delivered
+    #[arg(long)]
+    once: bool,
+    /// Keep the database and the letters in this folder
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    dir: PathBuf,
+}
+
+const API_KEY: &str = "sk_test_demo";
+const SECRET: &str = "whsec_demo";
+/// The embedded database has a single connection; a handful of letters takes a second or two.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Three merchants: the usual, a cash advance in another currency, and one whose event Stripe sends twice.
+const MERCHANTS: [(&str, &str, i64, &str, &str); 3] = [
+    ("Jenny's Bakery", "jenny@bakery.example", 1_250_000, "usd", "flex_loan"),
+    ("Rocket Rides", "owner@rocket.example", 4_800_000, "gbp", "cash_advance"),
+    ("Kite & Co", "hello@kite.example", 300_000, "usd", "flex_loan"),
+];
+
+/// One line of what happened.
+struct Story {
+    offer_id: String,
+    letter_state: String,
+    delivery_state: String,
+    simulator_status: String,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let dir = std::path::absolute(&args.dir)?;
+    let simulator = start_simulator().await?;
+    let settings = settings(&dir, &simulator)?;
+    telemetry::init(&settings.telemetry);
+    println!("Starting Postgres in {} …", dir.join("postgres").display());
+    let shutdown = Shutdown::on_signals()?;
+    let app = App::open(settings, Clock::system()).await?;
+
+    let (ready, address) = oneshot::channel();
+    let serving = app.serve(Role::Serve, &shutdown, |address| {
+        let _ = ready.send(address);
+    });
+    let telling = async {
+        let Ok(address) = address.await else { return Ok(false) };
+        let told = tell(&app, &simulator, &dir, address).await;
+        if args.once || told.is_err() {
+            shutdown.soft.cancel();
+        } else {
+            println!("\nRunning. Stop it with Ctrl-C.");
+        }
+        told
+    };
+    let (served, told) = tokio::join!(serving, telling);
+    simulator.stop();
+    app.close().await;
+    served?;
+    Ok(if told? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn start_simulator() -> anyhow::Result<Simulator> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let options = Options { listen, api_key: API_KEY.to_owned(), clock: Clock::system() };
+    Simulator::start(options).await.context("cannot start the simulator")
+}
+
+/// Settings as an operator would write them. The usual ports are taken if they are free.
+fn settings(dir: &Path, simulator: &Simulator) -> anyhow::Result<Settings> {
+    let listen = |port: u16| {
+        let usual = SocketAddr::from(([127, 0, 0, 1], port));
+        let free = std::net::TcpListener::bind(usual).is_ok();
+        if free { usual.to_string() } else { "127.0.0.1:0".to_owned() }
+    };
+    let env: HashMap<String, String> = [
+        ("COURIER_DATABASE__DATA_DIR", dir.join("postgres").display().to_string()),
+        ("STRIPE_API_KEY", API_KEY.to_owned()),
+        ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
+        ("COURIER_STRIPE__API_BASE", simulator.base_url().to_string()),
+        ("SMTP_URL", format!("file:{}", dir.join("mail").display())),
+        ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>".to_owned()),
+        (
+            "COURIER_EMAIL__POSTAL_ADDRESS",
+            "Rocket Platform Inc., 1 Main Street, Springfield, IL 62701, USA".to_owned(),
+        ),
+        ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital".to_owned()),
+        ("COURIER_CAPITAL__DASHBOARD_URL", "https://dashboard.rocket.example/capital".to_owned()),
+        ("COURIER_HTTP__LISTEN", listen(8080)),
+        ("COURIER_OPS__LISTEN", listen(9090)),
+        ("COURIER_TELEMETRY__FILTER", "warn".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    Ok(Settings::load(None, &env, Needs::Webhooks)?)
+}
+
+/// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
+async fn tell(app: &App, simulator: &Simulator, dir: &Path, address: SocketAddr) -> anyhow::Result<bool> {
+    simulator.set_target(Target {
+        url: format!("http://{address}/webhooks/stripe").parse()?,
+        secrets: vec![SECRET.to_owned()],
+        first_pause: Duration::from_millis(200),
+        tries: 5,
+        copies: 2,
+    });
+    println!("Stripe (simulated) makes {} offers, and sends each event twice …\n", MERCHANTS.len());
+    let mut offers = Vec::new();
+    for (name, email, advance_amount, currency, financing_type) in MERCHANTS {
+        let account =
+            NewAccount { name: Some(name.to_owned()), email: Some(email.to_owned()), country: None };
+        let account = simulator.add_account(&account);
+        let offer = NewOffer {
+            advance_amount,
+            fee_amount: advance_amount / 10,
+            currency: currency.to_owned(),
+            financing_type: financing_type.to_owned(),
+            ..NewOffer::default()
+        };
+        offers.push(simulator.create_offer(&account, &offer));
+    }
+    simulator.settled().await;
+    let stories = wait(app.db(), simulator, &offers).await?;
+    let delivered = stories.iter().filter(|story| story.simulator_status == "delivered").count();
+    for story in &stories {
+        println!("  {}", story.offer_id);
+        println!(
+            "      letter {}, delivery {}; at Stripe the offer is {}",
+            story.letter_state, story.delivery_state, story.simulator_status
+        );
+    }
+    println!("\n{delivered} of {} offers delivered. Look at", offers.len());
+    println!("  the letters      {} (.eml: a mail program opens them)", dir.join("mail").display());
+    println!("  the offers       curl {}_simulator/state", simulator.base_url());
+    println!("  the webhook      http://{address}/webhooks/stripe, http://{address}/readyz");
+    println!(
+        "  the proof        the tables letters, deliveries and timeline_entries, in {}",
+        dir.join("postgres").display()
+    );
+    Ok(delivered == offers.len())
+}
+
+async fn wait(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
+    let deadline = tokio::time::Instant::now() + LONGEST;
+    loop {
+        let stories = look(db, simulator, offers).await?;
+        let done = stories.iter().all(|story| story.delivery_state == "delivered");
+        if done || tokio::time::Instant::now() > deadline {
+            return Ok(stories);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn look(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
+    let mut stories = Vec::new();
+    for offer_id in offers {
+        let letter = email::store::state_of(db, offer_id).await?;
+        let delivery = delivered::store::state_of(db, offer_id).await?;
+        let offer = simulator.offer(offer_id).unwrap_or_default();
+        stories.push(Story {
+            offer_id: offer_id.clone(),
+            letter_state: letter.map_or("none", email::store::State::as_str).to_owned(),
+            delivery_state: delivery.unwrap_or_else(|| "none".to_owned()),
+            simulator_status: offer["status"].as_str().unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(stories)
+}

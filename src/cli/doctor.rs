@@ -1,0 +1,160 @@
+//! `doctor`: one line for each thing that must be right, with its remedy.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::config::{Needs, Settings, environment};
+use crate::database::{self, Database, Health};
+use crate::flow::email::Relay;
+use crate::flow::inbox;
+use crate::queue::{self, chain};
+use crate::stripe::Client;
+use crate::{app, telemetry};
+
+/// Longer than a healthy answer by far, and a person is waiting.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Stripe makes offers daily; a platform that hears nothing for longer may have lost its endpoint or its `stripe listen`.
+const QUIET: TimeDelta = TimeDelta::hours(24);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warn,
+    Wrong,
+}
+
+/// One line.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+}
+
+fn ok(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding { what, verdict: Verdict::Ok, found: found.into(), remedy: None }
+}
+
+fn wrong(what: &'static str, found: impl Into<String>, remedy: &'static str) -> Finding {
+    Finding { what, verdict: Verdict::Wrong, found: found.into(), remedy: Some(remedy) }
+}
+
+fn warn(what: &'static str, found: impl Into<String>, remedy: &'static str) -> Finding {
+    Finding { what, verdict: Verdict::Warn, found: found.into(), remedy: Some(remedy) }
+}
+
+pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::load(config, &environment(), Needs::Webhooks)?;
+    telemetry::init(&settings.telemetry);
+    // To look must not change what is looked at.
+    settings.database.migrate_on_start = false;
+    settings.database.start_timeout = Duration::ZERO;
+    let secrets = settings.webhook.secrets.len();
+    let mut findings =
+        vec![ok("settings", "complete"), ok("webhook secrets", format!("{secrets} to verify with"))];
+    findings.extend(look_at_database(&settings).await);
+    findings.push(look_at_stripe(&settings).await);
+    findings.push(look_at_relay(&settings).await);
+    findings.push(match app::writer(&settings.email) {
+        Ok(_) => ok("letter", "its templates render"),
+        Err(error) => wrong("letter", format!("{error:#}"), "mend the templates"),
+    });
+    print(&findings, json)?;
+    let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
+    Ok(ExitCode::from(u8::from(!all_right)))
+}
+
+async fn look_at_database(settings: &Settings) -> Vec<Finding> {
+    let database = match database::open(&settings.database).await {
+        Ok(database) => database,
+        Err(error) => {
+            return vec![wrong("database", chain(&error), "set DATABASE_URL to a Postgres that runs")];
+        }
+    };
+    let kind = if database.is_embedded() { "embedded" } else { "reachable" };
+    let findings = match database::health(&database.pool).await {
+        Health::Ready => vec![
+            ok("database", format!("{kind}, writable, schema current")),
+            last_event(&database).await,
+            dead(&database).await,
+        ],
+        Health::ReadOnly => {
+            vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary; look at its disk")]
+        }
+        Health::SchemaBehind => {
+            vec![wrong("database", "its schema is older than this binary", "run `capital-courier migrate`")]
+        }
+        Health::Away => vec![wrong("database", "gives no answer", "look whether Postgres runs")],
+    };
+    database.close().await;
+    findings
+}
+
+async fn last_event(database: &Database) -> Finding {
+    const REMEDY: &str =
+        "register <your address>/webhooks/stripe in Stripe for capital.* events, or run `stripe listen`";
+    match inbox::store::last_received(&database.pool).await {
+        Ok(Some(at)) if Clock::system().now() - at < QUIET => ok("last event", at.to_rfc3339()),
+        Ok(Some(at)) => warn("last event", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
+        Ok(None) => warn("last event", "none ever", REMEDY),
+        Err(error) => wrong("last event", chain(&error), "look at the database"),
+    }
+}
+
+async fn dead(database: &Database) -> Finding {
+    match queue::dead_count(&database.pool).await {
+        Ok(0) => ok("dead jobs", "none"),
+        Ok(count) => warn("dead jobs", count.to_string(), "read jobs.last_error where state = 'dead'"),
+        Err(error) => wrong("dead jobs", chain(&error), "look at the database"),
+    }
+}
+
+async fn look_at_stripe(settings: &Settings) -> Finding {
+    const REMEDY: &str =
+        "check STRIPE_API_KEY, and that Capital is enabled for the platform and the key may read offers";
+    let client = match Client::new(settings.stripe.clone()) {
+        Ok(client) => client,
+        Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
+    };
+    let mode = if client.livemode() == Some(true) { "live" } else { "test" };
+    match tokio::time::timeout(LONGEST, client.probe()).await {
+        Ok(Ok(())) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
+        Ok(Err(error)) => wrong("Stripe", chain(&error), REMEDY),
+        Err(_) => wrong("Stripe", "no answer in time", "check the way out to api.stripe.com"),
+    }
+}
+
+async fn look_at_relay(settings: &Settings) -> Finding {
+    let relay = Relay::new(&settings.email.relay, settings.email.relay_timeout.min(LONGEST));
+    match relay.check().await {
+        Ok(name) => ok("relay", format!("{} answers as {name}", settings.email.relay)),
+        Err(error) => wrong("relay", error.to_string(), "check SMTP_URL: host, port, tls, user and password"),
+    }
+}
+
+fn print(findings: &[Finding], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(findings)?);
+        return Ok(());
+    }
+    for finding in findings {
+        let verdict = match finding.verdict {
+            Verdict::Ok => "ok   ",
+            Verdict::Warn => "warn ",
+            Verdict::Wrong => "WRONG",
+        };
+        println!("{verdict}  {:<16} {}", finding.what, finding.found);
+        if let Some(remedy) = finding.remedy {
+            println!("                        {remedy}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
+
+#[cfg(feature = "demo")]
+mod demo;
+mod doctor;
+mod migrate;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Faults;
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+
+const AFTER_HELP: &str = "\
+Settings come from the built-in defaults, from --config FILE, and from the environment, which wins.
+Every key section.key is COURIER_SECTION__KEY; DATABASE_URL, STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET,
+SMTP_URL, PORT and RUST_LOG work too. Secrets can be given as ..._FILE, a path to read.
+
+Exit status: 0 done, 1 failed, 64 wrong usage or settings.";
+
+/// Delivers Stripe Capital financing offers to the merchants of a Connect platform, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "capital-courier", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Read settings from this TOML file, over the built-in defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole story on this machine: embedded Postgres, Stripe simulator, letters kept as files
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// Take webhooks and do the work: send letters, tell Stripe
+    Serve {
+        /// Take webhooks only, and leave the work to other processes
+        #[arg(long)]
+        no_worker: bool,
+    },
+    /// Do the work without taking webhooks
+    Worker,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Check each thing that must be right, one line each, with its remedy
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every setting with its default and what it is for, as TOML
+    Settings,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // `--help` and `--version` come this way too, and are no errors.
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Faults>() { USAGE } else { 1 })
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.config.as_deref();
+        match self.command {
+            #[cfg(feature = "demo")]
+            Command::Demo(args) => block_on(demo::run(args)),
+            Command::Serve { no_worker } => block_on(serve::serve(config, no_worker)),
+            Command::Worker => block_on(serve::work(config)),
+            Command::Migrate => block_on(migrate::run(config)),
+            Command::Doctor { json } => block_on(doctor::run(config, json)),
+            Command::Settings => {
+                print!("{}", crate::config::DEFAULTS);
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_says_what_there_is() {
+        let mut command = Cli::command();
+        command.build();
+        let mut help = command.render_long_help().to_string();
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            let (name, text) = (sub.get_name().to_owned(), sub.render_long_help().to_string());
+            help.extend(["\n----- ", &name, "\n", &text]);
+        }
+        insta::assert_snapshot!(help);
+    }
+}

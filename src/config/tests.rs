@@ -1,0 +1,145 @@
+//! Settings as operators write them, rightly and wrongly.
+
+use std::collections::HashMap;
+
+use secrecy::ExposeSecret;
+
+use super::layers::Layers;
+use super::*;
+
+fn env(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The least that `serve` needs.
+fn least() -> HashMap<String, String> {
+    env(&[
+        ("STRIPE_API_KEY", "sk_test_1"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_a, whsec_b"),
+        ("SMTP_URL", "smtp://localhost:1025"),
+        ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>"),
+        ("COURIER_EMAIL__POSTAL_ADDRESS", "1 Main Street, Springfield"),
+        ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital"),
+        ("COURIER_CAPITAL__DASHBOARD_URL", "https://rocket.example/capital"),
+    ])
+}
+
+fn with(pairs: &[(&str, &str)]) -> Result<Settings, Faults> {
+    let mut all = least();
+    all.extend(env(pairs));
+    Settings::load(None, &all, Needs::Webhooks)
+}
+
+fn faults(pairs: &[(&str, &str)]) -> String {
+    with(pairs).unwrap_err().to_string()
+}
+
+#[test]
+fn the_least_that_serve_needs_is_enough() {
+    let settings = with(&[]).unwrap();
+    assert_eq!(settings.webhook.secrets.len(), 2);
+    assert_eq!(settings.email.bcc.unwrap().expose(), "capital-offers@stripe.com");
+    assert_eq!(settings.email.reply_to.address(), "capital@rocket.example");
+    assert!(settings.database.url.is_none());
+    assert_eq!(settings.webhook.tolerance, Duration::from_secs(300));
+}
+
+#[test]
+fn every_setting_is_read_by_somebody() {
+    // The names themselves: a snapshot, because other people's deployments hold them.
+    let layers = Layers::read(None, &HashMap::new(), &mut Vec::new());
+    let names: Vec<&str> = layers.keys().map(String::as_str).collect();
+    insta::assert_snapshot!(names.join("\n"));
+    // A value of the wrong type must be complained about, wherever it stands; if not, nobody reads it.
+    for key in names {
+        let wrong = if layers.get(key).value.is_str() { "7" } else { "\"x\"" };
+        let (section, name) = key.split_once('.').unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("[{section}]\n{name} = {wrong}\n")).unwrap();
+        let mut env = least();
+        env.retain(|variable, _| {
+            !matches!(variable.as_str(), "STRIPE_API_KEY" | "STRIPE_WEBHOOK_SECRET" | "SMTP_URL")
+        });
+        env.retain(|variable, _| !variable.starts_with("COURIER_"));
+        let complaint = Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
+        assert!(complaint.contains(&format!("{key} (from")), "nobody reads {key}: {complaint}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[queue]\nlease = \"10s\"\npoll_interval = \"9s\"\n").unwrap();
+    let mut all = least();
+    all.insert("COURIER_QUEUE__LEASE".to_owned(), "20s".to_owned());
+    let settings = Settings::load(Some(file.path()), &all, Needs::Webhooks).unwrap();
+    assert_eq!(settings.queue.lease, Duration::from_secs(20));
+    assert_eq!(settings.queue.poll_interval, Duration::from_secs(9));
+    assert_eq!(settings.queue.max_attempts, 60);
+}
+
+#[test]
+fn a_courier_name_wins_over_a_well_known_one_and_port_is_a_port() {
+    let settings = with(&[("PORT", "7000"), ("COURIER_STRIPE__API_KEY", "rk_test_2")]).unwrap();
+    assert_eq!(settings.http.listen.to_string(), "0.0.0.0:7000");
+    assert_eq!(settings.stripe.api_key.expose_secret(), "rk_test_2");
+}
+
+#[test]
+fn a_secret_can_stand_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "whsec_from_file\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let mut all = least();
+    all.remove("STRIPE_WEBHOOK_SECRET");
+    all.insert("STRIPE_WEBHOOK_SECRET_FILE".to_owned(), path.to_owned());
+    let settings = Settings::load(None, &all, Needs::Webhooks).unwrap();
+    assert_eq!(settings.webhook.secrets[0].expose_secret(), "whsec_from_file");
+
+    assert!(faults(&[("STRIPE_WEBHOOK_SECRET_FILE", path)]).contains("set one of them"));
+    assert!(
+        faults(&[("STRIPE_API_KEY", ""), ("COURIER_STRIPE__API_KEY_FILE", "/nowhere")]).contains("/nowhere")
+    );
+}
+
+#[test]
+fn all_faults_come_at_once_and_no_secret_is_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "[http]\nlisten = 8080\nlissten = \"x\"\n[email]\nrelay_url = \"smtp://me:hunter2@mail.example\"\n\
+                from = \"me\\r\\nBcc: you\"\nwhen_uncertain = \"maybe\"\n[queue]\nlease = \"1s\"\nmax_attempts = 0\n";
+    std::fs::write(file.path(), text).unwrap();
+    let env = env(&[
+        ("STRIPE_API_KEY", "pk_live_hunter3"),
+        ("STRIPE_WEBHOOK_SECRET", "hunter4"),
+        ("COURIER_SHUTDOWN__GRACE", "soon"),
+        ("COURIER_QUEUE__LEASEE", "3s"),
+        ("COURIER_DELIVERY__CONCURRENCY", "many"),
+    ]);
+    let complaint = Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
+    assert!(!complaint.contains("hunter"), "{complaint}");
+    insta::with_settings!({filters => vec![(file.path().to_str().unwrap(), "FILE")]}, {
+        insta::assert_snapshot!(complaint);
+    });
+}
+
+#[test]
+fn a_live_key_refuses_what_is_only_for_trying_out() {
+    let live = [
+        ("STRIPE_API_KEY", "sk_live_1"),
+        ("SMTP_URL", "file:mail"),
+        ("COURIER_CAPITAL__DASHBOARD_URL", "http://x.example"),
+    ];
+    let complaint = faults(&live);
+    assert!(
+        complaint.contains("email.relay_url") && complaint.contains("capital.dashboard_url"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_worker_needs_no_webhook_secret() {
+    let mut all = least();
+    all.remove("STRIPE_WEBHOOK_SECRET");
+    assert!(Settings::load(None, &all, Needs::WorkOnly).is_ok());
+    assert!(Settings::load(None, &all, Needs::Webhooks).is_err());
+}

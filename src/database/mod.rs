@@ -1,0 +1,193 @@
+//! The database: how to open it, its schema, and whether it can do its work.
+//!
+//! One dialect, three ways to get one: a Postgres by `database.url`, shared by all replicas; without it an embedded Postgres
+//! in a folder (feature `demo`), which takes one connection at a time; and in tests a private server.
+
+#[cfg(feature = "demo")]
+mod embedded;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// Every migration, compiled in.
+pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `postgres://…`; none: the embedded one.
+    pub url: Option<SecretString>,
+    /// Where the embedded one keeps its files.
+    pub data_dir: PathBuf,
+    /// Connections that this process may open.
+    pub max_connections: u32,
+    /// How long to wait for a free connection, or for a new one.
+    pub acquire_timeout: Duration,
+    /// How long a start waits for a database that is away.
+    pub start_timeout: Duration,
+    /// Bring the schema up to date at every start.
+    pub migrate_on_start: bool,
+}
+
+/// An open database. The embedded one lives as long as this does.
+#[derive(Debug)]
+pub struct Database {
+    /// Connections to it.
+    pub pool: PgPool,
+    /// What keeps the embedded one running.
+    #[cfg(feature = "demo")]
+    embedded: Option<embedded::Embedded>,
+}
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL is wrong.
+    #[error("database.url is not a Postgres URL (postgres://user:password@host:5432/name)")]
+    Url(#[source] sqlx::Error),
+    /// Nobody answered in time.
+    #[error("cannot reach Postgres at {at} within {} s: is it running, and may this user log in?", waited.as_secs())]
+    Away {
+        /// Host, port and name of the database; never the password.
+        at: String,
+        /// For how long we tried.
+        waited: Duration,
+        /// The last answer.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the schema up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// This binary has no Postgres inside.
+    #[error("no database: set DATABASE_URL (this binary was built without the embedded Postgres)")]
+    NotBuiltIn,
+    /// The embedded one did not start.
+    #[error("cannot start the embedded Postgres in {}", dir.display())]
+    Embedded {
+        /// Its folder.
+        dir: PathBuf,
+        /// What it said.
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+/// What keeps a database from doing its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Writable, with the schema that this binary was built for or a newer one.
+    Ready,
+    /// No answer.
+    Away,
+    /// A standby, or a primary that refuses writes (after a failover, or with its disk full).
+    ReadOnly,
+    /// The schema is older than this binary: `capital-courier migrate`.
+    SchemaBehind,
+}
+
+/// A query that takes longer is a fault, and must not hold a connection for ever.
+const STATEMENT_TIMEOUT: &str = "30s";
+/// Between two tries at a start.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Opens the database, waiting for one that is away, and migrates it where the settings say so.
+pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
+    let database = match &settings.url {
+        Some(url) => Database {
+            pool: connect(url.expose_secret(), settings).await?,
+            #[cfg(feature = "demo")]
+            embedded: None,
+        },
+        #[cfg(feature = "demo")]
+        None => embedded::open(settings).await?,
+        #[cfg(not(feature = "demo"))]
+        None => return Err(OpenError::NotBuiltIn),
+    };
+    if settings.migrate_on_start {
+        MIGRATOR.run(&database.pool).await?;
+    }
+    Ok(database)
+}
+
+async fn connect(url: &str, settings: &Settings) -> Result<PgPool, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
+    let at =
+        format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
+    let options = options.application_name("capital-courier").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
+    ]);
+    let pool = pool_options(settings).max_connections(settings.max_connections).connect_lazy_with(options);
+    let started = tokio::time::Instant::now();
+    let mut told = false;
+    loop {
+        let Err(source) = sqlx::query("select 1").execute(&pool).await else { return Ok(pool) };
+        let waited = started.elapsed();
+        if waited >= settings.start_timeout {
+            return Err(OpenError::Away { at, waited, source });
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(database.at = at, error = %source, "waiting for Postgres");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn pool_options(settings: &Settings) -> PgPoolOptions {
+    PgPoolOptions::new().acquire_timeout(settings.acquire_timeout)
+}
+
+impl Database {
+    /// True for the one inside the process: it has a single connection, so nobody can `LISTEN` on it.
+    pub fn is_embedded(&self) -> bool {
+        #[cfg(feature = "demo")]
+        return self.embedded.is_some();
+        #[cfg(not(feature = "demo"))]
+        return false;
+    }
+
+    /// A URL that other programs can connect to, where the database is the embedded one.
+    pub fn embedded_url(&self) -> Option<String> {
+        #[cfg(feature = "demo")]
+        return self.embedded.as_ref().map(embedded::Embedded::url);
+        #[cfg(not(feature = "demo"))]
+        return None;
+    }
+
+    /// Closes all connections, and stops the embedded one.
+    pub async fn close(self) {
+        self.pool.close().await;
+        #[cfg(feature = "demo")]
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+/// Looks whether the database can take writes and has our schema. `select 1` alone would call a standby healthy.
+pub async fn health(pool: &PgPool) -> Health {
+    let row = sqlx::query_as::<_, (bool, Option<i64>)>(
+        "
+        select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
+            (select max(version) from _sqlx_migrations where success)
+        ",
+    )
+    .fetch_one(pool)
+    .await;
+    let newest = MIGRATOR.iter().map(|migration| migration.version).max();
+    match row {
+        Ok((true, _)) => Health::ReadOnly,
+        Ok((false, applied)) if applied < newest => Health::SchemaBehind,
+        Ok((false, _)) => Health::Ready,
+        // 42P01: there is no table of migrations, so none was ever applied.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Health::SchemaBehind,
+        Err(_) => Health::Away,
+    }
+}

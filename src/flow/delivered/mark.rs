@@ -1,0 +1,154 @@
+//! The job that tells Stripe.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::store::{self, Answer, Delivery};
+use crate::clock::Clock;
+use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
+use crate::timeline::{self, Entry};
+
+/// Tells Stripe that offers were delivered.
+#[derive(Clone, Debug)]
+pub struct MarkDelivered {
+    /// Where the deliveries are.
+    pub db: PgPool,
+    /// When things are written down.
+    pub clock: Clock,
+    /// Whom to tell.
+    pub stripe: Client,
+}
+
+impl Work for MarkDelivered {
+    const KIND: &'static str = super::JOB;
+
+    #[tracing::instrument(name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject))]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let Some(delivery) = store::find_owed(&self.db, &claim.subject).await? else {
+            return self.finish(claim).await;
+        };
+        let offer_id: OfferId = delivery.offer_id.parse().map_err(NotAnOffer)?;
+        match self.stripe.mark_delivered(&offer_id, &idempotency_key(&delivery)).await {
+            Ok(answer) => {
+                crate::crash::point("mark.after_stripe");
+                self.record(claim, &delivery, &answer, None).await
+            }
+            Err(error) if error.outcome_is_unknown() => Err(error.into()),
+            Err(error) if error.next() == Next::GiveUp => {
+                self.look_again(claim, &delivery, &offer_id, error).await
+            }
+            Err(error) => {
+                self.change_key(claim, &delivery, &error).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
+        store::mark_refused(tx, &claim.subject, error).await
+    }
+}
+
+/// The same for as long as the outcome of a try is unknown, so that Stripe does it once; another after an answered failure,
+/// because Stripe gives a stored failure again for a day (<https://docs.stripe.com/api/idempotent_requests>).
+fn idempotency_key(delivery: &Delivery) -> String {
+    format!("mark_delivered:{}:{}", delivery.offer_id, delivery.key_number)
+}
+
+impl MarkDelivered {
+    async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Writes down that Stripe knows, and what it answered.
+    async fn record(
+        &self,
+        claim: &Claim,
+        delivery: &Delivery,
+        answered: &Answered<FinancingOffer>,
+        note: Option<&str>,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let answer = Answer {
+            status: answered.status,
+            request_id: answered.request_id.as_deref(),
+            body: Some(&answered.body),
+            note,
+        };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        let status = &answered.object.status;
+        let before = timeline::move_status(&mut *tx, &delivery.offer_id, status).await?;
+        store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
+        let entry = Entry {
+            status_before: before.as_deref(),
+            status_after: Some(status.as_str()),
+            note,
+            ..Entry::ours(&delivery.offer_id, &delivery.account_id, "offer.delivered", now)
+        };
+        timeline::add(&mut *tx, &entry, now).await?;
+        tx.commit().await?;
+        tracing::info!(stripe.request_id = answered.request_id, "Stripe knows that the offer was delivered");
+        Ok(())
+    }
+
+    /// Stripe will not. Its documentation does not say what it answers where the offer is delivered already, so the offer
+    /// itself is asked.
+    async fn look_again(
+        &self,
+        claim: &Claim,
+        delivery: &Delivery,
+        offer_id: &OfferId,
+        error: Error,
+    ) -> Result<(), Stopped> {
+        let seen = self.stripe.offer(offer_id).await?;
+        if was_delivered(&seen.object.status) {
+            let note = format!("{error}; the offer is {} at Stripe", seen.object.status);
+            self.record(claim, delivery, &seen, Some(&note)).await
+        } else {
+            Err(error.into())
+        }
+    }
+
+    async fn change_key(&self, claim: &Claim, delivery: &Delivery, error: &Error) -> Result<(), Stopped> {
+        let Error::Refused { status, request_id, body, .. } = error else { return Ok(()) };
+        let answer =
+            Answer { status: *status, request_id: request_id.as_deref(), body: body.as_ref(), note: None };
+        let mut tx = self.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Whether an offer with this status was delivered at some time. An expired or replaced one may never have been.
+fn was_delivered(status: &OfferStatus) -> bool {
+    match status {
+        OfferStatus::Delivered
+        | OfferStatus::Accepted
+        | OfferStatus::PaidOut
+        | OfferStatus::FullyRepaid
+        | OfferStatus::Completed
+        | OfferStatus::Canceled
+        | OfferStatus::Rejected => true,
+        OfferStatus::Undelivered
+        | OfferStatus::Expired
+        | OfferStatus::Replaced
+        | OfferStatus::Revoked
+        | OfferStatus::AcceptedOtherOffer
+        | OfferStatus::Other(_) => false,
+    }
+}
+
+/// Cannot happen while offers are written down by their parsed id; if it does, no retry helps.
+#[derive(Debug, thiserror::Error)]
+#[error("the job's subject is no offer")]
+struct NotAnOffer(#[source] crate::stripe::IdError);
+
+impl Retryable for NotAnOffer {
+    fn next(&self) -> Next {
+        Next::GiveUp
+    }
+}

@@ -1,0 +1,33 @@
+//! Telling Stripe that the merchant was shown the offer (<https://docs.stripe.com/capital/api-integration>): an affirmation, so never
+//! before the relay has the letter.
+//!
+//! ```text
+//! owed ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
+//!    └──▶ refused       Stripe will not, and the offer is not delivered: a person must look
+//! ```
+
+mod mark;
+pub mod store;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::queue;
+
+pub use mark::MarkDelivered;
+
+/// The kind of the jobs that tell Stripe.
+pub(crate) const JOB: &str = "mark_delivered";
+
+/// Owes Stripe the word about an offer and queues the telling, in the caller's transaction. Does nothing where it is owed
+/// already.
+pub async fn owe(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    letter_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    store::owe(&mut *tx, offer_id, letter_id, now).await?;
+    queue::enqueue(tx, JOB, offer_id, now).await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The SQL of the deliveries. The caller owns the transaction.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+/// What is still to be said to Stripe.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) offer_id: String,
+    pub(super) account_id: String,
+    pub(super) key_number: i32,
+}
+
+/// Stripe's answer, for the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    pub(super) request_id: Option<&'a str>,
+    pub(super) body: Option<&'a Value>,
+    /// Why the delivery is what it is, where the answer alone does not say.
+    pub(super) note: Option<&'a str>,
+}
+
+/// Owes Stripe the word about an offer, once.
+pub(super) async fn owe(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    letter_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into deliveries (offer_id, letter_id, owed_at)
+        values ($1, $2, $3)
+        on conflict (offer_id) do nothing
+        ",
+        offer_id,
+        letter_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The delivery of an offer, while it is owed.
+pub(super) async fn find_owed(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Delivery>> {
+    sqlx::query_as!(
+        Delivery,
+        "
+        select offer_id, account_id, key_number
+        from deliveries
+        join financing_offers using (offer_id)
+        where offer_id = $1 and state = 'owed'
+        ",
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Stripe knows.
+pub(super) async fn mark_delivered(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    answer: &Answer<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update deliveries
+        set state = 'delivered', delivered_at = $2, answer_status = $3, answer_request_id = $4, answer_body = $5,
+            note = $6
+        where offer_id = $1 and state = 'owed'
+        ",
+        offer_id,
+        now,
+        i16::try_from(answer.status).ok(),
+        answer.request_id,
+        answer.body,
+        answer.note,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Stripe answered with a failure: it is written down, and the next try has a new Idempotency-Key.
+pub(super) async fn change_key(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    answer: &Answer<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update deliveries
+        set key_number = key_number + 1, answer_status = $2, answer_request_id = $3, answer_body = $4
+        where offer_id = $1 and state = 'owed'
+        ",
+        offer_id,
+        i16::try_from(answer.status).ok(),
+        answer.request_id,
+        answer.body,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Nobody tries any more.
+pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update deliveries
+        set state = 'refused', note = $2
+        where offer_id = $1 and state = 'owed'
+        ",
+        offer_id,
+        why,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The state of an offer's delivery, where one is owed: `owed`, `delivered` or `refused`.
+pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id).fetch_optional(db).await
+}

@@ -1,0 +1,37 @@
+//! What a letter is written from.
+
+use chrono::{DateTime, Utc};
+
+use crate::money::Money;
+
+/// All that a letter may say about an offer and the account that it is made to.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The business's name, as somebody typed it.
+    pub account_name: Option<String>,
+    /// The bare address that the letter goes to.
+    pub recipient: String,
+    /// What the merchant can get, at most.
+    pub advance: Money,
+    /// The flat fee for it.
+    pub fee: Money,
+    /// The share of daily sales that goes to it: 0.15 is 15 %.
+    pub withhold_rate: f64,
+    /// After this moment nobody can apply.
+    pub expires_at: DateTime<Utc>,
+    /// Which words may be used.
+    pub financing_type: FinancingType,
+    /// False for test data.
+    pub livemode: bool,
+}
+
+/// What kind of contract the letter is about, as far as that decides its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinancingType {
+    /// With a minimum due in each period.
+    Loan,
+    /// A purchase of future receipts: no debt, no term, no minimum.
+    CashAdvance,
+    /// Stripe did not say, or said something new: only words that are right for both.
+    Unspecified,
+}

@@ -1,0 +1,60 @@
+//! The message as it goes over the wire (RFC 5322, RFC 2046): headers, a text part, an HTML part.
+
+use chrono::{DateTime, Utc};
+use lettre::Message;
+use lettre::address::Envelope;
+use lettre::message::MultiPart;
+use lettre::message::header::{HeaderName, HeaderValue};
+
+use super::address::Address;
+use super::{Mailbox, Settings};
+
+/// What goes into one message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    /// Without its angle brackets.
+    pub(super) message_id: &'a str,
+    /// Whom it goes to.
+    pub(super) to: &'a Address,
+    pub(super) subject: &'a str,
+    pub(super) text: &'a str,
+    pub(super) html: &'a str,
+    /// The header `Date`.
+    pub(super) at: DateTime<Utc>,
+}
+
+/// A message that is ready to be handed over.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) envelope: Envelope,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Puts the message together. The blind copy is in the envelope alone, as its name says.
+pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, lettre::error::Error> {
+    let mut message = Message::builder()
+        .from(settings.from.inner().clone())
+        .reply_to(settings.reply_to.inner().clone())
+        .to(lettre::message::Mailbox::new(None, parts.to.inner().clone()))
+        .subject(parts.subject)
+        .message_id(Some(format!("<{}>", parts.message_id)))
+        .date(parts.at.into())
+        .multipart(MultiPart::alternative_plain_html(parts.text.to_owned(), parts.html.to_owned()))?;
+    // RFC 3834 section 5: keeps out-of-office answers away.
+    raw_header(&mut message, "Auto-Submitted", "auto-generated".to_owned());
+    // RFC 2369 section 3.2.
+    raw_header(&mut message, "List-Unsubscribe", unsubscribe(&settings.reply_to));
+
+    let recipients =
+        std::iter::once(parts.to).chain(&settings.bcc).map(|address| address.inner().clone()).collect();
+    let envelope = Envelope::new(Some(settings.from.inner().email.clone()), recipients)?;
+    Ok(Ready { envelope, bytes: message.formatted() })
+}
+
+fn unsubscribe(reply_to: &Mailbox) -> String {
+    format!("<mailto:{}?subject=unsubscribe>", reply_to.address())
+}
+
+fn raw_header(message: &mut Message, name: &'static str, value: String) {
+    message.headers_mut().insert_raw(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+}

@@ -1,0 +1,244 @@
+//! The job that sends a letter: look again at the offer, find the recipient, write, hand over, record.
+//!
+//! What a crash leaves behind is in the order of the commits:
+//!
+//! 1. before `sending` is committed nothing has left: the lease runs out, the next worker begins again;
+//! 2. after that the letter may have been sent: the next worker finds `sending` and goes by `email.when_uncertain`;
+//! 3. with the relay's answer `sent` is committed together with the debt to Stripe.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::address::Address;
+use super::mime::{self, Parts};
+use super::recipient::{self, NoRecipient};
+use super::store::{self, Content, Letter, Move, State};
+use super::write::{WriteError, Writer};
+use super::{Facts, FinancingType, Relay, SendError, Settings};
+use crate::clock::Clock;
+use crate::money::Money;
+use crate::queue::{self, Bell, Claim, Next, Retryable, Stopped, Work};
+use crate::stripe::{self, AccountId, Client, FinancingOffer, OfferId, OfferStatus};
+
+/// Sends letters.
+#[derive(Debug)]
+pub struct SendLetter {
+    /// Where the letters are.
+    pub db: PgPool,
+    /// When things happen.
+    pub clock: Clock,
+    /// Whom to ask about the offer and the account.
+    pub stripe: Client,
+    /// Who takes the letters.
+    pub relay: Relay,
+    /// Who writes them.
+    pub writer: Writer,
+    /// What they need.
+    pub settings: Settings,
+    /// Tries before a letter is held.
+    pub max_attempts: i32,
+    /// Rung when Stripe is owed a word.
+    pub jobs: Bell,
+}
+
+/// What to do with a letter after looking at Stripe.
+enum Decision {
+    /// Send this.
+    Send(Address, Box<Content>),
+    /// The offer is not open any more.
+    Withdraw(String),
+    /// A person must act.
+    Hold(&'static str),
+}
+
+/// Why no attempt at sending could be made.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    #[error("cannot write the letter")]
+    Write(#[from] WriteError),
+    #[error("cannot put the message together")]
+    Assemble(#[from] lettre::error::Error),
+    #[error("an id in the letter's row is none of Stripe's")]
+    Id(#[from] stripe::IdError),
+}
+
+impl Retryable for PrepareError {
+    fn next(&self) -> Next {
+        match self {
+            // The same words would come out wrong again: templates and rows do not change by waiting.
+            Self::Write(_) | Self::Assemble(_) | Self::Id(_) => Next::GiveUp,
+        }
+    }
+}
+
+/// As in `letters.reason`, of a letter that waits although it may have been sent.
+pub(super) const UNCERTAIN: &str = "uncertain";
+
+impl Work for SendLetter {
+    const KIND: &'static str = super::JOB;
+
+    #[tracing::instrument(name = "letter.send", skip_all, fields(letter.id = %claim.subject, offer.id))]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let letter = store::find(&self.db, &claim.subject).await?;
+        let letter = match letter {
+            Some(letter) if letter.state == State::Waiting => letter,
+            Some(letter) if letter.state == State::Sending => {
+                match self.settle_interrupted(claim, letter).await? {
+                    Some(letter) => letter,
+                    None => return Ok(()),
+                }
+            }
+            // Somebody settled it, or there is none: nothing is left to do.
+            Some(_) | None => return self.finish(claim).await,
+        };
+        tracing::Span::current().record("offer.id", &letter.offer_id);
+        match self.decide(&letter).await? {
+            Decision::Send(to, content) => self.send(claim, letter, to, &content).await,
+            Decision::Withdraw(reason) => self.end(claim, &letter, State::Withdrawn, &reason).await,
+            Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
+        }
+    }
+
+    async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
+        let Some(letter) = store::find(&mut *tx, &claim.subject).await? else { return Ok(()) };
+        for (from, reason) in [(State::Waiting, "gave_up"), (State::Sending, UNCERTAIN)] {
+            let held = Move { from, to: State::Held, reason: Some(reason), relay_answer: Some(error) };
+            self.shift(&mut *tx, &letter, &held).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SendLetter {
+    /// Looks at Stripe, and decides.
+    async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
+        let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
+        let offer = self.stripe.offer(&offer_id).await?.object;
+        if let Some(reason) = self.closed(&offer) {
+            return Ok(Decision::Withdraw(reason));
+        }
+        // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions.
+        if letter.reason.as_deref() == Some(UNCERTAIN)
+            && let Some((to, content)) = written_before(letter)
+        {
+            return Ok(Decision::Send(to, Box::new(content)));
+        }
+        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
+        let account = self.stripe.account(&account_id).await?;
+        let to = match recipient::find(&self.stripe, &account, self.settings.allow_support_address).await? {
+            Ok(to) => to,
+            Err(nobody @ (NoRecipient::None | NoRecipient::Bad)) => {
+                return Ok(Decision::Hold(nobody.reason()));
+            }
+        };
+        let Some(facts) = facts(&offer, account.display_name(), &to) else {
+            return Ok(Decision::Hold("no_terms"));
+        };
+        let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
+        let content = Content {
+            recipient: to.expose().to_owned(),
+            subject: written.subject,
+            text: written.text,
+            html: written.html,
+            template_version: written.template_version,
+        };
+        Ok(Decision::Send(to, Box::new(content)))
+    }
+
+    /// Why an offer is not to be written about any more, where it is not.
+    fn closed(&self, offer: &FinancingOffer) -> Option<String> {
+        if offer.status != OfferStatus::Undelivered {
+            Some(format!("offer_{}", offer.status))
+        } else if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            Some("offer_expired".to_owned())
+        } else {
+            None
+        }
+    }
+
+    async fn send(
+        &self,
+        claim: &Claim,
+        mut letter: Letter,
+        to: Address,
+        content: &Content,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let parts = Parts {
+            message_id: &letter.message_id,
+            to: &to,
+            subject: &content.subject,
+            text: &content.text,
+            html: &content.html,
+            at: now,
+        };
+        let ready = mime::assemble(&parts, &self.settings).map_err(PrepareError::Assemble)?;
+        crate::crash::point("letter.before_sending");
+        let mut tx = self.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
+            // Somebody settled it since we looked.
+            drop(tx);
+            return self.finish(claim).await;
+        }
+        tx.commit().await?;
+        letter.state = State::Sending;
+        letter.attempt += 1;
+        crate::crash::point("letter.after_sending");
+        let name = format!("{}-{}", letter.letter_id, letter.attempt);
+        let outcome = masked(self.relay.send(&ready.envelope, &ready.bytes, &name).await, &to);
+        crate::crash::point("letter.after_relay");
+        match outcome {
+            Ok(answer) => self.record_sent(claim, &letter, &to, &answer).await,
+            Err(error) => self.record_failure(claim, &letter, &error).await,
+        }
+    }
+}
+
+/// What was written for an earlier attempt.
+fn written_before(letter: &Letter) -> Option<(Address, Content)> {
+    let content = Content {
+        recipient: letter.recipient.clone()?,
+        subject: letter.subject.clone()?,
+        text: letter.body_text.clone()?,
+        html: letter.body_html.clone()?,
+        template_version: letter.template_version.clone()?,
+    };
+    Some((content.recipient.parse().ok()?, content))
+}
+
+/// What the letter is written from; none where the offer says no terms or no end.
+fn facts(offer: &FinancingOffer, account_name: Option<&str>, to: &Address) -> Option<Facts> {
+    let terms = offer.offered_terms.as_ref()?;
+    let money = |minor| Money { minor, currency: terms.currency.clone() };
+    Some(Facts {
+        account_name: account_name.map(str::to_owned),
+        recipient: to.expose().to_owned(),
+        advance: money(terms.advance_amount),
+        fee: money(terms.fee_amount),
+        withhold_rate: terms.withhold_rate,
+        expires_at: offer.expires_at?,
+        financing_type: vocabulary(offer),
+        livemode: offer.livemode,
+    })
+}
+
+/// Which words the letter may use (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
+fn vocabulary(offer: &FinancingOffer) -> FinancingType {
+    match offer.kind_of_financing() {
+        Some(stripe::FinancingType::CashAdvance) => FinancingType::CashAdvance,
+        Some(stripe::FinancingType::FlexLoan | stripe::FinancingType::FixedTermLoan) => FinancingType::Loan,
+        Some(stripe::FinancingType::Other(_)) | None => FinancingType::Unspecified,
+    }
+}
+
+/// A relay likes to repeat the address that it speaks of. It belongs into `letters.recipient`, not into logs and timelines.
+fn masked(outcome: Result<String, SendError>, to: &Address) -> Result<String, SendError> {
+    let mask = |text: String| text.replace(to.expose(), &to.to_string());
+    outcome.map(mask).map_err(|error| match error {
+        SendError::Unreachable(text) => SendError::Unreachable(mask(text)),
+        SendError::Deferred(text) => SendError::Deferred(mask(text)),
+        SendError::AddressRefused(text) => SendError::AddressRefused(mask(text)),
+        SendError::LetterRefused(text) => SendError::LetterRefused(mask(text)),
+        SendError::Unknown(text) => SendError::Unknown(mask(text)),
+    })
+}

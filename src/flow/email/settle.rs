@@ -1,0 +1,150 @@
+//! What becomes of a letter: the change of its state, the line in the timeline and the end of the attempt, in one
+//! transaction that only the holder of the job's lease can commit.
+
+use sqlx::PgConnection;
+
+use super::address::Address;
+use super::send::UNCERTAIN;
+use super::store::{self, Letter, Move, State};
+use super::{SendError, SendLetter, WhenUncertain, to_delivered};
+use crate::queue::{self, Claim, Ending, Next, Stopped, next_try};
+use crate::timeline::{self, Entry};
+
+impl SendLetter {
+    /// An earlier attempt ended between the commit of `sending` and that of the relay's answer. Goes by the policy; returns
+    /// the letter where it is to be sent again.
+    pub(super) async fn settle_interrupted(
+        &self,
+        claim: &Claim,
+        mut letter: Letter,
+    ) -> Result<Option<Letter>, Stopped> {
+        tracing::warn!(
+            letter.message_id = letter.message_id,
+            "an earlier attempt ended in the midst of sending"
+        );
+        let mut tx = self.db.begin().await?;
+        let resend = self.settings.when_uncertain == WhenUncertain::Resend;
+        if resend {
+            queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        } else {
+            queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        }
+        self.doubt(&mut tx, &letter, "the process ended before the relay's answer was recorded").await?;
+        let to = if resend { State::Waiting } else { State::Held };
+        let onward = Move { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
+        self.shift(&mut tx, &letter, &onward).await?;
+        tx.commit().await?;
+        letter.state = State::Waiting;
+        letter.reason = Some(UNCERTAIN.to_owned());
+        Ok(resend.then_some(letter))
+    }
+
+    /// `sent`, and Stripe is owed the word.
+    pub(super) async fn record_sent(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        to: &Address,
+        answer: &str,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let sent = Move { from: State::Sending, to: State::Sent, reason: None, relay_answer: Some(answer) };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        self.shift(&mut tx, letter, &sent).await?;
+        to_delivered::hand_over(&mut tx, letter, now).await?;
+        tx.commit().await?;
+        crate::crash::point("letter.after_sent");
+        self.jobs.ring();
+        tracing::info!(letter.message_id = letter.message_id, letter.recipient = %to, relay.answer = answer, "sent letter");
+        Ok(())
+    }
+
+    /// What becomes of the letter and of its job, together.
+    pub(super) async fn record_failure(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        error: &SendError,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let text = error.to_string();
+        tracing::warn!(letter.message_id = letter.message_id, error = text, "letter not sent");
+        let pause = next_try(Next::TryAgain, claim.attempt, self.max_attempts, rand::random());
+        let later = pause
+            .map_or(Ending::Dead { error: &text }, |pause| Ending::Again { at: now + pause, error: &text });
+        let waits = if pause.is_some() { State::Waiting } else { State::Held };
+        let (ending, to, reason) = match (error, self.settings.when_uncertain) {
+            (SendError::Unreachable(_) | SendError::Deferred(_), _) => match pause {
+                // What was in doubt before stays so.
+                Some(_) => (later, waits, letter.reason.as_deref()),
+                None => (later, waits, Some("gave_up")),
+            },
+            (SendError::AddressRefused(_), _) => (Ending::Done, State::Rejected, Some("address_refused")),
+            (SendError::LetterRefused(_), _) => (Ending::Done, State::Rejected, Some("relay_refused")),
+            (SendError::Unknown(_), WhenUncertain::Resend) => (later, waits, Some(UNCERTAIN)),
+            (SendError::Unknown(_), WhenUncertain::Hold) => (Ending::Done, State::Held, Some(UNCERTAIN)),
+        };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
+        let from = if matches!(error, SendError::Unknown(_)) {
+            self.doubt(&mut tx, letter, &text).await?;
+            State::Uncertain
+        } else {
+            State::Sending
+        };
+        self.shift(&mut tx, letter, &Move { from, to, reason, relay_answer: Some(&text) }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The letter will not be sent.
+    pub(super) async fn end(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        to: State,
+        reason: &str,
+    ) -> Result<(), Stopped> {
+        tracing::warn!(letter.state = to.as_str(), reason, "letter not sent");
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        let ended = Move { from: State::Waiting, to, reason: Some(reason), relay_answer: None };
+        self.shift(&mut tx, letter, &ended).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Nothing was left to do.
+    pub(super) async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
+    /// `sending` to `uncertain`: the policy takes it on from there. The Message-ID stays.
+    async fn doubt(&self, tx: &mut PgConnection, letter: &Letter, why: &str) -> sqlx::Result<()> {
+        let doubt = Move {
+            from: State::Sending,
+            to: State::Uncertain,
+            reason: Some(UNCERTAIN),
+            relay_answer: Some(why),
+        };
+        self.shift(tx, letter, &doubt).await
+    }
+
+    /// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone.
+    pub(super) async fn shift(
+        &self,
+        tx: &mut PgConnection,
+        letter: &Letter,
+        to: &Move<'_>,
+    ) -> sqlx::Result<()> {
+        let now = self.clock.now();
+        if store::change(&mut *tx, &letter.letter_id, to, now).await? {
+            let what = format!("letter.{}", to.to.as_str());
+            let note = to.relay_answer.or(to.reason);
+            let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
+            timeline::add(tx, &entry, now).await?;
+        }
+        Ok(())
+    }
+}

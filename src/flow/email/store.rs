@@ -1,0 +1,222 @@
+//! The SQL of the letters. The caller owns the transaction.
+//!
+//! Each change of state names the state that it starts from, so that a letter that somebody else has moved meanwhile is left
+//! alone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::Opening;
+
+/// Whether a letter was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// It was.
+    First,
+    /// The offer has its letter of this kind.
+    Again,
+}
+
+/// Where a letter stands, as in `letters.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// To be sent.
+    Waiting,
+    /// Being handed over; with a dead lease: perhaps sent.
+    Sending,
+    /// The relay answered 2xx.
+    Sent,
+    /// The relay's last word was no.
+    Rejected,
+    /// May have been sent.
+    Uncertain,
+    /// The offer is no longer open.
+    Withdrawn,
+    /// The account does not want such letters.
+    Suppressed,
+    /// A person must act.
+    Held,
+    /// It came back.
+    Bounced,
+}
+
+impl State {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Rejected => "rejected",
+            Self::Uncertain => "uncertain",
+            Self::Withdrawn => "withdrawn",
+            Self::Suppressed => "suppressed",
+            Self::Held => "held",
+            Self::Bounced => "bounced",
+        }
+    }
+
+    const ALL: [Self; 9] = [
+        Self::Waiting,
+        Self::Sending,
+        Self::Sent,
+        Self::Rejected,
+        Self::Uncertain,
+        Self::Withdrawn,
+        Self::Suppressed,
+        Self::Held,
+        Self::Bounced,
+    ];
+}
+
+/// The table's constraint admits these words and no other.
+impl From<String> for State {
+    fn from(word: String) -> Self {
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == word);
+        known.expect("letters_state admits the states of this enum alone")
+    }
+}
+
+/// A letter, as far as sending it needs.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
+pub(super) struct Letter {
+    pub(super) letter_id: String,
+    pub(super) offer_id: String,
+    pub(super) account_id: String,
+    pub(super) state: State,
+    pub(super) reason: Option<String>,
+    pub(super) message_id: String,
+    pub(super) attempt: i32,
+    pub(super) recipient: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) body_text: Option<String>,
+    pub(super) body_html: Option<String>,
+    pub(super) template_version: Option<String>,
+}
+
+/// What a letter says, and to whom.
+#[derive(Clone, Debug)]
+pub(super) struct Content {
+    /// The bare address.
+    pub(super) recipient: String,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: String,
+    pub(super) template_version: String,
+}
+
+/// Opens a letter, unless the offer has one of this kind.
+pub(super) async fn open(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    kind: &str,
+    opening: &Opening<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Opened> {
+    let opened = sqlx::query!(
+        "
+        insert into letters (letter_id, offer_id, account_id, kind, message_id, opened_at, changed_at)
+        values ($1, $2, $3, $4, $1 || '@' || $5, $6, $6)
+        on conflict (offer_id, kind) do nothing
+        ",
+        letter_id,
+        opening.offer_id,
+        opening.account_id,
+        kind,
+        opening.message_id_domain,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(if opened.rows_affected() == 1 { Opened::First } else { Opened::Again })
+}
+
+/// Reads a letter.
+pub(super) async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, recipient, subject, body_text,
+            body_html, template_version
+        from letters
+        where letter_id = $1
+        ",
+        letter_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes down what is about to be handed over: from here on, the letter may have been sent. False where the letter does not
+/// wait any more.
+pub(super) async fn begin_sending(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    content: &Content,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let begun = sqlx::query!(
+        "
+        update letters
+        set state = 'sending', attempt = attempt + 1, recipient = $2, locale = 'en', subject = $3,
+            body_text = $4, body_html = $5, template_version = $6, sending_at = $7, changed_at = $7
+        where letter_id = $1 and state = 'waiting'
+        ",
+        letter_id,
+        content.recipient,
+        content.subject,
+        content.text,
+        content.html,
+        content.template_version,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(begun.rows_affected() == 1)
+}
+
+/// A change of state and why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move<'a> {
+    pub(super) from: State,
+    pub(super) to: State,
+    /// As in `letters.reason`.
+    pub(super) reason: Option<&'a str>,
+    pub(super) relay_answer: Option<&'a str>,
+}
+
+/// Moves a letter. False where it is not in the state to start from.
+pub(super) async fn change(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    to: &Move<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "
+        update letters
+        set state = $3, reason = $4, relay_answer = coalesce($5, relay_answer),
+            sent_at = case when $3 = 'sent' then $6 else sent_at end, changed_at = $6
+        where letter_id = $1 and state = $2
+        ",
+        letter_id,
+        to.from.as_str(),
+        to.to.as_str(),
+        to.reason,
+        to.relay_answer,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// The state of an offer's letter, where it has one.
+pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
+    let state =
+        sqlx::query_scalar!("select state from letters where offer_id = $1 and kind = 'offer'", offer_id)
+            .fetch_optional(db)
+            .await?;
+    Ok(state.map(State::from))
+}

@@ -1,0 +1,17 @@
+//! The arrow from the letters to the deliveries: the relay has the letter, so Stripe is to be told, in the transaction that
+//! wrote down the relay's answer.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::store::Letter;
+use crate::flow::delivered;
+
+/// Owes Stripe the word about this letter's offer.
+pub(super) async fn hand_over(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    delivered::owe(tx, &letter.offer_id, &letter.letter_id, now).await
+}

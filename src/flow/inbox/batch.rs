@@ -1,0 +1,137 @@
+//! Reads the inbox, a batch in each transaction.
+
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use super::store::{self, Outcome, Unread};
+use super::{Settings, to_offer};
+use crate::clock::Clock;
+use crate::queue::{Bell, Ear, chain, delay};
+
+/// Turns events into offers, letters and lines of the timeline.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// Where the events are.
+    pub db: PgPool,
+    /// When they are read.
+    pub clock: Clock,
+    /// Live or test, as the key says; none where it does not say.
+    pub livemode: Option<bool>,
+    /// The domain of the Message-ID of letters that reading opens.
+    pub message_id_domain: String,
+    /// Rung after a batch that may have queued a job.
+    pub jobs: Bell,
+    /// How much at once, how often.
+    pub settings: Settings,
+}
+
+impl Reader {
+    /// Reads until `stop`. A batch in hand is finished first.
+    pub async fn run(self, mut ear: Ear, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let idle = match self.read_batch().await {
+                // A full batch: there may be more.
+                Ok(read) if read > 0 => continue,
+                Ok(_) => {
+                    failures = 0;
+                    self.settings.poll_interval
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(error = chain(&error), "cannot read the inbox; what is in it stays there");
+                    delay(failures.min(4), 0.5)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = ear.heard(idle) => {}
+            }
+        }
+    }
+
+    /// Reads one batch and says how many events were in it. An event that the database itself will not take as we read it
+    /// is set aside, so that it cannot hold up those behind it.
+    #[tracing::instrument(name = "inbox.read", skip_all)]
+    pub async fn read_batch(&self) -> sqlx::Result<usize> {
+        match self.read(self.settings.batch_size).await {
+            Err(error) if is_about_the_data(&error) => self.read_one().await,
+            other => other,
+        }
+    }
+
+    async fn read(&self, limit: i64) -> sqlx::Result<usize> {
+        let mut tx = self.db.begin().await?;
+        let mut events = store::lock_unread(&mut *tx, limit).await?;
+        // Every reader takes the offers' locks in this order, so that two of them cannot wait for each other. The sort is
+        // stable: events of one offer stay in the order of their arrival.
+        events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
+        for event in &events {
+            let outcome = self.project(&mut tx, event).await?;
+            self.mark(&mut tx, event, &outcome).await?;
+        }
+        crate::crash::point("inbox.before_commit");
+        tx.commit().await?;
+        if !events.is_empty() {
+            self.jobs.ring();
+        }
+        Ok(events.len())
+    }
+
+    /// Reads the oldest event alone. If it is the one that the database refuses, says so on the event.
+    async fn read_one(&self) -> sqlx::Result<usize> {
+        match self.read(1).await {
+            Err(error) if is_about_the_data(&error) => {
+                let mut tx = self.db.begin().await?;
+                let events = store::lock_unread(&mut *tx, 1).await?;
+                for event in &events {
+                    self.mark(&mut tx, event, &Outcome::Unreadable(chain(&error))).await?;
+                }
+                tx.commit().await?;
+                Ok(events.len())
+            }
+            other => other,
+        }
+    }
+
+    async fn project(&self, tx: &mut PgConnection, event: &Unread) -> sqlx::Result<Outcome> {
+        if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
+            return Ok(Outcome::WrongMode);
+        }
+        if !event.event_type.starts_with("capital.") {
+            return Ok(Outcome::Ignored);
+        }
+        to_offer::hand_over(tx, event, &self.message_id_domain, self.clock.now()).await
+    }
+
+    async fn mark(&self, tx: &mut PgConnection, event: &Unread, outcome: &Outcome) -> sqlx::Result<()> {
+        let (id, kind) = (&event.event_id, &event.event_type);
+        match outcome {
+            Outcome::Read(None) => tracing::info!(event.id = id, event.r#type = kind, "read event"),
+            Outcome::Read(Some(note)) => {
+                tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
+            }
+            Outcome::Ignored => tracing::debug!(event.id = id, event.r#type = kind, "ignored event"),
+            Outcome::WrongMode => {
+                tracing::warn!(event.id = id, event.r#type = kind, "event of the wrong mode: not acted on");
+            }
+            Outcome::Unreadable(why) => {
+                tracing::error!(
+                    event.id = id,
+                    event.r#type = kind,
+                    why,
+                    "cannot read event: a person must look"
+                );
+            }
+        }
+        store::mark(tx, id, outcome, self.clock.now()).await
+    }
+}
+
+/// Class 22 is a value that does not fit, class 23 a constraint that does not hold: trying again would end the same.
+fn is_about_the_data(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code().map(|code| code.starts_with("22") || code.starts_with("23")))
+        .unwrap_or(false)
+}

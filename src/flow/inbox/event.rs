@@ -1,0 +1,139 @@
+//! What can be said of any event, whatever its type, shape or API version.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// An event as it arrived. Only the id is demanded; all else is read where it has the form that we know, for the columns
+/// that people search by. The bytes are the truth.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// `evt_…`
+    pub event_id: String,
+    /// Empty where the event has none.
+    pub event_type: String,
+    /// `data.object.id`.
+    pub object_id: Option<String>,
+    /// The connected account that it is about. Capital's events belong to the platform, so the merchant is
+    /// `data.object.account`; the top-level `account` is what a Connect endpoint would send.
+    pub account_id: Option<String>,
+    /// Live or test data.
+    pub livemode: Option<bool>,
+    /// The API version that the object was rendered for.
+    pub api_version: Option<String>,
+    /// Stripe's own time.
+    pub created_at: Option<DateTime<Utc>>,
+    /// The body, unchanged.
+    pub payload: Bytes,
+    /// Our time.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Whether an event was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept now.
+    First,
+    /// It was kept before; nothing was changed.
+    Again,
+}
+
+/// Stripe promises that ids are at most 255 characters long (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-backwards-compatible>).
+const MAX_ID_LENGTH: usize = 255;
+
+impl Arrival {
+    /// Reads the envelope. Fails, with a reason for a person, only where there is no JSON object with an id: such a thing
+    /// cannot be told from its repetition.
+    pub fn parse(payload: Bytes, received_at: DateTime<Utc>) -> Result<Self, String> {
+        let event: Value = serde_json::from_slice(&payload).map_err(|error| format!("not JSON: {error}"))?;
+        let event_id = text(&event, "/id").ok_or("no `id`, or one that is not text")?;
+        if event_id.is_empty() || event_id.len() > MAX_ID_LENGTH {
+            return Err(format!("an `id` of {} bytes", event_id.len()));
+        }
+        let about = text(&event, "/data/object/account").or_else(|| text(&event, "/account"));
+        Ok(Self {
+            event_id,
+            event_type: text(&event, "/type").unwrap_or_default(),
+            object_id: text(&event, "/data/object/id"),
+            account_id: about,
+            livemode: event.pointer("/livemode").and_then(Value::as_bool),
+            api_version: text(&event, "/api_version"),
+            created_at: event.pointer("/created").and_then(time),
+            payload,
+            received_at,
+        })
+    }
+}
+
+/// Text that Postgres can keep: it has no way to write a NUL.
+fn text(event: &Value, pointer: &str) -> Option<String> {
+    event.pointer(pointer)?.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
+}
+
+/// Seconds in events of version 1, RFC 3339 in version 2.
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    if let Some(seconds) = value.as_i64() {
+        return DateTime::from_timestamp(seconds, 0);
+    }
+    DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|time| time.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(body: &str) -> Result<Arrival, String> {
+        Arrival::parse(Bytes::copy_from_slice(body.as_bytes()), DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_id_is_all_that_an_event_needs() {
+        let least = parse(r#"{"id":"evt_1"}"#).unwrap();
+        assert_eq!((least.event_id.as_str(), least.event_type.as_str()), ("evt_1", ""));
+
+        let odd =
+            parse(r#"{"id":"evt_1","type":7,"created":"soon","livemode":"no","request":"req_1","data":[]}"#)
+                .unwrap();
+        assert_eq!((odd.created_at, odd.livemode, odd.object_id), (None, None, None));
+    }
+
+    #[test]
+    fn the_merchant_is_the_objects_account() {
+        let event =
+            parse(r#"{"id":"evt_1","account":"acct_connect","data":{"object":{"account":"acct_merchant"}}}"#);
+        assert_eq!(event.unwrap().account_id.as_deref(), Some("acct_merchant"));
+    }
+
+    #[test]
+    fn a_version_2_event_tells_its_time_as_text() {
+        let event =
+            parse(r#"{"id":"evt_1","object":"v2.core.event","created":"2026-11-24T12:00:00.5Z"}"#).unwrap();
+        assert_eq!(event.created_at.unwrap().timestamp_millis(), 1_795_521_600_500);
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_its_repetition_is_malformed() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"id":7}"#,
+            r#"{"id":""}"#,
+            "{\"id\":\"a\\u0000b\"}",
+            "{\"id\":\"evt_1\"",
+        ] {
+            assert!(parse(body).is_err(), "{body} was taken for an event");
+        }
+        assert!(parse(&format!(r#"{{"id":"{}"}}"#, "x".repeat(256))).is_err());
+        assert!(Arrival::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), DateTime::UNIX_EPOCH).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Arrival::parse(Bytes::from(body), DateTime::UNIX_EPOCH);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The SQL of the inbox. The caller owns the transaction.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::PgExecutor;
+
+use super::{Arrival, Kept};
+
+/// An event that nobody read yet.
+#[derive(Debug)]
+pub struct Unread {
+    /// `evt_…`
+    pub event_id: String,
+    /// Stripe's type.
+    pub event_type: String,
+    /// Live or test data.
+    pub livemode: Option<bool>,
+    /// The connected account that it is about.
+    pub account_id: Option<String>,
+    /// `data.object.id`.
+    pub object_id: Option<String>,
+    /// Stripe's time, else ours.
+    pub happened_at: DateTime<Utc>,
+    /// The bytes as they came.
+    pub payload: Vec<u8>,
+}
+
+/// What reading made of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Projected. The note, if any, is a warning to the operator.
+    Read(Option<&'static str>),
+    /// Not about Capital.
+    Ignored,
+    /// For the other mode.
+    WrongMode,
+    /// Not as we know it.
+    Unreadable(String),
+}
+
+impl Outcome {
+    fn columns(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Read(note) => ("read", *note),
+            Self::Ignored => ("ignored", None),
+            Self::WrongMode => ("wrong_mode", Some("the event's livemode is not that of stripe.api_key")),
+            Self::Unreadable(why) => ("unreadable", Some(why)),
+        }
+    }
+}
+
+/// Keeps an event. The one write between Stripe's request and its answer.
+pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Kept> {
+    let inserted = sqlx::query!(
+        "
+        insert into inbox_events
+            (event_id, event_type, object_id, account_id, livemode, api_version, payload, created_at, received_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        on conflict (event_id) do nothing
+        ",
+        arrival.event_id,
+        arrival.event_type,
+        arrival.object_id,
+        arrival.account_id,
+        arrival.livemode,
+        arrival.api_version,
+        &arrival.payload[..],
+        arrival.created_at,
+        arrival.received_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(if inserted.rows_affected() == 1 { Kept::First } else { Kept::Again })
+}
+
+/// Keeps a body that has a good signature and is no event, so that a person can see it. One row each body.
+pub async fn keep_malformed(
+    db: impl PgExecutor<'_>,
+    body: &[u8],
+    reason: &str,
+    received_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into malformed_bodies (body_sha256, body, reason, first_received_at, last_received_at)
+        values ($1, $2, $3, $4, $4)
+        on conflict (body_sha256) do update
+        set times = malformed_bodies.times + 1, last_received_at = excluded.last_received_at
+        ",
+        &Sha256::digest(body)[..],
+        body,
+        reason.replace('\0', "\u{fffd}"),
+        received_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Locks the oldest unread events, passing over those that another reader has.
+pub async fn lock_unread(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Unread>> {
+    sqlx::query_as!(
+        Unread,
+        r#"
+        select event_id, event_type, livemode, account_id, object_id, payload,
+            coalesce(created_at, received_at) as "happened_at!"
+        from inbox_events
+        where state = 'unread'
+        order by arrival
+        limit $1
+        for update skip locked
+        "#,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Marks an event as read, with what came of it.
+pub async fn mark(
+    db: impl PgExecutor<'_>,
+    event_id: &str,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (state, note) = outcome.columns();
+    sqlx::query!(
+        "
+        update inbox_events
+        set state = $2, note = $3, read_at = $4
+        where event_id = $1 and state = 'unread'
+        ",
+        event_id,
+        state,
+        note,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// When the last event came, if ever one did.
+pub async fn last_received(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select received_at from inbox_events order by received_at desc limit 1")
+        .fetch_optional(db)
+        .await
+}

@@ -1,0 +1,20 @@
+//! The arrow from the offers to the letters: an offer that nobody was told of opens one letter and queues its sending, in
+//! the transaction that wrote the offer down.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::flow::email::{self, Opening};
+use crate::stripe::FinancingOffer;
+
+/// Opens the letter, once for an offer.
+pub(super) async fn hand_over(
+    tx: &mut PgConnection,
+    offer: &FinancingOffer,
+    message_id_domain: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let opening =
+        Opening { offer_id: offer.id.as_str(), account_id: offer.account.as_str(), message_id_domain };
+    email::open(tx, &opening, now).await
+}

@@ -1,0 +1,109 @@
+//! One request: read it, prove it, keep it, answer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_LENGTH;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::refusal::Refusal;
+use super::to_inbox::{self, Accepted, NotKept};
+use super::{Secrets, SignatureError, Webhook, verify};
+use crate::queue::chain;
+
+/// What each request needs.
+#[derive(Clone)]
+pub(super) struct State(Arc<(Webhook, Secrets)>);
+
+impl State {
+    pub(super) fn new(webhook: Webhook, secrets: Secrets) -> Self {
+        Self(Arc::new((webhook, secrets)))
+    }
+}
+
+/// Takes one event. The body stays raw until the signature is proven.
+#[tracing::instrument(name = "webhook.receive", skip_all, fields(event.id))]
+pub(super) async fn receive(
+    Shared(state): Shared<State>,
+    request: Request,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let (webhook, secrets) = &*state.0;
+    let (head, body) = request.into_parts();
+    let body = read(&head.headers, body, webhook).await?;
+
+    let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
+    let now = webhook.clock.now();
+    if let Err(error) = verify(signature, &body, secrets, now, webhook.settings.tolerance) {
+        return Err(refuse(&error, body.len()));
+    }
+    match to_inbox::hand_over(&webhook.db, body, now).await {
+        Ok(accepted) => {
+            crate::crash::point("webhook.after_commit");
+            welcome(&accepted, webhook);
+            Ok(Json(serde_json::json!({"received": true})))
+        }
+        Err(NotKept::Malformed(reason)) => {
+            tracing::warn!(
+                reason,
+                "body with a good signature is no event: its bytes are in malformed_bodies"
+            );
+            Err(Refusal::MalformedEvent)
+        }
+        Err(NotKept::Database(error)) => {
+            tracing::error!(error = chain(&error), "cannot keep the event: Stripe was told to send it again");
+            Err(Refusal::NotKept)
+        }
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body, webhook: &Webhook) -> Result<Bytes, Refusal> {
+    let limit = webhook.settings.max_body_bytes;
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        tracing::warn!(announced, limit, "body too large");
+        return Err(Refusal::BodyTooLarge);
+    }
+    let reading = Limited::new(body, limit).collect();
+    match tokio::time::timeout(webhook.settings.read_timeout, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            tracing::warn!(limit, "body too large");
+            Err(Refusal::BodyTooLarge)
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "the body broke off");
+            Err(Refusal::MalformedEvent)
+        }
+        Err(_) => {
+            tracing::warn!("the body did not arrive in time");
+            Err(Refusal::BodyTooSlow)
+        }
+    }
+}
+
+/// Says in the log which of header, secret, body and time was wrong, as far as can be known.
+fn refuse(error: &SignatureError, size_bytes: usize) -> Refusal {
+    let refusal = Refusal::from(error);
+    let skew_seconds = match error {
+        SignatureError::OutsideTolerance { skew_seconds } => Some(*skew_seconds),
+        SignatureError::Missing | SignatureError::Header(_) | SignatureError::NoMatch { .. } => None,
+    };
+    tracing::warn!(code = refusal.code(), error = %error, body.size_bytes = size_bytes, clock.skew_seconds = skew_seconds,
+        "refused a webhook");
+    refusal
+}
+
+fn welcome(accepted: &Accepted, webhook: &Webhook) {
+    match accepted {
+        Accepted::First { event_id } => {
+            tracing::info!(event.id = event_id, "kept event");
+            webhook.inbox.ring();
+        }
+        Accepted::Again { event_id } => tracing::info!(event.id = event_id, "event came again"),
+    }
+}

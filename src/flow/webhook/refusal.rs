@@ -1,0 +1,85 @@
+//! What the sender of a request hears when it is not taken: a stable code and a fixed sentence, never our inner workings.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::SignatureError;
+
+/// Why a request was not taken. The codes are a promise: see `docs/api.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    MissingSignature,
+    BadSignature,
+    TimestampOutsideTolerance,
+    MalformedEvent,
+    BodyTooLarge,
+    BodyTooSlow,
+    NotKept,
+}
+
+impl Refusal {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingSignature
+            | Self::BadSignature
+            | Self::TimestampOutsideTolerance
+            | Self::MalformedEvent => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::MissingSignature => "missing_signature",
+            Self::BadSignature => "bad_signature",
+            Self::TimestampOutsideTolerance => "timestamp_outside_tolerance",
+            Self::MalformedEvent => "malformed_event",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::NotKept => "not_kept",
+        }
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::MissingSignature => {
+                "The request has no Stripe-Signature header. Only Stripe may call this address."
+            }
+            Self::BadSignature => {
+                "The signature does not match. Check that the endpoint's signing secret is configured here, and that nothing \
+                 on the way changes the body."
+            }
+            Self::TimestampOutsideTolerance => {
+                "The signature is too old or from the future. Check the clocks on both sides."
+            }
+            Self::MalformedEvent => "The body is not a Stripe event.",
+            Self::BodyTooLarge => "The body is larger than this address takes.",
+            Self::BodyTooSlow => "The body did not arrive in time.",
+            Self::NotKept => "The event could not be kept. Send it again later.",
+        }
+    }
+}
+
+impl From<&SignatureError> for Refusal {
+    fn from(error: &SignatureError) -> Self {
+        match error {
+            SignatureError::Missing => Self::MissingSignature,
+            SignatureError::Header(_) | SignatureError::NoMatch { .. } => Self::BadSignature,
+            SignatureError::OutsideTolerance { .. } => Self::TimestampOutsideTolerance,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({"error": {"code": self.code(), "message": self.sentence()}});
+        let mut response = (self.status(), Json(body)).into_response();
+        if self == Self::NotKept {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

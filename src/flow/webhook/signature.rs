@@ -1,0 +1,276 @@
+//! Proves that a body is Stripe's (<https://docs.stripe.com/webhooks#verify-manually>).
+//!
+//! `Stripe-Signature: t=<seconds>,v1=<hex>[,v1=<hex>…]`. Signed is `<t>.<body>` by HMAC-SHA256 with the whole secret, `whsec_`
+//! included, as the key. What is accepted where Stripe's own libraries disagree:
+//!
+//! - items in any order; unknown ones (`v0` among them), empty ones and those without `=` are passed over; spaces around an item
+//!   are ignored, but for those at the very end of the header, which all of Stripe's libraries refuse;
+//! - one `t`, a decimal number that fits 64 bits; a sign or leading zeros do no harm, as the signed text is made from the number;
+//!   a missing, doubled or other `t` is refused;
+//! - any one good `v1` under any one of our secrets; hex in either case; a `v1` that is no hex is passed over;
+//! - a time that is at most the tolerance away from ours, before or after. The signature is checked first, so that the age is
+//!   told only to those who can sign.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+
+/// Stripe's are some 200 bytes, with two secrets some 270.
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// Our secrets, ready to verify with.
+#[derive(Clone)]
+pub struct Secrets(Vec<Hmac<Sha256>>);
+
+/// There is no secret, or one that is blank: everybody could sign.
+#[derive(Debug, thiserror::Error)]
+#[error("a webhook secret is missing or blank: set STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…")]
+pub struct NoSecret;
+
+/// Why a body was not proven to be Stripe's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// There is no header, or an empty one.
+    #[error("no Stripe-Signature header")]
+    Missing,
+    /// The header does not have Stripe's form.
+    #[error("cannot read the Stripe-Signature header: {0}")]
+    Header(&'static str),
+    /// No signature in it is one of ours: another endpoint's secret, or a body that was changed on its way.
+    #[error(
+        "none of the {signatures} signatures matches any of our {secrets} secrets: another endpoint's secret, or a changed body"
+    )]
+    NoMatch {
+        /// How many `v1` there were.
+        signatures: usize,
+        /// How many secrets we have.
+        secrets: usize,
+    },
+    /// The signature is good, and too old, or from the future: a replay, or a wrong clock.
+    #[error("signed {skew_seconds} s away from our clock")]
+    OutsideTolerance {
+        /// Our time less that of the signature.
+        skew_seconds: i64,
+    },
+}
+
+impl Secrets {
+    /// Prepares the keys. Refuses none and blank ones.
+    pub fn new(secrets: &[SecretString]) -> Result<Self, NoSecret> {
+        let keyed = secrets.iter().map(|secret| {
+            let secret = secret.expose_secret();
+            if secret.trim().is_empty() {
+                return Err(NoSecret);
+            }
+            Hmac::new_from_slice(secret.as_bytes()).map_err(|_| NoSecret)
+        });
+        let keyed = keyed.collect::<Result<Vec<_>, _>>()?;
+        if keyed.is_empty() { Err(NoSecret) } else { Ok(Self(keyed)) }
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+/// Proves that `body` was signed by one who has one of our secrets, at a time near `now`. Compares in constant time.
+pub fn verify(
+    header: Option<&[u8]>,
+    body: &[u8],
+    secrets: &Secrets,
+    now: DateTime<Utc>,
+    tolerance: Duration,
+) -> Result<(), SignatureError> {
+    let header = read(header.unwrap_or_default())?;
+    let prefix = format!("{}.", header.timestamp);
+    let matches = secrets.0.iter().any(|keyed| {
+        let mac = keyed.clone().chain_update(prefix.as_bytes()).chain_update(body);
+        header.signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
+    });
+    if !matches {
+        return Err(SignatureError::NoMatch {
+            signatures: header.signatures.len(),
+            secrets: secrets.0.len(),
+        });
+    }
+    let skew_seconds = now.timestamp().saturating_sub(header.timestamp);
+    if skew_seconds.unsigned_abs() > tolerance.as_secs() {
+        return Err(SignatureError::OutsideTolerance { skew_seconds });
+    }
+    Ok(())
+}
+
+struct Header {
+    timestamp: i64,
+    signatures: Vec<[u8; 32]>,
+}
+
+fn read(header: &[u8]) -> Result<Header, SignatureError> {
+    if header.is_empty() {
+        return Err(SignatureError::Missing);
+    }
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(SignatureError::Header("too long"));
+    }
+    let mut timestamp = None;
+    let mut signatures = Vec::new();
+    let mut items = header.split(|byte| *byte == b',').peekable();
+    while let Some(item) = items.next() {
+        let item = item.trim_ascii_start();
+        let item = if items.peek().is_some() { item.trim_ascii_end() } else { item };
+        if let Some(value) = item.strip_prefix(b"t=") {
+            let seconds =
+                std::str::from_utf8(value).ok().and_then(|value| value.trim_start().parse::<i64>().ok());
+            let seconds = seconds.ok_or(SignatureError::Header("`t` is no number of seconds"))?;
+            if timestamp.replace(seconds).is_some() {
+                return Err(SignatureError::Header("more than one `t`"));
+            }
+        } else if let Some(value) = item.strip_prefix(b"v1=") {
+            let mut signature = [0; 32];
+            if hex::decode_to_slice(value, &mut signature).is_ok() {
+                signatures.push(signature);
+            }
+        }
+    }
+    match timestamp {
+        None => Err(SignatureError::Header("no `t`")),
+        Some(_) if signatures.is_empty() => Err(SignatureError::Header("no `v1` of 64 hexadecimal digits")),
+        Some(timestamp) => Ok(Header { timestamp, signatures }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECRET: &str = "whsec_test_secret";
+    const NOW: i64 = 1_700_000_000;
+    const TOLERANCE: Duration = Duration::from_secs(300);
+
+    fn secrets(all: &[&str]) -> Secrets {
+        let all: Vec<SecretString> = all.iter().map(|secret| SecretString::from(*secret)).collect();
+        Secrets::new(&all).unwrap()
+    }
+
+    fn sign(secret: &str, timestamp: i64, body: &[u8]) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        let mac = mac.chain_update(format!("{timestamp}.")).chain_update(body);
+        hex::encode(mac.finalize().into_bytes())
+    }
+
+    fn check(header: &[u8], body: &[u8], ours: &[&str]) -> Result<(), SignatureError> {
+        let now = DateTime::from_timestamp(NOW, 0).unwrap();
+        verify(Some(header), body, &secrets(ours), now, TOLERANCE)
+    }
+
+    #[test]
+    fn stripes_known_answer_is_ours() {
+        let body = b"{\n  \"id\": \"evt_test_webhook\",\n  \"object\": \"event\"\n}";
+        assert_eq!(
+            sign(SECRET, NOW, body),
+            "4f1cd7feda9826e746b7d482c4badebb657398df1099e1046364f6196a230150"
+        );
+    }
+
+    #[test]
+    fn an_empty_or_blank_secret_is_never_used() {
+        for bad in [&[][..], &[""], &["  "], &["whsec_a", ""]] {
+            let bad: Vec<SecretString> = bad.iter().map(|secret| SecretString::from(*secret)).collect();
+            assert!(Secrets::new(&bad).is_err());
+        }
+    }
+
+    #[test]
+    fn while_a_secret_is_rolled_either_signature_is_good_under_either_secret() {
+        let (old, new) = (sign("whsec_old", NOW, b"body"), sign("whsec_new", NOW, b"body"));
+        let both = format!("t={NOW},v1={new},v1={old}");
+        for ours in [&["whsec_old"][..], &["whsec_new"], &["whsec_x", "whsec_old"], &["whsec_new", "whsec_x"]]
+        {
+            assert_eq!(check(both.as_bytes(), b"body", ours), Ok(()));
+        }
+        assert_eq!(
+            check(both.as_bytes(), b"body", &["whsec_x"]),
+            Err(SignatureError::NoMatch { signatures: 2, secrets: 1 })
+        );
+    }
+
+    #[test]
+    fn the_time_may_be_off_by_the_tolerance_and_no_more() {
+        for (off, good) in [(300, true), (-300, true), (301, false), (-301, false), (i64::MIN / 2, false)] {
+            let signed_at = NOW - off;
+            let header = format!("t={signed_at},v1={}", sign(SECRET, signed_at, b"body"));
+            let expected =
+                if good { Ok(()) } else { Err(SignatureError::OutsideTolerance { skew_seconds: off }) };
+            assert_eq!(check(header.as_bytes(), b"body", &[SECRET]), expected, "{off} s off");
+        }
+    }
+
+    #[test]
+    fn a_header_without_one_time_and_a_signature_is_refused() {
+        let v1 = sign(SECRET, NOW, b"body");
+        for bad in [
+            format!("v1={v1}"),
+            format!("t={NOW}"),
+            format!("t={NOW},t={NOW},v1={v1}"),
+            format!("t={NOW}.5,v1={v1}"),
+            format!("t={NOW}abc,v1={v1}"),
+            format!("t=,v1={v1}"),
+            format!("t=99999999999999999999,v1={v1}"),
+            format!("t={NOW},v0={v1}"),
+            format!("t={NOW},v1={}", &v1[2..]),
+            "x".repeat(5000),
+        ] {
+            assert!(
+                matches!(check(bad.as_bytes(), b"body", &[SECRET]), Err(SignatureError::Header(_))),
+                "{bad}"
+            );
+        }
+        assert_eq!(check(b"", b"body", &[SECRET]), Err(SignatureError::Missing));
+    }
+
+    proptest! {
+        #[test]
+        fn a_signed_body_is_proven_whatever_stands_beside_the_signature(
+            body in proptest::collection::vec(any::<u8>(), 0..300),
+            first in any::<bool>(),
+            upper in any::<bool>(),
+            noise in proptest::sample::select(vec!["", "v0=abc", " v2=x ", "v1=beef", "nonsense", "v1=\u{e9}"]),
+        ) {
+            let v1 = sign(SECRET, NOW, &body);
+            let v1 = if upper { v1.to_uppercase() } else { v1 };
+            let header = if first { format!("v1={v1} ,{noise}, t={NOW}") } else { format!("t={NOW},{noise},v1={v1}") };
+            prop_assert_eq!(check(header.as_bytes(), &body, &[SECRET]), Ok(()));
+        }
+
+        #[test]
+        fn one_flipped_bit_anywhere_is_refused(
+            body in proptest::collection::vec(any::<u8>(), 1..300),
+            place in any::<proptest::sample::Index>(),
+            bit in 0..8u8,
+        ) {
+            let header = format!("t={NOW},v1={}", sign(SECRET, NOW, &body));
+            let mut changed = body.clone();
+            changed[place.index(body.len())] ^= 1 << bit;
+            prop_assert!(check(header.as_bytes(), &changed, &[SECRET]).is_err());
+
+            let mut other = header.clone().into_bytes();
+            let at = place.index(other.len());
+            other[at] ^= 1 << bit;
+            // Upper and lower case of a hexadecimal digit differ in one bit and mean the same.
+            if !other.eq_ignore_ascii_case(header.as_bytes()) {
+                prop_assert!(check(&other, &body, &[SECRET]).is_err());
+            }
+        }
+
+        #[test]
+        fn no_header_makes_it_panic(header in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = check(&header, b"body", &[SECRET]);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `capital-courier` delivers Stripe Capital financing offers to the merchants of a Connect platform, and proves it.
+//!
+//! ```text
+//!            flow
+//! Stripe ──▶ webhook ──▶ inbox ──▶ offer ──▶ email ──▶ delivered ──▶ Stripe
+//!            verify      keep      read      send      mark_delivered
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`flow`] | the five stages, in order |
+//! | [`timeline`] | what happened to an offer, and the one place where its status moves |
+//! | [`queue`] | durable jobs: everything that talks to the network |
+//! | [`stripe`] | ids, objects, calls, errors |
+//! | [`database`] | opening Postgres, its schema, its health |
+//! | [`money`] | amounts, as a reader writes them |
+//! | [`ops`] | health |
+//! | [`app`] | puts the parts together and runs them |
+//! | [`cli`], [`config`] | commands, settings |
+//! | `simulator` | a stand-in for Stripe's Capital API (feature `demo`) |
+//!
+//! Two ways of working, and only two. *Reading*: database only, in one transaction. *Acting*: a job, claimed by lease,
+//! outside any transaction. `docs/architecture.md` explains both and shows what each crash leaves behind.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod crash;
+pub mod database;
+pub mod flow;
+pub mod http;
+pub mod money;
+pub mod ops;
+pub mod queue;
+pub mod shutdown;
+#[cfg(feature = "demo")]
+pub mod simulator;
+pub mod stripe;
+pub mod telemetry;
+pub mod timeline;
+
+pub use database::MIGRATOR;

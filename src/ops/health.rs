@@ -1,0 +1,62 @@
+//! `/livez` and `/readyz`, for whatever restarts the process and sends it traffic.
+//!
+//! They are two questions. *Alive* looks at nothing: a database that is away must not have every replica restarted. *Ready*
+//! looks at all that the work needs, and at writes in particular: after a failover a standby answers `select 1` happily.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+
+use crate::database::{self, Health};
+
+/// An orchestrator gives up after a second or so; a database that takes longer is not ready.
+const LONGEST: Duration = Duration::from_secs(2);
+/// However many probes there are, the database is asked once a second.
+const FRESH: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct Ready {
+    db: PgPool,
+    last: Arc<Mutex<Option<(Instant, Health)>>>,
+}
+
+/// The two routes.
+pub fn router(db: PgPool) -> Router {
+    let ready = Ready { db, last: Arc::default() };
+    Router::new().route("/livez", get(alive)).route("/readyz", get(readiness)).with_state(ready)
+}
+
+async fn alive() -> Json<Value> {
+    Json(json!({"status": "alive"}))
+}
+
+async fn readiness(State(ready): State<Ready>) -> (StatusCode, Json<Value>) {
+    // Whoever comes while another asks waits for that answer.
+    let mut last = ready.last.lock().await;
+    let health = match *last {
+        Some((at, health)) if at.elapsed() < FRESH => health,
+        Some(_) | None => {
+            let asked = tokio::time::timeout(LONGEST, database::health(&ready.db)).await;
+            let health = asked.unwrap_or(Health::Away);
+            *last = Some((Instant::now(), health));
+            health
+        }
+    };
+    drop(last);
+    let (database, schema) = match health {
+        Health::Ready => ("writable", "current"),
+        Health::Away => ("away", "unknown"),
+        Health::ReadOnly => ("read_only", "unknown"),
+        Health::SchemaBehind => ("writable", "behind"),
+    };
+    let is_ready = health == Health::Ready;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": is_ready, "parts": {"database": database, "schema": schema}})))
+}

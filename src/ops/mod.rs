@@ -1,0 +1,14 @@
+//! What people and machines that run the service ask it.
+
+mod health;
+
+pub use health::router;
+
+use std::net::SocketAddr;
+
+/// Where the operators' side listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Address and port. Not for the public.
+    pub listen: SocketAddr,
+}

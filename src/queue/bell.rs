@@ -1,0 +1,80 @@
+//! Wakes those who wait for work. Only a hint: whoever hears nothing looks at the table after a while anyway.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Rung after the commit that made work. Clones are the same bell.
+#[derive(Clone, Debug)]
+pub struct Bell(watch::Sender<()>);
+
+/// Hears a bell. A ring between two waits is not lost.
+#[derive(Clone, Debug)]
+pub struct Ear(watch::Receiver<()>);
+
+impl Bell {
+    /// A bell that nobody hears yet.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// Wakes everybody who listens.
+    pub fn ring(&self) {
+        self.0.send_replace(());
+    }
+
+    /// Somebody who hears every ring from now on.
+    pub fn ear(&self) -> Ear {
+        Ear(self.0.subscribe())
+    }
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ear {
+    /// Waits for a ring, at most `longest`.
+    pub async fn heard(&mut self, longest: Duration) {
+        // A dropped bell leaves the waiting to the time limit, not to a busy loop.
+        let rung = async {
+            if self.0.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(longest, rung).await;
+    }
+}
+
+/// How long to leave a database alone after it would not let us listen.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Rings `bell` at each `NOTIFY` of [`super::store::CHANNEL`] until `stop`. Takes one connection of its own.
+pub async fn ring_on_notify(db: PgPool, bell: Bell, stop: CancellationToken) {
+    let listen = async {
+        loop {
+            if let Err(error) = listen(&db, &bell).await {
+                tracing::debug!(error = %error, "not listening for new jobs; polling finds them");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = listen => {}
+    }
+}
+
+async fn listen(db: &PgPool, bell: &Bell) -> sqlx::Result<()> {
+    let mut listener = PgListener::connect_with(db).await?;
+    listener.listen(super::store::CHANNEL).await?;
+    loop {
+        // `None` says that the connection broke and came back: what was notified meanwhile is lost, so look.
+        listener.try_recv().await?;
+        bell.ring();
+    }
+}

@@ -1,0 +1,227 @@
+//! The SQL of the queue. The caller owns the transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::Stopped;
+
+/// The `NOTIFY` channel that says that there is a new job.
+pub(super) const CHANNEL: &str = "courier_jobs";
+
+/// Whether [`enqueue`] made a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queued {
+    /// It did.
+    First,
+    /// There is one with this key already, perhaps done long ago. Nothing was changed.
+    Again,
+}
+
+/// A job that this worker holds.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The row.
+    pub job_id: i64,
+    /// What kind of work.
+    pub kind: String,
+    /// What the work is about: a letter's id, an offer's id.
+    pub subject: String,
+    /// Counted from 1.
+    pub attempt: i32,
+    token: Uuid,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// Nothing is left to do.
+    Done,
+    /// Another attempt at this time.
+    Again {
+        /// When.
+        at: DateTime<Utc>,
+        /// What went wrong.
+        error: &'a str,
+    },
+    /// No other attempt: a person must look.
+    Dead {
+        /// What went wrong.
+        error: &'a str,
+    },
+}
+
+/// Whether a worker still held what it wanted to finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a worker that lost its lease must roll back"]
+pub enum Finished {
+    /// It did; the job's row is locked until the transaction ends.
+    Yes,
+    /// Somebody else has the job, or had it and finished it.
+    LeaseLost,
+}
+
+impl Finished {
+    /// Ends the attempt where the lease is lost: the caller's transaction is dropped, and so rolled back.
+    pub fn or_stop(self) -> Result<(), Stopped> {
+        match self {
+            Self::Yes => Ok(()),
+            Self::LeaseLost => Err(Stopped::LeaseLost),
+        }
+    }
+}
+
+/// Queues a job, due at once, in the transaction that makes it necessary.
+pub async fn enqueue(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Queued> {
+    let added = sqlx::query!(
+        r#"
+        with added as (
+            insert into jobs (kind, key, subject, due_at, queued_at)
+            values ($1, $1 || ':' || $2, $2, $3, $3)
+            on conflict (key) do nothing
+            returning job_id
+        )
+        -- Sent at commit, once for all jobs of a transaction.
+        select pg_notify($4, '') as "notified" from added
+        "#,
+        kind,
+        subject,
+        now,
+        CHANNEL,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(if added.is_some() { Queued::First } else { Queued::Again })
+}
+
+/// Claims up to `limit` jobs of a kind that are due or whose lease ran out, the longest due first. Commit before working.
+pub async fn claim(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    limit: usize,
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Claim>> {
+    let token = Uuid::new_v4();
+    let rows = sqlx::query!(
+        r#"
+        with due as (
+            select job_id
+            from jobs
+            where kind = $1
+                and ((state = 'queued' and due_at <= $3) or (state = 'claimed' and leased_until <= $3))
+            order by due_at, job_id
+            limit $2
+            for update skip locked
+        )
+        update jobs
+        set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
+        from due
+        where jobs.job_id = due.job_id
+        returning jobs.job_id, jobs.subject, jobs.attempt
+        "#,
+        kind,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+        now,
+        token,
+        now + lease,
+    )
+    .fetch_all(db)
+    .await?;
+    let claims = rows.into_iter().map(|row| Claim {
+        job_id: row.job_id,
+        kind: kind.to_owned(),
+        subject: row.subject,
+        attempt: row.attempt,
+        token,
+    });
+    Ok(claims.collect())
+}
+
+/// Makes the claim last for another `lease` from now.
+pub async fn renew(
+    db: impl PgExecutor<'_>,
+    claim: &Claim,
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Finished> {
+    let renewed = sqlx::query!(
+        "
+        update jobs
+        set leased_until = $3
+        where job_id = $1 and lease_token = $2 and state = 'claimed'
+        ",
+        claim.job_id,
+        claim.token,
+        now + lease,
+    )
+    .execute(db)
+    .await?;
+    Ok(held(renewed.rows_affected()))
+}
+
+/// Whether the claim still holds; if it does, nobody else can take the job before the transaction ends. First statement of a
+/// transaction that records something in the midst of an attempt.
+pub async fn still_held(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<Finished> {
+    let held = sqlx::query_scalar!(
+        "
+        select job_id
+        from jobs
+        where job_id = $1 and lease_token = $2 and state = 'claimed'
+        for update
+        ",
+        claim.job_id,
+        claim.token,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(if held.is_some() { Finished::Yes } else { Finished::LeaseLost })
+}
+
+/// Jobs that were given up and that a person must look at.
+pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#).fetch_one(db).await
+}
+
+/// Ends an attempt, if the claim still holds. First statement of the transaction that records the outcome: its lock keeps
+/// everybody else away from the job until the outcome is committed.
+pub async fn finish(
+    tx: &mut PgConnection,
+    claim: &Claim,
+    ending: Ending<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Finished> {
+    let (state, due_at, error, finished_at) = match ending {
+        Ending::Done => ("done", None, None, Some(now)),
+        Ending::Again { at, error } => ("queued", Some(at), Some(error), None),
+        Ending::Dead { error } => ("dead", None, Some(error), Some(now)),
+    };
+    let finished = sqlx::query!(
+        "
+        update jobs
+        set state = $3, due_at = coalesce($4, due_at), last_error = coalesce($5, last_error), finished_at = $6,
+            lease_token = null, leased_until = null
+        where job_id = $1 and lease_token = $2 and state = 'claimed'
+        ",
+        claim.job_id,
+        claim.token,
+        state,
+        due_at,
+        error,
+        finished_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(held(finished.rows_affected()))
+}
+
+fn held(rows: u64) -> Finished {
+    if rows == 1 { Finished::Yes } else { Finished::LeaseLost }
+}

@@ -1,0 +1,63 @@
+//! Answers as Stripe gives them (<https://docs.stripe.com/api/errors>).
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use serde_json::{Value, json};
+
+/// A status and a body, before the headers that every answer has.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    pub(super) fn ok(body: Value) -> Self {
+        Self { status: 200, body, headers: Vec::new() }
+    }
+
+    /// An error in Stripe's shape.
+    pub(super) fn error(status: u16, kind: &str, code: Option<&str>, message: &str) -> Self {
+        let mut error = json!({"type": kind, "message": message});
+        if let Some(code) = code {
+            error["code"] = json!(code);
+            error["doc_url"] =
+                json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-")));
+        }
+        Self { status, body: json!({"error": error}), headers: Vec::new() }
+    }
+
+    pub(super) fn invalid(code: Option<&str>, message: &str) -> Self {
+        Self::error(400, "invalid_request_error", code, message)
+    }
+
+    pub(super) fn missing(what: &str, id: &str) -> Self {
+        Self::error(
+            404,
+            "invalid_request_error",
+            Some("resource_missing"),
+            &format!("No such {what}: '{id}'"),
+        )
+    }
+
+    #[must_use]
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn into_response(self, request_id: &str) -> Response<Full<Bytes>> {
+        let mut response = Response::builder()
+            .status(self.status)
+            .header("Content-Type", "application/json")
+            .header("Request-Id", request_id);
+        for (name, value) in &self.headers {
+            response = response.header(*name, value);
+        }
+        // A body that is text alone is no JSON at all: a proxy's page.
+        let text = self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned);
+        response.body(Full::from(text)).expect("the simulator's headers are plain ASCII")
+    }
+}

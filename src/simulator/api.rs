@@ -1,0 +1,174 @@
+//! One request: what goes wrong with it, whose it is, whether it came before, and who answers it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use bytes::Bytes;
+use chrono::TimeDelta;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Request, Response};
+
+use super::Shared;
+use super::answer::Answer;
+use super::faults::Trouble;
+use super::routes;
+use super::state::{Call, Remembered};
+
+/// The connection is to end without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped the connection, as was asked for")]
+pub(super) struct Dropped;
+
+/// A request, read whole.
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: HashMap<String, String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Asked {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Answers one request, or drops its connection.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Dropped> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
+    let asked = Asked {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: query.into_owned().collect(),
+        headers: head.headers,
+        body,
+    };
+    let trouble = shared.state().take_trouble(&asked.method, &asked.path);
+    if let Some(Trouble::Stall(duration)) = trouble {
+        tokio::time::sleep(duration).await;
+    }
+    let answered = in_trouble(&shared, &asked, trouble.as_ref());
+    let request_id = record(&shared, &asked, answered.as_ref().ok());
+    let version = asked.header("Stripe-Version").unwrap_or("2025-09-30.preview").to_owned();
+    answered.map(|answer| answer.with("Stripe-Version", version).into_response(&request_id))
+}
+
+fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) -> Result<Answer, Dropped> {
+    match trouble {
+        None | Some(Trouble::Stall(_)) => Ok(authenticated(shared, asked, false)),
+        Some(Trouble::Answer { status, code, headers }) => {
+            let kind = if *status >= 500 { "api_error" } else { "invalid_request_error" };
+            let mut answer =
+                Answer::error(*status, kind, Some(code), "The simulator was asked to answer so.");
+            answer.headers.clone_from(headers);
+            Ok(answer)
+        }
+        Some(Trouble::Remembered500) => Ok(authenticated(shared, asked, true)),
+        Some(Trouble::Garbage) => Ok(Answer::ok("<html>502 Bad Gateway</html>".into())),
+        Some(Trouble::DropBefore) => Err(Dropped),
+        Some(Trouble::DropAfter) => {
+            authenticated(shared, asked, false);
+            Err(Dropped)
+        }
+    }
+}
+
+/// Remembers the call and gives it its `Request-Id`.
+fn record(shared: &Shared, asked: &Asked, answer: Option<&Answer>) -> String {
+    let header = |name| asked.header(name).map(str::to_owned);
+    let mut state = shared.state();
+    state.calls.push(Call {
+        method: asked.method.clone(),
+        path: asked.path.clone(),
+        idempotency_key: header("Idempotency-Key"),
+        stripe_account: header("Stripe-Account"),
+        stripe_version: header("Stripe-Version"),
+        status: answer.map(|answer| answer.status),
+    });
+    state.new_id("req_")
+}
+
+fn authenticated(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
+    if asked.path.starts_with("/_simulator/") {
+        return routes::control(shared, asked);
+    }
+    match key_of(asked) {
+        Some(key) if key == shared.api_key => {}
+        Some(_) => return Answer::error(401, "invalid_request_error", None, "Invalid API Key provided"),
+        None => {
+            let message = "You did not provide an API key. Use HTTP basic or bearer authentication.";
+            return Answer::error(401, "invalid_request_error", None, message);
+        }
+    }
+    if asked.method != "POST" {
+        return routes::answer(shared, asked);
+    }
+    let content_type = asked.header("Content-Type").unwrap_or_default();
+    if !content_type.starts_with("application/x-www-form-urlencoded") {
+        return Answer::invalid(None, "Unsupported content type: use application/x-www-form-urlencoded");
+    }
+    once(shared, asked, fail)
+}
+
+/// Carries a POST out once for its key (<https://docs.stripe.com/api/idempotent_requests>).
+fn once(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
+    let carry_out = || {
+        if fail {
+            Answer::error(500, "api_error", None, "The simulator was asked to fail.")
+        } else {
+            routes::answer(shared, asked)
+        }
+    };
+    let Some(key) = asked.header("Idempotency-Key") else { return carry_out() };
+    if key.len() > 255 {
+        return Answer::invalid(None, "Idempotency-Key is longer than 255 characters");
+    }
+    let request = format!("{} {} {}", asked.method, asked.path, String::from_utf8_lossy(&asked.body));
+    let now = shared.clock.now();
+    {
+        let mut state = shared.state();
+        let fresh = state.remembered.get(key).filter(|before| now - before.at < TimeDelta::hours(24));
+        match fresh {
+            Some(before) if before.request != request => {
+                let message = "Keys for idempotent requests can only be used with the same parameters.";
+                return Answer::error(400, "idempotency_error", None, message);
+            }
+            Some(Remembered { answer: Some(answer), .. }) => {
+                return answer.clone().with("Idempotent-Replayed", "true");
+            }
+            Some(Remembered { answer: None, .. }) => {
+                let message = "There is currently another in-progress request using this Idempotent Key.";
+                return Answer::error(409, "idempotency_error", Some("idempotency_key_in_use"), message);
+            }
+            None => {}
+        }
+        state.remembered.insert(key.to_owned(), Remembered { request, at: now, answer: None });
+    }
+    let answer = carry_out();
+    let mut state = shared.state();
+    // Answers from before the carrying out began are not remembered: there the mistake can be mended under the same key.
+    if answer.status == 404 {
+        state.remembered.remove(key);
+    } else if let Some(remembered) = state.remembered.get_mut(key) {
+        remembered.answer = Some(answer.clone());
+    }
+    answer
+}
+
+/// Bearer, or the user of basic authentication.
+fn key_of(asked: &Asked) -> Option<String> {
+    let given = asked.header("Authorization")?;
+    if let Some(key) = given.strip_prefix("Bearer ") {
+        return Some(key.to_owned());
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(given.strip_prefix("Basic ")?).ok()?;
+    String::from_utf8(decoded).ok()?.split(':').next().map(str::to_owned)
+}

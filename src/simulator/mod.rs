@@ -1,0 +1,222 @@
+//! A stand-in for the parts of Stripe that Capital needs, over real HTTP, with a memory.
+//!
+//! It serves the demo, the tests and the benchmarks, accepts what Stripe accepts and refuses the rest in Stripe's error shape.
+//! It builds its JSON itself and shares no type with our client, so that a mistake there is not mirrored here. Where Stripe's
+//! documentation is silent, the place says so.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `api` | one request: faults, key, Idempotency-Key, route |
+//! | `routes` | accounts, offers, events |
+//! | `answer` | Stripe's answers and errors |
+//! | `buttons` | what Stripe's dashboard and the merchant can do to an offer |
+//! | `events` | events, their signature, and their way to the webhook |
+//! | `faults` | what goes wrong on request |
+//! | `state` | the memory |
+
+mod answer;
+mod api;
+mod buttons;
+mod events;
+mod faults;
+mod routes;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::clock::Clock;
+
+pub use buttons::{Button, Impossible};
+pub use events::{EVENT_TYPES, Target, sign};
+pub use faults::{Fault, Trouble};
+pub use state::{Call, NewAccount, NewOffer};
+
+/// How to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The one key that is accepted.
+    pub api_key: String,
+    /// The simulator's time.
+    pub clock: Clock,
+}
+
+/// A running simulator. Clones are the same.
+#[derive(Clone)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: CancellationToken,
+}
+
+/// What every request and every delivery sees.
+struct Shared {
+    state: Mutex<state::State>,
+    api_key: String,
+    clock: Clock,
+    tracker: TaskTracker,
+    /// Deliveries that are under way.
+    outstanding: watch::Sender<usize>,
+    http: reqwest::Client,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, state::State> {
+        // What a panicking test left half done is for that test to explain.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Simulator {
+    /// Starts to listen.
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(std::time::Duration::from_secs(30))
+            .build()
+            .map_err(std::io::Error::other)?;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state::State::starting_at(options.clock.now())),
+            api_key: options.api_key,
+            clock: options.clock,
+            tracker: TaskTracker::new(),
+            outstanding: watch::Sender::new(0),
+            http,
+        });
+        let stop = CancellationToken::new();
+        shared.tracker.spawn(accept(listener, Arc::clone(&shared), stop.clone()));
+        Ok(Self { shared, address, stop })
+    }
+
+    /// For `stripe.api_base`.
+    pub fn base_url(&self) -> Url {
+        Url::parse(&format!("http://{}", self.address)).expect("an address and a scheme make a URL")
+    }
+
+    /// Where events go from now on. Without a target they are kept for the Events API alone.
+    pub fn set_target(&self, target: Target) {
+        self.shared.state().target = Some(target);
+    }
+
+    /// Makes a connected account.
+    pub fn add_account(&self, account: &NewAccount) -> String {
+        let now = self.shared.clock.now();
+        self.shared.state().add_account(account, now)
+    }
+
+    /// Makes an offer to an account and announces it.
+    pub fn create_offer(&self, account: &str, offer: &NewOffer) -> String {
+        let id = self.shared.state().add_offer(account, offer, self.shared.clock.now());
+        events::announce(&self.shared, "capital.financing_offer.created", &id);
+        id
+    }
+
+    /// Presses a button: changes the offer's status, where its life allows that, and announces it.
+    pub fn press(&self, button: Button, offer: &str) -> Result<(), Impossible> {
+        buttons::press(&self.shared, button, offer)
+    }
+
+    /// Sends an event of any type about an offer, whatever its status.
+    pub fn announce(&self, event_type: &str, offer: &str) -> Value {
+        events::announce(&self.shared, event_type, offer)
+    }
+
+    /// An offer as the API shows it.
+    pub fn offer(&self, id: &str) -> Option<Value> {
+        self.shared.state().offer(id).cloned()
+    }
+
+    /// Changes an offer behind everybody's back, to make odd shapes.
+    pub fn edit_offer(&self, id: &str, edit: impl FnOnce(&mut Value)) {
+        if let Some(offer) = self.shared.state().offer_mut(id) {
+            edit(offer);
+        }
+    }
+
+    /// Changes an account likewise.
+    pub fn edit_account(&self, id: &str, edit: impl FnOnce(&mut Value)) {
+        if let Some(account) = self.shared.state().accounts.get_mut(id) {
+            edit(account);
+        }
+    }
+
+    /// Gives an account a person, as `/persons` shows it.
+    pub fn add_person(&self, account: &str, person: Value) {
+        self.shared.state().persons.entry(account.to_owned()).or_default().push(person);
+    }
+
+    /// All events so far, oldest first.
+    pub fn events(&self) -> Vec<Value> {
+        self.shared.state().events.iter().map(|event| event.body.clone()).collect()
+    }
+
+    /// How often `mark_delivered` was carried out for an offer: replays of a stored answer do not count.
+    pub fn marked(&self, offer: &str) -> u32 {
+        self.shared.state().marked.get(offer).copied().unwrap_or(0)
+    }
+
+    /// Lets something go wrong.
+    pub fn fail(&self, fault: Fault) {
+        self.shared.state().faults.push(fault);
+    }
+
+    /// Takes back all faults.
+    pub fn heal(&self) {
+        self.shared.state().faults.clear();
+    }
+
+    /// All requests so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.state().calls.clone()
+    }
+
+    /// Waits until every event has been delivered or given up.
+    pub async fn settled(&self) {
+        let mut outstanding = self.shared.outstanding.subscribe();
+        // The sender lives as long as `self`.
+        let _ = outstanding.wait_for(|count| *count == 0).await;
+    }
+
+    /// Takes no more requests and gives up what is not delivered.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let _ = stream.set_nodelay(true);
+        let (for_requests, stop) = (Arc::clone(&shared), stop.clone());
+        shared.tracker.spawn(async move {
+            let service = service_fn(move |request| api::answer(Arc::clone(&for_requests), request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            // An error here is a fault that was asked for, or a client that went away.
+            tokio::select! {
+                _ = connection => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}

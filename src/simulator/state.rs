@@ -1,0 +1,176 @@
+//! The simulator's memory.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::events::Target;
+use super::faults::{Fault, Trouble};
+
+/// A connected account to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewAccount {
+    /// `business_profile.name`.
+    pub name: Option<String>,
+    /// `email`; null where none.
+    pub email: Option<String>,
+    /// Two letters; `US` where none.
+    pub country: Option<String>,
+}
+
+/// An offer to be.
+#[derive(Clone, Debug)]
+pub struct NewOffer {
+    /// Minor units.
+    pub advance_amount: i64,
+    /// Minor units.
+    pub fee_amount: i64,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// A fraction.
+    pub withhold_rate: f64,
+    /// `standard` or `refill`.
+    pub product_type: String,
+    /// `flex_loan`, `cash_advance` or `fixed_term_loan`.
+    pub financing_type: String,
+    /// How long it is open. Stripe's are open for some 30 days.
+    pub open_for: TimeDelta,
+}
+
+impl Default for NewOffer {
+    fn default() -> Self {
+        Self {
+            advance_amount: 100_000,
+            fee_amount: 10_000,
+            currency: "usd".to_owned(),
+            withhold_rate: 0.15,
+            product_type: "standard".to_owned(),
+            financing_type: "flex_loan".to_owned(),
+            open_for: TimeDelta::days(30),
+        }
+    }
+}
+
+/// One request that came in.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `GET`, `POST`.
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// `Stripe-Account`.
+    pub stripe_account: Option<String>,
+    /// `Stripe-Version`.
+    pub stripe_version: Option<String>,
+    /// What was answered; none where the connection was dropped.
+    pub status: Option<u16>,
+}
+
+/// An event, and whether some delivery of it was answered 2xx.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) body: Value,
+    pub(super) delivered: bool,
+}
+
+/// What is remembered under an Idempotency-Key.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    /// Method and path, and the body: the same key may not be used for something else.
+    pub(super) request: String,
+    pub(super) at: DateTime<Utc>,
+    /// None while the first request is being carried out.
+    pub(super) answer: Option<Answer>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) accounts: HashMap<String, Value>,
+    pub(super) persons: HashMap<String, Vec<Value>>,
+    /// Oldest first.
+    pub(super) offers: Vec<Value>,
+    offer_places: HashMap<String, usize>,
+    pub(super) events: Vec<Event>,
+    pub(super) event_places: HashMap<String, usize>,
+    pub(super) remembered: HashMap<String, Remembered>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) calls: Vec<Call>,
+    pub(super) marked: HashMap<String, u32>,
+    pub(super) target: Option<Target>,
+    last_id: u64,
+}
+
+impl State {
+    /// Ids grow from the time of the start, so that those of one run do not meet those of an earlier one in a database.
+    pub(super) fn starting_at(now: DateTime<Utc>) -> Self {
+        Self { last_id: now.timestamp_millis().unsigned_abs(), ..Self::default() }
+    }
+
+    /// An id of Stripe's form, in the order of making.
+    pub(super) fn new_id(&mut self, prefix: &str) -> String {
+        self.last_id += 1;
+        format!("{prefix}1Sim{:014}", self.last_id)
+    }
+
+    pub(super) fn add_account(&mut self, new: &NewAccount, now: DateTime<Utc>) -> String {
+        let id = self.new_id("acct_");
+        let account = json!({
+            "id": id, "object": "account", "type": "express", "created": now.timestamp(),
+            "country": new.country.as_deref().unwrap_or("US"), "default_currency": "usd", "email": new.email,
+            "business_type": "company", "charges_enabled": true, "payouts_enabled": true, "details_submitted": true,
+            "business_profile": {
+                "name": new.name, "support_email": null, "support_phone": null, "support_url": null, "url": null,
+                "mcc": "5734", "product_description": null, "support_address": null,
+            },
+            "capabilities": {"card_payments": "active", "transfers": "active"},
+            "company": {"name": null, "owners_provided": true}, "individual": null, "metadata": {},
+            "settings": {"dashboard": {"display_name": new.name, "timezone": "America/New_York"}},
+        });
+        self.accounts.insert(id.clone(), account);
+        id
+    }
+
+    pub(super) fn add_offer(&mut self, account: &str, new: &NewOffer, now: DateTime<Utc>) -> String {
+        let id = self.new_id("financingoffer_");
+        #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
+        let expires_after = (now + new.open_for).timestamp() as f64;
+        let offer = json!({
+            "id": id, "object": "capital.financing_offer", "account": account, "created": now.timestamp(),
+            "expires_after": expires_after, "livemode": false, "status": "undelivered", "metadata": {},
+            "financing_type": new.financing_type, "type": new.financing_type, "product_type": new.product_type,
+            "disclaimer_variant": "celtic_us_loan",
+            "offered_terms": {
+                "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user", "currency": new.currency,
+                "fee_amount": new.fee_amount, "previous_financing_fee_discount_rate": null,
+                "withhold_rate": new.withhold_rate,
+            },
+        });
+        self.push_offer(offer);
+        id
+    }
+
+    pub(super) fn push_offer(&mut self, offer: Value) {
+        let id = offer["id"].as_str().unwrap_or_default().to_owned();
+        self.offer_places.insert(id, self.offers.len());
+        self.offers.push(offer);
+    }
+
+    pub(super) fn offer(&self, id: &str) -> Option<&Value> {
+        self.offers.get(*self.offer_places.get(id)?)
+    }
+
+    pub(super) fn offer_mut(&mut self, id: &str) -> Option<&mut Value> {
+        self.offers.get_mut(*self.offer_places.get(id)?)
+    }
+
+    /// The trouble that the next request is in, if it is.
+    pub(super) fn take_trouble(&mut self, method: &str, path: &str) -> Option<Trouble> {
+        let fault = self.faults.iter_mut().find(|fault| fault.fits(method, path))?;
+        fault.times -= 1;
+        Some(fault.trouble.clone())
+    }
+}

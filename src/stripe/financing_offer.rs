@@ -1,0 +1,254 @@
+//! `capital.financing_offer` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_offers>).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+
+use super::{AccountId, OfferId};
+
+/// One financing offer. Only what decides or is shown is read; the whole object is kept beside it as it came.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FinancingOffer {
+    /// `financingoffer_…`
+    pub id: OfferId,
+    /// The connected account that the offer is made to.
+    pub account: AccountId,
+    /// When Stripe made it. Examples in Stripe's documentation call it `created_at` inside webhook bodies.
+    #[serde(alias = "created_at", deserialize_with = "seconds")]
+    pub created: DateTime<Utc>,
+    /// After this moment it can no longer be accepted. Stripe sends seconds as a float.
+    #[serde(default, rename = "expires_after", deserialize_with = "maybe_seconds")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// False for test data.
+    pub livemode: bool,
+    /// Where the offer stands.
+    pub status: OfferStatus,
+    /// What is offered. Absent in objects that Stripe renders for some other purpose: then no letter can be written.
+    #[serde(default)]
+    pub offered_terms: Option<OfferedTerms>,
+    /// The kind of financing, which decides the vocabulary.
+    #[serde(default)]
+    pub financing_type: Option<FinancingType>,
+    /// Stripe's second name for `financing_type`, with one value more.
+    #[serde(default, rename = "type")]
+    pub type_: Option<FinancingType>,
+    /// First financing, or one that takes over the rest of another.
+    #[serde(default)]
+    pub product_type: Option<ProductType>,
+    /// The offer that took this one's place.
+    #[serde(default)]
+    pub replacement: Option<OfferId>,
+    /// The offer whose place this one took.
+    #[serde(default)]
+    pub replacement_for: Option<OfferId>,
+    /// When Stripe wrote the financing off.
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    pub charged_off_at: Option<DateTime<Utc>>,
+    /// Which mandatory disclaimer the copy must carry. An open list.
+    #[serde(default)]
+    pub disclaimer_variant: Option<String>,
+}
+
+impl FinancingOffer {
+    /// The kind of financing, by whichever of Stripe's two names it came.
+    pub fn kind_of_financing(&self) -> Option<&FinancingType> {
+        self.type_.as_ref().or(self.financing_type.as_ref())
+    }
+}
+
+/// `offered_terms`. Amounts are minor units of `currency`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct OfferedTerms {
+    /// What the merchant can get, at most.
+    pub advance_amount: i64,
+    /// The flat fee for it.
+    pub fee_amount: i64,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// The share of daily sales that goes to the financing: 0.15 is 15 %. Any JSON number, also out of range.
+    pub withhold_rate: f64,
+    /// Why this account, why now: an open list. Missing in some of Stripe's own examples.
+    #[serde(default)]
+    pub campaign_type: Option<String>,
+}
+
+/// Makes an enum of Stripe's words that keeps a word it does not know.
+macro_rules! open_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+        #[serde(from = "String")]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+            /// A word that Stripe added after this was written.
+            Other(String),
+        }
+
+        impl $name {
+            /// Stripe's word.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $word,)+
+                    Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(word: String) -> Self {
+                match word.as_str() {
+                    $($word => Self::$variant,)+
+                    _ => Self::Other(word),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+open_enum! {
+    /// The status of an offer (<https://docs.stripe.com/capital/api-integration>, the table of states).
+    OfferStatus {
+        /// Made, and not yet shown to the merchant.
+        Undelivered = "undelivered",
+        /// Shown to the merchant.
+        Delivered = "delivered",
+        /// The merchant applied.
+        Accepted = "accepted",
+        /// The money is on its way.
+        PaidOut = "paid_out",
+        /// All of it has come back.
+        FullyRepaid = "fully_repaid",
+        /// Stripe's former word for the end; no longer sent.
+        Completed = "completed",
+        /// The merchant took it back within 48 hours.
+        Canceled = "canceled",
+        /// The review failed.
+        Rejected = "rejected",
+        /// Nobody applied in time.
+        Expired = "expired",
+        /// Another offer took its place.
+        Replaced = "replaced",
+        /// Taken back by Stripe.
+        Revoked = "revoked",
+        /// The merchant took another offer that was made beside this one.
+        AcceptedOtherOffer = "accepted_other_offer",
+    }
+}
+
+open_enum! {
+    /// `financing_type`: what kind of contract it is.
+    FinancingType {
+        /// A purchase of future receipts.
+        CashAdvance = "cash_advance",
+        /// A loan paid by a share of sales.
+        FlexLoan = "flex_loan",
+        /// A loan with a fixed term.
+        FixedTermLoan = "fixed_term_loan",
+    }
+}
+
+open_enum! {
+    /// `product_type`.
+    ProductType {
+        /// A financing of its own.
+        Standard = "standard",
+        /// One that takes over the rest of another.
+        Refill = "refill",
+    }
+}
+
+impl OfferStatus {
+    /// How far along its life an offer with this status is. A status only ever replaces one of a lower rank, so that
+    /// events that come late or twice cannot move an offer backwards. A word that we do not know has the lowest rank:
+    /// it is written down, but it pushes nothing aside.
+    pub fn rank(&self) -> i16 {
+        match self {
+            Self::Other(_) => -1,
+            Self::Undelivered => 0,
+            Self::Delivered => 10,
+            Self::Expired | Self::Replaced | Self::Revoked | Self::AcceptedOtherOffer => 20,
+            Self::Accepted => 30,
+            Self::Canceled | Self::Rejected => 40,
+            Self::PaidOut => 50,
+            Self::FullyRepaid | Self::Completed => 60,
+        }
+    }
+}
+
+/// Seconds since the epoch, as an integer or as a float.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    let seconds = f64::deserialize(from)?;
+    instant(seconds).ok_or_else(|| serde::de::Error::custom(format!("{seconds} is not a time in seconds")))
+}
+
+/// As `seconds`; absent and null are no time.
+fn maybe_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.and_then(instant))
+}
+
+/// Microseconds are as fine as Postgres keeps time.
+fn instant(seconds: f64) -> Option<DateTime<Utc>> {
+    // The year 9999, beyond which neither a reader nor Postgres' text form has use for it.
+    const LAST: f64 = 253_402_300_799.0;
+    if !(0.0..=LAST).contains(&seconds) {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "in range by the check above; the fraction is meant to go"
+    )]
+    DateTime::from_timestamp_micros((seconds * 1e6) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_offer_is_read_with_everything_optional_absent_or_null_and_the_unknown_ignored() {
+        let least = json!({
+            "id": "financingoffer_1", "account": "acct_1", "created": 1_700_000_000, "livemode": false,
+            "status": "undelivered",
+        });
+        let mut nulls = least.clone();
+        for field in [
+            "expires_after",
+            "offered_terms",
+            "financing_type",
+            "type",
+            "product_type",
+            "replacement",
+            "replacement_for",
+            "charged_off_at",
+            "disclaimer_variant",
+        ] {
+            nulls[field] = json!(null);
+        }
+        nulls["something_new"] = json!({"deep": [1, 2]});
+        for value in [least, nulls] {
+            let offer: FinancingOffer = serde_json::from_value(value).unwrap();
+            assert_eq!(offer.status, OfferStatus::Undelivered);
+            assert!(offer.offered_terms.is_none() && offer.expires_at.is_none());
+        }
+    }
+
+    #[test]
+    fn times_come_as_floats_and_a_rate_may_be_an_integer_out_of_range() {
+        let offer: FinancingOffer = serde_json::from_value(json!({
+            "id": "financingoffer_1", "account": "acct_1", "created_at": 1_700_000_000, "livemode": true,
+            "status": "brand_new", "expires_after": 1_700_000_000.5,
+            "offered_terms": {"advance_amount": 100_000, "fee_amount": 10_000, "currency": "usd",
+                              "withhold_rate": 65_076_826},
+        }))
+        .unwrap();
+        assert_eq!(offer.expires_at.unwrap().timestamp_millis(), 1_700_000_000_500);
+        assert_eq!(offer.status, OfferStatus::Other("brand_new".into()));
+        assert!((offer.offered_terms.unwrap().withhold_rate - 65_076_826.0).abs() < f64::EPSILON);
+    }
+}

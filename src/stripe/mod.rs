@@ -1,0 +1,18 @@
+//! What we know of Stripe: its ids, the objects that we read, its errors, and the calls that we make.
+//!
+//! Knows no stage of the flow. Every object is read leniently: absent and null alike, unknown fields ignored, open
+//! enums with `Other`, because an unknown value must never lose an event.
+
+mod account;
+mod client;
+mod error;
+mod financing_offer;
+mod ids;
+mod pace;
+
+pub use account::{Account, BusinessProfile, Person};
+pub(crate) use client::livemode_of_key;
+pub use client::{Answered, Client, Settings};
+pub use error::Error;
+pub use financing_offer::{FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType};
+pub use ids::{AccountId, EventId, IdError, OfferId};

@@ -1,0 +1,72 @@
+//! Log lines: JSON for machines, readable text for a terminal, always to stderr, because stdout is for data.
+
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which lines.
+    pub filter: Filter,
+    /// In which form.
+    pub format: Format,
+}
+
+/// Directives that were found to make sense.
+#[derive(Clone, Debug)]
+pub struct Filter(String);
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// One object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+impl FromStr for Filter {
+    type Err = tracing_subscriber::filter::ParseError;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        EnvFilter::try_new(given).map(|_| Self(given.to_owned()))
+    }
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        match given {
+            "auto" => Ok(Self::Auto),
+            "json" => Ok(Self::Json),
+            "pretty" => Ok(Self::Pretty),
+            _ => Err("not a format of log lines"),
+        }
+    }
+}
+
+/// Starts logging. A second call changes nothing.
+pub fn init(settings: &Settings) {
+    let json = match settings.format {
+        Format::Auto => !std::io::stderr().is_terminal(),
+        Format::Json => true,
+        Format::Pretty => false,
+    };
+    let filter = EnvFilter::new(&settings.filter.0);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = if json {
+        registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
+    } else {
+        registry.with(lines.compact().with_ansi(std::io::stderr().is_terminal())).try_init()
+    };
+    // Only tests start twice in one process.
+    drop(started);
+}

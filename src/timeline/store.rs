@@ -1,0 +1,54 @@
+//! The SQL of the timeline. The caller owns the transaction.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::Entry;
+use crate::stripe::OfferStatus;
+
+/// Writes a line. A line for an event that has one already is left as it is.
+pub async fn add(db: impl PgExecutor<'_>, entry: &Entry<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into timeline_entries
+            (offer_id, account_id, event_id, what, status_before, status_after, note, happened_at, recorded_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        on conflict (event_id) do nothing
+        ",
+        entry.offer_id,
+        entry.account_id,
+        entry.event_id,
+        entry.what,
+        entry.status_before,
+        entry.status_after,
+        entry.note,
+        entry.happened_at,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves an offer to `status` if that is further along its life. Says which status it replaced; none where the offer
+/// stayed as it was.
+pub async fn move_status(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    status: &OfferStatus,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "
+        update financing_offers
+        set status = $2, status_rank = $3
+        from (select offer_id, status from financing_offers where offer_id = $1 for no key update) as before
+        where financing_offers.offer_id = before.offer_id and financing_offers.status_rank < $3
+        returning before.status
+        ",
+        offer_id,
+        status.as_str(),
+        status.rank(),
+    )
+    .fetch_optional(db)
+    .await
+}
