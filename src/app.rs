@@ -1,5 +1,7 @@
 //! Puts the parts together, runs them, and ends them.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use axum::Router;
 use sqlx::PgPool;
@@ -27,6 +29,9 @@ pub enum Role {
     /// Work alone.
     Worker,
 }
+
+/// The grace of a shutdown is over by then.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// All parts, ready to run.
 pub struct App {
@@ -113,9 +118,11 @@ impl App {
         }
     }
 
-    /// Closes the database.
+    /// Closes the database, without waiting for ever for somebody who still holds a connection.
     pub async fn close(self) {
-        self.database.close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.database.close()).await.is_err() {
+            tracing::warn!("somebody still holds a connection to the database");
+        }
     }
 
     /// Listens and works until the shutdown says stop, then ends in order: no new request, no new job, what is in hand

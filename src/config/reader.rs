@@ -303,8 +303,14 @@ impl<'a> Reader<'a> {
             origin @ (Origin::File(_) | Origin::Variable(_)) => format!("{key} (from {origin})"),
         };
         let empty = entry.value.as_str().is_some_and(str::is_empty);
-        let shown =
-            if empty || SECRETS.contains(&key) { String::new() } else { format!("{}: ", entry.value.as_str().map_or_else(|| entry.value.to_string(), |text| format!("{text:?}"))) };
+        let shown = if empty || SECRETS.contains(&key) {
+            String::new()
+        } else {
+            format!(
+                "{}: ",
+                entry.value.as_str().map_or_else(|| entry.value.to_string(), |text| format!("{text:?}"))
+            )
+        };
         self.faults.push(Fault::new(&place, format!("{shown}{problem}")));
     }
 }

@@ -41,7 +41,7 @@ fn the_least_that_serve_needs_is_enough() {
     assert_eq!(settings.email.bcc.unwrap().expose(), "capital-offers@stripe.com");
     assert_eq!(settings.email.reply_to.address(), "capital@rocket.example");
     assert!(settings.database.url.is_none());
-    assert_eq!(settings.webhook.tolerance, Duration::from_secs(300));
+    assert_eq!(settings.webhook.tolerance, Duration::from_mins(5));
 }
 
 #[test]

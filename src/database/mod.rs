@@ -100,11 +100,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Opens the database, waiting for one that is away, and migrates it where the settings say so.
 pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let database = match &settings.url {
-        Some(url) => Database {
-            pool: connect(url.expose_secret(), settings).await?,
-            #[cfg(feature = "demo")]
-            embedded: None,
-        },
+        Some(url) => connect(url.expose_secret(), settings).await?.into(),
         #[cfg(feature = "demo")]
         None => embedded::open(settings).await?,
         #[cfg(not(feature = "demo"))]
@@ -144,6 +140,17 @@ fn pool_options(settings: &Settings) -> PgPoolOptions {
     PgPoolOptions::new().acquire_timeout(settings.acquire_timeout)
 }
 
+/// A database that somebody else opened and will close.
+impl From<PgPool> for Database {
+    fn from(pool: PgPool) -> Self {
+        Self {
+            pool,
+            #[cfg(feature = "demo")]
+            embedded: None,
+        }
+    }
+}
+
 impl Database {
     /// True for the one inside the process: it has a single connection, so nobody can `LISTEN` on it.
     pub fn is_embedded(&self) -> bool {
@@ -151,14 +158,6 @@ impl Database {
         return self.embedded.is_some();
         #[cfg(not(feature = "demo"))]
         return false;
-    }
-
-    /// A URL that other programs can connect to, where the database is the embedded one.
-    pub fn embedded_url(&self) -> Option<String> {
-        #[cfg(feature = "demo")]
-        return self.embedded.as_ref().map(embedded::Embedded::url);
-        #[cfg(not(feature = "demo"))]
-        return None;
     }
 
     /// Closes all connections, and stops the embedded one.

@@ -76,12 +76,24 @@ pub(super) fn announce(shared: &Arc<Shared>, event_type: &str, offer_id: &str) -
         (event, state.target.clone())
     };
     if let Some(target) = target {
-        for _ in 0..target.copies {
-            shared.outstanding.send_modify(|count| *count += 1);
-            shared.tracker.spawn(deliver(Arc::clone(shared), event.clone(), target.clone()));
-        }
+        send(shared, &event, &target);
     }
     event
+}
+
+/// Sends what there is about an offer once more.
+pub(super) fn send_again(shared: &Arc<Shared>, offer_id: &str, target: &Target) {
+    let events: Vec<Value> = shared.state().events.iter().map(|event| event.body.clone()).collect();
+    for event in events.iter().filter(|event| event["data"]["object"]["id"] == offer_id) {
+        send(shared, event, target);
+    }
+}
+
+fn send(shared: &Arc<Shared>, event: &Value, target: &Target) {
+    for _ in 0..target.copies {
+        shared.outstanding.send_modify(|count| *count += 1);
+        shared.tracker.spawn(deliver(Arc::clone(shared), event.clone(), target.clone()));
+    }
 }
 
 /// Stripe's description of events names no shape for the change of a credit line; the transaction's is documented.

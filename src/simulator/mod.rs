@@ -167,6 +167,22 @@ impl Simulator {
         self.shared.state().events.iter().map(|event| event.body.clone()).collect()
     }
 
+    /// Whether some webhook answered 2xx to the offer's first event.
+    pub fn heard(&self, offer: &str) -> bool {
+        let state = self.shared.state();
+        state.events.iter().any(|event| event.body["data"]["object"]["id"] == offer && event.delivered)
+    }
+
+    /// Sends all events about an offer once more, to this webhook, as Stripe does after a failure.
+    pub async fn redeliver(&self, offer: &str, url: &str) {
+        let mut target = self.shared.state().target.clone();
+        if let (Some(target), Ok(url)) = (&mut target, Url::parse(url)) {
+            target.url = url;
+            events::send_again(&self.shared, offer, target);
+        }
+        self.settled().await;
+    }
+
     /// How often `mark_delivered` was carried out for an offer: replays of a stored answer do not count.
     pub fn marked(&self, offer: &str) -> u32 {
         self.shared.state().marked.get(offer).copied().unwrap_or(0)

@@ -43,7 +43,7 @@ mod tests {
         let starts: Vec<_> = (0..3).map(|_| pace.book(begin) - begin).collect();
         assert_eq!(starts, [0, 100, 200].map(Duration::from_millis));
 
-        let later = begin + Duration::from_secs(60);
+        let later = begin + Duration::from_mins(1);
         assert_eq!(pace.book(later), later);
         assert_eq!(pace.book(later), later + Duration::from_millis(100));
     }

@@ -70,11 +70,12 @@ impl Reader {
             let outcome = self.project(&mut tx, event).await?;
             self.mark(&mut tx, event, &outcome).await?;
         }
+        if events.is_empty() {
+            return Ok(0);
+        }
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
-        if !events.is_empty() {
-            self.jobs.ring();
-        }
+        self.jobs.ring();
         Ok(events.len())
     }
 

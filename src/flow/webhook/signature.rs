@@ -151,7 +151,7 @@ mod tests {
 
     const SECRET: &str = "whsec_test_secret";
     const NOW: i64 = 1_700_000_000;
-    const TOLERANCE: Duration = Duration::from_secs(300);
+    const TOLERANCE: Duration = Duration::from_mins(5);
 
     fn secrets(all: &[&str]) -> Secrets {
         let all: Vec<SecretString> = all.iter().map(|secret| SecretString::from(*secret)).collect();

@@ -1,0 +1,156 @@
+//! Telling Stripe, through everything that Stripe and the way to it can do.
+
+use capital_courier::simulator::{Button, Fault, Trouble};
+use chrono::TimeDelta;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+async fn sent_to_trouble(app: &TestApp, path: &'static str, trouble: Trouble) -> String {
+    let offer = app.offer();
+    app.stripe.fail(Fault { method: "", path, times: 1, trouble });
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    offer
+}
+
+fn answer(status: u16, code: &'static str) -> Trouble {
+    Trouble::Answer { status, code, headers: vec![] }
+}
+
+/// The distinct keys of the calls that marked this offer, in order.
+fn keys(app: &TestApp, offer: &str) -> Vec<String> {
+    let mut keys: Vec<String> = app
+        .calls_to_mark()
+        .into_iter()
+        .filter(|call| call.path.contains(offer))
+        .filter_map(|call| call.idempotency_key)
+        .collect();
+    keys.dedup();
+    keys
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
+    for trouble in [
+        Trouble::DropBefore,
+        Trouble::DropAfter,
+        Trouble::Stall(std::time::Duration::from_millis(600)),
+        Trouble::Garbage,
+        answer(409, "idempotency_key_in_use"),
+    ] {
+        let offer = sent_to_trouble(&app, "mark_delivered", trouble.clone()).await;
+        let owed: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+        assert_eq!(owed, "owed", "{trouble:?}");
+        app.after(TimeDelta::seconds(3)).await;
+        app.expect_delivered(&offer).await;
+        assert_eq!(keys(&app, &offer).len(), 1, "{trouble:?}");
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_failure_for_a_day(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = sent_to_trouble(&app, "mark_delivered", Trouble::Remembered500).await;
+    app.after(TimeDelta::seconds(3)).await;
+    app.expect_delivered(&offer).await;
+    assert_eq!(
+        keys(&app, &offer),
+        [format!("mark_delivered:{offer}:1"), format!("mark_delivered:{offer}:2")]
+    );
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn stripes_limit_is_honoured_to_the_second(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let limit =
+        Trouble::Answer { status: 429, code: "rate_limit", headers: vec![("Retry-After", "90".to_owned())] };
+    let offer = sent_to_trouble(&app, "mark_delivered", limit).await;
+    app.after(TimeDelta::seconds(89)).await;
+    assert_eq!(app.stripe.marked(&offer), 0);
+    app.after(TimeDelta::seconds(2)).await;
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn whatever_stripe_answers_before_the_letter_nothing_is_lost(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
+    for path in ["/v1/capital/financing_offers/", "/v1/accounts/"] {
+        for trouble in [
+            answer(401, "invalid_api_key"),
+            answer(403, "permission"),
+            answer(409, "lock_timeout"),
+            answer(429, "rate_limit"),
+            answer(500, "api_error"),
+            answer(503, "api_error"),
+            Trouble::Garbage,
+            Trouble::DropBefore,
+            Trouble::Stall(std::time::Duration::from_millis(600)),
+        ] {
+            let offer = sent_to_trouble(&app, path, trouble.clone()).await;
+            app.expect_letter(&offer, "waiting", None).await;
+            assert_eq!(app.stripe.marked(&offer), 0);
+            app.after(TimeDelta::minutes(6)).await;
+            app.expect_delivered(&offer).await;
+        }
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    // Between the letter and the mark: the mark is refused, and a look at the offer shows why.
+    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.after(TimeDelta::seconds(3)).await;
+
+    let (state, note): (String, String) =
+        sqlx::query_as("select state, note from deliveries where offer_id = $1")
+            .bind(&offer)
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    assert_eq!(state, "delivered");
+    assert!(note.contains("accepted"), "{note}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.stripe.press(Button::Expire, &offer).unwrap();
+    app.after(TimeDelta::seconds(3)).await;
+
+    let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+    assert_eq!(state, "refused");
+    let dead: i64 =
+        app.one("select count(*) from jobs where kind = $1 and state = 'dead'", "mark_delivered").await;
+    assert_eq!(dead, 1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_call_is_made_as_stripe_wants_it(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_VERSION", "2025-09-30.preview")]).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    let call = app.calls_to_mark().remove(0);
+    assert_eq!(call.stripe_version.as_deref(), Some("2025-09-30.preview"));
+    assert_eq!((call.stripe_account, call.status), (None, Some(200)));
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}

@@ -1,0 +1,218 @@
+//! The main job: from Stripe's event to the merchant's inbox and back to Stripe.
+
+use capital_courier::simulator::{Button, EVENT_TYPES};
+use chrono::TimeDelta;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_is_emailed_once_and_stripe_is_told(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+
+    let letter = app.expect_delivered(&offer).await;
+    assert_eq!(letter.from, "capital@rocket.example");
+    assert_eq!(letter.to, ["jenny@bakery.example", "capital-offers@stripe.com"]);
+    assert_eq!(
+        app.timeline(&offer).await,
+        ["capital.financing_offer.created", "letter.opened", "letter.sent", "offer.delivered"]
+    );
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+
+    let (status, request_id, answer): (i16, String, sqlx::types::JsonValue) = sqlx::query_as(
+        "select answer_status, answer_request_id, answer_body from deliveries where offer_id = $1",
+    )
+    .bind(&offer)
+    .fetch_one(&app.db)
+    .await
+    .unwrap();
+    assert_eq!((status, answer["status"].as_str()), (200, Some("delivered")));
+    assert!(request_id.starts_with("req_"));
+
+    let letter = app.expect_delivered(&offer).await;
+    let (recipient, subject, text, html, version, relay_answer): (
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+    ) = sqlx::query_as(
+        "select recipient, subject, body_text, body_html, template_version, relay_answer from letters
+             where offer_id = $1 and sent_at is not null",
+    )
+    .bind(&offer)
+    .fetch_one(&app.db)
+    .await
+    .unwrap();
+    let message = letter.message();
+    assert_eq!((recipient.as_str(), message.subject()), ("jenny@bakery.example", Some(subject.as_str())));
+    let same = |sent: &str, kept: &str| assert_eq!(sent.replace("\r\n", "\n").trim_end(), kept.trim_end());
+    same(&message.body_text(0).unwrap(), &text);
+    same(&message.body_html(0).unwrap(), &html);
+    assert_eq!((version.len(), relay_answer.as_str()), (12, "250 2.0.0 queued as 1A2B3C"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    for event_type in EVENT_TYPES {
+        let event = app.stripe.announce(event_type, &offer);
+        app.stripe_sends(&event).await.expect_kept();
+    }
+    app.run_due_work().await;
+
+    let states: Vec<(String, String)> =
+        sqlx::query_as("select event_type, state from inbox_events order by arrival")
+            .fetch_all(&app.db)
+            .await
+            .unwrap();
+    assert_eq!(states, EVENT_TYPES.map(|event_type| (event_type.to_owned(), "read".to_owned())));
+    for event_type in EVENT_TYPES {
+        let lines: i64 = app.one("select count(*) from timeline_entries where what = $1", event_type).await;
+        assert_eq!(lines, 1, "{event_type}");
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let created = app.created(&offer);
+    app.stripe_sends(&created).await.expect_kept();
+    app.run_due_work().await;
+    for button in [Button::Apply, Button::Approve] {
+        app.stripe.press(button, &offer).unwrap();
+    }
+    // The later event comes first, then the earlier one, then the first of all once more under another id.
+    app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
+    app.run_due_work().await;
+    app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
+    let mut again = created.clone();
+    again["id"] = "evt_another".into();
+    app.stripe_sends(&again).await.expect_kept();
+    app.run_due_work().await;
+
+    let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    assert_eq!(status, "paid_out");
+    assert_eq!((app.relay.letters().len(), app.stripe.marked(&offer)), (1, 1));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_that_is_no_longer_open_gets_no_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (expired, replaced) = (app.offer(), app.offer());
+    for offer in [&expired, &replaced] {
+        app.stripe_sends(&app.created(offer)).await.expect_kept();
+    }
+    app.stripe.press(Button::Expire, &expired).unwrap();
+    app.stripe.press(Button::Replace, &replaced).unwrap();
+    app.run_due_work().await;
+
+    app.expect_letter(&expired, "withdrawn", Some("offer_expired")).await;
+    app.expect_letter(&replaced, "withdrawn", Some("offer_replaced")).await;
+    app.expect_untouched(&expired).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_whose_time_ran_out_gets_no_letter_though_stripe_still_calls_it_undelivered(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.clock.advance(TimeDelta::days(30));
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+
+    app.expect_letter(&offer, "withdrawn", Some("offer_expired")).await;
+    app.expect_untouched(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_that_says_accepted_before_created_opens_no_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let created = app.created(&offer);
+    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
+    app.run_due_work().await;
+    app.stripe_sends(&created).await.expect_kept();
+    app.run_due_work().await;
+
+    let letters: i64 = app.one("select count(*) from letters where offer_id = $1", &offer).await;
+    assert_eq!(letters, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_of_the_other_mode_is_kept_and_never_acted_on(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let mut event = app.created(&offer);
+    event["livemode"] = true.into();
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+
+    let state: String =
+        app.one("select state from inbox_events where event_id = $1", event["id"].as_str().unwrap()).await;
+    assert_eq!(state, "wrong_mode");
+    app.expect_untouched(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_through_a_connect_endpoint_is_acted_on_with_a_warning(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let mut event = app.created(&offer);
+    event["account"] = event["data"]["object"]["account"].clone();
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+
+    app.expect_delivered(&offer).await;
+    let note: String =
+        app.one("select note from inbox_events where event_id = $1", event["id"].as_str().unwrap()).await;
+    assert!(note.contains("Connect endpoint"), "{note}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn one_event_that_cannot_be_read_does_not_hold_up_the_others(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (bad, good) = (app.offer(), app.offer());
+    let mut not_an_offer = app.created(&bad);
+    not_an_offer["data"]["object"]["status"] = 7.into();
+    app.stripe_sends(&not_an_offer).await.expect_kept();
+    // Postgres has no way to write this text, so its own refusal must be survived too.
+    let mut nul = app.created(&bad);
+    nul["id"] = "evt_nul".into();
+    nul["data"]["object"]["disclaimer_variant"] = "a\u{0}b".into();
+    app.stripe_sends(&nul).await.expect_kept();
+    app.stripe_sends(&app.created(&good)).await.expect_kept();
+    app.run_due_work().await;
+
+    app.expect_delivered(&good).await;
+    let unreadable: i64 = app
+        .one("select count(*) from inbox_events where state = $1 and note is not null", "unreadable")
+        .await;
+    assert_eq!(unreadable, 2);
+    app.finish().await;
+}

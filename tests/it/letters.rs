@@ -1,0 +1,182 @@
+//! Whom a letter goes to, what it looks like on the wire, and when there is none.
+
+use capital_courier::simulator::{Fault, Trouble};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+async fn deliver(app: &TestApp, offer: &str) {
+    app.stripe_sends(&app.created(offer)).await.expect_kept();
+    app.run_due_work().await;
+}
+
+fn account_of(app: &TestApp, offer: &str) -> String {
+    app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    deliver(&app, &offer).await;
+
+    let letter = app.expect_delivered(&offer).await;
+    assert_eq!(letter.header("From"), "\"Rocket Capital\" <capital@rocket.example>");
+    assert_eq!(letter.header("Reply-To"), "help@rocket.example");
+    assert_eq!(letter.header("To"), "jenny@bakery.example");
+    assert_eq!(letter.header("Bcc"), "", "the blind copy is in the envelope alone");
+    assert_eq!(letter.header("Date"), "Tue, 24 Nov 2026 12:00:00 +0000");
+    assert_eq!(letter.header("Auto-Submitted"), "auto-generated");
+    assert_eq!(letter.header("List-Unsubscribe"), "<mailto:help@rocket.example?subject=unsubscribe>");
+    assert!(
+        letter.header("Content-Type").starts_with("multipart/alternative"),
+        "{}",
+        letter.header("Content-Type")
+    );
+    assert!(letter.header("Message-ID").ends_with("@rocket.example>"));
+    assert!(
+        letter.bytes.is_ascii() && letter.bytes.split(|byte| *byte == b'\n').all(|line| line.len() < 998)
+    );
+    let message = letter.message();
+    assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1));
+    assert_eq!(
+        message.subject(),
+        Some("[Test] You're prequalified for up to $1,000.00 in business financing")
+    );
+    let text = message.body_text(0).unwrap();
+    assert!(text.contains("https://rocket.example/capital") && text.contains("1 Main Street"), "{text}");
+    assert!(!text.contains("connect.stripe.com"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn without_a_blind_copy_only_the_merchant_gets_it(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_EMAIL__BCC", "")]).await;
+    let offer = app.offer();
+    deliver(&app, &offer).await;
+    assert_eq!(app.expect_delivered(&offer).await.to, ["jenny@bakery.example"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_individual_then_the_owner_get_it_where_the_account_has_no_address(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (individual, owner) = (app.offer_to(None), app.offer_to(Some("  ")));
+    app.stripe.edit_account(&account_of(&app, &individual), |account| {
+        account["individual"] = json!({"email": "sole@trader.example", "first_name": "Sol"});
+    });
+    let company = account_of(&app, &owner);
+    app.stripe.add_person(
+        &company,
+        json!({"id": "person_1", "email": "clerk@shop.example", "relationship": {"owner": false}}),
+    );
+    app.stripe.add_person(
+        &company,
+        json!({"id": "person_2", "email": "boss@shop.example", "relationship": {"owner": true}}),
+    );
+    for offer in [&individual, &owner] {
+        deliver(&app, offer).await;
+    }
+    assert_eq!(app.expect_delivered(&individual).await.to[0], "sole@trader.example");
+    assert_eq!(app.expect_delivered(&owner).await.to[0], "boss@shop.example");
+    app.finish().await;
+}
+
+/// Says what becomes of a letter to an account that has a public support address and no other.
+async fn with_support_address_alone(db: PgPool, allowed: &str) -> String {
+    let app = TestApp::start_with(db, &[("COURIER_EMAIL__ALLOW_SUPPORT_ADDRESS", allowed)]).await;
+    let offer = app.offer_to(None);
+    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+        account["business_profile"]["support_email"] = "support@shop.example".into();
+    });
+    deliver(&app, &offer).await;
+    let (state, _) = app.letter(&offer).await;
+    app.finish().await;
+    state
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_public_support_address_is_used_where_the_operator_allows_it(db: PgPool) {
+    assert_eq!(with_support_address_alone(db, "true").await, "sent");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_public_support_address_is_not_used_otherwise(db: PgPool) {
+    assert_eq!(with_support_address_alone(db, "false").await, "held");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_without_any_address_leaves_a_letter_that_a_person_sees(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer_to(None);
+    deliver(&app, &offer).await;
+    app.expect_letter(&offer, "held", Some("no_recipient")).await;
+    app.expect_untouched(&offer).await;
+    assert_eq!(app.timeline(&offer).await.last().unwrap(), "letter.held");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_address_that_would_break_a_header_is_never_used(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for bad in [
+        "jenny@bakery.example\r\nBcc: all@evil.example",
+        "jenny@bakery.example, all@evil.example",
+        "jenny",
+        "jénny@x.example",
+    ] {
+        let offer = app.offer_to(Some(bad));
+        deliver(&app, &offer).await;
+        app.expect_letter(&offer, "held", Some("bad_address")).await;
+        app.expect_untouched(&offer).await;
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_with_a_name_full_of_tricks_gets_a_plain_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+        account["business_profile"]["name"] =
+            "Bob\r\nBcc: all@evil.example\r\n\r\n{{ 7*7 }}<script>x</script>".into();
+    });
+    deliver(&app, &offer).await;
+    let letter = app.expect_delivered(&offer).await;
+    assert_eq!((letter.to.len(), letter.header("Bcc")), (2, String::new()));
+    let message = letter.message();
+    assert!(!message.body_html(0).unwrap().contains("<script"));
+    assert!(message.body_text(0).unwrap().contains("{{ 7*7 }}"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_without_terms_or_without_an_end_is_held(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for missing in ["offered_terms", "expires_after"] {
+        let offer = app.offer();
+        app.stripe.edit_offer(&offer, |offer| offer[missing] = Value::Null);
+        let mut event = app.created(&offer);
+        event["data"]["object"].as_object_mut().unwrap().remove(missing);
+        app.stripe_sends(&event).await.expect_kept();
+        app.run_due_work().await;
+        app.expect_letter(&offer, "held", Some("no_terms")).await;
+        app.expect_untouched(&offer).await;
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let fault = Trouble::Answer { status: 404, code: "resource_missing", headers: vec![] };
+    app.stripe.fail(Fault { method: "GET", path: "financing_offers", times: 1, trouble: fault });
+    deliver(&app, &offer).await;
+    app.expect_letter(&offer, "held", Some("gave_up")).await;
+    app.expect_untouched(&offer).await;
+    let error: String = app.one("select last_error from jobs where state = $1", "dead").await;
+    assert!(error.contains("404 resource_missing"), "{error}");
+    app.finish().await;
+}

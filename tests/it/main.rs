@@ -1,0 +1,19 @@
+//! The service as its users meet it: a real Postgres, Stripe's simulator, a real or a troublesome mail server, and where it
+//! matters real processes.
+
+#![allow(clippy::unwrap_used, reason = "what cannot be had here fails the test")]
+#![allow(clippy::disallowed_methods, reason = "a test asks its surroundings and has no shutdown")]
+#![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
+
+#[cfg(feature = "crash-points")]
+mod crash;
+mod delivered;
+mod demo;
+mod flow;
+mod letters;
+mod load;
+mod processes;
+mod queue;
+mod smtp;
+mod support;
+mod webhook;

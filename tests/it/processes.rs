@@ -1,0 +1,181 @@
+//! The service as real processes: starts, stops, exit codes, two of them on one database.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use capital_courier::clock::Clock;
+use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, sign};
+use sqlx::PgPool;
+
+use crate::support::process::{Process, command, url_of};
+use crate::support::smtp::{Relay, Step, Trouble};
+use crate::support::{API_KEY, SECRET, environment};
+
+async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
+    let options = Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        api_key: API_KEY.to_owned(),
+        clock: Clock::system(),
+    };
+    let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
+    let mut env = environment(&stripe, &relay.url());
+    env.insert("DATABASE_URL".to_owned(), url_of(db));
+    (stripe, relay, env)
+}
+
+fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
+    let account = stripe
+        .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
+    (0..count).map(|_| stripe.create_offer(&account, &NewOffer::default())).collect()
+}
+
+async fn post(url: &str, body: Vec<u8>) -> u16 {
+    let client = reqwest::Client::builder().build().unwrap();
+    let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
+    client.post(url).header("Stripe-Signature", signature).body(body).send().await.unwrap().status().as_u16()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db: PgPool) {
+    let (stripe, relay, env) = world(&db).await;
+    let (one, other) = (Process::serve(&env).await, Process::serve(&env).await);
+    let offers = offers(&stripe, 60);
+    for (place, event) in stripe.events().iter().enumerate() {
+        let process = if place % 2 == 0 { &one } else { &other };
+        assert_eq!(post(process.webhook.as_ref().unwrap(), serde_json::to_vec(event).unwrap()).await, 200);
+    }
+    relay.wait_for(offers.len()).await;
+    let delivered = async {
+        while !offers.iter().all(|offer| stripe.marked(offer) == 1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), delivered).await.expect("all are marked");
+    let mut ids: Vec<String> = relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((relay.letters().len(), ids.len()), (60, 60));
+    let sent_by = |process: &Process| process.logged().matches("sent letter").count();
+    assert!(sent_by(&one) > 0 && sent_by(&other) > 0, "{} and {}", sent_by(&one), sent_by(&other));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn no_log_line_shows_an_address_or_a_secret(db: PgPool) {
+    let (stripe, relay, env) = world(&db).await;
+    let process = Process::serve(&env).await;
+    relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 <jenny@bakery.example> is full"), 1);
+    offers(&stripe, 2);
+    for event in stripe.events() {
+        post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
+    }
+    relay.wait_for(2).await;
+    let log = process.logged();
+    assert!(log.contains("j***@bakery.example") && log.contains("450"), "{log}");
+    for secret in ["jenny@", API_KEY, SECRET] {
+        assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+    }
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn sigterm_finishes_what_is_in_hand_and_a_second_one_does_not(db: PgPool) {
+    let (stripe, relay, env) = world(&db).await;
+    let mut process = Process::serve(&env).await;
+    relay.fail(Step::Data, Trouble::Stall, 1);
+    offers(&stripe, 1);
+    post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
+    while relay.connections() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.signal("-TERM");
+    // It waits for the letter in hand; nobody new gets in.
+    while !process.logged().contains("stopping: finishing") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.signal("-TERM");
+    assert_eq!(process.ended().await.code(), Some(143), "{}", process.logged());
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_stop_is_bounded_in_time(db: PgPool) {
+    let (stripe, relay, mut env) = world(&db).await;
+    env.insert("COURIER_SHUTDOWN__GRACE".to_owned(), "500ms".to_owned());
+    let mut process = Process::serve(&env).await;
+    relay.fail(Step::Data, Trouble::Stall, 1);
+    offers(&stripe, 1);
+    post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
+    while relay.connections() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.signal("-TERM");
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
+}
+
+#[tokio::test]
+async fn wrong_usage_and_wrong_settings_exit_64_and_say_all_that_is_wrong() {
+    let run = async |arguments: &[&str]| command(arguments, &HashMap::new()).output().await.unwrap();
+    assert_eq!(run(&["no-such-command"]).await.status.code(), Some(64));
+    let wrong = run(&["serve"]).await;
+    assert_eq!(wrong.status.code(), Some(64));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    for key in [
+        "stripe.api_key",
+        "webhook.secrets",
+        "email.relay_url",
+        "email.from",
+        "email.postal_address",
+        "capital.program_name",
+        "capital.dashboard_url",
+    ] {
+        assert!(said.contains(key), "{key} is missing in: {said}");
+    }
+    assert_eq!(run(&["--help"]).await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn without_a_database_a_start_says_where_it_looked_and_never_the_password() {
+    let env: HashMap<String, String> = [
+        ("DATABASE_URL", "postgres://courier:hunter2@127.0.0.1:9/courier"),
+        ("COURIER_DATABASE__START_TIMEOUT", "300ms"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let ended = command(&["migrate"], &env).output().await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(said.contains("127.0.0.1:9/courier") && !said.contains("hunter2"), "{said}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn migrate_makes_the_schema_and_doctor_finds_nothing_wrong(db: PgPool) {
+    let (_stripe, _relay, env) = world(&db).await;
+    let doctor = async || command(&["doctor"], &env).output().await.unwrap();
+    let before = doctor().await;
+    assert_eq!(before.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&before.stdout).contains("capital-courier migrate"), "{before:?}");
+
+    assert!(command(&["migrate"], &env).status().await.unwrap().success());
+    let after = doctor().await;
+    assert_eq!(after.status.code(), Some(0), "{}", String::from_utf8_lossy(&after.stdout));
+    let json = command(&["doctor", "--json"], &env).output().await.unwrap();
+    let findings: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(
+        findings
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|finding| finding["what"] == "relay" && finding["verdict"] == "ok")
+    );
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn doctor_finds_what_is_wrong_outside(db: PgPool) {
+    let (_stripe, relay, mut env) = world(&db).await;
+    env.insert("STRIPE_API_KEY".to_owned(), "sk_test_wrong".to_owned());
+    relay.fail(Step::Connect, Trouble::Say("554 5.3.2 not here"), 100);
+    let found = command(&["doctor"], &env).output().await.unwrap();
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert_eq!(found.status.code(), Some(1));
+    let wrong = |what: &str| text.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
+    assert!(wrong("Stripe") && wrong("relay"), "{text}");
+    assert!(!text.contains("sk_test_wrong"));
+}

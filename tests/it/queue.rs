@@ -1,0 +1,101 @@
+//! Leases: whoever lost one can finish nothing, and whoever comes next goes on.
+
+use std::time::Duration;
+
+use capital_courier::queue::{
+    self, Claim, Ending, Finished, Queued, claim, enqueue, finish, renew, still_held,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+
+use crate::support::day_one;
+
+const LEASE: Duration = Duration::from_mins(1);
+
+async fn claim_one(db: &PgPool, now: DateTime<Utc>) -> Option<Claim> {
+    claim(db, "test", 1, LEASE, now).await.unwrap().pop()
+}
+
+async fn finish_as(db: &PgPool, claim: &Claim, ending: Ending<'_>, now: DateTime<Utc>) -> Finished {
+    let mut tx = db.begin().await.unwrap();
+    let finished = finish(&mut tx, claim, ending, now).await.unwrap();
+    tx.commit().await.unwrap();
+    finished
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_same_work_is_queued_once_even_after_it_is_done(db: PgPool) {
+    let now = day_one();
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::First);
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Again);
+    let held = claim_one(&db, now).await.unwrap();
+    assert_eq!(finish_as(&db, &held, Ending::Done, now).await, Finished::Yes);
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Again);
+    assert!(claim_one(&db, now + TimeDelta::days(1)).await.is_none());
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
+    let now = day_one();
+    enqueue(&db, "test", "a", now).await.unwrap();
+    let first = claim_one(&db, now).await.unwrap();
+    assert!(claim_one(&db, now + TimeDelta::seconds(59)).await.is_none(), "the lease still held");
+    let later = now + TimeDelta::seconds(60);
+    let second = claim_one(&db, later).await.unwrap();
+    assert_eq!((first.attempt, second.attempt), (1, 2));
+
+    assert_eq!(finish_as(&db, &first, Ending::Done, later).await, Finished::LeaseLost);
+    assert_eq!(renew(&db, &first, LEASE, later).await.unwrap(), Finished::LeaseLost);
+    assert_eq!(still_held(&db, &first).await.unwrap(), Finished::LeaseLost);
+    assert_eq!(finish_as(&db, &second, Ending::Done, later).await, Finished::Yes);
+    assert_eq!(finish_as(&db, &second, Ending::Done, later).await, Finished::LeaseLost, "finished twice");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_renewed_lease_lasts_from_its_renewal(db: PgPool) {
+    let now = day_one();
+    enqueue(&db, "test", "a", now).await.unwrap();
+    let held = claim_one(&db, now).await.unwrap();
+    let half = now + TimeDelta::seconds(30);
+    assert_eq!(renew(&db, &held, LEASE, half).await.unwrap(), Finished::Yes);
+    assert!(claim_one(&db, now + TimeDelta::seconds(89)).await.is_none());
+    assert!(claim_one(&db, now + TimeDelta::seconds(90)).await.is_some());
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_job_comes_back_when_it_is_due_and_a_dead_one_never(db: PgPool) {
+    let now = day_one();
+    enqueue(&db, "test", "a", now).await.unwrap();
+    let held = claim_one(&db, now).await.unwrap();
+    let due = now + TimeDelta::minutes(5);
+    let ending = Ending::Again { at: due, error: "not yet" };
+    assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+    assert!(claim_one(&db, due - TimeDelta::seconds(1)).await.is_none());
+    let held = claim_one(&db, due).await.unwrap();
+    assert_eq!(finish_as(&db, &held, Ending::Dead { error: "never" }, due).await, Finished::Yes);
+    assert!(claim_one(&db, due + TimeDelta::days(1)).await.is_none());
+    assert_eq!(queue::dead_count(&db).await.unwrap(), 1);
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn many_workers_at_once_claim_each_job_once(db: PgPool) {
+    let now = day_one();
+    for subject in 0..200 {
+        enqueue(&db, "test", &subject.to_string(), now).await.unwrap();
+    }
+    let claims = futures_util::future::join_all((0..8).map(|_| async {
+        let mut mine = Vec::new();
+        loop {
+            let some = claim(&db, "test", 7, LEASE, now).await.unwrap();
+            if some.is_empty() {
+                return mine;
+            }
+            mine.extend(some.into_iter().map(|claim| claim.subject));
+        }
+    }))
+    .await;
+    let mut all: Vec<String> = claims.into_iter().flatten().collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 200);
+}

@@ -1,0 +1,265 @@
+//! The language that the tests are written in.
+
+pub mod aiosmtpd;
+pub mod process;
+pub mod smtp;
+
+use std::collections::HashMap;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use capital_courier::app::App;
+use capital_courier::clock::Clock;
+use capital_courier::config::{Needs, Settings};
+use capital_courier::simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
+use chrono::{DateTime, TimeDelta, Utc};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use sqlx::PgPool;
+use tower::ServiceExt;
+
+use smtp::{Received, Relay};
+
+pub const API_KEY: &str = "sk_test_courier";
+pub const SECRET: &str = "whsec_courier";
+
+/// The service, with all that it leans on. `finish` says that the test is over, and fails if something is left lying about.
+pub struct TestApp {
+    pub app: App,
+    pub stripe: Simulator,
+    pub relay: Relay,
+    pub clock: Clock,
+    pub db: PgPool,
+    router: Router,
+    finished: bool,
+}
+
+/// What the webhook answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn expect_kept(self) {
+        assert_eq!((self.status, self.body), (200, serde_json::json!({"received": true})));
+    }
+
+    pub fn expect_refused(self, status: u16, code: &str) {
+        assert_eq!((self.status, self.body["error"]["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert!(self.body["error"]["message"].as_str().is_some_and(|message| message.len() > 20));
+    }
+}
+
+/// The day on which all tests begin.
+pub fn day_one() -> DateTime<Utc> {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+/// The settings that every service under test has.
+pub fn environment(stripe: &Simulator, relay_url: &str) -> HashMap<String, String> {
+    [
+        ("STRIPE_API_KEY", API_KEY),
+        ("STRIPE_WEBHOOK_SECRET", SECRET),
+        ("COURIER_STRIPE__API_BASE", stripe.base_url().as_str()),
+        // The tests are not to wait for Stripe's rate limit.
+        ("COURIER_STRIPE__REQUESTS_PER_SECOND", "100000"),
+        ("SMTP_URL", relay_url),
+        ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>"),
+        ("COURIER_EMAIL__REPLY_TO", "help@rocket.example"),
+        ("COURIER_EMAIL__POSTAL_ADDRESS", "1 Main Street, Springfield, IL 62701"),
+        ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital"),
+        ("COURIER_CAPITAL__DASHBOARD_URL", "https://rocket.example/capital"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+impl TestApp {
+    pub async fn start(db: PgPool) -> Self {
+        Self::start_with(db, &[]).await
+    }
+
+    /// With settings of its own, as environment variables.
+    pub async fn start_with(db: PgPool, settings: &[(&str, &str)]) -> Self {
+        let relay = Relay::start().await;
+        let clock = Clock::movable(day_one());
+        let options = Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            api_key: API_KEY.to_owned(),
+            clock: clock.clone(),
+        };
+        let stripe = Simulator::start(options).await.unwrap();
+        let mut env = environment(&stripe, &relay.url());
+        env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
+        let app = App::with_database(settings, clock.clone(), db.clone().into()).unwrap();
+        let router = app.router().unwrap();
+        Self { app, stripe, relay, clock, db, router, finished: false }
+    }
+
+    /// A merchant with an address, and an offer to it. The event is not sent yet.
+    pub fn offer(&self) -> String {
+        self.offer_to(Some("jenny@bakery.example"))
+    }
+
+    pub fn offer_to(&self, email: Option<&str>) -> String {
+        let account = NewAccount {
+            name: Some("Jenny's Bakery".to_owned()),
+            email: email.map(str::to_owned),
+            country: None,
+        };
+        let account = self.stripe.add_account(&account);
+        self.stripe.create_offer(&account, &NewOffer::default())
+    }
+
+    /// The newest event of a type about an offer.
+    pub fn event(&self, offer: &str, event_type: &str) -> Value {
+        let mut events = self.stripe.events();
+        events.retain(|event| event["type"] == event_type && event["data"]["object"]["id"] == offer);
+        events.pop().unwrap_or_else(|| panic!("Stripe has no {event_type} for {offer}"))
+    }
+
+    pub fn created(&self, offer: &str) -> Value {
+        self.event(offer, "capital.financing_offer.created")
+    }
+
+    /// Sends an event as Stripe does.
+    pub async fn stripe_sends(&self, event: &Value) -> Answer {
+        self.stripe_sends_bytes(serde_json::to_vec(event).unwrap()).await
+    }
+
+    pub async fn stripe_sends_bytes(&self, body: Vec<u8>) -> Answer {
+        let header = sign(&body, &[SECRET.to_owned()], self.clock.now());
+        self.post(body, Some(&header)).await
+    }
+
+    pub async fn post(&self, body: Vec<u8>, signature: Option<&str>) -> Answer {
+        let mut request =
+            Request::post("/webhooks/stripe").header("Content-Type", "application/json; charset=utf-8");
+        if let Some(signature) = signature {
+            request = request.header("Stripe-Signature", signature);
+        }
+        self.ask(request.body(Body::from(body)).unwrap()).await
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() }
+    }
+
+    pub async fn run_due_work(&self) {
+        self.app.run_due_work().await.unwrap();
+    }
+
+    /// Lets time pass and does what has become due.
+    pub async fn after(&self, time: TimeDelta) {
+        self.clock.advance(time);
+        self.run_due_work().await;
+    }
+
+    /// State and reason of an offer's letter.
+    pub async fn letter(&self, offer: &str) -> (String, Option<String>) {
+        sqlx::query_as("select state, reason from letters where offer_id = $1")
+            .bind(offer)
+            .fetch_one(&self.db)
+            .await
+            .unwrap()
+    }
+
+    pub async fn expect_letter(&self, offer: &str, state: &str, reason: Option<&str>) {
+        assert_eq!(self.letter(offer).await, (state.to_owned(), reason.map(str::to_owned)));
+    }
+
+    /// The offer's letter went out once, and Stripe was told once.
+    pub async fn expect_delivered(&self, offer: &str) -> Received {
+        self.expect_letter(offer, "sent", None).await;
+        let state: String = self.one("select state from deliveries where offer_id = $1", offer).await;
+        assert_eq!(state, "delivered");
+        assert_eq!(self.stripe.marked(offer), 1);
+        assert_eq!(self.stripe.offer(offer).unwrap()["status"], "delivered");
+        let message_id: String = self.one("select message_id from letters where offer_id = $1", offer).await;
+        let mut letters = self.relay.letters();
+        letters.retain(|letter| letter.header("Message-ID") == format!("<{message_id}>"));
+        assert_eq!(letters.len(), 1, "letters with this Message-ID");
+        letters.remove(0)
+    }
+
+    /// The offer was not marked, and nobody got a letter.
+    pub async fn expect_untouched(&self, offer: &str) {
+        assert_eq!(self.stripe.marked(offer), 0);
+        assert!(self.relay.letters().is_empty());
+        let owed: i64 = self.one("select count(*) from deliveries where offer_id = $1", offer).await;
+        assert_eq!(owed, 0);
+    }
+
+    /// What happened to an offer, in order.
+    pub async fn timeline(&self, offer: &str) -> Vec<String> {
+        sqlx::query_scalar("select what from timeline_entries where offer_id = $1 order by timeline_entry_id")
+            .bind(offer)
+            .fetch_all(&self.db)
+            .await
+            .unwrap()
+    }
+
+    pub async fn one<T>(&self, query: &'static str, argument: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(query).bind(argument).fetch_one(&self.db).await.unwrap()
+    }
+
+    pub fn calls_to_mark(&self) -> Vec<Call> {
+        let mut calls = self.stripe.calls();
+        calls.retain(|call| call.path.ends_with("/mark_delivered"));
+        calls
+    }
+
+    /// The end of the test: nothing is left to do.
+    pub async fn finish(mut self) {
+        self.finished = true;
+        let open: i64 = sqlx::query_scalar("select count(*) from jobs where state in ('queued', 'claimed')")
+            .fetch_one(&self.db)
+            .await
+            .unwrap();
+        assert_eq!(open, 0, "jobs are left");
+        let unread: i64 = sqlx::query_scalar("select count(*) from inbox_events where state = 'unread'")
+            .fetch_one(&self.db)
+            .await
+            .unwrap();
+        assert_eq!(unread, 0, "events are left");
+        // Whatever was sent is in the books, and the other way round.
+        let mut booked: Vec<String> =
+            sqlx::query_scalar("select '<' || message_id || '>' from letters where state = 'sent'")
+                .fetch_all(&self.db)
+                .await
+                .unwrap();
+        let mut sent: Vec<String> =
+            self.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+        booked.sort();
+        sent.sort();
+        sent.dedup();
+        assert!(
+            booked.iter().all(|letter| sent.contains(letter)),
+            "booked as sent, but the relay never had it"
+        );
+        self.stripe.stop();
+    }
+}
+
+impl TestApp {
+    /// The end of a test whose database is gone.
+    pub fn abandon(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        assert!(self.finished || std::thread::panicking(), "end the test with `app.finish().await`");
+    }
+}

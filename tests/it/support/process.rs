@@ -1,0 +1,89 @@
+//! The service as a real process, which can really be killed.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Longer than any start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Process {
+    child: Child,
+    /// Where it takes webhooks, once it does.
+    pub webhook: Option<String>,
+    /// Every line of its log so far.
+    pub log: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+/// The URL of a test's own database, as other processes need it.
+pub fn url_of(db: &PgPool) -> String {
+    let base = std::env::var("DATABASE_URL").expect("scripts/test sets DATABASE_URL");
+    let mut url = url::Url::parse(&base).unwrap();
+    let options = db.connect_options();
+    url.set_path(options.get_database().unwrap());
+    url.to_string()
+}
+
+pub fn command(arguments: &[&str], env: &HashMap<String, String>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_capital-courier"));
+    command.args(arguments).env_clear().envs(env).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+impl Process {
+    /// Starts `serve` and waits until it takes webhooks, or has ended.
+    pub async fn serve(env: &HashMap<String, String>) -> Self {
+        let mut env = env.clone();
+        for (name, value) in [
+            ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
+            ("COURIER_OPS__LISTEN", "127.0.0.1:0"),
+            ("COURIER_QUEUE__LEASE", "3s"),
+            ("COURIER_QUEUE__POLL_INTERVAL", "100ms"),
+            ("COURIER_TELEMETRY__FORMAT", "json"),
+        ] {
+            env.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let mut child = command(&["serve"], &env).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let mut webhook = None;
+        let ready = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.lock().unwrap().push(line.clone());
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if line["message"].as_str().is_some_and(|message| message.starts_with("webhooks are taken")) {
+                    webhook =
+                        line["address"].as_str().map(|address| format!("http://{address}/webhooks/stripe"));
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.expect("it starts or ends in time");
+        let further = std::sync::Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                further.lock().unwrap().push(line);
+            }
+        });
+        Self { child, webhook, log }
+    }
+
+    /// Waits for its end by itself, and says how it ended.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub fn logged(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+}

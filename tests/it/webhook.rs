@@ -1,0 +1,153 @@
+//! What is taken at `POST /webhooks/stripe`, and what is refused, with which word.
+
+use axum::body::Body;
+use axum::http::Request;
+use capital_courier::simulator::sign;
+use chrono::TimeDelta;
+use sqlx::PgPool;
+
+use crate::support::{SECRET, TestApp};
+
+fn signed(app: &TestApp, body: &[u8]) -> String {
+    sign(body, &[SECRET.to_owned()], app.clock.now())
+}
+
+async fn kept(app: &TestApp) -> i64 {
+    app.one("select count(*) from inbox_events where event_id <> $1", "").await
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_request_without_a_good_signature_is_refused_and_nothing_is_kept(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let body = serde_json::to_vec(&app.created(&app.offer())).unwrap();
+    let good = signed(&app, &body);
+
+    app.post(body.clone(), None).await.expect_refused(400, "missing_signature");
+    app.post(body.clone(), Some("")).await.expect_refused(400, "missing_signature");
+    app.post(body.clone(), Some("nonsense")).await.expect_refused(400, "bad_signature");
+    app.post(body.clone(), Some(&format!("{good},{good}"))).await.expect_refused(400, "bad_signature");
+    let other = sign(&body, &["whsec_other".to_owned()], app.clock.now());
+    app.post(body.clone(), Some(&other)).await.expect_refused(400, "bad_signature");
+    let mut changed = body.clone();
+    changed.push(b' ');
+    app.post(changed, Some(&good)).await.expect_refused(400, "bad_signature");
+    app.clock.advance(TimeDelta::seconds(301));
+    app.post(body.clone(), Some(&good)).await.expect_refused(400, "timestamp_outside_tolerance");
+    app.clock.advance(TimeDelta::seconds(-602));
+    app.post(body, Some(&good)).await.expect_refused(400, "timestamp_outside_tolerance");
+
+    assert_eq!(kept(&app).await, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__MAX_BODY_BYTES", "2000")]).await;
+    let body = vec![b'x'; 2001];
+    let signature = signed(&app, &body);
+    app.post(body.clone(), Some(&signature)).await.expect_refused(413, "body_too_large");
+    let chunks = body.chunks(500).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let stream = Body::from_stream(futures_util::stream::iter(chunks));
+    let request =
+        Request::post("/webhooks/stripe").header("Stripe-Signature", &signature).body(stream).unwrap();
+    app.ask(request).await.expect_refused(413, "body_too_large");
+    let announced =
+        Request::post("/webhooks/stripe").header("Content-Length", "2001").body(Body::empty()).unwrap();
+    app.ask(announced).await.expect_refused(413, "body_too_large");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_body_that_does_not_come_to_an_end_is_refused_in_time(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "50ms")]).await;
+    let never = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
+    let request = Request::post("/webhooks/stripe").body(Body::from_stream(never)).unwrap();
+    app.ask(request).await.expect_refused(408, "body_too_slow");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_signed_body_that_is_no_event_is_refused_and_its_bytes_are_kept_once(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let bodies: [&[u8]; 4] = [b"", b"{\"id\":", b"[1,2]", b"{\"id\":\"\xff\xfe\"}"];
+    for body in bodies {
+        for _ in 0..2 {
+            app.stripe_sends_bytes(body.to_vec()).await.expect_refused(400, "malformed_event");
+        }
+    }
+    let rows: Vec<(Vec<u8>, i64)> =
+        sqlx::query_as("select body, times from malformed_bodies order by length(body), body")
+            .fetch_all(&app.db)
+            .await
+            .unwrap();
+    let mut expected: Vec<(Vec<u8>, i64)> = bodies.map(|body| (body.to_vec(), 2)).into();
+    expected.sort_by_key(|(body, _)| (body.len(), body.clone()));
+    assert_eq!(rows, expected);
+    assert_eq!(kept(&app).await, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_is_not_about_capital_is_kept_and_ignored(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for body in [
+        r#"{"id":"evt_1","object":"event","type":"charge.succeeded","created":1795521600,"livemode":false,"request":"req_1"}"#,
+        r#"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter","created":"2026-11-24T12:00:00Z"}"#,
+        r#"{"id":"evt_3"}"#,
+    ] {
+        app.stripe_sends_bytes(body.as_bytes().to_vec()).await.expect_kept();
+    }
+    app.run_due_work().await;
+    let ignored: i64 = app.one("select count(*) from inbox_events where state = $1", "ignored").await;
+    assert_eq!(ignored, 3);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_bytes_are_kept_as_they_came(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let body =
+        b"\r\n  {\"id\" :\t\"evt_odd\",  \"type\":\"x\", \"type\":\"charge.x\", \"n\": 1.0e3}\n\n".to_vec();
+    app.stripe_sends_bytes(body.clone()).await.expect_kept();
+    let kept: Vec<u8> = app.one("select payload from inbox_events where event_id = $1", "evt_odd").await;
+    assert_eq!(kept, body);
+    app.run_due_work().await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn while_the_database_is_away_stripe_is_told_to_come_again(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let event = app.created(&app.offer());
+    // The table is away as far as the webhook can see.
+    sqlx::query("alter table inbox_events rename to elsewhere").execute(&app.db).await.unwrap();
+    app.stripe_sends(&event).await.expect_refused(503, "not_kept");
+    sqlx::query("alter table elsewhere rename to inbox_events").execute(&app.db).await.unwrap();
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let ask = async |path: &str| app.ask(Request::get(path).body(Body::empty()).unwrap()).await;
+    assert_eq!(ask("/livez").await.status, 200);
+    assert_eq!(ask("/readyz").await.status, 200);
+
+    // A new one each time: the answer is good for a second.
+    let fresh = async || {
+        let router = capital_courier::ops::router(app.db.clone());
+        let request = Request::get("/readyz").body(Body::empty()).unwrap();
+        tower::ServiceExt::oneshot(router, request).await.unwrap().status().as_u16()
+    };
+    sqlx::query("update _sqlx_migrations set version = version - 1 where version = (select max(version) from _sqlx_migrations)")
+        .execute(&app.db)
+        .await
+        .unwrap();
+    assert_eq!(fresh().await, 503);
+    app.db.close().await;
+    assert_eq!(fresh().await, 503);
+    assert_eq!(ask("/livez").await.status, 200);
+    app.abandon();
+}
