@@ -16,4 +16,5 @@ mod processes;
 mod queue;
 mod smtp;
 mod support;
+mod tls;
 mod webhook;

@@ -3,36 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use capital_courier::clock::Clock;
-use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, sign};
+use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
 
-use crate::support::process::{Process, command, url_of};
-use crate::support::smtp::{Relay, Step, Trouble};
-use crate::support::{API_KEY, SECRET, environment};
-
-async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
-    let options = Options {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        api_key: API_KEY.to_owned(),
-        clock: Clock::system(),
-    };
-    let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
-    let mut env = environment(&stripe, &relay.url());
-    env.insert("DATABASE_URL".to_owned(), url_of(db));
-    (stripe, relay, env)
-}
+use crate::support::process::{Process, command, post, world};
+use crate::support::smtp::{Step, Trouble};
+use crate::support::{API_KEY, SECRET};
 
 fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
     let account = stripe
         .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
     (0..count).map(|_| stripe.create_offer(&account, &NewOffer::default())).collect()
-}
-
-async fn post(url: &str, body: Vec<u8>) -> u16 {
-    let client = reqwest::Client::builder().build().unwrap();
-    let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
-    client.post(url).header("Stripe-Signature", signature).body(body).send().await.unwrap().status().as_u16()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -178,4 +159,66 @@ async fn doctor_finds_what_is_wrong_outside(db: PgPool) {
     let wrong = |what: &str| text.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
     assert!(wrong("Stripe") && wrong("relay"), "{text}");
     assert!(!text.contains("sk_test_wrong"));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: PgPool) {
+    let (stripe, relay, mut env) = world(&db).await;
+    env.insert("COURIER_DATABASE__ACQUIRE_TIMEOUT".to_owned(), "500ms".to_owned());
+    let process = Process::serve(&env).await;
+    let webhook = process.webhook.clone().unwrap();
+    let status = async |path: &str| {
+        let url = webhook.replace("/webhooks/stripe", path);
+        reqwest::get(url).await.unwrap().status().as_u16()
+    };
+    let offer = offers(&stripe, 1).remove(0);
+    let event = serde_json::to_vec(&stripe.events()[0]).unwrap();
+
+    let outage = Outage::begin(&db).await;
+    assert_eq!(post(&webhook, event.clone()).await, 503);
+    assert_eq!((status("/livez").await, status("/readyz").await), (200, 503));
+    outage.end().await;
+
+    let taken = async {
+        while post(&webhook, event.clone()).await != 200 || status("/readyz").await != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        while stripe.marked(&offer) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), taken).await.expect("it goes on by itself");
+    assert_eq!(relay.letters().len(), 1);
+}
+
+/// Nobody gets into a test's own database, and whoever was in it is thrown out.
+struct Outage {
+    server: PgPool,
+    name: String,
+}
+
+impl Outage {
+    async fn begin(db: &PgPool) -> Self {
+        let options = db.connect_options();
+        let name = options.get_database().unwrap().to_owned();
+        let server = PgPool::connect_with((*options).clone().database("postgres")).await.unwrap();
+        let outage = Self { server, name };
+        outage.allow(false).await;
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&outage.name)
+            .execute(&outage.server)
+            .await
+            .unwrap();
+        outage
+    }
+
+    async fn end(self) {
+        self.allow(true).await;
+        self.server.close().await;
+    }
+
+    async fn allow(&self, allowed: bool) {
+        let statement = format!(r#"alter database "{}" allow_connections {allowed}"#, self.name);
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&self.server).await.unwrap();
+    }
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
-use crate::support::aiosmtpd::Aiosmtpd;
+use crate::support::aiosmtpd::{Aiosmtpd, Line};
 use crate::support::smtp::{Step, Trouble};
 
 const SHORT: (&str, &str) = ("COURIER_EMAIL__RELAY_TIMEOUT", "300ms");
@@ -167,8 +167,9 @@ async fn a_letter_that_the_relay_never_takes_is_held_in_the_end(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_real_mail_server_takes_the_letter(db: PgPool) {
-    let server = Aiosmtpd::start().await;
-    let app = TestApp::start_with(db, &[("SMTP_URL", &server.url())]).await;
+    let server = Aiosmtpd::start(Line::Plain).await;
+    let url = format!("smtp://127.0.0.1:{}", server.port());
+    let app = TestApp::start_with(db, &[("SMTP_URL", &url)]).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;

@@ -69,7 +69,6 @@ impl SendLetter {
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
         let text = error.to_string();
-        tracing::warn!(letter.message_id = letter.message_id, error = text, "letter not sent");
         let pause = next_try(Next::TryAgain, claim.attempt, self.max_attempts, rand::random());
         let later = pause
             .map_or(Ending::Dead { error: &text }, |pause| Ending::Again { at: now + pause, error: &text });
@@ -94,7 +93,9 @@ impl SendLetter {
             State::Sending
         };
         self.shift(&mut tx, letter, &Move { from, to, reason, relay_answer: Some(&text) }).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        tell(letter, to, &text);
+        Ok(())
     }
 
     /// The letter will not be sent.
@@ -105,12 +106,13 @@ impl SendLetter {
         to: State,
         reason: &str,
     ) -> Result<(), Stopped> {
-        tracing::warn!(letter.state = to.as_str(), reason, "letter not sent");
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
         let ended = Move { from: State::Waiting, to, reason: Some(reason), relay_answer: None };
         self.shift(&mut tx, letter, &ended).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        tell(letter, to, reason);
+        Ok(())
     }
 
     /// Nothing was left to do.
@@ -146,5 +148,31 @@ impl SendLetter {
             timeline::add(tx, &entry, now).await?;
         }
         Ok(())
+    }
+}
+
+/// Says in the log what became of a letter that was not sent: loud only where a person must act.
+fn tell(letter: &Letter, now: State, why: &str) {
+    let message_id = &letter.message_id;
+    match now {
+        State::Held | State::Rejected => {
+            tracing::error!(
+                letter.message_id = message_id,
+                letter.state = now.as_str(),
+                why,
+                "letter not sent: a person must look"
+            );
+        }
+        State::Waiting | State::Sending | State::Uncertain => {
+            tracing::warn!(letter.message_id = message_id, why, "letter not sent: another attempt follows");
+        }
+        State::Withdrawn | State::Suppressed | State::Sent | State::Bounced => {
+            tracing::info!(
+                letter.message_id = message_id,
+                letter.state = now.as_str(),
+                why,
+                "letter will not be sent"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A mail server that is not ours: Python's aiosmtpd, which `scripts/test` installs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,42 +11,76 @@ use tokio::process::{Child, Command};
 
 pub struct Aiosmtpd {
     _server: Child,
-    mail: TempDir,
+    folder: TempDir,
     port: u16,
 }
 
+/// How it protects the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    Plain,
+    /// Takes no letter before `STARTTLS`.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+}
+
 impl Aiosmtpd {
-    pub async fn start() -> Self {
+    /// A server whose certificate, made for this test, is for `localhost` alone.
+    pub async fn start(line: Line) -> Self {
         let command =
             std::env::var("COURIER_TEST_AIOSMTPD").expect("run scripts/test: it finds a mail server");
-        let mail = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = certify(folder.path());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut words = command.split_whitespace();
-        let server = Command::new(words.next().unwrap())
-            .args(words)
-            .args(["-n", "-c", "aiosmtpd.handlers.Mailbox", "-l", &format!("127.0.0.1:{port}")])
-            .arg(mail.path().join("box"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let greeted = async {
-            loop {
-                if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
-                    let mut line = String::new();
-                    if BufReader::new(stream).read_line(&mut line).await.is_ok() && line.starts_with("220") {
-                        return;
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let mut server = Command::new(words.next().unwrap());
+        server.args(words).args([
+            "-n",
+            "-c",
+            "aiosmtpd.handlers.Mailbox",
+            "-l",
+            &format!("127.0.0.1:{port}"),
+        ]);
+        let names = match line {
+            Line::Plain => None,
+            Line::StartTls => Some(["--tlscert", "--tlskey"]),
+            Line::Tls => Some(["--smtpscert", "--smtpskey"]),
         };
-        tokio::time::timeout(Duration::from_secs(20), greeted).await.expect("aiosmtpd answers");
-        Self { _server: server, mail, port }
+        if let Some([certificate_name, key_name]) = names {
+            server.arg(certificate_name).arg(certificate).arg(key_name).arg(key);
+        }
+        let server =
+            server.arg(folder.path().join("box")).stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let server = Self { _server: server, folder, port };
+        tokio::time::timeout(Duration::from_secs(20), server.answers(line)).await.expect("aiosmtpd answers");
+        server
     }
 
-    pub fn url(&self) -> String {
-        format!("smtp://127.0.0.1:{}", self.port)
+    async fn answers(&self, line: Line) {
+        loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)).await {
+                let mut greeting = String::new();
+                // Under TLS it waits for the client to speak first.
+                if line == Line::Tls
+                    || BufReader::new(stream).read_line(&mut greeting).await.is_ok()
+                        && greeting.starts_with("220")
+                {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Its port, at `localhost`.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a client must trust to trust it.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
     }
 
     pub fn letters(&self) -> Vec<Vec<u8>> {
@@ -56,6 +90,14 @@ impl Aiosmtpd {
                 .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
                 .collect()
         };
-        read(&self.mail.path().join("box/new"))
+        read(&self.folder.path().join("box/new"))
     }
+}
+
+fn certify(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (certificate, key)
 }

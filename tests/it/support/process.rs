@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use capital_courier::clock::Clock;
+use capital_courier::simulator::{Options, Simulator, sign};
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+use super::smtp::Relay;
+use super::{API_KEY, SECRET, environment};
 
 /// Longer than any start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +37,26 @@ pub fn command(arguments: &[&str], env: &HashMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_capital-courier"));
     command.args(arguments).env_clear().envs(env).stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// What a process leans on, and the environment that says where it is.
+pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
+    let options = Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        api_key: API_KEY.to_owned(),
+        clock: Clock::system(),
+    };
+    let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
+    let mut env = environment(&stripe, &relay.url());
+    env.insert("DATABASE_URL".to_owned(), url_of(db));
+    (stripe, relay, env)
+}
+
+/// Posts as Stripe does, and returns the status.
+pub async fn post(url: &str, body: Vec<u8>) -> u16 {
+    let client = reqwest::Client::builder().build().unwrap();
+    let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
+    client.post(url).header("Stripe-Signature", signature).body(body).send().await.unwrap().status().as_u16()
 }
 
 impl Process {
