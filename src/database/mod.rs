@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-/// Every migration, compiled in.
-pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+/// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so
+/// that the old replicas of a rolling restart go on.
+pub static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("./migrations") };
 
 /// How to reach the database.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub enum OpenError {
     },
     /// The schema could not be brought up to date.
     #[error("cannot bring the schema up to date")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
     /// This binary has no Postgres inside.
     #[error("no database: set DATABASE_URL (this binary was built without the embedded Postgres)")]
     NotBuiltIn,
@@ -107,9 +108,19 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
         None => return Err(OpenError::NotBuiltIn),
     };
     if settings.migrate_on_start {
-        MIGRATOR.run(&database.pool).await?;
+        migrate(&database.pool).await?;
     }
     Ok(database)
+}
+
+/// Brings the schema up to date, one replica at a time. A migration takes as long as it needs: an index over a million rows
+/// is no fault.
+async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
+    let migrated = MIGRATOR.run(&mut *connection).await;
+    sqlx::query("reset statement_timeout").execute(&mut *connection).await?;
+    migrated
 }
 
 async fn connect(url: &str, settings: &Settings) -> Result<PgPool, OpenError> {

@@ -1,0 +1,258 @@
+//! Who may import whom, and what each file must look like. `docs/architecture.md` says why.
+//!
+//! Two tables: what each of our modules may know of the others, and in which corner each outside crate lives. The code is read
+//! as tokens, so a word in a comment or in a string offends nobody. What stands under `#[cfg(test)]` is free.
+
+#![allow(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+
+#[path = "architecture/scan.rs"]
+mod scan;
+
+use std::path::{Path, PathBuf};
+
+use scan::{Mention, mentions, module_of};
+
+/// The stages of the flow, in order: each may name the next one, in its `to_<next>.rs` alone.
+const STAGES: [&str; 5] = ["webhook", "inbox", "offer", "email", "delivered"];
+
+/// A module of ours and the others that it may name. `flow` is what a stage may name besides itself.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("app", &["clock", "config", "database", "flow", "http", "ops", "queue", "shutdown", "stripe"]),
+    (
+        "cli",
+        &[
+            "app",
+            "clock",
+            "config",
+            "database",
+            "flow",
+            "queue",
+            "shutdown",
+            "simulator",
+            "stripe",
+            "telemetry",
+        ],
+    ),
+    ("clock", &[]),
+    ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
+    ("crash", &[]),
+    ("database", &[]),
+    ("flow", &["clock", "crash", "money", "queue", "stripe", "timeline"]),
+    ("http", &[]),
+    ("money", &[]),
+    ("ops", &["database"]),
+    ("queue", &["clock"]),
+    ("shutdown", &[]),
+    ("simulator", &["clock"]),
+    ("stripe", &["queue"]),
+    ("telemetry", &[]),
+    ("timeline", &["stripe"]),
+];
+
+/// An outside path and where it may be named: a folder ends with `/`.
+const CORNERS: &[(&str, &[&str])] = &[
+    ("axum", &["app.rs", "http.rs", "flow/webhook/", "ops/", "simulator/"]),
+    ("chrono::Utc::now", &["clock.rs"]),
+    ("clap", &["cli/"]),
+    ("hmac", &["flow/webhook/signature.rs", "simulator/events.rs"]),
+    ("hyper", &["http.rs", "simulator/"]),
+    ("hyper_util", &["http.rs", "simulator/"]),
+    ("lettre", &["flow/email/"]),
+    ("minijinja", &["flow/email/"]),
+    ("mrml", &["flow/email/"]),
+    ("pglite_oxide", &["database/embedded.rs"]),
+    ("reqwest", &["stripe/", "simulator/"]),
+    ("rustls", &["simulator/", "stripe/"]),
+    ("sqlx::query", &["database/", "queue/", "store.rs"]),
+    ("sqlx::query_as", &["database/", "queue/", "store.rs"]),
+    ("sqlx::query_file", &[]),
+    ("sqlx::query_scalar", &["database/", "queue/", "store.rs"]),
+    ("std::env", &["config/", "crash.rs"]),
+    ("std::time::SystemTime", &["clock.rs"]),
+    ("toml", &["config/"]),
+];
+
+/// Names that say nothing about what is inside.
+const BANNED_NAMES: &[&str] =
+    &["util", "utils", "common", "helpers", "misc", "core", "manager", "service", "types", "models"];
+
+/// Longer files have outgrown their name.
+const LONGEST_FILE_LINES: usize = 400;
+
+/// All that is wrong with a file, one line for each, as `path:line: what`. `path` is relative to `src/`.
+fn offences(path: &str, source: &str) -> Vec<String> {
+    let mut found = shape(path, source);
+    for mention in mentions(&module_of(path), source) {
+        let what = inside(path, &mention).or_else(|| outside(path, &mention));
+        found.extend(what.map(|what| format!("{path}:{}: {what}", mention.line)));
+    }
+    found
+}
+
+fn shape(path: &str, source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let lines = source.lines().count();
+    if !source.starts_with("//!") {
+        found.push(format!(
+            "{path}:1: begin with `//!`: what the file owns, what it promises, where to go next"
+        ));
+    }
+    if lines > LONGEST_FILE_LINES {
+        found.push(format!("{path}:{lines}: has more than {LONGEST_FILE_LINES} lines: split it"));
+    }
+    for name in module_of(path).iter().filter(|name| BANNED_NAMES.contains(&name.as_str())) {
+        found.push(format!("{path}:1: `{name}` says nothing about what is inside"));
+    }
+    found
+}
+
+/// What is wrong with naming this module of ours here.
+fn inside(path: &str, mention: &Mention) -> Option<String> {
+    let [root, target, rest @ ..] = mention.path.as_slice() else { return None };
+    let module = module_of(path);
+    let own = module.first()?;
+    if root != "crate" || own == "lib" || own == "main" {
+        return None;
+    }
+    if own == "flow" && target == "flow" {
+        let (stage, other) = (module.get(1)?, rest.first()?);
+        return between_stages(path, stage, other);
+    }
+    if own == target {
+        return None;
+    }
+    if target == "simulator" && path != "cli/demo.rs" {
+        return Some("only `cli/demo.rs` and tests may name the simulator".to_owned());
+    }
+    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| name == own) else {
+        return Some(format!("`{own}` is not in the table of modules: say what it may import"));
+    };
+    let is_module = MAY_IMPORT.iter().any(|(name, _)| name == target);
+    (is_module && !allowed.contains(&target.as_str())).then(|| format!("`{own}` must not know `{target}`"))
+}
+
+fn between_stages(path: &str, stage: &str, other: &str) -> Option<String> {
+    let place = |name: &str| STAGES.iter().position(|stage| *stage == name);
+    let (from, to) = (place(stage)?, place(other)?);
+    if from == to {
+        None
+    } else if from + 1 != to {
+        Some(format!("`{stage}` must not know `{other}`: a stage knows the next one only"))
+    } else if path == format!("flow/{stage}/to_{other}.rs") {
+        None
+    } else {
+        Some(format!("only `to_{other}.rs` of `{stage}` may name `{other}`"))
+    }
+}
+
+/// What is wrong with naming this crate here.
+fn outside(path: &str, mention: &Mention) -> Option<String> {
+    let named = mention.path.join("::");
+    let is_it = |crate_path: &str| {
+        named == crate_path || named.starts_with(&format!("{crate_path}::"))
+            // `use chrono::Utc` and `Utc::now()` meet in the same file.
+            || crate_path.ends_with(&format!("::{named}")) && named.contains("::")
+    };
+    let (crate_path, corners) = CORNERS.iter().find(|(crate_path, _)| is_it(crate_path))?;
+    let at_home = corners.iter().any(|corner| {
+        if corner.ends_with('/') {
+            path.starts_with(corner)
+        } else {
+            path == *corner || path.ends_with(&format!("/{corner}"))
+        }
+    });
+    (!at_home).then(|| format!("`{crate_path}` belongs in {}", corners.join(", ")))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_file_keeps_to_the_architecture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = sources(&root);
+    assert!(files.len() > 50, "only {} files were found", files.len());
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(|file| {
+            let path = file.strip_prefix(&root).unwrap().to_str().unwrap();
+            offences(path, &std::fs::read_to_string(file).unwrap())
+        })
+        .collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_is_in_the_table_and_every_line_of_the_table_is_a_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut modules: Vec<String> = sources(&root)
+        .iter()
+        .map(|file| module_of(file.strip_prefix(&root).unwrap().to_str().unwrap())[0].clone())
+        .filter(|name| name != "lib" && name != "main")
+        .collect();
+    modules.dedup();
+    modules.sort();
+    modules.dedup();
+    let mut table: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
+    table.sort_unstable();
+    assert_eq!(modules, table);
+}
+
+#[test]
+fn what_offends_is_found_with_its_line() {
+    let offender = |path: &str, line: &str| {
+        let found = offences(path, &format!("//! Head.\n{line}\n"));
+        assert_eq!(found.len(), 1, "{path}, {line}: {found:?}");
+        assert!(found[0].starts_with(&format!("{path}:2: ")), "{found:?}");
+    };
+    offender("flow/inbox/store.rs", "use crate::flow::offer;");
+    offender("flow/inbox/to_offer.rs", "use crate::flow::email::Opening;");
+    offender("flow/email/send.rs", "fn f() { crate::flow::inbox::read(); }");
+    offender("flow/email/send.rs", "use super::super::inbox;");
+    offender("flow/offer/store.rs", "use crate::{config::Settings, stripe};");
+    offender("queue/store.rs", "use crate::flow::email;");
+    offender("stripe/client.rs", "use crate::simulator::Simulator;");
+    offender("database/mod.rs", "fn f() { let x = vec![crate::app::App::new()]; }");
+    offender("flow/offer/mod.rs", "fn f() { sqlx::query!(\"select 1\"); }");
+    offender("flow/offer/mod.rs", "fn f() { sqlx::query_as::<_, (i64,)>(\"select 1\"); }");
+    offender("stripe/client.rs", "use {lettre::Message};");
+    offender("queue/mod.rs", "fn f() { let now = chrono::Utc::now(); }");
+    offender("queue/mod.rs", "fn f() { let now = Utc::now(); }");
+    offender("queue/mod.rs", "use std::{env, fmt};");
+    offender("flow/email/mod.rs", "use axum::Router;");
+}
+
+#[test]
+fn what_does_not_offend_is_left_alone() {
+    for (path, line) in [
+        ("flow/inbox/to_offer.rs", "use crate::flow::offer::{self, Told};"),
+        ("flow/inbox/store.rs", "fn f() { sqlx::query!(\"select 1\"); }"),
+        (
+            "flow/inbox/store.rs",
+            "/// As `lettre::Message` and crate::app::App.\nconst X: &str = \"axum::Router\";",
+        ),
+        ("queue/mod.rs", "#[cfg(test)]\nmod tests { use crate::simulator::Simulator; }"),
+        ("queue/store.rs", "use super::Claim;"),
+        ("cli/demo.rs", "use crate::simulator::Simulator;"),
+    ] {
+        assert_eq!(offences(path, &format!("//! Head.\n{line}\n")), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_file_without_a_head_with_an_empty_name_or_without_end_is_found() {
+    assert_eq!(offences("queue/a.rs", "fn f() {}\n").len(), 1);
+    assert_eq!(offences("queue/util.rs", "//! Head.\n").len(), 1);
+    assert_eq!(offences("queue/a.rs", &"//! Head.\n".repeat(LONGEST_FILE_LINES + 1)).len(), 1);
+}

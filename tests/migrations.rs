@@ -1,0 +1,118 @@
+//! Every migration runs over the data of the ones before it and loses none; the constraints refuse what cannot be true.
+//!
+//! `tests/migrations/<version>.sql` holds rows as they were written with the schema of that version.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+use std::path::Path;
+
+use capital_courier::MIGRATOR;
+use sqlx::{AssertSqlSafe, Executor, PgPool, query, query_scalar};
+
+async fn counts(db: &PgPool) -> Vec<(String, i64)> {
+    let tables: Vec<String> = query_scalar(
+        "
+        select table_name::text from information_schema.tables
+        where table_schema = 'public' and table_name <> '_sqlx_migrations'
+        order by 1
+        ",
+    )
+    .fetch_all(db)
+    .await
+    .unwrap();
+    let mut counts = Vec::new();
+    for table in tables {
+        let count = format!(r#"select count(*) from "{table}""#);
+        counts.push((table, query_scalar(AssertSqlSafe(count)).fetch_one(db).await.unwrap()));
+    }
+    counts
+}
+
+#[sqlx::test(migrations = false)]
+async fn every_migration_keeps_the_rows_of_those_before_it(db: PgPool) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrations");
+    for migration in MIGRATOR.iter() {
+        let before = counts(&db).await;
+        MIGRATOR.run_to(migration.version, &db).await.unwrap();
+        let after = counts(&db).await;
+        for table in &before {
+            assert!(after.contains(table), "{}: {before:?}, then {after:?}", migration.description);
+        }
+        let sample = samples.join(format!("{}.sql", migration.version));
+        let rows = std::fs::read_to_string(&sample).unwrap_or_else(|_| {
+            panic!("{} needs sample rows in {}", migration.description, sample.display())
+        });
+        db.execute(AssertSqlSafe(rows)).await.unwrap();
+    }
+    let empty: Vec<_> = counts(&db).await.into_iter().filter(|(_, rows)| *rows == 0).collect();
+    assert!(empty.is_empty(), "no sample rows in {empty:?}");
+    // A second run changes nothing.
+    MIGRATOR.run(&db).await.unwrap();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_newer_schema_does_not_stop_an_older_binary(db: PgPool) {
+    query(
+        "
+        insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+        values (99991231000000, 'from the future', true, '\\x00', 0)
+        ",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+    MIGRATOR.run(&db).await.unwrap();
+    assert_eq!(capital_courier::database::health(&db).await, capital_courier::database::Health::Ready);
+}
+
+#[test]
+fn a_migrations_name_says_what_it_does_to_what() {
+    for migration in MIGRATOR.iter() {
+        assert_eq!(migration.version.to_string().len(), 14, "{}", migration.version);
+        let words: Vec<&str> = migration.description.split(' ').collect();
+        assert!(
+            words.len() > 1 && ["create", "add", "drop", "change", "index", "fill"].contains(&words[0]),
+            "{}: name it verb_object",
+            migration.description
+        );
+    }
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrations");
+    for migration in MIGRATOR.iter() {
+        let rows = std::fs::read_to_string(samples.join(format!("{}.sql", migration.version))).unwrap();
+        db.execute(AssertSqlSafe(rows)).await.unwrap();
+    }
+    for (constraint, lie) in [
+        ("inbox_events_state", "update inbox_events set state = 'lost' where event_id = 'evt_read'"),
+        ("inbox_events_read_has_time", "update inbox_events set read_at = null where event_id = 'evt_read'"),
+        ("letters_one_of_a_kind", "update letters set kind = 'offer' where letter_id = 'letter_held'"),
+        ("letters_state", "update letters set state = 'lost', reason = 'x' where letter_id = 'letter_held'"),
+        ("letters_sent_has_time", "update letters set sent_at = null where letter_id = 'letter_sent'"),
+        (
+            "letters_sending_has_content",
+            "update letters set body_text = null where letter_id = 'letter_sent'",
+        ),
+        ("letters_end_has_reason", "update letters set reason = null where letter_id = 'letter_held'"),
+        ("letters_message_id_key", "update letters set message_id = 'sent@rocket.example'"),
+        ("letters_offer_id_fkey", "update letters set offer_id = 'unknown' where letter_id = 'letter_held'"),
+        ("deliveries_state", "update deliveries set state = 'lost' where delivered_at is null"),
+        (
+            "deliveries_delivered_has_time",
+            "update deliveries set state = 'delivered' where delivered_at is null",
+        ),
+        ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
+        ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
+        ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),
+        ("jobs_key_key", "update jobs set key = 'send_letter:letter_held'"),
+    ] {
+        let refused = query(lie).execute(&db).await.unwrap_err();
+        assert_eq!(
+            refused.as_database_error().and_then(|error| error.constraint()),
+            Some(constraint),
+            "{lie}"
+        );
+    }
+}
