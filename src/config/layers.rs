@@ -9,17 +9,24 @@ use toml::Value;
 use super::{DEFAULTS, Fault};
 
 /// Names that the field already uses. A `COURIER_…` name of the same key wins over them.
-const WELL_KNOWN: [(&str, &str); 5] = [
+const WELL_KNOWN: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
     ("STRIPE_API_KEY", "stripe.api_key"),
     ("STRIPE_WEBHOOK_SECRET", "webhook.secrets"),
     ("SMTP_URL", "email.relay_url"),
     ("RUST_LOG", "telemetry.filter"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
 ];
 
 /// Values that are not printed, and that can be read from a file of their own.
-pub(super) const SECRETS: [&str; 4] =
-    ["database.url", "stripe.api_key", "webhook.secrets", "email.relay_url"];
+pub(super) const SECRETS: [&str; 6] = [
+    "database.url",
+    "stripe.api_key",
+    "webhook.secrets",
+    "email.relay_url",
+    "ops.token",
+    "portal.token_secret",
+];
 
 const PREFIX: &str = "COURIER_";
 /// A variable of test builds (see `crash`), not a setting.
@@ -176,7 +183,8 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// A variable that is spelt wrong must not be passed over in silence.
+/// A variable that is spelt wrong must not be passed over in silence. One without `__` is none of ours, unless it is nearly the
+/// name of a setting: Kubernetes sets `COURIER_SERVICE_HOST` and the like where a Service is called `courier`.
 fn refuse_unknown(env: &HashMap<String, String>, keys: &[String], faults: &mut Vec<Fault>) {
     let known: Vec<String> = keys
         .iter()
@@ -190,6 +198,10 @@ fn refuse_unknown(env: &HashMap<String, String>, keys: &[String], faults: &mut V
         .keys()
         .filter(|name| name.starts_with(PREFIX) && !name.starts_with("COURIER_TEST_"))
         .filter(|name| !known.contains(name) && !NOT_SETTINGS.contains(&name.as_str()))
+        .filter(|name| {
+            let is_near = |known: &String| distance(name, known) <= 2;
+            name[PREFIX.len()..].contains("__") || known.iter().any(is_near)
+        })
         .collect();
     strange.sort();
     faults.extend(strange.into_iter().map(|name| unknown(name, name, known.iter().map(String::as_str))));

@@ -43,6 +43,7 @@ impl<'a> Reader<'a> {
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
+        self.reserved();
         if let (Some(stripe), Some(email)) = (&stripe, &email) {
             self.check_live(stripe, email);
         }
@@ -212,6 +213,18 @@ impl<'a> Reader<'a> {
         let listen: Option<SocketAddr> = self.parsed("http.listen", "an address like 127.0.0.1:8080");
         let header_timeout = self.duration("http.header_timeout");
         Some(http::Settings { listen: listen?, header_timeout: header_timeout? })
+    }
+
+    /// Names that are promised and not in use yet: a deployment may set them, and hears of mistakes already.
+    fn reserved(&mut self) {
+        for key in ["ops.token", "portal.token_secret", "telemetry.otlp_endpoint"] {
+            self.text(key);
+        }
+        for key in ["capital.refresh_url", "capital.return_url"] {
+            if self.text(key).is_some_and(|url| !url.is_empty()) {
+                self.url(key);
+            }
+        }
     }
 
     /// What is fine for trying out, and is not with real merchants.

@@ -123,6 +123,13 @@ fn all_faults_come_at_once_and_no_secret_is_told() {
 }
 
 #[test]
+fn what_kubernetes_sets_is_none_of_ours_and_a_missing_underscore_is() {
+    let services = [("COURIER_SERVICE_HOST", "10.0.0.1"), ("COURIER_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
+    assert!(with(&services).is_ok());
+    assert!(faults(&[("COURIER_HTTP_LISTEN", "0.0.0.0:80")]).contains("did you mean COURIER_HTTP__LISTEN?"));
+}
+
+#[test]
 fn a_live_key_refuses_what_is_only_for_trying_out() {
     let live = [
         ("STRIPE_API_KEY", "sk_live_1"),
