@@ -1,7 +1,6 @@
 //! What the three parts of the way cost that are ours alone: proving a signature, reading an event, writing a letter. No
-//! database and no network: ``scripts/bench` measures the whole way.
+//! database and no network: the whole way is in `docs/performance.md`.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
 
 use std::hint::black_box;

@@ -168,6 +168,21 @@ async fn an_offer_without_terms_or_without_an_end_is_held(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for (term, value) in
+        [("withhold_rate", 65_076_826), ("withhold_rate", 0), ("advance_amount", 0), ("fee_amount", -1)]
+    {
+        let offer = app.offer();
+        app.stripe.edit_offer(&offer, |offer| offer["offered_terms"][term] = value.into());
+        deliver(&app, &offer).await;
+        app.expect_letter(&offer, "held", Some("bad_terms")).await;
+        app.expect_untouched(&offer).await;
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();

@@ -130,8 +130,9 @@ impl SendLetter {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        let Some(facts) = facts(&offer, account.display_name(), &to) else {
-            return Ok(Decision::Hold("no_terms"));
+        let facts = match facts(&offer, account.display_name(), &to) {
+            Ok(facts) => facts,
+            Err(reason) => return Ok(Decision::Hold(reason)),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
@@ -206,17 +207,24 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
     Some((content.recipient.parse().ok()?, content))
 }
 
-/// What the letter is written from; none where the offer says no terms or no end.
-fn facts(offer: &FinancingOffer, account_name: Option<&str>, to: &Address) -> Option<Facts> {
-    let terms = offer.offered_terms.as_ref()?;
+/// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
+/// should read them (Stripe's own test data have a withhold rate of 65 million).
+fn facts(offer: &FinancingOffer, account_name: Option<&str>, to: &Address) -> Result<Facts, &'static str> {
+    let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
+        return Err("no_terms");
+    };
+    let has_rate = terms.withhold_rate > 0.0 && terms.withhold_rate <= 1.0;
+    if !has_rate || terms.advance_amount <= 0 || terms.fee_amount < 0 {
+        return Err("bad_terms");
+    }
     let money = |minor| Money { minor, currency: terms.currency.clone() };
-    Some(Facts {
+    Ok(Facts {
         account_name: account_name.map(str::to_owned),
         recipient: to.expose().to_owned(),
         advance: money(terms.advance_amount),
         fee: money(terms.fee_amount),
         withhold_rate: terms.withhold_rate,
-        expires_at: offer.expires_at?,
+        expires_at,
         financing_type: vocabulary(offer),
         livemode: offer.livemode,
     })

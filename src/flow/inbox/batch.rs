@@ -1,6 +1,6 @@
 //! Reads the inbox, a batch in each transaction.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Outcome, Unread};
@@ -79,20 +79,29 @@ impl Reader {
         Ok(events.len())
     }
 
-    /// Reads the oldest event alone. If it is the one that the database refuses, says so on the event.
+    /// Reads the oldest event alone. If it is the one that the database refuses, says so on this very event: the lock on it is
+    /// held throughout, as another reader could otherwise take it and leave us with an innocent one.
     async fn read_one(&self) -> sqlx::Result<usize> {
-        match self.read(1).await {
-            Err(error) if is_about_the_data(&error) => {
-                let mut tx = self.db.begin().await?;
-                let events = store::lock_unread(&mut *tx, 1).await?;
-                for event in &events {
-                    self.mark(&mut tx, event, &Outcome::Unreadable(chain(&error))).await?;
+        let mut tx = self.db.begin().await?;
+        let events = store::lock_unread(&mut *tx, 1).await?;
+        for event in &events {
+            let mut savepoint = tx.begin().await?;
+            let outcome = match self.project(&mut savepoint, event).await {
+                Ok(outcome) => {
+                    savepoint.commit().await?;
+                    outcome
                 }
-                tx.commit().await?;
-                Ok(events.len())
-            }
-            other => other,
+                Err(error) if is_about_the_data(&error) => {
+                    savepoint.rollback().await?;
+                    Outcome::Unreadable(chain(&error))
+                }
+                Err(error) => return Err(error),
+            };
+            self.mark(&mut tx, event, &outcome).await?;
         }
+        tx.commit().await?;
+        self.jobs.ring();
+        Ok(events.len())
     }
 
     async fn project(&self, tx: &mut PgConnection, event: &Unread) -> sqlx::Result<Outcome> {

@@ -1,0 +1,29 @@
+# The service alone: no simulator, no embedded Postgres, no shell.
+# `compose.yaml` runs it with a Postgres and a mail catcher.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+# Queries are checked against .sqlx: a build needs no database.
+ENV SQLX_OFFLINE=true
+COPY Cargo.toml Cargo.lock ./
+COPY .sqlx .sqlx
+COPY config config
+COPY migrations migrations
+COPY templates templates
+COPY benches benches
+COPY src src
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --no-default-features \
+    && cp target/release/capital-courier /capital-courier
+
+# glibc, CA certificates and a user that is not root; nothing else.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /capital-courier /usr/local/bin/capital-courier
+# Inside a container the loopback address reaches nobody.
+ENV COURIER_HTTP__LISTEN=0.0.0.0:8080 \
+    COURIER_OPS__LISTEN=0.0.0.0:9090
+EXPOSE 8080 9090
+USER nonroot
+ENTRYPOINT ["/usr/local/bin/capital-courier"]
+CMD ["serve"]
