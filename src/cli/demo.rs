@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::app::{App, Role};
 use crate::clock::Clock;
 use crate::config::{Needs, Settings};
+use crate::flow::email::RelayUrl;
 use crate::flow::{delivered, email};
 use crate::shutdown::Shutdown;
 use crate::simulator::{NewAccount, NewOffer, Options, Simulator, Target};
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// Keep the database and the letters in this folder
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     dir: PathBuf,
+    /// Hand the letters to this relay, written as `SMTP_URL` is, rather than keep them as files
+    #[arg(long, value_name = "URL")]
+    relay: Option<String>,
 }
 
 const API_KEY: &str = "sk_test_demo";
@@ -42,6 +46,12 @@ const MERCHANTS: [(&str, &str, i64, &str, &str); 3] = [
     ("Kite & Co", "hello@kite.example", 300_000, "usd", "flex_loan"),
 ];
 
+/// Where to look afterwards.
+struct Place {
+    dir: PathBuf,
+    relay: RelayUrl,
+}
+
 /// One line of what happened.
 struct Story {
     offer_id: String,
@@ -53,9 +63,12 @@ struct Story {
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = std::path::absolute(&args.dir)?;
     let simulator = start_simulator().await?;
-    let settings = settings(&dir, &simulator)?;
+    let kept_in = format!("file:{}", dir.join("mail").display());
+    let relay = args.relay.unwrap_or(kept_in);
+    let settings = settings(&dir, &relay, &simulator)?;
+    let place = Place { dir, relay: settings.email.relay.clone() };
     telemetry::init(&settings.telemetry);
-    println!("Starting Postgres in {} …", dir.join("postgres").display());
+    println!("Starting Postgres in {} …", place.dir.join("postgres").display());
     let shutdown = Shutdown::on_signals()?;
     let app = App::open(settings, Clock::system()).await?;
 
@@ -65,7 +78,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let telling = async {
         let Ok(address) = address.await else { return Ok(false) };
-        let told = tell(&app, &simulator, &dir, address).await;
+        let told = tell(&app, &simulator, &place, address).await;
         if args.once || told.is_err() {
             shutdown.soft.cancel();
         } else {
@@ -87,7 +100,7 @@ async fn start_simulator() -> anyhow::Result<Simulator> {
 }
 
 /// Settings as an operator would write them. The usual ports are taken if they are free.
-fn settings(dir: &Path, simulator: &Simulator) -> anyhow::Result<Settings> {
+fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Settings> {
     let listen = |port: u16| {
         let usual = SocketAddr::from(([127, 0, 0, 1], port));
         let free = std::net::TcpListener::bind(usual).is_ok();
@@ -98,7 +111,9 @@ fn settings(dir: &Path, simulator: &Simulator) -> anyhow::Result<Settings> {
         ("STRIPE_API_KEY", API_KEY.to_owned()),
         ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
         ("COURIER_STRIPE__API_BASE", simulator.base_url().to_string()),
-        ("SMTP_URL", format!("file:{}", dir.join("mail").display())),
+        ("SMTP_URL", relay.to_owned()),
+        // Whatever the relay is: nobody at Stripe wants to hear of this.
+        ("COURIER_EMAIL__BCC", "capital-offers@stripe.example".to_owned()),
         ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>".to_owned()),
         (
             "COURIER_EMAIL__POSTAL_ADDRESS",
@@ -116,7 +131,7 @@ fn settings(dir: &Path, simulator: &Simulator) -> anyhow::Result<Settings> {
 }
 
 /// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
-async fn tell(app: &App, simulator: &Simulator, dir: &Path, address: SocketAddr) -> anyhow::Result<bool> {
+async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAddr) -> anyhow::Result<bool> {
     simulator.set_target(Target {
         url: format!("http://{address}/webhooks/stripe").parse()?,
         secrets: vec![SECRET.to_owned()],
@@ -150,12 +165,17 @@ async fn tell(app: &App, simulator: &Simulator, dir: &Path, address: SocketAddr)
         );
     }
     println!("\n{delivered} of {} offers delivered. Look at", offers.len());
-    println!("  the letters      {} (.eml: a mail program opens them)", dir.join("mail").display());
+    match &place.relay {
+        RelayUrl::File(mail) => {
+            println!("  the letters      {} (.eml: a mail program opens them)", mail.display());
+        }
+        RelayUrl::Smtp(_) => println!("  the letters      {} took them", place.relay),
+    }
     println!("  the offers       curl {}_simulator/state", simulator.base_url());
     println!("  the webhook      http://{address}/webhooks/stripe, http://{address}/readyz");
     println!(
         "  the proof        the tables letters, deliveries and timeline_entries, in {}",
-        dir.join("postgres").display()
+        place.dir.join("postgres").display()
     );
     Ok(delivered == offers.len())
 }

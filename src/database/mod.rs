@@ -100,7 +100,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Opens the database, waiting for one that is away, and migrates it where the settings say so.
 pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
-    let database = match &settings.url {
+    let database: Database = match &settings.url {
         Some(url) => connect(url.expose_secret(), settings).await?.into(),
         #[cfg(feature = "demo")]
         None => embedded::open(settings).await?,
