@@ -84,10 +84,13 @@ postgres_start() {
     fail "Postgres did not start, $try tries:" "$(cat "$POSTGRES_DIR/log")"
 }
 
-# Without fsync: nobody will miss these data. Each test has a database and a pool of its own, hence the connections.
+# Without fsync, unless POSTGRES_DURABLE is set: nobody will miss these data. Each test has a database and a pool of its own,
+# hence the connections.
 postgres_options() {
-    printf '%s ' -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \
-        -c synchronous_commit=off -c full_page_writes=off -c max_connections=300
+    printf '%s ' -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300
+    if [ -z "${POSTGRES_DURABLE:-}" ]; then
+        printf '%s ' -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+    fi
 }
 
 postgres_stop() {

@@ -1,6 +1,6 @@
 //! Settings: read once, checked whole, handed down to each part as its own small struct.
 //!
-//! `config/default.toml` names every setting. A file is laid over it, and the environment over both ([`layers`]). All faults
+//! `config/default.toml` names every setting. A file is laid over it, and the environment over both (`layers`). All faults
 //! are told at once, each with the place to mend, and never with a secret's value. This is the one place that reads the
 //! environment.
 

@@ -53,7 +53,7 @@ impl Ear {
 /// How long to leave a database alone after it would not let us listen.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Rings `bell` at each `NOTIFY` of [`super::store::CHANNEL`] until `stop`. Takes one connection of its own.
+/// Rings `bell` at each `NOTIFY` of a new job until `stop`. Takes one connection of its own.
 pub async fn ring_on_notify(db: PgPool, bell: Bell, stop: CancellationToken) {
     let listen = async {
         loop {
