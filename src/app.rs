@@ -8,16 +8,18 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Troubles};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::write::Writer;
 use crate::flow::email::{self, Relay, SendLetter};
-use crate::flow::inbox::Reader;
+use crate::flow::inbox::{self, Reader};
+use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
-use crate::queue::{self, Bell, Runner};
+use crate::queue::{self, Bell, Circuit, Runner, Work};
+use crate::reconcile::{self, Reconcile};
 use crate::shutdown::{Drained, Shutdown};
-use crate::stripe::Client;
-use crate::{http, ops};
+use crate::stripe::{Client, Memory};
+use crate::{http, ops, replicas};
 
 /// Which parts of the service this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,10 @@ pub struct App {
     reader: Reader,
     letters: Runner<SendLetter>,
     marks: Runner<MarkDelivered>,
+    looks: Runner<LookAtOffer>,
+    reconcile: Reconcile,
+    reconciling: Runner<Reconcile>,
+    stripe: Client,
     /// Rung when an event was kept.
     inbox: Bell,
     /// Rung when a job was queued.
@@ -56,35 +62,22 @@ impl App {
 
     /// Makes the parts over a database that is open.
     pub fn with_database(settings: Settings, clock: Clock, database: Database) -> anyhow::Result<Self> {
-        let db = database.pool.clone();
-        let (inbox, jobs) = (Bell::new(), Bell::new());
-        let stripe = Client::new(settings.stripe.clone()).context("cannot make a client for Stripe")?;
-        let reader = Reader {
-            db: db.clone(),
-            clock: clock.clone(),
-            livemode: stripe.livemode(),
-            message_id_domain: settings.email.from.domain().to_owned(),
-            jobs: jobs.clone(),
-            settings: settings.inbox,
-        };
-        let letters = SendLetter {
-            db: db.clone(),
-            clock: clock.clone(),
-            stripe: stripe.clone(),
-            relay: Relay::new(&settings.email.relay, settings.email.relay_timeout),
-            writer: writer(&settings.email)?,
-            settings: settings.email.clone(),
-            max_attempts: settings.queue.max_attempts,
-            jobs: jobs.clone(),
-        };
-        let marks = MarkDelivered { db: db.clone(), clock: clock.clone(), stripe };
+        let shared = Shared::new(&settings, &clock, &database)?;
+        let queue = settings.queue;
+        let few = queue::Settings { concurrency: 2, ..queue };
+        let one = queue::Settings { concurrency: 1, ..queue };
+        let reconcile = shared.reconcile(settings.reconcile_every);
         Ok(Self {
-            letters: Runner::new(letters, db.clone(), clock.clone(), settings.queue),
-            marks: Runner::new(marks, db, clock.clone(), settings.queue),
+            reader: shared.reader(settings.inbox),
+            letters: shared.runner(shared.letters(&settings)?, queue),
+            marks: shared.runner(shared.marks(), queue),
+            looks: shared.runner(shared.looks(), few),
+            reconciling: shared.runner(reconcile.clone(), one),
+            reconcile,
+            stripe: shared.stripe,
+            inbox: shared.inbox,
+            jobs: shared.jobs,
             database,
-            reader,
-            inbox,
-            jobs,
             clock,
             settings,
         })
@@ -96,6 +89,7 @@ impl App {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
             inbox: self.inbox.clone(),
+            troubles: self.database.troubles.clone(),
             settings: self.settings.webhook.clone(),
         };
         Ok(webhook::router(webhook)?.merge(ops::router(self.database.pool.clone())))
@@ -110,12 +104,19 @@ impl App {
     pub async fn run_due_work(&self) -> sqlx::Result<()> {
         loop {
             let done = self.reader.read_batch().await?
+                + self.looks.run_due().await?
                 + self.letters.run_due().await?
                 + self.marks.run_due().await?;
             if done == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Asks Stripe what we missed, now. False where another process is at it.
+    pub async fn reconcile_now(&self) -> sqlx::Result<bool> {
+        self.reconcile.schedule().await?;
+        self.reconciling.run_now(reconcile::SUBJECT).await
     }
 
     /// Closes the database, without waiting for ever for somebody who still holds a connection.
@@ -139,38 +140,138 @@ impl App {
         let ops_listener = http::bind(&ops_listen).await?;
         tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
         let ops_router = ops::router(self.database.pool.clone());
-        tracker.spawn(http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone()));
+        let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
+        shutdown.spawn_vital("operators' side", serving);
 
         if role != Role::Worker {
             let listener = http::bind(&self.settings.http).await?;
             let address = listener.local_addr()?;
             tracing::info!(address = %address, "webhooks are taken at /webhooks/stripe");
-            tracker.spawn(http::serve(
-                listener,
-                self.router()?,
-                header_timeout,
-                tracker.clone(),
-                stop.clone(),
-            ));
+            let serving =
+                http::serve(listener, self.router()?, header_timeout, tracker.clone(), stop.clone());
+            shutdown.spawn_vital("webhooks", serving);
             on_ready(address);
         }
         if role != Role::ServeWithoutWorker {
+            self.reconcile.schedule().await?;
             self.spawn_workers(shutdown);
         }
         stop.cancelled().await;
-        Ok(shutdown.drain(self.settings.shutdown_grace).await)
+        let drained = shutdown.drain(self.settings.shutdown_grace).await;
+        match shutdown.broken() {
+            Some(part) => Err(anyhow::anyhow!("the part `{part}` ended by itself: see the log above")),
+            None => Ok(drained),
+        }
     }
 
     fn spawn_workers(&self, shutdown: &Shutdown) {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
-        tracker.spawn(self.reader.clone().run(self.inbox.ear(), stop.clone()));
-        tracker.spawn(self.letters.clone().run(self.jobs.ear(), tracker.clone(), stop.clone()));
-        tracker.spawn(self.marks.clone().run(self.jobs.ear(), tracker.clone(), stop.clone()));
-        // The embedded database has a single connection: a listener would keep it to itself.
+        shutdown.spawn_vital("inbox", self.reader.clone().run(self.inbox.ear(), stop.clone()));
+        let (ear, tasks) = (|| self.jobs.ear(), || tracker.clone());
+        shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("reconcile", self.reconciling.clone().run(ear(), tasks(), stop.clone()));
+        // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
         if !self.database.is_embedded() {
-            let listening =
-                queue::ring_on_notify(self.database.pool.clone(), self.jobs.clone(), stop.clone());
-            tracker.spawn(listening);
+            let db = self.database.pool.clone();
+            let listening = queue::ring_on_notify(db.clone(), self.jobs.clone(), stop.clone());
+            shutdown.spawn_vital("notifications", listening);
+            let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
+            shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));
+        }
+    }
+}
+
+/// What the parts have in common.
+struct Shared {
+    db: PgPool,
+    troubles: Troubles,
+    clock: Clock,
+    stripe: Client,
+    to_relay: Circuit,
+    message_id_domain: String,
+    inbox: Bell,
+    jobs: Bell,
+}
+
+impl Shared {
+    fn new(settings: &Settings, clock: &Clock, database: &Database) -> anyhow::Result<Self> {
+        let circuit = |name| Circuit::new(name, clock.clone());
+        let stripe = Client::new(settings.stripe.clone(), circuit("stripe"))
+            .context("cannot make a client for Stripe")?;
+        Ok(Self {
+            db: database.pool.clone(),
+            troubles: database.troubles.clone(),
+            clock: clock.clone(),
+            stripe,
+            to_relay: circuit("relay"),
+            message_id_domain: settings.email.from.domain().to_owned(),
+            inbox: Bell::new(),
+            jobs: Bell::new(),
+        })
+    }
+
+    fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Runner<W> {
+        Runner::new(work, self.db.clone(), self.clock.clone(), self.troubles.clone(), settings)
+    }
+
+    fn reader(&self, settings: inbox::Settings) -> Reader {
+        Reader {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            livemode: self.stripe.livemode(),
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+            troubles: self.troubles.clone(),
+            settings,
+        }
+    }
+
+    fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {
+        Ok(SendLetter {
+            db: self.db.clone(),
+            troubles: self.troubles.clone(),
+            clock: self.clock.clone(),
+            stripe: Memory::new(self.stripe.clone()),
+            circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
+            relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
+            writer: writer(&settings.email)?,
+            settings: settings.email.clone(),
+            max_attempts: settings.queue.max_attempts,
+            lease: settings.queue.lease,
+            jobs: self.jobs.clone(),
+        })
+    }
+
+    fn marks(&self) -> MarkDelivered {
+        MarkDelivered {
+            db: self.db.clone(),
+            troubles: self.troubles.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+        }
+    }
+
+    fn looks(&self) -> LookAtOffer {
+        LookAtOffer {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+        }
+    }
+
+    fn reconcile(&self, every: Duration) -> Reconcile {
+        Reconcile {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            message_id_domain: self.message_id_domain.clone(),
+            inbox: self.inbox.clone(),
+            jobs: self.jobs.clone(),
+            every,
         }
     }
 }
@@ -190,7 +291,11 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
 /// Runs the service until a signal. A second signal ends it at once.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
-    let app = App::open(settings, Clock::system()).await?;
+    // A stop is a stop also while the database is waited for.
+    let app = tokio::select! {
+        app = App::open(settings, Clock::system()) => app?,
+        () = shutdown.soft.cancelled() => return Ok(()),
+    };
     match app.serve(role, &shutdown, |_| {}).await? {
         Drained::All => tracing::info!("all that was in hand is finished"),
         Drained::GaveUp => tracing::warn!("stopped in the midst of work; it will be taken up again"),

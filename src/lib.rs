@@ -9,10 +9,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`flow`] | the five stages, in order |
+//! | [`reconcile`] | asks Stripe what never reached us |
 //! | [`timeline`] | what happened to an offer, and the one place where its status moves |
 //! | [`queue`] | durable jobs: everything that talks to the network |
 //! | [`stripe`] | ids, objects, calls, errors |
-//! | [`database`] | opening Postgres, its schema, its health |
+//! | [`database`] | opening Postgres, its schema, its health, its troubles |
+//! | [`replicas`] | who else works on this database |
 //! | [`money`] | amounts, as a reader writes them |
 //! | [`ops`] | health |
 //! | [`app`] | puts the parts together and runs them |
@@ -33,6 +35,8 @@ pub mod http;
 pub mod money;
 pub mod ops;
 pub mod queue;
+pub mod reconcile;
+pub mod replicas;
 pub mod shutdown;
 #[cfg(feature = "demo")]
 pub mod simulator;

@@ -70,3 +70,15 @@ pub fn init(settings: &Settings) {
     // Only tests start twice in one process.
     drop(started);
 }
+
+/// The message of an error and of everything that caused it, on one line, for logs and for the record.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -17,7 +17,22 @@ const STAGES: [&str; 5] = ["webhook", "inbox", "offer", "email", "delivered"];
 
 /// A module of ours and the others that it may name. `flow` is what a stage may name besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("app", &["clock", "config", "database", "flow", "http", "ops", "queue", "shutdown", "stripe"]),
+    (
+        "app",
+        &[
+            "clock",
+            "config",
+            "database",
+            "flow",
+            "http",
+            "ops",
+            "queue",
+            "reconcile",
+            "replicas",
+            "shutdown",
+            "stripe",
+        ],
+    ),
     (
         "cli",
         &[
@@ -27,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "database",
             "flow",
             "queue",
+            "reconcile",
             "shutdown",
             "simulator",
             "stripe",
@@ -36,12 +52,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
-    ("database", &[]),
-    ("flow", &["clock", "crash", "money", "queue", "stripe", "timeline"]),
+    ("database", &["telemetry"]),
+    ("flow", &["clock", "crash", "database", "money", "queue", "stripe", "telemetry", "timeline"]),
     ("http", &[]),
     ("money", &[]),
     ("ops", &["database"]),
-    ("queue", &["clock"]),
+    ("queue", &["clock", "database", "telemetry"]),
+    ("reconcile", &["clock", "flow", "queue", "stripe", "telemetry"]),
+    ("replicas", &["clock", "stripe"]),
     ("shutdown", &[]),
     ("simulator", &["clock"]),
     ("stripe", &["queue"]),
@@ -59,6 +77,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["http.rs", "simulator/"]),
     ("lettre", &["flow/email/"]),
     ("minijinja", &["flow/email/"]),
+    ("moka", &["stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),
     ("pglite_oxide", &["database/embedded.rs"]),
     ("reqwest", &["stripe/", "simulator/"]),

@@ -103,6 +103,18 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
             "deliveries_delivered_has_time",
             "update deliveries set state = 'delivered' where delivered_at is null",
         ),
+        (
+            "reconcile_runs_state",
+            "update reconcile_runs set state = 'done', error = null, ended_at = started_at where state = 'running'",
+        ),
+        (
+            "reconcile_runs_end_has_time",
+            "update reconcile_runs set ended_at = started_at where state = 'running'",
+        ),
+        (
+            "reconcile_runs_incomplete_has_error",
+            "update reconcile_runs set error = null where state = 'incomplete'",
+        ),
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),

@@ -7,14 +7,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Serialize;
 
+use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
-use crate::flow::email::Relay;
+use crate::flow::email::{Relay, Timeouts};
 use crate::flow::inbox;
-use crate::queue::{self, chain};
+use crate::queue::{self, Circuit};
+use crate::reconcile;
 use crate::stripe::Client;
-use crate::{app, telemetry};
+use crate::telemetry::{self, chain};
 
 /// Longer than a healthy answer by far, and a person is waiting.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -84,6 +86,7 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
         Health::Ready => vec![
             ok("database", format!("{kind}, writable, schema current")),
             last_event(&database).await,
+            last_reconciliation(&database).await,
             dead(&database).await,
         ],
         Health::ReadOnly => {
@@ -109,6 +112,17 @@ async fn last_event(database: &Database) -> Finding {
     }
 }
 
+async fn last_reconciliation(database: &Database) -> Finding {
+    const REMEDY: &str =
+        "look for `reconciliation is incomplete` in the log, or run `capital-courier reconcile`";
+    match reconcile::store::last_complete(&database.pool).await {
+        Ok(Some(at)) if Clock::system().now() - at < QUIET => ok("reconciliation", at.to_rfc3339()),
+        Ok(Some(at)) => warn("reconciliation", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
+        Ok(None) => warn("reconciliation", "none was ever complete", REMEDY),
+        Err(error) => wrong("reconciliation", chain(&error), "look at the database"),
+    }
+}
+
 async fn dead(database: &Database) -> Finding {
     match queue::dead_count(&database.pool).await {
         Ok(0) => ok("dead jobs", "none"),
@@ -120,7 +134,7 @@ async fn dead(database: &Database) -> Finding {
 async fn look_at_stripe(settings: &Settings) -> Finding {
     const REMEDY: &str =
         "check STRIPE_API_KEY, and that Capital is enabled for the platform and the key may read offers";
-    let client = match Client::new(settings.stripe.clone()) {
+    let client = match Client::new(settings.stripe.clone(), Circuit::new("stripe", Clock::system())) {
         Ok(client) => client,
         Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
     };
@@ -133,7 +147,11 @@ async fn look_at_stripe(settings: &Settings) -> Finding {
 }
 
 async fn look_at_relay(settings: &Settings) -> Finding {
-    let relay = Relay::new(&settings.email.relay, settings.email.relay_timeout.min(LONGEST));
+    let relay = {
+        let command = settings.email.timeouts.command.min(LONGEST);
+        let timeouts = Timeouts { command, ..settings.email.timeouts };
+        Relay::new(&settings.email.relay, timeouts, Circuit::new("relay", Clock::system()))
+    };
     match relay.check().await {
         Ok(name) => ok("relay", format!("{} answers as {name}", settings.email.relay)),
         Err(error) => wrong("relay", error.to_string(), "check SMTP_URL: host, port, tls, user and password"),

@@ -4,6 +4,7 @@
 mod demo;
 mod doctor;
 mod migrate;
+mod reconcile;
 mod serve;
 
 use std::path::PathBuf;
@@ -56,6 +57,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask Stripe for offers and events that never reached us, now
+    Reconcile {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print every setting with its default and what it is for, as TOML
     Settings,
 }
@@ -89,6 +96,7 @@ impl Cli {
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
+            Command::Reconcile { json } => block_on(reconcile::run(config, json)),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
                 Ok(ExitCode::SUCCESS)

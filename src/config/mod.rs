@@ -37,6 +37,8 @@ pub struct Settings {
     pub email: email::Settings,
     /// How work is done.
     pub queue: queue::Settings,
+    /// From the end of one reconciliation to the beginning of the next.
+    pub reconcile_every: Duration,
     /// Where the public side listens.
     pub http: http::Settings,
     /// Where the operators' side listens.

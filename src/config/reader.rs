@@ -43,6 +43,7 @@ impl<'a> Reader<'a> {
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
+        let reconcile_every = self.duration("reconcile.every");
         self.reserved();
         if let (Some(stripe), Some(email)) = (&stripe, &email) {
             self.check_live(stripe, email);
@@ -54,6 +55,7 @@ impl<'a> Reader<'a> {
             inbox: inbox?,
             email: email?,
             queue: queue?,
+            reconcile_every: reconcile_every?,
             http: http?,
             ops: ops::Settings { listen: ops? },
             telemetry: telemetry?,
@@ -177,11 +179,12 @@ impl<'a> Reader<'a> {
         let dashboard = self.required("capital.dashboard_url", "the page that the letter links to");
         let dashboard_url = dashboard.and_then(|_| self.url("capital.dashboard_url"));
         let when_uncertain = self.parsed("email.when_uncertain", "resend or hold");
-        let (relay_timeout, allow) =
-            (self.duration("email.relay_timeout"), self.flag("email.allow_support_address"));
+        let (command, answer) =
+            (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
+        let allow = self.flag("email.allow_support_address");
         Some(email::Settings {
             relay: relay?,
-            relay_timeout: relay_timeout?,
+            timeouts: email::Timeouts { command: command?, answer: answer? },
             from: from?,
             reply_to: reply_to?,
             bcc: bcc?,

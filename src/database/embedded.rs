@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pglite_oxide::PgliteServer;
 
-use super::{Database, OpenError, Settings, pool_options};
+use super::{Database, OpenError, Settings, Troubles, pool_options};
 
 /// Keeps the server running.
 pub(super) struct Embedded(PgliteServer);
@@ -43,7 +43,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
         .connect(&server.database_url())
         .await
         .map_err(|error| failed(error.into()))?;
-    Ok(Database { pool, embedded: Some(Embedded(server)) })
+    Ok(Database { pool, troubles: Troubles::default(), embedded: Some(Embedded(server)) })
 }
 
 impl Embedded {

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "demo")]
 mod embedded;
+mod trouble;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,6 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use trouble::{Troubles, is_about_the_data, is_away, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so
 /// that the old replicas of a rolling restart go on.
@@ -41,6 +44,8 @@ pub struct Settings {
 pub struct Database {
     /// Connections to it.
     pub pool: PgPool,
+    /// What is known of its troubles.
+    pub troubles: Troubles,
     /// What keeps the embedded one running.
     #[cfg(feature = "demo")]
     embedded: Option<embedded::Embedded>,
@@ -101,7 +106,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Opens the database, waiting for one that is away, and migrates it where the settings say so.
 pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let database: Database = match &settings.url {
-        Some(url) => connect(url.expose_secret(), settings).await?.into(),
+        Some(url) => connect(url.expose_secret(), settings).await?,
         #[cfg(feature = "demo")]
         None => embedded::open(settings).await?,
         #[cfg(not(feature = "demo"))]
@@ -123,7 +128,7 @@ async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     migrated
 }
 
-async fn connect(url: &str, settings: &Settings) -> Result<PgPool, OpenError> {
+async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
     let at =
         format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
@@ -131,11 +136,21 @@ async fn connect(url: &str, settings: &Settings) -> Result<PgPool, OpenError> {
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
     ]);
-    let pool = pool_options(settings).max_connections(settings.max_connections).connect_lazy_with(options);
+    let troubles = Troubles::default();
+    let known = troubles.clone();
+    let pool = pool_options(settings)
+        .max_connections(settings.max_connections)
+        .before_acquire(move |_, meta| {
+            let may_use = known.may_use(meta.age);
+            Box::pin(async move { Ok(may_use) })
+        })
+        .connect_lazy_with(options);
     let started = tokio::time::Instant::now();
     let mut told = false;
     loop {
-        let Err(source) = sqlx::query("select 1").execute(&pool).await else { return Ok(pool) };
+        let Err(source) = sqlx::query("select 1").execute(&pool).await else {
+            return Ok(Database { troubles, ..Database::from(pool) });
+        };
         let waited = started.elapsed();
         if waited >= settings.start_timeout {
             return Err(OpenError::Away { at, waited, source });
@@ -156,6 +171,7 @@ impl From<PgPool> for Database {
     fn from(pool: PgPool) -> Self {
         Self {
             pool,
+            troubles: Troubles::default(),
             #[cfg(feature = "demo")]
             embedded: None,
         }

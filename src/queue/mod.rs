@@ -16,15 +16,21 @@
 
 mod backoff;
 mod bell;
+mod circuit;
 mod runner;
 mod store;
 
 use std::time::Duration;
 
+use crate::database;
+
 pub use backoff::delay;
 pub use bell::{Bell, Ear, ring_on_notify};
-pub use runner::{Runner, Stopped, Work};
-pub use store::{Claim, Ending, Finished, Queued, claim, dead_count, enqueue, finish, renew, still_held};
+pub use circuit::{Admits, Circuit};
+pub use runner::{Runner, Stopped, Work, insist};
+pub use store::{
+    Claim, Ending, Finished, Queued, claim, claim_now, dead_count, enqueue, finish, renew, revive, still_held,
+};
 
 /// How a worker goes about its jobs.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +52,8 @@ pub enum Next {
     TryAgain,
     /// Not before this much time has passed: the other side said so.
     TryAgainIn(Duration),
+    /// The other side is too busy, or away, and did nothing: after this much time, and the attempt does not count.
+    Postpone(Duration),
     /// Another try would end the same.
     GiveUp,
 }
@@ -56,33 +64,40 @@ pub trait Retryable: std::error::Error {
     fn next(&self) -> Next;
 }
 
-/// When to try again after a failed attempt; none where it was the last or another would end the same. `spread` as for
+/// What follows from a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another attempt after this pause.
+    Again(Duration),
+    /// The same attempt once more after this pause.
+    Postponed(Duration),
+    /// None.
+    Dead,
+}
+
+/// While the other side is down the circuit decides when something is begun; a job need only be there when it does.
+const WHILE_DOWN: Duration = Duration::from_secs(2);
+
+/// Judges a failed attempt: its number, counted from 1, and whether somebody that the work leans on is down. `spread` as for
 /// [`delay`].
-pub fn next_try(next: Next, attempt: i32, max_attempts: i32, spread: f64) -> Option<Duration> {
+pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread: f64) -> Verdict {
+    // Those that were turned away together do not come back together, and yet hardly later than they were told to.
+    let spread_out = |pause: Duration| pause + Duration::from_secs(1).mul_f64(spread.clamp(0.0, 1.0));
     let pause = delay(attempt, spread);
     let pause = match next {
+        Next::GiveUp => return Verdict::Dead,
+        Next::Postpone(least) => return Verdict::Postponed(spread_out(least)),
+        Next::TryAgain | Next::TryAgainIn(_) if is_down => return Verdict::Postponed(spread_out(WHILE_DOWN)),
         Next::TryAgain => pause,
         Next::TryAgainIn(least) => pause.max(least),
-        Next::GiveUp => return None,
     };
-    (attempt < max_attempts).then_some(pause)
+    if attempt < max_attempts { Verdict::Again(pause) } else { Verdict::Dead }
 }
 
-/// A database that is away comes back. What a job did before it noticed is settled by whoever claims the job next.
+/// A database that is away, or read-only after a failover, comes back, and what it did not take is no fault of the job's. What a
+/// job did before it noticed is settled by whoever claims the job next.
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
-        Next::TryAgain
+        if database::is_away(self) { Next::Postpone(Duration::from_secs(1)) } else { Next::TryAgain }
     }
-}
-
-/// The message of an error and of everything that caused it, on one line, for `last_error` and the logs.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,14 +1,19 @@
 //! Claims jobs of one kind and has them worked on, so many at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Claim, Ear, Ending, Finished, Retryable, Settings, chain, delay, next_try, store};
+use super::{
+    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Retryable, Settings, Verdict, judge, store,
+};
 use crate::clock::Clock;
+use crate::database::{Troubles, within};
+use crate::telemetry::chain;
 
 /// What a kind of job is to do.
 pub trait Work: Send + Sync + 'static {
@@ -26,6 +31,9 @@ pub trait Work: Send + Sync + 'static {
         claim: &Claim,
         error: &str,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Whom it talks to. While one of them is down, nothing is begun but probes.
+    fn leans_on(&self) -> &[Circuit];
 }
 
 /// Why an attempt ended without finishing its job.
@@ -33,6 +41,8 @@ pub trait Work: Send + Sync + 'static {
 pub enum Stopped {
     /// Somebody else has the job now. Nothing of this attempt was written.
     LeaseLost,
+    /// The process is stopping, and what would have come next should not be begun. Nothing was done yet.
+    Released,
     /// The attempt failed; the error says whether another can help.
     Failed(Box<dyn Retryable + Send + Sync>),
 }
@@ -48,6 +58,7 @@ pub struct Runner<W> {
     work: Arc<W>,
     db: PgPool,
     clock: Clock,
+    troubles: Troubles,
     settings: Settings,
     slots: Arc<Semaphore>,
 }
@@ -58,33 +69,45 @@ impl<W> Clone for Runner<W> {
             work: Arc::clone(&self.work),
             db: self.db.clone(),
             clock: self.clock.clone(),
+            troubles: self.troubles.clone(),
             settings: self.settings,
             slots: Arc::clone(&self.slots),
         }
     }
 }
 
+/// What looking for work brought.
+enum Found {
+    Jobs(Vec<(Claim, OwnedSemaphorePermit)>),
+    /// Nothing is due, or nothing may be begun: look again after this long, or when the bell rings.
+    NothingFor(Duration),
+}
+
+/// How long to leave a database alone that would not let us claim: short, so that work goes on soon after it is back.
+const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
+
 impl<W: Work> Runner<W> {
     /// Makes a runner; claims nothing yet.
-    pub fn new(work: W, db: PgPool, clock: Clock, settings: Settings) -> Self {
+    pub fn new(work: W, db: PgPool, clock: Clock, troubles: Troubles, settings: Settings) -> Self {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
-        Self { work: Arc::new(work), db, clock, settings, slots }
+        Self { work: Arc::new(work), db, clock, troubles, settings, slots }
     }
 
     /// Claims and works until `stop`; jobs in hand go on in `tracker` after that.
     pub async fn run(self, mut ear: Ear, tracker: TaskTracker, stop: CancellationToken) {
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let claimed = tokio::select! {
+        loop {
+            let slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                claimed = self.claim_free() => claimed,
+                slot = Arc::clone(&self.slots).acquire_owned() => slot,
             };
-            let idle = match claimed {
-                Ok(claims) if claims.is_empty() => self.settings.poll_interval,
-                Ok(claims) => {
-                    failures = 0;
-                    for (claim, slot) in claims {
+            // The semaphore is never closed.
+            let Ok(slot) = slot else { return };
+            // Not raced against the stop: a claim that Postgres made and nobody heard of would be lost for a whole lease.
+            let idle = match self.claim_free(slot).await {
+                Ok(Found::Jobs(claims)) => {
+                    for (mut claim, slot) in claims {
+                        claim.stop = stop.clone();
                         let runner = self.clone();
                         tracker.spawn(async move {
                             runner.attempt(claim).await;
@@ -93,10 +116,10 @@ impl<W: Work> Runner<W> {
                     }
                     continue;
                 }
+                Ok(Found::NothingFor(idle)) => idle,
                 Err(error) => {
-                    failures += 1;
-                    tracing::warn!(job.kind = W::KIND, error = chain(&error), "cannot claim jobs");
-                    delay(failures.min(4), 0.5)
+                    self.troubles.tell(&error, "cannot claim jobs; they stay where they are");
+                    PAUSE_IN_TROUBLE
                 }
             };
             tokio::select! {
@@ -106,28 +129,78 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Works on all that is due, one after the other, until nothing is. Says how many attempts that took.
+    /// Works on all that is due, one after the other, until nothing is or may be begun. Says how many attempts that took.
     pub async fn run_due(&self) -> sqlx::Result<usize> {
         let mut attempts = 0;
         loop {
+            if let Admits::NothingFor(_) = self.admitted() {
+                return Ok(attempts);
+            }
             let claims = store::claim(&self.db, W::KIND, 1, self.settings.lease, self.clock.now()).await?;
-            let Some(claim) = claims.into_iter().next() else { return Ok(attempts) };
+            let Some(claim) = claims.into_iter().next() else {
+                self.take_back_probes();
+                return Ok(attempts);
+            };
             self.attempt(claim).await;
             attempts += 1;
         }
     }
 
-    /// Waits for a free slot, and claims as many jobs as there are free slots.
-    async fn claim_free(&self) -> sqlx::Result<Vec<(Claim, OwnedSemaphorePermit)>> {
-        let mut slots = Vec::new();
-        // The semaphore is never closed, so the wait for the first slot always ends with one.
-        slots.extend(Arc::clone(&self.slots).acquire_owned().await.ok());
-        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            slots.push(slot);
+    /// Makes one attempt at one job now, due or not, whoever is down. False where somebody else works on it.
+    pub async fn run_now(&self, subject: &str) -> sqlx::Result<bool> {
+        let now = self.clock.now();
+        let claim = store::claim_now(&self.db, W::KIND, subject, self.settings.lease, now).await?;
+        let Some(claim) = claim else { return Ok(false) };
+        self.attempt(claim).await;
+        Ok(true)
+    }
+
+    /// Claims as many jobs as there are free slots, of which one is given, or a single one as a probe.
+    async fn claim_free(&self, slot: OwnedSemaphorePermit) -> sqlx::Result<Found> {
+        let mut slots = vec![slot];
+        match self.admitted() {
+            Admits::All => {
+                while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                    slots.push(slot);
+                }
+            }
+            Admits::OneProbe => {}
+            Admits::NothingFor(pause) => {
+                return Ok(Found::NothingFor(pause.min(self.settings.poll_interval)));
+            }
         }
-        let claims =
-            store::claim(&self.db, W::KIND, slots.len(), self.settings.lease, self.clock.now()).await?;
-        Ok(claims.into_iter().zip(slots).collect())
+        let claiming = store::claim(&self.db, W::KIND, slots.len(), self.settings.lease, self.clock.now());
+        let claims = within(claiming).await;
+        if !claims.as_ref().is_ok_and(|claims| !claims.is_empty()) {
+            self.take_back_probes();
+        }
+        let claims = claims?;
+        if claims.is_empty() {
+            return Ok(Found::NothingFor(self.settings.poll_interval));
+        }
+        Ok(Found::Jobs(claims.into_iter().zip(slots).collect()))
+    }
+
+    /// What all those whom the work leans on let through.
+    fn admitted(&self) -> Admits {
+        let mut admitted = Admits::All;
+        for circuit in self.work.leans_on() {
+            match circuit.admits() {
+                Admits::All => {}
+                Admits::OneProbe => admitted = Admits::OneProbe,
+                Admits::NothingFor(pause) => {
+                    self.take_back_probes();
+                    return Admits::NothingFor(pause);
+                }
+            }
+        }
+        admitted
+    }
+
+    fn take_back_probes(&self) {
+        for circuit in self.work.leans_on() {
+            circuit.probe_unused();
+        }
     }
 
     #[tracing::instrument(name = "job.attempt", skip_all, fields(
@@ -136,30 +209,45 @@ impl<W: Work> Runner<W> {
     async fn attempt(&self, claim: Claim) {
         // A job that takes the process down each time never gets to say how it failed.
         if claim.attempt > self.settings.max_attempts {
-            self.settle(&claim, Ending::Dead { error: "the process ended in the midst of each attempt" })
-                .await;
+            let error = "the process ended in the midst of each attempt";
+            tracing::error!(error, "job is dead: a person must look");
+            self.settle(&claim, Ending::Dead { error }).await;
             return;
         }
         let outcome = tokio::select! {
-            outcome = self.work.run(&claim) => outcome,
+            outcome = Box::pin(self.work.run(&claim)) => outcome,
             () = self.hold(&claim) => Err(Stopped::LeaseLost),
         };
+        // One that never got as far as the side it was to probe says nothing about it.
+        self.take_back_probes();
         match outcome {
             Ok(()) => {}
             Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
+            Err(Stopped::Released) => {
+                let at = self.clock.now();
+                self.settle(&claim, Ending::Postponed { at, error: "the process was stopping" }).await;
+            }
             Err(Stopped::Failed(error)) => self.settle_failure(&claim, error.as_ref()).await,
         }
     }
 
     async fn settle_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
         let text = chain(error);
-        let pause = next_try(error.next(), claim.attempt, self.settings.max_attempts, rand::random());
-        if let Some(pause) = pause {
-            tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
-            self.settle(claim, Ending::Again { at: self.clock.now() + pause, error: &text }).await;
-        } else {
-            tracing::error!(error = text, "job is dead: a person must look");
-            self.settle(claim, Ending::Dead { error: &text }).await;
+        let is_down = self.work.leans_on().iter().any(Circuit::is_open);
+        let now = self.clock.now();
+        match judge(error.next(), claim.attempt, self.settings.max_attempts, is_down, rand::random()) {
+            Verdict::Again(pause) => {
+                tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
+                self.settle(claim, Ending::Again { at: now + pause, error: &text }).await;
+            }
+            Verdict::Postponed(pause) => {
+                tracing::debug!(error = text, retry.in_seconds = pause.as_secs(), "postponed");
+                self.settle(claim, Ending::Postponed { at: now + pause, error: &text }).await;
+            }
+            Verdict::Dead => {
+                tracing::error!(error = text, "job is dead: a person must look");
+                self.settle(claim, Ending::Dead { error: &text }).await;
+            }
         }
     }
 
@@ -175,26 +263,51 @@ impl<W: Work> Runner<W> {
             }
             tx.commit().await
         };
-        if let Err(error) = written.await {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot record how the attempt ended; its lease will run out"
-            );
+        if let Err(error) = within(written).await {
+            self.troubles.tell(&error, "cannot record how an attempt ended; its lease will run out");
         }
     }
 
-    /// Renews the lease for as long as it can; returns when it is lost.
+    /// Renews the lease for as long as it can; returns when it is lost. An attempt that knows an outcome which nobody else does
+    /// ([`Claim::knows_outcome`]) is never cut off: only it can write that down, and it finds out by itself if it may not.
     async fn hold(&self, claim: &Claim) {
         let lease = self.settings.lease;
         let mut until = self.clock.now() + lease;
         loop {
             tokio::time::sleep(lease / 3).await;
-            match store::renew(&self.db, claim, lease, self.clock.now()).await {
-                Ok(Finished::Yes) => until = self.clock.now() + lease,
+            // Not longer than to the next turn, whatever the database does.
+            let renewing =
+                tokio::time::timeout(lease / 3, store::renew(&self.db, claim, lease, self.clock.now()));
+            match renewing.await {
+                Ok(Ok(Finished::Yes)) => until = self.clock.now() + lease,
                 // The database may be back before the lease runs out.
-                Err(_) if self.clock.now() + lease / 3 < until => {}
-                Ok(Finished::LeaseLost) | Err(_) => return,
+                Ok(Err(_)) | Err(_) if self.clock.now() + lease / 3 < until => {}
+                Ok(Ok(Finished::LeaseLost) | Err(_)) | Err(_) => {
+                    if !claim.outcome_is_known() {
+                        return;
+                    }
+                }
             }
         }
+    }
+}
+
+/// Writes down an outcome that only this process knows, such as the relay's 2xx: tries for as long as the database is away,
+/// however long that is. Ends early where the lease is lost.
+pub async fn insist<F>(claim: &Claim, troubles: &Troubles, write: impl Fn() -> F) -> Result<(), Stopped>
+where
+    F: Future<Output = Result<(), Stopped>>,
+{
+    const PAUSE: Duration = Duration::from_millis(250);
+    claim.knows_outcome();
+    loop {
+        let written = async { Ok(write().await) };
+        let error = match within(written).await {
+            Ok(Err(Stopped::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => error,
+            Ok(outcome) => return outcome,
+            Err(error) => Box::new(error),
+        };
+        troubles.say(&chain(error.as_ref()), "cannot record an outcome yet; trying on");
+        tokio::time::sleep(PAUSE).await;
     }
 }

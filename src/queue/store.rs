@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Stopped;
@@ -32,6 +36,31 @@ pub struct Claim {
     /// Counted from 1.
     pub attempt: i32,
     token: Uuid,
+    /// Cancelled when the process is to stop.
+    pub(super) stop: CancellationToken,
+    /// Set once the attempt knows what nobody else does.
+    outcome_known: Arc<AtomicBool>,
+}
+
+impl Claim {
+    fn new(job_id: i64, kind: &str, subject: String, attempt: i32, token: Uuid) -> Self {
+        let (stop, outcome_known) = (CancellationToken::new(), Arc::default());
+        Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, outcome_known }
+    }
+
+    /// Whether the process is stopping: then nothing should be begun that cannot be taken back.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// The attempt has learned what nobody else can (the relay's answer), and is not to be cut off before that is written down.
+    pub fn knows_outcome(&self) {
+        self.outcome_known.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn outcome_is_known(&self) -> bool {
+        self.outcome_known.load(Ordering::SeqCst)
+    }
 }
 
 /// How an attempt ended.
@@ -45,6 +74,18 @@ pub enum Ending<'a> {
         at: DateTime<Utc>,
         /// What went wrong.
         error: &'a str,
+    },
+    /// The same attempt once more at this time: the other side was down or busy.
+    Postponed {
+        /// When.
+        at: DateTime<Utc>,
+        /// What went wrong.
+        error: &'a str,
+    },
+    /// Done for now; it is to be done again at this time, as the first attempt.
+    Later {
+        /// When.
+        at: DateTime<Utc>,
     },
     /// No other attempt: a person must look.
     Dead {
@@ -101,6 +142,33 @@ pub async fn enqueue(
     Ok(if added.is_some() { Queued::First } else { Queued::Again })
 }
 
+/// Queues a job again that is over, done or dead, as if for the first time. False where there is none such.
+pub async fn revive(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let revived = sqlx::query!(
+        r#"
+        with revived as (
+            update jobs
+            set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null
+            where key = $1 || ':' || $2 and state in ('done', 'dead')
+            returning job_id
+        )
+        select pg_notify($4, '') as "notified" from revived
+        "#,
+        kind,
+        subject,
+        now,
+        CHANNEL,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(revived.is_some())
+}
+
 /// Claims up to `limit` jobs of a kind that are due or whose lease ran out, the longest due first. Commit before working.
 pub async fn claim(
     db: impl PgExecutor<'_>,
@@ -112,14 +180,27 @@ pub async fn claim(
     let token = Uuid::new_v4();
     let rows = sqlx::query!(
         r#"
-        with due as (
+        -- Two walks along two indexes, each no further than needed: an `or` would sort the whole backlog at each claim.
+        with abandoned as (
             select job_id
             from jobs
-            where kind = $1
-                and ((state = 'queued' and due_at <= $3) or (state = 'claimed' and leased_until <= $3))
-            order by due_at, job_id
+            where kind = $1 and state = 'claimed' and leased_until <= $3
+            order by leased_until
             limit $2
             for update skip locked
+        ),
+        queued as (
+            select job_id
+            from jobs
+            where kind = $1 and state = 'queued' and due_at <= $3
+            order by due_at, job_id
+            limit $2 - (select count(*) from abandoned)
+            for update skip locked
+        ),
+        due as (
+            select job_id from abandoned
+            union all
+            select job_id from queued
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
@@ -135,14 +216,35 @@ pub async fn claim(
     )
     .fetch_all(db)
     .await?;
-    let claims = rows.into_iter().map(|row| Claim {
-        job_id: row.job_id,
-        kind: kind.to_owned(),
-        subject: row.subject,
-        attempt: row.attempt,
-        token,
-    });
+    let claims = rows.into_iter().map(|row| Claim::new(row.job_id, kind, row.subject, row.attempt, token));
     Ok(claims.collect())
+}
+
+/// Claims one job whether or not it is due, unless somebody works on it or it is over. For a person who does not want to wait.
+pub async fn claim_now(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Claim>> {
+    let token = Uuid::new_v4();
+    let row = sqlx::query!(
+        "
+        update jobs
+        set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
+        where key = $1 || ':' || $2 and (state = 'queued' or (state = 'claimed' and leased_until <= $3))
+        returning job_id, attempt
+        ",
+        kind,
+        subject,
+        now,
+        token,
+        now + lease,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Claim::new(row.job_id, kind, subject.to_owned(), row.attempt, token)))
 }
 
 /// Makes the claim last for another `lease` from now.
@@ -198,16 +300,18 @@ pub async fn finish(
     ending: Ending<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Finished> {
-    let (state, due_at, error, finished_at) = match ending {
-        Ending::Done => ("done", None, None, Some(now)),
-        Ending::Again { at, error } => ("queued", Some(at), Some(error), None),
-        Ending::Dead { error } => ("dead", None, Some(error), Some(now)),
+    let (state, due_at, error, finished_at, attempt) = match ending {
+        Ending::Done => ("done", None, None, Some(now), claim.attempt),
+        Ending::Again { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
+        Ending::Postponed { at, error } => ("queued", Some(at), Some(error), None, claim.attempt - 1),
+        Ending::Later { at } => ("queued", Some(at), None, None, 0),
+        Ending::Dead { error } => ("dead", None, Some(error), Some(now), claim.attempt),
     };
     let finished = sqlx::query!(
         "
         update jobs
         set state = $3, due_at = coalesce($4, due_at), last_error = coalesce($5, last_error), finished_at = $6,
-            lease_token = null, leased_until = null
+            attempt = $7, lease_token = null, leased_until = null
         where job_id = $1 and lease_token = $2 and state = 'claimed'
         ",
         claim.job_id,
@@ -216,6 +320,7 @@ pub async fn finish(
         due_at,
         error,
         finished_at,
+        attempt,
     )
     .execute(tx)
     .await?;

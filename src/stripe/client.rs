@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use url::Url;
 
+use super::list::{self, List};
 use super::pace::Pace;
 use super::{Account, AccountId, Error, FinancingOffer, OfferId, Person};
+use crate::queue::{Circuit, Next, Retryable};
 
 /// What a client needs.
 #[derive(Clone, Debug)]
@@ -21,7 +25,7 @@ pub struct Settings {
     pub api_base: Url,
     /// `Stripe-Version` on every call; empty: the account's own.
     pub api_version: String,
-    /// Calls that this process may start each second.
+    /// Calls that all processes together may start each second, to all endpoints and to each.
     pub requests_per_second: u32,
     /// From the first byte sent to the last byte read.
     pub timeout: Duration,
@@ -33,6 +37,7 @@ pub struct Client {
     http: reqwest::Client,
     settings: std::sync::Arc<Settings>,
     pace: std::sync::Arc<Pace>,
+    circuit: Circuit,
 }
 
 /// An object and the answer that brought it, for the record.
@@ -46,14 +51,18 @@ pub struct Answered<T> {
     pub status: u16,
     /// `Request-Id`.
     pub request_id: Option<String>,
+    /// Stripe's time of the answer, by its clock: what its events are to be compared with.
+    pub at: Option<DateTime<Utc>>,
 }
 
+/// Nobody sensible asks for more, and a slip of Stripe's must not put a letter off for a day.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Bodies of accounts are some 10 KB; anything near this is not an answer.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
     /// Makes the client; opens no connection yet.
-    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: Settings, circuit: Circuit) -> Result<Self, reqwest::Error> {
         // More than one crate brings rustls along. Whichever is first decides, and all of ours decide alike.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -64,7 +73,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let pace = Pace::new(settings.requests_per_second).into();
-        Ok(Self { http, settings: settings.into(), pace })
+        Ok(Self { http, settings: settings.into(), pace, circuit })
     }
 
     /// True where the key is for live data, false for test data, none where its prefix does not say.
@@ -72,25 +81,68 @@ impl Client {
         livemode_of_key(self.settings.api_key.expose_secret())
     }
 
+    /// Whether Stripe is taken to be down.
+    pub fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    /// Takes its part of Stripe's rate limit where so many processes share it.
+    pub fn share_with(&self, processes: u32) {
+        self.pace.share_with(processes);
+    }
+
     /// Fetches one offer as it is now.
     pub async fn offer(&self, id: &OfferId) -> Result<Answered<FinancingOffer>, Error> {
-        self.get(&format!("/v1/capital/financing_offers/{id}"), &[]).await
+        self.get("offer", &format!("/v1/capital/financing_offers/{id}"), &[]).await
+    }
+
+    /// Offers that nobody was told of and that are newer than this one, the next hundred at most. What cannot be read as an
+    /// offer is left out.
+    pub(super) async fn undelivered_after(
+        &self,
+        id: &OfferId,
+    ) -> Result<Vec<Answered<FinancingOffer>>, Error> {
+        let query = [("status", "undelivered"), ("limit", "100"), ("ending_before", id.as_str())];
+        let page: Answered<List<serde_json::Value>> =
+            self.get("offers", "/v1/capital/financing_offers", &query).await?;
+        let (status, request_id, at) = (page.status, page.request_id, page.at);
+        let read = |body: serde_json::Value| {
+            let object = FinancingOffer::deserialize(&body).ok()?;
+            Some(Answered { object, body, status, request_id: request_id.clone(), at })
+        };
+        Ok(page.object.data.into_iter().filter_map(read).collect())
+    }
+
+    /// A page of the offers that nobody was told of, newest first (<https://docs.stripe.com/api/pagination>).
+    pub async fn undelivered_offers(&self, after: Option<&str>) -> Result<list::Page, Error> {
+        let mut query = vec![("status", "undelivered"), ("limit", "100")];
+        query.extend(after.map(|id| ("starting_after", id)));
+        self.page("offers", "/v1/capital/financing_offers", &query).await
+    }
+
+    /// A page of Capital's events that no endpoint answered 2xx to, newest first. Stripe keeps them for 30 days
+    /// (<https://docs.stripe.com/webhooks/process-undelivered-events>).
+    pub async fn undelivered_events(&self, after: Option<&str>) -> Result<list::Page, Error> {
+        let mut query = vec![("delivery_success", "false"), ("type", "capital.*"), ("limit", "100")];
+        query.extend(after.map(|id| ("starting_after", id)));
+        self.page("events", "/v1/events", &query).await
     }
 
     /// Asks for one offer, any: shows that the key works and may see offers.
     pub async fn probe(&self) -> Result<(), Error> {
-        self.get::<List<serde_json::Value>>("/v1/capital/financing_offers", &[("limit", "1")]).await.map(drop)
+        self.page("offers", "/v1/capital/financing_offers", &[("limit", "1")]).await.map(drop)
     }
 
     /// Fetches one connected account.
     pub async fn account(&self, id: &AccountId) -> Result<Account, Error> {
-        Ok(self.get(&format!("/v1/accounts/{id}"), &[]).await?.object)
+        Ok(self.get("account", &format!("/v1/accounts/{id}"), &[]).await?.object)
     }
 
     /// Fetches the person who owns the account, where Stripe shows one.
     pub async fn owner(&self, id: &AccountId) -> Result<Option<Person>, Error> {
         let query = [("relationship[owner]", "true"), ("limit", "1")];
-        let people: Answered<List<Person>> = self.get(&format!("/v1/accounts/{id}/persons"), &query).await?;
+        let people: Answered<List<Person>> =
+            self.get("persons", &format!("/v1/accounts/{id}/persons"), &query).await?;
         Ok(people.object.data.into_iter().next())
     }
 
@@ -107,15 +159,26 @@ impl Client {
         let form: [(&str, &str); 0] = [];
         let request =
             self.request(Method::POST, &path).header("Idempotency-Key", idempotency_key).form(&form);
-        self.send(request).await
+        self.send("mark_delivered", request).await
+    }
+
+    async fn page(
+        &self,
+        endpoint: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<list::Page, Error> {
+        let answered: Answered<List<Box<RawValue>>> = self.get(endpoint, path, query).await?;
+        Ok(list::Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
     }
 
     async fn get<T: DeserializeOwned>(
         &self,
+        endpoint: &'static str,
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Answered<T>, Error> {
-        self.send(self.request(Method::GET, path).query(query)).await
+        self.send(endpoint, self.request(Method::GET, path).query(query)).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -129,31 +192,45 @@ impl Client {
         }
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answered<T>, Error> {
-        self.pace.turn().await;
-        let mut response = request.send().await.map_err(|error| Error::NoAnswer(error.without_url()))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut bytes = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))?
-        {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_ANSWER_BYTES {
-                break;
+    /// One call: its turn, the answer, and what the answer says about Stripe itself.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        request: RequestBuilder,
+    ) -> Result<Answered<T>, Error> {
+        self.pace.turn(endpoint).await;
+        let outcome = answer(request).await;
+        match &outcome {
+            Ok(_) => {
+                self.circuit.succeeded();
+                self.pace.went_through(endpoint);
+            }
+            Err(error) if error.is_wrong_key() => self.circuit.failed_for_all(),
+            Err(error) if error.is_outage() => self.circuit.failed(),
+            Err(error) => {
+                self.circuit.succeeded();
+                if let (Some(limit), Next::Postpone(pause)) = (error.limit(), error.next()) {
+                    tracing::warn!(stripe.endpoint = endpoint, limit = ?limit, pause.seconds = pause.as_secs(),
+                        "Stripe's rate limit: slowing down");
+                    self.pace.slow_down(endpoint, limit, pause);
+                }
             }
         }
-        if status.is_success() {
-            read(status, &headers, &bytes)
-        } else {
-            Err(refusal(status, &headers, &bytes))
-        }
+        outcome
     }
 }
 
-/// A page of a list. We ask for one entry at most, so the other fields are of no use yet.
-#[derive(Deserialize)]
-struct List<T> {
-    data: Vec<T>,
+async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<Answered<T>, Error> {
+    let mut response = request.send().await.map_err(|error| Error::NoAnswer(error.without_url()))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    if status.is_success() { read(status, &headers, &bytes) } else { Err(refusal(status, &headers, &bytes)) }
 }
 
 fn read<T: DeserializeOwned>(
@@ -162,10 +239,13 @@ fn read<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<Answered<T>, Error> {
     let request_id = text(headers, "request-id");
-    let parsed = serde_json::from_slice::<serde_json::Value>(bytes)
-        .and_then(|body| T::deserialize(&body).map(|object| (object, body)));
-    match parsed {
-        Ok((object, body)) => Ok(Answered { object, body, status: status.as_u16(), request_id }),
+    let at = text(headers, "date")
+        .and_then(|date| DateTime::parse_from_rfc2822(&date).ok())
+        .map(|date| date.to_utc());
+    // Twice: the object as we know it, and all that came, for the record. Lists keep each entry's own bytes.
+    let object = serde_json::from_slice::<T>(bytes);
+    match object.and_then(|object| serde_json::from_slice(bytes).map(|body| (object, body))) {
+        Ok((object, body)) => Ok(Answered { object, body, status: status.as_u16(), request_id, at }),
         Err(source) => Err(Error::Unreadable { request_id, source }),
     }
 }
@@ -179,7 +259,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Error {
         request_id: text(headers, "request-id"),
         retry_after: text(headers, "retry-after")
             .and_then(|after| after.parse().ok())
-            .map(Duration::from_secs),
+            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
+        limited: text(headers, "stripe-rate-limited-reason"),
         should_retry: text(headers, "stripe-should-retry").and_then(|should| should.parse().ok()),
         body,
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::pace::Limit;
 use crate::queue::{Next, Retryable};
 
 /// A call that did not bring what we asked for.
@@ -25,6 +26,8 @@ pub enum Error {
         retry_after: Option<Duration>,
         /// `Stripe-Should-Retry`: Stripe's own word, above any rule of ours.
         should_retry: Option<bool>,
+        /// `Stripe-Rate-Limited-Reason` of a 429.
+        limited: Option<String>,
         /// The body, for the record.
         body: Option<serde_json::Value>,
     },
@@ -42,6 +45,9 @@ pub enum Error {
 /// A wrong key is wrong for every job. People need minutes to put it right, so asking every few seconds helps nobody.
 const AFTER_WRONG_KEY: Duration = Duration::from_mins(5);
 
+/// A 429 without `Retry-After`: Stripe's limits are by the second.
+const AFTER_429: Duration = Duration::from_secs(1);
+
 impl Error {
     /// True where the same Idempotency-Key must be used again: Stripe may have done it, or may be doing it now.
     pub fn outcome_is_unknown(&self) -> bool {
@@ -50,18 +56,57 @@ impl Error {
             Self::Refused { status, .. } => *status == 409,
         }
     }
+
+    /// True where the offer itself should be looked at: Stripe does not document what it answers where an offer is delivered
+    /// already, so any 4xx about the call may say that.
+    pub fn may_mean_done(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) | Self::Unreadable { .. } => false,
+            Self::Refused { status, .. } => matches!(status, 400 | 402 | 404..=428 | 430..=499),
+        }
+    }
+
+    /// True where Stripe itself, or the way to it, is broken.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) | Self::Unreadable { .. } => true,
+            Self::Refused { status, .. } => (500..=599).contains(status),
+        }
+    }
+
+    /// True where no call of ours will be answered.
+    pub(super) fn is_wrong_key(&self) -> bool {
+        matches!(self, Self::Refused { status: 401, .. })
+    }
+
+    /// Whom a 429 tells to slow down (<https://docs.stripe.com/rate-limits>).
+    pub(super) fn limit(&self) -> Option<Limit> {
+        let Self::Refused { status: 429, code, limited, .. } = self else { return None };
+        Some(match limited.as_deref() {
+            Some("global-rate" | "global-concurrency") => Limit::Account,
+            Some("endpoint-rate" | "endpoint-concurrency") => Limit::Endpoint,
+            Some("resource-specific") => Limit::Object,
+            Some(_) | None if code.as_deref() == Some("lock_timeout") => Limit::Object,
+            Some(_) | None => Limit::Account,
+        })
+    }
 }
 
 impl Retryable for Error {
     fn next(&self) -> Next {
         match self {
             Self::NoAnswer(_) | Self::Unreadable { .. } => Next::TryAgain,
+            // Stripe did nothing, as its limiters stand before the work. That is nobody's fault but our speed's.
+            Self::Refused { status: 429, retry_after, .. } => {
+                Next::Postpone(retry_after.unwrap_or(AFTER_429))
+            }
             Self::Refused { should_retry: Some(false), .. } => Next::GiveUp,
             Self::Refused { should_retry: Some(true), retry_after, .. } => again(*retry_after),
             Self::Refused { status, retry_after, .. } => match status {
-                401 | 403 => Next::TryAgainIn(AFTER_WRONG_KEY),
+                401 => Next::Postpone(AFTER_WRONG_KEY),
+                403 => Next::TryAgainIn(AFTER_WRONG_KEY),
                 // 424 is a dependency of Stripe's that failed; 409 is the same key in flight, or a lock.
-                409 | 424 | 429 | 500..=599 => again(*retry_after),
+                409 | 424 | 500..=599 => again(*retry_after),
                 _ => Next::GiveUp,
             },
         }

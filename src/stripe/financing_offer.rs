@@ -12,9 +12,9 @@ pub struct FinancingOffer {
     pub id: OfferId,
     /// The connected account that the offer is made to.
     pub account: AccountId,
-    /// When Stripe made it. Examples in Stripe's documentation call it `created_at` inside webhook bodies.
-    #[serde(alias = "created_at", deserialize_with = "seconds")]
-    pub created: DateTime<Utc>,
+    /// When Stripe made it.
+    #[serde(flatten)]
+    made: Made,
     /// After this moment it can no longer be accepted. Stripe sends seconds as a float.
     #[serde(default, rename = "expires_after", deserialize_with = "maybe_seconds")]
     pub expires_at: Option<DateTime<Utc>>,
@@ -35,10 +35,10 @@ pub struct FinancingOffer {
     #[serde(default)]
     pub product_type: Option<ProductType>,
     /// The offer that took this one's place.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_id")]
     pub replacement: Option<OfferId>,
     /// The offer whose place this one took.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_id")]
     pub replacement_for: Option<OfferId>,
     /// When Stripe wrote the financing off.
     #[serde(default, deserialize_with = "maybe_seconds")]
@@ -48,7 +48,21 @@ pub struct FinancingOffer {
     pub disclaimer_variant: Option<String>,
 }
 
+/// Examples in Stripe's documentation call it `created_at` inside webhook bodies; both may come.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Made {
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    created: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    created_at: Option<DateTime<Utc>>,
+}
+
 impl FinancingOffer {
+    /// When Stripe made it; none where Stripe did not say.
+    pub fn created(&self) -> Option<DateTime<Utc>> {
+        self.made.created.or(self.made.created_at)
+    }
+
     /// The kind of financing, by whichever of Stripe's two names it came.
     pub fn kind_of_financing(&self) -> Option<&FinancingType> {
         self.type_.as_ref().or(self.financing_type.as_ref())
@@ -180,13 +194,29 @@ impl OfferStatus {
     }
 }
 
-/// Seconds since the epoch, as an integer or as a float.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
-    let seconds = f64::deserialize(from)?;
-    instant(seconds).ok_or_else(|| serde::de::Error::custom(format!("{seconds} is not a time in seconds")))
+impl OfferStatus {
+    /// Whether an offer's life is over with this status: nothing should follow.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Expired
+            | Self::Replaced
+            | Self::Revoked
+            | Self::AcceptedOtherOffer
+            | Self::Canceled
+            | Self::Rejected
+            | Self::FullyRepaid
+            | Self::Completed => true,
+            Self::Undelivered | Self::Delivered | Self::Accepted | Self::PaidOut | Self::Other(_) => false,
+        }
+    }
 }
 
-/// As `seconds`; absent and null are no time.
+/// An id that decides nothing: one of another form is passed over, and the offer is read all the same.
+fn maybe_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OfferId>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.and_then(|id| id.parse().ok()))
+}
+
+/// Seconds since the epoch, as an integer or as a float. Absent, null and out of range are no time.
 fn maybe_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.and_then(instant))
 }
@@ -242,6 +272,7 @@ mod tests {
     fn times_come_as_floats_and_a_rate_may_be_an_integer_out_of_range() {
         let offer: FinancingOffer = serde_json::from_value(json!({
             "id": "financingoffer_1", "account": "acct_1", "created_at": 1_700_000_000, "livemode": true,
+            "created": 1_600_000_000, "replacement": "odd",
             "status": "brand_new", "expires_after": 1_700_000_000.5,
             "offered_terms": {"advance_amount": 100_000, "fee_amount": 10_000, "currency": "usd",
                               "withhold_rate": 65_076_826},
@@ -249,6 +280,7 @@ mod tests {
         .unwrap();
         assert_eq!(offer.expires_at.unwrap().timestamp_millis(), 1_700_000_000_500);
         assert_eq!(offer.status, OfferStatus::Other("brand_new".into()));
+        assert_eq!(offer.created().unwrap().timestamp(), 1_600_000_000, "both names at once");
         assert!((offer.offered_terms.unwrap().withhold_rate - 65_076_826.0).abs() < f64::EPSILON);
     }
 }

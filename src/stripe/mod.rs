@@ -8,6 +8,8 @@ mod client;
 mod error;
 mod financing_offer;
 mod ids;
+mod list;
+mod memory;
 mod pace;
 
 pub use account::{Account, BusinessProfile, Person};
@@ -16,3 +18,5 @@ pub use client::{Answered, Client, Settings};
 pub use error::Error;
 pub use financing_offer::{FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType};
 pub use ids::{AccountId, EventId, IdError, OfferId};
+pub use list::Page;
+pub use memory::Memory;

@@ -1,7 +1,7 @@
 //! What happened to an offer, a line each, for people; and the one place where an offer's status moves.
 //!
 //! Every stage writes here. A status is replaced only by one of a higher rank ([`OfferStatus::rank`]), so that events that
-//! come late, twice or out of order cannot move an offer backwards.
+//! come late, twice or out of order cannot move an offer backwards. Between two of one rank Stripe itself decides.
 //!
 //! [`OfferStatus::rank`]: crate::stripe::OfferStatus::rank
 
@@ -10,6 +10,15 @@ mod store;
 use chrono::{DateTime, Utc};
 
 pub use store::{add, move_status};
+
+/// Whose word a status is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldBy {
+    /// An event's, which may be late: it moves an offer forward only.
+    Event,
+    /// Stripe's own, who was asked just now: it also decides between two statuses of one rank.
+    Stripe,
+}
 
 /// One line.
 #[derive(Clone, Copy, Debug)]

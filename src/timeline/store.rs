@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::Entry;
+use super::{Entry, ToldBy};
 use crate::stripe::OfferStatus;
 
 /// Writes a line. A line for an event that has one already is left as it is.
@@ -30,24 +30,28 @@ pub async fn add(db: impl PgExecutor<'_>, entry: &Entry<'_>, now: DateTime<Utc>)
     Ok(())
 }
 
-/// Moves an offer to `status` if that is further along its life. Says which status it replaced; none where the offer
-/// stayed as it was.
+/// Moves an offer to `status` if that is further along its life, or, where Stripe itself was asked, as far along. Says which status
+/// it replaced; none where the offer stayed as it was.
 pub async fn move_status(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     status: &OfferStatus,
+    told_by: ToldBy,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "
         update financing_offers
         set status = $2, status_rank = $3
         from (select offer_id, status from financing_offers where offer_id = $1 for no key update) as before
-        where financing_offers.offer_id = before.offer_id and financing_offers.status_rank < $3
+        where financing_offers.offer_id = before.offer_id
+            and (financing_offers.status_rank < $3
+                 or ($4 and financing_offers.status_rank = $3 and financing_offers.status <> $2))
         returning before.status
         ",
         offer_id,
         status.as_str(),
         status.rank(),
+        told_by == ToldBy::Stripe,
     )
     .fetch_optional(db)
     .await

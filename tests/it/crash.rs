@@ -8,7 +8,7 @@ use capital_courier::clock::Clock;
 use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, Target};
 use sqlx::PgPool;
 
-use crate::support::process::{Process, url_of};
+use crate::support::process::{Process, put_off_reconciliation, url_of};
 use crate::support::smtp::Relay;
 use crate::support::{API_KEY, SECRET, environment};
 
@@ -29,6 +29,7 @@ impl World {
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
         let mut env = environment(&stripe, &relay.url());
         env.insert("DATABASE_URL".to_owned(), url_of(&db));
+        put_off_reconciliation(&db).await;
         Self { stripe, relay, db, env }
     }
 

@@ -4,15 +4,18 @@ use sqlx::{PgConnection, PgPool};
 
 use super::store::{self, Answer, Delivery};
 use crate::clock::Clock;
-use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::database::Troubles;
+use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::{self, Entry};
+use crate::timeline::{self, Entry, ToldBy};
 
 /// Tells Stripe that offers were delivered.
 #[derive(Clone, Debug)]
 pub struct MarkDelivered {
     /// Where the deliveries are.
     pub db: PgPool,
+    /// Told of a database that would not take an outcome.
+    pub troubles: Troubles,
     /// When things are written down.
     pub clock: Clock,
     /// Whom to tell.
@@ -28,20 +31,25 @@ impl Work for MarkDelivered {
             return self.finish(claim).await;
         };
         let offer_id: OfferId = delivery.offer_id.parse().map_err(NotAnOffer)?;
-        match self.stripe.mark_delivered(&offer_id, &idempotency_key(&delivery)).await {
-            Ok(answer) => {
-                crate::crash::point("mark.after_stripe");
-                self.record(claim, &delivery, &answer, None).await
+        let outcome = self.stripe.mark_delivered(&offer_id, &idempotency_key(&delivery)).await;
+        crate::crash::point("mark.after_stripe");
+        match outcome {
+            Ok(answer) if was_delivered(&answer.object.status) => {
+                insist(claim, &self.troubles, || self.record(claim, &delivery, &answer, None)).await
             }
-            Err(error) if error.outcome_is_unknown() => Err(error.into()),
-            Err(error) if error.next() == Next::GiveUp => {
-                self.look_again(claim, &delivery, &offer_id, error).await
-            }
+            Ok(answer) => Err(NotMarked(answer.object.status).into()),
+            Err(error) if error.may_mean_done() => self.look_again(claim, &delivery, &offer_id, error).await,
             Err(error) => {
-                self.change_key(claim, &delivery, &error).await?;
+                if !error.outcome_is_unknown() {
+                    self.change_key(claim, &delivery, &error).await?;
+                }
                 Err(error.into())
             }
         }
+    }
+
+    fn leans_on(&self) -> &[Circuit] {
+        std::slice::from_ref(self.stripe.circuit())
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
@@ -80,7 +88,7 @@ impl MarkDelivered {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         let status = &answered.object.status;
-        let before = timeline::move_status(&mut *tx, &delivery.offer_id, status).await?;
+        let before = timeline::move_status(&mut *tx, &delivery.offer_id, status, ToldBy::Stripe).await?;
         store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
         let entry = Entry {
             status_before: before.as_deref(),
@@ -95,7 +103,7 @@ impl MarkDelivered {
     }
 
     /// Stripe will not. Its documentation does not say what it answers where the offer is delivered already, so the offer
-    /// itself is asked.
+    /// itself is asked. What Stripe answered is written down first.
     async fn look_again(
         &self,
         claim: &Claim,
@@ -103,6 +111,9 @@ impl MarkDelivered {
         offer_id: &OfferId,
         error: Error,
     ) -> Result<(), Stopped> {
+        if !error.outcome_is_unknown() {
+            self.change_key(claim, delivery, &error).await?;
+        }
         let seen = self.stripe.offer(offer_id).await?;
         if was_delivered(&seen.object.status) {
             let note = format!("{error}; the offer is {} at Stripe", seen.object.status);
@@ -139,6 +150,17 @@ fn was_delivered(status: &OfferStatus) -> bool {
         | OfferStatus::Revoked
         | OfferStatus::AcceptedOtherOffer
         | OfferStatus::Other(_) => false,
+    }
+}
+
+/// Stripe answered 2xx, and the offer is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("Stripe took the call, and the offer is still {0}")]
+struct NotMarked(OfferStatus);
+
+impl Retryable for NotMarked {
+    fn next(&self) -> Next {
+        Next::TryAgain
     }
 }
 

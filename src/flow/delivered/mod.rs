@@ -31,3 +31,18 @@ pub async fn owe(
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }
+
+/// Stripe lists an offer as undelivered that it acknowledged before `before`: owes the word again, under a new Idempotency-Key.
+/// The letter was sent all the same.
+pub async fn owe_again(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if store::reopen(&mut *tx, offer_id, before).await? {
+        tracing::warn!(offer.id = offer_id, "Stripe forgot that the offer was delivered: telling it again");
+        queue::revive(tx, JOB, offer_id, now).await?;
+    }
+    Ok(())
+}

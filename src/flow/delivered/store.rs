@@ -108,6 +108,26 @@ pub(super) async fn change_key(
     Ok(())
 }
 
+/// Takes an acknowledgement back that Stripe itself no longer knows of. False where there is none from before this time.
+pub(super) async fn reopen(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    before: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let reopened = sqlx::query!(
+        "
+        update deliveries
+        set state = 'owed', delivered_at = null, key_number = key_number + 1
+        where offer_id = $1 and state = 'delivered' and delivered_at < $2
+        ",
+        offer_id,
+        before,
+    )
+    .execute(db)
+    .await?;
+    Ok(reopened.rows_affected() == 1)
+}
+
 /// Nobody tries any more.
 pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query!(

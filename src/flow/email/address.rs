@@ -91,6 +91,32 @@ impl fmt::Debug for Address {
     }
 }
 
+/// A relay's words without addresses: it likes to repeat the one that it speaks of, in a spelling of its own. They belong into
+/// `letters.recipient`, not into logs and timelines.
+pub(super) fn masked(text: &str, to: &Address) -> String {
+    let belongs = |c: char| c.is_ascii_alphanumeric() || "@._%+-".contains(c);
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word = &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())];
+        match word.rsplit_once('@') {
+            Some((user, domain)) if !user.is_empty() => {
+                masked.extend([user.get(..1).unwrap_or("*"), "***@", domain]);
+            }
+            // `no such user jenny`
+            _ if !word.is_empty() && word.eq_ignore_ascii_case(to.0.user()) => {
+                masked.extend([&word[..1], "***"]);
+            }
+            _ => masked.push_str(word),
+        }
+        let after = &rest[word.len()..];
+        let between = after.find(belongs).unwrap_or(after.len());
+        masked.push_str(&after[..between]);
+        rest = &after[between..];
+    }
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +127,20 @@ mod tests {
         let address: Address = "jenny.rosen@example.com".parse().unwrap();
         assert_eq!(format!("{address} {address:?}"), "j***@example.com j***@example.com");
         assert_eq!(address.expose(), "jenny.rosen@example.com");
+    }
+
+    #[test]
+    fn a_relay_may_repeat_the_address_in_any_spelling() {
+        let address: Address = "Jenny@Bakery.example".parse().unwrap();
+        for (said, shown) in [
+            ("550 5.1.1 <jenny@bakery.example>: unknown", "550 5.1.1 <j***@bakery.example>: unknown"),
+            ("550 no such user JENNY here", "550 no such user J*** here"),
+            ("250 2.0.0 queued as 1A2B3C", "250 2.0.0 queued as 1A2B3C"),
+            ("@ é jenny", "@ é j***"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(said, &address), shown);
+        }
     }
 
     #[test]

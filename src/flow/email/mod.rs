@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! waiting ─▶ sending ─▶ sent                 the relay answered 2xx
-//!    │          ├─▶ waiting                  4xx, or refused before the message was handed over: later again
+//!    │          ├─▶ waiting                  4xx, or the line died before the final dot: later again
 //!    │          ├─▶ rejected                 5xx: final; a person is told
 //!    │          └─▶ uncertain                the line or the process died after the handing over began
+//!    ├─▶ rejected                            5xx before the relay wanted the message
 //!    ├─▶ withdrawn                           the offer is no longer open
+//!    ├─▶ suppressed                          the account does not want such letters
 //!    └─▶ held                                a person must act
 //! uncertain ─▶ waiting | held                by `email.when_uncertain`; the Message-ID never changes
+//! sent ─▶ bounced                            a report says that it came back
 //! ```
 //!
-//! `sending`, with everything that the letter says, is committed before the relay sees its first byte. Whoever finds a
-//! letter in `sending` with a dead lease therefore knows that it may have been sent, and what was in it.
+//! `sending`, with everything that the letter says, is committed when the relay waits for the message and has not seen its first
+//! byte. Whoever finds a letter in `sending` with a dead lease therefore knows that it may have been sent, and what was in it.
 //!
 //! | file | owns |
 //! |---|---|
@@ -19,7 +22,7 @@
 //! | `recipient` | whom to write to |
 //! | `letter`, `write` | what a letter is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
-//! | `relay`, `relay_url` | handing it over |
+//! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `send` | the job that does all of it |
 //! | `settle` | what becomes of a letter after an attempt |
 //! | `store` | the SQL |
@@ -28,6 +31,7 @@ mod address;
 mod letter;
 mod mime;
 mod recipient;
+mod refusal;
 mod relay;
 mod relay_url;
 mod send;
@@ -47,9 +51,11 @@ use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
 pub use letter::{Facts, FinancingType};
-pub use relay::{Relay, SendError};
+pub use refusal::SendError;
+pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use send::SendLetter;
+use store::{Move, State};
 
 /// The kind of the jobs that send letters.
 pub(crate) const JOB: &str = "send_letter";
@@ -62,8 +68,8 @@ const KIND: &str = "offer";
 pub struct Settings {
     /// Who takes the letters.
     pub relay: RelayUrl,
-    /// The longest that one handing over may take, from connecting to the relay's last answer.
-    pub relay_timeout: Duration,
+    /// How long to wait for the relay.
+    pub timeouts: Timeouts,
     /// The platform's address.
     pub from: Mailbox,
     /// Where answers go, also those that say "unsubscribe".
@@ -80,6 +86,16 @@ pub struct Settings {
     pub when_uncertain: WhenUncertain,
     /// May a letter go to the public support address where no other is known?
     pub allow_support_address: bool,
+}
+
+/// How long to wait for the relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From connecting to the relay's 354 to `DATA`.
+    pub command: Duration,
+    /// From the first byte of the message to the answer to its end. Who waits too short a time for that makes duplicates
+    /// (RFC 5321 section 4.5.3.2.6 wants ten minutes).
+    pub answer: Duration,
 }
 
 /// What becomes of a letter that may or may not have been sent.
@@ -124,6 +140,22 @@ pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Ut
             Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now).noting(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
         queue::enqueue(tx, JOB, &letter_id, now).await?;
+    }
+    Ok(())
+}
+
+/// Withdraws what an offer's merchant has not been sent yet, in the caller's transaction: the offer is no longer open. A letter
+/// that is being handed over goes on its way; what becomes of it is in the timeline.
+pub async fn withdraw(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for letter in store::find_waiting(&mut *tx, offer_id).await? {
+        let withdrawn =
+            Move { from: State::Waiting, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
+        settle::shift(&mut *tx, &letter, &withdrawn, now).await?;
     }
     Ok(())
 }

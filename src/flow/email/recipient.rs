@@ -2,7 +2,7 @@
 //! which the owner's address may stand can be absent or null.
 
 use super::address::Address;
-use crate::stripe::{Account, Client, Error};
+use crate::stripe::{Account, Error, Memory};
 
 /// Why nobody can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl NoRecipient {
 /// Finds the recipient: the account's `email`, else the individual's, else the owner's among the persons, else the public
 /// support address where the operator allows that. The first that is there decides.
 pub(super) async fn find(
-    stripe: &Client,
+    stripe: &Memory,
     account: &Account,
     allow_support_address: bool,
 ) -> Result<Result<Address, NoRecipient>, Error> {
@@ -34,7 +34,7 @@ pub(super) async fn find(
     if let Some(given) = present(account.email.as_deref()).or_else(|| present(individual)) {
         return Ok(read(given));
     }
-    let owner = stripe.owner(&account.id).await?.and_then(|person| person.email);
+    let owner = stripe.owner(&account.id).await?.and_then(|person| person.email.clone());
     let support = account
         .business_profile
         .as_ref()

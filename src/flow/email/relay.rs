@@ -4,6 +4,10 @@
 //! cannot say how far a failed sending had come, and it does not honour its own time limit once it is connected
 //! (lettre/lettre#1027). Until the final dot is on its way the relay cannot have taken the message (RFC 5321 section 4.1.1.4),
 //! so everything that fails before is known not to be sent; what fails after is unknown.
+//!
+//! A handing over has two halves, so that the window in which a crash leaves a doubt is as small as SMTP allows:
+//! [`Relay::open`] goes as far as the relay's 354 to `DATA`; [`Talk::hand_over`] writes the message, the final dot, and waits for
+//! the answer. Between the two the caller writes down that it begins. A talk that is dropped there has sent nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -20,13 +24,17 @@ use lettre::transport::smtp::response::Response;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 
-use super::RelayUrl;
+use super::refusal::{SendError, Step, refusal};
 use super::relay_url::{Server, Tls};
-use crate::queue::{Next, Retryable};
+use super::{RelayUrl, Timeouts};
+use crate::queue::Circuit;
 
 /// Takes messages.
 #[derive(Debug)]
-pub struct Relay(Kind);
+pub struct Relay {
+    kind: Kind,
+    circuit: Circuit,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -34,42 +42,23 @@ enum Kind {
     File(PathBuf),
 }
 
-/// Why a message was not, or perhaps not, taken.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// No talk came about, or it ended before the message was handed over. Not sent.
-    #[error("cannot reach the relay: {0}")]
-    Unreachable(String),
-    /// A 4xx: not now. Not sent.
-    #[error("the relay said later: {0}")]
-    Deferred(String),
-    /// A 5xx to the recipient's address. Not sent, and will not be.
-    #[error("the relay refused the address: {0}")]
-    AddressRefused(String),
-    /// Another 5xx. Not sent, and will not be.
-    #[error("the relay refused the letter: {0}")]
-    LetterRefused(String),
-    /// The final dot was on its way when the talk ended: the relay may have taken the message.
-    #[error("the relay gave no answer after it had the letter: {0}")]
-    Unknown(String),
-}
-
-impl Retryable for SendError {
-    fn next(&self) -> Next {
-        match self {
-            Self::Unreachable(_) | Self::Deferred(_) => Next::TryAgain,
-            // Whether an unknown outcome is tried again is the operator's policy, not the error's.
-            Self::AddressRefused(_) | Self::LetterRefused(_) | Self::Unknown(_) => Next::GiveUp,
-        }
-    }
-}
-
 /// An SMTP server and the connections that are open to it.
 #[derive(Debug)]
 struct Smtp {
     server: Server,
-    timeout: Duration,
+    timeouts: Timeouts,
     idle: Mutex<Vec<Idle>>,
+}
+
+/// A relay that said 354 and waits for the message.
+pub(super) struct Talk<'a> {
+    relay: &'a Relay,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    Smtp(&'a Smtp, Box<AsyncSmtpConnection>),
+    File { dir: &'a Path, name: &'a str },
 }
 
 struct Idle {
@@ -89,70 +78,91 @@ const LONGEST_IDLE: Duration = Duration::from_secs(15);
 const PIECE_BYTES: usize = 16 * 1024;
 
 impl Relay {
-    /// A relay for `url`; connects to nothing yet. `timeout` is for a whole handing over.
-    pub fn new(url: &RelayUrl, timeout: Duration) -> Self {
-        Self(match url {
+    /// A relay for `url`; connects to nothing yet.
+    pub fn new(url: &RelayUrl, timeouts: Timeouts, circuit: Circuit) -> Self {
+        let kind = match url {
             RelayUrl::Smtp(server) => {
-                Kind::Smtp(Box::new(Smtp { server: server.clone(), timeout, idle: Mutex::default() }))
+                Kind::Smtp(Box::new(Smtp { server: server.clone(), timeouts, idle: Mutex::default() }))
             }
             RelayUrl::File(dir) => Kind::File(dir.clone()),
-        })
+        };
+        Self { kind, circuit }
     }
 
-    /// Hands a message over and returns the relay's answer. `name` tells one handing over from another where messages are
-    /// kept as files.
-    pub(super) async fn send(
-        &self,
+    /// Whether the relay is taken to be down.
+    pub(super) fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    /// Talks to the relay until it waits for the message. `name` tells one handing over from another where messages are kept as
+    /// files.
+    pub(super) async fn open<'a>(
+        &'a self,
         envelope: &Envelope,
-        bytes: &[u8],
-        name: &str,
-    ) -> Result<String, SendError> {
-        match &self.0 {
-            Kind::Smtp(smtp) => smtp.send(envelope, bytes).await,
-            Kind::File(dir) => keep_file(dir, name, bytes)
-                .await
-                .map_err(|error| SendError::Unreachable(format!("{}: {error}", dir.display()))),
-        }
+        name: &'a str,
+    ) -> Result<Talk<'a>, SendError> {
+        let stage = match &self.kind {
+            Kind::Smtp(smtp) => {
+                let opened = within(smtp.timeouts.command, smtp.open(envelope)).await;
+                Stage::Smtp(smtp, Box::new(self.heard(opened)?))
+            }
+            Kind::File(dir) => {
+                let made = tokio::fs::create_dir_all(dir).await;
+                self.heard(made.map_err(|error| unwritable(dir, &error)))?;
+                Stage::File { dir, name }
+            }
+        };
+        Ok(Talk { relay: self, stage })
     }
 
     /// Talks to the relay as far as one can without a letter, and says whom it met.
     pub async fn check(&self) -> Result<String, SendError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Smtp(smtp) => {
-                let mut connection = within(smtp.timeout, smtp.connect()).await?;
+                let limit = smtp.timeouts.command;
+                let mut connection = within(limit, smtp.connect()).await?;
                 let name = connection.server_info().name().to_owned();
-                let _ = within(smtp.timeout, async { connection.quit().await.map_err(before_handing_over) })
-                    .await;
+                let quitting =
+                    async { connection.quit().await.map_err(|error| told(Step::Greeting, &error)) };
+                let _ = within(limit, quitting).await;
                 Ok(name)
             }
             Kind::File(dir) => tokio::fs::create_dir_all(dir)
                 .await
                 .map(|()| dir.display().to_string())
-                .map_err(|error| SendError::Unreachable(error.to_string())),
+                .map_err(|error| unwritable(dir, &error)),
         }
+    }
+
+    /// Remembers what an outcome says about the relay itself.
+    fn heard<T>(&self, outcome: Result<T, SendError>) -> Result<T, SendError> {
+        match &outcome {
+            Ok(_)
+            | Err(SendError::Deferred(_) | SendError::AddressRefused(_) | SendError::LetterRefused(_)) => {
+                self.circuit.succeeded();
+            }
+            Err(SendError::Unreachable(_) | SendError::Unknown(_)) => self.circuit.failed(),
+            Err(SendError::NotServed(_)) => self.circuit.failed_for_all(),
+        }
+        outcome
+    }
+}
+
+impl Talk<'_> {
+    /// Writes the message, and returns the relay's answer to its end.
+    pub(super) async fn hand_over(self, bytes: &[u8]) -> Result<String, SendError> {
+        let outcome = match self.stage {
+            Stage::Smtp(smtp, connection) => smtp.hand_over(*connection, bytes).await,
+            Stage::File { dir, name } => {
+                keep_file(dir, name, bytes).await.map_err(|error| unwritable(dir, &error))
+            }
+        };
+        self.relay.heard(outcome)
     }
 }
 
 impl Smtp {
-    async fn send(&self, envelope: &Envelope, bytes: &[u8]) -> Result<String, SendError> {
-        let handed_over = AtomicBool::new(false);
-        let sending = tokio::time::timeout(self.timeout, self.send_untimed(envelope, bytes, &handed_over));
-        sending.await.unwrap_or_else(|_| {
-            let text = format!("no answer within {} s", self.timeout.as_secs());
-            Err(if handed_over.load(Ordering::SeqCst) {
-                SendError::Unknown(text)
-            } else {
-                SendError::Unreachable(text)
-            })
-        })
-    }
-
-    async fn send_untimed(
-        &self,
-        envelope: &Envelope,
-        bytes: &[u8],
-        handed_over: &AtomicBool,
-    ) -> Result<String, SendError> {
+    async fn open(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, SendError> {
         let (mut connection, pooled) = match self.take_idle() {
             Some(connection) => (connection, true),
             None => (self.connect().await?, false),
@@ -164,35 +174,70 @@ impl Smtp {
             Ok(_) => {}
             Err(error) if pooled && ended(&error) => {
                 connection = self.connect().await?;
-                connection.command(&mail).await.map_err(before_handing_over)?;
+                connection.command(&mail).await.map_err(|error| told(Step::Sender, &error))?;
             }
-            Err(error) => return Err(before_handing_over(error)),
+            Err(error) => return Err(told(Step::Sender, &error)),
         }
-        let answer = hand_over(&mut connection, envelope, bytes, handed_over).await?;
-        self.keep_idle(connection);
-        Ok(answer)
+        for (position, recipient) in envelope.to().iter().enumerate() {
+            let step = if position == 0 { Step::Recipient } else { Step::Copy };
+            let answer = connection.command(Rcpt::new(recipient.clone(), vec![])).await;
+            answer.map_err(|error| told(step, &error))?;
+        }
+        connection.command(Data).await.map_err(|error| told(Step::Message, &error))?;
+        Ok(connection)
+    }
+
+    /// From the first byte of the message to the relay's answer to the final dot.
+    async fn hand_over(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        bytes: &[u8],
+    ) -> Result<String, SendError> {
+        let dot_on_its_way = AtomicBool::new(false);
+        // lettre asks for the next piece when the last one is written, and writes the final dot when there is none.
+        let pieces = bytes.chunks(PIECE_BYTES).map(Some).chain(std::iter::once(None)).map_while(|piece| {
+            if piece.is_none() {
+                dot_on_its_way.store(true, Ordering::SeqCst);
+            }
+            piece
+        });
+        let answered = tokio::time::timeout(self.timeouts.answer, connection.message_iter(pieces)).await;
+        let in_doubt = |text| {
+            if dot_on_its_way.load(Ordering::SeqCst) {
+                SendError::Unknown(text)
+            } else {
+                SendError::Unreachable(text)
+            }
+        };
+        match answered {
+            Ok(Ok(response)) => {
+                self.keep_idle(connection);
+                Ok(said(&response))
+            }
+            // With a code there is an answer, and so no doubt.
+            Ok(Err(error)) if error.status().is_some() => Err(told(Step::Message, &error)),
+            Ok(Err(error)) => Err(in_doubt(describe(&error))),
+            Err(_) => Err(in_doubt(no_answer_within(self.timeouts.answer))),
+        }
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
         let server = &self.server;
         let hello = ClientId::default();
         let parameters = || TlsParameters::new(server.host.clone());
-        let unreachable = |error: smtp::Error| SendError::Unreachable(describe(&error));
-        let implicit = (server.tls == Tls::Implicit).then(parameters).transpose().map_err(unreachable)?;
+        let refused = |error: smtp::Error| told(Step::Greeting, &error);
+        let implicit = (server.tls == Tls::Implicit).then(parameters).transpose().map_err(refused)?;
         let address = (server.host.as_str(), server.port);
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeout), &hello, implicit, None)
+            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeouts.command), &hello, implicit, None)
                 .await
-                .map_err(unreachable)?;
+                .map_err(refused)?;
         if server.tls == Tls::Required || (server.tls == Tls::Opportunistic && connection.can_starttls()) {
-            connection.starttls(parameters().map_err(unreachable)?, &hello).await.map_err(unreachable)?;
+            connection.starttls(parameters().map_err(refused)?, &hello).await.map_err(refused)?;
         }
         if let Some((user, password)) = &server.login {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-            connection
-                .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
-                .await
-                .map_err(unreachable)?;
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(refused)?;
         }
         Ok(connection)
     }
@@ -214,52 +259,12 @@ impl Smtp {
     }
 }
 
-/// From the recipients to the relay's answer to the final dot.
-async fn hand_over(
-    connection: &mut AsyncSmtpConnection,
-    envelope: &Envelope,
-    bytes: &[u8],
-    handed_over: &AtomicBool,
-) -> Result<String, SendError> {
-    for (position, recipient) in envelope.to().iter().enumerate() {
-        let answer = connection.command(Rcpt::new(recipient.clone(), vec![])).await;
-        answer.map_err(|error| {
-            // The recipient is the first; a refused copy is no fault of the merchant's address.
-            if position == 0 && error.is_permanent() {
-                SendError::AddressRefused(describe(&error))
-            } else {
-                before_handing_over(error)
-            }
-        })?;
-    }
-    connection.command(Data).await.map_err(before_handing_over)?;
-    // lettre asks for the next piece when the last one is written, and writes the final dot when there is none.
-    let pieces = bytes.chunks(PIECE_BYTES).map(Some).chain(std::iter::once(None)).map_while(|piece| {
-        if piece.is_none() {
-            handed_over.store(true, Ordering::SeqCst);
-        }
-        piece
-    });
-    match connection.message_iter(pieces).await {
-        Ok(response) => Ok(said(&response)),
-        // With a code there is an answer, and so no doubt.
-        Err(error) if error.status().is_some() || !handed_over.load(Ordering::SeqCst) => {
-            Err(before_handing_over(error))
-        }
-        Err(error) => Err(SendError::Unknown(describe(&error))),
-    }
-}
-
-/// An error at a point where the message is known not to have been taken.
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn before_handing_over(error: smtp::Error) -> SendError {
-    let text = describe(&error);
-    if error.is_permanent() {
-        SendError::LetterRefused(text)
-    } else if error.is_transient() {
-        SendError::Deferred(text)
-    } else {
-        SendError::Unreachable(text)
+/// What an error at a step says: the relay's refusal where it has a code, else that the line is gone.
+fn told(step: Step, error: &smtp::Error) -> SendError {
+    let text = describe(error);
+    match error.status() {
+        Some(code) => refusal(step, u16::from(code), text),
+        None => SendError::Unreachable(text),
     }
 }
 
@@ -272,12 +277,23 @@ async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, SendError>>,
 ) -> Result<T, SendError> {
-    let late = || SendError::Unreachable(format!("no answer within {} s", limit.as_secs()));
+    let late = || SendError::Unreachable(no_answer_within(limit));
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }
 
+fn no_answer_within(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
+}
+
+fn unwritable(dir: &Path, error: &std::io::Error) -> SendError {
+    SendError::Unreachable(format!("{}: {error}", dir.display()))
+}
+
+/// lettre's message says what caused it already, but for errors of the connection.
 fn describe(error: &smtp::Error) -> String {
-    one_line(&crate::queue::chain(error))
+    let text = error.to_string();
+    let cause = std::error::Error::source(error).map(crate::telemetry::chain).unwrap_or_default();
+    one_line(&if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 fn said(response: &Response) -> String {

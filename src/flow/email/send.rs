@@ -2,32 +2,41 @@
 //!
 //! What a crash leaves behind is in the order of the commits:
 //!
-//! 1. before `sending` is committed nothing has left: the lease runs out, the next worker begins again;
-//! 2. after that the letter may have been sent: the next worker finds `sending` and goes by `email.when_uncertain`;
-//! 3. with the relay's answer `sent` is committed together with the debt to Stripe.
+//! 1. before `sending` is committed nothing has left: the lease runs out, the next worker begins again. That commit comes as late
+//!    as SMTP allows, between the relay's 354 and the first byte of the message;
+//! 2. after it the letter may have been sent: the next worker finds `sending` and goes by `email.when_uncertain`;
+//! 3. with the relay's answer `sent` is committed together with the debt to Stripe. That is tried for as long as the database is
+//!    away: nobody else knows the answer.
+
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::mime::{self, Parts};
 use super::recipient::{self, NoRecipient};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{WriteError, Writer};
 use super::{Facts, FinancingType, Relay, SendError, Settings};
 use crate::clock::Clock;
+use crate::database::Troubles;
 use crate::money::Money;
-use crate::queue::{self, Bell, Claim, Next, Retryable, Stopped, Work};
-use crate::stripe::{self, AccountId, Client, FinancingOffer, OfferId, OfferStatus};
+use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Stopped, Work, insist};
+use crate::stripe::{self, AccountId, Answered, FinancingOffer, Memory, OfferId, OfferStatus};
 
 /// Sends letters.
 #[derive(Debug)]
 pub struct SendLetter {
     /// Where the letters are.
     pub db: PgPool,
+    /// Told of a database that would not take an outcome.
+    pub troubles: Troubles,
     /// When things happen.
     pub clock: Clock,
     /// Whom to ask about the offer and the account.
-    pub stripe: Client,
+    pub stripe: Memory,
+    /// Whom it leans on: Stripe and the relay.
+    pub circuits: [Circuit; 2],
     /// Who takes the letters.
     pub relay: Relay,
     /// Who writes them.
@@ -36,6 +45,8 @@ pub struct SendLetter {
     pub settings: Settings,
     /// Tries before a letter is held.
     pub max_attempts: i32,
+    /// How long a claim lasts.
+    pub lease: Duration,
     /// Rung when Stripe is owed a word.
     pub jobs: Bell,
 }
@@ -72,6 +83,8 @@ impl Retryable for PrepareError {
 
 /// As in `letters.reason`, of a letter that waits although it may have been sent.
 pub(super) const UNCERTAIN: &str = "uncertain";
+/// As in `letters.reason`, of a letter whose last attempt failed.
+pub(super) const GAVE_UP: &str = "gave_up";
 
 impl Work for SendLetter {
     const KIND: &'static str = super::JOB;
@@ -98,9 +111,17 @@ impl Work for SendLetter {
         }
     }
 
+    fn leans_on(&self) -> &[Circuit] {
+        &self.circuits
+    }
+
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
         let Some(letter) = store::find(&mut *tx, &claim.subject).await? else { return Ok(()) };
-        for (from, reason) in [(State::Waiting, "gave_up"), (State::Sending, UNCERTAIN)] {
+        if letter.state == State::Sending {
+            self.doubt(&mut *tx, &letter, error).await?;
+        }
+        let waiting = if letter.doubts > 0 { UNCERTAIN } else { GAVE_UP };
+        for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
             let held = Move { from, to: State::Held, reason: Some(reason), relay_answer: Some(error) };
             self.shift(&mut *tx, &letter, &held).await?;
         }
@@ -112,12 +133,16 @@ impl SendLetter {
     /// Looks at Stripe, and decides.
     async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
-        let offer = self.stripe.offer(&offer_id).await?.object;
-        if let Some(reason) = self.closed(&offer) {
+        let answered = self.stripe.offer(&offer_id).await?;
+        let offer = &answered.object;
+        if let Some(reason) = self.closed(offer) {
             return Ok(Decision::Withdraw(reason));
         }
-        // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions.
-        if letter.reason.as_deref() == Some(UNCERTAIN)
+        let offered_terms = terms_of(&answered);
+        // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions. Terms that
+        // Stripe changed meanwhile weigh more: nobody may be told old ones.
+        if letter.doubts > 0
+            && letter.offered_terms == offered_terms
             && let Some((to, content)) = written_before(letter)
         {
             return Ok(Decision::Send(to, Box::new(content)));
@@ -130,7 +155,7 @@ impl SendLetter {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        let facts = match facts(&offer, account.display_name(), &to) {
+        let facts = match facts(offer, account.display_name(), &to) {
             Ok(facts) => facts,
             Err(reason) => return Ok(Decision::Hold(reason)),
         };
@@ -141,6 +166,7 @@ impl SendLetter {
             text: written.text,
             html: written.html,
             template_version: written.template_version,
+            offered_terms,
         };
         Ok(Decision::Send(to, Box::new(content)))
     }
@@ -163,36 +189,63 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
-        let now = self.clock.now();
         let parts = Parts {
             message_id: &letter.message_id,
             to: &to,
             subject: &content.subject,
             text: &content.text,
             html: &content.html,
-            at: now,
+            at: self.clock.now(),
         };
         let ready = mime::assemble(&parts, &self.settings).map_err(PrepareError::Assemble)?;
+        let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
+        let talk = match self.relay.open(&ready.envelope, &name).await {
+            Ok(talk) => talk,
+            Err(error) => return self.record_failure(claim, &letter, &mask(error, &to)).await,
+        };
+        // What is begun after this cannot be taken back; a process that is about to end leaves it to the next.
+        if claim.is_stopping() {
+            return Err(Stopped::Released);
+        }
         crate::crash::point("letter.before_sending");
-        let mut tx = self.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
+        if !self.begin(claim, &letter, content).await? {
             // Somebody settled it since we looked.
-            drop(tx);
             return self.finish(claim).await;
         }
-        tx.commit().await?;
         letter.state = State::Sending;
         letter.attempt += 1;
         crate::crash::point("letter.after_sending");
-        let name = format!("{}-{}", letter.letter_id, letter.attempt);
-        let outcome = masked(self.relay.send(&ready.envelope, &ready.bytes, &name).await, &to);
+        let outcome = talk.hand_over(&ready.bytes).await;
         crate::crash::point("letter.after_relay");
         match outcome {
-            Ok(answer) => self.record_sent(claim, &letter, &to, &answer).await,
-            Err(error) => self.record_failure(claim, &letter, &error).await,
+            Ok(answer) => {
+                let answer = address::masked(&answer, &to);
+                insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer)).await
+            }
+            Err(error) => {
+                let error = mask(error, &to);
+                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &error)).await
+            }
         }
     }
+
+    /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
+    /// than its lease finds out here, before anything is sent.
+    async fn begin(&self, claim: &Claim, letter: &Letter, content: &Content) -> Result<bool, Stopped> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
+        if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// The terms as Stripe sent them.
+fn terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
+    answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
 }
 
 /// What was written for an earlier attempt.
@@ -203,6 +256,7 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
         text: letter.body_text.clone()?,
         html: letter.body_html.clone()?,
         template_version: letter.template_version.clone()?,
+        offered_terms: letter.offered_terms.clone(),
     };
     Some((content.recipient.parse().ok()?, content))
 }
@@ -239,14 +293,6 @@ fn vocabulary(offer: &FinancingOffer) -> FinancingType {
     }
 }
 
-/// A relay likes to repeat the address that it speaks of. It belongs into `letters.recipient`, not into logs and timelines.
-fn masked(outcome: Result<String, SendError>, to: &Address) -> Result<String, SendError> {
-    let mask = |text: String| text.replace(to.expose(), &to.to_string());
-    outcome.map(mask).map_err(|error| match error {
-        SendError::Unreachable(text) => SendError::Unreachable(mask(text)),
-        SendError::Deferred(text) => SendError::Deferred(mask(text)),
-        SendError::AddressRefused(text) => SendError::AddressRefused(mask(text)),
-        SendError::LetterRefused(text) => SendError::LetterRefused(mask(text)),
-        SendError::Unknown(text) => SendError::Unknown(mask(text)),
-    })
+fn mask(error: SendError, to: &Address) -> SendError {
+    error.map(|text| address::masked(&text, to))
 }

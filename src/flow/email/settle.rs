@@ -1,14 +1,18 @@
 //! What becomes of a letter: the change of its state, the line in the timeline and the end of the attempt, in one
 //! transaction that only the holder of the job's lease can commit.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
-use super::send::UNCERTAIN;
+use super::send::{GAVE_UP, UNCERTAIN};
 use super::store::{self, Letter, Move, State};
 use super::{SendError, SendLetter, WhenUncertain, to_delivered};
-use crate::queue::{self, Claim, Ending, Next, Stopped, next_try};
+use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Verdict, judge};
 use crate::timeline::{self, Entry};
+
+/// A letter that may have been sent so often is not sent again: the merchant has it, or something is wrong that no copy will mend.
+const MOST_DOUBTS: i32 = 3;
 
 impl SendLetter {
     /// An earlier attempt ended between the commit of `sending` and that of the relay's answer. Goes by the policy; returns
@@ -23,7 +27,7 @@ impl SendLetter {
             "an earlier attempt ended in the midst of sending"
         );
         let mut tx = self.db.begin().await?;
-        let resend = self.settings.when_uncertain == WhenUncertain::Resend;
+        let resend = self.resends(&letter);
         if resend {
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
         } else {
@@ -34,9 +38,16 @@ impl SendLetter {
         let onward = Move { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
         self.shift(&mut tx, &letter, &onward).await?;
         tx.commit().await?;
+        tell(&letter, to, UNCERTAIN);
         letter.state = State::Waiting;
         letter.reason = Some(UNCERTAIN.to_owned());
+        letter.doubts += 1;
         Ok(resend.then_some(letter))
+    }
+
+    /// Whether a letter that is in doubt once more is sent again.
+    fn resends(&self, letter: &Letter) -> bool {
+        self.settings.when_uncertain == WhenUncertain::Resend && letter.doubts + 1 < MOST_DOUBTS
     }
 
     /// `sent`, and Stripe is owed the word.
@@ -69,33 +80,55 @@ impl SendLetter {
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
         let text = error.to_string();
-        let pause = next_try(Next::TryAgain, claim.attempt, self.max_attempts, rand::random());
-        let later = pause
-            .map_or(Ending::Dead { error: &text }, |pause| Ending::Again { at: now + pause, error: &text });
-        let waits = if pause.is_some() { State::Waiting } else { State::Held };
-        let (ending, to, reason) = match (error, self.settings.when_uncertain) {
-            (SendError::Unreachable(_) | SendError::Deferred(_), _) => match pause {
-                // What was in doubt before stays so.
-                Some(_) => (later, waits, letter.reason.as_deref()),
-                None => (later, waits, Some("gave_up")),
-            },
-            (SendError::AddressRefused(_), _) => (Ending::Done, State::Rejected, Some("address_refused")),
-            (SendError::LetterRefused(_), _) => (Ending::Done, State::Rejected, Some("relay_refused")),
-            (SendError::Unknown(_), WhenUncertain::Resend) => (later, waits, Some(UNCERTAIN)),
-            (SendError::Unknown(_), WhenUncertain::Hold) => (Ending::Done, State::Held, Some(UNCERTAIN)),
-        };
+        let (ending, to, reason) = self.consequence(claim, letter, error, &text);
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
         let from = if matches!(error, SendError::Unknown(_)) {
             self.doubt(&mut tx, letter, &text).await?;
             State::Uncertain
         } else {
-            State::Sending
+            letter.state
         };
-        self.shift(&mut tx, letter, &Move { from, to, reason, relay_answer: Some(&text) }).await?;
+        let onward = Move { from, to, reason, relay_answer: Some(&text) };
+        // A relay that is away says nothing about this letter, and may be away for long: the job's error is enough.
+        if from == to && matches!(error, SendError::Unreachable(_) | SendError::NotServed(_)) {
+            store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
+        } else {
+            self.shift(&mut tx, letter, &onward).await?;
+        }
         tx.commit().await?;
         tell(letter, to, &text);
         Ok(())
+    }
+
+    /// What follows from a failure: for the job, and for the letter with its reason.
+    fn consequence<'a>(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        error: &SendError,
+        text: &'a str,
+    ) -> (Ending<'a>, State, Option<&'static str>) {
+        let in_doubt = letter.doubts > 0 || matches!(error, SendError::Unknown(_));
+        let next = match error {
+            SendError::AddressRefused(_) => return (Ending::Done, State::Rejected, Some("address_refused")),
+            SendError::LetterRefused(_) => return (Ending::Done, State::Rejected, Some("relay_refused")),
+            SendError::Unknown(_) if !self.resends(letter) => {
+                return (Ending::Done, State::Held, Some(UNCERTAIN));
+            }
+            SendError::Unknown(_) => Next::TryAgain,
+            SendError::Unreachable(_) | SendError::NotServed(_) | SendError::Deferred(_) => error.next(),
+        };
+        let now = self.clock.now();
+        let is_down = self.relay.circuit().is_open();
+        let doubt = in_doubt.then_some(UNCERTAIN);
+        match judge(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
+            Verdict::Again(pause) => (Ending::Again { at: now + pause, error: text }, State::Waiting, doubt),
+            Verdict::Postponed(pause) => {
+                (Ending::Postponed { at: now + pause, error: text }, State::Waiting, doubt)
+            }
+            Verdict::Dead => (Ending::Dead { error: text }, State::Held, doubt.or(Some(GAVE_UP))),
+        }
     }
 
     /// The letter will not be sent.
@@ -123,7 +156,7 @@ impl SendLetter {
     }
 
     /// `sending` to `uncertain`: the policy takes it on from there. The Message-ID stays.
-    async fn doubt(&self, tx: &mut PgConnection, letter: &Letter, why: &str) -> sqlx::Result<()> {
+    pub(super) async fn doubt(&self, tx: &mut PgConnection, letter: &Letter, why: &str) -> sqlx::Result<()> {
         let doubt = Move {
             from: State::Sending,
             to: State::Uncertain,
@@ -133,22 +166,30 @@ impl SendLetter {
         self.shift(tx, letter, &doubt).await
     }
 
-    /// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone.
     pub(super) async fn shift(
         &self,
         tx: &mut PgConnection,
         letter: &Letter,
         to: &Move<'_>,
     ) -> sqlx::Result<()> {
-        let now = self.clock.now();
-        if store::change(&mut *tx, &letter.letter_id, to, now).await? {
-            let what = format!("letter.{}", to.to.as_str());
-            let note = to.relay_answer.or(to.reason);
-            let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
-            timeline::add(tx, &entry, now).await?;
-        }
-        Ok(())
+        shift(tx, letter, to, self.clock.now()).await
     }
+}
+
+/// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone.
+pub(super) async fn shift(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    to: &Move<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if store::change(&mut *tx, &letter.letter_id, to, now).await? {
+        let what = format!("letter.{}", to.to.as_str());
+        let note = to.relay_answer.or(to.reason);
+        let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
+        timeline::add(tx, &entry, now).await?;
+    }
+    Ok(())
 }
 
 /// Says in the log what became of a letter that was not sent: loud only where a person must act.

@@ -4,6 +4,7 @@
 //! alone.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::Opening;
@@ -88,11 +89,14 @@ pub(super) struct Letter {
     pub(super) reason: Option<String>,
     pub(super) message_id: String,
     pub(super) attempt: i32,
+    /// Times that it may have been sent.
+    pub(super) doubts: i32,
     pub(super) recipient: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) body_text: Option<String>,
     pub(super) body_html: Option<String>,
     pub(super) template_version: Option<String>,
+    pub(super) offered_terms: Option<Value>,
 }
 
 /// What a letter says, and to whom.
@@ -104,6 +108,8 @@ pub(super) struct Content {
     pub(super) text: String,
     pub(super) html: String,
     pub(super) template_version: String,
+    /// Stripe's, as the letter tells them.
+    pub(super) offered_terms: Option<Value>,
 }
 
 /// Opens a letter, unless the offer has one of this kind.
@@ -137,8 +143,8 @@ pub(super) async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Resu
     sqlx::query_as!(
         Letter,
         "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, recipient, subject, body_text,
-            body_html, template_version
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+            body_text, body_html, template_version, offered_terms
         from letters
         where letter_id = $1
         ",
@@ -160,7 +166,8 @@ pub(super) async fn begin_sending(
         "
         update letters
         set state = 'sending', attempt = attempt + 1, recipient = $2, locale = 'en', subject = $3,
-            body_text = $4, body_html = $5, template_version = $6, sending_at = $7, changed_at = $7
+            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, sending_at = $7,
+            changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
         letter_id,
@@ -170,6 +177,7 @@ pub(super) async fn begin_sending(
         content.html,
         content.template_version,
         now,
+        content.offered_terms,
     )
     .execute(db)
     .await?;
@@ -197,6 +205,7 @@ pub(super) async fn change(
         "
         update letters
         set state = $3, reason = $4, relay_answer = coalesce($5, relay_answer),
+            doubts = doubts + (case when $3 = 'uncertain' then 1 else 0 end),
             sent_at = case when $3 = 'sent' then $6 else sent_at end, changed_at = $6
         where letter_id = $1 and state = $2
         ",
@@ -210,6 +219,22 @@ pub(super) async fn change(
     .execute(db)
     .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// The letters of an offer that have not left.
+pub(super) async fn find_waiting(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+            body_text, body_html, template_version, offered_terms
+        from letters
+        where offer_id = $1 and state = 'waiting'
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The state of an offer's letter, where it has one.

@@ -1,12 +1,16 @@
 //! Reads the inbox, a batch in each transaction.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Outcome, Unread};
 use super::{Settings, to_offer};
 use crate::clock::Clock;
-use crate::queue::{Bell, Ear, chain, delay};
+use crate::database::{Troubles, is_about_the_data, within};
+use crate::queue::{Bell, Ear};
+use crate::telemetry::chain;
 
 /// Turns events into offers, letters and lines of the timeline.
 #[derive(Clone, Debug)]
@@ -21,26 +25,26 @@ pub struct Reader {
     pub message_id_domain: String,
     /// Rung after a batch that may have queued a job.
     pub jobs: Bell,
+    /// Told of a database that would not be read.
+    pub troubles: Troubles,
     /// How much at once, how often.
     pub settings: Settings,
 }
 
+/// How long to leave a database alone that would not be read: short, so that work goes on soon after it is back.
+const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
+
 impl Reader {
     /// Reads until `stop`. A batch in hand is finished first.
     pub async fn run(self, mut ear: Ear, stop: CancellationToken) {
-        let mut failures = 0;
         while !stop.is_cancelled() {
-            let idle = match self.read_batch().await {
+            let idle = match within(self.read_batch()).await {
                 // A full batch: there may be more.
                 Ok(read) if read > 0 => continue,
-                Ok(_) => {
-                    failures = 0;
-                    self.settings.poll_interval
-                }
+                Ok(_) => self.settings.poll_interval,
                 Err(error) => {
-                    failures += 1;
-                    tracing::warn!(error = chain(&error), "cannot read the inbox; what is in it stays there");
-                    delay(failures.min(4), 0.5)
+                    self.troubles.tell(&error, "cannot read the inbox; what is in it stays there");
+                    PAUSE_IN_TROUBLE
                 }
             };
             tokio::select! {
@@ -136,12 +140,4 @@ impl Reader {
         }
         store::mark(tx, id, outcome, self.clock.now()).await
     }
-}
-
-/// Class 22 is a value that does not fit, class 23 a constraint that does not hold: trying again would end the same.
-fn is_about_the_data(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code().map(|code| code.starts_with("22") || code.starts_with("23")))
-        .unwrap_or(false)
 }

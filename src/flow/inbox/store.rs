@@ -39,12 +39,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn columns(&self) -> (&'static str, Option<&str>) {
+    /// A note that Postgres takes whatever the event was: without NUL, and not without end.
+    fn columns(&self) -> (&'static str, Option<String>) {
+        const LONGEST: usize = 500;
+        let plain =
+            |why: &str| why.chars().take(LONGEST).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
         match self {
-            Self::Read(note) => ("read", *note),
+            Self::Read(note) => ("read", note.map(str::to_owned)),
             Self::Ignored => ("ignored", None),
-            Self::WrongMode => ("wrong_mode", Some("the event's livemode is not that of stripe.api_key")),
-            Self::Unreadable(why) => ("unreadable", Some(why)),
+            Self::WrongMode => {
+                ("wrong_mode", Some("the event's livemode is not that of stripe.api_key".to_owned()))
+            }
+            Self::Unreadable(why) => ("unreadable", Some(plain(why))),
         }
     }
 }

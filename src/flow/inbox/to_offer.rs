@@ -6,8 +6,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::store::{Outcome, Unread};
-use crate::flow::offer::{self, Told};
-use crate::queue::chain;
+use crate::flow::offer::{self, Source, Told};
+use crate::telemetry::chain;
 use crate::timeline::{self, Entry};
 
 /// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
@@ -39,9 +39,8 @@ pub(super) async fn hand_over(
         let told = Told {
             offer,
             object,
-            event_id: &event.event_id,
-            event_type: &event.event_type,
-            happened_at: event.happened_at,
+            source: Source::Event { id: &event.event_id, event_type: &event.event_type },
+            as_of: event.happened_at,
         };
         offer::take_in(tx, &told, message_id_domain, now).await?;
     } else {

@@ -7,65 +7,263 @@
 //! ```
 //!
 //! A status never moves backwards ([`crate::timeline`]); the object's other fields follow whichever rendering Stripe made last.
+//! Events come late, twice and in any order, some within one second; where two of them cannot both be true, Stripe is asked
+//! ([`LookAtOffer`]). An offer that is no longer `undelivered` takes back a letter that has not left.
 
-mod store;
+mod look;
+pub mod store;
 mod to_email;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::stripe::{FinancingOffer, OfferStatus};
-use crate::timeline::{self, Entry};
+use crate::queue;
+use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
+use crate::timeline::{self, Entry, ToldBy};
+use store::Known;
 
-/// What an event tells about an offer.
+pub use look::LookAtOffer;
+
+/// The kind of the jobs that ask Stripe about an offer.
+pub(crate) const JOB: &str = "look_at_offer";
+
+/// What Stripe tells about an offer.
 #[derive(Debug)]
 pub struct Told<'a> {
     /// The offer, as far as we read it.
     pub offer: FinancingOffer,
     /// The whole object, as it came.
     pub object: &'a Value,
-    /// `evt_…`
-    pub event_id: &'a str,
-    /// `capital.financing_offer.…`
-    pub event_type: &'a str,
+    /// How we came to hear of it.
+    pub source: Source<'a>,
     /// When Stripe rendered the object.
-    pub happened_at: DateTime<Utc>,
+    pub as_of: DateTime<Utc>,
 }
 
-/// Takes in what an event tells. Twice is once: the offer is written by its id, the line by the event's, the letter by the
-/// offer's. Opens a letter for an offer that nobody has been told of.
+/// How we came to hear of an offer.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// By an event.
+    Event {
+        /// `evt_…`
+        id: &'a str,
+        /// `capital.financing_offer.…`
+        event_type: &'a str,
+    },
+    /// We asked.
+    Asked,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// The offer was new to us.
+    New,
+    /// It was known, and is now another than before.
+    Changed,
+    /// It was known just so.
+    Same,
+}
+
+/// Takes in what Stripe tells. Twice is once: the offer is written by its id, the line by the event's, the letter by the
+/// offer's. Opens a letter for an offer that nobody has been told of, and withdraws one that is no longer wanted.
 pub async fn take_in(
     tx: &mut PgConnection,
     told: &Told<'_>,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<TakenIn> {
     let offer = &told.offer;
-    let before = match store::write(tx, told, now).await? {
-        store::Written::New => None,
-        store::Written::Known => timeline::move_status(&mut *tx, offer.id.as_str(), &offer.status).await?,
+    let known = match store::lock(&mut *tx, offer.id.as_str()).await? {
+        Some(known) => Some(known),
+        None if store::add(&mut *tx, told, now).await? => None,
+        // Somebody else added it since.
+        None => store::lock(&mut *tx, offer.id.as_str()).await?,
     };
-    let entry = Entry {
-        offer_id: Some(offer.id.as_str()),
-        account_id: Some(offer.account.as_str()),
-        event_id: Some(told.event_id),
-        what: told.event_type,
-        status_before: before.as_deref(),
-        status_after: Some(offer.status.as_str()),
-        note: None,
-        happened_at: told.happened_at,
+    let change = match &known {
+        None => Change::default(),
+        Some(known) => follow(&mut *tx, told, known, now).await?,
     };
-    timeline::add(&mut *tx, &entry, now).await?;
-    if announces(told) && store::is_undelivered(&mut *tx, offer.id.as_str()).await? {
-        to_email::hand_over(tx, offer, message_id_domain, now).await?;
+    write_line(&mut *tx, told, known.is_some(), &change, now).await?;
+    let status = match (&known, &change.before) {
+        (Some(known), None) => &known.status,
+        (Some(_), Some(_)) | (None, _) => &offer.status,
+    };
+    if *status == OfferStatus::Undelivered {
+        if announces(told) {
+            to_email::hand_over(&mut *tx, offer, message_id_domain, now).await?;
+        }
+    } else if !matches!(status, OfferStatus::Other(_)) {
+        to_email::withdraw(&mut *tx, &offer.id, status, now).await?;
     }
+    if let (Source::Event { id, .. }, Some(old)) = (told.source, &offer.replacement_for) {
+        // No event says that an offer was replaced but its replacement's.
+        look_at(tx, old, id, now).await?;
+    }
+    Ok(match known {
+        None => TakenIn::New,
+        Some(_) if change.before.is_some() || change.note.is_some() => TakenIn::Changed,
+        Some(_) => TakenIn::Same,
+    })
+}
+
+/// Queues a look at an offer, for a reason that is named by an id: an event's, or that of a reconciliation.
+pub async fn look_at(
+    tx: &mut PgConnection,
+    offer: &OfferId,
+    because_of: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    queue::enqueue(tx, JOB, &format!("{offer}/{because_of}"), now).await?;
     Ok(())
 }
 
-/// Whether the event says that there is a new offer that the platform must deliver. A replacement usually arrives already
-/// delivered, by Stripe (<https://docs.stripe.com/capital/replacements>).
+/// How a known offer changed.
+#[derive(Debug, Default)]
+struct Change {
+    /// The status that was replaced.
+    before: Option<String>,
+    /// What a person should know.
+    note: Option<String>,
+}
+
+/// Brings a known offer up to what is told.
+async fn follow(
+    tx: &mut PgConnection,
+    told: &Told<'_>,
+    known: &Known,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Change> {
+    let offer = &told.offer;
+    let told_by = match told.source {
+        Source::Event { .. } => ToldBy::Event,
+        Source::Asked => ToldBy::Stripe,
+    };
+    let before = timeline::move_status(&mut *tx, offer.id.as_str(), &offer.status, told_by).await?;
+    let mut notes = Vec::new();
+    if told.as_of >= known.object_as_of {
+        store::replace(&mut *tx, told).await?;
+        notes.extend(changed_terms(&known.object, told.object));
+    }
+    if disagree(&known.status, &offer.status, told.as_of > known.object_as_of) {
+        match told.source {
+            Source::Event { id, .. } => {
+                notes.push(format!("{} was known, {} is told: asking Stripe", known.status, offer.status));
+                look_at(tx, &offer.id, id, now).await?;
+            }
+            Source::Asked if before.is_none() => {
+                notes.push(format!("Stripe says {}; {} stays", offer.status, known.status));
+            }
+            Source::Asked => {}
+        }
+    }
+    Ok(Change { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })
+}
+
+/// Stripe changes the terms of an offer in place where a platform has no replacements
+/// (<https://docs.stripe.com/capital/replacements>).
+fn changed_terms(known: &Value, told: &Value) -> Option<String> {
+    let (known, told) = (known.get("offered_terms")?, told.get("offered_terms")?);
+    let changes: Vec<String> = ["advance_amount", "fee_amount", "withhold_rate", "currency"]
+        .into_iter()
+        .filter(|name| known.get(name) != told.get(name))
+        .map(|name| {
+            let shown = |terms: &Value| terms.get(name).map_or_else(|| "none".to_owned(), Value::to_string);
+            format!("{name} {} -> {}", shown(known), shown(told))
+        })
+        .collect();
+    (!changes.is_empty()).then(|| format!("terms changed: {}", changes.join(", ")))
+}
+
+/// Whether two statuses cannot both be right, whatever the order in which we hear of them: two ends, something after an end, or a
+/// later word of an earlier state.
+fn disagree(known: &OfferStatus, told: &OfferStatus, is_later: bool) -> bool {
+    if known == told {
+        return false;
+    }
+    match told.rank().cmp(&known.rank()) {
+        std::cmp::Ordering::Equal => true,
+        std::cmp::Ordering::Greater => known.is_end(),
+        std::cmp::Ordering::Less => is_later,
+    }
+}
+
+/// An event always has its line. A look has one where it brought something new.
+async fn write_line(
+    tx: &mut PgConnection,
+    told: &Told<'_>,
+    was_known: bool,
+    change: &Change,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (event_id, what) = match told.source {
+        Source::Event { id, event_type } => (Some(id), event_type),
+        Source::Asked if !was_known => (None, "offer.found"),
+        Source::Asked if change.before.is_none() && change.note.is_none() => return Ok(()),
+        Source::Asked => (None, "offer.looked_at"),
+    };
+    let entry = Entry {
+        offer_id: Some(told.offer.id.as_str()),
+        account_id: Some(told.offer.account.as_str()),
+        event_id,
+        what,
+        status_before: change.before.as_deref(),
+        status_after: Some(told.offer.status.as_str()),
+        note: change.note.as_deref(),
+        happened_at: told.as_of,
+    };
+    timeline::add(tx, &entry, now).await
+}
+
+/// Whether this says that there is an offer that the platform must deliver. A replacement usually arrives already delivered, by
+/// Stripe (<https://docs.stripe.com/capital/replacements>).
 fn announces(told: &Told<'_>) -> bool {
-    let kind = told.event_type.trim_start_matches("capital.financing_offer.");
-    matches!(kind, "created" | "replacement_created") && told.offer.status == OfferStatus::Undelivered
+    let says_so = match told.source {
+        Source::Asked => true,
+        Source::Event { event_type, .. } => {
+            let kind = event_type.trim_start_matches("capital.financing_offer.");
+            matches!(kind, "created" | "replacement_created")
+        }
+    };
+    says_so && told.offer.status == OfferStatus::Undelivered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn two_statuses_disagree_where_no_order_of_events_explains_them() {
+        use OfferStatus::{
+            Accepted, Canceled, Delivered, Expired, FullyRepaid, PaidOut, Rejected, Undelivered,
+        };
+        for (known, told, is_later, expected) in [
+            (Undelivered, Undelivered, true, false),
+            (Undelivered, Accepted, true, false),
+            (Accepted, Delivered, false, false),
+            (Accepted, Delivered, true, true),
+            (Expired, Accepted, true, true),
+            (Expired, OfferStatus::Replaced, false, true),
+            (Canceled, Rejected, true, true),
+            (Rejected, PaidOut, true, true),
+            (PaidOut, FullyRepaid, true, false),
+            (FullyRepaid, Accepted, false, false),
+            (Delivered, OfferStatus::Other("new".into()), true, true),
+        ] {
+            assert_eq!(disagree(&known, &told, is_later), expected, "{known}, then {told}");
+        }
+    }
+
+    #[test]
+    fn terms_that_changed_in_place_are_named() {
+        let offer = |advance: i64| json!({"offered_terms": {"advance_amount": advance, "fee_amount": 10}});
+        assert_eq!(changed_terms(&offer(1), &offer(1)), None);
+        assert_eq!(
+            changed_terms(&offer(100), &offer(200)).as_deref(),
+            Some("terms changed: advance_amount 100 -> 200")
+        );
+        assert_eq!(changed_terms(&offer(1), &json!({})), None, "an object rendered without terms");
+    }
 }

@@ -1,11 +1,11 @@
-//! The arrow from the offers to the letters: an offer that nobody was told of opens one letter and queues its sending, in
-//! the transaction that wrote the offer down.
+//! The arrow from the offers to the letters: an offer that nobody was told of opens one letter and queues its sending, one that is
+//! no longer open takes it back, each in the transaction that wrote the offer down.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::flow::email::{self, Opening};
-use crate::stripe::FinancingOffer;
+use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 
 /// Opens the letter, once for an offer.
 pub(super) async fn hand_over(
@@ -17,4 +17,14 @@ pub(super) async fn hand_over(
     let opening =
         Opening { offer_id: offer.id.as_str(), account_id: offer.account.as_str(), message_id_domain };
     email::open(tx, &opening, now).await
+}
+
+/// Takes back the letter, if it has not left.
+pub(super) async fn withdraw(
+    tx: &mut PgConnection,
+    offer: &OfferId,
+    status: &OfferStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    email::withdraw(tx, offer.as_str(), &format!("offer_{status}"), now).await
 }

@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use sqlx::PgPool;
 
 use crate::clock::Clock;
+use crate::database::Troubles;
 use crate::queue::Bell;
 
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
@@ -48,6 +49,8 @@ pub struct Webhook {
     pub clock: Clock,
     /// Rung when there is something to read.
     pub inbox: Bell,
+    /// Told of a database that would not keep an event.
+    pub troubles: Troubles,
     /// Sizes and times.
     pub settings: Settings,
 }

@@ -13,7 +13,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::refusal::Refusal;
 use super::to_inbox::{self, Accepted, NotKept};
 use super::{Secrets, SignatureError, Webhook, verify};
-use crate::queue::chain;
 
 /// What each request needs.
 #[derive(Clone)]
@@ -54,7 +53,7 @@ pub(super) async fn receive(
             Err(Refusal::MalformedEvent)
         }
         Err(NotKept::Database(error)) => {
-            tracing::error!(error = chain(&error), "cannot keep the event: Stripe was told to send it again");
+            webhook.troubles.tell(&error, "cannot keep an event: Stripe was told to send it again");
             Err(Refusal::NotKept)
         }
     }

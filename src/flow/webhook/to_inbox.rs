@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use crate::database::within;
 use crate::flow::inbox::{Arrival, Kept, store};
 
 /// What became of a body.
@@ -43,12 +44,12 @@ pub(super) async fn hand_over(
     let arrival = match Arrival::parse(body.clone(), received_at) {
         Ok(arrival) => arrival,
         Err(reason) => {
-            store::keep_malformed(db, &body, &reason, received_at).await?;
+            within(store::keep_malformed(db, &body, &reason, received_at)).await?;
             return Err(NotKept::Malformed(reason));
         }
     };
     crate::crash::point("webhook.before_commit");
-    let kept = store::keep(db, &arrival).await?;
+    let kept = within(store::keep(db, &arrival)).await?;
     let event_id = arrival.event_id;
     Ok(match kept {
         Kept::First => Accepted::First { event_id },

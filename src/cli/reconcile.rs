@@ -1,0 +1,41 @@
+//! `reconcile`: asks Stripe what never reached us, now. The work itself is done by whatever process works.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Needs, Settings, environment};
+use crate::reconcile::store;
+use crate::telemetry;
+
+pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(config, &environment(), Needs::WorkOnly)?;
+    telemetry::init(&settings.telemetry);
+    let app = App::open(settings, Clock::system()).await?;
+    let ran = app.reconcile_now().await.context("cannot begin")?;
+    let newest = store::newest(app.db()).await?;
+    app.close().await;
+    if !ran {
+        anyhow::bail!("another process is at it; see the table reconcile_runs");
+    }
+    let run = newest.context("the run left no trace")?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&run)?);
+    } else {
+        println!("{}", run.state);
+        println!("  offers   {} undelivered at Stripe, {} new to us", run.offers_seen, run.offers_new);
+        println!("  events   {} that reached nobody, {} new to us", run.events_seen, run.events_new);
+        println!("  looks    {} offers that only we call undelivered", run.looks);
+        if run.unreadable > 0 {
+            println!("  WRONG    {} entries cannot be read: see the log", run.unreadable);
+        }
+        if let Some(error) = &run.error {
+            println!("  WRONG    {error}");
+        }
+    }
+    let is_complete = run.state == "complete" && run.unreadable == 0;
+    Ok(ExitCode::from(u8::from(!is_complete)))
+}

@@ -1,0 +1,105 @@
+//! A database in trouble: which errors say so, one log line a second about it, and connections that a failover left behind.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::chain;
+
+/// One line about the same trouble is news; a hundred a second bury what else there is.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
+/// Longer than the server's own limit on a statement, so that its answer is the one that counts. A server that vanished without
+/// a word gives none, and sqlx would wait for it as long as TCP does.
+const LONGEST_WAIT: Duration = Duration::from_secs(35);
+
+/// What this process knows of its database's trouble. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Troubles(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// When a connection turned out to be read-only.
+    read_only_at: Option<Instant>,
+    last_line_at: Option<Instant>,
+    /// Lines that were not written since.
+    unsaid: u64,
+}
+
+impl Troubles {
+    /// Tells of an error, in the log at most once a second. `doing` says what could not be done.
+    pub fn tell(&self, error: &sqlx::Error, doing: &str) {
+        if is_read_only(error) {
+            self.state().read_only_at = Some(Instant::now());
+        }
+        self.say(&chain(error), doing);
+    }
+
+    /// As [`Troubles::tell`], of an error that is text already.
+    pub fn say(&self, error: &str, doing: &str) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.last_line_at.is_some_and(|at| now - at < BETWEEN_LINES) {
+            state.unsaid += 1;
+            return;
+        }
+        state.last_line_at = Some(now);
+        let unsaid = std::mem::take(&mut state.unsaid);
+        drop(state);
+        if unsaid == 0 {
+            tracing::error!(error, "database: {doing}");
+        } else {
+            tracing::error!(error, log.unsaid = unsaid, "database: {doing}");
+        }
+    }
+
+    /// Whether a connection of this age may be used: none that is older than the last sign of a failover. A server that was
+    /// demoted answers every ping and refuses every write (SQLSTATE 25006).
+    pub(super) fn may_use(&self, age: Duration) -> bool {
+        self.state().read_only_at.is_none_or(|at| age < at.elapsed())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Three plain values, whole at any time.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the database, but not for ever: past 35 s it counts as away.
+pub async fn within<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from Postgres");
+    tokio::time::timeout(LONGEST_WAIT, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
+}
+
+fn is_read_only(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == "25006")
+}
+
+/// Whether an error says that the database cannot work now, rather than that it will not take what it was given
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+pub fn is_away(error: &sqlx::Error) -> bool {
+    match code(error) {
+        // 08 connection, 53 resources (disk, memory, connections), 57 the operator (restart, timeout), 58 the system; 25006
+        // read-only after a failover; 40 somebody else was in the way.
+        Some(code) => {
+            code == "25006" || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        }
+        None => matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+        ),
+    }
+}
+
+/// Whether an error is about the values themselves: class 22 is a value that does not fit, 23 a constraint that does not hold, 54
+/// something too large. Trying again would end the same.
+pub fn is_about_the_data(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}

@@ -1,0 +1,68 @@
+//! The job that asks Stripe how an offer stands: where events contradict each other, or are missing.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{Source, Told};
+use crate::clock::Clock;
+use crate::queue::{self, Bell, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::stripe::{Client, IdError, OfferId};
+
+/// Looks at offers.
+#[derive(Clone, Debug)]
+pub struct LookAtOffer {
+    /// Where the offers are.
+    pub db: PgPool,
+    /// When things are written down.
+    pub clock: Clock,
+    /// Whom to ask.
+    pub stripe: Client,
+    /// The domain of the Message-ID of a letter that a look opens.
+    pub message_id_domain: String,
+    /// Rung when a letter was opened.
+    pub jobs: Bell,
+}
+
+/// Cannot happen while jobs are queued by [`super::look_at`].
+#[derive(Debug, thiserror::Error)]
+#[error("the job's subject names no offer")]
+struct NotAnOffer(#[source] IdError);
+
+impl Retryable for NotAnOffer {
+    fn next(&self) -> Next {
+        Next::GiveUp
+    }
+}
+
+impl Work for LookAtOffer {
+    const KIND: &'static str = super::JOB;
+
+    #[tracing::instrument(name = "offer.look", skip_all, fields(offer.id))]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
+        let offer_id: OfferId = offer_id.parse().map_err(NotAnOffer)?;
+        tracing::Span::current().record("offer.id", offer_id.as_str());
+        let seen = self.stripe.offer(&offer_id).await?;
+        let now = self.clock.now();
+        let told = Told {
+            offer: seen.object,
+            object: &seen.body,
+            source: Source::Asked,
+            as_of: seen.at.unwrap_or(now),
+        };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
+        tx.commit().await?;
+        self.jobs.ring();
+        Ok(())
+    }
+
+    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+        // The dead job itself is what a person sees; the offer stays as it is known.
+        Ok(())
+    }
+
+    fn leans_on(&self) -> &[Circuit] {
+        std::slice::from_ref(self.stripe.circuit())
+    }
+}

@@ -1,0 +1,219 @@
+//! Leaves alone what is down: after some failures in a row nothing is begun but one probe at a time, ever more seldom.
+//!
+//! ```text
+//! closed ──failures in a row──▶ open ──pause over──▶ probing ──success──▶ closed
+//!                                ▲                      └──failure──▶ open, the pause doubled
+//! ```
+//!
+//! Each process has its own circuit for Stripe and for the relay. What fails while one is open costs a job no attempt: an outage
+//! of the other side is no fault of the job's.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::clock::Clock;
+
+/// One outside party, as this process sees it. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Circuit {
+    /// As in the log: `stripe`, `relay`.
+    name: &'static str,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// Failures since the last success.
+    failures: u32,
+    /// How long it was, or will next be, left alone.
+    pause: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Closed,
+    Open { until: DateTime<Utc> },
+    Probing { since: DateTime<Utc> },
+}
+
+/// What may be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admits {
+    /// Anything.
+    All,
+    /// One attempt, to see whether the other side is back.
+    OneProbe,
+    /// Nothing for so long.
+    NothingFor(Duration),
+}
+
+/// One failure says little; some in a row, with no success between them, say enough.
+const FAILURES: u32 = 5;
+/// A restart of the other side takes about this long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How late we may notice that the other side is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A probe that never reports back (its task was dropped) must not keep the circuit open for ever.
+const LONGEST_PROBE: TimeDelta = TimeDelta::minutes(1);
+/// How soon to ask again while somebody else probes.
+const WHILE_PROBING: Duration = Duration::from_millis(200);
+
+impl Circuit {
+    /// A circuit that is closed.
+    pub fn new(name: &'static str, clock: Clock) -> Self {
+        let state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE };
+        Self { name, clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// What may be begun now. [`Admits::OneProbe`] is said to one caller; the others wait for what comes of it.
+    pub fn admits(&self) -> Admits {
+        let now = self.clock.now();
+        let mut state = self.state();
+        match state.phase {
+            Phase::Closed => Admits::All,
+            Phase::Open { until } if now < until => {
+                Admits::NothingFor((until - now).to_std().unwrap_or_default())
+            }
+            Phase::Probing { since } if now - since < LONGEST_PROBE => Admits::NothingFor(WHILE_PROBING),
+            Phase::Open { .. } | Phase::Probing { .. } => {
+                state.phase = Phase::Probing { since: now };
+                Admits::OneProbe
+            }
+        }
+    }
+
+    /// Takes back a probe that came to no conclusion, so that another can be made at once.
+    pub fn probe_unused(&self) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Probing { .. }) {
+            state.phase = Phase::Open { until: now };
+        }
+    }
+
+    /// Whether the other side is taken to be down.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state().phase, Phase::Closed)
+    }
+
+    /// The other side did its work, or refused it with a reason: it is there.
+    pub fn succeeded(&self) {
+        let mut state = self.state();
+        if !matches!(state.phase, Phase::Closed) {
+            tracing::info!(circuit = self.name, "the other side is back");
+        }
+        *state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE };
+    }
+
+    /// The other side did not answer, or said that it cannot work.
+    pub fn failed(&self) {
+        self.fail(1);
+    }
+
+    /// The other side said what holds for everybody, such as that our key is wrong.
+    pub fn failed_for_all(&self) {
+        self.fail(FAILURES);
+    }
+
+    fn fail(&self, weight: u32) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(weight);
+        let opens = match state.phase {
+            Phase::Closed => state.failures >= FAILURES,
+            // Those that were under way when it opened fail too, which says nothing new.
+            Phase::Open { .. } => false,
+            Phase::Probing { .. } => true,
+        };
+        if opens {
+            let pause = state.pause;
+            state.phase = Phase::Open { until: now + pause };
+            state.pause = (pause * 2).min(LONGEST_PAUSE);
+            tracing::warn!(
+                circuit = self.name,
+                pause.seconds = pause.as_secs(),
+                "the other side is down: nothing is begun but probes"
+            );
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Three plain values, whole at any time.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn circuit() -> (Circuit, Clock) {
+        let clock = Clock::movable(DateTime::UNIX_EPOCH);
+        (Circuit::new("test", clock.clone()), clock)
+    }
+
+    fn opened() -> (Circuit, Clock) {
+        let (circuit, clock) = circuit();
+        for _ in 0..FAILURES {
+            circuit.failed();
+        }
+        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE));
+        (circuit, clock)
+    }
+
+    #[test]
+    fn a_success_between_failures_keeps_it_closed() {
+        let (circuit, _) = circuit();
+        for _ in 0..100 {
+            for _ in 1..FAILURES {
+                circuit.failed();
+            }
+            circuit.succeeded();
+        }
+        assert_eq!(circuit.admits(), Admits::All);
+    }
+
+    #[test]
+    fn one_probe_is_let_through_and_decides() {
+        let (circuit, clock) = opened();
+        clock.advance(TimeDelta::seconds(1));
+        assert_eq!(circuit.admits(), Admits::OneProbe);
+        assert_eq!(circuit.admits(), Admits::NothingFor(WHILE_PROBING), "a second one at the same time");
+        circuit.failed();
+        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE * 2));
+        clock.advance(TimeDelta::seconds(2));
+        assert_eq!(circuit.admits(), Admits::OneProbe);
+        circuit.succeeded();
+        assert_eq!(circuit.admits(), Admits::All);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+        let (circuit, clock) = opened();
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(circuit.admits(), Admits::NothingFor(Duration::from_secs(pause)));
+            clock.advance(TimeDelta::seconds(i64::try_from(pause).unwrap()));
+            assert_eq!(circuit.admits(), Admits::OneProbe);
+            circuit.failed();
+        }
+        circuit.succeeded();
+        circuit.failed_for_all();
+        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_probe_that_found_nothing_to_do_or_never_came_back_makes_room_for_another() {
+        let (circuit, clock) = opened();
+        clock.advance(TimeDelta::seconds(1));
+        assert_eq!(circuit.admits(), Admits::OneProbe);
+        circuit.probe_unused();
+        assert_eq!(circuit.admits(), Admits::OneProbe);
+        clock.advance(LONGEST_PROBE);
+        assert_eq!(circuit.admits(), Admits::OneProbe);
+        assert!(circuit.is_open());
+    }
+}

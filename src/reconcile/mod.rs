@@ -1,0 +1,245 @@
+//! Asks Stripe what we missed: an endpoint that was down for days, was never registered, or that Stripe switched off.
+//!
+//! ```text
+//! events that no endpoint answered 2xx to ──▶ inbox     by the same door as a webhook
+//! offers that Stripe calls undelivered ─────▶ offer     new ones get their letter, known ones are brought up to date
+//! offers that only we call undelivered ─────▶ look      an event is missing: Stripe is asked about each
+//! ```
+//!
+//! One run at a time over all replicas: it is a job that is never done, only done for now. Its lease dies with its holder; a lock
+//! on a connection would stay with a process that hangs. A run that could not see everything says so and counts as none.
+
+pub mod store;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::flow::delivered;
+use crate::flow::inbox::{self, Arrival, Kept};
+use crate::flow::offer::{self, Source, TakenIn, Told};
+use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
+use crate::stripe::{Client, Error, FinancingOffer, OfferId, Page};
+use crate::telemetry::chain;
+use store::Counts;
+
+/// The one job of this kind.
+pub const SUBJECT: &str = "all";
+
+/// Asks Stripe what we missed.
+#[derive(Clone, Debug)]
+pub struct Reconcile {
+    /// Where everything is kept.
+    pub db: PgPool,
+    /// When things are written down.
+    pub clock: Clock,
+    /// Whom to ask.
+    pub stripe: Client,
+    /// The domain of the Message-ID of letters that are opened.
+    pub message_id_domain: String,
+    /// Rung when an event was taken in.
+    pub inbox: Bell,
+    /// Rung when a letter was opened.
+    pub jobs: Bell,
+    /// From the end of one run to the beginning of the next.
+    pub every: Duration,
+}
+
+/// After a run that could not see everything.
+const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
+/// Stripe may not list an offer yet that its event told us of a moment ago.
+const SETTLED: TimeDelta = TimeDelta::minutes(2);
+
+/// Why a run is incomplete.
+#[derive(Debug, thiserror::Error)]
+enum Incomplete {
+    #[error(transparent)]
+    Stripe(Box<Error>),
+    #[error("the database did not take it")]
+    Database(#[from] sqlx::Error),
+    #[error("the process was stopping")]
+    Stopping,
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Self {
+        Self::Stripe(Box::new(error))
+    }
+}
+
+impl Work for Reconcile {
+    const KIND: &'static str = "reconcile";
+
+    #[tracing::instrument(name = "reconcile.run", skip_all)]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let run_id = Uuid::now_v7();
+        store::begin(&self.db, run_id, self.clock.now()).await?;
+        let mut counts = Counts::default();
+        let outcome = self.go(claim, run_id, &mut counts).await;
+        let error = outcome.as_ref().err().map(|error| chain(error));
+        let now = self.clock.now();
+        let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Later { at: now + pause }, now).await?.or_stop()?;
+        store::end(&mut *tx, run_id, &counts, error.as_deref(), now).await?;
+        tx.commit().await?;
+        let Counts { offers_seen, offers_new, events_seen, events_new, looks, unreadable } = counts;
+        match error {
+            None => tracing::info!(
+                offers_seen,
+                offers_new,
+                events_seen,
+                events_new,
+                looks,
+                unreadable,
+                "reconciled"
+            ),
+            Some(error) => {
+                tracing::warn!(error, offers_seen, events_seen, "reconciliation is incomplete; trying again");
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+        Ok(())
+    }
+
+    fn leans_on(&self) -> &[Circuit] {
+        std::slice::from_ref(self.stripe.circuit())
+    }
+}
+
+impl Reconcile {
+    /// Sees to it that the job exists: the first run is due at once.
+    pub async fn schedule(&self) -> sqlx::Result<Queued> {
+        queue::enqueue(&self.db, Self::KIND, SUBJECT, self.clock.now()).await
+    }
+
+    async fn go(&self, claim: &Claim, run_id: Uuid, counts: &mut Counts) -> Result<(), Incomplete> {
+        self.take_events(claim, counts).await?;
+        let listed = self.take_offers(claim, counts).await?;
+        self.look_at_the_rest(run_id, &listed, counts).await
+    }
+
+    async fn take_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.stripe.undelivered_events(after.as_deref()).await?;
+            for entry in &page.entries {
+                counts.events_seen += 1;
+                let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
+                match Arrival::parse(bytes, self.clock.now()) {
+                    Ok(arrival) => {
+                        if inbox::store::keep(&self.db, &arrival).await? == Kept::First {
+                            counts.events_new += 1;
+                        }
+                    }
+                    Err(why) => pass_over("an event", &why, counts),
+                }
+            }
+            self.inbox.ring();
+            after = next_page(&page);
+            if after.is_none() {
+                return Ok(());
+            }
+            go_on(claim)?;
+        }
+    }
+
+    /// Says which offers Stripe listed.
+    async fn take_offers(&self, claim: &Claim, counts: &mut Counts) -> Result<HashSet<String>, Incomplete> {
+        let mut listed = HashSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.stripe.undelivered_offers(after.as_deref()).await?;
+            let as_of = page.at.unwrap_or_else(|| self.clock.now());
+            for entry in &page.entries {
+                counts.offers_seen += 1;
+                listed.extend(id_of(entry));
+                let read = serde_json::from_str::<Value>(entry.get()).and_then(|object| {
+                    serde_json::from_value::<FinancingOffer>(object.clone()).map(|offer| (offer, object))
+                });
+                match read {
+                    Ok((offer, object)) => {
+                        let told = Told { offer, object: &object, source: Source::Asked, as_of };
+                        if self.take_offer(&told).await? == TakenIn::New {
+                            counts.offers_new += 1;
+                        }
+                    }
+                    Err(why) => pass_over("an offer", &why.to_string(), counts),
+                }
+            }
+            self.jobs.ring();
+            after = next_page(&page);
+            if after.is_none() {
+                return Ok(listed);
+            }
+            go_on(claim)?;
+        }
+    }
+
+    async fn take_offer(&self, told: &Told<'_>) -> sqlx::Result<TakenIn> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let taken = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
+        delivered::owe_again(&mut tx, told.offer.id.as_str(), told.as_of - SETTLED, now).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    /// Offers that we call undelivered and Stripe did not list: an event about each is missing.
+    async fn look_at_the_rest(
+        &self,
+        run_id: Uuid,
+        listed: &HashSet<String>,
+        counts: &mut Counts,
+    ) -> Result<(), Incomplete> {
+        /// More at once would hold up letters; the next run goes on.
+        const MOST: i64 = 1000;
+        let now = self.clock.now();
+        for offer_id in offer::store::undelivered_before(&self.db, now - SETTLED, MOST).await? {
+            if listed.contains(&offer_id) {
+                continue;
+            }
+            let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
+            let mut tx = self.db.begin().await?;
+            offer::look_at(&mut tx, &offer_id, &run_id.simple().to_string(), now).await?;
+            tx.commit().await?;
+            counts.looks += 1;
+        }
+        self.jobs.ring();
+        Ok(())
+    }
+}
+
+fn pass_over(what: &str, why: &str, counts: &mut Counts) {
+    counts.unreadable += 1;
+    tracing::error!(why, "cannot read {what} in Stripe's list: a person must look");
+}
+
+/// The id to go on after, where there is another page. A page that claims to have more and has no last entry would be asked for
+/// ever.
+fn next_page(page: &Page) -> Option<String> {
+    page.entries.last().filter(|_| page.has_more).and_then(|entry| id_of(entry))
+}
+
+/// A long run does not hold up a stop: the next process begins anew.
+fn go_on(claim: &Claim) -> Result<(), Incomplete> {
+    if claim.is_stopping() { Err(Incomplete::Stopping) } else { Ok(()) }
+}
+
+fn id_of(entry: &RawValue) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct HasId {
+        id: String,
+    }
+    serde_json::from_str::<HasId>(entry.get()).ok().map(|entry| entry.id)
+}

@@ -1,0 +1,48 @@
+//! Who else works on this database. Processes share what Stripe allows to all of them together, so each must know how many they
+//! are; and they read leases by their own clocks, so those must agree.
+
+mod store;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::stripe::Client;
+
+/// Between two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// A process that was not seen for three beats counts no longer.
+const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
+/// Leases are a minute long and renewed after a third of it; clocks that differ by more are a danger to them.
+const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(5);
+
+/// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
+pub async fn take_part(db: PgPool, clock: Clock, stripe: Client, stop: CancellationToken) {
+    let process_id = Uuid::new_v4();
+    let started_at = clock.now();
+    loop {
+        match store::beat(&db, process_id, started_at, clock.now(), GONE_AFTER).await {
+            Ok(seen) => {
+                stripe.share_with(u32::try_from(seen.processes).unwrap_or(1));
+                let skew = seen.database_time - clock.now();
+                if skew.abs() > LARGEST_SKEW {
+                    tracing::error!(
+                        clock.skew_seconds = skew.num_seconds(),
+                        "this machine's clock is not the database's: leases may be read wrongly"
+                    );
+                }
+            }
+            Err(error) => tracing::debug!(error = %error, "cannot give a sign of life"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(BEAT) => {}
+        }
+    }
+    // Without it, the others only take their larger share a few seconds later.
+    let _ = tokio::time::timeout(BEAT, store::leave(&db, process_id)).await;
+}

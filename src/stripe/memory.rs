@@ -1,0 +1,100 @@
+//! What Stripe said a moment ago, so that a thousand letters do not cost three thousand calls.
+//!
+//! Each letter wants to know whether its offer still waits. Where several ask at once, the newer offers that still wait are
+//! fetched in one list of a hundred, because the letters about them are the next to ask. Accounts are remembered for longer:
+//! their addresses seldom change. Nothing is remembered beyond the process, and nothing is decided by it that an event of a later
+//! change does not undo (`flow::email::withdraw`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio::sync::Mutex;
+
+use super::{Account, AccountId, Answered, Client, Error, FinancingOffer, OfferId, Person};
+
+/// Between looking at an offer and sending its letter something can always happen; this is about as long as a letter takes.
+const OFFERS_FOR: Duration = Duration::from_secs(10);
+/// Somebody who mends an address waits no longer than this for it to be used.
+const ACCOUNTS_FOR: Duration = Duration::from_mins(2);
+/// Of each; an offer is some 2 KB, an account some 10 KB.
+const MOST: u64 = 1000;
+
+/// Asks Stripe, and remembers the answers for a while. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    client: Client,
+    offers: Cache<OfferId, Arc<Answered<FinancingOffer>>>,
+    accounts: Cache<AccountId, Arc<Account>>,
+    owners: Cache<AccountId, Option<Arc<Person>>>,
+    /// Those who wait for an answer about an offer.
+    asking: Arc<AtomicUsize>,
+    /// Held by who fetches a list.
+    listing: Arc<Mutex<()>>,
+}
+
+impl Memory {
+    /// Remembers nothing yet.
+    pub fn new(client: Client) -> Self {
+        let accounts = Cache::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
+        let owners = Cache::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
+        let offers = Cache::builder().max_capacity(MOST).time_to_live(OFFERS_FOR).build();
+        Self { client, offers, accounts, owners, asking: Arc::default(), listing: Arc::default() }
+    }
+
+    /// The offer as it was not longer than ten seconds ago.
+    pub async fn offer(&self, id: &OfferId) -> Result<Arc<Answered<FinancingOffer>>, Error> {
+        if let Some(known) = self.offers.remove(id).await {
+            return Ok(known);
+        }
+        let others = self.asking.fetch_add(1, Ordering::SeqCst);
+        let asked = Asked(&self.asking);
+        let found = if others == 0 { self.client.offer(id).await? } else { self.offer_and_next(id).await? };
+        drop(asked);
+        Ok(Arc::new(found))
+    }
+
+    /// Several ask at once: there is a backlog, and those who come next will ask about newer offers.
+    async fn offer_and_next(&self, id: &OfferId) -> Result<Answered<FinancingOffer>, Error> {
+        let _listing = self.listing.lock().await;
+        if let Some(known) = self.offers.remove(id).await {
+            return Ok(Arc::unwrap_or_clone(known));
+        }
+        let (found, newer) = tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
+        // A list that did not come costs nothing but the calls that it would have saved.
+        for offer in newer.unwrap_or_default() {
+            self.offers.insert(offer.object.id.clone(), Arc::new(offer)).await;
+        }
+        found
+    }
+
+    /// The account as it was not longer than two minutes ago.
+    pub async fn account(&self, id: &AccountId) -> Result<Arc<Account>, Error> {
+        if let Some(known) = self.accounts.get(id).await {
+            return Ok(known);
+        }
+        let account = Arc::new(self.client.account(id).await?);
+        self.accounts.insert(id.clone(), Arc::clone(&account)).await;
+        Ok(account)
+    }
+
+    /// The account's owner, likewise.
+    pub async fn owner(&self, id: &AccountId) -> Result<Option<Arc<Person>>, Error> {
+        if let Some(known) = self.owners.get(id).await {
+            return Ok(known);
+        }
+        let owner = self.client.owner(id).await?.map(Arc::new);
+        self.owners.insert(id.clone(), owner.clone()).await;
+        Ok(owner)
+    }
+}
+
+/// Counts one who asks until it is dropped, also where the asking is cut off.
+struct Asked<'a>(&'a AtomicUsize);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
