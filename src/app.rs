@@ -113,6 +113,11 @@ impl App {
         }
     }
 
+    /// Reads one batch of the inbox, and nothing else.
+    pub async fn read_inbox(&self) -> sqlx::Result<usize> {
+        self.reader.read_batch().await
+    }
+
     /// Asks Stripe what we missed, now. False where another process is at it.
     pub async fn reconcile_now(&self) -> sqlx::Result<bool> {
         self.reconcile.schedule().await?;

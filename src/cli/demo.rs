@@ -138,6 +138,7 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
         first_pause: Duration::from_millis(200),
         tries: 5,
         copies: 2,
+        disorder: Duration::ZERO,
     });
     println!("Stripe (simulated) makes {} offers, and sends each event twice …\n", MERCHANTS.len());
     let mut offers = Vec::new();

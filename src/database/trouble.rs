@@ -20,6 +20,7 @@ struct State {
     /// When a connection turned out to be read-only.
     read_only_at: Option<Instant>,
     last_line_at: Option<Instant>,
+    last_trouble_at: Option<Instant>,
     /// Lines that were not written since.
     unsaid: u64,
 }
@@ -37,6 +38,7 @@ impl Troubles {
     pub fn say(&self, error: &str, doing: &str) {
         let now = Instant::now();
         let mut state = self.state();
+        state.last_trouble_at = Some(now);
         if state.last_line_at.is_some_and(|at| now - at < BETWEEN_LINES) {
             state.unsaid += 1;
             return;
@@ -51,6 +53,11 @@ impl Troubles {
         }
     }
 
+    /// Whether there was trouble not longer ago than this.
+    pub fn were_within(&self, time: Duration) -> bool {
+        self.state().last_trouble_at.is_some_and(|at| at.elapsed() < time)
+    }
+
     /// Whether a connection of this age may be used: none that is older than the last sign of a failover. A server that was
     /// demoted answers every ping and refuses every write (SQLSTATE 25006).
     pub(super) fn may_use(&self, age: Duration) -> bool {
@@ -58,7 +65,7 @@ impl Troubles {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Three plain values, whole at any time.
+        // Plain values, whole at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,10 +84,10 @@ fn is_read_only(error: &sqlx::Error) -> bool {
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 pub fn is_away(error: &sqlx::Error) -> bool {
     match code(error) {
-        // 08 connection, 53 resources (disk, memory, connections), 57 the operator (restart, timeout), 58 the system; 25006
-        // read-only after a failover; 40 somebody else was in the way.
+        // Of all that a server can say, this is what no waiting mends: 0A it cannot do that, 42 it does not understand, P0 our own
+        // functions, and what `is_about_the_data` knows.
         Some(code) => {
-            code == "25006" || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+            !is_about_the_data(error) && !["0A", "42", "P0"].iter().any(|class| code.starts_with(class))
         }
         None => matches!(
             error,

@@ -29,7 +29,8 @@ pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit};
 pub use runner::{Runner, Stopped, Work, insist};
 pub use store::{
-    Claim, Ending, Finished, Queued, claim, claim_now, dead_count, enqueue, finish, renew, revive, still_held,
+    Claim, Ending, Finished, Queued, Wanted, cancel, claim, claim_now, dead_count, enqueue, finish, renew,
+    revive, still_held,
 };
 
 /// How a worker goes about its jobs.
@@ -99,5 +100,33 @@ pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread:
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
         if database::is_away(self) { Next::Postpone(Duration::from_secs(1)) } else { Next::TryAgain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_failure_is_one_pure_function() {
+        let seconds = Duration::from_secs;
+        for (next, attempt, is_down, verdict) in [
+            (Next::TryAgain, 1, false, Verdict::Again(seconds(2))),
+            (Next::TryAgain, 4, false, Verdict::Again(seconds(16))),
+            (Next::TryAgain, 5, false, Verdict::Dead),
+            (Next::TryAgainIn(seconds(90)), 1, false, Verdict::Again(seconds(90))),
+            (Next::TryAgainIn(seconds(1)), 4, false, Verdict::Again(seconds(16))),
+            (Next::TryAgainIn(seconds(90)), 5, false, Verdict::Dead),
+            // An outage uses up no attempt, however many there were.
+            (Next::TryAgain, 5, true, Verdict::Postponed(WHILE_DOWN)),
+            (Next::TryAgainIn(seconds(90)), 9, true, Verdict::Postponed(WHILE_DOWN)),
+            (Next::Postpone(seconds(90)), 9, false, Verdict::Postponed(seconds(90))),
+            // What cannot succeed is not tried again for an outage's sake.
+            (Next::GiveUp, 1, true, Verdict::Dead),
+        ] {
+            assert_eq!(judge(next, attempt, 5, is_down, 0.0), verdict, "{next:?}, attempt {attempt}");
+        }
+        let spread = judge(Next::Postpone(seconds(90)), 1, 5, false, 1.0);
+        assert_eq!(spread, Verdict::Postponed(seconds(91)), "hardly later than the other side said");
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Retryable, Settings, Verdict, judge, store,
+    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Retryable, Settings, Verdict, Wanted, judge, store,
 };
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
@@ -136,7 +136,7 @@ impl<W: Work> Runner<W> {
             if let Admits::NothingFor(_) = self.admitted() {
                 return Ok(attempts);
             }
-            let claims = store::claim(&self.db, W::KIND, 1, self.settings.lease, self.clock.now()).await?;
+            let claims = store::claim(&self.db, &self.wanted(1), self.clock.now()).await?;
             let Some(claim) = claims.into_iter().next() else {
                 self.take_back_probes();
                 return Ok(attempts);
@@ -169,8 +169,8 @@ impl<W: Work> Runner<W> {
                 return Ok(Found::NothingFor(pause.min(self.settings.poll_interval)));
             }
         }
-        let claiming = store::claim(&self.db, W::KIND, slots.len(), self.settings.lease, self.clock.now());
-        let claims = within(claiming).await;
+        let wanted = self.wanted(slots.len());
+        let claims = within(store::claim(&self.db, &wanted, self.clock.now())).await;
         if !claims.as_ref().is_ok_and(|claims| !claims.is_empty()) {
             self.take_back_probes();
         }
@@ -179,6 +179,14 @@ impl<W: Work> Runner<W> {
             return Ok(Found::NothingFor(self.settings.poll_interval));
         }
         Ok(Found::Jobs(claims.into_iter().zip(slots).collect()))
+    }
+
+    /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of
+    /// them know an outcome that nobody else does.
+    fn wanted(&self, limit: usize) -> Wanted<'static> {
+        let lease = self.settings.lease;
+        let grace = if self.troubles.were_within(lease) { lease } else { Duration::ZERO };
+        Wanted { kind: W::KIND, limit, lease, grace }
     }
 
     /// What all those whom the work leans on let through.

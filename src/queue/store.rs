@@ -142,6 +142,28 @@ pub async fn enqueue(
     Ok(if added.is_some() { Queued::First } else { Queued::Again })
 }
 
+/// Ends a job that waits: there is nothing left for it to do. One that somebody works on finds that out by itself.
+pub async fn cancel(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update jobs
+        set state = 'done', finished_at = $3
+        where key = $1 || ':' || $2 and state = 'queued'
+        ",
+        kind,
+        subject,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Queues a job again that is over, done or dead, as if for the first time. False where there is none such.
 pub async fn revive(
     db: impl PgExecutor<'_>,
@@ -169,12 +191,23 @@ pub async fn revive(
     Ok(revived.is_some())
 }
 
-/// Claims up to `limit` jobs of a kind that are due or whose lease ran out, the longest due first. Commit before working.
+/// What to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The kind of the jobs.
+    pub kind: &'a str,
+    /// How many at most.
+    pub limit: usize,
+    /// How long the claim is to last.
+    pub lease: Duration,
+    /// How long a lease that ran out is respected all the same.
+    pub grace: Duration,
+}
+
+/// Claims jobs that are due or whose lease ran out, the longest due first. Commit before working.
 pub async fn claim(
     db: impl PgExecutor<'_>,
-    kind: &str,
-    limit: usize,
-    lease: Duration,
+    wanted: &Wanted<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Claim>> {
     let token = Uuid::new_v4();
@@ -184,7 +217,7 @@ pub async fn claim(
         with abandoned as (
             select job_id
             from jobs
-            where kind = $1 and state = 'claimed' and leased_until <= $3
+            where kind = $1 and state = 'claimed' and leased_until <= $6
             order by leased_until
             limit $2
             for update skip locked
@@ -208,15 +241,17 @@ pub async fn claim(
         where jobs.job_id = due.job_id
         returning jobs.job_id, jobs.subject, jobs.attempt
         "#,
-        kind,
-        i64::try_from(limit).unwrap_or(i64::MAX),
+        wanted.kind,
+        i64::try_from(wanted.limit).unwrap_or(i64::MAX),
         now,
         token,
-        now + lease,
+        now + wanted.lease,
+        now - wanted.grace,
     )
     .fetch_all(db)
     .await?;
-    let claims = rows.into_iter().map(|row| Claim::new(row.job_id, kind, row.subject, row.attempt, token));
+    let claims =
+        rows.into_iter().map(|row| Claim::new(row.job_id, wanted.kind, row.subject, row.attempt, token));
     Ok(claims.collect())
 }
 
@@ -310,8 +345,10 @@ pub async fn finish(
     let finished = sqlx::query!(
         "
         update jobs
-        set state = $3, due_at = coalesce($4, due_at), last_error = coalesce($5, last_error), finished_at = $6,
-            attempt = $7, lease_token = null, leased_until = null
+        set state = $3, due_at = coalesce($4, due_at), finished_at = $6, attempt = $7,
+            -- Work that begins anew leaves its old error behind.
+            last_error = case when $7 = 0 then $5 else coalesce($5, last_error) end,
+            lease_token = null, leased_until = null
         where job_id = $1 and lease_token = $2 and state = 'claimed'
         ",
         claim.job_id,

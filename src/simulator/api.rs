@@ -58,7 +58,9 @@ pub(super) async fn answer(
     let answered = in_trouble(&shared, &asked, trouble.as_ref());
     let request_id = record(&shared, &asked, answered.as_ref().ok());
     let version = asked.header("Stripe-Version").unwrap_or("2025-09-30.preview").to_owned();
-    answered.map(|answer| answer.with("Stripe-Version", version).into_response(&request_id))
+    let date = shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headed = |answer: Answer| answer.with("Stripe-Version", version).with("Date", date);
+    answered.map(|answer| headed(answer).into_response(&request_id))
 }
 
 fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) -> Result<Answer, Dropped> {

@@ -23,6 +23,10 @@ pub enum Button {
     Expire,
     /// A better offer takes its place, before the merchant applied.
     Replace,
+    /// The review leads to another offer in place of the one that was applied for.
+    Counter,
+    /// The merchant takes another offer that was made beside this one.
+    TakeOther,
     /// All of it has come back.
     Repay,
 }
@@ -45,6 +49,8 @@ impl FromStr for Button {
             "cancel" => Ok(Self::Cancel),
             "expire" => Ok(Self::Expire),
             "replace" => Ok(Self::Replace),
+            "counter" => Ok(Self::Counter),
+            "take_other" => Ok(Self::TakeOther),
             "repay" => Ok(Self::Repay),
             _ => Err(()),
         }
@@ -61,6 +67,11 @@ impl Button {
             Self::Cancel => (&["accepted"], "canceled", "canceled"),
             Self::Expire => (&["undelivered", "delivered"], "expired", "expired"),
             Self::Replace => (&["undelivered", "delivered"], "replaced", "replacement_created"),
+            Self::Counter => (&["accepted"], "rejected", "replacement_created"),
+            // Stripe documents the event and no status of its own for it.
+            Self::TakeOther => {
+                (&["undelivered", "delivered"], "accepted_other_offer", "accepted_other_offer")
+            }
             Self::Repay => (&["paid_out"], "fully_repaid", "fully_repaid"),
         }
     }
@@ -75,7 +86,8 @@ pub(super) fn press(shared: &Arc<Shared>, button: Button, id: &str) -> Result<()
         if !from.contains(&status.as_str()) {
             return Err(Impossible { status });
         }
-        let replacement = (button == Button::Replace).then(|| state.new_id("financingoffer_"));
+        let replaces = matches!(button, Button::Replace | Button::Counter);
+        let replacement = replaces.then(|| state.new_id("financingoffer_"));
         let offer = state.offer_mut(id).ok_or_else(missing)?;
         offer["status"] = json!(to);
         match replacement {

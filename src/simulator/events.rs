@@ -40,6 +40,8 @@ pub struct Target {
     pub tries: u32,
     /// How often each event is sent, at once: Stripe promises at least once.
     pub copies: u32,
+    /// Each copy sets out up to so much later, so that events overtake each other: Stripe promises no order.
+    pub disorder: Duration,
 }
 
 /// The header of a body: `t=…,v1=…`, a `v1` for each secret.
@@ -116,6 +118,9 @@ fn other_object(event_type: &str, offer: &Value, id: &str, now: DateTime<Utc>) -
 
 async fn deliver(shared: Arc<Shared>, event: Value, target: Target) {
     let body = serde_json::to_vec_pretty(&event).unwrap_or_default();
+    if !target.disorder.is_zero() {
+        tokio::time::sleep(target.disorder.mul_f64(rand::random())).await;
+    }
     let mut pause = target.first_pause;
     for attempt in 1..=target.tries {
         if post(&shared, &target, &body).await {

@@ -167,6 +167,13 @@ impl Simulator {
         self.shared.state().events.iter().map(|event| event.body.clone()).collect()
     }
 
+    /// Forgets all events: as if they had never been made.
+    pub fn forget_events(&self) {
+        let mut state = self.shared.state();
+        state.events.clear();
+        state.event_places.clear();
+    }
+
     /// Whether some webhook answered 2xx to the offer's first event.
     pub fn heard(&self, offer: &str) -> bool {
         let state = self.shared.state();

@@ -140,12 +140,18 @@ fn list_events(shared: &Shared, asked: &Asked) -> Answer {
         return refused;
     }
     let wanted = |event: &&super::state::Event| {
-        asked.query.get("type").is_none_or(|kind| event.body["type"] == kind.as_str())
+        asked.query.get("type").is_none_or(|kind| is_of_type(&event.body, kind))
             && asked.query.get("delivery_success").is_none_or(|only| (only == "true") == event.delivered)
             && created_fits(&event.body, asked)
     };
     let state = shared.state();
     page(asked, state.events.iter().rev().filter(wanted).map(|event| &event.body))
+}
+
+/// `capital.*` is a group (<https://docs.stripe.com/api/events/list>).
+fn is_of_type(event: &Value, wanted: &str) -> bool {
+    let kind = event["type"].as_str().unwrap_or_default();
+    wanted.strip_suffix('*').map_or(kind == wanted, |group| kind.starts_with(group))
 }
 
 fn created_fits(object: &Value, asked: &Asked) -> bool {

@@ -63,6 +63,7 @@ impl World {
             first_pause: Duration::from_millis(100),
             tries: 1,
             copies: 1,
+            disorder: Duration::ZERO,
         });
     }
 

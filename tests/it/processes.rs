@@ -6,8 +6,8 @@ use std::time::Duration;
 use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
 
-use crate::support::process::{Process, command, post, world};
-use crate::support::smtp::{Step, Trouble};
+use crate::support::process::{Outage, Process, command, post, world};
+use crate::support::smtp::{Relay, Step, Trouble};
 use crate::support::{API_KEY, SECRET};
 
 fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
@@ -57,8 +57,50 @@ async fn no_log_line_shows_an_address_or_a_secret(db: PgPool) {
     }
 }
 
+/// Starts a process, has it talk to the relay about a letter, and tells it to stop in the midst of it.
+async fn stopped_in_a_letter(db: &PgPool, step: Step, trouble: Trouble) -> (Process, Relay, String) {
+    let (stripe, relay, env) = world(db).await;
+    let process = Process::serve(&env).await;
+    relay.fail(step, trouble, 1);
+    let offer = offers(&stripe, 1).remove(0);
+    post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
+    relay.reached(step).await;
+    process.signal("-TERM");
+    (process, relay, offer)
+}
+
+async fn letter(db: &PgPool, offer: &str) -> (String, i32) {
+    sqlx::query_as("select state, attempt from letters where offer_id = $1")
+        .bind(offer)
+        .fetch_one(db)
+        .await
+        .unwrap()
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn sigterm_finishes_what_is_in_hand_and_a_second_one_does_not(db: PgPool) {
+async fn sigterm_finishes_a_letter_that_is_being_handed_over(db: PgPool) {
+    let wait = Trouble::Wait(Duration::from_secs(1));
+    let (mut process, relay, offer) = stopped_in_a_letter(&db, Step::Dot, wait).await;
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
+    assert_eq!((letter(&db, &offer).await, relay.letters().len()), (("sent".to_owned(), 1), 1));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn sigterm_before_a_letter_is_handed_over_leaves_it_to_the_next_process_at_once(db: PgPool) {
+    let wait = Trouble::Wait(Duration::from_secs(1));
+    let (mut process, relay, offer) = stopped_in_a_letter(&db, Step::Data, wait).await;
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
+    assert_eq!((letter(&db, &offer).await, relay.letters().len()), (("waiting".to_owned(), 0), 0));
+    let (state, attempt): (String, i32) =
+        sqlx::query_as("select state, attempt from jobs where kind = 'send_letter'")
+            .fetch_one(&db)
+            .await
+            .unwrap();
+    assert_eq!((state.as_str(), attempt), ("queued", 0), "no lease to wait for, no attempt used up");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_second_sigterm_waits_for_nothing(db: PgPool) {
     let (stripe, relay, env) = world(&db).await;
     let mut process = Process::serve(&env).await;
     relay.fail(Step::Data, Trouble::Stall, 1);
@@ -189,36 +231,4 @@ async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: Pg
     };
     tokio::time::timeout(Duration::from_secs(20), taken).await.expect("it goes on by itself");
     assert_eq!(relay.letters().len(), 1);
-}
-
-/// Nobody gets into a test's own database, and whoever was in it is thrown out.
-struct Outage {
-    server: PgPool,
-    name: String,
-}
-
-impl Outage {
-    async fn begin(db: &PgPool) -> Self {
-        let options = db.connect_options();
-        let name = options.get_database().unwrap().to_owned();
-        let server = PgPool::connect_with((*options).clone().database("postgres")).await.unwrap();
-        let outage = Self { server, name };
-        outage.allow(false).await;
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
-            .bind(&outage.name)
-            .execute(&outage.server)
-            .await
-            .unwrap();
-        outage
-    }
-
-    async fn end(self) {
-        self.allow(true).await;
-        self.server.close().await;
-    }
-
-    async fn allow(&self, allowed: bool) {
-        let statement = format!(r#"alter database "{}" allow_connections {allowed}"#, self.name);
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&self.server).await.unwrap();
-    }
 }

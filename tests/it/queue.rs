@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capital_courier::queue::{
-    self, Claim, Ending, Finished, Queued, claim, enqueue, finish, renew, still_held,
+    self, Claim, Ending, Finished, Queued, Wanted, claim, enqueue, finish, renew, still_held,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -12,8 +12,12 @@ use crate::support::day_one;
 
 const LEASE: Duration = Duration::from_mins(1);
 
+fn wanted(limit: usize) -> Wanted<'static> {
+    Wanted { kind: "test", limit, lease: LEASE, grace: Duration::ZERO }
+}
+
 async fn claim_one(db: &PgPool, now: DateTime<Utc>) -> Option<Claim> {
-    claim(db, "test", 1, LEASE, now).await.unwrap().pop()
+    claim(db, &wanted(1), now).await.unwrap().pop()
 }
 
 async fn finish_as(db: &PgPool, claim: &Claim, ending: Ending<'_>, now: DateTime<Utc>) -> Finished {
@@ -86,7 +90,7 @@ async fn many_workers_at_once_claim_each_job_once(db: PgPool) {
     let claims = futures_util::future::join_all((0..8).map(|_| async {
         let mut mine = Vec::new();
         loop {
-            let some = claim(&db, "test", 7, LEASE, now).await.unwrap();
+            let some = claim(&db, &wanted(7), now).await.unwrap();
             if some.is_empty() {
                 return mine;
             }
@@ -98,4 +102,65 @@ async fn many_workers_at_once_claim_each_job_once(db: PgPool) {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 200);
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn after_an_outage_of_the_database_the_holder_of_a_lease_comes_first(db: PgPool) {
+    let now = day_one();
+    enqueue(&db, "test", "a", now).await.unwrap();
+    let held = claim_one(&db, now).await.unwrap();
+    let patient = Wanted { grace: LEASE, ..wanted(1) };
+    let back = now + TimeDelta::seconds(119);
+    assert!(claim(&db, &patient, back).await.unwrap().is_empty());
+    assert_eq!(renew(&db, &held, LEASE, back).await.unwrap(), Finished::Yes);
+    assert_eq!(finish_as(&db, &held, Ending::Done, back).await, Finished::Yes);
+
+    enqueue(&db, "test", "b", now).await.unwrap();
+    claim_one(&db, now).await.unwrap();
+    let dead = now + TimeDelta::seconds(120);
+    assert_eq!(claim(&db, &patient, dead).await.unwrap().len(), 1, "a dead holder holds up nobody for ever");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_is_postponed_costs_no_attempt_and_what_is_done_for_now_begins_anew(db: PgPool) {
+    let now = day_one();
+    enqueue(&db, "test", "a", now).await.unwrap();
+    for _ in 0..3 {
+        let held = claim_one(&db, now).await.unwrap();
+        assert_eq!(held.attempt, 1);
+        let ending = Ending::Postponed { at: now, error: "down" };
+        assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+    }
+    let held = claim_one(&db, now).await.unwrap();
+    assert_eq!(finish_as(&db, &held, Ending::Again { at: now, error: "no" }, now).await, Finished::Yes);
+    let held = claim_one(&db, now).await.unwrap();
+    assert_eq!(held.attempt, 2);
+    let ending = Ending::Later { at: now + TimeDelta::minutes(5) };
+    assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+    assert!(claim_one(&db, now + TimeDelta::minutes(4)).await.is_none());
+    let held = claim_one(&db, now + TimeDelta::minutes(5)).await.unwrap();
+    let error: Option<String> =
+        sqlx::query_scalar("select last_error from jobs").fetch_one(&db).await.unwrap();
+    assert_eq!((held.attempt, error), (1, None));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_claim_walks_no_further_than_it_takes(db: PgPool) {
+    sqlx::query(
+        "insert into jobs (kind, key, subject, due_at, queued_at)
+         select 'test', 'test:' || n, n::text, now() - interval '1 day', now() from generate_series(1, 20000) as n",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+    sqlx::query("analyze jobs").execute(&db).await.unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select job_id from jobs where kind = 'test' and state = 'queued' and due_at <= now()
+         order by due_at, job_id limit 8 for update skip locked",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("jobs_queued") && !plan.contains("Sort"), "{plan}");
 }

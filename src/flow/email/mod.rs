@@ -156,6 +156,7 @@ pub async fn withdraw(
         let withdrawn =
             Move { from: State::Waiting, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
         settle::shift(&mut *tx, &letter, &withdrawn, now).await?;
+        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
     }
     Ok(())
 }

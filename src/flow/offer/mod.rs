@@ -146,7 +146,9 @@ async fn follow(
         store::replace(&mut *tx, told).await?;
         notes.extend(changed_terms(&known.object, told.object));
     }
-    if disagree(&known.status, &offer.status, told.as_of > known.object_as_of) {
+    // What Stripe answers is later than anything that we know, though its clock tells whole seconds only.
+    let is_later = told_by == ToldBy::Stripe || told.as_of > known.object_as_of;
+    if disagree(&known.status, &offer.status, is_later) {
         match told.source {
             Source::Event { id, .. } => {
                 notes.push(format!("{} was known, {} is told: asking Stripe", known.status, offer.status));

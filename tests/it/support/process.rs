@@ -121,3 +121,35 @@ impl Process {
         self.log.lock().unwrap().join("\n")
     }
 }
+
+/// Nobody gets into a test's own database, and whoever was in it is thrown out.
+pub struct Outage {
+    server: PgPool,
+    name: String,
+}
+
+impl Outage {
+    pub async fn begin(db: &PgPool) -> Self {
+        let options = db.connect_options();
+        let name = options.get_database().unwrap().to_owned();
+        let server = PgPool::connect_with((*options).clone().database("postgres")).await.unwrap();
+        let outage = Self { server, name };
+        outage.allow(false).await;
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&outage.name)
+            .execute(&outage.server)
+            .await
+            .unwrap();
+        outage
+    }
+
+    pub async fn end(self) {
+        self.allow(true).await;
+        self.server.close().await;
+    }
+
+    async fn allow(&self, allowed: bool) {
+        let statement = format!(r#"alter database "{}" allow_connections {allowed}"#, self.name);
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&self.server).await.unwrap();
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,6 +36,8 @@ pub enum Trouble {
     Stall,
     /// The message is taken, and then nothing, for ever. After the final dot only.
     TakeAndStall,
+    /// All goes well, after so long.
+    Wait(Duration),
 }
 
 /// A message that was taken.
@@ -67,6 +70,8 @@ impl Received {
 struct Shared {
     letters: Vec<Received>,
     troubles: Vec<(Step, Trouble, u32)>,
+    /// Steps at which a trouble has begun.
+    reached: Vec<Step>,
     connections: u32,
     /// Close each connection after a message, without a word.
     close_after_message: bool,
@@ -112,8 +117,23 @@ impl Relay {
         self.shared.lock().unwrap().troubles.push((step, trouble, times));
     }
 
+    /// Takes back all troubles.
+    pub fn heal(&self) {
+        self.shared.lock().unwrap().troubles.clear();
+    }
+
     pub fn close_after_message(&self) {
         self.shared.lock().unwrap().close_after_message = true;
+    }
+
+    /// Waits until some talk has run into trouble at this step.
+    pub async fn reached(&self, step: Step) {
+        let reached = async {
+            while !self.shared.lock().unwrap().reached.contains(&step) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("no talk came to this step");
     }
 
     /// Waits until so many messages were taken.
@@ -216,6 +236,11 @@ impl Talk {
                 keep();
                 std::future::pending().await
             }
+            Some(Trouble::Wait(time)) => {
+                keep();
+                tokio::time::sleep(time).await;
+                say(line, "250 2.0.0 queued as 1A2B3C").await
+            }
         }
     }
 
@@ -241,6 +266,10 @@ impl Talk {
             Some(Trouble::Say(text)) => Ok(Some(text)),
             Some(Trouble::Drop | Trouble::TakeAndDrop) => Err(Cut),
             Some(Trouble::Stall | Trouble::TakeAndStall) => std::future::pending().await,
+            Some(Trouble::Wait(time)) => {
+                tokio::time::sleep(time).await;
+                Ok(None)
+            }
         }
     }
 
@@ -249,7 +278,9 @@ impl Talk {
         let (_, trouble, times) =
             shared.troubles.iter_mut().find(|(at, _, times)| *at == step && *times > 0)?;
         *times -= 1;
-        Some(trouble.clone())
+        let trouble = trouble.clone();
+        shared.reached.push(step);
+        Some(trouble)
     }
 }
 

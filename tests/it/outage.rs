@@ -1,0 +1,223 @@
+//! Whoever we lean on is away for a while: nothing is lost, nothing is given up, nobody is hammered, and work goes on soon after.
+
+use std::time::Duration;
+
+use capital_courier::app::App;
+use capital_courier::clock::Clock;
+use capital_courier::config::{Needs, Settings};
+use capital_courier::simulator::{Fault, NewAccount, NewOffer, Trouble};
+use chrono::TimeDelta;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+use crate::support::process::{Outage, Process, post, world};
+use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+
+const OFFERS: usize = 20;
+const TEN_MINUTES: i64 = 600;
+
+/// Offers that Stripe tells us of, of which nothing is done yet.
+async fn told(app: &TestApp) -> Vec<String> {
+    let offers: Vec<String> = (0..OFFERS).map(|_| app.offer()).collect();
+    for offer in &offers {
+        app.stripe_sends(&app.created(offer)).await.expect_kept();
+    }
+    app.app.read_inbox().await.unwrap();
+    offers
+}
+
+async fn ten_minutes_pass(app: &TestApp) {
+    for _ in 0..TEN_MINUTES / 2 {
+        app.after(TimeDelta::seconds(2)).await;
+    }
+}
+
+async fn expect_all_delivered_soon(app: &TestApp, offers: &[String]) {
+    // A circuit is tried again after 30 s at most, and what was put off meanwhile is due within seconds.
+    for _ in 0..12 {
+        app.after(TimeDelta::seconds(3)).await;
+    }
+    for offer in offers {
+        app.expect_delivered(offer).await;
+    }
+    let (most, dead): (i32, i64) =
+        sqlx::query_as("select max(attempt), count(*) filter (where state = 'dead') from jobs")
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    assert!(most <= 3 && dead == 0, "{most} attempts, {dead} dead");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn ten_minutes_without_stripe_cost_ten_minutes_a_few_probes_and_no_letter(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
+    let offers = told(&app).await;
+    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: down });
+    ten_minutes_pass(&app).await;
+    let calls = app.stripe.calls().len();
+    assert!((10..60).contains(&calls), "{calls} calls in ten minutes");
+    println!("{calls} calls to a Stripe that was down for ten minutes, with {OFFERS} letters waiting");
+    app.stripe.heal();
+    expect_all_delivered_soon(&app, &offers).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn ten_minutes_without_the_relay_cost_a_few_probes_and_no_letter(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
+    let offers = told(&app).await;
+    app.relay.fail(Step::Connect, SmtpTrouble::Drop, u32::MAX);
+    ten_minutes_pass(&app).await;
+    let connections = app.relay.connections();
+    assert!((10..60).contains(&connections), "{connections} connections in ten minutes");
+    app.relay.heal();
+    expect_all_delivered_soon(&app, &offers).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_wrong_key_is_noticed_at_the_first_call_and_costs_no_attempt(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
+    let offers = told(&app).await;
+    let wrong = Trouble::Answer { status: 401, code: "api_key_expired", headers: vec![] };
+    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: wrong });
+    app.run_due_work().await;
+    assert_eq!(app.stripe.calls().len(), 1);
+    for _ in 0..120 {
+        app.after(TimeDelta::minutes(1)).await;
+    }
+    app.stripe.heal();
+    app.after(TimeDelta::minutes(6)).await;
+    expect_all_delivered_soon(&app, &offers).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_job_that_alone_fails_is_given_up_while_the_others_go_on(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "4")]).await;
+    let poison = app.offer();
+    let path: &'static str = Box::leak(format!("financing_offers/{poison}").into_boxed_str());
+    let broken = Trouble::Answer { status: 500, code: "api_error", headers: vec![] };
+    app.stripe.fail(Fault { method: "GET", path, times: u32::MAX, trouble: broken });
+    app.stripe_sends(&app.created(&poison)).await.expect_kept();
+    for _ in 0..10 {
+        let offer = app.offer();
+        app.stripe_sends(&app.created(&offer)).await.expect_kept();
+        app.after(TimeDelta::minutes(1)).await;
+        app.expect_delivered(&offer).await;
+    }
+    app.expect_letter(&poison, "held", Some("gave_up")).await;
+    app.finish().await;
+}
+
+/// The service over a pool of its own, as `serve` opens it.
+async fn open(db: &PgPool, settings: &[(&str, &str)]) -> (App, axum::Router) {
+    let (_stripe, _relay, mut env) = world(db).await;
+    env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
+    let app = App::open(settings, Clock::system()).await.unwrap();
+    let router = app.router().unwrap();
+    (app, router)
+}
+
+async fn webhook(router: &axum::Router, id: &str) -> u16 {
+    let body = format!(r#"{{"id":"{id}","object":"event","type":"charge.succeeded"}}"#).into_bytes();
+    let signature =
+        capital_courier::simulator::sign(&body, &[crate::support::SECRET.to_owned()], Clock::system().now());
+    let request = axum::http::Request::post("/webhooks/stripe")
+        .header("Stripe-Signature", signature)
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    tower::ServiceExt::oneshot(router.clone(), request).await.unwrap().status().as_u16()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_connection_that_became_read_only_is_dropped_and_writing_goes_on(db: PgPool) {
+    let (app, router) = open(&db, &[("COURIER_DATABASE__MAX_CONNECTIONS", "4")]).await;
+    // A failover leaves live connections to a server that was demoted, while new ones reach the new primary.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut connection = app.db().acquire().await.unwrap();
+        sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await.unwrap();
+        held.push(connection);
+    }
+    drop(held);
+    assert_eq!(
+        capital_courier::database::health(app.db()).await,
+        capital_courier::database::Health::ReadOnly
+    );
+    assert_eq!(webhook(&router, "evt_1").await, 503);
+    // One refusal is enough: no other connection from before is used again.
+    for id in ["evt_1", "evt_2", "evt_3", "evt_4", "evt_5", "evt_6"] {
+        assert_eq!(webhook(&router, id).await, 200);
+    }
+    assert_eq!(capital_courier::database::health(app.db()).await, capital_courier::database::Health::Ready);
+    app.close().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn while_all_connections_are_taken_stripe_is_told_to_come_again(db: PgPool) {
+    let few = [("COURIER_DATABASE__MAX_CONNECTIONS", "2"), ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "300ms")];
+    let (app, router) = open(&db, &few).await;
+    let held = [app.db().acquire().await.unwrap(), app.db().acquire().await.unwrap()];
+    assert_eq!(webhook(&router, "evt_1").await, 503);
+    drop(held);
+    assert_eq!(webhook(&router, "evt_1").await, 200);
+    app.close().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_full_disk_is_told_to_stripe_each_time_and_to_the_log_once_a_second(db: PgPool) {
+    let (stripe, _relay, env) = world(&db).await;
+    let process = Process::serve(&env).await;
+    let account = stripe.add_account(&NewAccount::default());
+    stripe.create_offer(&account, &NewOffer::default());
+    let body = serde_json::to_vec(&stripe.events()[0]).unwrap();
+    for statement in [
+        "create function no_room() returns trigger language plpgsql as
+         $$ begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$",
+        "create trigger no_room before insert on inbox_events execute function no_room()",
+    ] {
+        sqlx::query(statement).execute(&db).await.unwrap();
+    }
+    let url = process.webhook.clone().unwrap();
+    let begun = std::time::Instant::now();
+    let mut refused = 0;
+    while begun.elapsed() < Duration::from_secs(3) {
+        assert_eq!(post(&url, body.clone()).await, 503);
+        refused += 1;
+    }
+    let lines = process.logged().matches("database: cannot keep an event").count();
+    assert!(refused > 20 && (1..=4).contains(&lines), "{lines} lines about {refused} refusals");
+    sqlx::query("drop trigger no_room on inbox_events").execute(&db).await.unwrap();
+    assert_eq!(post(&url, body).await, 200);
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_the_lease(db: PgPool) {
+    let (stripe, relay, mut env) = world(&db).await;
+    env.insert("COURIER_DATABASE__ACQUIRE_TIMEOUT".to_owned(), "500ms".to_owned());
+    let process = Process::serve(&env).await;
+    relay.fail(Step::Dot, SmtpTrouble::Wait(Duration::from_secs(1)), 1);
+    let email = Some("jenny@bakery.example".to_owned());
+    let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
+    let offer = stripe.create_offer(&account, &NewOffer::default());
+    let event = serde_json::to_vec(&stripe.events()[0]).unwrap();
+    assert_eq!(post(process.webhook.as_ref().unwrap(), event).await, 200);
+    relay.reached(Step::Dot).await;
+    let outage = Outage::begin(&db).await;
+    // The lease is three seconds long.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    outage.end().await;
+    let marked = async {
+        while stripe.marked(&offer) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(15), marked).await;
+    assert!(waited.is_ok(), "{}", process.logged());
+    let (state, doubts): (String, i32) =
+        sqlx::query_as("select state, doubts from letters").fetch_one(&db).await.unwrap();
+    assert_eq!((state.as_str(), doubts, relay.letters().len()), ("sent", 0, 1), "{}", process.logged());
+}
