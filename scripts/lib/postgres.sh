@@ -2,12 +2,13 @@
 # A private Postgres for tests and checks: real, of this machine, gone afterwards.
 #
 #   postgres_start    starts one and exports DATABASE_URL
+#   postgres_restart  ends it as a crash would and starts it again
 #   postgres_stop     stops it and removes its files; harmless where none runs
 #
 # Needs scripts/lib/machine.sh. The server listens on 127.0.0.1 alone, with a password made up for this run.
 
-POSTGRES_DIR=
-POSTGRES_BIN=
+POSTGRES_DIR=${POSTGRES_DIR:-}
+POSTGRES_BIN=${POSTGRES_BIN:-}
 
 # The folder of initdb and pg_ctl, newest version first. Debian, Red Hat and Alpine keep them out of PATH.
 find_postgres() {
@@ -77,6 +78,7 @@ postgres_start() {
         port=$((15000 + (RANDOM % 15000)))
         if postgres_run pg_ctl start -w -s -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" \
             -o "$(postgres_options "$port")" >/dev/null 2>&1; then
+            POSTGRES_PORT=$port
             export DATABASE_URL="postgres://postgres:$password@127.0.0.1:$port/postgres"
             return
         fi
@@ -91,6 +93,11 @@ postgres_options() {
     if [ -z "${POSTGRES_DURABLE:-}" ]; then
         printf '%s ' -c fsync=off -c synchronous_commit=off -c full_page_writes=off
     fi
+}
+
+postgres_restart() {
+    postgres_run pg_ctl restart -w -s -m immediate -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" \
+        -o "$(postgres_options "$POSTGRES_PORT")" >/dev/null
 }
 
 postgres_stop() {

@@ -1,18 +1,25 @@
 //! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
 
+mod bounce;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod event;
+mod job;
 mod migrate;
+mod offer;
+mod opt_out;
 mod reconcile;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sqlx::PgPool;
 
-use crate::config::Faults;
+use crate::config::{DatabaseOnly, Faults, environment};
+use crate::{database, telemetry};
 
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -63,6 +70,28 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at offers; send again or withdraw a letter
+    Offer {
+        #[command(subcommand)]
+        action: offer::Action,
+    },
+    /// Look at events; have one read again
+    Event {
+        #[command(subcommand)]
+        action: event::Action,
+    },
+    /// Look at jobs; have one done that was given up
+    Job {
+        #[command(subcommand)]
+        action: job::Action,
+    },
+    /// Keep accounts that want no letters about Capital
+    OptOut {
+        #[command(subcommand)]
+        action: opt_out::Action,
+    },
+    /// Take in a delivery report (RFC 3464) from stdin: the letter that it is about is bounced
+    Bounce,
     /// Print every setting with its default and what it is for, as TOML
     Settings,
 }
@@ -97,6 +126,11 @@ impl Cli {
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
             Command::Reconcile { json } => block_on(reconcile::run(config, json)),
+            Command::Offer { action } => block_on(offer::run(config, action)),
+            Command::Event { action } => block_on(event::run(config, action)),
+            Command::Job { action } => block_on(job::run(config, action)),
+            Command::OptOut { action } => block_on(opt_out::run(config, action)),
+            Command::Bounce => block_on(bounce::run(config)),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
                 Ok(ExitCode::SUCCESS)
@@ -107,6 +141,24 @@ impl Cli {
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Opens the database for a command that needs nothing else, and closes it.
+async fn over_the_database(
+    config: Option<&Path>,
+    work: impl AsyncFnOnce(&PgPool) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let settings = DatabaseOnly::load(config, &environment())?;
+    telemetry::init(&settings.telemetry);
+    let database = database::open(&settings.database).await?;
+    let done = work(&database.pool).await;
+    database.close().await;
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn print_json(what: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(what)?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -122,6 +174,10 @@ mod tests {
         for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
             let (name, text) = (sub.get_name().to_owned(), sub.render_long_help().to_string());
             help.extend(["\n----- ", &name, "\n", &text]);
+            for inner in sub.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+                let text = inner.render_long_help().to_string();
+                help.extend(["\n----- ", &name, " ", inner.get_name(), "\n", &text]);
+            }
         }
         insta::assert_snapshot!(help);
     }

@@ -17,6 +17,7 @@
 mod backoff;
 mod bell;
 mod circuit;
+pub mod overview;
 mod runner;
 mod store;
 
@@ -27,10 +28,11 @@ use crate::database;
 pub use backoff::delay;
 pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit};
+pub use overview::dead_count;
 pub use runner::{Runner, Stopped, Work, insist};
 pub use store::{
-    Claim, Ending, Finished, Queued, Wanted, cancel, claim, claim_now, dead_count, enqueue, finish, renew,
-    revive, still_held,
+    Claim, Ending, Finished, Queued, Wanted, cancel, claim, claim_now, enqueue, finish, renew, revive,
+    still_held,
 };
 
 /// How a worker goes about its jobs.

@@ -322,11 +322,6 @@ pub async fn still_held(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<
     Ok(if held.is_some() { Finished::Yes } else { Finished::LeaseLost })
 }
 
-/// Jobs that were given up and that a person must look at.
-pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#).fetch_one(db).await
-}
-
 /// Ends an attempt, if the claim still holds. First statement of the transaction that records the outcome: its lock keeps
 /// everybody else away from the job until the outcome is committed.
 pub async fn finish(

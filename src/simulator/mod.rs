@@ -138,6 +138,23 @@ impl Simulator {
         events::announce(&self.shared, event_type, offer)
     }
 
+    /// How many events there were.
+    pub fn event_count(&self) -> usize {
+        self.shared.state().events.len()
+    }
+
+    /// All offers, oldest first.
+    pub fn offers(&self) -> Vec<Value> {
+        self.shared.state().offers.clone()
+    }
+
+    /// The address of each account that has one.
+    pub fn account_emails(&self) -> std::collections::HashMap<String, String> {
+        let state = self.shared.state();
+        let email = |account: &Value| account["email"].as_str().map(str::to_owned);
+        state.accounts.iter().filter_map(|(id, account)| Some((id.clone(), email(account)?))).collect()
+    }
+
     /// An offer as the API shows it.
     pub fn offer(&self, id: &str) -> Option<Value> {
         self.shared.state().offer(id).cloned()

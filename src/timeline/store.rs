@@ -56,3 +56,34 @@ pub async fn move_status(
     .fetch_optional(db)
     .await
 }
+
+/// A line, for a person.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Line {
+    /// When it happened.
+    pub happened_at: DateTime<Utc>,
+    /// Stripe's event type, or our own word.
+    pub what: String,
+    /// The status that was replaced.
+    pub status_before: Option<String>,
+    /// The status that the offer then had, or that was told.
+    pub status_after: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+}
+
+/// What happened to an offer, in order.
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Line>> {
+    sqlx::query_as!(
+        Line,
+        "
+        select happened_at, what, status_before, status_after, note
+        from timeline_entries
+        where offer_id = $1
+        order by timeline_entry_id
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,10 +1,12 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
+use capital_courier::flow::email;
 use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
+use crate::support::smtp::{Step, Trouble as SmtpTrouble};
 
 async fn deliver(app: &TestApp, offer: &str) {
     app.stripe_sends(&app.created(offer)).await.expect_kept();
@@ -193,5 +195,60 @@ async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(d
     app.expect_untouched(&offer).await;
     let error: String = app.one("select last_error from jobs where state = $1", "dead").await;
     assert!(error.contains("404 resource_missing"), "{error}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or_while_one_waits(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let opt_out = async |offer: &str| {
+        let mut tx = app.db.begin().await.unwrap();
+        let account = account_of(&app, offer);
+        email::opt_out(&mut tx, &account, "operator", None, app.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let before = app.offer();
+    opt_out(&before).await;
+    deliver(&app, &before).await;
+    let waiting = app.offer();
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
+    deliver(&app, &waiting).await;
+    app.expect_letter(&waiting, "waiting", None).await;
+    opt_out(&waiting).await;
+    app.after(chrono::TimeDelta::hours(1)).await;
+    for offer in [&before, &waiting] {
+        app.expect_letter(offer, "suppressed", Some("opted_out")).await;
+        app.expect_untouched(offer).await;
+    }
+    let account = account_of(&app, &before);
+    assert!(email::opt_out::store::remove(&app.db, &account).await.unwrap());
+    let again = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    deliver(&app, &again).await;
+    app.expect_delivered(&again).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_comes_back_is_bounced_once_and_the_offer_stays_delivered(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    deliver(&app, &offer).await;
+    let message_id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let mut report = email::Report { message_id, action: "delayed".to_owned(), status: "4.4.1".to_owned() };
+    let take = async |report: &email::Report| {
+        let mut tx = app.db.begin().await.unwrap();
+        let bounced = email::bounce(&mut tx, report, app.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        bounced
+    };
+    assert_eq!(take(&report).await, email::Bounced::NotForGood);
+    report.action = "failed".to_owned();
+    report.status = "5.1.1".to_owned();
+    assert_eq!(take(&report).await, email::Bounced::Yes);
+    assert_eq!(take(&report).await, email::Bounced::NoSuchLetter);
+    app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
+    assert_eq!(app.timeline(&offer).await.last().unwrap(), "letter.bounced");
+    let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+    assert_eq!((state.as_str(), app.stripe.marked(&offer)), ("delivered", 1));
     app.finish().await;
 }

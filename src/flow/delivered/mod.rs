@@ -46,3 +46,12 @@ pub async fn owe_again(
     }
     Ok(())
 }
+
+/// Tries again to tell Stripe what it refused, in the caller's transaction. False where nothing was refused.
+pub async fn retry(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let retried = store::owe_anew(&mut *tx, offer_id).await?;
+    if retried {
+        queue::revive(tx, JOB, offer_id, now).await?;
+    }
+    Ok(retried)
+}

@@ -128,6 +128,53 @@ pub(super) async fn reopen(
     Ok(reopened.rows_affected() == 1)
 }
 
+/// Owes the word again that Stripe refused, under a new Idempotency-Key. False where nothing was refused.
+pub(super) async fn owe_anew(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<bool> {
+    let owed = sqlx::query!(
+        "
+        update deliveries
+        set state = 'owed', key_number = key_number + 1
+        where offer_id = $1 and state = 'refused'
+        ",
+        offer_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(owed.rows_affected() == 1)
+}
+
+/// A delivery, for a person.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Shown {
+    /// `owed`, `delivered` or `refused`.
+    pub state: String,
+    /// The HTTP status of Stripe's last answer.
+    pub answer_status: Option<i16>,
+    /// Its `Request-Id`.
+    pub answer_request_id: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+    /// Since when it is owed.
+    pub owed_at: DateTime<Utc>,
+    /// When Stripe acknowledged.
+    pub delivered_at: Option<DateTime<Utc>>,
+}
+
+/// The delivery of an offer, where its letter was sent.
+pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select state, answer_status, answer_request_id, note, owed_at, delivered_at
+        from deliveries
+        where offer_id = $1
+        ",
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Nobody tries any more.
 pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query!(

@@ -23,13 +23,17 @@
 //! | `letter`, `write` | what a letter is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
+//! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
 //! | `send` | the job that does all of it |
 //! | `settle` | what becomes of a letter after an attempt |
 //! | `store` | the SQL |
 
 mod address;
+mod bounce;
+mod by_hand;
 mod letter;
 mod mime;
+pub mod opt_out;
 mod recipient;
 mod refusal;
 mod relay;
@@ -50,7 +54,10 @@ use crate::queue;
 use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
+pub use bounce::{Bounced, NoReport, Report, bounce};
+pub use by_hand::{resend, withdraw_by_hand};
 pub use letter::{Facts, FinancingType};
+pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};

@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::address::{self, Address};
 use super::mime::{self, Parts};
+use super::opt_out::{self, OPTED_OUT};
 use super::recipient::{self, NoRecipient};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{WriteError, Writer};
@@ -57,6 +58,8 @@ enum Decision {
     Send(Address, Box<Content>),
     /// The offer is not open any more.
     Withdraw(String),
+    /// The account does not want it.
+    Suppress,
     /// A person must act.
     Hold(&'static str),
 }
@@ -107,6 +110,7 @@ impl Work for SendLetter {
         match self.decide(&letter).await? {
             Decision::Send(to, content) => self.send(claim, letter, to, &content).await,
             Decision::Withdraw(reason) => self.end(claim, &letter, State::Withdrawn, &reason).await,
+            Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
         }
     }
@@ -132,6 +136,9 @@ impl Work for SendLetter {
 impl SendLetter {
     /// Looks at Stripe, and decides.
     async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
+        if opt_out::store::has(&self.db, &letter.account_id).await? {
+            return Ok(Decision::Suppress);
+        }
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;

@@ -206,7 +206,7 @@ pub(super) async fn change(
         update letters
         set state = $3, reason = $4, relay_answer = coalesce($5, relay_answer),
             doubts = doubts + (case when $3 = 'uncertain' then 1 else 0 end),
-            sent_at = case when $3 = 'sent' then $6 else sent_at end, changed_at = $6
+            sent_at = case $3 when 'sent' then $6 when 'bounced' then sent_at end, changed_at = $6
         where letter_id = $1 and state = $2
         ",
         letter_id,
@@ -237,6 +237,45 @@ pub(super) async fn find_waiting(db: impl PgExecutor<'_>, offer_id: &str) -> sql
     .await
 }
 
+/// The letters to an account that have not left.
+pub(super) async fn find_waiting_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+            body_text, body_html, template_version, offered_terms
+        from letters
+        where account_id = $1 and state = 'waiting'
+        order by letter_id
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letter with this Message-ID, without its angle brackets.
+pub(super) async fn find_by_message_id(
+    db: impl PgExecutor<'_>,
+    message_id: &str,
+) -> sqlx::Result<Option<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+            body_text, body_html, template_version, offered_terms
+        from letters
+        where message_id = $1
+        ",
+        message_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// The state of an offer's letter, where it has one.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
     let state =
@@ -244,4 +283,70 @@ pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<O
             .fetch_optional(db)
             .await?;
     Ok(state.map(State::from))
+}
+
+/// A letter, for a person. The address is masked: who needs it reads the table.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Shown {
+    /// `letter_…`
+    pub letter_id: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Times that it was handed over.
+    pub attempt: i32,
+    /// Times that nobody could know what became of it.
+    pub doubts: i32,
+    /// Without its angle brackets.
+    pub message_id: String,
+    /// Its subject, once it was written.
+    pub subject: Option<String>,
+    /// What the relay said last.
+    pub relay_answer: Option<String>,
+    /// When the relay took it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When the state last changed.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// The letters of an offer.
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select letter_id, state, reason, attempt, doubts, message_id, subject, relay_answer, sent_at, changed_at
+        from letters
+        where offer_id = $1
+        order by letter_id
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The offer that a letter is about.
+pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select offer_id from letters where letter_id = $1", letter_id)
+        .fetch_optional(db)
+        .await
+}
+
+/// The letters of an offer, locked.
+pub(super) async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "
+        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+            body_text, body_html, template_version, offered_terms
+        from letters
+        where offer_id = $1
+        order by letter_id
+        for update
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -152,3 +152,81 @@ pub async fn last_received(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateT
         .fetch_optional(db)
         .await
 }
+
+/// An event, for a person.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Shown {
+    /// `evt_…`
+    pub event_id: String,
+    /// Stripe's type.
+    pub event_type: String,
+    /// What reading made of it.
+    pub state: String,
+    /// Why.
+    pub note: Option<String>,
+    /// `data.object.id`.
+    pub object_id: Option<String>,
+    /// The connected account.
+    pub account_id: Option<String>,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+}
+
+/// The newest events, in one state where one is given.
+pub async fn list(db: impl PgExecutor<'_>, state: Option<&str>, limit: i64) -> sqlx::Result<Vec<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select event_id, event_type, state, note, object_id, account_id, received_at
+        from inbox_events
+        where $1::text is null or state = $1
+        order by received_at desc, event_id desc
+        limit $2
+        ",
+        state,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One event, and its bytes as they came.
+pub async fn find(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<Option<(Shown, Vec<u8>)>> {
+    let row = sqlx::query!(
+        "
+        select event_id, event_type, state, note, object_id, account_id, received_at, payload
+        from inbox_events
+        where event_id = $1
+        ",
+        event_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| {
+        let shown = Shown {
+            event_id: row.event_id,
+            event_type: row.event_type,
+            state: row.state,
+            note: row.note,
+            object_id: row.object_id,
+            account_id: row.account_id,
+            received_at: row.received_at,
+        };
+        (shown, row.payload)
+    }))
+}
+
+/// Has an event read again. Nothing that it led to happens twice. False where there is no such event, or it is still unread.
+pub async fn replay(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<bool> {
+    let replayed = sqlx::query!(
+        "
+        update inbox_events
+        set state = 'unread', note = null, read_at = null
+        where event_id = $1 and state <> 'unread'
+        ",
+        event_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(replayed.rows_affected() == 1)
+}

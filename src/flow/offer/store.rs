@@ -128,3 +128,63 @@ pub async fn undelivered_before(
     .fetch_all(db)
     .await
 }
+
+/// An offer, for a person.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Shown {
+    /// `financingoffer_…`
+    pub offer_id: String,
+    /// `acct_…`
+    pub account_id: String,
+    /// Stripe's word.
+    pub status: String,
+    /// False for test data.
+    pub livemode: bool,
+    /// Lower-case ISO code.
+    pub currency: Option<String>,
+    /// Minor units.
+    pub advance_minor: Option<i64>,
+    /// Minor units.
+    pub fee_minor: Option<i64>,
+    /// When Stripe made it.
+    pub created_at: DateTime<Utc>,
+    /// After this moment nobody can apply.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The newest offers, of one status where one is given.
+pub async fn list(
+    db: impl sqlx::PgExecutor<'_>,
+    status: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor, created_at, expires_at
+        from financing_offers
+        where $1::text is null or status = $1
+        order by created_at desc, offer_id desc
+        limit $2
+        ",
+        status,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One offer.
+pub async fn find(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor, created_at, expires_at
+        from financing_offers
+        where offer_id = $1
+        ",
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
+}

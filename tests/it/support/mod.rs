@@ -236,7 +236,7 @@ impl TestApp {
         assert_eq!(unread, 0, "events are left");
         // Whatever was sent is in the books, as sent or as in doubt, and the other way round.
         let booked: Vec<(String, bool)> = sqlx::query_as(
-            "select '<' || message_id || '>', doubts > 0 from letters where state = 'sent' or doubts > 0",
+            "select '<' || message_id || '>', doubts > 0 from letters where state in ('sent', 'bounced') or doubts > 0",
         )
         .fetch_all(&self.db)
         .await

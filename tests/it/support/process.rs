@@ -1,7 +1,9 @@
 //! The service as a real process, which can really be killed.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use capital_courier::clock::Clock;
@@ -33,8 +35,12 @@ pub fn url_of(db: &PgPool) -> String {
     url.to_string()
 }
 
+/// The program to start, where it is not the one that cargo built for this test.
+pub static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
 pub fn command(arguments: &[&str], env: &HashMap<String, String>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_capital-courier"));
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_capital-courier"));
+    let mut command = Command::new(PROGRAM.get_or_init(built));
     command.args(arguments).env_clear().envs(env).stdin(Stdio::null()).kill_on_drop(true);
     command
 }

@@ -73,8 +73,12 @@ struct Shared {
     /// Steps at which a trouble has begun.
     reached: Vec<Step>,
     connections: u32,
-    /// Close each connection after a message, without a word.
-    close_after_message: bool,
+    /// Close the connection after so many messages more, without a word.
+    close_after_messages: u32,
+    /// Messages that were taken without an answer.
+    untold: u32,
+    /// Keep the headers alone: thousands of letters would not fit into memory otherwise.
+    heads_only: bool,
 }
 
 pub struct Relay {
@@ -123,7 +127,12 @@ impl Relay {
     }
 
     pub fn close_after_message(&self) {
-        self.shared.lock().unwrap().close_after_message = true;
+        self.close_after_message_for(u32::MAX);
+    }
+
+    /// Closes the connection after each of the next messages.
+    pub fn close_after_message_for(&self, messages: u32) {
+        self.shared.lock().unwrap().close_after_messages = messages;
     }
 
     /// Waits until some talk has run into trouble at this step.
@@ -143,6 +152,23 @@ impl Relay {
         waited
             .unwrap_or_else(|_| panic!("{} of {letters} letters after a minute", self.letters().len()))
             .unwrap();
+    }
+}
+
+/// What the campaign wants to know.
+#[allow(dead_code, reason = "not every program that shares this file asks")]
+impl Relay {
+    pub fn keep_heads_only(&self) {
+        self.shared.lock().unwrap().heads_only = true;
+    }
+
+    /// Messages that were taken without an answer.
+    pub fn untold(&self) -> u32 {
+        self.shared.lock().unwrap().untold
+    }
+
+    pub fn count(&self) -> usize {
+        self.shared.lock().unwrap().letters.len()
     }
 }
 
@@ -216,24 +242,38 @@ impl Talk {
 
     async fn take(&self, line: &mut BufReader<TcpStream>, letter: Received) -> Result<(), Cut> {
         let keep = || {
-            self.shared.lock().unwrap().letters.push(letter.clone());
+            let mut letter = letter.clone();
+            let mut shared = self.shared.lock().unwrap();
+            if shared.heads_only {
+                let head = letter.bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+                letter.bytes.truncate(head.map_or(letter.bytes.len(), |end| end + 4));
+            }
+            shared.letters.push(letter);
+            drop(shared);
             self.count.send_modify(|count| *count += 1);
         };
         match self.next_trouble(Step::Dot) {
             None => {
                 keep();
                 say(line, "250 2.0.0 queued as 1A2B3C").await?;
-                if self.shared.lock().unwrap().close_after_message { Err(Cut) } else { Ok(()) }
+                let mut shared = self.shared.lock().unwrap();
+                if shared.close_after_messages == 0 {
+                    return Ok(());
+                }
+                shared.close_after_messages -= 1;
+                Err(Cut)
             }
             Some(Trouble::Say(text)) => say(line, text).await,
             Some(Trouble::Drop) => Err(Cut),
             Some(Trouble::TakeAndDrop) => {
                 keep();
+                self.shared.lock().unwrap().untold += 1;
                 Err(Cut)
             }
             Some(Trouble::Stall) => std::future::pending().await,
             Some(Trouble::TakeAndStall) => {
                 keep();
+                self.shared.lock().unwrap().untold += 1;
                 std::future::pending().await
             }
             Some(Trouble::Wait(time)) => {

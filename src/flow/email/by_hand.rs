@@ -1,0 +1,52 @@
+//! What a person can do to a letter: send again what was stopped, and stop what was not sent.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::store::{self, Move, State};
+use super::{JOB, settle};
+use crate::queue;
+
+/// As in `letters.reason`.
+const BY_HAND: &str = "operator";
+
+/// Has the letters of an offer sent again that are held, rejected or came back, in the caller's transaction. Says how many. What
+/// may have been sent before goes out under the same Message-ID; whether the offer is still open is looked at as always.
+pub async fn resend(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    let mut resent = 0;
+    for letter in store::lock_of_offer(&mut *tx, offer_id).await? {
+        if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {
+            continue;
+        }
+        let again = Move {
+            from: letter.state,
+            to: State::Waiting,
+            reason: None,
+            relay_answer: Some("sent again by hand"),
+        };
+        settle::shift(&mut *tx, &letter, &again, now).await?;
+        queue::revive(&mut *tx, JOB, &letter.letter_id, now).await?;
+        resent += 1;
+    }
+    Ok(resent)
+}
+
+/// Withdraws the letters of an offer that wait or are held, in the caller's transaction. Says how many.
+pub async fn withdraw_by_hand(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let mut withdrawn = 0;
+    for letter in store::lock_of_offer(&mut *tx, offer_id).await? {
+        if !matches!(letter.state, State::Held | State::Waiting) {
+            continue;
+        }
+        let end =
+            Move { from: letter.state, to: State::Withdrawn, reason: Some(BY_HAND), relay_answer: None };
+        settle::shift(&mut *tx, &letter, &end, now).await?;
+        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
+        withdrawn += 1;
+    }
+    Ok(withdrawn)
+}

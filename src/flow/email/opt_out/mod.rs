@@ -1,0 +1,40 @@
+//! Accounts that want no letters about Capital. Honoured at once, also by letters that already wait.
+
+pub mod store;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::store::{Move, State, find_waiting_of_account};
+use super::{JOB, settle};
+use crate::queue;
+
+/// Whether an account was opted out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptedOut {
+    /// It was.
+    First,
+    /// It was before; nothing changed.
+    Again,
+}
+
+/// As in `letters.reason`.
+pub(super) const OPTED_OUT: &str = "opted_out";
+
+/// Writes down that an account wants no letters, and suppresses those that have not left, in the caller's transaction.
+pub async fn opt_out(
+    tx: &mut PgConnection,
+    account_id: &str,
+    source: &str,
+    note: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<OptedOut> {
+    let opted_out = store::add(&mut *tx, account_id, source, note, now).await?;
+    for letter in find_waiting_of_account(&mut *tx, account_id).await? {
+        let suppressed =
+            Move { from: State::Waiting, to: State::Suppressed, reason: Some(OPTED_OUT), relay_answer: None };
+        settle::shift(&mut *tx, &letter, &suppressed, now).await?;
+        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
+    }
+    Ok(opted_out)
+}

@@ -1,0 +1,222 @@
+//! The end: waits until everybody is done, and counts from three sides.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::World;
+
+/// Waits until nothing is left to do that is not for a person; false where that takes too long.
+pub async fn settle(world: &World, longest: Duration) -> bool {
+    let deadline = Instant::now() + longest;
+    world.stripe.settled().await;
+    while Instant::now() < deadline {
+        if is_done(world).await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    false
+}
+
+async fn is_done(world: &World) -> bool {
+    let open =
+        "select (select count(*) from jobs where state in ('queued', 'claimed') and kind <> 'reconcile')
+                     + (select count(*) from inbox_events where state = 'unread')";
+    one(&world.db, open).await == 0 && undelivered(world).await.is_empty()
+}
+
+/// Jobs that are not done.
+pub async fn waiting(world: &World) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from jobs where state in ('queued', 'claimed')")
+        .fetch_one(&world.db)
+        .await
+}
+
+/// Offers that still wait at Stripe and that no person has been told of.
+async fn undelivered(world: &World) -> Vec<String> {
+    let held: Vec<String> =
+        sqlx::query_scalar("select offer_id from letters where state in ('held', 'rejected')")
+            .fetch_all(&world.db)
+            .await
+            .unwrap();
+    let mut waiting: Vec<String> = world
+        .stripe
+        .offers()
+        .iter()
+        .filter(|offer| offer["status"] == "undelivered")
+        .map(|offer| offer["id"].as_str().unwrap().to_owned())
+        .collect();
+    waiting.retain(|offer| !held.contains(offer));
+    waiting
+}
+
+async fn one(db: &PgPool, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(db).await.unwrap()
+}
+
+/// What the mail server has: letters by address, each with its Message-ID.
+fn letters(world: &World) -> HashMap<String, Vec<String>> {
+    let mut letters: HashMap<String, Vec<String>> = HashMap::new();
+    for letter in world.relay.letters() {
+        letters.entry(letter.to[0].clone()).or_default().push(letter.header("Message-ID"));
+    }
+    letters
+}
+
+/// What was counted.
+struct Tally {
+    lost: Vec<String>,
+    copies: usize,
+    of_another_id: usize,
+    marked_without: usize,
+    marked_twice: usize,
+    replacements_marked: usize,
+    /// Letters whose offer is not marked: it ended meanwhile, or it still waits.
+    ended: usize,
+    not_told: usize,
+    held_in_doubt: i64,
+    held: i64,
+    deaths: i64,
+    doubts: i64,
+    booked: i64,
+    booked_wrongly: usize,
+    dead: i64,
+}
+
+const DEATHS: &str = "select count(*) from timeline_entries where what = 'letter.uncertain' and note like 'the process ended%'";
+const HELD_IN_DOUBT: &str = "select count(*) from letters where state = 'held' and reason = 'uncertain'";
+
+async fn tally(world: &World) -> Tally {
+    let (letters, offers) = (letters(world), world.stripe.offers());
+    let addresses = world.stripe.account_emails();
+    let of = |offer: &Value| {
+        let address = &addresses[offer["account"].as_str().unwrap()];
+        letters.get(address).map(Vec::as_slice).unwrap_or_default()
+    };
+    let marks = |offer: &Value| world.stripe.marked(offer["id"].as_str().unwrap());
+    // A replacement goes to the same account, is delivered by Stripe, and gets no letter.
+    let (originals, replacements): (Vec<&Value>, Vec<&Value>) =
+        offers.iter().partition(|offer| offer["replacement_for"].is_null());
+    let count =
+        |all: &[&Value], holds: &dyn Fn(&Value) -> bool| all.iter().filter(|offer| holds(offer)).count();
+    let unmarked = |offer: &Value| !of(offer).is_empty() && marks(offer) == 0;
+    let waits = |offer: &Value| offer["status"] == "undelivered";
+    Tally {
+        lost: undelivered(world).await,
+        copies: originals.iter().map(|offer| of(offer).len().saturating_sub(1)).sum(),
+        of_another_id: count(&originals, &|offer| of(offer).windows(2).any(|pair| pair[0] != pair[1])),
+        marked_without: count(&originals, &|offer| marks(offer) > 0 && of(offer).is_empty()),
+        marked_twice: count(&originals, &|offer| marks(offer) > 1),
+        replacements_marked: count(&replacements, &|offer| marks(offer) > 0),
+        ended: count(&originals, &|offer| unmarked(offer) && !waits(offer)),
+        not_told: count(&originals, &|offer| unmarked(offer) && waits(offer)),
+        held_in_doubt: one(&world.db, HELD_IN_DOUBT).await,
+        held: one(&world.db, "select count(*) from letters where state in ('held', 'rejected')").await,
+        deaths: one(&world.db, DEATHS).await,
+        doubts: one(&world.db, "select coalesce(sum(doubts), 0)::bigint from letters").await,
+        booked: one(&world.db, "select count(*) from letters where state = 'sent'").await,
+        booked_wrongly: booked_without_letter(world, &letters).await,
+        dead: one(&world.db, "select count(*) from jobs where state = 'dead' and kind <> 'mark_delivered'")
+            .await,
+    }
+}
+
+/// What was counted, how much, and whether it may be so.
+type Row = (&'static str, String, bool);
+
+fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
+    let kills = (world.kills.load(Ordering::SeqCst), world.kills_in_the_window.load(Ordering::SeqCst));
+    let events = (world.stripe.event_count(), world.stripe.offers().len());
+    let fine = |what, counted| (what, counted, true);
+    vec![
+        fine("replicas / kills", format!("{} / {}", world.plan.replicas, kills.0)),
+        fine("kills at a named point where a letter is in doubt", kills.1.to_string()),
+        fine("restarts of Postgres", world.postgres_restarts.load(Ordering::SeqCst).to_string()),
+        fine("events / offers at Stripe", format!("{} / {}", events.0, events.1)),
+        fine(
+            "letters at the mail server / booked as sent",
+            format!("{} / {}", world.relay.count(), tally.booked),
+        ),
+        fine("letters in doubt: their process died", tally.deaths.to_string()),
+        fine("letters in doubt: the relay fell silent", (tally.doubts - tally.deaths).to_string()),
+        fine("messages that the relay took without saying so", world.relay.untold().to_string()),
+        fine("letters whose offer ended before its mark", tally.ended.to_string()),
+    ]
+}
+
+fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -> Vec<Row> {
+    let most_copies = if world.plan.resend { usize::try_from(tally.doubts).unwrap() } else { 0 };
+    let none = |what, count: usize| (what, count.to_string(), count == 0);
+    vec![
+        none("**lost**: still undelivered, and no person told", tally.lost.len()),
+        ("**duplicates**, under the same Message-ID", tally.copies.to_string(), tally.copies <= most_copies),
+        none("duplicates under another Message-ID", tally.of_another_id),
+        none("**marked without a letter**", tally.marked_without),
+        none("marked twice", tally.marked_twice),
+        none("replacements marked, which Stripe delivers itself", tally.replacements_marked),
+        (
+            "letters without a mark: all of them held for a person",
+            tally.not_told.to_string(),
+            i64::try_from(tally.not_told).unwrap() <= tally.held_in_doubt,
+        ),
+        (
+            "held for a person: all of them in doubt",
+            tally.held.to_string(),
+            tally.held == tally.held_in_doubt,
+        ),
+        none("booked as sent, and the mail server never had it", tally.booked_wrongly),
+        none("dead jobs, but for marks of offers that ended", usize::try_from(tally.dead).unwrap()),
+        ("seconds from the end of all trouble to nothing left to do", calm.as_secs().to_string(), settled),
+    ]
+}
+
+/// Counts, prints, and says whether all is as it must be.
+pub async fn table(world: &World, settled: bool, troubled: Duration, calm: Duration) -> bool {
+    let tally = tally(world).await;
+    let policy = if world.plan.resend { "resend" } else { "hold" };
+    println!("seed {}, `when_uncertain = {policy}`, {} s of trouble\n", world.plan.seed, troubled.as_secs());
+    println!("| counted | | |\n|---|---:|---|");
+    let mut all_fine = true;
+    for (what, counted, is_fine) in
+        what_happened(world, &tally).into_iter().chain(what_must_hold(world, &tally, settled, calm))
+    {
+        println!("| {what} | {counted} | {} |", if is_fine { "" } else { "WRONG" });
+        all_fine &= is_fine;
+    }
+    for offer in tally.lost.iter().take(5) {
+        explain(world, offer).await;
+    }
+    all_fine
+}
+
+async fn booked_without_letter(world: &World, letters: &HashMap<String, Vec<String>>) -> usize {
+    let had: std::collections::HashSet<&String> = letters.values().flatten().collect();
+    let booked: Vec<String> =
+        sqlx::query_scalar("select '<' || message_id || '>' from letters where state = 'sent'")
+            .fetch_all(&world.db)
+            .await
+            .unwrap();
+    booked.iter().filter(|id| !had.contains(id)).count()
+}
+
+/// What the database knows of an offer that was lost.
+async fn explain(world: &World, offer: &str) {
+    let lines: Vec<(String, Option<String>)> = sqlx::query_as(
+        "select what, note from timeline_entries where offer_id = $1 order by timeline_entry_id",
+    )
+    .bind(offer)
+    .fetch_all(&world.db)
+    .await
+    .unwrap();
+    let jobs: Vec<(String, String, i32, Option<String>)> =
+        sqlx::query_as("select kind, state, attempt, last_error from jobs where subject like $1 || '%'")
+            .bind(offer)
+            .fetch_all(&world.db)
+            .await
+            .unwrap();
+    eprintln!("{offer}: {lines:?} {jobs:?}");
+}

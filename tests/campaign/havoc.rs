@@ -1,0 +1,78 @@
+//! What fails besides the replicas: the relay at each step, Stripe in each way, and Postgres as a whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use capital_courier::simulator::{Fault, Trouble};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::World;
+use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+
+/// Between two restarts of Postgres.
+const BETWEEN_RESTARTS: Duration = Duration::from_secs(10);
+
+pub async fn run(world: Arc<World>) {
+    let mut dice = StdRng::seed_from_u64(world.plan.seed ^ 0xbad);
+    let mut last_restart = Instant::now();
+    while !world.calm.is_cancelled() {
+        relay(&world, &mut dice);
+        stripe(&world, &mut dice);
+        if last_restart.elapsed() > BETWEEN_RESTARTS {
+            restart_postgres(&world).await;
+            last_restart = Instant::now();
+        }
+        tokio::select! {
+            () = world.calm.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_millis(dice.random_range(300..1200))) => {}
+        }
+    }
+}
+
+fn relay(world: &World, dice: &mut StdRng) {
+    let steps = [Step::Connect, Step::Hello, Step::Mail, Step::Rcpt(0), Step::Data];
+    let (step, trouble, times) = match dice.random_range(0..8) {
+        // A storm of 4xx.
+        0 => (steps[dice.random_range(1..5)], SmtpTrouble::Say("451 4.3.0 later"), 10),
+        1 => (steps[dice.random_range(0..5)], SmtpTrouble::Drop, 3),
+        2 => (Step::Data, SmtpTrouble::Stall, 1),
+        3 => (Step::Content, SmtpTrouble::Drop, 1),
+        4 => (Step::Dot, SmtpTrouble::Drop, 1),
+        5 => (Step::Dot, SmtpTrouble::TakeAndDrop, 1),
+        6 => (Step::Dot, SmtpTrouble::TakeAndStall, 1),
+        // Pooled connections that turn out dead.
+        _ => return world.relay.close_after_message_for(5),
+    };
+    world.relay.fail(step, trouble, times);
+}
+
+fn stripe(world: &World, dice: &mut StdRng) {
+    let answer = |status, code, headers| Trouble::Answer { status, code, headers };
+    let (trouble, times) = match dice.random_range(0..8) {
+        0 => (answer(429, "rate_limit", vec![("Retry-After", "1".to_owned())]), 5),
+        1 => (answer(503, "api_error", vec![]), 10),
+        2 => (Trouble::Remembered500, 1),
+        3 => (Trouble::Garbage, 1),
+        4 => (Trouble::DropBefore, 3),
+        5 => (Trouble::DropAfter, 3),
+        6 => (Trouble::Stall(Duration::from_secs(3)), 1),
+        _ => (answer(409, "lock_timeout", vec![]), 3),
+    };
+    let path = ["mark_delivered", "/v1/capital/financing_offers", "/v1/accounts", "/v1/events"];
+    let path = if matches!(trouble, Trouble::Remembered500) {
+        "mark_delivered"
+    } else {
+        path[dice.random_range(0..path.len())]
+    };
+    world.stripe.fail(Fault { method: "", path, times, trouble });
+}
+
+/// As if the machine had lost its power, but for the disk's cache.
+async fn restart_postgres(world: &World) {
+    let Ok(control) = std::env::var("COURIER_CAMPAIGN_POSTGRES") else { return };
+    let restarted = tokio::process::Command::new(control).arg("restart").output().await.unwrap();
+    assert!(restarted.status.success(), "{}", String::from_utf8_lossy(&restarted.stderr));
+    world.postgres_restarts.fetch_add(1, Ordering::SeqCst);
+}

@@ -1,0 +1,200 @@
+//! The campaign: replicas that are killed all the time, a Postgres that restarts, a relay and a Stripe that fail, thousands of offers;
+//! and at the end a count from three sides that know nothing of each other: Stripe, the mail server, the database.
+//!
+//! `scripts/campaign` runs it, with a Postgres of its own. By itself (`cargo test`) it does nothing.
+
+#![allow(clippy::unwrap_used, reason = "what cannot be had here fails the campaign")]
+#![allow(clippy::disallowed_methods, reason = "it watches the service from outside")]
+#![allow(unreachable_pub, dead_code, reason = "the tests' own support offers more than is used here")]
+
+mod balancer;
+mod count;
+mod havoc;
+mod offers;
+mod slot;
+#[path = "../it/support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use capital_courier::clock::Clock;
+use capital_courier::simulator::{Options, Simulator, Target};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use balancer::Balancer;
+use support::smtp::Relay;
+use support::{API_KEY, SECRET, environment};
+
+/// What is asked for, by `scripts/campaign`.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    kills: u32,
+    replicas: usize,
+    events: usize,
+    seed: u64,
+    resend: bool,
+}
+
+/// All that takes part.
+pub struct World {
+    plan: Plan,
+    stripe: Simulator,
+    relay: Relay,
+    balancer: Balancer,
+    db: PgPool,
+    env: HashMap<String, String>,
+    kills: AtomicU32,
+    /// Of them, at a named point between the begin of a handing over and the record of its outcome.
+    kills_in_the_window: AtomicU32,
+    postgres_restarts: AtomicU32,
+    /// Cancelled when all kills were made: from then on nothing fails any more.
+    calm: CancellationToken,
+    /// Cancelled at the end.
+    over: CancellationToken,
+}
+
+/// How long everybody may need to finish what is left once nothing fails any more.
+const SETTLING: Duration = Duration::from_mins(5);
+
+fn variable<T: std::str::FromStr>(name: &str, usual: T) -> T {
+    let name = format!("COURIER_CAMPAIGN_{name}");
+    match std::env::var(&name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} makes no sense")),
+        Err(_) => usual,
+    }
+}
+
+impl World {
+    async fn make(plan: Plan) -> Arc<Self> {
+        let options = Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            api_key: API_KEY.to_owned(),
+            clock: Clock::system(),
+        };
+        let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
+        relay.keep_heads_only();
+        let balancer = Balancer::start().await;
+        stripe.set_target(Target {
+            url: format!("http://{}/webhooks/stripe", balancer.address()).parse().unwrap(),
+            secrets: vec![SECRET.to_owned()],
+            first_pause: Duration::from_millis(100),
+            tries: 7,
+            copies: 2,
+            disorder: Duration::from_millis(500),
+        });
+        let database_url = std::env::var("DATABASE_URL").expect("scripts/campaign sets DATABASE_URL");
+        let mut env = environment(&stripe, &relay.url());
+        for (name, value) in [
+            ("DATABASE_URL", database_url.as_str()),
+            ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
+            ("COURIER_OPS__LISTEN", "127.0.0.1:0"),
+            ("COURIER_DATABASE__MAX_CONNECTIONS", "10"),
+            ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "3s"),
+            ("COURIER_DELIVERY__CONCURRENCY", "4"),
+            ("COURIER_EMAIL__RELAY_TIMEOUT", "2s"),
+            ("COURIER_EMAIL__RELAY_ANSWER_TIMEOUT", "2s"),
+            ("COURIER_EMAIL__WHEN_UNCERTAIN", if plan.resend { "resend" } else { "hold" }),
+            ("COURIER_QUEUE__LEASE", "3s"),
+            ("COURIER_QUEUE__POLL_INTERVAL", "200ms"),
+            ("COURIER_RECONCILE__EVERY", "5s"),
+            ("COURIER_STRIPE__TIMEOUT", "2s"),
+            ("COURIER_TELEMETRY__FILTER", "warn,capital_courier::app=info"),
+            ("COURIER_TELEMETRY__FORMAT", "json"),
+        ] {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        let migrated = support::process::command(&["migrate"], &env).output().await.unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        let db = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_mins(1))
+            .connect(&database_url)
+            .await
+            .unwrap();
+        Arc::new(Self {
+            plan,
+            stripe,
+            relay,
+            balancer,
+            db,
+            env,
+            kills: AtomicU32::new(0),
+            kills_in_the_window: AtomicU32::new(0),
+            postgres_restarts: AtomicU32::new(0),
+            calm: CancellationToken::new(),
+            over: CancellationToken::new(),
+        })
+    }
+
+    /// Counts a kill, and says whether it was the last one.
+    fn killed(&self, in_the_window: bool) {
+        if in_the_window {
+            self.kills_in_the_window.fetch_add(1, Ordering::SeqCst);
+        }
+        let kills = self.kills.fetch_add(1, Ordering::SeqCst) + 1;
+        if kills >= self.plan.kills {
+            self.calm.cancel();
+        }
+        if kills.is_multiple_of(50) {
+            let letters = self.relay.count();
+            eprintln!("  {kills} kills, {} events, {letters} letters", self.stripe.event_count());
+        }
+    }
+}
+
+/// A campaign takes long, and somebody may build meanwhile: the replicas run a copy.
+fn copy_program(dir: &std::path::Path) {
+    let copy = dir.join("capital-courier");
+    std::fs::copy(env!("CARGO_BIN_EXE_capital-courier"), &copy).unwrap();
+    support::process::PROGRAM.set(copy).unwrap();
+}
+
+async fn campaign(plan: Plan) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    copy_program(dir.path());
+    let begun = Instant::now();
+    let world = World::make(plan).await;
+    eprintln!("{plan:?}");
+    let slots: Vec<_> =
+        (0..plan.replicas).map(|number| tokio::spawn(slot::run(Arc::clone(&world), number))).collect();
+    let havoc = tokio::spawn(havoc::run(Arc::clone(&world)));
+    offers::make(&world).await;
+    // Whichever takes longer: the kills or the events.
+    world.calm.cancelled().await;
+    havoc.await.unwrap();
+    world.relay.heal();
+    world.stripe.heal();
+    let troubled = begun.elapsed();
+    let settled = count::settle(&world, SETTLING).await;
+    let calm = begun.elapsed().saturating_sub(troubled);
+    world.over.cancel();
+    for slot in slots {
+        slot.await.unwrap();
+    }
+    count::table(&world, settled, troubled, calm).await
+}
+
+fn main() -> ExitCode {
+    if std::env::var("COURIER_CAMPAIGN_KILLS").is_err() {
+        eprintln!("the campaign is run by scripts/campaign");
+        return ExitCode::SUCCESS;
+    }
+    let policy: String = variable("POLICY", "resend".to_owned());
+    assert!(policy == "resend" || policy == "hold", "COURIER_CAMPAIGN_POLICY is resend or hold");
+    let plan = Plan {
+        kills: variable("KILLS", 30),
+        replicas: variable("REPLICAS", 3),
+        events: variable("EVENTS", 600),
+        seed: variable("SEED", 1),
+        resend: policy == "resend",
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let passed = runtime.block_on(campaign(plan));
+    println!("{} passed, {} failed", i32::from(passed), i32::from(!passed));
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,154 @@
+//! What a person decides: by the commands, as an operator types them.
+
+use std::collections::HashMap;
+use std::process::Output;
+
+use capital_courier::simulator::{Button, Fault, Trouble};
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+use crate::support::process::{command, url_of};
+use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+
+async fn run(db: &PgPool, arguments: &[&str]) -> Output {
+    let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(db))]);
+    command(arguments, &env).output().await.unwrap()
+}
+
+/// What a command prints, if it does what it is told.
+async fn done(db: &PgPool, arguments: &[&str]) -> String {
+    let ended = run(db, arguments).await;
+    assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+/// What a command says that cannot do what it is told.
+async fn refused(db: &PgPool, arguments: &[&str]) -> String {
+    let ended = run(db, arguments).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stdout));
+    String::from_utf8(ended.stderr).unwrap()
+}
+
+async fn takes_created(app: &TestApp, offer: &str) {
+    app.stripe_sends(&app.created(offer)).await.expect_kept();
+    app.run_due_work().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_id(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
+    let (refused_one, in_doubt) = (app.offer(), app.offer());
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
+    takes_created(&app, &refused_one).await;
+    app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
+    takes_created(&app, &in_doubt).await;
+    app.expect_letter(&refused_one, "rejected", Some("address_refused")).await;
+    app.expect_letter(&in_doubt, "held", Some("uncertain")).await;
+    assert!(done(&app.db, &["offer", "show", &in_doubt]).await.contains("may have been sent"));
+
+    for offer in [&refused_one, &in_doubt] {
+        assert!(done(&app.db, &["offer", "resend", offer]).await.contains("waits to be sent"));
+    }
+    // The command has the clock of the machine; the service here has its own, which is behind.
+    sqlx::query("update jobs set due_at = $1").bind(app.clock.now()).execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    app.expect_delivered(&refused_one).await;
+    app.expect_letter(&in_doubt, "sent", None).await;
+    let ids: Vec<String> = app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
+    let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
+    assert!(again.contains("no letter that is held"), "{again}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_a_person_withdraws_is_not_sent(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
+    takes_created(&app, &offer).await;
+    done(&app.db, &["offer", "withdraw", &offer]).await;
+    app.after(chrono::TimeDelta::days(1)).await;
+    app.expect_letter(&offer, "withdrawn", Some("operator")).await;
+    app.expect_untouched(&offer).await;
+    assert!(refused(&app.db, &["offer", "withdraw", &offer]).await.contains("waits or is held"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn dead_jobs_are_listed_and_done_after_all(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "1")]).await;
+    let (letter, mark) = (app.offer(), app.offer());
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
+    takes_created(&app, &letter).await;
+    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    takes_created(&app, &mark).await;
+    let jobs: serde_json::Value =
+        serde_json::from_str(&done(&app.db, &["job", "list", "--json"]).await).unwrap();
+    assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
+    for job in jobs.as_array().unwrap() {
+        done(&app.db, &["job", "retry", &job["job_id"].to_string()]).await;
+    }
+    assert_eq!(done(&app.db, &["job", "list"]).await, "");
+    sqlx::query("update jobs set due_at = $1").bind(app.clock.now()).execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    for offer in [&letter, &mark] {
+        app.expect_delivered(offer).await;
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_is_shown_as_it_came_and_read_again_without_a_second_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let event = app.created(&offer);
+    takes_created(&app, &offer).await;
+    let id = event["id"].as_str().unwrap();
+    let shown: serde_json::Value =
+        serde_json::from_str(&done(&app.db, &["event", "show", id]).await).unwrap();
+    assert_eq!(shown, event);
+    assert!(done(&app.db, &["event", "list", "--state", "read"]).await.contains(id));
+    done(&app.db, &["event", "replay", id]).await;
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    assert_eq!(app.relay.letters().len(), 1);
+    assert!(refused(&app.db, &["event", "replay", "evt_unknown"]).await.contains("no event"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (delivered, expired) = (app.offer(), app.offer());
+    takes_created(&app, &delivered).await;
+    app.stripe.press(Button::Expire, &expired).unwrap();
+    app.stripe_sends(&app.event(&expired, "capital.financing_offer.expired")).await.expect_kept();
+    app.run_due_work().await;
+    let all = done(&app.db, &["offer", "list"]).await;
+    assert!(all.contains(&delivered) && all.contains(&expired) && all.contains("$1,000.00"), "{all}");
+    let some = done(&app.db, &["offer", "list", "--status", "expired"]).await;
+    assert!(!some.contains(&delivered) && some.contains(&expired), "{some}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&done(&app.db, &["offer", "show", &delivered, "--json"]).await).unwrap();
+    assert_eq!(
+        (&shown["letters"][0]["state"], &shown["delivery"]["state"]),
+        (&"sent".into(), &"delivered".into())
+    );
+    assert!(!shown.to_string().contains("jenny@"), "{shown}");
+    assert!(refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("no offer"));
+    assert_eq!(run(&app.db, &["offer", "show", "nonsense"]).await.status.code(), Some(64));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn accounts_are_opted_out_and_in_again(db: PgPool) {
+    let app = TestApp::start(db).await;
+    done(&app.db, &["opt-out", "add", "acct_1", "--note", "by phone"]).await;
+    let listed = done(&app.db, &["opt-out", "list"]).await;
+    assert!(listed.contains("acct_1") && listed.contains("by phone"), "{listed}");
+    done(&app.db, &["opt-out", "remove", "acct_1"]).await;
+    assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
+    assert!(refused(&app.db, &["opt-out", "remove", "acct_1"]).await.contains("not opted out"));
+    app.finish().await;
+}
