@@ -12,5 +12,7 @@ comment on column letters.attempt is 'Times that the message was handed over to 
 
 create index jobs_queued on jobs (kind, due_at, job_id) where state = 'queued';
 create index jobs_abandoned on jobs (kind, leased_until) where state = 'claimed';
+-- How many were given up is asked at every scrape.
+create index jobs_dead on jobs (finished_at) where state = 'dead';
 drop index jobs_due;
 drop index jobs_leased;

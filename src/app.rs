@@ -45,6 +45,8 @@ pub struct App {
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
     stripe: Client,
+    /// Stripe's and the relay's.
+    circuits: [Circuit; 2],
     /// Rung when an event was kept.
     inbox: Bell,
     /// Rung when a job was queued.
@@ -74,6 +76,7 @@ impl App {
             looks: shared.runner(shared.looks(), few),
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
+            circuits: [shared.stripe.circuit().clone(), shared.to_relay],
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
@@ -144,7 +147,8 @@ impl App {
         let ops_listen = http::Settings { listen: self.settings.ops.listen, header_timeout };
         let ops_listener = http::bind(&ops_listen).await?;
         tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
-        let ops_router = ops::router(self.database.pool.clone());
+        let sources = ops::Sources { db: self.database.pool.clone(), circuits: self.circuits.to_vec() };
+        let ops_router = ops::router(self.database.pool.clone()).merge(ops::metrics(sources));
         let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
         shutdown.spawn_vital("operators' side", serving);
 

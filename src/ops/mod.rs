@@ -1,8 +1,10 @@
 //! What people and machines that run the service ask it.
 
 mod health;
+mod metrics;
 
 pub use health::router;
+pub use metrics::{Sources, router as metrics};
 
 use std::net::SocketAddr;
 

@@ -69,6 +69,11 @@ impl Circuit {
         Self { name, clock, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Whom it is about: `stripe`, `relay`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// What may be begun now. [`Admits::OneProbe`] is said to one caller; the others wait for what comes of it.
     pub fn admits(&self) -> Admits {
         let now = self.clock.now();

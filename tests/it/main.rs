@@ -12,6 +12,7 @@ mod demo;
 mod flow;
 mod letters;
 mod load;
+mod metrics;
 mod operator;
 mod order;
 mod outage;
