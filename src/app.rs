@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -162,7 +164,6 @@ impl App {
             on_ready(address);
         }
         if role != Role::ServeWithoutWorker {
-            self.reconcile.schedule().await?;
             self.spawn_workers(shutdown);
         }
         stop.cancelled().await;
@@ -180,7 +181,7 @@ impl App {
         shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
-        shutdown.spawn_vital("reconcile", self.reconciling.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
         if !self.database.is_embedded() {
             let db = self.database.pool.clone();
@@ -188,6 +189,28 @@ impl App {
             shutdown.spawn_vital("notifications", listening);
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
             shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));
+        }
+    }
+}
+
+impl App {
+    /// The job has to exist first; a database that is away just now comes back.
+    fn keep_reconciling(
+        &self,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
+        let troubles = self.database.troubles.clone();
+        async move {
+            while let Err(error) = reconcile.schedule().await {
+                troubles.tell(&error, "cannot schedule the reconciliation");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+            runner.run(ear, tracker, stop).await;
         }
     }
 }

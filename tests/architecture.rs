@@ -60,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("money", &[]),
     ("ops", &["database", "flow", "queue", "reconcile"]),
     ("queue", &["clock", "database", "telemetry"]),
-    ("reconcile", &["clock", "flow", "queue", "stripe", "telemetry"]),
+    ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
     ("replicas", &["clock", "stripe"]),
     ("shutdown", &[]),
     ("simulator", &["clock"]),

@@ -33,6 +33,9 @@ fn said(bounced: Bounced) -> &'static str {
     match bounced {
         Bounced::Yes => "the letter came back: it is bounced now",
         Bounced::NotForGood => "not for good: nothing changes",
+        Bounced::SomebodyElse => {
+            "about somebody else who had the letter, such as the blind copy: nothing changes"
+        }
         Bounced::NoSuchLetter => "no letter that was sent has this Message-ID, or it is bounced already",
     }
 }

@@ -31,24 +31,43 @@ struct State {
     failures: u32,
     /// How long it was, or will next be, left alone.
     pause: Duration,
+    /// Probes so far: each has a number of its own.
+    probes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Closed,
     Open { until: DateTime<Utc> },
-    Probing { since: DateTime<Utc> },
+    Probing { since: DateTime<Utc>, number: u64 },
 }
 
 /// What may be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Admits {
     /// Anything.
     All,
-    /// One attempt, to see whether the other side is back.
-    OneProbe,
+    /// One attempt, to see whether the other side is back. It is to hold this until it ends.
+    OneProbe(Probe),
     /// Nothing for so long.
     NothingFor(Duration),
+}
+
+/// The right to make the one attempt. Where it came to no conclusion, dropping it lets another be made at once.
+#[derive(Debug)]
+pub struct Probe {
+    circuit: Circuit,
+    number: u64,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let now = self.circuit.clock.now();
+        let mut state = self.circuit.state();
+        if matches!(state.phase, Phase::Probing { number, .. } if number == self.number) {
+            state.phase = Phase::Open { until: now };
+        }
+    }
 }
 
 /// One failure says little; some in a row, with no success between them, say enough.
@@ -57,7 +76,7 @@ const FAILURES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How late we may notice that the other side is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A probe that never reports back (its task was dropped) must not keep the circuit open for ever.
+/// A probe that hangs must not keep the circuit open for ever.
 const LONGEST_PROBE: TimeDelta = TimeDelta::minutes(1);
 /// How soon to ask again while somebody else probes.
 const WHILE_PROBING: Duration = Duration::from_millis(200);
@@ -65,7 +84,7 @@ const WHILE_PROBING: Duration = Duration::from_millis(200);
 impl Circuit {
     /// A circuit that is closed.
     pub fn new(name: &'static str, clock: Clock) -> Self {
-        let state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE };
+        let state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE, probes: 0 };
         Self { name, clock, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -74,7 +93,7 @@ impl Circuit {
         self.name
     }
 
-    /// What may be begun now. [`Admits::OneProbe`] is said to one caller; the others wait for what comes of it.
+    /// What may be begun now. One caller gets the probe; the others wait for what comes of it.
     pub fn admits(&self) -> Admits {
         let now = self.clock.now();
         let mut state = self.state();
@@ -83,20 +102,13 @@ impl Circuit {
             Phase::Open { until } if now < until => {
                 Admits::NothingFor((until - now).to_std().unwrap_or_default())
             }
-            Phase::Probing { since } if now - since < LONGEST_PROBE => Admits::NothingFor(WHILE_PROBING),
+            Phase::Probing { since, .. } if now - since < LONGEST_PROBE => Admits::NothingFor(WHILE_PROBING),
             Phase::Open { .. } | Phase::Probing { .. } => {
-                state.phase = Phase::Probing { since: now };
-                Admits::OneProbe
+                state.probes += 1;
+                let number = state.probes;
+                state.phase = Phase::Probing { since: now, number };
+                Admits::OneProbe(Probe { circuit: self.clone(), number })
             }
-        }
-    }
-
-    /// Takes back a probe that came to no conclusion, so that another can be made at once.
-    pub fn probe_unused(&self) {
-        let now = self.clock.now();
-        let mut state = self.state();
-        if matches!(state.phase, Phase::Probing { .. }) {
-            state.phase = Phase::Open { until: now };
         }
     }
 
@@ -111,7 +123,7 @@ impl Circuit {
         if !matches!(state.phase, Phase::Closed) {
             tracing::info!(circuit = self.name, "the other side is back");
         }
-        *state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE };
+        (state.phase, state.failures, state.pause) = (Phase::Closed, 0, FIRST_PAUSE);
     }
 
     /// The other side did not answer, or said that it cannot work.
@@ -147,7 +159,7 @@ impl Circuit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Three plain values, whole at any time.
+        // Plain values, whole at any time.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,8 +178,20 @@ mod tests {
         for _ in 0..FAILURES {
             circuit.failed();
         }
-        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE));
+        expect_nothing_for(&circuit, FIRST_PAUSE);
         (circuit, clock)
+    }
+
+    fn expect_nothing_for(circuit: &Circuit, pause: Duration) {
+        let admits = circuit.admits();
+        assert!(matches!(admits, Admits::NothingFor(found) if found == pause), "{admits:?}, not {pause:?}");
+    }
+
+    fn expect_probe(circuit: &Circuit) -> Probe {
+        match circuit.admits() {
+            Admits::OneProbe(probe) => probe,
+            other @ (Admits::All | Admits::NothingFor(_)) => panic!("{other:?}, not a probe"),
+        }
     }
 
     #[test]
@@ -179,46 +203,50 @@ mod tests {
             }
             circuit.succeeded();
         }
-        assert_eq!(circuit.admits(), Admits::All);
+        assert!(matches!(circuit.admits(), Admits::All));
     }
 
     #[test]
     fn one_probe_is_let_through_and_decides() {
         let (circuit, clock) = opened();
         clock.advance(TimeDelta::seconds(1));
-        assert_eq!(circuit.admits(), Admits::OneProbe);
-        assert_eq!(circuit.admits(), Admits::NothingFor(WHILE_PROBING), "a second one at the same time");
+        let probe = expect_probe(&circuit);
+        // Somebody else, at the same time.
+        expect_nothing_for(&circuit, WHILE_PROBING);
         circuit.failed();
-        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE * 2));
+        drop(probe);
+        expect_nothing_for(&circuit, FIRST_PAUSE * 2);
         clock.advance(TimeDelta::seconds(2));
-        assert_eq!(circuit.admits(), Admits::OneProbe);
+        let probe = expect_probe(&circuit);
         circuit.succeeded();
-        assert_eq!(circuit.admits(), Admits::All);
+        drop(probe);
+        assert!(matches!(circuit.admits(), Admits::All));
     }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
         let (circuit, clock) = opened();
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(circuit.admits(), Admits::NothingFor(Duration::from_secs(pause)));
+            expect_nothing_for(&circuit, Duration::from_secs(pause));
             clock.advance(TimeDelta::seconds(i64::try_from(pause).unwrap()));
-            assert_eq!(circuit.admits(), Admits::OneProbe);
+            let _probe = expect_probe(&circuit);
             circuit.failed();
         }
         circuit.succeeded();
         circuit.failed_for_all();
-        assert_eq!(circuit.admits(), Admits::NothingFor(FIRST_PAUSE));
+        expect_nothing_for(&circuit, FIRST_PAUSE);
     }
 
     #[test]
-    fn a_probe_that_found_nothing_to_do_or_never_came_back_makes_room_for_another() {
+    fn a_probe_that_found_nothing_to_do_or_hangs_makes_room_for_another_and_for_no_more() {
         let (circuit, clock) = opened();
         clock.advance(TimeDelta::seconds(1));
-        assert_eq!(circuit.admits(), Admits::OneProbe);
-        circuit.probe_unused();
-        assert_eq!(circuit.admits(), Admits::OneProbe);
+        drop(expect_probe(&circuit));
+        let hangs = expect_probe(&circuit);
         clock.advance(LONGEST_PROBE);
-        assert_eq!(circuit.admits(), Admits::OneProbe);
+        let _second = expect_probe(&circuit);
+        drop(hangs);
+        expect_nothing_for(&circuit, WHILE_PROBING);
         assert!(circuit.is_open());
     }
 }

@@ -27,7 +27,7 @@ use crate::database;
 
 pub use backoff::delay;
 pub use bell::{Bell, Ear, ring_on_notify};
-pub use circuit::{Admits, Circuit};
+pub use circuit::{Admits, Circuit, Probe};
 pub use overview::dead_count;
 pub use runner::{Runner, Stopped, Work, insist};
 pub use store::{

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Retryable, Settings, Verdict, Wanted, judge, store,
+    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict, Wanted, judge,
+    store,
 };
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
@@ -78,7 +79,8 @@ impl<W> Clone for Runner<W> {
 
 /// What looking for work brought.
 enum Found {
-    Jobs(Vec<(Claim, OwnedSemaphorePermit)>),
+    /// Jobs, each with its slot; a single one where it is to probe somebody who is down.
+    Jobs(Vec<(Claim, OwnedSemaphorePermit)>, Vec<Probe>),
     /// Nothing is due, or nothing may be begun: look again after this long, or when the bell rings.
     NothingFor(Duration),
 }
@@ -105,13 +107,14 @@ impl<W: Work> Runner<W> {
             let Ok(slot) = slot else { return };
             // Not raced against the stop: a claim that Postgres made and nobody heard of would be lost for a whole lease.
             let idle = match self.claim_free(slot).await {
-                Ok(Found::Jobs(claims)) => {
+                Ok(Found::Jobs(claims, probes)) => {
+                    let mut probes = Some(probes);
                     for (mut claim, slot) in claims {
                         claim.stop = stop.clone();
-                        let runner = self.clone();
+                        let (runner, probes) = (self.clone(), probes.take());
                         tracker.spawn(async move {
                             runner.attempt(claim).await;
-                            drop(slot);
+                            drop((slot, probes));
                         });
                     }
                     continue;
@@ -133,14 +136,9 @@ impl<W: Work> Runner<W> {
     pub async fn run_due(&self) -> sqlx::Result<usize> {
         let mut attempts = 0;
         loop {
-            if let Admits::NothingFor(_) = self.admitted() {
-                return Ok(attempts);
-            }
+            let Ok(_probes) = self.admitted() else { return Ok(attempts) };
             let claims = store::claim(&self.db, &self.wanted(1), self.clock.now()).await?;
-            let Some(claim) = claims.into_iter().next() else {
-                self.take_back_probes();
-                return Ok(attempts);
-            };
+            let Some(claim) = claims.into_iter().next() else { return Ok(attempts) };
             self.attempt(claim).await;
             attempts += 1;
         }
@@ -158,27 +156,21 @@ impl<W: Work> Runner<W> {
     /// Claims as many jobs as there are free slots, of which one is given, or a single one as a probe.
     async fn claim_free(&self, slot: OwnedSemaphorePermit) -> sqlx::Result<Found> {
         let mut slots = vec![slot];
-        match self.admitted() {
-            Admits::All => {
-                while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-                    slots.push(slot);
-                }
-            }
-            Admits::OneProbe => {}
-            Admits::NothingFor(pause) => {
-                return Ok(Found::NothingFor(pause.min(self.settings.poll_interval)));
+        let probes = match self.admitted() {
+            Ok(probes) => probes,
+            Err(pause) => return Ok(Found::NothingFor(pause.min(self.settings.poll_interval))),
+        };
+        if probes.is_empty() {
+            while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                slots.push(slot);
             }
         }
         let wanted = self.wanted(slots.len());
-        let claims = within(store::claim(&self.db, &wanted, self.clock.now())).await;
-        if !claims.as_ref().is_ok_and(|claims| !claims.is_empty()) {
-            self.take_back_probes();
-        }
-        let claims = claims?;
+        let claims = within(store::claim(&self.db, &wanted, self.clock.now())).await?;
         if claims.is_empty() {
             return Ok(Found::NothingFor(self.settings.poll_interval));
         }
-        Ok(Found::Jobs(claims.into_iter().zip(slots).collect()))
+        Ok(Found::Jobs(claims.into_iter().zip(slots).collect(), probes))
     }
 
     /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of
@@ -189,26 +181,17 @@ impl<W: Work> Runner<W> {
         Wanted { kind: W::KIND, limit, lease, grace }
     }
 
-    /// What all those whom the work leans on let through.
-    fn admitted(&self) -> Admits {
-        let mut admitted = Admits::All;
+    /// What all those whom the work leans on let through: anything, or one attempt that holds these probes; or nothing for so long.
+    fn admitted(&self) -> Result<Vec<Probe>, Duration> {
+        let mut probes = Vec::new();
         for circuit in self.work.leans_on() {
             match circuit.admits() {
                 Admits::All => {}
-                Admits::OneProbe => admitted = Admits::OneProbe,
-                Admits::NothingFor(pause) => {
-                    self.take_back_probes();
-                    return Admits::NothingFor(pause);
-                }
+                Admits::OneProbe(probe) => probes.push(probe),
+                Admits::NothingFor(pause) => return Err(pause),
             }
         }
-        admitted
-    }
-
-    fn take_back_probes(&self) {
-        for circuit in self.work.leans_on() {
-            circuit.probe_unused();
-        }
+        Ok(probes)
     }
 
     #[tracing::instrument(name = "job.attempt", skip_all, fields(
@@ -226,8 +209,6 @@ impl<W: Work> Runner<W> {
             outcome = Box::pin(self.work.run(&claim)) => outcome,
             () = self.hold(&claim) => Err(Stopped::LeaseLost),
         };
-        // One that never got as far as the side it was to probe says nothing about it.
-        self.take_back_probes();
         match outcome {
             Ok(()) => {}
             Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
@@ -259,25 +240,29 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Where even this cannot be written, the lease runs out and the job is claimed again.
+    /// Tries for as long as the database is away: an attempt that could not be settled would count, and wait for its lease.
     async fn settle(&self, claim: &Claim, ending: Ending<'_>) {
-        let written = async {
+        let write = || async {
             let mut tx = self.db.begin().await?;
-            if store::finish(&mut tx, claim, ending, self.clock.now()).await? == Finished::LeaseLost {
-                return Ok(());
-            }
+            store::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
             if let Ending::Dead { error } = ending {
                 self.work.give_up(&mut tx, claim, error).await?;
             }
-            tx.commit().await
+            Ok(tx.commit().await?)
         };
-        if let Err(error) = within(written).await {
-            self.troubles.tell(&error, "cannot record how an attempt ended; its lease will run out");
+        match insist(claim, &self.troubles, write).await {
+            Ok(()) => {}
+            Err(Stopped::LeaseLost | Stopped::Released) => tracing::debug!("somebody else has the job"),
+            Err(Stopped::Failed(error)) => {
+                self.troubles.say(&chain(error.as_ref()), "cannot record how an attempt ended");
+            }
         }
     }
 
-    /// Renews the lease for as long as it can; returns when it is lost. An attempt that knows an outcome which nobody else does
-    /// ([`Claim::knows_outcome`]) is never cut off: only it can write that down, and it finds out by itself if it may not.
+    /// Renews the lease for as long as it can; returns when the attempt is to be cut off: when somebody else has the job, or when
+    /// nobody can tell. An attempt that is handing something over is not cut off because the database is away, as nobody else can
+    /// take the job then either; and one that knows an outcome is not cut off at all: only it can write that down, and it finds
+    /// out by itself if it may not.
     async fn hold(&self, claim: &Claim) {
         let lease = self.settings.lease;
         let mut until = self.clock.now() + lease;
@@ -288,13 +273,11 @@ impl<W: Work> Runner<W> {
                 tokio::time::timeout(lease / 3, store::renew(&self.db, claim, lease, self.clock.now()));
             match renewing.await {
                 Ok(Ok(Finished::Yes)) => until = self.clock.now() + lease,
+                Ok(Ok(Finished::LeaseLost)) if !claim.knows_outcome() => return,
+                Ok(Ok(Finished::LeaseLost)) => {}
                 // The database may be back before the lease runs out.
-                Ok(Err(_)) | Err(_) if self.clock.now() + lease / 3 < until => {}
-                Ok(Ok(Finished::LeaseLost) | Err(_)) | Err(_) => {
-                    if !claim.outcome_is_known() {
-                        return;
-                    }
-                }
+                Ok(Err(_)) | Err(_) if self.clock.now() + lease / 3 < until || claim.is_handing_over() => {}
+                Ok(Err(_)) | Err(_) => return,
             }
         }
     }
@@ -307,7 +290,7 @@ where
     F: Future<Output = Result<(), Stopped>>,
 {
     const PAUSE: Duration = Duration::from_millis(250);
-    claim.knows_outcome();
+    claim.outcome_is_known();
     loop {
         let written = async { Ok(write().await) };
         let error = match within(written).await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -38,14 +38,17 @@ pub struct Claim {
     token: Uuid,
     /// Cancelled when the process is to stop.
     pub(super) stop: CancellationToken,
-    /// Set once the attempt knows what nobody else does.
-    outcome_known: Arc<AtomicBool>,
+    /// How far the attempt is: see [`Claim::is_handing_over`] and [`Claim::knows_outcome`].
+    progress: Arc<AtomicU8>,
 }
+
+const HANDING_OVER: u8 = 1;
+const OUTCOME_KNOWN: u8 = 2;
 
 impl Claim {
     fn new(job_id: i64, kind: &str, subject: String, attempt: i32, token: Uuid) -> Self {
-        let (stop, outcome_known) = (CancellationToken::new(), Arc::default());
-        Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, outcome_known }
+        let (stop, progress) = (CancellationToken::new(), Arc::default());
+        Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, progress }
     }
 
     /// Whether the process is stopping: then nothing should be begun that cannot be taken back.
@@ -53,13 +56,22 @@ impl Claim {
         self.stop.is_cancelled()
     }
 
-    /// The attempt has learned what nobody else can (the relay's answer), and is not to be cut off before that is written down.
-    pub fn knows_outcome(&self) {
-        self.outcome_known.store(true, Ordering::SeqCst);
+    /// From here on the attempt does what cannot be taken back.
+    pub fn hands_over(&self) {
+        self.progress.fetch_max(HANDING_OVER, Ordering::SeqCst);
     }
 
-    pub(super) fn outcome_is_known(&self) -> bool {
-        self.outcome_known.load(Ordering::SeqCst)
+    /// From here on the attempt knows what nobody else can (the relay's answer).
+    pub fn outcome_is_known(&self) {
+        self.progress.fetch_max(OUTCOME_KNOWN, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.progress.load(Ordering::SeqCst) >= HANDING_OVER
+    }
+
+    pub(super) fn knows_outcome(&self) -> bool {
+        self.progress.load(Ordering::SeqCst) >= OUTCOME_KNOWN
     }
 }
 

@@ -22,8 +22,10 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::database::is_about_the_data;
 use crate::flow::delivered;
 use crate::flow::inbox::{self, Arrival, Kept};
+use crate::flow::offer::store::Missing;
 use crate::flow::offer::{self, Source, TakenIn, Told};
 use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
 use crate::stripe::{Client, Error, FinancingOffer, OfferId, Page};
@@ -54,6 +56,8 @@ pub struct Reconcile {
 
 /// After a run that could not see everything.
 const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
+/// More looks at once would hold up letters; the next run goes on.
+const MOST_LOOKS: i64 = 1000;
 /// Stripe may not list an offer yet that its event told us of a moment ago.
 const SETTLED: TimeDelta = TimeDelta::minutes(2);
 
@@ -64,6 +68,10 @@ enum Incomplete {
     Stripe(Box<Error>),
     #[error("the database did not take it")]
     Database(#[from] sqlx::Error),
+    #[error("a page of Stripe's claims that others follow, and does not say after what")]
+    PageWithoutEnd,
+    #[error("there are more offers to look at than one run does")]
+    MoreToLookAt,
     #[error("the process was stopping")]
     Stopping,
 }
@@ -82,7 +90,7 @@ impl Work for Reconcile {
         let run_id = Uuid::now_v7();
         store::begin(&self.db, run_id, self.clock.now()).await?;
         let mut counts = Counts::default();
-        let outcome = self.go(claim, run_id, &mut counts).await;
+        let outcome = self.go(claim, &mut counts).await;
         let error = outcome.as_ref().err().map(|error| chain(error));
         let now = self.clock.now();
         let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
@@ -118,15 +126,21 @@ impl Work for Reconcile {
 }
 
 impl Reconcile {
-    /// Sees to it that the job exists: the first run is due at once.
-    pub async fn schedule(&self) -> sqlx::Result<Queued> {
-        queue::enqueue(&self.db, Self::KIND, SUBJECT, self.clock.now()).await
+    /// Sees to it that the job exists and is alive: the first run is due at once.
+    pub async fn schedule(&self) -> sqlx::Result<()> {
+        let now = self.clock.now();
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
+            // It is never done, but dies where the process did in each of many runs.
+            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+        }
+        Ok(())
     }
 
-    async fn go(&self, claim: &Claim, run_id: Uuid, counts: &mut Counts) -> Result<(), Incomplete> {
-        self.take_events(claim, counts).await?;
-        let listed = self.take_offers(claim, counts).await?;
-        self.look_at_the_rest(run_id, &listed, counts).await
+    /// One list that cannot be had does not cost the other.
+    async fn go(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
+        let events = self.take_events(claim, counts).await;
+        let listed = self.take_offers(claim, counts).await;
+        events.and(self.look_at_the_rest(&listed?, counts).await)
     }
 
     async fn take_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
@@ -137,16 +151,19 @@ impl Reconcile {
                 counts.events_seen += 1;
                 let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
                 match Arrival::parse(bytes, self.clock.now()) {
-                    Ok(arrival) => {
-                        if inbox::store::keep(&self.db, &arrival).await? == Kept::First {
-                            counts.events_new += 1;
+                    Ok(arrival) => match inbox::store::keep(&self.db, &arrival).await {
+                        Ok(Kept::First) => counts.events_new += 1,
+                        Ok(Kept::Again) => {}
+                        Err(error) if is_about_the_data(&error) => {
+                            pass_over("an event", &chain(&error), counts);
                         }
-                    }
+                        Err(error) => return Err(error.into()),
+                    },
                     Err(why) => pass_over("an event", &why, counts),
                 }
             }
             self.inbox.ring();
-            after = next_page(&page);
+            after = next_page(&page)?;
             if after.is_none() {
                 return Ok(());
             }
@@ -170,15 +187,20 @@ impl Reconcile {
                 match read {
                     Ok((offer, object)) => {
                         let told = Told { offer, object: &object, source: Source::Asked, as_of };
-                        if self.take_offer(&told).await? == TakenIn::New {
-                            counts.offers_new += 1;
+                        match self.take_offer(&told).await {
+                            Ok(TakenIn::New) => counts.offers_new += 1,
+                            Ok(TakenIn::Changed | TakenIn::Same) => {}
+                            Err(error) if is_about_the_data(&error) => {
+                                pass_over("an offer", &chain(&error), counts);
+                            }
+                            Err(error) => return Err(error.into()),
                         }
                     }
                     Err(why) => pass_over("an offer", &why.to_string(), counts),
                 }
             }
             self.jobs.ring();
-            after = next_page(&page);
+            after = next_page(&page)?;
             if after.is_none() {
                 return Ok(listed);
             }
@@ -198,25 +220,26 @@ impl Reconcile {
     /// Offers that we call undelivered and Stripe did not list: an event about each is missing.
     async fn look_at_the_rest(
         &self,
-        run_id: Uuid,
         listed: &HashSet<String>,
         counts: &mut Counts,
     ) -> Result<(), Incomplete> {
-        /// More at once would hold up letters; the next run goes on.
-        const MOST: i64 = 1000;
         let now = self.clock.now();
-        for offer_id in offer::store::undelivered_before(&self.db, now - SETTLED, MOST).await? {
-            if listed.contains(&offer_id) {
-                continue;
-            }
+        let listed: Vec<String> = listed.iter().cloned().collect();
+        let wanted = Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - SETTLED };
+        let missing = offer::store::undelivered_but(&self.db, &wanted, MOST_LOOKS).await?;
+        for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;
-            offer::look_at(&mut tx, &offer_id, &run_id.simple().to_string(), now).await?;
+            offer::look_again(&mut tx, &offer_id, now).await?;
             tx.commit().await?;
             counts.looks += 1;
         }
         self.jobs.ring();
-        Ok(())
+        if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MOST_LOOKS {
+            Ok(())
+        } else {
+            Err(Incomplete::MoreToLookAt)
+        }
     }
 }
 
@@ -225,10 +248,13 @@ fn pass_over(what: &str, why: &str, counts: &mut Counts) {
     tracing::error!(why, "cannot read {what} in Stripe's list: a person must look");
 }
 
-/// The id to go on after, where there is another page. A page that claims to have more and has no last entry would be asked for
-/// ever.
-fn next_page(page: &Page) -> Option<String> {
-    page.entries.last().filter(|_| page.has_more).and_then(|entry| id_of(entry))
+/// The id to go on after, where there is another page.
+fn next_page(page: &Page) -> Result<Option<String>, Incomplete> {
+    if !page.has_more {
+        return Ok(None);
+    }
+    let last = page.entries.last().and_then(|entry| id_of(entry));
+    last.map(Some).ok_or(Incomplete::PageWithoutEnd)
 }
 
 /// A long run does not hold up a stop: the next process begins anew.

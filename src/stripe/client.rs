@@ -198,7 +198,7 @@ impl Client {
         endpoint: &'static str,
         request: RequestBuilder,
     ) -> Result<Answered<T>, Error> {
-        self.pace.turn(endpoint).await;
+        self.pace.turn(endpoint).await.map_err(Error::NotYet)?;
         let outcome = answer(request).await;
         match &outcome {
             Ok(_) => {

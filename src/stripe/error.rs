@@ -9,6 +9,9 @@ use crate::queue::{Next, Retryable};
 /// A call that did not bring what we asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Stripe was not asked: its rate limit leaves no room for so long.
+    #[error("Stripe's rate limit leaves no room for {} s", .0.as_secs())]
+    NotYet(Duration),
     /// The connection failed or the time ran out: whether Stripe did it is unknown.
     #[error("got no answer from Stripe")]
     NoAnswer(#[source] reqwest::Error),
@@ -52,6 +55,7 @@ impl Error {
     /// True where the same Idempotency-Key must be used again: Stripe may have done it, or may be doing it now.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
+            Self::NotYet(_) => false,
             Self::NoAnswer(_) | Self::Unreadable { .. } => true,
             Self::Refused { status, .. } => *status == 409,
         }
@@ -61,14 +65,20 @@ impl Error {
     /// already, so any 4xx about the call may say that.
     pub fn may_mean_done(&self) -> bool {
         match self {
-            Self::NoAnswer(_) | Self::Unreadable { .. } => false,
+            Self::NotYet(_) | Self::NoAnswer(_) | Self::Unreadable { .. } => false,
             Self::Refused { status, .. } => matches!(status, 400 | 402 | 404..=428 | 430..=499),
         }
+    }
+
+    /// True where Stripe says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
     }
 
     /// True where Stripe itself, or the way to it, is broken.
     pub(super) fn is_outage(&self) -> bool {
         match self {
+            Self::NotYet(_) => false,
             Self::NoAnswer(_) | Self::Unreadable { .. } => true,
             Self::Refused { status, .. } => (500..=599).contains(status),
         }
@@ -95,6 +105,7 @@ impl Error {
 impl Retryable for Error {
     fn next(&self) -> Next {
         match self {
+            Self::NotYet(pause) => Next::Postpone(*pause),
             Self::NoAnswer(_) | Self::Unreadable { .. } => Next::TryAgain,
             // Stripe did nothing, as its limiters stand before the work. That is nobody's fault but our speed's.
             Self::Refused { status: 429, retry_after, .. } => {

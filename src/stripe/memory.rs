@@ -43,30 +43,28 @@ impl Memory {
         Self { client, offers, accounts, owners, asking: Arc::default(), listing: Arc::default() }
     }
 
-    /// The offer as it was not longer than ten seconds ago.
+    /// The offer as it was not longer than ten seconds ago. What was remembered is told once: who asks again wants to know anew.
     pub async fn offer(&self, id: &OfferId) -> Result<Arc<Answered<FinancingOffer>>, Error> {
-        if let Some(known) = self.offers.remove(id).await {
+        // `remove` would tell what is too old as well.
+        if let Some(known) = self.offers.get(id).await {
+            self.offers.invalidate(id).await;
             return Ok(known);
         }
         let others = self.asking.fetch_add(1, Ordering::SeqCst);
-        let asked = Asked(&self.asking);
-        let found = if others == 0 { self.client.offer(id).await? } else { self.offer_and_next(id).await? };
-        drop(asked);
-        Ok(Arc::new(found))
-    }
-
-    /// Several ask at once: there is a backlog, and those who come next will ask about newer offers.
-    async fn offer_and_next(&self, id: &OfferId) -> Result<Answered<FinancingOffer>, Error> {
-        let _listing = self.listing.lock().await;
-        if let Some(known) = self.offers.remove(id).await {
-            return Ok(Arc::unwrap_or_clone(known));
-        }
-        let (found, newer) = tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
-        // A list that did not come costs nothing but the calls that it would have saved.
-        for offer in newer.unwrap_or_default() {
-            self.offers.insert(offer.object.id.clone(), Arc::new(offer)).await;
-        }
-        found
+        let _asked = Asked(&self.asking);
+        let found = match self.listing.try_lock() {
+            // Several ask at once: there is a backlog, and those who come next will ask about newer offers.
+            Ok(_listing) if others > 0 => {
+                let (found, newer) = tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
+                // A list that did not come costs nothing but the calls that it would have saved.
+                for offer in newer.unwrap_or_default() {
+                    self.offers.insert(offer.object.id.clone(), Arc::new(offer)).await;
+                }
+                found
+            }
+            Ok(_) | Err(_) => self.client.offer(id).await,
+        };
+        found.map(Arc::new)
     }
 
     /// The account as it was not longer than two minutes ago.

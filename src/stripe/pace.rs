@@ -46,6 +46,11 @@ const SLOWEST: f64 = 1.0 / 32.0;
 /// What a call that went through wins back: full speed after fifty.
 const WON_BACK: f64 = 0.02;
 
+/// A call that has to wait for longer is put off as a whole.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// However long Stripe wants one call to wait, the others find out by themselves whether they have to.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 impl Lane {
     fn gap(&self, rate: f64) -> Duration {
         Duration::from_secs_f64(1.0 / (rate * self.speed))
@@ -65,22 +70,30 @@ impl Pace {
         self.lanes().replicas = replicas.max(1);
     }
 
-    /// Waits until it is this call's turn.
-    pub(super) async fn turn(&self, endpoint: &'static str) {
-        let start = self.book(endpoint, Instant::now());
+    /// Waits until it is this call's turn. Where that is far away nothing is booked, and the caller hears how far: whoever waits
+    /// keeps a job from others, and a process from stopping.
+    pub(super) async fn turn(&self, endpoint: &'static str) -> Result<(), Duration> {
+        let start = self.book(endpoint, Instant::now())?;
         tokio::time::sleep_until(start.into()).await;
+        Ok(())
     }
 
-    fn book(&self, endpoint: &'static str, now: Instant) -> Instant {
+    fn book(&self, endpoint: &'static str, now: Instant) -> Result<Instant, Duration> {
         let mut lanes = self.lanes();
         let rate = lanes.per_second / f64::from(lanes.replicas);
         let fresh = Lane { next: now, speed: 1.0 };
         let mut one = *lanes.endpoints.entry(endpoint).or_insert(fresh);
-        let start = one.next.max(lanes.all.next).max(now);
-        one.next = start + one.gap(rate);
-        lanes.all.next = start + lanes.all.gap(rate);
+        let mut all = lanes.all;
+        let start = one.next.max(all.next).max(now);
+        if start - now > LONGEST_WAIT {
+            return Err(start - now);
+        }
+        one.next = one.next.max(now) + one.gap(rate);
+        // Not from `start`: an endpoint that has to pause must not hold up the others.
+        all.next = all.next.max(now) + all.gap(rate);
         lanes.endpoints.insert(endpoint, one);
-        start
+        lanes.all = all;
+        Ok(start)
     }
 
     /// A call went through.
@@ -93,7 +106,7 @@ impl Pace {
 
     /// Stripe said 429: the lane that it means pauses and slows down.
     pub(super) fn slow_down(&self, endpoint: &'static str, limit: Limit, pause: Duration) {
-        let now = Instant::now();
+        let (now, pause) = (Instant::now(), pause.min(LONGEST_PAUSE));
         let mut lanes = self.lanes();
         let slower = |lane: &mut Lane| {
             lane.speed = (lane.speed / 2.0).max(SLOWEST);
@@ -119,7 +132,7 @@ mod tests {
     use super::*;
 
     fn starts(pace: &Pace, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
-        let start = |_| u64::try_from((pace.book(endpoint, begin) - begin).as_millis()).unwrap();
+        let start = |_| u64::try_from((pace.book(endpoint, begin).unwrap() - begin).as_millis()).unwrap();
         (0..count).map(start).collect()
     }
 
@@ -144,28 +157,42 @@ mod tests {
     }
 
     #[test]
-    fn a_429_slows_down_whom_it_means() {
+    fn a_429_slows_down_whom_it_means_and_nobody_else() {
         let begin = later();
         let pace = Pace::new(10);
-        pace.book("a", begin);
-        pace.book("b", begin);
-        pace.slow_down("a", Limit::Object, Duration::from_secs(9));
+        let _ = (pace.book("a", begin), pace.book("b", begin));
+        pace.slow_down("a", Limit::Object, Duration::from_secs(4));
         assert_eq!(starts(&pace, "a", begin, 1), [200]);
-        pace.slow_down("a", Limit::Endpoint, Duration::from_secs(9));
-        assert_eq!(starts(&pace, "b", begin, 1), [300]);
+        pace.slow_down("a", Limit::Endpoint, Duration::from_secs(4));
         let a = starts(&pace, "a", begin, 2);
-        assert!(a[0] > 7900 && a[1] - a[0] == 200, "paused and at half the speed: {a:?}");
+        assert!(a[0] > 2900 && a[1] - a[0] == 200, "paused and at half the speed: {a:?}");
+        assert_eq!(
+            starts(&pace, "b", begin, 1),
+            [500],
+            "its turn is after four of `a`, and not after the pause"
+        );
 
         let pace = Pace::new(10);
-        pace.slow_down("a", Limit::Account, Duration::from_secs(9));
+        pace.slow_down("a", Limit::Account, Duration::from_secs(4));
         let b = starts(&pace, "b", begin, 2);
-        assert!(b[0] > 7900 && b[1] - b[0] == 200, "{b:?}");
+        assert!(b[0] > 2900 && b[1] - b[0] == 200, "{b:?}");
+    }
+
+    #[test]
+    fn a_turn_that_is_far_away_is_not_waited_for_and_a_pause_is_bounded() {
+        let pace = Pace::new(10);
+        pace.slow_down("a", Limit::Account, Duration::from_hours(1));
+        let now = Instant::now();
+        let far = pace.book("a", now).unwrap_err();
+        assert!(far > LONGEST_WAIT && far <= LONGEST_PAUSE, "{far:?}");
+        assert_eq!(pace.book("a", now).unwrap_err(), far, "nothing was booked");
+        assert!(pace.book("a", now + LONGEST_PAUSE).is_ok());
     }
 
     #[test]
     fn speed_is_won_back_call_by_call_and_never_lost_for_good() {
         let pace = Pace::new(10);
-        pace.book("a", Instant::now());
+        let _ = pace.book("a", Instant::now());
         for _ in 0..100 {
             pace.slow_down("a", Limit::Endpoint, Duration::ZERO);
         }

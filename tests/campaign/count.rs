@@ -84,10 +84,15 @@ struct Tally {
     doubts: i64,
     booked: i64,
     booked_wrongly: usize,
+    /// Letters whose handing over began after the end of their offer was written down.
+    too_late: i64,
     dead: i64,
 }
 
 const DEATHS: &str = "select count(*) from timeline_entries where what = 'letter.uncertain' and note like 'the process ended%'";
+const TOO_LATE: &str = "select count(*) from letters l where sent_at is not null and exists (
+    select from timeline_entries t where t.offer_id = l.offer_id and t.recorded_at < l.sending_at
+        and t.status_after in ('expired', 'replaced', 'accepted_other_offer', 'delivered', 'accepted', 'rejected', 'canceled'))";
 const HELD_IN_DOUBT: &str = "select count(*) from letters where state = 'held' and reason = 'uncertain'";
 
 async fn tally(world: &World) -> Tally {
@@ -120,6 +125,7 @@ async fn tally(world: &World) -> Tally {
         doubts: one(&world.db, "select coalesce(sum(doubts), 0)::bigint from letters").await,
         booked: one(&world.db, "select count(*) from letters where state = 'sent'").await,
         booked_wrongly: booked_without_letter(world, &letters).await,
+        too_late: one(&world.db, TOO_LATE).await,
         dead: one(&world.db, "select count(*) from jobs where state = 'dead' and kind <> 'mark_delivered'")
             .await,
     }
@@ -135,7 +141,6 @@ fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
     vec![
         fine("replicas / kills", format!("{} / {}", world.plan.replicas, kills.0)),
         fine("kills at a named point where a letter is in doubt", kills.1.to_string()),
-        fine("restarts of Postgres", world.postgres_restarts.load(Ordering::SeqCst).to_string()),
         fine("events / offers at Stripe", format!("{} / {}", events.0, events.1)),
         fine(
             "letters at the mail server / booked as sent",
@@ -149,9 +154,15 @@ fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
 }
 
 fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -> Vec<Row> {
+    let restarts = world.postgres_restarts.load(Ordering::SeqCst);
+    let ended = world.ended_by_themselves.lock().unwrap().len();
+    // A short run may be over before the first restart.
+    let is_long = world.plan.kills >= 100;
     let most_copies = if world.plan.resend { usize::try_from(tally.doubts).unwrap() } else { 0 };
     let none = |what, count: usize| (what, count.to_string(), count == 0);
     vec![
+        ("restarts of Postgres", restarts.to_string(), restarts > 0 || !is_long),
+        none("replicas that ended though nobody killed them", ended),
         none("**lost**: still undelivered, and no person told", tally.lost.len()),
         ("**duplicates**, under the same Message-ID", tally.copies.to_string(), tally.copies <= most_copies),
         none("duplicates under another Message-ID", tally.of_another_id),
@@ -168,6 +179,7 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
             tally.held.to_string(),
             tally.held == tally.held_in_doubt,
         ),
+        none("sent after the end of their offer was known", usize::try_from(tally.too_late).unwrap()),
         none("booked as sent, and the mail server never had it", tally.booked_wrongly),
         none("dead jobs, but for marks of offers that ended", usize::try_from(tally.dead).unwrap()),
         ("seconds from the end of all trouble to nothing left to do", calm.as_secs().to_string(), settled),
@@ -186,6 +198,9 @@ pub async fn table(world: &World, settled: bool, troubled: Duration, calm: Durat
     {
         println!("| {what} | {counted} | {} |", if is_fine { "" } else { "WRONG" });
         all_fine &= is_fine;
+    }
+    for said in world.ended_by_themselves.lock().unwrap().iter().take(3) {
+        eprintln!("{said}");
     }
     for offer in tally.lost.iter().take(5) {
         explain(world, offer).await;

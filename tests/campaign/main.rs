@@ -17,8 +17,8 @@ mod support;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use capital_courier::clock::Clock;
@@ -52,6 +52,8 @@ pub struct World {
     /// Of them, at a named point between the begin of a handing over and the record of its outcome.
     kills_in_the_window: AtomicU32,
     postgres_restarts: AtomicU32,
+    /// What replicas said that ended though nobody killed them.
+    ended_by_themselves: Mutex<Vec<String>>,
     /// Cancelled when all kills were made: from then on nothing fails any more.
     calm: CancellationToken,
     /// Cancelled at the end.
@@ -67,6 +69,31 @@ fn variable<T: std::str::FromStr>(name: &str, usual: T) -> T {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} makes no sense")),
         Err(_) => usual,
     }
+}
+
+/// What each replica is told: short leases and limits, so that much happens in little time.
+fn settings(plan: Plan, stripe: &Simulator, relay: &Relay, database_url: &str) -> HashMap<String, String> {
+    let mut env = environment(stripe, &relay.url());
+    for (name, value) in [
+        ("DATABASE_URL", database_url),
+        ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
+        ("COURIER_OPS__LISTEN", "127.0.0.1:0"),
+        ("COURIER_DATABASE__MAX_CONNECTIONS", "10"),
+        ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "3s"),
+        ("COURIER_DELIVERY__CONCURRENCY", "4"),
+        ("COURIER_EMAIL__RELAY_TIMEOUT", "2s"),
+        ("COURIER_EMAIL__RELAY_ANSWER_TIMEOUT", "2s"),
+        ("COURIER_EMAIL__WHEN_UNCERTAIN", if plan.resend { "resend" } else { "hold" }),
+        ("COURIER_QUEUE__LEASE", "3s"),
+        ("COURIER_QUEUE__POLL_INTERVAL", "200ms"),
+        ("COURIER_RECONCILE__EVERY", "5s"),
+        ("COURIER_STRIPE__TIMEOUT", "2s"),
+        ("COURIER_TELEMETRY__FILTER", "warn,capital_courier::app=info"),
+        ("COURIER_TELEMETRY__FORMAT", "json"),
+    ] {
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    env
 }
 
 impl World {
@@ -88,26 +115,7 @@ impl World {
             disorder: Duration::from_millis(500),
         });
         let database_url = std::env::var("DATABASE_URL").expect("scripts/campaign sets DATABASE_URL");
-        let mut env = environment(&stripe, &relay.url());
-        for (name, value) in [
-            ("DATABASE_URL", database_url.as_str()),
-            ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
-            ("COURIER_OPS__LISTEN", "127.0.0.1:0"),
-            ("COURIER_DATABASE__MAX_CONNECTIONS", "10"),
-            ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "3s"),
-            ("COURIER_DELIVERY__CONCURRENCY", "4"),
-            ("COURIER_EMAIL__RELAY_TIMEOUT", "2s"),
-            ("COURIER_EMAIL__RELAY_ANSWER_TIMEOUT", "2s"),
-            ("COURIER_EMAIL__WHEN_UNCERTAIN", if plan.resend { "resend" } else { "hold" }),
-            ("COURIER_QUEUE__LEASE", "3s"),
-            ("COURIER_QUEUE__POLL_INTERVAL", "200ms"),
-            ("COURIER_RECONCILE__EVERY", "5s"),
-            ("COURIER_STRIPE__TIMEOUT", "2s"),
-            ("COURIER_TELEMETRY__FILTER", "warn,capital_courier::app=info"),
-            ("COURIER_TELEMETRY__FORMAT", "json"),
-        ] {
-            env.insert(name.to_owned(), value.to_owned());
-        }
+        let env = settings(plan, &stripe, &relay, &database_url);
         let migrated = support::process::command(&["migrate"], &env).output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         let db = sqlx::postgres::PgPoolOptions::new()
@@ -126,12 +134,17 @@ impl World {
             kills: AtomicU32::new(0),
             kills_in_the_window: AtomicU32::new(0),
             postgres_restarts: AtomicU32::new(0),
+            ended_by_themselves: Mutex::default(),
             calm: CancellationToken::new(),
             over: CancellationToken::new(),
         })
     }
 
-    /// Counts a kill, and says whether it was the last one.
+    fn ended_by_itself(&self, said: &str) {
+        self.ended_by_themselves.lock().unwrap().push(said.to_owned());
+    }
+
+    /// Counts a kill. After the last one nothing fails any more.
     fn killed(&self, in_the_window: bool) {
         if in_the_window {
             self.kills_in_the_window.fetch_add(1, Ordering::SeqCst);

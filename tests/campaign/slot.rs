@@ -1,5 +1,6 @@
 //! One replica: started, killed, started again; at a named point or at any moment.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const POINTS: [(&str, bool); 8] = [
     ("mark.after_stripe", false),
 ];
 
+/// `SIGABRT`: how it dies where it is told to.
+const ABORT: i32 = 6;
 /// A replica that is to die at a point and never comes there is killed after this.
 const LONGEST_LIFE: Duration = Duration::from_secs(3);
 
@@ -45,16 +48,23 @@ async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>,
     let mut process = start(world, number, point.map(|(name, _)| name)).await;
     let longest = if point.is_some() { LONGEST_LIFE } else { life };
     let by_itself = tokio::select! {
-        _ = process.ended() => true,
-        () = tokio::time::sleep(longest) => false,
-        () = world.calm.cancelled() => false,
+        status = process.ended_whenever() => Some(status),
+        () = tokio::time::sleep(longest) => None,
+        () = world.calm.cancelled() => None,
     };
     world.balancer.remove(number);
-    if !by_itself {
-        process.signal("-KILL");
-        process.ended().await;
+    match by_itself {
+        None => {
+            process.signal("-KILL");
+            process.ended().await;
+            world.killed(false);
+        }
+        Some(status) if point.is_some() && status.signal() == Some(ABORT) => {
+            world.killed(point.is_some_and(|(_, in_doubt)| in_doubt));
+        }
+        // Nobody killed it: a defect.
+        Some(status) => world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged())),
     }
-    world.killed(by_itself && point.is_some_and(|(_, in_doubt)| in_doubt));
 }
 
 async fn start(world: &World, number: usize, point: Option<&str>) -> Process {

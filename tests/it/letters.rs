@@ -234,21 +234,40 @@ async fn a_letter_that_comes_back_is_bounced_once_and_the_offer_stays_delivered(
     let offer = app.offer();
     deliver(&app, &offer).await;
     let message_id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
-    let mut report = email::Report { message_id, action: "delayed".to_owned(), status: "4.4.1".to_owned() };
+    let outcome = |address: &str, action: &str, status: &str| email::Outcome {
+        addresses: vec![address.to_owned()],
+        action: action.to_owned(),
+        status: status.to_owned(),
+    };
+    let report = |outcomes| email::Report { message_id: message_id.clone(), outcomes };
+    let copy = outcome("capital-offers@stripe.com", "failed", "5.7.1");
     let take = async |report: &email::Report| {
         let mut tx = app.db.begin().await.unwrap();
         let bounced = email::bounce(&mut tx, report, app.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         bounced
     };
-    assert_eq!(take(&report).await, email::Bounced::NotForGood);
-    report.action = "failed".to_owned();
-    report.status = "5.1.1".to_owned();
-    assert_eq!(take(&report).await, email::Bounced::Yes);
-    assert_eq!(take(&report).await, email::Bounced::NoSuchLetter);
+    let late = outcome("jenny@bakery.example", "delayed", "4.4.1");
+    assert_eq!(take(&report(vec![late])).await, email::Bounced::NotForGood);
+    assert_eq!(take(&report(vec![copy.clone()])).await, email::Bounced::SomebodyElse);
+    let failed = report(vec![copy, outcome("Jenny@bakery.example", "failed", "5.1.1")]);
+    assert_eq!(take(&failed).await, email::Bounced::Yes);
+    assert_eq!(take(&failed).await, email::Bounced::NoSuchLetter);
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     assert_eq!(app.timeline(&offer).await.last().unwrap(), "letter.bounced");
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
     assert_eq!((state.as_str(), app.stripe.marked(&offer)), ("delivered", 1));
-    app.finish().await;
+
+    // The merchant mended the address, and a person has it sent again: Stripe was told long ago.
+    app.stripe
+        .edit_account(&account_of(&app, &offer), |account| account["email"] = "jenny@new.example".into());
+    let mut tx = app.db.begin().await.unwrap();
+    assert_eq!(email::resend(&mut tx, &offer, app.clock.now()).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    app.after(chrono::TimeDelta::minutes(3)).await;
+    app.expect_letter(&offer, "sent", None).await;
+    let to: Vec<String> = app.relay.letters().iter().map(|letter| letter.to[0].clone()).collect();
+    // The account is remembered by the clock of the machine, which does not move here: its new address is used two minutes later.
+    assert_eq!((to.len(), app.stripe.marked(&offer)), (2, 1));
+    app.abandon();
 }

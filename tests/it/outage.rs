@@ -199,7 +199,8 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     let (stripe, relay, mut env) = world(&db).await;
     env.insert("COURIER_DATABASE__ACQUIRE_TIMEOUT".to_owned(), "500ms".to_owned());
     let process = Process::serve(&env).await;
-    relay.fail(Step::Dot, SmtpTrouble::Wait(Duration::from_secs(1)), 1);
+    // The answer comes when the lease is over, and before the database is back.
+    relay.fail(Step::Dot, SmtpTrouble::Wait(Duration::from_secs(5)), 1);
     let email = Some("jenny@bakery.example".to_owned());
     let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
     let offer = stripe.create_offer(&account, &NewOffer::default());
@@ -208,7 +209,7 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     relay.reached(Step::Dot).await;
     let outage = Outage::begin(&db).await;
     // The lease is three seconds long.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
     outage.end().await;
     let marked = async {
         while stripe.marked(&offer) == 0 {
@@ -220,4 +221,57 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     let (state, doubts): (String, i32) =
         sqlx::query_as("select state, doubts from letters").fetch_one(&db).await.unwrap();
     assert_eq!((state.as_str(), doubts, relay.letters().len()), ("sent", 0, 1), "{}", process.logged());
+}
+
+/// With the real runners, side by side, and the real clock: what `run_due_work` does one after the other cannot show how they get in
+/// each other's way.
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time(db: PgPool) {
+    let (stripe, _relay, env) = world(&db).await;
+    let process = Process::serve(&env).await;
+    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: down });
+    let email = Some("jenny@bakery.example".to_owned());
+    let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
+    for _ in 0..OFFERS {
+        stripe.create_offer(&account, &NewOffer::default());
+    }
+    for event in stripe.events() {
+        post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Eight letters that were begun at once, some of them with two calls, and probes after 1, 2 and 4 seconds.
+    let calls = stripe.calls().len();
+    assert!((5..40).contains(&calls), "{calls} calls in 8 s\n{}", process.logged());
+    assert_eq!(process.logged().matches("the other side is down").count(), 4, "{}", process.logged());
+    stripe.heal();
+    let delivered = async {
+        while !stripe.offers().iter().all(|offer| offer["status"] == "delivered") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), delivered).await;
+    assert!(waited.is_ok(), "{}", process.logged());
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_relay_that_breaks_after_it_wanted_the_message_is_left_alone_before_the_backlog_is_in_doubt(
+    db: PgPool,
+) {
+    let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
+    let offers = told(&app).await;
+    app.relay.fail(Step::Dot, SmtpTrouble::Drop, u32::MAX);
+    for _ in 0..60 {
+        app.after(TimeDelta::seconds(1)).await;
+    }
+    let held: i64 = app.one("select count(*) from letters where state = $1", "held").await;
+    // Five that opened the circuit, and a probe each after 1, 2, 4, 8, 16 and 30 seconds.
+    assert!(held <= 11, "{held} of {OFFERS} letters are in doubt");
+    app.relay.heal();
+    for _ in 0..20 {
+        app.after(TimeDelta::seconds(3)).await;
+    }
+    let sent: i64 = app.one("select count(*) from letters where state = $1", "sent").await;
+    assert_eq!(sent, i64::try_from(offers.len()).unwrap() - held);
+    app.finish().await;
 }

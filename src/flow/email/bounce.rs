@@ -12,6 +12,15 @@ use super::store::{self, Move, State};
 pub struct Report {
     /// Of the letter that came back, without its angle brackets.
     pub message_id: String,
+    /// One for each address that the report speaks of: a letter has a blind copy too.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of a letter to one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// As the report names it; and as the letter's envelope did, where it was forwarded.
+    pub addresses: Vec<String>,
     /// `failed`, `delayed`, `delivered`, … (RFC 3464 section 2.3.3), in lower case.
     pub action: String,
     /// The enhanced status code, such as `5.1.1`.
@@ -41,6 +50,8 @@ pub enum Bounced {
     Yes,
     /// Only late, or delivered after all: nothing changes.
     NotForGood,
+    /// It is about somebody else who had the letter, such as the blind copy: nothing changes.
+    SomebodyElse,
     /// No letter of ours that was sent has this Message-ID, or it is known to have come back.
     NoSuchLetter,
 }
@@ -55,19 +66,42 @@ impl Report {
             .find(|part| part.is_content_type("message", "delivery-status"))
             .and_then(|part| std::str::from_utf8(part.contents()).ok())
             .ok_or(NoReport::NotAReport)?;
+        let outcomes: Vec<Outcome> = blocks(status).iter().filter_map(|block| Outcome::read(block)).collect();
+        if outcomes.is_empty() {
+            return Err(NoReport::NotAReport);
+        }
+        let message_id = returned_id(&message).ok_or(NoReport::NoMessageId)?;
+        Ok(Self { message_id, outcomes })
+    }
+}
+
+impl Outcome {
+    /// Reads the fields about one address; none where they are about the message as a whole.
+    fn read(block: &[&str]) -> Option<Self> {
         let field = |name: &str| {
-            let line = status.lines().find(|line| line.to_lowercase().starts_with(name))?;
+            let line = block.iter().find(|line| line.to_lowercase().starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        let (action, code) = field("action:").zip(field("status:")).ok_or(NoReport::NotAReport)?;
-        let message_id = returned_id(&message).ok_or(NoReport::NoMessageId)?;
-        Ok(Self { message_id, action: action.to_lowercase(), status: code })
+        // `rfc822; jenny@bakery.example`
+        let address = |name: &str| Some(field(name)?.split_once(';')?.1.trim().to_owned());
+        let addresses = [address("final-recipient:"), address("original-recipient:")];
+        Some(Self {
+            addresses: addresses.into_iter().flatten().collect(),
+            action: field("action:")?.to_lowercase(),
+            status: field("status:")?,
+        })
     }
 
     /// Whether the letter will not arrive any more: RFC 3463 calls class 5 permanent.
-    pub fn is_for_good(&self) -> bool {
+    fn is_for_good(&self) -> bool {
         self.action == "failed" && self.status.starts_with('5')
     }
+}
+
+/// Groups of lines between empty ones (RFC 3464 section 2.1).
+fn blocks(text: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.split(|line| line.is_empty()).map(<[&str]>::to_vec).collect()
 }
 
 /// The Message-ID of the letter that came back: whole, or its headers alone (RFC 6522).
@@ -84,17 +118,21 @@ fn returned_id(report: &Message<'_>) -> Option<String> {
 
 /// Takes a report in, in the caller's transaction: a letter that was sent and came back for good is `bounced`.
 pub async fn bounce(tx: &mut PgConnection, report: &Report, now: DateTime<Utc>) -> sqlx::Result<Bounced> {
-    if !report.is_for_good() {
-        return Ok(Bounced::NotForGood);
-    }
     let letter = store::find_by_message_id(&mut *tx, &report.message_id).await?;
     let Some(letter) = letter.filter(|letter| letter.state == State::Sent) else {
         return Ok(Bounced::NoSuchLetter);
     };
-    let reason = format!("status {}", report.status);
+    let recipient = letter.recipient.clone().unwrap_or_default();
+    let is_about =
+        |outcome: &&Outcome| outcome.addresses.iter().any(|address| address.eq_ignore_ascii_case(&recipient));
+    let Some(outcome) = report.outcomes.iter().find(is_about) else { return Ok(Bounced::SomebodyElse) };
+    if !outcome.is_for_good() {
+        return Ok(Bounced::NotForGood);
+    }
+    let reason = format!("status {}", outcome.status);
     let bounced = Move { from: State::Sent, to: State::Bounced, reason: Some(&reason), relay_answer: None };
     settle::shift(tx, &letter, &bounced, now).await?;
-    tracing::warn!(letter.message_id = letter.message_id, status = report.status, "letter came back");
+    tracing::warn!(letter.message_id = letter.message_id, status = outcome.status, "letter came back");
     Ok(Bounced::Yes)
 }
 
@@ -103,7 +141,7 @@ mod tests {
     use super::*;
 
     /// As Postfix writes it, shortened.
-    pub(super) fn report(action: &str, status: &str, returned: &str) -> String {
+    fn report(action: &str, status: &str, returned: &str) -> String {
         format!(
             "From: MAILER-DAEMON@mx.example (Mail Delivery System)\r\n\
              Subject: Undelivered Mail Returned to Sender\r\n\
@@ -113,7 +151,7 @@ mod tests {
              --b\r\nContent-Type: message/delivery-status\r\n\r\n\
              Reporting-MTA: dns; mx.example\r\n\r\n\
              Final-Recipient: rfc822; jenny@bakery.example\r\n\
-             Action: {action}\r\nStatus: {status}\r\nDiagnostic-Code: smtp; 550 unknown\r\n\
+             Action: {action}\r\nDiagnostic-Code: smtp; 550 unknown\r\nStatus: {status}\r\n\
              --b\r\n{returned}\r\n--b--\r\n"
         )
     }
@@ -123,18 +161,22 @@ mod tests {
     const WHOLE: &str = "Content-Type: message/rfc822\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n\r\ntext\r\n";
 
     #[test]
-    fn a_report_names_the_letter_and_says_whether_it_is_for_good() {
+    fn a_report_names_the_letter_and_says_of_each_address_whether_it_is_for_good() {
         for returned in [HEADERS, WHOLE] {
             let found = Report::parse(report("failed", "5.1.1", returned).as_bytes()).unwrap();
-            assert_eq!(
-                (found.message_id.as_str(), found.status.as_str()),
-                ("letter_1@rocket.example", "5.1.1")
-            );
-            assert!(found.is_for_good());
+            assert_eq!((found.message_id.as_str(), found.outcomes.len()), ("letter_1@rocket.example", 1));
+            assert_eq!(found.outcomes[0].addresses, ["jenny@bakery.example"]);
+            assert!(found.outcomes[0].is_for_good());
         }
         for (action, status) in [("delayed", "4.4.1"), ("delivered", "2.0.0"), ("failed", "4.4.7")] {
-            assert!(!Report::parse(report(action, status, HEADERS).as_bytes()).unwrap().is_for_good());
+            let found = Report::parse(report(action, status, HEADERS).as_bytes()).unwrap();
+            assert!(!found.outcomes[0].is_for_good(), "{action} {status}");
         }
+        let two = "5.1.1\r\n\r\nOriginal-Recipient: rfc822;copy@x.example\r\nFinal-Recipient: rfc822;y@z.example\r\n\
+                   Action: delayed\r\nStatus: 4.2.0";
+        let found = Report::parse(report("failed", two, HEADERS).as_bytes()).unwrap();
+        assert_eq!(found.outcomes.len(), 2);
+        assert_eq!(found.outcomes[1].addresses, ["y@z.example", "copy@x.example"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ use crate::queue;
 use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
-pub use bounce::{Bounced, NoReport, Report, bounce};
+pub use bounce::{Bounced, NoReport, Outcome, Report, bounce};
 pub use by_hand::{resend, withdraw_by_hand};
 pub use letter::{Facts, FinancingType};
 pub use opt_out::{OptedOut, opt_out};
@@ -159,7 +159,7 @@ pub async fn withdraw(
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    for letter in store::find_waiting(&mut *tx, offer_id).await? {
+    for letter in store::find_unsent(&mut *tx, offer_id).await? {
         let withdrawn =
             Move { from: State::Waiting, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
         settle::shift(&mut *tx, &letter, &withdrawn, now).await?;

@@ -104,11 +104,11 @@ impl Relay {
         let stage = match &self.kind {
             Kind::Smtp(smtp) => {
                 let opened = within(smtp.timeouts.command, smtp.open(envelope)).await;
-                Stage::Smtp(smtp, Box::new(self.heard(opened)?))
+                Stage::Smtp(smtp, Box::new(opened.map_err(|error| self.heard(error))?))
             }
             Kind::File(dir) => {
                 let made = tokio::fs::create_dir_all(dir).await;
-                self.heard(made.map_err(|error| unwritable(dir, &error)))?;
+                made.map_err(|error| self.heard(unwritable(dir, &error)))?;
                 Stage::File { dir, name }
             }
         };
@@ -134,17 +134,16 @@ impl Relay {
         }
     }
 
-    /// Remembers what an outcome says about the relay itself.
-    fn heard<T>(&self, outcome: Result<T, SendError>) -> Result<T, SendError> {
-        match &outcome {
-            Ok(_)
-            | Err(SendError::Deferred(_) | SendError::AddressRefused(_) | SendError::LetterRefused(_)) => {
+    /// Remembers what an error says about the relay itself. That it wants a message says nothing yet: only its answer to one does.
+    fn heard(&self, error: SendError) -> SendError {
+        match &error {
+            SendError::Deferred(_) | SendError::AddressRefused(_) | SendError::LetterRefused(_) => {
                 self.circuit.succeeded();
             }
-            Err(SendError::Unreachable(_) | SendError::Unknown(_)) => self.circuit.failed(),
-            Err(SendError::NotServed(_)) => self.circuit.failed_for_all(),
+            SendError::Unreachable(_) | SendError::Unknown(_) => self.circuit.failed(),
+            SendError::NotServed(_) => self.circuit.failed_for_all(),
         }
-        outcome
+        error
     }
 }
 
@@ -157,7 +156,13 @@ impl Talk<'_> {
                 keep_file(dir, name, bytes).await.map_err(|error| unwritable(dir, &error))
             }
         };
-        self.relay.heard(outcome)
+        match outcome {
+            Ok(answer) => {
+                self.relay.circuit.succeeded();
+                Ok(answer)
+            }
+            Err(error) => Err(self.relay.heard(error)),
+        }
     }
 }
 

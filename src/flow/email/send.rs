@@ -18,7 +18,7 @@ use super::opt_out::{self, OPTED_OUT};
 use super::recipient::{self, NoRecipient};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{WriteError, Writer};
-use super::{Facts, FinancingType, Relay, SendError, Settings};
+use super::{Facts, FinancingType, Relay, SendError, Settings, to_delivered};
 use crate::clock::Clock;
 use crate::database::Troubles;
 use crate::money::Money;
@@ -142,7 +142,11 @@ impl SendLetter {
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
-        if let Some(reason) = self.closed(offer) {
+        if let Some(reason) = self.closed(offer)
+            // A letter that came back and is sent again is about an offer that we ourselves reported.
+            && !(offer.status == OfferStatus::Delivered
+                && to_delivered::is_told(&self.db, &letter.offer_id).await?)
+        {
             return Ok(Decision::Withdraw(reason));
         }
         let offered_terms = terms_of(&answered);
@@ -215,12 +219,20 @@ impl SendLetter {
             return Err(Stopped::Released);
         }
         crate::crash::point("letter.before_sending");
-        if !self.begin(claim, &letter, content).await? {
-            // Somebody settled it since we looked.
-            return self.finish(claim).await;
-        }
-        letter.state = State::Sending;
         letter.attempt += 1;
+        match self.begin(claim, &letter, content).await {
+            Ok(true) => letter.state = State::Sending,
+            // Somebody settled it since we looked.
+            Ok(false) => return self.finish(claim).await,
+            // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
+            Err(Stopped::Failed(error)) => {
+                drop(talk);
+                insist(claim, &self.troubles, || self.take_back(claim, &letter)).await?;
+                return Err(Stopped::Failed(error));
+            }
+            Err(stopped) => return Err(stopped),
+        }
+        claim.hands_over();
         crate::crash::point("letter.after_sending");
         let outcome = talk.hand_over(&ready.bytes).await;
         crate::crash::point("letter.after_relay");

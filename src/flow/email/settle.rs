@@ -155,6 +155,16 @@ impl SendLetter {
         Ok(tx.commit().await?)
     }
 
+    /// A beginning that may or may not have been written down is taken back: nothing was handed over.
+    pub(super) async fn take_back(&self, claim: &Claim, letter: &Letter) -> Result<(), Stopped> {
+        let mut tx = self.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        let reason = (letter.doubts > 0).then_some(UNCERTAIN);
+        let back = Move { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
+        self.shift(&mut tx, letter, &back).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// `sending` to `uncertain`: the policy takes it on from there. The Message-ID stays.
     pub(super) async fn doubt(&self, tx: &mut PgConnection, letter: &Letter, why: &str) -> sqlx::Result<()> {
         let doubt = Move {

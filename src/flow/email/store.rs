@@ -221,15 +221,15 @@ pub(super) async fn change(
     Ok(changed.rows_affected() == 1)
 }
 
-/// The letters of an offer that have not left.
-pub(super) async fn find_waiting(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+/// The letters of an offer that have not left: those that wait, and those that a person was to send on.
+pub(super) async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
     sqlx::query_as!(
         Letter,
         "
         select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
             body_text, body_html, template_version, offered_terms
         from letters
-        where offer_id = $1 and state = 'waiting'
+        where offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))
         ",
         offer_id,
     )
@@ -249,7 +249,8 @@ pub(super) async fn find_waiting_of_account(
             body_text, body_html, template_version, offered_terms
         from letters
         where account_id = $1 and state = 'waiting'
-        order by letter_id
+        -- Readers of the inbox take them in this order too.
+        order by offer_id, letter_id
         ",
         account_id,
     )

@@ -2,7 +2,7 @@
 //! wrote down the relay's answer.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::store::Letter;
 use crate::flow::delivered;
@@ -14,4 +14,9 @@ pub(super) async fn hand_over(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     delivered::owe(tx, &letter.offer_id, &letter.letter_id, now).await
+}
+
+/// Whether Stripe was told already that this offer was delivered.
+pub(super) async fn is_told(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<bool> {
+    Ok(delivered::store::state_of(db, offer_id).await?.as_deref() == Some("delivered"))
 }

@@ -41,8 +41,17 @@ impl Work for LookAtOffer {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
         let offer_id: OfferId = offer_id.parse().map_err(NotAnOffer)?;
         tracing::Span::current().record("offer.id", offer_id.as_str());
-        let seen = self.stripe.offer(&offer_id).await?;
         let now = self.clock.now();
+        let seen = match self.stripe.offer(&offer_id).await {
+            // Of another platform's, or gone with its test data: there is nothing to learn, and nobody to tell.
+            Err(error) if error.is_not_found() => {
+                tracing::warn!("Stripe does not know this offer");
+                let mut tx = self.db.begin().await?;
+                queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+                return Ok(tx.commit().await?);
+            }
+            seen => seen?,
+        };
         let told = Told {
             offer: seen.object,
             object: &seen.body,

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::queue;
+use crate::queue::{self, Queued};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 use crate::timeline::{self, Entry, ToldBy};
 use store::Known;
@@ -108,14 +108,23 @@ pub async fn take_in(
     })
 }
 
-/// Queues a look at an offer, for a reason that is named by an id: an event's, or that of a reconciliation.
-pub async fn look_at(
+/// Queues a look at an offer because of an event.
+async fn look_at(
     tx: &mut PgConnection,
     offer: &OfferId,
-    because_of: &str,
+    event_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    queue::enqueue(tx, JOB, &format!("{offer}/{because_of}"), now).await?;
+    queue::enqueue(tx, JOB, &format!("{offer}/{event_id}"), now).await?;
+    Ok(())
+}
+
+/// Queues a look at an offer that Stripe's list lacks: one job for each, taken up again where it is still missing.
+pub async fn look_again(tx: &mut PgConnection, offer: &OfferId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let subject = format!("{offer}/reconcile");
+    if queue::enqueue(&mut *tx, JOB, &subject, now).await? == Queued::Again {
+        queue::revive(tx, JOB, &subject, now).await?;
+    }
     Ok(())
 }
 

@@ -108,21 +108,35 @@ pub(super) async fn replace(tx: &mut PgConnection, told: &Told<'_>) -> sqlx::Res
     Ok(())
 }
 
-/// Offers that nobody was told of, as far as we know, and that were last seen before this time.
-pub async fn undelivered_before(
+/// Which offers are missing from Stripe's list.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'a> {
+    /// Those that are not.
+    pub listed: &'a [String],
+    /// The mode of our key: it does not see the others. None: it does not say.
+    pub livemode: Option<bool>,
+    /// Last heard of before this time: a list may be behind for a moment.
+    pub before: DateTime<Utc>,
+}
+
+/// Offers that only we call undelivered.
+pub async fn undelivered_but(
     db: impl sqlx::PgExecutor<'_>,
-    before: DateTime<Utc>,
+    missing: &Missing<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "
         select offer_id
         from financing_offers
-        where status = 'undelivered' and object_as_of < $1
+        where status = 'undelivered' and object_as_of < $1 and offer_id <> all($2)
+            and ($3::boolean is null or livemode = $3)
         order by created_at
-        limit $2
+        limit $4
         ",
-        before,
+        missing.before,
+        missing.listed,
+        missing.livemode,
         limit,
     )
     .fetch_all(db)

@@ -112,6 +112,12 @@ impl Process {
         Self { child, webhook, log }
     }
 
+    /// Waits for its end, however long that takes.
+    #[allow(dead_code, reason = "not every program that shares this file asks")]
+    pub async fn ended_whenever(&mut self) -> std::process::ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
     /// Waits for its end by itself, and says how it ended.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
