@@ -71,6 +71,9 @@ async fn ten_minutes_without_the_relay_cost_a_few_probes_and_no_letter(db: PgPoo
     ten_minutes_pass(&app).await;
     let connections = app.relay.connections();
     assert!((10..60).contains(&connections), "{connections} connections in ten minutes");
+    println!(
+        "{connections} connections to a relay that was down for ten minutes, with {OFFERS} letters waiting"
+    );
     app.relay.heal();
     expect_all_delivered_soon(&app, &offers).await;
     app.finish().await;
