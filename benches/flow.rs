@@ -110,6 +110,7 @@ fn writing(criterion: &mut Criterion) {
         withhold_rate: 0.15,
         expires_at: DateTime::from_timestamp(NOW, 0).unwrap(),
         financing_type: FinancingType::Loan,
+        unsubscribe_url: "https://courier.example.com/unsubscribe/YWNjdA.c2lnbmF0dXJl".parse().ok(),
         livemode: true,
     };
     criterion.bench_function("writing a letter", |bencher| {

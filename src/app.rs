@@ -21,7 +21,7 @@ use crate::queue::{self, Bell, Circuit, Runner, Work};
 use crate::reconcile::{self, Reconcile};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::{Client, Memory};
-use crate::{http, ops, replicas};
+use crate::{http, ops, portal, replicas};
 
 /// Which parts of the service this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,17 @@ impl App {
             troubles: self.database.troubles.clone(),
             settings: self.settings.webhook.clone(),
         };
-        Ok(webhook::router(webhook)?.merge(ops::router(self.database.pool.clone())))
+        let router = webhook::router(webhook)?.merge(ops::router(self.database.pool.clone()));
+        let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
+        let unsubscribe = portal::Unsubscribe {
+            db: self.database.pool.clone(),
+            troubles: self.database.troubles.clone(),
+            clock: self.clock.clone(),
+            links,
+            program_name: self.settings.email.program_name.clone(),
+        };
+        let page = portal::router(unsubscribe).context("the page's template cannot be used")?;
+        Ok(router.merge(page))
     }
 
     /// The database's connections.

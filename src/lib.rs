@@ -16,7 +16,8 @@
 //! | [`database`] | opening Postgres, its schema, its health, its troubles |
 //! | [`replicas`] | who else works on this database |
 //! | [`money`] | amounts, as a reader writes them |
-//! | [`ops`] | health |
+//! | [`ops`] | health, figures |
+//! | [`portal`] | what merchants see: the page by which they stop the letters |
 //! | [`app`] | puts the parts together and runs them |
 //! | [`cli`], [`config`] | commands, settings |
 //! | `simulator` | a stand-in for Stripe's Capital API (feature `demo`) |
@@ -34,6 +35,7 @@ pub mod flow;
 pub mod http;
 pub mod money;
 pub mod ops;
+pub mod portal;
 pub mod queue;
 pub mod reconcile;
 pub mod replicas;

@@ -101,11 +101,11 @@ async fn start_simulator() -> anyhow::Result<Simulator> {
 
 /// Settings as an operator would write them. The usual ports are taken if they are free.
 fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Settings> {
-    let listen = |port: u16| {
-        let usual = SocketAddr::from(([127, 0, 0, 1], port));
-        let free = std::net::TcpListener::bind(usual).is_ok();
-        if free { usual.to_string() } else { "127.0.0.1:0".to_owned() }
+    let listen = |port: u16| -> std::io::Result<SocketAddr> {
+        let at = |port| std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
+        at(port).or_else(|_| at(0))?.local_addr()
     };
+    let public = listen(8080)?;
     let env: HashMap<String, String> = [
         ("COURIER_DATABASE__DATA_DIR", dir.join("postgres").display().to_string()),
         ("STRIPE_API_KEY", API_KEY.to_owned()),
@@ -121,8 +121,10 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
         ),
         ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital".to_owned()),
         ("COURIER_CAPITAL__DASHBOARD_URL", "https://dashboard.rocket.example/capital".to_owned()),
-        ("COURIER_HTTP__LISTEN", listen(8080)),
-        ("COURIER_OPS__LISTEN", listen(9090)),
+        ("COURIER_HTTP__LISTEN", public.to_string()),
+        ("COURIER_HTTP__PUBLIC_URL", format!("http://{public}")),
+        ("COURIER_PORTAL__TOKEN_SECRET", "the demo's links need not keep anybody out".to_owned()),
+        ("COURIER_OPS__LISTEN", listen(9090)?.to_string()),
         ("COURIER_TELEMETRY__FILTER", "warn".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::layers::{Entry, Layers, Origin, SECRETS, variable};
 use super::{Fault, Faults, Needs, Settings};
+use crate::flow::email::opt_out::Links;
 use crate::flow::email::{self, Mailbox, RelayUrl};
 use crate::flow::{inbox, webhook};
 use crate::stripe::livemode_of_key;
@@ -179,6 +180,7 @@ impl<'a> Reader<'a> {
         let dashboard = self.required("capital.dashboard_url", "the page that the letter links to");
         let dashboard_url = dashboard.and_then(|_| self.url("capital.dashboard_url"));
         let when_uncertain = self.parsed("email.when_uncertain", "resend or hold");
+        let links = self.links();
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
@@ -192,8 +194,27 @@ impl<'a> Reader<'a> {
             program_name: program_name?,
             dashboard_url: dashboard_url?,
             when_uncertain: when_uncertain?,
+            links,
             allow_support_address: allow?,
         })
+    }
+
+    /// The link in the letters needs an address that the public reaches, and something to sign it with. None where there is no
+    /// such address, and where something is wrong, which is told as a fault.
+    fn links(&mut self) -> Option<Links> {
+        const LEAST: usize = 32;
+        let secret = self.text("portal.token_secret")?;
+        if !secret.is_empty() && secret.len() < LEAST {
+            self.fault("portal.token_secret", "at least 32 characters, by chance: openssl rand -hex 32");
+        }
+        if self.text("http.public_url")?.is_empty() {
+            return None;
+        }
+        let public_url = self.url("http.public_url")?;
+        if secret.is_empty() {
+            self.fault("portal.token_secret", "missing: the links in the letters are signed with it");
+        }
+        (secret.len() >= LEAST).then(|| Links::new(&secret.into(), public_url))
     }
 
     fn queue(&mut self) -> Option<queue::Settings> {
@@ -220,7 +241,7 @@ impl<'a> Reader<'a> {
 
     /// Names that are promised and not in use yet: a deployment may set them, and hears of mistakes already.
     fn reserved(&mut self) {
-        for key in ["ops.token", "portal.token_secret", "telemetry.otlp_endpoint"] {
+        for key in ["ops.token", "telemetry.otlp_endpoint"] {
             self.text(key);
         }
         for key in ["capital.refresh_url", "capital.return_url"] {
@@ -238,6 +259,9 @@ impl<'a> Reader<'a> {
         }
         if matches!(email.relay, RelayUrl::File(_)) {
             self.fault("email.relay_url", "a live key needs a relay: letters kept as files reach nobody");
+        }
+        if self.text("http.public_url").is_some_and(|url| url.starts_with("http:")) {
+            self.fault("http.public_url", "a live key needs an https:// address");
         }
         if email.dashboard_url.scheme() != "https" {
             self.fault("capital.dashboard_url", "a live key needs an https:// address");

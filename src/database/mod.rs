@@ -113,9 +113,31 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
         None => return Err(OpenError::NotBuiltIn),
     };
     if settings.migrate_on_start {
-        migrate(&database.pool).await?;
+        migrate_patiently(&database.pool, settings.start_timeout).await?;
     }
     Ok(database)
+}
+
+/// A database that goes away in the midst of it comes back, and a migration that was cut off was rolled back.
+async fn migrate_patiently(pool: &PgPool, patience: Duration) -> Result<(), MigrateError> {
+    let started = tokio::time::Instant::now();
+    loop {
+        let error = match migrate(pool).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let may_pass = if let MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) = &error
+        {
+            is_away(inner)
+        } else {
+            false
+        };
+        if !may_pass || started.elapsed() >= patience {
+            return Err(error);
+        }
+        tracing::warn!(error = %error, "cannot bring the schema up to date yet");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Brings the schema up to date, one replica at a time. A migration takes as long as it needs: an index over a million rows

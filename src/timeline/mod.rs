@@ -9,7 +9,7 @@ mod store;
 
 use chrono::{DateTime, Utc};
 
-pub use store::{Line, add, move_status, of_offer};
+pub use store::{Line, add, hold_status, move_status, of_offer};
 
 /// Whose word a status is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,6 +57,15 @@ pub async fn move_status(
     .await
 }
 
+/// The status of an offer as we know it, which stays so until the transaction ends; none of one that we do not know.
+pub async fn hold_status(tx: &mut sqlx::PgConnection, offer_id: &str) -> sqlx::Result<Option<OfferStatus>> {
+    let status =
+        sqlx::query_scalar!("select status from financing_offers where offer_id = $1 for share", offer_id)
+            .fetch_optional(tx)
+            .await?;
+    Ok(status.map(OfferStatus::from))
+}
+
 /// A line, for a person.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Line {

@@ -30,7 +30,6 @@ async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
     assert_eq!(letter.header("Bcc"), "", "the blind copy is in the envelope alone");
     assert_eq!(letter.header("Date"), "Tue, 24 Nov 2026 12:00:00 +0000");
     assert_eq!(letter.header("Auto-Submitted"), "auto-generated");
-    assert_eq!(letter.header("List-Unsubscribe"), "<mailto:help@rocket.example?subject=unsubscribe>");
     assert!(
         letter.header("Content-Type").starts_with("multipart/alternative"),
         "{}",

@@ -23,4 +23,5 @@ mod replicas;
 mod smtp;
 mod support;
 mod tls;
+mod unsubscribe;
 mod webhook;

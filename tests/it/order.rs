@@ -314,3 +314,21 @@ async fn an_event_whose_reason_cannot_be_written_down_does_not_hold_up_the_other
     assert_eq!(unreadable, 2);
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_end_that_is_written_down_after_stripe_was_asked_is_seen_before_the_letter_is_handed_over(
+    db: PgPool,
+) {
+    let app = TestApp::start(db).await;
+    let offer = waiting(&app).await;
+    // An event told of the end while the letter was with another worker, so it was not withdrawn; and Stripe's answer is an old one.
+    sqlx::query("update financing_offers set status = 'expired', status_rank = 20 where offer_id = $1")
+        .bind(&offer)
+        .execute(&app.db)
+        .await
+        .unwrap();
+    app.after(TimeDelta::minutes(1)).await;
+    app.expect_letter(&offer, "withdrawn", Some("offer_expired")).await;
+    app.expect_untouched(&offer).await;
+    app.finish().await;
+}

@@ -1,6 +1,7 @@
 //! What a letter is written from.
 
 use chrono::{DateTime, Utc};
+use url::Url;
 
 use crate::money::Money;
 
@@ -21,6 +22,8 @@ pub struct Facts {
     pub expires_at: DateTime<Utc>,
     /// Which words may be used.
     pub financing_type: FinancingType,
+    /// By which the merchant stops the letters.
+    pub unsubscribe_url: Option<Url>,
     /// False for test data.
     pub livemode: bool,
 }

@@ -5,9 +5,10 @@ use lettre::Message;
 use lettre::address::Envelope;
 use lettre::message::MultiPart;
 use lettre::message::header::{HeaderName, HeaderValue};
+use url::Url;
 
+use super::Settings;
 use super::address::Address;
-use super::{Mailbox, Settings};
 
 /// What goes into one message.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Parts<'a> {
     pub(super) subject: &'a str,
     pub(super) text: &'a str,
     pub(super) html: &'a str,
+    /// By which the merchant stops the letters.
+    pub(super) unsubscribe_url: Option<&'a Url>,
     /// The header `Date`.
     pub(super) at: DateTime<Utc>,
 }
@@ -42,17 +45,20 @@ pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, 
         .multipart(MultiPart::alternative_plain_html(parts.text.to_owned(), parts.html.to_owned()))?;
     // RFC 3834 section 5: keeps out-of-office answers away.
     raw_header(&mut message, "Auto-Submitted", "auto-generated".to_owned());
-    // RFC 2369 section 3.2.
-    raw_header(&mut message, "List-Unsubscribe", unsubscribe(&settings.reply_to));
+    // RFC 2369 section 3.2; and RFC 8058: the mail program may post to the link by itself.
+    let by_mail = format!("<mailto:{}?subject=unsubscribe>", settings.reply_to.address());
+    match parts.unsubscribe_url {
+        None => raw_header(&mut message, "List-Unsubscribe", by_mail),
+        Some(url) => {
+            raw_header(&mut message, "List-Unsubscribe", format!("<{url}>, {by_mail}"));
+            raw_header(&mut message, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned());
+        }
+    }
 
     let recipients =
         std::iter::once(parts.to).chain(&settings.bcc).map(|address| address.inner().clone()).collect();
     let envelope = Envelope::new(Some(settings.from.inner().email.clone()), recipients)?;
     Ok(Ready { envelope, bytes: message.formatted() })
-}
-
-fn unsubscribe(reply_to: &Mailbox) -> String {
-    format!("<mailto:{}?subject=unsubscribe>", reply_to.address())
 }
 
 fn raw_header(message: &mut Message, name: &'static str, value: String) {

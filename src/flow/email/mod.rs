@@ -91,6 +91,8 @@ pub struct Settings {
     pub dashboard_url: Url,
     /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
+    /// Makes the link by which a merchant stops the letters; none: by mail alone.
+    pub links: Option<opt_out::Links>,
     /// May a letter go to the public support address where no other is known?
     pub allow_support_address: bool,
 }

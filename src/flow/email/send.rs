@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
+use url::Url;
 
 use super::address::{self, Address};
 use super::mime::{self, Parts};
@@ -23,7 +24,8 @@ use crate::clock::Clock;
 use crate::database::Troubles;
 use crate::money::Money;
 use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Stopped, Work, insist};
-use crate::stripe::{self, AccountId, Answered, FinancingOffer, Memory, OfferId, OfferStatus};
+use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, Memory, OfferId, OfferStatus};
+use crate::timeline;
 
 /// Sends letters.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Work for SendLetter {
         };
         tracing::Span::current().record("offer.id", &letter.offer_id);
         match self.decide(&letter).await? {
-            Decision::Send(to, content) => self.send(claim, letter, to, &content).await,
+            Decision::Send(to, content) => Box::pin(self.send(claim, letter, to, &content)).await,
             Decision::Withdraw(reason) => self.end(claim, &letter, State::Withdrawn, &reason).await,
             Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
@@ -143,9 +145,7 @@ impl SendLetter {
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
         if let Some(reason) = self.closed(offer)
-            // A letter that came back and is sent again is about an offer that we ourselves reported.
-            && !(offer.status == OfferStatus::Delivered
-                && to_delivered::is_told(&self.db, &letter.offer_id).await?)
+            && !self.is_ours(&mut *self.db.acquire().await?, letter, &offer.status).await?
         {
             return Ok(Decision::Withdraw(reason));
         }
@@ -166,7 +166,7 @@ impl SendLetter {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        let facts = match facts(offer, account.display_name(), &to) {
+        let facts = match self.facts(offer, &account, &to) {
             Ok(facts) => facts,
             Err(reason) => return Ok(Decision::Hold(reason)),
         };
@@ -180,6 +180,34 @@ impl SendLetter {
             offered_terms,
         };
         Ok(Decision::Send(to, Box::new(content)))
+    }
+
+    /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
+    /// should read them (Stripe's own test data have a withhold rate of 65 million).
+    fn facts(&self, offer: &FinancingOffer, account: &Account, to: &Address) -> Result<Facts, &'static str> {
+        let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
+            return Err("no_terms");
+        };
+        let has_rate = terms.withhold_rate > 0.0 && terms.withhold_rate <= 1.0;
+        if !has_rate || terms.advance_amount <= 0 || terms.fee_amount < 0 {
+            return Err("bad_terms");
+        }
+        let money = |minor| Money { minor, currency: terms.currency.clone() };
+        Ok(Facts {
+            account_name: account.display_name().map(str::to_owned),
+            recipient: to.expose().to_owned(),
+            advance: money(terms.advance_amount),
+            fee: money(terms.fee_amount),
+            withhold_rate: terms.withhold_rate,
+            expires_at,
+            financing_type: vocabulary(offer),
+            unsubscribe_url: self.unsubscribe_url(&account.id),
+            livemode: offer.livemode,
+        })
+    }
+
+    fn unsubscribe_url(&self, account: &AccountId) -> Option<Url> {
+        self.settings.links.as_ref().map(|links| links.link(account))
     }
 
     /// Why an offer is not to be written about any more, where it is not.
@@ -200,12 +228,15 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
+        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
+        let unsubscribe_url = self.unsubscribe_url(&account_id);
         let parts = Parts {
             message_id: &letter.message_id,
             to: &to,
             subject: &content.subject,
             text: &content.text,
             html: &content.html,
+            unsubscribe_url: unsubscribe_url.as_ref(),
             at: self.clock.now(),
         };
         let ready = mime::assemble(&parts, &self.settings).map_err(PrepareError::Assemble)?;
@@ -221,9 +252,12 @@ impl SendLetter {
         crate::crash::point("letter.before_sending");
         letter.attempt += 1;
         match self.begin(claim, &letter, content).await {
-            Ok(true) => letter.state = State::Sending,
+            Ok(Begun::Yes) => letter.state = State::Sending,
             // Somebody settled it since we looked.
-            Ok(false) => return self.finish(claim).await,
+            Ok(Begun::Settled) => return self.finish(claim).await,
+            Ok(Begun::OfferEnded(reason)) => {
+                return self.end(claim, &letter, State::Withdrawn, &reason).await;
+            }
             // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
             Err(Stopped::Failed(error)) => {
                 drop(talk);
@@ -249,17 +283,43 @@ impl SendLetter {
     }
 
     /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
-    /// than its lease finds out here, before anything is sent.
-    async fn begin(&self, claim: &Claim, letter: &Letter, content: &Content) -> Result<bool, Stopped> {
+    /// than its lease finds out here, before anything is sent. So does one whose offer ended since Stripe was asked: an event
+    /// that told so either withdrew the letter or is seen here.
+    async fn begin(&self, claim: &Claim, letter: &Letter, content: &Content) -> Result<Begun, Stopped> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
+        let status = timeline::hold_status(&mut tx, &letter.offer_id).await?;
+        if let Some(status) = status.filter(|status| status.rank() > OfferStatus::Undelivered.rank())
+            && !self.is_ours(&mut tx, letter, &status).await?
+        {
+            return Ok(Begun::OfferEnded(format!("offer_{status}")));
+        }
         if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
-            return Ok(false);
+            return Ok(Begun::Settled);
         }
         tx.commit().await?;
-        Ok(true)
+        Ok(Begun::Yes)
     }
+
+    /// Whether an offer is delivered because we ourselves told Stripe so: then a letter that came back may be sent again.
+    async fn is_ours(
+        &self,
+        db: &mut PgConnection,
+        letter: &Letter,
+        status: &OfferStatus,
+    ) -> sqlx::Result<bool> {
+        Ok(*status == OfferStatus::Delivered && to_delivered::is_told(db, &letter.offer_id).await?)
+    }
+}
+
+/// Whether a handing over may begin.
+enum Begun {
+    Yes,
+    /// The letter does not wait any more.
+    Settled,
+    /// Nor does the offer, for this reason.
+    OfferEnded(String),
 }
 
 /// The terms as Stripe sent them.
@@ -278,29 +338,6 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
         offered_terms: letter.offered_terms.clone(),
     };
     Some((content.recipient.parse().ok()?, content))
-}
-
-/// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
-/// should read them (Stripe's own test data have a withhold rate of 65 million).
-fn facts(offer: &FinancingOffer, account_name: Option<&str>, to: &Address) -> Result<Facts, &'static str> {
-    let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
-        return Err("no_terms");
-    };
-    let has_rate = terms.withhold_rate > 0.0 && terms.withhold_rate <= 1.0;
-    if !has_rate || terms.advance_amount <= 0 || terms.fee_amount < 0 {
-        return Err("bad_terms");
-    }
-    let money = |minor| Money { minor, currency: terms.currency.clone() };
-    Ok(Facts {
-        account_name: account_name.map(str::to_owned),
-        recipient: to.expose().to_owned(),
-        advance: money(terms.advance_amount),
-        fee: money(terms.fee_amount),
-        withhold_rate: terms.withhold_rate,
-        expires_at,
-        financing_type: vocabulary(offer),
-        livemode: offer.livemode,
-    })
 }
 
 /// Which words the letter may use (<https://docs.stripe.com/capital/mca-marketing-guidelines>).

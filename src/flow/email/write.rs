@@ -93,6 +93,7 @@ struct Words<'a> {
     expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
+    unsubscribe_url: Option<&'a str>,
     livemode: bool,
 }
 
@@ -111,7 +112,9 @@ impl Writer {
         let writer = Self { templates, settings, version: version() };
         for financing_type in [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified] {
             for account_name in [None, Some("Sample".to_owned())] {
-                writer.write(&sample(financing_type, account_name))?;
+                let facts = sample(financing_type, account_name);
+                writer.write(&facts)?;
+                writer.write(&Facts { unsubscribe_url: None, ..facts })?;
             }
         }
         Ok(writer)
@@ -151,6 +154,7 @@ impl Writer {
                 FinancingType::CashAdvance => "cash_advance",
                 FinancingType::Unspecified => "unspecified",
             },
+            unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
             livemode: facts.livemode,
         }
     }
@@ -205,6 +209,7 @@ fn sample(financing_type: FinancingType, account_name: Option<String>) -> Facts 
         withhold_rate: 0.15,
         expires_at: DateTime::<Utc>::UNIX_EPOCH,
         financing_type,
+        unsubscribe_url: Url::parse("https://courier.example.com/unsubscribe/token").ok(),
         livemode: financing_type != FinancingType::Unspecified,
     }
 }

@@ -66,20 +66,32 @@ impl Reader {
 
     async fn read(&self, limit: i64) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
-        let mut events = store::lock_unread(&mut *tx, limit).await?;
-        // Every reader takes the offers' locks in this order, so that two of them cannot wait for each other. The sort is
-        // stable: events of one offer stay in the order of their arrival.
-        events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        for event in &events {
-            let outcome = self.project(&mut tx, event).await?;
-            self.mark(&mut tx, event, &outcome).await?;
-        }
-        if events.is_empty() {
+        let events = match self.project_all(&mut tx, limit).await {
+            Ok(events) => events,
+            Err(error) => {
+                // Not left to the drop, which rolls back some time later: whoever looks next would pass over what is still locked.
+                tx.rollback().await?;
+                return Err(error);
+            }
+        };
+        if events == 0 {
             return Ok(0);
         }
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
         self.jobs.ring();
+        Ok(events)
+    }
+
+    async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<usize> {
+        let mut events = store::lock_unread(&mut *tx, limit).await?;
+        // Every reader takes the offers' locks in this order, so that two of them cannot wait for each other. The sort is
+        // stable: events of one offer stay in the order of their arrival.
+        events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
+        for event in &events {
+            let outcome = self.project(&mut *tx, event).await?;
+            self.mark(&mut *tx, event, &outcome).await?;
+        }
         Ok(events.len())
     }
 

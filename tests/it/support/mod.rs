@@ -72,6 +72,8 @@ pub fn environment(stripe: &Simulator, relay_url: &str) -> HashMap<String, Strin
         ("COURIER_EMAIL__POSTAL_ADDRESS", "1 Main Street, Springfield, IL 62701"),
         ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital"),
         ("COURIER_CAPITAL__DASHBOARD_URL", "https://rocket.example/capital"),
+        ("COURIER_HTTP__PUBLIC_URL", "https://courier.rocket.example"),
+        ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()

@@ -1,5 +1,6 @@
 //! Accounts that want no letters about Capital. Honoured at once, also by letters that already wait.
 
+mod link;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,8 @@ use sqlx::PgConnection;
 use super::store::{Move, State, find_waiting_of_account};
 use super::{JOB, settle};
 use crate::queue;
+
+pub use link::Links;
 
 /// Whether an account was opted out now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,154 @@
+//! `/unsubscribe/{token}`: the page by which a merchant stops the letters, without a login, and RFC 8058's one click.
+//!
+//! A `GET` shows the page and changes nothing: mail scanners open every link. A `POST` stops the letters at once, also those that
+//! wait, whatever its body says, unless it asks for letters again. Nothing of a token or an account is logged but the account's id.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use minijinja::{Environment, context};
+use sqlx::PgPool;
+
+use crate::clock::Clock;
+use crate::database::{Troubles, within};
+use crate::flow::email::opt_out::Links;
+use crate::flow::email::{OptedOut, opt_out};
+
+/// What the page needs.
+#[derive(Clone, Debug)]
+pub struct Unsubscribe {
+    /// Where opt-outs are kept.
+    pub db: PgPool,
+    /// Told of a database that would not keep one.
+    pub troubles: Troubles,
+    /// When one was made.
+    pub clock: Clock,
+    /// Reads the tokens.
+    pub links: Links,
+    /// The platform's name for its Capital program.
+    pub program_name: String,
+}
+
+#[derive(Clone)]
+struct Shared(Arc<(Unsubscribe, Environment<'static>)>);
+
+/// What is shown.
+#[derive(Clone, Copy, Debug)]
+enum Page {
+    Ask,
+    Stopped,
+    Again,
+    Unknown,
+    Failed,
+}
+
+const TEMPLATE: (&str, &str) = ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
+/// A form's few words, or a mail client's one.
+const MOST_BYTES: usize = 4096;
+/// No script, no picture, nothing from elsewhere, in nobody's frame; and the token in the address goes nowhere.
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex")),
+];
+
+/// The route. Fails where the page's template is wrong.
+pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
+    let shared = Shared(Arc::new((unsubscribe, templates)));
+    for page in [Page::Ask, Page::Stopped, Page::Again, Page::Unknown, Page::Failed] {
+        shared.html(page)?;
+    }
+    Ok(Router::new()
+        .route("/unsubscribe/{token}", get(show).post(decide))
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(shared))
+}
+
+impl Page {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Ask | Self::Stopped | Self::Again => StatusCode::OK,
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ask => ("ask", "Stop these letters?"),
+            Self::Stopped => ("stopped", "You get no more letters"),
+            Self::Again => ("again", "You get letters again"),
+            Self::Unknown => ("unknown", "This link does not work"),
+            Self::Failed => ("failed", "That did not work"),
+        }
+    }
+}
+
+impl Shared {
+    fn html(&self, page: Page) -> Result<String, minijinja::Error> {
+        let (unsubscribe, templates) = &*self.0;
+        let (name, title) = page.words();
+        let program_name = &unsubscribe.program_name;
+        templates.get_template(TEMPLATE.0)?.render(context! { page => name, title, program_name })
+    }
+
+    fn answer(&self, page: Page) -> Response {
+        let html = self.html(page).unwrap_or_default();
+        let mut response = (page.status(), html).into_response();
+        response.headers_mut().extend(HEADERS);
+        response
+    }
+}
+
+async fn show(State(shared): State<Shared>, Path(token): Path<String>) -> Response {
+    let page = if shared.0.0.links.read(&token).is_some() { Page::Ask } else { Page::Unknown };
+    shared.answer(page)
+}
+
+async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: Bytes) -> Response {
+    let unsubscribe = &shared.0.0;
+    let Some(account) = unsubscribe.links.read(&token) else { return shared.answer(Page::Unknown) };
+    let asks_for_letters =
+        url::form_urlencoded::parse(&body).any(|pair| pair == ("again".into(), "yes".into()));
+    let outcome = if asks_for_letters {
+        within(crate::flow::email::opt_out::store::remove(&unsubscribe.db, account.as_str()))
+            .await
+            .map(|_| Page::Again)
+    } else {
+        // RFC 8058 section 3.2: the words come as a form or as multipart, from a program and not from the page.
+        let is_one_click = String::from_utf8_lossy(&body).contains("One-Click");
+        let source = if is_one_click { "one_click" } else { "link" };
+        within(unsubscribe.stop(account.as_str(), source)).await.map(|_| Page::Stopped)
+    };
+    let page = outcome.unwrap_or_else(|error| {
+        unsubscribe.troubles.tell(&error, "cannot keep an opt-out");
+        Page::Failed
+    });
+    tracing::info!(account.id = %account, opt_out.page = ?page, "a merchant decided about letters");
+    shared.answer(page)
+}
+
+impl Unsubscribe {
+    async fn stop(&self, account: &str, source: &str) -> sqlx::Result<OptedOut> {
+        let mut tx = self.db.begin().await?;
+        let opted_out = opt_out(&mut tx, account, source, None, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(opted_out)
+    }
+}

@@ -1,0 +1,154 @@
+//! The link in every letter: what a merchant, a mail program and a mail scanner do with it.
+
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+use crate::support::smtp::{Step, Trouble};
+
+struct Shown {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    html: String,
+}
+
+async fn ask(app: &TestApp, method: &str, path: &str, body: &'static str) -> Shown {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(app.app.router().unwrap(), request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let html = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    Shown { status: head.status.as_u16(), headers: head.headers, html }
+}
+
+/// Delivers a letter and returns the path of its link.
+async fn path_in_letter(app: &TestApp, offer: &str) -> String {
+    app.stripe_sends(&app.created(offer)).await.expect_kept();
+    app.run_due_work().await;
+    let letter = app.expect_delivered(offer).await;
+    let header = letter.header("List-Unsubscribe");
+    let link = header.strip_prefix("<https://courier.rocket.example").and_then(|rest| rest.split_once('>'));
+    let path = link.unwrap_or_else(|| panic!("no link in {header}")).0.to_owned();
+    assert!(header.ends_with(", <mailto:help@rocket.example?subject=unsubscribe>"), "{header}");
+    assert_eq!(letter.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
+    let message = letter.message();
+    assert!(message.body_text(0).unwrap().contains(&path), "the text has no link");
+    let escaped = path.replace('/', "&#x2f;");
+    assert!(message.body_html(0).unwrap().contains(&escaped), "the HTML has no link");
+    path
+}
+
+async fn opted_out(app: &TestApp) -> Vec<String> {
+    sqlx::query_scalar("select source from opt_outs").fetch_all(&app.db).await.unwrap()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn whoever_only_opens_the_link_changes_nothing(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    for method in ["GET", "HEAD"] {
+        let shown = ask(&app, method, &path, "").await;
+        assert_eq!(shown.status, 200);
+        assert!(method == "HEAD" || shown.html.contains("Stop the letters"), "{}", shown.html);
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(shown.headers[name], value);
+        }
+        assert!(
+            shown.headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'")
+        );
+    }
+    assert!(opted_out(&app).await.is_empty());
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    for _ in 0..2 {
+        let shown = ask(&app, "POST", &path, "").await;
+        assert!(shown.status == 200 && shown.html.contains("You get no more letters"), "{}", shown.html);
+        assert_eq!(opted_out(&app).await, ["link"]);
+    }
+    let shown = ask(&app, "POST", &path, "again=yes").await;
+    assert!(shown.status == 200 && shown.html.contains("You get letters again"), "{}", shown.html);
+    assert!(opted_out(&app).await.is_empty());
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_sent(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    let next = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
+    app.stripe_sends(&app.created(&next)).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_letter(&next, "waiting", None).await;
+
+    let multipart =
+        "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
+    for body in ["List-Unsubscribe=One-Click", multipart] {
+        assert_eq!(ask(&app, "POST", &path, body).await.status, 200);
+        assert_eq!(opted_out(&app).await, ["one_click"]);
+    }
+    app.after(chrono::TimeDelta::hours(1)).await;
+    app.expect_letter(&next, "suppressed", Some("opted_out")).await;
+    assert_eq!(app.relay.letters().len(), 1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for path in ["/unsubscribe/acct_1", "/unsubscribe/YWNjdF8x.AAAAAAAAAAAAAAAAAAAAAA", "/unsubscribe/%00"] {
+        for method in ["GET", "POST"] {
+            let shown = ask(&app, method, path, "").await;
+            assert!(
+                shown.status == 404 && shown.html.contains("reply to the letter"),
+                "{path}: {}",
+                shown.status
+            );
+        }
+    }
+    assert!(opted_out(&app).await.is_empty());
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn while_the_database_is_away_a_merchant_hears_that_nothing_was_changed(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    sqlx::query("alter table opt_outs rename to elsewhere").execute(&app.db).await.unwrap();
+    let shown = ask(&app, "POST", &path, "").await;
+    assert!(shown.status == 503 && shown.html.contains("Nothing was changed"), "{}", shown.html);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn without_an_address_for_the_public_letters_are_stopped_by_mail_alone(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_HTTP__PUBLIC_URL", "")]).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    let letter = app.expect_delivered(&offer).await;
+    assert_eq!(letter.header("List-Unsubscribe"), "<mailto:help@rocket.example?subject=unsubscribe>");
+    assert_eq!(letter.header("List-Unsubscribe-Post"), "");
+    assert_eq!(ask(&app, "GET", "/unsubscribe/x", "").await.status, 404);
+    app.finish().await;
+}
