@@ -112,6 +112,22 @@ pub(super) struct Content {
     pub(super) offered_terms: Option<Value>,
 }
 
+/// Letters with all that sending needs, by a condition.
+macro_rules! select_letters {
+    ($condition:tt, $argument:expr $(,)?) => {
+        sqlx::query_as!(
+            Letter,
+            "
+            select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
+                body_text, body_html, template_version, offered_terms
+            from letters
+            where "
+                + $condition,
+            $argument,
+        )
+    };
+}
+
 /// Opens a letter, unless the offer has one of this kind.
 pub(super) async fn open(
     db: impl PgExecutor<'_>,
@@ -140,18 +156,7 @@ pub(super) async fn open(
 
 /// Reads a letter.
 pub(super) async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
-    sqlx::query_as!(
-        Letter,
-        "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-            body_text, body_html, template_version, offered_terms
-        from letters
-        where letter_id = $1
-        ",
-        letter_id,
-    )
-    .fetch_optional(db)
-    .await
+    select_letters!("letter_id = $1", letter_id).fetch_optional(db).await
 }
 
 /// Writes down what is about to be handed over: from here on, the letter may have been sent. False where the letter does not
@@ -223,18 +228,9 @@ pub(super) async fn change(
 
 /// The letters of an offer that have not left: those that wait, and those that a person was to send on.
 pub(super) async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
-    sqlx::query_as!(
-        Letter,
-        "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-            body_text, body_html, template_version, offered_terms
-        from letters
-        where offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))
-        ",
-        offer_id,
-    )
-    .fetch_all(db)
-    .await
+    select_letters!("offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))", offer_id)
+        .fetch_all(db)
+        .await
 }
 
 /// The letters to an account that have not left.
@@ -242,13 +238,9 @@ pub(super) async fn find_waiting_of_account(
     db: impl PgExecutor<'_>,
     account_id: &str,
 ) -> sqlx::Result<Vec<Letter>> {
-    sqlx::query_as!(
-        Letter,
+    select_letters!(
         "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-            body_text, body_html, template_version, offered_terms
-        from letters
-        where account_id = $1 and state = 'waiting'
+        account_id = $1 and state = 'waiting'
         -- Readers of the inbox take them in this order too.
         order by offer_id, letter_id
         ",
@@ -263,18 +255,7 @@ pub(super) async fn find_by_message_id(
     db: impl PgExecutor<'_>,
     message_id: &str,
 ) -> sqlx::Result<Option<Letter>> {
-    sqlx::query_as!(
-        Letter,
-        "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-            body_text, body_html, template_version, offered_terms
-        from letters
-        where message_id = $1
-        ",
-        message_id,
-    )
-    .fetch_optional(db)
-    .await
+    select_letters!("message_id = $1", message_id).fetch_optional(db).await
 }
 
 /// The state of an offer's letter, where it has one.
@@ -336,13 +317,9 @@ pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<
 
 /// The letters of an offer, locked.
 pub(super) async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
-    sqlx::query_as!(
-        Letter,
+    select_letters!(
         "
-        select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-            body_text, body_html, template_version, offered_terms
-        from letters
-        where offer_id = $1
+        offer_id = $1
         order by letter_id
         for update
         ",
