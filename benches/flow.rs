@@ -110,6 +110,9 @@ fn writing(criterion: &mut Criterion) {
         withhold_rate: 0.15,
         expires_at: DateTime::from_timestamp(NOW, 0).unwrap(),
         financing_type: FinancingType::Loan,
+        disclaimer: vec![
+            "All applications are subject to review. Financing is provided by others.".to_owned(),
+        ],
         unsubscribe_url: "https://courier.example.com/unsubscribe/YWNjdA.c2lnbmF0dXJl".parse().ok(),
         livemode: true,
     };

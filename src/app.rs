@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, Troubles};
 use crate::flow::delivered::MarkDelivered;
+use crate::flow::email::copy::Disclaimers;
 use crate::flow::email::write::Writer;
 use crate::flow::email::{self, Relay, SendLetter};
 use crate::flow::inbox::{self, Reader};
@@ -279,6 +280,7 @@ impl Shared {
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
             writer: writer(&settings.email)?,
+            disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
             max_attempts: settings.queue.max_attempts,
             lease: settings.queue.lease,
@@ -328,6 +330,14 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         reply_to: settings.reply_to.address().to_owned(),
     };
     Writer::new(wording).context("the letter's templates cannot be used")
+}
+
+/// Reads the operator's disclaimers.
+pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
+    /// The only language that there are letters in so far.
+    const LOCALE: &str = "en";
+    let dir = settings.disclaimers_dir.as_deref();
+    Disclaimers::load(dir, LOCALE).context("email.disclaimers_dir cannot be used")
 }
 
 /// Runs the service until a signal. A second signal ends it at once.

@@ -69,6 +69,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
         Ok(_) => ok("letter", "its templates render"),
         Err(error) => wrong("letter", format!("{error:#}"), "mend the templates"),
     });
+    findings.push(look_at_disclaimers(&settings));
     print(&findings, json)?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
@@ -143,6 +144,22 @@ async fn look_at_stripe(settings: &Settings) -> Finding {
         Ok(Ok(())) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
         Ok(Err(error)) => wrong("Stripe", chain(&error), REMEDY),
         Err(_) => wrong("Stripe", "no answer in time", "check the way out to api.stripe.com"),
+    }
+}
+
+fn look_at_disclaimers(settings: &Settings) -> Finding {
+    const REMEDY: &str =
+        "put the wording that Stripe approved into email.disclaimers_dir: live letters are held without";
+    match app::disclaimers(&settings.email) {
+        Err(error) => wrong("disclaimers", format!("{error:#}"), "mend the file"),
+        Ok(all) => {
+            let written = all.all().iter().filter(|found| !found.is_sample).count();
+            if written > 0 {
+                ok("disclaimers", format!("{written} of yours"))
+            } else {
+                warn("disclaimers", "samples, for test mode only", REMEDY)
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bounce;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod email;
 mod event;
 mod job;
 mod migrate;
@@ -85,6 +86,11 @@ enum Command {
         #[command(subcommand)]
         action: job::Action,
     },
+    /// See what letters look like; record that Stripe approved them
+    Email {
+        #[command(subcommand)]
+        action: email::Action,
+    },
     /// Keep accounts that want no letters about Capital
     OptOut {
         #[command(subcommand)]
@@ -129,6 +135,7 @@ impl Cli {
             Command::Offer { action } => block_on(offer::run(config, action)),
             Command::Event { action } => block_on(event::run(config, action)),
             Command::Job { action } => block_on(job::run(config, action)),
+            Command::Email { action } => block_on(email::run(config, action)),
             Command::OptOut { action } => block_on(opt_out::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
             Command::Settings => {

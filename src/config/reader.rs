@@ -181,6 +181,7 @@ impl<'a> Reader<'a> {
         let dashboard_url = dashboard.and_then(|_| self.url("capital.dashboard_url"));
         let when_uncertain = self.parsed("email.when_uncertain", "resend or hold");
         let links = self.links();
+        let disclaimers_dir = self.text("email.disclaimers_dir");
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
@@ -195,6 +196,7 @@ impl<'a> Reader<'a> {
             dashboard_url: dashboard_url?,
             when_uncertain: when_uncertain?,
             links,
+            disclaimers_dir: disclaimers_dir.filter(|dir| !dir.is_empty()).map(Into::into),
             allow_support_address: allow?,
         })
     }

@@ -14,6 +14,9 @@ pub struct Account {
     /// The address that the platform knows the account by.
     #[serde(default)]
     pub email: Option<String>,
+    /// Two letters.
+    #[serde(default)]
+    pub country: Option<String>,
     /// What the public sees.
     #[serde(default)]
     pub business_profile: Option<BusinessProfile>,

@@ -60,8 +60,9 @@ pub struct World {
     over: CancellationToken,
 }
 
-/// How long everybody may need to finish what is left once nothing fails any more.
-const SETTLING: Duration = Duration::from_mins(5);
+/// How long everybody may need to finish what is left once nothing fails any more. A job whose process was killed eight times in a
+/// row, and that fails then, is put off for some minutes.
+const SETTLING: Duration = Duration::from_mins(20);
 
 fn variable<T: std::str::FromStr>(name: &str, usual: T) -> T {
     let name = format!("COURIER_CAMPAIGN_{name}");

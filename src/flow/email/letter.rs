@@ -22,6 +22,8 @@ pub struct Facts {
     pub expires_at: DateTime<Utc>,
     /// Which words may be used.
     pub financing_type: FinancingType,
+    /// The mandatory disclaimer, by its paragraphs.
+    pub disclaimer: Vec<String>,
     /// By which the merchant stops the letters.
     pub unsubscribe_url: Option<Url>,
     /// False for test data.

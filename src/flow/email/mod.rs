@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `address` | addresses that are safe to put into a header, and print masked |
 //! | `recipient` | whom to write to |
+//! | `copy` | which words may go out: disclaimers and approvals |
 //! | `letter`, `write` | what a letter is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
@@ -31,6 +32,7 @@
 mod address;
 mod bounce;
 mod by_hand;
+pub mod copy;
 mod letter;
 mod mime;
 pub mod opt_out;
@@ -46,6 +48,7 @@ pub mod write;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
@@ -93,6 +96,8 @@ pub struct Settings {
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.
     pub links: Option<opt_out::Links>,
+    /// Where the operator's disclaimers are.
+    pub disclaimers_dir: Option<PathBuf>,
     /// May a letter go to the public support address where no other is known?
     pub allow_support_address: bool,
 }

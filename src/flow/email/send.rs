@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool};
 use url::Url;
 
 use super::address::{self, Address};
+use super::copy::{self, Disclaimer, Disclaimers, NO_DISCLAIMER, NOT_APPROVED};
 use super::mime::{self, Parts};
 use super::opt_out::{self, OPTED_OUT};
 use super::recipient::{self, NoRecipient};
@@ -44,6 +45,8 @@ pub struct SendLetter {
     pub relay: Relay,
     /// Who writes them.
     pub writer: Writer,
+    /// What stands under them.
+    pub disclaimers: Disclaimers,
     /// What they need.
     pub settings: Settings,
     /// Tries before a letter is held.
@@ -166,7 +169,11 @@ impl SendLetter {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        let facts = match self.facts(offer, &account, &to) {
+        let disclaimer = match self.disclaimer(offer, &account).await? {
+            Ok(disclaimer) => disclaimer,
+            Err(reason) => return Ok(Decision::Hold(reason)),
+        };
+        let facts = match self.facts(offer, &account, &to, &disclaimer) {
             Ok(facts) => facts,
             Err(reason) => return Ok(Decision::Hold(reason)),
         };
@@ -178,13 +185,21 @@ impl SendLetter {
             html: written.html,
             template_version: written.template_version,
             offered_terms,
+            copy_hash: Some(self.writer.copy_hash(&disclaimer)),
+            disclaimer_variant: Some(disclaimer.variant),
         };
         Ok(Decision::Send(to, Box::new(content)))
     }
 
     /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
     /// should read them (Stripe's own test data have a withhold rate of 65 million).
-    fn facts(&self, offer: &FinancingOffer, account: &Account, to: &Address) -> Result<Facts, &'static str> {
+    fn facts(
+        &self,
+        offer: &FinancingOffer,
+        account: &Account,
+        to: &Address,
+        disclaimer: &Disclaimer,
+    ) -> Result<Facts, &'static str> {
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err("no_terms");
         };
@@ -201,9 +216,31 @@ impl SendLetter {
             withhold_rate: terms.withhold_rate,
             expires_at,
             financing_type: vocabulary(offer),
+            disclaimer: disclaimer.paragraphs.clone(),
             unsubscribe_url: self.unsubscribe_url(&account.id),
             livemode: offer.livemode,
         })
+    }
+
+    /// What stands under the letter; or why it may not go out. Test data reach nobody, so samples will do for them.
+    async fn disclaimer(
+        &self,
+        offer: &FinancingOffer,
+        account: &Account,
+    ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
+        let country = account.country.as_deref();
+        let variant = offer.disclaimer_variant.as_deref();
+        if !offer.livemode {
+            let any = || self.disclaimers.find(Some("of this country"), None);
+            return Ok(self.disclaimers.find(variant, country).or_else(any).ok_or(NO_DISCLAIMER));
+        }
+        let Some(found) = self.disclaimers.find(variant, country).filter(|found| !found.is_sample) else {
+            return Ok(Err(NO_DISCLAIMER));
+        };
+        let Some(market) = found.market.as_deref().or(country) else { return Ok(Err(NOT_APPROVED)) };
+        let hash = self.writer.copy_hash(&found);
+        let is_approved = copy::store::is_approved(&self.db, &hash, market).await?;
+        Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
     }
 
     fn unsubscribe_url(&self, account: &AccountId) -> Option<Url> {
@@ -336,6 +373,8 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
         html: letter.body_html.clone()?,
         template_version: letter.template_version.clone()?,
         offered_terms: letter.offered_terms.clone(),
+        copy_hash: letter.copy_hash.clone(),
+        disclaimer_variant: letter.disclaimer_variant.clone(),
     };
     Some((content.recipient.parse().ok()?, content))
 }

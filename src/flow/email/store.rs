@@ -97,6 +97,8 @@ pub(super) struct Letter {
     pub(super) body_html: Option<String>,
     pub(super) template_version: Option<String>,
     pub(super) offered_terms: Option<Value>,
+    pub(super) copy_hash: Option<String>,
+    pub(super) disclaimer_variant: Option<String>,
 }
 
 /// What a letter says, and to whom.
@@ -110,6 +112,10 @@ pub(super) struct Content {
     pub(super) template_version: String,
     /// Stripe's, as the letter tells them.
     pub(super) offered_terms: Option<Value>,
+    /// What it was written with.
+    pub(super) copy_hash: Option<String>,
+    /// Whose disclaimer stands in it.
+    pub(super) disclaimer_variant: Option<String>,
 }
 
 /// Letters with all that sending needs, by a condition.
@@ -119,7 +125,7 @@ macro_rules! select_letters {
             Letter,
             "
             select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-                body_text, body_html, template_version, offered_terms
+                body_text, body_html, template_version, offered_terms, copy_hash, disclaimer_variant
             from letters
             where "
                 + $condition,
@@ -171,8 +177,8 @@ pub(super) async fn begin_sending(
         "
         update letters
         set state = 'sending', attempt = attempt + 1, recipient = $2, locale = 'en', subject = $3,
-            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, sending_at = $7,
-            changed_at = $7
+            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, copy_hash = $9,
+            disclaimer_variant = $10, sending_at = $7, changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
         letter_id,
@@ -183,6 +189,8 @@ pub(super) async fn begin_sending(
         content.template_version,
         now,
         content.offered_terms,
+        content.copy_hash,
+        content.disclaimer_variant,
     )
     .execute(db)
     .await?;
@@ -245,6 +253,20 @@ pub(super) async fn find_waiting_of_account(
         order by offer_id, letter_id
         ",
         account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Letters that are held for one of these reasons, the longest held first.
+pub(super) async fn find_held_for(db: impl PgExecutor<'_>, reasons: &[&str]) -> sqlx::Result<Vec<Letter>> {
+    let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+    select_letters!(
+        "
+        state = 'held' and reason = any($1)
+        order by changed_at
+        ",
+        &reasons,
     )
     .fetch_all(db)
     .await

@@ -4,7 +4,7 @@
 //! templates. What comes from outside is cleaned of all that is not plain text, and escaped where it stands in HTML. A template
 //! that does not compile, or asks for something that there is not, stops the start.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use super::copy::{self, Disclaimer};
 use super::{Facts, FinancingType};
 use crate::money::Money;
 
@@ -93,6 +94,9 @@ struct Words<'a> {
     expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
+    disclaimer: &'a [String],
+    /// The same for the text part, in lines.
+    disclaimer_lines: Vec<String>,
     unsubscribe_url: Option<&'a str>,
     livemode: bool,
 }
@@ -134,6 +138,21 @@ impl Writer {
         })
     }
 
+    /// The hash of all that makes up a letter with this disclaimer but the merchant's own data: see [`super::copy`].
+    pub fn copy_hash(&self, disclaimer: &Disclaimer) -> String {
+        let settings = &self.settings;
+        let ours = [
+            self.version.as_str(),
+            &settings.program_name,
+            settings.dashboard_url.as_str(),
+            &settings.postal_address,
+            &settings.from_name,
+            &settings.reply_to,
+            &disclaimer.variant,
+        ];
+        copy::hash(ours.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))
+    }
+
     fn words<'a>(&'a self, facts: &'a Facts) -> Words<'a> {
         let settings = &self.settings;
         Words {
@@ -154,6 +173,8 @@ impl Writer {
                 FinancingType::CashAdvance => "cash_advance",
                 FinancingType::Unspecified => "unspecified",
             },
+            disclaimer: &facts.disclaimer,
+            disclaimer_lines: facts.disclaimer.iter().map(|paragraph| wrapped(paragraph)).collect(),
             unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
             livemode: facts.livemode,
         }
@@ -193,13 +214,31 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Lines of at most 72 characters, as plain text is read.
+fn wrapped(paragraph: &str) -> String {
+    const WIDTH: usize = 72;
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in paragraph.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// `15%`, `12.5%`: at most two decimals, none that say nothing.
 fn percent(fraction: f64) -> String {
     let text = format!("{:.2}", fraction * 100.0);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn sample(financing_type: FinancingType, account_name: Option<String>) -> Facts {
+/// Facts about nobody, for trying templates out.
+pub fn sample(financing_type: FinancingType, account_name: Option<String>) -> Facts {
     let money = |minor| Money { minor, currency: "usd".to_owned() };
     Facts {
         account_name,
@@ -207,8 +246,13 @@ fn sample(financing_type: FinancingType, account_name: Option<String>) -> Facts 
         advance: money(100_000),
         fee: money(10_000),
         withhold_rate: 0.15,
-        expires_at: DateTime::<Utc>::UNIX_EPOCH,
+        // The end of January 2030.
+        expires_at: DateTime::from_timestamp(1_896_048_000, 0).unwrap_or_default(),
         financing_type,
+        disclaimer: vec![
+            "The disclaimer that Stripe approved for the market stands here, in one or more paragraphs."
+                .to_owned(),
+        ],
         unsubscribe_url: Url::parse("https://courier.example.com/unsubscribe/token").ok(),
         livemode: financing_type != FinancingType::Unspecified,
     }

@@ -88,11 +88,9 @@ impl TestApp {
     pub async fn start_with(db: PgPool, settings: &[(&str, &str)]) -> Self {
         let relay = Relay::start().await;
         let clock = Clock::movable(day_one());
-        let options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            api_key: API_KEY.to_owned(),
-            clock: clock.clone(),
-        };
+        let key = settings.iter().find(|(name, _)| *name == "STRIPE_API_KEY").map_or(API_KEY, |(_, key)| key);
+        let options =
+            Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: key.to_owned(), clock: clock.clone() };
         let stripe = Simulator::start(options).await.unwrap();
         let mut env = environment(&stripe, &relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

@@ -1,0 +1,139 @@
+//! With a live key only what Stripe approved goes out, and what is approved goes out by itself.
+
+use std::path::Path;
+
+use capital_courier::app;
+use capital_courier::flow::email::copy::{self, Approval};
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
+const WORDS: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
+
+fn write(dir: &Path, variant: &str) {
+    std::fs::create_dir_all(dir.join(variant)).unwrap();
+    std::fs::write(dir.join(variant).join("en.txt"), WORDS).unwrap();
+}
+
+/// A live offer with a disclaimer of this variant, to an account of this country; its event is sent and all work done.
+async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> String {
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    app.stripe.edit_account(&account, |account| account["country"] = country.into());
+    app.stripe.edit_offer(&offer, |offer| {
+        offer["livemode"] = true.into();
+        offer["disclaimer_variant"] = variant.into();
+    });
+    let mut event = app.stripe.announce("capital.financing_offer.created", &offer);
+    event["livemode"] = true.into();
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+    offer
+}
+
+async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) -> usize {
+    let mut env = crate::support::environment(&app.stripe, &app.relay.url());
+    env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let settings =
+        capital_courier::config::Settings::load(None, &env, capital_courier::config::Needs::Webhooks)
+            .unwrap();
+    let (writer, all) = (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
+    let hash = writer.copy_hash(&all.find(Some(variant), None).unwrap());
+    let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
+    let mut tx = app.db.begin().await.unwrap();
+    let released = copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    released
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_live_letter_whose_words_nobody_approved_is_held_and_an_approval_releases_it(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
+    app.expect_untouched(&offer).await;
+    // For another market, or in other words, is not for this letter.
+    assert_eq!(approve(&app, &settings, "celtic_us_loan", "GB").await, 1);
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
+    let other = [LIVE, settings[1], ("COURIER_EMAIL__POSTAL_ADDRESS", "2 Side Street, Springfield")];
+    assert_eq!(approve(&app, &other, "celtic_us_loan", "US").await, 1);
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
+
+    assert_eq!(approve(&app, &settings, "celtic_us_loan", "US").await, 1);
+    app.run_due_work().await;
+    let letter = app.expect_delivered(&offer).await;
+    let message = letter.message();
+    for part in [message.body_text(0).unwrap(), message.body_html(0).unwrap()] {
+        assert!(part.contains("Loans are issued by a bank.") && part.contains("A minimum is due"), "{part}");
+    }
+    assert!(!message.subject().unwrap().contains("Test"));
+    let (hash, variant): (String, String) =
+        sqlx::query_as("select copy_hash, disclaimer_variant from letters").fetch_one(&app.db).await.unwrap();
+    let approved: i64 =
+        app.one("select count(*) from copy_approvals where market = 'US' and copy_hash = $1", &hash).await;
+    assert_eq!((variant.as_str(), approved), ("celtic_us_loan", 1), "the proof names what was approved");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_live_letter_without_a_disclaimer_of_the_operators_is_held(db: PgPool) {
+    let app = TestApp::start_with(db, &[LIVE]).await;
+    for (variant, country) in
+        [(Some("celtic_us_loan"), "US"), (None, "US"), (None, "BR"), (Some("new"), "US")]
+    {
+        let offer = live_offer(&app, variant, country).await;
+        app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
+        app.expect_untouched(&offer).await;
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    let letter = app.expect_delivered(&offer).await;
+    let text = letter.message().body_text(0).unwrap().replace("\r\n", " ");
+    assert!(text.contains("Sample for test mode.") && text.contains("celtic_us_loan"), "{text}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(dir.path(), "youlend_uk_mca");
+    let mut env = crate::support::environment(&app.stripe, &app.relay.url());
+    env.insert("DATABASE_URL".to_owned(), crate::support::process::url_of(&app.db));
+    env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), dir.path().display().to_string());
+    let run =
+        async |arguments: &[&str]| crate::support::process::command(arguments, &env).output().await.unwrap();
+    let previewed = run(&["email", "preview", out.path().to_str().unwrap()]).await;
+    assert!(previewed.status.success(), "{}", String::from_utf8_lossy(&previewed.stderr));
+    let index = std::fs::read_to_string(out.path().join("index.html")).unwrap();
+    assert!(index.contains("youlend_uk_mca-cash-advance.html") && index.contains("sample: test mode only"));
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 7 * 3 * 2 + 1);
+
+    let refused = run(&["email", "approve", "--market", "US", "--reference", "CCR-2"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no disclaimer for US"));
+    let approved = run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
+    assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
+    let (market, by): (String, String) =
+        sqlx::query_as("select market, approved_by from copy_approvals").fetch_one(&app.db).await.unwrap();
+    assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
+    assert!(
+        index.contains(
+            &app.one::<String>("select copy_hash from copy_approvals where market = $1", "GB").await
+        )
+    );
+    app.finish().await;
+}
