@@ -98,7 +98,9 @@ fn writing(criterion: &mut Criterion) {
         dashboard_url: "https://rocket.example/capital".parse().unwrap(),
         postal_address: "1 Main Street, Springfield, IL 62701".to_owned(),
         from_name: "Rocket Capital".to_owned(),
+        from_address: "capital@rocket.example".to_owned(),
         reply_to: "capital@rocket.example".to_owned(),
+        has_link: true,
     });
     let writer = writer.unwrap();
     let money = |minor| Money { minor, currency: "usd".to_owned() };

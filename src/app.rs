@@ -205,7 +205,7 @@ impl App {
 }
 
 impl App {
-    /// The job has to exist first; a database that is away just now comes back.
+    /// The job has to exist first, and letters that a new setting may help are taken up; a database that is away just now comes back.
     fn keep_reconciling(
         &self,
         tracker: TaskTracker,
@@ -213,14 +213,23 @@ impl App {
     ) -> impl Future<Output = ()> + Send + 'static {
         let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
         let troubles = self.database.troubles.clone();
+        let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
         async move {
-            while let Err(error) = reconcile.schedule().await {
+            let prepare = async || {
+                reconcile.schedule().await?;
+                // This process may have been started with the disclaimer that they lacked.
+                let mut tx = db.begin().await?;
+                email::copy::release(&mut tx, clock.now()).await?;
+                tx.commit().await
+            };
+            while let Err(error) = prepare().await {
                 troubles.tell(&error, "cannot schedule the reconciliation");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
             }
+            jobs.ring();
             runner.run(ear, tracker, stop).await;
         }
     }
@@ -326,6 +335,8 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         program_name: settings.program_name.clone(),
         dashboard_url: settings.dashboard_url.clone(),
         postal_address: settings.postal_address.clone(),
+        from_address: settings.from.address().to_owned(),
+        has_link: settings.links.is_some(),
         from_name: settings.from.name().unwrap_or(&settings.program_name).to_owned(),
         reply_to: settings.reply_to.address().to_owned(),
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::clock::Clock;
-use crate::flow::email::{self, OptedOut};
+use crate::flow::email::{self, OptedOut, opt_out};
 use crate::stripe::AccountId;
 
 /// What to do.
@@ -49,14 +49,13 @@ async fn act(db: &sqlx::PgPool, action: Action) -> anyhow::Result<()> {
             }
         }
         Action::Remove { account } => {
-            anyhow::ensure!(
-                email::opt_out::store::remove(db, account.as_str()).await?,
-                "{account} is not opted out"
-            );
+            let now = Clock::system().now();
+            let ended = opt_out::store::end(db, account.as_str(), &opt_out::SOURCES, "operator", now).await?;
+            anyhow::ensure!(ended, "{account} is not opted out");
             println!("{account} may have letters again");
         }
         Action::List { json } => {
-            let all = email::opt_out::store::list(db).await?;
+            let all = opt_out::store::list(db).await?;
             if json {
                 return super::print_json(&all);
             }

@@ -4,10 +4,11 @@
 //! wait, whatever its body says, unless it asks for letters again. Nothing of a token or an account is logged but the account's id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,8 +17,7 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
-use crate::flow::email::opt_out::Links;
-use crate::flow::email::{OptedOut, opt_out};
+use crate::flow::email::opt_out::{BY_LINK, Links, opt_out, store};
 
 /// What the page needs.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ enum Page {
     Ask,
     Stopped,
     Again,
+    Kept,
     Unknown,
     Failed,
 }
@@ -50,6 +51,8 @@ enum Page {
 const TEMPLATE: (&str, &str) = ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
 /// A form's few words, or a mail client's one.
 const MOST_BYTES: usize = 4096;
+/// As long as the webhook gives a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// No script, no picture, nothing from elsewhere, in nobody's frame; and the token in the address goes nowhere.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
@@ -71,19 +74,16 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
     let shared = Shared(Arc::new((unsubscribe, templates)));
-    for page in [Page::Ask, Page::Stopped, Page::Again, Page::Unknown, Page::Failed] {
+    for page in [Page::Ask, Page::Stopped, Page::Again, Page::Kept, Page::Unknown, Page::Failed] {
         shared.html(page)?;
     }
-    Ok(Router::new()
-        .route("/unsubscribe/{token}", get(show).post(decide))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .with_state(shared))
+    Ok(Router::new().route("/unsubscribe/{token}", get(show).post(decide)).with_state(shared))
 }
 
 impl Page {
     fn status(self) -> StatusCode {
         match self {
-            Self::Ask | Self::Stopped | Self::Again => StatusCode::OK,
+            Self::Ask | Self::Stopped | Self::Again | Self::Kept => StatusCode::OK,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -94,6 +94,7 @@ impl Page {
             Self::Ask => ("ask", "Stop these letters?"),
             Self::Stopped => ("stopped", "You get no more letters"),
             Self::Again => ("again", "You get letters again"),
+            Self::Kept => ("kept", "You still get no letters"),
             Self::Unknown => ("unknown", "This link does not work"),
             Self::Failed => ("failed", "That did not work"),
         }
@@ -121,20 +122,21 @@ async fn show(State(shared): State<Shared>, Path(token): Path<String>) -> Respon
     shared.answer(page)
 }
 
-async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: Bytes) -> Response {
+async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: Body) -> Response {
     let unsubscribe = &shared.0.0;
     let Some(account) = unsubscribe.links.read(&token) else { return shared.answer(Page::Unknown) };
+    // One that is late, or too long, is a wish to have no letters all the same.
+    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MOST_BYTES)).await;
+    let body = read.ok().and_then(Result::ok).unwrap_or_default();
     let asks_for_letters =
         url::form_urlencoded::parse(&body).any(|pair| pair == ("again".into(), "yes".into()));
     let outcome = if asks_for_letters {
-        within(crate::flow::email::opt_out::store::remove(&unsubscribe.db, account.as_str()))
-            .await
-            .map(|_| Page::Again)
+        within(unsubscribe.again(account.as_str())).await
     } else {
         // RFC 8058 section 3.2: the words come as a form or as multipart, from a program and not from the page.
         let is_one_click = String::from_utf8_lossy(&body).contains("One-Click");
         let source = if is_one_click { "one_click" } else { "link" };
-        within(unsubscribe.stop(account.as_str(), source)).await.map(|_| Page::Stopped)
+        within(unsubscribe.stop(account.as_str(), source)).await
     };
     let page = outcome.unwrap_or_else(|error| {
         unsubscribe.troubles.tell(&error, "cannot keep an opt-out");
@@ -145,10 +147,16 @@ async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: B
 }
 
 impl Unsubscribe {
-    async fn stop(&self, account: &str, source: &str) -> sqlx::Result<OptedOut> {
+    async fn stop(&self, account: &str, source: &str) -> sqlx::Result<Page> {
         let mut tx = self.db.begin().await?;
-        let opted_out = opt_out(&mut tx, account, source, None, self.clock.now()).await?;
+        opt_out(&mut tx, account, source, None, self.clock.now()).await?;
         tx.commit().await?;
-        Ok(opted_out)
+        Ok(Page::Stopped)
+    }
+
+    /// What a person entered for the merchant is not undone by a link that may have been forwarded.
+    async fn again(&self, account: &str) -> sqlx::Result<Page> {
+        store::end(&self.db, account, &BY_LINK, "link", self.clock.now()).await?;
+        Ok(if store::has(&self.db, account).await? { Page::Kept } else { Page::Again })
     }
 }

@@ -7,6 +7,7 @@ use capital_courier::flow::email::copy::{self, Approval};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
+use crate::support::smtp::{Step, Trouble};
 
 const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
 const WORDS: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
@@ -95,6 +96,41 @@ async fn a_live_letter_without_a_disclaimer_of_the_operators_is_held(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_live_letter_in_doubt_that_was_written_before_approvals_is_not_sent_again_as_it_is(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    assert_eq!(approve(&app, &settings, "celtic_us_loan", "US").await, 0);
+    app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 2);
+    let (ours, theirs) = (
+        live_offer(&app, Some("celtic_us_loan"), "US").await,
+        live_offer(&app, Some("celtic_us_loan"), "US").await,
+    );
+    // As an older version would have left it: words that nobody knows of.
+    sqlx::query("update letters set copy_hash = null, body_text = 'old words' where offer_id = $1")
+        .bind(&theirs)
+        .execute(&app.db)
+        .await
+        .unwrap();
+    app.after(chrono::TimeDelta::minutes(1)).await;
+    for offer in [&ours, &theirs] {
+        app.expect_letter(offer, "sent", None).await;
+    }
+    let texts: Vec<String> = app
+        .relay
+        .letters()
+        .iter()
+        .map(|letter| letter.message().body_text(0).unwrap().into_owned())
+        .collect();
+    assert_eq!(texts.len(), 4);
+    assert!(
+        texts.iter().all(|text| !text.contains("old words") && text.contains("Loans are issued by a bank."))
+    );
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
@@ -122,9 +158,14 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     assert!(index.contains("youlend_uk_mca-cash-advance.html") && index.contains("sample: test mode only"));
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 7 * 3 * 2 + 1);
 
+    write(dir.path(), "something_new");
+    let named = ["email", "approve", "--market", "US", "--reference", "CCR-2", "--variant", "something_new"];
+    assert!(run(&named).await.status.success());
+    sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("something_new")).unwrap();
     let refused = run(&["email", "approve", "--market", "US", "--reference", "CCR-2"]).await;
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("no disclaimer for US"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no such disclaimer for US"));
     let approved = run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
     let (market, by): (String, String) =

@@ -214,13 +214,19 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     deliver(&app, &waiting).await;
     app.expect_letter(&waiting, "waiting", None).await;
     opt_out(&waiting).await;
+    app.expect_letter(&waiting, "suppressed", Some("opted_out")).await;
     app.after(chrono::TimeDelta::hours(1)).await;
     for offer in [&before, &waiting] {
         app.expect_letter(offer, "suppressed", Some("opted_out")).await;
         app.expect_untouched(offer).await;
     }
     let account = account_of(&app, &before);
-    assert!(email::opt_out::store::remove(&app.db, &account).await.unwrap());
+    let now = app.clock.now();
+    let end = async |made_by: &[&str]| {
+        email::opt_out::store::end(&app.db, &account, made_by, "operator", now).await.unwrap()
+    };
+    assert!(!end(&email::opt_out::BY_LINK).await, "an operator made it");
+    assert!(end(&email::opt_out::SOURCES).await);
     let again = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;

@@ -70,6 +70,24 @@ async fn an_offer_that_ends_before_its_letter_is_sent_takes_the_letter_back(db: 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_is_held_is_taken_back_too_unless_it_may_have_been_sent(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
+    let nobody = app.offer_to(None);
+    takes(&app, &app.created(&nobody)).await;
+    app.expect_letter(&nobody, "held", Some("no_recipient")).await;
+    let in_doubt = app.offer();
+    app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
+    takes(&app, &app.created(&in_doubt)).await;
+    for offer in [&nobody, &in_doubt] {
+        app.stripe.press(Button::Expire, offer).unwrap();
+        takes(&app, &event(&app, offer, "expired")).await;
+    }
+    app.expect_letter(&nobody, "withdrawn", Some("offer_expired")).await;
+    app.expect_letter(&in_doubt, "held", Some("uncertain")).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_end_that_comes_before_the_beginning_opens_no_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     for (button, kind, _) in ENDS {

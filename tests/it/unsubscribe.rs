@@ -45,7 +45,7 @@ async fn path_in_letter(app: &TestApp, offer: &str) -> String {
 }
 
 async fn opted_out(app: &TestApp) -> Vec<String> {
-    sqlx::query_scalar("select source from opt_outs").fetch_all(&app.db).await.unwrap()
+    sqlx::query_scalar("select source from opt_outs where ended_at is null").fetch_all(&app.db).await.unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -85,6 +85,25 @@ async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db:
     let shown = ask(&app, "POST", &path, "again=yes").await;
     assert!(shown.status == 200 && shown.html.contains("You get letters again"), "{}", shown.html);
     assert!(opted_out(&app).await.is_empty());
+    let kept: i64 = app.one("select count(*) from opt_outs where ended_by = $1", "link").await;
+    assert_eq!(kept, 1, "what was is kept");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwarded(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    let mut tx = app.db.begin().await.unwrap();
+    capital_courier::flow::email::opt_out::opt_out(&mut tx, &account, "operator", None, app.clock.now())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let shown = ask(&app, "POST", &path, "again=yes").await;
+    assert!(shown.status == 200 && shown.html.contains("You still get no letters"), "{}", shown.html);
+    assert_eq!(opted_out(&app).await, ["operator"]);
     app.finish().await;
 }
 
@@ -106,6 +125,7 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
         assert_eq!(ask(&app, "POST", &path, body).await.status, 200);
         assert_eq!(opted_out(&app).await, ["one_click"]);
     }
+    app.expect_letter(&next, "suppressed", Some("opted_out")).await;
     app.after(chrono::TimeDelta::hours(1)).await;
     app.expect_letter(&next, "suppressed", Some("opted_out")).await;
     assert_eq!(app.relay.letters().len(), 1);

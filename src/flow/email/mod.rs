@@ -25,6 +25,7 @@
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
+//! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
 //! | `settle` | what becomes of a letter after an attempt |
 //! | `store` | the SQL |
@@ -33,6 +34,7 @@ mod address;
 mod bounce;
 mod by_hand;
 pub mod copy;
+mod decide;
 mod letter;
 mod mime;
 pub mod opt_out;
@@ -168,7 +170,7 @@ pub async fn withdraw(
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
         let withdrawn =
-            Move { from: State::Waiting, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
+            Move { from: letter.state, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
         settle::shift(&mut *tx, &letter, &withdrawn, now).await?;
         queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
     }

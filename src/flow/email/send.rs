@@ -11,21 +11,19 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
-use url::Url;
 
 use super::address::{self, Address};
-use super::copy::{self, Disclaimer, Disclaimers, NO_DISCLAIMER, NOT_APPROVED};
+use super::copy::Disclaimers;
+use super::decide::Decision;
 use super::mime::{self, Parts};
-use super::opt_out::{self, OPTED_OUT};
-use super::recipient::{self, NoRecipient};
+use super::opt_out::OPTED_OUT;
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{WriteError, Writer};
-use super::{Facts, FinancingType, Relay, SendError, Settings, to_delivered};
+use super::{Relay, SendError, Settings, to_delivered};
 use crate::clock::Clock;
 use crate::database::Troubles;
-use crate::money::Money;
 use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Stopped, Work, insist};
-use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, Memory, OfferId, OfferStatus};
+use crate::stripe::{self, AccountId, Memory, OfferStatus};
 use crate::timeline;
 
 /// Sends letters.
@@ -57,21 +55,9 @@ pub struct SendLetter {
     pub jobs: Bell,
 }
 
-/// What to do with a letter after looking at Stripe.
-enum Decision {
-    /// Send this.
-    Send(Address, Box<Content>),
-    /// The offer is not open any more.
-    Withdraw(String),
-    /// The account does not want it.
-    Suppress,
-    /// A person must act.
-    Hold(&'static str),
-}
-
 /// Why no attempt at sending could be made.
 #[derive(Debug, thiserror::Error)]
-enum PrepareError {
+pub(super) enum PrepareError {
     #[error("cannot write the letter")]
     Write(#[from] WriteError),
     #[error("cannot put the message together")]
@@ -139,125 +125,6 @@ impl Work for SendLetter {
 }
 
 impl SendLetter {
-    /// Looks at Stripe, and decides.
-    async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
-        if opt_out::store::has(&self.db, &letter.account_id).await? {
-            return Ok(Decision::Suppress);
-        }
-        let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
-        let answered = self.stripe.offer(&offer_id).await?;
-        let offer = &answered.object;
-        if let Some(reason) = self.closed(offer)
-            && !self.is_ours(&mut *self.db.acquire().await?, letter, &offer.status).await?
-        {
-            return Ok(Decision::Withdraw(reason));
-        }
-        let offered_terms = terms_of(&answered);
-        // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions. Terms that
-        // Stripe changed meanwhile weigh more: nobody may be told old ones.
-        if letter.doubts > 0
-            && letter.offered_terms == offered_terms
-            && let Some((to, content)) = written_before(letter)
-        {
-            return Ok(Decision::Send(to, Box::new(content)));
-        }
-        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
-        let account = self.stripe.account(&account_id).await?;
-        let to = match recipient::find(&self.stripe, &account, self.settings.allow_support_address).await? {
-            Ok(to) => to,
-            Err(nobody @ (NoRecipient::None | NoRecipient::Bad)) => {
-                return Ok(Decision::Hold(nobody.reason()));
-            }
-        };
-        let disclaimer = match self.disclaimer(offer, &account).await? {
-            Ok(disclaimer) => disclaimer,
-            Err(reason) => return Ok(Decision::Hold(reason)),
-        };
-        let facts = match self.facts(offer, &account, &to, &disclaimer) {
-            Ok(facts) => facts,
-            Err(reason) => return Ok(Decision::Hold(reason)),
-        };
-        let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
-        let content = Content {
-            recipient: to.expose().to_owned(),
-            subject: written.subject,
-            text: written.text,
-            html: written.html,
-            template_version: written.template_version,
-            offered_terms,
-            copy_hash: Some(self.writer.copy_hash(&disclaimer)),
-            disclaimer_variant: Some(disclaimer.variant),
-        };
-        Ok(Decision::Send(to, Box::new(content)))
-    }
-
-    /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
-    /// should read them (Stripe's own test data have a withhold rate of 65 million).
-    fn facts(
-        &self,
-        offer: &FinancingOffer,
-        account: &Account,
-        to: &Address,
-        disclaimer: &Disclaimer,
-    ) -> Result<Facts, &'static str> {
-        let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
-            return Err("no_terms");
-        };
-        let has_rate = terms.withhold_rate > 0.0 && terms.withhold_rate <= 1.0;
-        if !has_rate || terms.advance_amount <= 0 || terms.fee_amount < 0 {
-            return Err("bad_terms");
-        }
-        let money = |minor| Money { minor, currency: terms.currency.clone() };
-        Ok(Facts {
-            account_name: account.display_name().map(str::to_owned),
-            recipient: to.expose().to_owned(),
-            advance: money(terms.advance_amount),
-            fee: money(terms.fee_amount),
-            withhold_rate: terms.withhold_rate,
-            expires_at,
-            financing_type: vocabulary(offer),
-            disclaimer: disclaimer.paragraphs.clone(),
-            unsubscribe_url: self.unsubscribe_url(&account.id),
-            livemode: offer.livemode,
-        })
-    }
-
-    /// What stands under the letter; or why it may not go out. Test data reach nobody, so samples will do for them.
-    async fn disclaimer(
-        &self,
-        offer: &FinancingOffer,
-        account: &Account,
-    ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
-        let country = account.country.as_deref();
-        let variant = offer.disclaimer_variant.as_deref();
-        if !offer.livemode {
-            let any = || self.disclaimers.find(Some("of this country"), None);
-            return Ok(self.disclaimers.find(variant, country).or_else(any).ok_or(NO_DISCLAIMER));
-        }
-        let Some(found) = self.disclaimers.find(variant, country).filter(|found| !found.is_sample) else {
-            return Ok(Err(NO_DISCLAIMER));
-        };
-        let Some(market) = found.market.as_deref().or(country) else { return Ok(Err(NOT_APPROVED)) };
-        let hash = self.writer.copy_hash(&found);
-        let is_approved = copy::store::is_approved(&self.db, &hash, market).await?;
-        Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
-    }
-
-    fn unsubscribe_url(&self, account: &AccountId) -> Option<Url> {
-        self.settings.links.as_ref().map(|links| links.link(account))
-    }
-
-    /// Why an offer is not to be written about any more, where it is not.
-    fn closed(&self, offer: &FinancingOffer) -> Option<String> {
-        if offer.status != OfferStatus::Undelivered {
-            Some(format!("offer_{}", offer.status))
-        } else if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
-            Some("offer_expired".to_owned())
-        } else {
-            None
-        }
-    }
-
     async fn send(
         &self,
         claim: &Claim,
@@ -340,7 +207,7 @@ impl SendLetter {
     }
 
     /// Whether an offer is delivered because we ourselves told Stripe so: then a letter that came back may be sent again.
-    async fn is_ours(
+    pub(super) async fn is_ours(
         &self,
         db: &mut PgConnection,
         letter: &Letter,
@@ -357,35 +224,6 @@ enum Begun {
     Settled,
     /// Nor does the offer, for this reason.
     OfferEnded(String),
-}
-
-/// The terms as Stripe sent them.
-fn terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
-    answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
-}
-
-/// What was written for an earlier attempt.
-fn written_before(letter: &Letter) -> Option<(Address, Content)> {
-    let content = Content {
-        recipient: letter.recipient.clone()?,
-        subject: letter.subject.clone()?,
-        text: letter.body_text.clone()?,
-        html: letter.body_html.clone()?,
-        template_version: letter.template_version.clone()?,
-        offered_terms: letter.offered_terms.clone(),
-        copy_hash: letter.copy_hash.clone(),
-        disclaimer_variant: letter.disclaimer_variant.clone(),
-    };
-    Some((content.recipient.parse().ok()?, content))
-}
-
-/// Which words the letter may use (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
-fn vocabulary(offer: &FinancingOffer) -> FinancingType {
-    match offer.kind_of_financing() {
-        Some(stripe::FinancingType::CashAdvance) => FinancingType::CashAdvance,
-        Some(stripe::FinancingType::FlexLoan | stripe::FinancingType::FixedTermLoan) => FinancingType::Loan,
-        Some(stripe::FinancingType::Other(_)) | None => FinancingType::Unspecified,
-    }
 }
 
 fn mask(error: SendError, to: &Address) -> SendError {

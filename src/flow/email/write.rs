@@ -36,8 +36,12 @@ pub struct Settings {
     pub postal_address: String,
     /// Who writes.
     pub from_name: String,
+    /// From which address.
+    pub from_address: String,
     /// Where answers go, also those that say "unsubscribe".
     pub reply_to: String,
+    /// Letters have a link that stops them, which is another wording.
+    pub has_link: bool,
 }
 
 /// Writes letters.
@@ -147,7 +151,9 @@ impl Writer {
             settings.dashboard_url.as_str(),
             &settings.postal_address,
             &settings.from_name,
+            &settings.from_address,
             &settings.reply_to,
+            if settings.has_link { "link" } else { "mail" },
             &disclaimer.variant,
         ];
         copy::hash(ours.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))

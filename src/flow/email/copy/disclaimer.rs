@@ -129,10 +129,12 @@ fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
         return Err(wrong("longer than any disclaimer"));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let paragraphs: Vec<String> = text
-        .split("\n\n")
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+    // As any editor saves it: with a byte order mark, with carriage returns, with blanks in lines that look empty.
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().map(str::trim).collect();
+    let paragraphs: Vec<String> = lines
+        .split(|line| line.is_empty())
         .filter(|paragraph| !paragraph.is_empty())
+        .map(|paragraph| paragraph.join(" ").split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
     if paragraphs.is_empty() { Err(wrong("empty")) } else { Ok(paragraphs) }
 }
@@ -145,8 +147,11 @@ mod tests {
     fn stripes_word_decides_and_else_the_country() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("youlend_us_mca")).unwrap();
-        std::fs::write(dir.path().join("youlend_us_mca/en.txt"), "One\nsentence.\n\n\n  Another. \n")
-            .unwrap();
+        std::fs::write(
+            dir.path().join("youlend_us_mca/en.txt"),
+            "\u{feff}One\r\nsentence.\r\n \r\n\n  Another. \n",
+        )
+        .unwrap();
         let all = Disclaimers::load(Some(dir.path()), "en").unwrap();
         let found = all.find(Some("youlend_us_mca"), Some("DE")).unwrap();
         assert_eq!(found.paragraphs, ["One sentence.", "Another."]);

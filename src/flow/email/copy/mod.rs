@@ -55,6 +55,12 @@ pub async fn approve(
     for copy_hash in copy_hashes {
         store::approve(&mut *tx, copy_hash, approval, now).await?;
     }
+    release(tx, now).await
+}
+
+/// Has the letters looked at again that are held for want of a disclaimer or of an approval, in the caller's transaction: what they
+/// lacked may be there now. Says how many.
+pub async fn release(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<usize> {
     let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED]).await?;
     for letter in &held {
         let released = Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: None };

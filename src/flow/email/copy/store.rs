@@ -45,3 +45,16 @@ pub(in crate::flow::email) async fn is_approved(
     .fetch_one(db)
     .await
 }
+
+/// Whether Stripe approved this wording for any market: for words that went out before, where the market was looked at then.
+pub(in crate::flow::email) async fn is_approved_anywhere(
+    db: impl PgExecutor<'_>,
+    copy_hash: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from copy_approvals where copy_hash = $1) as "approved!""#,
+        copy_hash,
+    )
+    .fetch_one(db)
+    .await
+}

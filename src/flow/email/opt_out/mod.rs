@@ -21,6 +21,10 @@ pub enum OptedOut {
     Again,
 }
 
+/// All who can make an opt-out, as in `opt_outs.source`.
+pub const SOURCES: [&str; 3] = ["operator", "link", "one_click"];
+/// Those of them that the link in the letters can take back: what a person entered, a person ends.
+pub const BY_LINK: [&str; 2] = ["link", "one_click"];
 /// As in `letters.reason`.
 pub(super) const OPTED_OUT: &str = "opted_out";
 

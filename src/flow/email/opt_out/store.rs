@@ -17,7 +17,7 @@ pub(super) async fn add(
         "
         insert into opt_outs (account_id, source, note, opted_out_at)
         values ($1, $2, $3, $4)
-        on conflict (account_id) do nothing
+        on conflict (account_id) where ended_at is null do nothing
         ",
         account_id,
         source,
@@ -29,16 +29,37 @@ pub(super) async fn add(
     Ok(if added.rows_affected() == 1 { OptedOut::First } else { OptedOut::Again })
 }
 
-/// Takes an opt-out back. False where there is none.
-pub async fn remove(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
-    let removed = sqlx::query!("delete from opt_outs where account_id = $1", account_id).execute(db).await?;
-    Ok(removed.rows_affected() == 1)
+/// Ends an opt-out, if one of these sources made it; its row stays. False where there is none such.
+pub async fn end(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    made_by: &[&str],
+    ended_by: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let made_by: Vec<String> = made_by.iter().map(|source| (*source).to_owned()).collect();
+    let ended = sqlx::query!(
+        "
+        update opt_outs
+        set ended_at = $4, ended_by = $3
+        where account_id = $1 and ended_at is null and source = any($2)
+        ",
+        account_id,
+        &made_by,
+        ended_by,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(ended.rows_affected() == 1)
 }
 
 /// Whether an account wants no letters.
-pub(in crate::flow::email) async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+pub async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from opt_outs where account_id = $1) as "opted_out!""#,
+        r#"
+        select exists (select from opt_outs where account_id = $1 and ended_at is null) as "opted_out!"
+        "#,
         account_id,
     )
     .fetch_one(db)
@@ -65,6 +86,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
         "
         select account_id, source, note, opted_out_at
         from opt_outs
+        where ended_at is null
         order by opted_out_at desc, account_id
         ",
     )

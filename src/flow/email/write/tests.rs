@@ -10,7 +10,9 @@ fn writer() -> Writer {
         dashboard_url: Url::parse("https://rocket.example/capital?tab=offer&from=letter").unwrap(),
         postal_address: "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701".to_owned(),
         from_name: "Rocket Rides".to_owned(),
+        from_address: "capital@rocket.example".to_owned(),
         reply_to: "capital@rocket.example".to_owned(),
+        has_link: true,
     })
     .unwrap()
 }
