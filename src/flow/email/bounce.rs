@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use sqlx::PgConnection;
 
-use super::settle;
+use super::moves;
 use super::store::{self, Move, State};
 
 /// What a report says about one of our letters.
@@ -131,7 +131,7 @@ pub async fn bounce(tx: &mut PgConnection, report: &Report, now: DateTime<Utc>) 
     }
     let reason = format!("status {}", outcome.status);
     let bounced = Move { from: State::Sent, to: State::Bounced, reason: Some(&reason), relay_answer: None };
-    settle::shift(tx, &letter, &bounced, now).await?;
+    moves::shift(tx, &letter, &bounced, now).await?;
     tracing::warn!(letter.message_id = letter.message_id, status = outcome.status, "letter came back");
     Ok(Bounced::Yes)
 }

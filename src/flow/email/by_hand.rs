@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::{self, Move, State};
-use super::{JOB, settle};
+use super::{JOB, moves};
 use crate::queue;
 
 /// As in `letters.reason`.
@@ -24,7 +24,7 @@ pub async fn resend(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -
             reason: None,
             relay_answer: Some("sent again by hand"),
         };
-        settle::shift(&mut *tx, &letter, &again, now).await?;
+        moves::shift(&mut *tx, &letter, &again, now).await?;
         queue::revive(&mut *tx, JOB, &letter.letter_id, now).await?;
         resent += 1;
     }
@@ -44,7 +44,7 @@ pub async fn withdraw_by_hand(
         }
         let end =
             Move { from: letter.state, to: State::Withdrawn, reason: Some(BY_HAND), relay_answer: None };
-        settle::shift(&mut *tx, &letter, &end, now).await?;
+        moves::shift(&mut *tx, &letter, &end, now).await?;
         queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
         withdrawn += 1;
     }

@@ -27,6 +27,7 @@
 //! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
+//! | `moves` | a change of state, with its line in the timeline |
 //! | `settle` | what becomes of a letter after an attempt |
 //! | `store` | the SQL |
 
@@ -37,6 +38,7 @@ pub mod copy;
 mod decide;
 mod letter;
 mod mime;
+mod moves;
 pub mod opt_out;
 mod recipient;
 mod refusal;
@@ -171,7 +173,7 @@ pub async fn withdraw(
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
         let withdrawn =
             Move { from: letter.state, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
-        settle::shift(&mut *tx, &letter, &withdrawn, now).await?;
+        moves::shift(&mut *tx, &letter, &withdrawn, now).await?;
         queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
     }
     Ok(())

@@ -16,6 +16,7 @@ use super::address::{self, Address};
 use super::copy::Disclaimers;
 use super::decide::Decision;
 use super::mime::{self, Parts};
+use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::OPTED_OUT;
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{WriteError, Writer};
@@ -74,11 +75,6 @@ impl Retryable for PrepareError {
         }
     }
 }
-
-/// As in `letters.reason`, of a letter that waits although it may have been sent.
-pub(super) const UNCERTAIN: &str = "uncertain";
-/// As in `letters.reason`, of a letter whose last attempt failed.
-pub(super) const GAVE_UP: &str = "gave_up";
 
 impl Work for SendLetter {
     const KIND: &'static str = super::JOB;

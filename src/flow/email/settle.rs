@@ -1,15 +1,13 @@
 //! What becomes of a letter: the change of its state, the line in the timeline and the end of the attempt, in one
 //! transaction that only the holder of the job's lease can commit.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
-use super::send::{GAVE_UP, UNCERTAIN};
+use super::moves::{self, GAVE_UP, UNCERTAIN};
 use super::store::{self, Letter, Move, State};
 use super::{SendError, SendLetter, WhenUncertain, to_delivered};
 use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Verdict, judge};
-use crate::timeline::{self, Entry};
 
 /// A letter that may have been sent so often is not sent again: the merchant has it, or something is wrong that no copy will mend.
 const MOST_DOUBTS: i32 = 3;
@@ -182,24 +180,8 @@ impl SendLetter {
         letter: &Letter,
         to: &Move<'_>,
     ) -> sqlx::Result<()> {
-        shift(tx, letter, to, self.clock.now()).await
+        moves::shift(tx, letter, to, self.clock.now()).await
     }
-}
-
-/// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone.
-pub(super) async fn shift(
-    tx: &mut PgConnection,
-    letter: &Letter,
-    to: &Move<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if store::change(&mut *tx, &letter.letter_id, to, now).await? {
-        let what = format!("letter.{}", to.to.as_str());
-        let note = to.relay_answer.or(to.reason);
-        let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
-        timeline::add(tx, &entry, now).await?;
-    }
-    Ok(())
 }
 
 /// Says in the log what became of a letter that was not sent: loud only where a person must act.

@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 
 use super::store::{Move, State, find_held_for};
-use super::{JOB, settle};
+use super::{JOB, moves};
 use crate::queue;
 
 /// As in `letters.reason`: there is no wording of ours that may stand under this letter.
@@ -64,7 +64,7 @@ pub async fn release(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<
     let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED]).await?;
     for letter in &held {
         let released = Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: None };
-        settle::shift(&mut *tx, letter, &released, now).await?;
+        moves::shift(&mut *tx, letter, &released, now).await?;
         queue::revive(&mut *tx, JOB, &letter.letter_id, now).await?;
     }
     Ok(held.len())

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::{Move, State, find_waiting_of_account};
-use super::{JOB, settle};
+use super::{JOB, moves};
 use crate::queue;
 
 pub use link::Links;
@@ -40,7 +40,7 @@ pub async fn opt_out(
     for letter in find_waiting_of_account(&mut *tx, account_id).await? {
         let suppressed =
             Move { from: State::Waiting, to: State::Suppressed, reason: Some(OPTED_OUT), relay_answer: None };
-        settle::shift(&mut *tx, &letter, &suppressed, now).await?;
+        moves::shift(&mut *tx, &letter, &suppressed, now).await?;
         queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
     }
     Ok(opted_out)
