@@ -233,6 +233,7 @@ async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time
     let (stripe, _relay, env) = world(&db).await;
     let process = Process::serve(&env).await;
     let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    let begun = std::time::Instant::now();
     stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: down });
     let email = Some("jenny@bakery.example".to_owned());
     let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
@@ -242,11 +243,17 @@ async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    // Eight letters that were begun at once, some of them with two calls, and probes after 1, 2 and 4 seconds.
-    let calls = stripe.calls().len();
-    assert!((5..40).contains(&calls), "{calls} calls in 8 s\n{}", process.logged());
-    assert_eq!(process.logged().matches("the other side is down").count(), 4, "{}", process.logged());
+    let times_down = || process.logged().matches("the other side is down").count();
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while times_down() < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{}", process.logged());
+    // Probes after 1, 2 and 4 seconds; and before them eight letters that were begun at once, some with two calls.
+    let (calls, took) = (stripe.calls().len(), begun.elapsed());
+    assert!(took >= Duration::from_millis(6500), "three probes in {took:?}");
+    assert!((5..40).contains(&calls), "{calls} calls in {took:?}\n{}", process.logged());
     stripe.heal();
     let delivered = async {
         while !stripe.offers().iter().all(|offer| offer["status"] == "delivered") {
