@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{self, Move, State};
-use super::{JOB, moves};
-use crate::queue;
+use super::moves;
+use super::store::{self, State};
 
 /// As in `letters.reason`.
 const BY_HAND: &str = "operator";
@@ -18,14 +17,7 @@ pub async fn resend(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -
         if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {
             continue;
         }
-        let again = Move {
-            from: letter.state,
-            to: State::Waiting,
-            reason: None,
-            relay_answer: Some("sent again by hand"),
-        };
-        moves::shift(&mut *tx, &letter, &again, now).await?;
-        queue::revive(&mut *tx, JOB, &letter.letter_id, now).await?;
+        moves::try_again(&mut *tx, &letter, Some("sent again by hand"), now).await?;
         resent += 1;
     }
     Ok(resent)
@@ -42,10 +34,7 @@ pub async fn withdraw_by_hand(
         if !matches!(letter.state, State::Held | State::Waiting) {
             continue;
         }
-        let end =
-            Move { from: letter.state, to: State::Withdrawn, reason: Some(BY_HAND), relay_answer: None };
-        moves::shift(&mut *tx, &letter, &end, now).await?;
-        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
+        moves::stop(&mut *tx, &letter, State::Withdrawn, BY_HAND, now).await?;
         withdrawn += 1;
     }
     Ok(withdrawn)

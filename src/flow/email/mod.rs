@@ -69,7 +69,7 @@ pub use refusal::SendError;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use send::SendLetter;
-use store::{Move, State};
+use store::State;
 
 /// The kind of the jobs that send letters.
 pub(crate) const JOB: &str = "send_letter";
@@ -171,10 +171,7 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        let withdrawn =
-            Move { from: letter.state, to: State::Withdrawn, reason: Some(reason), relay_answer: None };
-        moves::shift(&mut *tx, &letter, &withdrawn, now).await?;
-        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
+        moves::stop(&mut *tx, &letter, State::Withdrawn, reason, now).await?;
     }
     Ok(())
 }

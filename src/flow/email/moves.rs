@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{self, Letter, Move};
+use super::JOB;
+use super::store::{self, Letter, Move, State};
+use crate::queue;
 use crate::timeline::{self, Entry};
 
 /// As in `letters.reason`, of a letter that waits although it may have been sent.
@@ -24,5 +26,31 @@ pub(super) async fn shift(
         let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
         timeline::add(tx, &entry, now).await?;
     }
+    Ok(())
+}
+
+/// Ends a letter that has not left, with its job: there is nothing left to do.
+pub(super) async fn stop(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    to: State,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let end = Move { from: letter.state, to, reason: Some(reason), relay_answer: None };
+    shift(&mut *tx, letter, &end, now).await?;
+    queue::cancel(tx, JOB, &letter.letter_id, now).await
+}
+
+/// Has a letter tried again that was stopped, with its job from the first attempt. `note` says why, where somebody said so.
+pub(super) async fn try_again(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    note: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let again = Move { from: letter.state, to: State::Waiting, reason: None, relay_answer: note };
+    shift(&mut *tx, letter, &again, now).await?;
+    queue::revive(tx, JOB, &letter.letter_id, now).await?;
     Ok(())
 }

@@ -14,9 +14,8 @@ use sqlx::PgConnection;
 
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 
-use super::store::{Move, State, find_held_for};
-use super::{JOB, moves};
-use crate::queue;
+use super::moves;
+use super::store::find_held_for;
 
 /// As in `letters.reason`: there is no wording of ours that may stand under this letter.
 pub(super) const NO_DISCLAIMER: &str = "no_disclaimer";
@@ -63,9 +62,7 @@ pub async fn approve(
 pub async fn release(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<usize> {
     let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED]).await?;
     for letter in &held {
-        let released = Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: None };
-        moves::shift(&mut *tx, letter, &released, now).await?;
-        queue::revive(&mut *tx, JOB, &letter.letter_id, now).await?;
+        moves::try_again(&mut *tx, letter, None, now).await?;
     }
     Ok(held.len())
 }

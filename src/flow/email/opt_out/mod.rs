@@ -6,9 +6,8 @@ pub mod store;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{Move, State, find_waiting_of_account};
-use super::{JOB, moves};
-use crate::queue;
+use super::moves;
+use super::store::{State, find_waiting_of_account};
 
 pub use link::Links;
 
@@ -38,10 +37,7 @@ pub async fn opt_out(
 ) -> sqlx::Result<OptedOut> {
     let opted_out = store::add(&mut *tx, account_id, source, note, now).await?;
     for letter in find_waiting_of_account(&mut *tx, account_id).await? {
-        let suppressed =
-            Move { from: State::Waiting, to: State::Suppressed, reason: Some(OPTED_OUT), relay_answer: None };
-        moves::shift(&mut *tx, &letter, &suppressed, now).await?;
-        queue::cancel(&mut *tx, JOB, &letter.letter_id, now).await?;
+        moves::stop(&mut *tx, &letter, State::Suppressed, OPTED_OUT, now).await?;
     }
     Ok(opted_out)
 }
