@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, Database, Troubles};
+use crate::database::{self, Database, PAUSE_IN_TROUBLE, Troubles};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::copy::Disclaimers;
 use crate::flow::email::write::Writer;
@@ -202,9 +202,7 @@ impl App {
             shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));
         }
     }
-}
 
-impl App {
     /// The job has to exist first, and letters that a new setting may help are taken up; a database that is away just now comes back.
     fn keep_reconciling(
         &self,
@@ -226,7 +224,7 @@ impl App {
                 troubles.tell(&error, "cannot schedule the reconciliation");
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = tokio::time::sleep(PAUSE_IN_TROUBLE) => {}
                 }
             }
             jobs.ring();

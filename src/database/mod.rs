@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-pub use trouble::{Troubles, is_about_the_data, is_away, within};
+pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so
 /// that the old replicas of a rolling restart go on.

@@ -7,6 +7,8 @@ use crate::telemetry::chain;
 
 /// One line about the same trouble is news; a hundred a second bury what else there is.
 const BETWEEN_LINES: Duration = Duration::from_secs(1);
+/// How long to leave a database alone that would not do something: short, so that work goes on soon after it is back.
+pub const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
 /// Longer than the server's own limit on a statement, so that its answer is the one that counts. A server that vanished without
 /// a word gives none, and sqlx would wait for it as long as TCP does.
 const LONGEST_WAIT: Duration = Duration::from_secs(35);

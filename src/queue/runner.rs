@@ -13,7 +13,7 @@ use super::{
     store,
 };
 use crate::clock::Clock;
-use crate::database::{Troubles, within};
+use crate::database::{PAUSE_IN_TROUBLE, Troubles, within};
 use crate::telemetry::chain;
 
 /// What a kind of job is to do.
@@ -84,9 +84,6 @@ enum Found {
     /// Nothing is due, or nothing may be begun: look again after this long, or when the bell rings.
     NothingFor(Duration),
 }
-
-/// How long to leave a database alone that would not let us claim: short, so that work goes on soon after it is back.
-const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
 
 impl<W: Work> Runner<W> {
     /// Makes a runner; claims nothing yet.

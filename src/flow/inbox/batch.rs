@@ -1,14 +1,12 @@
 //! Reads the inbox, a batch in each transaction.
 
-use std::time::Duration;
-
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Outcome, Unread};
 use super::{Settings, to_offer};
 use crate::clock::Clock;
-use crate::database::{Troubles, is_about_the_data, within};
+use crate::database::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, within};
 use crate::queue::{Bell, Ear};
 use crate::telemetry::chain;
 
@@ -30,9 +28,6 @@ pub struct Reader {
     /// How much at once, how often.
     pub settings: Settings,
 }
-
-/// How long to leave a database alone that would not be read: short, so that work goes on soon after it is back.
-const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
 
 impl Reader {
     /// Reads until `stop`. A batch in hand is finished first.
