@@ -7,10 +7,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
-use capital_courier::flow::email::{Facts, FinancingType, write};
+use capital_courier::flow::email::{FinancingType, Kind, write};
 use capital_courier::flow::inbox::Arrival;
 use capital_courier::flow::webhook::{Secrets, verify};
-use capital_courier::money::Money;
+use capital_courier::locale::Language;
 use capital_courier::simulator::sign;
 use capital_courier::stripe::FinancingOffer;
 use chrono::DateTime;
@@ -101,23 +101,10 @@ fn writing(criterion: &mut Criterion) {
         from_address: "capital@rocket.example".to_owned(),
         reply_to: "capital@rocket.example".to_owned(),
         has_link: true,
+        templates_dir: None,
     });
     let writer = writer.unwrap();
-    let money = |minor| Money { minor, currency: "usd".to_owned() };
-    let facts = Facts {
-        account_name: Some("Jenny's Bakery".to_owned()),
-        recipient: "jenny@bakery.example".to_owned(),
-        advance: money(1_250_000),
-        fee: money(125_000),
-        withhold_rate: 0.15,
-        expires_at: DateTime::from_timestamp(NOW, 0).unwrap(),
-        financing_type: FinancingType::Loan,
-        disclaimer: vec![
-            "All applications are subject to review. Financing is provided by others.".to_owned(),
-        ],
-        unsubscribe_url: "https://courier.example.com/unsubscribe/YWNjdA.c2lnbmF0dXJl".parse().ok(),
-        livemode: true,
-    };
+    let facts = write::sample(Kind::Offer, Language::English, FinancingType::Loan);
     criterion.bench_function("writing a letter", |bencher| {
         bencher.iter(|| writer.write(black_box(&facts)).unwrap());
     });

@@ -14,7 +14,7 @@ use crate::database::{self, Database, PAUSE_IN_TROUBLE, Troubles};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::copy::Disclaimers;
 use crate::flow::email::write::Writer;
-use crate::flow::email::{self, Relay, SendLetter};
+use crate::flow::email::{self, Relay, Remind, SendLetter};
 use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
@@ -47,6 +47,8 @@ pub struct App {
     looks: Runner<LookAtOffer>,
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
+    remind: Remind,
+    reminding: Runner<Remind>,
     stripe: Client,
     /// Stripe's and the relay's.
     circuits: [Circuit; 2],
@@ -72,6 +74,7 @@ impl App {
         let few = queue::Settings { concurrency: 2, ..queue };
         let one = queue::Settings { concurrency: 1, ..queue };
         let reconcile = shared.reconcile(settings.reconcile_every);
+        let remind = shared.remind(settings.email.cadence);
         Ok(Self {
             reader: shared.reader(settings.inbox),
             letters: shared.runner(shared.letters(&settings)?, queue),
@@ -79,6 +82,8 @@ impl App {
             looks: shared.runner(shared.looks(), few),
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
+            reminding: shared.runner(remind.clone(), one),
+            remind,
             circuits: [shared.stripe.circuit().clone(), shared.to_relay],
             stripe: shared.stripe,
             inbox: shared.inbox,
@@ -140,6 +145,12 @@ impl App {
         self.reconciling.run_now(reconcile::SUBJECT).await
     }
 
+    /// Opens the reminders that are due, now. False where another process is at it.
+    pub async fn remind_now(&self) -> sqlx::Result<bool> {
+        self.remind.schedule().await?;
+        self.reminding.run_now("all").await
+    }
+
     /// Closes the database, without waiting for ever for somebody who still holds a connection.
     pub async fn close(self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.database.close()).await.is_err() {
@@ -192,6 +203,7 @@ impl App {
         shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
         if !self.database.is_embedded() {
@@ -210,11 +222,13 @@ impl App {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
+        let remind = self.remind.clone();
         let troubles = self.database.troubles.clone();
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
         async move {
             let prepare = async || {
                 reconcile.schedule().await?;
+                remind.schedule().await?;
                 // This process may have been started with the disclaimer that they lacked.
                 let mut tx = db.begin().await?;
                 email::copy::release(&mut tx, clock.now()).await?;
@@ -314,6 +328,16 @@ impl Shared {
         }
     }
 
+    fn remind(&self, cadence: email::Cadence) -> Remind {
+        Remind {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            cadence,
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+        }
+    }
+
     fn reconcile(&self, every: Duration) -> Reconcile {
         Reconcile {
             db: self.db.clone(),
@@ -337,16 +361,14 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         has_link: settings.links.is_some(),
         from_name: settings.from.name().unwrap_or(&settings.program_name).to_owned(),
         reply_to: settings.reply_to.address().to_owned(),
+        templates_dir: settings.templates_dir.clone(),
     };
     Writer::new(wording).context("the letter's templates cannot be used")
 }
 
 /// Reads the operator's disclaimers.
 pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
-    /// The only language that there are letters in so far.
-    const LOCALE: &str = "en";
-    let dir = settings.disclaimers_dir.as_deref();
-    Disclaimers::load(dir, LOCALE).context("email.disclaimers_dir cannot be used")
+    Disclaimers::load(settings.disclaimers_dir.as_deref()).context("email.disclaimers_dir cannot be used")
 }
 
 /// Runs the service until a signal. A second signal ends it at once.

@@ -15,7 +15,7 @@
 //! | [`stripe`] | ids, objects, calls, errors |
 //! | [`database`] | opening Postgres, its schema, its health, its troubles |
 //! | [`replicas`] | who else works on this database |
-//! | [`money`] | amounts, as a reader writes them |
+//! | [`money`], [`locale`] | amounts, and how a reader writes them; languages and time zones |
 //! | [`ops`] | health, figures |
 //! | [`portal`] | what merchants see: the page by which they stop the letters |
 //! | [`app`] | puts the parts together and runs them |
@@ -33,6 +33,7 @@ pub mod crash;
 pub mod database;
 pub mod flow;
 pub mod http;
+pub mod locale;
 pub mod money;
 pub mod ops;
 pub mod portal;

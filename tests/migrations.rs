@@ -88,7 +88,8 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
     for (constraint, lie) in [
         ("inbox_events_state", "update inbox_events set state = 'lost' where event_id = 'evt_read'"),
         ("inbox_events_read_has_time", "update inbox_events set read_at = null where event_id = 'evt_read'"),
-        ("letters_one_of_a_kind", "update letters set kind = 'offer' where letter_id = 'letter_held'"),
+        ("letters_one_at_a_step", "update letters set step = 0 where letter_id = 'letter_reminder'"),
+        ("letters_step", "update letters set step = -1 where letter_id = 'letter_reminder'"),
         ("letters_state", "update letters set state = 'lost', reason = 'x' where letter_id = 'letter_held'"),
         ("letters_sent_has_time", "update letters set sent_at = null where letter_id = 'letter_sent'"),
         (

@@ -8,6 +8,8 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::flow::{delivered, email, offer};
+use crate::locale::{Formats, Language};
+use crate::money::Money;
 use crate::stripe::OfferId;
 use crate::timeline;
 
@@ -87,7 +89,8 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
 
 fn line(offer: &offer::store::Shown) -> String {
     let currency = offer.currency.clone().unwrap_or_default();
-    let advance = offer.advance_minor.map(|minor| crate::money::Money { minor, currency }.to_string());
+    let formats = Formats::new(Language::English, None);
+    let advance = offer.advance_minor.map(|minor| formats.money(&Money { minor, currency }));
     let created = offer.created_at.format("%Y-%m-%d %H:%M");
     format!(
         "{}  {created}  {:<20}  {:>14}  {}",

@@ -12,7 +12,7 @@ use url::Url;
 use super::layers::{Entry, Layers, Origin, SECRETS, variable};
 use super::{Fault, Faults, Needs, Settings};
 use crate::flow::email::opt_out::Links;
-use crate::flow::email::{self, Mailbox, RelayUrl};
+use crate::flow::email::{self, Cadence, Mailbox, RelayUrl};
 use crate::flow::{inbox, webhook};
 use crate::stripe::livemode_of_key;
 use crate::{database, http, ops, queue, stripe, telemetry};
@@ -181,7 +181,11 @@ impl<'a> Reader<'a> {
         let dashboard_url = dashboard.and_then(|_| self.url("capital.dashboard_url"));
         let when_uncertain = self.parsed("email.when_uncertain", "resend or hold");
         let links = self.links();
-        let disclaimers_dir = self.text("email.disclaimers_dir");
+        let folder = |dir: Option<String>| dir.filter(|dir| !dir.is_empty()).map(Into::into);
+        let disclaimers_dir = folder(self.text("email.disclaimers_dir"));
+        let templates_dir = folder(self.text("email.templates_dir"));
+        let locale_metadata_key = self.text("email.locale_metadata_key");
+        let cadence = self.cadence();
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
@@ -196,8 +200,28 @@ impl<'a> Reader<'a> {
             dashboard_url: dashboard_url?,
             when_uncertain: when_uncertain?,
             links,
-            disclaimers_dir: disclaimers_dir.filter(|dir| !dir.is_empty()).map(Into::into),
+            templates_dir,
+            disclaimers_dir,
+            locale_metadata_key: locale_metadata_key?,
+            cadence: cadence?,
             allow_support_address: allow?,
+        })
+    }
+
+    fn cadence(&mut self) -> Option<Cadence> {
+        let (after_7_days, after_14_days, every_30_days) = (
+            self.flag("reminders.after_7_days"),
+            self.flag("reminders.after_14_days"),
+            self.flag("reminders.every_30_days"),
+        );
+        let hours = self.parsed("reminders.hours", "two hours like 9-17");
+        let weekdays = self.parsed("reminders.weekdays", "days like mon,tue,wed,thu,fri");
+        Some(Cadence {
+            after_7_days: after_7_days?,
+            after_14_days: after_14_days?,
+            every_30_days: every_30_days?,
+            hours: hours?,
+            weekdays: weekdays?,
         })
     }
 

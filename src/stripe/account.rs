@@ -2,6 +2,8 @@
 //!
 //! Stripe promises only `id` and `object`; everything else may be absent or null.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::AccountId;
@@ -26,6 +28,24 @@ pub struct Account {
     /// The company, where it is one.
     #[serde(default)]
     pub company: Option<Company>,
+    /// Of the account's own dashboard.
+    #[serde(default)]
+    settings: Option<Settings>,
+    /// What the platform keeps with the account.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Settings {
+    #[serde(default)]
+    dashboard: Option<Dashboard>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Dashboard {
+    #[serde(default)]
+    timezone: Option<String>,
 }
 
 /// `business_profile`.
@@ -59,6 +79,11 @@ pub struct Person {
 }
 
 impl Account {
+    /// The account's time zone, by its name in the IANA database.
+    pub fn time_zone(&self) -> Option<&str> {
+        self.settings.as_ref()?.dashboard.as_ref()?.timezone.as_deref()
+    }
+
     /// The name to greet with: what customers know, else the legal name, else the owner's given name.
     pub fn display_name(&self) -> Option<&str> {
         let profile = self.business_profile.as_ref().and_then(|profile| profile.name.as_deref());

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use capital_courier::app;
+use capital_courier::flow::email::Kind;
 use capital_courier::flow::email::copy::{self, Approval};
+use capital_courier::locale::Language;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -40,7 +42,8 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
         capital_courier::config::Settings::load(None, &env, capital_courier::config::Needs::Webhooks)
             .unwrap();
     let (writer, all) = (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
-    let hash = writer.copy_hash(&all.find(Some(variant), None).unwrap());
+    let disclaimer = all.find(Some(variant), None, &[Language::English]).unwrap();
+    let hash = writer.copy_hash(Kind::Offer, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
     let released = copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
@@ -155,8 +158,11 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     let previewed = run(&["email", "preview", out.path().to_str().unwrap()]).await;
     assert!(previewed.status.success(), "{}", String::from_utf8_lossy(&previewed.stderr));
     let index = std::fs::read_to_string(out.path().join("index.html")).unwrap();
-    assert!(index.contains("youlend_uk_mca-cash-advance.html") && index.contains("sample: test mode only"));
-    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 7 * 3 * 2 + 1);
+    assert!(
+        index.contains("youlend_uk_mca-en-refill-cash_advance.page.html")
+            && index.contains("sample: test mode only")
+    );
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), (3 + 4 * 3) * 6 * 3 + 1);
 
     write(dir.path(), "something_new");
     let named = ["email", "approve", "--market", "US", "--reference", "CCR-2", "--variant", "something_new"];
@@ -168,13 +174,26 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no such disclaimer for US"));
     let approved = run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
-    let (market, by): (String, String) =
-        sqlx::query_as("select market, approved_by from copy_approvals").fetch_one(&app.db).await.unwrap();
-    assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
-    assert!(
-        index.contains(
-            &app.one::<String>("select copy_hash from copy_approvals where market = $1", "GB").await
-        )
+    let approvals: Vec<(String, String, String)> =
+        sqlx::query_as("select market, approved_by, copy_hash from copy_approvals")
+            .fetch_all(&app.db)
+            .await
+            .unwrap();
+    assert_eq!(approvals.len(), 6, "one for each kind");
+    for (market, by, hash) in &approvals {
+        assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
+        assert!(index.contains(hash));
+    }
+    sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
+    let one = ["email", "approve", "--market", "GB", "--reference", "CCR-3", "--kind", "reminder_7d"];
+    assert!(run(&one).await.status.success());
+    assert_eq!(app.one::<i64>("select count(*) from copy_approvals where reference = $1", "CCR-3").await, 1);
+    assert_eq!(
+        run(&["email", "approve", "--market", "GB", "--reference", "x", "--kind", "reminder"])
+            .await
+            .status
+            .code(),
+        Some(64)
     );
     app.finish().await;
 }

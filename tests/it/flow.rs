@@ -63,7 +63,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
     let same = |sent: &str, kept: &str| assert_eq!(sent.replace("\r\n", "\n").trim_end(), kept.trim_end());
     same(&message.body_text(0).unwrap(), &text);
     same(&message.body_html(0).unwrap(), &html);
-    assert_eq!((version.len(), relay_answer.as_str()), (12, "250 2.0.0 queued as 1A2B3C"));
+    assert_eq!((version.len(), relay_answer.as_str()), (32, "250 2.0.0 queued as 1A2B3C"));
     app.finish().await;
 }
 

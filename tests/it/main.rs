@@ -20,6 +20,7 @@ mod outage;
 mod processes;
 mod queue;
 mod reconcile;
+mod reminders;
 mod replicas;
 mod smtp;
 mod support;

@@ -5,6 +5,10 @@ values
     ('financingoffer_1', 'acct_1', false, 'undelivered', 10, 'standard', 'newly_eligible_user', 'flex_loan', 'usd', 100000, 10000, 0.15,
         '{"note": "\u0000"}', '2026-11-24T12:00:00Z', '2026-12-24T12:00:00Z', '2026-11-24T12:00:01Z', '2026-11-24T12:00:00Z'),
     ('financingoffer_bare', 'acct_2', false, 'something_new', 0, null, null, null, null, null, null, null, '{}',
+        '2026-11-24T12:00:00Z', null, '2026-11-24T12:00:01Z', '2026-11-24T12:00:00Z'),
+    ('financingoffer_2', 'acct_1', false, 'delivered', 10, 'refill', 'repeat_user', 'flex_loan', 'usd', 100000, 10000, 0.15,
+        '{}', '2026-11-24T12:00:00Z', '2026-12-24T12:00:00Z', '2026-11-24T12:00:01Z', '2026-11-24T12:00:00Z'),
+    ('financingoffer_3', 'acct_1', false, 'undelivered', 0, null, null, null, null, null, null, null, '{}',
         '2026-11-24T12:00:00Z', null, '2026-11-24T12:00:01Z', '2026-11-24T12:00:00Z');
 
 insert into timeline_entries (offer_id, account_id, event_id, what, status_before, status_after, note, happened_at, recorded_at)

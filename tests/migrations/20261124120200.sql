@@ -2,7 +2,7 @@ insert into letters (letter_id, offer_id, account_id, kind, state, reason, messa
 values
     ('letter_waiting', 'financingoffer_1', 'acct_1', 'offer', 'waiting', null, 'waiting@rocket.example',
         '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z'),
-    ('letter_held', 'financingoffer_1', 'acct_1', 'refill', 'held', 'no_recipient', 'held@rocket.example',
+    ('letter_held', 'financingoffer_2', 'acct_1', 'offer', 'held', 'no_recipient', 'held@rocket.example',
         '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z');
 
 insert into letters

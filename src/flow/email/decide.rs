@@ -1,14 +1,20 @@
 //! What is to be done with a letter, after a look at Stripe: sent, and with which words; or withdrawn, suppressed, held. Changes nothing.
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use sqlx::PgConnection;
 use url::Url;
 
 use super::address::Address;
+use super::cadence::REMINDERS_OFF;
 use super::copy::{self, Disclaimer, NO_DISCLAIMER, NOT_APPROVED};
 use super::opt_out;
 use super::recipient::{self, NoRecipient};
 use super::send::PrepareError;
 use super::store::{Content, Letter};
-use super::{Facts, FinancingType, SendLetter};
+use super::to_delivered;
+use super::{Facts, FinancingType, Kind, SendLetter};
+use crate::locale::{self, Language};
 use crate::money::Money;
 use crate::queue::Stopped;
 use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
@@ -23,6 +29,8 @@ pub(super) enum Decision {
     Suppress,
     /// A person must act.
     Hold(&'static str),
+    /// It is night where the merchant is.
+    Later(DateTime<Utc>),
 }
 
 impl SendLetter {
@@ -49,29 +57,37 @@ impl SendLetter {
         }
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         let account = self.stripe.account(&account_id).await?;
+        if letter.step > 0
+            && let Some(at) = self.settings.cadence.not_before(self.clock.now(), time_zone(&account))
+        {
+            return Ok(Decision::Later(at));
+        }
         let to = match recipient::find(&self.stripe, &account, self.settings.allow_support_address).await? {
             Ok(to) => to,
             Err(nobody @ (NoRecipient::None | NoRecipient::Bad)) => {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        let disclaimer = match self.disclaimer(offer, &account).await? {
+        let case = Case { kind: Kind::at_step(letter.step, offer), offer, account: &account };
+        let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,
             Err(reason) => return Ok(Decision::Hold(reason)),
         };
-        let facts = match self.facts(offer, &account, &to, &disclaimer) {
+        let facts = match self.facts(&case, &to, &disclaimer) {
             Ok(facts) => facts,
             Err(reason) => return Ok(Decision::Hold(reason)),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
+            kind: case.kind.as_str().to_owned(),
+            locale: disclaimer.language.code().to_owned(),
             recipient: to.expose().to_owned(),
             subject: written.subject,
             text: written.text,
             html: written.html,
             template_version: written.template_version,
             offered_terms,
-            copy_hash: Some(self.writer.copy_hash(&disclaimer)),
+            copy_hash: Some(self.writer.copy_hash(case.kind, &disclaimer)),
             disclaimer_variant: Some(disclaimer.variant),
         };
         Ok(Decision::Send(to, Box::new(content)))
@@ -79,13 +95,8 @@ impl SendLetter {
 
     /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
     /// should read them (Stripe's own test data have a withhold rate of 65 million).
-    fn facts(
-        &self,
-        offer: &FinancingOffer,
-        account: &Account,
-        to: &Address,
-        disclaimer: &Disclaimer,
-    ) -> Result<Facts, &'static str> {
+    fn facts(&self, case: &Case<'_>, to: &Address, disclaimer: &Disclaimer) -> Result<Facts, &'static str> {
+        let Case { kind, offer, account } = *case;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err("no_terms");
         };
@@ -95,6 +106,10 @@ impl SendLetter {
         }
         let money = |minor| Money { minor, currency: terms.currency.clone() };
         Ok(Facts {
+            kind,
+            language: disclaimer.language,
+            country: account.country.clone(),
+            time_zone: time_zone(account),
             account_name: account.display_name().map(str::to_owned),
             recipient: to.expose().to_owned(),
             advance: money(terms.advance_amount),
@@ -108,25 +123,30 @@ impl SendLetter {
         })
     }
 
-    /// What stands under the letter; or why it may not go out. Test data reach nobody, so samples will do for them.
-    async fn disclaimer(
-        &self,
-        offer: &FinancingOffer,
-        account: &Account,
-    ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
+    /// What stands under the letter, and with it the letter's language; or why it may not go out. Test data reach nobody, so samples
+    /// will do for them.
+    async fn disclaimer(&self, case: &Case<'_>) -> sqlx::Result<Result<Disclaimer, &'static str>> {
+        let Case { kind, offer, account } = *case;
         let country = account.country.as_deref();
         let variant = offer.disclaimer_variant.as_deref();
+        let languages = self.languages(account);
+        let find = |variant| self.disclaimers.find(variant, country, &languages);
         if !offer.livemode {
-            let any = || self.disclaimers.find(Some("of this country"), None);
-            return Ok(self.disclaimers.find(variant, country).or_else(any).ok_or(NO_DISCLAIMER));
+            return Ok(find(variant).or_else(|| find(Some("of this country"))).ok_or(NO_DISCLAIMER));
         }
-        let Some(found) = self.disclaimers.find(variant, country).filter(|found| !found.is_sample) else {
+        let Some(found) = find(variant).filter(|found| !found.is_sample) else {
             return Ok(Err(NO_DISCLAIMER));
         };
         let Some(market) = found.market.as_deref().or(country) else { return Ok(Err(NOT_APPROVED)) };
-        let hash = self.writer.copy_hash(&found);
+        let hash = self.writer.copy_hash(kind, &found);
         let is_approved = copy::store::is_approved(&self.db, &hash, market).await?;
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
+    }
+
+    /// The languages to write to an account in, the best first.
+    fn languages(&self, account: &Account) -> Vec<Language> {
+        let said = account.metadata.as_ref().and_then(|all| all.get(&self.settings.locale_metadata_key));
+        Language::preferred(said.map(String::as_str), account.country.as_deref())
     }
 
     /// Whether what was written for an earlier attempt is something that Stripe approved. What a version before approvals wrote is not.
@@ -141,19 +161,45 @@ impl SendLetter {
         self.settings.links.as_ref().map(|links| links.link(account))
     }
 
-    /// Why an offer is not to be written about any more, where it is not. A letter that came back may be about one that is delivered
-    /// already, by our own word.
+    /// Why an offer is not to be written about any more, where it is not. A reminder is about one that was delivered; so may a letter
+    /// be that came back, by our own word.
     async fn closed(&self, letter: &Letter, offer: &FinancingOffer) -> sqlx::Result<Option<String>> {
         if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Ok(Some("offer_expired".to_owned()));
         }
+        if letter.step > 0 && !self.settings.cadence.is_on(letter.step) {
+            return Ok(Some(REMINDERS_OFF.to_owned()));
+        }
         if offer.status == OfferStatus::Undelivered
-            || self.is_ours(&mut *self.db.acquire().await?, letter, &offer.status).await?
+            || self.is_open(&mut *self.db.acquire().await?, letter, &offer.status).await?
         {
             return Ok(None);
         }
         Ok(Some(format!("offer_{}", offer.status)))
     }
+
+    /// Whether an offer that is not undelivered may be written about: by a reminder, where nobody has applied yet; and once more by a
+    /// first letter that came back, where it is we who told Stripe that it was delivered.
+    pub(super) async fn is_open(
+        &self,
+        db: &mut PgConnection,
+        letter: &Letter,
+        status: &OfferStatus,
+    ) -> sqlx::Result<bool> {
+        let is_delivered = *status == OfferStatus::Delivered;
+        Ok(is_delivered && (letter.step > 0 || to_delivered::is_told(db, &letter.offer_id).await?))
+    }
+}
+
+/// What a letter is about.
+struct Case<'a> {
+    kind: Kind,
+    offer: &'a FinancingOffer,
+    account: &'a Account,
+}
+
+fn time_zone(account: &Account) -> Tz {
+    locale::time_zone(account.time_zone(), account.country.as_deref())
 }
 
 /// The terms as Stripe sent them.
@@ -164,6 +210,8 @@ fn terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
 /// What was written for an earlier attempt.
 fn written_before(letter: &Letter) -> Option<(Address, Content)> {
     let content = Content {
+        kind: letter.kind.clone(),
+        locale: letter.locale.clone()?,
         recipient: letter.recipient.clone()?,
         subject: letter.subject.clone()?,
         text: letter.body_text.clone()?,

@@ -1,13 +1,24 @@
 //! What a letter is written from.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use url::Url;
 
+use super::Kind;
+use crate::locale::Language;
 use crate::money::Money;
 
 /// All that a letter may say about an offer and the account that it is made to.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// What the letter is for.
+    pub kind: Kind,
+    /// In which words.
+    pub language: Language,
+    /// Where the merchant is, by two letters: decides how amounts and days are written, and what a refill does.
+    pub country: Option<String>,
+    /// In which days are told.
+    pub time_zone: Tz,
     /// The business's name, as somebody typed it.
     pub account_name: Option<String>,
     /// The bare address that the letter goes to.
@@ -39,4 +50,18 @@ pub enum FinancingType {
     CashAdvance,
     /// Stripe did not say, or said something new: only words that are right for both.
     Unspecified,
+}
+
+impl FinancingType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Loan, Self::CashAdvance, Self::Unspecified];
+
+    /// The word that templates ask for.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loan => "loan",
+            Self::CashAdvance => "cash_advance",
+            Self::Unspecified => "unspecified",
+        }
+    }
 }

@@ -21,10 +21,11 @@
 //! | `address` | addresses that are safe to put into a header, and print masked |
 //! | `recipient` | whom to write to |
 //! | `copy` | which words may go out: disclaimers and approvals |
-//! | `letter`, `write` | what a letter is written from, and its writing |
+//! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
+//! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
 //! | `moves` | a change of state, with its line in the timeline |
@@ -34,8 +35,10 @@
 mod address;
 mod bounce;
 mod by_hand;
+mod cadence;
 pub mod copy;
 mod decide;
+mod kind;
 mod letter;
 mod mime;
 mod moves;
@@ -44,6 +47,7 @@ mod recipient;
 mod refusal;
 mod relay;
 mod relay_url;
+mod remind;
 mod send;
 mod settle;
 pub mod store;
@@ -58,24 +62,25 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::queue;
+use crate::stripe::OfferStatus;
 use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
 pub use bounce::{Bounced, NoReport, Outcome, Report, bounce};
 pub use by_hand::{resend, withdraw_by_hand};
+pub use cadence::{Cadence, Hours, Weekdays};
+pub use kind::Kind;
 pub use letter::{Facts, FinancingType};
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};
+pub use remind::Remind;
 pub use send::SendLetter;
 use store::State;
 
 /// The kind of the jobs that send letters.
 pub(crate) const JOB: &str = "send_letter";
-
-/// The only kind of letter so far: the first word to a merchant about an offer.
-const KIND: &str = "offer";
 
 /// What letters need.
 #[derive(Clone, Debug)]
@@ -100,8 +105,14 @@ pub struct Settings {
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.
     pub links: Option<opt_out::Links>,
+    /// Where the operator's templates are.
+    pub templates_dir: Option<PathBuf>,
     /// Where the operator's disclaimers are.
     pub disclaimers_dir: Option<PathBuf>,
+    /// Under which key an account's metadata name its language.
+    pub locale_metadata_key: String,
+    /// Which letters follow the first, and when.
+    pub cadence: Cadence,
     /// May a letter go to the public support address where no other is known?
     pub allow_support_address: bool,
 }
@@ -144,16 +155,20 @@ pub struct Opening<'a> {
     pub offer_id: &'a str,
     /// The connected account that it goes to.
     pub account_id: &'a str,
+    /// Its place in the offer's cadence: 0 for the first word.
+    pub step: i16,
+    /// What it is for, as far as that is known now.
+    pub kind: Kind,
     /// What follows the `@` in its Message-ID.
     pub message_id_domain: &'a str,
 }
 
 /// Opens the letter about an offer and queues its sending, in the caller's transaction. Does nothing where the offer has
-/// its letter.
+/// its letter at this step.
 pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
     // Version 7 sorts by time, so letters that are made together lie together in the index.
     let letter_id = format!("letter_{}", Uuid::now_v7().simple());
-    if store::open(&mut *tx, &letter_id, KIND, opening, now).await? == store::Opened::First {
+    if store::open(&mut *tx, &letter_id, opening, now).await? == store::Opened::First {
         let entry =
             Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now).noting(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
@@ -167,11 +182,15 @@ pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Ut
 pub async fn withdraw(
     tx: &mut PgConnection,
     offer_id: &str,
-    reason: &str,
+    status: &OfferStatus,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        moves::stop(&mut *tx, &letter, State::Withdrawn, reason, now).await?;
+        // Whoever was told of an offer may still be reminded of it.
+        if letter.step > 0 && *status == OfferStatus::Delivered {
+            continue;
+        }
+        moves::stop(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now).await?;
     }
     Ok(())
 }

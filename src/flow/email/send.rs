@@ -19,8 +19,8 @@ use super::mime::{self, Parts};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::OPTED_OUT;
 use super::store::{self, Content, Letter, Move, State};
-use super::write::{WriteError, Writer};
-use super::{Relay, SendError, Settings, to_delivered};
+use super::write::{TemplateError, Writer};
+use super::{Relay, SendError, Settings};
 use crate::clock::Clock;
 use crate::database::Troubles;
 use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Stopped, Work, insist};
@@ -60,7 +60,7 @@ pub struct SendLetter {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PrepareError {
     #[error("cannot write the letter")]
-    Write(#[from] WriteError),
+    Write(#[from] TemplateError),
     #[error("cannot put the message together")]
     Assemble(#[from] lettre::error::Error),
     #[error("an id in the letter's row is none of Stripe's")]
@@ -99,6 +99,7 @@ impl Work for SendLetter {
             Decision::Withdraw(reason) => self.end(claim, &letter, State::Withdrawn, &reason).await,
             Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
+            Decision::Later(at) => self.postpone(claim, at).await,
         }
     }
 
@@ -191,7 +192,7 @@ impl SendLetter {
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
         let status = timeline::hold_status(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(|status| status.rank() > OfferStatus::Undelivered.rank())
-            && !self.is_ours(&mut tx, letter, &status).await?
+            && !self.is_open(&mut tx, letter, &status).await?
         {
             return Ok(Begun::OfferEnded(format!("offer_{status}")));
         }
@@ -200,16 +201,6 @@ impl SendLetter {
         }
         tx.commit().await?;
         Ok(Begun::Yes)
-    }
-
-    /// Whether an offer is delivered because we ourselves told Stripe so: then a letter that came back may be sent again.
-    pub(super) async fn is_ours(
-        &self,
-        db: &mut PgConnection,
-        letter: &Letter,
-        status: &OfferStatus,
-    ) -> sqlx::Result<bool> {
-        Ok(*status == OfferStatus::Delivered && to_delivered::is_told(db, &letter.offer_id).await?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of a letter: the change of its state, the line in the timeline and the end of the attempt, in one
 //! transaction that only the holder of the job's lease can commit.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
@@ -61,7 +62,10 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         self.shift(&mut tx, letter, &sent).await?;
-        to_delivered::hand_over(&mut tx, letter, now).await?;
+        // Stripe is told of an offer once: a reminder owes it nothing.
+        if letter.step == 0 {
+            to_delivered::hand_over(&mut tx, letter, now).await?;
+        }
         tx.commit().await?;
         crate::crash::point("letter.after_sent");
         self.jobs.ring();
@@ -144,6 +148,13 @@ impl SendLetter {
         tx.commit().await?;
         tell(letter, to, reason);
         Ok(())
+    }
+
+    /// The letter waits for a better hour, which is no failure.
+    pub(super) async fn postpone(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Later { at }, self.clock.now()).await?.or_stop()?;
+        Ok(tx.commit().await?)
     }
 
     /// Nothing was left to do.

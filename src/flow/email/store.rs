@@ -14,7 +14,7 @@ use super::Opening;
 pub(super) enum Opened {
     /// It was.
     First,
-    /// The offer has its letter of this kind.
+    /// The offer has its letter at this step.
     Again,
 }
 
@@ -85,6 +85,9 @@ pub(super) struct Letter {
     pub(super) letter_id: String,
     pub(super) offer_id: String,
     pub(super) account_id: String,
+    /// Its place in the offer's cadence: 0 for the first word.
+    pub(super) step: i16,
+    pub(super) kind: String,
     pub(super) state: State,
     pub(super) reason: Option<String>,
     pub(super) message_id: String,
@@ -92,6 +95,7 @@ pub(super) struct Letter {
     /// Times that it may have been sent.
     pub(super) doubts: i32,
     pub(super) recipient: Option<String>,
+    pub(super) locale: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) body_text: Option<String>,
     pub(super) body_html: Option<String>,
@@ -104,6 +108,10 @@ pub(super) struct Letter {
 /// What a letter says, and to whom.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
+    /// As in `letters.kind`.
+    pub(super) kind: String,
+    /// As in `letters.locale`.
+    pub(super) locale: String,
     /// The bare address.
     pub(super) recipient: String,
     pub(super) subject: String,
@@ -124,8 +132,8 @@ macro_rules! select_letters {
         sqlx::query_as!(
             Letter,
             "
-            select letter_id, offer_id, account_id, state, reason, message_id, attempt, doubts, recipient, subject,
-                body_text, body_html, template_version, offered_terms, copy_hash, disclaimer_variant
+            select letter_id, offer_id, account_id, step, kind, state, reason, message_id, attempt, doubts, recipient,
+                locale, subject, body_text, body_html, template_version, offered_terms, copy_hash, disclaimer_variant
             from letters
             where "
                 + $condition,
@@ -134,24 +142,24 @@ macro_rules! select_letters {
     };
 }
 
-/// Opens a letter, unless the offer has one of this kind.
+/// Opens a letter, unless the offer has one at this step.
 pub(super) async fn open(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    kind: &str,
     opening: &Opening<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Opened> {
     let opened = sqlx::query!(
         "
-        insert into letters (letter_id, offer_id, account_id, kind, message_id, opened_at, changed_at)
-        values ($1, $2, $3, $4, $1 || '@' || $5, $6, $6)
-        on conflict (offer_id, kind) do nothing
+        insert into letters (letter_id, offer_id, account_id, step, kind, message_id, opened_at, changed_at)
+        values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
+        on conflict (offer_id, step) do nothing
         ",
         letter_id,
         opening.offer_id,
         opening.account_id,
-        kind,
+        opening.step,
+        opening.kind.as_str(),
         opening.message_id_domain,
         now,
     )
@@ -176,9 +184,9 @@ pub(super) async fn begin_sending(
     let begun = sqlx::query!(
         "
         update letters
-        set state = 'sending', attempt = attempt + 1, recipient = $2, locale = 'en', subject = $3,
+        set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
             body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, copy_hash = $9,
-            disclaimer_variant = $10, sending_at = $7, changed_at = $7
+            disclaimer_variant = $10, kind = $11, locale = $12, sending_at = $7, changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
         letter_id,
@@ -191,6 +199,8 @@ pub(super) async fn begin_sending(
         content.offered_terms,
         content.copy_hash,
         content.disclaimer_variant,
+        content.kind,
+        content.locale,
     )
     .execute(db)
     .await?;
@@ -280,12 +290,11 @@ pub(super) async fn find_by_message_id(
     select_letters!("message_id = $1", message_id).fetch_optional(db).await
 }
 
-/// The state of an offer's letter, where it has one.
+/// The state of an offer's first letter, where it has one.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
-    let state =
-        sqlx::query_scalar!("select state from letters where offer_id = $1 and kind = 'offer'", offer_id)
-            .fetch_optional(db)
-            .await?;
+    let state = sqlx::query_scalar!("select state from letters where offer_id = $1 and step = 0", offer_id)
+        .fetch_optional(db)
+        .await?;
     Ok(state.map(State::from))
 }
 
@@ -294,6 +303,8 @@ pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<O
 pub struct Shown {
     /// `letter_…`
     pub letter_id: String,
+    /// What it is for: `offer`, `reminder_7d`, …
+    pub kind: String,
     /// Where it stands.
     pub state: String,
     /// Why.
@@ -319,7 +330,7 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     sqlx::query_as!(
         Shown,
         "
-        select letter_id, state, reason, attempt, doubts, message_id, subject, relay_answer, sent_at, changed_at
+        select letter_id, kind, state, reason, attempt, doubts, message_id, subject, relay_answer, sent_at, changed_at
         from letters
         where offer_id = $1
         order by letter_id

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::flow::email::{self, Opening};
+use crate::flow::email::{self, Kind, Opening};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 
 /// Opens the letter, once for an offer.
@@ -14,17 +14,22 @@ pub(super) async fn hand_over(
     message_id_domain: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let opening =
-        Opening { offer_id: offer.id.as_str(), account_id: offer.account.as_str(), message_id_domain };
+    let opening = Opening {
+        offer_id: offer.id.as_str(),
+        account_id: offer.account.as_str(),
+        step: 0,
+        kind: Kind::first(offer),
+        message_id_domain,
+    };
     email::open(tx, &opening, now).await
 }
 
-/// Takes back the letter, if it has not left.
+/// Takes back what has not left.
 pub(super) async fn withdraw(
     tx: &mut PgConnection,
     offer: &OfferId,
     status: &OfferStatus,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    email::withdraw(tx, offer.as_str(), &format!("offer_{status}"), now).await
+    email::withdraw(tx, offer.as_str(), status, now).await
 }

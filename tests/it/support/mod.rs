@@ -100,6 +100,14 @@ impl TestApp {
         Self { app, stripe, relay, clock, db, router, finished: false }
     }
 
+    /// Another process of the same platform, with other settings.
+    pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
+        let mut env = environment(&self.stripe, &self.relay.url());
+        env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
+        App::with_database(settings, self.clock.clone(), self.db.clone().into()).unwrap()
+    }
+
     /// A merchant with an address, and an offer to it. The event is not sent yet.
     pub fn offer(&self) -> String {
         self.offer_to(Some("jenny@bakery.example"))
@@ -223,7 +231,7 @@ impl TestApp {
     pub async fn finish(mut self) {
         self.finished = true;
         let open: i64 = sqlx::query_scalar(
-            "select count(*) from jobs where state in ('queued', 'claimed') and kind <> 'reconcile'",
+            "select count(*) from jobs where state in ('queued', 'claimed') and kind not in ('reconcile', 'remind')",
         )
         .fetch_one(&self.db)
         .await

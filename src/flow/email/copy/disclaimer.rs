@@ -1,20 +1,22 @@
-//! The mandatory disclaimer of a letter (<https://docs.stripe.com/capital/marketing>): which one, and in whose words.
+//! The mandatory disclaimer of a letter (<https://docs.stripe.com/capital/marketing>): which one, in which language, and in whose words.
 //!
 //! Its wording is the operator's, as Stripe approved it: `<disclaimers_dir>/<variant>/<locale>.txt`. Without a file there is a sample that
 //! says that it is one, for test mode only.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Stripe's variants, the market that each is for, and the country whose accounts get it where Stripe names none.
-const VARIANTS: [(&str, &str, bool); 7] = [
-    ("celtic_us_loan", "US", true),
-    ("youlend_us_mca", "US", false),
-    ("youlend_uk_mca", "GB", true),
-    ("youlend_de_financing", "DE", true),
-    ("youlend_fr_financing", "FR", true),
-    ("fundbox_au_financing", "AU", true),
-    ("fundbox_ca_financing", "CA", true),
+use crate::locale::Language::{self, English, French, German};
+
+/// Stripe's variants, the market that each is for, its language, and whether accounts of that country get it where Stripe names none.
+const VARIANTS: [(&str, &str, Language, bool); 7] = [
+    ("celtic_us_loan", "US", English, true),
+    ("youlend_us_mca", "US", English, false),
+    ("youlend_uk_mca", "GB", English, true),
+    ("youlend_de_financing", "DE", German, true),
+    ("youlend_fr_financing", "FR", French, true),
+    ("fundbox_au_financing", "AU", English, true),
+    ("fundbox_ca_financing", "CA", English, true),
 ];
 
 /// A disclaimer is a few sentences; a file of this size is something else.
@@ -22,13 +24,15 @@ const MOST_BYTES: u64 = 16 * 1024;
 
 /// All disclaimers that may be needed.
 #[derive(Clone, Debug, Default)]
-pub struct Disclaimers(HashMap<String, Disclaimer>);
+pub struct Disclaimers(BTreeMap<(String, Language), Disclaimer>);
 
 /// One disclaimer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disclaimer {
     /// Stripe's name for it.
     pub variant: String,
+    /// The language that it is in, and with it the letter.
+    pub language: Language,
     /// The market that it is for, where that is known.
     pub market: Option<String>,
     /// Its paragraphs.
@@ -60,66 +64,94 @@ pub enum DisclaimerError {
 }
 
 impl Disclaimers {
-    /// Reads the operator's files for `locale`; none where there is no folder.
-    pub fn load(dir: Option<&Path>, locale: &str) -> Result<Self, DisclaimerError> {
-        let mut all = HashMap::new();
+    /// Reads the operator's files; none where there is no folder.
+    pub fn load(dir: Option<&Path>) -> Result<Self, DisclaimerError> {
+        let mut all = BTreeMap::new();
         let Some(dir) = dir else { return Ok(Self(all)) };
-        let unreadable = |path: &Path, source| DisclaimerError::Unreadable { path: path.to_owned(), source };
-        for entry in std::fs::read_dir(dir).map_err(|error| unreadable(dir, error))? {
-            let path = entry.map_err(|error| unreadable(dir, error))?.path().join(format!("{locale}.txt"));
-            let Some(variant) = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()) else {
-                continue;
-            };
-            if !path.is_file() {
-                continue;
+        for folder in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
+            let Some(variant) = folder.file_name().and_then(|name| name.to_str()) else { continue };
+            for path in
+                entries(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|end| end == "txt"))
+            {
+                let code = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+                let language = code.parse().map_err(|_| DisclaimerError::Wrong {
+                    path: path.clone(),
+                    what: "in no language that there are letters in (en.txt, de.txt, fr.txt)",
+                })?;
+                let disclaimer = Disclaimer {
+                    variant: variant.to_owned(),
+                    language,
+                    market: market_of(variant).map(str::to_owned),
+                    paragraphs: read(&path)?,
+                    is_sample: false,
+                };
+                all.insert((variant.to_owned(), language), disclaimer);
             }
-            let paragraphs = read(&path)?;
-            let disclaimer = Disclaimer {
-                variant: variant.to_owned(),
-                market: market_of(variant).map(str::to_owned),
-                paragraphs,
-                is_sample: false,
-            };
-            all.insert(variant.to_owned(), disclaimer);
         }
         Ok(Self(all))
     }
 
-    /// The disclaimer for an offer: the one that Stripe names, else the one of the account's country; a sample where the operator has
-    /// no file for it. None where nobody can tell which.
-    pub fn find(&self, variant: Option<&str>, country: Option<&str>) -> Option<Disclaimer> {
+    /// The disclaimer of an offer: of the variant that Stripe names, else of the account's country; in the first of these languages
+    /// that the operator has it in, else a sample in the first. None where neither says anything.
+    pub fn find(
+        &self,
+        variant: Option<&str>,
+        country: Option<&str>,
+        languages: &[Language],
+    ) -> Option<Disclaimer> {
         let by_country = || {
-            let usual = VARIANTS.iter().find(|(_, market, usual)| *usual && Some(*market) == country)?;
-            Some(usual.0)
+            let is_it = |(_, market, _, by_country): &&(&str, &str, Language, bool)| {
+                *by_country && country == Some(market)
+            };
+            VARIANTS.iter().find(is_it).map(|(variant, ..)| *variant)
         };
         let variant = variant.filter(|variant| !variant.is_empty()).or_else(by_country)?;
-        Some(self.0.get(variant).cloned().unwrap_or_else(|| sample(variant)))
+        let own = languages.iter().find_map(|language| self.0.get(&(variant.to_owned(), *language)).cloned());
+        Some(own.unwrap_or_else(|| sample(variant, languages.first().copied().unwrap_or(English))))
     }
 
-    /// One for each variant that Stripe has or the operator wrote: for previews and approvals.
+    /// Each that the operator wrote, and a sample of each of Stripe's that he did not: for previews and approvals.
     pub fn all(&self) -> Vec<Disclaimer> {
-        let known = VARIANTS.iter().map(|(variant, ..)| (*variant).to_owned());
-        let mut variants: Vec<String> = known.chain(self.0.keys().cloned()).collect();
-        variants.sort();
-        variants.dedup();
-        variants.iter().filter_map(|variant| self.find(Some(variant), None)).collect()
+        let is_missing = |variant: &str| !self.0.keys().any(|(known, _)| known == variant);
+        let samples = VARIANTS
+            .iter()
+            .filter(|(variant, ..)| is_missing(variant))
+            .map(|(variant, _, language, _)| sample(variant, *language));
+        let mut all: Vec<Disclaimer> = self.0.values().cloned().chain(samples).collect();
+        all.sort_by(|one, other| (&one.variant, one.language).cmp(&(&other.variant, other.language)));
+        all
     }
 }
 
 fn market_of(variant: &str) -> Option<&'static str> {
-    VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, market, _)| *market)
+    VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, market, ..)| *market)
 }
 
-fn sample(variant: &str) -> Disclaimer {
-    let text = format!(
-        "Sample for test mode. The wording of the disclaimer {variant} that Stripe approved for your program goes here."
-    );
+fn sample(variant: &str, language: Language) -> Disclaimer {
+    let text = match language {
+        English => format!(
+            "Sample for test mode. The wording of the disclaimer {variant} that Stripe approved for your program goes here."
+        ),
+        German => format!(
+            "Muster für den Testmodus. Hier steht der Hinweis {variant}, wie Stripe ihn für Ihr Programm freigegeben hat."
+        ),
+        French => format!(
+            "Exemple pour le mode test. Ici figure la mention {variant} que Stripe a approuvée pour votre programme."
+        ),
+    };
     Disclaimer {
         variant: variant.to_owned(),
+        language,
         market: market_of(variant).map(str::to_owned),
         paragraphs: vec![text],
         is_sample: true,
     }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, DisclaimerError> {
+    let unreadable = |source| DisclaimerError::Unreadable { path: dir.to_owned(), source };
+    let entries = std::fs::read_dir(dir).map_err(unreadable)?;
+    entries.map(|entry| Ok(entry.map_err(unreadable)?.path())).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
@@ -143,6 +175,8 @@ fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
 mod tests {
     use super::*;
 
+    const ENGLISH: &[Language] = &[English];
+
     #[test]
     fn stripes_word_decides_and_else_the_country() {
         let dir = tempfile::tempdir().unwrap();
@@ -152,16 +186,36 @@ mod tests {
             "\u{feff}One\r\nsentence.\r\n \r\n\n  Another. \n",
         )
         .unwrap();
-        let all = Disclaimers::load(Some(dir.path()), "en").unwrap();
-        let found = all.find(Some("youlend_us_mca"), Some("DE")).unwrap();
+        let all = Disclaimers::load(Some(dir.path())).unwrap();
+        let found = all.find(Some("youlend_us_mca"), Some("DE"), ENGLISH).unwrap();
         assert_eq!(found.paragraphs, ["One sentence.", "Another."]);
         assert_eq!((found.market.as_deref(), found.is_sample), (Some("US"), false));
-        let by_country = all.find(None, Some("US")).unwrap();
+        let by_country = all.find(None, Some("US"), ENGLISH).unwrap();
         assert_eq!((by_country.variant.as_str(), by_country.is_sample), ("celtic_us_loan", true));
-        assert_eq!(all.find(Some("something_new"), Some("US")).unwrap().market, None);
-        assert_eq!(all.find(None, Some("BR")), None);
-        assert_eq!(all.find(None, None), None);
+        assert_eq!(all.find(Some("something_new"), Some("US"), ENGLISH).unwrap().market, None);
+        assert_eq!(all.find(None, Some("BR"), ENGLISH), None);
+        assert_eq!(all.find(None, None, ENGLISH), None);
         assert_eq!(all.all().len(), 7);
+    }
+
+    #[test]
+    fn the_language_is_the_first_one_that_there_is_a_wording_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let variant = dir.path().join("youlend_de_financing");
+        std::fs::create_dir(&variant).unwrap();
+        std::fs::write(variant.join("en.txt"), "In English.").unwrap();
+        let find = |languages: &[Language]| {
+            let found = Disclaimers::load(Some(dir.path())).unwrap().find(
+                Some("youlend_de_financing"),
+                None,
+                languages,
+            );
+            found.map(|found| (found.language, found.is_sample)).unwrap()
+        };
+        assert_eq!(find(&[German, English]), (English, false));
+        assert_eq!(find(&[French]), (French, true));
+        std::fs::write(variant.join("de.txt"), "Auf Deutsch.").unwrap();
+        assert_eq!(find(&[German, English]), (German, false));
     }
 
     #[test]
@@ -170,11 +224,15 @@ mod tests {
         std::fs::create_dir(dir.path().join("celtic_us_loan")).unwrap();
         let file = dir.path().join("celtic_us_loan/en.txt");
         std::fs::write(&file, " \n\n").unwrap();
-        let error = Disclaimers::load(Some(dir.path()), "en").unwrap_err().to_string();
+        let error = Disclaimers::load(Some(dir.path())).unwrap_err().to_string();
         assert!(error.contains("celtic_us_loan") && error.contains("empty"), "{error}");
         std::fs::write(&file, b"\xff").unwrap();
-        assert!(Disclaimers::load(Some(dir.path()), "en").is_err());
-        assert!(Disclaimers::load(Some(Path::new("/nowhere")), "en").is_err());
-        assert!(Disclaimers::load(None, "en").unwrap().find(None, Some("US")).unwrap().is_sample);
+        assert!(Disclaimers::load(Some(dir.path())).is_err());
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(file.with_file_name("nl.txt"), "In het Nederlands.").unwrap();
+        let error = Disclaimers::load(Some(dir.path())).unwrap_err().to_string();
+        assert!(error.contains("nl.txt") && error.contains("fr.txt"), "{error}");
+        assert!(Disclaimers::load(Some(Path::new("/nowhere"))).is_err());
+        assert!(Disclaimers::load(None).unwrap().find(None, Some("US"), ENGLISH).unwrap().is_sample);
     }
 }

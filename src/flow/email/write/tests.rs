@@ -1,34 +1,44 @@
-//! Letters, read as a compliance officer and as an attacker would.
+//! Letters, read as a merchant, as a compliance officer and as an attacker would; and templates, as an operator breaks them.
+
+use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::flow::email::FinancingType;
 
-fn writer() -> Writer {
-    Writer::new(Settings {
+fn settings(templates_dir: Option<&Path>) -> Settings {
+    Settings {
         program_name: "Rocket Capital".to_owned(),
         dashboard_url: Url::parse("https://rocket.example/capital?tab=offer&from=letter").unwrap(),
         postal_address: "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701".to_owned(),
         from_name: "Rocket Rides".to_owned(),
         from_address: "capital@rocket.example".to_owned(),
-        reply_to: "capital@rocket.example".to_owned(),
+        reply_to: "help@rocket.example".to_owned(),
         has_link: true,
-    })
-    .unwrap()
+        templates_dir: templates_dir.map(Path::to_owned),
+    }
 }
 
-fn facts(financing_type: FinancingType, name: Option<&str>) -> Facts {
-    let mut facts = sample(financing_type, name.map(str::to_owned));
-    facts.expires_at = DateTime::from_timestamp(1_798_113_600, 0).unwrap();
-    facts.livemode = true;
-    facts
+fn writer() -> Writer {
+    Writer::new(settings(None)).unwrap()
 }
 
-fn all_letters() -> Vec<Written> {
+fn english(kind: Kind, financing_type: FinancingType, name: Option<&str>) -> Facts {
+    Facts { account_name: name.map(str::to_owned), ..sample(kind, Language::English, financing_type) }
+}
+
+/// Every letter in every vocabulary, with a name and without.
+fn all_letters() -> Vec<(Facts, Written)> {
+    let writer = writer();
     let mut letters = Vec::new();
-    for financing_type in [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified] {
-        for name in [None, Some("Jenny's Bakery")] {
-            letters.push(writer().write(&facts(financing_type, name)).unwrap());
+    for (kind, language) in kinds_and_languages() {
+        for financing_type in FinancingType::ALL {
+            for account_name in [None, Some("Jenny's Bakery".to_owned())] {
+                let facts = Facts { account_name, ..sample(kind, language, financing_type) };
+                let letter = writer.write(&facts).unwrap();
+                letters.push((facts, letter));
+            }
         }
     }
     letters
@@ -54,90 +64,72 @@ fn words_of(html: &str) -> String {
 }
 
 #[test]
-fn a_letter_about_a_loan_reads_well() {
-    let letter = writer().write(&facts(FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
-    insta::assert_snapshot!("loan_subject", letter.subject);
-    insta::assert_snapshot!("loan_text", letter.text);
-    insta::assert_snapshot!("loan_html", letter.html);
-}
-
-#[test]
-fn a_letter_about_a_cash_advance_reads_well_without_a_name_and_in_test_mode() {
-    let mut facts = facts(FinancingType::CashAdvance, None);
-    facts.livemode = false;
-    let letter = writer().write(&facts).unwrap();
-    assert!(letter.subject.starts_with("[Test] "), "{}", letter.subject);
-    insta::assert_snapshot!("cash_advance_text", letter.text);
-    insta::assert_snapshot!("cash_advance_words", words_of(&letter.html));
-}
-
-#[test]
-fn no_letter_says_what_the_rules_forbid() {
-    let forbidden = [
-        "repay",
-        "repaid",
-        "preapproved",
-        "pre-approved",
-        "interest",
-        "apr ",
-        "loan",
-        "low risk",
-        "when approved",
-        "instantly",
-        "instant ",
-        "guarantee",
-        "next day",
-        "no credit check",
-        "won't affect your credit",
-        "any time",
-        "whenever",
-        "powered by stripe",
-        "from stripe",
-        "borrow",
-        "debt",
-        "owe",
-        "no paperwork",
-        "personal use",
-        "responsible lending",
-        "account link",
-        "connect.stripe.com",
-    ];
-    for letter in all_letters() {
-        for part in [&letter.subject, &letter.text, &words_of(&letter.html)] {
-            let part = part.to_lowercase();
-            for phrase in forbidden {
-                assert!(!part.contains(phrase), "`{phrase}` in: {part}");
-            }
-        }
-    }
-    let advance = writer().write(&facts(FinancingType::CashAdvance, None)).unwrap();
-    for phrase in ["minimum", "obligation", "term of"] {
-        assert!(!advance.text.contains(phrase) && !advance.html.contains(&format!(" {phrase}")), "{phrase}");
+fn every_letter_reads_well_in_every_language() {
+    let writer = writer();
+    for (kind, language) in kinds_and_languages() {
+        let letter = writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+        let page = format!("Subject: {}\nPreview: {}\n\n{}", letter.subject, letter.preview, letter.text);
+        insta::assert_snapshot!(format!("{kind}_{language}"), page);
     }
 }
 
 #[test]
-fn every_letter_says_what_the_rules_demand_in_text_and_in_html() {
-    for letter in all_letters() {
+fn a_cash_advance_has_a_vocabulary_of_its_own() {
+    for language in Language::ALL {
+        let facts = Facts {
+            account_name: None,
+            livemode: false,
+            unsubscribe_url: None,
+            ..sample(Kind::Offer, language, FinancingType::CashAdvance)
+        };
+        let letter = writer().write(&facts).unwrap();
+        assert!(letter.subject.starts_with("[Test] "), "{}", letter.subject);
+        insta::assert_snapshot!(format!("cash_advance_{language}"), letter.text);
+    }
+}
+
+#[test]
+fn the_html_says_the_same_in_another_form() {
+    let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
+    insta::assert_snapshot!("offer_en_html", letter.html);
+    insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
+}
+
+#[test]
+fn a_refill_says_what_becomes_of_the_financing_that_runs() {
+    for (country, says) in [
+        (Some("US"), "first settles what remains"),
+        (Some("GB"), "goes on beside the new one"),
+        (Some("CA"), "While your current financing is still running"),
+        (None, "While your current financing is still running"),
+    ] {
+        let facts = Facts {
+            country: country.map(str::to_owned),
+            ..sample(Kind::Refill, Language::English, FinancingType::Loan)
+        };
+        let text = one_line(&writer().write(&facts).unwrap().text);
+        assert!(text.contains(says), "{country:?}: {text}");
+        let is_silent = !text.contains("settles") && !text.contains("goes on beside");
+        assert_eq!(is_silent, !matches!(country, Some("US" | "GB")), "{text}");
+    }
+}
+
+#[test]
+fn every_letter_has_what_is_the_same_in_all_of_them_in_text_and_in_html() {
+    for (facts, letter) in all_letters() {
         let text = one_line(&letter.text);
+        let html = words_of(&letter.html);
+        let fee = if facts.language == Language::English { "$1,800.00" } else { "800,00\u{a0}€" };
         for must in [
-            "$1,000.00",
-            "$100.00",
-            "15%",
-            "December 24, 2026",
-            "All financing applications are subject to review prior to approval.",
+            fee,
+            "2030",
             "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701",
-            "unsubscribe",
-            "capital@rocket.example",
+            "help@rocket.example",
             "jenny.rosen@example.com",
-            "advertisement",
-            "business purposes",
-            "prequalified",
-            "if approved",
+            facts.disclaimer[0].as_str(),
         ] {
-            let has = |part: &str| part.to_lowercase().contains(&must.to_lowercase());
-            assert!(has(&text), "no `{must}` in the text: {text}");
-            assert!(has(&words_of(&letter.html)), "no `{must}` in the HTML: {}", words_of(&letter.html));
+            assert!(text.contains(must), "no `{must}` in the text: {text}");
+            assert!(html.contains(must), "no `{must}` in the HTML: {html}");
         }
         assert!(letter.text.contains("https://rocket.example/capital?tab=offer&from=letter"));
         assert!(
@@ -145,46 +137,160 @@ fn every_letter_says_what_the_rules_demand_in_text_and_in_html() {
                 .html
                 .contains("href=\"https:&#x2f;&#x2f;rocket.example&#x2f;capital?tab=offer&amp;from=letter\"")
         );
+        assert!(
+            letter
+                .html
+                .contains("href=\"https:&#x2f;&#x2f;courier.example.com&#x2f;unsubscribe&#x2f;token\"")
+        );
         // Gmail cuts messages off at 102 KB.
         assert!(letter.html.len() < 40_000, "{} bytes of HTML", letter.html.len());
         assert!(
-            letter.text.lines().all(|line| line.len() <= 78 || line.starts_with("https://")),
+            letter.text.lines().all(|line| line.chars().count() <= 78 || line.starts_with("https://")),
             "{}",
             letter.text
         );
+        assert!(letter.subject.chars().count() <= 70, "{}", letter.subject);
     }
 }
 
 #[test]
 fn a_name_is_text_and_nothing_else() {
-    for name in
-        ["</a><script>alert(1)</script>", "{{ 7*7 }}", "{% raw %}", "<mj-raw>", "\" onclick=\"x", "&lt;b&gt;"]
-    {
-        let letter = writer().write(&facts(FinancingType::Loan, Some(name))).unwrap();
+    for name in [
+        "</a><script>alert(1)</script>",
+        "{{ 7*7 }}",
+        "{% raw %}",
+        "<mj-raw>",
+        "\" onclick=\"x",
+        "&lt;b&gt;",
+        "]]>",
+        "<!--",
+    ] {
+        let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
         assert!(letter.text.contains(name), "{name} was filled in as something else");
-        let harmless = !name.contains(['<', '"', '&']);
-        assert!(harmless || !letter.html.contains(name), "{name} stands unescaped in the HTML");
+        let harmless = !name.contains(['<', '>', '"', '&']);
+        assert!(
+            harmless || !letter.html.contains(&format!("Hello {name}")),
+            "{name} stands unescaped in the HTML"
+        );
     }
-    let letter =
-        writer().write(&facts(FinancingType::Loan, Some("Bob\r\nBcc: x@y.example\u{202e}evil"))).unwrap();
+    let name = "Bob\r\nBcc: x@y.example\u{202e}evil";
+    let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
     assert!(letter.text.contains("Bob Bcc: x@y.example evil") && !letter.html.contains('\u{202e}'));
 }
 
 #[test]
-fn a_rate_is_written_without_noise() {
-    let written: Vec<String> = [0.15, 0.125, 0.2, 0.07, 0.333_333, 1.0, 0.0].map(percent).into();
-    assert_eq!(written, ["15%", "12.5%", "20%", "7%", "33.33%", "100%", "0%"]);
+fn a_hash_is_of_one_letter_and_of_all_that_is_in_it() {
+    let (ours, disclaimers) = (writer(), copy::Disclaimers::default().all());
+    let hashes: Vec<String> = disclaimers
+        .iter()
+        .flat_map(|disclaimer| Kind::ALL.map(|kind| ours.copy_hash(kind, disclaimer)))
+        .collect();
+    let mut unlike = hashes.clone();
+    unlike.sort();
+    unlike.dedup();
+    assert_eq!(unlike.len(), hashes.len());
+    let moved = Settings { postal_address: "2 Side Street".to_owned(), ..settings(None) };
+    assert_ne!(Writer::new(moved).unwrap().copy_hash(Kind::Offer, &disclaimers[0]), hashes[0]);
+    // Another word in a letter is another hash of that letter alone.
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "refill/en/words.txt", "{% extends \"words/en.txt\" %}");
+    let other = Writer::new(settings(Some(dir.path()))).unwrap();
+    assert_eq!(other.copy_hash(Kind::Offer, &disclaimers[0]), hashes[0]);
+    assert_ne!(other.copy_hash(Kind::Refill, &disclaimers[0]), hashes[1]);
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn an_operators_template_takes_the_place_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        "words/en.txt",
+        &format!(
+            "{}{{% block button %}}Have a look{{% endblock %}}",
+            include_str!("../../../../templates/emails/words/en.txt")
+                .replace("{% block button %}See the offer{% endblock %}", "")
+        ),
+    );
+    write(dir.path(), "offer/en/subject.txt", "For {{ account_name or \"you\" }}: {{ words.subject }}");
+    write(dir.path(), "offer/fr/body.mjml", "<mjml><mj-body><mj-include /></mj-body></mjml>");
+    write(dir.path(), ".git/config", "left alone");
+    write(dir.path(), "partials/look.mjml", "<mj-text>{{ words.lead }}</mj-text>");
+    write(
+        dir.path(),
+        "offer/fr/body.mjml",
+        "\u{feff}<mjml>\r\n<mj-body><mj-section><mj-column>{% include \"partials/look.mjml\" %}</mj-column></mj-section></mj-body></mjml>",
+    );
+    let writer = Writer::new(settings(Some(dir.path()))).unwrap();
+    let letter = |kind, language| writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+    let offer = letter(Kind::Offer, Language::English);
+    assert_eq!(
+        offer.subject,
+        "For Jenny's Bakery: You're prequalified for up to $15,000 in business financing"
+    );
+    assert!(offer.html.contains("Have a look"));
+    let refill = letter(Kind::Refill, Language::English);
+    assert!(refill.html.contains("Have a look") && refill.subject.starts_with("You're prequalified"));
+    let french = words_of(&letter(Kind::Offer, Language::French).html);
+    assert!(
+        french.ends_with("Votre entreprise est préqualifiée pour un financement allant jusqu'à"),
+        "{french}"
+    );
+}
+
+#[test]
+fn a_template_that_is_wrong_is_named_with_its_line() {
+    let mjml = include_str!("../../../../templates/emails/body.mjml");
+    for (name, text, says) in [
+        (
+            "subject.txt",
+            "\n{{ words.subject }} {{ advanse }}",
+            "subject.txt, line 2: there is no `advanse` to fill in",
+        ),
+        (
+            "offer/en/body.txt",
+            "{% if livemode %}\n\n{{ words.leed }}{% endif %}",
+            "body.txt, line 3: there is no `words.leed`",
+        ),
+        (
+            "refill/de/words.txt",
+            "{% extends \"words/de.txt\" %}\n{% block leed %}x{% endblock %}",
+            "words.txt, line 2: there is no `leed`",
+        ),
+        ("offer/en/body.txt", "{% if livemode %}", "body.txt, line 1: syntax error"),
+        ("offer/en/body.txt", "\n{{ advance | upercase }}", "body.txt, line 2: unknown filter"),
+        ("offer/en/body.txt", "{% include \"partials/gone.txt\" %}", "body.txt, line 1: template not found"),
+        ("body.mjml", &mjml.replace("<mj-button ", "<mj-buton "), "body.mjml, near line 66: not MJML"),
+        ("body.mjml", &mjml.replace("</mjml>", ""), "body.mjml, near line 96: not MJML"),
+        ("offer/en/body.mjml", "<p>Hello</p>", "body.mjml, near line 1: not MJML"),
+        ("offer/en/letter.txt", "x", "letter.txt: no letter has a template of this name"),
+        ("ofer/en/body.txt", "x", "ofer/en/body.txt: no letter has a template of this name"),
+        ("offer/nl/words.txt", "x", "offer/nl/words.txt: no letter has a template of this name"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), name, text);
+        let Err(error) = Writer::new(settings(Some(dir.path()))) else { panic!("{name} was taken: {text}") };
+        let error = error.to_string();
+        assert!(error.contains(says) && error.contains(dir.path().to_str().unwrap()), "{name}: {error}");
+    }
+    let nowhere = Writer::new(settings(Some(Path::new("/nowhere")))).unwrap_err().to_string();
+    assert!(nowhere.starts_with("cannot read /nowhere"), "{nowhere}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn whatever_the_name_the_subject_is_one_line_and_the_html_keeps_its_shape(name in any::<String>()) {
         let writer = writer();
-        let letter = writer.write(&facts(FinancingType::Loan, Some(&name))).unwrap();
+        let letter = writer.write(&english(Kind::Offer, FinancingType::Loan, Some(&name))).unwrap();
         prop_assert!(!letter.subject.chars().any(char::is_control));
-        let plain = writer.write(&facts(FinancingType::Loan, Some("x"))).unwrap();
-        let nothing = writer.write(&facts(FinancingType::Loan, None)).unwrap();
+        let plain = writer.write(&english(Kind::Offer, FinancingType::Loan, Some("x"))).unwrap();
+        let nothing = writer.write(&english(Kind::Offer, FinancingType::Loan, None)).unwrap();
         let tags = letter.html.matches('<').count();
         prop_assert!(tags == plain.html.matches('<').count() || tags == nothing.html.matches('<').count());
     }

@@ -1,0 +1,93 @@
+//! `email`: see what letters look like, and record that Stripe approved them.
+
+mod preview;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::ensure;
+
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{Needs, Settings, environment};
+use crate::database;
+use crate::flow::email::Kind;
+use crate::flow::email::copy::{self, Approval, Disclaimers};
+use crate::flow::email::write::Writer;
+use crate::telemetry;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// Write every letter with sample data into a folder, with a cover page: what a compliance team submits
+    Preview {
+        /// The folder; it is made where it is missing
+        dir: PathBuf,
+    },
+    /// Record that Stripe approved the letters for a market as they are now, and send those that were held for want of it
+    Approve {
+        /// Two letters, as Stripe counts markets: US, GB, DE, FR, AU, CA
+        #[arg(long)]
+        market: String,
+        /// Stripe's reference of the approval
+        #[arg(long)]
+        reference: String,
+        /// For this disclaimer alone: needed for one that Stripe added after this version, whose market nobody knows here
+        #[arg(long, value_name = "NAME")]
+        variant: Option<String>,
+        /// For this kind of letter alone: offer, refill, repeat, `reminder_7d`, `reminder_14d`, `re_engagement`
+        #[arg(long)]
+        kind: Option<Kind>,
+        /// Who records it
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+    },
+}
+
+pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(config, &environment(), Needs::WorkOnly)?;
+    telemetry::init(&settings.telemetry);
+    let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
+    match action {
+        Action::Preview { dir } => preview::write(&dir, &settings.email, &writer, &disclaimers.all())?,
+        Action::Approve { market, reference, variant, kind, by } => {
+            let market = market.to_uppercase();
+            let approval = Approval { market: &market, reference: &reference, approved_by: &by };
+            let kinds = kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
+            let wordings = wordings(&disclaimers, &market, variant.as_deref());
+            let hashes = hashes(&writer, &kinds, &wordings);
+            ensure!(
+                !hashes.is_empty(),
+                "there is no such disclaimer for {market}: put its wording into email.disclaimers_dir, as <variant>/<language>.txt"
+            );
+            approve(&settings, &hashes, &approval).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The operator's wordings for a market, or one of them by its name.
+fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> Vec<copy::Disclaimer> {
+    let fits = |found: &copy::Disclaimer| {
+        let is_of_market = found.market.as_deref().is_none_or(|of| of == market);
+        let is_meant = variant.map_or(found.market.is_some(), |name| found.variant == name);
+        !found.is_sample && is_of_market && is_meant
+    };
+    disclaimers.all().into_iter().filter(fits).collect()
+}
+
+fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[copy::Disclaimer]) -> Vec<String> {
+    let of = |wording| kinds.iter().map(move |kind| writer.copy_hash(*kind, wording));
+    wordings.iter().flat_map(of).collect()
+}
+
+async fn approve(settings: &Settings, hashes: &[String], approval: &Approval<'_>) -> anyhow::Result<()> {
+    let database = database::open(&settings.database).await?;
+    let mut tx = database.pool.begin().await?;
+    let released = copy::approve(&mut tx, hashes, approval, Clock::system().now()).await?;
+    tx.commit().await?;
+    database.close().await;
+    println!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "));
+    println!("{released} letters that were held are tried again");
+    Ok(())
+}

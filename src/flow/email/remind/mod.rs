@@ -1,0 +1,103 @@
+//! The job that opens reminders: it looks through the offers that merchants were told of and have not applied for, and opens the letter
+//! that is due. Touches the database alone; `send_letter` looks at Stripe before anything goes out, as for every letter.
+//!
+//! One run at a time over all replicas: like the reconciliation it is a job that is never done, only done for now. Nothing is planned
+//! ahead, so a switch that is turned means what it says for every open offer, and an offer that ends leaves nothing to clear away.
+
+mod store;
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{Cadence, Kind, Opening};
+use crate::clock::Clock;
+use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
+
+/// The one job of this kind.
+pub(crate) const SUBJECT: &str = "all";
+/// Reminders are a matter of days.
+const EVERY: Duration = Duration::from_mins(5);
+/// Opened in one transaction.
+const BATCH: i64 = 200;
+
+/// Opens reminders.
+#[derive(Clone, Debug)]
+pub struct Remind {
+    /// Where offers and letters are.
+    pub db: PgPool,
+    /// When they are due.
+    pub clock: Clock,
+    /// Which of them there are.
+    pub cadence: Cadence,
+    /// The domain of their Message-ID.
+    pub message_id_domain: String,
+    /// Rung when a letter was opened.
+    pub jobs: Bell,
+}
+
+impl Work for Remind {
+    const KIND: &'static str = "remind";
+
+    #[tracing::instrument(name = "reminders.open", skip_all)]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let mut opened = 0;
+        while self.cadence.reminds() && !claim.is_stopping() {
+            let mut tx = self.db.begin().await?;
+            queue::still_held(&mut *tx, claim).await?.or_stop()?;
+            let batch = self.open_due(&mut tx).await?;
+            tx.commit().await?;
+            if batch == 0 {
+                break;
+            }
+            opened += batch;
+            self.jobs.ring();
+        }
+        if opened > 0 {
+            tracing::info!(opened, "reminders are due");
+        }
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Later { at: now + EVERY }, now).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+        Ok(())
+    }
+
+    fn leans_on(&self) -> &[Circuit] {
+        &[]
+    }
+}
+
+impl Remind {
+    /// Sees to it that the job exists and is alive.
+    pub async fn schedule(&self) -> sqlx::Result<()> {
+        let now = self.clock.now();
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
+            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_due(&self, tx: &mut PgConnection) -> sqlx::Result<usize> {
+        let now = self.clock.now();
+        let due = store::find_due(&mut *tx, &self.cadence, BATCH, now).await?;
+        for reminder in &due {
+            let opening = Opening {
+                offer_id: &reminder.offer_id,
+                account_id: &reminder.account_id,
+                step: reminder.step,
+                kind: match reminder.step {
+                    ..=1 => Kind::Reminder7d,
+                    2 => Kind::Reminder14d,
+                    3.. => Kind::ReEngagement,
+                },
+                message_id_domain: &self.message_id_domain,
+            };
+            super::open(&mut *tx, &opening, now).await?;
+        }
+        Ok(due.len())
+    }
+}

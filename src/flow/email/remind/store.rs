@@ -1,0 +1,68 @@
+//! The SQL of the reminders. The caller owns the transaction.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgExecutor;
+
+use crate::flow::email::Cadence;
+
+/// A reminder that is due.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) offer_id: String,
+    pub(super) account_id: String,
+    pub(super) step: i16,
+}
+
+/// Nobody is reminded of an offer that ends before the day is over.
+const LEAST_LEFT: TimeDelta = TimeDelta::days(1);
+/// From one letter about an offer to the next, whatever was late.
+const LEAST_APART: TimeDelta = TimeDelta::days(5);
+
+/// The reminders that are due and not opened yet, one for an offer: the last one that is, where several are.
+pub(super) async fn find_due(
+    db: impl PgExecutor<'_>,
+    cadence: &Cadence,
+    most: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Due>> {
+    sqlx::query_as!(
+        Due,
+        r#"
+        select offer_id, account_id, due.step as "step!"
+        from financing_offers
+        join letters first using (offer_id, account_id)
+        cross join lateral (
+            select step, state, sent_at from letters where letters.offer_id = financing_offers.offer_id order by step desc limit 1
+        ) last
+        cross join lateral (
+            select case
+                when $3 and first.sent_at + interval '44 days' <= $4
+                    then (2 + floor(extract(epoch from $4 - first.sent_at - interval '14 days') / 86400 / 30))::smallint
+                when $2 and first.sent_at + interval '14 days' <= $4 then 2::smallint
+                when $1 and first.sent_at + interval '7 days' <= $4 then 1::smallint
+            end as step
+        ) due
+        where financing_offers.status = 'delivered'
+            and financing_offers.expires_at > $5
+            and first.step = 0
+            -- One that came back, was held or is still under way says: not now.
+            and first.state = 'sent' and last.state = 'sent'
+            and last.sent_at < $6
+            and due.step > last.step
+            and not exists (
+                select from opt_outs where opt_outs.account_id = financing_offers.account_id and ended_at is null
+            )
+        order by offer_id
+        limit $7
+        "#,
+        cadence.after_7_days,
+        cadence.after_14_days,
+        cadence.every_30_days,
+        now,
+        now + LEAST_LEFT,
+        now - LEAST_APART,
+        most,
+    )
+    .fetch_all(db)
+    .await
+}

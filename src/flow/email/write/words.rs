@@ -1,0 +1,196 @@
+//! What templates can ask for: the facts of a letter, written as its reader writes them, and the words of its language.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::value::{Serde, Value};
+use serde::Serialize;
+use url::Url;
+
+use super::Settings;
+use crate::flow::email::Facts;
+use crate::locale::Formats;
+
+/// The blocks of a file of words.
+pub(super) const BLOCKS: [&str; 28] = [
+    "subject",
+    "preview",
+    "test_tag",
+    "test_mode",
+    "greeting",
+    "lead",
+    "after_amount",
+    "note",
+    "button",
+    "see_and_apply",
+    "terms_title",
+    "advance_label",
+    "advance_value",
+    "fee_label",
+    "total_label",
+    "share_label",
+    "share_value",
+    "until_label",
+    "steps_title",
+    "step_1",
+    "step_2",
+    "step_3",
+    "how_it_is_paid",
+    "review",
+    "advertisement",
+    "unsubscribe",
+    "or_by_reply",
+    "by_reply",
+];
+
+/// The facts that every template can ask for.
+#[derive(Serialize)]
+pub(super) struct Slots<'a> {
+    kind: &'static str,
+    language: &'static str,
+    program_name: &'a str,
+    dashboard_url: &'a str,
+    postal_address: &'a str,
+    from_name: &'a str,
+    reply_to: &'a str,
+    account_name: Option<String>,
+    recipient: &'a str,
+    advance: String,
+    /// Without decimals that say nothing.
+    advance_short: String,
+    fee: String,
+    total: Option<String>,
+    withheld: String,
+    expires_on: String,
+    /// `loan`, `cash_advance` or `unspecified`.
+    financing: &'static str,
+    /// `settles`: the new financing first ends the old one; `stacks`: both go on; empty where we do not know.
+    refill_way: &'static str,
+    disclaimer: &'a [String],
+    unsubscribe_url: Option<&'a str>,
+    livemode: bool,
+}
+
+const SLOTS: [&str; 21] = [
+    "kind",
+    "language",
+    "program_name",
+    "dashboard_url",
+    "postal_address",
+    "from_name",
+    "reply_to",
+    "account_name",
+    "recipient",
+    "advance",
+    "advance_short",
+    "fee",
+    "total",
+    "withheld",
+    "expires_on",
+    "financing",
+    "refill_way",
+    "disclaimer",
+    "unsubscribe_url",
+    "livemode",
+    "words",
+];
+
+/// A name that is longer is no name; a subject line has some 60 characters.
+const LONGEST_NAME: usize = 80;
+
+impl<'a> Slots<'a> {
+    /// The facts, written as the reader writes them.
+    pub(super) fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
+        let formats = Formats::new(facts.language, facts.country.as_deref());
+        let total = facts.advance.plus(&facts.fee);
+        Self {
+            kind: facts.kind.as_str(),
+            language: facts.language.code(),
+            program_name: &settings.program_name,
+            dashboard_url: settings.dashboard_url.as_str(),
+            postal_address: &settings.postal_address,
+            from_name: &settings.from_name,
+            reply_to: &settings.reply_to,
+            account_name: facts.account_name.as_deref().map(clean).filter(|name| !name.is_empty()),
+            recipient: &facts.recipient,
+            advance: formats.money(&facts.advance),
+            advance_short: formats.money_short(&facts.advance),
+            fee: formats.money(&facts.fee),
+            total: total.map(|total| formats.money(&total)),
+            withheld: formats.percent(facts.withhold_rate),
+            expires_on: formats.day(facts.expires_at, facts.time_zone),
+            financing: facts.financing_type.as_str(),
+            refill_way: refill_way(facts.country.as_deref()),
+            disclaimer: &facts.disclaimer,
+            unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
+            livemode: facts.livemode,
+        }
+    }
+
+    /// As the files of words see them.
+    pub(super) fn alone(&self) -> Value {
+        Value::from(Serde(self))
+    }
+
+    /// As the templates of the parts see them: with the words.
+    pub(super) fn with(&self, words: &BTreeMap<&'static str, String>) -> Value {
+        minijinja::context! { words => words, ..self.alone() }
+    }
+}
+
+/// What becomes of a financing that still runs when its refill is paid out (<https://docs.stripe.com/capital/refills>).
+fn refill_way(country: Option<&str>) -> &'static str {
+    match country {
+        Some("US" | "AU") => "settles",
+        Some("GB" | "FR" | "DE") => "stacks",
+        Some(_) | None => "",
+    }
+}
+
+/// All that a template can ask for, words' blocks as `words.lead`.
+pub(super) fn names(is_words: bool) -> BTreeSet<String> {
+    let slots = SLOTS.iter().filter(|name| !is_words || **name != "words").map(|name| (*name).to_owned());
+    let words = BLOCKS.iter().filter(|_| !is_words).map(|block| format!("words.{block}"));
+    slots.chain(words).collect()
+}
+
+/// A name as plain text: no control characters, nothing invisible or that turns the line around, white space folded.
+fn clean(name: &str) -> String {
+    let invisible = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
+    };
+    let plain: String = name.chars().map(|c| if invisible(c) { ' ' } else { c }).collect();
+    one_line(&plain).chars().take(LONGEST_NAME).collect::<String>().trim_end().to_owned()
+}
+
+/// White space folded; blanks that keep a number and its sign together stay.
+pub(super) fn one_line(text: &str) -> String {
+    text.split([' ', '\t', '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Lines of at most 72 characters, as plain text is read; all but the first begin with `indent` blanks.
+pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
+    const WIDTH: usize = 72;
+    let width = WIDTH.saturating_sub(indent);
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in one_line(paragraph).split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent.min(WIDTH))))
+}
+
+/// A label of a table in plain text.
+pub(super) fn padded(label: &str) -> String {
+    const WIDTH: usize = 26;
+    format!("{label:<WIDTH$}")
+}
