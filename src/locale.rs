@@ -180,12 +180,25 @@ impl Formats {
         }
     }
 
+    /// Blanks that must not end a line, where the language has some: before a colon in French.
+    pub fn typeset(&self, text: &str) -> String {
+        match self.language {
+            Language::English | Language::German => text.to_owned(),
+            Language::French => {
+                [" :", " ;", " !", " ?", " »", "« "].iter().fold(text.to_owned(), |text, pair| {
+                    text.replace(pair, &pair.replace(' ', &NO_BREAK.to_string()))
+                })
+            }
+        }
+    }
+
     /// The day of a moment in a time zone: `December 24, 2026`, `24. Dezember 2026`.
     pub fn day(&self, at: DateTime<Utc>, zone: Tz) -> String {
         let day = at.with_timezone(&zone).date_naive();
         let month = u8::try_from(day.month()).unwrap_or_default();
         match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
-            Ok(date) => self.days.format(&date).to_string(),
+            // The day and the month stay on one line.
+            Ok(date) => self.days.format(&date).to_string().replacen(' ', &NO_BREAK.to_string(), 1),
             Err(_) => day.to_string(),
         }
     }
@@ -245,11 +258,20 @@ mod tests {
         let at: DateTime<Utc> = "2026-12-25T03:00:00Z".parse().unwrap();
         assert_eq!(
             formats("en-US").day(at, time_zone(Some("America/Los_Angeles"), Some("US"))),
-            "December 24, 2026"
+            "December\u{a0}24, 2026"
         );
-        assert_eq!(formats("en-GB").day(at, time_zone(None, Some("GB"))), "25 December 2026");
-        assert_eq!(formats("de-DE").day(at, time_zone(Some("nonsense"), Some("DE"))), "25. Dezember 2026");
-        assert_eq!(formats("fr-FR").day(at, time_zone(None, None)), "25 décembre 2026");
+        assert_eq!(formats("en-GB").day(at, time_zone(None, Some("GB"))), "25\u{a0}December 2026");
+        assert_eq!(
+            formats("de-DE").day(at, time_zone(Some("nonsense"), Some("DE"))),
+            "25.\u{a0}Dezember 2026"
+        );
+        assert_eq!(formats("fr-FR").day(at, time_zone(None, None)), "25\u{a0}décembre 2026");
+    }
+
+    #[test]
+    fn french_keeps_its_colons_and_its_quotes_together() {
+        assert_eq!(formats("fr-FR").typeset("la suite : « oui »"), "la suite\u{a0}: «\u{a0}oui\u{a0}»");
+        assert_eq!(formats("en-US").typeset("next : « yes »"), "next : « yes »");
     }
 
     #[test]

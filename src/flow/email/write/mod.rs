@@ -16,7 +16,7 @@ use url::Url;
 
 use super::copy::{self, Disclaimer};
 use super::{Facts, Kind};
-use crate::locale::Language;
+use crate::locale::{Formats, Language};
 use templates::{Part, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
@@ -127,12 +127,13 @@ impl Writer {
         slots: &Slots<'_>,
     ) -> Result<BTreeMap<&'static str, String>, TemplateError> {
         let name = words_of(facts.kind, facts.language);
+        let formats = Formats::new(facts.language, facts.country.as_deref());
         let fill = || {
             let template = self.templates.environment.get_template(&name)?;
             let mut rendered = template.render_captured(slots.alone())?;
             let blocks = BLOCKS.iter().map(|block| {
                 let words = rendered.with_state_mut(|state| state.render_block(block))?;
-                Ok((*block, one_line(&words)))
+                Ok((*block, formats.typeset(&one_line(&words))))
             });
             blocks.collect::<Result<_, minijinja::Error>>()
         };
@@ -151,7 +152,11 @@ impl Writer {
                 line_at(warning.span.start, mjml),
             ));
         }
-        let options = mrml::prelude::render::RenderOptions::default();
+        // A font from elsewhere would tell its host who reads the letter, and when.
+        let options = mrml::prelude::render::RenderOptions {
+            fonts: std::collections::HashMap::new(),
+            ..Default::default()
+        };
         let rendered = parsed.element.render(&options);
         let html = rendered.map_err(|error| self.templates.not_mjml(name, mjml, &error.to_string(), 0))?;
         // So is an element that MJML does not know: it stays as it is.
@@ -161,7 +166,8 @@ impl Writer {
             let problem = format!("there is no element mj-{tag} that may stand here");
             return Err(self.templates.not_mjml(name, mjml, &problem, line_at(at, mjml)));
         }
-        Ok(html)
+        // minijinja escapes slashes too. Readers of addresses that know little of HTML are better off without that.
+        Ok(html.replace("&#x2f;", "/"))
     }
 }
 
