@@ -39,8 +39,7 @@ async fn path_in_letter(app: &TestApp, offer: &str) -> String {
     assert_eq!(letter.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
     let message = letter.message();
     assert!(message.body_text(0).unwrap().contains(&path), "the text has no link");
-    let escaped = path.replace('/', "&#x2f;");
-    assert!(message.body_html(0).unwrap().contains(&escaped), "the HTML has no link");
+    assert!(message.body_html(0).unwrap().contains(&path), "the HTML has no link");
     path
 }
 
