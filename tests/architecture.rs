@@ -62,7 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("locale", &["money"]),
     ("money", &[]),
     ("ops", &["database", "flow", "queue", "reconcile"]),
-    ("portal", &["clock", "database", "flow"]),
+    ("portal", &["clock", "database", "flow", "locale"]),
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
     ("replicas", &["clock", "stripe"]),

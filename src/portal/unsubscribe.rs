@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{Environment, context};
@@ -18,6 +18,7 @@ use sqlx::PgPool;
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::flow::email::opt_out::{BY_LINK, Links, opt_out, store};
+use crate::locale::Language;
 
 /// What the page needs.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ enum Page {
 }
 
 const TEMPLATE: (&str, &str) = ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
+const WORDS: (&str, &str) =
+    ("unsubscribe_words.txt", include_str!("../../templates/pages/unsubscribe_words.txt"));
 /// A form's few words, or a mail client's one.
 const MOST_BYTES: usize = 4096;
 /// As long as the webhook gives a body.
@@ -73,9 +76,12 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
+    templates.add_template(WORDS.0, WORDS.1)?;
     let shared = Shared(Arc::new((unsubscribe, templates)));
     for page in [Page::Ask, Page::Stopped, Page::Again, Page::Kept, Page::Unknown, Page::Failed] {
-        shared.html(page)?;
+        for language in Language::ALL {
+            shared.html(page, language)?;
+        }
     }
     Ok(Router::new().route("/unsubscribe/{token}", get(show).post(decide)).with_state(shared))
 }
@@ -89,42 +95,59 @@ impl Page {
         }
     }
 
-    fn words(self) -> (&'static str, &'static str) {
+    /// As the template calls it.
+    fn name(self) -> &'static str {
         match self {
-            Self::Ask => ("ask", "Stop these letters?"),
-            Self::Stopped => ("stopped", "You get no more letters"),
-            Self::Again => ("again", "You get letters again"),
-            Self::Kept => ("kept", "You still get no letters"),
-            Self::Unknown => ("unknown", "This link does not work"),
-            Self::Failed => ("failed", "That did not work"),
+            Self::Ask => "ask",
+            Self::Stopped => "stopped",
+            Self::Again => "again",
+            Self::Kept => "kept",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
         }
     }
 }
 
 impl Shared {
-    fn html(&self, page: Page) -> Result<String, minijinja::Error> {
+    fn html(&self, page: Page, language: Language) -> Result<String, minijinja::Error> {
         let (unsubscribe, templates) = &*self.0;
-        let (name, title) = page.words();
         let program_name = &unsubscribe.program_name;
-        templates.get_template(TEMPLATE.0)?.render(context! { page => name, title, program_name })
+        let template = templates.get_template(TEMPLATE.0)?;
+        template.render(context! { page => page.name(), language => language.code(), program_name })
     }
 
-    fn answer(&self, page: Page) -> Response {
-        let html = self.html(page).unwrap_or_default();
+    fn answer(&self, page: Page, language: Language) -> Response {
+        let html = self.html(page, language).unwrap_or_default();
         let mut response = (page.status(), html).into_response();
         response.headers_mut().extend(HEADERS);
         response
     }
 }
 
-async fn show(State(shared): State<Shared>, Path(token): Path<String>) -> Response {
-    let page = if shared.0.0.links.read(&token).is_some() { Page::Ask } else { Page::Unknown };
-    shared.answer(page)
+/// The language that the browser likes best of those that there are letters in (RFC 9110 section 12.5.4); the weights of the others
+/// change nothing about which comes first in practice.
+fn language(headers: &HeaderMap) -> Language {
+    let liked =
+        headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tags = liked.split(',').filter_map(|tag| tag.split([';', '-']).next());
+    tags.filter_map(|tag| tag.parse().ok()).next().unwrap_or(Language::English)
 }
 
-async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: Body) -> Response {
-    let unsubscribe = &shared.0.0;
-    let Some(account) = unsubscribe.links.read(&token) else { return shared.answer(Page::Unknown) };
+async fn show(State(shared): State<Shared>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    let page = if shared.0.0.links.read(&token).is_some() { Page::Ask } else { Page::Unknown };
+    shared.answer(page, language(&headers))
+}
+
+async fn decide(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (unsubscribe, language) = (&shared.0.0, language(&headers));
+    let Some(account) = unsubscribe.links.read(&token) else {
+        return shared.answer(Page::Unknown, language);
+    };
     // One that is late, or too long, is a wish to have no letters all the same.
     let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MOST_BYTES)).await;
     let body = read.ok().and_then(Result::ok).unwrap_or_default();
@@ -143,7 +166,7 @@ async fn decide(State(shared): State<Shared>, Path(token): Path<String>, body: B
         Page::Failed
     });
     tracing::info!(account.id = %account, opt_out.page = ?page, "a merchant decided about letters");
-    shared.answer(page)
+    shared.answer(page, language)
 }
 
 impl Unsubscribe {

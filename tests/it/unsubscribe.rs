@@ -132,6 +132,26 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_page_speaks_the_readers_language(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    for (liked, says) in [
+        ("de-DE,de;q=0.9,en;q=0.8", "Keine Nachrichten mehr?"),
+        ("nl,fr-CA;q=0.8", "Ne plus recevoir ces messages ?"),
+        ("ja", "Stop these letters?"),
+        ("", "Stop these letters?"),
+    ] {
+        let request = Request::get(&path).header("Accept-Language", liked).body(Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(app.app.router().unwrap(), request).await.unwrap();
+        let html = response.into_body().collect().await.unwrap().to_bytes();
+        let html = String::from_utf8(html.to_vec()).unwrap();
+        assert!(html.contains(says), "{liked}: {html}");
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(db: PgPool) {
     let app = TestApp::start(db).await;
     for path in ["/unsubscribe/acct_1", "/unsubscribe/YWNjdF8x.AAAAAAAAAAAAAAAAAAAAAA", "/unsubscribe/%00"] {
