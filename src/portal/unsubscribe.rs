@@ -129,8 +129,8 @@ impl Shared {
 fn language(headers: &HeaderMap) -> Language {
     let liked =
         headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let tags = liked.split(',').filter_map(|tag| tag.split([';', '-']).next());
-    tags.filter_map(|tag| tag.parse().ok()).next().unwrap_or(Language::English)
+    let mut tags = liked.split(',').filter_map(|tag| tag.split([';', '-']).next());
+    tags.find_map(|tag| tag.parse().ok()).unwrap_or(Language::English)
 }
 
 async fn show(State(shared): State<Shared>, Path(token): Path<String>, headers: HeaderMap) -> Response {
