@@ -9,6 +9,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`flow`] | the five stages, in order |
+//! | [`financing`] | every movement of a financing, and what they add up to |
 //! | [`reconcile`] | asks Stripe what never reached us |
 //! | [`timeline`] | what happened to an offer, and the one place where its status moves |
 //! | [`queue`] | durable jobs: everything that talks to the network |
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod database;
+pub mod financing;
 pub mod flow;
 pub mod http;
 pub mod locale;

@@ -128,6 +128,19 @@ impl Client {
         self.page("events", "/v1/events", &query).await
     }
 
+    /// A page of an account's financing transactions, newest first
+    /// (<https://docs.stripe.com/api/capital/financing_transactions>). The account speaks for itself here: the call is made in its name.
+    pub async fn transactions(&self, account: &AccountId, after: Option<&str>) -> Result<list::Page, Error> {
+        let mut query = vec![("limit", "100")];
+        query.extend(after.map(|id| ("starting_after", id)));
+        let request = self
+            .request(Method::GET, "/v1/capital/financing_transactions")
+            .header("Stripe-Account", account.as_str())
+            .query(&query);
+        let answered: Answered<List<Box<RawValue>>> = self.send("transactions", request).await?;
+        Ok(list::Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
+    }
+
     /// Asks for one offer, any: shows that the key works and may see offers.
     pub async fn probe(&self) -> Result<(), Error> {
         self.page("offers", "/v1/capital/financing_offers", &[("limit", "1")]).await.map(drop)

@@ -1,8 +1,9 @@
 //! `capital.financing_offer` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_offers>).
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::lenient::{maybe_id, maybe_seconds, open_enum};
 use super::{AccountId, OfferId};
 
 /// One financing offer. Only what decides or is shown is read; the whole object is kept beside it as it came.
@@ -83,45 +84,6 @@ pub struct OfferedTerms {
     /// Why this account, why now: an open list. Missing in some of Stripe's own examples.
     #[serde(default)]
     pub campaign_type: Option<String>,
-}
-
-/// Makes an enum of Stripe's words that keeps a word it does not know.
-macro_rules! open_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-        #[serde(from = "String")]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-            /// A word that Stripe added after this was written.
-            Other(String),
-        }
-
-        impl $name {
-            /// Stripe's word.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $word,)+
-                    Self::Other(word) => word,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(word: String) -> Self {
-                match word.as_str() {
-                    $($word => Self::$variant,)+
-                    _ => Self::Other(word),
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
 }
 
 open_enum! {
@@ -209,30 +171,6 @@ impl OfferStatus {
             Self::Undelivered | Self::Delivered | Self::Accepted | Self::PaidOut | Self::Other(_) => false,
         }
     }
-}
-
-/// An id that decides nothing: one of another form is passed over, and the offer is read all the same.
-fn maybe_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OfferId>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.and_then(|id| id.parse().ok()))
-}
-
-/// Seconds since the epoch, as an integer or as a float. Absent, null and out of range are no time.
-fn maybe_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
-    Ok(Option::<f64>::deserialize(from)?.and_then(instant))
-}
-
-/// Microseconds are as fine as Postgres keeps time.
-fn instant(seconds: f64) -> Option<DateTime<Utc>> {
-    // The year 9999, beyond which neither a reader nor Postgres' text form has use for it.
-    const LAST: f64 = 253_402_300_799.0;
-    if !(0.0..=LAST).contains(&seconds) {
-        return None;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "in range by the check above; the fraction is meant to go"
-    )]
-    DateTime::from_timestamp_micros((seconds * 1e6) as i64)
 }
 
 #[cfg(test)]

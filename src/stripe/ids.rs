@@ -73,6 +73,11 @@ stripe_id! {
     AccountId, "acct_"
 }
 
+stripe_id! {
+    /// One financing transaction (`cptxn_…`).
+    TransactionId, "cptxn_"
+}
+
 /// Ids go into paths of URLs, so only what needs no escaping there is let through.
 fn well_formed(given: &str, prefix: &str) -> bool {
     given.len() <= MAX_LENGTH

@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod delivered;
 mod demo;
+mod financing;
 mod flow;
 mod letters;
 mod load;

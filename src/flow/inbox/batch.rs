@@ -1,14 +1,22 @@
 //! Reads the inbox, a batch in each transaction.
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Outcome, Unread};
-use super::{Settings, to_offer};
+use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, within};
 use crate::queue::{Bell, Ear};
 use crate::telemetry::chain;
+use crate::timeline::{self, Entry};
+
+/// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
+/// Capital's events are the platform's own).
+const CONNECT_ENDPOINT: &str =
+    "arrived through a Connect endpoint: register the webhook for events of your own account instead";
 
 /// Turns events into offers, letters and lines of the timeline.
 #[derive(Clone, Debug)]
@@ -27,6 +35,21 @@ pub struct Reader {
     pub troubles: Troubles,
     /// How much at once, how often.
     pub settings: Settings,
+}
+
+/// A change of a credit line, or something newer: kept in the timeline of its account.
+async fn keep_line(tx: &mut PgConnection, event: &Unread, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let entry = Entry {
+        offer_id: None,
+        account_id: event.account_id.as_deref(),
+        event_id: Some(&event.event_id),
+        what: &event.event_type,
+        status_before: None,
+        status_after: None,
+        note: event.object_id.as_deref(),
+        happened_at: event.happened_at,
+    };
+    timeline::add(tx, &entry, now).await
 }
 
 impl Reader {
@@ -122,7 +145,35 @@ impl Reader {
         if !event.event_type.starts_with("capital.") {
             return Ok(Outcome::Ignored);
         }
-        to_offer::hand_over(tx, event, &self.message_id_domain, self.clock.now()).await
+        let body: Value = match serde_json::from_slice(&event.payload) {
+            Ok(body) => body,
+            Err(error) => return Ok(Outcome::Unreadable(chain(&error))),
+        };
+        let outcome = self.hand_over(tx, event, &body).await?;
+        let through_connect = body.get("account").is_some_and(Value::is_string);
+        Ok(match outcome {
+            Outcome::Read(None) => Outcome::Read(through_connect.then_some(CONNECT_ENDPOINT)),
+            other => other,
+        })
+    }
+
+    /// To whom an event about Capital belongs.
+    async fn hand_over(&self, tx: &mut PgConnection, event: &Unread, body: &Value) -> sqlx::Result<Outcome> {
+        let now = self.clock.now();
+        let kind = event.event_type.trim_start_matches("capital.");
+        let is_about = |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
+        if !is_about("financing_offer") && !is_about("financing_transaction") {
+            keep_line(tx, event, now).await?;
+            return Ok(Outcome::Read(None));
+        }
+        let Some(object) = body.pointer("/data/object") else {
+            return Ok(Outcome::Unreadable("no `data.object`".to_owned()));
+        };
+        if is_about("financing_offer") {
+            to_offer::hand_over(tx, event, object, &self.message_id_domain, now).await
+        } else {
+            to_financing::hand_over(tx, event, object, now).await
+        }
     }
 
     async fn mark(&self, tx: &mut PgConnection, event: &Unread, outcome: &Outcome) -> sqlx::Result<()> {

@@ -14,6 +14,7 @@
 mod batch;
 mod event;
 pub mod store;
+mod to_financing;
 mod to_offer;
 
 use std::time::Duration;

@@ -1,0 +1,41 @@
+//! The arrow from the inbox to the financings: an event about a transaction becomes a movement of its financing and a line of the
+//! timeline.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::store::{Outcome, Unread};
+use crate::financing::{self, Told};
+use crate::timeline::{self, Entry};
+
+/// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it read.
+pub(super) async fn hand_over(
+    tx: &mut PgConnection,
+    event: &Unread,
+    object: &Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Outcome> {
+    let transaction = match serde_json::from_value(object.clone()) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            let why = format!("data.object is no transaction that we know: {error}");
+            return Ok(Outcome::Unreadable(why));
+        }
+    };
+    let told = Told { transaction, object };
+    financing::take_in(&mut *tx, &told, now).await?;
+    let transaction = &told.transaction;
+    let entry = Entry {
+        offer_id: transaction.financing_offer.as_ref().map(crate::stripe::OfferId::as_str),
+        account_id: Some(transaction.account.as_str()),
+        event_id: Some(&event.event_id),
+        what: &event.event_type,
+        status_before: None,
+        status_after: None,
+        note: Some(transaction.id.as_str()),
+        happened_at: transaction.created_at,
+    };
+    timeline::add(tx, &entry, now).await?;
+    Ok(Outcome::Read(None))
+}

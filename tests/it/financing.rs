@@ -1,0 +1,256 @@
+//! Movements of financings: kept once, in whatever order they come, and added up by what they mean.
+
+use capital_courier::financing::store::{Period, Totals, movements, totals};
+use chrono::TimeDelta;
+use futures_util::TryStreamExt;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::{TestApp, day_one};
+
+/// A movement as Stripe tells of it.
+struct Told<'a> {
+    id: &'a str,
+    offer: Option<&'a str>,
+    kind: &'a str,
+    reason: Option<&'a str>,
+    total: i64,
+    reverses: Option<&'a str>,
+}
+
+impl Told<'_> {
+    fn event(&self, account: &str) -> Value {
+        json!({
+            "id": format!("evt_{}", self.id), "object": "event", "type": "capital.financing_transaction.created",
+            "created": day_one().timestamp(), "livemode": false,
+            "data": {"object": {
+                "id": self.id, "object": "capital.financing_transaction", "account": account,
+                "created_at": day_one().timestamp(), "livemode": false, "financing_offer": self.offer, "type": self.kind,
+                "user_facing_description": "Paydown of your loan",
+                "details": {"advance_amount": self.total - self.total / 11, "fee_amount": self.total / 11,
+                            "total_amount": self.total, "currency": "usd", "reason": self.reason,
+                            "reversed_transaction": self.reverses},
+            }},
+        })
+    }
+}
+
+async fn tell(app: &TestApp, told: &Told<'_>) {
+    app.stripe_sends(&told.event("acct_1")).await.expect_kept();
+    app.run_due_work().await;
+}
+
+fn sums(totals: &[Totals]) -> Vec<(Option<&str>, i64, i64, i64, i64)> {
+    let sum = |of: &'_ Totals| (of.advanced_minor, of.paid_minor, of.remaining_minor, of.unclear);
+    totals
+        .iter()
+        .map(|of| {
+            let (advanced, paid, remaining, unclear) = sum(of);
+            (of.offer_id.as_deref(), advanced, paid, remaining, unclear)
+        })
+        .collect()
+}
+
+const OFFER: Option<&str> = Some("financingoffer_1");
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let payout =
+        Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 110_000, reverses: None };
+    let withheld = Told {
+        id: "cptxn_2",
+        offer: OFFER,
+        kind: "payment",
+        reason: Some("automatic_withholding"),
+        total: 1_500,
+        reverses: None,
+    };
+    let given_back = Told {
+        id: "cptxn_3",
+        offer: OFFER,
+        kind: "reversal",
+        reason: Some("automatic_withholding_refund"),
+        total: 500,
+        reverses: Some("cptxn_2"),
+    };
+    for told in [&given_back, &withheld, &payout, &withheld] {
+        tell(&app, told).await;
+    }
+    let all = totals(&app.db, "acct_1").await.unwrap();
+    assert_eq!(sums(&all), [(OFFER, 110_000, 1_000, 109_000, 0)]);
+    assert!(app.timeline("financingoffer_1").await.len() == 3, "a line for each");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let reversal =
+        |id, reason, reverses| Told { id, offer: OFFER, kind: "reversal", reason, total: 100, reverses };
+    let before = |id, kind| Told { id, offer: OFFER, kind, reason: None, total: 1_000, reverses: None };
+    tell(&app, &before("cptxn_payout", "payout")).await;
+    tell(&app, &before("cptxn_payment", "payment")).await;
+    for (told, expected) in [
+        // Named: whatever the reason.
+        (reversal("cptxn_a", Some("requested_by_user"), Some("cptxn_payment")), (1_000, 900, 100, 0)),
+        (reversal("cptxn_b", Some("financing_cancellation"), Some("cptxn_payout")), (900, 900, 0, 0)),
+        (reversal("cptxn_c", Some("financing_cancellation"), Some("cptxn_payment")), (900, 800, 100, 0)),
+        // Named, and never told of.
+        (reversal("cptxn_d", Some("collection_failure"), Some("cptxn_unknown")), (900, 700, 200, 0)),
+        (reversal("cptxn_e", Some("financing_cancellation"), None), (800, 700, 100, 0)),
+        // Nobody can tell.
+        (reversal("cptxn_f", Some("requested_by_user"), None), (800, 700, 100, 1)),
+        (reversal("cptxn_g", None, Some("cptxn_a")), (800, 700, 100, 2)),
+    ] {
+        tell(&app, &told).await;
+        let all = totals(&app.db, "acct_1").await.unwrap();
+        let (advanced, paid, remaining, unclear) = expected;
+        assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", told.id);
+    }
+    tell(&app, &before("cptxn_new", "goodwill")).await;
+    assert_eq!(totals(&app.db, "acct_1").await.unwrap()[0].unclear, 3);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let told = Told { id: "cptxn_1", offer: None, kind: "payment", reason: None, total: 1, reverses: None };
+    let mut event = told.event("acct_1");
+    event["data"]["object"]["details"]["total_amount"] = json!("a lot");
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+    let note: String = app.one("select note from inbox_events where state = $1", "unreadable").await;
+    assert!(note.contains("no transaction that we know"), "{note}");
+    assert!(totals(&app.db, "acct_1").await.unwrap().is_empty());
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
+    let app = TestApp::start(db).await;
+    tell(
+        &app,
+        &Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 1_100, reverses: None },
+    )
+    .await;
+    tell(
+        &app,
+        &Told {
+            id: "cptxn_2",
+            offer: None,
+            kind: "reversal",
+            reason: None,
+            total: 110,
+            reverses: Some("cptxn_1"),
+        },
+    )
+    .await;
+    let day = TimeDelta::days(1);
+    let period = |from, until, account_id| Period { from, until, account_id };
+    for (asked, count) in [
+        (period(day_one(), day_one() + day, None), 2),
+        (period(day_one() - day, day_one(), None), 0),
+        (period(day_one(), day_one() + day, Some("acct_1")), 2),
+        (period(day_one(), day_one() + day, Some("acct_2")), 0),
+    ] {
+        let found: Vec<_> = movements(&app.db, &asked).try_collect().await.unwrap();
+        assert_eq!(found.len(), count, "{asked:?}");
+        if let [payout, reversal] = found.as_slice() {
+            assert_eq!(
+                (payout.total_minor, payout.fee_minor, payout.effect.as_str()),
+                (1_100, Some(100), "advanced")
+            );
+            assert_eq!((reversal.total_minor, reversal.fee_minor), (-110, Some(-10)));
+        }
+    }
+    app.finish().await;
+}
+
+/// A random life: an advance, payments, and reversals of some of them; what they come to, kept apart from how they are told.
+fn life(random: &mut StdRng, offer: &str) -> (Vec<Value>, (i64, i64)) {
+    let mut events = Vec::new();
+    let advanced = random.random_range(1_000..10_000_000);
+    let payout = format!("cptxn_{offer}_payout");
+    events.push(
+        Told {
+            id: &payout,
+            offer: Some(offer),
+            kind: "payout",
+            reason: None,
+            total: advanced,
+            reverses: None,
+        }
+        .event("acct_1"),
+    );
+    let (mut paid, mut payments) = (0, Vec::new());
+    for step in 0..random.random_range(0..25) {
+        let id = format!("cptxn_{offer}_{step}");
+        let undone: Option<&(String, i64)> = payments.choose(random);
+        match undone {
+            Some((reversed, total)) if random.random_bool(0.3) => {
+                let part = random.random_range(1..=*total);
+                paid -= part;
+                events.push(
+                    Told {
+                        id: &id,
+                        offer: Some(offer),
+                        kind: "reversal",
+                        reason: Some("collection_failure"),
+                        total: part,
+                        reverses: Some(reversed),
+                    }
+                    .event("acct_1"),
+                );
+            }
+            Some(_) | None => {
+                let total = random.random_range(1..=advanced);
+                paid += total;
+                events.push(
+                    Told {
+                        id: &id,
+                        offer: Some(offer),
+                        kind: "payment",
+                        reason: Some("collection"),
+                        total,
+                        reverses: None,
+                    }
+                    .event("acct_1"),
+                );
+                payments.push((id, total));
+            }
+        }
+    }
+    (events, (advanced, paid))
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let mut random = StdRng::seed_from_u64(20_261_125);
+    let (mut events, mut truth) = (Vec::new(), Vec::new());
+    for number in 0..40 {
+        let offer = format!("financingoffer_{number}");
+        let (told, sums) = life(&mut random, &offer);
+        events.extend(told.iter().cloned());
+        events.extend(told.into_iter().filter(|_| random.random_bool(0.2)));
+        truth.push((offer, sums));
+    }
+    events.shuffle(&mut random);
+    for event in &events {
+        app.stripe_sends(event).await.expect_kept();
+    }
+    app.run_due_work().await;
+    let mut all = totals(&app.db, "acct_1").await.unwrap();
+    all.sort_by(|one, other| one.offer_id.cmp(&other.offer_id));
+    truth.sort();
+    let found: Vec<(String, (i64, i64))> =
+        all.iter().map(|of| (of.offer_id.clone().unwrap(), (of.advanced_minor, of.paid_minor))).collect();
+    assert_eq!(found, truth);
+    assert!(all.iter().all(|of| of.remaining_minor == of.advanced_minor - of.paid_minor && of.unclear == 0));
+    app.finish().await;
+}
