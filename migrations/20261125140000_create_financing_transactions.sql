@@ -53,3 +53,15 @@ left join financing_transactions reversed
     on reversed.transaction_id = transactions.reversed_transaction_id
         -- A reversal of a reversal is nothing that Stripe documents.
         and reversed.type <> 'reversal';
+
+-- How far an account's transactions were read from Stripe's list, newest first.
+create table transaction_backfills (
+    account_id text primary key,
+    -- After which transaction to go on; null at the beginning.
+    after_transaction_id text,
+    -- When all of them had been read last. Until then the list is read to its end, afterwards to what is known.
+    completed_at timestamptz,
+    -- Entries that nobody could read, over all runs: a person must look.
+    unreadable integer not null default 0,
+    changed_at timestamptz not null
+);

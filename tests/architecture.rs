@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "database",
+            "financing",
             "flow",
             "http",
             "ops",
@@ -58,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
     ("database", &["telemetry"]),
-    ("financing", &["stripe"]),
+    ("financing", &["clock", "queue", "stripe"]),
     (
         "flow",
         &[
@@ -91,7 +92,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["app.rs", "http.rs", "flow/webhook/", "ops/", "portal/", "simulator/"]),
+    ("axum", &["app/mod.rs", "http.rs", "flow/webhook/", "ops/", "portal/", "simulator/"]),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),

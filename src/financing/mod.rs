@@ -9,6 +9,7 @@
 //! Amounts are whole minor units with their currency, and currencies are never added up together. Which way money went is not taken
 //! from a transaction's type alone: a reversal undoes what it names. What cannot be told is counted as unclear, and shown.
 
+mod backfill;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +17,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::stripe::FinancingTransaction;
+
+pub use backfill::{ReadTransactions, watch};
 
 /// Whether a transaction was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct Told<'a> {
     pub object: &'a Value,
 }
 
-/// Takes in a transaction, in the caller's transaction. Twice is once, by its id.
+/// Takes in a transaction, in the caller's transaction. Twice is once, by its id. What came before it, [`ReadTransactions`] finds.
 pub async fn take_in(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<TakenIn> {
     let is_new = store::add(tx, told, now).await?;
     Ok(if is_new { TakenIn::First } else { TakenIn::Again })

@@ -145,3 +145,68 @@ pub fn movements<'a>(db: &'a PgPool, period: &Period<'a>) -> BoxStream<'a, sqlx:
     )
     .fetch(db)
 }
+
+/// How far an account's transactions were read from Stripe's list.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// After which to go on.
+    pub(super) after_transaction_id: Option<String>,
+    /// When all of them had been read last.
+    pub(super) completed_at: Option<DateTime<Utc>>,
+    pub(super) unreadable: i32,
+}
+
+/// How far the reading is; at the beginning where there was none.
+pub(super) async fn progress(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Progress> {
+    let found = sqlx::query_as!(
+        Progress,
+        "
+        select after_transaction_id, completed_at, unreadable
+        from transaction_backfills
+        where account_id = $1
+        ",
+        account_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Writes down how far the reading is.
+pub(super) async fn note_progress(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    progress: &Progress,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into transaction_backfills (account_id, after_transaction_id, completed_at, unreadable, changed_at)
+        values ($1, $2, $3, $4, $5)
+        on conflict (account_id) do update
+        set after_transaction_id = $2, completed_at = $3, unreadable = $4, changed_at = $5
+        ",
+        account_id,
+        progress.after_transaction_id,
+        progress.completed_at,
+        progress.unreadable,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether the account has a financing that more movements are to be expected of.
+pub(super) async fn is_under_way(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from financing_offers where account_id = $1 and status in ('accepted', 'paid_out')
+        ) as "is_under_way!"
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}

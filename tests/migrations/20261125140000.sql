@@ -8,3 +8,6 @@ values
         '2026-11-25T12:00:00Z', '2026-11-25T12:00:01Z'),
     ('cptxn_reversal', 'acct_1', null, false, 'reversal', 'automatic_withholding_refund', 'usd', 1364, 136, 1500, 'cptxn_payment', null,
         '{}', '2026-11-26T12:00:00Z', '2026-11-26T12:00:01Z');
+
+insert into transaction_backfills (account_id, after_transaction_id, completed_at, changed_at)
+values ('acct_1', 'cptxn_payment', null, '2026-11-26T12:00:00Z');

@@ -149,12 +149,11 @@ impl Reader {
             Ok(body) => body,
             Err(error) => return Ok(Outcome::Unreadable(chain(&error))),
         };
-        let outcome = self.hand_over(tx, event, &body).await?;
-        let through_connect = body.get("account").is_some_and(Value::is_string);
-        Ok(match outcome {
-            Outcome::Read(None) => Outcome::Read(through_connect.then_some(CONNECT_ENDPOINT)),
-            other => other,
-        })
+        let mut outcome = self.hand_over(tx, event, &body).await?;
+        if outcome == Outcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
+            outcome = Outcome::Read(Some(CONNECT_ENDPOINT));
+        }
+        Ok(outcome)
     }
 
     /// To whom an event about Capital belongs.

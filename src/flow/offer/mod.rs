@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use crate::financing;
 use crate::queue::{self, Queued};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 use crate::timeline::{self, Entry, ToldBy};
@@ -86,6 +87,9 @@ pub async fn take_in(
         Some(known) => follow(&mut *tx, told, known, now).await?,
     };
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
+    if known.is_none() || (change.before.is_some() && offer.status == OfferStatus::PaidOut) {
+        financing::watch(&mut *tx, offer.account.as_str(), offer.status == OfferStatus::PaidOut, now).await?;
+    }
     let status = match (&known, &change.before) {
         (Some(known), None) => &known.status,
         (Some(_), Some(_)) | (None, _) => &offer.status,

@@ -1,5 +1,7 @@
 //! Puts the parts together, runs them, and ends them.
 
+mod parts;
+
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,19 +12,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, Database, PAUSE_IN_TROUBLE, Troubles};
+use crate::database::{self, Database, PAUSE_IN_TROUBLE};
+use crate::financing::ReadTransactions;
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::copy::Disclaimers;
-use crate::flow::email::write::Writer;
-use crate::flow::email::{self, Relay, Remind, SendLetter};
-use crate::flow::inbox::{self, Reader};
+use crate::flow::email::{self, Remind, SendLetter};
+use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
-use crate::queue::{self, Bell, Circuit, Runner, Work};
+use crate::queue::{self, Bell, Circuit, Runner};
 use crate::reconcile::{self, Reconcile};
 use crate::shutdown::{Drained, Shutdown};
-use crate::stripe::{Client, Memory};
+use crate::stripe::Client;
 use crate::{http, ops, portal, replicas};
+use parts::Shared;
+
+pub use parts::{disclaimers, writer};
 
 /// Which parts of the service this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub struct App {
     looks: Runner<LookAtOffer>,
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
+    transactions: Runner<ReadTransactions>,
     remind: Remind,
     reminding: Runner<Remind>,
     stripe: Client,
@@ -82,6 +87,7 @@ impl App {
             looks: shared.runner(shared.looks(), few),
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
+            transactions: shared.runner(shared.transactions(queue.lease), one),
             reminding: shared.runner(remind.clone(), one),
             remind,
             circuits: [shared.stripe.circuit().clone(), shared.to_relay],
@@ -145,6 +151,11 @@ impl App {
         self.reconciling.run_now(reconcile::SUBJECT).await
     }
 
+    /// Reads the transactions of the accounts whose turn it is. Says of how many.
+    pub async fn read_transactions(&self) -> sqlx::Result<usize> {
+        self.transactions.run_due().await
+    }
+
     /// Opens the reminders that are due, now. False where another process is at it.
     pub async fn remind_now(&self) -> sqlx::Result<bool> {
         self.remind.schedule().await?;
@@ -203,6 +214,7 @@ impl App {
         shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("transactions", self.transactions.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
@@ -245,130 +257,6 @@ impl App {
             runner.run(ear, tracker, stop).await;
         }
     }
-}
-
-/// What the parts have in common.
-struct Shared {
-    db: PgPool,
-    troubles: Troubles,
-    clock: Clock,
-    stripe: Client,
-    to_relay: Circuit,
-    message_id_domain: String,
-    inbox: Bell,
-    jobs: Bell,
-}
-
-impl Shared {
-    fn new(settings: &Settings, clock: &Clock, database: &Database) -> anyhow::Result<Self> {
-        let circuit = |name| Circuit::new(name, clock.clone());
-        let stripe = Client::new(settings.stripe.clone(), circuit("stripe"))
-            .context("cannot make a client for Stripe")?;
-        Ok(Self {
-            db: database.pool.clone(),
-            troubles: database.troubles.clone(),
-            clock: clock.clone(),
-            stripe,
-            to_relay: circuit("relay"),
-            message_id_domain: settings.email.from.domain().to_owned(),
-            inbox: Bell::new(),
-            jobs: Bell::new(),
-        })
-    }
-
-    fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Runner<W> {
-        Runner::new(work, self.db.clone(), self.clock.clone(), self.troubles.clone(), settings)
-    }
-
-    fn reader(&self, settings: inbox::Settings) -> Reader {
-        Reader {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            livemode: self.stripe.livemode(),
-            message_id_domain: self.message_id_domain.clone(),
-            jobs: self.jobs.clone(),
-            troubles: self.troubles.clone(),
-            settings,
-        }
-    }
-
-    fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {
-        Ok(SendLetter {
-            db: self.db.clone(),
-            troubles: self.troubles.clone(),
-            clock: self.clock.clone(),
-            stripe: Memory::new(self.stripe.clone()),
-            circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
-            relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
-            writer: writer(&settings.email)?,
-            disclaimers: disclaimers(&settings.email)?,
-            settings: settings.email.clone(),
-            max_attempts: settings.queue.max_attempts,
-            lease: settings.queue.lease,
-            jobs: self.jobs.clone(),
-        })
-    }
-
-    fn marks(&self) -> MarkDelivered {
-        MarkDelivered {
-            db: self.db.clone(),
-            troubles: self.troubles.clone(),
-            clock: self.clock.clone(),
-            stripe: self.stripe.clone(),
-        }
-    }
-
-    fn looks(&self) -> LookAtOffer {
-        LookAtOffer {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
-            jobs: self.jobs.clone(),
-        }
-    }
-
-    fn remind(&self, cadence: email::Cadence) -> Remind {
-        Remind {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            cadence,
-            message_id_domain: self.message_id_domain.clone(),
-            jobs: self.jobs.clone(),
-        }
-    }
-
-    fn reconcile(&self, every: Duration) -> Reconcile {
-        Reconcile {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
-            inbox: self.inbox.clone(),
-            jobs: self.jobs.clone(),
-            every,
-        }
-    }
-}
-
-/// Compiles the templates and renders a sample of each.
-pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
-    let wording = email::write::Settings {
-        program_name: settings.program_name.clone(),
-        dashboard_url: settings.dashboard_url.clone(),
-        postal_address: settings.postal_address.clone(),
-        from_address: settings.from.address().to_owned(),
-        has_link: settings.links.is_some(),
-        from_name: settings.from.name().unwrap_or(&settings.program_name).to_owned(),
-        reply_to: settings.reply_to.address().to_owned(),
-        templates_dir: settings.templates_dir.clone(),
-    };
-    Writer::new(wording).context("the letter's templates cannot be used")
-}
-
-/// Reads the operator's disclaimers.
-pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
-    Disclaimers::load(settings.disclaimers_dir.as_deref()).context("email.disclaimers_dir cannot be used")
 }
 
 /// Runs the service until a signal. A second signal ends it at once.

@@ -1,0 +1,153 @@
+//! The parts of the service, each made from what they have in common and from its settings.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::database::{Database, Troubles};
+use crate::financing::ReadTransactions;
+use crate::flow::delivered::MarkDelivered;
+use crate::flow::email::copy::Disclaimers;
+use crate::flow::email::write::Writer;
+use crate::flow::email::{self, Relay, Remind, SendLetter};
+use crate::flow::inbox::{self, Reader};
+use crate::flow::offer::LookAtOffer;
+use crate::queue::{self, Bell, Circuit, Runner, Work};
+use crate::reconcile::Reconcile;
+use crate::stripe::{Client, Memory};
+
+/// What the parts have in common.
+pub(super) struct Shared {
+    pub(super) db: PgPool,
+    pub(super) troubles: Troubles,
+    pub(super) clock: Clock,
+    pub(super) stripe: Client,
+    pub(super) to_relay: Circuit,
+    pub(super) message_id_domain: String,
+    pub(super) inbox: Bell,
+    pub(super) jobs: Bell,
+}
+
+impl Shared {
+    pub(super) fn new(settings: &Settings, clock: &Clock, database: &Database) -> anyhow::Result<Self> {
+        let circuit = |name| Circuit::new(name, clock.clone());
+        let stripe = Client::new(settings.stripe.clone(), circuit("stripe"))
+            .context("cannot make a client for Stripe")?;
+        Ok(Self {
+            db: database.pool.clone(),
+            troubles: database.troubles.clone(),
+            clock: clock.clone(),
+            stripe,
+            to_relay: circuit("relay"),
+            message_id_domain: settings.email.from.domain().to_owned(),
+            inbox: Bell::new(),
+            jobs: Bell::new(),
+        })
+    }
+
+    pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Runner<W> {
+        Runner::new(work, self.db.clone(), self.clock.clone(), self.troubles.clone(), settings)
+    }
+
+    pub(super) fn reader(&self, settings: inbox::Settings) -> Reader {
+        Reader {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            livemode: self.stripe.livemode(),
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+            troubles: self.troubles.clone(),
+            settings,
+        }
+    }
+
+    pub(super) fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {
+        Ok(SendLetter {
+            db: self.db.clone(),
+            troubles: self.troubles.clone(),
+            clock: self.clock.clone(),
+            stripe: Memory::new(self.stripe.clone()),
+            circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
+            relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
+            writer: writer(&settings.email)?,
+            disclaimers: disclaimers(&settings.email)?,
+            settings: settings.email.clone(),
+            max_attempts: settings.queue.max_attempts,
+            lease: settings.queue.lease,
+            jobs: self.jobs.clone(),
+        })
+    }
+
+    pub(super) fn marks(&self) -> MarkDelivered {
+        MarkDelivered {
+            db: self.db.clone(),
+            troubles: self.troubles.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+        }
+    }
+
+    pub(super) fn looks(&self) -> LookAtOffer {
+        LookAtOffer {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+        }
+    }
+
+    pub(super) fn transactions(&self, lease: Duration) -> ReadTransactions {
+        ReadTransactions {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            lease,
+        }
+    }
+
+    pub(super) fn remind(&self, cadence: email::Cadence) -> Remind {
+        Remind {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            cadence,
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+        }
+    }
+
+    pub(super) fn reconcile(&self, every: Duration) -> Reconcile {
+        Reconcile {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            message_id_domain: self.message_id_domain.clone(),
+            inbox: self.inbox.clone(),
+            jobs: self.jobs.clone(),
+            every,
+        }
+    }
+}
+
+/// Compiles the templates and renders a sample of each.
+pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
+    let wording = email::write::Settings {
+        program_name: settings.program_name.clone(),
+        dashboard_url: settings.dashboard_url.clone(),
+        postal_address: settings.postal_address.clone(),
+        from_address: settings.from.address().to_owned(),
+        has_link: settings.links.is_some(),
+        from_name: settings.from.name().unwrap_or(&settings.program_name).to_owned(),
+        reply_to: settings.reply_to.address().to_owned(),
+        templates_dir: settings.templates_dir.clone(),
+    };
+    Writer::new(wording).context("the letter's templates cannot be used")
+}
+
+/// Reads the operator's disclaimers.
+pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
+    Disclaimers::load(settings.disclaimers_dir.as_deref()).context("email.disclaimers_dir cannot be used")
+}
