@@ -36,11 +36,7 @@ async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> Stri
 }
 
 async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) -> usize {
-    let mut env = crate::support::environment(&app.stripe, &app.relay.url());
-    env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let settings =
-        capital_courier::config::Settings::load(None, &env, capital_courier::config::Needs::Webhooks)
-            .unwrap();
+    let settings = app.settings_with(settings);
     let (writer, all) = (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
     let disclaimer = all.find(Some(variant), None, &[Language::English]).unwrap();
     let hash = writer.copy_hash(Kind::Offer, &disclaimer);

@@ -13,6 +13,7 @@ mod demo;
 mod financing;
 mod flow;
 mod letters;
+mod live;
 mod load;
 mod metrics;
 mod operator;

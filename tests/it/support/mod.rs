@@ -100,12 +100,16 @@ impl TestApp {
         Self { app, stripe, relay, clock, db, router, finished: false }
     }
 
-    /// Another process of the same platform, with other settings.
-    pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
+    /// The platform's settings, with some of its own.
+    pub fn settings_with(&self, settings: &[(&str, &str)]) -> Settings {
         let mut env = environment(&self.stripe, &self.relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
-        App::with_database(settings, self.clock.clone(), self.db.clone().into()).unwrap()
+        Settings::load(None, &env, Needs::Webhooks).unwrap()
+    }
+
+    /// Another process of the same platform, with other settings.
+    pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
+        App::with_database(self.settings_with(settings), self.clock.clone(), self.db.clone().into()).unwrap()
     }
 
     /// A merchant with an address, and an offer to it. The event is not sent yet.

@@ -1,0 +1,175 @@
+//! A live key, and a thousand offers of all sorts: only what may go out reaches the mail server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use capital_courier::app;
+use capital_courier::flow::email::copy::{self, Approval, Disclaimers};
+use capital_courier::flow::email::{Kind, opt_out};
+use capital_courier::locale::Language;
+use capital_courier::simulator::{NewAccount, NewOffer};
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+/// What sets the offers of the thousand apart, and what becomes of their letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Approved,
+    ApprovedInGerman,
+    NobodyApprovedTheKind,
+    NotApprovedForTheMarket,
+    WithoutDisclaimer,
+    WithoutMarket,
+    OptedOut,
+    WithoutAddress,
+    WithoutTerms,
+    OfTestData,
+}
+
+impl Sort {
+    const ALL: [Self; 10] = [
+        Self::Approved,
+        Self::ApprovedInGerman,
+        Self::NobodyApprovedTheKind,
+        Self::NotApprovedForTheMarket,
+        Self::WithoutDisclaimer,
+        Self::WithoutMarket,
+        Self::OptedOut,
+        Self::WithoutAddress,
+        Self::WithoutTerms,
+        Self::OfTestData,
+    ];
+
+    /// The state of the letter in the end, and its reason.
+    fn outcome(self) -> Option<(&'static str, Option<&'static str>)> {
+        match self {
+            Self::Approved | Self::ApprovedInGerman => Some(("sent", None)),
+            Self::NobodyApprovedTheKind | Self::NotApprovedForTheMarket => {
+                Some(("held", Some("copy_not_approved")))
+            }
+            Self::WithoutDisclaimer | Self::WithoutMarket => Some(("held", Some("no_disclaimer"))),
+            Self::OptedOut => Some(("suppressed", Some("opted_out"))),
+            Self::WithoutAddress => Some(("held", Some("no_recipient"))),
+            Self::WithoutTerms => Some(("held", Some("no_terms"))),
+            Self::OfTestData => None,
+        }
+    }
+
+    fn country(self) -> &'static str {
+        match self {
+            Self::ApprovedInGerman => "DE",
+            Self::NotApprovedForTheMarket => "GB",
+            Self::WithoutDisclaimer => "FR",
+            Self::WithoutMarket => "BR",
+            Self::Approved
+            | Self::NobodyApprovedTheKind
+            | Self::OptedOut
+            | Self::WithoutAddress
+            | Self::WithoutTerms
+            | Self::OfTestData => "US",
+        }
+    }
+}
+
+fn write(dir: &Path, variant: &str, language: &str, words: &str) {
+    std::fs::create_dir_all(dir.join(variant)).unwrap();
+    std::fs::write(dir.join(variant).join(format!("{language}.txt")), words).unwrap();
+}
+
+/// Offers and refills to merchants in the US and in Germany are approved, other kinds and everything British are not.
+async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
+    let settings = app.settings_with(settings);
+    let (writer, disclaimers) =
+        (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
+    let find = |all: &Disclaimers, country, language| all.find(None, Some(country), &[language]).unwrap();
+    for (country, language) in [("US", Language::English), ("DE", Language::German)] {
+        let disclaimer = find(&disclaimers, country, language);
+        let hashes = [Kind::Offer, Kind::Refill].map(|kind| writer.copy_hash(kind, &disclaimer));
+        let approval = Approval { market: country, reference: "CCR-1", approved_by: "compliance" };
+        let mut tx = app.db.begin().await.unwrap();
+        copy::approve(&mut tx, &hashes, &approval, app.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+/// An offer of a sort, and Stripe's event about it.
+async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
+    let email = (sort != Sort::WithoutAddress).then(|| format!("{sort:?}-{number}@bakery.example"));
+    let account = app.stripe.add_account(&NewAccount {
+        name: Some(format!("Bakery {number}")),
+        email,
+        country: Some(sort.country().to_owned()),
+    });
+    if sort == Sort::OptedOut {
+        let mut tx = app.db.begin().await.unwrap();
+        opt_out::opt_out(&mut tx, &account, "operator", None, app.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let offer = app.stripe.create_offer(&account, &NewOffer::default());
+    app.stripe.edit_offer(&offer, |offer| {
+        offer["livemode"] = (sort != Sort::OfTestData).into();
+        // The country decides.
+        offer["disclaimer_variant"] = serde_json::Value::Null;
+        match sort {
+            Sort::WithoutTerms => offer["offered_terms"] = serde_json::Value::Null,
+            Sort::NobodyApprovedTheKind => offer["offered_terms"]["campaign_type"] = "repeat_user".into(),
+            Sort::Approved if number % 2 == 0 => offer["product_type"] = "refill".into(),
+            Sort::Approved
+            | Sort::ApprovedInGerman
+            | Sort::NotApprovedForTheMarket
+            | Sort::WithoutDisclaimer
+            | Sort::WithoutMarket
+            | Sort::OptedOut
+            | Sort::WithoutAddress
+            | Sort::OfTestData => {}
+        }
+    });
+    let mut event = app.stripe.announce("capital.financing_offer.created", &offer);
+    event["livemode"] = (sort != Sort::OfTestData).into();
+    app.stripe_sends(&event).await.expect_kept();
+    offer
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn of_a_thousand_offers_only_what_may_go_out_reaches_the_mail_server(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    for (variant, language) in
+        [("celtic_us_loan", "en"), ("youlend_uk_mca", "en"), ("youlend_de_financing", "de")]
+    {
+        write(dir.path(), variant, language, "What Stripe approved.");
+    }
+    let settings = [
+        ("STRIPE_API_KEY", "sk_live_courier"),
+        ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap()),
+    ];
+    let app = TestApp::start_with(db, &settings).await;
+    approve(&app, &settings).await;
+    let mut offers = Vec::new();
+    for number in 0..1000 {
+        let sort = Sort::ALL[number % Sort::ALL.len()];
+        offers.push((sort, announce(&app, sort, number).await));
+    }
+    app.run_due_work().await;
+
+    let mut found: BTreeMap<Sort, usize> = BTreeMap::new();
+    for (sort, offer) in &offers {
+        match sort.outcome() {
+            Some((state, reason)) => app.expect_letter(offer, state, reason).await,
+            None => {
+                let letters: i64 = app.one("select count(*) from letters where offer_id = $1", offer).await;
+                assert_eq!(letters, 0);
+            }
+        }
+        assert_eq!(app.stripe.marked(offer), u32::from(matches!(sort.outcome(), Some(("sent", _)))));
+        *found.entry(*sort).or_default() += 1;
+    }
+    assert!(found.values().all(|count| *count == 100), "{found:?}");
+    let letters = app.relay.letters();
+    assert_eq!(letters.len(), 200);
+    for letter in &letters {
+        assert!(letter.to[0].to_lowercase().starts_with("approved"), "{:?}", letter.to);
+        assert!(letter.message().body_text(0).unwrap().contains("What Stripe approved."));
+    }
+    app.finish().await;
+}
