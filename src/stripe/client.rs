@@ -13,7 +13,9 @@ use url::Url;
 
 use super::list::{self, List};
 use super::pace::Pace;
-use super::{Account, AccountId, Error, FinancingOffer, OfferId, Person};
+use super::{
+    Account, AccountId, AccountLink, Error, FinancingOffer, FinancingSummary, LinkTo, OfferId, Person,
+};
 use crate::queue::{Circuit, Next, Retryable};
 
 /// What a client needs.
@@ -139,6 +141,32 @@ impl Client {
             .query(&query);
         let answered: Answered<List<Box<RawValue>>> = self.send("transactions", request).await?;
         Ok(list::Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
+    }
+
+    /// Where an account's financing stands, as Stripe counts; likewise in the account's name.
+    pub async fn summary(&self, account: &AccountId) -> Result<FinancingSummary, Error> {
+        let request = self.request(Method::GET, "/v1/capital/financing_summary");
+        let request = request.header("Stripe-Account", account.as_str());
+        Ok(self.send::<FinancingSummary>("summary", request).await?.object)
+    }
+
+    /// Makes a link for an account: another one at each call.
+    pub async fn account_link(
+        &self,
+        account: &AccountId,
+        to: LinkTo,
+        refresh_url: &Url,
+        return_url: &Url,
+    ) -> Result<AccountLink, Error> {
+        let form = [
+            ("account", account.as_str()),
+            ("type", to.as_str()),
+            ("refresh_url", refresh_url.as_str()),
+            ("return_url", return_url.as_str()),
+        ];
+        let request = self.request(Method::POST, "/v1/account_links").form(&form);
+        // The body is a secret: only the link itself is taken from the answer.
+        Ok(self.send::<AccountLink>("account_links", request).await?.object)
     }
 
     /// Asks for one offer, any: shows that the key works and may see offers.

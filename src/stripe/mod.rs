@@ -4,9 +4,11 @@
 //! enums with `Other`, because an unknown value must never lose an event.
 
 mod account;
+mod account_link;
 mod client;
 mod error;
 mod financing_offer;
+mod financing_summary;
 mod financing_transaction;
 mod ids;
 mod lenient;
@@ -15,10 +17,12 @@ mod memory;
 mod pace;
 
 pub use account::{Account, BusinessProfile, Person};
+pub use account_link::{AccountLink, LinkTo};
 pub(crate) use client::livemode_of_key;
 pub use client::{Answered, Client, Settings};
 pub use error::Error;
 pub use financing_offer::{FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType};
+pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummaryStatus};
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::Page;

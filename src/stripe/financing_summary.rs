@@ -1,0 +1,116 @@
+//! `capital.financing_summary` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_summary>).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+
+use super::OfferId;
+use super::lenient::{instant, maybe_id, maybe_seconds, open_enum};
+
+/// Where the financing of an account stands, as Stripe counts. Shows one financing, also where two run side by side.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct FinancingSummary {
+    /// Not the status of the offer.
+    #[serde(default)]
+    pub status: Option<SummaryStatus>,
+    /// The financing that is shown.
+    #[serde(default, deserialize_with = "maybe_id")]
+    pub financing_offer: Option<OfferId>,
+    /// Its amounts; none without a financing.
+    #[serde(default)]
+    pub details: Option<SummaryDetails>,
+}
+
+/// `details`. Amounts are minor units of `currency`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SummaryDetails {
+    /// What was paid out.
+    pub advance_amount: i64,
+    /// The flat fee for it.
+    pub fee_amount: i64,
+    /// What came back.
+    pub paid_amount: i64,
+    /// What is still to come.
+    pub remaining_amount: i64,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// The share of daily sales: 0.15 is 15 %.
+    pub withhold_rate: f64,
+    /// When the money went out. Stripe's own sources disagree whether these are seconds or milliseconds.
+    #[serde(default, deserialize_with = "maybe_seconds_or_millis")]
+    pub advance_paid_out_at: Option<DateTime<Utc>>,
+    /// From when on a part of the sales goes to it.
+    #[serde(default, rename = "repayments_begin_at", deserialize_with = "maybe_seconds")]
+    pub paydown_begins_at: Option<DateTime<Utc>>,
+    /// The period that runs, where the contract has periods.
+    #[serde(default, rename = "current_repayment_interval")]
+    pub current_period: Option<Period>,
+}
+
+/// A period with a minimum.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Period {
+    /// By when the minimum is due.
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    pub due_at: Option<DateTime<Utc>>,
+    /// What came in of it.
+    #[serde(default)]
+    pub paid_amount: Option<i64>,
+    /// What it lacks.
+    #[serde(default)]
+    pub remaining_amount: Option<i64>,
+}
+
+open_enum! {
+    /// `status` of a summary.
+    SummaryStatus {
+        /// A financing runs, or is applied for.
+        Accepted = "accepted",
+        /// There is an offer.
+        Delivered = "delivered",
+        /// Neither.
+        None = "none",
+    }
+}
+
+/// A number beyond the year 5138 in seconds is one in milliseconds.
+fn maybe_seconds_or_millis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    const MOST_SECONDS: f64 = 1e11;
+    let number = Option::<f64>::deserialize(from)?;
+    Ok(number.and_then(|number| instant(if number > MOST_SECONDS { number / 1000.0 } else { number })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn details(paid_out_at: &Value) -> SummaryDetails {
+        serde_json::from_value(json!({
+            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 20_000, "remaining_amount": 90_000, "currency": "usd",
+            "withhold_rate": 0.15, "advance_paid_out_at": paid_out_at, "repayments_begin_at": 1_700_000_000,
+            "current_repayment_interval": {"due_at": 1_705_000_000, "paid_amount": null, "remaining_amount": 5_000},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_moment_in_milliseconds_is_the_same_moment() {
+        let seconds = details(&json!(1_700_000_000)).advance_paid_out_at.unwrap();
+        assert_eq!(details(&json!(1_700_000_000_000_i64)).advance_paid_out_at, Some(seconds));
+        assert_eq!(seconds.timestamp(), 1_700_000_000);
+        assert_eq!(details(&Value::Null).advance_paid_out_at, None);
+    }
+
+    #[test]
+    fn a_summary_of_nothing_is_read_in_every_shape() {
+        for summary in [
+            json!({"object": "capital.financing_summary", "status": "none", "financing_offer": null, "details": null}),
+            json!({"status": null}),
+            json!({}),
+        ] {
+            assert!(serde_json::from_value::<FinancingSummary>(summary).unwrap().details.is_none());
+        }
+        let newer: FinancingSummary = serde_json::from_value(json!({"status": "paused"})).unwrap();
+        assert_eq!(newer.status, Some(SummaryStatus::Other("paused".into())));
+    }
+}
