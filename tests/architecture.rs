@@ -56,7 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
     ("database", &["telemetry"]),
-    ("flow", &["clock", "crash", "database", "money", "queue", "stripe", "telemetry", "timeline"]),
+    ("flow", &["clock", "crash", "database", "http", "money", "queue", "stripe", "telemetry", "timeline"]),
     ("http", &[]),
     ("money", &[]),
     ("ops", &["database", "flow", "queue", "reconcile"]),
@@ -73,7 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["app.rs", "http.rs", "flow/webhook/", "ops/", "portal/", "simulator/"]),
+    ("axum", &["app.rs", "http.rs", "http/", "flow/webhook/", "ops/", "portal/", "simulator/"]),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
