@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE, Troubles};
@@ -98,7 +99,9 @@ impl App {
             troubles: self.database.troubles.clone(),
             settings: self.settings.webhook.clone(),
         };
-        let router = webhook::router(webhook)?.merge(ops::router(self.database.pool.clone()));
+        let router = webhook::router(webhook)?
+            .merge(ops::router(self.database.pool.clone()))
+            .merge(api::router(self.api()));
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
@@ -109,6 +112,15 @@ impl App {
         };
         let page = portal::router(unsubscribe).context("the page's template cannot be used")?;
         Ok(router.merge(page))
+    }
+
+    fn api(&self) -> Api {
+        Api {
+            db: self.database.pool.clone(),
+            clock: self.clock.clone(),
+            troubles: self.database.troubles.clone(),
+            read_timeout: self.settings.webhook.read_timeout,
+        }
     }
 
     /// The database's connections.

@@ -25,6 +25,7 @@
 //! Two ways of working, and only two. *Reading*: database only, in one transaction. *Acting*: a job, claimed by lease,
 //! outside any transaction. `docs/architecture.md` explains both and shows what each crash leaves behind.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -17,9 +17,11 @@ const STAGES: [&str; 5] = ["webhook", "inbox", "offer", "email", "delivered"];
 
 /// A module of ours and the others that it may name. `flow` is what a stage may name besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("api", &["clock", "database", "flow", "http", "stripe"]),
     (
         "app",
         &[
+            "api",
             "clock",
             "config",
             "database",
@@ -37,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "api",
             "app",
             "clock",
             "config",
@@ -73,9 +76,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["app.rs", "http.rs", "http/", "flow/webhook/", "ops/", "portal/", "simulator/"]),
+    ("axum", &["api/", "app.rs", "http.rs", "http/", "flow/webhook/", "ops/", "portal/", "simulator/"]),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
+    ("csv", &["cli/opt_out/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("hyper", &["http.rs", "simulator/"]),
     ("hyper_util", &["http.rs", "simulator/"]),

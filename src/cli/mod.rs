@@ -1,5 +1,6 @@
 //! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
 
+mod api_key;
 mod bounce;
 #[cfg(feature = "demo")]
 mod demo;
@@ -91,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         action: email::Action,
     },
+    /// Make, list and revoke the keys of programs that call the service
+    ApiKey {
+        #[command(subcommand)]
+        action: api_key::Action,
+    },
     /// Keep accounts that want no letters about Capital
     OptOut {
         #[command(subcommand)]
@@ -136,6 +142,7 @@ impl Cli {
             Command::Event { action } => block_on(event::run(config, action)),
             Command::Job { action } => block_on(job::run(config, action)),
             Command::Email { action } => block_on(email::run(config, action)),
+            Command::ApiKey { action } => block_on(api_key::run(config, action)),
             Command::OptOut { action } => block_on(opt_out::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
             Command::Settings => {

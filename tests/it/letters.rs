@@ -1,6 +1,7 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
 use capital_courier::flow::email;
+use capital_courier::flow::email::opt_out::{Source, Wish};
 use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -202,8 +203,9 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     let app = TestApp::start(db).await;
     let opt_out = async |offer: &str| {
         let mut tx = app.db.begin().await.unwrap();
-        let account = account_of(&app, offer);
-        email::opt_out(&mut tx, &account, "operator", None, app.clock.now()).await.unwrap();
+        let (account, now) = (account_of(&app, offer), app.clock.now());
+        let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
+        email::opt_out(&mut tx, &wish, now).await.unwrap();
         tx.commit().await.unwrap();
     };
     let before = app.offer();
@@ -222,11 +224,11 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     }
     let account = account_of(&app, &before);
     let now = app.clock.now();
-    let end = async |made_by: &[&str]| {
-        email::opt_out::store::end(&app.db, &account, made_by, "operator", now).await.unwrap()
+    let end = async |made_by: &[Source]| {
+        email::opt_out::store::end(&app.db, &account, made_by, Source::Operator, now).await.unwrap()
     };
-    assert!(!end(&email::opt_out::BY_LINK).await, "an operator made it");
-    assert!(end(&email::opt_out::SOURCES).await);
+    assert!(!end(&Source::BY_LINK).await, "an operator made it");
+    assert!(end(&Source::ALL).await);
     let again = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;

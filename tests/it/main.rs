@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test asks its surroundings and has no shutdown")]
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
 
+mod api;
 mod copy;
 #[cfg(feature = "crash-points")]
 mod crash;

@@ -152,3 +152,47 @@ async fn accounts_are_opted_out_and_in_again(db: PgPool) {
     assert!(refused(&app.db, &["opt-out", "remove", "acct_1"]).await.contains("not opted out"));
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its_history(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (dir.path().join("good.csv"), dir.path().join("bad.csv"));
+    std::fs::write(&good, "account,note,opted_out_at\nacct_1,=1+1,2026-01-02\nacct_2,,\nacct_2,,\n").unwrap();
+    std::fs::write(&bad, "account,opted_out_at\nacct_3,2026-01-02\nacct_4,soon\n").unwrap();
+    let told = refused(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
+    assert!(told.contains("nothing was taken in") && told.contains("line 3, column opted_out_at"), "{told}");
+    assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
+    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(told, "2 accounts opted out, 1 were before\n");
+    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(told, "0 accounts opted out, 3 were before\n");
+    done(&app.db, &["opt-out", "remove", "acct_2"]).await;
+
+    let written = done(&app.db, &["opt-out", "export"]).await;
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(lines[0], "account,source,note,opted_out_at,ended_at,ended_by");
+    assert_eq!(lines[1], "acct_1,import,'=1+1,2026-01-02T00:00:00Z,,");
+    assert!(lines[2].starts_with("acct_2,import,,") && lines[2].ends_with("Z,operator"), "{}", lines[2]);
+    assert_eq!(lines.len(), 3);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let create = ["api-key", "create", "--name", "dashboard", "--scope", "opt_outs:read", "opt_outs:write"];
+    let made = done(&app.db, &create).await;
+    let (id, secret) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
+    assert!(id.starts_with("key_") && secret.starts_with("courier_") && secret.len() == 51, "{made}");
+    let listed = done(&app.db, &["api-key", "list"]).await;
+    assert!(listed.contains(id) && listed.contains("never used") && listed.contains("dashboard"), "{listed}");
+    assert!(listed.contains("opt_outs:read,opt_outs:write") && !listed.contains(secret), "{listed}");
+    done(&app.db, &["api-key", "revoke", id]).await;
+    assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no key"));
+    let listed = done(&app.db, &["api-key", "list", "--json"]).await;
+    assert!(listed.contains("revoked_at") && !listed.contains(secret), "{listed}");
+    let wrong = run(&app.db, &["api-key", "create", "--name", "x", "--scope", "everything"]).await;
+    assert_eq!(wrong.status.code(), Some(64));
+    app.finish().await;
+}
