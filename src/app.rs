@@ -19,6 +19,7 @@ use crate::flow::email::{self, Relay, SendLetter};
 use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
+use crate::inbound::{self, Inbound};
 use crate::queue::{self, Bell, Circuit, Runner, Work};
 use crate::reconcile::{self, Reconcile};
 use crate::shutdown::{Drained, Shutdown};
@@ -55,6 +56,8 @@ pub struct App {
     inbox: Bell,
     /// Rung when a job was queued.
     jobs: Bell,
+    /// Reports about letters that came in.
+    reports: inbound::Counts,
     clock: Clock,
     settings: Settings,
 }
@@ -84,6 +87,7 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
+            reports: inbound::Counts::default(),
             database,
             clock,
             settings,
@@ -101,7 +105,8 @@ impl App {
         };
         let router = webhook::router(webhook)?
             .merge(ops::router(self.database.pool.clone()))
-            .merge(api::router(self.api()));
+            .merge(api::router(self.api()))
+            .merge(inbound::router(self.inbound()));
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
@@ -121,6 +126,10 @@ impl App {
             troubles: self.database.troubles.clone(),
             read_timeout: self.settings.webhook.read_timeout,
         }
+    }
+
+    fn inbound(&self) -> Inbound {
+        Inbound { api: self.api(), copy: self.settings.email.bcc.clone(), counts: self.reports.clone() }
     }
 
     /// The database's connections.
@@ -172,7 +181,11 @@ impl App {
         let ops_listen = http::Settings { listen: self.settings.ops.listen, header_timeout };
         let ops_listener = http::bind(&ops_listen).await?;
         tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
-        let sources = ops::Sources { db: self.database.pool.clone(), circuits: self.circuits.to_vec() };
+        let sources = ops::Sources {
+            db: self.database.pool.clone(),
+            circuits: self.circuits.to_vec(),
+            reports: self.reports.clone(),
+        };
         let ops_router = ops::router(self.database.pool.clone()).merge(ops::metrics(sources));
         let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
         shutdown.spawn_vital("operators' side", serving);

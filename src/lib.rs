@@ -17,6 +17,8 @@
 //! | [`replicas`] | who else works on this database |
 //! | [`money`] | amounts, as a reader writes them |
 //! | [`ops`] | health, figures |
+//! | [`api`] | what the platform's programs call, and their keys |
+//! | [`inbound`] | where mail servers and senders tell what became of letters |
 //! | [`portal`] | what merchants see: the page by which they stop the letters |
 //! | [`app`] | puts the parts together and runs them |
 //! | [`cli`], [`config`] | commands, settings |
@@ -34,6 +36,7 @@ pub mod crash;
 pub mod database;
 pub mod flow;
 pub mod http;
+pub mod inbound;
 pub mod money;
 pub mod ops;
 pub mod portal;

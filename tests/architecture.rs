@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "database",
             "flow",
             "http",
+            "inbound",
             "ops",
             "portal",
             "queue",
@@ -61,8 +62,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("database", &["telemetry"]),
     ("flow", &["clock", "crash", "database", "http", "money", "queue", "stripe", "telemetry", "timeline"]),
     ("http", &[]),
+    ("inbound", &["api", "flow", "http"]),
     ("money", &[]),
-    ("ops", &["database", "flow", "queue", "reconcile"]),
+    ("ops", &["database", "flow", "inbound", "queue", "reconcile"]),
     ("portal", &["clock", "database", "flow"]),
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
@@ -76,7 +78,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["api/", "app.rs", "http.rs", "http/", "flow/webhook/", "ops/", "portal/", "simulator/"]),
+    (
+        "axum",
+        &["api/", "app.rs", "http.rs", "http/", "inbound/", "flow/webhook/", "ops/", "portal/", "simulator/"],
+    ),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("csv", &["cli/opt_out/"]),
@@ -84,7 +89,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("hyper", &["http.rs", "simulator/"]),
     ("hyper_util", &["http.rs", "simulator/"]),
     ("lettre", &["flow/email/"]),
-    ("mail_parser", &["flow/email/bounce.rs"]),
+    ("mail_parser", &["flow/email/report/message.rs"]),
     ("minijinja", &["flow/email/", "portal/"]),
     ("moka", &["stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),

@@ -124,6 +124,17 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ),
         ("api_keys_have_scopes", "update api_keys set scopes = '{}'"),
         ("api_keys_secret_sha256_key", "update api_keys set secret_sha256 = '\\x01'"),
+        ("letter_reports_door", "update letter_reports set door = 'window'"),
+        ("letter_reports_outcome", "update letter_reports set outcome = 'lost'"),
+        ("refused_addresses_reason", "update refused_addresses set reason = 'hearsay'"),
+        (
+            "refused_addresses_end_has_source",
+            "update refused_addresses set ended_by = null where ended_at is not null",
+        ),
+        (
+            "refused_addresses_one_at_a_time",
+            "update refused_addresses set ended_at = null, ended_by = null where ended_at is not null",
+        ),
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),

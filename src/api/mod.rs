@@ -7,7 +7,7 @@
 //!
 //! A program has a key ([`keys`]) with the few scopes that it needs. [`admit`] stands before every address that wants one, so that
 //! nothing of a request is read before its key is known. Refusals have one shape ([`Refusal`]). Under `/api/v1` is what the platform's
-//! own programs use; what mail servers and senders report comes in elsewhere, behind the same keys.
+//! own programs use; what mail servers and senders report comes in at [`crate::inbound`], behind the same keys.
 
 mod account;
 mod guard;
@@ -15,6 +15,7 @@ pub mod keys;
 mod opt_outs;
 mod refusal;
 
+use std::future::ready;
 use std::time::Duration;
 
 use axum::Router;
@@ -50,10 +51,6 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/v1/opt-outs", get(opt_outs::list).route_layer(needs(Scope::OptOutsRead)))
         .route("/api/v1/accounts/{account}/opt-out", read.merge(write))
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed))
         .with_state(api)
-}
-
-async fn method_not_allowed() -> Refusal {
-    Refusal::MethodNotAllowed
 }

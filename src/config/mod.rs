@@ -58,6 +58,15 @@ pub struct DatabaseOnly {
     pub telemetry: telemetry::Settings,
 }
 
+/// What it takes to take reports about letters in.
+#[derive(Clone, Debug)]
+pub struct ForReports {
+    /// Where to keep things, and what is logged.
+    pub database: DatabaseOnly,
+    /// Who gets the blind copy of each letter.
+    pub copy: Option<email::Address>,
+}
+
 /// What a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -118,10 +127,24 @@ impl DatabaseOnly {
         let mut faults = Vec::new();
         let layers = Layers::read(file, env, &mut faults);
         let mut reader = Reader::new(&layers, faults);
-        let settings = reader
-            .database()
-            .zip(reader.telemetry())
-            .map(|(database, telemetry)| Self { database, telemetry });
+        let settings = Self::read(&mut reader);
+        reader.finish(settings)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (database, telemetry) = (reader.database(), reader.telemetry());
+        Some(Self { database: database?, telemetry: telemetry? })
+    }
+}
+
+impl ForReports {
+    /// Reads what concerns reports.
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let layers = Layers::read(file, env, &mut faults);
+        let mut reader = Reader::new(&layers, faults);
+        let (database, copy) = (DatabaseOnly::read(&mut reader), reader.bcc());
+        let settings = database.map(|database| Self { database, copy });
         reader.finish(settings)
     }
 }

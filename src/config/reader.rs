@@ -12,7 +12,7 @@ use url::Url;
 use super::layers::{Entry, Layers, Origin, SECRETS, variable};
 use super::{Fault, Faults, Needs, Settings};
 use crate::flow::email::opt_out::Links;
-use crate::flow::email::{self, Mailbox, RelayUrl};
+use crate::flow::email::{self, Address, Mailbox, RelayUrl};
 use crate::flow::{inbox, webhook};
 use crate::stripe::livemode_of_key;
 use crate::{database, http, ops, queue, stripe, telemetry};
@@ -169,11 +169,8 @@ impl<'a> Reader<'a> {
             Some(text) if !text.is_empty() => self.parsed("email.reply_to", mailbox),
             Some(_) | None => from.clone(),
         };
-        let bcc = match self.text("email.bcc") {
-            Some(text) if !text.is_empty() => self.parsed("email.bcc", "an address, or nothing").map(Some),
-            Some(_) => Some(None),
-            None => None,
-        };
+        let form = "an address like bounces@example.com, with at most 31 characters before the @, or nothing";
+        let (bcc, return_path) = (self.bcc(), self.optional("email.return_path", form));
         let postal_address =
             self.required("email.postal_address", "street and city: the law wants it in the footer");
         let program_name = self.required("capital.program_name", "the name of your Capital program");
@@ -190,7 +187,8 @@ impl<'a> Reader<'a> {
             timeouts: email::Timeouts { command: command?, answer: answer? },
             from: from?,
             reply_to: reply_to?,
-            bcc: bcc?,
+            return_path,
+            bcc,
             postal_address: postal_address?,
             program_name: program_name?,
             dashboard_url: dashboard_url?,
@@ -199,6 +197,11 @@ impl<'a> Reader<'a> {
             disclaimers_dir: disclaimers_dir.filter(|dir| !dir.is_empty()).map(Into::into),
             allow_support_address: allow?,
         })
+    }
+
+    /// Who gets the blind copy, if anybody.
+    pub(super) fn bcc(&mut self) -> Option<Address> {
+        self.optional("email.bcc", "an address, or nothing")
     }
 
     /// The link in the letters needs an address that the public reaches, and something to sign it with. None where there is no
@@ -295,6 +298,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// None where it is empty, and where it is wrong, which is told as a fault.
+    fn optional<T: FromStr<Err: Display>>(&mut self, key: &str, form: &str) -> Option<T> {
+        if self.text(key)?.is_empty() { None } else { self.parsed(key, form) }
     }
 
     fn url(&mut self, key: &str) -> Option<Url> {

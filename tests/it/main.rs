@@ -22,6 +22,7 @@ mod processes;
 mod queue;
 mod reconcile;
 mod replicas;
+mod reports;
 mod smtp;
 mod support;
 mod tls;

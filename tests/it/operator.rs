@@ -5,6 +5,7 @@ use std::process::Output;
 
 use capital_courier::simulator::{Button, Fault, Trouble};
 use sqlx::PgPool;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;
 use crate::support::process::{command, url_of};
@@ -37,12 +38,12 @@ async fn takes_created(app: &TestApp, offer: &str) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_id(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
-    let (refused_one, in_doubt) = (app.offer(), app.offer());
-    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
+    let (refused_one, in_doubt) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.7.1 not from you"), 1);
     takes_created(&app, &refused_one).await;
     app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
     takes_created(&app, &in_doubt).await;
-    app.expect_letter(&refused_one, "rejected", Some("address_refused")).await;
+    app.expect_letter(&refused_one, "rejected", Some("relay_refused")).await;
     app.expect_letter(&in_doubt, "held", Some("uncertain")).await;
     assert!(done(&app.db, &["offer", "show", &in_doubt]).await.contains("may have been sent"));
 
@@ -58,6 +59,84 @@ async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_
     assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
     let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
     assert!(again.contains("no letter that is held"), "{again}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows_it(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
+    takes_created(&app, &offer).await;
+    let listed = done(&app.db, &["address", "list"]).await;
+    assert!(
+        listed.contains("refused 5.1.1") && listed.contains(&offer) && !listed.contains("jenny"),
+        "{listed}"
+    );
+    let shown = done(&app.db, &["offer", "show", &offer]).await;
+    assert!(
+        shown.contains("no letter goes to its address since") && shown.contains("address.refused"),
+        "{shown}"
+    );
+    let told = done(&app.db, &["offer", "resend", &offer]).await;
+    assert!(told.contains("no letter goes to its address") && told.contains("held again"), "{told}");
+    // The command has the clock of the machine; the service here has its own, which is behind.
+    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
+    make_due.execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("address_bounced")).await;
+    assert!(done(&app.db, &["address", "list"]).await.contains("1 held"));
+
+    let told = done(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
+    assert!(told.contains("1 that were held"), "{told}");
+    assert_eq!(done(&app.db, &["address", "list"]).await, "");
+    assert!(refused(&app.db, &["address", "allow", "jenny@bakery.example"]).await.contains("already"));
+    assert_eq!(run(&app.db, &["address", "allow", "jenny"]).await.status.code(), Some(64));
+    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
+    make_due.execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}
+
+/// Pipes a message into `bounce`, as a mail server does. Exit status, and what it said.
+async fn piped(env: &HashMap<String, String>, message: &str) -> (Option<i32>, String) {
+    let mut child = command(&["bounce"], env)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(message.as_bytes()).await.unwrap();
+    let ended = child.wait_with_output().await.unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    takes_created(&app, &offer).await;
+    app.expect_delivered(&offer).await;
+    let id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let report = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+         --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n\
+         Final-Recipient: rfc822; jenny@bakery.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+         --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{id}>\r\n\r\n--b--\r\n"
+    );
+    let mut env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
+    let (code, said) = piped(&env, "Subject: hello\r\n\r\nhello").await;
+    assert!(code == Some(1) && said.contains("neither a delivery report"), "{said}");
+    let (code, said) = piped(&env, &report).await;
+    assert!(code == Some(0) && said.contains("it is bounced now") && said.contains(&offer), "{said}");
+    let (code, said) = piped(&env, &report).await;
+    assert!(code == Some(0) && said.contains("known already"), "{said}");
+    env.insert("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned());
+    env.insert("COURIER_DATABASE__START_TIMEOUT".to_owned(), "1ms".to_owned());
+    assert_eq!(piped(&env, &report).await.0, Some(75));
+    app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     app.finish().await;
 }
 

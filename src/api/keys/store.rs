@@ -5,6 +5,7 @@ use sqlx::PgExecutor;
 
 /// A key that is to be written down.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 pub(super) struct Key<'a> {
     pub(super) key_id: &'a str,
     pub(super) name: &'a str,

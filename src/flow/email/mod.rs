@@ -24,7 +24,9 @@
 //! | `letter`, `write` | what a letter is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
-//! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
+//! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
+//! | `return_path`, `report` | where letters come back to, and what is told of them |
+//! | `refused` | addresses that no letter can go to |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
 //! | `moves` | a change of state, with its line in the timeline |
@@ -32,7 +34,6 @@
 //! | `store` | the SQL |
 
 mod address;
-mod bounce;
 mod by_hand;
 pub mod copy;
 mod decide;
@@ -42,8 +43,11 @@ mod moves;
 pub mod opt_out;
 mod recipient;
 mod refusal;
+pub mod refused;
 mod relay;
 mod relay_url;
+pub mod report;
+mod return_path;
 mod send;
 mod settle;
 pub mod store;
@@ -61,13 +65,14 @@ use crate::queue;
 use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
-pub use bounce::{Bounced, NoReport, Outcome, Report, bounce};
 pub use by_hand::{resend, withdraw_by_hand};
 pub use letter::{Facts, FinancingType};
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};
+pub use report::Report;
+pub use return_path::ReturnPath;
 pub use send::SendLetter;
 use store::State;
 
@@ -88,6 +93,8 @@ pub struct Settings {
     pub from: Mailbox,
     /// Where answers go, also those that say "unsubscribe".
     pub reply_to: Mailbox,
+    /// Where letters go back to that cannot be delivered, each to an address of its own; none: to `from`.
+    pub return_path: Option<ReturnPath>,
     /// Gets a blind copy of each letter. Stripe demands one (<https://docs.stripe.com/capital/api-integration>).
     pub bcc: Option<Address>,
     /// The platform's postal address, for the footer (15 U.S.C. § 7704(a)(5)).

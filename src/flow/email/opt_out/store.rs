@@ -62,7 +62,6 @@ pub async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool
 
 /// That an account wants no letters, or wanted none.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 pub struct OptOut {
     /// Its place among all, in the order in which they were written down.
     #[serde(skip)]
