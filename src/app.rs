@@ -106,7 +106,7 @@ impl App {
         let router = webhook::router(webhook)?
             .merge(ops::router(self.database.pool.clone()))
             .merge(api::router(self.api()))
-            .merge(inbound::router(self.inbound()));
+            .merge(inbound::router(self.inbound()?));
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
@@ -128,8 +128,10 @@ impl App {
         }
     }
 
-    fn inbound(&self) -> Inbound {
-        Inbound { api: self.api(), copy: self.settings.email.bcc.clone(), counts: self.reports.clone() }
+    fn inbound(&self) -> anyhow::Result<Inbound> {
+        let (copy, counts) = (self.settings.email.bcc.clone(), self.reports.clone());
+        let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
+        inbound.context("cannot make a client for Amazon")
     }
 
     /// The database's connections.

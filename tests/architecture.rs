@@ -57,7 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &[]),
-    ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
+    ("config", &["database", "flow", "http", "inbound", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
     ("database", &["telemetry"]),
     ("flow", &["clock", "crash", "database", "http", "money", "queue", "stripe", "telemetry", "timeline"]),
@@ -91,12 +91,13 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("lettre", &["flow/email/"]),
     ("mail_parser", &["flow/email/report/message.rs"]),
     ("minijinja", &["flow/email/", "portal/"]),
-    ("moka", &["stripe/memory.rs"]),
+    ("moka", &["inbound/ses/amazon.rs", "stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),
     ("pglite_oxide", &["database/embedded.rs"]),
     ("prometheus_client", &["ops/metrics.rs"]),
-    ("reqwest", &["stripe/", "simulator/"]),
-    ("rustls", &["simulator/", "stripe/"]),
+    ("reqwest", &["inbound/ses/amazon.rs", "stripe/", "simulator/"]),
+    ("ring", &["inbound/"]),
+    ("rustls", &["inbound/ses/", "simulator/", "stripe/"]),
     ("sqlx::query", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_as", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_file", &[]),
@@ -104,6 +105,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("std::env", &["config/", "crash.rs"]),
     ("std::time::SystemTime", &["clock.rs"]),
     ("toml", &["config/"]),
+    ("webpki", &["inbound/ses/"]),
 ];
 
 /// Names that say nothing about what is inside.

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{database, http, ops, queue, stripe, telemetry};
+use crate::{database, http, inbound, ops, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub inbox: inbox::Settings,
     /// What letters need.
     pub email: email::Settings,
+    /// Which senders' webhooks are listened to.
+    pub inbound: inbound::Settings,
     /// How work is done.
     pub queue: queue::Settings,
     /// From the end of one reconciliation to the beginning of the next.

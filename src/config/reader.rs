@@ -14,8 +14,9 @@ use super::{Fault, Faults, Needs, Settings};
 use crate::flow::email::opt_out::Links;
 use crate::flow::email::{self, Address, Mailbox, RelayUrl};
 use crate::flow::{inbox, webhook};
+use crate::inbound::ses::TopicArn;
 use crate::stripe::livemode_of_key;
-use crate::{database, http, ops, queue, stripe, telemetry};
+use crate::{database, http, inbound, ops, queue, stripe, telemetry};
 
 /// Below this a lease could run out while a busy machine is about to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
@@ -42,6 +43,7 @@ impl<'a> Reader<'a> {
     pub(super) fn settings(&mut self, needs: Needs) -> Option<Settings> {
         let (database, stripe, webhook) = (self.database(), self.stripe(), self.webhook(needs));
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
+        let inbound = self.inbound();
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
         let reconcile_every = self.duration("reconcile.every");
@@ -55,6 +57,7 @@ impl<'a> Reader<'a> {
             webhook: webhook?,
             inbox: inbox?,
             email: email?,
+            inbound: inbound?,
             queue: queue?,
             reconcile_every: reconcile_every?,
             http: http?,
@@ -124,24 +127,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A list in the file, or text with commas.
     fn secrets(&mut self) -> Option<Vec<SecretString>> {
         let key = "webhook.secrets";
-        let given: Vec<String> = match &self.layers.get(key).value {
-            Value::String(text) if text.trim().is_empty() => Vec::new(),
-            Value::String(text) => text.split(',').map(|secret| secret.trim().to_owned()).collect(),
-            Value::Array(all) => {
-                all.iter().map(|one| one.as_str().unwrap_or_default().trim().to_owned()).collect()
-            }
-            Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Table(_) => {
-                self.fault(key, "write whsec_…, or several separated by commas");
-                return None;
-            }
-        };
+        let given = self.list(key, "whsec_…")?;
         if let Some(bad) = given.iter().position(|secret| secret.len() <= 6 || !secret.starts_with("whsec_"))
         {
             self.fault(
@@ -151,6 +139,16 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(given.into_iter().map(SecretString::from).collect())
+    }
+
+    fn inbound(&mut self) -> Option<inbound::Settings> {
+        let key = "inbound.sns_topics";
+        let given = self.list(key, "arn:aws:sns:eu-west-1:123456789012:letters")?;
+        let topics: Result<Vec<TopicArn>, _> = given.iter().map(|topic| topic.parse()).collect();
+        if let Err(error) = &topics {
+            self.fault(key, &error.to_string());
+        }
+        Some(inbound::Settings { sns_topics: topics.ok()? })
     }
 
     fn inbox(&mut self) -> Option<inbox::Settings> {
@@ -270,6 +268,26 @@ impl<'a> Reader<'a> {
         }
         if email.dashboard_url.scheme() != "https" {
             self.fault("capital.dashboard_url", "a live key needs an https:// address");
+        }
+    }
+
+    /// A list in the file, or text with commas.
+    fn list(&mut self, key: &str, form: &str) -> Option<Vec<String>> {
+        let trimmed = |text: &str| text.trim().to_owned();
+        match &self.layers.get(key).value {
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            Value::String(text) => Some(text.split(',').map(trimmed).collect()),
+            Value::Array(all) => {
+                Some(all.iter().map(|one| trimmed(one.as_str().unwrap_or_default())).collect())
+            }
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Table(_) => {
+                self.fault(key, &format!("write {form}, or several separated by commas"));
+                None
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! | address | who calls it | how that is proven |
 //! |---|---|---|
 //! | `POST /inbound/bounces` | a mail server, with a report as a message | a key with `bounces:write` |
+//! | `POST /inbound/ses` | Amazon SNS, which is told by SES | its signature, and a topic that the settings name |
 //!
 //! Each says it in its own way; all of it becomes a [`Report`] and goes through one door ([`report::take`]). What is proven and about
 //! no letter of ours, or not understood, is answered with 200 all the same, so that nobody sends it for ever, and counted ([`Counts`]).
@@ -10,6 +11,7 @@
 
 mod bounces;
 mod counts;
+pub mod ses;
 
 use std::future::ready;
 
@@ -33,6 +35,15 @@ pub struct Inbound {
     pub copy: Option<Address>,
     /// Counts what comes in.
     pub counts: Counts,
+    /// What SES tells; none: it is not listened to.
+    pub ses: Option<ses::Ses>,
+}
+
+/// Which senders' webhooks are listened to.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Topics of Amazon SNS by which SES tells; none: not SES.
+    pub sns_topics: Vec<ses::TopicArn>,
 }
 
 /// What the sender of a report hears.
@@ -45,6 +56,12 @@ struct Said {
     offer_id: Option<String>,
 }
 
+impl Said {
+    fn only(outcome: &'static str) -> Self {
+        Self { outcome, letter_id: None, offer_id: None }
+    }
+}
+
 impl From<Taken> for Said {
     fn from(taken: Taken) -> Self {
         let Taken { outcome, letter_id, offer_id } = taken;
@@ -55,13 +72,25 @@ impl From<Taken> for Said {
 /// The addresses below `/inbound`.
 pub fn router(inbound: Inbound) -> Router {
     let by_key = from_fn_with_state(Guard::new(inbound.api.clone(), Scope::BouncesWrite), admit);
-    Router::new()
-        .route("/inbound/bounces", post(bounces::receive).route_layer(by_key))
-        .method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed))
-        .with_state(inbound)
+    let mut router = Router::new().route("/inbound/bounces", post(bounces::receive).route_layer(by_key));
+    if let Some(ses) = inbound.ses.clone() {
+        let state = (inbound.clone(), ses);
+        router = router.route("/inbound/ses", post(ses::receive).with_state(state));
+    }
+    router.method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed)).with_state(inbound)
 }
 
 impl Inbound {
+    /// Listens to whom the settings say.
+    pub fn new(
+        api: Api,
+        copy: Option<Address>,
+        counts: Counts,
+        settings: &Settings,
+    ) -> Result<Self, ses::NoClient> {
+        Ok(Self { api, copy, counts, ses: ses::Ses::new(&settings.sns_topics)? })
+    }
+
     /// Takes a report in.
     async fn take(&self, report: &Report) -> Result<Json<Said>, Refusal> {
         let taken = report::take(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
@@ -81,6 +110,13 @@ impl Inbound {
                 Err(Refusal::Unavailable)
             }
         }
+    }
+
+    /// What is proven, and nothing that we act on.
+    fn pass_over(&self, door: Door, what: &str) -> Json<Said> {
+        self.counts.count(door, "ignored");
+        tracing::info!(report.door = door.as_str(), "passed over {what}");
+        Json(Said::only("ignored"))
     }
 
     /// What is no report, or none that was asked for.

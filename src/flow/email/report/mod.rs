@@ -159,6 +159,15 @@ impl What {
         Self::Failed { status, blame }
     }
 
+    /// The same, where the sender knows better than the code whose fault it is.
+    #[must_use]
+    pub fn blaming(self, whom: Blame) -> Self {
+        match self {
+            Self::Failed { status, .. } => Self::Failed { status, blame: whom },
+            other @ (Self::NotForGood | Self::Complaint { .. } | Self::NotSpam | Self::Unsubscribed) => other,
+        }
+    }
+
     /// What a kind of feedback says (RFC 5965 section 7.3). One that is not known yet is somebody's displeasure, as `other` is.
     pub fn told(kind: &str) -> Self {
         let kind: String =
