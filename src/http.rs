@@ -1,6 +1,8 @@
 //! Serves a router over HTTP/1.1, with a limit on how long headers may take and an end that cuts nobody off.
 //!
-//! axum's own server has no such limit, so this is its accept loop over hyper, with one.
+//! axum's own server has no such limit, so this is its accept loop over hyper, with one. `body` reads what a request brings.
+
+pub mod body;
 
 use std::convert::Infallible;
 use std::io;

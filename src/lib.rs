@@ -18,6 +18,8 @@
 //! | [`replicas`] | who else works on this database |
 //! | [`money`], [`locale`] | amounts, and how a reader writes them; languages and time zones |
 //! | [`ops`] | health, figures |
+//! | [`api`] | what the platform's programs call, and their keys |
+//! | [`inbound`] | where mail servers and senders tell what became of letters |
 //! | [`portal`] | what merchants see: the page by which they stop the letters |
 //! | [`app`] | puts the parts together and runs them |
 //! | [`cli`], [`config`] | commands, settings |
@@ -26,6 +28,7 @@
 //! Two ways of working, and only two. *Reading*: database only, in one transaction. *Acting*: a job, claimed by lease,
 //! outside any transaction. `docs/architecture.md` explains both and shows what each crash leaves behind.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -35,6 +38,7 @@ pub mod database;
 pub mod financing;
 pub mod flow;
 pub mod http;
+pub mod inbound;
 pub mod locale;
 pub mod money;
 pub mod ops;

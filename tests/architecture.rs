@@ -17,15 +17,18 @@ const STAGES: [&str; 5] = ["webhook", "inbox", "offer", "email", "delivered"];
 
 /// A module of ours and the others that it may name. `flow` is what a stage may name besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("api", &["clock", "database", "flow", "http", "stripe"]),
     (
         "app",
         &[
+            "api",
             "clock",
             "config",
             "database",
             "financing",
             "flow",
             "http",
+            "inbound",
             "ops",
             "portal",
             "queue",
@@ -38,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "api",
             "app",
             "clock",
             "config",
@@ -56,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &[]),
-    ("config", &["database", "flow", "http", "ops", "queue", "stripe", "telemetry"]),
+    ("config", &["database", "flow", "http", "inbound", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
     ("database", &["telemetry"]),
     ("financing", &["clock", "queue", "stripe"]),
@@ -67,6 +71,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "crash",
             "database",
             "financing",
+            "http",
             "locale",
             "money",
             "queue",
@@ -76,9 +81,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &[]),
+    ("inbound", &["api", "flow", "http"]),
     ("locale", &["money"]),
     ("money", &[]),
-    ("ops", &["database", "flow", "queue", "reconcile"]),
+    ("ops", &["database", "flow", "inbound", "queue", "reconcile"]),
     ("portal", &["clock", "database", "flow", "locale"]),
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
@@ -92,25 +98,40 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["app/mod.rs", "http.rs", "flow/webhook/", "ops/", "portal/", "simulator/"]),
+    (
+        "axum",
+        &[
+            "api/",
+            "app/mod.rs",
+            "http.rs",
+            "http/",
+            "inbound/",
+            "flow/webhook/",
+            "ops/",
+            "portal/",
+            "simulator/",
+        ],
+    ),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
+    ("csv", &["cli/opt_out/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("hyper", &["http.rs", "simulator/"]),
     ("hyper_util", &["http.rs", "simulator/"]),
     ("lettre", &["flow/email/"]),
-    ("mail_parser", &["flow/email/bounce.rs"]),
+    ("mail_parser", &["flow/email/report/message.rs"]),
     ("icu_calendar", &["locale.rs"]),
     ("icu_datetime", &["locale.rs"]),
     ("icu_decimal", &["locale.rs"]),
     ("icu_locale_core", &["locale.rs"]),
     ("minijinja", &["cli/email/preview.rs", "flow/email/", "portal/"]),
-    ("moka", &["stripe/memory.rs"]),
+    ("moka", &["inbound/ses/amazon.rs", "stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),
     ("pglite_oxide", &["database/embedded.rs"]),
     ("prometheus_client", &["ops/metrics.rs"]),
-    ("reqwest", &["stripe/", "simulator/"]),
-    ("rustls", &["simulator/", "stripe/"]),
+    ("reqwest", &["inbound/ses/amazon.rs", "stripe/", "simulator/"]),
+    ("ring", &["inbound/"]),
+    ("rustls", &["inbound/ses/", "simulator/", "stripe/"]),
     ("sqlx::query", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_as", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_file", &[]),
@@ -118,6 +139,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("std::env", &["config/", "crash.rs"]),
     ("std::time::SystemTime", &["clock.rs"]),
     ("toml", &["config/"]),
+    ("webpki", &["inbound/ses/"]),
 ];
 
 /// Names that say nothing about what is inside.

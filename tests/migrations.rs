@@ -118,9 +118,23 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ),
         ("opt_outs_source", "update opt_outs set source = 'hearsay'"),
         ("opt_outs_end_has_source", "update opt_outs set ended_at = opted_out_at"),
+        ("opt_outs_scope", "update opt_outs set scope = 'everything'"),
         (
             "opt_outs_one_at_a_time",
             "insert into opt_outs (account_id, source, opted_out_at) values ('acct_9', 'link', now())",
+        ),
+        ("api_keys_have_scopes", "update api_keys set scopes = '{}'"),
+        ("api_keys_secret_sha256_key", "update api_keys set secret_sha256 = '\\x01'"),
+        ("letter_reports_door", "update letter_reports set door = 'window'"),
+        ("letter_reports_outcome", "update letter_reports set outcome = 'lost'"),
+        ("refused_addresses_reason", "update refused_addresses set reason = 'hearsay'"),
+        (
+            "refused_addresses_end_has_source",
+            "update refused_addresses set ended_by = null where ended_at is not null",
+        ),
+        (
+            "refused_addresses_one_at_a_time",
+            "update refused_addresses set ended_at = null, ended_by = null where ended_at is not null",
         ),
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),

@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
@@ -19,6 +20,7 @@ use crate::flow::email::{self, Remind, SendLetter};
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
+use crate::inbound::{self, Inbound};
 use crate::queue::{self, Bell, Circuit, Runner};
 use crate::reconcile::{self, Reconcile};
 use crate::shutdown::{Drained, Shutdown};
@@ -61,6 +63,8 @@ pub struct App {
     inbox: Bell,
     /// Rung when a job was queued.
     jobs: Bell,
+    /// Reports about letters that came in.
+    reports: inbound::Counts,
     clock: Clock,
     settings: Settings,
 }
@@ -94,6 +98,7 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
+            reports: inbound::Counts::default(),
             database,
             clock,
             settings,
@@ -109,7 +114,10 @@ impl App {
             troubles: self.database.troubles.clone(),
             settings: self.settings.webhook.clone(),
         };
-        let router = webhook::router(webhook)?.merge(ops::router(self.database.pool.clone()));
+        let router = webhook::router(webhook)?
+            .merge(ops::router(self.database.pool.clone()))
+            .merge(api::router(self.api()))
+            .merge(inbound::router(self.inbound()?));
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
@@ -120,6 +128,21 @@ impl App {
         };
         let page = portal::router(unsubscribe).context("the page's template cannot be used")?;
         Ok(router.merge(page))
+    }
+
+    fn api(&self) -> Api {
+        Api {
+            db: self.database.pool.clone(),
+            clock: self.clock.clone(),
+            troubles: self.database.troubles.clone(),
+            read_timeout: self.settings.webhook.read_timeout,
+        }
+    }
+
+    fn inbound(&self) -> anyhow::Result<Inbound> {
+        let (copy, counts) = (self.settings.email.bcc.clone(), self.reports.clone());
+        let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
+        inbound.context("cannot make a client for Amazon")
     }
 
     /// The database's connections.
@@ -182,7 +205,11 @@ impl App {
         let ops_listen = http::Settings { listen: self.settings.ops.listen, header_timeout };
         let ops_listener = http::bind(&ops_listen).await?;
         tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
-        let sources = ops::Sources { db: self.database.pool.clone(), circuits: self.circuits.to_vec() };
+        let sources = ops::Sources {
+            db: self.database.pool.clone(),
+            circuits: self.circuits.to_vec(),
+            reports: self.reports.clone(),
+        };
         let ops_router = ops::router(self.database.pool.clone()).merge(ops::metrics(sources));
         let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
         shutdown.spawn_vital("operators' side", serving);

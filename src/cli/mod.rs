@@ -1,5 +1,7 @@
 //! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
 
+mod address;
+mod api_key;
 mod bounce;
 #[cfg(feature = "demo")]
 mod demo;
@@ -91,12 +93,25 @@ enum Command {
         #[command(subcommand)]
         action: email::Action,
     },
+    /// Make, list and revoke the keys of programs that call the service
+    ApiKey {
+        #[command(subcommand)]
+        action: api_key::Action,
+    },
     /// Keep accounts that want no letters about Capital
     OptOut {
         #[command(subcommand)]
         action: opt_out::Action,
     },
-    /// Take in a delivery report (RFC 3464) from stdin: the letter that it is about is bounced
+    /// See which addresses letters come back from; let letters go there again
+    Address {
+        #[command(subcommand)]
+        action: address::Action,
+    },
+    /// Take in a report about a letter from stdin: it came back (RFC 3464), or was called spam (RFC 5965)
+    ///
+    /// For a mail server's pipe. Ends with 75 where the report is to be tried again later, because the database is away or the
+    /// letter is still being sent; with 1 where it is no report.
     Bounce,
     /// Print every setting with its default and what it is for, as TOML
     Settings,
@@ -136,7 +151,9 @@ impl Cli {
             Command::Event { action } => block_on(event::run(config, action)),
             Command::Job { action } => block_on(job::run(config, action)),
             Command::Email { action } => block_on(email::run(config, action)),
+            Command::ApiKey { action } => block_on(api_key::run(config, action)),
             Command::OptOut { action } => block_on(opt_out::run(config, action)),
+            Command::Address { action } => block_on(address::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);

@@ -68,12 +68,17 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::Resend { id } => {
             let mut tx = db.begin().await?;
             let resent = email::resend(&mut tx, id.as_str(), Clock::system().now()).await?;
+            let refused = email::refused::store::of_offer(&mut *tx, id.as_str()).await?;
             tx.commit().await?;
             ensure!(
                 resent > 0,
                 "{id} has no letter that is held, rejected or bounced: see `offer show {id}`"
             );
             println!("{id}: the letter waits to be sent");
+            for address in refused {
+                println!("  {}", no_letter_goes_there(&address));
+                println!("  unless Stripe has another for the account, the letter will be held again");
+            }
             Ok(())
         }
         Action::Withdraw { id } => {
@@ -101,14 +106,24 @@ fn line(offer: &offer::store::Shown) -> String {
     )
 }
 
+fn no_letter_goes_there(address: &email::refused::store::Shown) -> String {
+    let since = address.noted_at.format("%Y-%m-%d %H:%M");
+    format!(
+        "no letter goes to its address since {since} ({} {}): `address allow {}` if it works again",
+        address.reason, address.status, address.address_sha256
+    )
+}
+
 async fn show(db: &PgPool, id: &str, json: bool) -> anyhow::Result<()> {
     let offer = offer::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
     let letters = email::store::of_offer(db, id).await?;
+    let refused = email::refused::store::of_offer(db, id).await?;
     let delivery = delivered::store::find(db, id).await?;
     let lines = timeline::of_offer(db, id).await?;
     if json {
         return super::print_json(&serde_json::json!({
-            "offer": offer, "letters": letters, "delivery": delivery, "timeline": lines,
+            "offer": offer, "letters": letters, "refused_addresses": refused, "delivery": delivery,
+            "timeline": lines,
         }));
     }
     println!("{}", line(&offer));
@@ -120,6 +135,9 @@ async fn show(db: &PgPool, id: &str, json: bool) -> anyhow::Result<()> {
         }
         println!("            <{}>", letter.message_id);
         println!("            {}", letter.relay_answer.unwrap_or_default());
+    }
+    for address in refused {
+        println!("            {}", no_letter_goes_there(&address));
     }
     if let Some(delivery) = delivery {
         let answer = delivery.answer_status.map(|status| format!(", Stripe answered {status}"));

@@ -5,16 +5,18 @@
 //! environment.
 
 mod layers;
+mod letters;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{database, http, ops, queue, stripe, telemetry};
+use crate::{database, http, inbound, ops, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
@@ -35,6 +37,8 @@ pub struct Settings {
     pub inbox: inbox::Settings,
     /// What letters need.
     pub email: email::Settings,
+    /// Which senders' webhooks are listened to.
+    pub inbound: inbound::Settings,
     /// How work is done.
     pub queue: queue::Settings,
     /// From the end of one reconciliation to the beginning of the next.
@@ -56,6 +60,15 @@ pub struct DatabaseOnly {
     pub database: database::Settings,
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
+}
+
+/// What it takes to take reports about letters in.
+#[derive(Clone, Debug)]
+pub struct ForReports {
+    /// Where to keep things, and what is logged.
+    pub database: DatabaseOnly,
+    /// Who gets the blind copy of each letter.
+    pub copy: Option<email::Address>,
 }
 
 /// What a command needs.
@@ -118,10 +131,24 @@ impl DatabaseOnly {
         let mut faults = Vec::new();
         let layers = Layers::read(file, env, &mut faults);
         let mut reader = Reader::new(&layers, faults);
-        let settings = reader
-            .database()
-            .zip(reader.telemetry())
-            .map(|(database, telemetry)| Self { database, telemetry });
+        let settings = Self::read(&mut reader);
+        reader.finish(settings)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (database, telemetry) = (reader.database(), reader.telemetry());
+        Some(Self { database: database?, telemetry: telemetry? })
+    }
+}
+
+impl ForReports {
+    /// Reads what concerns reports.
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let layers = Layers::read(file, env, &mut faults);
+        let mut reader = Reader::new(&layers, faults);
+        let (database, copy) = (DatabaseOnly::read(&mut reader), reader.bcc());
+        let settings = database.map(|database| Self { database, copy });
         reader.finish(settings)
     }
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -19,6 +20,7 @@ use sqlx::PgPool;
 
 use crate::database::within;
 use crate::flow::inbox;
+use crate::inbound::Counts;
 use crate::queue::{self, Circuit};
 use crate::reconcile;
 
@@ -29,6 +31,8 @@ pub struct Sources {
     pub db: PgPool,
     /// Stripe and the relay, as this process sees them.
     pub circuits: Vec<Circuit>,
+    /// Reports about letters, as this process took them.
+    pub reports: Counts,
 }
 
 /// A text of OpenMetrics 1.0.
@@ -72,6 +76,16 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());
     }
     registry.register("circuit_open", "1 while the other side is taken to be down", circuits);
+
+    let reports = Family::<Vec<(&str, &str)>, Counter>::default();
+    for (door, outcome, count) in sources.reports.all() {
+        reports.get_or_create(&vec![("door", door.as_str()), ("outcome", outcome)]).inc_by(count);
+    }
+    registry.register(
+        "reports",
+        "Reports about letters, by the way that they came and what they did",
+        reports,
+    );
 
     let mut text = String::new();
     encode(&mut text, &registry).expect("a String takes whatever is written to it");

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
-use crate::flow::email::opt_out::{BY_LINK, Links, opt_out, store};
+use crate::flow::email::opt_out::{Links, Source, Wish, opt_out, store};
 use crate::locale::Language;
 
 /// What the page needs.
@@ -158,7 +158,7 @@ async fn decide(
     } else {
         // RFC 8058 section 3.2: the words come as a form or as multipart, from a program and not from the page.
         let is_one_click = String::from_utf8_lossy(&body).contains("One-Click");
-        let source = if is_one_click { "one_click" } else { "link" };
+        let source = if is_one_click { Source::OneClick } else { Source::Link };
         within(unsubscribe.stop(account.as_str(), source)).await
     };
     let page = outcome.unwrap_or_else(|error| {
@@ -170,16 +170,17 @@ async fn decide(
 }
 
 impl Unsubscribe {
-    async fn stop(&self, account: &str, source: &str) -> sqlx::Result<Page> {
+    async fn stop(&self, account_id: &str, source: Source) -> sqlx::Result<Page> {
+        let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        opt_out(&mut tx, account, source, None, self.clock.now()).await?;
+        opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
         tx.commit().await?;
         Ok(Page::Stopped)
     }
 
     /// What a person entered for the merchant is not undone by a link that may have been forwarded.
     async fn again(&self, account: &str) -> sqlx::Result<Page> {
-        store::end(&self.db, account, &BY_LINK, "link", self.clock.now()).await?;
+        store::end(&self.db, account, &Source::BY_LINK, Source::Link, self.clock.now()).await?;
         Ok(if store::has(&self.db, account).await? { Page::Kept } else { Page::Again })
     }
 }

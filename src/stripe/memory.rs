@@ -86,6 +86,12 @@ impl Memory {
         self.owners.insert(id.clone(), owner.clone()).await;
         Ok(owner)
     }
+
+    /// Forgets an account and its owner: who asks next gets them as they are.
+    pub async fn forget(&self, id: &AccountId) {
+        self.accounts.invalidate(id).await;
+        self.owners.invalidate(id).await;
+    }
 }
 
 /// Counts one who asks until it is dropped, also where the asking is cut off.

@@ -1,6 +1,7 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
 use capital_courier::flow::email;
+use capital_courier::flow::email::opt_out::{Source, Wish};
 use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -199,8 +200,9 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     let app = TestApp::start(db).await;
     let opt_out = async |offer: &str| {
         let mut tx = app.db.begin().await.unwrap();
-        let account = account_of(&app, offer);
-        email::opt_out(&mut tx, &account, "operator", None, app.clock.now()).await.unwrap();
+        let (account, now) = (account_of(&app, offer), app.clock.now());
+        let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
+        email::opt_out(&mut tx, &wish, now).await.unwrap();
         tx.commit().await.unwrap();
     };
     let before = app.offer();
@@ -219,57 +221,13 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     }
     let account = account_of(&app, &before);
     let now = app.clock.now();
-    let end = async |made_by: &[&str]| {
-        email::opt_out::store::end(&app.db, &account, made_by, "operator", now).await.unwrap()
+    let end = async |made_by: &[Source]| {
+        email::opt_out::store::end(&app.db, &account, made_by, Source::Operator, now).await.unwrap()
     };
-    assert!(!end(&email::opt_out::BY_LINK).await, "an operator made it");
-    assert!(end(&email::opt_out::SOURCES).await);
+    assert!(!end(&Source::BY_LINK).await, "an operator made it");
+    assert!(end(&Source::ALL).await);
     let again = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;
     app.finish().await;
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_comes_back_is_bounced_once_and_the_offer_stays_delivered(db: PgPool) {
-    let app = TestApp::start(db).await;
-    let offer = app.offer();
-    deliver(&app, &offer).await;
-    let message_id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
-    let outcome = |address: &str, action: &str, status: &str| email::Outcome {
-        addresses: vec![address.to_owned()],
-        action: action.to_owned(),
-        status: status.to_owned(),
-    };
-    let report = |outcomes| email::Report { message_id: message_id.clone(), outcomes };
-    let copy = outcome("capital-offers@stripe.com", "failed", "5.7.1");
-    let take = async |report: &email::Report| {
-        let mut tx = app.db.begin().await.unwrap();
-        let bounced = email::bounce(&mut tx, report, app.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
-        bounced
-    };
-    let late = outcome("jenny@bakery.example", "delayed", "4.4.1");
-    assert_eq!(take(&report(vec![late])).await, email::Bounced::NotForGood);
-    assert_eq!(take(&report(vec![copy.clone()])).await, email::Bounced::SomebodyElse);
-    let failed = report(vec![copy, outcome("Jenny@bakery.example", "failed", "5.1.1")]);
-    assert_eq!(take(&failed).await, email::Bounced::Yes);
-    assert_eq!(take(&failed).await, email::Bounced::NoSuchLetter);
-    app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
-    assert_eq!(app.timeline(&offer).await.last().unwrap(), "letter.bounced");
-    let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
-    assert_eq!((state.as_str(), app.stripe.marked(&offer)), ("delivered", 1));
-
-    // The merchant mended the address, and a person has it sent again: Stripe was told long ago.
-    app.stripe
-        .edit_account(&account_of(&app, &offer), |account| account["email"] = "jenny@new.example".into());
-    let mut tx = app.db.begin().await.unwrap();
-    assert_eq!(email::resend(&mut tx, &offer, app.clock.now()).await.unwrap(), 1);
-    tx.commit().await.unwrap();
-    app.after(chrono::TimeDelta::minutes(3)).await;
-    app.expect_letter(&offer, "sent", None).await;
-    let to: Vec<String> = app.relay.letters().iter().map(|letter| letter.to[0].clone()).collect();
-    // The account is remembered by the clock of the machine, which does not move here: its new address is used two minutes later.
-    assert_eq!((to.len(), app.stripe.marked(&offer)), (2, 1));
-    app.abandon();
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use capital_courier::app;
+use capital_courier::flow::email::Kind;
 use capital_courier::flow::email::copy::{self, Approval, Disclaimers};
-use capital_courier::flow::email::{Kind, opt_out};
 use capital_courier::locale::Language;
 use capital_courier::simulator::{NewAccount, NewOffer};
 use sqlx::PgPool;
@@ -102,9 +102,7 @@ async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
         country: Some(sort.country().to_owned()),
     });
     if sort == Sort::OptedOut {
-        let mut tx = app.db.begin().await.unwrap();
-        opt_out::opt_out(&mut tx, &account, "operator", None, app.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
+        app.opts_out(&account).await;
     }
     let offer = app.stripe.create_offer(&account, &NewOffer::default());
     app.stripe.edit_offer(&offer, |offer| {

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test asks its surroundings and has no shutdown")]
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
 
+mod api;
 mod copy;
 #[cfg(feature = "crash-points")]
 mod crash;
@@ -24,6 +25,8 @@ mod queue;
 mod reconcile;
 mod reminders;
 mod replicas;
+mod reports;
+mod ses;
 mod smtp;
 mod support;
 mod tls;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use capital_courier::clock::Clock;
+use capital_courier::inbound::Counts;
 use capital_courier::ops;
 use capital_courier::queue::{self, Circuit};
 use http_body_util::BodyExt;
@@ -11,7 +12,11 @@ use sqlx::PgPool;
 use crate::support::TestApp;
 
 async fn figures(db: &PgPool, circuits: &[Circuit]) -> String {
-    let router = ops::metrics(ops::Sources { db: db.clone(), circuits: circuits.to_vec() });
+    let router = ops::metrics(ops::Sources {
+        db: db.clone(),
+        circuits: circuits.to_vec(),
+        reports: Counts::default(),
+    });
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status(), 200);

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use capital_courier::simulator::{Button, Fault, Trouble};
 use sqlx::PgPool;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;
 use crate::support::process::{command, url_of};
@@ -37,12 +38,12 @@ async fn takes_created(app: &TestApp, offer: &str) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_id(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
-    let (refused_one, in_doubt) = (app.offer(), app.offer());
-    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
+    let (refused_one, in_doubt) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.7.1 not from you"), 1);
     takes_created(&app, &refused_one).await;
     app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
     takes_created(&app, &in_doubt).await;
-    app.expect_letter(&refused_one, "rejected", Some("address_refused")).await;
+    app.expect_letter(&refused_one, "rejected", Some("relay_refused")).await;
     app.expect_letter(&in_doubt, "held", Some("uncertain")).await;
     assert!(done(&app.db, &["offer", "show", &in_doubt]).await.contains("may have been sent"));
 
@@ -58,6 +59,84 @@ async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_
     assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
     let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
     assert!(again.contains("no letter that is held"), "{again}");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows_it(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
+    takes_created(&app, &offer).await;
+    let listed = done(&app.db, &["address", "list"]).await;
+    assert!(
+        listed.contains("refused 5.1.1") && listed.contains(&offer) && !listed.contains("jenny"),
+        "{listed}"
+    );
+    let shown = done(&app.db, &["offer", "show", &offer]).await;
+    assert!(
+        shown.contains("no letter goes to its address since") && shown.contains("address.refused"),
+        "{shown}"
+    );
+    let told = done(&app.db, &["offer", "resend", &offer]).await;
+    assert!(told.contains("no letter goes to its address") && told.contains("held again"), "{told}");
+    // The command has the clock of the machine; the service here has its own, which is behind.
+    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
+    make_due.execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("address_bounced")).await;
+    assert!(done(&app.db, &["address", "list"]).await.contains("1 held"));
+
+    let told = done(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
+    assert!(told.contains("1 that were held"), "{told}");
+    assert_eq!(done(&app.db, &["address", "list"]).await, "");
+    assert!(refused(&app.db, &["address", "allow", "jenny@bakery.example"]).await.contains("already"));
+    assert_eq!(run(&app.db, &["address", "allow", "jenny"]).await.status.code(), Some(64));
+    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
+    make_due.execute(&app.db).await.unwrap();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}
+
+/// Pipes a message into `bounce`, as a mail server does. Exit status, and what it said.
+async fn piped(env: &HashMap<String, String>, message: &str) -> (Option<i32>, String) {
+    let mut child = command(&["bounce"], env)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(message.as_bytes()).await.unwrap();
+    let ended = child.wait_with_output().await.unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    takes_created(&app, &offer).await;
+    app.expect_delivered(&offer).await;
+    let id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let report = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+         --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n\
+         Final-Recipient: rfc822; jenny@bakery.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+         --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{id}>\r\n\r\n--b--\r\n"
+    );
+    let mut env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
+    let (code, said) = piped(&env, "Subject: hello\r\n\r\nhello").await;
+    assert!(code == Some(1) && said.contains("neither a delivery report"), "{said}");
+    let (code, said) = piped(&env, &report).await;
+    assert!(code == Some(0) && said.contains("it is bounced now") && said.contains(&offer), "{said}");
+    let (code, said) = piped(&env, &report).await;
+    assert!(code == Some(0) && said.contains("known already"), "{said}");
+    env.insert("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned());
+    env.insert("COURIER_DATABASE__START_TIMEOUT".to_owned(), "1ms".to_owned());
+    assert_eq!(piped(&env, &report).await.0, Some(75));
+    app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     app.finish().await;
 }
 
@@ -150,5 +229,49 @@ async fn accounts_are_opted_out_and_in_again(db: PgPool) {
     done(&app.db, &["opt-out", "remove", "acct_1"]).await;
     assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
     assert!(refused(&app.db, &["opt-out", "remove", "acct_1"]).await.contains("not opted out"));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its_history(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (dir.path().join("good.csv"), dir.path().join("bad.csv"));
+    std::fs::write(&good, "account,note,opted_out_at\nacct_1,=1+1,2026-01-02\nacct_2,,\nacct_2,,\n").unwrap();
+    std::fs::write(&bad, "account,opted_out_at\nacct_3,2026-01-02\nacct_4,soon\n").unwrap();
+    let told = refused(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
+    assert!(told.contains("nothing was taken in") && told.contains("line 3, column opted_out_at"), "{told}");
+    assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
+    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(told, "2 accounts opted out, 1 were before\n");
+    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(told, "0 accounts opted out, 3 were before\n");
+    done(&app.db, &["opt-out", "remove", "acct_2"]).await;
+
+    let written = done(&app.db, &["opt-out", "export"]).await;
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(lines[0], "account,source,note,opted_out_at,ended_at,ended_by");
+    assert_eq!(lines[1], "acct_1,import,'=1+1,2026-01-02T00:00:00Z,,");
+    assert!(lines[2].starts_with("acct_2,import,,") && lines[2].ends_with("Z,operator"), "{}", lines[2]);
+    assert_eq!(lines.len(), 3);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let create = ["api-key", "create", "--name", "dashboard", "--scope", "opt_outs:read", "opt_outs:write"];
+    let made = done(&app.db, &create).await;
+    let (id, secret) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
+    assert!(id.starts_with("key_") && secret.starts_with("courier_") && secret.len() == 51, "{made}");
+    let listed = done(&app.db, &["api-key", "list"]).await;
+    assert!(listed.contains(id) && listed.contains("never used") && listed.contains("dashboard"), "{listed}");
+    assert!(listed.contains("opt_outs:read,opt_outs:write") && !listed.contains(secret), "{listed}");
+    done(&app.db, &["api-key", "revoke", id]).await;
+    assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no key"));
+    let listed = done(&app.db, &["api-key", "list", "--json"]).await;
+    assert!(listed.contains("revoked_at") && !listed.contains(secret), "{listed}");
+    let wrong = run(&app.db, &["api-key", "create", "--name", "x", "--scope", "everything"]).await;
+    assert_eq!(wrong.status.code(), Some(64));
     app.finish().await;
 }

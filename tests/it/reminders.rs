@@ -126,11 +126,7 @@ async fn whoever_applied_opted_out_or_cannot_be_reached_is_not_reminded(db: PgPo
     }
     let account: String =
         app.one("select account_id from financing_offers where offer_id = $1", &opted_out).await;
-    let mut tx = app.db.begin().await.unwrap();
-    capital_courier::flow::email::opt_out(&mut tx, &account, "operator", None, app.clock.now())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    app.opts_out(&account).await;
     sqlx::query("update letters set state = 'bounced' where offer_id = $1")
         .bind(&came_back)
         .execute(&app.db)
@@ -166,11 +162,7 @@ async fn a_reminder_that_waits_is_taken_back_by_what_ends_the_offer_and_by_an_op
     app.stripe_sends(&late).await.expect_kept();
     let account: String =
         app.one("select account_id from financing_offers where offer_id = $1", &opted_out).await;
-    let mut tx = app.db.begin().await.unwrap();
-    capital_courier::flow::email::opt_out(&mut tx, &account, "operator", None, app.clock.now())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    app.opts_out(&account).await;
     app.run_due_work().await;
     assert_eq!(said(&letters(&app, &applied).await), ["offer", "sent", "reminder_7d", "withdrawn"]);
     assert_eq!(said(&letters(&app, &opted_out).await), ["offer", "sent", "reminder_7d", "suppressed"]);

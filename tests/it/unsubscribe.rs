@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use capital_courier::flow::email::opt_out::{Source, Wish, opt_out};
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 
@@ -96,9 +97,9 @@ async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwar
     let path = path_in_letter(&app, &offer).await;
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let mut tx = app.db.begin().await.unwrap();
-    capital_courier::flow::email::opt_out::opt_out(&mut tx, &account, "operator", None, app.clock.now())
-        .await
-        .unwrap();
+    let now = app.clock.now();
+    let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
+    opt_out(&mut tx, &wish, now).await.unwrap();
     tx.commit().await.unwrap();
     let shown = ask(&app, "POST", &path, "again=yes").await;
     assert!(shown.status == 200 && shown.html.contains("You still get no letters"), "{}", shown.html);

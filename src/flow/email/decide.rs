@@ -10,6 +10,7 @@ use super::cadence::REMINDERS_OFF;
 use super::copy::{self, Disclaimer, NO_DISCLAIMER, NOT_APPROVED};
 use super::opt_out;
 use super::recipient::{self, NoRecipient};
+use super::refused::{self, AddressHash};
 use super::send::PrepareError;
 use super::store::{Content, Letter};
 use super::to_delivered;
@@ -31,6 +32,8 @@ pub(super) enum Decision {
     Hold(&'static str),
     /// It is night where the merchant is.
     Later(DateTime<Utc>),
+    /// Letters to this address come back: a person must act.
+    HoldForAddress(Address),
 }
 
 impl SendLetter {
@@ -52,22 +55,23 @@ impl SendLetter {
             && letter.offered_terms == offered_terms
             && let Some((to, content)) = written_before(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
+            && !refused::store::has(&self.db, &AddressHash::of(&content.recipient)).await?
         {
             return Ok(Decision::Send(to, Box::new(content)));
         }
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
-        let account = self.stripe.account(&account_id).await?;
+        let (account, to) = match recipient::look_up(self, &account_id).await? {
+            (account, Ok(to)) => (account, to),
+            (_, Err(NoRecipient::Refused(to))) => return Ok(Decision::HoldForAddress(to)),
+            (_, Err(nobody @ (NoRecipient::None | NoRecipient::Bad))) => {
+                return Ok(Decision::Hold(nobody.reason()));
+            }
+        };
         if letter.step > 0
             && let Some(at) = self.settings.cadence.not_before(self.clock.now(), time_zone(&account))
         {
             return Ok(Decision::Later(at));
         }
-        let to = match recipient::find(&self.stripe, &account, self.settings.allow_support_address).await? {
-            Ok(to) => to,
-            Err(nobody @ (NoRecipient::None | NoRecipient::Bad)) => {
-                return Ok(Decision::Hold(nobody.reason()));
-            }
-        };
         let case = Case { kind: Kind::at_step(letter.step, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,

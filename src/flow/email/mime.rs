@@ -13,6 +13,7 @@ use super::address::Address;
 /// What goes into one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'a> {
+    pub(super) letter_id: &'a str,
     /// Without its angle brackets.
     pub(super) message_id: &'a str,
     /// Whom it goes to.
@@ -45,6 +46,11 @@ pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, 
         .multipart(MultiPart::alternative_plain_html(parts.text.to_owned(), parts.html.to_owned()))?;
     // RFC 3834 section 5: keeps out-of-office answers away.
     raw_header(&mut message, "Auto-Submitted", "auto-generated".to_owned());
+    // Two mail senders do not keep the Message-ID, or do not tell it: these are theirs, and taken out by them. To others they say no
+    // more than the Message-ID does.
+    raw_header(&mut message, "X-PM-Metadata-letter-id", parts.letter_id.to_owned());
+    let unique_args = serde_json::json!({"unique_args": {"letter_id": parts.letter_id}});
+    raw_header(&mut message, "X-SMTPAPI", unique_args.to_string());
     // RFC 2369 section 3.2; and RFC 8058: the mail program may post to the link by itself.
     let by_mail = format!("<mailto:{}?subject=unsubscribe>", settings.reply_to.address());
     match parts.unsubscribe_url {
@@ -57,7 +63,9 @@ pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, 
 
     let recipients =
         std::iter::once(parts.to).chain(&settings.bcc).map(|address| address.inner().clone()).collect();
-    let envelope = Envelope::new(Some(settings.from.inner().email.clone()), recipients)?;
+    let own = settings.return_path.as_ref().and_then(|path| path.of(parts.letter_id));
+    let sender = own.unwrap_or_else(|| settings.from.inner().email.clone());
+    let envelope = Envelope::new(Some(sender), recipients)?;
     Ok(Ready { envelope, bytes: message.formatted() })
 }
 

@@ -24,7 +24,9 @@
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
-//! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
+//! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
+//! | `return_path`, `report` | where letters come back to, and what is told of them |
+//! | `refused` | addresses that no letter can go to |
 //! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
@@ -33,7 +35,6 @@
 //! | `store` | the SQL |
 
 mod address;
-mod bounce;
 mod by_hand;
 mod cadence;
 pub mod copy;
@@ -45,9 +46,12 @@ mod moves;
 pub mod opt_out;
 mod recipient;
 mod refusal;
+pub mod refused;
 mod relay;
 mod relay_url;
 mod remind;
+pub mod report;
+mod return_path;
 mod send;
 mod settle;
 pub mod store;
@@ -66,7 +70,6 @@ use crate::stripe::OfferStatus;
 use crate::timeline::{self, Entry};
 
 pub use address::{Address, AddressError, Mailbox};
-pub use bounce::{Bounced, NoReport, Outcome, Report, bounce};
 pub use by_hand::{resend, withdraw_by_hand};
 pub use cadence::{Cadence, Hours, Weekdays};
 pub use kind::Kind;
@@ -76,6 +79,8 @@ pub use refusal::SendError;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use remind::Remind;
+pub use report::Report;
+pub use return_path::ReturnPath;
 pub use send::SendLetter;
 use store::State;
 
@@ -93,6 +98,8 @@ pub struct Settings {
     pub from: Mailbox,
     /// Where answers go, also those that say "unsubscribe".
     pub reply_to: Mailbox,
+    /// Where letters go back to that cannot be delivered, each to an address of its own; none: to `from`.
+    pub return_path: Option<ReturnPath>,
     /// Gets a blind copy of each letter. Stripe demands one (<https://docs.stripe.com/capital/api-integration>).
     pub bcc: Option<Address>,
     /// The platform's postal address, for the footer (15 U.S.C. § 7704(a)(5)).

@@ -1,31 +1,66 @@
 //! Whom to write to. Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); any of the fields in
 //! which the owner's address may stand can be absent or null.
 
+use std::sync::Arc;
+
+use super::SendLetter;
 use super::address::Address;
-use crate::stripe::{Account, Error, Memory};
+use super::refused::{self, ADDRESS_BOUNCED, AddressHash};
+use crate::queue::Stopped;
+use crate::stripe::{Account, AccountId, Error, Memory};
 
 /// Why nobody can be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoRecipient {
     /// Stripe knows no address that we may use.
     None,
     /// What Stripe has in the place that decides is no address. Another place is not tried: somebody mistyped, or worse.
     Bad,
+    /// Letters to it come back.
+    Refused(Address),
 }
 
 impl NoRecipient {
     /// As in `letters.reason`.
-    pub(super) fn reason(self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::None => "no_recipient",
             Self::Bad => "bad_address",
+            Self::Refused(_) => ADDRESS_BOUNCED,
         }
     }
 }
 
+/// Looks an account up, and whom to write to. One whose address is refused is looked up anew: somebody may have mended it since.
+pub(super) async fn look_up(
+    letters: &SendLetter,
+    id: &AccountId,
+) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
+    let found = look_up_once(letters, id).await?;
+    if !matches!(found, (_, Err(NoRecipient::Refused(_)))) {
+        return Ok(found);
+    }
+    letters.stripe.forget(id).await;
+    look_up_once(letters, id).await
+}
+
+async fn look_up_once(
+    letters: &SendLetter,
+    id: &AccountId,
+) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
+    let account = letters.stripe.account(id).await?;
+    let found = match find(&letters.stripe, &account, letters.settings.allow_support_address).await? {
+        Ok(to) if refused::store::has(&letters.db, &AddressHash::of(to.expose())).await? => {
+            Err(NoRecipient::Refused(to))
+        }
+        found => found,
+    };
+    Ok((account, found))
+}
+
 /// Finds the recipient: the account's `email`, else the individual's, else the owner's among the persons, else the public
 /// support address where the operator allows that. The first that is there decides.
-pub(super) async fn find(
+async fn find(
     stripe: &Memory,
     account: &Account,
     allow_support_address: bool,

@@ -95,6 +95,26 @@ pub(super) fn refusal(step: Step, code: u16, text: String) -> SendError {
     }
 }
 
+/// The enhanced code of a refusal for good, as the relay said it; 5.0.0, "other", where it said none.
+pub(super) fn status_in(text: &str) -> String {
+    let (subject, detail) = enhanced(500, text).unwrap_or_default();
+    format!("5.{subject}.{detail}")
+}
+
+/// Whether a letter that came back with this enhanced code shows that its address is none: as a rule, yes. Not where the code speaks
+/// of the message, of policy or of a system (X.3.X, X.5.X to X.7.X), of the sender's address (X.1.7, X.1.8), of a mailbox that is full
+/// or wants smaller letters (X.2.2, X.2.3), or of the time that it took (X.4.7): such an address may take the next letter.
+pub(super) fn speaks_of_the_address(status: &str) -> bool {
+    let (subject, detail) = enhanced(500, status).unwrap_or_default();
+    match subject {
+        1 => !matches!(detail, 7 | 8),
+        2 => !matches!(detail, 2 | 3),
+        4 => detail != 7,
+        0 => true,
+        _ => false,
+    }
+}
+
 /// Subject and detail of an enhanced status code of the same class as the reply's (RFC 3463 section 2): 5.1.2 is (1, 2).
 fn enhanced(code: u16, text: &str) -> Option<(u16, u16)> {
     let class = code / 100;
@@ -144,6 +164,20 @@ mod tests {
                 "{step:?} {code}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_status_says_about_the_address() {
+        for status in ["5.0.0", "5.1.1", "5.1.2", "5.1.10", "5.2.0", "5.2.1", "5.4.1", "5.4.4", "5", ""] {
+            assert!(speaks_of_the_address(status), "{status}");
+        }
+        for status in
+            ["5.1.7", "5.1.8", "5.2.2", "5.2.3", "5.3.4", "5.4.7", "5.5.0", "5.6.1", "5.7.1", "5.7.26"]
+        {
+            assert!(!speaks_of_the_address(status), "{status}");
+        }
+        assert_eq!(status_in("permanent error (550): 5.1.1 unknown"), "5.1.1");
+        assert_eq!(status_in("permanent error (550): no such user"), "5.0.0");
     }
 
     #[test]

@@ -17,7 +17,8 @@ use super::copy::Disclaimers;
 use super::decide::Decision;
 use super::mime::{self, Parts};
 use super::moves::{GAVE_UP, UNCERTAIN};
-use super::opt_out::OPTED_OUT;
+use super::opt_out::{self, OPTED_OUT};
+use super::refused::{self, AddressHash};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{TemplateError, Writer};
 use super::{Relay, SendError, Settings};
@@ -100,6 +101,7 @@ impl Work for SendLetter {
             Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
             Decision::Later(at) => self.postpone(claim, at).await,
+            Decision::HoldForAddress(to) => self.hold_for_address(claim, &letter, &to).await,
         }
     }
 
@@ -132,6 +134,7 @@ impl SendLetter {
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         let unsubscribe_url = self.unsubscribe_url(&account_id);
         let parts = Parts {
+            letter_id: &letter.letter_id,
             message_id: &letter.message_id,
             to: &to,
             subject: &content.subject,
@@ -144,7 +147,7 @@ impl SendLetter {
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
         let talk = match self.relay.open(&ready.envelope, &name).await {
             Ok(talk) => talk,
-            Err(error) => return self.record_failure(claim, &letter, &mask(error, &to)).await,
+            Err(error) => return self.record_failure(claim, &letter, &to, &mask(error, &to)).await,
         };
         // What is begun after this cannot be taken back; a process that is about to end leaves it to the next.
         if claim.is_stopping() {
@@ -154,11 +157,7 @@ impl SendLetter {
         letter.attempt += 1;
         match self.begin(claim, &letter, content).await {
             Ok(Begun::Yes) => letter.state = State::Sending,
-            // Somebody settled it since we looked.
-            Ok(Begun::Settled) => return self.finish(claim).await,
-            Ok(Begun::OfferEnded(reason)) => {
-                return self.end(claim, &letter, State::Withdrawn, &reason).await;
-            }
+            Ok(Begun::No(instead)) => return self.leave(claim, &letter, &to, instead).await,
             // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
             Err(Stopped::Failed(error)) => {
                 drop(talk);
@@ -178,14 +177,14 @@ impl SendLetter {
             }
             Err(error) => {
                 let error = mask(error, &to);
-                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &error)).await
+                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error)).await
             }
         }
     }
 
     /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
-    /// than its lease finds out here, before anything is sent. So does one whose offer ended since Stripe was asked: an event
-    /// that told so either withdrew the letter or is seen here.
+    /// than its lease finds out here, before anything is sent. So does one whose offer ended since Stripe was asked, whose account
+    /// wants no letters any more, or whose address turned out to be none: whatever told so either stopped the letter or is seen here.
     async fn begin(&self, claim: &Claim, letter: &Letter, content: &Content) -> Result<Begun, Stopped> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -194,23 +193,54 @@ impl SendLetter {
         if let Some(status) = status.filter(|status| status.rank() > OfferStatus::Undelivered.rank())
             && !self.is_open(&mut tx, letter, &status).await?
         {
-            return Ok(Begun::OfferEnded(format!("offer_{status}")));
+            return Ok(Begun::No(Instead::OfferEnded(format!("offer_{status}"))));
+        }
+        if opt_out::store::has(&mut *tx, &letter.account_id).await? {
+            return Ok(Begun::No(Instead::OptedOut));
+        }
+        if refused::store::has(&mut *tx, &AddressHash::of(&content.recipient)).await? {
+            return Ok(Begun::No(Instead::AddressRefused));
         }
         if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
-            return Ok(Begun::Settled);
+            return Ok(Begun::No(Instead::Settled));
         }
         tx.commit().await?;
         Ok(Begun::Yes)
+    }
+
+    /// Nothing is handed over after all.
+    async fn leave(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        to: &Address,
+        instead: Instead,
+    ) -> Result<(), Stopped> {
+        match instead {
+            Instead::Settled => self.finish(claim).await,
+            Instead::OfferEnded(reason) => self.end(claim, letter, State::Withdrawn, &reason).await,
+            Instead::OptedOut => self.end(claim, letter, State::Suppressed, OPTED_OUT).await,
+            Instead::AddressRefused => self.hold_for_address(claim, letter, to).await,
+        }
     }
 }
 
 /// Whether a handing over may begin.
 enum Begun {
     Yes,
-    /// The letter does not wait any more.
+    No(Instead),
+}
+
+/// Why not.
+enum Instead {
+    /// The letter does not wait any more: somebody settled it since we looked.
     Settled,
     /// Nor does the offer, for this reason.
     OfferEnded(String),
+    /// The account wants no letters.
+    OptedOut,
+    /// Letters to the address come back.
+    AddressRefused,
 }
 
 fn mask(error: SendError, to: &Address) -> SendError {

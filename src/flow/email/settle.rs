@@ -6,6 +6,8 @@ use sqlx::PgConnection;
 
 use super::address::Address;
 use super::moves::{self, GAVE_UP, UNCERTAIN};
+use super::refusal::status_in;
+use super::refused::{self, ADDRESS_BOUNCED, AddressHash, Found, Reason};
 use super::store::{self, Letter, Move, State};
 use super::{SendError, SendLetter, WhenUncertain, to_delivered};
 use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Verdict, judge};
@@ -78,6 +80,7 @@ impl SendLetter {
         &self,
         claim: &Claim,
         letter: &Letter,
+        to_address: &Address,
         error: &SendError,
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
@@ -97,6 +100,11 @@ impl SendLetter {
             store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
         } else {
             self.shift(&mut tx, letter, &onward).await?;
+        }
+        if matches!(error, SendError::AddressRefused(_)) {
+            let address = AddressHash::of(to_address.expose());
+            let found = Found { address, reason: Reason::Refused, status: &status_in(&text) };
+            refused::note(&mut tx, letter, &found, now).await?;
         }
         tx.commit().await?;
         tell(letter, to, &text);
@@ -155,6 +163,24 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Later { at }, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
+    }
+
+    /// The letter will not be sent to this address, until somebody says that it works again or Stripe has another.
+    pub(super) async fn hold_for_address(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        to: &Address,
+    ) -> Result<(), Stopped> {
+        let reason = Some(ADDRESS_BOUNCED);
+        let held = Move { from: State::Waiting, to: State::Held, reason, relay_answer: None };
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        self.shift(&mut tx, letter, &held).await?;
+        refused::store::link(&mut *tx, &letter.letter_id, &AddressHash::of(to.expose())).await?;
+        tx.commit().await?;
+        tell(letter, State::Held, ADDRESS_BOUNCED);
+        Ok(())
     }
 
     /// Nothing was left to do.

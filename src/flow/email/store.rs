@@ -282,14 +282,6 @@ pub(super) async fn find_held_for(db: impl PgExecutor<'_>, reasons: &[&str]) -> 
     .await
 }
 
-/// The letter with this Message-ID, without its angle brackets.
-pub(super) async fn find_by_message_id(
-    db: impl PgExecutor<'_>,
-    message_id: &str,
-) -> sqlx::Result<Option<Letter>> {
-    select_letters!("message_id = $1", message_id).fetch_optional(db).await
-}
-
 /// The state of an offer's first letter, where it has one.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
     let state = sqlx::query_scalar!("select state from letters where offer_id = $1 and step = 0", offer_id)

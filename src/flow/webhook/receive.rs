@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Request, State as Shared};
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::refusal::Refusal;
 use super::to_inbox::{self, Accepted, NotKept};
 use super::{Secrets, SignatureError, Webhook, verify};
+use crate::http::body::{self, Limits};
 
 /// What each request needs.
 #[derive(Clone)]
@@ -32,7 +28,9 @@ pub(super) async fn receive(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
-    let body = read(&head.headers, body, webhook).await?;
+    let settings = &webhook.settings;
+    let limits = Limits { max_bytes: settings.max_body_bytes, timeout: settings.read_timeout };
+    let body = body::read(&head.headers, body, limits).await?;
 
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     let now = webhook.clock.now();
@@ -55,32 +53,6 @@ pub(super) async fn receive(
         Err(NotKept::Database(error)) => {
             webhook.troubles.tell(&error, "cannot keep an event: Stripe was told to send it again");
             Err(Refusal::NotKept)
-        }
-    }
-}
-
-async fn read(headers: &HeaderMap, body: Body, webhook: &Webhook) -> Result<Bytes, Refusal> {
-    let limit = webhook.settings.max_body_bytes;
-    let announced =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        tracing::warn!(announced, limit, "body too large");
-        return Err(Refusal::BodyTooLarge);
-    }
-    let reading = Limited::new(body, limit).collect();
-    match tokio::time::timeout(webhook.settings.read_timeout, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            tracing::warn!(limit, "body too large");
-            Err(Refusal::BodyTooLarge)
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(error = %error, "the body broke off");
-            Err(Refusal::MalformedEvent)
-        }
-        Err(_) => {
-            tracing::warn!("the body did not arrive in time");
-            Err(Refusal::BodyTooSlow)
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::SignatureError;
+use crate::http::body::BodyError;
 
 /// Why a request was not taken. The codes are a promise: see `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,16 @@ impl From<&SignatureError> for Refusal {
             SignatureError::Missing => Self::MissingSignature,
             SignatureError::Header(_) | SignatureError::NoMatch { .. } => Self::BadSignature,
             SignatureError::OutsideTolerance { .. } => Self::TimestampOutsideTolerance,
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::BodyTooLarge,
+            BodyError::TooSlow => Self::BodyTooSlow,
+            BodyError::Broken => Self::MalformedEvent,
         }
     }
 }

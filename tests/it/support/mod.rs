@@ -1,6 +1,7 @@
 //! The language that the tests are written in.
 
 pub mod aiosmtpd;
+pub mod https;
 pub mod process;
 pub mod smtp;
 
@@ -12,6 +13,7 @@ use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
+use capital_courier::flow::email::opt_out::{Source, Wish, opt_out};
 use capital_courier::simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
@@ -136,6 +138,15 @@ impl TestApp {
 
     pub fn created(&self, offer: &str) -> Value {
         self.event(offer, "capital.financing_offer.created")
+    }
+
+    /// Somebody says for an account that it wants no letters.
+    pub async fn opts_out(&self, account: &str) {
+        let now = self.clock.now();
+        let wish = Wish { account_id: account, source: Source::Operator, note: None, since: now };
+        let mut tx = self.db.begin().await.unwrap();
+        opt_out(&mut tx, &wish, now).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Sends an event as Stripe does.

@@ -155,9 +155,14 @@ impl Relay {
     }
 }
 
-/// What the campaign wants to know.
+/// What not everybody wants to know.
 #[allow(dead_code, reason = "not every program that shares this file asks")]
 impl Relay {
+    /// Forgets that a talk has come to this step.
+    pub fn forget(&self, step: Step) {
+        self.shared.lock().unwrap().reached.retain(|reached| *reached != step);
+    }
+
     pub fn keep_heads_only(&self) {
         self.shared.lock().unwrap().heads_only = true;
     }

@@ -1,0 +1,102 @@
+//! Stands before an address: lets through whoever has a key with the scope that it needs.
+//!
+//! `Authorization: Bearer courier_…` (RFC 6750), or Basic with the key as the password (RFC 7617) and any user: senders' webhooks can
+//! often do nothing else. A key is never logged.
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+
+use super::keys::{self, Caller, Scope};
+use super::{Api, Refusal};
+use crate::database::within;
+
+/// Which key is wanted.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    api: Api,
+    scope: Scope,
+}
+
+impl Guard {
+    /// Wants a key with this scope.
+    pub fn new(api: Api, scope: Scope) -> Self {
+        Self { api, scope }
+    }
+
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let secret = presented(headers).ok_or(Refusal::MissingKey)?;
+        let found = within(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
+        let caller = found.map_err(|error| {
+            self.api.troubles.tell(&error, "cannot look up an API key");
+            Refusal::Unavailable
+        })?;
+        let caller = caller.ok_or(Refusal::BadKey)?;
+        if caller.may(self.scope) { Ok(caller) } else { Err(Refusal::MissingScope(self.scope)) }
+    }
+}
+
+/// Lets a request through, before its body is read, or refuses it. Whom it let through is the request's extension [`Caller`].
+pub async fn admit(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    match guard.caller(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(next.run(request).await)
+        }
+        Err(refusal) => {
+            tracing::warn!(code = refusal.code(), path = request.uri().path(), "refused a caller");
+            Err(refusal)
+        }
+    }
+}
+
+/// The key that a request presents.
+fn presented(headers: &HeaderMap) -> Option<SecretString> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.to_owned().into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn a_key_stands_after_bearer_or_is_the_password() {
+        let presented = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            presented(&headers).map(|secret| secret.expose_secret().to_owned())
+        };
+        for value in [
+            "Bearer courier_x",
+            "bearer   courier_x",
+            &format!("Basic {}", STANDARD.encode("any:courier_x")),
+            &format!("BASIC {}", STANDARD.encode(":courier_x")),
+        ] {
+            assert_eq!(presented(value).as_deref(), Some("courier_x"), "{value}");
+        }
+        for value in ["courier_x", "Digest courier_x", "Basic !", "Basic Y291cmllcl94"] {
+            assert_eq!(presented(value), None, "{value}");
+        }
+        assert!(super::presented(&HeaderMap::new()).is_none());
+    }
+}

@@ -1,0 +1,48 @@
+//! What somebody says about an opt-out, in a line.
+
+use std::str::FromStr;
+
+/// A line of text about an opt-out: short, and without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(String);
+
+/// Not a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a note is one line of at most {MOST_CHARACTERS} characters")]
+pub struct NoteError;
+
+/// A sentence or two: whoever wants to keep more keeps it elsewhere, and its number here.
+const MOST_CHARACTERS: usize = 500;
+
+impl Note {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Note {
+    type Err = NoteError;
+
+    fn from_str(given: &str) -> Result<Self, NoteError> {
+        let text = given.trim();
+        if text.is_empty() || text.chars().count() > MOST_CHARACTERS || text.chars().any(char::is_control) {
+            return Err(NoteError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_one_line_and_no_novel() {
+        assert_eq!("  asked by phone ".parse::<Note>().unwrap().as_str(), "asked by phone");
+        for bad in ["", "  ", "two\nlines", "a\0b", &"é".repeat(501)] {
+            assert_eq!(bad.parse::<Note>(), Err(NoteError), "{bad:?}");
+        }
+        assert!("é".repeat(500).parse::<Note>().is_ok());
+    }
+}

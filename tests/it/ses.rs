@@ -1,0 +1,152 @@
+//! What Amazon SES tells through SNS, with an Amazon that answers over TLS and messages as Amazon signs them.
+
+use axum::body::Body;
+use axum::http::Request;
+use capital_courier::api::Api;
+use capital_courier::database::Troubles;
+use capital_courier::inbound::ses::{Amazon, Ses};
+use capital_courier::inbound::{self, Counts, Inbound};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::api::Answer;
+use crate::reports::delivered;
+use crate::support::TestApp;
+use crate::support::https::Https;
+
+const HOST: &str = "sns.eu-west-1.amazonaws.com";
+const CERTIFICATE: (&str, &[u8]) = (
+    "/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem",
+    include_bytes!("../data/sns/certificate.pem"),
+);
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:letters";
+
+/// Signed messages of a kind, by both versions.
+fn signed(kind: &str, word: &str) -> Vec<Value> {
+    let mut all: Vec<Value> = serde_json::from_str(include_str!("../data/sns/signed.json")).unwrap();
+    all.retain(|message| message["Type"] == kind && message["Message"].as_str().unwrap().contains(word));
+    assert_eq!(all.len(), 2);
+    all
+}
+
+fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
+    let api = Api {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        troubles: Troubles::default(),
+        read_timeout: std::time::Duration::from_secs(5),
+    };
+    let ses = Ses { topics: vec![topic.parse().unwrap()], amazon: Amazon::over(amazon.client.clone()) };
+    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses) }
+}
+
+async fn post(inbound: &Inbound, message: &Value) -> Answer {
+    let request = Request::post("/inbound/ses")
+        .header("Content-Type", "text/plain; charset=UTF-8")
+        .body(Body::from(message.to_string()))
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(inbound::router(inbound.clone()), request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+    Answer { status: head.status.as_u16(), headers: head.headers, body }
+}
+
+/// A letter that was sent, as the one that the signed messages speak of.
+async fn sent_letter(app: &TestApp) -> String {
+    let offer = app.offer();
+    delivered(app, &offer).await;
+    sqlx::query("update letters set message_id = 'letter_sns@rocket.example'")
+        .execute(&app.db)
+        .await
+        .unwrap();
+    offer
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let amazon = Https::start(HOST).await;
+    amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
+    let inbound = listening(&app, &amazon, TOPIC);
+    let offer = sent_letter(&app).await;
+    let outcomes = async |messages: Vec<Value>| {
+        let mut outcomes = Vec::new();
+        for message in messages {
+            outcomes.push(post(&inbound, &message).await.expect(200)["outcome"].as_str().unwrap().to_owned());
+        }
+        outcomes
+    };
+    // The same feedback by both versions is the same report.
+    assert_eq!(outcomes(signed("Notification", "Bounce")).await, ["bounced", "known"]);
+    assert_eq!(outcomes(signed("Notification", "Complaint")).await, ["opted_out", "known"]);
+    app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
+    let doors: Vec<String> =
+        sqlx::query_scalar("select distinct door from letter_reports").fetch_all(&app.db).await.unwrap();
+    assert_eq!(doors, ["ses"]);
+    assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
+    let counted =
+        |outcome: &str| inbound.counts.all().iter().any(|(_, what, count)| *what == outcome && *count == 2);
+    assert!(counted("known"), "{:?}", inbound.counts.all());
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_subscription_is_confirmed_for_a_topic_that_the_settings_name(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let amazon = Https::start(HOST).await;
+    amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
+    let message = &signed("SubscriptionConfirmation", "subscribe")[0];
+    let path = message["SubscribeURL"].as_str().unwrap().strip_prefix(&format!("https://{HOST}")).unwrap();
+    let inbound = listening(&app, &amazon, TOPIC);
+    amazon.answers(path, 500, b"");
+    post(&inbound, message).await.expect_refused(503, "unavailable");
+    amazon.answers(path, 200, b"<ConfirmSubscriptionResponse/>");
+    assert_eq!(post(&inbound, message).await.expect(200)["outcome"], "subscribed");
+    assert_eq!(amazon.asked(), [CERTIFICATE.0, path, path]);
+    for message in signed("UnsubscribeConfirmation", "deactivate") {
+        assert_eq!(post(&inbound, &message).await.expect(200)["outcome"], "ignored");
+    }
+    let other = listening(&app, &amazon, "arn:aws:sns:eu-west-1:123456789012:others");
+    post(&other, message).await.expect_refused(401, "bad_signature");
+    assert_eq!(amazon.asked().len(), 3, "nothing is fetched for a stranger");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let amazon = Https::start(HOST).await;
+    let inbound = listening(&app, &amazon, TOPIC);
+    let offer = sent_letter(&app).await;
+    let message = signed("Notification", "Bounce").remove(0);
+    // Amazon does not answer, then has no such certificate, then something else.
+    amazon.answers(CERTIFICATE.0, 503, b"");
+    post(&inbound, &message).await.expect_refused(503, "unavailable");
+    amazon.answers(CERTIFICATE.0, 404, b"");
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    amazon.answers(CERTIFICATE.0, 200, b"<html>");
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    amazon.answers(CERTIFICATE.0, 200, &[b'x'; 70_000]);
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
+    for (field, value) in [
+        ("Message", message["Message"].as_str().unwrap().replace("5.1.1", "5.1.2")),
+        ("SigningCertURL", "https://evil.example/certificate.pem".to_owned()),
+        ("SigningCertURL", format!("http://{HOST}{}", CERTIFICATE.0)),
+        ("SignatureVersion", "2".to_owned()),
+        ("Signature", "AAAA".to_owned()),
+        ("TopicArn", "arn:aws:sns:eu-west-1:123456789012:others".to_owned()),
+    ] {
+        let mut changed = message.clone();
+        changed[field] = value.into();
+        post(&inbound, &changed).await.expect_refused(401, "bad_signature");
+    }
+    post(&inbound, &serde_json::json!({"Type": "Notification"})).await.expect_refused(401, "bad_signature");
+    app.expect_letter(&offer, "sent", None).await;
+    // Where no topic is named, there is no such address.
+    let request = Request::post("/inbound/ses").body(Body::from(message.to_string())).unwrap();
+    assert_eq!(crate::api::send(&app, request).await.status, 404);
+    app.abandon();
+}
