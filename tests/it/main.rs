@@ -23,6 +23,7 @@ mod queue;
 mod reconcile;
 mod replicas;
 mod reports;
+mod senders;
 mod ses;
 mod smtp;
 mod support;

@@ -38,7 +38,7 @@ fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
         read_timeout: std::time::Duration::from_secs(5),
     };
     let ses = Ses { topics: vec![topic.parse().unwrap()], amazon: Amazon::over(amazon.client.clone()) };
-    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses) }
+    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses), sendgrid: None }
 }
 
 async fn post(inbound: &Inbound, message: &Value) -> Answer {
