@@ -40,7 +40,8 @@ pub(super) async fn receive(State(inbound): State<Inbound>, request: Request) ->
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Record {
-    record_type: String,
+    #[serde(rename = "RecordType")]
+    about: String,
     /// Of a bounce or a complaint.
     #[serde(rename = "ID")]
     id: Option<i64>,
@@ -77,7 +78,7 @@ fn read(body: &[u8]) -> Option<Report> {
 
 impl Record {
     fn what(&self) -> Option<What> {
-        match self.record_type.as_str() {
+        match self.about.as_str() {
             "Bounce" => self.bounce(),
             "SpamComplaint" => Some(What::told("abuse")),
             "SubscriptionChange" if self.suppress_sending == Some(true) => self.suppressed(),
@@ -120,8 +121,8 @@ impl Record {
     fn own_id(&self) -> String {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self.id {
-            Some(id) => format!("{}\0{id}", self.record_type),
-            None => format!("{}\0{}\0{}", self.record_type, text(&self.message_id), text(&self.changed_at)),
+            Some(id) => format!("{}\0{id}", self.about),
+            None => format!("{}\0{}\0{}", self.about, text(&self.message_id), text(&self.changed_at)),
         }
     }
 }

@@ -104,12 +104,11 @@ pub(super) async fn receive(
     let events: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
     let mut outcomes = BTreeMap::new();
     for event in &events {
-        let outcome = match read(event) {
-            Some(report) => inbound.take(&report).await?.outcome,
-            None => {
-                inbound.counts.count(Door::SendGrid, "ignored");
-                "ignored"
-            }
+        let outcome = if let Some(report) = read(event) {
+            inbound.take(&report).await?.outcome
+        } else {
+            inbound.counts.count(Door::SendGrid, "ignored");
+            "ignored"
         };
         *outcomes.entry(outcome).or_default() += 1;
     }
@@ -120,7 +119,8 @@ pub(super) async fn receive(
 /// An event, as far as we read it (<https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event>).
 #[derive(Debug, Deserialize)]
 struct Event {
-    event: String,
+    #[serde(rename = "event")]
+    name: String,
     email: String,
     sg_event_id: Option<String>,
     #[serde(rename = "smtp-id")]
@@ -151,23 +151,36 @@ fn read(value: &Value) -> Option<Report> {
 
 impl Event {
     fn whats(&self) -> Vec<What> {
-        let failed = |whose: Blame| What::failed(self.status.as_deref().unwrap_or_default()).blaming(whose);
-        match (self.event.as_str(), self.kind.as_deref(), self.reason.as_deref()) {
-            // SendGrid sends no other letter to such an address either.
-            ("bounce", Some("bounce") | None, _) => vec![failed(Blame::Address)],
-            ("bounce", Some("blocked"), _) => vec![failed(Blame::Letter)],
-            ("bounce", Some(_), _) => vec![What::NotForGood],
-            // Not even tried, because of what happened to others before.
-            ("dropped", _, Some("Bounced Address" | "Invalid")) => vec![failed(Blame::Address)],
-            ("dropped", _, Some("Unsubscribed Address")) => vec![failed(Blame::Letter), What::Unsubscribed],
-            ("dropped", _, Some("Spam Reporting Address")) => {
-                vec![failed(Blame::Letter), What::told("abuse")]
-            }
-            ("dropped", _, _) => vec![failed(Blame::Letter)],
-            ("spamreport", _, _) => vec![What::told("abuse")],
-            ("unsubscribe" | "group_unsubscribe", _, _) => vec![What::Unsubscribed],
+        match self.name.as_str() {
+            "bounce" => vec![self.bounced()],
+            "dropped" => self.dropped(),
+            "spamreport" => vec![What::told("abuse")],
+            "unsubscribe" | "group_unsubscribe" => vec![What::Unsubscribed],
             _ => Vec::new(),
         }
+    }
+
+    fn bounced(&self) -> What {
+        match self.kind.as_deref() {
+            // SendGrid sends no other letter to such an address either.
+            Some("bounce") | None => self.failed(Blame::Address),
+            Some("blocked") => self.failed(Blame::Letter),
+            Some(_) => What::NotForGood,
+        }
+    }
+
+    /// Not even tried, because of what happened to others before.
+    fn dropped(&self) -> Vec<What> {
+        match self.reason.as_deref() {
+            Some("Bounced Address" | "Invalid") => vec![self.failed(Blame::Address)],
+            Some("Unsubscribed Address") => vec![self.failed(Blame::Letter), What::Unsubscribed],
+            Some("Spam Reporting Address") => vec![self.failed(Blame::Letter), What::told("abuse")],
+            Some(_) | None => vec![self.failed(Blame::Letter)],
+        }
+    }
+
+    fn failed(&self, whose: Blame) -> What {
+        What::failed(self.status.as_deref().unwrap_or_default()).blaming(whose)
     }
 }
 
@@ -234,8 +247,8 @@ mod tests {
         }
     }
 
-    fn whats(event: Value) -> Option<Vec<What>> {
-        Some(read(&event)?.findings.into_iter().map(|finding| finding.what).collect())
+    fn whats(event: &Value) -> Option<Vec<What>> {
+        Some(read(event)?.findings.into_iter().map(|finding| finding.what).collect())
     }
 
     #[test]
@@ -247,7 +260,7 @@ mod tests {
                 "smtp-id": "<letter_1@rocket.example>", "sg_event_id": "e1", "sg_message_id": "m1"
             });
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            whats(all)
+            whats(&all)
         };
         let (address, letter) = (Blame::Address, Blame::Letter);
         for (name, more, expected) in [
@@ -286,7 +299,7 @@ mod tests {
         {
             assert_eq!(event(name, json!({})), None, "{name}");
         }
-        assert_eq!(whats(json!({"event": 1})), None);
+        assert_eq!(whats(&json!({"event": 1})), None);
     }
 
     #[test]
