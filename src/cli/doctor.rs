@@ -11,7 +11,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
-use crate::flow::email::{Relay, Timeouts};
+use crate::flow::email::{Relay, Timeouts, report};
 use crate::flow::inbox;
 use crate::queue::{self, Circuit};
 use crate::reconcile;
@@ -88,6 +88,7 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
             ok("database", format!("{kind}, writable, schema current")),
             last_event(&database).await,
             last_reconciliation(&database).await,
+            last_report(&database).await,
             dead(&database).await,
         ],
         Health::ReadOnly => {
@@ -121,6 +122,17 @@ async fn last_reconciliation(database: &Database) -> Finding {
         Ok(Some(at)) => warn("reconciliation", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
         Ok(None) => warn("reconciliation", "none was ever complete", REMEDY),
         Err(error) => wrong("reconciliation", chain(&error), "look at the database"),
+    }
+}
+
+/// Bounces are rare, so an old report is no fault; none at all may mean that nobody takes them in.
+async fn last_report(database: &Database) -> Finding {
+    const REMEDY: &str =
+        "have bounces and complaints come to /inbound or to `capital-courier bounce`: see docs/operations.md";
+    match report::last(&database.pool).await {
+        Ok(Some((at, door))) => ok("last report", format!("{}, by {door}", at.to_rfc3339())),
+        Ok(None) => warn("last report", "no letter was ever reported to have come back", REMEDY),
+        Err(error) => wrong("last report", chain(&error), "look at the database"),
     }
 }
 

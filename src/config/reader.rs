@@ -143,7 +143,9 @@ impl<'a> Reader<'a> {
         if let Err(error) = &topics {
             self.fault(key, &error.to_string());
         }
-        Some(inbound::Settings { sns_topics: topics.ok()? })
+        let form = "the key that SendGrid shows, or nothing";
+        let sendgrid_public_key = self.optional("inbound.sendgrid_public_key", form);
+        Some(inbound::Settings { sns_topics: topics.ok()?, sendgrid_public_key })
     }
 
     fn inbox(&mut self) -> Option<inbox::Settings> {

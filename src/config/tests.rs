@@ -144,6 +144,25 @@ fn a_live_key_refuses_what_is_only_for_trying_out() {
 }
 
 #[test]
+fn senders_of_reports_are_named_exactly_or_not_at_all() {
+    let settings = with(&[
+        ("COURIER_INBOUND__SNS_TOPICS", "arn:aws:sns:eu-west-1:1:a, arn:aws:sns:eu-west-1:1:b"),
+        ("COURIER_EMAIL__RETURN_PATH", "bounces@rocket.example"),
+    ])
+    .unwrap();
+    assert_eq!(settings.inbound.sns_topics.len(), 2);
+    assert!(settings.email.return_path.is_some() && settings.inbound.sendgrid_public_key.is_none());
+    for (name, value, told) in [
+        ("COURIER_INBOUND__SNS_TOPICS", "letters", "ARN"),
+        ("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", "SG.secret", "verification key"),
+        ("COURIER_EMAIL__RETURN_PATH", "Bounces <bounces@rocket.example>", "at most 31 characters"),
+    ] {
+        let complaint = faults(&[(name, value)]);
+        assert!(complaint.contains(told), "{complaint}");
+    }
+}
+
+#[test]
 fn a_worker_needs_no_webhook_secret() {
     let mut all = least();
     all.remove("STRIPE_WEBHOOK_SECRET");

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `POST /inbound/bounces` | a mail server, with a report as a message | a key with `bounces:write` |
 //! | `POST /inbound/ses` | Amazon SNS, which is told by SES | its signature, and a topic that the settings name |
+//! | `POST /inbound/sendgrid` | SendGrid | its signature, by the key in the settings |
+//! | `POST /inbound/postmark` | Postmark | a key with `bounces:write` |
 //!
 //! Each says it in its own way; all of it becomes a [`Report`] and goes through one door ([`report::take`]). What is proven and about
 //! no letter of ours, or not understood, is answered with 200 all the same, so that nobody sends it for ever, and counted ([`Counts`]).
@@ -11,6 +13,8 @@
 
 mod bounces;
 mod counts;
+mod postmark;
+mod sendgrid;
 pub mod ses;
 
 use std::future::ready;
@@ -25,6 +29,7 @@ use crate::flow::email::Address;
 use crate::flow::email::report::{self, Door, NotTaken, Report, Taken};
 
 pub use counts::Counts;
+pub use sendgrid::VerificationKey;
 
 /// What taking reports needs.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub struct Inbound {
     pub counts: Counts,
     /// What SES tells; none: it is not listened to.
     pub ses: Option<ses::Ses>,
+    /// Proves what SendGrid tells; none: it is not listened to.
+    pub sendgrid: Option<VerificationKey>,
 }
 
 /// Which senders' webhooks are listened to.
@@ -44,6 +51,8 @@ pub struct Inbound {
 pub struct Settings {
     /// Topics of Amazon SNS by which SES tells; none: not SES.
     pub sns_topics: Vec<ses::TopicArn>,
+    /// Proves what SendGrid tells; none: not SendGrid.
+    pub sendgrid_public_key: Option<VerificationKey>,
 }
 
 /// What the sender of a report hears.
@@ -72,10 +81,16 @@ impl From<Taken> for Said {
 /// The addresses below `/inbound`.
 pub fn router(inbound: Inbound) -> Router {
     let by_key = from_fn_with_state(Guard::new(inbound.api.clone(), Scope::BouncesWrite), admit);
-    let mut router = Router::new().route("/inbound/bounces", post(bounces::receive).route_layer(by_key));
+    let mut router = Router::new()
+        .route("/inbound/bounces", post(bounces::receive).route_layer(by_key.clone()))
+        .route("/inbound/postmark", post(postmark::receive).route_layer(by_key));
     if let Some(ses) = inbound.ses.clone() {
         let state = (inbound.clone(), ses);
         router = router.route("/inbound/ses", post(ses::receive).with_state(state));
+    }
+    if let Some(key) = inbound.sendgrid.clone() {
+        let state = (inbound.clone(), key);
+        router = router.route("/inbound/sendgrid", post(sendgrid::receive).with_state(state));
     }
     router.method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed)).with_state(inbound)
 }
@@ -88,7 +103,8 @@ impl Inbound {
         counts: Counts,
         settings: &Settings,
     ) -> Result<Self, ses::NoClient> {
-        Ok(Self { api, copy, counts, ses: ses::Ses::new(&settings.sns_topics)? })
+        let (ses, sendgrid) = (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
+        Ok(Self { api, copy, counts, ses, sendgrid })
     }
 
     /// Takes a report in.

@@ -26,6 +26,7 @@ mod reconcile;
 mod reminders;
 mod replicas;
 mod reports;
+mod senders;
 mod ses;
 mod smtp;
 mod support;

@@ -6,6 +6,7 @@ use capital_courier::api::Api;
 use capital_courier::database::Troubles;
 use capital_courier::inbound::ses::{Amazon, Ses};
 use capital_courier::inbound::{self, Counts, Inbound};
+use capital_courier::ops;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -38,7 +39,7 @@ fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
         read_timeout: std::time::Duration::from_secs(5),
     };
     let ses = Ses { topics: vec![topic.parse().unwrap()], amazon: Amazon::over(amazon.client.clone()) };
-    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses) }
+    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses), sendgrid: None }
 }
 
 async fn post(inbound: &Inbound, message: &Value) -> Answer {
@@ -86,9 +87,13 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: 
         sqlx::query_scalar("select distinct door from letter_reports").fetch_all(&app.db).await.unwrap();
     assert_eq!(doors, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
-    let counted =
-        |outcome: &str| inbound.counts.all().iter().any(|(_, what, count)| *what == outcome && *count == 2);
-    assert!(counted("known"), "{:?}", inbound.counts.all());
+    let sources = ops::Sources { db: app.db.clone(), circuits: Vec::new(), reports: inbound.counts.clone() };
+    let request = Request::get("/metrics").body(Body::empty()).unwrap();
+    let response = tower::ServiceExt::oneshot(ops::metrics(sources), request).await.unwrap();
+    let figures = response.into_body().collect().await.unwrap().to_bytes();
+    let figures = String::from_utf8_lossy(&figures);
+    let line = "courier_reports_total{door=\"ses\",outcome=\"known\"} 2";
+    assert!(figures.lines().any(|told| told == line), "{figures}");
     app.abandon();
 }
 
@@ -128,7 +133,7 @@ async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgP
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
     amazon.answers(CERTIFICATE.0, 200, b"<html>");
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
-    amazon.answers(CERTIFICATE.0, 200, &[b'x'; 70_000]);
+    amazon.answers(CERTIFICATE.0, 200, &vec![b'x'; 70_000]);
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
     amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
     for (field, value) in [

@@ -11,8 +11,8 @@ use crate::flow::email::report::{Blame, Clues, Door, Finding, Fingerprint, Repor
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Notification {
-    #[serde(alias = "eventType")]
-    notification_type: String,
+    #[serde(rename = "notificationType", alias = "eventType")]
+    about: String,
     mail: Mail,
     bounce: Option<Bounce>,
     complaint: Option<Complaint>,
@@ -43,7 +43,8 @@ struct CommonHeaders {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bounce {
-    bounce_type: String,
+    #[serde(rename = "bounceType")]
+    kind: String,
     #[serde(default)]
     bounced_recipients: Vec<Recipient>,
     feedback_id: Option<String>,
@@ -52,7 +53,8 @@ struct Bounce {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Complaint {
-    complaint_feedback_type: Option<String>,
+    #[serde(rename = "complaintFeedbackType")]
+    kind: Option<String>,
     #[serde(default)]
     complained_recipients: Vec<Recipient>,
     feedback_id: Option<String>,
@@ -67,8 +69,8 @@ struct Recipient {
 
 /// The report in a notification; none where it is about something else, or nothing that we know.
 pub(super) fn read(message: &str, sns_message_id: &str) -> Option<Report> {
-    let Notification { notification_type, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
-    let (findings, feedback_id) = match (notification_type.as_str(), bounce, complaint) {
+    let Notification { about, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
+    let (findings, feedback_id) = match (about.as_str(), bounce, complaint) {
         ("Bounce", Some(bounce), _) => (bounce.findings(), bounce.feedback_id),
         ("Complaint", _, Some(complaint)) => (complaint.findings(), complaint.feedback_id),
         _ => return None,
@@ -103,7 +105,7 @@ impl Mail {
 impl Bounce {
     /// SES calls a bounce permanent where the address is to be taken off every list; all others may pass.
     fn findings(&self) -> Vec<Finding> {
-        let is_permanent = self.bounce_type == "Permanent";
+        let is_permanent = self.kind == "Permanent";
         let what = |recipient: &Recipient| {
             if is_permanent {
                 What::failed(recipient.status.as_deref().unwrap_or_default()).blaming(Blame::Address)
@@ -123,7 +125,7 @@ impl Complaint {
     /// One for all: whoever complained is among them, and SES often does not know more.
     fn findings(&self) -> Vec<Finding> {
         let addresses = self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
-        let what = What::told(self.complaint_feedback_type.as_deref().unwrap_or("abuse"));
+        let what = What::told(self.kind.as_deref().unwrap_or("abuse"));
         vec![Finding { addresses, what }]
     }
 }
