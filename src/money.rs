@@ -23,6 +23,16 @@ impl Money {
         Some(Self { minor, currency: self.currency.clone() })
     }
 
+    /// As a number with a point, for tables and programs: `-1234.50`.
+    pub fn plain(&self) -> String {
+        let decimals = usize::from(self.decimals());
+        let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let (sign, point) =
+            (if self.minor < 0 { "-" } else { "" }, if fraction.is_empty() { "" } else { "." });
+        format!("{sign}{whole}{point}{fraction}")
+    }
+
     /// How many decimals the currency has, as Stripe counts it.
     pub fn decimals(&self) -> u8 {
         let currency = self.currency.as_str();
@@ -42,6 +52,20 @@ mod tests {
 
     fn money(minor: i64, currency: &str) -> Money {
         Money { minor, currency: currency.to_owned() }
+    }
+
+    #[test]
+    fn a_number_for_programs_has_a_point_and_nothing_else() {
+        let plain = [
+            (123_450, "usd"),
+            (-5, "eur"),
+            (1_000, "jpy"),
+            (0, "usd"),
+            (-1_234_500, "kwd"),
+            (i64::MIN, "usd"),
+        ]
+        .map(|(minor, currency)| money(minor, currency).plain());
+        assert_eq!(plain, ["1234.50", "-0.05", "1000", "0.00", "-1234.500", "-92233720368547758.08"]);
     }
 
     #[test]

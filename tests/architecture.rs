@@ -114,7 +114,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
-    ("csv", &["cli/opt_out/"]),
+    ("csv", &["cli/opt_out/", "cli/report/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("hyper", &["http.rs", "simulator/"]),
     ("hyper_util", &["http.rs", "simulator/"]),

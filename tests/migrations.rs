@@ -99,6 +99,22 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("letters_end_has_reason", "update letters set reason = null where letter_id = 'letter_held'"),
         ("letters_message_id_key", "update letters set message_id = 'sent@rocket.example'"),
         ("letters_offer_id_fkey", "update letters set offer_id = 'unknown' where letter_id = 'letter_held'"),
+        (
+            "handovers_one_for_an_attempt",
+            "insert into handovers (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
+                 template_version, checked_at, handed_over_at)
+             values ('letter_sent', 1, 'o', 'a', 'offer', 'en', 'm', 'r', 's', sha256(''), 'v', now(), now())",
+        ),
+        (
+            "handovers_hash",
+            "insert into handovers (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
+                 template_version, checked_at, handed_over_at)
+             values ('letter_sent', 2, 'o', 'a', 'offer', 'en', 'm', 'r', 's', 'short', 'v', now(), now())",
+        ),
+        (
+            "handover_answers_outcome",
+            "insert into handover_answers (handover_id, outcome, answer, answered_at) select handover_id + 0, 'x', '', now() from handovers",
+        ),
         ("deliveries_state", "update deliveries set state = 'lost' where delivered_at is null"),
         (
             "deliveries_delivered_has_time",

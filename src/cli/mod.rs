@@ -13,7 +13,9 @@ mod migrate;
 mod offer;
 mod opt_out;
 mod reconcile;
+mod report;
 mod serve;
+mod spreadsheet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -113,6 +115,11 @@ enum Command {
     /// For a mail server's pipe. Ends with 75 where the report is to be tried again later, because the database is away or the
     /// letter is still being sent; with 1 where it is no report.
     Bounce,
+    /// What was sent to whom, and what came of the financings, as CSV
+    Report {
+        #[command(subcommand)]
+        action: report::Action,
+    },
     /// Print every setting with its default and what it is for, as TOML
     Settings,
 }
@@ -155,6 +162,7 @@ impl Cli {
             Command::OptOut { action } => block_on(opt_out::run(config, action)),
             Command::Address { action } => block_on(address::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
+            Command::Report { action } => block_on(report::run(config, action)),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
                 Ok(ExitCode::SUCCESS)

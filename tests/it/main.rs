@@ -11,6 +11,7 @@ mod copy;
 mod crash;
 mod delivered;
 mod demo;
+mod evidence;
 mod financing;
 mod flow;
 mod letters;

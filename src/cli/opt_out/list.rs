@@ -1,18 +1,16 @@
 //! Opt-outs as CSV: what is written can be opened in a spreadsheet without harm, and what is read is right in every line or not read
 //! at all.
 
-use std::borrow::Cow;
 use std::io::Write;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
+use crate::cli::spreadsheet::{as_it_was, harmless, maybe, moment};
 use crate::flow::email::opt_out::{Note, store::OptOut};
 use crate::stripe::AccountId;
 
 /// The columns that are written, in their order.
 const COLUMNS: [&str; 6] = ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
-/// What makes a spreadsheet take a cell for a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// A list with more mistakes than this is another list.
 const MOST_MISTAKES: usize = 20;
 
@@ -28,13 +26,12 @@ impl<W: Write> Writer<W> {
     }
 
     pub(super) fn write(&mut self, opt_out: &OptOut) -> csv::Result<()> {
-        let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         self.0.write_record([
             opt_out.account_id.as_str(),
             &opt_out.source,
             &harmless(opt_out.note.as_deref().unwrap_or_default()),
-            &time(opt_out.opted_out_at),
-            &opt_out.ended_at.map(time).unwrap_or_default(),
+            &moment(opt_out.opted_out_at),
+            &maybe(opt_out.ended_at),
             opt_out.ended_by.as_deref().unwrap_or_default(),
         ])
     }
@@ -42,16 +39,6 @@ impl<W: Write> Writer<W> {
     pub(super) fn finish(mut self) -> std::io::Result<()> {
         self.0.flush()
     }
-}
-
-/// Text that no spreadsheet takes for a formula.
-fn harmless(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
-}
-
-/// The same text without what made it harmless.
-fn as_it_was(text: &str) -> &str {
-    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
 }
 
 /// A line that was read.
@@ -148,6 +135,7 @@ fn time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::spreadsheet::FORMULA;
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {

@@ -30,6 +30,7 @@
 //! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
+//! | `evidence` | the proof of what was handed over |
 //! | `moves` | a change of state, with its line in the timeline |
 //! | `settle` | what becomes of a letter after an attempt |
 //! | `store` | the SQL |
@@ -39,6 +40,7 @@ mod by_hand;
 mod cadence;
 pub mod copy;
 mod decide;
+pub mod evidence;
 mod kind;
 mod letter;
 mod mime;

@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use super::address::{self, Address};
 use super::copy::Disclaimers;
 use super::decide::Decision;
+use super::evidence;
 use super::mime::{self, Parts};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::{self, OPTED_OUT};
@@ -155,7 +156,7 @@ impl SendLetter {
         }
         crate::crash::point("letter.before_sending");
         letter.attempt += 1;
-        match self.begin(claim, &letter, content).await {
+        match self.begin(claim, &letter, content, &ready.bytes).await {
             Ok(Begun::Yes) => letter.state = State::Sending,
             Ok(Begun::No(instead)) => return self.leave(claim, &letter, &to, instead).await,
             // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
@@ -185,7 +186,13 @@ impl SendLetter {
     /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
     /// than its lease finds out here, before anything is sent. So does one whose offer ended since Stripe was asked, whose account
     /// wants no letters any more, or whose address turned out to be none: whatever told so either stopped the letter or is seen here.
-    async fn begin(&self, claim: &Claim, letter: &Letter, content: &Content) -> Result<Begun, Stopped> {
+    async fn begin(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+        content: &Content,
+        message: &[u8],
+    ) -> Result<Begun, Stopped> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
@@ -204,6 +211,7 @@ impl SendLetter {
         if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
             return Ok(Begun::No(Instead::Settled));
         }
+        evidence::store::begin(&mut *tx, letter, content, message, now).await?;
         tx.commit().await?;
         Ok(Begun::Yes)
     }

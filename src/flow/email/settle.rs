@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
+use super::evidence::{self, Outcome};
 use super::moves::{self, GAVE_UP, UNCERTAIN};
 use super::refusal::status_in;
 use super::refused::{self, ADDRESS_BOUNCED, AddressHash, Found, Reason};
@@ -64,6 +65,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         self.shift(&mut tx, letter, &sent).await?;
+        evidence::store::answer(&mut *tx, letter, Outcome::Taken, answer, now).await?;
         // Stripe is told of an offer once: a reminder owes it nothing.
         if letter.step == 0 {
             to_delivered::hand_over(&mut tx, letter, now).await?;
@@ -92,6 +94,7 @@ impl SendLetter {
             self.doubt(&mut tx, letter, &text).await?;
             State::Uncertain
         } else {
+            self.answer_refusal(&mut tx, letter, error).await?;
             letter.state
         };
         let onward = Move { from, to, reason, relay_answer: Some(&text) };
@@ -197,6 +200,8 @@ impl SendLetter {
         let reason = (letter.doubts > 0).then_some(UNCERTAIN);
         let back = Move { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
         self.shift(&mut tx, letter, &back).await?;
+        let why = "nothing was handed over: the database would not say whether this was written down";
+        evidence::store::answer(&mut *tx, letter, Outcome::NeverBegun, why, self.clock.now()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -208,7 +213,24 @@ impl SendLetter {
             reason: Some(UNCERTAIN),
             relay_answer: Some(why),
         };
-        self.shift(tx, letter, &doubt).await
+        self.shift(&mut *tx, letter, &doubt).await?;
+        evidence::store::answer(tx, letter, Outcome::Unknown, why, self.clock.now()).await
+    }
+
+    /// What the relay said to a message that it was handed; before that there is nothing to prove.
+    async fn answer_refusal(
+        &self,
+        tx: &mut PgConnection,
+        letter: &Letter,
+        error: &SendError,
+    ) -> sqlx::Result<()> {
+        let outcome = match error {
+            _ if letter.state != State::Sending => return Ok(()),
+            SendError::AddressRefused(_) | SendError::LetterRefused(_) => Outcome::Refused,
+            SendError::Unreachable(_) | SendError::NotServed(_) | SendError::Deferred(_) => Outcome::Deferred,
+            SendError::Unknown(_) => Outcome::Unknown,
+        };
+        evidence::store::answer(tx, letter, outcome, &error.to_string(), self.clock.now()).await
     }
 
     pub(super) async fn shift(

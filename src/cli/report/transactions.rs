@@ -1,0 +1,62 @@
+//! `report transactions`: the movements of a period.
+
+use futures_util::TryStreamExt;
+use sqlx::PgPool;
+
+use super::Asked;
+use crate::cli::spreadsheet::{harmless, moment};
+use crate::financing::store::{self, Movement, Period};
+use crate::money::Money;
+
+const COLUMNS: [&str; 13] = [
+    "transaction",
+    "created_at",
+    "account",
+    "offer",
+    "type",
+    "reason",
+    "effect",
+    "currency",
+    "total",
+    "advance",
+    "fee",
+    "reverses",
+    "charge",
+];
+
+/// Writes the report to stdout, as it comes from the database.
+pub(super) async fn write(db: &PgPool, asked: &Asked) -> anyhow::Result<()> {
+    let (from, until) = asked.period()?;
+    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    out.write_record(COLUMNS)?;
+    let period = Period { from, until, account_id: asked.account() };
+    let mut movements = store::movements(db, &period);
+    while let Some(movement) = movements.try_next().await? {
+        out.write_record(cells(&movement))?;
+    }
+    Ok(out.flush()?)
+}
+
+fn cells(movement: &Movement) -> [String; 13] {
+    let text = |text: &Option<String>| harmless(text.as_deref().unwrap_or_default()).into_owned();
+    let amount = |minor: Option<i64>| {
+        let money = |minor| Money { minor, currency: movement.currency.clone() };
+        minor.map(|minor| money(minor).plain()).unwrap_or_default()
+    };
+    [
+        movement.transaction_id.clone(),
+        moment(movement.created_at),
+        movement.account_id.clone(),
+        text(&movement.offer_id),
+        harmless(&movement.r#type).into_owned(),
+        text(&movement.reason),
+        movement.effect.clone(),
+        harmless(&movement.currency.to_uppercase()).into_owned(),
+        // A number, whose sign is no formula's.
+        amount(Some(movement.total_minor)),
+        amount(movement.advance_minor),
+        amount(movement.fee_minor),
+        text(&movement.reversed_transaction_id),
+        text(&movement.charge_id),
+    ]
+}
