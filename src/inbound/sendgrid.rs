@@ -101,7 +101,10 @@ pub(super) async fn receive(
     let body = body::read(&head.headers, body, limits).await?;
     key.prove(&head.headers, &body, inbound.api.clock.now())
         .map_err(|error| inbound.refuse(Door::SendGrid, Refusal::BadSignature, &error))?;
-    let events: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
+    let Ok(events) = serde_json::from_slice::<Vec<Value>>(&body) else {
+        let said = inbound.pass_over(Door::SendGrid, "what is no list of events");
+        return Ok(Json(Outcomes { outcomes: BTreeMap::from([(said.outcome, 1)]) }));
+    };
     let mut outcomes = BTreeMap::new();
     for event in &events {
         let outcome = if let Some(report) = read(event) {

@@ -197,7 +197,7 @@ async fn failed(
             letter.state = State::Bounced;
             Outcome::Bounced
         }
-        State::Bounced => Outcome::Known,
+        State::Bounced => return Ok(Outcome::Known),
         // Whether it was sent at all was in doubt, or it is sent once more: now this much is known.
         State::Waiting
         | State::Sending
