@@ -159,7 +159,7 @@ impl Builder {
         for token in Tokenizer::new_with_emitter(html, emitter) {
             let Ok(token) = token;
             match token {
-                Token::StartTag(tag) => builder.open(tag),
+                Token::StartTag(tag) => builder.open(&tag),
                 Token::EndTag(tag) => builder.close(&string(&tag.name)),
                 Token::String(text) => builder.words(&string(&text)),
                 Token::Comment(text) => builder.comment(&string(&text)),
@@ -169,7 +169,7 @@ impl Builder {
         builder
     }
 
-    fn open(&mut self, tag: StartTag<()>) {
+    fn open(&mut self, tag: &StartTag<()>) {
         let name = string(&tag.name);
         self.end_what_ends_before(&name);
         self.part(&name);
@@ -252,7 +252,7 @@ impl Builder {
     }
 
     fn piece(&mut self, text: &str) {
-        let Some(element) = self.open.last().copied().or_else(|| self.root()) else { return };
+        let element = self.open.last().copied().unwrap_or_else(|| self.root());
         let start = self.page.text.len();
         let mut blank = self.page.text.is_empty() || self.page.text.ends_with([' ', '\n']);
         for c in text.chars() {
@@ -270,12 +270,12 @@ impl Builder {
     }
 
     /// A place for text that stands outside of everything.
-    fn root(&mut self) -> Option<usize> {
+    fn root(&mut self) -> usize {
         if self.page.elements.is_empty() {
             let name = "html".to_owned();
             self.page.elements.push(Element { name, attributes: BTreeMap::new(), parent: None, end: 1 });
         }
-        Some(0)
+        0
     }
 
     fn part(&mut self, name: &str) {

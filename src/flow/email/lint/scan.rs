@@ -95,8 +95,8 @@ impl Scanner<'_> {
             if let Some(digit) = digit(c) {
                 digits.push(digit);
                 end += 1;
-            } else if let Some(kept) = self.separator(end) {
-                digits.extend(kept);
+            } else if self.separates(end) {
+                digits.push(self.chars[end].1);
                 end += 1;
             } else {
                 break;
@@ -119,19 +119,19 @@ impl Scanner<'_> {
         } else if kind == Kind::Number {
             (kind, currency) = self.what_follows();
         }
+        digits.retain(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
         let text = currency.unwrap_or_default() + &digits + if kind == Kind::Percent { "%" } else { "" };
         self.push(text.clone(), text, kind, from);
         true
     }
 
-    /// Is this a separator between digits? If so, what of it belongs to the number: spaces only group.
-    fn separator(&self, place: usize) -> Option<Option<char>> {
-        let c = self.chars.get(place)?.1;
+    /// Does it stand between the digits of one number? Spaces and apostrophes only group them.
+    fn separates(&self, place: usize) -> bool {
         let run = self.chars[place + 1..].iter().take_while(|(_, c)| digit(*c).is_some()).count();
-        match c {
-            '.' | ',' if run > 0 => Some(Some(c)),
-            '\'' | '’' | '\u{a0}' | '\u{202f}' | '\u{2009}' if run == 3 => Some(None),
-            _ => None,
+        match self.chars[place].1 {
+            '.' | ',' => run > 0,
+            '\'' | '’' | '\u{a0}' | '\u{202f}' | '\u{2009}' => run == 3,
+            _ => false,
         }
     }
 
@@ -192,8 +192,12 @@ impl Scanner<'_> {
         } else if is_mailbox(&start) {
             Some(start.chars().count())
         } else {
-            let nothing = !start.contains(['@', ':']) && !start.to_lowercase().contains("www.");
-            self.no_link_before = if nothing { self.place + start.chars().count() / 2 } else { self.place };
+            let length = start.chars().count();
+            if !start.contains(['@', ':']) && !start.to_lowercase().contains("www.") {
+                // A chunk that was cut may go on with what makes it a link.
+                self.no_link_before =
+                    self.place + if length < LONGEST_MAILBOX - 1 { length } else { length / 2 };
+            }
             None
         }
     }

@@ -221,7 +221,7 @@ fn longhands(declaration: &Declaration) -> Vec<(&'static str, String)> {
                 css::split_outside(value, ' ').into_iter().map(|part| part.split('/').next().unwrap_or(part));
             let size = sizes.filter(|part| !part.starts_with(|c: char| c.is_ascii_alphabetic()));
             let size =
-                size.filter(|part| part.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%')).next();
+                size.into_iter().find(|part| part.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%'));
             size.map(|size| ("font-size", size.to_owned())).into_iter().collect()
         }
         property => {
