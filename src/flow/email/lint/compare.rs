@@ -46,7 +46,7 @@ fn facts(letter: &Letter<'_>, text: &Words, html: &Words) -> Vec<Finding> {
     let (in_text, in_html) = (all(Part::Text, text), all(Part::Html, html));
     let only = |part, ours: &BTreeSet<String>, theirs: &BTreeSet<String>| -> Vec<Finding> {
         ours.difference(theirs)
-            .map(|fact| ours::ONLY_THERE.found(part, format!("only there: {fact}")))
+            .map(|fact| ours::ONLY_THERE.found(part, format!("only there: {}", links::shortened(fact))))
             .collect()
     };
     let mut findings = only(Part::Text, &in_text, &in_html);

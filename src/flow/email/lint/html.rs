@@ -46,53 +46,6 @@ pub(super) struct Page {
     pub(super) sheets: Vec<Sheet>,
 }
 
-const BLOCKS: [&str; 45] = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "caption",
-    "center",
-    "dd",
-    "details",
-    "dialog",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hgroup",
-    "hr",
-    "li",
-    "main",
-    "menu",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "search",
-    "section",
-    "summary",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-];
 /// Elements that have no end tag.
 const VOID: [&str; 14] = [
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
@@ -100,6 +53,8 @@ const VOID: [&str; 14] = [
 ];
 /// Browsers nest no deeper; what is further in counts as being there.
 const DEEPEST: usize = 512;
+/// Elements that do not end the head.
+const IN_HEAD: [&str; 9] = ["html", "head", "title", "style", "meta", "link", "base", "script", "noscript"];
 /// Elements whose text nobody reads.
 const SILENT: [&str; 6] = ["head", "iframe", "noscript", "script", "style", "template"];
 /// Attributes that are read out or shown.
@@ -210,13 +165,15 @@ impl Builder {
             "td" | "th" => (&["td", "th"], TABLE),
             "tr" => (&["tr"], TABLE),
             "tbody" | "thead" | "tfoot" => (&["tbody", "thead", "tfoot"], TABLE),
-            "body" => (&["head"], &[]),
             _ => (&[], &[]),
         };
-        if let Some(depth) = self.depth_of(ended, up_to) {
-            self.end(depth);
+        let head: &[&str] = if IN_HEAD.contains(&name) { &[] } else { &["head"] };
+        for (ended, up_to) in [(head, [].as_slice()), (ended, up_to)] {
+            if let Some(depth) = self.depth_of(ended, up_to) {
+                self.end(depth);
+            }
         }
-        let ends_paragraph = BLOCKS.contains(&name) && !matches!(name, "td" | "th" | "tr" | "tbody" | "body");
+        let ends_paragraph = is_block(name) && !matches!(name, "td" | "th" | "tr" | "tbody" | "body");
         let paragraph = if ends_paragraph { self.depth_of(&["p"], boundaries("p")) } else { None };
         if let Some(depth) = paragraph {
             self.end(depth);
@@ -281,7 +238,7 @@ impl Builder {
     fn part(&mut self, name: &str) {
         if name == "br" {
             self.page.text.push('\n');
-        } else if BLOCKS.contains(&name) && !self.page.text.is_empty() && !self.page.text.ends_with("\n\n") {
+        } else if is_block(name) && !self.page.text.is_empty() && !self.page.text.ends_with("\n\n") {
             self.page.text.push_str("\n\n");
         }
     }
@@ -302,6 +259,57 @@ impl Builder {
         self.aside(&inside.page.text);
         self.aside(&inside.page.asides);
     }
+}
+
+/// Does it stand in lines of its own?
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "caption"
+            | "center"
+            | "dd"
+            | "details"
+            | "dialog"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "header"
+            | "hr"
+            | "li"
+            | "main"
+            | "menu"
+            | "nav"
+            | "ol"
+            | "p"
+            | "pre"
+            | "search"
+            | "section"
+            | "summary"
+            | "table"
+            | "tbody"
+            | "td"
+            | "tfoot"
+            | "th"
+            | "thead"
+            | "tr"
+            | "ul"
+    )
 }
 
 /// An end tag ends nothing outside of these.
@@ -350,6 +358,12 @@ mod tests {
         };
         assert_eq!((inside("a"), inside("b"), inside("c")), ("1 2".into(), "3".into(), "4".into()));
         assert!(page.text.ends_with('5'));
+    }
+
+    #[test]
+    fn a_head_without_an_end_hides_nothing() {
+        let page = Page::read("<html><head><title>t</title><style>p{}</style><p>seen");
+        assert_eq!(page.text.trim(), "seen");
     }
 
     #[test]

@@ -240,7 +240,7 @@ fn without_www(host: &str) -> &str {
 }
 
 /// Enough to find it again. What is after the `?` may be a secret.
-fn shortened(address: &str) -> String {
+pub(super) fn shortened(address: &str) -> String {
     const LONGEST: usize = 60;
     let (shown, rest) = address.split_once('?').map_or((address, false), |(shown, _)| (shown, true));
     let cut: String = shown.chars().take(LONGEST).collect();

@@ -2,8 +2,8 @@
 //! advertising by mail what else must be (<https://docs.stripe.com/capital/marketing>). [`check`] reads a finished letter as a
 //! compliance officer would, and says what is wrong and what to say instead.
 //!
-//! The rules about words are data, one file for each locale (`templates/emails/rules`, [`rules`]); those that are the same in all languages
-//! are code ([`ours`]). A letter without findings is no approval: that is Stripe's to give. `docs/copy-rules.md` is for who reads
+//! The rules about words are data, one file for each locale (`templates/emails/rules`); those that are the same in all languages
+//! are code (`ours`). A letter without findings is no approval: that is Stripe's to give. `docs/copy-rules.md` is for who reads
 //! findings and writes rules.
 //!
 //! | file | owns |
