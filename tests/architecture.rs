@@ -114,8 +114,10 @@ const CORNERS: &[(&str, &[&str])] = &[
     ),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
+    ("csscolorparser", &["flow/email/lint/style.rs"]),
     ("csv", &["cli/opt_out/", "cli/report/"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
+    ("html5gum", &["flow/email/lint/html.rs"]),
     ("hyper", &["http.rs", "simulator/"]),
     ("hyper_util", &["http.rs", "simulator/"]),
     ("lettre", &["flow/email/"]),
@@ -138,7 +140,8 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("sqlx::query_scalar", &["database/", "queue/", "store.rs"]),
     ("std::env", &["config/", "crash.rs"]),
     ("std::time::SystemTime", &["clock.rs"]),
-    ("toml", &["config/"]),
+    ("toml", &["config/", "flow/email/lint/rules.rs"]),
+    ("unicode_normalization", &["flow/email/lint/fold.rs"]),
     ("webpki", &["inbound/ses/"]),
 ];
 

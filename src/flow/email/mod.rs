@@ -22,6 +22,7 @@
 //! | `recipient` | whom to write to |
 //! | `copy` | which words may go out: disclaimers and approvals |
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
+//! | `lint` | what is wrong with a letter's words |
 //! | `mime` | the message as it goes over the wire |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
@@ -43,6 +44,7 @@ mod decide;
 pub mod evidence;
 mod kind;
 mod letter;
+pub mod lint;
 mod mime;
 mod moves;
 pub mod opt_out;

@@ -9,7 +9,7 @@ mod sample;
 mod templates;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use url::Url;
@@ -141,6 +141,8 @@ impl Writer {
     }
 
     fn html_of(&self, name: &str, mjml: &str) -> Result<String, TemplateError> {
+        let mangled: BTreeSet<char> = mjml.chars().filter(|c| mangles(*c)).collect();
+        let mjml = &mangled.iter().fold(mjml.to_owned(), |mjml, c| mjml.replace(*c, &reference(*c)));
         let parsed = mrml::parse(mjml)
             .map_err(|error| self.templates.not_mjml(name, mjml, &problem(&error), line_of(&error, mjml)))?;
         // What MJML does not know is left out in silence: a look that nobody meant.
@@ -167,8 +169,19 @@ impl Writer {
             return Err(self.templates.not_mjml(name, mjml, &problem, line_at(at, mjml)));
         }
         // minijinja escapes slashes too. Readers of addresses that know little of HTML are better off without that.
-        Ok(html.replace("&#x2f;", "/"))
+        let html = html.replace("&#x2f;", "/");
+        Ok(mangled.iter().fold(html, |html, c| html.replace(&reference(*c), &c.to_string())))
     }
+}
+
+/// Would mrml put this character into an attribute as Rust writes it (`\u{a0}`)? No-break spaces are among them.
+fn mangles(c: char) -> bool {
+    !c.is_ascii() && c.escape_debug().len() > 1
+}
+
+/// The character as HTML can write any, which mrml leaves as it is.
+fn reference(c: char) -> String {
+    format!("&#x{:x};", u32::from(c))
 }
 
 /// What mrml says, with what the parser below it says.

@@ -138,6 +138,8 @@ fn every_letter_has_what_is_the_same_in_all_of_them_in_text_and_in_html() {
         for loads in ["<link", "@import", "url(", "<img", "src="] {
             assert!(!letter.html.contains(loads), "`{loads}` in the HTML");
         }
+        // As Rust would write a no-break space, and nobody would read it.
+        assert!(!letter.html.contains("\\u{"), "{}", letter.html);
         // Gmail cuts messages off at 102 KB.
         assert!(letter.html.len() < 40_000, "{} bytes of HTML", letter.html.len());
         assert!(
