@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
 use crate::financing::ReadTransactions;
 use crate::flow::delivered::MarkDelivered;
+use crate::flow::email::lint::Rules;
 use crate::flow::email::{self, Remind, SendLetter};
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
@@ -28,7 +29,7 @@ use crate::stripe::Client;
 use crate::{http, ops, portal, replicas};
 use parts::Shared;
 
-pub use parts::{disclaimers, writer};
+pub use parts::{disclaimers, samples, writer};
 
 /// Which parts of the service this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,8 +287,27 @@ impl App {
     }
 }
 
+/// Says in the log what the rules have against the wording of the letters. They go out all the same: Stripe's approval decides.
+fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
+    let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
+    let found = email::collection::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
+    for email::collection::Found { finding, letters } in &found {
+        tracing::warn!(
+            rule = finding.rule,
+            part = %finding.part,
+            found = finding.found,
+            letters = letters.len(),
+            "the wording of letters is against a rule: see `email check`"
+        );
+    }
+    Ok(())
+}
+
 /// Runs the service until a signal. A second signal ends it at once.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
+    if role != Role::ServeWithoutWorker {
+        check_wording(&settings.email)?;
+    }
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     // A stop is a stop also while the database is waited for.
     let app = tokio::select! {

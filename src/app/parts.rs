@@ -10,14 +10,15 @@ use crate::config::Settings;
 use crate::database::{Database, Troubles};
 use crate::financing::ReadTransactions;
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::copy::Disclaimers;
+use crate::flow::email::collection::{self, Sample};
+use crate::flow::email::copy::{Disclaimer, Disclaimers};
 use crate::flow::email::write::Writer;
 use crate::flow::email::{self, Relay, Remind, SendLetter};
 use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
 use crate::queue::{self, Bell, Circuit, Runner, Work};
 use crate::reconcile::Reconcile;
-use crate::stripe::{Client, Memory};
+use crate::stripe::{AccountId, Client, Memory};
 
 /// What the parts have in common.
 pub(super) struct Shared {
@@ -145,6 +146,18 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         templates_dir: settings.templates_dir.clone(),
     };
     Writer::new(wording).context("the letter's templates cannot be used")
+}
+
+/// Writes every letter that can go out with these disclaimers, to nobody.
+pub fn samples<'a>(
+    settings: &email::Settings,
+    writer: &Writer,
+    disclaimers: &'a [Disclaimer],
+) -> anyhow::Result<Vec<Sample<'a>>> {
+    let nobody: AccountId = "acct_sample".parse()?;
+    // As the letters have it: without an address for the public there is no link.
+    let link = settings.links.as_ref().map(|links| links.link(&nobody));
+    collection::write_all(writer, disclaimers, link.as_ref()).context("the letter's templates cannot be used")
 }
 
 /// Reads the operator's disclaimers.

@@ -11,6 +11,8 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
+use crate::flow::email::collection;
+use crate::flow::email::lint::Rules;
 use crate::flow::email::{Relay, Timeouts, report};
 use crate::flow::inbox;
 use crate::queue::{self, Circuit};
@@ -65,14 +67,30 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     findings.extend(look_at_database(&settings).await);
     findings.push(look_at_stripe(&settings).await);
     findings.push(look_at_relay(&settings).await);
-    findings.push(match app::writer(&settings.email) {
-        Ok(_) => ok("letter", "its templates render"),
-        Err(error) => wrong("letter", format!("{error:#}"), "mend the templates"),
-    });
+    findings.push(look_at_letters(&settings));
     findings.push(look_at_disclaimers(&settings));
     print(&findings, json)?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
+}
+
+fn look_at_letters(settings: &Settings) -> Finding {
+    let look = || {
+        let (writer, all) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?.all());
+        let samples = app::samples(&settings.email, &writer, &all)?;
+        anyhow::Ok((collection::check(&writer, &Rules::built_in()?, &samples), samples.len()))
+    };
+    match look() {
+        Ok((found, letters)) if found.is_empty() => {
+            ok("letters", format!("{letters} render, and keep to the rules"))
+        }
+        Ok((found, _)) => warn(
+            "letters",
+            format!("{} findings against their wording", found.len()),
+            "see `capital-courier email check`",
+        ),
+        Err(error) => wrong("letters", format!("{error:#}"), "mend the templates"),
+    }
 }
 
 async fn look_at_database(settings: &Settings) -> Vec<Finding> {

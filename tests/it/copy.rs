@@ -141,6 +141,47 @@ async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPoo
     app.finish().await;
 }
 
+#[tokio::test]
+async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
+    let (disclaimers, templates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(disclaimers.path(), "celtic_us_loan");
+    let clock = capital_courier::clock::Clock::system();
+    let stripe = capital_courier::simulator::Simulator::start(capital_courier::simulator::Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        api_key: crate::support::API_KEY.to_owned(),
+        clock,
+    })
+    .await
+    .unwrap();
+    let mut env = crate::support::environment(&stripe, "file:/nowhere");
+    env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), disclaimers.path().display().to_string());
+    let run = async |env: &std::collections::HashMap<String, String>, arguments: &[&str]| {
+        crate::support::process::command(arguments, env).output().await.unwrap()
+    };
+    let ours = run(&env, &["email", "check"]).await;
+    let said = String::from_utf8(ours.stdout).unwrap();
+    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "126 letters read, 0 findings\n"));
+
+    std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();
+    std::fs::write(
+        templates.path().join("offer/en/words.txt"),
+        "{% extends \"words/en.txt\" %}{% block button %}Get your guaranteed loan{% endblock %}",
+    )
+    .unwrap();
+    env.insert("COURIER_EMAIL__TEMPLATES_DIR".to_owned(), templates.path().display().to_string());
+    let theirs = run(&env, &["email", "check"]).await;
+    let said = String::from_utf8(theirs.stdout).unwrap();
+    assert_eq!(theirs.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("guaranteed loan") && said.contains("in offer, en, loan: celtic_us_loan"),
+        "{said}"
+    );
+    let json = run(&env, &["email", "check", "--json"]).await;
+    let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(found.as_array().unwrap().iter().all(|found| found["severity"] == "error"), "{found}");
+    stripe.stop();
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPool) {
     let app = TestApp::start(db).await;
@@ -158,7 +199,7 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
         index.contains("youlend_uk_mca-en-refill-cash_advance.page.html")
             && index.contains("sample: test mode only")
     );
-    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), (3 + 4 * 3) * 6 * 3 + 1);
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 7 * 3 * 6 * 3 + 1);
 
     write(dir.path(), "something_new");
     let named = ["email", "approve", "--market", "US", "--reference", "CCR-2", "--variant", "something_new"];

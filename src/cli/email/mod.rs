@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database;
 use crate::flow::email::Kind;
+use crate::flow::email::collection::{self, Found};
 use crate::flow::email::copy::{self, Approval, Disclaimers};
+use crate::flow::email::lint::Rules;
 use crate::flow::email::write::Writer;
 use crate::telemetry;
 
@@ -23,6 +25,12 @@ pub(super) enum Action {
     Preview {
         /// The folder; it is made where it is missing
         dir: PathBuf,
+    },
+    /// Read every letter against the rules for its wording; exit 1 where one must not go out like this
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Record that Stripe approved the letters for a market as they are now, and send those that were held for want of it
     Approve {
@@ -49,7 +57,12 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     telemetry::init(&settings.telemetry);
     let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
     match action {
-        Action::Preview { dir } => preview::write(&dir, &settings.email, &writer, &disclaimers.all())?,
+        Action::Preview { dir } => {
+            let all = disclaimers.all();
+            let samples = app::samples(&settings.email, &writer, &all)?;
+            preview::write(&dir, settings.email.from.address(), &writer, &samples)?;
+        }
+        Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
@@ -64,6 +77,36 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn check(
+    settings: &Settings,
+    writer: &Writer,
+    disclaimers: &Disclaimers,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let all = disclaimers.all();
+    let samples = app::samples(&settings.email, writer, &all)?;
+    let found = collection::check(writer, &Rules::built_in()?, &samples);
+    if json {
+        crate::cli::print_json(&found)?;
+    } else {
+        for Found { finding, letters } in &found {
+            println!("{finding}\n    in {}", said(letters));
+        }
+        println!("{} letters read, {} findings", samples.len(), found.len());
+    }
+    Ok(ExitCode::from(u8::from(collection::has_errors(&found))))
+}
+
+/// The first letters, and how many others there are.
+fn said(letters: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = letters.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match letters.len().saturating_sub(SHOWN) {
+        0 => shown,
+        others => format!("{shown}; and {others} others"),
+    }
 }
 
 /// The operator's wordings for a market, or one of them by its name.

@@ -29,6 +29,7 @@
 //! | `return_path`, `report` | where letters come back to, and what is told of them |
 //! | `refused` | addresses that no letter can go to |
 //! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
+//! | `lint`, `collection` | what the rules say of a wording, and every letter that there is, written to nobody |
 //! | `decide` | whether a letter goes out, and with which words |
 //! | `send` | the job that does all of it |
 //! | `evidence` | the proof of what was handed over |
@@ -39,6 +40,7 @@
 mod address;
 mod by_hand;
 mod cadence;
+pub mod collection;
 pub mod copy;
 mod decide;
 pub mod evidence;

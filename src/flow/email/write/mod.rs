@@ -79,6 +79,11 @@ impl Writer {
         Ok(writer)
     }
 
+    /// What is the same in all letters.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Writes one letter.
     pub fn write(&self, facts: &Facts) -> Result<Written, TemplateError> {
         let slots = Slots::new(facts, &self.settings);
