@@ -173,7 +173,7 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     let said = String::from_utf8(theirs.stdout).unwrap();
     assert_eq!(theirs.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("guaranteed loan") && said.contains("in offer, en, loan: celtic_us_loan"),
+        said.contains("«guaranteed» loan") && said.contains("in offer, en, loan: celtic_us_loan"),
         "{said}"
     );
     let json = run(&env, &["email", "check", "--json"]).await;
