@@ -172,7 +172,12 @@ pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Ut
         let entry =
             Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now).noting(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
-        queue::enqueue(tx, JOB, &letter_id, now).await?;
+        // A reminder gives way to first letters where there is not room for all.
+        if opening.step == 0 {
+            queue::enqueue(tx, JOB, &letter_id, now).await?;
+        } else {
+            queue::enqueue_giving_way(tx, JOB, &letter_id, now).await?;
+        }
     }
     Ok(())
 }
