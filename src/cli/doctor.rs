@@ -11,7 +11,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
-use crate::flow::email::{Relay, Timeouts};
+use crate::flow::email::{self, Algorithm, Relay, Timeouts};
 use crate::flow::inbox;
 use crate::queue::{self, Circuit};
 use crate::reconcile;
@@ -70,6 +70,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
         Err(error) => wrong("letter", format!("{error:#}"), "mend the templates"),
     });
     findings.push(look_at_disclaimers(&settings));
+    findings.push(look_at_signature(&settings.email));
     print(&findings, json)?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
@@ -160,6 +161,24 @@ fn look_at_disclaimers(settings: &Settings) -> Finding {
                 warn("disclaimers", "samples, for test mode only", REMEDY)
             }
         }
+    }
+}
+
+fn look_at_signature(settings: &email::Settings) -> Finding {
+    let Some(dkim) = &settings.dkim else {
+        let domain = settings.from.domain();
+        let found = format!(
+            "none of ours: the relay must sign for {domain}, or mail programs show no button to unsubscribe"
+        );
+        return ok("DKIM", found);
+    };
+    let found = format!("{}, {}", dkim.record_name(), dkim.algorithm());
+    match dkim.algorithm() {
+        Algorithm::Ed25519 => {
+            warn("DKIM", found, "many receivers check RSA alone: use an RSA key of 2048 bits")
+        }
+        Algorithm::Rsa { bits: ..2048 } => warn("DKIM", found, "make a key of 2048 bits"),
+        Algorithm::Rsa { .. } => ok("DKIM", format!("{found}; `email dkim-record` prints the DNS record")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Turns values into settings, and collects what is wrong with them.
 
+mod sending;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -189,6 +191,7 @@ impl<'a> Reader<'a> {
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
+        let dkim = self.dkim(from.as_ref());
         Some(email::Settings {
             relay: relay?,
             timeouts: email::Timeouts { command: command?, answer: answer? },
@@ -198,6 +201,7 @@ impl<'a> Reader<'a> {
             postal_address: postal_address?,
             program_name: program_name?,
             dashboard_url: dashboard_url?,
+            dkim,
             when_uncertain: when_uncertain?,
             links,
             templates_dir,

@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod delivered;
 mod demo;
+mod dkim;
 mod flow;
 mod letters;
 mod load;

@@ -1,19 +1,19 @@
-//! `email`: see what letters look like, and record that Stripe approved them.
+//! `email`: see what letters look like, record that Stripe approved them, and what the DNS has to say about their signature.
 
 mod preview;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database;
-use crate::flow::email::Kind;
 use crate::flow::email::copy::{self, Approval, Disclaimers};
 use crate::flow::email::write::Writer;
+use crate::flow::email::{Dkim, Kind};
 use crate::telemetry;
 
 /// What to do.
@@ -24,6 +24,8 @@ pub(super) enum Action {
         /// The folder; it is made where it is missing
         dir: PathBuf,
     },
+    /// Print the TXT record by which receivers check the signature of the letters (DKIM), as a zone file has it
+    DkimRecord,
     /// Record that Stripe approved the letters for a market as they are now, and send those that were held for want of it
     Approve {
         /// Two letters, as Stripe counts markets: US, GB, DE, FR, AU, CA
@@ -49,6 +51,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     telemetry::init(&settings.telemetry);
     let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
     match action {
+        Action::DkimRecord => print_record(settings.email.dkim.as_ref())?,
         Action::Preview { dir } => preview::write(&dir, &settings.email, &writer, &disclaimers.all())?,
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
@@ -64,6 +67,24 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
+    let dkim = dkim.context("letters are not signed here: set email.dkim_key")?;
+    println!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()));
+    Ok(())
+}
+
+/// A string in the DNS has 255 bytes at most; receivers put several together (RFC 6376 section 3.6.2.2).
+fn quoted(record: &str) -> String {
+    let mut parts = Vec::new();
+    let mut rest = record;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.len().min(255));
+        parts.push(format!("\"{part}\""));
+        rest = after;
+    }
+    parts.join(" ")
 }
 
 /// The operator's wordings for a market, or one of them by its name.

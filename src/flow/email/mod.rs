@@ -22,7 +22,7 @@
 //! | `recipient` | whom to write to |
 //! | `copy` | which words may go out: disclaimers and approvals |
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
-//! | `mime` | the message as it goes over the wire |
+//! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
 //! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
@@ -38,6 +38,7 @@ mod by_hand;
 mod cadence;
 pub mod copy;
 mod decide;
+mod dkim;
 mod kind;
 mod letter;
 mod mime;
@@ -69,6 +70,7 @@ pub use address::{Address, AddressError, Mailbox};
 pub use bounce::{Bounced, NoReport, Outcome, Report, bounce};
 pub use by_hand::{resend, withdraw_by_hand};
 pub use cadence::{Cadence, Hours, Weekdays};
+pub use dkim::{Algorithm, Dkim, DkimError};
 pub use kind::Kind;
 pub use letter::{Facts, FinancingType};
 pub use opt_out::{OptedOut, opt_out};
@@ -101,6 +103,8 @@ pub struct Settings {
     pub program_name: String,
     /// The stable page that the letter links to.
     pub dashboard_url: Url,
+    /// Signs the letters; none: the relay does.
+    pub dkim: Option<Dkim>,
     /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.

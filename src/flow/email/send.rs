@@ -133,6 +133,8 @@ impl SendLetter {
         let unsubscribe_url = self.unsubscribe_url(&account_id);
         let parts = Parts {
             message_id: &letter.message_id,
+            kind: &content.kind,
+            locale: &content.locale,
             to: &to,
             subject: &content.subject,
             text: &content.text,
