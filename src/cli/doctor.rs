@@ -11,7 +11,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
-use crate::flow::email::{self, Algorithm, Relay, Timeouts};
+use crate::flow::email::{self, Algorithm, Limits, Relay, Timeouts};
 use crate::flow::inbox;
 use crate::queue::{self, Circuit};
 use crate::reconcile;
@@ -90,6 +90,7 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
             last_event(&database).await,
             last_reconciliation(&database).await,
             dead(&database).await,
+            letters_today(&database, &settings.email.limits).await,
         ],
         Health::ReadOnly => {
             vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary; look at its disk")]
@@ -180,6 +181,25 @@ fn look_at_signature(settings: &email::Settings) -> Finding {
         Algorithm::Rsa { bits: ..2048 } => warn("DKIM", found, "make a key of 2048 bits"),
         Algorithm::Rsa { .. } => ok("DKIM", format!("{found}; `email dkim-record` prints the DNS record")),
     }
+}
+
+/// How fast letters may go out, and how many did today.
+async fn letters_today(database: &Database, limits: &Limits) -> Finding {
+    let today = Clock::system().now().date_naive();
+    let sent = match email::limits::store::sent_since(&database.pool, email::limits::midnight(today)).await {
+        Ok(sent) => sent,
+        Err(error) => return wrong("letters", chain(&error), "look at the database"),
+    };
+    let by_day = limits.warm_up.and_then(|warm_up| warm_up.letters_on(today));
+    let of = by_day.map(|letters| format!(" of {letters}, as a new sender")).unwrap_or_default();
+    let rates = [
+        (u64::from(limits.max_per_second), "a second"),
+        (u64::from(limits.max_per_minute), "a minute"),
+        (limits.max_per_domain as u64, "at once to one domain"),
+    ];
+    let rates = rates.iter().filter(|(most, _)| *most > 0);
+    let rates: Vec<String> = rates.map(|(most, of)| format!("; {most} {of}")).collect();
+    ok("letters", format!("{sent}{of} were sent today{}", rates.concat()))
 }
 
 async fn look_at_relay(settings: &Settings) -> Finding {

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
-        let dkim = self.dkim(from.as_ref());
+        let (dkim, limits) = (self.dkim(from.as_ref()), self.limits());
         Some(email::Settings {
             relay: relay?,
             timeouts: email::Timeouts { command: command?, answer: answer? },
@@ -202,6 +202,7 @@ impl<'a> Reader<'a> {
             program_name: program_name?,
             dashboard_url: dashboard_url?,
             dkim,
+            limits: limits?,
             when_uncertain: when_uncertain?,
             links,
             templates_dir,

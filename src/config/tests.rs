@@ -188,3 +188,13 @@ fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
         assert!(!complaint.contains("hunter") && !complaint.contains("MC4C"), "{complaint}");
     }
 }
+
+#[test]
+fn a_warm_up_has_a_day_to_begin_with_and_limits_are_none_where_they_are_zero() {
+    let limits = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.limits;
+    assert_eq!(limits(&[]), crate::flow::email::Limits::default());
+    let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
+    assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
+    assert!(faults(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("a day like 2026-12-01"));
+    assert!(faults(&[("COURIER_EMAIL__MAX_PER_SECOND", "-1")]).contains("0 or more"));
+}

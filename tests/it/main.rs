@@ -23,6 +23,7 @@ mod queue;
 mod reconcile;
 mod reminders;
 mod replicas;
+mod sending;
 mod smtp;
 mod support;
 mod tls;

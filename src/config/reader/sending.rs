@@ -1,9 +1,9 @@
-//! Settings for sending well: the signature.
+//! Settings for sending well: the signature, the limits, the warm-up.
 
 use secrecy::SecretString;
 
 use super::Reader;
-use crate::flow::email::{Dkim, DkimError, Mailbox};
+use crate::flow::email::{Dkim, DkimError, Limits, Mailbox, WarmUp};
 
 impl Reader<'_> {
     /// The key with which letters are signed. None where there is none, and where something is wrong, which is told as a fault.
@@ -36,5 +36,27 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    pub(super) fn limits(&mut self) -> Option<Limits> {
+        let (per_second, per_minute) =
+            (self.number("email.max_per_second", 0), self.number("email.max_per_minute", 0));
+        let (per_domain, warm_up) = (self.number("email.max_per_domain", 0), self.warm_up());
+        Some(Limits {
+            max_per_second: per_second?,
+            max_per_minute: per_minute?,
+            max_per_domain: per_domain?,
+            warm_up,
+        })
+    }
+
+    /// None where there is none, and where something is wrong, which is told as a fault.
+    fn warm_up(&mut self) -> Option<WarmUp> {
+        let first_day = self.number("email.warm_up_first_day", 1);
+        if self.text("email.warm_up_from")?.is_empty() {
+            return None;
+        }
+        let from = self.parsed("email.warm_up_from", "a day like 2026-12-01, or nothing");
+        Some(WarmUp { from: from?, first_day: first_day? })
     }
 }

@@ -24,6 +24,7 @@
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
 //! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
+//! | `limits`, `lanes` | how fast letters go out, to the relay and to each receiving domain |
 //! | `opt_out`, `bounce`, `by_hand` | who wants no letters, which came back, and what a person decides |
 //! | `cadence`, `remind` | when an offer is reminded of, and the job that opens such letters |
 //! | `decide` | whether a letter goes out, and with which words |
@@ -40,7 +41,9 @@ pub mod copy;
 mod decide;
 mod dkim;
 mod kind;
+mod lanes;
 mod letter;
+pub mod limits;
 mod mime;
 mod moves;
 pub mod opt_out;
@@ -72,7 +75,9 @@ pub use by_hand::{resend, withdraw_by_hand};
 pub use cadence::{Cadence, Hours, Weekdays};
 pub use dkim::{Algorithm, Dkim, DkimError};
 pub use kind::Kind;
+pub use lanes::Lanes;
 pub use letter::{Facts, FinancingType};
+pub use limits::{Gate, Limits, WarmUp};
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
@@ -105,6 +110,8 @@ pub struct Settings {
     pub dashboard_url: Url,
     /// Signs the letters; none: the relay does.
     pub dkim: Option<Dkim>,
+    /// How fast letters may go out.
+    pub limits: Limits,
     /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.

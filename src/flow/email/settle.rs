@@ -119,7 +119,10 @@ impl SendLetter {
                 return (Ending::Done, State::Held, Some(UNCERTAIN));
             }
             SendError::Unknown(_) => Next::TryAgain,
-            SendError::Unreachable(_) | SendError::NotServed(_) | SendError::Deferred(_) => error.next(),
+            SendError::Unreachable(_)
+            | SendError::NotServed(_)
+            | SendError::Deferred(_)
+            | SendError::TooFast(_) => error.next(),
         };
         let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
@@ -154,6 +157,14 @@ impl SendLetter {
     pub(super) async fn postpone(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Later { at }, self.clock.now()).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The letter waits for its turn at the receiving domain. The attempt does not count: none was made.
+    pub(super) async fn turn_away(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
+        let error = "as many letters are on their way to this domain as may be, or it takes no more for now";
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Postponed { at, error }, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 
