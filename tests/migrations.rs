@@ -155,6 +155,7 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),
+        ("relays_relay", "update relays set relay = ''"),
         ("jobs_key_key", "update jobs set key = 'send_letter:letter_held'"),
     ] {
         let refused = query(lie).execute(&db).await.unwrap_err();

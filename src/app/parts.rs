@@ -13,7 +13,7 @@ use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::collection::{self, Sample};
 use crate::flow::email::copy::{Disclaimer, Disclaimers};
 use crate::flow::email::write::Writer;
-use crate::flow::email::{self, Relay, Remind, SendLetter};
+use crate::flow::email::{self, Gate, Lanes, Relay, Remind, SendLetter};
 use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
 use crate::queue::{self, Bell, Circuit, Runner, Work};
@@ -72,6 +72,8 @@ impl Shared {
             clock: self.clock.clone(),
             stripe: Memory::new(self.stripe.clone()),
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
+            gate: Gate::new(settings.email.limits, &settings.email.relay, self.clock.clone()),
+            lanes: Lanes::new(settings.email.limits.max_per_domain, self.clock.clone()),
             relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
             writer: writer(&settings.email)?,
             disclaimers: disclaimers(&settings.email)?,

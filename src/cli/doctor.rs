@@ -13,7 +13,7 @@ use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
 use crate::flow::email::collection;
 use crate::flow::email::lint::Rules;
-use crate::flow::email::{Relay, Timeouts, report};
+use crate::flow::email::{self, Algorithm, Limits, Relay, Timeouts, report};
 use crate::flow::inbox;
 use crate::queue::{self, Circuit};
 use crate::reconcile;
@@ -69,6 +69,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     findings.push(look_at_relay(&settings).await);
     findings.push(look_at_letters(&settings));
     findings.push(look_at_disclaimers(&settings));
+    findings.push(look_at_signature(&settings.email));
     print(&findings, json)?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
@@ -108,6 +109,7 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
             last_reconciliation(&database).await,
             last_report(&database).await,
             dead(&database).await,
+            letters_today(&database, &settings.email.limits).await,
         ],
         Health::ReadOnly => {
             vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary; look at its disk")]
@@ -191,6 +193,43 @@ fn look_at_disclaimers(settings: &Settings) -> Finding {
             }
         }
     }
+}
+
+fn look_at_signature(settings: &email::Settings) -> Finding {
+    let Some(dkim) = &settings.dkim else {
+        let domain = settings.from.domain();
+        let found = format!(
+            "none of ours: the relay must sign for {domain}, or mail programs show no button to unsubscribe"
+        );
+        return ok("DKIM", found);
+    };
+    let found = format!("{}, {}", dkim.record_name(), dkim.algorithm());
+    match dkim.algorithm() {
+        Algorithm::Ed25519 => {
+            warn("DKIM", found, "many receivers check RSA alone: use an RSA key of 2048 bits")
+        }
+        Algorithm::Rsa { bits: ..2048 } => warn("DKIM", found, "make a key of 2048 bits"),
+        Algorithm::Rsa { .. } => ok("DKIM", format!("{found}; `email dkim-record` prints the DNS record")),
+    }
+}
+
+/// How fast letters may go out, and how many did today.
+async fn letters_today(database: &Database, limits: &Limits) -> Finding {
+    let today = Clock::system().now().date_naive();
+    let sent = match email::limits::store::sent_since(&database.pool, email::limits::midnight(today)).await {
+        Ok(sent) => sent,
+        Err(error) => return wrong("letters", chain(&error), "look at the database"),
+    };
+    let by_day = limits.warm_up.and_then(|warm_up| warm_up.letters_on(today));
+    let of = by_day.map(|letters| format!(" of {letters}, as a new sender")).unwrap_or_default();
+    let rates = [
+        (u64::from(limits.max_per_second), "a second"),
+        (u64::from(limits.max_per_minute), "a minute"),
+        (limits.max_per_domain as u64, "at once to one domain"),
+    ];
+    let rates = rates.iter().filter(|(most, _)| *most > 0);
+    let rates: Vec<String> = rates.map(|(most, of)| format!("; {most} {of}")).collect();
+    ok("letters", format!("{sent}{of} were sent today{}", rates.concat()))
 }
 
 async fn look_at_relay(settings: &Settings) -> Finding {

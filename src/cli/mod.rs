@@ -90,7 +90,7 @@ enum Command {
         #[command(subcommand)]
         action: job::Action,
     },
-    /// See what letters look like; record that Stripe approved them
+    /// See what letters look like; record that Stripe approved them; print the record of their signature
     Email {
         #[command(subcommand)]
         action: email::Action,

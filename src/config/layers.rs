@@ -19,11 +19,12 @@ const WELL_KNOWN: [(&str, &str); 6] = [
 ];
 
 /// Values that are not printed, and that can be read from a file of their own.
-pub(super) const SECRETS: [&str; 6] = [
+pub(super) const SECRETS: [&str; 7] = [
     "database.url",
     "stripe.api_key",
     "webhook.secrets",
     "email.relay_url",
+    "email.dkim_key",
     "ops.token",
     "portal.token_secret",
 ];

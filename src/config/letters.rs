@@ -32,6 +32,7 @@ impl Reader<'_> {
         let (command, answer) =
             (self.duration("email.relay_timeout"), self.duration("email.relay_answer_timeout"));
         let allow = self.flag("email.allow_support_address");
+        let (dkim, limits) = (self.dkim(from.as_ref()), self.limits());
         Some(email::Settings {
             relay: relay?,
             timeouts: email::Timeouts { command: command?, answer: answer? },
@@ -42,6 +43,8 @@ impl Reader<'_> {
             postal_address: postal_address?,
             program_name: program_name?,
             dashboard_url: dashboard_url?,
+            dkim,
+            limits: limits?,
             when_uncertain: when_uncertain?,
             links,
             templates_dir,

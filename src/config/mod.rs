@@ -7,6 +7,7 @@
 mod layers;
 mod letters;
 mod reader;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod values;

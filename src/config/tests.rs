@@ -169,3 +169,51 @@ fn a_worker_needs_no_webhook_secret() {
     assert!(Settings::load(None, &all, Needs::WorkOnly).is_ok());
     assert!(Settings::load(None, &all, Needs::Webhooks).is_err());
 }
+
+/// RFC 8410 section 10.3: a key that everybody knows.
+const ED25519: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----";
+
+#[test]
+fn letters_are_signed_with_a_key_that_stands_in_a_file_under_the_senders_domain() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{ED25519}\n")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let settings =
+        with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")]).unwrap();
+    assert_eq!(settings.email.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
+    assert!(with(&[]).unwrap().email.dkim.is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
+    let selector = ("COURIER_EMAIL__DKIM_SELECTOR", "s1");
+    for (settings, place, word) in [
+        (vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector], "email.dkim_key", "not a private key"),
+        (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.dkim_selector", "missing"),
+        (vec![selector], "email.dkim_selector", "no email.dkim_key"),
+        (
+            vec![
+                ("COURIER_EMAIL__DKIM_KEY", ED25519),
+                selector,
+                ("COURIER_EMAIL__DKIM_DOMAIN", "evil.example"),
+            ],
+            "email.dkim_domain",
+            "DMARC",
+        ),
+    ] {
+        let complaint = faults(&settings);
+        assert!(complaint.contains(place) && complaint.contains(word), "{complaint}");
+        assert!(!complaint.contains("hunter") && !complaint.contains("MC4C"), "{complaint}");
+    }
+}
+
+#[test]
+fn a_warm_up_has_a_day_to_begin_with_and_limits_are_none_where_they_are_zero() {
+    let limits = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.limits;
+    assert_eq!(limits(&[]), crate::flow::email::Limits::default());
+    let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
+    assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
+    assert!(faults(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("a day like 2026-12-01"));
+    assert!(faults(&[("COURIER_EMAIL__MAX_PER_SECOND", "-1")]).contains("0 or more"));
+}

@@ -17,6 +17,7 @@
 mod backoff;
 mod bell;
 mod circuit;
+mod claim;
 pub mod overview;
 mod runner;
 mod store;
@@ -28,11 +29,11 @@ use crate::database;
 pub use backoff::delay;
 pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit, Probe};
-pub use overview::dead_count;
-pub use runner::{Runner, Stopped, Work, insist};
+pub use claim::{Claim, Ending, Finished};
+pub use overview::{claimed_count, dead_count};
+pub use runner::{Room, Runner, Stopped, Work, insist};
 pub use store::{
-    Claim, Ending, Finished, Queued, Wanted, cancel, claim, claim_now, enqueue, finish, renew, revive,
-    still_held,
+    Queued, Wanted, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew, revive, still_held,
 };
 
 /// How a worker goes about its jobs.

@@ -55,6 +55,16 @@ pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<S
     .await
 }
 
+/// Jobs of a kind that somebody works on, or that wait for their lease to run out.
+pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from jobs where kind = $1 and state = 'claimed'"#,
+        kind
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Jobs that were given up and that a person must look at.
 pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#).fetch_one(db).await

@@ -35,6 +35,26 @@ pub trait Work: Send + Sync + 'static {
 
     /// Whom it talks to. While one of them is down, nothing is begun but probes.
     fn leans_on(&self) -> &[Circuit];
+
+    /// Whether [`Work::room`] has to be asked before a job is claimed.
+    fn is_limited(&self) -> bool {
+        false
+    }
+
+    /// How many jobs, of so many that are wanted, may be begun now. Asked in the transaction that claims them, which is rolled back
+    /// where none is due: a turn that nobody takes is not used up. Jobs that were begun already have their place.
+    fn room(&self, _tx: &mut PgConnection, wanted: usize) -> impl Future<Output = sqlx::Result<Room>> + Send {
+        std::future::ready(Ok(Room::For(wanted)))
+    }
+}
+
+/// How many jobs may be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many.
+    For(usize),
+    /// None for so long.
+    NothingFor(Duration),
 }
 
 /// Why an attempt ended without finishing its job.
@@ -134,7 +154,7 @@ impl<W: Work> Runner<W> {
         let mut attempts = 0;
         loop {
             let Ok(_probes) = self.admitted() else { return Ok(attempts) };
-            let claims = store::claim(&self.db, &self.wanted(1), self.clock.now()).await?;
+            let (claims, _) = self.claim(1).await?;
             let Some(claim) = claims.into_iter().next() else { return Ok(attempts) };
             self.attempt(claim).await;
             attempts += 1;
@@ -162,20 +182,39 @@ impl<W: Work> Runner<W> {
                 slots.push(slot);
             }
         }
-        let wanted = self.wanted(slots.len());
-        let claims = within(store::claim(&self.db, &wanted, self.clock.now())).await?;
+        let (claims, pause) = within(self.claim(slots.len())).await?;
         if claims.is_empty() {
-            return Ok(Found::NothingFor(self.settings.poll_interval));
+            return Ok(Found::NothingFor(pause));
         }
         Ok(Found::Jobs(claims.into_iter().zip(slots).collect(), probes))
     }
 
+    /// Claims what may be begun, and says after how long to look again where that is nothing.
+    async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Duration)> {
+        let (now, poll) = (self.clock.now(), self.settings.poll_interval);
+        if !self.work.is_limited() {
+            return Ok((store::claim(&self.db, &self.wanted(limit, limit), now).await?, poll));
+        }
+        let mut tx = self.db.begin().await?;
+        let (fresh, pause) = match self.work.room(&mut tx, limit).await? {
+            Room::For(fresh) => (fresh, poll),
+            Room::NothingFor(pause) => (0, pause.min(poll)),
+        };
+        let claims = store::claim(&mut *tx, &self.wanted(limit, fresh), now).await?;
+        if claims.is_empty() {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok((claims, pause))
+    }
+
     /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of
     /// them know an outcome that nobody else does.
-    fn wanted(&self, limit: usize) -> Wanted<'static> {
+    fn wanted(&self, limit: usize, fresh: usize) -> Wanted<'static> {
         let lease = self.settings.lease;
         let grace = if self.troubles.were_within(lease) { lease } else { Duration::ZERO };
-        Wanted { kind: W::KIND, limit, lease, grace }
+        Wanted { kind: W::KIND, limit, fresh, lease, grace }
     }
 
     /// What all those whom the work leans on let through: anything, or one attempt that holds these probes; or nothing for so long.

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Stopped;
+use super::{Claim, Ending, Finished};
 
 /// The `NOTIFY` channel that says that there is a new job.
 pub(super) const CHANNEL: &str = "courier_jobs";
@@ -24,108 +20,6 @@ pub enum Queued {
     Again,
 }
 
-/// A job that this worker holds.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// The row.
-    pub job_id: i64,
-    /// What kind of work.
-    pub kind: String,
-    /// What the work is about: a letter's id, an offer's id.
-    pub subject: String,
-    /// Counted from 1.
-    pub attempt: i32,
-    token: Uuid,
-    /// Cancelled when the process is to stop.
-    pub(super) stop: CancellationToken,
-    /// How far the attempt is: see [`Claim::is_handing_over`] and [`Claim::knows_outcome`].
-    progress: Arc<AtomicU8>,
-}
-
-const HANDING_OVER: u8 = 1;
-const OUTCOME_KNOWN: u8 = 2;
-
-impl Claim {
-    fn new(job_id: i64, kind: &str, subject: String, attempt: i32, token: Uuid) -> Self {
-        let (stop, progress) = (CancellationToken::new(), Arc::default());
-        Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, progress }
-    }
-
-    /// Whether the process is stopping: then nothing should be begun that cannot be taken back.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// From here on the attempt does what cannot be taken back.
-    pub fn hands_over(&self) {
-        self.progress.fetch_max(HANDING_OVER, Ordering::SeqCst);
-    }
-
-    /// From here on the attempt knows what nobody else can (the relay's answer).
-    pub fn outcome_is_known(&self) {
-        self.progress.fetch_max(OUTCOME_KNOWN, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_handing_over(&self) -> bool {
-        self.progress.load(Ordering::SeqCst) >= HANDING_OVER
-    }
-
-    pub(super) fn knows_outcome(&self) -> bool {
-        self.progress.load(Ordering::SeqCst) >= OUTCOME_KNOWN
-    }
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug)]
-pub enum Ending<'a> {
-    /// Nothing is left to do.
-    Done,
-    /// Another attempt at this time.
-    Again {
-        /// When.
-        at: DateTime<Utc>,
-        /// What went wrong.
-        error: &'a str,
-    },
-    /// The same attempt once more at this time: the other side was down or busy.
-    Postponed {
-        /// When.
-        at: DateTime<Utc>,
-        /// What went wrong.
-        error: &'a str,
-    },
-    /// Done for now; it is to be done again at this time, as the first attempt.
-    Later {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// No other attempt: a person must look.
-    Dead {
-        /// What went wrong.
-        error: &'a str,
-    },
-}
-
-/// Whether a worker still held what it wanted to finish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a worker that lost its lease must roll back"]
-pub enum Finished {
-    /// It did; the job's row is locked until the transaction ends.
-    Yes,
-    /// Somebody else has the job, or had it and finished it.
-    LeaseLost,
-}
-
-impl Finished {
-    /// Ends the attempt where the lease is lost: the caller's transaction is dropped, and so rolled back.
-    pub fn or_stop(self) -> Result<(), Stopped> {
-        match self {
-            Self::Yes => Ok(()),
-            Self::LeaseLost => Err(Stopped::LeaseLost),
-        }
-    }
-}
-
 /// Queues a job, due at once, in the transaction that makes it necessary.
 pub async fn enqueue(
     db: impl PgExecutor<'_>,
@@ -133,11 +27,31 @@ pub async fn enqueue(
     subject: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Queued> {
+    add(db, kind, subject, false, now).await
+}
+
+/// The same for a job that is claimed only where no other of its kind is due.
+pub async fn enqueue_giving_way(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Queued> {
+    add(db, kind, subject, true, now).await
+}
+
+async fn add(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    gives_way: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Queued> {
     let added = sqlx::query!(
         r#"
         with added as (
-            insert into jobs (kind, key, subject, due_at, queued_at)
-            values ($1, $1 || ':' || $2, $2, $3, $3)
+            insert into jobs (kind, key, subject, gives_way, due_at, queued_at)
+            values ($1, $1 || ':' || $2, $2, $5, $3, $3)
             on conflict (key) do nothing
             returning job_id
         )
@@ -148,6 +62,7 @@ pub async fn enqueue(
         subject,
         now,
         CHANNEL,
+        gives_way,
     )
     .fetch_optional(db)
     .await?;
@@ -210,13 +125,15 @@ pub struct Wanted<'a> {
     pub kind: &'a str,
     /// How many at most.
     pub limit: usize,
+    /// How many of them may be queued ones: those whose lease ran out were begun already.
+    pub fresh: usize,
     /// How long the claim is to last.
     pub lease: Duration,
     /// How long a lease that ran out is respected all the same.
     pub grace: Duration,
 }
 
-/// Claims jobs that are due or whose lease ran out, the longest due first. Commit before working.
+/// Claims jobs that are due or whose lease ran out: the longest due first, and those that give way last. Commit before working.
 pub async fn claim(
     db: impl PgExecutor<'_>,
     wanted: &Wanted<'_>,
@@ -225,7 +142,7 @@ pub async fn claim(
     let token = Uuid::new_v4();
     let rows = sqlx::query!(
         r#"
-        -- Two walks along two indexes, each no further than needed: an `or` would sort the whole backlog at each claim.
+        -- Each a walk along an index, no further than needed: an `or` would sort the whole backlog at each claim.
         with abandoned as (
             select job_id
             from jobs
@@ -237,15 +154,25 @@ pub async fn claim(
         queued as (
             select job_id
             from jobs
-            where kind = $1 and state = 'queued' and due_at <= $3
+            where kind = $1 and state = 'queued' and not gives_way and due_at <= $3
             order by due_at, job_id
-            limit $2 - (select count(*) from abandoned)
+            limit least($7, $2 - (select count(*) from abandoned))
+            for update skip locked
+        ),
+        giving_way as (
+            select job_id
+            from jobs
+            where kind = $1 and state = 'queued' and gives_way and due_at <= $3
+            order by due_at, job_id
+            limit least($7, $2 - (select count(*) from abandoned)) - (select count(*) from queued)
             for update skip locked
         ),
         due as (
             select job_id from abandoned
             union all
             select job_id from queued
+            union all
+            select job_id from giving_way
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
@@ -259,6 +186,7 @@ pub async fn claim(
         token,
         now + wanted.lease,
         now - wanted.grace,
+        i64::try_from(wanted.fresh).unwrap_or(i64::MAX),
     )
     .fetch_all(db)
     .await?;

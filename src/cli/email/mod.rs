@@ -1,21 +1,21 @@
-//! `email`: see what letters look like, and record that Stripe approved them.
+//! `email`: see what letters look like, record that Stripe approved them, and what the DNS has to say about their signature.
 
 mod preview;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database;
-use crate::flow::email::Kind;
 use crate::flow::email::collection::{self, Found};
 use crate::flow::email::copy::{self, Approval, Disclaimers};
 use crate::flow::email::lint::Rules;
 use crate::flow::email::write::Writer;
+use crate::flow::email::{Dkim, Kind};
 use crate::telemetry;
 
 /// What to do.
@@ -32,6 +32,8 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Print the TXT record by which receivers check the signature of the letters (DKIM), as a zone file has it
+    DkimRecord,
     /// Record that Stripe approved the letters for a market as they are now, and send those that were held for want of it
     Approve {
         /// Two letters, as Stripe counts markets: US, GB, DE, FR, AU, CA
@@ -63,6 +65,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
             preview::write(&dir, settings.email.from.address(), &writer, &samples)?;
         }
         Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
+        Action::DkimRecord => print_record(settings.email.dkim.as_ref())?,
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
@@ -107,6 +110,24 @@ fn said(letters: &[String]) -> String {
         0 => shown,
         others => format!("{shown}; and {others} others"),
     }
+}
+
+fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
+    let dkim = dkim.context("letters are not signed here: set email.dkim_key")?;
+    println!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()));
+    Ok(())
+}
+
+/// A string in the DNS has 255 bytes at most; receivers put several together (RFC 6376 section 3.6.2.2).
+fn quoted(record: &str) -> String {
+    let mut parts = Vec::new();
+    let mut rest = record;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.len().min(255));
+        parts.push(format!("\"{part}\""));
+        rest = after;
+    }
+    parts.join(" ")
 }
 
 /// The operator's wordings for a market, or one of them by its name.

@@ -25,6 +25,11 @@ impl Address {
         self.0.as_ref()
     }
 
+    /// What follows the `@`.
+    pub(super) fn domain(&self) -> &str {
+        self.0.domain()
+    }
+
     pub(super) fn inner(&self) -> &lettre::Address {
         &self.0
     }

@@ -23,8 +23,9 @@
 //! | `copy` | which words may go out: disclaimers and approvals |
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
 //! | `lint` | what is wrong with a letter's words |
-//! | `mime` | the message as it goes over the wire |
+//! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
+//! | `limits`, `lanes` | how fast letters go out, to the relay and to each receiving domain |
 //! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
 //! | `return_path`, `report` | where letters come back to, and what is told of them |
 //! | `refused` | addresses that no letter can go to |
@@ -43,9 +44,12 @@ mod cadence;
 pub mod collection;
 pub mod copy;
 mod decide;
+mod dkim;
 pub mod evidence;
 mod kind;
+mod lanes;
 mod letter;
+pub mod limits;
 pub mod lint;
 mod mime;
 mod moves;
@@ -78,8 +82,11 @@ use crate::timeline::{self, Entry};
 pub use address::{Address, AddressError, Mailbox};
 pub use by_hand::{resend, withdraw_by_hand};
 pub use cadence::{Cadence, Hours, Weekdays};
+pub use dkim::{Algorithm, Dkim, DkimError};
 pub use kind::Kind;
+pub use lanes::Lanes;
 pub use letter::{Facts, FinancingType};
+pub use limits::{Gate, Limits, WarmUp};
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
@@ -114,6 +121,10 @@ pub struct Settings {
     pub program_name: String,
     /// The stable page that the letter links to.
     pub dashboard_url: Url,
+    /// Signs the letters; none: the relay does.
+    pub dkim: Option<Dkim>,
+    /// How fast letters may go out.
+    pub limits: Limits,
     /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.
@@ -185,7 +196,12 @@ pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Ut
         let entry =
             Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now).noting(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
-        queue::enqueue(tx, JOB, &letter_id, now).await?;
+        // A reminder gives way to first letters where there is not room for all.
+        if opening.step == 0 {
+            queue::enqueue(tx, JOB, &letter_id, now).await?;
+        } else {
+            queue::enqueue_giving_way(tx, JOB, &letter_id, now).await?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,9 @@ pub enum SendError {
     /// A 4xx: not now. Not sent.
     #[error("the relay said later: {0}")]
     Deferred(String),
+    /// A 4xx that speaks of how much we send: not now, and no other letter that way either. Not sent.
+    #[error("too many letters for now: {0}")]
+    TooFast(String),
     /// A 5xx about the recipient's address. Not sent, and will not be.
     #[error("the relay refused the address: {0}")]
     AddressRefused(String),
@@ -44,10 +47,14 @@ pub(super) enum Step {
 /// A wrong setting is wrong for every letter. People need minutes to put it right.
 const WHILE_NOT_SERVED: std::time::Duration = std::time::Duration::from_mins(5);
 
+/// Rate limits are counted by the minute. The domain's lane may be closed for longer.
+const WHILE_TOO_FAST: std::time::Duration = std::time::Duration::from_mins(1);
+
 impl Retryable for SendError {
     fn next(&self) -> Next {
         match self {
             Self::Unreachable(_) | Self::Deferred(_) => Next::TryAgain,
+            Self::TooFast(_) => Next::TryAgainIn(WHILE_TOO_FAST),
             Self::NotServed(_) => Next::Postpone(WHILE_NOT_SERVED),
             // Whether an unknown outcome is tried again is the operator's policy, not the error's.
             Self::AddressRefused(_) | Self::LetterRefused(_) | Self::Unknown(_) => Next::GiveUp,
@@ -62,6 +69,7 @@ impl SendError {
             Self::Unreachable(text) => Self::Unreachable(change(text)),
             Self::NotServed(text) => Self::NotServed(change(text)),
             Self::Deferred(text) => Self::Deferred(change(text)),
+            Self::TooFast(text) => Self::TooFast(change(text)),
             Self::AddressRefused(text) => Self::AddressRefused(change(text)),
             Self::LetterRefused(text) => Self::LetterRefused(change(text)),
             Self::Unknown(text) => Self::Unknown(change(text)),
@@ -71,16 +79,24 @@ impl SendError {
 
 /// Reads a refusal with a code; `text` is what the relay said.
 ///
-/// - 4xx: later. 421 says that the relay is about to hang up, which is no fault of the letter's.
+/// - 4xx: later. X.7.X (policy), at a step that is about the letter, is how receivers say that they get too much: 421 4.7.28, 450 4.7.1,
+///   451 4.7.650; Amazon SES says 454 after the message. Any other 421 says that the relay is about to hang up, which is no fault of
+///   the letter's.
 /// - 5xx before there is a recipient at the greeting, about the login (530, 534, 535, 538) or the copy: about us, not the letter.
+/// - 5xx that says that the day's letters are out, which is no letter's fault either: X.4.5 (Google's relay), X.1.90 (Exchange Online).
 /// - 552 to a recipient once meant "too many" and is to be taken as 452 (RFC 5321 section 4.5.3.1.10).
 /// - 5xx to the recipient: the address, unless the enhanced code speaks of policy (X.7.X), the message (X.6.X) or the system (X.3.X).
 /// - Any other 5xx: the letter, unless the enhanced code speaks of the address (X.1.X, X.2.1).
 pub(super) fn refusal(step: Step, code: u16, text: String) -> SendError {
     let (subject, detail) = enhanced(code, &text).unwrap_or_default();
     match (code, step) {
+        (421 | 450 | 451, Step::Recipient | Step::Message) | (450 | 451, Step::Sender) if subject == 7 => {
+            SendError::TooFast(text)
+        }
+        (454, Step::Message) => SendError::TooFast(text),
         (421, _) => SendError::Unreachable(text),
         (530 | 534 | 535 | 538, _) | (500..=599, Step::Greeting | Step::Copy) => SendError::NotServed(text),
+        (500..=599, _) if matches!((subject, detail), (4, 5) | (1, 90)) => SendError::NotServed(text),
         (552, Step::Recipient) => SendError::Deferred(text),
         (500..=599, Step::Recipient) if matches!(subject, 3 | 6 | 7) => SendError::LetterRefused(text),
         (500..=599, Step::Recipient) => SendError::AddressRefused(text),
@@ -132,7 +148,7 @@ mod tests {
 
     #[test]
     fn code_and_enhanced_code_decide_at_each_step() {
-        use SendError::{AddressRefused, Deferred, LetterRefused, NotServed, Unreachable};
+        use SendError::{AddressRefused, Deferred, LetterRefused, NotServed, TooFast, Unreachable};
         type Kind = fn(String) -> SendError;
         let cases: &[(Step, u16, &str, Kind)] = &[
             (Step::Greeting, 554, "5.3.2 not here", NotServed),
@@ -153,9 +169,20 @@ mod tests {
             (Step::Message, 550, "5.1.1 unknown after all", AddressRefused),
             (Step::Message, 550, "5.1.8 the sender's domain is bad", LetterRefused),
             (Step::Message, 550, "5.2.1 disabled", AddressRefused),
+            (Step::Message, 550, "5.4.5 Daily SMTP relay limit exceeded for user", NotServed),
+            (Step::Recipient, 550, "5.1.90 the daily limit for message recipients", NotServed),
             (Step::Message, 552, "5.3.4 too big", LetterRefused),
             (Step::Message, 552, "5.2.2 mailbox full", LetterRefused),
-            (Step::Message, 451, "4.7.1 try again", Deferred),
+            (Step::Message, 451, "4.7.1 try again", TooFast),
+            (Step::Message, 451, "4.3.0 try again", Deferred),
+            (Step::Message, 454, "Throttling failure: Maximum sending rate exceeded.", TooFast),
+            (Step::Message, 421, "4.3.2 going down", Unreachable),
+            (Step::Recipient, 421, "4.7.28 an unusual rate of mail", TooFast),
+            (Step::Recipient, 450, "4.7.1 too many connections", TooFast),
+            (Step::Recipient, 454, "4.7.1 relay access denied", Deferred),
+            (Step::Sender, 451, "4.7.1 too much mail", TooFast),
+            (Step::Sender, 421, "4.7.0 closing", Unreachable),
+            (Step::Copy, 450, "4.7.1 greylisted", Deferred),
         ];
         for (step, code, text, kind) in cases {
             assert_eq!(

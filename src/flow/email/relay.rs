@@ -140,7 +140,10 @@ impl Relay {
             SendError::Deferred(_) | SendError::AddressRefused(_) | SendError::LetterRefused(_) => {
                 self.circuit.succeeded();
             }
-            SendError::Unreachable(_) | SendError::Unknown(_) => self.circuit.failed(),
+            // One domain that takes no more has its lane closed; where all of them say so it is the relay that does.
+            SendError::Unreachable(_) | SendError::Unknown(_) | SendError::TooFast(_) => {
+                self.circuit.failed();
+            }
             SendError::NotServed(_) => self.circuit.failed_for_all(),
         }
         error

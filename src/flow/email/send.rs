@@ -16,16 +16,17 @@ use super::address::{self, Address};
 use super::copy::Disclaimers;
 use super::decide::Decision;
 use super::evidence;
+use super::lanes::Place;
 use super::mime::{self, Parts};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::{self, OPTED_OUT};
 use super::refused::{self, AddressHash};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{TemplateError, Writer};
-use super::{Relay, SendError, Settings};
+use super::{Gate, Lanes, Relay, SendError, Settings};
 use crate::clock::Clock;
 use crate::database::Troubles;
-use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Stopped, Work, insist};
+use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Room, Stopped, Work, insist};
 use crate::stripe::{self, AccountId, Memory, OfferStatus};
 use crate::timeline;
 
@@ -44,6 +45,10 @@ pub struct SendLetter {
     pub circuits: [Circuit; 2],
     /// Who takes the letters.
     pub relay: Relay,
+    /// How many letters may be begun now.
+    pub gate: Gate,
+    /// Which receiving domains take one more.
+    pub lanes: Lanes,
     /// Who writes them.
     pub writer: Writer,
     /// What stands under them.
@@ -110,6 +115,14 @@ impl Work for SendLetter {
         &self.circuits
     }
 
+    fn is_limited(&self) -> bool {
+        self.gate.is_limited()
+    }
+
+    async fn room(&self, tx: &mut PgConnection, wanted: usize) -> sqlx::Result<Room> {
+        self.gate.room(tx, wanted).await
+    }
+
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
         let Some(letter) = store::find(&mut *tx, &claim.subject).await? else { return Ok(()) };
         if letter.state == State::Sending {
@@ -132,11 +145,17 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
+        let place = match self.lanes.enter(to.domain()) {
+            Ok(place) => place,
+            Err(at) => return self.turn_away(claim, at).await,
+        };
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         let unsubscribe_url = self.unsubscribe_url(&account_id);
         let parts = Parts {
             letter_id: &letter.letter_id,
             message_id: &letter.message_id,
+            kind: &content.kind,
+            locale: &content.locale,
             to: &to,
             subject: &content.subject,
             text: &content.text,
@@ -148,7 +167,9 @@ impl SendLetter {
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
         let talk = match self.relay.open(&ready.envelope, &name).await {
             Ok(talk) => talk,
-            Err(error) => return self.record_failure(claim, &letter, &to, &mask(error, &to)).await,
+            Err(error) => {
+                return self.record_failure(claim, &letter, &to, &refused(error, &to, &place)).await;
+            }
         };
         // What is begun after this cannot be taken back; a process that is about to end leaves it to the next.
         if claim.is_stopping() {
@@ -173,11 +194,12 @@ impl SendLetter {
         crate::crash::point("letter.after_relay");
         match outcome {
             Ok(answer) => {
+                place.was_taken();
                 let answer = address::masked(&answer, &to);
                 insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer)).await
             }
             Err(error) => {
-                let error = mask(error, &to);
+                let error = refused(error, &to, &place);
                 insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error)).await
             }
         }
@@ -251,6 +273,8 @@ enum Instead {
     AddressRefused,
 }
 
-fn mask(error: SendError, to: &Address) -> SendError {
+/// Tells the lane, and masks the address.
+fn refused(error: SendError, to: &Address, place: &Place) -> SendError {
+    place.was_refused(&error);
     error.map(|text| address::masked(&text, to))
 }

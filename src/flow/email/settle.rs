@@ -130,7 +130,10 @@ impl SendLetter {
                 return (Ending::Done, State::Held, Some(UNCERTAIN));
             }
             SendError::Unknown(_) => Next::TryAgain,
-            SendError::Unreachable(_) | SendError::NotServed(_) | SendError::Deferred(_) => error.next(),
+            SendError::Unreachable(_)
+            | SendError::NotServed(_)
+            | SendError::Deferred(_)
+            | SendError::TooFast(_) => error.next(),
         };
         let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
@@ -186,6 +189,14 @@ impl SendLetter {
         Ok(())
     }
 
+    /// The letter waits for its turn at the receiving domain. The attempt does not count: none was made.
+    pub(super) async fn turn_away(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
+        let error = "as many letters are on their way to this domain as may be, or it takes no more for now";
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Postponed { at, error }, self.clock.now()).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
     /// Nothing was left to do.
     pub(super) async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
@@ -227,7 +238,10 @@ impl SendLetter {
         let outcome = match error {
             _ if letter.state != State::Sending => return Ok(()),
             SendError::AddressRefused(_) | SendError::LetterRefused(_) => Outcome::Refused,
-            SendError::Unreachable(_) | SendError::NotServed(_) | SendError::Deferred(_) => Outcome::Deferred,
+            SendError::Unreachable(_)
+            | SendError::NotServed(_)
+            | SendError::Deferred(_)
+            | SendError::TooFast(_) => Outcome::Deferred,
             SendError::Unknown(_) => Outcome::Unknown,
         };
         evidence::store::answer(tx, letter, outcome, &error.to_string(), self.clock.now()).await

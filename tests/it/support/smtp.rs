@@ -16,6 +16,8 @@ pub enum Step {
     Mail,
     /// The first recipient, or the second: the blind copy.
     Rcpt(usize),
+    /// A recipient at this domain.
+    To(&'static str),
     Data,
     /// In the midst of the message.
     Content,
@@ -212,8 +214,9 @@ impl Talk {
                     self.answer(&mut line, Step::Mail, "250 2.1.0 sender ok").await?;
                 }
                 "RCPT" => {
-                    self.answer(&mut line, Step::Rcpt(to.len()), "250 2.1.5 recipient ok").await?;
-                    to.push(path_of(&command));
+                    let recipient = path_of(&command);
+                    self.answer(&mut line, self.rcpt(&recipient, to.len()), "250 2.1.5 recipient ok").await?;
+                    to.push(recipient);
                 }
                 "DATA" => {
                     self.answer(&mut line, Step::Data, "354 go ahead").await?;
@@ -316,6 +319,16 @@ impl Talk {
                 Ok(None)
             }
         }
+    }
+
+    /// The step of a recipient, who may have trouble of their own.
+    fn rcpt(&self, recipient: &str, position: usize) -> Step {
+        let domain = recipient.split_once('@').map(|(_, domain)| domain);
+        let shared = self.shared.lock().unwrap();
+        let own = shared.troubles.iter().find(
+            |(step, _, times)| matches!(step, Step::To(troubled) if *times > 0 && Some(*troubled) == domain),
+        );
+        own.map_or(Step::Rcpt(position), |(step, _, _)| *step)
     }
 
     fn next_trouble(&self, step: Step) -> Option<Trouble> {
