@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`flow`] | the five stages, in order |
 //! | [`financing`] | every movement of a financing, and what they add up to |
+//! | [`retention`] | when personal data go, and what stays |
 //! | [`reconcile`] | asks Stripe what never reached us |
 //! | [`timeline`] | what happened to an offer, and the one place where its status moves |
 //! | [`queue`] | durable jobs: everything that talks to the network |
@@ -46,6 +47,7 @@ pub mod portal;
 pub mod queue;
 pub mod reconcile;
 pub mod replicas;
+pub mod retention;
 pub mod shutdown;
 #[cfg(feature = "demo")]
 pub mod simulator;

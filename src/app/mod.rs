@@ -24,6 +24,7 @@ use crate::flow::webhook::{self, Webhook};
 use crate::inbound::{self, Inbound};
 use crate::queue::{self, Bell, Circuit, Runner};
 use crate::reconcile::{self, Reconcile};
+use crate::retention::Retain;
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
 use crate::{http, ops, portal, replicas};
@@ -55,6 +56,8 @@ pub struct App {
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
     transactions: Runner<ReadTransactions>,
+    retain: Retain,
+    retaining: Runner<Retain>,
     remind: Remind,
     reminding: Runner<Remind>,
     stripe: Client,
@@ -85,7 +88,10 @@ impl App {
         let one = queue::Settings { concurrency: 1, ..queue };
         let reconcile = shared.reconcile(settings.reconcile_every);
         let remind = shared.remind(settings.email.cadence);
+        let retain = shared.retain(settings.personal_data_for);
         Ok(Self {
+            retaining: shared.runner(retain.clone(), one),
+            retain,
             reader: shared.reader(settings.inbox),
             letters: shared.runner(shared.letters(&settings)?, queue),
             marks: shared.runner(shared.marks(), queue),
@@ -180,6 +186,12 @@ impl App {
         self.transactions.run_due().await
     }
 
+    /// Takes out the personal data that are old enough, now. False where another process is at it.
+    pub async fn erase_now(&self) -> sqlx::Result<bool> {
+        self.retain.schedule().await?;
+        self.retaining.run_now("all").await
+    }
+
     /// Opens the reminders that are due, now. False where another process is at it.
     pub async fn remind_now(&self) -> sqlx::Result<bool> {
         self.remind.schedule().await?;
@@ -243,6 +255,7 @@ impl App {
         shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("transactions", self.transactions.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("retention", self.retaining.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
@@ -262,13 +275,14 @@ impl App {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
-        let remind = self.remind.clone();
+        let (remind, retain) = (self.remind.clone(), self.retain.clone());
         let troubles = self.database.troubles.clone();
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
         async move {
             let prepare = async || {
                 reconcile.schedule().await?;
                 remind.schedule().await?;
+                retain.schedule().await?;
                 // This process may have been started with the disclaimer that they lacked.
                 let mut tx = db.begin().await?;
                 email::copy::release(&mut tx, clock.now()).await?;

@@ -18,6 +18,7 @@ use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
 use crate::queue::{self, Bell, Circuit, Runner, Work};
 use crate::reconcile::Reconcile;
+use crate::retention::Retain;
 use crate::stripe::{AccountId, Client, Memory};
 
 /// What the parts have in common.
@@ -110,6 +111,10 @@ impl Shared {
             stripe: self.stripe.clone(),
             lease,
         }
+    }
+
+    pub(super) fn retain(&self, personal_data: Option<Duration>) -> Retain {
+        Retain { db: self.db.clone(), clock: self.clock.clone(), personal_data }
     }
 
     pub(super) fn remind(&self, cadence: email::Cadence) -> Remind {

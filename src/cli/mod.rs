@@ -1,5 +1,6 @@
 //! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
 
+mod account;
 mod address;
 mod api_key;
 mod bounce;
@@ -115,6 +116,11 @@ enum Command {
     /// For a mail server's pipe. Ends with 75 where the report is to be tried again later, because the database is away or the
     /// letter is still being sent; with 1 where it is no report.
     Bounce,
+    /// Take out what there is of an account
+    Account {
+        #[command(subcommand)]
+        action: account::Action,
+    },
     /// What was sent to whom, and what came of the financings, as CSV
     Report {
         #[command(subcommand)]
@@ -162,6 +168,7 @@ impl Cli {
             Command::OptOut { action } => block_on(opt_out::run(config, action)),
             Command::Address { action } => block_on(address::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
+            Command::Account { action } => block_on(account::run(config, action)),
             Command::Report { action } => block_on(report::run(config, action)),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);

@@ -42,6 +42,8 @@ pub struct Settings {
     pub inbound: inbound::Settings,
     /// How work is done.
     pub queue: queue::Settings,
+    /// How old personal data may become; none: they stay.
+    pub personal_data_for: Option<Duration>,
     /// From the end of one reconciliation to the beginning of the next.
     pub reconcile_every: Duration,
     /// Where the public side listens.

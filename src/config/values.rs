@@ -83,6 +83,15 @@ impl<'a> Reader<'a> {
         Some(*duration)
     }
 
+    /// None inside where nothing is written.
+    #[expect(
+        clippy::option_option,
+        reason = "a fault, no duration, a duration: as everywhere here a fault is the outer none"
+    )]
+    pub(super) fn maybe_duration(&mut self, key: &str) -> Option<Option<Duration>> {
+        if self.text(key)?.is_empty() { Some(None) } else { self.duration(key).map(Some) }
+    }
+
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
         let flag = self.entry(key).value.as_bool();
         if flag.is_none() {

@@ -28,6 +28,7 @@ mod reconcile;
 mod reminders;
 mod replicas;
 mod reports;
+mod retention;
 mod senders;
 mod sending;
 mod ses;

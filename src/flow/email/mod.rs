@@ -206,6 +206,18 @@ pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Ut
     Ok(())
 }
 
+/// Withdraws what an account has not been sent yet, in the caller's transaction, whatever became of its offers.
+pub async fn withdraw_for_account(
+    tx: &mut PgConnection,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for letter in store::find_unsent_of_account(&mut *tx, account_id).await? {
+        moves::stop(&mut *tx, &letter, State::Withdrawn, "erased", now).await?;
+    }
+    Ok(())
+}
+
 /// Withdraws what an offer's merchant has not been sent yet, in the caller's transaction: the offer is no longer open. A letter
 /// that is being handed over goes on its way; what becomes of it is in the timeline.
 pub async fn withdraw(

@@ -186,7 +186,7 @@ pub(super) async fn begin_sending(
         update letters
         set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
             body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, copy_hash = $9,
-            disclaimer_variant = $10, kind = $11, locale = $12, sending_at = $7, changed_at = $7
+            disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null, sending_at = $7, changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
         letter_id,
@@ -263,6 +263,19 @@ pub(super) async fn find_waiting_of_account(
         order by offer_id, letter_id
         ",
         account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letters to an account that wait or are held.
+pub(super) async fn find_unsent_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "account_id = $1 and state in ('waiting', 'held') order by offer_id, letter_id",
+        account_id
     )
     .fetch_all(db)
     .await

@@ -145,6 +145,9 @@ impl Reader {
         if !event.event_type.starts_with("capital.") {
             return Ok(Outcome::Ignored);
         }
+        if event.payload.is_empty() {
+            return Ok(Outcome::Unreadable("its body was erased: it cannot be read again".to_owned()));
+        }
         let body: Value = match serde_json::from_slice(&event.payload) {
             Ok(body) => body,
             Err(error) => return Ok(Outcome::Unreadable(chain(&error))),

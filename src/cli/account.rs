@@ -1,0 +1,61 @@
+//! `account`: what is kept of an account.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use sqlx::PgPool;
+
+use crate::clock::Clock;
+use crate::retention;
+use crate::stripe::AccountId;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// Take out an account's personal data, and keep the proof that letters were sent; letters that wait are withdrawn
+    Erase {
+        /// The connected account, acct_…
+        account: AccountId,
+        /// Also the messages and addresses in the proof, of which hashes stay. Needs the database's owner
+        #[arg(long)]
+        with_proof: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
+    let Action::Erase { account, with_proof, yes, json } = action;
+    super::over_the_database(config, async |db| {
+        ensure!(yes || confirmed(&account, with_proof)?, "nothing was erased");
+        erase(db, &account, with_proof, json).await
+    })
+    .await
+}
+
+fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
+    let what = if with_proof { "personal data and the messages in the proof" } else { "personal data" };
+    eprint!("Erase {what} of {account}? It cannot be brought back. Type the account's id: ");
+    std::io::stderr().flush()?;
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    Ok(typed.trim() == account.as_str())
+}
+
+async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    let erased =
+        retention::erase_account(&mut tx, account.as_str(), with_proof, Clock::system().now()).await?;
+    tx.commit().await?;
+    if json {
+        return super::print_json(&erased);
+    }
+    println!("{account}: {} letters, {} events, {} proofs", erased.letters, erased.events, erased.proofs);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Personal data go when they have done their work: what letters said and to whom, and events as they came. The proof of what was sent
+//! stays (`flow::email::evidence`): Stripe wants marketing material, distribution lists and opt-outs kept for five years
+//! (<https://docs.stripe.com/capital/regulatory-compliance>).
+//!
+//! A job that is never done, only done for now, in small transactions that stand in nobody's way. What is left of a letter is its ids,
+//! states and times, and of an event its id, so that it is known when it comes again.
+
+mod store;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use crate::clock::Clock;
+use crate::flow::email;
+use crate::queue::{self, Circuit, Claim, Ending, Queued, Stopped, Work};
+
+/// The one job of this kind.
+pub(crate) const SUBJECT: &str = "all";
+/// Whatever is a year old may be a year and an hour old.
+const EVERY: Duration = Duration::from_hours(1);
+/// Rows that one transaction takes: short enough to stand in nobody's way.
+const BATCH: i64 = 500;
+
+/// Takes out personal data.
+#[derive(Clone, Debug)]
+pub struct Retain {
+    /// Where they are.
+    pub db: PgPool,
+    /// How old they are.
+    pub clock: Clock,
+    /// How old they may become; none: they stay.
+    pub personal_data: Option<Duration>,
+}
+
+/// What was taken out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Erased {
+    /// Letters whose words and recipient are gone.
+    pub letters: u64,
+    /// Events whose body is gone.
+    pub events: u64,
+    /// Proofs whose bytes and recipient are gone; their hashes stay.
+    pub proofs: u64,
+}
+
+impl Work for Retain {
+    const KIND: &'static str = "retain";
+
+    #[tracing::instrument(name = "retention.erase", skip_all)]
+    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let before =
+            self.personal_data.and_then(|age| now.checked_sub_signed(TimeDelta::from_std(age).ok()?));
+        let mut erased = Erased::default();
+        while let Some(before) = before.filter(|_| !claim.is_stopping()) {
+            let mut tx = self.db.begin().await?;
+            queue::still_held(&mut *tx, claim).await?.or_stop()?;
+            let letters = store::erase_letters(&mut *tx, before, BATCH, now).await?;
+            let events = store::erase_events(&mut *tx, before, BATCH, now).await?;
+            tx.commit().await?;
+            if letters + events == 0 {
+                break;
+            }
+            erased.letters += letters;
+            erased.events += events;
+        }
+        if erased != Erased::default() {
+            tracing::info!(
+                letters = erased.letters,
+                events = erased.events,
+                "personal data were old enough to go"
+            );
+        }
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Later { at: now + EVERY }, now).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+        Ok(())
+    }
+
+    fn leans_on(&self) -> &[Circuit] {
+        &[]
+    }
+}
+
+impl Retain {
+    /// Sees to it that the job exists and is alive.
+    pub async fn schedule(&self) -> sqlx::Result<()> {
+        let now = self.clock.now();
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
+            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes out what there is of an account, in the caller's transaction: letters that have not left are withdrawn; those that have lose
+/// their words and their recipient, and with `with_proof` so do the proofs, of which the hash of the message and of the address stay.
+/// Opt-outs stay: they are what keeps the account from being written to again. Run again it finds nothing.
+pub async fn erase_account(
+    tx: &mut PgConnection,
+    account_id: &str,
+    with_proof: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Erased> {
+    email::withdraw_for_account(&mut *tx, account_id, now).await?;
+    let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
+    let events = store::erase_events_of(&mut *tx, account_id, now).await?;
+    let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
+    Ok(Erased { letters, events, proofs })
+}

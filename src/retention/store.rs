@@ -1,0 +1,123 @@
+//! The SQL of erasing. The caller owns the transaction.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+/// Takes words and recipients out of letters that are over since before a moment, some at a time. Says of how many.
+pub(super) async fn erase_letters(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    most: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        update letters
+        set recipient = null, subject = null, body_text = null, body_html = null, erased_at = $3
+        where letter_id in (
+            select letter_id
+            from letters
+            where erased_at is null and recipient is not null and changed_at < $1
+                -- One that waits, is held or is in doubt may be sent yet, word for word.
+                and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
+            order by changed_at
+            limit $2
+            for update skip locked
+        )
+        ",
+        before,
+        most,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// Takes the bodies out of events that came before a moment and were read, some at a time. Says of how many.
+pub(super) async fn erase_events(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    most: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        update inbox_events
+        set payload = '', erased_at = $3
+        where event_id in (
+            select event_id
+            from inbox_events
+            -- What could not be read waits for somebody to look.
+            where erased_at is null and received_at < $1 and state in ('read', 'ignored', 'wrong_mode')
+            order by received_at
+            limit $2
+            for update skip locked
+        )
+        ",
+        before,
+        most,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// The same for all letters of an account that are over.
+pub(super) async fn erase_letters_of(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        update letters
+        set recipient = null, subject = null, body_text = null, body_html = null, erased_at = $2
+        where account_id = $1 and erased_at is null and recipient is not null
+            and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
+        ",
+        account_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// The same for all events about an account that were read.
+pub(super) async fn erase_events_of(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        update inbox_events
+        set payload = '', erased_at = $2
+        where account_id = $1 and erased_at is null and state <> 'unread'
+        ",
+        account_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// Takes bytes, recipients and subjects out of the proofs of an account. The hash of an address stays, so that who names one can be
+/// told whether a letter went there. Needs the right to change the proofs, which the service's own role has not.
+pub(super) async fn erase_proofs_of(tx: &mut PgConnection, account_id: &str) -> sqlx::Result<u64> {
+    sqlx::query_scalar!("select set_config('courier.erasing', 'yes', true)").fetch_one(&mut *tx).await?;
+    let erased = sqlx::query!(
+        "
+        update handovers
+        set message = null, recipient = 'sha256:' || encode(sha256(lower(recipient)::bytea), 'hex'), subject = ''
+        where account_id = $1 and message is not null
+        ",
+        account_id,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(erased.rows_affected())
+}
