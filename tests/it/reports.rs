@@ -79,6 +79,13 @@ fn complaint(kind: &str, message_id: &str, address: &str) -> String {
     )
 }
 
+/// A mail server reports that the letter with this Message-ID came back for good.
+pub async fn comes_back(app: &TestApp, message_id: &str, address: &str) {
+    let key = key(app, &[Scope::BouncesWrite]).await;
+    let report = Bounce { address, ..Bounce::of(message_id, "5.1.1") };
+    assert_eq!(post(app, &key, report.message()).await.status, 200);
+}
+
 async fn post(app: &TestApp, key: &str, message: impl Into<Vec<u8>>) -> Answer {
     let request = Request::post("/inbound/bounces")
         .header("Authorization", format!("Bearer {key}"))
