@@ -179,6 +179,11 @@ impl Simulator {
         self.shared.state().persons.entry(account.to_owned()).or_default().push(person);
     }
 
+    /// A financing transaction of an account, as it is. No event tells of it.
+    pub fn add_transaction(&self, account: &str, transaction: Value) {
+        self.shared.state().transactions.entry(account.to_owned()).or_default().push(transaction);
+    }
+
     /// All events so far, oldest first.
     pub fn events(&self) -> Vec<Value> {
         self.shared.state().events.iter().map(|event| event.body.clone()).collect()

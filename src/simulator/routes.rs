@@ -20,6 +20,7 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
         ("GET", ["v1", "capital", "financing_offers"]) => offers(shared, asked),
         ("GET", ["v1", "capital", "financing_offers", id]) => offer(shared, id),
         ("POST", ["v1", "capital", "financing_offers", id, "mark_delivered"]) => mark_delivered(shared, id),
+        ("GET", ["v1", "capital", "financing_transactions"]) => transactions(shared, asked),
         ("GET", ["v1", "events"]) => list_events(shared, asked),
         ("GET", ["v1", "events", id]) => event(shared, id),
         _ => {
@@ -133,6 +134,24 @@ fn offers(shared: &Shared, asked: &Asked) -> Answer {
                 && created_fits(offer, asked)
         }),
     )
+}
+
+/// An account's own list: the call has to be made in its name.
+fn transactions(shared: &Shared, asked: &Asked) -> Answer {
+    if let Some(refused) = unknown(asked, &["charge", "financing_offer", "reversed_transaction"]) {
+        return refused;
+    }
+    let Some(account) = asked.header("Stripe-Account") else {
+        return Answer::invalid(None, "Financing transactions are an account's own: send Stripe-Account.");
+    };
+    let state = shared.state();
+    if !state.accounts.contains_key(account) {
+        return Answer::missing("account", account);
+    }
+    let offer = asked.query.get("financing_offer");
+    let fits =
+        |transaction: &&Value| offer.is_none_or(|offer| transaction["financing_offer"] == offer.as_str());
+    page(asked, state.transactions.get(account).into_iter().flatten().rev().filter(fits))
 }
 
 fn list_events(shared: &Shared, asked: &Asked) -> Answer {

@@ -91,6 +91,8 @@ pub(super) struct Remembered {
 pub(super) struct State {
     pub(super) accounts: HashMap<String, Value>,
     pub(super) persons: HashMap<String, Vec<Value>>,
+    /// By the account; oldest first.
+    pub(super) transactions: HashMap<String, Vec<Value>>,
     /// Oldest first.
     pub(super) offers: Vec<Value>,
     offer_places: HashMap<String, usize>,
