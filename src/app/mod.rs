@@ -319,15 +319,21 @@ fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
 
 /// Runs the service until a signal. A second signal ends it at once.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
-    if role != Role::ServeWithoutWorker {
-        check_wording(&settings.email)?;
-    }
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     // A stop is a stop also while the database is waited for.
     let app = tokio::select! {
         app = App::open(settings, Clock::system()) => app?,
         () = shutdown.soft.cancelled() => return Ok(()),
     };
+    if role != Role::ServeWithoutWorker {
+        // Beside the work: it takes longer than all the rest of a start.
+        let settings = app.settings.email.clone();
+        shutdown.tracker.spawn_blocking(move || {
+            if let Err(error) = check_wording(&settings) {
+                tracing::error!(error = format!("{error:#}"), "cannot check the wording of the letters");
+            }
+        });
+    }
     match app.serve(role, &shutdown, |_| {}).await? {
         Drained::All => tracing::info!("all that was in hand is finished"),
         Drained::GaveUp => tracing::warn!("stopped in the midst of work; it will be taken up again"),

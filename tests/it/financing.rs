@@ -341,7 +341,11 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_up_to_what_is_
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
     app.run_due_work().await;
     app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (250, 4), "at once, as a financing began; one page is enough");
+    assert_eq!(
+        (kept(&app).await, list_calls(&app)),
+        (250, 4),
+        "at once, as a financing began; one page is enough"
+    );
     app.stripe.add_transaction(&account, listed(&account, 250));
     let mut odd = listed(&account, 251);
     odd["details"] = json!("none");
