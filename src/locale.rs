@@ -92,9 +92,12 @@ pub fn time_zone(name: Option<&str>, country: Option<&str>) -> Tz {
         "US" => Tz::America__Chicago,
         "CA" => Tz::America__Toronto,
         "GB" => Tz::Europe__London,
-        "DE" | "AT" => Tz::Europe__Berlin,
+        "DE" => Tz::Europe__Berlin,
+        "AT" => Tz::Europe__Vienna,
         "FR" => Tz::Europe__Paris,
         "AU" => Tz::Australia__Sydney,
+        "IE" => Tz::Europe__Dublin,
+        "NZ" => Tz::Pacific__Auckland,
         _ => Tz::UTC,
     };
     name.and_then(|name| name.parse().ok()).unwrap_or(of_country)
@@ -117,15 +120,19 @@ const NO_BREAK: char = '\u{a0}';
 impl Formats {
     /// For a language, in a country where that is known (two letters).
     pub fn new(language: Language, country: Option<&str>) -> Self {
-        let tag = country.map(|country| format!("{language}-{country}"));
-        let locale: Option<icu_locale_core::Locale> = tag.and_then(|tag| tag.parse().ok());
-        let locale = locale.unwrap_or(match language {
+        let alone = match language {
             Language::English => icu_locale_core::locale!("en"),
             Language::German => icu_locale_core::locale!("de"),
             Language::French => icu_locale_core::locale!("fr"),
-        });
+        };
+        let tag = country.map(|country| format!("{language}-{country}"));
+        let locale: icu_locale_core::Locale = tag.and_then(|tag| tag.parse().ok()).unwrap_or(alone.clone());
+        // English in a country that does not speak it: numbers as English has them, or 15,000 reads as fifteen.
+        let is_at_home = language != Language::English
+            || country.and_then(Language::of_country) == Some(Language::English);
+        let in_numbers = if is_at_home { locale.clone() } else { alone };
         let numbers = DecimalFormatter::try_new(
-            locale.clone().into(),
+            in_numbers.into(),
             icu_decimal::options::DecimalFormatterOptions::default(),
         );
         let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
@@ -232,6 +239,7 @@ mod tests {
             ("en-US", 1_234_500, "kwd", "1,234.500\u{a0}KWD"),
             ("en-US", i64::MAX, "usd", "$92,233,720,368,547,758.07"),
             ("en-US", i64::MIN, "usd", "-$92,233,720,368,547,758.08"),
+            ("en-DE", 123_456_789, "eur", "€1,234,567.89"),
             ("de-DE", 123_456_789, "eur", "1.234.567,89\u{a0}€"),
             ("fr-FR", 123_456_789, "eur", "1\u{202f}234\u{202f}567,89\u{a0}€"),
             ("fr-CA", 100_000, "cad", "1\u{a0}000,00\u{a0}CA$"),

@@ -122,6 +122,7 @@ impl Shared {
             db: self.db.clone(),
             clock: self.clock.clone(),
             cadence,
+            livemode: self.stripe.livemode(),
             message_id_domain: self.message_id_domain.clone(),
             jobs: self.jobs.clone(),
         }

@@ -12,9 +12,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres};
 
 pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, within};
 
@@ -238,4 +239,11 @@ pub async fn health(pool: &PgPool) -> Health {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Health::SchemaBehind,
         Err(_) => Health::Away,
     }
+}
+
+/// A connection whose statements may take as long as they take, for reports of a process that does nothing else.
+pub async fn unhurried(db: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+    let mut connection = db.acquire().await?;
+    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
+    Ok(connection)
 }

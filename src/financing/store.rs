@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use super::Told;
 use crate::stripe::{OfferId, Reason, TransactionId};
@@ -126,7 +126,7 @@ pub struct Period<'a> {
 }
 
 /// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
-pub fn movements<'a>(db: &'a PgPool, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
+pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
     sqlx::query_as!(
         Movement,
         r#"

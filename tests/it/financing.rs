@@ -159,7 +159,8 @@ async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
         (period(day_one(), day_one() + day, Some("acct_1")), 2),
         (period(day_one(), day_one() + day, Some("acct_2")), 0),
     ] {
-        let found: Vec<_> = movements(&app.db, &asked).try_collect().await.unwrap();
+        let mut connection = app.db.acquire().await.unwrap();
+        let found: Vec<_> = movements(&mut connection, &asked).try_collect().await.unwrap();
         assert_eq!(found.len(), count, "{asked:?}");
         if let [payout, reversal] = found.as_slice() {
             assert_eq!(

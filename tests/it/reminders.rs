@@ -176,6 +176,41 @@ async fn a_reminder_that_waits_is_taken_back_by_what_ends_the_offer_and_by_an_op
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_switch_that_is_off_in_one_process_costs_no_reminder_that_another_opened(db: PgPool) {
+    let app = TestApp::start_with(db, &ALL).await;
+    let (offer, ended) = (delivered(&app).await, delivered(&app).await);
+    days_pass(&app, 7).await;
+    // An old replica takes it up, in working hours.
+    app.clock.advance(TimeDelta::hours(3));
+    let old = app.another_with(&[]);
+    old.run_due_work().await.unwrap();
+    assert_eq!(said(&letters(&app, &offer).await), ["offer", "sent", "reminder_7d", "waiting"]);
+    app.stripe.press(Button::Apply, &ended).unwrap();
+    app.after(TimeDelta::hours(1)).await;
+    assert_eq!(said(&letters(&app, &offer).await), ["offer", "sent", "reminder_7d", "sent"]);
+    assert_eq!(said(&letters(&app, &ended).await), ["offer", "sent", "reminder_7d", "withdrawn"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_reminder_that_waits_is_not_sent_after_the_first_letter_came_back_nor_in_the_last_day(db: PgPool) {
+    let app = TestApp::start_with(db, &ALL).await;
+    let (came_back, ends) = (delivered(&app).await, delivered(&app).await);
+    days_pass(&app, 7).await;
+    sqlx::query("update letters set state = 'bounced' where offer_id = $1 and step = 0")
+        .bind(&came_back)
+        .execute(&app.db)
+        .await
+        .unwrap();
+    let end = (app.clock.now() + TimeDelta::hours(20)).timestamp();
+    app.stripe.edit_offer(&ends, |offer| offer["expires_after"] = end.into());
+    app.after(TimeDelta::hours(3)).await;
+    assert_eq!(said(&letters(&app, &came_back).await)[3], "withdrawn");
+    assert_eq!(said(&letters(&app, &ends).await)[3], "withdrawn");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn nobody_is_reminded_of_an_offer_in_its_last_day(db: PgPool) {
     let app = TestApp::start_with(db, &ALL).await;
     let offer = delivered(&app).await;

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::Asked;
 use crate::cli::spreadsheet::{harmless, maybe, moment};
+use crate::database;
 use crate::flow::email::Address;
 use crate::flow::email::evidence::store::{self, Line, Period};
 
@@ -40,10 +41,11 @@ const COLUMNS: [&str; 26] = [
 /// Writes the report to stdout, as it comes from the database.
 pub(super) async fn write(db: &PgPool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
-    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    let mut out = super::writer();
     out.write_record(COLUMNS)?;
+    let mut connection = database::unhurried(db).await?;
     let period = Period { from, until, account_id: asked.account() };
-    let mut lines = store::lines(db, &period);
+    let mut lines = store::lines(&mut connection, &period);
     while let Some(line) = lines.try_next().await? {
         out.write_record(cells(&line, addresses))?;
     }

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::Asked;
 use crate::cli::spreadsheet::{harmless, moment};
+use crate::database;
 use crate::financing::store::{self, Movement, Period};
 use crate::money::Money;
 
@@ -27,10 +28,11 @@ const COLUMNS: [&str; 13] = [
 /// Writes the report to stdout, as it comes from the database.
 pub(super) async fn write(db: &PgPool, asked: &Asked) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
-    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    let mut out = super::writer();
     out.write_record(COLUMNS)?;
+    let mut connection = database::unhurried(db).await?;
     let period = Period { from, until, account_id: asked.account() };
-    let mut movements = store::movements(db, &period);
+    let mut movements = store::movements(&mut connection, &period);
     while let Some(movement) = movements.try_next().await? {
         out.write_record(cells(&movement))?;
     }

@@ -19,6 +19,8 @@ pub async fn resend(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -
         }
         moves::try_again(&mut *tx, &letter, Some("sent again by hand"), now).await?;
         resent += 1;
+        // One at a time: what came later about the same offer follows when this one is settled.
+        break;
     }
     Ok(resent)
 }

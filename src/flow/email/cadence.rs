@@ -6,8 +6,14 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
-/// As in `letters.reason`.
-pub(super) const REMINDERS_OFF: &str = "reminders_off";
+/// As in `letters.reason`: an offer that ends before the day is over is not reminded of.
+pub(super) const OFFER_ENDS: &str = "offer_ends";
+/// Likewise: the first letter came back, so the next would.
+pub(super) const CAME_BACK: &str = "came_back";
+/// What is left of an offer that is reminded of, at least.
+pub(super) const LEAST_LEFT: TimeDelta = TimeDelta::days(1);
+/// A reminder whose switch is off here waits for a process that has it on, or for the end of the offer.
+pub(super) const WHILE_OFF: TimeDelta = TimeDelta::hours(1);
 
 /// Which letters follow the first one, and when they may go out.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,6 +10,7 @@ use super::copy::Disclaimer;
 use super::lint::{self, Finding, Rules, Severity, Specimen};
 use super::write::{TemplateError, Writer, Written, sample};
 use super::{Facts, FinancingType, Kind};
+use crate::money::Money;
 
 /// A letter to nobody.
 #[derive(Debug)]
@@ -66,7 +67,17 @@ fn facts(
     unsubscribe_url: Option<&Url>,
 ) -> Facts {
     let sample = sample(kind, disclaimer.language, financing_type);
+    let currency = match disclaimer.market.as_deref() {
+        Some("GB") => "gbp",
+        Some("AU") => "aud",
+        Some("CA") => "cad",
+        Some("DE" | "FR") => "eur",
+        Some(_) | None => &sample.advance.currency,
+    };
+    let money = |of: &Money| Money { minor: of.minor, currency: currency.to_owned() };
     Facts {
+        advance: money(&sample.advance),
+        fee: money(&sample.fee),
         disclaimer: disclaimer.paragraphs.clone(),
         country: disclaimer.market.clone().or(sample.country.clone()),
         unsubscribe_url: unsubscribe_url.cloned(),

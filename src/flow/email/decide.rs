@@ -6,13 +6,13 @@ use sqlx::PgConnection;
 use url::Url;
 
 use super::address::Address;
-use super::cadence::REMINDERS_OFF;
+use super::cadence::{CAME_BACK, LEAST_LEFT, OFFER_ENDS, WHILE_OFF};
 use super::copy::{self, Disclaimer, NO_DISCLAIMER, NOT_APPROVED};
 use super::opt_out;
 use super::recipient::{self, NoRecipient};
 use super::refused::{self, AddressHash};
 use super::send::PrepareError;
-use super::store::{Content, Letter};
+use super::store::{self, Content, Letter, State};
 use super::to_delivered;
 use super::{Facts, FinancingType, Kind, SendLetter};
 use crate::locale::{self, Language};
@@ -48,6 +48,12 @@ impl SendLetter {
         if let Some(reason) = self.closed(letter, offer).await? {
             return Ok(Decision::Withdraw(reason));
         }
+        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
+        if letter.step > 0
+            && let Some(at) = self.not_before(letter, &account_id).await?
+        {
+            return Ok(Decision::Later(at));
+        }
         let offered_terms = terms_of(&answered);
         // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions. Terms that
         // Stripe changed meanwhile weigh more: nobody may be told old ones.
@@ -59,7 +65,6 @@ impl SendLetter {
         {
             return Ok(Decision::Send(to, Box::new(content)));
         }
-        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         let (account, to) = match recipient::look_up(self, &account_id).await? {
             (account, Ok(to)) => (account, to),
             (_, Err(NoRecipient::Refused(to))) => return Ok(Decision::HoldForAddress(to)),
@@ -67,11 +72,6 @@ impl SendLetter {
                 return Ok(Decision::Hold(nobody.reason()));
             }
         };
-        if letter.step > 0
-            && let Some(at) = self.settings.cadence.not_before(self.clock.now(), time_zone(&account))
-        {
-            return Ok(Decision::Later(at));
-        }
         let case = Case { kind: Kind::at_step(letter.step, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,
@@ -93,6 +93,7 @@ impl SendLetter {
             offered_terms,
             copy_hash: Some(self.writer.copy_hash(case.kind, &disclaimer)),
             disclaimer_variant: Some(disclaimer.variant),
+            market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),
         };
         Ok(Decision::Send(to, Box::new(content)))
     }
@@ -165,14 +166,34 @@ impl SendLetter {
         self.settings.links.as_ref().map(|links| links.link(account))
     }
 
+    /// When a reminder is to be looked at again that is not to go out now: outside the merchant's working hours, or while its switch is
+    /// off in this process.
+    async fn not_before(
+        &self,
+        letter: &Letter,
+        account: &AccountId,
+    ) -> Result<Option<DateTime<Utc>>, Stopped> {
+        let now = self.clock.now();
+        if !self.settings.cadence.is_on(letter.step) {
+            return Ok(Some(now + WHILE_OFF));
+        }
+        let account = self.stripe.account(account).await?;
+        Ok(self.settings.cadence.not_before(now, time_zone(&account)))
+    }
+
     /// Why an offer is not to be written about any more, where it is not. A reminder is about one that was delivered; so may a letter
     /// be that came back, by our own word.
     async fn closed(&self, letter: &Letter, offer: &FinancingOffer) -> sqlx::Result<Option<String>> {
         if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Ok(Some("offer_expired".to_owned()));
         }
-        if letter.step > 0 && !self.settings.cadence.is_on(letter.step) {
-            return Ok(Some(REMINDERS_OFF.to_owned()));
+        if letter.step > 0 {
+            if offer.expires_at.is_some_and(|end| end <= self.clock.now() + LEAST_LEFT) {
+                return Ok(Some(OFFER_ENDS.to_owned()));
+            }
+            if store::state_of(&self.db, &letter.offer_id).await? != Some(State::Sent) {
+                return Ok(Some(CAME_BACK.to_owned()));
+            }
         }
         if offer.status == OfferStatus::Undelivered
             || self.is_open(&mut *self.db.acquire().await?, letter, &offer.status).await?
@@ -224,6 +245,7 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
         offered_terms: letter.offered_terms.clone(),
         copy_hash: letter.copy_hash.clone(),
         disclaimer_variant: letter.disclaimer_variant.clone(),
+        market: None,
     };
     Some((content.recipient.parse().ok()?, content))
 }

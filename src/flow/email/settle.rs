@@ -167,7 +167,9 @@ impl SendLetter {
     /// The letter waits for a better hour, which is no failure.
     pub(super) async fn postpone(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Later { at }, self.clock.now()).await?.or_stop()?;
+        // Not `Later`: that would begin to count attempts anew each evening.
+        let ending = Ending::Postponed { at, error: "a reminder waits for the merchant's working hours" };
+        queue::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 

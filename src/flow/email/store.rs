@@ -124,6 +124,8 @@ pub(super) struct Content {
     pub(super) copy_hash: Option<String>,
     /// Whose disclaimer stands in it.
     pub(super) disclaimer_variant: Option<String>,
+    /// For which market its words had to be approved; none for test data, and for what was looked at in an earlier attempt.
+    pub(super) market: Option<String>,
 }
 
 /// Letters with all that sending needs, by a condition.
@@ -153,7 +155,8 @@ pub(super) async fn open(
         "
         insert into letters (letter_id, offer_id, account_id, step, kind, message_id, opened_at, changed_at)
         values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
-        on conflict (offer_id, step) do nothing
+        -- Whatever the constraint is called: an older process may work on a newer schema.
+        on conflict do nothing
         ",
         letter_id,
         opening.offer_id,

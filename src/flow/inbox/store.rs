@@ -216,13 +216,14 @@ pub async fn find(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<Optio
     }))
 }
 
-/// Has an event read again. Nothing that it led to happens twice. False where there is no such event, or it is still unread.
+/// Has an event read again. Nothing that it led to happens twice. False where there is no such event, it is still unread, or its
+/// body was erased.
 pub async fn replay(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<bool> {
     let replayed = sqlx::query!(
         "
         update inbox_events
         set state = 'unread', note = null, read_at = null
-        where event_id = $1 and state <> 'unread'
+        where event_id = $1 and state <> 'unread' and erased_at is null
         ",
         event_id,
     )

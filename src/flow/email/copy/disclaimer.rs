@@ -92,7 +92,7 @@ impl Disclaimers {
     }
 
     /// The disclaimer of an offer: of the variant that Stripe names, else of the account's country; in the first of these languages
-    /// that the operator has it in, else a sample in the first. None where neither says anything.
+    /// that the operator has it in, else in its market's, else a sample in the first. None where neither says anything.
     pub fn find(
         &self,
         variant: Option<&str>,
@@ -106,7 +106,12 @@ impl Disclaimers {
             VARIANTS.iter().find(is_it).map(|(variant, ..)| *variant)
         };
         let variant = variant.filter(|variant| !variant.is_empty()).or_else(by_country)?;
-        let own = languages.iter().find_map(|language| self.0.get(&(variant.to_owned(), *language)).cloned());
+        let its_own =
+            VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, _, language, _)| *language);
+        let own = languages
+            .iter()
+            .chain(&its_own)
+            .find_map(|language| self.0.get(&(variant.to_owned(), *language)).cloned());
         Some(own.unwrap_or_else(|| sample(variant, languages.first().copied().unwrap_or(English))))
     }
 

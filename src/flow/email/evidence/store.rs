@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use super::{Outcome, hash};
 use crate::flow::email::store::{Content, Letter};
@@ -26,7 +26,12 @@ pub(in crate::flow::email) async fn begin(
             approval.approved_by, $15, $15
         from (select) nothing
         left join lateral (
-            select market, reference, approved_by from copy_approvals where copy_hash = $13 order by approved_at limit 1
+            -- What was sent before is sent again word for word: the approval is the one of the first time.
+            select market, reference, approved_by from copy_approvals where copy_hash = $13 and market = $16
+            union all
+            select approval_market, approval_reference, approved_by from handovers
+            where letter_id = $1 and copy_hash = $13 and $16 is null
+            limit 1
         ) approval on true
         ",
         letter.letter_id,
@@ -44,6 +49,7 @@ pub(in crate::flow::email) async fn begin(
         content.copy_hash,
         content.disclaimer_variant,
         now,
+        content.market,
     )
     .execute(db)
     .await?;
@@ -147,7 +153,7 @@ pub struct Line {
 }
 
 /// The letters of a period in their order, as they come from the database.
-pub fn lines<'a>(db: &'a PgPool, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Line>> {
+pub fn lines<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Line>> {
     sqlx::query_as!(
         Line,
         r#"

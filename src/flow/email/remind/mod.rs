@@ -30,6 +30,8 @@ pub struct Remind {
     pub clock: Clock,
     /// Which of them there are.
     pub cadence: Cadence,
+    /// Live or test, as the key says; none where it does not say.
+    pub livemode: Option<bool>,
     /// The domain of their Message-ID.
     pub message_id_domain: String,
     /// Rung when a letter was opened.
@@ -83,7 +85,7 @@ impl Remind {
 
     async fn open_due(&self, tx: &mut PgConnection) -> sqlx::Result<usize> {
         let now = self.clock.now();
-        let due = store::find_due(&mut *tx, &self.cadence, BATCH, now).await?;
+        let due = store::find_due(&mut *tx, &self.cadence, self.livemode, BATCH, now).await?;
         for reminder in &due {
             let opening = Opening {
                 offer_id: &reminder.offer_id,

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 
 use crate::flow::email::Cadence;
+use crate::flow::email::cadence::LEAST_LEFT;
 
 /// A reminder that is due.
 #[derive(Debug)]
@@ -13,8 +14,6 @@ pub(super) struct Due {
     pub(super) step: i16,
 }
 
-/// Nobody is reminded of an offer that ends before the day is over.
-const LEAST_LEFT: TimeDelta = TimeDelta::days(1);
 /// From one letter about an offer to the next, whatever was late.
 const LEAST_APART: TimeDelta = TimeDelta::days(5);
 
@@ -22,6 +21,7 @@ const LEAST_APART: TimeDelta = TimeDelta::days(5);
 pub(super) async fn find_due(
     db: impl PgExecutor<'_>,
     cadence: &Cadence,
+    livemode: Option<bool>,
     most: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Due>> {
@@ -44,6 +44,7 @@ pub(super) async fn find_due(
         ) due
         where financing_offers.status = 'delivered'
             and financing_offers.expires_at > $5
+            and ($8::boolean is null or financing_offers.livemode = $8)
             and first.step = 0
             -- One that came back, was held or is still under way says: not now.
             and first.state = 'sent' and last.state = 'sent'
@@ -62,6 +63,7 @@ pub(super) async fn find_due(
         now + LEAST_LEFT,
         now - LEAST_APART,
         most,
+        livemode,
     )
     .fetch_all(db)
     .await

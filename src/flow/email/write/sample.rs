@@ -47,7 +47,7 @@ pub fn sample(kind: Kind, language: Language, financing_type: FinancingType) -> 
 }
 
 /// Letters that go through every branch of our templates between them.
-pub(super) fn all_branches(kind: Kind, language: Language) -> [Facts; 3] {
+pub(super) fn all_branches(kind: Kind, language: Language) -> [Facts; 5] {
     let [loan, advance, unspecified] =
         [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified]
             .map(|financing_type| sample(kind, language, financing_type));
@@ -55,6 +55,22 @@ pub(super) fn all_branches(kind: Kind, language: Language) -> [Facts; 3] {
     [
         loan,
         Facts { account_name: None, unsubscribe_url: None, country: None, ..advance },
-        Facts { livemode: false, country: Some("AU".to_owned()), fee: unlike, ..unspecified },
+        Facts {
+            country: Some("GB".to_owned()),
+            livemode: false,
+            ..sample(kind, language, FinancingType::CashAdvance)
+        },
+        Facts {
+            country: Some("US".to_owned()),
+            unsubscribe_url: None,
+            ..sample(kind, language, FinancingType::Loan)
+        },
+        Facts {
+            livemode: false,
+            country: Some("AU".to_owned()),
+            fee: unlike,
+            unsubscribe_url: None,
+            ..unspecified
+        },
     ]
 }

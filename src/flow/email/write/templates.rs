@@ -211,8 +211,12 @@ impl Templates {
             let Ok(template) = self.environment.get_template(name) else { continue };
             let mut asked: Vec<String> = template.undeclared_variables(true).into_iter().collect();
             asked.sort();
-            let is_words = name.ends_with("words.txt") || name.starts_with("words/");
-            let known = words::names(is_words);
+            let is_words = !name.starts_with(PARTIALS)
+                && (name.starts_with("words/") || name.rsplit('/').next() == Some("words.txt"));
+            let mut known = words::names(is_words);
+            known.extend(self.environment.globals().map(|(name, _)| name.to_owned()));
+            // A partial also knows what is set where it is included.
+            asked.retain(|asked| !name.starts_with(PARTIALS) || asked.starts_with("words."));
             let mut wrong =
                 asked.into_iter().find(|asked| !known.contains(asked)).map(|asked| (asked, known));
             if is_words && wrong.is_none() {
@@ -258,6 +262,7 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     environment.set_auto_escape_callback(|name| {
         if extension(name) == Some("mjml") { AutoEscape::Html } else { AutoEscape::None }
     });
+    environment.set_path_join_callback(|name, parent| joined(name, parent).into());
     environment.add_filter("wrapped", |text: &str, indent: Option<usize>| {
         words::wrapped(text, indent.unwrap_or_default())
     });
@@ -298,6 +303,17 @@ fn read_folder(
         sources.insert(name, Source { text, place: path.display().to_string() });
     }
     Ok(())
+}
+
+/// What a template may pull in: the words of a language, and partials of its own kind. A text in MJML would not be escaped, and what a
+/// letter is made from must be known for its version.
+fn joined(name: &str, parent: &str) -> String {
+    let is_words = name.starts_with("words/") && is_known(name) && extension(parent) == Some("txt");
+    let is_partial = name.starts_with(PARTIALS) && extension(name) == extension(parent);
+    if is_words || is_partial {
+        return name.to_owned();
+    }
+    format!("{name} (only words/<language>.txt, and partials/… that end as the file that includes them)")
 }
 
 fn extension(name: &str) -> Option<&str> {

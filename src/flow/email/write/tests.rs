@@ -98,8 +98,8 @@ fn the_html_says_the_same_in_another_form() {
 #[test]
 fn a_refill_says_what_becomes_of_the_financing_that_runs() {
     for (country, says) in [
-        (Some("US"), "first settles what remains"),
-        (Some("GB"), "goes on beside the new one"),
+        (Some("US"), "first covers the remaining balance"),
+        (Some("GB"), "continues alongside the new one"),
         (Some("CA"), "While your current financing is still running"),
         (None, "While your current financing is still running"),
     ] {
@@ -109,7 +109,7 @@ fn a_refill_says_what_becomes_of_the_financing_that_runs() {
         };
         let text = one_line(&writer().write(&facts).unwrap().text);
         assert!(text.contains(says), "{country:?}: {text}");
-        let is_silent = !text.contains("settles") && !text.contains("goes on beside");
+        let is_silent = !text.contains("first covers") && !text.contains("continues alongside");
         assert_eq!(is_silent, !matches!(country, Some("US" | "GB")), "{text}");
     }
 }
@@ -264,6 +264,12 @@ fn a_template_that_is_wrong_is_named_with_its_line() {
         ("offer/en/body.txt", "{% if livemode %}", "body.txt, line 1: syntax error"),
         ("offer/en/body.txt", "\n{{ advance | upercase }}", "body.txt, line 2: unknown filter"),
         ("offer/en/body.txt", "{% include \"partials/gone.txt\" %}", "body.txt, line 1: template not found"),
+        (
+            "offer/en/body.mjml",
+            "<mjml><mj-body>{% include \"partials/text.txt\" %}</mj-body></mjml>",
+            "line 1: template not found",
+        ),
+        ("offer/en/body.txt", "{% include \"body.txt\" %}", "line 1: template not found"),
         (
             "body.mjml",
             &mjml.replace("<mj-button ", "<mj-buton "),

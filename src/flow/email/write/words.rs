@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 use url::Url;
 
 use super::Settings;
-use crate::flow::email::Facts;
+use crate::flow::email::{Facts, FinancingType};
 use crate::locale::Formats;
 
 /// The blocks of a file of words.
@@ -63,6 +64,8 @@ pub(super) struct Slots<'a> {
     expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
+    /// A minimum is due in each period: of the markets, the loans in the US alone have one.
+    has_minimum: bool,
     /// `settles`: the new financing first ends the old one; `stacks`: both go on; empty where we do not know.
     refill_way: &'static str,
     disclaimer: &'a [String],
@@ -70,7 +73,7 @@ pub(super) struct Slots<'a> {
     livemode: bool,
 }
 
-const SLOTS: [&str; 21] = [
+const SLOTS: [&str; 22] = [
     "kind",
     "language",
     "program_name",
@@ -87,6 +90,7 @@ const SLOTS: [&str; 21] = [
     "withheld",
     "expires_on",
     "financing",
+    "has_minimum",
     "refill_way",
     "disclaimer",
     "unsubscribe_url",
@@ -117,8 +121,11 @@ impl<'a> Slots<'a> {
             fee: formats.money(&facts.fee),
             total: total.map(|total| formats.money(&total)),
             withheld: formats.percent(facts.withhold_rate),
-            expires_on: formats.day(facts.expires_at, facts.time_zone),
+            // Of the last moment at which it is open.
+            expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
             financing: facts.financing_type.as_str(),
+            has_minimum: facts.financing_type == FinancingType::Loan
+                && facts.country.as_deref() == Some("US"),
             refill_way: refill_way(facts.country.as_deref()),
             disclaimer: &facts.disclaimer,
             unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
@@ -157,7 +164,7 @@ pub(super) fn names(is_words: bool) -> BTreeSet<String> {
 fn clean(name: &str) -> String {
     let invisible = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{3164}' | '\u{e0000}'..='\u{e007f}')
     };
     let plain: String = name.chars().map(|c| if invisible(c) { ' ' } else { c }).collect();
     one_line(&plain).chars().take(LONGEST_NAME).collect::<String>().trim_end().to_owned()
@@ -191,6 +198,6 @@ pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
 
 /// A label of a table in plain text.
 pub(super) fn padded(label: &str) -> String {
-    const WIDTH: usize = 26;
+    const WIDTH: usize = 34;
     format!("{label:<WIDTH$}")
 }
