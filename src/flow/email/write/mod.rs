@@ -101,7 +101,7 @@ impl Writer {
             preview: words.get("preview").cloned().unwrap_or_default(),
             text: fill(&name(Part::Text))?,
             html: self.html_of(&html, &fill(&html)?)?,
-            template_version: self.templates.version(facts.kind, facts.language),
+            template_version: self.templates.version(facts.kind, facts.language).to_owned(),
         })
     }
 
@@ -110,7 +110,7 @@ impl Writer {
         let settings = &self.settings;
         let version = self.templates.version(kind, disclaimer.language);
         let ours = [
-            version.as_str(),
+            version,
             kind.as_str(),
             disclaimer.language.code(),
             &settings.program_name,

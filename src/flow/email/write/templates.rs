@@ -11,12 +11,13 @@
 //!
 //! Everything that can be wrong with a template is found at start, with its file and its line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
+use super::kinds_and_languages;
 use super::words::{self, BLOCKS};
 use crate::flow::email::Kind;
 use crate::flow::email::copy;
@@ -126,6 +127,8 @@ pub enum TemplateError {
 pub(super) struct Templates {
     pub(super) environment: Environment<'static>,
     sources: BTreeMap<String, Source>,
+    /// Hashing all sources takes longer than writing a letter.
+    versions: HashMap<(Kind, Language), String>,
 }
 
 #[derive(Debug)]
@@ -146,12 +149,15 @@ impl Templates {
         if let Some(dir) = dir {
             read_folder(dir, "", &mut sources)?;
         }
-        let mut templates = Self { environment: environment()?, sources };
+        let mut templates = Self { environment: environment()?, sources, versions: HashMap::new() };
         for (name, source) in &templates.sources {
             let added = templates.environment.add_template_owned(name.clone(), source.text.clone());
             added.map_err(|error| templates.wrong(&error))?;
         }
         templates.check_names()?;
+        let letters =
+            kinds_and_languages().map(|(kind, language)| ((kind, language), templates.hash(kind, language)));
+        templates.versions = letters.collect();
         Ok(templates)
     }
 
@@ -162,7 +168,13 @@ impl Templates {
     }
 
     /// Names all that a letter of a kind is made from, by its content: whoever reads a letter years later can find its words.
-    pub(super) fn version(&self, kind: Kind, language: Language) -> String {
+    pub(super) fn version(&self, kind: Kind, language: Language) -> &str {
+        self.versions
+            .get(&(kind, language))
+            .expect("made for every kind and language when the templates were loaded")
+    }
+
+    fn hash(&self, kind: Kind, language: Language) -> String {
         let parts = Part::ALL.map(|part| self.name(kind, language, part));
         let words = [words_of(kind, language), format!("words/{language}.txt")];
         let partials = self.sources.keys().filter(|name| name.starts_with(PARTIALS));
