@@ -23,8 +23,8 @@ pub async fn settle(world: &World, longest: Duration) -> bool {
 }
 
 async fn is_done(world: &World) -> bool {
-    let open =
-        "select (select count(*) from jobs where state in ('queued', 'claimed') and kind <> 'reconcile')
+    let open = "select (select count(*) from jobs where state in ('queued', 'claimed')
+             and kind in ('send_letter', 'mark_delivered', 'look_at_offer'))
                      + (select count(*) from inbox_events where state = 'unread')";
     one(&world.db, open).await == 0 && undelivered(world).await.is_empty()
 }

@@ -247,7 +247,7 @@ impl TestApp {
     pub async fn finish(mut self) {
         self.finished = true;
         let open: i64 = sqlx::query_scalar(
-            "select count(*) from jobs where state in ('queued', 'claimed') and kind not in ('reconcile', 'remind', 'read_transactions', 'retain')",
+            "select count(*) from jobs where state in ('queued', 'claimed') and kind in ('send_letter', 'mark_delivered', 'look_at_offer')",
         )
         .fetch_one(&self.db)
         .await
