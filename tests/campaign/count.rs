@@ -29,11 +29,14 @@ async fn is_done(world: &World) -> bool {
     one(&world.db, open).await == 0 && undelivered(world).await.is_empty()
 }
 
-/// Jobs that are not done.
+/// Jobs about offers that are not done; those that look after accounts wait on purpose.
 pub async fn waiting(world: &World) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select count(*) from jobs where state in ('queued', 'claimed')")
-        .fetch_one(&world.db)
-        .await
+    sqlx::query_scalar(
+        "select count(*) from jobs where state in ('queued', 'claimed')
+             and kind in ('send_letter', 'mark_delivered', 'look_at_offer')",
+    )
+    .fetch_one(&world.db)
+    .await
 }
 
 /// Offers that still wait at Stripe and that no person has been told of.
