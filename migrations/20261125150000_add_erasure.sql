@@ -19,3 +19,7 @@ alter table inbox_events
     add column erased_at timestamptz;
 
 create index inbox_events_not_erased on inbox_events (received_at) where erased_at is null;
+
+-- Opt-outs and erasing ask for what there is of an account.
+create index letters_account on letters (account_id, state);
+create index inbox_events_account on inbox_events (account_id) where erased_at is null;

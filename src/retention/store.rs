@@ -112,8 +112,8 @@ pub(super) async fn erase_proofs_of(tx: &mut PgConnection, account_id: &str) -> 
     let erased = sqlx::query!(
         "
         update handovers
-        set message = null, recipient = 'sha256:' || encode(sha256(lower(recipient)::bytea), 'hex'), subject = ''
-        where account_id = $1 and message is not null
+        set message = null, recipient = 'sha256:' || encode(sha256(convert_to(lower(recipient), 'UTF8')), 'hex'), subject = ''
+        where account_id = $1 and recipient not like 'sha256:%'
         ",
         account_id,
     )

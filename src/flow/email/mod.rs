@@ -227,8 +227,9 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        // Whoever was told of an offer may still be reminded of it.
-        if letter.step > 0 && *status == OfferStatus::Delivered {
+        // Whoever was told of an offer may still be reminded of it, and be sent the first letter again that came back.
+        let is_delivered = *status == OfferStatus::Delivered;
+        if is_delivered && (letter.step > 0 || to_delivered::is_told(&mut *tx, offer_id).await?) {
             continue;
         }
         moves::stop(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now).await?;

@@ -13,20 +13,21 @@ pub(super) const UNCERTAIN: &str = "uncertain";
 /// As in `letters.reason`, of a letter whose last attempt failed.
 pub(super) const GAVE_UP: &str = "gave_up";
 
-/// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone.
+/// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone: false.
 pub(super) async fn shift(
     tx: &mut PgConnection,
     letter: &Letter,
     to: &Move<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if store::change(&mut *tx, &letter.letter_id, to, now).await? {
+) -> sqlx::Result<bool> {
+    let is_moved = store::change(&mut *tx, &letter.letter_id, to, now).await?;
+    if is_moved {
         let what = format!("letter.{}", to.to.as_str());
         let note = to.relay_answer.or(to.reason);
         let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
         timeline::add(tx, &entry, now).await?;
     }
-    Ok(())
+    Ok(is_moved)
 }
 
 /// Ends a letter that has not left, with its job: there is nothing left to do.
@@ -38,8 +39,11 @@ pub(super) async fn stop(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let end = Move { from: letter.state, to, reason: Some(reason), relay_answer: None };
-    shift(&mut *tx, letter, &end, now).await?;
-    queue::cancel(tx, JOB, &letter.letter_id, now).await
+    // One that somebody moved meanwhile keeps its job: it would wait for ever.
+    if shift(&mut *tx, letter, &end, now).await? {
+        queue::cancel(tx, JOB, &letter.letter_id, now).await?;
+    }
+    Ok(())
 }
 
 /// Has a letter tried again that was stopped, with its job from the first attempt. `note` says why, where somebody said so.

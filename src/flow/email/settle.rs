@@ -255,7 +255,7 @@ impl SendLetter {
         letter: &Letter,
         to: &Move<'_>,
     ) -> sqlx::Result<()> {
-        moves::shift(tx, letter, to, self.clock.now()).await
+        moves::shift(tx, letter, to, self.clock.now()).await.map(drop)
     }
 }
 

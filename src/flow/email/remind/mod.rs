@@ -43,16 +43,15 @@ impl Work for Remind {
 
     #[tracing::instrument(name = "reminders.open", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        let mut opened = 0;
+        let (mut opened, mut after) = (0, String::new());
         while self.cadence.reminds() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
-            let batch = self.open_due(&mut tx).await?;
+            let due = self.open_due(&mut tx, &after).await?;
             tx.commit().await?;
-            if batch == 0 {
-                break;
-            }
-            opened += batch;
+            let Some(last) = due.last() else { break };
+            after.clone_from(&last.offer_id);
+            opened += due.len();
             self.jobs.ring();
         }
         if opened > 0 {
@@ -83,9 +82,10 @@ impl Remind {
         Ok(())
     }
 
-    async fn open_due(&self, tx: &mut PgConnection) -> sqlx::Result<usize> {
+    async fn open_due(&self, tx: &mut PgConnection, after: &str) -> sqlx::Result<Vec<store::Due>> {
         let now = self.clock.now();
-        let due = store::find_due(&mut *tx, &self.cadence, self.livemode, BATCH, now).await?;
+        let page = store::Page { after, most: BATCH };
+        let due = store::find_due(&mut *tx, &self.cadence, self.livemode, &page, now).await?;
         for reminder in &due {
             let opening = Opening {
                 offer_id: &reminder.offer_id,
@@ -100,6 +100,6 @@ impl Remind {
             };
             super::open(&mut *tx, &opening, now).await?;
         }
-        Ok(due.len())
+        Ok(due)
     }
 }

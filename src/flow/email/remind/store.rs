@@ -14,6 +14,15 @@ pub(super) struct Due {
     pub(super) step: i16,
 }
 
+/// A part of the offers, in the order of their ids.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    /// Those after this one.
+    pub(super) after: &'a str,
+    /// At most so many that are due.
+    pub(super) most: i64,
+}
+
 /// From one letter about an offer to the next, whatever was late.
 const LEAST_APART: TimeDelta = TimeDelta::days(5);
 
@@ -22,15 +31,15 @@ pub(super) async fn find_due(
     db: impl PgExecutor<'_>,
     cadence: &Cadence,
     livemode: Option<bool>,
-    most: i64,
+    page: &Page<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
         r#"
-        select offer_id, account_id, due.step as "step!"
+        select financing_offers.offer_id, financing_offers.account_id, due.step as "step!"
         from financing_offers
-        join letters first using (offer_id, account_id)
+        join letters first on first.offer_id = financing_offers.offer_id and first.step = 0
         cross join lateral (
             select step, state, sent_at from letters where letters.offer_id = financing_offers.offer_id order by step desc limit 1
         ) last
@@ -43,9 +52,10 @@ pub(super) async fn find_due(
             end as step
         ) due
         where financing_offers.status = 'delivered'
+            -- A run walks through the offers once.
+            and financing_offers.offer_id > $9
             and financing_offers.expires_at > $5
             and ($8::boolean is null or financing_offers.livemode = $8)
-            and first.step = 0
             -- One that came back, was held or is still under way says: not now.
             and first.state = 'sent' and last.state = 'sent'
             and last.sent_at < $6
@@ -53,7 +63,7 @@ pub(super) async fn find_due(
             and not exists (
                 select from opt_outs where opt_outs.account_id = financing_offers.account_id and ended_at is null
             )
-        order by offer_id
+        order by financing_offers.offer_id
         limit $7
         "#,
         cadence.after_7_days,
@@ -62,8 +72,9 @@ pub(super) async fn find_due(
         now,
         now + LEAST_LEFT,
         now - LEAST_APART,
-        most,
+        page.most,
         livemode,
+        page.after,
     )
     .fetch_all(db)
     .await
