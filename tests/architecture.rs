@@ -65,7 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["database", "flow", "http", "inbound", "ops", "queue", "stripe", "telemetry"]),
     ("crash", &[]),
     ("database", &["telemetry"]),
-    ("financing", &["clock", "queue", "stripe"]),
+    ("financing", &["clock", "locale", "queue", "stripe"]),
     (
         "flow",
         &[
@@ -86,7 +86,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inbound", &["api", "flow", "http"]),
     ("locale", &["money"]),
     ("money", &[]),
-    ("ops", &["database", "flow", "inbound", "queue", "reconcile"]),
+    ("ops", &["clock", "database", "financing", "flow", "inbound", "queue", "reconcile"]),
     ("portal", &["clock", "database", "flow", "locale"]),
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),

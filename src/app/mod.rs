@@ -14,7 +14,7 @@ use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
-use crate::financing::ReadTransactions;
+use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::lint::Rules;
 use crate::flow::email::{self, Remind, SendLetter};
@@ -56,6 +56,7 @@ pub struct App {
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
     transactions: Runner<ReadTransactions>,
+    financings: Financings,
     retain: Retain,
     retaining: Runner<Retain>,
     remind: Remind,
@@ -99,6 +100,7 @@ impl App {
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
             transactions: shared.runner(shared.transactions(queue.lease), one),
+            financings: shared.financings(settings.summary_for),
             reminding: shared.runner(remind.clone(), one),
             remind,
             circuits: [shared.stripe.circuit().clone(), shared.to_relay],
@@ -135,6 +137,11 @@ impl App {
         };
         let page = portal::router(unsubscribe).context("the page's template cannot be used")?;
         Ok(router.merge(page))
+    }
+
+    /// What answers questions about financings.
+    pub fn financings(&self) -> &Financings {
+        &self.financings
     }
 
     fn api(&self) -> Api {
@@ -220,6 +227,7 @@ impl App {
         tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
         let sources = ops::Sources {
             db: self.database.pool.clone(),
+            clock: self.clock.clone(),
             circuits: self.circuits.to_vec(),
             reports: self.reports.clone(),
         };

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{Database, Troubles};
-use crate::financing::ReadTransactions;
+use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::collection::{self, Sample};
 use crate::flow::email::copy::{Disclaimer, Disclaimers};
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
     pub(super) message_id_domain: String,
+    /// What Stripe said about accounts a moment ago.
+    pub(super) memory: Memory,
     pub(super) inbox: Bell,
     pub(super) jobs: Bell,
 }
@@ -42,6 +44,7 @@ impl Shared {
             db: database.pool.clone(),
             troubles: database.troubles.clone(),
             clock: clock.clone(),
+            memory: Memory::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
             message_id_domain: settings.email.from.domain().to_owned(),
@@ -71,7 +74,7 @@ impl Shared {
             db: self.db.clone(),
             troubles: self.troubles.clone(),
             clock: self.clock.clone(),
-            stripe: Memory::new(self.stripe.clone()),
+            stripe: self.memory.clone(),
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             gate: Gate::new(settings.email.limits, &settings.email.relay, self.clock.clone()),
             lanes: Lanes::new(settings.email.limits.max_per_domain, self.clock.clone()),
@@ -110,6 +113,16 @@ impl Shared {
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
             lease,
+        }
+    }
+
+    pub(super) fn financings(&self, summary_for: Duration) -> Financings {
+        Financings {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.clone(),
+            accounts: self.memory.clone(),
+            summary_for,
         }
     }
 

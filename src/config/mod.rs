@@ -42,6 +42,8 @@ pub struct Settings {
     pub inbound: inbound::Settings,
     /// How work is done.
     pub queue: queue::Settings,
+    /// For how long a summary of Stripe's is good, if nothing is heard of the account meanwhile.
+    pub summary_for: Duration,
     /// How old personal data may become; none: they stay.
     pub personal_data_for: Option<Duration>,
     /// From the end of one reconciliation to the beginning of the next.

@@ -42,6 +42,7 @@ impl<'a> Reader<'a> {
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
         let reconcile_every = self.duration("reconcile.every");
+        let summary_for = self.duration("capital.summary_max_age");
         let personal_data_for = self.maybe_duration("retention.personal_data");
         self.reserved();
         if let (Some(stripe), Some(email)) = (&stripe, &email) {
@@ -55,6 +56,7 @@ impl<'a> Reader<'a> {
             email: email?,
             inbound: inbound?,
             queue: queue?,
+            summary_for: summary_for?,
             personal_data_for: personal_data_for?,
             reconcile_every: reconcile_every?,
             http: http?,

@@ -1,24 +1,65 @@
-//! What becomes of a financing: every movement of it, as Stripe tells of each, and what they add up to.
+//! What becomes of a financing: every movement of it, as Stripe tells of each, what they add up to, and where it stands.
 //!
 //! ```text
 //! capital.financing_transaction.created ─┐
-//!                                        ├─▶ financing_transactions ─▶ financing_ledger ─▶ totals, reports
-//! a list of all of an account's ─────────┘       kept once               what each does
+//!                                        ├─▶ financing_transactions ─▶ financing_ledger ─▶ ledger   totals, movements
+//! a list of all of an account's ─────────┘       kept once               what each does    report   per day, week, month
+//!
+//! asked for when somebody looks, and remembered:   summary   where it stands as Stripe counts, held against the ledger
+//!                                                  payouts   what a payout to the bank was made of
+//!                                                  origin    the platform's charge behind one on the account
+//!                                                  place     whose midnight the account's days end at
 //! ```
 //!
 //! Amounts are whole minor units with their currency, and currencies are never added up together. Which way money went is not taken
 //! from a transaction's type alone: a reversal undoes what it names. What cannot be told is counted as unclear, and shown.
 
 mod backfill;
-pub mod store;
+pub mod ledger;
+pub mod origin;
+pub mod payouts;
+mod place;
+pub mod report;
+mod store;
+pub mod summary;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
-use crate::stripe::FinancingTransaction;
+use crate::clock::Clock;
+use crate::stripe::{self, Client, FinancingTransaction, Memory};
 
 pub use backfill::{ReadTransactions, watch};
+pub use place::Home;
+
+/// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
+#[derive(Clone, Debug)]
+pub struct Financings {
+    /// Where transactions are kept, and Stripe's answers.
+    pub db: PgPool,
+    /// When something was asked.
+    pub clock: Clock,
+    /// Whom to ask.
+    pub stripe: Client,
+    /// Accounts, as Stripe described them a moment ago.
+    pub accounts: Memory,
+    /// For how long a summary is good, if nothing is heard of the account meanwhile.
+    pub summary_for: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The database gave none.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Stripe gave none, and nothing is remembered.
+    #[error(transparent)]
+    Stripe(#[from] stripe::Error),
+}
 
 /// Whether a transaction was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

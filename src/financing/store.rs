@@ -1,8 +1,7 @@
 //! The SQL of the transactions. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
-use futures_util::stream::BoxStream;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
 use super::Told;
 use crate::stripe::{OfferId, Reason, TransactionId};
@@ -42,108 +41,6 @@ pub(super) async fn add(db: impl PgExecutor<'_>, told: &Told<'_>, now: DateTime<
     .execute(db)
     .await?;
     Ok(added.rows_affected() == 1)
-}
-
-/// What the transactions of a financing add up to. Minor units of `currency`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
-    /// The financing; none for transactions that name none.
-    pub offer_id: Option<String>,
-    /// Lower-case ISO code.
-    pub currency: String,
-    /// The advance and the fee that were paid out, less what was taken back.
-    pub advanced_minor: i64,
-    /// What came back, less what was reversed.
-    pub paid_minor: i64,
-    /// What is still to come.
-    pub remaining_minor: i64,
-    /// Transactions of which nobody can tell what they did: not in any of the sums.
-    pub unclear: i64,
-}
-
-/// The totals of an account's financings, the newest first.
-pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<Totals>> {
-    sqlx::query_as!(
-        Totals,
-        r#"
-        select offer_id as "offer_id?", currency as "currency!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)::bigint as "advanced_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)::bigint as "paid_minor!",
-            (coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
-                - coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0))::bigint as "remaining_minor!",
-            count(*) filter (where effect = 'unclear') as "unclear!"
-        from financing_ledger
-        where account_id = $1
-        group by offer_id, currency
-        order by max(created_at) desc, offer_id, currency
-        "#,
-        account_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// A movement, for a report.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Movement {
-    /// `cptxn_…`
-    pub transaction_id: String,
-    /// When it happened.
-    pub created_at: DateTime<Utc>,
-    /// The connected account.
-    pub account_id: String,
-    /// The financing, where Stripe names it.
-    pub offer_id: Option<String>,
-    /// Stripe's word.
-    pub r#type: String,
-    /// Stripe's reason.
-    pub reason: Option<String>,
-    /// `advanced`, `paid` or `unclear`: which sum it belongs to.
-    pub effect: String,
-    /// Lower-case ISO code.
-    pub currency: String,
-    /// Minor units, with the sign that it is added with.
-    pub total_minor: i64,
-    /// The part of the advance, likewise.
-    pub advance_minor: Option<i64>,
-    /// The part of the fee, likewise.
-    pub fee_minor: Option<i64>,
-    /// What a reversal undoes.
-    pub reversed_transaction_id: Option<String>,
-    /// The charge that a share was withheld from.
-    pub charge_id: Option<String>,
-}
-
-/// Which movements a report is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Period<'a> {
-    /// From this moment on.
-    pub from: DateTime<Utc>,
-    /// And before this one.
-    pub until: DateTime<Utc>,
-    /// Of this account alone.
-    pub account_id: Option<&'a str>,
-}
-
-/// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
-pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
-    sqlx::query_as!(
-        Movement,
-        r#"
-        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
-            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!", currency as "currency!",
-            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
-            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
-            charge_id as "charge_id?"
-        from financing_ledger
-        where created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
-        order by created_at, transaction_id
-        "#,
-        period.from,
-        period.until,
-        period.account_id,
-    )
-    .fetch(db)
 }
 
 /// How far an account's transactions were read from Stripe's list.

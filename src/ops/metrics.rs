@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,7 +18,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
 
+use crate::clock::Clock;
 use crate::database::within;
+use crate::financing;
 use crate::flow::inbox;
 use crate::inbound::Counts;
 use crate::queue::{self, Circuit};
@@ -29,12 +31,16 @@ use crate::reconcile;
 pub struct Sources {
     /// Where events, runs and jobs are.
     pub db: PgPool,
+    /// What is old.
+    pub clock: Clock,
     /// Stripe and the relay, as this process sees them.
     pub circuits: Vec<Circuit>,
     /// Reports about letters, as this process took them.
     pub reports: Counts,
 }
 
+/// An event may be on its way for so long: until then sums that differ say nothing.
+const DIFFERING_FOR: TimeDelta = TimeDelta::hours(1);
 /// A text of OpenMetrics 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -57,6 +63,8 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let event = inbox::store::last_received(&sources.db).await?;
     let run = reconcile::store::last_complete(&sources.db).await?;
     let dead = queue::dead_count(&sources.db).await?;
+    let before = sources.clock.now() - DIFFERING_FOR;
+    let differing = financing::summary::store::differing(&sources.db, before).await?;
 
     let mut registry = Registry::with_prefix("courier");
     let mut time = |name: &str, help: &str, at: Option<DateTime<Utc>>| {
@@ -68,9 +76,15 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     time("last_event_timestamp_seconds", "When Stripe's last event was kept", event);
     let help = "When Stripe was last asked, completely, for what never reached us";
     time("last_complete_reconciliation_timestamp_seconds", help, run);
-    let jobs = Gauge::<i64>::default();
-    jobs.set(dead);
-    registry.register("jobs_dead", "Jobs that were given up: a person must look", jobs);
+    let mut count = |name: &str, help: &str, count: i64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(count);
+        registry.register(name, help, gauge);
+    };
+    count("jobs_dead", "Jobs that were given up: a person must look", dead);
+    let help =
+        "Accounts whose transactions have added up to something else than Stripe's summary for an hour";
+    count("accounts_differing", help, differing);
     let circuits = Family::<Vec<(&str, &str)>, Gauge<u64, AtomicU64>>::default();
     for circuit in &sources.circuits {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());

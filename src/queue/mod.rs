@@ -33,7 +33,8 @@ pub use claim::{Claim, Ending, Finished};
 pub use overview::{claimed_count, dead_count};
 pub use runner::{Room, Runner, Stopped, Work, insist};
 pub use store::{
-    Queued, Wanted, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew, revive, still_held,
+    Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew,
+    revive, still_held,
 };
 
 /// How a worker goes about its jobs.

@@ -118,6 +118,34 @@ pub async fn revive(
     Ok(revived.is_some())
 }
 
+/// Makes a job due that waits for later, or is over. One that somebody works on is left alone.
+pub async fn bring_forward(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with brought as (
+            update jobs
+            set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end, due_at = $3, queued_at = $3,
+                finished_at = null
+            where key = $1 || ':' || $2 and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
+            returning job_id
+        )
+        select pg_notify($4, '') as "notified" from brought
+        "#,
+        kind,
+        subject,
+        now,
+        CHANNEL,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 /// What to claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {

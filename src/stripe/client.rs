@@ -13,9 +13,7 @@ use url::Url;
 
 use super::list::{self, List};
 use super::pace::Pace;
-use super::{
-    Account, AccountId, AccountLink, Error, FinancingOffer, FinancingSummary, LinkTo, OfferId, Person,
-};
+use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
 use crate::queue::{Circuit, Next, Retryable};
 
 /// What a client needs.
@@ -130,26 +128,6 @@ impl Client {
         self.page("events", "/v1/events", &query).await
     }
 
-    /// A page of an account's financing transactions, newest first
-    /// (<https://docs.stripe.com/api/capital/financing_transactions>). The account speaks for itself here: the call is made in its name.
-    pub async fn transactions(&self, account: &AccountId, after: Option<&str>) -> Result<list::Page, Error> {
-        let mut query = vec![("limit", "100")];
-        query.extend(after.map(|id| ("starting_after", id)));
-        let request = self
-            .request(Method::GET, "/v1/capital/financing_transactions")
-            .header("Stripe-Account", account.as_str())
-            .query(&query);
-        let answered: Answered<List<Box<RawValue>>> = self.send("transactions", request).await?;
-        Ok(list::Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
-    }
-
-    /// Where an account's financing stands, as Stripe counts; likewise in the account's name.
-    pub async fn summary(&self, account: &AccountId) -> Result<FinancingSummary, Error> {
-        let request = self.request(Method::GET, "/v1/capital/financing_summary");
-        let request = request.header("Stripe-Account", account.as_str());
-        Ok(self.send::<FinancingSummary>("summary", request).await?.object)
-    }
-
     /// Makes a link for an account: another one at each call.
     pub async fn account_link(
         &self,
@@ -222,7 +200,7 @@ impl Client {
         self.send(endpoint, self.request(Method::GET, path).query(query)).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.settings.api_base.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         let request = self.http.request(method, url).bearer_auth(self.settings.api_key.expose_secret());
@@ -234,7 +212,7 @@ impl Client {
     }
 
     /// One call: its turn, the answer, and what the answer says about Stripe itself.
-    async fn send<T: DeserializeOwned>(
+    pub(super) async fn send<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
         request: RequestBuilder,

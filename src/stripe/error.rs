@@ -75,6 +75,13 @@ impl Error {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
+    /// True where Stripe says that something that we named is not there: also an id that a page was to begin after.
+    pub fn is_missing(&self) -> bool {
+        let is_named = |code: &str| code == "resource_missing";
+        self.is_not_found()
+            || matches!(self, Self::Refused { status: 400, code, .. } if code.as_deref().is_some_and(is_named))
+    }
+
     /// True where Stripe itself, or the way to it, is broken.
     pub(super) fn is_outage(&self) -> bool {
         match self {

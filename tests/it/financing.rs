@@ -1,6 +1,7 @@
 //! Movements of financings: kept once, in whatever order they come, and added up by what they mean.
 
-use capital_courier::financing::store::{Period, Totals, movements, totals};
+use capital_courier::financing::ledger::store::{movements, totals};
+use capital_courier::financing::ledger::{Period, Totals};
 use capital_courier::simulator::Button;
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
@@ -268,7 +269,11 @@ fn listed(account: &str, number: usize) -> Value {
         total: 100,
         reverses: None,
     };
-    told.event(account)["data"]["object"].clone()
+    let mut object = told.event(account)["data"]["object"].clone();
+    // One a hour, the newest of 300 on the first day.
+    object["created_at"] =
+        json!((day_one() - TimeDelta::hours(300 - i64::try_from(number).unwrap())).timestamp());
+    object
 }
 
 async fn kept(app: &TestApp) -> i64 {
@@ -331,7 +336,7 @@ async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_a_financing_is_under_way_the_list_is_read_each_day_up_to_what_is_known(db: PgPool) {
+async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 250).await;
     app.clock.advance(TimeDelta::minutes(6));
@@ -345,7 +350,7 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_up_to_what_is_
     assert_eq!(
         (kept(&app).await, list_calls(&app)),
         (250, 4),
-        "at once, as a financing began; one page is enough"
+        "at once, as a financing began; one page goes back further than two days"
     );
     app.stripe.add_transaction(&account, listed(&account, 250));
     let mut odd = listed(&account, 251);

@@ -87,7 +87,12 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: 
         sqlx::query_scalar("select distinct door from letter_reports").fetch_all(&app.db).await.unwrap();
     assert_eq!(doors, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
-    let sources = ops::Sources { db: app.db.clone(), circuits: Vec::new(), reports: inbound.counts.clone() };
+    let sources = ops::Sources {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        circuits: Vec::new(),
+        reports: inbound.counts.clone(),
+    };
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(ops::metrics(sources), request).await.unwrap();
     let figures = response.into_body().collect().await.unwrap().to_bytes();

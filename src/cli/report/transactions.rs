@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use super::Asked;
 use crate::cli::spreadsheet::{harmless, moment};
 use crate::database;
-use crate::financing::store::{self, Movement, Period};
+use crate::financing::ledger::{Movement, Period, store};
 use crate::money::Money;
 
 const COLUMNS: [&str; 13] = [

@@ -1,0 +1,118 @@
+//! The SQL of the ledger: reading alone.
+
+use futures_util::stream::BoxStream;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::{Movement, Period, Totals, Wanted};
+
+/// The totals of an account's financings, the newest first.
+pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<Totals>> {
+    sqlx::query_as!(
+        Totals,
+        r#"
+        select offer_id as "offer_id?", currency as "currency!",
+            coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)::bigint as "advanced_minor!",
+            coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)::bigint as "paid_minor!",
+            coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0)::bigint
+                as "withheld_minor!",
+            (coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
+                - coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0))::bigint as "remaining_minor!",
+            count(*) filter (where effect = 'unclear') as "unclear!",
+            min(created_at) as "first_at!", max(created_at) as "last_at!"
+        from financing_ledger
+        where account_id = $1
+        group by offer_id, currency
+        order by min(created_at) desc, offer_id, currency
+        "#,
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
+pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
+    sqlx::query_as!(
+        Movement,
+        r#"
+        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
+            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
+            is_withholding as "is_withholding!", currency as "currency!",
+            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
+            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+            charge_id as "charge_id?"
+        from financing_ledger
+        where created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
+        order by created_at, transaction_id
+        "#,
+        period.from,
+        period.until,
+        period.account_id,
+    )
+    .fetch(db)
+}
+
+/// Some of an account's movements, the newest first.
+pub async fn page(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    wanted: &Wanted,
+    limit: i64,
+) -> sqlx::Result<Vec<Movement>> {
+    let after = wanted.after.as_ref();
+    sqlx::query_as!(
+        Movement,
+        r#"
+        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
+            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
+            is_withholding as "is_withholding!", currency as "currency!",
+            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
+            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+            charge_id as "charge_id?"
+        from financing_ledger
+        where account_id = $1
+            and ($2::text is null or offer_id = $2)
+            and ($3::text is null or type = $3)
+            and created_at >= coalesce($4, '-infinity'::timestamptz)
+            and created_at < coalesce($5, 'infinity'::timestamptz)
+            and (created_at, transaction_id) < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
+        order by created_at desc, transaction_id desc
+        limit $8
+        "#,
+        account_id,
+        wanted.offer_id,
+        wanted.kind,
+        wanted.from,
+        wanted.until,
+        after.map(|place| place.created_at),
+        after.map(|place| place.transaction_id.as_str()),
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One of an account's movements.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    transaction_id: &str,
+) -> sqlx::Result<Option<Movement>> {
+    sqlx::query_as!(
+        Movement,
+        r#"
+        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
+            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
+            is_withholding as "is_withholding!", currency as "currency!",
+            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
+            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+            charge_id as "charge_id?"
+        from financing_ledger
+        where account_id = $1 and transaction_id = $2
+        "#,
+        account_id,
+        transaction_id,
+    )
+    .fetch_optional(db)
+    .await
+}

@@ -1,0 +1,49 @@
+//! The SQL of the explanations.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use sqlx::types::Json;
+
+use super::Explanation;
+
+pub(super) async fn find(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    payout_id: &str,
+) -> sqlx::Result<Option<Explanation>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select explanation as "explanation: Json<Explanation>"
+        from payout_explanations
+        where account_id = $1 and payout_id = $2
+        "#,
+        account_id,
+        payout_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|Json(explanation)| explanation))
+}
+
+pub(super) async fn keep(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    explanation: &Explanation,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into payout_explanations (payout_id, account_id, arrives_on, explanation, explained_at)
+        values ($1, $2, $3, $4, $5)
+        on conflict (payout_id) do nothing
+        ",
+        explanation.payout_id,
+        account_id,
+        explanation.arrives_on,
+        Json(explanation) as _,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

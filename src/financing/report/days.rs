@@ -1,0 +1,113 @@
+//! A stretch of whole days, and the moments that it begins and ends at in a time zone.
+
+use chrono::{DateTime, Days as Span, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// From one day to another, both of them in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days {
+    first: NaiveDate,
+    last: NaiveDate,
+}
+
+/// No stretch of days that a report can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDays {
+    /// It ends before it begins.
+    #[error("it ends before it begins")]
+    Backwards,
+    /// It is longer than ten years, or beyond the years that clocks know.
+    #[error("it is longer than ten years")]
+    TooLong,
+}
+
+const LONGEST: TimeDelta = TimeDelta::days(3_660);
+
+impl Days {
+    /// From the first to the last.
+    pub fn new(first: NaiveDate, last: NaiveDate) -> Result<Self, BadDays> {
+        if last < first {
+            return Err(BadDays::Backwards);
+        }
+        let is_known = |day: NaiveDate| (1970..=9998).contains(&chrono::Datelike::year(&day));
+        if last - first > LONGEST || !is_known(first) || !is_known(last) {
+            return Err(BadDays::TooLong);
+        }
+        Ok(Self { first, last })
+    }
+
+    /// The first of them.
+    pub fn first(self) -> NaiveDate {
+        self.first
+    }
+
+    /// The last of them.
+    pub fn last(self) -> NaiveDate {
+        self.last
+    }
+
+    /// How many.
+    pub fn count(self) -> i64 {
+        (self.last - self.first).num_days() + 1
+    }
+
+    /// When they begin.
+    pub fn from(self, zone: Tz) -> DateTime<Utc> {
+        midnight(self.first, zone)
+    }
+
+    /// When they are over: the first moment that is not in them.
+    pub fn until(self, zone: Tz) -> DateTime<Utc> {
+        midnight(self.last.checked_add_days(Span::new(1)).unwrap_or(self.last), zone)
+    }
+}
+
+/// The first moment of a day. Where clocks are set forward at midnight there is none at 0:00; the day begins later then.
+fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let mut local = day.and_time(NaiveTime::MIN);
+    for _ in 0..96 {
+        if let Some(found) = zone.from_local_datetime(&local).earliest() {
+            return found.with_timezone(&Utc);
+        }
+        local += TimeDelta::minutes(15);
+    }
+    // A day that a place left out when it changed sides of the date line.
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_the_clocks_of_its_place_make_it() {
+        let hours = |date: &str, zone: Tz| {
+            let days = Days::new(day(date), day(date)).unwrap();
+            (days.until(zone) - days.from(zone)).num_hours()
+        };
+        assert_eq!(hours("2026-11-25", Tz::America__New_York), 24);
+        assert_eq!(hours("2026-03-08", Tz::America__New_York), 23);
+        assert_eq!(hours("2026-11-01", Tz::America__New_York), 25);
+        // Cuba sets its clocks forward at midnight: that day begins at one.
+        assert_eq!(hours("2026-03-08", Tz::America__Havana), 23);
+    }
+
+    #[test]
+    fn days_begin_at_the_midnight_of_their_place() {
+        let days = Days::new(day("2026-07-01"), day("2026-07-31")).unwrap();
+        assert_eq!(days.from(Tz::Australia__Adelaide).to_rfc3339(), "2026-06-30T14:30:00+00:00");
+        assert_eq!(days.until(Tz::Europe__Berlin).to_rfc3339(), "2026-07-31T22:00:00+00:00");
+        assert_eq!(days.count(), 31);
+    }
+
+    #[test]
+    fn a_stretch_without_end_or_without_beginning_is_refused() {
+        assert_eq!(Days::new(day("2026-01-02"), day("2026-01-01")), Err(BadDays::Backwards));
+        assert_eq!(Days::new(day("2016-01-01"), day("2026-12-31")), Err(BadDays::TooLong));
+        assert_eq!(Days::new(NaiveDate::MAX, NaiveDate::MAX), Err(BadDays::TooLong));
+    }
+}

@@ -1,0 +1,100 @@
+//! What moved in each day, week or month of an account, by the account's own clock.
+
+pub mod days;
+pub mod store;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::Financings;
+use crate::stripe::AccountId;
+pub use days::{BadDays, Days};
+
+/// How long the periods are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday on (ISO 8601).
+    Week,
+    /// Of the calendar.
+    Month,
+}
+
+impl Per {
+    /// The word that Postgres' `date_trunc` knows it by.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// What moved in a period, in one currency. Minor units. `advanced - paid` is by how much what is still to come rose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Its first day by the account's clock; a period that the report cuts begins before the report does.
+    pub begins_on: NaiveDate,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// Advances and fees of what was paid out, less what was taken back.
+    pub advanced_minor: i64,
+    /// Shares of sales, less those that were given back.
+    pub withheld_minor: i64,
+    /// What came back in other ways, less what was undone of it.
+    pub paid_otherwise_minor: i64,
+    /// Both together.
+    pub paid_minor: i64,
+    /// How many movements that were.
+    pub transactions: i64,
+    /// How many there are besides of which nobody can tell what they did.
+    pub unclear: i64,
+}
+
+/// What moved in an account.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Whose midnight the days end at.
+    pub time_zone: Tz,
+    /// The oldest first; a period in which nothing moved has no line.
+    pub lines: Vec<Line>,
+    /// Over all of them, a line for each currency, beginning on the report's first day.
+    pub totals: Vec<Line>,
+}
+
+impl Financings {
+    /// Adds up what moved in some days of an account.
+    pub async fn report(&self, account: &AccountId, days: Days, per: Per) -> sqlx::Result<Report> {
+        let time_zone = self.home(account).await?.time_zone;
+        let lines = store::lines(&self.db, account.as_str(), days, per, time_zone).await?;
+        let totals = totals(&lines, days.first());
+        Ok(Report { time_zone, lines, totals })
+    }
+}
+
+fn totals(lines: &[Line], begins_on: NaiveDate) -> Vec<Line> {
+    let mut totals: Vec<Line> = Vec::new();
+    for line in lines {
+        let Some(total) = totals.iter_mut().find(|total| total.currency == line.currency) else {
+            totals.push(Line { begins_on, ..line.clone() });
+            continue;
+        };
+        for (sum, part) in [
+            (&mut total.advanced_minor, line.advanced_minor),
+            (&mut total.withheld_minor, line.withheld_minor),
+            (&mut total.paid_otherwise_minor, line.paid_otherwise_minor),
+            (&mut total.paid_minor, line.paid_minor),
+            (&mut total.transactions, line.transactions),
+            (&mut total.unclear, line.unclear),
+        ] {
+            // The parts are sums of stored amounts; no account moves 92 quadrillion.
+            *sum = sum.saturating_add(part);
+        }
+    }
+    totals.sort_by(|one, other| one.currency.cmp(&other.currency));
+    totals
+}

@@ -1,0 +1,181 @@
+//! Stripe's summary of an account's financing, with a short memory, and our own sums held against it.
+//!
+//! A summary shows one financing, also where two run side by side; what it shows is compared with what the transactions of that
+//! financing add up to. A difference is shown and counted. It can be there for a moment, while an event is on its way.
+
+pub mod store;
+
+use chrono::{DateTime, Utc};
+
+use super::ledger::{self, Totals};
+use super::{Financings, Unanswered, backfill};
+use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
+
+/// Where an account's financing stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// As Stripe counts.
+    pub summary: FinancingSummary,
+    /// When Stripe was asked.
+    pub as_of: DateTime<Utc>,
+    /// False where Stripe should have been asked again, and did not answer.
+    pub is_current: bool,
+    /// How our sums are others; none where they agree or there is nothing to compare.
+    pub difference: Option<Difference>,
+}
+
+/// How far our sums are from Stripe's: ours less Stripe's, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// Of advance and fee.
+    pub advanced_minor: i64,
+    /// Of what came back.
+    pub paid_minor: i64,
+    /// Of what is still to come.
+    pub remaining_minor: i64,
+}
+
+impl Difference {
+    /// Holds the transactions of a financing against its summary.
+    pub fn between(totals: &[Totals], summary: &FinancingSummary) -> Option<Self> {
+        let details = summary.details.as_ref()?;
+        let offer = summary.financing_offer.as_ref().map(OfferId::as_str);
+        let ours = totals.iter().find(|totals| {
+            totals.offer_id.as_deref() == offer && totals.currency.eq_ignore_ascii_case(&details.currency)
+        });
+        let sums = |of: &Totals| (of.advanced_minor, of.paid_minor, of.remaining_minor);
+        let (advanced, paid, remaining) = ours.map_or((0, 0, 0), sums);
+        let (their_advanced, their_paid, their_remaining) = theirs(details)?;
+        let difference = Self {
+            advanced_minor: advanced - their_advanced,
+            paid_minor: paid - their_paid,
+            remaining_minor: remaining - their_remaining,
+        };
+        (difference != Self { advanced_minor: 0, paid_minor: 0, remaining_minor: 0 }).then_some(difference)
+    }
+}
+
+/// Nothing was paid out for an offer that is open or under review: there is nothing to compare then.
+fn theirs(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
+    details.advance_paid_out_at?;
+    let advanced = details.advance_amount.checked_add(details.fee_amount)?;
+    Some((advanced, details.paid_amount, details.remaining_amount))
+}
+
+impl Financings {
+    /// Where the financing of an account stands: as Stripe said within the last minute, if nothing happened since, else as it says
+    /// now. Where it does not answer, what it said last, however long ago.
+    pub async fn standing(&self, account: &AccountId) -> Result<Standing, Unanswered> {
+        let now = self.clock.now();
+        let kept = store::find(&self.db, account.as_str()).await?;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for))
+            && let Ok(standing) = self.compared(account, kept, true).await?
+        {
+            return Ok(standing);
+        }
+        match (self.stripe.summary(account).await, kept) {
+            (Ok(answered), _) => self.keep(account, answered.object, &answered.body, now).await,
+            (Err(error), Some(kept)) => {
+                tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
+                self.compared(account, &kept, false).await?.map_err(|_| Unanswered::Stripe(error))
+            }
+            (Err(error), None) => Err(Unanswered::Stripe(error)),
+        }
+    }
+
+    /// Writes an answer down, with since when it has been another than our sums.
+    async fn keep(
+        &self,
+        account: &AccountId,
+        summary: FinancingSummary,
+        object: &serde_json::Value,
+        as_of: DateTime<Utc>,
+    ) -> Result<Standing, Unanswered> {
+        let mut tx = self.db.begin().await?;
+        let totals = ledger::store::totals(&mut *tx, account.as_str()).await?;
+        let difference = Difference::between(&totals, &summary);
+        let answer = store::Answer { account_id: account.as_str(), object, as_of };
+        let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
+        if is_news {
+            // A transaction may be missing whose event never came.
+            backfill::read_again(&mut tx, account.as_str(), as_of).await?;
+        }
+        tx.commit().await?;
+        if let Some(difference) = difference.filter(|_| is_news) {
+            tracing::warn!(account.id = %account, ?difference, "our sums are others than Stripe's summary");
+        }
+        Ok(Standing { summary, as_of, is_current: true, difference })
+    }
+
+    /// What was kept, held against our sums as they are now.
+    async fn compared(
+        &self,
+        account: &AccountId,
+        kept: &store::Kept,
+        is_current: bool,
+    ) -> sqlx::Result<serde_json::Result<Standing>> {
+        let summary: FinancingSummary = match serde_json::from_value(kept.object.clone()) {
+            Ok(summary) => summary,
+            Err(error) => return Ok(Err(error)),
+        };
+        let totals = ledger::store::totals(&self.db, account.as_str()).await?;
+        let difference = Difference::between(&totals, &summary);
+        Ok(Ok(Standing { summary, as_of: kept.as_of, is_current, difference }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn summary(paid_out_at: Option<i64>) -> FinancingSummary {
+        serde_json::from_value(json!({
+            "status": "accepted", "financing_offer": "financingoffer_1",
+            "details": {
+                "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 1_500, "remaining_amount": 108_500,
+                "currency": "usd", "withhold_rate": 0.15, "advance_paid_out_at": paid_out_at,
+            },
+        }))
+        .unwrap()
+    }
+
+    fn totals(offer: &str, currency: &str, paid_minor: i64) -> Totals {
+        let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        Totals {
+            offer_id: Some(offer.to_owned()),
+            currency: currency.to_owned(),
+            advanced_minor: 110_000,
+            paid_minor,
+            withheld_minor: paid_minor,
+            remaining_minor: 110_000 - paid_minor,
+            unclear: 0,
+            first_at: at,
+            last_at: at,
+        }
+    }
+
+    #[test]
+    fn sums_are_held_against_those_of_the_same_financing_in_the_same_currency() {
+        let agreeing = totals("financingoffer_1", "usd", 1_500);
+        let beside = totals("financingoffer_2", "usd", 7);
+        let seconds = Some(1_700_000_000);
+        assert_eq!(Difference::between(&[beside.clone(), agreeing], &summary(seconds)), None);
+
+        let behind = totals("financingoffer_1", "usd", 1_000);
+        let difference = Difference::between(&[behind], &summary(seconds)).unwrap();
+        assert_eq!((difference.paid_minor, difference.remaining_minor), (-500, 500));
+
+        let other_currency = totals("financingoffer_1", "eur", 1_500);
+        for nothing in [vec![beside], vec![other_currency], Vec::new()] {
+            let difference = Difference::between(&nothing, &summary(seconds)).unwrap();
+            assert_eq!(difference.advanced_minor, -110_000);
+        }
+    }
+
+    #[test]
+    fn an_offer_that_nothing_was_paid_out_for_has_nothing_to_compare() {
+        assert_eq!(Difference::between(&[], &summary(None)), None);
+        assert_eq!(Difference::between(&[], &FinancingSummary::default()), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! The SQL of the summaries.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+/// A summary as it was kept.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) object: Value,
+    pub(super) as_of: DateTime<Utc>,
+    /// When something about the account was written down last.
+    pub(super) last_news_at: Option<DateTime<Utc>>,
+}
+
+impl Kept {
+    /// Whether it was asked for after this moment, and nothing was heard of the account since.
+    pub(super) fn is_fresh(&self, oldest: DateTime<Utc>) -> bool {
+        self.as_of > oldest && self.last_news_at.is_none_or(|news| news < self.as_of)
+    }
+}
+
+pub(super) async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Option<Kept>> {
+    sqlx::query_as!(
+        Kept,
+        r#"
+        select object, as_of,
+            (
+                select recorded_at from timeline_entries
+                where timeline_entries.account_id = $1
+                order by timeline_entry_id desc
+                limit 1
+            ) as "last_news_at?"
+        from financing_summaries
+        where account_id = $1
+        "#,
+        account_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// What Stripe answered.
+pub(super) struct Answer<'a> {
+    pub(super) account_id: &'a str,
+    pub(super) object: &'a Value,
+    pub(super) as_of: DateTime<Utc>,
+}
+
+/// Writes an answer down, unless a younger one is there. True where it is the first to differ from our sums.
+pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: bool) -> sqlx::Result<bool> {
+    let is_news = sqlx::query_scalar!(
+        r#"
+        insert into financing_summaries as kept (account_id, object, as_of, differs_since)
+        values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end)
+        on conflict (account_id) do update
+        set object = $2, as_of = $3::timestamptz, differs_since = case when $4 then coalesce(kept.differs_since, $3::timestamptz) end
+        where kept.as_of <= $3::timestamptz
+        returning (differs_since is not distinct from $3::timestamptz and $4) as "is_news!"
+        "#,
+        answer.account_id,
+        answer.object,
+        answer.as_of,
+        differs,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(is_news.unwrap_or(false))
+}
+
+/// Accounts whose sums have been others than Stripe's since before this moment.
+pub async fn differing(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from financing_summaries where differs_since <= $1"#,
+        before,
+    )
+    .fetch_one(db)
+    .await
+}

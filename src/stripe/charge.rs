@@ -1,0 +1,53 @@
+//! The parts of charges and transfers that say where a sale was made (<https://docs.stripe.com/api/charges/object>,
+//! <https://docs.stripe.com/api/transfers/object>): a destination charge is a charge of the platform, a transfer, and a payment on the
+//! account.
+
+use serde::{Deserialize, Deserializer};
+
+/// A charge on an account.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Charge {
+    /// `tr_…` that brought it, where it was made on the platform.
+    #[serde(default, deserialize_with = "maybe_expanded")]
+    pub source_transfer: Option<String>,
+}
+
+/// A transfer from the platform to an account.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Transfer {
+    /// `ch_…` of the platform that it passes on.
+    #[serde(default, deserialize_with = "maybe_expanded")]
+    pub source_transaction: Option<String>,
+}
+
+/// An id, or the object that it stands for.
+fn maybe_expanded<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Expanded {
+        Id(String),
+        Object { id: String },
+    }
+    let given = Option::<Expanded>::deserialize(from)?;
+    Ok(given.map(|given| match given {
+        Expanded::Id(id) | Expanded::Object { id } => id,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_transfer_of_a_charge_is_an_id_an_object_or_nothing() {
+        let transfer = |charge| serde_json::from_value::<Charge>(charge).unwrap().source_transfer;
+        assert_eq!(transfer(json!({"id": "py_1", "source_transfer": "tr_1"})).as_deref(), Some("tr_1"));
+        assert_eq!(
+            transfer(json!({"source_transfer": {"id": "tr_1", "amount": 5}})).as_deref(),
+            Some("tr_1")
+        );
+        assert_eq!(transfer(json!({"source_transfer": null})), None);
+        assert_eq!(transfer(json!({})), None);
+    }
+}
