@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 use icu_calendar::{Date, Gregorian};
 use icu_datetime::FixedCalendarDateTimeFormatter;
@@ -201,7 +201,11 @@ impl Formats {
 
     /// The day of a moment in a time zone: `December 24, 2026`, `24. Dezember 2026`.
     pub fn day(&self, at: DateTime<Utc>, zone: Tz) -> String {
-        let day = at.with_timezone(&zone).date_naive();
+        self.date(at.with_timezone(&zone).date_naive())
+    }
+
+    /// A day, likewise.
+    pub fn date(&self, day: NaiveDate) -> String {
         let month = u8::try_from(day.month()).unwrap_or_default();
         match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
             // The day and the month stay on one line.

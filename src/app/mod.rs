@@ -22,12 +22,13 @@ use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
 use crate::inbound::{self, Inbound};
+use crate::portal::{self, Portal};
 use crate::queue::{self, Bell, Circuit, Runner};
 use crate::reconcile::{self, Reconcile};
 use crate::retention::Retain;
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
-use crate::{http, ops, portal, replicas};
+use crate::{http, ops, replicas};
 use parts::Shared;
 
 pub use parts::{disclaimers, samples, writer};
@@ -127,6 +128,10 @@ impl App {
             .merge(ops::router(self.database.pool.clone()))
             .merge(api::router(self.api()))
             .merge(inbound::router(self.inbound()?));
+        let router = match &self.settings.portal {
+            None => router,
+            Some(settings) => router.merge(self.section(settings)?),
+        };
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
@@ -135,13 +140,25 @@ impl App {
             links,
             program_name: self.settings.email.program_name.clone(),
         };
-        let page = portal::router(unsubscribe).context("the page's template cannot be used")?;
+        let page = portal::unsubscribe_router(unsubscribe).context("the page's template cannot be used")?;
         Ok(router.merge(page))
     }
 
     /// What answers questions about financings.
     pub fn financings(&self) -> &Financings {
         &self.financings
+    }
+
+    fn section(&self, settings: &portal::Settings) -> anyhow::Result<Router> {
+        let portal = Portal {
+            db: self.database.pool.clone(),
+            clock: self.clock.clone(),
+            troubles: self.database.troubles.clone(),
+            financings: self.financings.clone(),
+            disclaimers: disclaimers(&self.settings.email)?,
+            settings: settings.clone(),
+        };
+        portal::router(portal).context("a template of the Capital section cannot be used")
     }
 
     fn api(&self) -> Api {

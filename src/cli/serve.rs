@@ -9,11 +9,11 @@ use crate::telemetry;
 
 pub(super) async fn serve(config: Option<&Path>, no_worker: bool) -> anyhow::Result<ExitCode> {
     let role = if no_worker { Role::ServeWithoutWorker } else { Role::Serve };
-    start(config, Needs::Webhooks, role).await
+    Box::pin(start(config, Needs::Webhooks, role)).await
 }
 
 pub(super) async fn work(config: Option<&Path>) -> anyhow::Result<ExitCode> {
-    start(config, Needs::WorkOnly, Role::Worker).await
+    Box::pin(start(config, Needs::WorkOnly, Role::Worker)).await
 }
 
 async fn start(config: Option<&Path>, needs: Needs, role: Role) -> anyhow::Result<ExitCode> {

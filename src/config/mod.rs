@@ -6,6 +6,7 @@
 
 mod layers;
 mod letters;
+mod portal;
 mod reader;
 mod sending;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{database, http, inbound, ops, queue, stripe, telemetry};
+use crate::{database, http, inbound, ops, portal as section, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub inbox: inbox::Settings,
     /// What letters need.
     pub email: email::Settings,
+    /// What merchants see; none where they reach no address of ours.
+    pub portal: Option<section::Settings>,
     /// Which senders' webhooks are listened to.
     pub inbound: inbound::Settings,
     /// How work is done.

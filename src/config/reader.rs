@@ -39,6 +39,7 @@ impl<'a> Reader<'a> {
         let (database, stripe, webhook) = (self.database(), self.stripe(), self.webhook(needs));
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
         let inbound = self.inbound();
+        let portal = self.portal(email.as_ref());
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
         let reconcile_every = self.duration("reconcile.every");
@@ -54,6 +55,7 @@ impl<'a> Reader<'a> {
             webhook: webhook?,
             inbox: inbox?,
             email: email?,
+            portal,
             inbound: inbound?,
             queue: queue?,
             summary_for: summary_for?,
@@ -184,11 +186,6 @@ impl<'a> Reader<'a> {
     fn reserved(&mut self) {
         for key in ["ops.token", "telemetry.otlp_endpoint"] {
             self.text(key);
-        }
-        for key in ["capital.refresh_url", "capital.return_url"] {
-            if self.text(key).is_some_and(|url| !url.is_empty()) {
-                self.url(key);
-            }
         }
     }
 

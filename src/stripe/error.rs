@@ -82,6 +82,11 @@ impl Error {
             || matches!(self, Self::Refused { status: 400, code, .. } if code.as_deref().is_some_and(is_named))
     }
 
+    /// True where Stripe understood, and will not do it: asking again changes nothing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
+    }
+
     /// True where Stripe itself, or the way to it, is broken.
     pub(super) fn is_outage(&self) -> bool {
         match self {

@@ -22,6 +22,7 @@ mod metrics;
 mod operator;
 mod order;
 mod outage;
+mod portal;
 mod processes;
 mod queue;
 mod reconcile;

@@ -1,6 +1,6 @@
 //! A stretch of whole days, and the moments that it begins and ends at in a time zone.
 
-use chrono::{DateTime, Days as Span, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// From one day to another, both of them in it.
@@ -29,11 +29,18 @@ impl Days {
         if last < first {
             return Err(BadDays::Backwards);
         }
-        let is_known = |day: NaiveDate| (1970..=9998).contains(&chrono::Datelike::year(&day));
+        let is_known = |day: NaiveDate| (1970..=9998).contains(&day.year());
         if last - first > LONGEST || !is_known(first) || !is_known(last) {
             return Err(BadDays::TooLong);
         }
         Ok(Self { first, last })
+    }
+
+    /// The calendar month that a day is in.
+    pub fn month_of(day: NaiveDate) -> Self {
+        let first = day.with_day(1).unwrap_or(day);
+        let next = first.checked_add_months(Months::new(1));
+        Self { first, last: next.and_then(|next| next.pred_opt()).unwrap_or(day) }
     }
 
     /// The first of them.

@@ -202,3 +202,62 @@ pub async fn find(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result
     .fetch_optional(db)
     .await
 }
+
+/// An offer of an account, with what decides how it is shown.
+#[derive(Clone, Debug)]
+pub struct OfAccount {
+    /// `financingoffer_…`
+    pub offer_id: String,
+    /// Stripe's word.
+    pub status: String,
+    /// False for test data.
+    pub livemode: bool,
+    /// `standard`, `refill`, or newer.
+    pub product_type: Option<String>,
+    /// `flex_loan`, `cash_advance`, or newer.
+    pub financing_type: Option<String>,
+    /// Which mandatory disclaimer goes with it.
+    pub disclaimer_variant: Option<String>,
+    /// Lower-case ISO code.
+    pub currency: Option<String>,
+    /// Minor units, as offered.
+    pub advance_minor: Option<i64>,
+    /// Minor units, as offered.
+    pub fee_minor: Option<i64>,
+    /// A fraction, as offered.
+    pub withhold_rate: Option<f64>,
+    /// The offer that took this one's place.
+    pub replacement_offer_id: Option<String>,
+    /// The offer whose place this one took.
+    pub replacement_for_offer_id: Option<String>,
+    /// When Stripe made it.
+    pub created_at: DateTime<Utc>,
+    /// After this moment nobody can apply.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What the merchant agreed to, as Stripe sent it; may differ from what was offered.
+    pub accepted_terms: Option<Value>,
+}
+
+/// The offers of an account, the newest first.
+pub async fn of_account(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<OfAccount>> {
+    sqlx::query_as!(
+        OfAccount,
+        r#"
+        select offer_id, status, livemode, product_type, financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
+            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at,
+            object -> 'accepted_terms' as "accepted_terms?"
+        from financing_offers
+        where account_id = $1
+        order by created_at desc, offer_id desc
+        limit $2
+        "#,
+        account_id,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

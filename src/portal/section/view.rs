@@ -1,0 +1,217 @@
+//! What is shown, written as the reader writes amounts and days. The words between them are the templates' own.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::phase::{Card, Phase, Progress};
+use crate::financing::Home;
+use crate::financing::ledger::{Movement, Place};
+use crate::locale::Formats;
+use crate::money::Money;
+use crate::stripe::FinancingType;
+
+/// Writes for one reader.
+pub(in crate::portal) struct Writer<'a> {
+    pub(in crate::portal) formats: &'a Formats,
+    pub(in crate::portal) zone: Tz,
+}
+
+/// An offer or a financing.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    phase: &'static str,
+    /// `loan`, `cash_advance` or `unspecified`: which words are right for the contract.
+    contract: &'static str,
+    is_refill: bool,
+    /// What a refill does to the financing that runs: `settles`, `stacks`, or nothing known.
+    refill_way: &'static str,
+    is_replacement: bool,
+    terms: Option<ShownTerms>,
+    expires_on: Option<String>,
+    progress: Option<ShownProgress>,
+}
+
+#[derive(Serialize)]
+struct ShownTerms {
+    advance: String,
+    fee: String,
+    total: Option<String>,
+    rate: String,
+}
+
+#[derive(Serialize)]
+struct ShownProgress {
+    total: String,
+    paid: String,
+    remaining: String,
+    percent: String,
+    per_mille: i64,
+    paid_out_on: Option<String>,
+    begins_on: Option<String>,
+    period: Option<ShownPeriod>,
+    /// What the transactions add up to, where that is another sum.
+    differs: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownPeriod {
+    minimum: Option<String>,
+    paid: Option<String>,
+    remaining: Option<String>,
+    due_on: Option<String>,
+    is_met: bool,
+}
+
+/// A movement.
+#[derive(Serialize)]
+pub(in crate::portal) struct Row {
+    on: String,
+    /// Which of the templates' words names it.
+    what: &'static str,
+    /// With a sign: what the merchant got, or gave.
+    amount: String,
+    is_in: bool,
+}
+
+impl Writer<'_> {
+    pub(super) fn card(&self, card: &Card, home: &Home) -> Shown {
+        let kind = card.offer.financing_type.clone().map(FinancingType::from);
+        let contract = match kind {
+            Some(FinancingType::CashAdvance) => "cash_advance",
+            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => "loan",
+            Some(FinancingType::Other(_)) | None => "unspecified",
+        };
+        let terms = card.terms.as_ref().map(|terms| ShownTerms {
+            advance: self.money(&terms.advance),
+            fee: self.money(&terms.fee),
+            total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
+            rate: self.formats.percent(terms.withhold_rate),
+        });
+        // The last moment at which it is open.
+        let expires_on = card.offer.expires_at.map(|end| self.day(end - TimeDelta::seconds(1)));
+        Shown {
+            phase: name(card.phase),
+            contract,
+            is_refill: card.offer.product_type.as_deref() == Some("refill"),
+            refill_way: match home.country.as_deref() {
+                Some("US" | "AU") => "settles",
+                Some("GB" | "FR" | "DE") => "stacks",
+                Some(_) | None => "",
+            },
+            is_replacement: card.is_replacement,
+            terms,
+            expires_on,
+            progress: card.progress.as_ref().map(|progress| self.progress(progress, contract)),
+        }
+    }
+
+    fn progress(&self, progress: &Progress, contract: &str) -> ShownProgress {
+        let per_mille = progress.per_mille();
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
+        let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
+        // An advance on receivables has no minimum and no date.
+        let period = progress.period.as_ref().filter(|_| contract != "cash_advance");
+        let currency = &progress.total.currency;
+        let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
+        ShownProgress {
+            total: self.money(&progress.total),
+            paid: self.money(&progress.paid),
+            remaining: self.money(&progress.remaining),
+            percent,
+            per_mille,
+            paid_out_on: progress.paid_out_at.map(|at| self.day(at)),
+            begins_on: progress.begins_at.map(|at| self.day(at)),
+            period: period.map(|period| ShownPeriod {
+                minimum: period
+                    .paid_amount
+                    .zip(period.remaining_amount)
+                    .and_then(|(paid, remaining)| paid.checked_add(remaining))
+                    .map(amount),
+                paid: period.paid_amount.map(amount),
+                remaining: period.remaining_amount.map(amount),
+                due_on: period.due_at.map(|at| self.day(at)),
+                is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
+            }),
+            differs: progress.differs.as_ref().map(|sum| self.money(sum)),
+        }
+    }
+
+    pub(in crate::portal) fn row(&self, movement: &Movement) -> Row {
+        let what = what(movement);
+        // Of what was paid out the fee never reached the merchant.
+        let minor = match movement.effect.as_str() {
+            "advanced" => movement.advance_minor.unwrap_or(movement.total_minor),
+            "paid" => -movement.total_minor,
+            _ => movement.total_minor,
+        };
+        let size = self.money(&Money {
+            minor: i64::try_from(minor.unsigned_abs()).unwrap_or(i64::MAX),
+            currency: movement.currency.clone(),
+        });
+        let sign = if minor < 0 { "\u{2212}" } else { "+" };
+        let amount = if movement.effect == "unclear" { size } else { format!("{sign}{size}") };
+        Row { on: self.day(movement.created_at), what, amount, is_in: minor >= 0 }
+    }
+
+    pub(in crate::portal) fn money(&self, money: &Money) -> String {
+        self.formats.money(money)
+    }
+
+    pub(in crate::portal) fn day(&self, at: DateTime<Utc>) -> String {
+        self.formats.day(at, self.zone)
+    }
+
+    /// A day and the time of it.
+    pub(in crate::portal) fn moment(&self, at: DateTime<Utc>) -> String {
+        format!("{}, {}", self.day(at), at.with_timezone(&self.zone).format("%H:%M\u{a0}%Z"))
+    }
+}
+
+fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::InProgress => "in_progress",
+        Phase::UnderReview => "under_review",
+        Phase::Open => "open",
+        Phase::PaidInFull => "paid_in_full",
+        Phase::Rejected => "rejected",
+        Phase::Canceled => "canceled",
+        Phase::Expired => "expired",
+        Phase::Gone => "gone",
+    }
+}
+
+/// Stripe's own descriptions have words that the rules for copy forbid, so each kind of movement has words of ours.
+fn what(movement: &Movement) -> &'static str {
+    let is_back = movement.r#type == "reversal";
+    match (movement.effect.as_str(), movement.reason.as_deref()) {
+        ("advanced", _) if is_back => "taken_back",
+        ("advanced", _) => "paid_out",
+        ("paid", _) if movement.is_withholding && is_back => "share_returned",
+        ("paid", _) if movement.is_withholding => "share",
+        ("paid", Some("collection_failure")) => "payment_failed",
+        ("paid", _) if is_back => "payment_returned",
+        ("paid", Some("collection")) => "minimum",
+        ("paid", Some("refill")) => "refill",
+        ("paid", _) => "payment",
+        _ => "other",
+    }
+}
+
+/// A place in the movements as a word for an address.
+pub(super) fn write_place(movement: &Movement) -> String {
+    let micros = movement.created_at.timestamp_micros();
+    URL_SAFE_NO_PAD.encode(format!("{micros}.{}", movement.transaction_id))
+}
+
+/// The place that a word stands for; none where it is none.
+pub(super) fn read_place(word: &str) -> Option<Place> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(word).ok()?).ok()?;
+    let (micros, transaction_id) = text.split_once('.')?;
+    let created_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+    // Postgres takes no zero byte in a text.
+    let is_clean = !transaction_id.contains('\0');
+    is_clean.then(|| Place { created_at, transaction_id: transaction_id.to_owned() })
+}

@@ -1,0 +1,202 @@
+//! The token by which the platform's dashboard hands a merchant over: a JWT (RFC 7519), signed for this one visit.
+//!
+//! | claim | |
+//! |---|---|
+//! | `sub` | the connected account, `acct_…` |
+//! | `aud` | `portal.token_audience` |
+//! | `exp` | Unix seconds; at most five minutes ahead |
+//! | `jti` | anything that was never used before: a token opens one session |
+//! | `lang` | a language tag; not needed |
+//!
+//! Signed with HS256 and `portal.token_secret`, or with Ed25519 where `portal.token_public_key` is set. The settings choose between the
+//! two, never the token's own header.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::locale::Language;
+use crate::stripe::AccountId;
+
+/// What tokens are verified with.
+#[derive(Clone)]
+pub struct Keys {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+/// A token that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Visit {
+    pub(super) account: AccountId,
+    pub(super) language: Option<Language>,
+    /// What makes the token this one.
+    pub(super) id: String,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+/// Why a token opens nothing. Told to the log of the platform's engineers, not to the merchant.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadToken {
+    #[error("it is no token, or its signature, its algorithm or its `aud` is wrong: {0}")]
+    Unverified(String),
+    #[error("`exp` is over")]
+    Expired,
+    #[error("`exp` is more than five minutes ahead")]
+    TooLong,
+    #[error("`sub` is no account")]
+    NoAccount,
+    #[error("`jti` is empty or too long")]
+    NoId,
+}
+
+/// The key is none.
+#[derive(Debug, thiserror::Error)]
+#[error("not an Ed25519 public key in PEM")]
+pub struct NotAKey(#[source] jsonwebtoken::errors::Error);
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    jti: String,
+    lang: Option<String>,
+}
+
+/// From the signing to the opening: a redirect.
+const LONGEST: TimeDelta = TimeDelta::minutes(5);
+/// By how much two clocks may differ.
+const LEEWAY: TimeDelta = TimeDelta::seconds(10);
+const LONGEST_ID: usize = 256;
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("algorithms", &self.validation.algorithms).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Tokens for `audience` that are signed with this secret.
+    pub fn shared(secret: &SecretString, audience: &str) -> Self {
+        let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
+        Self { key, validation: validation(Algorithm::HS256, audience) }
+    }
+
+    /// Tokens for `audience` that are signed with the other half of this key.
+    pub fn public(pem: &str, audience: &str) -> Result<Self, NotAKey> {
+        let key = DecodingKey::from_ed_pem(pem.as_bytes()).map_err(NotAKey)?;
+        Ok(Self { key, validation: validation(Algorithm::EdDSA, audience) })
+    }
+
+    /// Verifies a token.
+    pub(super) fn read(&self, token: &str, now: DateTime<Utc>) -> Result<Visit, BadToken> {
+        let decoded = decode::<Claims>(token, &self.key, &self.validation);
+        let claims = decoded.map_err(|error| BadToken::Unverified(error.to_string()))?.claims;
+        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(BadToken::TooLong)?;
+        if expires_at + LEEWAY < now {
+            return Err(BadToken::Expired);
+        }
+        if expires_at > now + LONGEST + LEEWAY {
+            return Err(BadToken::TooLong);
+        }
+        let account = claims.sub.parse().map_err(|_| BadToken::NoAccount)?;
+        if claims.jti.is_empty() || claims.jti.len() > LONGEST_ID {
+            return Err(BadToken::NoId);
+        }
+        let tag = claims.lang.as_deref().and_then(|tag| tag.split(['-', '_']).next());
+        let language = tag.and_then(|tag| tag.parse().ok());
+        Ok(Visit { account, language, id: claims.jti, expires_at })
+    }
+}
+
+/// `exp` is compared with the service's own clock, above.
+fn validation(algorithm: Algorithm, audience: &str) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["exp", "aud", "sub"]);
+    validation.validate_exp = false;
+    validation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::{Value, json};
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const NOW: i64 = 1_800_000_000;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(NOW, 0).unwrap()
+    }
+
+    fn claims() -> Value {
+        json!({"sub": "acct_1", "aud": "capital-courier", "exp": NOW + 60, "jti": "one", "lang": "de-AT"})
+    }
+
+    fn read(claims: &Value) -> Result<Visit, BadToken> {
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let token = encode(&Header::new(Algorithm::HS256), claims, &key).unwrap();
+        Keys::shared(&SECRET.to_owned().into(), "capital-courier").read(&token, now())
+    }
+
+    #[test]
+    fn a_token_names_an_account_and_a_language_for_five_minutes_at_most() {
+        let visit = read(&claims()).unwrap();
+        assert_eq!((visit.account.as_str(), visit.language), ("acct_1", Some(Language::German)));
+        let with = |name: &str, value: Value| {
+            let mut claims = claims();
+            claims[name] = value;
+            read(&claims)
+        };
+        assert_eq!(with("exp", json!(NOW - 11)), Err(BadToken::Expired));
+        assert_eq!(with("exp", json!(NOW + 311)), Err(BadToken::TooLong));
+        assert_eq!(with("exp", json!(i64::MAX)), Err(BadToken::TooLong));
+        assert_eq!(with("sub", json!("cus_1")), Err(BadToken::NoAccount));
+        assert_eq!(with("jti", json!("")), Err(BadToken::NoId));
+        assert_eq!(with("lang", json!("xx")).unwrap().language, None);
+        assert!(matches!(with("aud", json!("somebody")), Err(BadToken::Unverified(_))));
+        for missing in ["sub", "aud", "exp", "jti"] {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove(missing);
+            assert!(matches!(read(&claims), Err(BadToken::Unverified(_))), "without {missing}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_chooses_its_own_algorithm_opens_nothing() {
+        let keys = Keys::shared(&SECRET.to_owned().into(), "capital-courier");
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let other = encode(&Header::new(Algorithm::HS512), &claims(), &key).unwrap();
+        assert!(matches!(keys.read(&other, now()), Err(BadToken::Unverified(_))));
+        // `{"alg":"none"}`
+        let body = other.split('.').nth(1).unwrap();
+        for unsigned in
+            [format!("eyJhbGciOiJub25lIn0.{body}."), format!("eyJhbGciOiJub25lIn0.{body}"), String::new()]
+        {
+            assert!(matches!(keys.read(&unsigned, now()), Err(BadToken::Unverified(_))));
+        }
+    }
+
+    #[test]
+    fn a_token_can_be_signed_with_a_key_that_only_the_dashboard_has() {
+        use ed25519_dalek::SigningKey;
+        use ed25519_dalek::pkcs8::EncodePrivateKey;
+        use ed25519_dalek::pkcs8::spki::EncodePublicKey;
+        use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+        let pair = SigningKey::from_bytes(&[7; 32]);
+        let public = pair.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let private = pair.to_pkcs8_pem(LineEnding::LF).unwrap();
+        let signer = EncodingKey::from_ed_pem(private.as_bytes()).unwrap();
+        let token = encode(&Header::new(Algorithm::EdDSA), &claims(), &signer).unwrap();
+        let keys = Keys::public(&public, "capital-courier").unwrap();
+        assert_eq!(keys.read(&token, now()).unwrap().account.as_str(), "acct_1");
+        // The public key is no secret: nothing may be signed with it.
+        let forged = EncodingKey::from_secret(public.as_bytes());
+        let forged = encode(&Header::new(Algorithm::HS256), &claims(), &forged).unwrap();
+        assert!(matches!(keys.read(&forged, now()), Err(BadToken::Unverified(_))));
+        assert!(Keys::public("none", "capital-courier").is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! The merchant's Capital section, as a browser meets it.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use capital_courier::simulator::Button;
+use http_body_util::BodyExt;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+struct Shown {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Shown {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn expect_says(&self, words: &[&str]) {
+        assert_eq!(self.status, 200);
+        for words in words {
+            assert!(self.text.contains(words), "`{words}` is not in\n{}", self.text);
+        }
+    }
+
+    fn expect_silent_about(&self, words: &[&str]) {
+        for words in words {
+            assert!(!self.text.contains(words), "`{words}` is in\n{}", self.text);
+        }
+    }
+}
+
+/// A browser that remembers one cookie.
+struct Browser<'a> {
+    app: &'a TestApp,
+    cookie: Option<String>,
+    language: &'static str,
+}
+
+impl<'a> Browser<'a> {
+    fn new(app: &'a TestApp) -> Self {
+        Self { app, cookie: None, language: "en-US,en;q=0.9" }
+    }
+
+    /// Comes from the dashboard.
+    async fn signed_in(app: &'a TestApp, account: &str) -> Self {
+        let mut browser = Self::new(app);
+        let entered = browser.open(&format!("/capital?token={}", token(app, account, "visit"))).await;
+        assert_eq!((entered.status, entered.header("location")), (303, "/capital"), "{}", entered.text);
+        browser.cookie = entered.header("set-cookie").split(';').next().map(str::to_owned);
+        browser
+    }
+
+    async fn open(&self, path: &str) -> Shown {
+        let mut request = Request::get(path).header("Accept-Language", self.language);
+        if let Some(cookie) = &self.cookie {
+            request = request.header("Cookie", format!("other=1; {cookie}"));
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(self.app.app.router().unwrap(), request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        // The templates write a slash as a reference; to a browser that is the same.
+        let text = text.replace("&#x2f;", "/");
+        Shown { status: head.status.as_u16(), headers: head.headers, text }
+    }
+}
+
+fn token(app: &TestApp, account: &str, id: &str) -> String {
+    let exp = app.clock.now().timestamp() + 60;
+    let claims = json!({"sub": account, "aud": "capital-courier", "exp": exp, "jti": id});
+    encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+/// An offer that was emailed, and its account.
+async fn delivered(app: &TestApp) -> (String, String) {
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    let account = app.one("select account_id from financing_offers where offer_id = $1", &offer).await;
+    (offer, account)
+}
+
+async fn press(app: &TestApp, offer: &str, button: Button, event: &str) {
+    app.stripe.press(button, offer).unwrap();
+    app.stripe_sends(&app.event(offer, &format!("capital.financing_offer.{event}"))).await.expect_kept();
+    app.run_due_work().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let token = token(&app, "acct_1", "once");
+    let mut browser = Browser::new(&app);
+    let entered = browser.open(&format!("/capital?token={token}")).await;
+    assert_eq!((entered.status, entered.header("location")), (303, "/capital"));
+    let cookie = entered.header("set-cookie").to_owned();
+    for attribute in ["Path=/capital", "Max-Age=3600", "HttpOnly", "SameSite=Lax", "Secure"] {
+        assert!(cookie.contains(attribute), "no {attribute} in {cookie}");
+    }
+    assert_eq!(browser.open("/capital").await.status, 401, "without the cookie nobody is known");
+
+    // Somebody who saw the address gets nothing for it; who has the session already is let through.
+    assert_eq!(browser.open(&format!("/capital?token={token}")).await.status, 401);
+    browser.cookie = cookie.split(';').next().map(str::to_owned);
+    assert_eq!(browser.open(&format!("/capital?token={token}")).await.status, 303);
+    let page = browser.open("/capital").await;
+    page.expect_says(&["There is no financing offer right now", "https://rocket.example/capital"]);
+    assert_eq!(page.header("cache-control"), "no-store");
+    assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
+
+    // No secret is in the database.
+    let secret = browser.cookie.clone().unwrap();
+    let rows: Vec<String> =
+        sqlx::query_scalar("select s::text from portal_sessions s union select t::text from portal_tokens t")
+            .fetch_all(&app.db)
+            .await
+            .unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| !row.contains(secret.split_once('=').unwrap().1)));
+
+    app.clock.advance(chrono::TimeDelta::minutes(61));
+    assert_eq!(browser.open("/capital").await.status, 401, "a visit ends");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let mut browser = Browser::new(&app);
+    for cookie in [None, Some("courier_session="), Some("courier_session=AAAA"), Some("courier_session=%00")]
+    {
+        browser.cookie = cookie.map(str::to_owned);
+        for path in [
+            "/capital",
+            "/capital/apply",
+            "/capital/report",
+            "/capital/statement",
+            "/capital/statement.csv",
+            "/capital?token=",
+            "/capital?token=eyJhbGciOiJub25lIn0.e30.",
+        ] {
+            let shown = browser.open(path).await;
+            assert_eq!(shown.status, 401, "{path}");
+            assert!(shown.text.contains("Please open this page from your dashboard"), "{}", shown.text);
+        }
+    }
+    assert!(app.stripe.calls().is_empty(), "Stripe was asked for somebody unknown");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    let open = browser.open("/capital").await;
+    open.expect_says(&[
+        "You’re prequalified for up to $1,000.00",
+        "Flat fee",
+        "$100.00",
+        "15%",
+        "December\u{a0}24, 2026",
+        "subject to review prior to approval",
+        "href=\"/capital/apply\"",
+    ]);
+    open.expect_silent_about(&["Transactions", "remaining"]);
+
+    press(&app, &offer, Button::Apply, "accepted").await;
+    let review = browser.open("/capital").await;
+    review.expect_says(&["Your application is under review", "href=\"/capital/report\""]);
+    review.expect_silent_about(&["prequalified", "/capital/apply"]);
+
+    press(&app, &offer, Button::Approve, "paid_out").await;
+    browser.open("/capital").await.expect_says(&[
+        "remaining",
+        "role=\"img\"",
+        "of $1,100.00",
+        "What happens next",
+    ]);
+
+    press(&app, &offer, Button::Repay, "fully_repaid").await;
+    let full = browser.open("/capital").await;
+    full.expect_says(&["Your financing is paid in full"]);
+    full.expect_silent_about(&["remaining", "under review"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for (buttons, words) in [
+        (
+            &[(Button::Apply, "accepted"), (Button::Reject, "rejected")][..],
+            "Your application was not approved",
+        ),
+        (&[(Button::Apply, "accepted"), (Button::Cancel, "canceled")], "Your financing was canceled"),
+        (&[(Button::Expire, "expired")], "Your offer has expired"),
+    ] {
+        let (offer, account) = delivered(&app).await;
+        for (button, event) in buttons {
+            press(&app, &offer, *button, event).await;
+        }
+        let browser = Browser { cookie: None, ..Browser::new(&app) };
+        let entered = browser.open(&format!("/capital?token={}", token(&app, &account, &offer))).await;
+        let cookie = entered.header("set-cookie").split(';').next().map(str::to_owned);
+        let browser = Browser { cookie, ..browser };
+        browser.open("/capital").await.expect_says(&[words]);
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_page_speaks_the_language_of_its_reader(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = delivered(&app).await;
+    let mut browser = Browser::signed_in(&app, &account).await;
+    for (language, words) in [
+        ("de-AT,de;q=0.9", ["Sie sind vorqualifiziert", "Antrag beginnen"]),
+        ("fr-FR", ["Votre entreprise est préqualifiée", "Commencer votre demande"]),
+        ("nl, de;q=0.5", ["Sie sind vorqualifiziert", "Antrag beginnen"]),
+        ("nl", ["You’re prequalified", "Start your application"]),
+    ] {
+        browser.language = language;
+        browser.open("/capital").await.expect_says(&words);
+    }
+    app.finish().await;
+}
+
+/// What must not be said to a merchant (<https://docs.stripe.com/capital/marketing>), whatever the phase.
+#[test]
+fn no_word_of_the_pages_is_one_that_must_not_be_said() {
+    let words = include_str!("../../templates/pages/capital_words.txt").to_lowercase();
+    let section =
+        |from: &str, to: &str| words.split(from).nth(1).unwrap().split(to).next().unwrap().to_owned();
+    let said = [
+        ("en", section("\"en\": {", "\"de\": {")),
+        ("de", section("\"de\": {", "\"fr\": {")),
+        ("fr", section("\"fr\": {", "%}")),
+    ];
+    let forbidden: [(&str, &[&str]); 3] = [
+        (
+            "en",
+            &[
+                "repay",
+                "repaid",
+                " loan ",
+                " debt",
+                "interest",
+                " owe",
+                "borrow",
+                "preapproved",
+                "when approved",
+                "credit",
+                "instantly",
+            ],
+        ),
+        ("de", &["rückzahl", "darlehen", "kredit", "schuld", "zinsen", "vorgenehmigt", "sofort"]),
+        ("fr", &["rembours", " prêt", "crédit", "dette", "intérêt", "préapprouv", "trésorerie"]),
+    ];
+    for ((language, text), (_, forbidden)) in said.iter().zip(forbidden) {
+        assert!(text.len() > 3000, "{language} was not found");
+        for word in forbidden {
+            assert!(!text.contains(word), "{language} says `{word}`");
+        }
+    }
+}
