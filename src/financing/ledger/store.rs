@@ -64,14 +64,15 @@ pub async fn page(
     sqlx::query_as!(
         Movement,
         r#"
-        select ledger.transaction_id as "transaction_id!", ledger.created_at as "created_at!", account_id as "account_id!",
+        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
             offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
             is_withholding as "is_withholding!", currency as "currency!",
             (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
             (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
             charge_id as "charge_id?"
-        from (
-            select transaction_id, created_at
+        from financing_ledger
+        where account_id = $1 and transaction_id = any(array(
+            select transaction_id
             from financing_transactions
             where account_id = $1
                 and ($2::text is null or offer_id = $2)
@@ -81,11 +82,8 @@ pub async fn page(
                 and (created_at, transaction_id) < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
             order by created_at desc, transaction_id desc
             limit $8
-        ) chosen
-        cross join lateral (
-            select * from financing_ledger where financing_ledger.transaction_id = chosen.transaction_id
-        ) ledger
-        order by chosen.created_at desc, chosen.transaction_id desc
+        ))
+        order by created_at desc, transaction_id desc
         "#,
         account_id,
         wanted.offer_id,
