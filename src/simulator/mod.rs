@@ -14,6 +14,7 @@
 //! | `answer` | Stripe's answers and errors |
 //! | `buttons` | what Stripe's dashboard and the merchant can do to an offer |
 //! | `financing` | the money: payouts, sales, paydowns, reversals, balances, and the truth about them |
+//! | `life` | a merchant's life from a seed |
 //! | `country` | what the country of an account decides |
 //! | `events` | events, their signature, and their way to the webhook |
 //! | `faults` | what goes wrong on request |
@@ -27,6 +28,7 @@ mod country;
 mod events;
 mod faults;
 mod financing;
+mod life;
 mod link;
 mod list;
 mod routes;
@@ -55,6 +57,7 @@ pub use faults::{Fault, Trouble};
 pub use financing::{
     Charge, ChargeKind, Charged, FinancingTruth, PaidFrom, PayoutTruth, Phase, Reversal, Truth,
 };
+pub use life::Life;
 pub use state::{Call, NewAccount, NewOffer};
 
 /// How to start.

@@ -195,6 +195,10 @@ impl State {
         self.offers.get_mut(*self.offer_places.get(id)?)
     }
 
+    pub(super) fn newest_offer(&self, account: &str) -> Option<&Value> {
+        self.offers.iter().rfind(|offer| offer["account"] == account)
+    }
+
     /// The trouble that the next request is in, if it is.
     pub(super) fn take_trouble(&mut self, method: &str, path: &str) -> Option<Trouble> {
         let fault = self.faults.iter_mut().find(|fault| fault.fits(method, path))?;

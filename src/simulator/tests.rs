@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::*;
 
 mod links;
+mod lives;
 mod money;
 
 const KEY: &str = "sk_test_simulator";

@@ -165,6 +165,10 @@ impl Books {
         self.all_under_way(account).map(lacking).collect()
     }
 
+    pub(super) fn is_three_quarters_paid(&self, offer: &str) -> bool {
+        self.find(offer).is_some_and(|financing| 4 * financing.left().total() <= financing.terms.total())
+    }
+
     pub(super) fn truth(&self, account: &str) -> Truth {
         self.ledger.of(account)
     }
