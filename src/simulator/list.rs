@@ -23,13 +23,19 @@ pub(super) fn same(asked: &Asked, parameter: &str, field: &Value) -> bool {
 }
 
 pub(super) fn created_fits(object: &Value, asked: &Asked) -> bool {
-    let created = object["created"].as_i64().unwrap_or_default();
-    let bound = |name: &str| asked.query.get(name).and_then(|bound| bound.parse::<i64>().ok());
-    bound("created").is_none_or(|at| created == at)
-        && bound("created[gt]").is_none_or(|bound| created > bound)
-        && bound("created[gte]").is_none_or(|bound| created >= bound)
-        && bound("created[lt]").is_none_or(|bound| created < bound)
-        && bound("created[lte]").is_none_or(|bound| created <= bound)
+    time_fits(object, "created", asked)
+}
+
+/// Whether a time of an object is within the bounds that are asked for.
+pub(super) fn time_fits(object: &Value, field: &str, asked: &Asked) -> bool {
+    let time = object[field].as_i64().unwrap_or_default();
+    let bound =
+        |end: &str| asked.query.get(&format!("{field}{end}")).and_then(|bound| bound.parse::<i64>().ok());
+    bound("").is_none_or(|at| time == at)
+        && bound("[gt]").is_none_or(|bound| time > bound)
+        && bound("[gte]").is_none_or(|bound| time >= bound)
+        && bound("[lt]").is_none_or(|bound| time < bound)
+        && bound("[lte]").is_none_or(|bound| time <= bound)
 }
 
 /// A page of a list: newest first.

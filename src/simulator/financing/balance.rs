@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{Days, NaiveTime};
 use serde_json::{Value, json};
 
 use crate::simulator::events::Act;
@@ -100,8 +101,10 @@ pub(super) fn send(act: &mut Act<'_>, account: &str, currency: &str, of: Source)
         Source::Sales => "card",
         Source::Financing => "financing",
     };
+    // A date, which Stripe writes as its midnight in UTC: tomorrow's.
+    let arrives = (act.now.date_naive() + Days::new(1)).and_time(NaiveTime::MIN).and_utc();
     let payout = json!({
-        "id": id, "object": "payout", "amount": available, "arrival_date": act.now.timestamp(), "automatic": true,
+        "id": id, "object": "payout", "amount": available, "arrival_date": arrives.timestamp(), "automatic": true,
         "balance_transaction": moved, "created": act.now.timestamp(), "currency": currency, "description": out.description,
         "destination": null, "livemode": false, "metadata": {}, "method": "standard",
         "reconciliation_status": "completed", "source_type": source_type, "status": "paid", "type": "bank_account",

@@ -6,7 +6,7 @@ use super::balance::Balance;
 use super::summary;
 use crate::simulator::answer::Answer;
 use crate::simulator::api::Asked;
-use crate::simulator::list::{CREATED, created_fits, page, same, unknown};
+use crate::simulator::list::{CREATED, created_fits, page, same, time_fits, unknown};
 use crate::simulator::{Shared, state::State};
 
 /// Answers for a path below `/v1/`; none where it is nobody's.
@@ -103,14 +103,20 @@ fn balance<'a>(state: &'a State, asked: &Asked) -> Result<Option<&'a Balance>, A
 }
 
 fn payouts(state: &State, asked: &Asked) -> Answer {
-    if let Some(refused) = unknown(asked, &[&["status"], &CREATED]) {
+    const ARRIVAL: [&str; 5] =
+        ["arrival_date", "arrival_date[gt]", "arrival_date[gte]", "arrival_date[lt]", "arrival_date[lte]"];
+    if let Some(refused) = unknown(asked, &[&["status"], &ARRIVAL, &CREATED]) {
         return refused;
     }
     let balance = match balance(state, asked) {
         Ok(balance) => balance,
         Err(refused) => return refused,
     };
-    let fits = |payout: &&Value| same(asked, "status", &payout["status"]) && created_fits(payout, asked);
+    let fits = |payout: &&Value| {
+        same(asked, "status", &payout["status"])
+            && time_fits(payout, "arrival_date", asked)
+            && created_fits(payout, asked)
+    };
     page(asked, balance.into_iter().flat_map(|balance| balance.payouts.iter().rev()).filter(fits))
 }
 

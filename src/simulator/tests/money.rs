@@ -263,6 +263,12 @@ async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved()
     let nets: i64 =
         moves["data"].as_array().unwrap().iter().map(|moved| moved["net"].as_i64().unwrap()).sum();
     assert_eq!((moves["data"].as_array().unwrap().len(), nets), (4, 0));
+    let arrives = sent["arrival_date"].as_i64().unwrap();
+    assert_eq!(arrives % 86_400, 0, "a date");
+    for (bounds, found) in [(format!("[gte]={arrives}"), 2), (format!("[lt]={arrives}"), 0)] {
+        let (_, list) = client.get_as(&account, &format!("/v1/payouts?arrival_date{bounds}")).await;
+        assert_eq!(list["data"].as_array().unwrap().len(), found, "{bounds}");
+    }
     let truth = client.simulator.truth(&account);
     let sales = PayoutTruth {
         id: payout,
