@@ -131,7 +131,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("icu_datetime", &["locale.rs"]),
     ("icu_decimal", &["locale.rs"]),
     ("icu_locale_core", &["locale.rs"]),
-    ("minijinja", &["cli/email/preview.rs", "flow/email/", "portal/"]),
+    ("minijinja", &["cli/email/preview.rs", "flow/email/", "portal/", "simulator/link.rs"]),
     ("moka", &["inbound/ses/amazon.rs", "stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),
     ("pglite_oxide", &["database/embedded.rs"]),

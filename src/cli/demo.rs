@@ -151,7 +151,7 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
         let offer = NewOffer {
             advance_amount,
             fee_amount: advance_amount / 10,
-            currency: currency.to_owned(),
+            currency: Some(currency.to_owned()),
             financing_type: financing_type.to_owned(),
             ..NewOffer::default()
         };

@@ -11,11 +11,14 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Value,
     pub(super) headers: Vec<(&'static str, String)>,
+    content_type: &'static str,
 }
+
+const JSON: &str = "application/json";
 
 impl Answer {
     pub(super) fn ok(body: Value) -> Self {
-        Self { status: 200, body, headers: Vec::new() }
+        Self { status: 200, body, headers: Vec::new(), content_type: JSON }
     }
 
     /// An error in Stripe's shape.
@@ -26,7 +29,7 @@ impl Answer {
             error["doc_url"] =
                 json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-")));
         }
-        Self { status, body: json!({"error": error}), headers: Vec::new() }
+        Self { status, body: json!({"error": error}), headers: Vec::new(), content_type: JSON }
     }
 
     pub(super) fn invalid(code: Option<&str>, message: &str) -> Self {
@@ -42,6 +45,28 @@ impl Answer {
         )
     }
 
+    /// A page for a person.
+    pub(super) fn html(status: u16, page: String) -> Self {
+        let headers = vec![
+            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'".to_owned()),
+            ("Cache-Control", "no-store".to_owned()),
+            ("Referrer-Policy", "no-referrer".to_owned()),
+        ];
+        Self { status, body: Value::String(page), headers, content_type: "text/html; charset=utf-8" }
+    }
+
+    /// Sends a browser elsewhere.
+    pub(super) fn see_other(url: &str) -> Self {
+        Self::html(303, String::new()).with("Location", url)
+    }
+
+    /// Names the parameter that an error is about.
+    #[must_use]
+    pub(super) fn about(mut self, parameter: &str) -> Self {
+        self.body["error"]["param"] = json!(parameter);
+        self
+    }
+
     #[must_use]
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -51,7 +76,7 @@ impl Answer {
     pub(super) fn into_response(self, request_id: &str) -> Response<Full<Bytes>> {
         let mut response = Response::builder()
             .status(self.status)
-            .header("Content-Type", "application/json")
+            .header("Content-Type", self.content_type)
             .header("Request-Id", request_id);
         for (name, value) in &self.headers {
             response = response.header(*name, value);

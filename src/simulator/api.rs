@@ -10,11 +10,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 
-use super::Shared;
 use super::answer::Answer;
 use super::faults::Trouble;
-use super::routes;
 use super::state::{Call, Remembered};
+use super::{Shared, control, link, routes};
 
 /// The connection is to end without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +99,11 @@ fn record(shared: &Shared, asked: &Asked, answer: Option<&Answer>) -> String {
 
 fn authenticated(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
     if asked.path.starts_with("/_simulator/") {
-        return routes::control(shared, asked);
+        return control::answer(shared, asked);
+    }
+    // For browsers: the secret in the address is the key.
+    if asked.path.starts_with("/_connect/") {
+        return link::answer(shared, asked);
     }
     match key_of(asked) {
         Some(key) if key == shared.api_key => {}

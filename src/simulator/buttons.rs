@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Shared, events};
+use super::events::{self, Act};
+use super::state::no_transitions;
+use super::{Shared, financing};
 
 /// One step in an offer's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub enum Button {
     Approve,
     /// The review fails.
     Reject,
-    /// The merchant takes the application back.
+    /// The merchant takes the application back, or the financing within 48 hours of applying.
     Cancel,
     /// Nobody applied in time.
     Expire,
@@ -27,15 +29,19 @@ pub enum Button {
     Counter,
     /// The merchant takes another offer that was made beside this one.
     TakeOther,
-    /// All of it has come back.
+    /// The merchant pays all that is left, from a bank account.
     Repay,
 }
 
-/// The offer's life does not allow this step.
+/// What was asked for cannot happen; says why.
 #[derive(Debug, thiserror::Error)]
-#[error("an offer that is {status} cannot go that way")]
-pub struct Impossible {
-    status: String,
+#[error("{0}")]
+pub struct Impossible(pub(super) String);
+
+impl Impossible {
+    pub(super) fn in_status(status: &str) -> Self {
+        Self(format!("an offer that is {status} cannot go that way"))
+    }
 }
 
 impl FromStr for Button {
@@ -78,35 +84,79 @@ impl Button {
 }
 
 pub(super) fn press(shared: &Arc<Shared>, button: Button, id: &str) -> Result<(), Impossible> {
-    let (from, to, event) = button.step();
-    let about = {
-        let mut state = shared.state();
-        let missing = || Impossible { status: "unknown".to_owned() };
-        let status = state.offer(id).ok_or_else(missing)?["status"].as_str().unwrap_or_default().to_owned();
-        if !from.contains(&status.as_str()) {
-            return Err(Impossible { status });
+    events::act(shared, |act| {
+        let (from, to, event) = button.step();
+        let offer = act.state.offer(id).ok_or_else(|| Impossible::in_status("unknown"))?;
+        let status = offer["status"].as_str().unwrap_or_default();
+        if button == Button::Cancel && status == "paid_out" {
+            return financing::reversal::cancel(act, id);
         }
-        let replaces = matches!(button, Button::Replace | Button::Counter);
-        let replacement = replaces.then(|| state.new_id("financingoffer_"));
-        let offer = state.offer_mut(id).ok_or_else(missing)?;
-        offer["status"] = json!(to);
-        match replacement {
-            None => id.to_owned(),
-            Some(replacement) => {
-                offer["replacement"] = json!(replacement);
-                let better = better(offer, &replacement);
-                state.push_offer(better);
-                replacement
+        if !from.contains(&status) {
+            return Err(Impossible::in_status(status));
+        }
+        match button {
+            // The last payment ends the financing, and so the offer.
+            Button::Repay if act.state.books.is_under_way(id) => financing::paydown::pay_off(act, id),
+            Button::Replace => replace(act, id, to, "pre_submission_upgrade"),
+            Button::Counter => replace(act, id, to, "post_submission_counteroffer"),
+            Button::Apply
+            | Button::Approve
+            | Button::Reject
+            | Button::Cancel
+            | Button::Expire
+            | Button::TakeOther
+            | Button::Repay => {
+                enter(act, id, to);
+                act.tell_of(&format!("capital.financing_offer.{event}"), id);
+                if button == Button::Approve {
+                    financing::payout::disburse(act, id);
+                }
+                Ok(())
             }
         }
-    };
-    events::announce(shared, &format!("capital.financing_offer.{event}"), &about);
+    })
+}
+
+/// Gives an offer its next status, and what goes with it. A second call changes the time alone.
+pub(super) fn enter(act: &mut Act<'_>, id: &str, status: &str) {
+    let now = act.now.timestamp();
+    let Some(offer) = act.state.offer_mut(id) else { return };
+    offer["status"] = json!(status);
+    if let Some(time) = offer["status_transitions"].get_mut(format!("{status}_at")) {
+        *time = json!(now);
+    }
+    if matches!(status, "accepted" | "paid_out") && offer["accepted_terms"].is_null() {
+        let offered = &offer["offered_terms"];
+        // Stripe says that these may differ from what was offered; here they never do.
+        offer["accepted_terms"] = json!({
+            "advance_amount": offered["advance_amount"], "currency": offered["currency"],
+            "fee_amount": offered["fee_amount"], "previous_financing_fee_discount_amount": null,
+            "withhold_rate": offered["withhold_rate"],
+        });
+    }
+}
+
+fn replace(act: &mut Act<'_>, id: &str, status: &str, how: &str) -> Result<(), Impossible> {
+    enter(act, id, status);
+    let replacement = act.state.new_id("financingoffer_");
+    let now = act.now;
+    let offer = act.state.offer_mut(id).ok_or_else(|| Impossible::in_status("unknown"))?;
+    offer["replacement"] = json!(replacement);
+    let mut better = better(offer, &replacement);
+    better["replacement_type"] = json!(how);
+    better["created"] = json!(now.timestamp());
+    act.state.push_offer(better);
+    act.tell_of("capital.financing_offer.replacement_created", &replacement);
     Ok(())
 }
 
 /// A replacement is delivered already: Stripe tells the merchant itself.
 fn better(old: &Value, id: &str) -> Value {
     let mut offer = old.clone();
+    if let Some(fields) = offer.as_object_mut() {
+        fields.remove("accepted_terms");
+    }
+    offer["status_transitions"] = no_transitions();
     offer["replacement_for"] = old["id"].clone();
     offer["replacement"] = Value::Null;
     offer["id"] = json!(id);

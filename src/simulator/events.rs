@@ -10,7 +10,7 @@ use sha2::Sha256;
 use url::Url;
 
 use super::Shared;
-use super::state::Event;
+use super::state::{Event, State};
 
 /// Every type of event that Capital has.
 pub const EVENT_TYPES: [&str; 11] = [
@@ -56,31 +56,60 @@ pub fn sign(body: &[u8], secrets: &[String], at: DateTime<Utc>) -> String {
     header
 }
 
-/// Makes an event about an offer as it is now, keeps it, and sends it on its way.
-pub(super) fn announce(shared: &Arc<Shared>, event_type: &str, offer_id: &str) -> Value {
-    let now = shared.clock.now();
-    let (event, target) = {
-        let mut state = shared.state();
-        let offer = state.offer(offer_id).cloned().unwrap_or_default();
+/// Something that happens: all that it changes and tells is of one moment and under one lock.
+pub(super) struct Act<'a> {
+    pub(super) state: &'a mut State,
+    pub(super) now: DateTime<Utc>,
+    told: Vec<Value>,
+}
+
+impl Act<'_> {
+    /// Makes an event about an object and keeps it. It sets out when the act is over.
+    pub(super) fn tell(&mut self, event_type: &str, object: &Value) -> Value {
+        let event = json!({
+            "id": self.state.new_id("evt_"), "object": "event", "api_version": "2025-09-30.preview",
+            "created": self.now.timestamp(), "data": {"object": object}, "livemode": false, "pending_webhooks": 1,
+            "request": {"id": null, "idempotency_key": null}, "type": event_type,
+        });
+        let place = self.state.events.len();
+        self.state.event_places.insert(event["id"].as_str().unwrap_or_default().to_owned(), place);
+        self.state.events.push(Event { body: event.clone(), delivered: false });
+        self.told.push(event.clone());
+        event
+    }
+
+    /// Makes an event about an offer as it is now.
+    pub(super) fn tell_of(&mut self, event_type: &str, offer: &str) -> Value {
+        let offer = self.state.offer(offer).cloned().unwrap_or_default();
         let object = if event_type.starts_with("capital.financing_offer.") {
             offer
         } else {
-            other_object(event_type, &offer, &state.new_id("cptxn_"), now)
+            other_object(event_type, &offer, &self.state.new_id("cptxn_"), self.now)
         };
-        let event = json!({
-            "id": state.new_id("evt_"), "object": "event", "api_version": "2025-09-30.preview",
-            "created": now.timestamp(), "data": {"object": object}, "livemode": false, "pending_webhooks": 1,
-            "request": {"id": null, "idempotency_key": null}, "type": event_type,
-        });
-        let place = state.events.len();
-        state.event_places.insert(event["id"].as_str().unwrap_or_default().to_owned(), place);
-        state.events.push(Event { body: event.clone(), delivered: false });
-        (event, state.target.clone())
+        self.tell(event_type, &object)
+    }
+}
+
+/// Lets something happen, and then sends on their way the events that it made.
+pub(super) fn act<T>(shared: &Arc<Shared>, happen: impl FnOnce(&mut Act<'_>) -> T) -> T {
+    let (outcome, told, target) = {
+        let mut state = shared.state();
+        let mut act = Act { state: &mut state, now: shared.clock.now(), told: Vec::new() };
+        let outcome = happen(&mut act);
+        let told = act.told;
+        (outcome, told, state.target.clone())
     };
     if let Some(target) = target {
-        send(shared, &event, &target);
+        for event in &told {
+            send(shared, event, &target);
+        }
     }
-    event
+    outcome
+}
+
+/// Makes an event about an offer as it is now, keeps it, and sends it on its way.
+pub(super) fn announce(shared: &Arc<Shared>, event_type: &str, offer_id: &str) -> Value {
+    act(shared, |act| act.tell_of(event_type, offer_id))
 }
 
 /// Sends what there is about an offer once more.

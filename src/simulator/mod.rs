@@ -8,8 +8,14 @@
 //! |---|---|
 //! | `api` | one request: faults, key, Idempotency-Key, route |
 //! | `routes` | accounts, offers, events |
+//! | `link` | Account Links and the pages that they open |
+//! | `list` | pages and filters of Stripe's lists |
+//! | `control` | the simulator's own routes, for `curl` |
 //! | `answer` | Stripe's answers and errors |
 //! | `buttons` | what Stripe's dashboard and the merchant can do to an offer |
+//! | `financing` | the money: payouts, sales, paydowns, reversals, balances, and the truth about them |
+//! | `life` | a merchant's life from a seed |
+//! | `country` | what the country of an account decides |
 //! | `events` | events, their signature, and their way to the webhook |
 //! | `faults` | what goes wrong on request |
 //! | `state` | the memory |
@@ -17,8 +23,14 @@
 mod answer;
 mod api;
 mod buttons;
+mod control;
+mod country;
 mod events;
 mod faults;
+mod financing;
+mod life;
+mod link;
+mod list;
 mod routes;
 mod state;
 #[cfg(test)]
@@ -42,6 +54,10 @@ use crate::clock::Clock;
 pub use buttons::{Button, Impossible};
 pub use events::{EVENT_TYPES, Target, sign};
 pub use faults::{Fault, Trouble};
+pub use financing::{
+    Charge, ChargeKind, Charged, FinancingTruth, PaidFrom, PayoutTruth, Phase, Reversal, Truth,
+};
+pub use life::Life;
 pub use state::{Call, NewAccount, NewOffer};
 
 /// How to start.
@@ -59,7 +75,6 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Simulator {
     shared: Arc<Shared>,
-    address: SocketAddr,
     stop: CancellationToken,
 }
 
@@ -67,6 +82,8 @@ pub struct Simulator {
 struct Shared {
     state: Mutex<state::State>,
     api_key: String,
+    /// Where it is reached, with a slash at the end.
+    origin: String,
     clock: Clock,
     tracker: TaskTracker,
     /// Deliveries that are under way.
@@ -95,6 +112,7 @@ impl Simulator {
         let shared = Arc::new(Shared {
             state: Mutex::new(state::State::starting_at(options.clock.now())),
             api_key: options.api_key,
+            origin: format!("http://{address}/"),
             clock: options.clock,
             tracker: TaskTracker::new(),
             outstanding: watch::Sender::new(0),
@@ -102,12 +120,12 @@ impl Simulator {
         });
         let stop = CancellationToken::new();
         shared.tracker.spawn(accept(listener, Arc::clone(&shared), stop.clone()));
-        Ok(Self { shared, address, stop })
+        Ok(Self { shared, stop })
     }
 
     /// For `stripe.api_base`.
     pub fn base_url(&self) -> Url {
-        Url::parse(&format!("http://{}", self.address)).expect("an address and a scheme make a URL")
+        Url::parse(&self.shared.origin).expect("an address and a scheme make a URL")
     }
 
     /// Where events go from now on. Without a target they are kept for the Events API alone.
@@ -123,9 +141,11 @@ impl Simulator {
 
     /// Makes an offer to an account and announces it.
     pub fn create_offer(&self, account: &str, offer: &NewOffer) -> String {
-        let id = self.shared.state().add_offer(account, offer, self.shared.clock.now());
-        events::announce(&self.shared, "capital.financing_offer.created", &id);
-        id
+        events::act(&self.shared, |act| {
+            let id = act.state.add_offer(account, offer, act.now);
+            act.tell_of("capital.financing_offer.created", &id);
+            id
+        })
     }
 
     /// Presses a button: changes the offer's status, where its life allows that, and announces it.

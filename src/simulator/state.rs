@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::country::Market;
 use super::events::Target;
 use super::faults::{Fault, Trouble};
+use super::financing::Books;
+use super::link::Link;
 
 /// A connected account to be.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +31,8 @@ pub struct NewOffer {
     pub advance_amount: i64,
     /// Minor units.
     pub fee_amount: i64,
-    /// Lower-case ISO code.
-    pub currency: String,
+    /// Lower-case ISO code; that of the account's country where none.
+    pub currency: Option<String>,
     /// A fraction.
     pub withhold_rate: f64,
     /// `standard` or `refill`.
@@ -44,7 +48,7 @@ impl Default for NewOffer {
         Self {
             advance_amount: 100_000,
             fee_amount: 10_000,
-            currency: "usd".to_owned(),
+            currency: None,
             withhold_rate: 0.15,
             product_type: "standard".to_owned(),
             financing_type: "flex_loan".to_owned(),
@@ -101,6 +105,10 @@ pub(super) struct State {
     pub(super) remembered: HashMap<String, Remembered>,
     pub(super) faults: Vec<Fault>,
     pub(super) calls: Vec<Call>,
+    /// Financings, charges, balances.
+    pub(super) books: Books,
+    /// Account Links, by the secret in their address.
+    pub(super) links: HashMap<String, Link>,
     pub(super) marked: HashMap<String, u32>,
     pub(super) target: Option<Target>,
     last_id: u64,
@@ -120,9 +128,11 @@ impl State {
 
     pub(super) fn add_account(&mut self, new: &NewAccount, now: DateTime<Utc>) -> String {
         let id = self.new_id("acct_");
+        let country = new.country.as_deref().unwrap_or("US");
+        let market = Market::of(country);
         let account = json!({
             "id": id, "object": "account", "type": "express", "created": now.timestamp(),
-            "country": new.country.as_deref().unwrap_or("US"), "default_currency": "usd", "email": new.email,
+            "country": country, "default_currency": market.currency, "email": new.email,
             "business_type": "company", "charges_enabled": true, "payouts_enabled": true, "details_submitted": true,
             "business_profile": {
                 "name": new.name, "support_email": null, "support_phone": null, "support_url": null, "url": null,
@@ -130,7 +140,7 @@ impl State {
             },
             "capabilities": {"card_payments": "active", "transfers": "active"},
             "company": {"name": null, "owners_provided": true}, "individual": null, "metadata": {},
-            "settings": {"dashboard": {"display_name": new.name, "timezone": "America/New_York"}},
+            "settings": {"dashboard": {"display_name": new.name, "timezone": market.timezone.name()}},
         });
         self.accounts.insert(id.clone(), account);
         id
@@ -140,19 +150,35 @@ impl State {
         let id = self.new_id("financingoffer_");
         #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
         let expires_after = (now + new.open_for).timestamp() as f64;
+        let market = self.market_of(account);
+        let currency = new.currency.as_deref().unwrap_or(market.currency);
         let offer = json!({
             "id": id, "object": "capital.financing_offer", "account": account, "created": now.timestamp(),
             "expires_after": expires_after, "livemode": false, "status": "undelivered", "metadata": {},
             "financing_type": new.financing_type, "type": new.financing_type, "product_type": new.product_type,
-            "disclaimer_variant": "celtic_us_loan",
+            "disclaimer_variant": market.disclaimer(&new.financing_type),
             "offered_terms": {
-                "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user", "currency": new.currency,
+                "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user", "currency": currency,
                 "fee_amount": new.fee_amount, "previous_financing_fee_discount_rate": null,
                 "withhold_rate": new.withhold_rate,
             },
+            "status_transitions": no_transitions(),
         });
         self.push_offer(offer);
         id
+    }
+
+    /// By the country that the account has now.
+    pub(super) fn market_of(&self, account: &str) -> Market {
+        Market::of(self.accounts.get(account).and_then(|account| account["country"].as_str()).unwrap_or("US"))
+    }
+
+    /// The date by the account's own clock.
+    pub(super) fn local_date(&self, account: &str, at: DateTime<Utc>) -> NaiveDate {
+        let settings =
+            self.accounts.get(account).map(|account| &account["settings"]["dashboard"]["timezone"]);
+        let zone: Option<Tz> = settings.and_then(Value::as_str).and_then(|zone| zone.parse().ok());
+        at.with_timezone(&zone.unwrap_or(Tz::UTC)).date_naive()
     }
 
     pub(super) fn push_offer(&mut self, offer: Value) {
@@ -169,10 +195,22 @@ impl State {
         self.offers.get_mut(*self.offer_places.get(id)?)
     }
 
+    pub(super) fn newest_offer(&self, account: &str) -> Option<&Value> {
+        self.offers.iter().rfind(|offer| offer["account"] == account)
+    }
+
     /// The trouble that the next request is in, if it is.
     pub(super) fn take_trouble(&mut self, method: &str, path: &str) -> Option<Trouble> {
         let fault = self.faults.iter_mut().find(|fault| fault.fits(method, path))?;
         fault.times -= 1;
         Some(fault.trouble.clone())
     }
+}
+
+/// `status_transitions` of a new offer: a time for each status that it may come to.
+pub(super) fn no_transitions() -> Value {
+    json!({
+        "accepted_at": null, "canceled_at": null, "fully_repaid_at": null, "paid_out_at": null, "rejected_at": null,
+        "replaced_at": null,
+    })
 }

@@ -5,6 +5,10 @@ use serde_json::Value;
 
 use super::*;
 
+mod links;
+mod lives;
+mod money;
+
 const KEY: &str = "sk_test_simulator";
 
 struct Client {
@@ -19,14 +23,36 @@ impl Client {
         let simulator = Simulator::start(options).await.unwrap();
         let account = simulator.add_account(&NewAccount::default());
         let offer = simulator.create_offer(&account, &NewOffer::default());
-        let http = reqwest::Client::builder().build().unwrap();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         (Self { simulator, http }, account, offer)
     }
 
+    fn url(&self, path: &str) -> Url {
+        self.simulator.base_url().join(path).unwrap()
+    }
+
     async fn get(&self, path: &str) -> (u16, Value) {
-        let request = self.http.get(self.simulator.base_url().join(path).unwrap()).bearer_auth(KEY);
+        let response = self.http.get(self.url(path)).bearer_auth(KEY).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// In the name of an account.
+    async fn get_as(&self, account: &str, path: &str) -> (u16, Value) {
+        let request = self.http.get(self.url(path)).bearer_auth(KEY).header("Stripe-Account", account);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
+        let response = self.http.post(self.url(path)).bearer_auth(KEY).form(form).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// As a browser does, which has no key: the status, the place it is sent to, and the page.
+    async fn visit(&self, request: reqwest::RequestBuilder) -> (u16, Option<String>, String) {
+        let response = request.send().await.unwrap();
+        let place = response.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
+        (response.status().as_u16(), place, response.text().await.unwrap())
     }
 
     async fn mark(&self, offer: &str, key: &str) -> Result<reqwest::Response, reqwest::Error> {
@@ -106,8 +132,15 @@ async fn an_offer_goes_through_its_life_and_nowhere_else() {
     }
     assert!(client.simulator.press(Button::Expire, &offer).is_err());
     let types: Vec<Value> = client.simulator.events().iter().map(|event| event["type"].clone()).collect();
-    let expected = ["created", "accepted", "paid_out", "fully_repaid"]
-        .map(|end| format!("capital.financing_offer.{end}"));
+    let expected = [
+        "offer.created",
+        "offer.accepted",
+        "offer.paid_out",
+        "transaction.created",
+        "transaction.created",
+        "offer.fully_repaid",
+    ]
+    .map(|end| format!("capital.financing_{end}"));
     assert_eq!(types, expected);
 }
 

@@ -349,8 +349,8 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_w
     app.app.read_transactions().await.unwrap();
     assert_eq!(
         (kept(&app).await, list_calls(&app)),
-        (250, 4),
-        "at once, as a financing began; one page goes back further than two days"
+        (251, 4),
+        "at once, as a financing began; one page goes back further than two days, and it has the payout"
     );
     app.stripe.add_transaction(&account, listed(&account, 250));
     let mut odd = listed(&account, 251);
@@ -358,7 +358,7 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_w
     app.stripe.add_transaction(&account, odd);
     app.clock.advance(TimeDelta::hours(25));
     app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (251, 5));
+    assert_eq!((kept(&app).await, list_calls(&app)), (252, 5));
     let unreadable: i32 =
         app.one("select unreadable from transaction_backfills where account_id = $1", &account).await;
     assert_eq!(unreadable, 1);

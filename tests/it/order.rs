@@ -264,13 +264,14 @@ async fn a_replacement_that_nobody_was_told_of_gets_a_letter_of_its_own(db: PgPo
 async fn two_financings_at_once_are_two_offers_with_a_life_each(db: PgPool) {
     let app = TestApp::start(db).await;
     let first = app.offer();
+    // In the UK, France and Germany a refill stands beside the financing that it refills.
+    let account = app.stripe.offer(&first).unwrap()["account"].as_str().unwrap().to_owned();
+    app.stripe.edit_account(&account, |account| account["country"] = "GB".into());
     takes(&app, &app.created(&first)).await;
     for button in [Button::Apply, Button::Approve] {
         app.stripe.press(button, &first).unwrap();
     }
     takes(&app, &event(&app, &first, "paid_out")).await;
-    // In the UK, France and Germany a refill stands beside the financing that it refills.
-    let account = app.stripe.offer(&first).unwrap()["account"].as_str().unwrap().to_owned();
     let refill = NewOffer { product_type: "refill".to_owned(), ..NewOffer::default() };
     let refill = app.stripe.create_offer(&account, &refill);
     takes(&app, &app.created(&refill)).await;
