@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::flow::email::opt_out::{Links, Source, Wish, opt_out, store};
-use crate::locale::Language;
+use crate::locale::{Formats, Language};
 
 /// What the page needs.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    templates.add_filter("typeset", typeset);
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
     templates.add_template(WORDS.0, WORDS.1)?;
     let shared = Shared(Arc::new((unsubscribe, templates)));
@@ -84,6 +85,13 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
         }
     }
     Ok(Router::new().route("/unsubscribe/{token}", get(show).post(decide)).with_state(shared))
+}
+
+/// Words with the blanks of the page's language that must not end a line.
+fn typeset(state: &minijinja::State<'_, '_>, words: &str) -> String {
+    let code = state.lookup("language").unwrap_or_default().to_string();
+    let language = code.parse().unwrap_or(Language::English);
+    Formats::new(language, None).typeset(words)
 }
 
 impl Page {
