@@ -160,7 +160,7 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     };
     let ours = run(&env, &["email", "check"]).await;
     let said = String::from_utf8(ours.stdout).unwrap();
-    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "126 letters read, 0 findings\n"));
+    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "189 letters read, 0 findings\n"));
 
     std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();
     std::fs::write(
@@ -197,9 +197,14 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     let index = std::fs::read_to_string(out.path().join("index.html")).unwrap();
     assert!(
         index.contains("youlend_uk_mca-en-refill-cash_advance.page.html")
+            && index.contains("youlend_uk_mca-en-reminder_7d-of-a-refill-loan.page.html")
             && index.contains("sample: test mode only")
     );
-    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 7 * 3 * 6 * 3 + 1);
+    assert_eq!(
+        std::fs::read_dir(out.path()).unwrap().count(),
+        7 * 3 * 9 * 3 + 1,
+        "six kinds, three of them also of a refill"
+    );
 
     write(dir.path(), "something_new");
     let named = ["email", "approve", "--market", "US", "--reference", "CCR-2", "--variant", "something_new"];

@@ -42,7 +42,7 @@ async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
     );
     let message = letter.message();
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1));
-    assert_eq!(message.subject(), Some("[Test] You're prequalified for up to $1,000 in business financing"));
+    assert_eq!(message.subject(), Some("[Test] You’re prequalified for up to $1,000 in business financing"));
     let text = message.body_text(0).unwrap();
     assert!(text.contains("https://rocket.example/capital") && text.contains("1 Main Street"), "{text}");
     assert!(!text.contains("connect.stripe.com"));

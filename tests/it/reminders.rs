@@ -230,10 +230,10 @@ async fn nobody_is_reminded_of_an_offer_in_its_last_day(db: PgPool) {
 async fn a_letter_is_in_the_accounts_language_and_of_the_kind_that_the_offer_is(db: PgPool) {
     let app = TestApp::start(db).await;
     for (product, campaign, country, locale, kind, language, subject) in [
-        ("refill", "repeat_user", "DE", None, "refill", "de", "neue Finanzierung"),
-        ("standard", "repeat_user", "FR", None, "repeat", "fr", "De nouveau préqualifié"),
-        ("standard", "previously_eligible_user", "CA", Some("fr-CA"), "offer", "fr", "vous êtes préqualifié"),
-        ("something_new", "something_new", "JP", Some("ja"), "offer", "en", "You're prequalified"),
+        ("refill", "repeat_user", "DE", None, "refill", "de", "Neue Finanzierung"),
+        ("standard", "repeat_user", "FR", None, "repeat", "fr", "Nouvelle préqualification"),
+        ("standard", "previously_eligible_user", "CA", Some("fr-CA"), "offer", "fr", "est préqualifiée"),
+        ("something_new", "something_new", "JP", Some("ja"), "offer", "en", "You’re prequalified"),
     ] {
         let offer = app.offer();
         let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();

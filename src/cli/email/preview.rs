@@ -19,7 +19,7 @@ struct Row {
     market: Option<String>,
     variant: String,
     language: &'static str,
-    kind: &'static str,
+    kind: String,
     financing: &'static str,
     hash: String,
     subject: String,
@@ -61,15 +61,16 @@ pub(super) fn write(dir: &Path, from: &str, writer: &Writer, samples: &[Sample<'
 fn row(writer: &Writer, sample: &Sample<'_>) -> Row {
     let Sample { disclaimer, facts, letter } = sample;
     let (language, financing) = (facts.language.code(), facts.financing_type.as_str());
+    let kind = sample.kind();
     Row {
         market: disclaimer.market.clone(),
         variant: disclaimer.variant.clone(),
         language,
-        kind: facts.kind.as_str(),
         financing,
         hash: writer.copy_hash(facts.kind, disclaimer),
         subject: letter.subject.clone(),
         is_sample: disclaimer.is_sample,
-        name: format!("{}-{language}-{}-{financing}", disclaimer.variant, facts.kind),
+        name: format!("{}-{language}-{}-{financing}", disclaimer.variant, kind.replace(' ', "-")),
+        kind,
     }
 }

@@ -1,14 +1,14 @@
 //! Every letter that can go out with some disclaimers, written to nobody: what a compliance team looks at, and what the lint reads.
 //!
 //! Nothing may go out in words that are not among these: each kind, in each language that there is a disclaimer in, in each
-//! vocabulary, since Stripe may leave the kind of contract out.
+//! vocabulary, since Stripe may leave the kind of contract out; reminders also of a refill, of which they say more.
 
 use serde::Serialize;
 use url::Url;
 
 use super::copy::Disclaimer;
 use super::lint::{self, Finding, Rules, Severity, Specimen};
-use super::write::{TemplateError, Writer, Written, sample};
+use super::write::{TemplateError, Writer, Written, about_refills, sample};
 use super::{Facts, FinancingType, Kind};
 use crate::money::Money;
 
@@ -34,9 +34,20 @@ pub struct Found {
 }
 
 impl Sample<'_> {
+    /// Its kind; a reminder of a refill says more than others of its kind, which is told.
+    pub fn kind(&self) -> String {
+        let kind = self.facts.kind;
+        if self.facts.is_refill && kind != Kind::Refill {
+            format!("{kind} of a refill")
+        } else {
+            kind.to_string()
+        }
+    }
+
     /// What sets it apart from the others.
     pub fn name(&self) -> String {
-        let Facts { kind, language, financing_type, .. } = &self.facts;
+        let Facts { language, financing_type, .. } = &self.facts;
+        let kind = self.kind();
         format!("{kind}, {language}, {}: {}", financing_type.as_str(), self.disclaimer.variant)
     }
 }
@@ -50,14 +61,21 @@ pub fn write_all<'a>(
     let mut all = Vec::new();
     for disclaimer in disclaimers {
         for kind in Kind::ALL {
-            for financing_type in FinancingType::ALL {
-                let facts = facts(kind, financing_type, disclaimer, unsubscribe_url);
+            for (financing_type, is_refill) in cases(kind) {
+                let facts = Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
                 let letter = writer.write(&facts)?;
                 all.push(Sample { disclaimer, facts, letter });
             }
         }
     }
     Ok(all)
+}
+
+fn cases(kind: Kind) -> impl Iterator<Item = (FinancingType, bool)> {
+    let about = about_refills(kind);
+    FinancingType::ALL
+        .into_iter()
+        .flat_map(move |financing| about.iter().map(move |is_refill| (financing, *is_refill)))
 }
 
 fn facts(

@@ -112,6 +112,7 @@ impl SendLetter {
         let money = |minor| Money { minor, currency: terms.currency.clone() };
         Ok(Facts {
             kind,
+            is_refill: Kind::first(offer) == Kind::Refill,
             language: disclaimer.language,
             country: account.country.clone(),
             time_zone: time_zone(account),

@@ -13,6 +13,8 @@ use crate::money::Money;
 pub struct Facts {
     /// What the letter is for.
     pub kind: Kind,
+    /// The account has a financing that runs: the letter says what becomes of it.
+    pub is_refill: bool,
     /// In which words.
     pub language: Language,
     /// Where the merchant is, by two letters: decides how amounts and days are written, and what a refill does.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::email::Facts;
-use crate::flow::email::write::{self, Writer, kinds_and_languages, sample};
+use crate::flow::email::write::{self, Writer, about_refills, kinds_and_languages, sample};
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::built_in().unwrap());
 
@@ -391,8 +391,10 @@ fn our_facts() -> Vec<Facts> {
     for (kind, language) in kinds_and_languages() {
         for financing in FinancingType::ALL {
             let facts = sample(kind, language, financing);
-            for country in ["US", "GB", "CA"] {
-                all.push(Facts { country: Some(country.to_owned()), ..facts.clone() });
+            for (country, is_refill) in
+                about_refills(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
+            {
+                all.push(Facts { country: Some(country.to_owned()), is_refill, ..facts.clone() });
             }
             all.push(Facts { account_name: Some("Loan Star Bakery".to_owned()), ..facts.clone() });
             all.push(Facts {

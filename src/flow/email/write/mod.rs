@@ -20,7 +20,7 @@ use crate::locale::{Formats, Language};
 use templates::{Part, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
-pub use sample::sample;
+pub use sample::{about_refills, sample};
 pub use templates::TemplateError;
 
 /// What is the same in all letters of a platform.

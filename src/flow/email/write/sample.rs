@@ -29,6 +29,7 @@ pub fn sample(kind: Kind, language: Language, financing_type: FinancingType) -> 
     };
     Facts {
         kind,
+        is_refill: kind == Kind::Refill,
         language,
         country: Some(country.to_owned()),
         time_zone: Tz::UTC,
@@ -46,8 +47,23 @@ pub fn sample(kind: Kind, language: Language, financing_type: FinancingType) -> 
     }
 }
 
+/// What a kind of letter can be about: an account's only financing, and one beside another that runs. A reminder may be either.
+pub fn about_refills(kind: Kind) -> &'static [bool] {
+    match kind {
+        Kind::Offer | Kind::Repeat => &[false],
+        Kind::Refill => &[true],
+        Kind::Reminder7d | Kind::Reminder14d | Kind::ReEngagement => &[false, true],
+    }
+}
+
 /// Letters that go through every branch of our templates between them.
-pub(super) fn all_branches(kind: Kind, language: Language) -> [Facts; 5] {
+pub(super) fn all_branches(kind: Kind, language: Language) -> impl Iterator<Item = Facts> {
+    about_refills(kind).iter().flat_map(move |is_refill| {
+        branches(kind, language).map(|facts| Facts { is_refill: *is_refill, ..facts })
+    })
+}
+
+fn branches(kind: Kind, language: Language) -> [Facts; 5] {
     let [loan, advance, unspecified] =
         [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified]
             .map(|financing_type| sample(kind, language, financing_type));

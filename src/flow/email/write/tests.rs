@@ -95,22 +95,45 @@ fn the_html_says_the_same_in_another_form() {
     insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
 }
 
+/// What the letter says of the financing that runs; none where it says nothing.
+fn said_of_what_runs(facts: &Facts) -> Option<&'static str> {
+    let text = one_line(&writer().write(facts).unwrap().text);
+    let ways = [
+        "part of the new financing is used to complete your current financing",
+        "part of the new cash advance is used to complete your current financing",
+        "your current financing continues alongside the new one",
+    ];
+    let said: Vec<&str> = ways.into_iter().filter(|way| text.contains(way)).collect();
+    assert!(said.len() <= 1, "{text}");
+    said.first().copied()
+}
+
 #[test]
-fn a_refill_says_what_becomes_of_the_financing_that_runs() {
-    for (country, says) in [
-        (Some("US"), "first covers the remaining balance"),
-        (Some("GB"), "continues alongside the new one"),
-        (Some("CA"), "While your current financing is still running"),
-        (None, "While your current financing is still running"),
-    ] {
-        let facts = Facts {
-            country: country.map(str::to_owned),
-            ..sample(Kind::Refill, Language::English, FinancingType::Loan)
-        };
-        let text = one_line(&writer().write(&facts).unwrap().text);
-        assert!(text.contains(says), "{country:?}: {text}");
-        let is_silent = !text.contains("first covers") && !text.contains("continues alongside");
-        assert_eq!(is_silent, !matches!(country, Some("US" | "GB")), "{text}");
+fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
+    let [loan, advance] = [FinancingType::Loan, FinancingType::CashAdvance];
+    for kind in [Kind::Refill, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
+        for (country, financing_type, says) in [
+            (Some("US"), loan, Some("part of the new financing is used to complete your current financing")),
+            (
+                Some("AU"),
+                advance,
+                Some("part of the new cash advance is used to complete your current financing"),
+            ),
+            (Some("GB"), advance, Some("your current financing continues alongside the new one")),
+            (Some("CA"), loan, None),
+            (None, loan, None),
+        ] {
+            let country = country.map(str::to_owned);
+            let facts = Facts { country, is_refill: true, ..sample(kind, Language::English, financing_type) };
+            assert_eq!(said_of_what_runs(&facts), says, "{kind}, {:?}", facts.country);
+        }
+    }
+}
+
+#[test]
+fn a_reminder_of_an_only_financing_says_nothing_of_another() {
+    for kind in [Kind::Offer, Kind::Repeat, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
+        assert_eq!(said_of_what_runs(&english(kind, FinancingType::Loan, None)), None, "{kind}");
     }
 }
 
@@ -229,14 +252,14 @@ fn an_operators_template_takes_the_place_of_ours() {
     let offer = letter(Kind::Offer, Language::English);
     assert_eq!(
         offer.subject,
-        "For Jenny's Bakery: You're prequalified for up to $15,000 in business financing"
+        "For Jenny's Bakery: You’re prequalified for up to $15,000 in business financing"
     );
     assert!(offer.html.contains("Have a look"));
     let refill = letter(Kind::Refill, Language::English);
-    assert!(refill.html.contains("Have a look") && refill.subject.starts_with("You're prequalified"));
+    assert!(refill.html.contains("Have a look") && refill.subject.starts_with("You’re prequalified"));
     let french = words_of(&letter(Kind::Offer, Language::French).html);
     assert!(
-        french.ends_with("Votre entreprise est préqualifiée pour un financement allant jusqu'à"),
+        french.ends_with("Votre entreprise est préqualifiée pour un financement allant jusqu’à"),
         "{french}"
     );
 }

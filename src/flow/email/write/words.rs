@@ -47,6 +47,8 @@ pub(super) const BLOCKS: [&str; 28] = [
 #[derive(Serialize)]
 pub(super) struct Slots<'a> {
     kind: &'static str,
+    /// The account has a financing that runs.
+    is_refill: bool,
     language: &'static str,
     program_name: &'a str,
     dashboard_url: &'a str,
@@ -73,8 +75,9 @@ pub(super) struct Slots<'a> {
     livemode: bool,
 }
 
-const SLOTS: [&str; 22] = [
+const SLOTS: [&str; 23] = [
     "kind",
+    "is_refill",
     "language",
     "program_name",
     "dashboard_url",
@@ -108,6 +111,7 @@ impl<'a> Slots<'a> {
         let total = facts.advance.plus(&facts.fee);
         Self {
             kind: facts.kind.as_str(),
+            is_refill: facts.is_refill,
             language: facts.language.code(),
             program_name: &settings.program_name,
             dashboard_url: settings.dashboard_url.as_str(),
@@ -198,6 +202,6 @@ pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
 
 /// A label of a table in plain text.
 pub(super) fn padded(label: &str) -> String {
-    const WIDTH: usize = 34;
+    const WIDTH: usize = 36;
     format!("{label:<WIDTH$}")
 }
