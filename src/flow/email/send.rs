@@ -17,7 +17,7 @@ use super::copy::Disclaimers;
 use super::decide::Decision;
 use super::evidence;
 use super::lanes::Place;
-use super::mime::{self, Parts};
+use super::mime::{self, Parts, Ready};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::{self, OPTED_OUT};
 use super::refused::{self, AddressHash};
@@ -138,6 +138,7 @@ impl Work for SendLetter {
 }
 
 impl SendLetter {
+    /// Has the relay wait for the message, commits `sending`, hands the message over and writes down what came of it.
     async fn send(
         &self,
         claim: &Claim,
@@ -149,21 +150,7 @@ impl SendLetter {
             Ok(place) => place,
             Err(at) => return self.turn_away(claim, at).await,
         };
-        let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
-        let unsubscribe_url = self.unsubscribe_url(&account_id);
-        let parts = Parts {
-            letter_id: &letter.letter_id,
-            message_id: &letter.message_id,
-            kind: &content.kind,
-            locale: &content.locale,
-            to: &to,
-            subject: &content.subject,
-            text: &content.text,
-            html: &content.html,
-            unsubscribe_url: unsubscribe_url.as_ref(),
-            at: self.clock.now(),
-        };
-        let ready = mime::assemble(&parts, &self.settings).map_err(PrepareError::Assemble)?;
+        let ready = self.assemble(&letter, &to, content)?;
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
         let talk = match self.relay.open(&ready.envelope, &name).await {
             Ok(talk) => talk,
@@ -203,6 +190,25 @@ impl SendLetter {
                 insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error)).await
             }
         }
+    }
+
+    /// The message as it goes over the wire.
+    fn assemble(&self, letter: &Letter, to: &Address, content: &Content) -> Result<Ready, PrepareError> {
+        let account_id: AccountId = letter.account_id.parse()?;
+        let unsubscribe_url = self.unsubscribe_url(&account_id);
+        let parts = Parts {
+            letter_id: &letter.letter_id,
+            message_id: &letter.message_id,
+            kind: &content.kind,
+            locale: &content.locale,
+            to,
+            subject: &content.subject,
+            text: &content.text,
+            html: &content.html,
+            unsubscribe_url: unsubscribe_url.as_ref(),
+            at: self.clock.now(),
+        };
+        Ok(mime::assemble(&parts, &self.settings)?)
     }
 
     /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
