@@ -18,7 +18,9 @@ revoke update, delete, truncate on handovers, handover_answers from courier_serv
 -- Who opted out when, and what Stripe approved, is kept: an opt-out is ended, not deleted.
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;
--- Letters, deliveries and what happened to an offer change, and do not go away.
-revoke delete, truncate on letters, deliveries, timeline_entries from courier_service;
+-- What happened to an offer is added to.
+revoke update, delete, truncate on timeline_entries from courier_service;
+-- Letters and deliveries change, and do not go away.
+revoke delete, truncate on letters, deliveries from courier_service;
 -- The schema is the owner's.
 revoke insert, update, delete, truncate on _sqlx_migrations from courier_service;

@@ -145,6 +145,8 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
         "delete from opt_outs",
         "delete from copy_approvals",
         "update copy_approvals set reference = 'x'",
+        "update timeline_entries set note = 'x'",
+        "delete from timeline_entries",
         "drop function refuse_change cascade",
         "delete from _sqlx_migrations",
     ] {
