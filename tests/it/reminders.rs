@@ -1,5 +1,6 @@
 //! Letters after the first: when they go out, in which words, and what keeps them from it.
 
+use capital_courier::flow::email::withdraw_by_hand;
 use capital_courier::simulator::Button;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -172,6 +173,37 @@ async fn a_reminder_that_waits_is_taken_back_by_what_ends_the_offer_and_by_an_op
     app.after(TimeDelta::minutes(1)).await;
     assert_eq!(said(&letters(&app, &told_twice).await), ["offer", "sent", "reminder_7d", "sent"]);
     assert_eq!(said(&letters(&app, &gone).await), ["offer", "sent", "reminder_7d", "sent"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_reminder_that_never_went_out_keeps_no_later_one_from_going_out_and_is_not_opened_again(
+    db: PgPool,
+) {
+    let app = TestApp::start_with(db, &ALL).await;
+    let (suppressed, withdrawn) = (delivered(&app).await, delivered(&app).await);
+    days_pass(&app, 7).await;
+    let account: String =
+        app.one("select account_id from financing_offers where offer_id = $1", &suppressed).await;
+    app.opts_out(&account).await;
+    let mut tx = app.db.begin().await.unwrap();
+    withdraw_by_hand(&mut tx, &withdrawn, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    sqlx::query("update opt_outs set ended_at = opted_out_at, ended_by = 'operator'")
+        .execute(&app.db)
+        .await
+        .unwrap();
+    days_pass(&app, 1).await;
+    let before =
+        [["offer", "sent", "reminder_7d", "suppressed"], ["offer", "sent", "reminder_7d", "withdrawn"]];
+    assert_eq!(said(&letters(&app, &suppressed).await), before[0]);
+    assert_eq!(said(&letters(&app, &withdrawn).await), before[1]);
+    days_pass(&app, 6).await;
+    app.after(TimeDelta::hours(3)).await;
+    for (offer, before) in [(&suppressed, before[0]), (&withdrawn, before[1])] {
+        let all = letters(&app, offer).await;
+        assert_eq!(said(&all), [&before[..], &["reminder_14d", "sent"]].concat());
+    }
     app.finish().await;
 }
 

@@ -41,8 +41,16 @@ pub(super) async fn find_due(
         from financing_offers
         join letters first on first.offer_id = financing_offers.offer_id and first.step = 0
         cross join lateral (
-            select step, state, sent_at from letters where letters.offer_id = financing_offers.offer_id order by step desc limit 1
+            select state, sent_at from letters
+            where letters.offer_id = financing_offers.offer_id
+                -- One that never went out says nothing about those after it.
+                and state not in ('withdrawn', 'suppressed')
+            order by step desc
+            limit 1
         ) last
+        cross join lateral (
+            select max(step) as step from letters where letters.offer_id = financing_offers.offer_id
+        ) newest
         cross join lateral (
             select case
                 when $3 and first.sent_at + interval '44 days' <= $4
@@ -59,7 +67,8 @@ pub(super) async fn find_due(
             -- One that came back, was held or is still under way says: not now.
             and first.state = 'sent' and last.state = 'sent'
             and last.sent_at < $6
-            and due.step > last.step
+            -- A step has its letter once, whatever became of it.
+            and due.step > newest.step
             and not exists (
                 select from opt_outs where opt_outs.account_id = financing_offers.account_id and ended_at is null
             )
