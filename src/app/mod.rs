@@ -282,6 +282,7 @@ impl App {
         shutdown.spawn_vital("transactions", self.transactions.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("retention", self.retaining.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
+        tracker.spawn(self.release_held(stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
         if !self.database.is_embedded() {
@@ -293,7 +294,7 @@ impl App {
         }
     }
 
-    /// The job has to exist first, and letters that a new setting may help are taken up; a database that is away just now comes back.
+    /// The job has to exist first; a database that is away just now comes back.
     fn keep_reconciling(
         &self,
         tracker: TaskTracker,
@@ -302,16 +303,12 @@ impl App {
         let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
         let (remind, retain) = (self.remind.clone(), self.retain.clone());
         let troubles = self.database.troubles.clone();
-        let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
+        let jobs = self.jobs.clone();
         async move {
             let prepare = async || {
                 reconcile.schedule().await?;
                 remind.schedule().await?;
-                retain.schedule().await?;
-                // This process may have been started with the disclaimer that they lacked.
-                let mut tx = db.begin().await?;
-                email::copy::release(&mut tx, clock.now()).await?;
-                tx.commit().await
+                retain.schedule().await
             };
             while let Err(error) = prepare().await {
                 troubles.tell(&error, "cannot schedule the reconciliation");
@@ -322,6 +319,25 @@ impl App {
             }
             jobs.ring();
             runner.run(ear, tracker, stop).await;
+        }
+    }
+
+    /// This process may have been started with the disclaimer that letters lacked. Thousands may be held: the start does not wait.
+    fn release_held(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
+        let troubles = self.database.troubles.clone();
+        async move {
+            let release = async {
+                while let Err(error) = email::copy::release(&db, clock.now()).await {
+                    troubles.tell(&error, "cannot release the letters that are held");
+                    tokio::time::sleep(PAUSE_IN_TROUBLE).await;
+                }
+                jobs.ring();
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = release => {}
+            }
         }
     }
 }

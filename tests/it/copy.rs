@@ -42,9 +42,9 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
     let hash = writer.copy_hash(Kind::Offer, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
-    let released = copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
+    copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    released
+    copy::release(&app.db, app.clock.now()).await.unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -91,6 +91,30 @@ async fn a_live_letter_without_a_disclaimer_of_the_operators_is_held(db: PgPool)
         app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
         app.expect_untouched(&offer).await;
     }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn letters_are_released_once_each_however_many_are_held(db: PgPool) {
+    let app = TestApp::start_with(db, &[LIVE]).await;
+    let offer = live_offer(&app, None, "US").await;
+    app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
+    for copies in [
+        "insert into financing_offers
+         select (jsonb_populate_record(offers, jsonb_build_object('offer_id', 'financingoffer_copy_' || n))).*
+         from financing_offers offers, generate_series(1, 450) n",
+        "insert into letters
+         select (jsonb_populate_record(letters, jsonb_build_object('letter_id', 'letter_copy_' || n, 'message_id', n || '@x',
+             'offer_id', 'financingoffer_copy_' || n))).*
+         from letters, generate_series(1, 450) n",
+    ] {
+        sqlx::query(copies).execute(&app.db).await.unwrap();
+    }
+    assert_eq!(copy::release(&app.db, app.clock.now()).await.unwrap(), 451);
+    let waiting: i64 = app.one("select count(*) from letters where state = $1", "waiting").await;
+    assert_eq!(waiting, 451);
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
     app.finish().await;
 }
 

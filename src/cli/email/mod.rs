@@ -147,9 +147,11 @@ fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[copy::Disclaimer]) -> Vec
 
 async fn approve(settings: &Settings, hashes: &[String], approval: &Approval<'_>) -> anyhow::Result<()> {
     let database = database::open(&settings.database).await?;
+    let now = Clock::system().now();
     let mut tx = database.pool.begin().await?;
-    let released = copy::approve(&mut tx, hashes, approval, Clock::system().now()).await?;
+    copy::approve(&mut tx, hashes, approval, now).await?;
     tx.commit().await?;
+    let released = copy::release(&database.pool, now).await?;
     database.close().await;
     println!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "));
     println!("{released} letters that were held are tried again");

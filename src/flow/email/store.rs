@@ -130,7 +130,7 @@ pub(super) struct Content {
 
 /// Letters with all that sending needs, by a condition.
 macro_rules! select_letters {
-    ($condition:tt, $argument:expr $(,)?) => {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             Letter,
             "
@@ -139,7 +139,7 @@ macro_rules! select_letters {
             from letters
             where "
                 + $condition,
-            $argument,
+            $($argument),+
         )
     };
 }
@@ -284,15 +284,24 @@ pub(super) async fn find_unsent_of_account(
     .await
 }
 
-/// Letters that are held for one of these reasons, the longest held first.
-pub(super) async fn find_held_for(db: impl PgExecutor<'_>, reasons: &[&str]) -> sqlx::Result<Vec<Letter>> {
+/// Letters that are held for one of these reasons, by their offers and their ids; at most `most` of those after `after`.
+pub(super) async fn find_held_for(
+    db: impl PgExecutor<'_>,
+    reasons: &[&str],
+    after: &(String, String),
+    most: i64,
+) -> sqlx::Result<Vec<Letter>> {
     let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
     select_letters!(
         "
-        state = 'held' and reason = any($1)
-        order by changed_at
+        state = 'held' and reason = any($1) and (offer_id, letter_id) > ($2, $3)
+        order by offer_id, letter_id
+        limit $4
         ",
         &reasons,
+        after.0,
+        after.1,
+        most,
     )
     .fetch_all(db)
     .await

@@ -10,7 +10,7 @@ pub mod store;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 
@@ -21,6 +21,8 @@ use super::store::find_held_for;
 pub(super) const NO_DISCLAIMER: &str = "no_disclaimer";
 /// As in `letters.reason`: nobody approved these words for this market.
 pub(super) const NOT_APPROVED: &str = "copy_not_approved";
+/// Letters that one transaction releases: as many as the reminders that one opens.
+const BATCH: i64 = 200;
 
 /// Thirty-two digits of the hash of these parts, each told from the next by its length.
 pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
@@ -43,28 +45,38 @@ pub struct Approval<'a> {
     pub approved_by: &'a str,
 }
 
-/// Writes down that Stripe approved these wordings, and has the letters sent that were held for want of it, in the caller's
-/// transaction. Says how many; what is still not approved among them will be held again.
+/// Writes down that Stripe approved these wordings, in the caller's transaction. The letters that were held for want of it go on
+/// with [`release`].
 pub async fn approve(
     tx: &mut PgConnection,
     copy_hashes: &[String],
     approval: &Approval<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<usize> {
+) -> sqlx::Result<()> {
     for copy_hash in copy_hashes {
         store::approve(&mut *tx, copy_hash, approval, now).await?;
     }
-    release(tx, now).await
+    Ok(())
 }
 
-/// Has the letters looked at again that are held for want of a disclaimer or of an approval, in the caller's transaction: what they
-/// lacked may be there now. Says how many.
-pub async fn release(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<usize> {
-    let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED]).await?;
-    for letter in &held {
-        moves::try_again(&mut *tx, letter, None, now).await?;
+/// Has the letters looked at again that are held for want of a disclaimer or of an approval: what they lacked may be there now. Says
+/// how many; what still lacks it will be held again. In small transactions, each offer's letters in one order: thousands may be held,
+/// and whoever writes about their offers must not wait. A crash in the midst leaves the rest held until a process starts.
+pub async fn release(db: &PgPool, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    let mut released = 0;
+    // Through all of them once: the first may be held again before the last is released.
+    let mut after = (String::new(), String::new());
+    loop {
+        let mut tx = db.begin().await?;
+        let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED], &after, BATCH).await?;
+        for letter in &held {
+            moves::try_again(&mut tx, letter, None, now).await?;
+        }
+        tx.commit().await?;
+        let Some(last) = held.last() else { return Ok(released) };
+        after = (last.offer_id.clone(), last.letter_id.clone());
+        released += held.len();
     }
-    Ok(held.len())
 }
 
 #[cfg(test)]
