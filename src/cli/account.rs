@@ -15,6 +15,8 @@ use crate::stripe::AccountId;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// Take out an account's personal data, and keep the proof that letters were sent; letters that wait are withdrawn
+    ///
+    /// A letter that is being sent is passed over: the output says so. The account is not opted out: see `opt-out add`.
     Erase {
         /// The connected account, acct_…
         account: AccountId,
@@ -57,5 +59,14 @@ async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -
         return super::print_json(&erased);
     }
     println!("{account}: {} letters, {} events, {} proofs", erased.letters, erased.events, erased.proofs);
+    if erased.left > 0 {
+        println!(
+            "{} letters are being sent, or may be sent yet: run this again when they are settled",
+            erased.left
+        );
+    }
+    println!(
+        "it is not opted out by this: `capital-courier opt-out add {account}` keeps it from further letters"
+    );
     Ok(())
 }

@@ -43,6 +43,8 @@ pub struct Erased {
     pub events: u64,
     /// Proofs whose bytes and recipient are gone; their hashes stay.
     pub proofs: u64,
+    /// Letters that were passed over, because they are being handed over or may be sent yet.
+    pub left: u64,
 }
 
 impl Work for Retain {
@@ -100,7 +102,8 @@ impl Retain {
 
 /// Takes out what there is of an account, in the caller's transaction: letters that have not left are withdrawn; those that have lose
 /// their words and their recipient, and with `with_proof` so do the proofs, of which the hash of the message and of the address stay.
-/// Opt-outs stay: they are what keeps the account from being written to again. Run again it finds nothing.
+/// A letter that is being handed over is passed over, and counted: run it again when that is settled. Opt-outs stay as they are: the
+/// account may be written to about its next offer, unless it opted out. Run again it finds nothing.
 pub async fn erase_account(
     tx: &mut PgConnection,
     account_id: &str,
@@ -111,5 +114,6 @@ pub async fn erase_account(
     let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
     let events = store::erase_events_of(&mut *tx, account_id, now).await?;
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
-    Ok(Erased { letters, events, proofs })
+    let left = store::count_left_of(&mut *tx, account_id).await?;
+    Ok(Erased { letters, events, proofs, left })
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-/// Takes words and recipients out of letters that are over since before a moment, some at a time. Says of how many.
+/// Takes words, recipients and the relay's answer, which may repeat an address, out of letters that are over since before a moment, some
+/// at a time. Says of how many.
 pub(super) async fn erase_letters(
     db: impl PgExecutor<'_>,
     before: DateTime<Utc>,
@@ -13,7 +14,7 @@ pub(super) async fn erase_letters(
     let erased = sqlx::query!(
         "
         update letters
-        set recipient = null, subject = null, body_text = null, body_html = null, erased_at = $3
+        set recipient = null, subject = null, body_text = null, body_html = null, relay_answer = null, erased_at = $3
         where letter_id in (
             select letter_id
             from letters
@@ -73,8 +74,8 @@ pub(super) async fn erase_letters_of(
     let erased = sqlx::query!(
         "
         update letters
-        set recipient = null, subject = null, body_text = null, body_html = null, erased_at = $2
-        where account_id = $1 and erased_at is null and recipient is not null
+        set recipient = null, subject = null, body_text = null, body_html = null, relay_answer = null, erased_at = $2
+        where account_id = $1 and erased_at is null and (recipient is not null or relay_answer is not null)
             and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
         ",
         account_id,
@@ -85,7 +86,18 @@ pub(super) async fn erase_letters_of(
     Ok(erased.rows_affected())
 }
 
-/// The same for all events about an account that were read.
+/// How many letters of an account still have words: they are being handed over, or may be sent yet.
+pub(super) async fn count_left_of(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    let left = sqlx::query_scalar!(
+        r#"select count(*) as "left!" from letters where account_id = $1 and erased_at is null and recipient is not null"#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(left.unsigned_abs())
+}
+
+/// Takes the bodies out of all events about an account that were read.
 pub(super) async fn erase_events_of(
     db: impl PgExecutor<'_>,
     account_id: &str,

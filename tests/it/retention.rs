@@ -19,7 +19,8 @@ async fn account_of(app: &TestApp, offer: &str) -> String {
 /// Whether anything in the letters and the events names the merchant.
 async fn is_named(app: &TestApp) -> bool {
     sqlx::query_scalar(
-        "select exists (select from letters where recipient is not null or body_text is not null or subject is not null)
+        "select exists (select from letters where recipient is not null or body_text is not null or subject is not null
+                                or relay_answer is not null)
              or exists (select from inbox_events where payload <> '')",
     )
     .fetch_one(&app.db)
@@ -104,11 +105,11 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
         tx.commit().await.unwrap();
         erased
     };
-    assert_eq!(erase(false).await, Erased { letters: 1, events: 2, proofs: 0 });
+    assert_eq!(erase(false).await, Erased { letters: 2, events: 2, proofs: 0, left: 0 });
     app.expect_letter(&waiting, "withdrawn", Some("erased")).await;
     app.expect_letter(&sent, "sent", None).await;
     let hash: Vec<u8> = app.one("select message_sha256 from handovers where account_id = $1", &account).await;
-    assert_eq!(erase(true).await, Erased { letters: 0, events: 0, proofs: 1 });
+    assert_eq!(erase(true).await, Erased { letters: 0, events: 0, proofs: 1, left: 0 });
     assert_eq!(erase(true).await, Erased::default());
     let (recipient, kept): (String, Vec<u8>) =
         sqlx::query_as("select recipient, message_sha256 from handovers where account_id = $1")
@@ -129,6 +130,33 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_may_be_sent_yet_is_passed_over_by_an_erasure_and_counted(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    deliver(&app, &offer).await;
+    let account = account_of(&app, &offer).await;
+    let erase = async || {
+        let mut tx = app.db.begin().await.unwrap();
+        let erased = erase_account(&mut tx, &account, false, app.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        (erased.letters, erased.left)
+    };
+    // As a letter is while the relay has not answered yet.
+    let put = async |state: &str| {
+        sqlx::query("update letters set state = $1, sent_at = case when $1 = 'sent' then opened_at end")
+            .bind(state)
+            .execute(&app.db)
+            .await
+            .unwrap();
+    };
+    put("sending").await;
+    assert_eq!(erase().await, (0, 1));
+    put("sent").await;
+    assert_eq!(erase().await, (1, 0));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_command_asks_before_it_erases(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
@@ -141,7 +169,7 @@ async fn the_command_asks_before_it_erases(db: PgPool) {
     assert!(is_named(&app).await);
     let sure = run(&["account", "erase", &account, "--yes", "--json"]).await;
     let said: serde_json::Value = serde_json::from_slice(&sure.stdout).unwrap();
-    assert_eq!(said, serde_json::json!({"letters": 1, "events": 1, "proofs": 0}));
+    assert_eq!(said, serde_json::json!({"letters": 1, "events": 1, "proofs": 0, "left": 0}));
     assert!(!is_named(&app).await);
     // What was erased cannot be read again, and says so.
     let event: String = app.one("select event_id from inbox_events where state = $1", "read").await;
