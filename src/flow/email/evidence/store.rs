@@ -157,6 +157,21 @@ pub fn lines<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a,
     sqlx::query_as!(
         Line,
         r#"
+        with chosen as (
+            -- By their last handing over, and where there was none, by their opening.
+            select handover_id, letter_id, handed_over_at as at
+            from handovers
+            where handed_over_at >= $1 and handed_over_at < $2 and ($3::text is null or account_id = $3)
+                and not exists (
+                    select from handovers later
+                    where later.letter_id = handovers.letter_id and later.attempt > handovers.attempt
+                )
+            union all
+            select null, letter_id, opened_at
+            from letters
+            where opened_at >= $1 and opened_at < $2 and ($3::text is null or account_id = $3)
+                and not exists (select from handovers where handovers.letter_id = letters.letter_id)
+        )
         select letters.letter_id, letters.offer_id, letters.account_id, letters.kind, letters.locale,
             letters.disclaimer_variant, letters.state, reason, coalesce(last.recipient, letters.recipient) as "recipient?",
             coalesce(last.subject, letters.subject) as "subject?", letters.message_id,
@@ -164,18 +179,18 @@ pub fn lines<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a,
             last.approval_market as "approval_market?", last.approval_reference as "approval_reference?",
             last.approved_by as "approved_by?", letters.attempt, doubts, opened_at, last.checked_at as "checked_at?",
             first.handed_over_at as "first_handed_over_at?", last.handed_over_at as "last_handed_over_at?", sent_at,
-            relay_answer, deliveries.delivered_at as "told_at?", deliveries.answer_request_id as "told_request_id?"
-        from letters
+            -- What was erased in the letter is still in the proof.
+            coalesce(letters.relay_answer, answers.answer) as "relay_answer?",
+            deliveries.delivered_at as "told_at?", deliveries.answer_request_id as "told_request_id?"
+        from chosen
+        join letters on letters.letter_id = chosen.letter_id
+        left join handovers last on last.handover_id = chosen.handover_id
+        left join handover_answers answers on answers.handover_id = chosen.handover_id
         left join lateral (
-            select handed_over_at from handovers where handovers.letter_id = letters.letter_id order by attempt limit 1
+            select handed_over_at from handovers where handovers.letter_id = chosen.letter_id order by attempt limit 1
         ) first on true
-        left join lateral (
-            select * from handovers where handovers.letter_id = letters.letter_id order by attempt desc limit 1
-        ) last on true
-        left join deliveries on deliveries.letter_id = letters.letter_id
-        where coalesce(last.handed_over_at, opened_at) >= $1 and coalesce(last.handed_over_at, opened_at) < $2
-            and ($3::text is null or letters.account_id = $3)
-        order by coalesce(last.handed_over_at, opened_at), letters.letter_id
+        left join deliveries on deliveries.letter_id = chosen.letter_id
+        order by chosen.at, chosen.letter_id
         "#,
         period.from,
         period.until,
