@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Platform, Rate};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
@@ -68,6 +68,8 @@ pub struct App {
     inbox: Bell,
     /// Rung when a job was queued.
     jobs: Bell,
+    /// How often each API key asks.
+    rate: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,
     clock: Clock,
@@ -107,6 +109,7 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
+            rate: Rate::new(settings.api.requests_per_second),
             reports: inbound::Counts::default(),
             database,
             clock,
@@ -125,7 +128,7 @@ impl App {
         };
         let router = webhook::router(webhook)?
             .merge(ops::router(self.database.pool.clone()))
-            .merge(api::router(self.api()))
+            .merge(api::router(self.platform()))
             .merge(inbound::router(self.inbound()?));
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
@@ -151,6 +154,11 @@ impl App {
             troubles: self.database.troubles.clone(),
             read_timeout: self.settings.webhook.read_timeout,
         }
+    }
+
+    fn platform(&self) -> Platform {
+        let (financings, settings) = (self.financings.clone(), self.settings.api.clone());
+        Platform { api: self.api(), financings, settings, rate: self.rate.clone() }
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {

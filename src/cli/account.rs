@@ -56,6 +56,7 @@ async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -
     if json {
         return super::print_json(&erased);
     }
-    println!("{account}: {} letters, {} events, {} proofs", erased.letters, erased.events, erased.proofs);
+    let retention::Erased { letters, events, contacts, proofs } = erased;
+    println!("{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs");
     Ok(())
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{database, http, inbound, ops, queue, stripe, telemetry};
+use crate::{api, database, http, inbound, ops, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub inbox: inbox::Settings,
     /// What letters need.
     pub email: email::Settings,
+    /// What the platform's programs can have.
+    pub api: api::Settings,
     /// Which senders' webhooks are listened to.
     pub inbound: inbound::Settings,
     /// How work is done.

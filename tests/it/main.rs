@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
 
 mod api;
+mod contact;
 mod copy;
 #[cfg(feature = "crash-points")]
 mod crash;
@@ -22,6 +23,7 @@ mod metrics;
 mod operator;
 mod order;
 mod outage;
+mod platform;
 mod processes;
 mod queue;
 mod reconcile;
