@@ -43,6 +43,7 @@ pub(super) struct NewContact {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/contact",
+    operation_id = "showContact",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     responses((status = 200, body = Contact, description = "What was named")),
 )]
@@ -60,6 +61,7 @@ pub(super) async fn show(
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{account}/contact",
+    operation_id = "nameContact",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     request_body = NewContact,
     responses((status = 200, body = Contact, description = "What is named now")),
@@ -84,6 +86,7 @@ pub(super) async fn put(
 #[utoipa::path(
     delete,
     path = "/api/v1/accounts/{account}/contact",
+    operation_id = "forgetContact",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     responses((status = 200, body = Contact, description = "What is named now: nothing")),
 )]

@@ -66,6 +66,7 @@ pub(super) struct Link {
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{account}/links",
+    operation_id = "makeLink",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     request_body = NewLink,
     responses((status = 200, body = Link, description = "The link")),

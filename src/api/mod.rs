@@ -27,6 +27,7 @@ mod guard;
 pub mod keys;
 mod links;
 mod offers;
+mod openapi;
 mod opt_outs;
 mod rate;
 mod refusal;

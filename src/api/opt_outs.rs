@@ -98,6 +98,7 @@ impl From<OptOut> for Shown {
 #[utoipa::path(
     get,
     path = "/api/v1/opt-outs",
+    operation_id = "listOptOuts",
     params(Wanted),
     responses((status = 200, body = OptOuts, description = "A page")),
 )]
@@ -122,6 +123,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "showOptOut",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     responses((status = 200, body = OptOutStanding, description = "How the account stands")),
 )]
@@ -138,6 +140,7 @@ pub(super) async fn show(
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "beginOptOut",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     request_body(content = inline(Option<Told>), description = "Nothing, or in whose words"),
     responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
@@ -161,6 +164,7 @@ pub(super) async fn begin(
 #[utoipa::path(
     delete,
     path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "endOptOut",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
 )]

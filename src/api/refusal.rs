@@ -4,6 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::Scope;
 use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
@@ -74,24 +77,26 @@ impl Refusal {
         if error.is_missing() {
             return Self::NotFound;
         }
-        Self::Stripe(match error {
-            stripe::Error::NotYet(pause) => Silence::Busy(pause.as_secs().max(1)),
-            stripe::Error::NoAnswer(_) => Silence::Down,
-            stripe::Error::Unreadable { .. } => Silence::Odd,
+        let (status, code) = match error {
+            stripe::Error::NotYet(pause) => return Self::Stripe(Silence::Busy(pause.as_secs().max(1))),
+            stripe::Error::NoAnswer(_) => return Self::Stripe(Silence::Down),
+            stripe::Error::Unreadable { .. } => return Self::Stripe(Silence::Odd),
+            stripe::Error::Refused { status, code, .. } => (*status, code.as_deref()),
+        };
+        match status {
             // What Stripe says of an account that is not, or no longer, connected to the platform.
-            stripe::Error::Refused { status: 401 | 403, code: Some(code), .. }
-                if code == "account_invalid" =>
-            {
-                return Self::NotFound;
+            401 | 403 if code == Some("account_invalid") => Self::NotFound,
+            401 | 403 => Self::Stripe(Silence::KeyRefused),
+            429 => {
+                let seconds = match error.next() {
+                    Next::Postpone(pause) | Next::TryAgainIn(pause) => pause.as_secs(),
+                    Next::TryAgain | Next::GiveUp => 0,
+                };
+                Self::Stripe(Silence::Busy(seconds.max(1)))
             }
-            stripe::Error::Refused { status: 401 | 403, .. } => Silence::KeyRefused,
-            stripe::Error::Refused { status: 429, .. } => match error.next() {
-                Next::Postpone(pause) | Next::TryAgainIn(pause) => Silence::Busy(pause.as_secs().max(1)),
-                Next::TryAgain | Next::GiveUp => Silence::Busy(1),
-            },
-            stripe::Error::Refused { status: 409 | 424 | 500..=599, .. } => Silence::Down,
-            stripe::Error::Refused { .. } => Silence::Odd,
-        })
+            409 | 424 | 500..=599 => Self::Stripe(Silence::Down),
+            _ => Self::Stripe(Silence::Odd),
+        }
     }
 
     /// The HTTP status.
@@ -188,7 +193,7 @@ impl Refusal {
     }
 
     /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
-    fn challenges(self) -> &'static [&'static str] {
+    pub(super) fn challenges(self) -> &'static [&'static str] {
         match self {
             Self::MissingKey => {
                 &["Bearer realm=\"capital-courier\"", "Basic realm=\"capital-courier\", charset=\"UTF-8\""]
@@ -218,7 +223,7 @@ impl Refusal {
     }
 
     /// After how many seconds another try makes sense, where any does.
-    fn retry_after(self) -> Option<u64> {
+    pub(super) fn retry_after(self) -> Option<u64> {
         match self {
             Self::RateLimited(seconds) | Self::Stripe(Silence::Busy(seconds)) => Some(seconds),
             Self::Stripe(Silence::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
@@ -264,10 +269,32 @@ impl From<BodyError> for Refusal {
     }
 }
 
+/// What is answered instead.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    pub(super) error: ErrorDetail,
+}
+
+/// Why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDetail {
+    /// Stable, for a program.
+    #[schema(example = "bad_query")]
+    pub(super) code: &'static str,
+    /// For a person. May change.
+    pub(super) message: String,
+}
+
+impl From<Refusal> for ErrorBody {
+    fn from(refusal: Refusal) -> Self {
+        Self { error: ErrorDetail { code: refusal.code(), message: refusal.sentence() } }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({"error": {"code": self.code(), "message": self.sentence()}});
-        let mut response = (self.status(), Json(body)).into_response();
+        let mut response = (self.status(), Json(ErrorBody::from(self))).into_response();
         let headers = response.headers_mut();
         for challenge in self.challenges() {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -1,46 +1,69 @@
-//! Every address under `/api/v1`, each behind the scope that it needs. The description (`openapi`) is made from this table.
+//! Every address under `/api/v1`, each behind the scope that it needs, with what it can be refused for. Their description (`openapi`) is
+//! made from this table, so an address is in both or in neither.
 
 use std::future::ready;
 
-use axum::Router;
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use utoipa::openapi::OpenApi;
+use axum::{Extension, Router};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{Guard, Platform, Refusal, Scope, admit};
+use super::Refusal::{
+    BadAccount, BadAddress, BadPeriod, BadQuery, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused,
+    MalformedBody, NotFound, Stripe,
+};
+use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
+use super::openapi::{self, Description};
+use super::{Guard, Platform, Refusal, Scope, Silence, admit};
 use super::{contact, links, offers, opt_outs, report, summary, transactions};
 
-/// The addresses under `/api/v1`.
+/// Where Stripe is asked.
+const NO_WORD: [Refusal; 2] = [Stripe(Silence::Down), Stripe(Silence::Odd)];
+/// Where a body is read.
+const NO_BODY: [Refusal; 3] = [MalformedBody, BodyTooLarge, BodyTooSlow];
+
+/// The addresses under `/api/v1`, and their description at one of them.
 pub fn router(platform: Platform) -> Router {
-    let (router, _) = described(&platform);
-    router.with_state(platform)
+    let (router, description) =
+        Table { platform: &platform, router: OpenApiRouter::with_openapi(openapi::begin()) }
+            .behind(OptOutsRead, &[BadQuery], routes!(opt_outs::list))
+            .behind(OptOutsRead, &[BadAccount], routes!(opt_outs::show))
+            .behind(OptOutsWrite, &[&[BadAccount][..], &NO_BODY].concat(), routes!(opt_outs::begin))
+            .behind(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
+            .behind(FinancingsRead, &[BadAccount, BadQuery], routes!(offers::list))
+            .behind(FinancingsRead, &[BadAccount, BadQuery, NotFound], routes!(offers::timeline))
+            .behind(FinancingsRead, &[&[BadAccount, NotFound][..], &NO_WORD].concat(), routes!(summary::show))
+            .behind(FinancingsRead, &[BadAccount, BadQuery, BadPeriod], routes!(transactions::list))
+            .behind(
+                FinancingsRead,
+                &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
+                routes!(transactions::origin),
+            )
+            .behind(FinancingsRead, &reports(), routes!(report::show))
+            .behind(FinancingsRead, &reports(), routes!(report::download))
+            .behind(
+                LinksWrite,
+                &[&[BadAccount, BadUrl, NotFound, LinkRefused][..], &NO_BODY, &NO_WORD].concat(),
+                routes!(links::make),
+            )
+            .behind(ContactsWrite, &[BadAccount], routes!(contact::show, contact::forget))
+            .behind(ContactsWrite, &[&[BadAccount, BadAddress][..], &NO_BODY].concat(), routes!(contact::put))
+            .router
+            .routes(routes!(openapi::show))
+            .split_for_parts();
+    let description = serde_json::to_vec(&description)
+        .expect("a description has names for keys, and no number that is none");
+    router
+        .method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed))
+        .layer(Extension(Description(description.into())))
+        .layer(map_response(never_stored))
+        .with_state(platform)
 }
 
-/// The addresses, and their description.
-fn described(platform: &Platform) -> (Router<Platform>, OpenApi) {
-    let table = Table { platform, router: OpenApiRouter::new() };
-    let (router, description) = table
-        .behind(Scope::OptOutsRead, routes!(opt_outs::list))
-        .behind(Scope::OptOutsRead, routes!(opt_outs::show))
-        .behind(Scope::OptOutsWrite, routes!(opt_outs::begin, opt_outs::end))
-        .behind(Scope::FinancingsRead, routes!(offers::list))
-        .behind(Scope::FinancingsRead, routes!(offers::timeline))
-        .behind(Scope::FinancingsRead, routes!(summary::show))
-        .behind(Scope::FinancingsRead, routes!(transactions::list))
-        .behind(Scope::FinancingsRead, routes!(transactions::origin))
-        .behind(Scope::FinancingsRead, routes!(report::show))
-        .behind(Scope::FinancingsRead, routes!(report::download))
-        .behind(Scope::LinksWrite, routes!(links::make))
-        .behind(Scope::ContactsWrite, routes!(contact::show, contact::put, contact::forget))
-        .router
-        .split_for_parts();
-    let router = router
-        .method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed))
-        .layer(axum::middleware::map_response(never_stored));
-    (router, description)
+fn reports() -> Vec<Refusal> {
+    [&[BadAccount, BadQuery, BadPeriod, NotFound][..], &NO_WORD].concat()
 }
 
 /// What is asked of us is somebody's money or address: no cache on the way is to keep it.
@@ -56,12 +79,12 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Registers addresses that need a key with this scope.
-    fn behind(self, scope: Scope, routes: UtoipaMethodRouter<Platform>) -> Self {
+    /// Registers addresses that need a key with this scope, and can be refused for these reasons besides those of all.
+    fn behind(self, scope: Scope, refusals: &[Refusal], routes: UtoipaMethodRouter<Platform>) -> Self {
+        let (schemas, mut paths, methods) = routes;
+        openapi::say(&mut paths, scope, refusals);
         let guard = Guard::new(self.platform.api.clone(), scope).at(self.platform.rate.clone());
-        let guard = from_fn_with_state(guard, admit);
-        let (schemas, paths, methods) = routes;
-        let router = self.router.routes((schemas, paths, methods.route_layer(guard)));
-        Self { router, ..self }
+        let methods = methods.route_layer(from_fn_with_state(guard, admit));
+        Self { router: self.router.routes((schemas, paths, methods)), ..self }
     }
 }

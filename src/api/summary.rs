@@ -121,6 +121,7 @@ struct Sums {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/summary",
+    operation_id = "showSummary",
     params(("account" = String, Path, description = "The connected account, `acct_…`")),
     responses((status = 200, body = Summary, description = "Where it stands")),
 )]

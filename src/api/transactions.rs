@@ -69,6 +69,7 @@ pub(super) struct Transactions {
 
 /// A movement of a financing. Minor units of `currency`, with the sign that they are added with: a reversal has a minus.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that are promised")]
 struct Transaction {
     #[schema(example = "cptxn_1Q2w3E4r5T6y7U8i")]
     transaction_id: String,
@@ -132,6 +133,7 @@ impl From<Movement> for Transaction {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/transactions",
+    operation_id = "listTransactions",
     params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
     responses((status = 200, body = Transactions, description = "A page")),
 )]
@@ -231,6 +233,7 @@ pub(super) struct InPath {
 
 /// Where the sale was made that a share was withheld from.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that are promised")]
 pub(super) struct Origin {
     #[schema(example = "cptxn_1Q2w3E4r5T6y7U8i")]
     transaction_id: String,
@@ -252,6 +255,7 @@ pub(super) struct Origin {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/transactions/{transaction}/origin",
+    operation_id = "showOrigin",
     params(
         ("account" = String, Path, description = "The connected account, `acct_…`"),
         ("transaction" = String, Path, description = "The transaction, `cptxn_…`"),

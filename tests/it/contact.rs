@@ -10,7 +10,7 @@ use crate::api::{Answer, call, key};
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 
-async fn account_of(app: &TestApp, offer: &str) -> String {
+fn account_of(app: &TestApp, offer: &str) -> String {
     app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned()
 }
 
@@ -40,7 +40,7 @@ async fn addresses(app: &TestApp) -> i64 {
 async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_forgotten(db: PgPool) {
     let app = TestApp::start(db).await;
     let first = app.offer_to(Some("jenny@bakery.example"));
-    let account = account_of(&app, &first).await;
+    let account = account_of(&app, &first);
     let nothing = json!({"account": account, "email": null, "named_at": null});
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), nothing);
     name(&app, &account, "someone@bakery.example").await;
@@ -64,7 +64,7 @@ async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named
         let offer = app.offer_to(stripes);
         learn_of(&app, &offer).await;
         app.expect_letter(&offer, "held", Some(reason)).await;
-        name(&app, &account_of(&app, &offer).await, "owner@bakery.example").await;
+        name(&app, &account_of(&app, &offer), "owner@bakery.example").await;
         app.expect_letter(&offer, "waiting", None).await;
         app.run_due_work().await;
         app.expect_delivered(&offer).await;
@@ -76,7 +76,7 @@ async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named
 async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_works(db: PgPool) {
     let app = TestApp::start(db).await;
     let first = app.offer();
-    let account = account_of(&app, &first).await;
+    let account = account_of(&app, &first);
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
     learn_of(&app, &first).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
@@ -102,7 +102,7 @@ async fn what_is_held_for_another_reason_stays_held(db: PgPool) {
     app.relay.fail(Step::Dot, Trouble::Drop, 1);
     learn_of(&app, &offer).await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
-    name(&app, &account_of(&app, &offer).await, "owner@bakery.example").await;
+    name(&app, &account_of(&app, &offer), "owner@bakery.example").await;
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     app.finish().await;
@@ -133,7 +133,7 @@ async fn what_is_no_address_is_refused(db: PgPool) {
 async fn a_named_address_goes_with_the_account_and_when_nobody_was_written_to_for_long(db: PgPool) {
     let app = TestApp::start(db).await;
     let (used, idle) = (app.offer(), "acct_idle");
-    let account = account_of(&app, &used).await;
+    let account = account_of(&app, &used);
     name(&app, &account, "owner@bakery.example").await;
     name(&app, idle, "owner@garage.example").await;
     app.clock.advance(TimeDelta::days(10));

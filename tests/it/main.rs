@@ -20,6 +20,7 @@ mod letters;
 mod live;
 mod load;
 mod metrics;
+mod openapi;
 mod operator;
 mod order;
 mod outage;

@@ -38,6 +38,7 @@ pub(super) struct Offers {
 
 /// An offer of financing.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that are promised")]
 struct Offer {
     #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer_id: String,
@@ -146,6 +147,7 @@ fn accepted_terms(object: &Value) -> Option<Terms> {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/offers",
+    operation_id = "listOffers",
     params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
     responses((status = 200, body = Offers, description = "A page")),
 )]
@@ -208,6 +210,7 @@ struct Line {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/offers/{offer}/timeline",
+    operation_id = "showTimeline",
     params(
         ("account" = String, Path, description = "The connected account, `acct_…`"),
         ("offer" = String, Path, description = "The offer, `financingoffer_…`"),

@@ -144,6 +144,7 @@ struct PayoutSums {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/report",
+    operation_id = "showReport",
     params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
     responses((status = 200, body = Report, description = "The report")),
 )]
@@ -161,6 +162,7 @@ pub(super) async fn show(
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/report.csv",
+    operation_id = "downloadReport",
     params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
     responses((
         status = 200,
