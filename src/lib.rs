@@ -18,6 +18,7 @@
 //! | [`database`] | opening Postgres, its schema, its health, its troubles |
 //! | [`replicas`] | who else works on this database |
 //! | [`money`], [`locale`] | amounts, and how a reader writes them; languages and time zones |
+//! | [`spreadsheet`] | CSV that opens without harm |
 //! | [`ops`] | health, figures |
 //! | [`api`] | what the platform's programs call, and their keys |
 //! | [`inbound`] | where mail servers and senders tell what became of letters |
@@ -51,6 +52,7 @@ pub mod retention;
 pub mod shutdown;
 #[cfg(feature = "demo")]
 pub mod simulator;
+pub mod spreadsheet;
 pub mod stripe;
 pub mod telemetry;
 pub mod timeline;

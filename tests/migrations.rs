@@ -152,6 +152,7 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
             "refused_addresses_one_at_a_time",
             "update refused_addresses set ended_at = null, ended_by = null where ended_at is not null",
         ),
+        ("contact_overrides_address", "update contact_overrides set address = 'jenny'"),
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),

@@ -1,7 +1,10 @@
 //! The account that an address names.
 
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use serde::Deserialize;
 
 use super::Refusal;
 use crate::stripe::AccountId;
@@ -10,12 +13,25 @@ use crate::stripe::AccountId;
 #[derive(Clone, Debug)]
 pub(super) struct Account(pub(super) AccountId);
 
+/// The address may name more than the account.
+#[derive(Deserialize)]
+struct Named {
+    account: String,
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Account {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let Path(given) =
-            Path::<String>::from_request_parts(parts, state).await.map_err(|_| Refusal::BadAccount)?;
-        given.parse().map(Self).map_err(|_| Refusal::BadAccount)
+        let named = Path::<Named>::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|rejection| refusal(&rejection))?;
+        named.account.parse().map(Self).map_err(|_| Refusal::BadAccount)
     }
+}
+
+/// What is no UTF-8 may stand in another place of the address: then there is no such thing.
+fn refusal(rejection: &PathRejection) -> Refusal {
+    let is_elsewhere = matches!(rejection, PathRejection::FailedToDeserializePathParams(failed)
+        if matches!(failed.kind(), ErrorKind::InvalidUtf8InPathParam { key } if key != "account"));
+    if is_elsewhere { Refusal::NotFound } else { Refusal::BadAccount }
 }

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
 use super::keys::{self, Caller, Scope};
+use super::rate::Rate;
 use super::{Api, Refusal};
 use crate::database::within;
 
@@ -21,12 +22,20 @@ use crate::database::within;
 pub struct Guard {
     api: Api,
     scope: Scope,
+    /// How often a key may ask; none: as often as it likes.
+    rate: Option<Rate>,
 }
 
 impl Guard {
     /// Wants a key with this scope.
     pub fn new(api: Api, scope: Scope) -> Self {
-        Self { api, scope }
+        Self { api, scope, rate: None }
+    }
+
+    /// Wants one that asks no more often than it may.
+    #[must_use]
+    pub(super) fn at(self, rate: Rate) -> Self {
+        Self { rate: Some(rate), ..self }
     }
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
@@ -37,6 +46,9 @@ impl Guard {
             Refusal::Unavailable
         })?;
         let caller = caller.ok_or(Refusal::BadKey)?;
+        if let Some(rate) = &self.rate {
+            rate.count(&caller.key_id, self.api.clock.now()).map_err(Refusal::RateLimited)?;
+        }
         if caller.may(self.scope) { Ok(caller) } else { Err(Refusal::MissingScope(self.scope)) }
     }
 }

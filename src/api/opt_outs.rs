@@ -2,59 +2,64 @@
 //! nothing changes, and the answer is the same.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, Request, State};
+use axum::extract::{Extension, Request, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::account::Account;
+use super::ask::{self, Asked};
 use super::keys::Caller;
-use super::{Api, Refusal};
+use super::{Api, Platform, Refusal};
 use crate::database::within;
 use crate::flow::email::opt_out::store::{self, OptOut};
 use crate::flow::email::opt_out::{Note, Source, Wish, opt_out};
-use crate::http::body::{self, Limits};
 use crate::stripe::AccountId;
 
-/// A note of 500 characters, all of them escaped, is 6 KB.
-const MOST_BYTES: usize = 16 * 1024;
-const PAGE: i64 = 100;
-const LARGEST_PAGE: i64 = 1000;
-
 /// What may stand behind the `?` of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Entries of a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// `ended`: those as well that hold no longer.
+    #[param(inline)]
     include: Option<Include>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What else the list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Include {
     /// Those as well that have ended.
     Ended,
 }
 
-/// A page of the list.
-#[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    data: Vec<Entry>,
-    /// Where the next page begins; none after the last.
+/// A page of those who want no letters.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OptOuts {
+    data: Vec<OptOutEntry>,
+    /// Where the next page begins; null after the last.
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Entry {
+/// Somebody who wants no letters, or wanted none.
+#[derive(Debug, Serialize, ToSchema)]
+struct OptOutEntry {
+    #[schema(example = "acct_1Q2w3E4r5T6y7U8i")]
     account: String,
     #[serde(flatten)]
     opt_out: Shown,
 }
 
-/// How an account stands.
-#[derive(Debug, Serialize)]
-pub(super) struct Standing {
+/// Whether an account wants no letters; where that is so, who said it and when.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OptOutStanding {
+    #[schema(value_type = String, example = "acct_1Q2w3E4r5T6y7U8i")]
     account: AccountId,
     opted_out: bool,
     #[serde(flatten)]
@@ -62,13 +67,21 @@ pub(super) struct Standing {
 }
 
 /// Who said so, and when.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OptOut)]
 struct Shown {
+    /// `operator`, `link`, `one_click`, `api`, `import`, `complaint` or `sender`.
+    #[schema(example = "api")]
     source: String,
+    /// Which letters it is about: `capital_marketing`, all of them about Capital.
+    #[schema(example = "capital_marketing")]
     scope: String,
+    /// In whose words.
     note: Option<String>,
     opted_out_at: DateTime<Utc>,
+    /// Since when it holds no longer.
     ended_at: Option<DateTime<Utc>>,
+    /// Who said that.
     ended_by: Option<String>,
 }
 
@@ -79,43 +92,65 @@ impl From<OptOut> for Shown {
     }
 }
 
-/// One page of those who want no letters, in the order in which that was written down.
+/// List who wants no letters
+///
+/// In the order in which that was written down. A cursor is for going through all pages, not for following what is new.
+#[utoipa::path(
+    get,
+    path = "/api/v1/opt-outs",
+    operation_id = "listOptOuts",
+    params(Wanted),
+    responses((status = 200, body = OptOuts, description = "A page")),
+)]
 pub(super) async fn list(
-    State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Listed>, Refusal> {
-    let Query(wanted) = wanted.map_err(|_| Refusal::BadQuery)?;
-    let limit = wanted.limit.unwrap_or(PAGE);
-    // The cursor is the place of the last row that was shown; to the caller it is a word without meaning.
-    let after = wanted.cursor.map_or(Ok(0), |cursor| cursor.parse::<i64>());
-    let (Ok(after), 1..=LARGEST_PAGE) = (after, limit) else { return Err(Refusal::BadQuery) };
+    State(Platform { api, .. }): State<Platform>,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Json<OptOuts>, Refusal> {
+    let size = ask::page_size(wanted.limit)?;
+    let after = wanted.cursor.as_deref().map(ask::place).transpose()?;
+    let after = after.map_or(Ok(0), |after| after.parse()).map_err(|_| Refusal::BadQuery)?;
     // One more than is shown says whether there is another page.
-    let page = store::Page { after, limit: limit + 1, with_ended: wanted.include == Some(Include::Ended) };
+    let page = store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
     let mut rows = api.done(within(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = rows.len() > shown;
-    rows.truncate(shown);
-    let next_cursor = rows.last().filter(|_| has_more).map(|row| row.opt_out_id.to_string());
-    let data =
-        rows.into_iter().map(|row| Entry { account: row.account_id.clone(), opt_out: row.into() }).collect();
-    Ok(Json(Listed { data, next_cursor }))
+    let next_cursor = ask::cut(&mut rows, size, |row| row.opt_out_id.to_string());
+    let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
+    Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
 }
 
-/// Whether an account wants no letters, since when, and who said so.
+/// Show whether an account wants no letters
+///
+/// And where that is so, since when, and who said it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "showOptOut",
+    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    responses((status = 200, body = OptOutStanding, description = "How the account stands")),
+)]
 pub(super) async fn show(
-    State(api): State<Api>,
+    State(Platform { api, .. }): State<Platform>,
     Account(account): Account,
-) -> Result<Json<Standing>, Refusal> {
+) -> Result<Json<OptOutStanding>, Refusal> {
     api.standing(account).await
 }
 
-/// The account wants no letters, from now on; none that wait are sent. One that wanted none before stays as it was.
+/// Stop an account's letters
+///
+/// From now on; none that wait are sent. One that wanted none before stays as it was written down first.
+#[utoipa::path(
+    put,
+    path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "beginOptOut",
+    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    request_body(content = inline(Option<Told>), description = "Nothing, or in whose words"),
+    responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
+)]
 pub(super) async fn begin(
-    State(api): State<Api>,
+    State(Platform { api, .. }): State<Platform>,
     Extension(caller): Extension<Caller>,
     Account(account): Account,
     request: Request,
-) -> Result<Json<Standing>, Refusal> {
+) -> Result<Json<OptOutStanding>, Refusal> {
     let note = read_note(&api, request).await?;
     let outcome = within(api.opt_out(&account, note.as_ref())).await;
     api.done(outcome, "cannot keep an opt-out")?;
@@ -123,12 +158,21 @@ pub(super) async fn begin(
     api.standing(account).await
 }
 
-/// The account may have letters again, whoever said that it wanted none.
+/// Let an account have letters again
+///
+/// Whoever said that it wanted none. Letters that were suppressed stay so.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/accounts/{account}/opt-out",
+    operation_id = "endOptOut",
+    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
+)]
 pub(super) async fn end(
-    State(api): State<Api>,
+    State(Platform { api, .. }): State<Platform>,
     Extension(caller): Extension<Caller>,
     Account(account): Account,
-) -> Result<Json<Standing>, Refusal> {
+) -> Result<Json<OptOutStanding>, Refusal> {
     let now = api.clock.now();
     let ended = within(store::end(&api.db, account.as_str(), &Source::ALL, Source::Api, now)).await;
     if api.done(ended, "cannot end an opt-out")? {
@@ -152,32 +196,25 @@ impl Api {
     }
 
     /// How an account stands now.
-    async fn standing(&self, account: AccountId) -> Result<Json<Standing>, Refusal> {
+    async fn standing(&self, account: AccountId) -> Result<Json<OptOutStanding>, Refusal> {
         let found = within(store::current(&self.db, account.as_str())).await;
         let found = self.done(found, "cannot look up an opt-out")?;
-        Ok(Json(Standing { account, opted_out: found.is_some(), opt_out: found.map(Shown::from) }))
-    }
-
-    /// What the database answered; or the refusal, when it did not.
-    fn done<T>(&self, outcome: sqlx::Result<T>, doing: &str) -> Result<T, Refusal> {
-        outcome.map_err(|error| {
-            self.troubles.tell(&error, doing);
-            Refusal::Unavailable
-        })
+        Ok(Json(OptOutStanding { account, opted_out: found.is_some(), opt_out: found.map(Shown::from) }))
     }
 }
 
-#[derive(Default, Deserialize)]
+/// In whose words.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Told {
+    /// One line.
+    #[schema(max_length = 500, example = "asked in the dashboard")]
     note: Option<String>,
 }
 
 /// The note in a body that may as well be empty.
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
-    let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MOST_BYTES, timeout: api.read_timeout };
-    let body = body::read(&head.headers, body, limits).await?;
+    let body = ask::read_body(api, request).await?;
     let told: Told = if body.is_empty() {
         Told::default()
     } else {

@@ -4,8 +4,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::Scope;
 use crate::http::body::BodyError;
+use crate::queue::{Next, Retryable};
+use crate::stripe;
 
 /// Why a request was refused. The codes are a promise: see `docs/api.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,38 +21,106 @@ pub enum Refusal {
     BadKey,
     /// Its key may not do that.
     MissingScope(Scope),
+    /// Its key asks too often; it may again in so many seconds.
+    RateLimited(u64),
     /// It should be signed by a mail sender, and is not, or not by one that we listen to.
     BadSignature,
     /// The account in the address is none.
     BadAccount,
     /// What stands behind the `?` is not understood.
     BadQuery,
+    /// What stands behind the `?` is no stretch of time that can be told of.
+    BadPeriod,
+    /// An address to come back to is none that a merchant may be sent to.
+    BadUrl,
+    /// That is no email address that a letter can go to.
+    BadAddress,
     /// The body is not what it should be.
     MalformedBody,
     /// The body is no report about a letter.
     UnreadableReport,
+    /// There is no such thing, or it is another account's.
+    NotFound,
     /// This address does not know the method.
     MethodNotAllowed,
+    /// Stripe makes no such link for this account now.
+    LinkRefused,
     /// The body is too large.
     BodyTooLarge,
     /// The body took too long.
     BodyTooSlow,
+    /// Stripe, which alone knows, does not say.
+    Stripe(Silence),
     /// Not now: later.
     Unavailable,
 }
 
+/// Why Stripe does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It cannot be reached, or it is broken.
+    Down,
+    /// Its rate limit is used up, for so many seconds.
+    Busy(u64),
+    /// It does not take the platform's key for this.
+    KeyRefused,
+    /// It refused, or said something that cannot be read.
+    Odd,
+}
+
+/// For whoever is not told how long.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
 impl Refusal {
-    fn status(self) -> StatusCode {
+    /// What a refusal, or a silence, of Stripe's is to a caller who asked for something that is there or not.
+    pub(super) fn by_stripe(error: &stripe::Error) -> Self {
+        if error.is_missing() {
+            return Self::NotFound;
+        }
+        let (status, code) = match error {
+            stripe::Error::NotYet(pause) => return Self::Stripe(Silence::Busy(pause.as_secs().max(1))),
+            stripe::Error::NoAnswer(_) => return Self::Stripe(Silence::Down),
+            stripe::Error::Unreadable { .. } => return Self::Stripe(Silence::Odd),
+            stripe::Error::Refused { status, code, .. } => (*status, code.as_deref()),
+        };
+        match status {
+            // What Stripe says of an account that is not, or no longer, connected to the platform.
+            401 | 403 if code == Some("account_invalid") => Self::NotFound,
+            401 | 403 => Self::Stripe(Silence::KeyRefused),
+            429 => {
+                let seconds = match error.next() {
+                    Next::Postpone(pause) | Next::TryAgainIn(pause) => pause.as_secs(),
+                    Next::TryAgain | Next::GiveUp => 0,
+                };
+                Self::Stripe(Silence::Busy(seconds.max(1)))
+            }
+            409 | 424 | 500..=599 => Self::Stripe(Silence::Down),
+            _ => Self::Stripe(Silence::Odd),
+        }
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::MissingKey | Self::BadKey | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::MissingScope(_) => StatusCode::FORBIDDEN,
-            Self::BadAccount | Self::BadQuery | Self::MalformedBody | Self::UnreadableReport => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::BadAccount
+            | Self::BadQuery
+            | Self::BadPeriod
+            | Self::BadUrl
+            | Self::BadAddress
+            | Self::MalformedBody
+            | Self::UnreadableReport => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LinkRefused => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stripe(Silence::KeyRefused | Silence::Odd) => StatusCode::BAD_GATEWAY,
+            Self::Stripe(Silence::Down | Silence::Busy(_)) | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -57,19 +130,27 @@ impl Refusal {
             Self::MissingKey => "missing_key",
             Self::BadKey => "bad_key",
             Self::MissingScope(_) => "missing_scope",
+            Self::RateLimited(_) => "rate_limited",
             Self::BadSignature => "bad_signature",
             Self::BadAccount => "bad_account",
             Self::BadQuery => "bad_query",
+            Self::BadPeriod => "bad_period",
+            Self::BadUrl => "bad_url",
+            Self::BadAddress => "bad_address",
             Self::MalformedBody => "malformed_body",
             Self::UnreadableReport => "unreadable_report",
+            Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::LinkRefused => "link_refused",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
+            Self::Stripe(_) => "stripe_unavailable",
             Self::Unavailable => "unavailable",
         }
     }
 
-    fn sentence(self) -> String {
+    /// What a person reads.
+    pub(super) fn sentence(self) -> String {
         let fixed = match self {
             Self::MissingKey => {
                 "There is no API key in the request. Send it as Authorization: Bearer, or as the password of Basic."
@@ -78,26 +159,41 @@ impl Refusal {
             Self::MissingScope(scope) => {
                 return format!("The API key lacks the scope {}. Make one that has it.", scope.as_str());
             }
+            Self::RateLimited(_) => "The API key asks more often than it may: see Retry-After.",
             Self::BadSignature => {
                 "The request is not signed by a sender that is listened to. Check the settings under [inbound]."
             }
             Self::BadAccount => "The account in the address is not an id of the form acct_….",
             Self::BadQuery => "The query is not understood: see docs/api.md for what there is.",
+            Self::BadPeriod => {
+                "No such stretch of time can be told of: it does not end after it begins, or is longer than it may be."
+            }
+            Self::BadUrl => {
+                "refresh_url and return_url must be https:// addresses, or http://localhost for trying out."
+            }
+            Self::BadAddress => {
+                "That is not an email address that a letter can go to: name@example.com, in ASCII."
+            }
             Self::MalformedBody => "The body is not the JSON that this address takes: see docs/api.md.",
             Self::UnreadableReport => {
                 "The body is no report about a letter: neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) \
                  that says which letter it is about."
             }
+            Self::NotFound => "There is no such thing, or it is not this account's.",
             Self::MethodNotAllowed => "This address does not know the method.",
+            Self::LinkRefused => {
+                "Stripe makes no such link for this account now: for `application` it needs an open offer, for `reporting` a financing."
+            }
             Self::BodyTooLarge => "The body is larger than this address takes.",
             Self::BodyTooSlow => "The body did not arrive in time.",
+            Self::Stripe(silence) => silence.sentence(),
             Self::Unavailable => "That could not be done now. Send it again later.",
         };
         fixed.to_owned()
     }
 
     /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
-    fn challenges(self) -> &'static [&'static str] {
+    pub(super) fn challenges(self) -> &'static [&'static str] {
         match self {
             Self::MissingKey => {
                 &["Bearer realm=\"capital-courier\"", "Basic realm=\"capital-courier\", charset=\"UTF-8\""]
@@ -108,14 +204,57 @@ impl Refusal {
             ],
             Self::BadSignature => &["Signature realm=\"capital-courier\""],
             Self::MissingScope(_) => &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""],
-            Self::BadAccount
+            Self::RateLimited(_)
+            | Self::BadAccount
             | Self::BadQuery
+            | Self::BadPeriod
+            | Self::BadUrl
+            | Self::BadAddress
             | Self::MalformedBody
             | Self::UnreadableReport
+            | Self::NotFound
             | Self::MethodNotAllowed
+            | Self::LinkRefused
             | Self::BodyTooLarge
             | Self::BodyTooSlow
+            | Self::Stripe(_)
             | Self::Unavailable => &[],
+        }
+    }
+
+    /// After how many seconds another try makes sense, where any does.
+    pub(super) fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::RateLimited(seconds) | Self::Stripe(Silence::Busy(seconds)) => Some(seconds),
+            Self::Stripe(Silence::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
+            Self::Stripe(Silence::KeyRefused | Silence::Odd)
+            | Self::MissingKey
+            | Self::BadKey
+            | Self::MissingScope(_)
+            | Self::BadSignature
+            | Self::BadAccount
+            | Self::BadQuery
+            | Self::BadPeriod
+            | Self::BadUrl
+            | Self::BadAddress
+            | Self::MalformedBody
+            | Self::UnreadableReport
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::LinkRefused
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow => None,
+        }
+    }
+}
+
+impl Silence {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Down => "Stripe cannot be reached, or does not work just now. Send it again later.",
+            Self::Busy(_) => "Stripe's rate limit leaves no room just now: see Retry-After.",
+            Self::KeyRefused => "Stripe does not take the platform's key for this: an operator must look.",
+            Self::Odd => "Stripe refused, or answered something that cannot be read: an operator must look.",
         }
     }
 }
@@ -130,16 +269,38 @@ impl From<BodyError> for Refusal {
     }
 }
 
+/// What is answered instead.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    pub(super) error: ErrorDetail,
+}
+
+/// Why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDetail {
+    /// Stable, for a program.
+    #[schema(example = "bad_query")]
+    pub(super) code: &'static str,
+    /// For a person. May change.
+    pub(super) message: String,
+}
+
+impl From<Refusal> for ErrorBody {
+    fn from(refusal: Refusal) -> Self {
+        Self { error: ErrorDetail { code: refusal.code(), message: refusal.sentence() } }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({"error": {"code": self.code(), "message": self.sentence()}});
-        let mut response = (self.status(), Json(body)).into_response();
+        let mut response = (self.status(), Json(ErrorBody::from(self))).into_response();
         let headers = response.headers_mut();
         for challenge in self.challenges() {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self == Self::Unavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

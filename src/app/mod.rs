@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Platform, Rate};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
@@ -69,6 +69,8 @@ pub struct App {
     inbox: Bell,
     /// Rung when a job was queued.
     jobs: Bell,
+    /// How often each API key asks.
+    rate: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,
     clock: Clock,
@@ -108,6 +110,7 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
+            rate: Rate::new(settings.api.requests_per_second),
             reports: inbound::Counts::default(),
             database,
             clock,
@@ -126,7 +129,7 @@ impl App {
         };
         let router = webhook::router(webhook)?
             .merge(ops::router(self.database.pool.clone()))
-            .merge(api::router(self.api()))
+            .merge(api::router(self.platform()))
             .merge(inbound::router(self.inbound()?));
         let router = match &self.settings.portal {
             None => router,
@@ -168,6 +171,11 @@ impl App {
             troubles: self.database.troubles.clone(),
             read_timeout: self.settings.webhook.read_timeout,
         }
+    }
+
+    fn platform(&self) -> Platform {
+        let (financings, settings) = (self.financings.clone(), self.settings.api.clone());
+        Platform { api: self.api(), financings, settings, rate: self.rate.clone() }
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {

@@ -58,12 +58,10 @@ async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -
     if json {
         return super::print_json(&erased);
     }
-    println!("{account}: {} letters, {} events, {} proofs", erased.letters, erased.events, erased.proofs);
-    if erased.left > 0 {
-        println!(
-            "{} letters are being sent, or may be sent yet: run this again when they are settled",
-            erased.left
-        );
+    let retention::Erased { letters, events, contacts, proofs, left } = erased;
+    println!("{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs");
+    if left > 0 {
+        println!("{left} letters are being sent, or may be sent yet: run this again when they are settled");
     }
     println!(
         "it is not opted out by this: `capital-courier opt-out add {account}` keeps it from further letters"

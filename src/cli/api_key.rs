@@ -18,7 +18,8 @@ pub(super) enum Action {
         /// For whom or what it is
         #[arg(long)]
         name: String,
-        /// What it may do: `opt_outs:read`, `opt_outs:write`, `bounces:write`; as few as will do
+        /// What it may do: `opt_outs:read`, `opt_outs:write`, `bounces:write`, `financings:read`, `links:write`, `contacts:write`; as
+        /// few as will do
         #[arg(long = "scope", value_name = "SCOPE", required = true, num_args = 1..)]
         scopes: Vec<Scope>,
         /// Print JSON

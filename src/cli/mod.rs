@@ -16,7 +16,6 @@ mod opt_out;
 mod reconcile;
 mod report;
 mod serve;
-mod spreadsheet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{database, http, inbound, ops, portal as section, queue, stripe, telemetry};
+use crate::{api, database, http, inbound, ops, portal as section, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub email: email::Settings,
     /// What merchants see; none where they reach no address of ours.
     pub portal: Option<section::Settings>,
+    /// What the platform's programs can have.
+    pub api: api::Settings,
     /// Which senders' webhooks are listened to.
     pub inbound: inbound::Settings,
     /// How work is done.

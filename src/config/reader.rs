@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use url::Url;
 
 use super::layers::Layers;
 use super::{Fault, Faults, Needs, Settings};
@@ -11,7 +12,7 @@ use crate::flow::email::{self, RelayUrl};
 use crate::flow::{inbox, webhook};
 use crate::inbound::ses::TopicArn;
 use crate::stripe::livemode_of_key;
-use crate::{database, http, inbound, ops, queue, stripe, telemetry};
+use crate::{api, database, http, inbound, ops, queue, stripe, telemetry};
 
 /// Below this a lease could run out while a busy machine is about to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
@@ -38,7 +39,7 @@ impl<'a> Reader<'a> {
     pub(super) fn settings(&mut self, needs: Needs) -> Option<Settings> {
         let (database, stripe, webhook) = (self.database(), self.stripe(), self.webhook(needs));
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
-        let inbound = self.inbound();
+        let (inbound, api) = (self.inbound(), self.api(email.as_ref().map(|email| &email.dashboard_url)));
         let portal = self.portal(email.as_ref());
         let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
@@ -56,6 +57,7 @@ impl<'a> Reader<'a> {
             inbox: inbox?,
             email: email?,
             portal,
+            api: api?,
             inbound: inbound?,
             queue: queue?,
             summary_for: summary_for?,
@@ -152,6 +154,30 @@ impl<'a> Reader<'a> {
         let form = "the key that SendGrid shows, or nothing";
         let sendgrid_public_key = self.optional("inbound.sendgrid_public_key", form);
         Some(inbound::Settings { sns_topics: topics.ok()?, sendgrid_public_key })
+    }
+
+    /// Where nobody says what an Account Link is to come back to, it is the page that the letters link to.
+    fn api(&mut self, dashboard_url: Option<&Url>) -> Option<api::Settings> {
+        let (refresh_url, return_url) =
+            (self.url_to_come_back_to("capital.refresh_url"), self.url_to_come_back_to("capital.return_url"));
+        let or_dashboard = |url: Option<Url>| url.or_else(|| dashboard_url.cloned());
+        let requests_per_second = self.number("api.requests_per_second", 0);
+        Some(api::Settings {
+            refresh_url: or_dashboard(refresh_url)?,
+            return_url: or_dashboard(return_url)?,
+            requests_per_second: requests_per_second?,
+        })
+    }
+
+    /// None where there is none, and where it is wrong, which is told as a fault.
+    fn url_to_come_back_to(&mut self, key: &str) -> Option<Url> {
+        let form = "an https:// address, or nothing";
+        let url: Url = self.optional(key, form)?;
+        if !api::is_fit_to_come_back_to(&url) {
+            self.fault(key, &format!("a merchant is sent there: write {form}"));
+            return None;
+        }
+        Some(url)
     }
 
     fn inbox(&mut self) -> Option<inbox::Settings> {

@@ -1,4 +1,5 @@
-//! Personal data go when they have done their work: what letters said and to whom, and events as they came. The proof of what was sent
+//! Personal data go when they have done their work: what letters said and to whom, addresses that the platform named, and events as they
+//! came. The proof of what was sent
 //! stays (`flow::email::evidence`): Stripe wants marketing material, distribution lists and opt-outs kept for five years
 //! (<https://docs.stripe.com/capital/regulatory-compliance>).
 //!
@@ -41,6 +42,8 @@ pub struct Erased {
     pub letters: u64,
     /// Events whose body is gone.
     pub events: u64,
+    /// Addresses that the platform named.
+    pub contacts: u64,
     /// Proofs whose bytes and recipient are gone; their hashes stay.
     pub proofs: u64,
     /// Letters that were passed over, because they are being handed over or may be sent yet.
@@ -61,17 +64,20 @@ impl Work for Retain {
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
             let letters = store::erase_letters(&mut *tx, before, BATCH, now).await?;
             let events = store::erase_events(&mut *tx, before, BATCH, now).await?;
+            let contacts = store::erase_contacts(&mut *tx, before, BATCH).await?;
             tx.commit().await?;
-            if letters + events == 0 {
+            if letters + events + contacts == 0 {
                 break;
             }
             erased.letters += letters;
             erased.events += events;
+            erased.contacts += contacts;
         }
         if erased != Erased::default() {
             tracing::info!(
                 letters = erased.letters,
                 events = erased.events,
+                contacts = erased.contacts,
                 "personal data were old enough to go"
             );
         }
@@ -113,7 +119,8 @@ pub async fn erase_account(
     email::withdraw_for_account(&mut *tx, account_id, now).await?;
     let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
     let events = store::erase_events_of(&mut *tx, account_id, now).await?;
+    let contacts = u64::from(email::contact::store::remove(&mut *tx, account_id).await?);
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
     let left = store::count_left_of(&mut *tx, account_id).await?;
-    Ok(Erased { letters, events, proofs, left })
+    Ok(Erased { letters, events, contacts, proofs, left })
 }

@@ -65,6 +65,38 @@ pub(super) async fn erase_events(
     Ok(erased.rows_affected())
 }
 
+/// Forgets addresses that the platform named before a moment, some at a time, of accounts that were written to neither since then nor are
+/// about to be: one that is in use stays. Says of how many.
+pub(super) async fn erase_contacts(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        delete from contact_overrides
+        where account_id in (
+            select account_id
+            from contact_overrides as named
+            where named_at < $1
+                and not exists (
+                    select from letters
+                    where letters.account_id = named.account_id
+                        and (changed_at >= $1 or state in ('waiting', 'sending', 'uncertain', 'held'))
+                )
+            order by named_at
+            limit $2
+            for update skip locked
+        )
+        ",
+        before,
+        most,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
 /// The same for all letters of an account that are over.
 pub(super) async fn erase_letters_of(
     db: impl PgExecutor<'_>,

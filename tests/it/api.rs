@@ -18,6 +18,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
+    /// As it came, whether or not it is JSON.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -38,7 +40,7 @@ pub async fn send(app: &TestApp, request: Request<Body>) -> Answer {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Answer { status: head.status.as_u16(), headers: head.headers, body }
+    Answer { status: head.status.as_u16(), headers: head.headers, body, bytes: bytes.to_vec() }
 }
 
 /// A key with these scopes.
@@ -47,7 +49,7 @@ pub async fn key(app: &TestApp, scopes: &[Scope]) -> String {
     new.secret.expose_secret().to_owned()
 }
 
-async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: &str) -> Answer {
+pub async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: &str) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)

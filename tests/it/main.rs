@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
 
 mod api;
+mod contact;
 mod copy;
 #[cfg(feature = "crash-points")]
 mod crash;
@@ -19,9 +20,11 @@ mod letters;
 mod live;
 mod load;
 mod metrics;
+mod openapi;
 mod operator;
 mod order;
 mod outage;
+mod platform;
 mod portal;
 mod processes;
 mod queue;

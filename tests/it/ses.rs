@@ -51,7 +51,7 @@ async fn post(inbound: &Inbound, message: &Value) -> Answer {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    Answer { status: head.status.as_u16(), headers: head.headers, body }
+    Answer { status: head.status.as_u16(), headers: head.headers, body, bytes: bytes.to_vec() }
 }
 
 /// A letter that was sent, as the one that the signed messages speak of.

@@ -21,11 +21,24 @@ pub enum Scope {
     OptOutsWrite,
     /// Report that letters came back, or were called spam.
     BouncesWrite,
+    /// See offers, what became of them, and what they add up to.
+    FinancingsRead,
+    /// Make links that let a merchant into what Stripe shows.
+    LinksWrite,
+    /// See and say to which address an account's letters go.
+    ContactsWrite,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::OptOutsRead, Self::OptOutsWrite, Self::BouncesWrite];
+    pub const ALL: [Self; 6] = [
+        Self::OptOutsRead,
+        Self::OptOutsWrite,
+        Self::BouncesWrite,
+        Self::FinancingsRead,
+        Self::LinksWrite,
+        Self::ContactsWrite,
+    ];
 
     /// As in `api_keys.scopes`.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +46,9 @@ impl Scope {
             Self::OptOutsRead => "opt_outs:read",
             Self::OptOutsWrite => "opt_outs:write",
             Self::BouncesWrite => "bounces:write",
+            Self::FinancingsRead => "financings:read",
+            Self::LinksWrite => "links:write",
+            Self::ContactsWrite => "contacts:write",
         }
     }
 }
@@ -120,7 +136,12 @@ mod tests {
             assert_eq!(scope.as_str().parse(), Ok(scope));
         }
         let told = "everything".parse::<Scope>().unwrap_err().to_string();
-        assert!(told.contains("opt_outs:read, opt_outs:write, bounces:write"), "{told}");
+        assert!(
+            told.contains(
+                "opt_outs:read, opt_outs:write, bounces:write, financings:read, links:write, contacts:write"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::io::Write;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use crate::cli::spreadsheet::{as_it_was, harmless, maybe, moment};
 use crate::flow::email::opt_out::{Note, store::OptOut};
+use crate::spreadsheet::{as_it_was, harmless, maybe, moment};
 use crate::stripe::AccountId;
 
 /// The columns that are written, in their order.
@@ -135,7 +135,7 @@ fn time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::spreadsheet::FORMULA;
+    use crate::spreadsheet::FORMULA;
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {

@@ -4,10 +4,10 @@ use futures_util::TryStreamExt;
 use sqlx::PgPool;
 
 use super::Asked;
-use crate::cli::spreadsheet::{harmless, maybe, moment};
 use crate::database;
 use crate::flow::email::Address;
 use crate::flow::email::evidence::store::{self, Line, Period};
+use crate::spreadsheet::{harmless, maybe, moment, writer};
 
 const COLUMNS: [&str; 26] = [
     "letter",
@@ -41,7 +41,7 @@ const COLUMNS: [&str; 26] = [
 /// Writes the report to stdout, as it comes from the database.
 pub(super) async fn write(db: &PgPool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
-    let mut out = super::writer();
+    let mut out = writer(std::io::stdout().lock());
     out.write_record(COLUMNS)?;
     let mut connection = database::unhurried(db).await?;
     let period = Period { from, until, account_id: asked.account() };

@@ -76,11 +76,6 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     .await
 }
 
-/// Lines end as RFC 4180 wants them.
-fn writer() -> csv::Writer<std::io::StdoutLock<'static>> {
-    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(std::io::stdout().lock())
-}
-
 async fn message(db: &PgPool, letter: &str, out: &Path) -> anyhow::Result<()> {
     let Some(message) = evidence::store::last_message(db, letter).await? else {
         bail!("{letter} was never handed over, or there is no such letter");

@@ -32,8 +32,8 @@ pub(super) enum Decision {
     Hold(&'static str),
     /// It is night where the merchant is.
     Later(DateTime<Utc>),
-    /// Letters to this address come back: a person must act.
-    HoldForAddress(Address),
+    /// There is no address that works: a person must act.
+    HoldForAddress(NoRecipient),
 }
 
 impl SendLetter {
@@ -67,10 +67,7 @@ impl SendLetter {
         }
         let (account, to) = match recipient::look_up(self, &account_id).await? {
             (account, Ok(to)) => (account, to),
-            (_, Err(NoRecipient::Refused(to))) => return Ok(Decision::HoldForAddress(to)),
-            (_, Err(nobody @ (NoRecipient::None | NoRecipient::Bad))) => {
-                return Ok(Decision::Hold(nobody.reason()));
-            }
+            (_, Err(nobody)) => return Ok(Decision::HoldForAddress(nobody)),
         };
         let case = Case { kind: Kind::at_step(letter.step, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `address` | addresses that are safe to put into a header, and print masked |
 //! | `recipient` | whom to write to |
+//! | `contact` | the address that the platform says, before all others |
 //! | `copy` | which words may go out: disclaimers and approvals |
 //! | `kind`, `letter`, `write` | what a letter is for, what it is written from, and its writing |
 //! | `lint` | what is wrong with a letter's words |
@@ -42,6 +43,7 @@ mod address;
 mod by_hand;
 mod cadence;
 pub mod collection;
+pub mod contact;
 pub mod copy;
 mod decide;
 mod dkim;

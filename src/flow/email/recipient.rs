@@ -1,10 +1,11 @@
-//! Whom to write to. Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); any of the fields in
+//! Whom to write to: at the address that the platform named (`contact`), else at one that Stripe knows. Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); any of the fields in
 //! which the owner's address may stand can be absent or null.
 
 use std::sync::Arc;
 
 use super::SendLetter;
 use super::address::Address;
+use super::contact;
 use super::refused::{self, ADDRESS_BOUNCED, AddressHash};
 use crate::queue::Stopped;
 use crate::stripe::{Account, AccountId, Error, Memory};
@@ -29,6 +30,11 @@ impl NoRecipient {
             Self::Refused(_) => ADDRESS_BOUNCED,
         }
     }
+
+    /// Whether a letter that is held for this reason lacks an address that works.
+    pub(super) fn is_reason(reason: &str) -> bool {
+        [Self::None.reason(), Self::Bad.reason(), ADDRESS_BOUNCED].contains(&reason)
+    }
 }
 
 /// Looks an account up, and whom to write to. One whose address is refused is looked up anew: somebody may have mended it since.
@@ -49,7 +55,12 @@ async fn look_up_once(
     id: &AccountId,
 ) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
     let account = letters.stripe.account(id).await?;
-    let found = match find(&letters.stripe, &account, letters.settings.allow_support_address).await? {
+    let named = contact::store::find(&letters.db, id.as_str()).await?;
+    let found = match named {
+        Some(named) => read(&named.address),
+        None => find(&letters.stripe, &account, letters.settings.allow_support_address).await?,
+    };
+    let found = match found {
         Ok(to) if refused::store::has(&letters.db, &AddressHash::of(to.expose())).await? => {
             Err(NoRecipient::Refused(to))
         }
@@ -58,7 +69,7 @@ async fn look_up_once(
     Ok((account, found))
 }
 
-/// Finds the recipient: the account's `email`, else the individual's, else the owner's among the persons, else the public
+/// Finds the recipient at Stripe: the account's `email`, else the individual's, else the owner's among the persons, else the public
 /// support address where the operator allows that. The first that is there decides.
 async fn find(
     stripe: &Memory,

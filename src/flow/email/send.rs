@@ -20,6 +20,7 @@ use super::lanes::Place;
 use super::mime::{self, Parts, Ready};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::{self, OPTED_OUT};
+use super::recipient::NoRecipient;
 use super::refused::{self, AddressHash};
 use super::store::{self, Content, Letter, Move, State};
 use super::write::{TemplateError, Writer};
@@ -107,7 +108,7 @@ impl Work for SendLetter {
             Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
             Decision::Later(at) => self.postpone(claim, at).await,
-            Decision::HoldForAddress(to) => self.hold_for_address(claim, &letter, &to).await,
+            Decision::HoldForAddress(nobody) => self.hold_for_address(claim, &letter, &nobody).await,
         }
     }
 
@@ -256,7 +257,9 @@ impl SendLetter {
             Instead::Settled => self.finish(claim).await,
             Instead::OfferEnded(reason) => self.end(claim, letter, State::Withdrawn, &reason).await,
             Instead::OptedOut => self.end(claim, letter, State::Suppressed, OPTED_OUT).await,
-            Instead::AddressRefused => self.hold_for_address(claim, letter, to).await,
+            Instead::AddressRefused => {
+                self.hold_for_address(claim, letter, &NoRecipient::Refused(to.clone())).await
+            }
         }
     }
 }

@@ -5,10 +5,12 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
+use super::contact;
 use super::evidence::{self, Outcome};
 use super::moves::{self, GAVE_UP, UNCERTAIN};
+use super::recipient::NoRecipient;
 use super::refusal::status_in;
-use super::refused::{self, ADDRESS_BOUNCED, AddressHash, Found, Reason};
+use super::refused::{self, AddressHash, Found, Reason};
 use super::store::{self, Letter, Move, State};
 use super::{SendError, SendLetter, WhenUncertain, to_delivered};
 use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Verdict, judge};
@@ -173,21 +175,28 @@ impl SendLetter {
         Ok(tx.commit().await?)
     }
 
-    /// The letter will not be sent to this address, until somebody says that it works again or Stripe has another.
+    /// There is no address that works, until somebody says that one works again, or names another, or Stripe has another. One that was
+    /// named since this was found out is taken up at once.
     pub(super) async fn hold_for_address(
         &self,
         claim: &Claim,
         letter: &Letter,
-        to: &Address,
+        nobody: &NoRecipient,
     ) -> Result<(), Stopped> {
-        let reason = Some(ADDRESS_BOUNCED);
-        let held = Move { from: State::Waiting, to: State::Held, reason, relay_answer: None };
+        let (reason, now) = (nobody.reason(), self.clock.now());
+        let held = Move { from: State::Waiting, to: State::Held, reason: Some(reason), relay_answer: None };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
-        self.shift(&mut tx, letter, &held).await?;
-        refused::store::link(&mut *tx, &letter.letter_id, &AddressHash::of(to.expose())).await?;
+        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        let is_held = moves::shift(&mut tx, letter, &held, now).await?;
+        if let NoRecipient::Refused(to) = nobody {
+            refused::store::link(&mut *tx, &letter.letter_id, &AddressHash::of(to.expose())).await?;
+        }
+        let held = Letter { state: State::Held, ..letter.clone() };
+        if is_held && !contact::still_nobody(&mut tx, letter, nobody).await? {
+            moves::try_again(&mut tx, &held, Some("the platform named another address"), now).await?;
+        }
         tx.commit().await?;
-        tell(letter, State::Held, ADDRESS_BOUNCED);
+        tell(letter, State::Held, reason);
         Ok(())
     }
 

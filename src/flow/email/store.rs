@@ -284,6 +284,23 @@ pub(super) async fn find_unsent_of_account(
     .await
 }
 
+/// The letters to an account that wait or are held, locked.
+pub(super) async fn lock_unsent_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "
+        account_id = $1 and state in ('waiting', 'held')
+        order by offer_id, letter_id
+        for update
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Letters that are held for one of these reasons, by their offers and their ids; at most `most` of those after `after`.
 pub(super) async fn find_held_for(
     db: impl PgExecutor<'_>,

@@ -5,6 +5,7 @@ pub mod dkim;
 pub mod https;
 pub mod process;
 pub mod smtp;
+pub mod stripe;
 
 use std::collections::HashMap;
 

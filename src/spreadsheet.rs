@@ -1,0 +1,60 @@
+//! CSV that a spreadsheet opens without harm: text that begins like a formula would be taken for one.
+//!
+//! RFC 4180, in UTF-8 without a byte order mark: what stands in the cells is ASCII but for the words that people enter, so a mark would
+//! help hardly anybody and would stick to the name of the first column in every program that does not know it.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// What makes a spreadsheet take a cell for a formula (OWASP, *CSV Injection*).
+pub const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Writes lines that end as RFC 4180 wants them.
+pub fn writer<W: Write>(out: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)
+}
+
+/// Text that no spreadsheet takes for a formula. Not for numbers that we write: a sign is no formula's.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
+}
+
+/// The same text without what made it harmless.
+pub fn as_it_was(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
+}
+
+/// A moment, by RFC 3339.
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// A moment that may not have come.
+pub fn maybe(at: Option<DateTime<Utc>>) -> String {
+    at.map(moment).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_each_is_read_back_as_it_was() {
+        for (text, cell) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@sum", "'@sum"),
+            ("\tx", "'\tx"),
+            ("\rx", "'\rx"),
+            ("usd", "usd"),
+            ("", ""),
+            ("'quoted", "'quoted"),
+        ] {
+            assert_eq!(harmless(text), cell);
+            assert_eq!(as_it_was(cell), text);
+        }
+    }
+}
