@@ -9,16 +9,16 @@ use crate::telemetry;
 
 pub(super) async fn serve(config: Option<&Path>, no_worker: bool) -> anyhow::Result<ExitCode> {
     let role = if no_worker { Role::ServeWithoutWorker } else { Role::Serve };
-    Box::pin(start(config, Needs::Webhooks, role)).await
+    start(config, Needs::Webhooks, role).await
 }
 
 pub(super) async fn work(config: Option<&Path>) -> anyhow::Result<ExitCode> {
-    Box::pin(start(config, Needs::WorkOnly, Role::Worker)).await
+    start(config, Needs::WorkOnly, Role::Worker).await
 }
 
 async fn start(config: Option<&Path>, needs: Needs, role: Role) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(config, &environment(), needs)?;
     telemetry::init(&settings.telemetry);
-    app::run(settings, role).await?;
+    Box::pin(app::run(settings, role)).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ mod financing;
 mod flow;
 mod letters;
 mod live;
+mod lives;
 mod load;
 mod metrics;
 mod openapi;

@@ -1,0 +1,150 @@
+//! Random lives of merchants, as the simulator plays them: whatever happens, and in whatever order Stripe tells of it, our ledger,
+//! Stripe's summary and our reports agree with the truth to the cent.
+
+use std::collections::BTreeMap;
+
+use capital_courier::financing::ledger::store::totals;
+use capital_courier::financing::report::{Days, Per};
+use capital_courier::financing::{Told, take_in};
+use capital_courier::simulator::{Life, Phase, Truth};
+use capital_courier::stripe::AccountId;
+use chrono::NaiveDate;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+
+/// Tells the service of all movements of an account: in disorder, and some of them twice.
+async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
+    let mut all = app.stripe.transactions(account);
+    let again: Vec<Value> = all.sample(dice, all.len() / 3).cloned().collect();
+    all.extend(again);
+    all.shuffle(dice);
+    let mut tx = app.db.begin().await.unwrap();
+    for object in &all {
+        let transaction = serde_json::from_value(object.clone()).unwrap();
+        take_in(&mut tx, &Told { transaction, object }, app.clock.now()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    all.len()
+}
+
+async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &Truth) {
+    let totals = totals(&app.db, account).await.unwrap();
+    assert_eq!(totals.len(), truth.financings.len(), "{account}");
+    for financing in &truth.financings {
+        let ours = totals.iter().find(|of| of.offer_id.as_deref() == Some(&financing.offer)).unwrap();
+        let advanced = match financing.phase {
+            Phase::UnderWay | Phase::FullyRepaid => financing.advance_minor + financing.fee_minor,
+            Phase::Canceled => 0,
+        };
+        let paid = financing.paid_minor - financing.given_back_minor;
+        let expected = (advanced, paid, financing.remaining_minor, 0, financing.currency.as_str());
+        let found = (
+            ours.advanced_minor,
+            ours.paid_minor,
+            ours.remaining_minor,
+            ours.unclear,
+            ours.currency.as_str(),
+        );
+        assert_eq!(found, expected, "{account}: {financing:?}");
+    }
+}
+
+/// What was paid, less what was undone, by the date where the merchant is.
+fn paid_by_date(truth: &Truth) -> BTreeMap<NaiveDate, i64> {
+    let mut by_date = BTreeMap::new();
+    for financing in &truth.financings {
+        for (date, minor) in &financing.paid_minor_on {
+            *by_date.entry(*date).or_default() += minor;
+        }
+        for (date, minor) in &financing.given_back_minor_on {
+            *by_date.entry(*date).or_default() -= minor;
+        }
+    }
+    by_date
+}
+
+async fn expect_reports_are_true(app: &TestApp, account: &AccountId, truth: &Truth, days: Days) {
+    let by_date = paid_by_date(truth);
+    let sum: i64 = by_date.values().sum();
+    for per in [Per::Day, Per::Week, Per::Month] {
+        let report = app.app.financings().report(account, days, per).await.unwrap();
+        let total: i64 = report.totals.iter().map(|line| line.paid_minor).sum();
+        assert_eq!(total, sum, "{account}, per {per:?}");
+        for line in &report.lines {
+            assert_eq!(line.paid_minor, line.withheld_minor + line.paid_otherwise_minor);
+            let expected = match per {
+                Per::Day => by_date.get(&line.begins_on).copied().unwrap_or_default(),
+                Per::Week => sum_between(&by_date, line.begins_on, line.begins_on + chrono::Days::new(7)),
+                Per::Month => sum_between(&by_date, line.begins_on, line.begins_on + chrono::Months::new(1)),
+            };
+            assert_eq!(line.paid_minor, expected, "{account}, {} per {per:?}", line.begins_on);
+        }
+    }
+}
+
+fn sum_between(by_date: &BTreeMap<NaiveDate, i64>, from: NaiveDate, until: NaiveDate) -> i64 {
+    by_date.range(from..until).map(|(_, minor)| minor).sum()
+}
+
+async fn expect_payouts_are_explained(app: &TestApp, account: &AccountId, truth: &Truth, days: Days) {
+    let explained = app.app.financings().payouts(account, days).await.unwrap();
+    assert_eq!(explained.len(), truth.payouts.len(), "{account}");
+    for payout in &truth.payouts {
+        let line = explained.iter().find(|line| line.payout_id == payout.id).unwrap();
+        let sold = line.gross_sales_minor - line.platform_fees_minor - line.other_fees_minor;
+        let found = (line.paid_out_minor, sold, line.refunds_minor, line.advanced_minor, line.withheld_minor);
+        let expected = (
+            payout.amount_minor,
+            payout.sold_minor,
+            payout.refunded_minor,
+            payout.advanced_minor,
+            payout.paid_down_minor,
+        );
+        assert_eq!((found, line.unexplained_minor), (expected, 0), "{account}: {line:?}");
+    }
+}
+
+async fn play(db: PgPool, lives: std::ops::Range<u64>) {
+    let app = TestApp::start(db).await;
+    let mut told = 0;
+    for seed in lives {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let first = app.clock.now().date_naive();
+        let mut life = Life::random(&app.stripe, seed);
+        life.live(dice.random_range(20..250));
+        let account: AccountId = life.account().parse().unwrap();
+        told += tell_all(&app, account.as_str(), &mut dice).await;
+        let truth = app.stripe.truth(account.as_str());
+        expect_ledger_is_true(&app, account.as_str(), &truth).await;
+        let standing = app.app.financings().standing(&account).await.unwrap();
+        assert_eq!(standing.difference, None, "{account}, seed {seed}");
+        let days =
+            Days::new(first - chrono::Days::new(1), app.clock.now().date_naive() + chrono::Days::new(1));
+        expect_reports_are_true(&app, &account, &truth, days.unwrap()).await;
+        if seed % 10 == 0 {
+            let later = app.clock.now().date_naive() + chrono::Days::new(9);
+            let days = Days::new(first - chrono::Days::new(1), later).unwrap();
+            expect_payouts_are_explained(&app, &account, &truth, days).await;
+        }
+        app.stripe.forget_events();
+    }
+    assert!(told > 0, "nothing ever moved");
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn whatever_happens_our_books_agree_with_the_truth(db: PgPool) {
+    play(db, 0..60).await;
+}
+
+/// Run by hand: `cargo nextest run --run-ignored only thousands_of_lives`.
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+#[ignore = "some minutes"]
+async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
+    play(db, 1_000..4_000).await;
+}
