@@ -109,6 +109,7 @@ pub struct Formats {
     language: Language,
     numbers: DecimalFormatter,
     days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
+    short_days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
 }
 
 /// Signs that no other currency of Capital's is written with.
@@ -135,11 +136,13 @@ impl Formats {
             in_numbers.into(),
             icu_decimal::options::DecimalFormatterOptions::default(),
         );
+        let short_days = FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::medium());
         let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
         Self {
             language,
             numbers: numbers.expect("the data that are compiled in have a fallback for every locale"),
             days: days.expect("the data that are compiled in have a fallback for every locale"),
+            short_days: short_days.expect("the data that are compiled in have a fallback for every locale"),
         }
     }
 
@@ -206,12 +209,21 @@ impl Formats {
 
     /// A day, likewise.
     pub fn date(&self, day: NaiveDate) -> String {
-        let month = u8::try_from(day.month()).unwrap_or_default();
-        match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
-            // The day and the month stay on one line.
-            Ok(date) => self.days.format(&date).to_string().replacen(' ', &NO_BREAK.to_string(), 1),
-            Err(_) => day.to_string(),
-        }
+        // The day and the month stay on one line.
+        written(&self.days, day).replacen(' ', &NO_BREAK.to_string(), 1)
+    }
+
+    /// A day for a table: `Dec 24, 2026`, `24.12.2026`.
+    pub fn short_date(&self, day: NaiveDate) -> String {
+        written(&self.short_days, day)
+    }
+}
+
+fn written(days: &FixedCalendarDateTimeFormatter<Gregorian, YMD>, day: NaiveDate) -> String {
+    let month = u8::try_from(day.month()).unwrap_or_default();
+    match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
+        Ok(date) => days.format(&date).to_string(),
+        Err(_) => day.to_string(),
     }
 }
 
@@ -263,6 +275,13 @@ mod tests {
         assert_eq!(written, ["15%", "12.5%", "20%", "7%", "33.33%", "100%", "0%"]);
         assert_eq!(formats("de-DE").percent(0.125), "12,5\u{a0}%");
         assert_eq!(formats("en-US").percent(f64::NAN), "NaN%");
+    }
+
+    #[test]
+    fn a_day_in_a_table_is_short() {
+        let day = "2026-12-24".parse().unwrap();
+        let short = ["en-US", "en-GB", "de-DE", "fr-FR"].map(|tag| formats(tag).short_date(day));
+        assert_eq!(short, ["Dec 24, 2026", "24 Dec 2026", "24.12.2026", "24 déc. 2026"]);
     }
 
     #[test]

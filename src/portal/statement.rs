@@ -130,7 +130,7 @@ fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
     let amount =
         |minor: i64| (minor != 0).then(|| writer.money(&Money { minor, currency: line.currency.clone() }));
     Shown {
-        on: formats.date(line.begins_on),
+        on: formats.short_date(line.begins_on),
         advanced: amount(line.advanced_minor),
         withheld: amount(line.withheld_minor),
         otherwise: amount(line.paid_otherwise_minor),

@@ -62,8 +62,8 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let page = context! {
         account_name => name,
         is_test => known.offers.first().is_some_and(|offer| !offer.livemode),
-        cards => value(current.iter().map(|card| writer.card(card, &facts.home)).collect::<Vec<_>>()),
-        past => value(past.iter().map(|card| writer.card(card, &facts.home)).collect::<Vec<_>>()),
+        cards => value(current.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
+        past => value(past.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
         as_of => standing.map(|standing| writer.moment(standing.as_of)),
         is_current => standing.is_none_or(|standing| standing.is_current),
         rows => value(rows),

@@ -77,7 +77,7 @@ pub(in crate::portal) struct Row {
 }
 
 impl Writer<'_> {
-    pub(super) fn card(&self, card: &Card, home: &Home) -> Shown {
+    pub(super) fn card(&self, card: &Card, home: &Home, now: DateTime<Utc>) -> Shown {
         let kind = card.offer.financing_type.clone().map(FinancingType::from);
         let contract = match kind {
             Some(FinancingType::CashAdvance) => "cash_advance",
@@ -90,8 +90,10 @@ impl Writer<'_> {
             total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
             rate: self.formats.percent(terms.withhold_rate),
         });
+        // Stripe can end an offer before its time: then that time says nothing.
+        let end = card.offer.expires_at.filter(|end| card.phase != Phase::Expired || *end <= now);
         // The last moment at which it is open.
-        let expires_on = card.offer.expires_at.map(|end| self.day(end - TimeDelta::seconds(1)));
+        let expires_on = end.map(|end| self.day(end - TimeDelta::seconds(1)));
         Shown {
             phase: name(card.phase),
             contract,
@@ -153,7 +155,8 @@ impl Writer<'_> {
         });
         let sign = if minor < 0 { "\u{2212}" } else { "+" };
         let amount = if movement.effect == "unclear" { size } else { format!("{sign}{size}") };
-        Row { on: self.day(movement.created_at), what, amount, is_in: minor >= 0 }
+        let on = self.formats.short_date(movement.created_at.with_timezone(&self.zone).date_naive());
+        Row { on, what, amount, is_in: minor >= 0 }
     }
 
     pub(in crate::portal) fn money(&self, money: &Money) -> String {
