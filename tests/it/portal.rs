@@ -206,7 +206,7 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
         "Portion of sales",
         "\u{2212}$150.00",
     ]);
-    progress.expect_silent_about(&["add up to", "Paydown", "loan"]);
+    progress.expect_silent_about(&["add up to", "Paydown", "your loan"]);
 
     press(&app, &offer, Button::Repay, "fully_repaid").await;
     tell_transactions(&app, &account).await;
