@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 
 use super::account::Account;
 use super::{Platform, Refusal};
-use crate::database::within;
-use crate::financing::ledger::{self, Totals};
+use crate::financing::ledger::Totals;
 use crate::financing::summary::{self, Standing};
 use crate::stripe::{AccountId, Period, SummaryDetails, SummaryStatus};
 
@@ -130,13 +129,11 @@ pub(super) async fn show(
     Account(account): Account,
 ) -> Result<Json<Summary>, Refusal> {
     let standing = api.answered(financings.standing(&account).await, "cannot look up a summary")?;
-    let totals = within(ledger::store::totals(&api.db, account.as_str())).await;
-    let totals = api.done(totals, "cannot add up an account's transactions")?;
-    Ok(Json(told(account, standing, totals)))
+    Ok(Json(told(account, standing)))
 }
 
-fn told(account: AccountId, standing: Standing, totals: Vec<Totals>) -> Summary {
-    let Standing { summary, as_of, is_current, difference } = standing;
+fn told(account: AccountId, standing: Standing) -> Summary {
+    let Standing { summary, as_of, is_current, totals, difference } = standing;
     let currency = summary.details.as_ref().map(|details| details.currency.to_lowercase());
     Summary {
         account,

@@ -20,7 +20,9 @@ pub struct Standing {
     pub as_of: DateTime<Utc>,
     /// False where Stripe should have been asked again, and did not answer.
     pub is_current: bool,
-    /// How our sums are others; none where they agree or there is nothing to compare.
+    /// What the account's transactions add up to now.
+    pub totals: Vec<Totals>,
+    /// How these sums are others than Stripe's; none where they agree or there is nothing to compare.
     pub difference: Option<Difference>,
 }
 
@@ -104,7 +106,7 @@ impl Financings {
         if let Some(difference) = difference.filter(|_| is_news) {
             tracing::warn!(account.id = %account, ?difference, "our sums are others than Stripe's summary");
         }
-        Ok(Standing { summary, as_of, is_current: true, difference })
+        Ok(Standing { summary, as_of, is_current: true, totals, difference })
     }
 
     /// What was kept, held against our sums as they are now.
@@ -120,7 +122,7 @@ impl Financings {
         };
         let totals = ledger::store::totals(&self.db, account.as_str()).await?;
         let difference = Difference::between(&totals, &summary);
-        Ok(Ok(Standing { summary, as_of: kept.as_of, is_current, difference }))
+        Ok(Ok(Standing { summary, as_of: kept.as_of, is_current, totals, difference }))
     }
 }
 

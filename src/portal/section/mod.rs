@@ -28,7 +28,8 @@ struct Facts {
     offers: Vec<OfAccount>,
     /// None where Stripe never said anything.
     standing: Option<Standing>,
-    totals: Vec<Totals>,
+    /// What the transactions add up to, where Stripe's summary was not there to be held against it.
+    alone: Vec<Totals>,
     movements: Vec<Movement>,
     home: Home,
 }
@@ -47,7 +48,8 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let now = portal.clock.now();
     let formats = Formats::new(language, facts.home.country.as_deref());
     let writer = Writer { formats: &formats, zone: facts.home.time_zone };
-    let known = Known { offers: facts.offers, standing: facts.standing.as_ref(), totals: &facts.totals, now };
+    let totals = facts.standing.as_ref().map_or(&facts.alone, |standing| &standing.totals);
+    let known = Known { offers: facts.offers, standing: facts.standing.as_ref(), totals, now };
     let (mut current, past) = cards(&known);
     let disclaimer = portal.disclaimer(&current, &facts.home, language);
     if disclaimer.is_none() {
@@ -81,10 +83,13 @@ impl Portal {
         let offers = of_account(&self.db, id, MOST_OFFERS).await?;
         let wanted = Wanted { after, ..Wanted::default() };
         let movements = ledger::store::page(&self.db, id, &wanted, MOVEMENTS + 1).await?;
-        let totals = ledger::store::totals(&self.db, id).await?;
         let has_begun = offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         let standing = if has_begun { self.standing(account).await? } else { None };
-        Ok(Facts { offers, standing, totals, movements, home: self.financings.home(account).await? })
+        let alone = match standing {
+            Some(_) => Vec::new(),
+            None => ledger::store::totals(&self.db, id).await?,
+        };
+        Ok(Facts { offers, standing, alone, movements, home: self.financings.home(account).await? })
     }
 
     /// Stripe's summary; where there is none, our own sums are all there is.

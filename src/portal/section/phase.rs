@@ -295,6 +295,7 @@ mod tests {
             .unwrap(),
             as_of: now(),
             is_current: true,
+            totals: Vec::new(),
             difference: None,
         };
         let totals = [Totals {
