@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sqlx::PgPool;
@@ -127,7 +127,16 @@ struct Entering {
 }
 
 /// With a token: opens a session and takes the token out of the address. Without: shows the section.
-async fn enter(State(shared): State<Shared>, Query(query): Query<Entering>, headers: HeaderMap) -> Response {
+async fn enter(
+    State(shared): State<Shared>,
+    Query(query): Query<Entering>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    // Whoever only wants to know whether an address is there must not use a token up.
+    if method == Method::HEAD && query.token.is_some() {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let portal = &shared.0.0;
     let Some(token) = query.token else {
         return match shared.visitor(&headers).await {

@@ -100,6 +100,9 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
     let app = TestApp::start(db).await;
     let token = token(&app, "acct_1", "once");
     let mut browser = Browser::new(&app);
+    let looked = Request::head(format!("/capital?token={token}")).body(Body::empty()).unwrap();
+    let looked = tower::ServiceExt::oneshot(app.app.router().unwrap(), looked).await.unwrap();
+    assert_eq!(looked.status(), 204, "a look uses nothing up");
     let entered = browser.open(&format!("/capital?token={token}")).await;
     assert_eq!((entered.status, entered.header("location")), (303, "/capital"));
     let cookie = entered.header("set-cookie").to_owned();
