@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Refusal;
 use crate::stripe::AccountId;
@@ -14,8 +15,11 @@ use crate::stripe::AccountId;
 pub(super) struct Account(pub(super) AccountId);
 
 /// The address may name more than the account.
-#[derive(Deserialize)]
-struct Named {
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OfAccount {
+    /// The connected account.
+    #[param(pattern = "^acct_[A-Za-z0-9_-]{1,195}$", example = "acct_1Q2w3E4r5T6y7U8i")]
     account: String,
 }
 
@@ -23,7 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let named = Path::<Named>::from_request_parts(parts, state).await;
+        let named = Path::<OfAccount>::from_request_parts(parts, state).await;
         let Path(named) = named.map_err(|rejection| refusal(&rejection))?;
         named.account.parse().map(Self).map_err(|_| Refusal::BadAccount)
     }

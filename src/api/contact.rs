@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask;
 use super::keys::Caller;
 use super::{Api, Platform, Refusal};
@@ -44,7 +44,7 @@ pub(super) struct NewContact {
     get,
     path = "/api/v1/accounts/{account}/contact",
     operation_id = "showContact",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     responses((status = 200, body = Contact, description = "What was named")),
 )]
 pub(super) async fn show(
@@ -62,7 +62,7 @@ pub(super) async fn show(
     put,
     path = "/api/v1/accounts/{account}/contact",
     operation_id = "nameContact",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     request_body = NewContact,
     responses((status = 200, body = Contact, description = "What is named now")),
 )]
@@ -87,7 +87,7 @@ pub(super) async fn put(
     delete,
     path = "/api/v1/accounts/{account}/contact",
     operation_id = "forgetContact",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     responses((status = 200, body = Contact, description = "What is named now: nothing")),
 )]
 pub(super) async fn forget(

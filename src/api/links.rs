@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask;
 use super::keys::Caller;
 use super::{Platform, Refusal};
@@ -67,7 +67,7 @@ pub(super) struct Link {
     post,
     path = "/api/v1/accounts/{account}/links",
     operation_id = "makeLink",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     request_body = NewLink,
     responses((status = 200, body = Link, description = "The link")),
 )]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask::{self, Asked};
 use super::keys::Caller;
 use super::{Api, Platform, Refusal};
@@ -66,18 +66,19 @@ pub(super) struct OptOutStanding {
     opt_out: Option<Shown>,
 }
 
-/// Who said so, and when.
+/// Who said so, and when. All of it is absent where the account may have letters.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OptOut)]
 struct Shown {
     /// `operator`, `link`, `one_click`, `api`, `import`, `complaint` or `sender`.
-    #[schema(example = "api")]
+    #[schema(example = "api", required = false)]
     source: String,
     /// Which letters it is about: `capital_marketing`, all of them about Capital.
-    #[schema(example = "capital_marketing")]
+    #[schema(example = "capital_marketing", required = false)]
     scope: String,
     /// In whose words.
     note: Option<String>,
+    #[schema(required = false)]
     opted_out_at: DateTime<Utc>,
     /// Since when it holds no longer.
     ended_at: Option<DateTime<Utc>>,
@@ -124,7 +125,7 @@ pub(super) async fn list(
     get,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "showOptOut",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     responses((status = 200, body = OptOutStanding, description = "How the account stands")),
 )]
 pub(super) async fn show(
@@ -141,7 +142,7 @@ pub(super) async fn show(
     put,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "beginOptOut",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     request_body(content = inline(Option<Told>), description = "Nothing, or in whose words"),
     responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
 )]
@@ -165,7 +166,7 @@ pub(super) async fn begin(
     delete,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "endOptOut",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
 )]
 pub(super) async fn end(
@@ -204,7 +205,7 @@ impl Api {
 }
 
 /// In whose words.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Told {
     /// One line.
@@ -215,10 +216,11 @@ struct Told {
 /// The note in a body that may as well be empty.
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
     let body = ask::read_body(api, request).await?;
-    let told: Told = if body.is_empty() {
-        Told::default()
+    let told: Option<Told> = if body.is_empty() {
+        None
     } else {
         serde_json::from_slice(&body).map_err(|_| Refusal::MalformedBody)?
     };
-    told.note.map(|note| note.parse()).transpose().map_err(|_| Refusal::MalformedBody)
+    let note = told.and_then(|told| told.note);
+    note.map(|note| note.parse()).transpose().map_err(|_| Refusal::MalformedBody)
 }

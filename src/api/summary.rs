@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::{Platform, Refusal};
 use crate::financing::ledger::Totals;
 use crate::financing::summary::{self, Standing};
@@ -121,7 +121,7 @@ struct Sums {
     get,
     path = "/api/v1/accounts/{account}/summary",
     operation_id = "showSummary",
-    params(("account" = String, Path, description = "The connected account, `acct_…`")),
+    params(OfAccount),
     responses((status = 200, body = Summary, description = "Where it stands")),
 )]
 pub(super) async fn show(

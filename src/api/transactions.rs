@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask::{self, Asked};
 use super::{Platform, Refusal};
 use crate::database::within;
@@ -25,7 +25,7 @@ pub(super) struct Wanted {
     #[param(inline)]
     r#type: Option<Kind>,
     /// Of this financing alone.
-    #[param(value_type = Option<String>, example = "financingoffer_1Q2w3E4r5T6y7U8i")]
+    #[param(value_type = Option<String>, pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$", example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer: Option<OfferId>,
     /// From this moment on (RFC 3339), or from the beginning of this day by the account's clock.
     #[param(example = "2026-11-01")]
@@ -134,7 +134,7 @@ impl From<Movement> for Transaction {
     get,
     path = "/api/v1/accounts/{account}/transactions",
     operation_id = "listTransactions",
-    params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
+    params(OfAccount, Wanted),
     responses((status = 200, body = Transactions, description = "A page")),
 )]
 pub(super) async fn list(
@@ -226,8 +226,11 @@ async fn bounds(
 }
 
 /// `{account}` is an extractor of its own.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct InPath {
+    /// The transaction.
+    #[param(pattern = "^cptxn_[A-Za-z0-9_-]{1,194}$", example = "cptxn_1Q2w3E4r5T6y7U8i")]
     transaction: String,
 }
 
@@ -257,8 +260,8 @@ pub(super) struct Origin {
     path = "/api/v1/accounts/{account}/transactions/{transaction}/origin",
     operation_id = "showOrigin",
     params(
-        ("account" = String, Path, description = "The connected account, `acct_…`"),
-        ("transaction" = String, Path, description = "The transaction, `cptxn_…`"),
+        OfAccount,
+        InPath,
     ),
     responses((status = 200, body = Origin, description = "Where it was made")),
 )]

@@ -95,6 +95,32 @@ async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_wo
     app.finish().await;
 }
 
+/// The trigger names an address after the sender found none, and before it says so.
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_address_that_is_named_while_a_letter_is_being_held_is_not_missed(db: PgPool) {
+    let app = TestApp::start(db).await;
+    sqlx::raw_sql(
+        "
+        create function name_address() returns trigger language plpgsql as $$
+        begin
+            insert into contact_overrides (account_id, address, named_at, named_by)
+            values (new.account_id, 'owner@bakery.example', now(), 'key_1');
+            return new;
+        end $$;
+        create trigger name_address before update on letters
+        for each row when (new.state = 'held') execute function name_address();
+        ",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let offer = app.offer_to(None);
+    learn_of(&app, &offer).await;
+    app.expect_delivered(&offer).await;
+    assert_eq!(recipients(&app), ["owner@bakery.example"]);
+    app.finish().await;
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_is_held_for_another_reason_stays_held(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask::{self, Asked};
 use super::{Platform, Refusal};
 use crate::database::within;
@@ -148,7 +148,7 @@ fn accepted_terms(object: &Value) -> Option<Terms> {
     get,
     path = "/api/v1/accounts/{account}/offers",
     operation_id = "listOffers",
-    params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
+    params(OfAccount, Wanted),
     responses((status = 200, body = Offers, description = "A page")),
 )]
 pub(super) async fn list(
@@ -176,8 +176,11 @@ fn place(cursor: &str) -> Result<store::Place, Refusal> {
 }
 
 /// `{account}` is an extractor of its own.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct InPath {
+    /// The offer.
+    #[param(pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$", example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer: String,
 }
 
@@ -212,8 +215,8 @@ struct Line {
     path = "/api/v1/accounts/{account}/offers/{offer}/timeline",
     operation_id = "showTimeline",
     params(
-        ("account" = String, Path, description = "The connected account, `acct_…`"),
-        ("offer" = String, Path, description = "The offer, `financingoffer_…`"),
+        OfAccount,
+        InPath,
         Wanted,
     ),
     responses((status = 200, body = Timeline, description = "A page")),

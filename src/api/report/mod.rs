@@ -11,7 +11,7 @@ use chrono::{Days as Span, NaiveDate};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::Account;
+use super::account::{Account, OfAccount};
 use super::ask::Asked;
 use super::{Platform, Refusal};
 use crate::financing::payouts::{Explanation, MOST_DAYS};
@@ -39,7 +39,7 @@ pub(super) struct Wanted {
 }
 
 /// What a line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Per {
     Day,
@@ -53,8 +53,6 @@ enum Per {
 pub(super) struct Report {
     #[schema(value_type = String, example = "acct_1Q2w3E4r5T6y7U8i")]
     account: AccountId,
-    #[schema(inline)]
-    per: Per,
     /// The first day.
     from: NaiveDate,
     /// The last day.
@@ -66,12 +64,38 @@ pub(super) struct Report {
     body: Body,
 }
 
-/// The lines, and what they add up to in each currency.
+/// The lines, and what they add up to in each currency. `per` tells the two apart, also where there are no lines.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Body {
-    Movements { lines: Vec<MovementLine>, totals: Vec<MovementLine> },
-    Payouts { lines: Vec<PayoutLine>, totals: Vec<PayoutSums> },
+    Movements {
+        #[schema(inline)]
+        per: Stretch,
+        lines: Vec<MovementLine>,
+        totals: Vec<MovementLine>,
+    },
+    Payouts {
+        #[schema(inline)]
+        per: Payout,
+        lines: Vec<PayoutLine>,
+        totals: Vec<PayoutSums>,
+    },
+}
+
+/// A stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Stretch {
+    Day,
+    Week,
+    Month,
+}
+
+/// A payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Payout {
+    Payout,
 }
 
 /// What moved in a day, week or month, in one currency. Minor units of `currency`. `advanced_minor - paid_minor` is by how much what is
@@ -145,7 +169,7 @@ struct PayoutSums {
     get,
     path = "/api/v1/accounts/{account}/report",
     operation_id = "showReport",
-    params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
+    params(OfAccount, Wanted),
     responses((status = 200, body = Report, description = "The report")),
 )]
 pub(super) async fn show(
@@ -163,7 +187,7 @@ pub(super) async fn show(
     get,
     path = "/api/v1/accounts/{account}/report.csv",
     operation_id = "downloadReport",
-    params(("account" = String, Path, description = "The connected account, `acct_…`"), Wanted),
+    params(OfAccount, Wanted),
     responses((
         status = 200,
         body = String,
@@ -195,20 +219,20 @@ impl Platform {
         let today = self.api.clock.now().with_timezone(&zone).date_naive();
         let days = days(wanted, today)?;
         let body = match wanted.per {
-            Per::Day => self.movements(&account, days, report::Per::Day).await?,
-            Per::Week => self.movements(&account, days, report::Per::Week).await?,
-            Per::Month => self.movements(&account, days, report::Per::Month).await?,
+            Per::Day => self.movements(&account, days, Stretch::Day).await?,
+            Per::Week => self.movements(&account, days, Stretch::Week).await?,
+            Per::Month => self.movements(&account, days, Stretch::Month).await?,
             Per::Payout => self.payouts(&account, days).await?,
         };
         let (from, until) = (days.first(), days.last());
-        Ok(Report { account, per: wanted.per, from, until, time_zone: zone.name().to_owned(), body })
+        Ok(Report { account, from, until, time_zone: zone.name().to_owned(), body })
     }
 
-    async fn movements(&self, account: &AccountId, days: Days, per: report::Per) -> Result<Body, Refusal> {
-        let report = self.financings.report(account, days, per).await;
+    async fn movements(&self, account: &AccountId, days: Days, per: Stretch) -> Result<Body, Refusal> {
+        let report = self.financings.report(account, days, per.into()).await;
         let report = self.api.done(report, "cannot add up what moved in an account")?;
         let told = |lines: Vec<report::Line>| lines.into_iter().map(MovementLine::from).collect();
-        Ok(Body::Movements { lines: told(report.lines), totals: told(report.totals) })
+        Ok(Body::Movements { per, lines: told(report.lines), totals: told(report.totals) })
     }
 
     async fn payouts(&self, account: &AccountId, days: Days) -> Result<Body, Refusal> {
@@ -218,7 +242,7 @@ impl Platform {
         let payouts = self.financings.payouts(account, days).await;
         let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
         let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();
-        Ok(Body::Payouts { totals: totals(&lines), lines })
+        Ok(Body::Payouts { per: Payout::Payout, totals: totals(&lines), lines })
     }
 }
 
@@ -255,6 +279,16 @@ impl PayoutSums {
         ] {
             // No account moves 92 quadrillion.
             *sum = sum.saturating_add(part);
+        }
+    }
+}
+
+impl From<Stretch> for report::Per {
+    fn from(stretch: Stretch) -> Self {
+        match stretch {
+            Stretch::Day => Self::Day,
+            Stretch::Week => Self::Week,
+            Stretch::Month => Self::Month,
         }
     }
 }
