@@ -15,6 +15,8 @@ enum Source {
     System,
     /// Microseconds since the epoch.
     Movable(Arc<AtomicI64>),
+    /// Microseconds ahead of the system's clock.
+    Ahead(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -28,20 +30,33 @@ impl Clock {
         Self(Source::Movable(Arc::new(AtomicI64::new(start.timestamp_micros()))))
     }
 
+    /// A clock that goes on as the system's does, and that [`Clock::advance`] can put ahead of it. Clones share the time.
+    pub fn running_ahead() -> Self {
+        Self(Source::Ahead(Arc::default()))
+    }
+
     /// The present, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
-            Source::System => Utc::now().timestamp_micros(),
+            Source::System => of_the_system(),
+            Source::Ahead(micros) => of_the_system().saturating_add(micros.load(Ordering::SeqCst)),
             Source::Movable(micros) => micros.load(Ordering::SeqCst),
         };
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }
 
-    /// Moves a movable clock forward. The system's clock is not ours to move, so there it does nothing.
+    /// Moves a clock of ours forward. The system's clock is not ours to move, so there it does nothing.
     pub fn advance(&self, by: TimeDelta) {
-        if let Source::Movable(micros) = &self.0 {
-            micros.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
+        match &self.0 {
+            Source::System => {}
+            Source::Movable(micros) | Source::Ahead(micros) => {
+                micros.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
+            }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+fn of_the_system() -> i64 {
+    Utc::now().timestamp_micros()
 }

@@ -8,16 +8,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use tokio::sync::oneshot;
 
+use crate::api::{Scope, keys};
 use crate::app::{App, Role};
 use crate::clock::Clock;
 use crate::config::{Needs, Settings};
 use crate::flow::email::RelayUrl;
 use crate::flow::{delivered, email};
 use crate::shutdown::Shutdown;
-use crate::simulator::{NewAccount, NewOffer, Options, Simulator, Target};
+use crate::simulator::{Dashboard, NewAccount, NewOffer, Options, Simulator, Target};
 use crate::telemetry;
 
 /// What `demo` can be told.
@@ -36,14 +38,15 @@ pub(super) struct Args {
 
 const API_KEY: &str = "sk_test_demo";
 const SECRET: &str = "whsec_demo";
+const TOKEN_SECRET: &str = "the demo's links need not keep anybody out";
 /// The embedded database has a single connection; a handful of letters takes a second or two.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Three merchants: the usual, a cash advance in another currency, and one whose event Stripe sends twice.
+/// Three merchants: the usual, a cash advance in another country, and one with little. With its country goes its currency.
 const MERCHANTS: [(&str, &str, i64, &str, &str); 3] = [
-    ("Jenny's Bakery", "jenny@bakery.example", 1_250_000, "usd", "flex_loan"),
-    ("Rocket Rides", "owner@rocket.example", 4_800_000, "gbp", "cash_advance"),
-    ("Kite & Co", "hello@kite.example", 300_000, "usd", "flex_loan"),
+    ("Jenny's Bakery", "jenny@bakery.example", 1_250_000, "US", "flex_loan"),
+    ("Rocket Rides", "owner@rocket.example", 4_800_000, "GB", "cash_advance"),
+    ("Kite & Co", "hello@kite.example", 300_000, "US", "flex_loan"),
 ];
 
 /// Where to look afterwards.
@@ -62,7 +65,8 @@ struct Story {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = std::path::absolute(&args.dir)?;
-    let simulator = start_simulator().await?;
+    let clock = Clock::running_ahead();
+    let simulator = start_simulator(&clock).await?;
     let kept_in = format!("file:{}", dir.join("mail").display());
     let relay = args.relay.unwrap_or(kept_in);
     let settings = settings(&dir, &relay, &simulator)?;
@@ -70,7 +74,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::init(&settings.telemetry);
     println!("Starting Postgres in {} …", place.dir.join("postgres").display());
     let shutdown = Shutdown::on_signals()?;
-    let app = App::open(settings, Clock::system()).await?;
+    let app = App::open(settings, clock.clone()).await?;
 
     let (ready, address) = oneshot::channel();
     let serving = app.serve(Role::Serve, &shutdown, |address| {
@@ -78,7 +82,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let telling = async {
         let Ok(address) = address.await else { return Ok(false) };
-        let told = tell(&app, &simulator, &place, address).await;
+        let told = async {
+            let delivered = tell(&app, &simulator, &place, address).await?;
+            point_out(app.db(), &simulator, &clock, address).await?;
+            anyhow::Ok(delivered)
+        }
+        .await;
         if args.once || told.is_err() {
             shutdown.soft.cancel();
         } else {
@@ -93,9 +102,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if told? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn start_simulator() -> anyhow::Result<Simulator> {
+async fn start_simulator(clock: &Clock) -> anyhow::Result<Simulator> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options { listen, api_key: API_KEY.to_owned(), clock: Clock::system() };
+    let options = Options { listen, api_key: API_KEY.to_owned(), clock: clock.clone() };
     Simulator::start(options).await.context("cannot start the simulator")
 }
 
@@ -120,10 +129,10 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
             "Rocket Platform Inc., 1 Main Street, Springfield, IL 62701, USA".to_owned(),
         ),
         ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital".to_owned()),
-        ("COURIER_CAPITAL__DASHBOARD_URL", "https://dashboard.rocket.example/capital".to_owned()),
+        ("COURIER_CAPITAL__DASHBOARD_URL", format!("{}dashboard", simulator.base_url())),
         ("COURIER_HTTP__LISTEN", public.to_string()),
         ("COURIER_HTTP__PUBLIC_URL", format!("http://{public}")),
-        ("COURIER_PORTAL__TOKEN_SECRET", "the demo's links need not keep anybody out".to_owned()),
+        ("COURIER_PORTAL__TOKEN_SECRET", TOKEN_SECRET.to_owned()),
         ("COURIER_OPS__LISTEN", listen(9090)?.to_string()),
         ("COURIER_TELEMETRY__FILTER", "warn".to_owned()),
     ]
@@ -142,16 +151,20 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
         copies: 2,
         disorder: Duration::ZERO,
     });
+    let section = format!("http://{address}/capital").parse()?;
+    simulator.set_dashboard(Dashboard { section, secret: TOKEN_SECRET.to_owned() });
     println!("Stripe (simulated) makes {} offers, and sends each event twice …\n", MERCHANTS.len());
     let mut offers = Vec::new();
-    for (name, email, advance_amount, currency, financing_type) in MERCHANTS {
-        let account =
-            NewAccount { name: Some(name.to_owned()), email: Some(email.to_owned()), country: None };
+    for (name, email, advance_amount, country, financing_type) in MERCHANTS {
+        let account = NewAccount {
+            name: Some(name.to_owned()),
+            email: Some(email.to_owned()),
+            country: Some(country.to_owned()),
+        };
         let account = simulator.add_account(&account);
         let offer = NewOffer {
             advance_amount,
             fee_amount: advance_amount / 10,
-            currency: Some(currency.to_owned()),
             financing_type: financing_type.to_owned(),
             ..NewOffer::default()
         };
@@ -181,6 +194,28 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
         place.dir.join("postgres").display()
     );
     Ok(delivered == offers.len())
+}
+
+/// Where to go on, and how a program of the platform asks.
+async fn point_out(
+    db: &PgPool,
+    simulator: &Simulator,
+    clock: &Clock,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
+    let base = simulator.base_url();
+    let offers = simulator.offers();
+    let account = offers.first().and_then(|offer| offer["account"].as_str()).unwrap_or_default();
+    let key = keys::create(db, "the demo", &Scope::ALL, clock.now()).await?;
+    println!("\nPlay on, in a browser:");
+    println!("  Stripe           {base}_simulator/ (apply, approve, sell, play a whole year)");
+    println!("  the merchant     {base}dashboard/{account} (opens its Capital section)");
+    println!("By a program of the platform:");
+    println!(
+        "  a summary        curl -H 'Authorization: Bearer {}' http://{address}/api/v1/accounts/{account}/summary",
+        key.secret.expose_secret()
+    );
+    Ok(())
 }
 
 async fn wait(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {

@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Request, Response};
 use super::answer::Answer;
 use super::faults::Trouble;
 use super::state::{Call, Remembered};
-use super::{Shared, control, link, routes};
+use super::{Shared, control, dashboard, link, page, routes};
 
 /// The connection is to end without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,9 @@ fn record(shared: &Shared, asked: &Asked, answer: Option<&Answer>) -> String {
 }
 
 fn authenticated(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
+    if let Some(page) = page::answer(shared, asked).or_else(|| dashboard::answer(shared, asked)) {
+        return page;
+    }
     if asked.path.starts_with("/_simulator/") {
         return control::answer(shared, asked);
     }

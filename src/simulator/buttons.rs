@@ -48,22 +48,45 @@ impl FromStr for Button {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        match name {
-            "apply" => Ok(Self::Apply),
-            "approve" => Ok(Self::Approve),
-            "reject" => Ok(Self::Reject),
-            "cancel" => Ok(Self::Cancel),
-            "expire" => Ok(Self::Expire),
-            "replace" => Ok(Self::Replace),
-            "counter" => Ok(Self::Counter),
-            "take_other" => Ok(Self::TakeOther),
-            "repay" => Ok(Self::Repay),
-            _ => Err(()),
-        }
+        Self::ALL.into_iter().find(|button| button.name() == name).ok_or(())
     }
 }
 
 impl Button {
+    const ALL: [Self; 9] = [
+        Self::Apply,
+        Self::Approve,
+        Self::Reject,
+        Self::Cancel,
+        Self::Expire,
+        Self::Replace,
+        Self::Counter,
+        Self::TakeOther,
+        Self::Repay,
+    ];
+
+    /// As in the simulator's addresses.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Cancel => "cancel",
+            Self::Expire => "expire",
+            Self::Replace => "replace",
+            Self::Counter => "counter",
+            Self::TakeOther => "take_other",
+            Self::Repay => "repay",
+        }
+    }
+
+    /// What can be pressed in a status. A financing that was paid out can be taken back for 48 hours only.
+    pub(super) fn possible_in(status: &str) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |button| {
+            button.step().0.contains(&status) || *button == Self::Cancel && status == "paid_out"
+        })
+    }
+
     /// The statuses it can be pressed in, the status that follows, and the event that says so.
     fn step(self) -> (&'static [&'static str], &'static str, &'static str) {
         match self {

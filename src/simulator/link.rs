@@ -163,7 +163,7 @@ fn open(shared: &Shared, secret: &str) -> Answer {
     }
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -203,7 +203,7 @@ fn facts(state: &State, offer: &Value, account: &str, now: DateTime<Utc>) -> min
 }
 
 /// `1,234.50 USD`: all of Capital's currencies have two decimals.
-fn written(minor: i64, currency: &str) -> String {
+pub(super) fn written(minor: i64, currency: &str) -> String {
     let digits = (minor / 100).unsigned_abs().to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -16,6 +16,9 @@
 //! | `financing` | the money: payouts, sales, paydowns, reversals, balances, and the truth about them |
 //! | `life` | a merchant's life from a seed |
 //! | `country` | what the country of an account decides |
+//! | `page` | the simulated Stripe dashboard, for a browser |
+//! | `play` | days, weeks and a whole year of a merchant, while a browser waits |
+//! | `dashboard` | a stand-in for the platform's own dashboard |
 //! | `events` | events, their signature, and their way to the webhook |
 //! | `faults` | what goes wrong on request |
 //! | `state` | the memory |
@@ -25,12 +28,15 @@ mod api;
 mod buttons;
 mod control;
 mod country;
+mod dashboard;
 mod events;
 mod faults;
 mod financing;
 mod life;
 mod link;
 mod list;
+mod page;
+mod play;
 mod routes;
 mod state;
 #[cfg(test)]
@@ -52,6 +58,7 @@ use url::Url;
 use crate::clock::Clock;
 
 pub use buttons::{Button, Impossible};
+pub use dashboard::Dashboard;
 pub use events::{EVENT_TYPES, Target, sign};
 pub use faults::{Fault, Trouble};
 pub use financing::{
@@ -96,6 +103,12 @@ impl Shared {
         // What a panicking test left half done is for that test to explain.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    async fn settled(&self) {
+        let mut outstanding = self.outstanding.subscribe();
+        // The sender lives as long as `self`.
+        let _ = outstanding.wait_for(|count| *count == 0).await;
+    }
 }
 
 impl Simulator {
@@ -131,6 +144,11 @@ impl Simulator {
     /// Where events go from now on. Without a target they are kept for the Events API alone.
     pub fn set_target(&self, target: Target) {
         self.shared.state().target = Some(target);
+    }
+
+    /// Signs tokens for the service's Capital section from now on, at `/dashboard/{account}`.
+    pub fn set_dashboard(&self, dashboard: Dashboard) {
+        self.shared.state().dashboard = Some(dashboard);
     }
 
     /// Makes a connected account.
@@ -254,9 +272,7 @@ impl Simulator {
 
     /// Waits until every event has been delivered or given up.
     pub async fn settled(&self) {
-        let mut outstanding = self.shared.outstanding.subscribe();
-        // The sender lives as long as `self`.
-        let _ = outstanding.wait_for(|count| *count == 0).await;
+        self.shared.settled().await;
     }
 
     /// Takes no more requests and gives up what is not delivered.

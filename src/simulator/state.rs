@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::country::Market;
+use super::dashboard::Dashboard;
 use super::events::Target;
 use super::faults::{Fault, Trouble};
 use super::financing::Books;
@@ -111,6 +112,9 @@ pub(super) struct State {
     pub(super) links: HashMap<String, Link>,
     pub(super) marked: HashMap<String, u32>,
     pub(super) target: Option<Target>,
+    pub(super) dashboard: Option<Dashboard>,
+    /// Days are being played for a visitor of the page.
+    pub(super) is_playing: bool,
     last_id: u64,
 }
 

@@ -8,6 +8,7 @@ use super::*;
 mod links;
 mod lives;
 mod money;
+mod page;
 
 const KEY: &str = "sk_test_simulator";
 
