@@ -120,8 +120,8 @@ impl Shared {
         Financings {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            stripe: self.stripe.clone(),
-            accounts: self.memory.clone(),
+            stripe: self.stripe.for_somebody_who_waits(),
+            accounts: self.memory.for_somebody_who_waits(),
             summary_for,
         }
     }

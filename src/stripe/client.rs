@@ -38,6 +38,8 @@ pub struct Client {
     settings: std::sync::Arc<Settings>,
     pace: std::sync::Arc<Pace>,
     circuit: Circuit,
+    /// How long each call may take, where that is less than the settings say.
+    patience: Option<Duration>,
 }
 
 /// An object and the answer that brought it, for the record.
@@ -57,6 +59,8 @@ pub struct Answered<T> {
 
 /// Nobody sensible asks for more, and a slip of Stripe's must not put a letter off for a day.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+/// Stripe mostly answers within a second; whoever looks at a page does not wait for much longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Bodies of accounts are some 10 KB; anything near this is not an answer.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -73,12 +77,18 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let pace = Pace::new(settings.requests_per_second).into();
-        Ok(Self { http, settings: settings.into(), pace, circuit })
+        Ok(Self { http, settings: settings.into(), pace, circuit, patience: None })
     }
 
     /// True where the key is for live data, false for test data, none where its prefix does not say.
     pub fn livemode(&self) -> Option<bool> {
         livemode_of_key(self.settings.api_key.expose_secret())
+    }
+
+    /// The same for calls that a person waits for: given up sooner than those of a job, which can be tried again.
+    #[must_use]
+    pub fn for_somebody_who_waits(&self) -> Self {
+        Self { patience: Some(self.settings.timeout.min(PATIENCE)), ..self.clone() }
     }
 
     /// Whether Stripe is taken to be down.
@@ -203,7 +213,10 @@ impl Client {
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.settings.api_base.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        let request = self.http.request(method, url).bearer_auth(self.settings.api_key.expose_secret());
+        let mut request = self.http.request(method, url).bearer_auth(self.settings.api_key.expose_secret());
+        if let Some(patience) = self.patience {
+            request = request.timeout(patience);
+        }
         if self.settings.api_version.is_empty() {
             request
         } else {

@@ -43,6 +43,12 @@ impl Memory {
         Self { client, offers, accounts, owners, asking: Arc::default(), listing: Arc::default() }
     }
 
+    /// The same memory, and calls that a person waits for.
+    #[must_use]
+    pub fn for_somebody_who_waits(&self) -> Self {
+        Self { client: self.client.for_somebody_who_waits(), ..self.clone() }
+    }
+
     /// The offer as it was not longer than ten seconds ago. What was remembered is told once: who asks again wants to know anew.
     pub async fn offer(&self, id: &OfferId) -> Result<Arc<Answered<FinancingOffer>>, Error> {
         // `remove` would tell what is too old as well.

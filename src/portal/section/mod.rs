@@ -44,7 +44,6 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
         Ok(facts) => facts,
         Err(error) => return shared.fail(&error, language),
     };
-    let name = portal.name_of(account).await;
     let now = portal.clock.now();
     let formats = Formats::new(language, facts.home.country.as_deref());
     let writer = Writer { formats: &formats, zone: facts.home.time_zone };
@@ -62,7 +61,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let older = has_more.then(|| facts.movements.get(rows.len() - 1).map(view::write_place)).flatten();
     let standing = facts.standing.as_ref();
     let page = context! {
-        account_name => name,
+        account_name => facts.home.name.clone(),
         is_test => known.offers.first().is_some_and(|offer| !offer.livemode),
         cards => value(current.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
         past => value(past.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
@@ -84,12 +83,14 @@ impl Portal {
         let wanted = Wanted { after, ..Wanted::default() };
         let movements = ledger::store::page(&self.db, id, &wanted, MOVEMENTS + 1).await?;
         let has_begun = offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
-        let standing = if has_begun { self.standing(account).await? } else { None };
+        // Side by side: a Stripe that is slow keeps a merchant waiting once.
+        let standing = async { if has_begun { self.standing(account).await } else { Ok(None) } };
+        let (standing, home) = tokio::try_join!(standing, self.financings.home(account))?;
         let alone = match standing {
             Some(_) => Vec::new(),
             None => ledger::store::totals(&self.db, id).await?,
         };
-        Ok(Facts { offers, standing, alone, movements, home: self.financings.home(account).await? })
+        Ok(Facts { offers, standing, alone, movements, home })
     }
 
     /// Stripe's summary; where there is none, our own sums are all there is.
@@ -112,11 +113,6 @@ impl Portal {
         let found = self.disclaimers.find(variant, home.country.as_deref(), &[language])?;
         let is_live = offer.is_some_and(|offer| offer.livemode);
         (!(found.is_sample && is_live)).then_some(found.paragraphs)
-    }
-
-    pub(super) async fn name_of(&self, account: &AccountId) -> Option<String> {
-        let account = self.financings.accounts.account(account).await.ok()?;
-        account.display_name().map(str::to_owned)
     }
 
     /// The language of an account whose visitor asked for none that there is.
