@@ -8,6 +8,8 @@ use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::money::Money;
+
 /// What makes a spreadsheet take a cell for a formula (OWASP, *CSV Injection*).
 pub const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
@@ -19,6 +21,16 @@ pub fn writer<W: Write>(out: W) -> csv::Writer<W> {
 /// Text that no spreadsheet takes for a formula. Not for numbers that we write: a sign is no formula's.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
+}
+
+/// An amount as a decimal number, whose sign is no formula's.
+pub fn amount(minor: i64, currency: &str) -> String {
+    Money { minor, currency: currency.to_owned() }.plain()
+}
+
+/// A currency, whatever Stripe may send one day.
+pub fn code(currency: &str) -> String {
+    harmless(&currency.to_uppercase()).into_owned()
 }
 
 /// The same text without what made it harmless.

@@ -7,13 +7,15 @@ use chrono::{Datelike, Months, NaiveDate};
 use minijinja::context;
 use serde::{Deserialize, Serialize};
 
-use super::answer::value;
+use super::answer::{Notice, value};
 use super::section::view::Writer;
 use super::{Shared, TurnedAway, Visitor};
 use crate::database::within;
+use crate::financing::Home;
 use crate::financing::report::{Days, Line, Per, Report};
 use crate::locale::Formats;
 use crate::money::Money;
+use crate::spreadsheet::{amount, code, writer};
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -41,7 +43,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
-        Ok((visitor, month, report)) => shared.page(&visitor, &month, &report).await,
+        Ok((visitor, month, report)) => shared.page(&visitor, &month, &report),
         Err(away) => shared.turn(away),
     }
 }
@@ -52,7 +54,13 @@ pub(super) async fn csv(
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
-        Ok((_, month, report)) => table(&month, &report),
+        Ok((visitor, month, report)) => match table(&report) {
+            Ok(table) => file(&month, table),
+            Err(error) => {
+                tracing::error!(%error, "cannot write a statement as CSV");
+                shared.turn(TurnedAway { notice: Notice::NotNow, language: visitor.language })
+            }
+        },
         Err(away) => shared.turn(away),
     }
 }
@@ -60,7 +68,7 @@ pub(super) async fn csv(
 /// A month, and the ones beside it.
 struct Month {
     days: Days,
-    country: Option<String>,
+    home: Home,
     /// None where it would be in the future.
     next: Option<String>,
     previous: Option<String>,
@@ -75,7 +83,8 @@ impl Shared {
         let visitor = self.visitor(headers).await?;
         let found = async {
             let month = self.month(&visitor, asked).await?;
-            let report = self.0.0.financings.report(&visitor.account, month.days, Per::Day).await?;
+            let (account, zone) = (&visitor.account, month.home.time_zone);
+            let report = self.0.0.financings.report(account, month.days, Per::Day, zone).await?;
             Ok((month, report))
         };
         let found: sqlx::Result<(Month, Report)> = within(found).await;
@@ -97,25 +106,24 @@ impl Shared {
         let word = |first: NaiveDate| first.format("%Y-%m").to_string();
         Ok(Month {
             days: Days::month_of(first),
-            country: home.country,
+            home,
             next: (after <= this).then(|| word(after)),
             previous: before.map(word),
         })
     }
 
-    async fn page(&self, visitor: &Visitor, month: &Month, report: &Report) -> Response {
+    fn page(&self, visitor: &Visitor, month: &Month, report: &Report) -> Response {
         let (portal, pages) = (&self.0.0, &self.0.1);
-        let name = portal.name_of(&visitor.account).await;
-        let formats = Formats::new(visitor.language, month.country.as_deref());
-        let writer = Writer { formats: &formats, zone: report.time_zone };
+        let formats = Formats::new(visitor.language, month.home.country.as_deref());
+        let writer = Writer { formats: &formats, zone: month.home.time_zone };
         let shown = |line: &Line| shown(&writer, &formats, line);
         let page = context! {
-            account_name => name,
+            account_name => month.home.name.clone(),
             account => visitor.account.as_str(),
             from => formats.date(month.days.first()),
             until => formats.date(month.days.last()),
             month => month.days.first().format("%Y-%m").to_string(),
-            time_zone => report.time_zone.name(),
+            time_zone => month.home.time_zone.name(),
             lines => value(report.lines.iter().map(shown).collect::<Vec<_>>()),
             totals => value(report.totals.iter().map(shown).collect::<Vec<_>>()),
             next => month.next.clone(),
@@ -139,17 +147,16 @@ fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
     }
 }
 
-/// Every cell is a number, a date or a code of ours: nothing that a spreadsheet could take for a formula.
-fn table(month: &Month, report: &Report) -> Response {
-    // Stripe's word for a currency, whatever it may send one day.
-    let code = |currency: &str| {
-        currency.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_uppercase()
-    };
-    let mut text =
-        String::from("date,currency,paid_out,withheld,paid_otherwise,paid,transactions,unclear\r\n");
+const COLUMNS: [&str; 8] =
+    ["date", "currency", "paid_out", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
+
+/// The days of a month under the names of their columns.
+fn table(report: &Report) -> csv::Result<Vec<u8>> {
+    let mut out = writer(Vec::new());
+    out.write_record(COLUMNS)?;
     for line in &report.lines {
-        let amount = |minor: i64| Money { minor, currency: line.currency.clone() }.plain();
-        let cells = [
+        let amount = |minor| amount(minor, &line.currency);
+        out.write_record([
             line.begins_on.to_string(),
             code(&line.currency),
             amount(line.advanced_minor),
@@ -158,10 +165,12 @@ fn table(month: &Month, report: &Report) -> Response {
             amount(line.paid_minor),
             line.transactions.to_string(),
             line.unclear.to_string(),
-        ];
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
+        ])?;
     }
+    out.into_inner().map_err(|error| error.into_error().into())
+}
+
+fn file(month: &Month, table: Vec<u8>) -> Response {
     let name = format!("attachment; filename=\"capital-{}.csv\"", month.days.first().format("%Y-%m"));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
@@ -171,5 +180,5 @@ fn table(month: &Month, report: &Report) -> Response {
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (StatusCode::OK, headers, text).into_response()
+    (StatusCode::OK, headers, table).into_response()
 }

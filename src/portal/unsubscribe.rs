@@ -15,6 +15,7 @@ use axum::routing::get;
 use minijinja::{Environment, context};
 use sqlx::PgPool;
 
+use super::answer::liked_language;
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::flow::email::opt_out::{Links, Source, Wish, opt_out, store};
@@ -132,13 +133,9 @@ impl Shared {
     }
 }
 
-/// The language that the browser likes best of those that there are letters in (RFC 9110 section 12.5.4); the weights of the others
-/// change nothing about which comes first in practice.
+/// The browser's language, else English.
 fn language(headers: &HeaderMap) -> Language {
-    let liked =
-        headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut tags = liked.split(',').filter_map(|tag| tag.split([';', '-']).next());
-    tags.find_map(|tag| tag.parse().ok()).unwrap_or(Language::English)
+    liked_language(headers).unwrap_or(Language::English)
 }
 
 async fn show(State(shared): State<Shared>, Path(token): Path<String>, headers: HeaderMap) -> Response {

@@ -18,7 +18,8 @@ use super::{Shared, events};
 
 const DASHBOARD: &str = "simulated_dashboard.html";
 const MERCHANTS: &str = "simulated_merchants.html";
-const TEMPLATES: [(&str, &str); 2] = [
+const TEMPLATES: [(&str, &str); 3] = [
+    ("simulated.html", include_str!("../../templates/pages/simulated.html")),
     (DASHBOARD, include_str!("../../templates/pages/simulated_dashboard.html")),
     (MERCHANTS, include_str!("../../templates/pages/simulated_merchants.html")),
 ];

@@ -71,8 +71,9 @@ fn paid_by_date(truth: &Truth) -> BTreeMap<NaiveDate, i64> {
 async fn expect_reports_are_true(app: &TestApp, account: &AccountId, truth: &Truth, days: Days) {
     let by_date = paid_by_date(truth);
     let sum: i64 = by_date.values().sum();
+    let zone = app.app.financings().home(account).await.unwrap().time_zone;
     for per in [Per::Day, Per::Week, Per::Month] {
-        let report = app.app.financings().report(account, days, per).await.unwrap();
+        let report = app.app.financings().report(account, days, per, zone).await.unwrap();
         let total: i64 = report.totals.iter().map(|line| line.paid_minor).sum();
         assert_eq!(total, sum, "{account}, per {per:?}");
         for line in &report.lines {

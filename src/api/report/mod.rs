@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use chrono::{Days as Span, NaiveDate};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -219,17 +220,23 @@ impl Platform {
         let today = self.api.clock.now().with_timezone(&zone).date_naive();
         let days = days(wanted, today)?;
         let body = match wanted.per {
-            Per::Day => self.movements(&account, days, Stretch::Day).await?,
-            Per::Week => self.movements(&account, days, Stretch::Week).await?,
-            Per::Month => self.movements(&account, days, Stretch::Month).await?,
+            Per::Day => self.movements(&account, days, Stretch::Day, zone).await?,
+            Per::Week => self.movements(&account, days, Stretch::Week, zone).await?,
+            Per::Month => self.movements(&account, days, Stretch::Month, zone).await?,
             Per::Payout => self.payouts(&account, days).await?,
         };
         let (from, until) = (days.first(), days.last());
         Ok(Report { account, from, until, time_zone: zone.name().to_owned(), body })
     }
 
-    async fn movements(&self, account: &AccountId, days: Days, per: Stretch) -> Result<Body, Refusal> {
-        let report = self.financings.report(account, days, per.into()).await;
+    async fn movements(
+        &self,
+        account: &AccountId,
+        days: Days,
+        per: Stretch,
+        zone: Tz,
+    ) -> Result<Body, Refusal> {
+        let report = self.financings.report(account, days, per.into(), zone).await;
         let report = self.api.done(report, "cannot add up what moved in an account")?;
         let told = |lines: Vec<report::Line>| lines.into_iter().map(MovementLine::from).collect();
         Ok(Body::Movements { per, lines: told(report.lines), totals: told(report.totals) })

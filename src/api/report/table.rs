@@ -1,8 +1,7 @@
 //! A report as a table for a spreadsheet.
 
 use super::{Body, MovementLine, PayoutLine, Report};
-use crate::money::Money;
-use crate::spreadsheet::{harmless, writer};
+use crate::spreadsheet::{amount, code, harmless, writer};
 
 const MOVEMENTS: [&str; 8] =
     ["begins_on", "currency", "advanced", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
@@ -40,15 +39,6 @@ pub(super) fn write(report: &Report) -> csv::Result<Vec<u8>> {
         }
     }
     out.into_inner().map_err(|error| error.into_error().into())
-}
-
-/// A number, whose sign is no formula's.
-fn amount(minor: i64, currency: &str) -> String {
-    Money { minor, currency: currency.to_owned() }.plain()
-}
-
-fn code(currency: &str) -> String {
-    harmless(&currency.to_uppercase()).into_owned()
 }
 
 fn movement(line: &MovementLine) -> [String; 8] {

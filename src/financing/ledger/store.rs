@@ -5,6 +5,26 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::{Movement, Period, Totals, Wanted};
 
+/// Movements with all that is told of them, by a condition.
+macro_rules! select_movements {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Movement,
+            r#"
+            select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
+                offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
+                is_withholding as "is_withholding!", currency as "currency!",
+                (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
+                (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+                charge_id as "charge_id?"
+            from financing_ledger
+            where "#
+                + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// The totals of an account's financings, the newest first.
 pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<Totals>> {
     sqlx::query_as!(
@@ -32,19 +52,11 @@ pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<V
 
 /// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
 pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
-    sqlx::query_as!(
-        Movement,
-        r#"
-        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
-            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
-            is_withholding as "is_withholding!", currency as "currency!",
-            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
-            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
-            charge_id as "charge_id?"
-        from financing_ledger
-        where created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
+    select_movements!(
+        "
+        created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
         order by created_at, transaction_id
-        "#,
+        ",
         period.from,
         period.until,
         period.account_id,
@@ -61,17 +73,9 @@ pub async fn page(
     limit: i64,
 ) -> sqlx::Result<Vec<Movement>> {
     let after = wanted.after.as_ref();
-    sqlx::query_as!(
-        Movement,
-        r#"
-        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
-            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
-            is_withholding as "is_withholding!", currency as "currency!",
-            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
-            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
-            charge_id as "charge_id?"
-        from financing_ledger
-        where account_id = $1 and transaction_id = any(array(
+    select_movements!(
+        "
+        account_id = $1 and transaction_id = any(array(
             select transaction_id
             from financing_transactions
             where account_id = $1
@@ -84,7 +88,7 @@ pub async fn page(
             limit $8
         ))
         order by created_at desc, transaction_id desc
-        "#,
+        ",
         account_id,
         wanted.offer_id,
         wanted.kind,
@@ -104,18 +108,10 @@ pub async fn find(
     account_id: &str,
     transaction_id: &str,
 ) -> sqlx::Result<Option<Movement>> {
-    sqlx::query_as!(
-        Movement,
-        r#"
-        select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
-            offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
-            is_withholding as "is_withholding!", currency as "currency!",
-            (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
-            (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
-            charge_id as "charge_id?"
-        from financing_ledger
-        where account_id = $1 and transaction_id = $2
-        "#,
+    select_movements!(
+        "
+        account_id = $1 and transaction_id = $2
+        ",
         account_id,
         transaction_id,
     )

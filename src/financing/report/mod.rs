@@ -58,8 +58,6 @@ pub struct Line {
 /// What moved in an account.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Whose midnight the days end at.
-    pub time_zone: Tz,
     /// The oldest first; a period in which nothing moved has no line.
     pub lines: Vec<Line>,
     /// Over all of them, a line for each currency, beginning on the report's first day.
@@ -67,12 +65,11 @@ pub struct Report {
 }
 
 impl Financings {
-    /// Adds up what moved in some days of an account.
-    pub async fn report(&self, account: &AccountId, days: Days, per: Per) -> sqlx::Result<Report> {
-        let time_zone = self.home(account).await?.time_zone;
-        let lines = store::lines(&self.db, account.as_str(), days, per, time_zone).await?;
+    /// Adds up what moved in some days of an account, which end at midnight in `zone`.
+    pub async fn report(&self, account: &AccountId, days: Days, per: Per, zone: Tz) -> sqlx::Result<Report> {
+        let lines = store::lines(&self.db, account.as_str(), days, per, zone).await?;
         let totals = totals(&lines, days.first());
-        Ok(Report { time_zone, lines, totals })
+        Ok(Report { lines, totals })
     }
 }
 
