@@ -155,20 +155,12 @@ pub(super) async fn list(
     };
     let rows = within(ledger::store::page(&api.db, account.as_str(), &asked, size + 1)).await;
     let mut rows = api.done(rows, "cannot list an account's transactions")?;
-    let next_cursor = ask::cut(&mut rows, size, |row| {
-        format!("{} {}", row.created_at.timestamp_micros(), row.transaction_id)
-    });
+    let next_cursor = ask::cut(&mut rows, size, |row| row.place().to_string());
     Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
 }
 
 fn place(cursor: &str) -> Result<Place, Refusal> {
-    let read = |text: &str| {
-        let (micros, id) = text.split_once(' ')?;
-        let created_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-        let id: TransactionId = id.parse().ok()?;
-        Some(Place { created_at, transaction_id: id.into() })
-    };
-    read(&ask::place(cursor)?).ok_or(Refusal::BadQuery)
+    ask::place(cursor)?.parse().map_err(|_| Refusal::BadQuery)
 }
 
 /// An end of a stretch of time, as it is written.

@@ -205,16 +205,10 @@ fn what(movement: &Movement) -> &'static str {
 
 /// A place in the movements as a word for an address.
 pub(super) fn write_place(movement: &Movement) -> String {
-    let micros = movement.created_at.timestamp_micros();
-    URL_SAFE_NO_PAD.encode(format!("{micros}.{}", movement.transaction_id))
+    URL_SAFE_NO_PAD.encode(movement.place().to_string())
 }
 
 /// The place that a word stands for; none where it is none.
 pub(super) fn read_place(word: &str) -> Option<Place> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(word).ok()?).ok()?;
-    let (micros, transaction_id) = text.split_once('.')?;
-    let created_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-    // Postgres takes no zero byte in a text.
-    let is_clean = !transaction_id.contains('\0');
-    is_clean.then(|| Place { created_at, transaction_id: transaction_id.to_owned() })
+    String::from_utf8(URL_SAFE_NO_PAD.decode(word).ok()?).ok()?.parse().ok()
 }
