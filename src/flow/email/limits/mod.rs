@@ -116,8 +116,9 @@ impl Gate {
         let Some(letters) = self.limits.warm_up.and_then(|warm_up| warm_up.letters_on(today)) else {
             return Ok(None);
         };
-        let sent = store::sent_since(&mut *tx, midnight(today)).await?;
-        let under_way = queue::claimed_count(tx, JOB).await?;
+        // In this order: a letter that gets out in between is counted twice, and not never.
+        let under_way = queue::claimed_count(&mut *tx, JOB).await?;
+        let sent = store::sent_since(tx, midnight(today)).await?;
         let left = usize::try_from(i64::from(letters) - sent - under_way).unwrap_or_default();
         if left == 0 && under_way == 0 {
             self.tell(today, letters);
