@@ -69,7 +69,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("crash", &[]),
     ("database", &["telemetry"]),
-    ("financing", &["clock", "locale", "queue", "stripe"]),
+    ("financing", &["clock", "database", "locale", "queue", "stripe"]),
     (
         "flow",
         &[

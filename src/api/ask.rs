@@ -1,9 +1,10 @@
 //! What a request asks for: what stands behind the `?`, which page of a list, what the body says.
 
+use std::error::Error;
+use std::str::FromStr;
+
 use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
@@ -23,15 +24,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|_| Refusal::BadQuery)
+        let asked = Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked));
+        asked.map_err(|rejection| Refusal::BadQuery(innermost(&rejection).into()))
     }
+}
+
+/// Why, in the words of whoever read it first: what stands around it says only that something was read.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// How many entries a page is to have.
 pub(super) fn page_size(given: Option<i64>) -> Result<i64, Refusal> {
     match given.unwrap_or(USUAL_PAGE) {
         size @ 1..=LARGEST_PAGE => Ok(size),
-        _ => Err(Refusal::BadQuery),
+        _ => Err(Refusal::BadQuery("limit is from 1 to 1000".into())),
     }
 }
 
@@ -40,13 +51,13 @@ pub(super) fn cut<T>(rows: &mut Vec<T>, size: i64, place: impl Fn(&T) -> String)
     let shown = usize::try_from(size).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
-    rows.last().filter(|_| has_more).map(|last| URL_SAFE_NO_PAD.encode(place(last)))
+    rows.last().filter(|_| has_more).map(place)
 }
 
-/// The place that a cursor stands for: to the caller it is a word without meaning.
-pub(super) fn place(cursor: &str) -> Result<String, Refusal> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refusal::BadQuery)?;
-    String::from_utf8(bytes).map_err(|_| Refusal::BadQuery)
+/// The place that a cursor stands for.
+pub(super) fn place<P: FromStr>(cursor: Option<&str>) -> Result<Option<P>, Refusal> {
+    let read = cursor.map(str::parse).transpose();
+    read.map_err(|_| Refusal::BadQuery("cursor is none that this list gave as next_cursor".into()))
 }
 
 /// Reads a body.
@@ -58,6 +69,10 @@ pub(super) async fn read_body(api: &Api, request: Request) -> Result<Bytes, Refu
 
 /// Reads a body that is JSON.
 pub(super) async fn read_json<T: DeserializeOwned>(api: &Api, request: Request) -> Result<T, Refusal> {
-    let body = read_body(api, request).await?;
-    serde_json::from_slice(&body).map_err(|_| Refusal::MalformedBody)
+    json(&read_body(api, request).await?)
+}
+
+/// What a body says.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::MalformedBody(error.to_string().into()))
 }

@@ -110,7 +110,7 @@ pub(super) fn say(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
             Some([BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into());
         let mut by_status: BTreeMap<u16, Vec<Refusal>> = BTreeMap::new();
         for refusal in of_all.iter().chain(refusals) {
-            by_status.entry(refusal.status().as_u16()).or_default().push(*refusal);
+            by_status.entry(refusal.status().as_u16()).or_default().push(refusal.clone());
         }
         for (status, refusals) in by_status {
             operation.responses.responses.insert(status.to_string(), response(&refusals).build().into());
@@ -135,7 +135,7 @@ fn tag(scope: Scope) -> &'static str {
 /// An answer that can be any of these, each with an example under its code.
 fn response(refusals: &[Refusal]) -> ResponseBuilder {
     let example = |refusal: &Refusal| {
-        let body = ErrorBody::from(*refusal);
+        let body = ErrorBody::from(refusal);
         let value = serde_json::json!({"error": {"code": body.error.code, "message": body.error.message}});
         (refusal.code(), ExampleBuilder::new().value(Some(value)).build())
     };

@@ -13,7 +13,7 @@ use super::keys::Caller;
 use super::{Api, Platform, Refusal};
 use crate::database::within;
 use crate::flow::email::opt_out::store::{self, OptOut};
-use crate::flow::email::opt_out::{Note, Source, Wish, opt_out};
+use crate::flow::email::opt_out::{Note, NoteError, Source, Wish, opt_out};
 use crate::stripe::AccountId;
 
 /// What may stand behind the `?` of the list.
@@ -25,6 +25,7 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
     /// `ended`: those as well that hold no longer.
     #[param(inline)]
@@ -108,8 +109,7 @@ pub(super) async fn list(
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<OptOuts>, Refusal> {
     let size = ask::page_size(wanted.limit)?;
-    let after = wanted.cursor.as_deref().map(ask::place).transpose()?;
-    let after = after.map_or(Ok(0), |after| after.parse()).map_err(|_| Refusal::BadQuery)?;
+    let after = ask::place(wanted.cursor.as_deref())?.unwrap_or_default();
     // One more than is shown says whether there is another page.
     let page = store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
     let mut rows = api.done(within(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
@@ -208,19 +208,17 @@ impl Api {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Told {
-    /// One line.
-    #[schema(max_length = 500, example = "asked in the dashboard")]
+    /// One line; a blank one is none.
+    #[schema(max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "asked in the dashboard")]
     note: Option<String>,
 }
 
 /// The note in a body that may as well be empty.
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
     let body = ask::read_body(api, request).await?;
-    let told: Option<Told> = if body.is_empty() {
-        None
-    } else {
-        serde_json::from_slice(&body).map_err(|_| Refusal::MalformedBody)?
-    };
-    let note = told.and_then(|told| told.note);
-    note.map(|note| note.parse()).transpose().map_err(|_| Refusal::MalformedBody)
+    let told: Option<Told> = if body.is_empty() { None } else { ask::json(&body)? };
+    let note = told.and_then(|told| told.note).filter(|note| !note.trim().is_empty());
+    note.map(|note| note.parse())
+        .transpose()
+        .map_err(|error: NoteError| Refusal::MalformedBody(error.to_string().into()))
 }

@@ -1,4 +1,6 @@
-//! What a program hears when it does not get what it wants: a stable code and a fixed sentence, in the shape that the webhook has too.
+//! What a program hears when it does not get what it wants: a stable code and a sentence, in the shape that the webhook has too.
+
+use std::borrow::Cow;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,12 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Scope;
+use crate::financing::payouts::MOST_DAYS;
+use crate::financing::report::BadDays;
 use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
 use crate::stripe;
 
 /// Why a request was refused. The codes are a promise: see `docs/api.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no key in it.
     MissingKey,
@@ -27,16 +31,18 @@ pub enum Refusal {
     BadSignature,
     /// The account in the address is none.
     BadAccount,
-    /// What stands behind the `?` is not understood.
-    BadQuery,
+    /// What stands behind the `?` is not understood: which word, and why.
+    BadQuery(Cow<'static, str>),
     /// What stands behind the `?` is no stretch of time that can be told of.
-    BadPeriod,
+    BadPeriod(BadDays),
+    /// What stands behind the `?` is a longer one than payouts can be explained of.
+    TooManyDays,
     /// An address to come back to is none that a merchant may be sent to.
     BadUrl,
     /// That is no email address that a letter can go to.
     BadAddress,
-    /// The body is not what it should be.
-    MalformedBody,
+    /// The body is not what it should be: what is wrong with it.
+    MalformedBody(Cow<'static, str>),
     /// The body is no report about a letter.
     UnreadableReport,
     /// There is no such thing, or it is another account's.
@@ -100,17 +106,18 @@ impl Refusal {
     }
 
     /// The HTTP status.
-    pub(super) fn status(self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::MissingKey | Self::BadKey | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::MissingScope(_) => StatusCode::FORBIDDEN,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BadAccount
-            | Self::BadQuery
-            | Self::BadPeriod
+            | Self::BadQuery(_)
+            | Self::BadPeriod(_)
+            | Self::TooManyDays
             | Self::BadUrl
             | Self::BadAddress
-            | Self::MalformedBody
+            | Self::MalformedBody(_)
             | Self::UnreadableReport => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -125,7 +132,7 @@ impl Refusal {
     }
 
     /// The code.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::MissingKey => "missing_key",
             Self::BadKey => "bad_key",
@@ -133,11 +140,11 @@ impl Refusal {
             Self::RateLimited(_) => "rate_limited",
             Self::BadSignature => "bad_signature",
             Self::BadAccount => "bad_account",
-            Self::BadQuery => "bad_query",
-            Self::BadPeriod => "bad_period",
+            Self::BadQuery(_) => "bad_query",
+            Self::BadPeriod(_) | Self::TooManyDays => "bad_period",
             Self::BadUrl => "bad_url",
             Self::BadAddress => "bad_address",
-            Self::MalformedBody => "malformed_body",
+            Self::MalformedBody(_) => "malformed_body",
             Self::UnreadableReport => "unreadable_report",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -150,7 +157,7 @@ impl Refusal {
     }
 
     /// What a person reads.
-    pub(super) fn sentence(self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let fixed = match self {
             Self::MissingKey => {
                 "There is no API key in the request. Send it as Authorization: Bearer, or as the password of Basic."
@@ -164,17 +171,20 @@ impl Refusal {
                 "The request is not signed by a sender that is listened to. Check the settings under [inbound]."
             }
             Self::BadAccount => "The account in the address is not an id of the form acct_….",
-            Self::BadQuery => "The query is not understood: see docs/api.md for what there is.",
-            Self::BadPeriod => {
-                "No such stretch of time can be told of: it does not end after it begins, or is longer than it may be."
+            Self::BadQuery(why) => return format!("The query is not understood: {why}."),
+            Self::BadPeriod(why) => {
+                return format!("from and until are no stretch of time that can be told of: {why}.");
             }
+            Self::TooManyDays => return format!("per=payout reports {MOST_DAYS} days at most."),
             Self::BadUrl => {
                 "refresh_url and return_url must be https:// addresses, or http://localhost for trying out."
             }
             Self::BadAddress => {
                 "That is not an email address that a letter can go to: name@example.com, in ASCII."
             }
-            Self::MalformedBody => "The body is not the JSON that this address takes: see docs/api.md.",
+            Self::MalformedBody(why) => {
+                return format!("The body is not the JSON that this address takes: {why}.");
+            }
             Self::UnreadableReport => {
                 "The body is no report about a letter: neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) \
                  that says which letter it is about."
@@ -193,7 +203,7 @@ impl Refusal {
     }
 
     /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
-    pub(super) fn challenges(self) -> &'static [&'static str] {
+    pub(super) fn challenges(&self) -> &'static [&'static str] {
         match self {
             Self::MissingKey => {
                 &["Bearer realm=\"capital-courier\"", "Basic realm=\"capital-courier\", charset=\"UTF-8\""]
@@ -206,11 +216,12 @@ impl Refusal {
             Self::MissingScope(_) => &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""],
             Self::RateLimited(_)
             | Self::BadAccount
-            | Self::BadQuery
-            | Self::BadPeriod
+            | Self::BadQuery(_)
+            | Self::BadPeriod(_)
+            | Self::TooManyDays
             | Self::BadUrl
             | Self::BadAddress
-            | Self::MalformedBody
+            | Self::MalformedBody(_)
             | Self::UnreadableReport
             | Self::NotFound
             | Self::MethodNotAllowed
@@ -223,9 +234,9 @@ impl Refusal {
     }
 
     /// After how many seconds another try makes sense, where any does.
-    pub(super) fn retry_after(self) -> Option<u64> {
+    pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::RateLimited(seconds) | Self::Stripe(Silence::Busy(seconds)) => Some(seconds),
+            Self::RateLimited(seconds) | Self::Stripe(Silence::Busy(seconds)) => Some(*seconds),
             Self::Stripe(Silence::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
             Self::Stripe(Silence::KeyRefused | Silence::Odd)
             | Self::MissingKey
@@ -233,11 +244,12 @@ impl Refusal {
             | Self::MissingScope(_)
             | Self::BadSignature
             | Self::BadAccount
-            | Self::BadQuery
-            | Self::BadPeriod
+            | Self::BadQuery(_)
+            | Self::BadPeriod(_)
+            | Self::TooManyDays
             | Self::BadUrl
             | Self::BadAddress
-            | Self::MalformedBody
+            | Self::MalformedBody(_)
             | Self::UnreadableReport
             | Self::NotFound
             | Self::MethodNotAllowed
@@ -259,12 +271,18 @@ impl Silence {
     }
 }
 
+impl From<BadDays> for Refusal {
+    fn from(why: BadDays) -> Self {
+        Self::BadPeriod(why)
+    }
+}
+
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::TooSlow => Self::BodyTooSlow,
-            BodyError::Broken => Self::MalformedBody,
+            BodyError::Broken => Self::MalformedBody("it broke off".into()),
         }
     }
 }
@@ -286,15 +304,15 @@ pub(super) struct ErrorDetail {
     pub(super) message: String,
 }
 
-impl From<Refusal> for ErrorBody {
-    fn from(refusal: Refusal) -> Self {
+impl From<&Refusal> for ErrorBody {
+    fn from(refusal: &Refusal) -> Self {
         Self { error: ErrorDetail { code: refusal.code(), message: refusal.sentence() } }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(ErrorBody::from(self))).into_response();
+        let mut response = (self.status(), Json(ErrorBody::from(&self))).into_response();
         let headers = response.headers_mut();
         for challenge in self.challenges() {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

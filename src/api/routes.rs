@@ -1,6 +1,7 @@
 //! Every address under `/api/v1`, each behind the scope that it needs, with what it can be refused for. Their description (`openapi`) is
 //! made from this table, so an address is in both or in neither.
 
+use std::borrow::Cow;
 use std::future::ready;
 
 use axum::http::{HeaderValue, header};
@@ -11,31 +12,37 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Refusal::{
-    BadAccount, BadAddress, BadPeriod, BadQuery, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused,
-    MalformedBody, NotFound, Stripe,
+    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, Stripe, TooManyDays,
 };
 use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
 use super::openapi::{self, Description};
 use super::{Guard, Platform, Refusal, Scope, Silence, admit};
 use super::{contact, links, offers, opt_outs, report, summary, transactions};
+use crate::financing::report::BadDays;
 
 /// Where Stripe is asked.
 const NO_WORD: [Refusal; 2] = [Stripe(Silence::Down), Stripe(Silence::Odd)];
 /// Where a body is read.
-const NO_BODY: [Refusal; 3] = [MalformedBody, BodyTooLarge, BodyTooSlow];
+const NO_BODY: [Refusal; 3] = [MALFORMED_BODY, BodyTooLarge, BodyTooSlow];
+/// As an example.
+const BAD_QUERY: Refusal =
+    Refusal::BadQuery(Cow::Borrowed("unknown field `lmit`, expected `limit` or `cursor`"));
+const BAD_PERIOD: Refusal = Refusal::BadPeriod(BadDays::Backwards);
+const MALFORMED_BODY: Refusal =
+    Refusal::MalformedBody(Cow::Borrowed("EOF while parsing an object at line 1 column 9"));
 
 /// The addresses under `/api/v1`, and their description at one of them.
 pub fn router(platform: Platform) -> Router {
     let (router, description) =
         Table { platform: &platform, router: OpenApiRouter::with_openapi(openapi::begin()) }
-            .behind(OptOutsRead, &[BadQuery], routes!(opt_outs::list))
+            .behind(OptOutsRead, &[BAD_QUERY], routes!(opt_outs::list))
             .behind(OptOutsRead, &[BadAccount], routes!(opt_outs::show))
             .behind(OptOutsWrite, &[&[BadAccount][..], &NO_BODY].concat(), routes!(opt_outs::begin))
             .behind(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
-            .behind(FinancingsRead, &[BadAccount, BadQuery], routes!(offers::list))
-            .behind(FinancingsRead, &[BadAccount, BadQuery, NotFound], routes!(offers::timeline))
+            .behind(FinancingsRead, &[BadAccount, BAD_QUERY], routes!(offers::list))
+            .behind(FinancingsRead, &[BadAccount, BAD_QUERY, NotFound], routes!(offers::timeline))
             .behind(FinancingsRead, &[&[BadAccount, NotFound][..], &NO_WORD].concat(), routes!(summary::show))
-            .behind(FinancingsRead, &[BadAccount, BadQuery, BadPeriod], routes!(transactions::list))
+            .behind(FinancingsRead, &[BadAccount, BAD_QUERY, BAD_PERIOD], routes!(transactions::list))
             .behind(
                 FinancingsRead,
                 &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
@@ -63,7 +70,7 @@ pub fn router(platform: Platform) -> Router {
 }
 
 fn reports() -> Vec<Refusal> {
-    [&[BadAccount, BadQuery, BadPeriod, NotFound][..], &NO_WORD].concat()
+    [&[BadAccount, BAD_QUERY, BAD_PERIOD, TooManyDays, NotFound][..], &NO_WORD].concat()
 }
 
 /// What is asked of us is somebody's money or address: no cache on the way is to keep it.

@@ -5,15 +5,16 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
 use super::ask::{self, Asked};
 use super::{Platform, Refusal};
 use crate::database::within;
-use crate::financing::ledger::{self, Movement, Place};
+use crate::financing::ledger::{self, Movement};
 use crate::financing::origin;
-use crate::financing::report::Days;
+use crate::financing::report::{BadDays, Days};
 use crate::stripe::{AccountId, OfferId, TransactionId};
 
 /// Which transactions, and which page of them.
@@ -28,15 +29,16 @@ pub(super) struct Wanted {
     #[param(value_type = Option<String>, pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$", example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer: Option<OfferId>,
     /// From this moment on (RFC 3339), or from the beginning of this day by the account's clock.
-    #[param(example = "2026-11-01")]
-    from: Option<String>,
+    #[param(schema_with = Bound::schema, example = "2026-11-01")]
+    from: Option<Bound>,
     /// Before this moment (RFC 3339), or to the end of this day by the account's clock.
-    #[param(example = "2026-11-30")]
-    until: Option<String>,
+    #[param(schema_with = Bound::schema, example = "2026-11-30")]
+    until: Option<Bound>,
     /// Entries of a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
     /// `next_cursor` of the page before, with the same other words.
+    #[param(pattern = r"^[0-9]{1,16}\.cptxn_[A-Za-z0-9_-]{1,194}$")]
     cursor: Option<String>,
 }
 
@@ -135,7 +137,18 @@ impl From<Movement> for Transaction {
     path = "/api/v1/accounts/{account}/transactions",
     operation_id = "listTransactions",
     params(OfAccount, Wanted),
-    responses((status = 200, body = Transactions, description = "A page")),
+    responses((
+        status = 200,
+        body = Transactions,
+        description = "A page",
+        links(("origin" = (
+            operation_id = "showOrigin",
+            parameters(
+                ("account" = "$request.path.account"),
+                ("transaction" = "$response.body#/data/0/transaction_id"),
+            ),
+        ))),
+    )),
 )]
 pub(super) async fn list(
     State(platform): State<Platform>,
@@ -144,7 +157,7 @@ pub(super) async fn list(
 ) -> Result<Json<Transactions>, Refusal> {
     let api = &platform.api;
     let size = ask::page_size(wanted.limit)?;
-    let after = wanted.cursor.as_deref().map(place).transpose()?;
+    let after = ask::place(wanted.cursor.as_deref())?;
     let (from, until) = bounds(&platform, &account, &wanted).await?;
     let asked = ledger::Wanted {
         offer_id: wanted.offer.map(String::from),
@@ -159,38 +172,51 @@ pub(super) async fn list(
     Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
 }
 
-fn place(cursor: &str) -> Result<Place, Refusal> {
-    ask::place(cursor)?.parse().map_err(|_| Refusal::BadQuery)
-}
-
 /// An end of a stretch of time, as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 enum Bound {
     Moment(DateTime<Utc>),
     Day(NaiveDate),
 }
 
-impl Bound {
+/// Neither a day nor a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither a day (2026-11-01) nor a moment with an offset (2026-11-01T00:00:00Z)")]
+struct NoBound;
+
+impl TryFrom<String> for Bound {
+    type Error = NoBound;
+
     /// A `+` that nobody escaped arrives as a space (`2026-11-01T00:00:00 01:00`): what was meant is plain.
-    fn read(given: &str) -> Result<Self, Refusal> {
+    fn try_from(given: String) -> Result<Self, NoBound> {
         if let Ok(day) = given.parse() {
             return Ok(Self::Day(day));
         }
         let moment = DateTime::parse_from_rfc3339(&given.replace(' ', "+"));
-        moment.map(|moment| Self::Moment(moment.to_utc())).map_err(|_| Refusal::BadQuery)
+        moment.map(|moment| Self::Moment(moment.to_utc())).map_err(|_| NoBound)
+    }
+}
+
+impl Bound {
+    fn schema() -> Schema {
+        let text = |format| {
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
+        };
+        OneOfBuilder::new().item(text(KnownFormat::Date)).item(text(KnownFormat::DateTime)).build().into()
     }
 
     fn begins(self, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
         match self {
             Self::Moment(moment) => Ok(moment),
-            Self::Day(day) => Ok(Days::new(day, day).map_err(|_| Refusal::BadPeriod)?.from(zone)),
+            Self::Day(day) => Ok(Days::new(day, day)?.from(zone)),
         }
     }
 
     fn ends(self, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
         match self {
             Self::Moment(moment) => Ok(moment),
-            Self::Day(day) => Ok(Days::new(day, day).map_err(|_| Refusal::BadPeriod)?.until(zone)),
+            Self::Day(day) => Ok(Days::new(day, day)?.until(zone)),
         }
     }
 }
@@ -201,8 +227,7 @@ async fn bounds(
     account: &AccountId,
     wanted: &Wanted,
 ) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), Refusal> {
-    let from = wanted.from.as_deref().map(Bound::read).transpose()?;
-    let until = wanted.until.as_deref().map(Bound::read).transpose()?;
+    let (from, until) = (wanted.from, wanted.until);
     let has_day = [from, until].into_iter().flatten().any(|bound| matches!(bound, Bound::Day(_)));
     let zone = if has_day {
         api.done(financings.home(account).await, "cannot look up an account's time zone")?.time_zone
@@ -212,7 +237,7 @@ async fn bounds(
     let from = from.map(|bound| bound.begins(zone)).transpose()?;
     let until = until.map(|bound| bound.ends(zone)).transpose()?;
     match (from, until) {
-        (Some(from), Some(until)) if until <= from => Err(Refusal::BadPeriod),
+        (Some(from), Some(until)) if until <= from => Err(BadDays::Backwards.into()),
         ends => Ok(ends),
     }
 }
@@ -287,18 +312,20 @@ mod tests {
     #[test]
     fn an_end_is_a_moment_or_a_day_by_the_accounts_clock() {
         let zone = Tz::America__New_York;
+        let read = |given: &str| Bound::try_from(given.to_owned());
         let text = |end: Result<DateTime<Utc>, Refusal>| end.unwrap().to_rfc3339();
-        let day = Bound::read("2026-07-01").unwrap();
+        let day = read("2026-07-01").unwrap();
         assert_eq!(text(day.begins(zone)), "2026-07-01T04:00:00+00:00");
         assert_eq!(text(day.ends(zone)), "2026-07-02T04:00:00+00:00");
         for moment in ["2026-07-01T06:00:00+02:00", "2026-07-01T06:00:00 02:00", "2026-07-01T04:00:00Z"] {
-            let moment = Bound::read(moment).unwrap();
+            let moment = read(moment).unwrap();
             assert_eq!(text(moment.begins(zone)), "2026-07-01T04:00:00+00:00");
             assert_eq!(moment.ends(zone), moment.begins(zone));
         }
         for nothing in ["", "2026", "yesterday", "2026-07-01T04:00:00", "2026-13-01", "1"] {
-            assert_eq!(Bound::read(nothing), Err(Refusal::BadQuery), "{nothing}");
+            assert_eq!(read(nothing), Err(NoBound), "{nothing}");
         }
-        assert_eq!(Bound::read("0001-01-01").unwrap().begins(zone), Err(Refusal::BadPeriod));
+        let nobody_knows = read("0001-01-01").unwrap().begins(zone);
+        assert_eq!(nobody_knows, Err(BadDays::Unknown.into()));
     }
 }

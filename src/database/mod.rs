@@ -5,6 +5,7 @@
 
 #[cfg(feature = "demo")]
 mod embedded;
+mod place;
 mod trouble;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 
+pub use place::{NoPlace, Place};
 pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so

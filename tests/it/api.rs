@@ -116,6 +116,9 @@ async fn a_program_stops_the_letters_of_an_account_twice_and_it_is_once(db: PgPo
     let path = format!("/api/v1/accounts/{account}/opt-out");
     let before = call(&app, &key, "GET", &path, "").await.expect(200);
     assert_eq!(before, json!({"account": account, "opted_out": false}));
+    let blank = call(&app, &key, "PUT", &path, r#"{"note": " "}"#).await.expect(200);
+    assert_eq!((&blank["opted_out"], &blank["note"]), (&json!(true), &Value::Null));
+    call(&app, &key, "DELETE", &path, "").await.expect(200);
     let first = call(&app, &key, "PUT", &path, r#"{"note": "asked in the dashboard"}"#).await.expect(200);
     assert_eq!(first["opted_out"], true);
     assert_eq!((&first["source"], &first["scope"]), (&json!("api"), &json!("capital_marketing")));
@@ -131,7 +134,7 @@ async fn a_program_stops_the_letters_of_an_account_twice_and_it_is_once(db: PgPo
     }
     let history = call(&app, &key, "GET", "/api/v1/opt-outs?include=ended", "").await.expect(200);
     assert_eq!(history["data"][0]["ended_by"], "api");
-    assert_eq!(history["data"].as_array().unwrap().len(), 1, "{history}");
+    assert_eq!(history["data"].as_array().unwrap().len(), 2, "{history}");
     app.finish().await;
 }
 

@@ -25,6 +25,20 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
+    #[param(pattern = r"^[0-9]{1,16}\.financingoffer_[A-Za-z0-9_-]{1,185}$")]
+    cursor: Option<String>,
+}
+
+/// Which page of a timeline.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WantedLines {
+    /// Lines of a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
 }
 
@@ -149,7 +163,15 @@ fn accepted_terms(object: &Value) -> Option<Terms> {
     path = "/api/v1/accounts/{account}/offers",
     operation_id = "listOffers",
     params(OfAccount, Wanted),
-    responses((status = 200, body = Offers, description = "A page")),
+    responses((
+        status = 200,
+        body = Offers,
+        description = "A page",
+        links(("timeline" = (
+            operation_id = "showTimeline",
+            parameters(("account" = "$request.path.account"), ("offer" = "$response.body#/data/0/offer_id")),
+        ))),
+    )),
 )]
 pub(super) async fn list(
     State(Platform { api, .. }): State<Platform>,
@@ -157,22 +179,12 @@ pub(super) async fn list(
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<Offers>, Refusal> {
     let size = ask::page_size(wanted.limit)?;
-    let after = wanted.cursor.as_deref().map(place).transpose()?;
+    let after = ask::place(wanted.cursor.as_deref())?;
     let page = store::Page { after: after.as_ref(), limit: size + 1 };
     let rows = within(store::of_account(&api.db, account.as_str(), &page)).await;
     let mut rows = api.done(rows, "cannot list an account's offers")?;
-    let next_cursor =
-        ask::cut(&mut rows, size, |row| format!("{} {}", row.created_at.timestamp_micros(), row.offer_id));
+    let next_cursor = ask::cut(&mut rows, size, |row| row.place().to_string());
     Ok(Json(Offers { data: rows.into_iter().map(Offer::from).collect(), next_cursor }))
-}
-
-fn place(cursor: &str) -> Result<store::Place, Refusal> {
-    let read = |text: &str| {
-        let (micros, offer_id) = text.split_once(' ')?;
-        let created_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-        Some(store::Place { created_at, offer_id: offer_id.parse().ok()? })
-    };
-    read(&ask::place(cursor)?).ok_or(Refusal::BadQuery)
 }
 
 /// `{account}` is an extractor of its own.
@@ -217,7 +229,7 @@ struct Line {
     params(
         OfAccount,
         InPath,
-        Wanted,
+        WantedLines,
     ),
     responses((status = 200, body = Timeline, description = "A page")),
 )]
@@ -225,11 +237,10 @@ pub(super) async fn timeline(
     State(Platform { api, .. }): State<Platform>,
     Account(account): Account,
     Path(InPath { offer }): Path<InPath>,
-    Asked(wanted): Asked<Wanted>,
+    Asked(wanted): Asked<WantedLines>,
 ) -> Result<Json<Timeline>, Refusal> {
     let size = ask::page_size(wanted.limit)?;
-    let after = wanted.cursor.as_deref().map(ask::place).transpose()?;
-    let after = after.map_or(Ok(0), |after| after.parse()).map_err(|_| Refusal::BadQuery)?;
+    let after = ask::place(wanted.cursor.as_deref())?.unwrap_or_default();
     let offer: OfferId = offer.parse().map_err(|_| Refusal::NotFound)?;
     let (account, offer) = (account.as_str(), offer.as_str());
     let is_its_own = within(store::has(&api.db, account, offer)).await;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use crate::database::Place;
 use crate::stripe::OfferId;
 
 /// An offer, with the first letter about it.
@@ -31,18 +32,18 @@ pub(super) struct Row {
     pub(super) letter_sent_at: Option<DateTime<Utc>>,
 }
 
-/// A place among an account's offers: no two have the same.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) offer_id: OfferId,
+impl Row {
+    /// Where a list goes on after it.
+    pub(super) fn place(&self) -> Place<&str> {
+        Place { created_at: self.created_at, id: &self.offer_id }
+    }
 }
 
 /// Which of them to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Page<'a> {
     /// Older than this one.
-    pub(super) after: Option<&'a Place>,
+    pub(super) after: Option<&'a Place<OfferId>>,
     pub(super) limit: i64,
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn of_account(
         "#,
         account_id,
         page.after.map(|place| place.created_at),
-        page.after.map(|place| place.offer_id.as_str()),
+        page.after.map(|place| place.id.as_str()),
         page.limit,
     )
     .fetch_all(db)

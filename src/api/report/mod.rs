@@ -244,7 +244,7 @@ impl Platform {
 
     async fn payouts(&self, account: &AccountId, days: Days) -> Result<Body, Refusal> {
         if days.count() > MOST_DAYS {
-            return Err(Refusal::BadPeriod);
+            return Err(Refusal::TooManyDays);
         }
         let payouts = self.financings.payouts(account, days).await;
         let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
@@ -256,7 +256,7 @@ impl Platform {
 fn days(wanted: &Wanted, today: NaiveDate) -> Result<Days, Refusal> {
     let until = wanted.until.unwrap_or(today);
     let usual = until.checked_sub_days(Span::new(USUAL_DAYS - 1)).unwrap_or(until);
-    Days::new(wanted.from.unwrap_or(usual), until).map_err(|_| Refusal::BadPeriod)
+    Days::new(wanted.from.unwrap_or(usual), until).map_err(Refusal::from)
 }
 
 fn totals(lines: &[PayoutLine]) -> Vec<PayoutSums> {

@@ -4,11 +4,9 @@
 
 pub mod store;
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 
+use crate::database::Place;
 use crate::stripe::TransactionId;
 
 /// What the transactions of a financing add up to. Minor units of `currency`.
@@ -90,58 +88,12 @@ pub struct Wanted {
     /// And before this one.
     pub until: Option<DateTime<Utc>>,
     /// Older than this one, which the page before ended with.
-    pub after: Option<Place>,
+    pub after: Option<Place<TransactionId>>,
 }
-
-/// A place in an account's movements: no two have the same. As a text, for cursors: microseconds since the epoch, a blank, the id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// When it happened.
-    pub created_at: DateTime<Utc>,
-    /// And which of those that happened then.
-    pub transaction_id: String,
-}
-
-/// No text of a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a place among movements")]
-pub struct NoPlace;
 
 impl Movement {
     /// Where a list goes on after it.
-    pub fn place(&self) -> Place {
-        Place { created_at: self.created_at, transaction_id: self.transaction_id.clone() }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.created_at.timestamp_micros(), self.transaction_id)
-    }
-}
-
-impl FromStr for Place {
-    type Err = NoPlace;
-
-    fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let (micros, id) = text.split_once(' ').ok_or(NoPlace)?;
-        let created_at = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(NoPlace)?;
-        let id: TransactionId = id.parse().map_err(|_| NoPlace)?;
-        Ok(Self { created_at, transaction_id: id.into() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_as_it_was_written_and_nothing_else_is() {
-        let created_at = DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap();
-        let place = Place { created_at, transaction_id: "cptxn_1".to_owned() };
-        assert_eq!(place.to_string().parse(), Ok(place));
-        for odd in ["", "1", "1 ", "1 acct_1", "x cptxn_1", "1 cptxn_\0", "9223372036854775807 cptxn_1"] {
-            assert_eq!(odd.parse::<Place>(), Err(NoPlace), "{odd:?}");
-        }
+    pub fn place(&self) -> Place<&str> {
+        Place { created_at: self.created_at, id: &self.transaction_id }
     }
 }

@@ -95,7 +95,7 @@ pub async fn page(
         wanted.from,
         wanted.until,
         after.map(|place| place.created_at),
-        after.map(|place| place.transaction_id.as_str()),
+        after.map(|place| place.id.as_str()),
         limit,
     )
     .fetch_all(db)

@@ -8,13 +8,13 @@ use minijinja::context;
 
 use super::answer::value;
 use super::{Portal, Shared, Visitor};
-use crate::database::within;
-use crate::financing::ledger::{self, Movement, Place, Totals, Wanted};
+use crate::database::{Place, within};
+use crate::financing::ledger::{self, Movement, Totals, Wanted};
 use crate::financing::summary::Standing;
 use crate::financing::{Home, Unanswered};
 use crate::flow::offer::store::{OfAccount, of_account};
 use crate::locale::{Formats, Language};
-use crate::stripe::AccountId;
+use crate::stripe::{AccountId, TransactionId};
 use phase::{Card, Known, Phase, cards};
 use view::{Row, Writer};
 
@@ -38,7 +38,7 @@ struct Facts {
 pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str>) -> Response {
     let (portal, pages) = (&shared.0.0, &shared.0.1);
     let (account, language) = (&visitor.account, visitor.language);
-    let after = before.and_then(view::read_place);
+    let after = before.and_then(|word| word.parse().ok());
     let is_later_page = after.is_some();
     let facts = match within(portal.facts(account, after)).await {
         Ok(facts) => facts,
@@ -58,7 +58,9 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let has_more = facts.movements.len() > usize::try_from(MOVEMENTS).unwrap_or(usize::MAX);
     let shown = facts.movements.iter().take(usize::try_from(MOVEMENTS).unwrap_or(usize::MAX));
     let rows: Vec<Row> = shown.map(|movement| writer.row(movement)).collect();
-    let older = has_more.then(|| facts.movements.get(rows.len() - 1).map(view::write_place)).flatten();
+    let older = has_more
+        .then(|| facts.movements.get(rows.len() - 1).map(|movement| movement.place().to_string()))
+        .flatten();
     let standing = facts.standing.as_ref();
     let page = context! {
         account_name => facts.home.name.clone(),
@@ -77,7 +79,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
 }
 
 impl Portal {
-    async fn facts(&self, account: &AccountId, after: Option<Place>) -> sqlx::Result<Facts> {
+    async fn facts(&self, account: &AccountId, after: Option<Place<TransactionId>>) -> sqlx::Result<Facts> {
         let id = account.as_str();
         let offers = of_account(&self.db, id, MOST_OFFERS).await?;
         let wanted = Wanted { after, ..Wanted::default() };

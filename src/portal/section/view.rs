@@ -1,14 +1,12 @@
 //! What is shown, written as the reader writes amounts and days. The words between them are the templates' own.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::phase::{Card, Phase, Progress};
 use crate::financing::Home;
-use crate::financing::ledger::{Movement, Place};
+use crate::financing::ledger::Movement;
 use crate::locale::Formats;
 use crate::money::Money;
 use crate::stripe::FinancingType;
@@ -201,14 +199,4 @@ fn what(movement: &Movement) -> &'static str {
         ("paid", _) => "payment",
         _ => "other",
     }
-}
-
-/// A place in the movements as a word for an address.
-pub(super) fn write_place(movement: &Movement) -> String {
-    URL_SAFE_NO_PAD.encode(movement.place().to_string())
-}
-
-/// The place that a word stands for; none where it is none.
-pub(super) fn read_place(word: &str) -> Option<Place> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(word).ok()?).ok()?.parse().ok()
 }
