@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::account::{Account, OfAccount};
 use super::ask::{self, Asked};
 use super::{Platform, Refusal};
-use crate::database::within;
+
 use crate::financing::ledger::{self, Movement};
 use crate::financing::origin;
 use crate::financing::report::{BadDays, Days};
@@ -166,7 +166,7 @@ pub(super) async fn list(
         until,
         after,
     };
-    let rows = within(ledger::store::page(&api.db, account.as_str(), &asked, size + 1)).await;
+    let rows = platform.financings.movements(&account, &asked, size + 1).await;
     let mut rows = api.done(rows, "cannot list an account's transactions")?;
     let next_cursor = ask::cut(&mut rows, size, |row| row.place().to_string());
     Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
@@ -288,7 +288,7 @@ pub(super) async fn origin(
     Path(InPath { transaction }): Path<InPath>,
 ) -> Result<Json<Origin>, Refusal> {
     let id: TransactionId = transaction.parse().map_err(|_| Refusal::NotFound)?;
-    let movement = within(ledger::store::find(&api.db, account.as_str(), id.as_str())).await;
+    let movement = financings.movement(&account, &id).await;
     let movement = api.done(movement, "cannot look up a transaction")?.ok_or(Refusal::NotFound)?;
     let transaction_id = movement.transaction_id;
     let Some(charge) = movement.charge_id else {

@@ -30,7 +30,9 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
 use crate::clock::Clock;
-use crate::stripe::{self, Client, FinancingTransaction, Memory};
+use crate::database::within;
+use crate::stripe::{self, AccountId, Client, FinancingTransaction, Memory, TransactionId};
+use ledger::{Movement, Totals, Wanted};
 
 pub use backfill::{ReadTransactions, watch};
 pub use place::Home;
@@ -48,6 +50,33 @@ pub struct Financings {
     pub accounts: Memory,
     /// For how long a summary is good, if nothing is heard of the account meanwhile.
     pub summary_for: Duration,
+}
+
+impl Financings {
+    /// The mode that everything is told of: that of the key. True for live data, none where nobody knows.
+    pub fn livemode(&self) -> Option<bool> {
+        self.stripe.livemode()
+    }
+
+    /// What the transactions of an account's financings add up to, the newest first.
+    pub async fn totals(&self, account: &AccountId) -> sqlx::Result<Vec<Totals>> {
+        within(ledger::store::totals(&self.db, account.as_str(), self.livemode())).await
+    }
+
+    /// Some of an account's movements, the newest first.
+    pub async fn movements(
+        &self,
+        account: &AccountId,
+        wanted: &Wanted,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Movement>> {
+        within(ledger::store::page(&self.db, account.as_str(), self.livemode(), wanted, limit)).await
+    }
+
+    /// One of an account's movements.
+    pub async fn movement(&self, account: &AccountId, id: &TransactionId) -> sqlx::Result<Option<Movement>> {
+        within(ledger::store::find(&self.db, account.as_str(), self.livemode(), id.as_str())).await
+    }
 }
 
 /// Why there is no answer.

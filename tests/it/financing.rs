@@ -82,7 +82,7 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
     for told in [&given_back, &withheld, &payout, &withheld] {
         tell(&app, told).await;
     }
-    let all = totals(&app.db, "acct_1").await.unwrap();
+    let all = totals(&app.db, "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 110_000, 1_000, 109_000, 0)]);
     assert!(app.timeline("financingoffer_1").await.len() == 3, "a line for each");
     app.finish().await;
@@ -109,12 +109,12 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         (reversal("cptxn_g", None, Some("cptxn_a")), (800, 700, 100, 2)),
     ] {
         tell(&app, &told).await;
-        let all = totals(&app.db, "acct_1").await.unwrap();
+        let all = totals(&app.db, "acct_1", None).await.unwrap();
         let (advanced, paid, remaining, unclear) = expected;
         assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", told.id);
     }
     tell(&app, &before("cptxn_new", "goodwill")).await;
-    assert_eq!(totals(&app.db, "acct_1").await.unwrap()[0].unclear, 3);
+    assert_eq!(totals(&app.db, "acct_1", None).await.unwrap()[0].unclear, 3);
     app.finish().await;
 }
 
@@ -128,7 +128,7 @@ async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool)
     app.run_due_work().await;
     let note: String = app.one("select note from inbox_events where state = $1", "unreadable").await;
     assert!(note.contains("no transaction that we know"), "{note}");
-    assert!(totals(&app.db, "acct_1").await.unwrap().is_empty());
+    assert!(totals(&app.db, "acct_1", None).await.unwrap().is_empty());
     app.finish().await;
 }
 
@@ -248,7 +248,7 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
         app.stripe_sends(event).await.expect_kept();
     }
     app.run_due_work().await;
-    let mut all = totals(&app.db, "acct_1").await.unwrap();
+    let mut all = totals(&app.db, "acct_1", None).await.unwrap();
     all.sort_by(|one, other| one.offer_id.cmp(&other.offer_id));
     truth.sort();
     let found: Vec<(String, (i64, i64))> =

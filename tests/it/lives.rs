@@ -33,7 +33,7 @@ async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
 }
 
 async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &Truth) {
-    let totals = totals(&app.db, account).await.unwrap();
+    let totals = totals(&app.db, account, None).await.unwrap();
     assert_eq!(totals.len(), truth.financings.len(), "{account}");
     for financing in &truth.financings {
         let ours = totals.iter().find(|of| of.offer_id.as_deref() == Some(&financing.offer)).unwrap();

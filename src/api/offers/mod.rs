@@ -174,13 +174,13 @@ fn accepted_terms(object: &Value) -> Option<Terms> {
     )),
 )]
 pub(super) async fn list(
-    State(Platform { api, .. }): State<Platform>,
+    State(Platform { api, financings, .. }): State<Platform>,
     Account(account): Account,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<Offers>, Refusal> {
     let size = ask::page_size(wanted.limit)?;
     let after = ask::place(wanted.cursor.as_deref())?;
-    let page = store::Page { after: after.as_ref(), limit: size + 1 };
+    let page = store::Page { after: after.as_ref(), livemode: financings.livemode(), limit: size + 1 };
     let rows = within(store::of_account(&api.db, account.as_str(), &page)).await;
     let mut rows = api.done(rows, "cannot list an account's offers")?;
     let next_cursor = ask::cut(&mut rows, size, |row| row.place().to_string());

@@ -44,6 +44,8 @@ impl Row {
 pub(super) struct Page<'a> {
     /// Older than this one.
     pub(super) after: Option<&'a Place<OfferId>>,
+    /// Of this mode alone.
+    pub(super) livemode: Option<bool>,
     pub(super) limit: i64,
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn of_account(
             letters.sent_at as "letter_sent_at?"
         from financing_offers as offers
         left join letters on letters.offer_id = offers.offer_id and letters.step = 0
-        where offers.account_id = $1
+        where offers.account_id = $1 and ($5::boolean is null or offers.livemode = $5)
             and (offers.created_at, offers.offer_id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
         order by offers.created_at desc, offers.offer_id desc
         limit $4
@@ -72,6 +74,7 @@ pub(super) async fn of_account(
         page.after.map(|place| place.created_at),
         page.after.map(|place| place.id.as_str()),
         page.limit,
+        page.livemode,
     )
     .fetch_all(db)
     .await

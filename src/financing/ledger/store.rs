@@ -25,8 +25,12 @@ macro_rules! select_movements {
     };
 }
 
-/// The totals of an account's financings, the newest first.
-pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<Totals>> {
+/// The totals of an account's financings, the newest first; of one mode alone, or of both.
+pub async fn totals(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<Vec<Totals>> {
     sqlx::query_as!(
         Totals,
         r#"
@@ -40,11 +44,12 @@ pub async fn totals(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<V
             count(*) filter (where effect = 'unclear') as "unclear!",
             min(created_at) as "first_at!", max(created_at) as "last_at!"
         from financing_ledger
-        where account_id = $1
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
         group by offer_id, currency
         order by min(created_at) desc, offer_id, currency
         "#,
         account_id,
+        livemode,
     )
     .fetch_all(db)
     .await
@@ -69,6 +74,7 @@ pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream
 pub async fn page(
     db: impl PgExecutor<'_>,
     account_id: &str,
+    livemode: Option<bool>,
     wanted: &Wanted,
     limit: i64,
 ) -> sqlx::Result<Vec<Movement>> {
@@ -81,6 +87,7 @@ pub async fn page(
             where account_id = $1
                 and ($2::text is null or offer_id = $2)
                 and ($3::text is null or type = $3)
+                and ($9::boolean is null or livemode = $9)
                 and created_at >= coalesce($4, '-infinity'::timestamptz)
                 and created_at < coalesce($5, 'infinity'::timestamptz)
                 and (created_at, transaction_id) < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
@@ -97,6 +104,7 @@ pub async fn page(
         after.map(|place| place.created_at),
         after.map(|place| place.id.as_str()),
         limit,
+        livemode,
     )
     .fetch_all(db)
     .await
@@ -106,14 +114,16 @@ pub async fn page(
 pub async fn find(
     db: impl PgExecutor<'_>,
     account_id: &str,
+    livemode: Option<bool>,
     transaction_id: &str,
 ) -> sqlx::Result<Option<Movement>> {
     select_movements!(
         "
-        account_id = $1 and transaction_id = $2
+        account_id = $1 and transaction_id = $2 and ($3::boolean is null or livemode = $3)
         ",
         account_id,
         transaction_id,
+        livemode,
     )
     .fetch_optional(db)
     .await

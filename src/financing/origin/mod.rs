@@ -5,6 +5,7 @@
 mod store;
 
 use super::{Financings, Unanswered};
+use crate::database::within;
 use crate::stripe::AccountId;
 
 /// What is behind a charge on an account.
@@ -21,7 +22,7 @@ pub struct Origin {
 impl Financings {
     /// Follows a charge on an account to where it was made.
     pub async fn origin(&self, account: &AccountId, charge_id: &str) -> Result<Origin, Unanswered> {
-        if let Some(known) = store::find(&self.db, account.as_str(), charge_id).await? {
+        if let Some(known) = within(store::find(&self.db, account.as_str(), charge_id)).await? {
             return Ok(known);
         }
         let charge = self.stripe.charge(account, charge_id).await?;
@@ -31,7 +32,7 @@ impl Financings {
         };
         let (charge_id, transfer_id) = (charge_id.to_owned(), charge.source_transfer);
         let origin = Origin { charge_id, transfer_id, source_charge_id };
-        store::keep(&self.db, account.as_str(), &origin, self.clock.now()).await?;
+        within(store::keep(&self.db, account.as_str(), &origin, self.clock.now())).await?;
         Ok(origin)
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Days;
 use super::{Financings, Unanswered};
+use crate::database::within;
 use crate::stripe::{AccountId, BalanceTransaction, Payout};
 
 /// A payout to the merchant's bank, explained. Minor units of `currency`:
@@ -64,14 +65,14 @@ impl Financings {
 
     async fn explained(&self, account: &AccountId, payout: &Payout) -> Result<Explanation, Unanswered> {
         let is_final = payout.status == "paid";
-        if is_final && let Some(known) = store::find(&self.db, account.as_str(), &payout.id).await? {
+        if is_final && let Some(known) = within(store::find(&self.db, account.as_str(), &payout.id)).await? {
             return Ok(known);
         }
         let movements = self.stripe.balance_transactions(account, &payout.id).await?;
         let explanation = explain(payout, &movements);
         // One that is on its way can still fail.
         if is_final {
-            store::keep(&self.db, account.as_str(), &explanation, self.clock.now()).await?;
+            within(store::keep(&self.db, account.as_str(), &explanation, self.clock.now())).await?;
         }
         Ok(explanation)
     }

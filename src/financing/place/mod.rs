@@ -5,6 +5,7 @@ mod store;
 use chrono_tz::Tz;
 
 use super::Financings;
+use crate::database::within;
 use crate::locale;
 use crate::stripe::AccountId;
 
@@ -22,7 +23,7 @@ pub struct Home {
 impl Financings {
     /// Where an account is at home: as Stripe says, else as it said last, else UTC.
     pub async fn home(&self, account: &AccountId) -> sqlx::Result<Home> {
-        let kept = store::find(&self.db, account.as_str()).await?;
+        let kept = within(store::find(&self.db, account.as_str())).await?;
         match self.accounts.account(account).await {
             Ok(said) => {
                 let time_zone = locale::time_zone(said.time_zone(), said.country.as_deref());
@@ -31,7 +32,7 @@ impl Financings {
                     .is_some_and(|(country, zone)| *country == said.country && zone == time_zone.name());
                 if !is_known {
                     let place = (said.country.as_deref(), time_zone.name());
-                    store::keep(&self.db, account.as_str(), place, self.clock.now()).await?;
+                    within(store::keep(&self.db, account.as_str(), place, self.clock.now())).await?;
                 }
                 let name = said.display_name().map(str::to_owned);
                 Ok(Home { country: said.country.clone(), time_zone, name })

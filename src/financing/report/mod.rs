@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::Financings;
+use crate::database::within;
 use crate::stripe::AccountId;
 pub use days::{BadDays, Days};
 
@@ -67,7 +68,8 @@ pub struct Report {
 impl Financings {
     /// Adds up what moved in some days of an account, which end at midnight in `zone`.
     pub async fn report(&self, account: &AccountId, days: Days, per: Per, zone: Tz) -> sqlx::Result<Report> {
-        let lines = store::lines(&self.db, account.as_str(), days, per, zone).await?;
+        let whose = store::Whose { account_id: account.as_str(), livemode: self.livemode() };
+        let lines = within(store::lines(&self.db, whose, days, per, zone)).await?;
         let totals = totals(&lines, days.first());
         Ok(Report { lines, totals })
     }

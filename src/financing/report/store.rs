@@ -5,10 +5,18 @@ use sqlx::PgExecutor;
 
 use super::{Days, Line, Per};
 
+/// Whose movements to add up.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) account_id: &'a str,
+    /// Of this mode alone.
+    pub(super) livemode: Option<bool>,
+}
+
 /// A line for each period in which something moved, and for each currency of it.
 pub(super) async fn lines(
     db: impl PgExecutor<'_>,
-    account_id: &str,
+    whose: Whose<'_>,
     days: Days,
     per: Per,
     zone: Tz,
@@ -26,15 +34,16 @@ pub(super) async fn lines(
             count(*) filter (where effect <> 'unclear') as "transactions!",
             count(*) filter (where effect = 'unclear') as "unclear!"
         from financing_ledger
-        where account_id = $1 and created_at >= $4 and created_at < $5
+        where account_id = $1 and created_at >= $4 and created_at < $5 and ($6::boolean is null or livemode = $6)
         group by 1, 2
         order by 1, 2
         "#,
-        account_id,
+        whose.account_id,
         per.as_str(),
         zone.name(),
         days.from(zone),
         days.until(zone),
+        whose.livemode,
     )
     .fetch_all(db)
     .await

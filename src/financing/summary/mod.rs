@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::ledger::{self, Totals};
 use super::{Financings, Unanswered, backfill};
+use crate::database::within;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
 
 /// Where an account's financing stands.
@@ -69,7 +70,7 @@ impl Financings {
     /// now. Where it does not answer, what it said last, however long ago.
     pub async fn standing(&self, account: &AccountId) -> Result<Standing, Unanswered> {
         let now = self.clock.now();
-        let kept = store::find(&self.db, account.as_str()).await?;
+        let kept = within(store::find(&self.db, account.as_str(), self.livemode())).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for))
             && let Ok(standing) = self.compared(account, kept, true).await?
         {
@@ -93,16 +94,21 @@ impl Financings {
         object: &serde_json::Value,
         as_of: DateTime<Utc>,
     ) -> Result<Standing, Unanswered> {
-        let mut tx = self.db.begin().await?;
-        let totals = ledger::store::totals(&mut *tx, account.as_str()).await?;
-        let difference = Difference::between(&totals, &summary);
-        let answer = store::Answer { account_id: account.as_str(), object, as_of };
-        let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
-        if is_news {
-            // A transaction may be missing whose event never came.
-            backfill::read_again(&mut tx, account.as_str(), as_of).await?;
-        }
-        tx.commit().await?;
+        let livemode = self.livemode();
+        let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
+        let keeping = async {
+            let mut tx = self.db.begin().await?;
+            let totals = ledger::store::totals(&mut *tx, account.as_str(), livemode).await?;
+            let difference = Difference::between(&totals, &summary);
+            let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
+            if is_news {
+                // A transaction may be missing whose event never came.
+                backfill::read_again(&mut tx, account.as_str(), as_of).await?;
+            }
+            tx.commit().await?;
+            Ok((totals, difference, is_news))
+        };
+        let (totals, difference, is_news) = within(keeping).await?;
         if let Some(difference) = difference.filter(|_| is_news) {
             tracing::warn!(account.id = %account, ?difference, "our sums are others than Stripe's summary");
         }
@@ -120,7 +126,7 @@ impl Financings {
             Ok(summary) => summary,
             Err(error) => return Ok(Err(error)),
         };
-        let totals = ledger::store::totals(&self.db, account.as_str()).await?;
+        let totals = self.totals(account).await?;
         let difference = Difference::between(&totals, &summary);
         Ok(Ok(Standing { summary, as_of: kept.as_of, is_current, totals, difference }))
     }

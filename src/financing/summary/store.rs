@@ -20,7 +20,12 @@ impl Kept {
     }
 }
 
-pub(super) async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Option<Kept>> {
+/// The summary that was asked for in this mode.
+pub(super) async fn find(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<Option<Kept>> {
     sqlx::query_as!(
         Kept,
         r#"
@@ -32,9 +37,10 @@ pub(super) async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Res
                 limit 1
             ) as "last_news_at?"
         from financing_summaries
-        where account_id = $1
+        where account_id = $1 and livemode is not distinct from $2
         "#,
         account_id,
+        livemode,
     )
     .fetch_optional(db)
     .await
@@ -43,6 +49,7 @@ pub(super) async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Res
 /// What Stripe answered.
 pub(super) struct Answer<'a> {
     pub(super) account_id: &'a str,
+    pub(super) livemode: Option<bool>,
     pub(super) object: &'a Value,
     pub(super) as_of: DateTime<Utc>,
 }
@@ -51,10 +58,11 @@ pub(super) struct Answer<'a> {
 pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: bool) -> sqlx::Result<bool> {
     let is_news = sqlx::query_scalar!(
         r#"
-        insert into financing_summaries as kept (account_id, object, as_of, differs_since)
-        values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end)
+        insert into financing_summaries as kept (account_id, object, as_of, differs_since, livemode)
+        values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end, $5)
         on conflict (account_id) do update
-        set object = $2, as_of = $3::timestamptz, differs_since = case when $4 then coalesce(kept.differs_since, $3::timestamptz) end
+        set object = $2, as_of = $3::timestamptz, livemode = $5,
+            differs_since = case when $4 then coalesce(kept.differs_since, $3::timestamptz) end
         where kept.as_of <= $3::timestamptz
         returning (differs_since is not distinct from $3::timestamptz and $4) as "is_news!"
         "#,
@@ -62,6 +70,7 @@ pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: 
         answer.object,
         answer.as_of,
         differs,
+        answer.livemode,
     )
     .fetch_optional(db)
     .await?;

@@ -234,28 +234,32 @@ pub struct OfAccount {
     pub created_at: DateTime<Utc>,
     /// After this moment nobody can apply.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When Stripe wrote the financing off.
+    pub charged_off_at: Option<DateTime<Utc>>,
     /// What the merchant agreed to, as Stripe sent it; may differ from what was offered.
     pub accepted_terms: Option<Value>,
 }
 
-/// The offers of an account, the newest first.
+/// The offers of an account, the newest first; of one mode alone, or of both.
 pub async fn of_account(
     db: impl sqlx::PgExecutor<'_>,
     account_id: &str,
+    livemode: Option<bool>,
     limit: i64,
 ) -> sqlx::Result<Vec<OfAccount>> {
     sqlx::query_as!(
         OfAccount,
         r#"
         select offer_id, status, livemode, product_type, financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
-            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at,
+            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at, charged_off_at,
             object -> 'accepted_terms' as "accepted_terms?"
         from financing_offers
-        where account_id = $1
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
         order by created_at desc, offer_id desc
-        limit $2
+        limit $3
         "#,
         account_id,
+        livemode,
         limit,
     )
     .fetch_all(db)
