@@ -34,6 +34,7 @@ mod reminders;
 mod replicas;
 mod reports;
 mod retention;
+mod section;
 mod senders;
 mod sending;
 mod ses;

@@ -1,13 +1,12 @@
 //! What a merchant is to see of an account's offers: decided here, from what is known, without a word of any language.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 
+use super::progress::{By, Progress, Terms, progress, terms};
 use crate::financing::ledger::Totals;
 use crate::financing::summary::Standing;
 use crate::flow::offer::store::OfAccount;
-use crate::money::Money;
-use crate::stripe::{OfferId, OfferStatus, Period};
+use crate::stripe::OfferStatus;
 
 /// Where an offer is in its life, as far as the merchant is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +38,20 @@ pub(super) struct Card {
     pub(super) progress: Option<Progress>,
     /// It took the place of an earlier one.
     pub(super) is_replacement: bool,
+    /// Of what runs: whose turn it is.
+    pub(super) turn: Turn,
 }
 
-/// What was agreed, else what was offered.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Terms {
-    pub(super) advance: Money,
-    pub(super) fee: Money,
-    /// A fraction.
-    pub(super) withhold_rate: f64,
-}
-
-/// How far a financing is.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    pub(super) total: Money,
-    pub(super) paid: Money,
-    pub(super) remaining: Money,
-    pub(super) paid_out_at: Option<DateTime<Utc>>,
-    pub(super) begins_at: Option<DateTime<Utc>>,
-    /// The period that runs, where the contract has periods.
-    pub(super) period: Option<Period>,
-    /// What our transactions add up to, where that is another sum than Stripe's.
-    pub(super) differs: Option<Money>,
+/// Which of several financings that run at once gets the share of sales. Where refills stack, the newest one's rate holds, and what is
+/// withheld by it goes to the oldest first (<https://docs.stripe.com/capital/refills>).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Turn {
+    /// It runs by itself.
+    Alone,
+    /// It is the oldest, and gets the share that the newest one agreed on: a fraction, where that is known.
+    First(Option<f64>),
+    /// It waits for an older one.
+    Waits,
 }
 
 /// What is known of an account.
@@ -72,20 +62,53 @@ pub(super) struct Known<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// The cards in the order in which they are shown: what runs, what is decided on, what is open. Where there is none of these, how the
-/// newest offer ended. And, apart, the financings that are paid in full.
+impl Card {
+    pub(super) fn has_stripes_figures(&self) -> bool {
+        self.phase == Phase::InProgress
+            && self.progress.as_ref().is_some_and(|progress| !matches!(progress.by, By::Us(_)))
+    }
+}
+
+/// The cards in the order in which they are shown: what runs, what is decided on, what is open. Then how the newest offer ended, where
+/// nothing is open or decided on since. And, apart, the financings that are paid in full.
 pub(super) fn cards(known: &Known<'_>) -> (Vec<Card>, Vec<Card>) {
     let all: Vec<Card> = known.offers.iter().map(|offer| card(offer, known)).collect();
-    let newest = all.first().cloned();
+    let end = newest_end(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
         all.into_iter().partition(|card| card.phase == Phase::PaidInFull);
     let mut current: Vec<Card> = others.into_iter().filter(|card| rank(card.phase).is_some()).collect();
     current.sort_by_key(|card| rank(card.phase));
-    if current.is_empty() {
-        let end = newest.filter(|card| !matches!(card.phase, Phase::Gone | Phase::PaidInFull));
-        return (end.into_iter().collect(), past);
+    take_turns(&mut current);
+    if current.iter().all(|card| card.phase == Phase::InProgress) {
+        current.extend(end);
     }
     (current, past)
+}
+
+/// How the newest offer of which there is anything to say ended; none where it did not. That nobody took an offer up is no news to who
+/// has a financing.
+fn newest_end(all: &[Card]) -> Option<&Card> {
+    let has_financing = all.iter().any(|card| card.phase == Phase::InProgress);
+    let is_told =
+        |card: &&Card| card.phase != Phase::Gone && !(has_financing && card.phase == Phase::Expired);
+    let newest = all.iter().find(is_told)?;
+    matches!(newest.phase, Phase::Rejected | Phase::Canceled | Phase::Expired).then_some(newest)
+}
+
+/// The cards come with the newest first.
+fn take_turns(cards: &mut [Card]) {
+    let mut running: Vec<&mut Card> =
+        cards.iter_mut().filter(|card| card.phase == Phase::InProgress).collect();
+    if running.len() < 2 {
+        return;
+    }
+    let rate = running.first().and_then(|newest| newest.terms.as_ref()).map(|terms| terms.withhold_rate);
+    if let Some((oldest, younger)) = running.split_last_mut() {
+        oldest.turn = Turn::First(rate);
+        for card in younger {
+            card.turn = Turn::Waits;
+        }
+    }
 }
 
 fn rank(phase: Phase) -> Option<u8> {
@@ -98,7 +121,7 @@ fn rank(phase: Phase) -> Option<u8> {
 }
 
 fn card(offer: &OfAccount, known: &Known<'_>) -> Card {
-    let phase = phase(offer, known.now);
+    let phase = phase(offer, known);
     let terms = terms(offer);
     let progress = match phase {
         Phase::InProgress | Phase::PaidInFull => progress(offer, terms.as_ref(), known),
@@ -110,14 +133,19 @@ fn card(offer: &OfAccount, known: &Known<'_>) -> Card {
         | Phase::Gone => None,
     };
     let is_replacement = offer.replacement_for_offer_id.is_some();
-    Card { phase, offer: offer.clone(), terms, progress, is_replacement }
+    Card { phase, offer: offer.clone(), terms, progress, is_replacement, turn: Turn::Alone }
 }
 
-fn phase(offer: &OfAccount, now: DateTime<Utc>) -> Phase {
+fn phase(offer: &OfAccount, known: &Known<'_>) -> Phase {
+    let has_successor = || {
+        let id = Some(offer.offer_id.as_str());
+        known.offers.iter().any(|other| other.replacement_for_offer_id.as_deref() == id)
+    };
     match OfferStatus::from(offer.status.clone()) {
+        // Stripe's event about the end may be on its way.
+        OfferStatus::Undelivered | OfferStatus::Delivered if has_successor() => Phase::Gone,
         OfferStatus::Undelivered | OfferStatus::Delivered => {
-            // Stripe's event about the end may be on its way.
-            if offer.expires_at.is_some_and(|end| end <= now) { Phase::Expired } else { Phase::Open }
+            if offer.expires_at.is_some_and(|end| end <= known.now) { Phase::Expired } else { Phase::Open }
         }
         OfferStatus::Accepted => Phase::UnderReview,
         OfferStatus::PaidOut => Phase::InProgress,
@@ -134,86 +162,11 @@ fn phase(offer: &OfAccount, now: DateTime<Utc>) -> Phase {
     }
 }
 
-/// As far as `accepted_terms` is read.
-#[derive(Deserialize)]
-struct Accepted {
-    advance_amount: i64,
-    fee_amount: i64,
-    currency: String,
-    withhold_rate: f64,
-}
-
-fn terms(offer: &OfAccount) -> Option<Terms> {
-    let accepted = offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
-    let Accepted { advance_amount, fee_amount, currency, withhold_rate } = accepted.or_else(|| {
-        Some(Accepted {
-            advance_amount: offer.advance_minor?,
-            fee_amount: offer.fee_minor?,
-            currency: offer.currency.clone()?,
-            withhold_rate: offer.withhold_rate?,
-        })
-    })?;
-    let money = |minor| Money { minor, currency: currency.clone() };
-    Some(Terms { advance: money(advance_amount), fee: money(fee_amount), withhold_rate })
-}
-
-/// Stripe's summary, where it is about this financing; else what its transactions add up to.
-fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'_>) -> Option<Progress> {
-    let id = offer.offer_id.as_str();
-    let ours = known.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(id));
-    let summary = known
-        .standing
-        .filter(|standing| standing.summary.financing_offer.as_ref().map(OfferId::as_str) == Some(id));
-    if let Some(standing) = summary
-        && let Some(details) = &standing.summary.details
-        && details.advance_paid_out_at.is_some()
-    {
-        let money = |minor| Money { minor, currency: details.currency.clone() };
-        let differs = standing.difference.map(|by| money(details.paid_amount.saturating_add(by.paid_minor)));
-        return Some(Progress {
-            total: money(details.advance_amount.saturating_add(details.fee_amount)),
-            paid: money(details.paid_amount),
-            remaining: money(details.remaining_amount),
-            paid_out_at: details.advance_paid_out_at,
-            begins_at: details.paydown_begins_at,
-            period: details.current_period.clone(),
-            differs,
-        });
-    }
-    let (currency, paid, first) = match (ours, terms) {
-        (Some(ours), _) => (ours.currency.clone(), ours.paid_minor, Some(ours.first_at)),
-        (None, Some(terms)) => (terms.advance.currency.clone(), 0, None),
-        (None, None) => return None,
-    };
-    let agreed = terms.and_then(|terms| terms.advance.plus(&terms.fee)).map(|total| total.minor);
-    // A payout that never reached us leaves the terms to say how much it was.
-    let advanced = ours.map(|ours| ours.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
-    let money = |minor| Money { minor, currency: currency.clone() };
-    Some(Progress {
-        total: money(advanced),
-        paid: money(paid),
-        remaining: money(advanced.saturating_sub(paid)),
-        paid_out_at: first,
-        begins_at: None,
-        period: None,
-        differs: None,
-    })
-}
-
-impl Progress {
-    /// Of a thousand parts, how many are paid: for a picture.
-    pub(super) fn per_mille(&self) -> i64 {
-        if self.total.minor <= 0 {
-            return 0;
-        }
-        let part = i128::from(self.paid.minor) * 1000 / i128::from(self.total.minor);
-        i64::try_from(part.clamp(0, 1000)).unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::financing::summary::Difference;
+    use crate::money::Money;
     use serde_json::json;
 
     fn now() -> DateTime<Utc> {
@@ -234,9 +187,25 @@ mod tests {
             withhold_rate: Some(0.15),
             replacement_offer_id: None,
             replacement_for_offer_id: None,
+            charged_off_at: None,
             created_at: now(),
             expires_at: Some("2026-12-20T12:00:00Z".parse().unwrap()),
             accepted_terms: None,
+        }
+    }
+
+    fn standing(offer: &str) -> Standing {
+        let summary = json!({
+            "status": "accepted", "financing_offer": offer,
+            "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
+                        "currency": "gbp", "withhold_rate": 0.1, "advance_paid_out_at": 1_790_000_000_000_i64},
+        });
+        Standing {
+            summary: serde_json::from_value(summary).unwrap(),
+            as_of: now(),
+            is_current: true,
+            totals: Vec::new(),
+            difference: None,
         }
     }
 
@@ -257,11 +226,68 @@ mod tests {
             // An end before a financing that was paid in full is old news.
             let offers = vec![offer("new", "fully_repaid"), offer("old", status)];
             assert_eq!(phases(offers), (vec![], 1), "{status}");
+            // So is one before what runs, or is open.
+            for now in ["paid_out", "accepted", "delivered"] {
+                assert_eq!(
+                    phases(vec![offer("new", now), offer("old", status)]).0.len(),
+                    1,
+                    "{now}, {status}"
+                );
+            }
         }
         for status in ["revoked", "replaced", "accepted_other_offer", "something_newer"] {
             assert_eq!(phases(vec![offer("new", status)]), (vec![], 0), "{status}");
         }
         assert_eq!(phases(Vec::new()), (vec![], 0));
+        // One that gave way to another says nothing: what became of that other one does.
+        let offers = vec![offer("other", "accepted_other_offer"), offer("taken", "rejected")];
+        assert_eq!(phases(offers), (vec![Rejected], 0));
+    }
+
+    #[test]
+    fn what_became_of_an_application_is_told_beside_a_financing_that_runs() {
+        use Phase::{Canceled, InProgress, Open, Rejected};
+        for (status, end) in [("rejected", vec![Rejected]), ("canceled", vec![Canceled]), ("expired", vec![])]
+        {
+            let offers = vec![offer("refill", status), offer("running", "paid_out")];
+            assert_eq!(phases(offers), ([vec![InProgress], end].concat(), 0), "{status}");
+        }
+        let offers =
+            vec![offer("better", "delivered"), offer("refill", "rejected"), offer("running", "paid_out")];
+        assert_eq!(phases(offers), (vec![InProgress, Open], 0));
+    }
+
+    #[test]
+    fn of_financings_that_run_at_once_the_oldest_gets_the_share_by_the_newest_ones_rate() {
+        let mut newest = offer("newest", "paid_out");
+        newest.withhold_rate = Some(0.2);
+        let offers = vec![newest, offer("middle", "paid_out"), offer("oldest", "paid_out")];
+        let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+        let turns: Vec<Turn> = current.iter().map(|card| card.turn).collect();
+        assert_eq!(turns, [Turn::Waits, Turn::Waits, Turn::First(Some(0.2))]);
+    }
+
+    #[test]
+    fn an_offer_whose_place_was_taken_is_not_open_whatever_its_status() {
+        let mut new = offer("new", "delivered");
+        new.replacement_for_offer_id = Some("old".to_owned());
+        assert_eq!(phases(vec![new, offer("old", "delivered")]), (vec![Phase::Open], 0));
+    }
+
+    #[test]
+    fn where_our_sums_are_others_it_is_said_in_what() {
+        let paid = |advanced_minor, paid_minor| {
+            let remaining_minor = advanced_minor - paid_minor;
+            let difference = Difference { advanced_minor, paid_minor, remaining_minor };
+            let standing = Standing { difference: Some(difference), ..standing("financingoffer_1") };
+            let offers = vec![offer("financingoffer_1", "paid_out")];
+            let known = Known { offers, standing: Some(&standing), totals: &[], now: now() };
+            cards(&known).0[0].progress.clone().unwrap().by
+        };
+        let usd = |minor| Money { minor, currency: "gbp".to_owned() };
+        assert_eq!(paid(0, -3_000), By::StripeAlone(Some(usd(30_000))));
+        // The payout's event never came: all that was paid is known.
+        assert_eq!(paid(-110_000, 0), By::StripeAlone(None));
     }
 
     #[test]
@@ -286,18 +312,7 @@ mod tests {
 
     #[test]
     fn two_financings_at_once_have_a_progress_each_by_whoever_knows_it() {
-        let standing = Standing {
-            summary: serde_json::from_value(json!({
-                "status": "accepted", "financing_offer": "financingoffer_new",
-                "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
-                            "currency": "gbp", "withhold_rate": 0.1, "advance_paid_out_at": 1_790_000_000_000_i64},
-            }))
-            .unwrap(),
-            as_of: now(),
-            is_current: true,
-            totals: Vec::new(),
-            difference: None,
-        };
+        let standing = standing("financingoffer_new");
         let totals = [Totals {
             offer_id: Some("financingoffer_old".to_owned()),
             currency: "gbp".to_owned(),
@@ -305,19 +320,19 @@ mod tests {
             paid_minor: 49_999,
             withheld_minor: 49_999,
             remaining_minor: 1,
-            unclear: 0,
+            unclear: 2,
             first_at: now(),
             last_at: now(),
         }];
         let offers = vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
         let known = Known { offers, standing: Some(&standing), totals: &totals, now: now() };
-        let progress: Vec<(i64, i64, i64)> = cards(&known)
+        let progress: Vec<(i64, i64, i64, By)> = cards(&known)
             .0
-            .iter()
-            .map(|card| card.progress.as_ref().unwrap())
-            .map(|progress| (progress.total.minor, progress.remaining.minor, progress.per_mille()))
+            .into_iter()
+            .map(|card| card.progress.unwrap())
+            .map(|its| (its.total.minor, its.remaining.minor, its.per_mille(), its.by))
             .collect();
-        assert_eq!(progress, [(110_000, 77_000, 300), (50_000, 1, 999)]);
+        assert_eq!(progress, [(110_000, 77_000, 300, By::Stripe), (50_000, 1, 999, By::Us(2))]);
     }
 
     #[test]

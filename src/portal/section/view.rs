@@ -4,9 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::phase::{Card, Phase, Progress};
+use super::phase::{Card, Known, Phase, Turn};
+use super::progress::{By, Progress};
 use crate::financing::Home;
 use crate::financing::ledger::Movement;
+use crate::flow::offer::store::OfAccount;
 use crate::locale::Formats;
 use crate::money::Money;
 use crate::stripe::FinancingType;
@@ -30,6 +32,11 @@ pub(super) struct Shown {
     terms: Option<ShownTerms>,
     expires_on: Option<String>,
     progress: Option<ShownProgress>,
+    /// What happens next: `share`, a share of sales goes to it; `waits`, an older financing comes first; `closed`, Stripe wrote it off,
+    /// and the rest is between it and the merchant.
+    next: &'static str,
+    /// The share of sales, where it is known.
+    next_rate: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -50,8 +57,14 @@ struct ShownProgress {
     paid_out_on: Option<String>,
     begins_on: Option<String>,
     period: Option<ShownPeriod>,
-    /// What the transactions add up to, where that is another sum.
-    differs: Option<String>,
+    /// Our transactions do not add up to Stripe's figures.
+    differs: bool,
+    /// What was paid by them, where that is another sum.
+    paid_by_ours: Option<String>,
+    /// Stripe's figures are not there, so these are ours.
+    is_ours: bool,
+    /// Transactions that ours leave out.
+    unclear: i64,
 }
 
 #[derive(Serialize)]
@@ -65,7 +78,7 @@ struct ShownPeriod {
 
 /// A movement.
 #[derive(Serialize)]
-pub(in crate::portal) struct Row {
+pub(super) struct Row {
     on: String,
     /// Which of the templates' words names it.
     what: &'static str,
@@ -76,12 +89,7 @@ pub(in crate::portal) struct Row {
 
 impl Writer<'_> {
     pub(super) fn card(&self, card: &Card, home: &Home, now: DateTime<Utc>) -> Shown {
-        let kind = card.offer.financing_type.clone().map(FinancingType::from);
-        let contract = match kind {
-            Some(FinancingType::CashAdvance) => "cash_advance",
-            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => "loan",
-            Some(FinancingType::Other(_)) | None => "unspecified",
-        };
+        let contract = Contract::of(&card.offer);
         let terms = card.terms.as_ref().map(|terms| ShownTerms {
             advance: self.money(&terms.advance),
             fee: self.money(&terms.fee),
@@ -92,9 +100,20 @@ impl Writer<'_> {
         let end = card.offer.expires_at.filter(|end| card.phase != Phase::Expired || *end <= now);
         // The last moment at which it is open.
         let expires_on = end.map(|end| self.day(end - TimeDelta::seconds(1)));
+        let rate = match card.turn {
+            Turn::Alone => card.terms.as_ref().map(|terms| terms.withhold_rate),
+            Turn::First(rate) => rate,
+            Turn::Waits => None,
+        };
         Shown {
             phase: name(card.phase),
-            contract,
+            contract: contract.as_str(),
+            next: match card.turn {
+                _ if card.offer.charged_off_at.is_some() => "closed",
+                Turn::Waits => "waits",
+                Turn::Alone | Turn::First(_) => "share",
+            },
+            next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.product_type.as_deref() == Some("refill"),
             refill_way: match home.country.as_deref() {
                 Some("US" | "AU") => "settles",
@@ -104,16 +123,16 @@ impl Writer<'_> {
             is_replacement: card.is_replacement,
             terms,
             expires_on,
-            progress: card.progress.as_ref().map(|progress| self.progress(progress, contract)),
+            progress: card.progress.as_ref().map(|progress| self.progress(progress, contract, now)),
         }
     }
 
-    fn progress(&self, progress: &Progress, contract: &str) -> ShownProgress {
+    fn progress(&self, progress: &Progress, contract: Contract, now: DateTime<Utc>) -> ShownProgress {
         let per_mille = progress.per_mille();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
         let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
-        // An advance on receivables has no minimum and no date.
-        let period = progress.period.as_ref().filter(|_| contract != "cash_advance");
+        // An advance on receivables has no minimum and no date; nor may one be spoken of where nobody knows what it is.
+        let period = progress.period.as_ref().filter(|_| contract == Contract::Loan);
         let currency = &progress.total.currency;
         let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
         ShownProgress {
@@ -123,7 +142,7 @@ impl Writer<'_> {
             percent,
             per_mille,
             paid_out_on: progress.paid_out_at.map(|at| self.day(at)),
-            begins_on: progress.begins_at.map(|at| self.day(at)),
+            begins_on: progress.begins_at.filter(|at| *at > now).map(|at| self.day(at)),
             period: period.map(|period| ShownPeriod {
                 minimum: period
                     .paid_amount
@@ -135,12 +154,21 @@ impl Writer<'_> {
                 due_on: period.due_at.map(|at| self.day(at)),
                 is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
             }),
-            differs: progress.differs.as_ref().map(|sum| self.money(sum)),
+            differs: matches!(progress.by, By::StripeAlone(_)),
+            paid_by_ours: match &progress.by {
+                By::StripeAlone(sum) => sum.as_ref().map(|sum| self.money(sum)),
+                By::Stripe | By::Us(_) => None,
+            },
+            is_ours: matches!(progress.by, By::Us(_)),
+            unclear: match progress.by {
+                By::Us(unclear) => unclear,
+                By::Stripe | By::StripeAlone(_) => 0,
+            },
         }
     }
 
-    pub(in crate::portal) fn row(&self, movement: &Movement) -> Row {
-        let what = what(movement);
+    pub(super) fn row(&self, movement: &Movement, contract: Contract) -> Row {
+        let what = what(movement, contract);
         // Of what was paid out the fee never reached the merchant.
         let minor = match movement.effect.as_str() {
             "advanced" => movement.advance_minor.unwrap_or(movement.total_minor),
@@ -171,6 +199,41 @@ impl Writer<'_> {
     }
 }
 
+/// Which words are right for a financing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contract {
+    Loan,
+    CashAdvance,
+    /// Nobody knows which: then only words that are right for both.
+    Unspecified,
+}
+
+impl Contract {
+    pub(super) fn of(offer: &OfAccount) -> Self {
+        match offer.financing_type.clone().map(FinancingType::from) {
+            Some(FinancingType::CashAdvance) => Self::CashAdvance,
+            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => Self::Loan,
+            Some(FinancingType::Other(_)) | None => Self::Unspecified,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Loan => "loan",
+            Self::CashAdvance => "cash_advance",
+            Self::Unspecified => "unspecified",
+        }
+    }
+}
+
+impl Known<'_> {
+    /// The contract that a movement belongs to.
+    pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
+        let offer = self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
+        offer.map_or(Contract::Unspecified, Contract::of)
+    }
+}
+
 fn name(phase: Phase) -> &'static str {
     match phase {
         Phase::InProgress => "in_progress",
@@ -185,7 +248,7 @@ fn name(phase: Phase) -> &'static str {
 }
 
 /// Stripe's own descriptions have words that the rules for copy forbid, so each kind of movement has words of ours.
-fn what(movement: &Movement) -> &'static str {
+fn what(movement: &Movement, contract: Contract) -> &'static str {
     let is_back = movement.r#type == "reversal";
     match (movement.effect.as_str(), movement.reason.as_deref()) {
         ("advanced", _) if is_back => "taken_back",
@@ -194,7 +257,7 @@ fn what(movement: &Movement) -> &'static str {
         ("paid", _) if movement.is_withholding => "share",
         ("paid", Some("collection_failure")) => "payment_failed",
         ("paid", _) if is_back => "payment_returned",
-        ("paid", Some("collection")) => "minimum",
+        ("paid", Some("collection")) if contract == Contract::Loan => "minimum",
         ("paid", Some("refill")) => "refill",
         ("paid", _) => "payment",
         _ => "other",
