@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use capital_courier::app::App;
 use capital_courier::simulator::{Button, Charge, ChargeKind, Fault, Trouble};
 use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -59,12 +60,17 @@ impl<'a> Browser<'a> {
     }
 
     pub async fn open(&self, path: &str) -> Shown {
+        self.open_at(&self.app.app, path).await
+    }
+
+    /// The same at another process.
+    pub async fn open_at(&self, at: &App, path: &str) -> Shown {
         let mut request = Request::get(path).header("Accept-Language", self.language);
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", format!("other=1; {cookie}"));
         }
         let request = request.body(Body::empty()).unwrap();
-        let response = tower::ServiceExt::oneshot(self.app.app.router().unwrap(), request).await.unwrap();
+        let response = tower::ServiceExt::oneshot(at.router().unwrap(), request).await.unwrap();
         let (head, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         // The templates write a slash as a reference; to a browser that is the same.

@@ -195,3 +195,151 @@ async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_lang
     assert_eq!(all, BTreeSet::new());
     app.abandon();
 }
+
+const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
+
+/// A folder with approved disclaimers, each saying its own name.
+fn approved(variants: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for variant in variants {
+        std::fs::create_dir(dir.path().join(variant)).unwrap();
+        std::fs::write(dir.path().join(variant).join("en.txt"), format!("What {variant} wants.\n")).unwrap();
+    }
+    dir
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: PgPool) {
+    let app = TestApp::start_with(db, &[LIVE]).await;
+    let test = Offer { status: "paid_out", ..Offer::default() };
+    test.told(&app).await;
+    test.moves(&app, "cptxn_test", ("payout", None), 110_000).await;
+    let live = Offer { id: "financingoffer_2", livemode: true, status: "fully_repaid", ..Offer::default() };
+    live.told(&app).await;
+    live.moves(&app, "cptxn_live", ("payout", None), 220_000).await;
+    let browser = Browser::signed_in(&app, "acct_1").await;
+    let page = browser.open("/capital").await;
+    page.expect_says(&["Your financing is paid in full"]);
+    page.expect_silent_about(&["In progress", "Test mode", "$1,100.00", "Sample for test mode"]);
+    let table = browser.open("/capital/statement.csv").await.text;
+    assert!(table.contains("2200.00") && !table.contains("3300.00"), "{table}");
+
+    let key = crate::api::key(&app, &[capital_courier::api::Scope::FinancingsRead]).await;
+    let list = async |what: &str| {
+        let path = format!("/api/v1/accounts/acct_1/{what}");
+        crate::api::call(&app, &key, "GET", &path, "").await.expect(200)["data"].clone()
+    };
+    let offers = list("offers").await;
+    assert_eq!((offers.as_array().unwrap().len(), &offers[0]["offer_id"]), (1, &json!("financingoffer_2")));
+    let transactions = list("transactions").await;
+    assert_eq!(
+        (transactions.as_array().unwrap().len(), &transactions[0]["transaction_id"]),
+        (1, &json!("cptxn_live"))
+    );
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_summary_that_was_asked_for_in_the_other_mode_is_asked_for_again(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[LIVE, ("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "US"}));
+    stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 60_000));
+    Offer { livemode: true, status: "paid_out", ..Offer::default() }.told(&app).await;
+    sqlx::query(
+        "insert into financing_summaries (account_id, object, as_of, livemode) values ('acct_1', $1, $2, false)",
+    )
+    .bind(summary(&app, "financingoffer_1", 7))
+    .bind(app.clock.now())
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let browser = Browser::signed_in(&app, "acct_1").await;
+    browser.open("/capital").await.expect_says(&["$500.00 remaining"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_offer_is_not_shown(
+    db: PgPool,
+) {
+    let dir = approved(&["celtic_us_loan"]);
+    let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
+    let app = TestApp::start_with(db, &[LIVE, texts]).await;
+    Offer { livemode: true, status: "fully_repaid", days_old: 2, ..Offer::default() }.told(&app).await;
+    let open = Offer {
+        id: "financingoffer_2",
+        livemode: true,
+        financing_type: Some("cash_advance"),
+        disclaimer: Some("youlend_us_mca"),
+        ..Offer::default()
+    };
+    open.told(&app).await;
+    let browser = Browser::signed_in(&app, "acct_1").await;
+    let page = browser.open("/capital").await;
+    page.expect_says(&["Your offer can’t be shown at the moment", "What celtic_us_loan wants."]);
+    page.expect_silent_about(&["Start your application", "Sample", "There is no financing offer"]);
+
+    let dir = approved(&["celtic_us_loan", "youlend_us_mca"]);
+    let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
+    let both = app.another_with(&[LIVE, texts]);
+    let page = browser.open_at(&both, "/capital").await;
+    page.expect_says(&["Start your application", "What celtic_us_loan wants.", "What youlend_us_mca wants."]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn no_sample_of_a_disclaimer_is_shown_to_real_merchants_in_any_phase(db: PgPool) {
+    let app = TestApp::start_with(db, &[LIVE]).await;
+    for (number, status) in
+        ["delivered", "accepted", "paid_out", "fully_repaid", "expired"].iter().enumerate()
+    {
+        let (id, account) = (format!("financingoffer_{number}"), format!("acct_{number}"));
+        Offer { id: &id, account: &account, livemode: true, status, ..Offer::default() }.told(&app).await;
+        let page = Browser::signed_in(&app, &account).await.open("/capital").await;
+        assert_eq!(page.status, 200);
+        page.expect_silent_about(&["Sample"]);
+    }
+    Browser::signed_in(&app, "acct_nobody").await.open("/capital").await.expect_silent_about(&["Sample"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "GB"}));
+    stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_2", 6_000));
+    let older =
+        Offer { status: "paid_out", financing_type: Some("cash_advance"), days_old: 90, ..Offer::default() };
+    older.told(&app).await;
+    older.moves(&app, "cptxn_1", ("payout", None), 110_000).await;
+    older.moves(&app, "cptxn_2", ("payment", Some("collection")), 500).await;
+    Offer { id: "financingoffer_2", days_old: 0, ..older }.told(&app).await;
+    sqlx::query("update financing_offers set withhold_rate = 0.2 where offer_id = 'financingoffer_2'")
+        .execute(&app.db)
+        .await
+        .unwrap();
+    let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
+    let said = words(&page);
+    assert_eq!(said.matches("of each day’s sales is withheld").count(), 1, "{said}");
+    assert!(said.contains("20% of each day’s sales is withheld"), "{said}");
+    assert!(said.contains("goes to your earlier financing first"), "{said}");
+    assert!(said.contains("These figures come from the transactions that we know of"), "{said}");
+    assert!(!said.contains("minimum") && !said.contains("Payments begin"), "{said}");
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_financing_that_stripe_wrote_off_promises_nothing(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "US"}));
+    stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 6_000));
+    Offer { status: "paid_out", ..Offer::default() }.told(&app).await;
+    sqlx::query("update financing_offers set charged_off_at = now()").execute(&app.db).await.unwrap();
+    let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
+    page.expect_says(&["Please see the details", "$1,040.00 remaining", "What happens next is explained"]);
+    page.expect_silent_about(&["In progress", "of each day’s sales", "minimum"]);
+    app.abandon();
+}
