@@ -10,8 +10,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::money::Money;
 
-/// What makes a spreadsheet take a cell for a formula (OWASP, *CSV Injection*).
-pub const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What makes a spreadsheet take a cell for a formula (OWASP, *CSV Injection*), in the widths that some take for the same.
+pub const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes lines that end as RFC 4180 wants them.
 pub fn writer<W: Write>(out: W) -> csv::Writer<W> {
@@ -20,7 +20,7 @@ pub fn writer<W: Write>(out: W) -> csv::Writer<W> {
 
 /// Text that no spreadsheet takes for a formula. Not for numbers that we write: a sign is no formula's.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
+    if is_formula(text) { format!("'{text}").into() } else { text.into() }
 }
 
 /// An amount as a decimal number, whose sign is no formula's.
@@ -35,7 +35,12 @@ pub fn code(currency: &str) -> String {
 
 /// The same text without what made it harmless.
 pub fn as_it_was(text: &str) -> &str {
-    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
+    text.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(text)
+}
+
+/// Also what looks as if it was made harmless before, so that it is read back as it was.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(FORMULA)
 }
 
 /// A moment, by RFC 3339.
@@ -61,9 +66,12 @@ mod tests {
             ("@sum", "'@sum"),
             ("\tx", "'\tx"),
             ("\rx", "'\rx"),
+            ("\nx", "'\nx"),
+            ("＝1+1", "'＝1+1"),
             ("usd", "usd"),
             ("", ""),
             ("'quoted", "'quoted"),
+            ("'=1", "''=1"),
         ] {
             assert_eq!(harmless(text), cell);
             assert_eq!(as_it_was(cell), text);

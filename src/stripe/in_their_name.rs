@@ -43,36 +43,39 @@ impl Client {
     pub async fn payouts(&self, account: &AccountId, from: i64, until: i64) -> Result<Vec<Payout>, Error> {
         let (from, until) = (from.to_string(), until.to_string());
         let wanted = [("arrival_date[gte]", from.as_str()), ("arrival_date[lt]", until.as_str())];
-        self.all("payouts", account, "/v1/payouts", &wanted).await
+        let mut all = Vec::new();
+        let list = Listing { endpoint: "payouts", account, path: "/v1/payouts", wanted: &wanted };
+        self.each(&list, |payout| all.push(payout)).await?;
+        Ok(all)
     }
 
-    /// All movements of the balance that a payout is made of, its own among them.
+    /// Looks at all movements of the balance that a payout is made of, its own among them. They are held a page at a time.
     pub async fn balance_transactions(
         &self,
         account: &AccountId,
         payout: &str,
-    ) -> Result<Vec<BalanceTransaction>, Error> {
-        let wanted = [("payout", payout)];
-        self.all("balance_transactions", account, "/v1/balance_transactions", &wanted).await
+        look: impl FnMut(BalanceTransaction),
+    ) -> Result<(), Error> {
+        let (endpoint, path) = ("balance_transactions", "/v1/balance_transactions");
+        self.each(&Listing { endpoint, account, path, wanted: &[("payout", payout)] }, look).await
     }
 
-    async fn all<T: DeserializeOwned + Listed>(
+    async fn each<T: DeserializeOwned + Listed>(
         &self,
-        endpoint: &'static str,
-        account: &AccountId,
-        path: &str,
-        wanted: &[(&str, &str)],
-    ) -> Result<Vec<T>, Error> {
-        let mut all: Vec<T> = Vec::new();
+        list: &Listing<'_>,
+        mut look: impl FnMut(T),
+    ) -> Result<(), Error> {
+        let mut after: Option<String> = None;
         loop {
             let mut query = vec![("limit", "100")];
-            query.extend(wanted);
-            query.extend(all.last().map(|last| ("starting_after", last.id())));
-            let page: Answered<List<T>> = self.as_account(endpoint, account, path, &query).await?;
-            let is_empty = page.object.data.is_empty();
-            all.extend(page.object.data);
-            if !page.object.has_more || is_empty {
-                return Ok(all);
+            query.extend(list.wanted);
+            query.extend(after.as_deref().map(|id| ("starting_after", id)));
+            let page: Answered<List<T>> =
+                self.as_account(list.endpoint, list.account, list.path, &query).await?;
+            after = page.object.data.last().map(|last| last.id().to_owned());
+            page.object.data.into_iter().for_each(&mut look);
+            if !page.object.has_more || after.is_none() {
+                return Ok(());
             }
         }
     }
@@ -87,6 +90,14 @@ impl Client {
         let request = self.request(Method::GET, path).header("Stripe-Account", account.as_str());
         self.send(endpoint, request.query(query)).await
     }
+}
+
+/// A list of an account's.
+struct Listing<'a> {
+    endpoint: &'static str,
+    account: &'a AccountId,
+    path: &'a str,
+    wanted: &'a [(&'a str, &'a str)],
 }
 
 /// What a list goes on after.

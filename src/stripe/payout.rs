@@ -20,6 +20,13 @@ pub struct Payout {
     /// The day on which the bank should have it: midnight UTC of it.
     #[serde(deserialize_with = "seconds")]
     pub arrival_date: DateTime<Utc>,
+    /// `completed` where the movements that it is made of can be listed, `in_progress` where not yet, `not_applicable` where never:
+    /// a payout by hand, an instant one.
+    #[serde(default)]
+    pub reconciliation_status: Option<String>,
+    /// The movement that is the payout itself.
+    #[serde(default)]
+    pub balance_transaction: Option<String>,
 }
 
 /// One movement of an account's balance. Minor units; money out of the balance has a minus.
@@ -27,6 +34,9 @@ pub struct Payout {
 pub struct BalanceTransaction {
     /// `txn_…`
     pub id: String,
+    /// Lower-case ISO code.
+    #[serde(default)]
+    pub currency: Option<String>,
     /// Before fees.
     pub amount: i64,
     /// What was kept back of it.
@@ -41,6 +51,13 @@ pub struct BalanceTransaction {
     /// Stripe's word for accountants: what to tell movements apart by (<https://docs.stripe.com/reports/reporting-categories>).
     #[serde(default)]
     pub reporting_category: Option<String>,
+}
+
+impl BalanceTransaction {
+    /// What to tell it apart by.
+    pub fn category(&self) -> &str {
+        self.reporting_category.as_deref().unwrap_or(&self.type_)
+    }
 }
 
 /// One of the fees of a movement.

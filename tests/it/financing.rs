@@ -103,10 +103,18 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         (reversal("cptxn_c", Some("financing_cancellation"), Some("cptxn_payment")), (900, 800, 100, 0)),
         // Named, and never told of.
         (reversal("cptxn_d", Some("collection_failure"), Some("cptxn_unknown")), (900, 700, 200, 0)),
-        (reversal("cptxn_e", Some("financing_cancellation"), None), (800, 700, 100, 0)),
-        // Nobody can tell.
-        (reversal("cptxn_f", Some("requested_by_user"), None), (800, 700, 100, 1)),
-        (reversal("cptxn_g", None, Some("cptxn_a")), (800, 700, 100, 2)),
+        // Of no financing, but of a payment that has one.
+        (Told { offer: None, ..reversal("cptxn_e", None, Some("cptxn_payment")) }, (900, 600, 300, 0)),
+        // Nobody can tell: a cancellation undoes either, a reversal of a reversal is nothing that Stripe tells of.
+        (reversal("cptxn_f", Some("financing_cancellation"), Some("cptxn_late")), (900, 600, 300, 1)),
+        (reversal("cptxn_g", Some("financing_cancellation"), None), (900, 600, 300, 2)),
+        (reversal("cptxn_h", Some("requested_by_user"), None), (900, 600, 300, 3)),
+        (reversal("cptxn_i", Some("collection_failure"), Some("cptxn_a")), (900, 600, 300, 4)),
+        // Words that contradict each other.
+        (Told { reason: Some("collection_failure"), ..before("cptxn_j", "payment") }, (900, 600, 300, 5)),
+        (Told { reason: Some("financing_cancellation"), ..before("cptxn_k", "payout") }, (900, 600, 300, 6)),
+        // What a reversal names may come after it.
+        (before("cptxn_late", "payment"), (900, 1_500, -600, 5)),
     ] {
         tell(&app, &told).await;
         let all = totals(&app.db, "acct_1", None).await.unwrap();
@@ -114,7 +122,9 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", told.id);
     }
     tell(&app, &before("cptxn_new", "goodwill")).await;
-    assert_eq!(totals(&app.db, "acct_1", None).await.unwrap()[0].unclear, 3);
+    tell(&app, &reversal("cptxn_l", Some("collection_failure"), Some("cptxn_new"))).await;
+    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    assert_eq!(sums(&all), [(OFFER, 900, 1_500, -600, 7)]);
     app.finish().await;
 }
 

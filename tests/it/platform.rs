@@ -376,7 +376,7 @@ async fn a_report_opens_in_a_spreadsheet_and_holds_no_formula(db: PgPool) {
     let csv = bench.get("report.csv?per=payout&from=2026-11-24&until=2026-11-25").await;
     let text = String::from_utf8(csv.bytes).unwrap();
     let line = text.lines().nth(1).unwrap();
-    assert_eq!(line, "'=cmd|1,'@sum,2026-11-24,USD,0.00,0.00,0.00,0.00,0.00,0.00,0.00,-0.05,-0.05");
+    assert_eq!(line, "'=cmd|1,'@sum,2026-11-24,USD,0.00,0.00,0.00,0.00,0.00,0.00,0.00,-0.05,-0.05,false");
     bench.app.finish().await;
 }
 
@@ -385,10 +385,12 @@ async fn payouts_are_explained_and_added_up(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     let payout = |id: &str, amount: i64| json!({"id": id, "amount": amount, "currency": "usd", "status": "paid", "arrival_date": day_one().timestamp()});
     let moved = |category: &str, amount: i64| json!({"id": "txn_1", "type": category, "reporting_category": category, "amount": amount, "fee": 0});
-    bench.stub.answer("/v1/payouts", 200, list(&[payout("po_2", 8_500), payout("po_1", 8_500)]));
     let movements = [moved("charge", 10_000), moved("financing_paydown", -1_500)];
     bench.stub.answer("/v1/balance_transactions", 200, list(&movements));
+    let failed = json!({"id": "po_0", "amount": 99, "currency": "usd", "status": "failed", "arrival_date": day_one().timestamp()});
+    bench.stub.answer("/v1/payouts", 200, list(&[payout("po_2", 8_500), payout("po_1", 8_500), failed]));
     let report = bench.get("report?per=payout").await.expect(200);
+    assert_eq!(report["lines"].as_array().unwrap().len(), 3);
     let line = &report["lines"][0];
     assert_eq!((&line["payout_id"], &line["arrives_on"]), (&json!("po_2"), &json!("2026-11-24")));
     assert_eq!((&line["withheld_minor"], &line["paid_out_minor"]), (&json!(1_500), &json!(8_500)));
@@ -399,6 +401,47 @@ async fn payouts_are_explained_and_added_up(db: PgPool) {
     );
     bench.stub.answer("/v1/payouts", 500, json!({}));
     bench.get("report?per=payout").await.expect_refused(503, "stripe_unavailable");
+    bench.app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_explanation_is_remembered_once_stripe_lists_all_of_a_payout(db: PgPool) {
+    let bench = Bench::start(db, &[]).await;
+    let tell = |status: &str, charges: &[Value]| {
+        let payout = json!({"id": "po_1", "amount": 8_000, "currency": "usd", "status": "paid", "reconciliation_status": status,
+                            "arrival_date": day_one().timestamp(), "balance_transaction": "txn_itself"});
+        bench.stub.answer("/v1/payouts", 200, list(&[payout]));
+        bench.stub.answer("/v1/balance_transactions", 200, list(charges));
+    };
+    let moved = |id: &str, category: &str, amount: i64| json!({"id": id, "type": category, "reporting_category": category, "amount": amount, "fee": 0, "currency": "usd"});
+    let itself = moved("txn_itself", "payout", -8_000);
+    let line = async || {
+        let report = bench.get("report?per=payout").await.expect(200);
+        let line = &report["lines"][0];
+        (
+            line["gross_sales_minor"].as_i64(),
+            line["unexplained_minor"].as_i64(),
+            line["is_complete"].as_bool(),
+        )
+    };
+    tell("in_progress", &[itself.clone(), moved("txn_1", "charge", 3_000)]);
+    assert_eq!(line().await, (Some(3_000), Some(5_000), Some(false)));
+    tell("completed", &[itself, moved("txn_1", "charge", 3_000), moved("txn_2", "charge", 5_000)]);
+    assert_eq!(line().await, (Some(8_000), Some(0), Some(true)));
+    tell("completed", &[]);
+    assert_eq!(line().await, (Some(8_000), Some(0), Some(true)), "remembered");
+    tell("not_applicable", &[]);
+    assert_eq!(line().await, (Some(0), Some(8_000), Some(false)));
+    bench.app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_time_zone_that_only_one_of_us_knows_the_name_of_ends_days_all_the_same(db: PgPool) {
+    let bench = Bench::start(db, &[]).await;
+    bench.stub.answer("/v1/accounts/acct_1", 200, at_home_in("US/Pacific"));
+    some_life(&bench.app, 1).await;
+    let report = bench.get("report?per=day&from=2026-11-20&until=2026-11-26").await.expect(200);
+    assert_eq!((&report["time_zone"], report["lines"].as_array().unwrap().len()), (&json!("US/Pacific"), 2));
     bench.app.finish().await;
 }
 

@@ -3,6 +3,8 @@
 
 mod table;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -14,13 +16,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
 use super::ask::Asked;
-use super::{Platform, Refusal};
+use super::{Platform, Refusal, Silence};
 use crate::financing::payouts::{Explanation, MOST_DAYS};
 use crate::financing::report::{self, Days};
 use crate::stripe::AccountId;
 
 /// The days of a report that nobody says the days of, today among them.
 const USUAL_DAYS: u64 = 30;
+/// For so long Stripe is asked about payouts. Proxies give up sooner or later too.
+const LONGEST_TALK: Duration = Duration::from_secs(55);
 
 /// What to report. Days are days by the account's own clock, both ends in it.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -127,11 +131,15 @@ struct MovementLine {
 struct PayoutLine {
     #[schema(example = "po_1Q2w3E4r5T6y7U8i")]
     payout_id: String,
-    /// Stripe's word: `paid`, `pending`, `in_transit`, `canceled`, `failed`. An open list.
+    /// Stripe's word: `paid`, `pending`, `in_transit`, `canceled`, `failed`. An open list. One that failed or was canceled is in no total.
     #[schema(example = "paid")]
     status: String,
     /// The day on which the bank should have it.
     arrives_on: NaiveDate,
+    #[serde(skip)]
+    arrives: bool,
+    /// Whether Stripe lists all that it was made of: not yet of one that it is still reconciling, never of one by hand or an instant one.
+    is_complete: bool,
     #[serde(flatten)]
     sums: PayoutSums,
 }
@@ -159,7 +167,7 @@ struct PayoutSums {
     other_minor: i64,
     /// What the bank gets.
     paid_out_minor: i64,
-    /// What the movements lack of it: nothing, unless Stripe does not list them all (a payout made by hand).
+    /// What the movements lack of it: nothing where a payout `is_complete`.
     unexplained_minor: i64,
 }
 
@@ -246,10 +254,14 @@ impl Platform {
         if days.count() > MOST_DAYS {
             return Err(Refusal::TooManyDays);
         }
-        let payouts = self.financings.payouts(account, days).await;
+        // What was explained is remembered: another try goes on where this one ended.
+        let payouts = tokio::time::timeout(LONGEST_TALK, self.financings.payouts(account, days)).await;
+        let payouts = payouts.map_err(|_| Refusal::Stripe(Silence::Down))?;
         let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
         let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();
-        Ok(Body::Payouts { per: Payout::Payout, totals: totals(&lines), lines })
+        let arriving: Vec<&PayoutSums> =
+            lines.iter().filter(|line| line.arrives).map(|line| &line.sums).collect();
+        Ok(Body::Payouts { per: Payout::Payout, totals: totals(&arriving), lines })
     }
 }
 
@@ -259,12 +271,12 @@ fn days(wanted: &Wanted, today: NaiveDate) -> Result<Days, Refusal> {
     Days::new(wanted.from.unwrap_or(usual), until).map_err(Refusal::from)
 }
 
-fn totals(lines: &[PayoutLine]) -> Vec<PayoutSums> {
+fn totals(lines: &[&PayoutSums]) -> Vec<PayoutSums> {
     let mut totals: Vec<PayoutSums> = Vec::new();
-    for PayoutLine { sums, .. } in lines {
+    for sums in lines {
         match totals.iter_mut().find(|total| total.currency == sums.currency) {
             Some(total) => total.add(sums),
-            None => totals.push(sums.clone()),
+            None => totals.push((*sums).clone()),
         }
     }
     totals.sort_by(|one, other| one.currency.cmp(&other.currency));
@@ -319,6 +331,7 @@ impl From<report::Line> for MovementLine {
 
 impl From<Explanation> for PayoutLine {
     fn from(payout: Explanation) -> Self {
+        let arrives = payout.arrives();
         let sums = PayoutSums {
             currency: payout.currency,
             gross_sales_minor: payout.gross_sales_minor,
@@ -331,6 +344,7 @@ impl From<Explanation> for PayoutLine {
             paid_out_minor: payout.paid_out_minor,
             unexplained_minor: payout.unexplained_minor,
         };
-        Self { payout_id: payout.payout_id, status: payout.status, arrives_on: payout.arrives_on, sums }
+        let Explanation { payout_id, status, arrives_on, is_complete, .. } = payout;
+        Self { payout_id, status, arrives_on, arrives, is_complete, sums }
     }
 }

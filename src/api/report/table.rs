@@ -5,7 +5,7 @@ use crate::spreadsheet::{amount, code, harmless, writer};
 
 const MOVEMENTS: [&str; 8] =
     ["begins_on", "currency", "advanced", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
-const PAYOUTS: [&str; 13] = [
+const PAYOUTS: [&str; 14] = [
     "payout",
     "status",
     "arrives_on",
@@ -19,6 +19,7 @@ const PAYOUTS: [&str; 13] = [
     "other",
     "paid_out",
     "unexplained",
+    "is_complete",
 ];
 
 /// The lines of a report under the names of their columns. The totals are left out: a spreadsheet adds up by itself.
@@ -55,7 +56,7 @@ fn movement(line: &MovementLine) -> [String; 8] {
     ]
 }
 
-fn payout(line: &PayoutLine) -> [String; 13] {
+fn payout(line: &PayoutLine) -> [String; 14] {
     let sums = &line.sums;
     let amount = |minor| amount(minor, &sums.currency);
     [
@@ -72,5 +73,6 @@ fn payout(line: &PayoutLine) -> [String; 13] {
         amount(sums.other_minor),
         amount(sums.paid_out_minor),
         amount(sums.unexplained_minor),
+        line.is_complete.to_string(),
     ]
 }

@@ -85,7 +85,14 @@ pub async fn page(
             select transaction_id
             from financing_transactions
             where account_id = $1
-                and ($2::text is null or offer_id = $2)
+                and ($2::text is null or offer_id = $2 or (
+                    -- A reversal that names no financing belongs to its original's.
+                    offer_id is null and exists (
+                        select from financing_transactions reversed
+                        where reversed.transaction_id = financing_transactions.reversed_transaction_id
+                            and reversed.account_id = $1 and reversed.offer_id = $2
+                    )
+                ))
                 and ($3::text is null or type = $3)
                 and ($9::boolean is null or livemode = $9)
                 and created_at >= coalesce($4, '-infinity'::timestamptz)

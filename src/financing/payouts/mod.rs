@@ -42,8 +42,12 @@ pub struct Explanation {
     pub other_minor: i64,
     /// What the bank gets.
     pub paid_out_minor: i64,
-    /// What the movements lack of it: nothing, unless Stripe does not list them all (a payout made by hand).
+    /// What the movements lack of it: nothing, unless Stripe does not list them all.
     pub unexplained_minor: i64,
+    /// Whether Stripe says that it lists all movements. Not yet of one that it is still reconciling; never of one that was made by hand,
+    /// or at once (<https://docs.stripe.com/payouts/reconciliation>).
+    #[serde(default)]
+    pub is_complete: bool,
 }
 
 /// A payout is asked about one by one: more than a month's would keep somebody waiting.
@@ -64,79 +68,116 @@ impl Financings {
     }
 
     async fn explained(&self, account: &AccountId, payout: &Payout) -> Result<Explanation, Unanswered> {
-        let is_final = payout.status == "paid";
+        // One that is on its way can still fail; of one that is not reconciled Stripe lists some movements alone.
+        let is_final = payout.status == "paid" && is_listed(payout);
         if is_final && let Some(known) = within(store::find(&self.db, account.as_str(), &payout.id)).await? {
             return Ok(known);
         }
-        let movements = self.stripe.balance_transactions(account, &payout.id).await?;
-        let explanation = explain(payout, &movements);
-        // One that is on its way can still fail.
+        let mut line = Explanation::begin(payout);
+        if !is_never_listed(payout) {
+            let add = |movement: BalanceTransaction| line.add(payout, &movement);
+            self.stripe.balance_transactions(account, &payout.id, add).await?;
+        }
+        line.end();
         if is_final {
-            within(store::keep(&self.db, account.as_str(), &explanation, self.clock.now())).await?;
+            within(store::keep(&self.db, account.as_str(), &line, self.clock.now())).await?;
         }
-        Ok(explanation)
+        Ok(line)
     }
 }
 
-/// Adds up what a payout is made of.
-pub fn explain(payout: &Payout, movements: &[BalanceTransaction]) -> Explanation {
-    let mut line = Explanation {
-        payout_id: payout.id.clone(),
-        status: payout.status.clone(),
-        arrives_on: payout.arrival_date.date_naive(),
-        currency: payout.currency.to_lowercase(),
-        gross_sales_minor: 0,
-        refunds_minor: 0,
-        platform_fees_minor: 0,
-        other_fees_minor: 0,
-        withheld_minor: 0,
-        advanced_minor: 0,
-        other_minor: 0,
-        paid_out_minor: payout.amount,
-        unexplained_minor: 0,
-    };
-    for movement in movements {
-        let Some(sum) = sum_of(&mut line, movement) else { continue };
+fn is_listed(payout: &Payout) -> bool {
+    payout.reconciliation_status.as_deref() == Some("completed")
+}
+
+fn is_never_listed(payout: &Payout) -> bool {
+    payout.reconciliation_status.as_deref() == Some("not_applicable")
+}
+
+/// Amounts are added up without wrapping: no account moves 92 quadrillion, and where one seems to, the line does not add up, and says so.
+impl Explanation {
+    fn begin(payout: &Payout) -> Self {
+        Self {
+            payout_id: payout.id.clone(),
+            status: payout.status.clone(),
+            arrives_on: payout.arrival_date.date_naive(),
+            currency: payout.currency.to_lowercase(),
+            gross_sales_minor: 0,
+            refunds_minor: 0,
+            platform_fees_minor: 0,
+            other_fees_minor: 0,
+            withheld_minor: 0,
+            advanced_minor: 0,
+            other_minor: 0,
+            paid_out_minor: payout.amount,
+            unexplained_minor: 0,
+            is_complete: is_listed(payout),
+        }
+    }
+
+    /// Whether the money is the merchant's, or on its way there.
+    pub fn arrives(&self) -> bool {
+        !matches!(self.status.as_str(), "failed" | "canceled")
+    }
+
+    fn add(&mut self, payout: &Payout, movement: &BalanceTransaction) {
+        let is_itself = match &payout.balance_transaction {
+            Some(id) => *id == movement.id,
+            None => movement.category() == "payout",
+        };
+        // Amounts of two currencies have no sum. Stripe puts one alone into a payout.
+        let is_other =
+            movement.currency.as_ref().is_some_and(|its| !its.eq_ignore_ascii_case(&self.currency));
+        if is_itself || is_other {
+            return;
+        }
+        let of_platform = movement
+            .fee_details
+            .iter()
+            .filter(|fee| fee.type_ == "application_fee")
+            .fold(0_i64, |sum, fee| sum.saturating_add(fee.amount));
+        let add = |sum: &mut i64, amount: i64| *sum = sum.saturating_add(amount);
+        add(&mut self.platform_fees_minor, of_platform);
+        add(&mut self.other_fees_minor, movement.fee.saturating_sub(of_platform));
+        let (sum, is_taken_off) = self.sum_of(movement);
         // What leaves the balance has a minus, and these sums are told as what was taken off.
-        let (sum, taken_off) = sum;
-        *sum += if taken_off { -movement.amount } else { movement.amount };
-        let is_platforms = |kind: &str| kind == "application_fee";
-        let of_platform: i64 =
-            movement.fee_details.iter().filter(|fee| is_platforms(&fee.type_)).map(|fee| fee.amount).sum();
-        line.platform_fees_minor += of_platform;
-        line.other_fees_minor += movement.fee - of_platform;
+        add(sum, if is_taken_off { movement.amount.saturating_neg() } else { movement.amount });
     }
-    let explained = line.gross_sales_minor
-        - line.refunds_minor
-        - line.platform_fees_minor
-        - line.other_fees_minor
-        - line.withheld_minor
-        + line.advanced_minor
-        + line.other_minor;
-    line.unexplained_minor = line.paid_out_minor - explained;
-    line
-}
 
-/// The sum that a movement belongs to, and whether that is told as taken off; none for the payout itself.
-fn sum_of<'a>(line: &'a mut Explanation, movement: &BalanceTransaction) -> Option<(&'a mut i64, bool)> {
-    let category = movement.reporting_category.as_deref().unwrap_or(&movement.type_);
-    Some(match category {
-        "payout" | "payout_reversal" => return None,
-        "charge" | "payment" | "partial_capture_reversal" => (&mut line.gross_sales_minor, false),
-        "refund"
-        | "payment_refund"
-        | "refund_failure"
-        | "charge_failure"
-        | "payment_failure_refund"
-        | "dispute"
-        | "dispute_reversal" => (&mut line.refunds_minor, true),
-        "fee" | "stripe_fee" | "tax" => (&mut line.other_fees_minor, true),
-        "financing_paydown" | "financing_paydown_reversal" | "anticipation_repayment" => {
-            (&mut line.withheld_minor, true)
+    /// The sum that a movement belongs to, and whether that is told as taken off.
+    fn sum_of(&mut self, movement: &BalanceTransaction) -> (&mut i64, bool) {
+        match movement.category() {
+            "charge" | "payment" | "partial_capture_reversal" => (&mut self.gross_sales_minor, false),
+            "refund"
+            | "payment_refund"
+            | "refund_failure"
+            | "charge_failure"
+            | "payment_failure_refund"
+            | "dispute"
+            | "dispute_reversal" => (&mut self.refunds_minor, true),
+            "fee" | "stripe_fee" | "tax" => (&mut self.other_fees_minor, true),
+            "financing_paydown" | "financing_paydown_reversal" | "anticipation_repayment" => {
+                (&mut self.withheld_minor, true)
+            }
+            "financing_payout" | "financing_payout_reversal" | "advance" => (&mut self.advanced_minor, false),
+            // An earlier payout that came back among them.
+            _ => (&mut self.other_minor, false),
         }
-        "financing_payout" | "financing_payout_reversal" | "advance" => (&mut line.advanced_minor, false),
-        _ => (&mut line.other_minor, false),
-    })
+    }
+
+    fn end(&mut self) {
+        let explained = [
+            self.gross_sales_minor,
+            self.refunds_minor.saturating_neg(),
+            self.platform_fees_minor.saturating_neg(),
+            self.other_fees_minor.saturating_neg(),
+            self.withheld_minor.saturating_neg(),
+            self.advanced_minor,
+            self.other_minor,
+        ];
+        let explained = explained.into_iter().fold(0_i64, i64::saturating_add);
+        self.unexplained_minor = self.paid_out_minor.saturating_sub(explained);
+    }
 }
 
 #[cfg(test)]
@@ -144,10 +185,20 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    fn explain(payout: &Payout, movements: &[BalanceTransaction]) -> Explanation {
+        let mut line = Explanation::begin(payout);
+        for movement in movements {
+            line.add(payout, movement);
+        }
+        line.end();
+        line
+    }
+
     fn payout(amount: i64) -> Payout {
         let arrival = 1_700_006_400;
         serde_json::from_value(
-            json!({"id": "po_1", "amount": amount, "currency": "usd", "status": "paid", "arrival_date": arrival}),
+            json!({"id": "po_1", "amount": amount, "currency": "usd", "status": "paid", "arrival_date": arrival,
+                   "balance_transaction": "txn_itself", "reconciliation_status": "completed"}),
         )
         .unwrap()
     }
@@ -176,7 +227,9 @@ mod tests {
             all.push(sale(10_000, 400, 0));
             all.push(moved("financing_paydown", -1_500));
         }
-        all.push(moved("payout", -40_500));
+        all.push(
+            json!({"id": "txn_itself", "type": "payout", "reporting_category": "payout", "amount": -40_500}),
+        );
         let line = explain(&payout(40_500), &movements(&all));
         assert_eq!(
             (line.gross_sales_minor, line.platform_fees_minor, line.withheld_minor),
@@ -209,5 +262,22 @@ mod tests {
         assert_eq!((line.withheld_minor, line.advanced_minor, line.other_minor), (1_000, 100_000, -7));
         assert_eq!(line.unexplained_minor, 0);
         assert_eq!(explain(&payout(105_300), &movements(&all)).unexplained_minor, -13);
+    }
+
+    #[test]
+    fn a_payout_that_came_back_is_part_of_the_one_that_repeats_it() {
+        let all = [sale(50_000, 0, 0), moved("payout_reversal", 40_000)];
+        let line = explain(&payout(90_000), &movements(&all));
+        assert_eq!((line.gross_sales_minor, line.other_minor, line.unexplained_minor), (50_000, 40_000, 0));
+    }
+
+    #[test]
+    fn amounts_that_nobody_moves_or_of_another_currency_leave_a_line_that_does_not_add_up() {
+        let huge = [moved("charge", i64::MAX), moved("charge", i64::MAX), moved("refund", i64::MIN)];
+        assert_ne!(explain(&payout(1), &movements(&huge)).unexplained_minor, 0);
+        let mut foreign = sale(10_000, 0, 0);
+        foreign["currency"] = json!("jpy");
+        let line = explain(&payout(10_000), &movements(&[foreign]));
+        assert_eq!((line.gross_sales_minor, line.unexplained_minor), (0, 10_000));
     }
 }

@@ -22,7 +22,8 @@ pub(super) async fn find(
     )
     .fetch_optional(db)
     .await?;
-    Ok(found.map(|Json(explanation)| explanation))
+    // One from before that was known may have been kept too early.
+    Ok(found.map(|Json(explanation)| explanation).filter(|explanation| explanation.is_complete))
 }
 
 pub(super) async fn keep(
@@ -35,7 +36,7 @@ pub(super) async fn keep(
         "
         insert into payout_explanations (payout_id, account_id, arrives_on, explanation, explained_at)
         values ($1, $2, $3, $4, $5)
-        on conflict (payout_id) do nothing
+        on conflict (payout_id) do update set explanation = excluded.explanation, explained_at = excluded.explained_at
         ",
         explanation.payout_id,
         account_id,

@@ -75,16 +75,16 @@ impl Days {
     }
 }
 
-/// The first moment of a day. Where clocks are set forward at midnight there is none at 0:00; the day begins later then.
-fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+/// The first moment of a day. Where clocks are set forward at midnight there is none at 0:00; the day begins later then. One that a place
+/// left out, when it changed sides of the date line, begins and ends with the next.
+pub(super) fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let mut local = day.and_time(NaiveTime::MIN);
-    for _ in 0..96 {
+    for _ in 0..=96 {
         if let Some(found) = zone.from_local_datetime(&local).earliest() {
             return found.with_timezone(&Utc);
         }
         local += TimeDelta::minutes(15);
     }
-    // A day that a place left out when it changed sides of the date line.
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
@@ -107,6 +107,11 @@ mod tests {
         assert_eq!(hours("2026-11-01", Tz::America__New_York), 25);
         // Cuba sets its clocks forward at midnight: that day begins at one.
         assert_eq!(hours("2026-03-08", Tz::America__Havana), 23);
+        // Samoa left a day out to be on the other side of the date line.
+        assert_eq!(
+            ["2011-12-29", "2011-12-30", "2011-12-31"].map(|date| hours(date, Tz::Pacific__Apia)),
+            [24, 0, 24]
+        );
     }
 
     #[test]

@@ -3,13 +3,14 @@
 pub mod days;
 pub mod store;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, Days as Span, Months, NaiveDate, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::Financings;
 use crate::database::within;
 use crate::stripe::AccountId;
+use days::midnight;
 pub use days::{BadDays, Days};
 
 /// How long the periods are.
@@ -25,12 +26,33 @@ pub enum Per {
 }
 
 impl Per {
-    /// The word that Postgres' `date_trunc` knows it by.
-    fn as_str(self) -> &'static str {
+    /// The first days of all that have one of these days in them.
+    fn stretches(self, days: Days) -> Vec<NaiveDate> {
+        let mut firsts = Vec::new();
+        let mut first = self.first(days.first());
+        while first <= days.last() {
+            firsts.push(first);
+            // Days end centuries before dates do.
+            let Some(next) = self.after(first) else { break };
+            first = next;
+        }
+        firsts
+    }
+
+    /// The first day of the one that a day is in.
+    fn first(self, day: NaiveDate) -> NaiveDate {
         match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
+            Self::Day => day,
+            Self::Week => day.week(Weekday::Mon).first_day(),
+            Self::Month => day.with_day(1).unwrap_or(day),
+        }
+    }
+
+    fn after(self, first: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Day => first.checked_add_days(Span::new(1)),
+            Self::Week => first.checked_add_days(Span::new(7)),
+            Self::Month => first.checked_add_months(Months::new(1)),
         }
     }
 }
@@ -69,10 +91,30 @@ impl Financings {
     /// Adds up what moved in some days of an account, which end at midnight in `zone`.
     pub async fn report(&self, account: &AccountId, days: Days, per: Per, zone: Tz) -> sqlx::Result<Report> {
         let whose = store::Whose { account_id: account.as_str(), livemode: self.livemode() };
-        let lines = within(store::lines(&self.db, whose, days, per, zone)).await?;
+        let stretches = per.stretches(days);
+        let beginnings: Vec<_> = stretches.iter().map(|first| midnight(*first, zone)).collect();
+        let (from, until) = (days.from(zone), days.until(zone));
+        let sums = within(store::sums(&self.db, whose, from, until, &beginnings)).await?;
+        let lines: Vec<Line> = sums.into_iter().filter_map(|sums| line(&stretches, sums)).collect();
         let totals = totals(&lines, days.first());
         Ok(Report { lines, totals })
     }
+}
+
+/// None only where a moment is before the first stretch, which none is that was asked for.
+fn line(stretches: &[NaiveDate], sums: store::Sums) -> Option<Line> {
+    let place = usize::try_from(sums.stretch).ok()?.checked_sub(1)?;
+    let store::Sums { currency, advanced_minor, withheld_minor, paid_otherwise_minor, .. } = sums;
+    Some(Line {
+        begins_on: *stretches.get(place)?,
+        currency,
+        advanced_minor,
+        withheld_minor,
+        paid_otherwise_minor,
+        paid_minor: sums.paid_minor,
+        transactions: sums.transactions,
+        unclear: sums.unclear,
+    })
 }
 
 fn totals(lines: &[Line], begins_on: NaiveDate) -> Vec<Line> {

@@ -61,7 +61,7 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
             withhold_rate: offer.withhold_rate?,
         })
     })?;
-    let money = |minor| Money { minor, currency: currency.clone() };
+    let money = |minor| Money { minor, currency: currency.to_lowercase() };
     Some(Terms { advance: money(advance_amount), fee: money(fee_amount), withhold_rate })
 }
 
@@ -76,7 +76,7 @@ pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'
         && let Some(details) = &standing.summary.details
         && details.advance_paid_out_at.is_some()
     {
-        let money = |minor| Money { minor, currency: details.currency.clone() };
+        let money = |minor| Money { minor, currency: details.currency.to_lowercase() };
         let by = standing.difference.map_or(By::Stripe, |by| {
             let ours = (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
             By::StripeAlone(ours.map(money))

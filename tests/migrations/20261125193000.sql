@@ -1,0 +1,2 @@
+-- A view has no rows of its own.
+select 1;
