@@ -1,8 +1,10 @@
 //! Serves a router over HTTP/1.1, with a limit on how long headers may take and an end that cuts nobody off.
 //!
-//! axum's own server has no such limit, so this is its accept loop over hyper, with one. `body` reads what a request brings.
+//! axum's own server has no such limit, so this is its accept loop over hyper, with one. `body` reads what a request brings, `rate` counts who asks
+//! how often.
 
 pub mod body;
+pub mod rate;
 
 use std::convert::Infallible;
 use std::io;

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Platform, Rate};
+use crate::api::{self, Api, Platform};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
@@ -21,6 +21,7 @@ use crate::flow::email::{self, Remind, SendLetter};
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
+use crate::http::rate::Rate;
 use crate::inbound::{self, Inbound};
 use crate::portal::{self, Portal};
 use crate::queue::{self, Bell, Circuit, Runner};
@@ -110,7 +111,7 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
-            rate: Rate::new(settings.api.requests_per_second),
+            rate: Rate::per_second(settings.api.requests_per_second),
             reports: inbound::Counts::default(),
             database,
             clock,
