@@ -72,6 +72,8 @@ pub struct App {
     jobs: Bell,
     /// How often each API key asks.
     rate: Rate,
+    /// How often each merchant is sent on to Stripe.
+    links: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,
     clock: Clock,
@@ -112,6 +114,7 @@ impl App {
             inbox: shared.inbox,
             jobs: shared.jobs,
             rate: Rate::per_second(settings.api.requests_per_second),
+            links: portal::rate_of_links(),
             reports: inbound::Counts::default(),
             database,
             clock,
@@ -160,6 +163,7 @@ impl App {
             troubles: self.database.troubles.clone(),
             financings: self.financings.clone(),
             disclaimers: disclaimers(&self.settings.email)?,
+            links: self.links.clone(),
             settings: settings.clone(),
         };
         portal::router(portal).context("a template of the Capital section cannot be used")

@@ -46,6 +46,8 @@ pub(super) enum Notice {
     NothingThere,
     /// Later.
     NotNow,
+    /// After so many seconds: the visitor asks for more than a person needs.
+    TooOften(u64),
     /// The address cannot be understood; the dashboard has the right one.
     Unclear,
 }
@@ -103,7 +105,9 @@ impl Pages {
             templates.add_template(name, source)?;
         }
         let pages = Self { templates, headers: headers(&settings.brand), brand: settings.brand.clone() };
-        for notice in [Notice::SignIn, Notice::NothingThere, Notice::NotNow, Notice::Unclear] {
+        for notice in
+            [Notice::SignIn, Notice::NothingThere, Notice::NotNow, Notice::TooOften(1), Notice::Unclear]
+        {
             for language in Language::ALL {
                 pages.html("notice.html", language, context! { notice => notice.name() })?;
             }
@@ -135,7 +139,11 @@ impl Pages {
     pub(super) fn notice(&self, notice: Notice, language: Language) -> Response {
         let page = context! { notice => notice.name() };
         let html = self.html("notice.html", language, page).unwrap_or_default();
-        self.respond(notice.status(), html)
+        let mut response = self.respond(notice.status(), html);
+        if let Notice::TooOften(seconds) = notice {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     fn respond(&self, status: StatusCode, html: String) -> Response {
@@ -151,7 +159,7 @@ impl Notice {
         match self {
             Self::SignIn | Self::Unclear => "sign_in",
             Self::NothingThere => "nothing_there",
-            Self::NotNow => "not_now",
+            Self::NotNow | Self::TooOften(_) => "not_now",
         }
     }
 
@@ -160,6 +168,7 @@ impl Notice {
             Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::NothingThere => StatusCode::NOT_FOUND,
             Self::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unclear => StatusCode::BAD_REQUEST,
         }
     }

@@ -34,6 +34,7 @@ use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::financing::Financings;
 use crate::flow::email::copy::Disclaimers;
+use crate::http::rate::Rate;
 use crate::locale::Language;
 use crate::stripe::AccountId;
 use address::Words;
@@ -42,6 +43,7 @@ use session::Session;
 use token::Visit;
 
 pub use answer::{BadColour, Brand};
+pub use onward::rate_of_links;
 pub use token::{Keys, NotAKey};
 pub use unsubscribe::{Unsubscribe, router as unsubscribe_router};
 
@@ -77,6 +79,8 @@ pub struct Portal {
     pub financings: Financings,
     /// What must stand wherever Capital is spoken of.
     pub disclaimers: Disclaimers,
+    /// How often each account's visitors are sent on to Stripe, by whichever session.
+    pub links: Rate,
     /// What it was told.
     pub settings: Settings,
 }

@@ -3,6 +3,8 @@
 //! A link opens once, and lets in whoever has it. So it is made when the merchant comes, handed on in the redirect, and neither kept,
 //! logged nor cached. Stripe sends a merchant whose link was too late back to the same address, which makes another.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +12,19 @@ use axum::response::{IntoResponse, Response};
 use super::address::{Whose, Words};
 use super::answer::Notice;
 use super::{Shared, Visitor};
+use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
+
+/// Each link is a call to Stripe, whose limit all share: letters and marks as well. A person who clicks, comes back and clicks again stays
+/// below this; a script, or a page that reloads itself, has a fiftieth of what `stripe.requests_per_second` allows.
+const LINKS_EVERY: Duration = Duration::from_secs(2);
+/// Somebody impatient on a slow line, in two tabs.
+const LINKS_AT_ONCE: u32 = 10;
+
+/// How often an account's visitors are sent on to Stripe. To be shared by all who serve the section in a process.
+pub fn rate_of_links() -> Rate {
+    Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE)
+}
 
 pub(super) async fn apply(
     State(shared): State<Shared>,
@@ -47,7 +61,14 @@ impl Shared {
             Ok(visitor) => visitor,
             Err(away) => return self.turn(away),
         };
-        self.on_to(&visitor, to).await
+        let (portal, pages) = (&self.0.0, &self.0.1);
+        match portal.links.count(visitor.account.as_str(), portal.clock.now()) {
+            Ok(()) => self.on_to(&visitor, to).await,
+            Err(seconds) => {
+                tracing::warn!(account.id = %visitor.account, "a merchant wants more links to Stripe than a person needs");
+                pages.notice(Notice::TooOften(seconds), visitor.language)
+            }
+        }
     }
 
     async fn on_to(&self, visitor: &Visitor, to: LinkTo) -> Response {

@@ -340,6 +340,33 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     app.finish().await;
 }
 
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = delivered(&app).await;
+    let (_, other) = delivered(&app).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    for path in ["/capital/apply", "/capital/report"].repeat(5) {
+        assert_ne!(browser.open(path).await.status, 429);
+    }
+    let before = app.stripe.calls().len();
+    // By whichever session.
+    let second = open_visit(&app, &account, "second").await;
+    for browser in [&browser, &second] {
+        let refused = browser.open("/capital/apply").await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, "2"));
+        assert!(refused.text.contains("This page isn’t available at the moment"), "{}", refused.text);
+    }
+    assert_eq!(app.stripe.calls().len(), before, "Stripe was asked all the same");
+    browser.open("/capital").await.expect_says(&["Start your application"]);
+    let elsewhere = open_visit(&app, &other, "other").await;
+    assert_eq!(elsewhere.open("/capital/apply").await.status, 303, "another account has its own");
+    app.clock.advance(chrono::TimeDelta::seconds(2));
+    assert_eq!(browser.open("/capital/apply").await.status, 303);
+    assert_eq!(browser.open("/capital/apply").await.status, 429);
+    app.finish().await;
+}
+
 /// A visit beside that of `Browser::signed_in`.
 async fn open_visit<'a>(app: &'a TestApp, account: &str, id: &str) -> Browser<'a> {
     let mut browser = Browser::new(app);
