@@ -1,8 +1,10 @@
 //! Serves a router over HTTP/1.1, with a limit on how long headers may take and an end that cuts nobody off.
 //!
-//! axum's own server has no such limit, so this is its accept loop over hyper, with one. `body` reads what a request brings.
+//! axum's own server has no such limit, so this is its accept loop over hyper, with one. `body` reads what a request brings, `rate` counts who asks
+//! how often.
 
 pub mod body;
+pub mod rate;
 
 use std::convert::Infallible;
 use std::io;
@@ -10,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -94,10 +96,12 @@ fn serve_connection(
     });
 }
 
+/// What is nowhere today may be somewhere tomorrow, and a mistyped address may hold a secret: it is in nobody's cache, and told to nobody.
 async fn not_found() -> Result<Infallible, Response> {
+    let private = [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
     let body =
         serde_json::json!({"error": {"code": "not_found", "message": "There is nothing at this address."}});
-    Err((StatusCode::NOT_FOUND, axum::Json(body)).into_response())
+    Err((StatusCode::NOT_FOUND, private, axum::Json(body)).into_response())
 }
 
 #[cfg(test)]
@@ -125,6 +129,25 @@ mod tests {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
         assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_address_is_not_found_in_the_shape_of_all_refusals_and_in_nobodys_cache() {
+        let known = Router::new().route("/api/v1/known", axum::routing::get(async || "here"));
+        let (address, _stop, _task) = start(known).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"GET /api/v1/other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        for words in
+            ["cache-control: no-store", "referrer-policy: no-referrer", "{\"error\":{\"code\":\"not_found\","]
+        {
+            assert!(answer.contains(words), "no {words} in {answer}");
+        }
     }
 
     #[tokio::test]

@@ -91,7 +91,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("locale", &["money"]),
     ("money", &[]),
     ("ops", &["clock", "database", "financing", "flow", "inbound", "queue", "reconcile"]),
-    ("portal", &["clock", "database", "financing", "flow", "locale", "money", "spreadsheet", "stripe"]),
+    (
+        "portal",
+        &["clock", "database", "financing", "flow", "http", "locale", "money", "spreadsheet", "stripe"],
+    ),
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
     ("replicas", &["clock", "stripe"]),

@@ -13,9 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
 use super::keys::{self, Caller, Scope};
-use super::rate::Rate;
 use super::{Api, Refusal};
 use crate::database::within;
+use crate::http::rate::Rate;
 
 /// Which key is wanted.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `routes` | every address under `/api/v1`, with its scope and what it can be refused for |
 //! | `openapi` | their description, made from the same table |
-//! | `guard`, `keys`, `rate` | who may ask, and how often |
+//! | `guard`, `keys` | who may ask, and how often |
 //! | `ask`, `account` | what a request says: account, query, page, body |
 //! | `refusal` | what a program hears instead |
 //! | `offers`, `summary`, `transactions`, `report` | what there is to know of a financing |
@@ -29,7 +29,6 @@ mod links;
 mod offers;
 mod openapi;
 mod opt_outs;
-mod rate;
 mod refusal;
 mod report;
 mod routes;
@@ -44,11 +43,11 @@ use url::Url;
 use crate::clock::Clock;
 use crate::database::Troubles;
 use crate::financing::{Financings, Unanswered};
+use crate::http::rate::Rate;
 
 pub use guard::{Guard, admit};
 pub use keys::Scope;
 pub use links::is_fit_to_come_back_to;
-pub use rate::Rate;
 pub use refusal::{Refusal, Silence};
 pub use routes::router;
 

@@ -80,18 +80,16 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 impl Refusal {
     /// What a refusal, or a silence, of Stripe's is to a caller who asked for something that is there or not.
     pub(super) fn by_stripe(error: &stripe::Error) -> Self {
-        if error.is_missing() {
+        if error.is_missing() || error.is_not_connected() {
             return Self::NotFound;
         }
-        let (status, code) = match error {
+        let status = match error {
             stripe::Error::NotYet(pause) => return Self::Stripe(Silence::Busy(pause.as_secs().max(1))),
             stripe::Error::NoAnswer(_) => return Self::Stripe(Silence::Down),
             stripe::Error::Unreadable { .. } => return Self::Stripe(Silence::Odd),
-            stripe::Error::Refused { status, code, .. } => (*status, code.as_deref()),
+            stripe::Error::Refused { status, .. } => *status,
         };
         match status {
-            // What Stripe says of an account that is not, or no longer, connected to the platform.
-            401 | 403 if code == Some("account_invalid") => Self::NotFound,
             401 | 403 => Self::Stripe(Silence::KeyRefused),
             429 => {
                 let seconds = match error.next() {

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Platform, Rate};
+use crate::api::{self, Api, Platform};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
@@ -21,6 +21,7 @@ use crate::flow::email::{self, Remind, SendLetter};
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
+use crate::http::rate::Rate;
 use crate::inbound::{self, Inbound};
 use crate::portal::{self, Portal};
 use crate::queue::{self, Bell, Circuit, Runner};
@@ -71,6 +72,8 @@ pub struct App {
     jobs: Bell,
     /// How often each API key asks.
     rate: Rate,
+    /// How often each merchant is sent on to Stripe.
+    links: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,
     clock: Clock,
@@ -110,7 +113,8 @@ impl App {
             stripe: shared.stripe,
             inbox: shared.inbox,
             jobs: shared.jobs,
-            rate: Rate::new(settings.api.requests_per_second),
+            rate: Rate::per_second(settings.api.requests_per_second),
+            links: portal::rate_of_links(),
             reports: inbound::Counts::default(),
             database,
             clock,
@@ -159,6 +163,7 @@ impl App {
             troubles: self.database.troubles.clone(),
             financings: self.financings.clone(),
             disclaimers: disclaimers(&self.settings.email)?,
+            links: self.links.clone(),
             settings: settings.clone(),
         };
         portal::router(portal).context("a template of the Capital section cannot be used")

@@ -16,7 +16,7 @@ use crate::stripe::AccountId;
 pub(super) enum Action {
     /// Take out an account's personal data, and keep the proof that letters were sent; letters that wait are withdrawn
     ///
-    /// A letter that is being sent is passed over: the output says so. The account is not opted out: see `opt-out add`.
+    /// A letter that is being sent is passed over: the output says so. Visits to the account's Capital section end. The account is not opted out: see `opt-out add`.
     Erase {
         /// The connected account, acct_…
         account: AccountId,
@@ -58,8 +58,10 @@ async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -
     if json {
         return super::print_json(&erased);
     }
-    let retention::Erased { letters, events, contacts, proofs, left } = erased;
-    println!("{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs");
+    let retention::Erased { letters, events, contacts, proofs, visits, left } = erased;
+    println!(
+        "{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs, {visits} visits"
+    );
     if left > 0 {
         println!("{left} letters are being sent, or may be sent yet: run this again when they are settled");
     }

@@ -123,6 +123,20 @@ fn all_faults_come_at_once_and_no_secret_is_told() {
 }
 
 #[test]
+fn the_section_is_there_with_an_address_of_ours_and_the_links_in_letters_need_the_secret_beside_a_public_key()
+{
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    let secret = ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
+    let (key, address) =
+        (("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem), ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"));
+    assert!(with(&[secret, key]).unwrap().portal.is_none());
+    assert!(with(&[secret, address]).unwrap().portal.is_some());
+    assert!(with(&[secret, key, address]).unwrap().portal.is_some());
+    let complaint = faults(&[key, address]);
+    assert!(complaint.contains("missing: the links in the letters are signed with it"), "{complaint}");
+}
+
+#[test]
 fn what_kubernetes_sets_is_none_of_ours_and_a_missing_underscore_is() {
     let services = [("COURIER_SERVICE_HOST", "10.0.0.1"), ("COURIER_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
     assert!(with(&services).is_ok());

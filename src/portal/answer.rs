@@ -46,6 +46,10 @@ pub(super) enum Notice {
     NothingThere,
     /// Later.
     NotNow,
+    /// After so many seconds: the visitor asks for more than a person needs.
+    TooOften(u64),
+    /// The address cannot be understood; the dashboard has the right one.
+    Unclear,
 }
 
 /// The templates.
@@ -101,7 +105,9 @@ impl Pages {
             templates.add_template(name, source)?;
         }
         let pages = Self { templates, headers: headers(&settings.brand), brand: settings.brand.clone() };
-        for notice in [Notice::SignIn, Notice::NothingThere, Notice::NotNow] {
+        for notice in
+            [Notice::SignIn, Notice::NothingThere, Notice::NotNow, Notice::TooOften(1), Notice::Unclear]
+        {
             for language in Language::ALL {
                 pages.html("notice.html", language, context! { notice => notice.name() })?;
             }
@@ -132,7 +138,12 @@ impl Pages {
 
     pub(super) fn notice(&self, notice: Notice, language: Language) -> Response {
         let page = context! { notice => notice.name() };
-        self.respond(notice.status(), self.html("notice.html", language, page).unwrap_or_default())
+        let html = self.html("notice.html", language, page).unwrap_or_default();
+        let mut response = self.respond(notice.status(), html);
+        if let Notice::TooOften(seconds) = notice {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     fn respond(&self, status: StatusCode, html: String) -> Response {
@@ -143,11 +154,12 @@ impl Pages {
 }
 
 impl Notice {
+    /// Which of the templates' words it has.
     fn name(self) -> &'static str {
         match self {
-            Self::SignIn => "sign_in",
+            Self::SignIn | Self::Unclear => "sign_in",
             Self::NothingThere => "nothing_there",
-            Self::NotNow => "not_now",
+            Self::NotNow | Self::TooOften(_) => "not_now",
         }
     }
 
@@ -156,6 +168,8 @@ impl Notice {
             Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::NothingThere => StatusCode::NOT_FOUND,
             Self::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unclear => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -178,6 +192,16 @@ fn headers(brand: &Brand) -> HeaderMap {
         (header::VARY, fixed("Accept-Language, Cookie")),
         (HeaderName::from_static("x-robots-tag"), fixed("noindex")),
     ])
+}
+
+/// Whatever we answer is in nobody's cache, and no address of ours goes anywhere: also where there is no page in the answer, as in a
+/// redirect, a file, or a method that an address does not know.
+pub(super) async fn keep_private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// The first language that a browser asks for and that there are pages in (RFC 9110 section 12.5.4: browsers list them by weight).

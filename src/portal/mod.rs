@@ -9,6 +9,7 @@
 //!
 //! Pages work without a script, load nothing but the platform's logo, and are in nobody's frame and nobody's cache.
 
+mod address;
 mod answer;
 mod onward;
 mod section;
@@ -21,8 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sqlx::PgPool;
@@ -32,12 +34,16 @@ use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::financing::Financings;
 use crate::flow::email::copy::Disclaimers;
+use crate::http::rate::Rate;
 use crate::locale::Language;
 use crate::stripe::AccountId;
+use address::Words;
 use answer::{Notice, Pages};
 use session::Session;
+use token::Visit;
 
 pub use answer::{BadColour, Brand};
+pub use onward::rate_of_links;
 pub use token::{Keys, NotAKey};
 pub use unsubscribe::{Unsubscribe, router as unsubscribe_router};
 
@@ -73,25 +79,14 @@ pub struct Portal {
     pub financings: Financings,
     /// What must stand wherever Capital is spoken of.
     pub disclaimers: Disclaimers,
+    /// How often each account's visitors are sent on to Stripe, by whichever session.
+    pub links: Rate,
     /// What it was told.
     pub settings: Settings,
 }
 
 #[derive(Clone)]
 struct Shared(Arc<(Portal, Pages)>);
-
-impl Settings {
-    /// A path of ours as the browser sees it: below the path of the service's own address.
-    fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.public_url.path().trim_end_matches('/'))
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.public_url.clone();
-        url.set_path(&self.path(path));
-        url
-    }
-}
 
 /// The routes. Fails where a page's template is wrong.
 pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
@@ -103,6 +98,7 @@ pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
         .route("/capital/report", get(onward::report))
         .route("/capital/statement", get(statement::show))
         .route("/capital/statement.csv", get(statement::csv))
+        .layer(map_response(answer::keep_private))
         .with_state(shared))
 }
 
@@ -124,72 +120,82 @@ struct Entering {
     token: Option<String>,
     /// Movements older than this place.
     before: Option<String>,
+    /// The tag of the account that the address is about.
+    #[serde(rename = "for")]
+    whose: Option<String>,
 }
 
 /// With a token: opens a session and takes the token out of the address. Without: shows the section.
 async fn enter(
     State(shared): State<Shared>,
-    Query(query): Query<Entering>,
+    Words(words): Words<Entering>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    // Whoever only wants to know whether an address is there must not use a token up.
-    if method == Method::HEAD && query.token.is_some() {
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    let portal = &shared.0.0;
-    let Some(token) = query.token else {
-        return match shared.visitor(&headers).await {
-            Ok(visitor) => section::show(&shared, &visitor, query.before.as_deref()).await,
+    let Some(token) = words.token else {
+        return match shared.visitor(&headers, words.whose.as_deref()).await {
+            Ok(visitor) => section::show(&shared, &visitor, words.before.as_deref()).await,
             Err(away) => shared.turn(away),
         };
     };
-    let language = answer::liked_language(&headers).unwrap_or(Language::English);
-    let visit = match portal.settings.keys.read(&token, portal.clock.now()) {
-        Ok(visit) => visit,
+    // Whoever only wants to know whether an address is there must not use a token up.
+    if method == Method::HEAD {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let portal = &shared.0.0;
+    match portal.settings.keys.read(&token, portal.clock.now()) {
+        Ok(visit) => shared.let_in(&visit, &headers).await,
         Err(why) => {
             tracing::warn!(%why, "a token of the dashboard opens nothing");
-            return shared.refuse(language);
+            shared.refuse(answer::liked_language(&headers).unwrap_or(Language::English))
         }
-    };
-    match within(portal.open(&visit)).await {
-        Ok(Some(cookie)) => {
-            tracing::info!(account.id = %visit.account, "a merchant came from the dashboard");
-            let section = portal.settings.path("/capital");
-            (StatusCode::SEE_OTHER, session::set(cookie), [(header::LOCATION, section)]).into_response()
-        }
-        // Used before: by this very browser, where somebody went back to the address or reloaded it.
-        Ok(None) => match within(portal.session(&headers)).await {
-            Ok(Some(session)) if session.account == visit.account => {
-                (StatusCode::SEE_OTHER, [(header::LOCATION, portal.settings.path("/capital"))])
-                    .into_response()
-            }
-            Ok(Some(_) | None) => {
-                tracing::warn!(account.id = %visit.account, "a token of the dashboard was used a second time");
-                shared.refuse(language)
-            }
-            Err(error) => shared.fail(&error, language),
-        },
-        Err(error) => shared.fail(&error, language),
     }
 }
 
 impl Shared {
-    /// Who is looking, and the language to answer in.
-    async fn visitor(&self, headers: &HeaderMap) -> Result<Visitor, TurnedAway> {
+    /// Opens a session, and leads on to an address without the token.
+    async fn let_in(&self, visit: &Visit, headers: &HeaderMap) -> Response {
+        let portal = &self.0.0;
+        let language = answer::liked_language(headers).unwrap_or(Language::English);
+        let section = [(header::LOCATION, portal.settings.path_for(&visit.account, "/capital"))];
+        match within(portal.open(visit)).await {
+            Ok(Some(cookie)) => {
+                tracing::info!(account.id = %visit.account, "a merchant came from the dashboard");
+                (StatusCode::SEE_OTHER, session::set(cookie), section).into_response()
+            }
+            // Used before: by this very browser, where somebody went back to the address or reloaded it.
+            Ok(None) => match within(portal.session(headers)).await {
+                Ok(Some(session)) if session.account == visit.account => {
+                    (StatusCode::SEE_OTHER, section).into_response()
+                }
+                Ok(Some(_) | None) => {
+                    tracing::warn!(account.id = %visit.account, "a token of the dashboard was used a second time");
+                    self.refuse(language)
+                }
+                Err(error) => self.fail(&error, language),
+            },
+            Err(error) => self.fail(&error, language),
+        }
+    }
+
+    /// Who is looking, and the language to answer in. Nobody, where the address is about another account than the session: `whose` is
+    /// that account's tag, where there is one.
+    async fn visitor(&self, headers: &HeaderMap, whose: Option<&str>) -> Result<Visitor, TurnedAway> {
         let liked = answer::liked_language(headers);
         let fallback = liked.unwrap_or(Language::English);
-        match within(self.0.0.session(headers)).await {
-            Ok(Some(Session { account, language })) => {
-                let language = match language.or(liked) {
-                    Some(language) => language,
-                    None => self.0.0.language_of(&account).await,
-                };
-                Ok(Visitor { account, language })
-            }
-            Ok(None) => Err(TurnedAway { notice: Notice::SignIn, language: fallback }),
-            Err(error) => Err(self.trouble(&error, fallback)),
+        let nobody = TurnedAway { notice: Notice::SignIn, language: fallback };
+        let session = within(self.0.0.session(headers)).await;
+        let session = session.map_err(|error| self.trouble(&error, fallback))?;
+        let Session { account, language } = session.ok_or(nobody)?;
+        if whose.is_some_and(|whose| whose != address::tag(&account)) {
+            tracing::info!(account.id = %account, "an address of another account was opened");
+            return Err(nobody);
         }
+        let language = match language.or(liked) {
+            Some(language) => language,
+            None => self.0.0.language_of(&account).await,
+        };
+        Ok(Visitor { account, language })
     }
 
     /// Nobody is known to be looking.

@@ -3,45 +3,84 @@
 //! A link opens once, and lets in whoever has it. So it is made when the merchant comes, handed on in the redirect, and neither kept,
 //! logged nor cached. Stripe sends a merchant whose link was too late back to the same address, which makes another.
 
+use std::time::Duration;
+
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::address::{Whose, Words};
 use super::answer::Notice;
 use super::{Shared, Visitor};
+use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
 
-pub(super) async fn apply(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    go(&shared, &headers, LinkTo::Application).await
+/// Each link is a call to Stripe, whose limit all share: letters and marks as well. A person who clicks, comes back and clicks again stays
+/// below this; a script, or a page that reloads itself, has a fiftieth of what `stripe.requests_per_second` allows.
+const LINKS_EVERY: Duration = Duration::from_secs(2);
+/// Somebody impatient on a slow line, in two tabs.
+const LINKS_AT_ONCE: u32 = 10;
+
+/// How often an account's visitors are sent on to Stripe. To be shared by all who serve the section in a process.
+pub fn rate_of_links() -> Rate {
+    Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE)
 }
 
-pub(super) async fn report(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    go(&shared, &headers, LinkTo::Reporting).await
+pub(super) async fn apply(
+    State(shared): State<Shared>,
+    Words(words): Words<Whose>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    shared.go(&words, &method, &headers, LinkTo::Application).await
 }
 
-async fn go(shared: &Shared, headers: &HeaderMap, to: LinkTo) -> Response {
-    // A browser that looks ahead would use the link up.
-    let purpose = headers.get("sec-purpose").and_then(|purpose| purpose.to_str().ok()).unwrap_or_default();
-    if purpose.contains("prefetch") {
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    match shared.visitor(headers).await {
-        Ok(visitor) => shared.on_to(&visitor, to).await,
-        Err(away) => shared.turn(away),
-    }
+pub(super) async fn report(
+    State(shared): State<Shared>,
+    Words(words): Words<Whose>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    shared.go(&words, &method, &headers, LinkTo::Reporting).await
+}
+
+/// Whoever only asks whether the address is there, and a browser that looks ahead, would use a link up. Browsers say so in the header of
+/// the Fetch standard, or in one of those that came before it.
+fn is_only_a_look(method: &Method, headers: &HeaderMap) -> bool {
+    const SAYS_SO: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
+    let mut purposes = SAYS_SO.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    method == Method::HEAD || purposes.any(|purpose| purpose.contains("prefetch"))
 }
 
 impl Shared {
+    async fn go(&self, words: &Whose, method: &Method, headers: &HeaderMap, to: LinkTo) -> Response {
+        if is_only_a_look(method, headers) {
+            return StatusCode::NO_CONTENT.into_response();
+        }
+        let visitor = match self.visitor(headers, words.whose.as_deref()).await {
+            Ok(visitor) => visitor,
+            Err(away) => return self.turn(away),
+        };
+        let (portal, pages) = (&self.0.0, &self.0.1);
+        match portal.links.count(visitor.account.as_str(), portal.clock.now()) {
+            Ok(()) => self.on_to(&visitor, to).await,
+            Err(seconds) => {
+                tracing::warn!(account.id = %visitor.account, "a merchant wants more links to Stripe than a person needs");
+                pages.notice(Notice::TooOften(seconds), visitor.language)
+            }
+        }
+    }
+
     async fn on_to(&self, visitor: &Visitor, to: LinkTo) -> Response {
         let Visitor { account, language } = visitor;
         let (portal, pages) = (&self.0.0, &self.0.1);
         let settings = &portal.settings;
         let here = match to {
-            LinkTo::Application => settings.url("/capital/apply"),
-            LinkTo::Reporting => settings.url("/capital/report"),
+            LinkTo::Application => "/capital/apply",
+            LinkTo::Reporting => "/capital/report",
         };
-        let refresh = settings.refresh_url.clone().unwrap_or(here);
-        let back = settings.return_url.clone().unwrap_or_else(|| settings.url("/capital"));
+        let refresh = settings.refresh_url.clone().unwrap_or_else(|| settings.url_for(account, here));
+        let back = settings.return_url.clone().unwrap_or_else(|| settings.url_for(account, "/capital"));
         let stripe = &portal.financings.stripe;
         match stripe.account_link(account, to, &refresh, &back).await {
             Ok(link) => {
@@ -49,12 +88,7 @@ impl Shared {
                 let Ok(url) = HeaderValue::from_str(link.url.as_str()) else {
                     return pages.notice(Notice::NotNow, *language);
                 };
-                let headers = [
-                    (header::LOCATION, url),
-                    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-                ];
-                (StatusCode::SEE_OTHER, headers).into_response()
+                (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response()
             }
             Err(error) => {
                 tracing::warn!(account.id = %account, link = to.as_str(), %error, "Stripe makes no link");

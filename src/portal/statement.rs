@@ -1,12 +1,13 @@
 //! `/capital/statement`: what moved in a month, day by day, to print; and the same as CSV.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{Datelike, Months, NaiveDate};
 use minijinja::context;
 use serde::{Deserialize, Serialize};
 
+use super::address::Words;
 use super::answer::{Notice, value};
 use super::section::view::Writer;
 use super::{Shared, TurnedAway, Visitor};
@@ -21,6 +22,9 @@ use crate::spreadsheet::{amount, code, writer};
 pub(super) struct Asked {
     /// `2026-11`; none: the month that runs.
     month: Option<String>,
+    /// The tag of the account that the address is about.
+    #[serde(rename = "for")]
+    whose: Option<String>,
 }
 
 /// Older than Capital.
@@ -39,7 +43,7 @@ struct Shown {
 
 pub(super) async fn show(
     State(shared): State<Shared>,
-    Query(asked): Query<Asked>,
+    Words(asked): Words<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
@@ -50,7 +54,7 @@ pub(super) async fn show(
 
 pub(super) async fn csv(
     State(shared): State<Shared>,
-    Query(asked): Query<Asked>,
+    Words(asked): Words<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
@@ -80,7 +84,7 @@ impl Shared {
         asked: &Asked,
         headers: &HeaderMap,
     ) -> Result<(Visitor, Month, Report), TurnedAway> {
-        let visitor = self.visitor(headers).await?;
+        let visitor = self.visitor(headers, asked.whose.as_deref()).await?;
         let found = async {
             let month = self.month(&visitor, asked).await?;
             let (account, zone) = (&visitor.account, month.home.time_zone);
@@ -128,7 +132,7 @@ impl Shared {
             totals => value(report.totals.iter().map(shown).collect::<Vec<_>>()),
             next => month.next.clone(),
             previous => month.previous.clone(),
-            paths => portal.paths(),
+            paths => portal.paths(&visitor.account),
         };
         pages.answer("statement.html", visitor.language, page)
     }
@@ -178,7 +182,6 @@ fn file(month: &Month, table: Vec<u8>) -> Response {
             header::CONTENT_DISPOSITION,
             HeaderValue::from_str(&name).expect("digits and fixed words are plain ASCII"),
         ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (StatusCode::OK, headers, table).into_response()
 }

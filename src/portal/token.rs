@@ -5,13 +5,17 @@
 //! | `sub` | the connected account, `acct_…` |
 //! | `aud` | `portal.token_audience` |
 //! | `exp` | Unix seconds; at most five minutes ahead |
+//! | `iat` | when it was signed, at most five minutes before `exp`; not needed |
+//! | `nbf` | from when on it holds; not needed |
 //! | `jti` | anything that was never used before: a token opens one session |
 //! | `lang` | a language tag; not needed |
+//!
+//! Without `iat` nobody can tell a token that was signed for long, and lay about until its last five minutes.
 //!
 //! Signed with HS256 and `portal.token_secret`, or with Ed25519 where `portal.token_public_key` is set. The settings choose between the
 //! two, never the token's own header.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -43,8 +47,12 @@ pub(super) enum BadToken {
     Unverified(String),
     #[error("`exp` is over")]
     Expired,
-    #[error("`exp` is more than five minutes ahead")]
+    #[error("`exp` is more than five minutes ahead, or after `iat`")]
     TooLong,
+    #[error("`iat` is in the future")]
+    SignedInTheFuture,
+    #[error("`nbf` is in the future")]
+    TooEarly,
     #[error("`sub` is no account")]
     NoAccount,
     #[error("`jti` is empty or too long")]
@@ -59,16 +67,40 @@ pub struct NotAKey(#[source] jsonwebtoken::errors::Error);
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: i64,
+    exp: NumericDate,
+    iat: Option<NumericDate>,
+    nbf: Option<NumericDate>,
     jti: String,
     lang: Option<String>,
 }
 
-/// From the signing to the opening: a redirect.
-const LONGEST: TimeDelta = TimeDelta::minutes(5);
-/// By how much two clocks may differ.
-const LEEWAY: TimeDelta = TimeDelta::seconds(10);
+/// Seconds since the epoch; a fraction, which RFC 7519 (section 2) allows, is let go.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(from = "f64")]
+struct NumericDate(i64);
+
+/// From the signing to the opening, in seconds: a redirect.
+const LONGEST: i64 = 5 * 60;
+/// By how many seconds two clocks may differ.
+const LEEWAY: i64 = 10;
 const LONGEST_ID: usize = 256;
+
+impl From<f64> for NumericDate {
+    fn from(seconds: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what is beyond becomes the end: too far off all the same"
+        )]
+        Self(seconds as i64)
+    }
+}
+
+impl NumericDate {
+    /// In how many seconds that is.
+    fn ahead_of(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
+}
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,13 +125,8 @@ impl Keys {
     pub(super) fn read(&self, token: &str, now: DateTime<Utc>) -> Result<Visit, BadToken> {
         let decoded = decode::<Claims>(token, &self.key, &self.validation);
         let claims = decoded.map_err(|error| BadToken::Unverified(error.to_string()))?.claims;
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(BadToken::TooLong)?;
-        if expires_at + LEEWAY < now {
-            return Err(BadToken::Expired);
-        }
-        if expires_at > now + LONGEST + LEEWAY {
-            return Err(BadToken::TooLong);
-        }
+        claims.hold(NumericDate(now.timestamp()))?;
+        let expires_at = DateTime::from_timestamp(claims.exp.0, 0).ok_or(BadToken::TooLong)?;
         let account = claims.sub.parse().map_err(|_| BadToken::NoAccount)?;
         if claims.jti.is_empty() || claims.jti.len() > LONGEST_ID {
             return Err(BadToken::NoId);
@@ -110,12 +137,34 @@ impl Keys {
     }
 }
 
-/// `exp` is compared with the service's own clock, above.
+impl Claims {
+    /// Whether it is time.
+    fn hold(&self, now: NumericDate) -> Result<(), BadToken> {
+        let left = self.exp.ahead_of(now);
+        let lasts = self.iat.map_or(left, |signed| self.exp.ahead_of(signed));
+        let is_ahead =
+            |moment: Option<NumericDate>| moment.is_some_and(|moment| moment.ahead_of(now) > LEEWAY);
+        if left < -LEEWAY {
+            Err(BadToken::Expired)
+        } else if left.max(lasts) > LONGEST + LEEWAY {
+            Err(BadToken::TooLong)
+        } else if is_ahead(self.iat) {
+            Err(BadToken::SignedInTheFuture)
+        } else if is_ahead(self.nbf) {
+            Err(BadToken::TooEarly)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The times are compared with the service's own clock, above.
 fn validation(algorithm: Algorithm, audience: &str) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.set_audience(&[audience]);
     validation.set_required_spec_claims(&["exp", "aud", "sub"]);
     validation.validate_exp = false;
+    validation.validate_nbf = false;
     validation
 }
 
@@ -163,6 +212,46 @@ mod tests {
             claims.as_object_mut().unwrap().remove(missing);
             assert!(matches!(read(&claims), Err(BadToken::Unverified(_))), "without {missing}");
         }
+    }
+
+    #[test]
+    fn a_token_that_was_signed_for_long_opens_nothing_in_its_last_minutes() {
+        let at = |exp: i64, more: &[(&str, Value)]| {
+            let mut claims = claims();
+            claims["exp"] = json!(NOW + exp);
+            for (name, value) in more {
+                claims[*name] = value.clone();
+            }
+            read(&claims).map(|visit| visit.expires_at.timestamp() - NOW)
+        };
+        let day = 24 * 3600;
+        assert_eq!(at(60, &[("iat", json!(NOW + 60 - day))]), Err(BadToken::TooLong));
+        assert_eq!(at(60, &[("iat", json!(NOW + 60 - 311))]), Err(BadToken::TooLong));
+        assert_eq!(at(60, &[("iat", json!(NOW + 60 - 310))]), Ok(60));
+        // The dashboard's clock may be ahead of ours.
+        assert_eq!(at(70, &[("iat", json!(NOW + 10)), ("nbf", json!(NOW + 10))]), Ok(70));
+        assert_eq!(at(70, &[("iat", json!(NOW + 11))]), Err(BadToken::SignedInTheFuture));
+        assert_eq!(at(70, &[("nbf", json!(NOW + 11))]), Err(BadToken::TooEarly));
+        // `time.time()` has a fraction.
+        assert_eq!(at(60, &[("iat", json!(1_800_000_000.75)), ("nbf", Value::Null)]), Ok(60));
+        assert!(matches!(at(60, &[("iat", json!("yesterday"))]), Err(BadToken::Unverified(_))));
+    }
+
+    #[test]
+    fn a_time_at_the_end_of_all_times_is_a_time_like_any_other() {
+        for exp in [8_210_266_876_799, 8_210_266_876_800, i64::MAX - 1] {
+            for iat in [json!(i64::MIN), json!(i64::MAX), json!(1e300), json!(-1e300), Value::Null] {
+                let claims =
+                    json!({"sub": "acct_1", "aud": "capital-courier", "exp": exp, "jti": "one", "iat": iat});
+                assert_eq!(read(&claims), Err(BadToken::TooLong), "{claims}");
+            }
+        }
+        assert_eq!(
+            read(
+                &json!({"sub": "acct_1", "aud": "capital-courier", "exp": NOW, "jti": "one", "iat": i64::MIN})
+            ),
+            Err(BadToken::TooLong)
+        );
     }
 
     #[test]

@@ -10,12 +10,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{Environment, context};
 use sqlx::PgPool;
 
-use super::answer::liked_language;
+use super::answer::{keep_private, liked_language};
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
 use crate::flow::email::opt_out::{Links, Source, Wish, opt_out, store};
@@ -85,7 +86,10 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
             shared.html(page, language)?;
         }
     }
-    Ok(Router::new().route("/unsubscribe/{token}", get(show).post(decide)).with_state(shared))
+    Ok(Router::new()
+        .route("/unsubscribe/{token}", get(show).post(decide))
+        .layer(map_response(keep_private))
+        .with_state(shared))
 }
 
 /// Words with the blanks of the page's language that must not end a line.

@@ -46,6 +46,8 @@ pub struct Erased {
     pub contacts: u64,
     /// Proofs whose bytes and recipient are gone; their hashes stay.
     pub proofs: u64,
+    /// Visits to the Capital section that were ended.
+    pub visits: u64,
     /// Letters that were passed over, because they are being handed over or may be sent yet.
     pub left: u64,
 }
@@ -108,6 +110,7 @@ impl Retain {
 
 /// Takes out what there is of an account, in the caller's transaction: letters that have not left are withdrawn; those that have lose
 /// their words and their recipient, and with `with_proof` so do the proofs, of which the hash of the message and of the address stay.
+/// Whoever is looking at its Capital section has to come by the dashboard again.
 /// A letter that is being handed over is passed over, and counted: run it again when that is settled. Opt-outs stay as they are: the
 /// account may be written to about its next offer, unless it opted out. Run again it finds nothing.
 pub async fn erase_account(
@@ -120,7 +123,8 @@ pub async fn erase_account(
     let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
     let events = store::erase_events_of(&mut *tx, account_id, now).await?;
     let contacts = u64::from(email::contact::store::remove(&mut *tx, account_id).await?);
+    let visits = store::end_visits_of(&mut *tx, account_id).await?;
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
     let left = store::count_left_of(&mut *tx, account_id).await?;
-    Ok(Erased { letters, events, contacts, proofs, left })
+    Ok(Erased { letters, events, contacts, proofs, visits, left })
 }

@@ -36,8 +36,9 @@ fn hand_over(shared: &Shared, account: &str) -> Answer {
     let Some(dashboard) = state.dashboard.as_ref().filter(|_| state.accounts.contains_key(account)) else {
         return Answer::html(404, "No such merchant, or no Capital section.".to_owned());
     };
+    let now = shared.clock.now().timestamp();
     let claims = json!({
-        "sub": account, "aud": "capital-courier", "exp": shared.clock.now().timestamp() + LASTS_SECONDS,
+        "sub": account, "aud": "capital-courier", "iat": now, "exp": now + LASTS_SECONDS,
         "jti": hex::encode(rand::random::<[u8; 16]>()),
     });
     let key = EncodingKey::from_secret(dashboard.secret.as_bytes());

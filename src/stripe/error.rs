@@ -82,9 +82,15 @@ impl Error {
             || matches!(self, Self::Refused { status: 400, code, .. } if code.as_deref().is_some_and(is_named))
     }
 
+    /// True where Stripe says that an account is not, or no longer, connected to the platform: that is about the account, and not about
+    /// the key, although it has the status of a key that may not do something.
+    pub fn is_not_connected(&self) -> bool {
+        matches!(self, Self::Refused { status: 401 | 403, code, .. } if code.as_deref() == Some("account_invalid"))
+    }
+
     /// True where Stripe understood, and will not do it: asking again changes nothing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
+        self.is_not_connected() || matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
     }
 
     /// True where Stripe itself, or the way to it, is broken.

@@ -1,7 +1,7 @@
 // Walks merchants through the Capital section in a real Chromium: from the letter's offer to paid in full, and every other end. A picture of
 // each phase at two widths, and axe's rules (WCAG 2.2 AA) on each page. `scripts/walk` starts the demo and runs this.
 import assert from "node:assert/strict";
-import { createHmac, randomUUID } from "node:crypto";
+import { createHash, createHmac, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -15,11 +15,14 @@ const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", arg
 
 function section(account, language = "en") {
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const exp = Math.floor(Date.now() / 1000) + 60;
-  const claims = { sub: account, aud: "capital-courier", exp, jti: randomUUID(), lang: language };
+  const iat = Math.floor(Date.now() / 1000);
+  const claims = { sub: account, aud: "capital-courier", iat, exp: iat + 60, jti: randomUUID(), lang: language };
   const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
   return `${courier}/capital?token=${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
+
+/** The address of an account's section, with nothing of a token. */
+const its = (account) => `${courier}/capital?for=${createHash("sha256").update(account).digest("hex").slice(0, 12)}`;
 
 async function act(path, body = {}) {
   const answer = await fetch(`${simulator}/_simulator/${path}`, { method: "POST", body: JSON.stringify(body) });
@@ -51,7 +54,7 @@ async function look(account, name, says, { language = "en", colorScheme = "light
     const context = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
     const page = await context.newPage();
     await page.goto(section(account, language));
-    assert.equal(page.url(), `${courier}/capital`, "the token stayed in the address");
+    assert.equal(page.url(), its(account), "the token stayed in the address");
     assert((await page.textContent("body")).includes(says), `${name} does not say “${says}”`);
     await examine(page, `${name}-${viewport.width}-${colorScheme}`);
     await context.close();
@@ -85,7 +88,7 @@ await look(jenny, "offer-fr", "Votre entreprise est préqualifiée", { language:
   assert(page.url().includes("/_connect/capital/"), page.url());
   await page.screenshot({ path: `${pictures}/at-stripe.png`, fullPage: true });
   await page.click("button:has-text('Apply')");
-  assert.equal(page.url(), `${courier}/capital`);
+  assert.equal(page.url(), its(jenny));
   await context.close();
   await pause(1500);
 }

@@ -105,11 +105,17 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
         tx.commit().await.unwrap();
         erased
     };
-    assert_eq!(erase(false).await, Erased { letters: 2, events: 2, contacts: 0, proofs: 0, left: 0 });
+    assert_eq!(
+        erase(false).await,
+        Erased { letters: 2, events: 2, contacts: 0, proofs: 0, visits: 0, left: 0 }
+    );
     app.expect_letter(&waiting, "withdrawn", Some("erased")).await;
     app.expect_letter(&sent, "sent", None).await;
     let hash: Vec<u8> = app.one("select message_sha256 from handovers where account_id = $1", &account).await;
-    assert_eq!(erase(true).await, Erased { letters: 0, events: 0, contacts: 0, proofs: 1, left: 0 });
+    assert_eq!(
+        erase(true).await,
+        Erased { letters: 0, events: 0, contacts: 0, proofs: 1, visits: 0, left: 0 }
+    );
     assert_eq!(erase(true).await, Erased::default());
     let (recipient, kept): (String, Vec<u8>) =
         sqlx::query_as("select recipient, message_sha256 from handovers where account_id = $1")
@@ -169,7 +175,10 @@ async fn the_command_asks_before_it_erases(db: PgPool) {
     assert!(is_named(&app).await);
     let sure = run(&["account", "erase", &account, "--yes", "--json"]).await;
     let said: serde_json::Value = serde_json::from_slice(&sure.stdout).unwrap();
-    assert_eq!(said, serde_json::json!({"letters": 1, "events": 1, "contacts": 0, "proofs": 0, "left": 0}));
+    assert_eq!(
+        said,
+        serde_json::json!({"letters": 1, "events": 1, "contacts": 0, "proofs": 0, "visits": 0, "left": 0})
+    );
     assert!(!is_named(&app).await);
     // What was erased cannot be read again, and says so.
     let event: String = app.one("select event_id from inbox_events where state = $1", "read").await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use axum::http::Method;
 use capital_courier::flow::email::FinancingType;
 use capital_courier::flow::email::lint::{Rules, Specimen, check};
 use serde_json::{Value, json};
@@ -283,7 +284,7 @@ async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_o
     let dir = approved(&["celtic_us_loan", "youlend_us_mca"]);
     let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
     let both = app.another_with(&[LIVE, texts]);
-    let page = browser.open_at(&both, "/capital").await;
+    let page = browser.ask_at(&both, (Method::GET, "/capital"), &[]).await;
     page.expect_says(&["Start your application", "What celtic_us_loan wants.", "What youlend_us_mca wants."]);
     app.abandon();
 }

@@ -18,10 +18,12 @@ func capitalURL(courierURL, secret, account, language string) (string, error) {
 	if _, err := rand.Read(id); err != nil {
 		return "", err
 	}
+	now := time.Now().Unix()
 	claims, err := json.Marshal(map[string]any{
 		"sub":  account, // the merchant's acct_…, from your session: never from the request
 		"aud":  "capital-courier",
-		"exp":  time.Now().Unix() + 60,
+		"iat":  now,
+		"exp":  now + 60,
 		"jti":  hex.EncodeToString(id),
 		"lang": language,
 	})

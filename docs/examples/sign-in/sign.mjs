@@ -5,10 +5,12 @@ const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url
 
 export function capitalUrl(courierUrl, secret, account, language) {
   const head = encode({ alg: "HS256", typ: "JWT" });
+  const now = Math.floor(Date.now() / 1000);
   const claims = encode({
     sub: account, // the merchant's acct_…, from your session: never from the request
     aud: "capital-courier",
-    exp: Math.floor(Date.now() / 1000) + 60,
+    iat: now,
+    exp: now + 60,
     jti: randomUUID(),
     lang: language,
   });

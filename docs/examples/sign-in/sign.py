@@ -14,10 +14,12 @@ def encode(data: bytes) -> str:
 
 
 def capital_url(courier_url: str, secret: str, account: str, language: str) -> str:
+    now = int(time.time())
     claims = {
         "sub": account,  # the merchant's acct_…, from your session: never from the request
         "aud": "capital-courier",
-        "exp": int(time.time()) + 60,
+        "iat": now,
+        "exp": now + 60,
         "jti": str(uuid.uuid4()),
         "lang": language,
     }

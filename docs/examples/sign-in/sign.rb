@@ -8,10 +8,12 @@ def encode(data) = Base64.urlsafe_encode64(data, padding: false)
 
 def capital_url(courier_url, secret, account, language)
   head = encode(JSON.generate(alg: "HS256", typ: "JWT"))
+  now = Time.now.to_i
   claims = encode(JSON.generate(
     sub: account, # the merchant's acct_…, from your session: never from the request
     aud: "capital-courier",
-    exp: Time.now.to_i + 60,
+    iat: now,
+    exp: now + 60,
     jti: SecureRandom.uuid,
     lang: language
   ))

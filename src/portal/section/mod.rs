@@ -75,7 +75,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
         rows => value(rows),
         older,
         is_later_page,
-        paths => portal.paths(),
+        paths => portal.paths(account),
         disclaimers => value(disclaimers.shown),
     };
     pages.answer("capital.html", language, page)
@@ -159,9 +159,9 @@ impl Portal {
         Language::preferred(said, country).first().copied().unwrap_or(Language::English)
     }
 
-    /// Our own pages, as the browser sees them.
-    pub(super) fn paths(&self) -> minijinja::Value {
-        let path = |path: &str| self.settings.path(path);
+    /// Our own pages about an account, as the browser sees them. Each has a `?` already: more words follow after a `&`.
+    pub(super) fn paths(&self, account: &AccountId) -> minijinja::Value {
+        let path = |path: &str| self.settings.path_for(account, path);
         context! {
             section => path("/capital"),
             apply => path("/capital/apply"),

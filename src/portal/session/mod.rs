@@ -23,6 +23,8 @@ pub(super) struct Session {
 
 const COOKIE_NAME: &str = "courier_session";
 const SECRET_BYTES: usize = 32;
+/// A browser can have several of one name, of other paths, and sends them all. More than a handful nobody has by accident.
+const MOST_COOKIES: usize = 5;
 
 impl Portal {
     /// Opens a session by a token, which is used up by that. None where it was used before.
@@ -45,10 +47,13 @@ impl Portal {
         Ok(Some(self.cookie(&secret)))
     }
 
-    /// The session that a request's cookie carries.
+    /// The session that a request's cookie carries; of several the newest.
     pub(super) async fn session(&self, headers: &HeaderMap) -> sqlx::Result<Option<Session>> {
-        let Some(secret) = presented(headers) else { return Ok(None) };
-        let found = store::find(&self.db, &hash(&secret), self.clock.now()).await?;
+        let hashes: Vec<Vec<u8>> = presented(headers).map(|secret| hash(&secret)).collect();
+        if hashes.is_empty() {
+            return Ok(None);
+        }
+        let found = store::find_newest(&self.db, &hashes, self.clock.now()).await?;
         Ok(found.and_then(|(account, language)| {
             let language = language.and_then(|code| code.parse().ok());
             Some(Session { account: account.parse().ok()?, language })
@@ -73,11 +78,13 @@ pub(super) fn set(cookie: HeaderValue) -> [(axum::http::HeaderName, HeaderValue)
     [(SET_COOKIE, cookie)]
 }
 
-fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
+/// What could be secrets of ours.
+fn presented(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
     let pairs = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
-    let mut pairs = pairs.flat_map(|header| header.split(';'));
-    let value = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))?;
-    URL_SAFE_NO_PAD.decode(value).ok().filter(|secret| secret.len() == SECRET_BYTES)
+    let pairs = pairs.flat_map(|header| header.split(';'));
+    let values = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
+    let secrets = values.filter_map(|value| URL_SAFE_NO_PAD.decode(value).ok());
+    secrets.filter(|secret| secret.len() == SECRET_BYTES).take(MOST_COOKIES)
 }
 
 fn hash(secret: &[u8]) -> Vec<u8> {

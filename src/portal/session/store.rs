@@ -52,19 +52,21 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// The account and the language of a session that is not over.
-pub(super) async fn find(
+/// The account and the language of the newest of these sessions that is not over.
+pub(super) async fn find_newest(
     db: impl PgExecutor<'_>,
-    session_sha256: &[u8],
+    sessions_sha256: &[Vec<u8>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<(String, Option<String>)>> {
     let found = sqlx::query!(
         "
         select account_id, language
         from portal_sessions
-        where session_sha256 = $1 and expires_at > $2
+        where session_sha256 = any($1) and expires_at > $2
+        order by opened_at desc
+        limit 1
         ",
-        session_sha256,
+        sessions_sha256,
         now,
     )
     .fetch_optional(db)
