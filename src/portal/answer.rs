@@ -204,16 +204,50 @@ pub(super) async fn keep_private(mut response: Response) -> Response {
     response
 }
 
-/// The first language that a browser asks for and that there are pages in (RFC 9110 section 12.5.4: browsers list them by weight).
+/// The language that a browser likes most of those that there are pages in (RFC 9110 section 12.5.4).
 pub(super) fn liked_language(headers: &HeaderMap) -> Option<Language> {
     let liked = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
-    let mut tags = liked.split(',').filter_map(|tag| tag.split([';', '-']).next());
-    tags.find_map(|tag| tag.parse().ok())
+    let mut best: Option<(f32, Language)> = None;
+    for (weight, language) in liked.split(',').filter_map(liking) {
+        if best.is_none_or(|(most, _)| weight > most) {
+            best = Some((weight, language));
+        }
+    }
+    best.map(|(_, language)| language)
+}
+
+/// `de-AT;q=0.8`, by how much it is liked. None where it is not liked at all, or is no language of ours.
+fn liking(given: &str) -> Option<(f32, Language)> {
+    let (tag, weight) = given.split_once(';').unwrap_or((given, "q=1"));
+    let weight = weight.trim().strip_prefix("q=")?.parse().ok().filter(|weight| *weight > 0.0)?;
+    Some((weight, tag.trim().split('-').next()?.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_that_is_liked_most_is_the_pages() {
+        let liked = |given: &'static str| {
+            liked_language(&HeaderMap::from_iter([(
+                header::ACCEPT_LANGUAGE,
+                HeaderValue::from_static(given),
+            )]))
+        };
+        for (given, language) in [
+            ("de-AT,de;q=0.9,en;q=0.8", Some(Language::German)),
+            ("nl, fr-CA;q=0.7, en;q=0.3", Some(Language::French)),
+            ("en;q=0.3,fr;q=0.7", Some(Language::French)),
+            ("fr;q=0, en", Some(Language::English)),
+            ("fr;q=0", None),
+            ("nl", None),
+            ("de;q=much", None),
+            ("", None),
+        ] {
+            assert_eq!(liked(given), language, "{given}");
+        }
+    }
 
     #[test]
     fn what_is_written_on_a_colour_is_legible() {
