@@ -135,7 +135,7 @@ await press(await offer(petit), "apply", "approve");
 for (let sale = 0; sale < 5; sale += 1) await act(`accounts/${petit}/charges`, { amount: 90_000, application_fee: 100 });
 const refill = await offer(petit, { product_type: "refill" });
 await pause(1000);
-await look(petit, "refill", "votre financement actuel continue", { language: "fr" });
+await look(petit, "refill", "votre financement actuel se poursuit", { language: "fr" });
 await press(refill, "apply", "approve");
 await look(petit, "two-at-once", "Reste", { language: "fr" });
 
