@@ -152,7 +152,7 @@ fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
 }
 
 const COLUMNS: [&str; 8] =
-    ["date", "currency", "paid_out", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
+    ["date", "currency", "financing_and_fee", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
 
 /// The days of a month under the names of their columns.
 fn table(report: &Report) -> csv::Result<Vec<u8>> {

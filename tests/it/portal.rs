@@ -566,7 +566,7 @@ async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"capital-2026-11.csv\"");
     assert_eq!(
         file.text,
-        "date,currency,paid_out,withheld,paid_otherwise,paid,transactions,unclear\r\n\
+        "date,currency,financing_and_fee,withheld,paid_otherwise,paid,transactions,unclear\r\n\
          2026-11-24,USD,1100.00,150.00,0.00,150.00,2,0\r\n"
     );
     browser
