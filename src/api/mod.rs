@@ -75,6 +75,8 @@ pub struct Platform {
     pub settings: Settings,
     /// How often each key may ask.
     pub rate: Rate,
+    /// How often a link is made for each account, whoever asks for it.
+    pub links: Rate,
 }
 
 /// What an operator decides about `/api/v1`.

@@ -25,7 +25,7 @@ pub enum Refusal {
     BadKey,
     /// Its key may not do that.
     MissingScope(Scope),
-    /// Its key asks too often; it may again in so many seconds.
+    /// Its key asks too often, or for too many links of an account; it may again in so many seconds.
     RateLimited(u64),
     /// It should be signed by a mail sender, and is not, or not by one that we listen to.
     BadSignature,
@@ -164,7 +164,7 @@ impl Refusal {
             Self::MissingScope(scope) => {
                 return format!("The API key lacks the scope {}. Make one that has it.", scope.as_str());
             }
-            Self::RateLimited(_) => "The API key asks more often than it may: see Retry-After.",
+            Self::RateLimited(_) => "That was asked for more often than is allowed: see Retry-After.",
             Self::BadSignature => {
                 "The request is not signed by a sender that is listened to. Check the settings under [inbound]."
             }

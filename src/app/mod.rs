@@ -180,7 +180,8 @@ impl App {
 
     fn platform(&self) -> Platform {
         let (financings, settings) = (self.financings.clone(), self.settings.api.clone());
-        Platform { api: self.api(), financings, settings, rate: self.rate.clone() }
+        let (rate, links) = (self.rate.clone(), self.links.clone());
+        Platform { api: self.api(), financings, settings, rate, links }
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {

@@ -151,8 +151,16 @@ fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
     }
 }
 
-const COLUMNS: [&str; 8] =
-    ["date", "currency", "financing_and_fee", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
+const COLUMNS: [&str; 8] = [
+    "date",
+    "currency",
+    "financing_and_fee",
+    "withheld",
+    "paid_otherwise",
+    "paid",
+    "transactions",
+    "unclear",
+];
 
 /// The days of a month under the names of their columns.
 fn table(report: &Report) -> csv::Result<Vec<u8>> {

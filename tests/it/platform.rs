@@ -610,3 +610,18 @@ async fn each_address_wants_its_own_scope(db: PgPool) {
     }
     bench.app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_gets_so_many_links_whoever_asks_for_them(db: PgPool) {
+    let bench = Bench::start(db, &[]).await;
+    bench.stub.answer("/v1/account_links", 200, account_link(1));
+    for _ in 0..10 {
+        bench.link(r#"{"type": "application"}"#).await.expect(200);
+    }
+    let headers = bench.link(r#"{"type": "application"}"#).await.expect_refused(429, "rate_limited");
+    assert_eq!(headers["retry-after"], "2");
+    assert_eq!(bench.stub.asked().len(), 10);
+    bench.app.clock.advance(chrono::TimeDelta::seconds(2));
+    bench.link(r#"{"type": "reporting"}"#).await.expect(200);
+    bench.app.finish().await;
+}
