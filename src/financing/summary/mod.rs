@@ -42,20 +42,27 @@ impl Difference {
     /// Holds the transactions of a financing against its summary.
     pub fn between(totals: &[Totals], summary: &FinancingSummary) -> Option<Self> {
         let details = summary.details.as_ref()?;
-        let offer = summary.financing_offer.as_ref().map(OfferId::as_str);
-        let ours = totals.iter().find(|totals| {
-            totals.offer_id.as_deref() == offer && totals.currency.eq_ignore_ascii_case(&details.currency)
-        });
+        let mut of_currency =
+            totals.iter().filter(|totals| totals.currency.eq_ignore_ascii_case(&details.currency));
+        let ours = match summary.financing_offer.as_ref().map(OfferId::as_str) {
+            Some(offer) => of_currency.find(|totals| totals.offer_id.as_deref() == Some(offer)),
+            None => Some(only(of_currency.filter(|totals| totals.remaining_minor != 0))?),
+        };
         let sums = |of: &Totals| (of.advanced_minor, of.paid_minor, of.remaining_minor);
         let (advanced, paid, remaining) = ours.map_or((0, 0, 0), sums);
         let (their_advanced, their_paid, their_remaining) = theirs(details)?;
         let difference = Self {
-            advanced_minor: advanced - their_advanced,
-            paid_minor: paid - their_paid,
-            remaining_minor: remaining - their_remaining,
+            advanced_minor: advanced.saturating_sub(their_advanced),
+            paid_minor: paid.saturating_sub(their_paid),
+            remaining_minor: remaining.saturating_sub(their_remaining),
         };
         (difference != Self { advanced_minor: 0, paid_minor: 0, remaining_minor: 0 }).then_some(difference)
     }
+}
+
+/// Stripe's own example names no offer. Which financing is meant is plain where one alone is not settled; else nobody can tell.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    all.next().filter(|_| all.next().is_none())
 }
 
 /// Nothing was paid out for an offer that is open or under review: there is nothing to compare then.
@@ -179,6 +186,32 @@ mod tests {
             let difference = Difference::between(&nothing, &summary(seconds)).unwrap();
             assert_eq!(difference.advanced_minor, -110_000);
         }
+    }
+
+    #[test]
+    fn a_summary_that_names_no_offer_is_held_against_the_only_financing_that_is_not_settled() {
+        let nameless = FinancingSummary { financing_offer: None, ..summary(Some(1_700_000_000)) };
+        let running = totals("financingoffer_1", "usd", 1_500);
+        let settled = totals("financingoffer_2", "usd", 110_000);
+        let foreign = totals("financingoffer_3", "eur", 7);
+        assert_eq!(Difference::between(&[settled.clone(), running, foreign], &nameless), None);
+
+        let behind = totals("financingoffer_1", "usd", 1_000);
+        let difference = Difference::between(&[behind.clone(), settled.clone()], &nameless).unwrap();
+        assert_eq!((difference.paid_minor, difference.remaining_minor), (-500, 500));
+
+        let beside = totals("financingoffer_4", "usd", 7);
+        for nobody_can_tell in [vec![behind, beside], vec![settled], Vec::new()] {
+            assert_eq!(Difference::between(&nobody_can_tell, &nameless), None);
+        }
+    }
+
+    #[test]
+    fn sums_out_of_all_proportion_differ_by_as_much_as_a_number_can_say() {
+        let absurd = totals("financingoffer_1", "usd", i64::MIN / 2);
+        let absurd = Totals { paid_minor: i64::MIN, ..absurd };
+        let difference = Difference::between(&[absurd], &summary(Some(1_700_000_000))).unwrap();
+        assert_eq!(difference.paid_minor, i64::MIN);
     }
 
     #[test]
