@@ -2,15 +2,20 @@
 //!
 //! A summary shows one financing, also where two run side by side; what it shows is compared with what the transactions of that
 //! financing add up to. A difference is shown and counted. It can be there for a moment, while an event is on its way.
+//!
+//! They are compared when somebody looks, and each time that the account's list has been read.
 
 pub mod store;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
-use super::{Financings, Unanswered, backfill};
+use super::{Financings, Unanswered, watch};
 use crate::database::within;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
+
+/// An event may be on its way for so long: until then sums that differ say nothing.
+pub const MAY_DIFFER_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// Where an account's financing stands.
 #[derive(Clone, Debug)]
@@ -84,12 +89,33 @@ impl Financings {
             return Ok(standing);
         }
         match (self.stripe.summary(account).await, kept) {
-            (Ok(answered), _) => self.keep(account, answered.object, &answered.body, now).await,
+            (Ok(answered), _) => Ok(self.keep(account, answered.object, &answered.body, now).await?),
             (Err(error), Some(kept)) => {
                 tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
                 self.compared(account, &kept, false).await?.map_err(|_| Unanswered::Stripe(error))
             }
             (Err(error), None) => Err(Unanswered::Stripe(error)),
+        }
+    }
+
+    /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
+    /// all stays as it was.
+    pub(super) async fn check(&self, account: &AccountId) -> sqlx::Result<()> {
+        let is_under_way = async { self.is_under_way(&mut *self.db.acquire().await?, account).await };
+        if !within(is_under_way).await? {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        match self.stripe.summary(account).await {
+            Ok(answered) => self.keep(account, answered.object, &answered.body, now).await.map(drop),
+            // Gone from the platform: there is nothing left to compare.
+            Err(error) if error.is_not_found() => {
+                within(store::stop_differing(&self.db, account.as_str())).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no summary to hold our sums against");
+                Ok(())
+            }
         }
     }
 
@@ -100,7 +126,7 @@ impl Financings {
         summary: FinancingSummary,
         object: &serde_json::Value,
         as_of: DateTime<Utc>,
-    ) -> Result<Standing, Unanswered> {
+    ) -> sqlx::Result<Standing> {
         let livemode = self.livemode();
         let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
         let keeping = async {
@@ -110,7 +136,7 @@ impl Financings {
             let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
             if is_news {
                 // A transaction may be missing whose event never came.
-                backfill::read_again(&mut tx, account.as_str(), as_of).await?;
+                watch::read_again(&mut tx, account.as_str(), as_of).await?;
             }
             tx.commit().await?;
             Ok((totals, difference, is_news))
