@@ -156,6 +156,10 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),
+        (
+            "transaction_backfills_reading",
+            "update transaction_backfills set began_at = null where account_id = 'acct_reading'",
+        ),
         ("relays_relay", "update relays set relay = ''"),
         ("jobs_key_key", "update jobs set key = 'send_letter:letter_held'"),
     ] {

@@ -105,7 +105,7 @@ impl App {
             looks: shared.runner(shared.looks(), few),
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
-            transactions: shared.runner(shared.transactions(queue.lease), one),
+            transactions: shared.runner(shared.transactions(settings.summary_for, queue.lease), one),
             financings: shared.financings(settings.summary_for),
             reminding: shared.runner(remind.clone(), one),
             remind,

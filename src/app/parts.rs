@@ -107,13 +107,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn transactions(&self, lease: Duration) -> ReadTransactions {
-        ReadTransactions {
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            stripe: self.stripe.clone(),
-            lease,
-        }
+    pub(super) fn transactions(&self, summary_for: Duration, lease: Duration) -> ReadTransactions {
+        // A job has more patience than somebody who waits.
+        let financings = Financings { stripe: self.stripe.clone(), ..self.financings(summary_for) };
+        ReadTransactions { financings, lease }
     }
 
     pub(super) fn financings(&self, summary_for: Duration) -> Financings {

@@ -11,6 +11,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
+use crate::financing;
 use crate::flow::email::collection;
 use crate::flow::email::lint::Rules;
 use crate::flow::email::{self, Algorithm, Limits, Relay, Timeouts, report};
@@ -109,6 +110,7 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
             last_reconciliation(&database).await,
             last_report(&database).await,
             dead(&database).await,
+            transactions(&database).await,
             letters_today(&database, &settings.email.limits).await,
         ],
         Health::ReadOnly => {
@@ -161,6 +163,24 @@ async fn dead(database: &Database) -> Finding {
         Ok(0) => ok("dead jobs", "none"),
         Ok(count) => warn("dead jobs", count.to_string(), "read jobs.last_error where state = 'dead'"),
         Err(error) => wrong("dead jobs", chain(&error), "look at the database"),
+    }
+}
+
+/// Whether what we add up is what Stripe adds up.
+async fn transactions(database: &Database) -> Finding {
+    let before = Clock::system().now() - financing::summary::MAY_DIFFER_FOR;
+    let look = async {
+        let differing = financing::summary::store::differing(&database.pool, before);
+        tokio::try_join!(differing, financing::unreadable(&database.pool))
+    };
+    match look.await {
+        Ok((0, 0)) => ok("transactions", "add up to Stripe's summaries"),
+        Ok((differing, unreadable)) => warn(
+            "transactions",
+            format!("{differing} accounts differ from Stripe's summary, {unreadable} entries cannot be read"),
+            "look for `a transaction of Stripe's list` and `others than Stripe's` in the log",
+        ),
+        Err(error) => wrong("transactions", chain(&error), "look at the database"),
     }
 }
 

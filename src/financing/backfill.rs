@@ -1,45 +1,49 @@
 //! The job that reads an account's transactions from Stripe's list: those before this service was there, and those whose event never
 //! came. One job for an account, page by page; a crash goes on after the last page that was written down.
 //!
-//! The list is read to its end once. After that it is read each day, as long as a financing of the account is under way, and back to
-//! what the reading before had seen. Where our sums are others than Stripe's summary, it is read at once.
+//! ```text
+//! begin ─▶ page ─▶ page ─▶ … ─▶ summary ─▶ end
+//!   when it began               our sums held    complete as of its beginning, unless entries were passed over;
+//!   how far down it goes        against it       again in a day, where there is a reason; at once, where somebody asked meanwhile
+//! ```
+//!
+//! The list is read to its end once. After that it is read each day, as long as a financing of the account is under way or something is
+//! not right, and back to what the reading before had seen. Where our sums are others than Stripe's summary, it is read at once and to
+//! its end again.
+//!
+//! Locks are taken in this order: movements, by their ids; the job; how far the reading is.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 
-use super::store::{self, Progress};
-use super::{Told, take_in};
-use crate::clock::Clock;
-use crate::queue::{self, Circuit, Claim, Ending, Next, Queued, Retryable, Stopped, Work};
-use crate::stripe::{AccountId, Client, FinancingTransaction, IdError, Page};
+use super::store::{self, Outcome, Reading};
+use super::{Financings, Told, take_in};
+use crate::database::is_about_the_data;
+use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::stripe::{AccountId, FinancingTransaction, IdError, Page};
 
 /// The kind of the jobs.
-const JOB: &str = "read_transactions";
+pub(super) const JOB: &str = "read_transactions";
 /// Events tell of what is new at once; this finds the ones that never came.
 const EVERY: Duration = Duration::from_hours(24);
 /// The readings overlap by so much: Stripe's list may be behind for a while.
 const OVERLAP: TimeDelta = TimeDelta::days(2);
-/// The letters about the offers of a new account are sent first.
-const AFTER_FIRST_SIGHT: Duration = Duration::from_mins(5);
 
 /// Reads transactions.
 #[derive(Clone, Debug)]
 pub struct ReadTransactions {
-    /// Where they are kept.
-    pub db: PgPool,
-    /// When they are first seen.
-    pub clock: Clock,
-    /// Whom to ask.
-    pub stripe: Client,
+    /// Where they are kept, and whom to ask.
+    pub financings: Financings,
     /// How long a claim lasts.
     pub lease: Duration,
 }
 
-/// Cannot happen while jobs are queued by [`watch`].
+/// Cannot happen while jobs are queued by [`super::ToRead`].
 #[derive(Debug, thiserror::Error)]
 #[error("the job's subject names no account")]
 struct NotAnAccount(#[from] IdError);
@@ -50,31 +54,15 @@ impl Retryable for NotAnAccount {
     }
 }
 
-/// Has an account's transactions read, in the caller's transaction: soon, on first sight of it; at once, where a financing began
-/// since.
-pub async fn watch(
-    tx: &mut PgConnection,
-    account_id: &str,
-    has_begun: bool,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let due = if has_begun { now } else { now + AFTER_FIRST_SIGHT };
-    if queue::enqueue(&mut *tx, JOB, account_id, due).await? == Queued::Again && has_begun {
-        queue::bring_forward(tx, JOB, account_id, now).await?;
-    }
-    Ok(())
-}
-
-/// Has them read now, whether or not they were read before, in the caller's transaction.
-pub(super) async fn read_again(
-    tx: &mut PgConnection,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if queue::enqueue(&mut *tx, JOB, account_id, now).await? == Queued::Again {
-        queue::bring_forward(tx, JOB, account_id, now).await?;
-    }
-    Ok(())
+/// How a reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// With the last of the list, or with what the reading before had seen.
+    AtTheEnd,
+    /// Stripe says that more follow, and nothing that we could ask for.
+    Nowhere,
+    /// There is no such account on the platform, or not yet. What is known of it stays.
+    NotFound,
 }
 
 impl Work for ReadTransactions {
@@ -83,30 +71,10 @@ impl Work for ReadTransactions {
     #[tracing::instrument(name = "financing.read_transactions", skip_all, fields(account.id = %claim.subject))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let account: AccountId = claim.subject.parse().map_err(NotAnAccount)?;
-        let mut progress = store::progress(&self.db, account.as_str()).await?;
-        let mut has_begun_anew = false;
-        loop {
-            let after = progress.after_transaction_id.as_deref();
-            let page = match self.stripe.transactions(&account, after).await {
-                // The place to go on after is none any more.
-                Err(error) if error.is_missing() && after.is_some() && !has_begun_anew => {
-                    (progress.after_transaction_id, has_begun_anew) = (None, true);
-                    continue;
-                }
-                // Gone from the platform, or never its own: what is known of it stays.
-                Err(error) if error.is_not_found() && after.is_none() => {
-                    Page { entries: Vec::new(), has_more: false, at: None }
-                }
-                page => page?,
-            };
-            let more = self.keep(claim, &account, &page, &mut progress).await?;
-            if !more {
-                return Ok(());
-            }
-            if claim.is_stopping() {
-                return Err(Stopped::Released);
-            }
-        }
+        let mut reading = self.begin(claim, &account).await?;
+        let ended = self.read_on(claim, &account, &mut reading).await?;
+        self.financings.check(&account).await?;
+        self.end(claim, &account, &reading, ended).await
     }
 
     async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
@@ -115,55 +83,195 @@ impl Work for ReadTransactions {
     }
 
     fn leans_on(&self) -> &[Circuit] {
-        std::slice::from_ref(self.stripe.circuit())
+        std::slice::from_ref(self.financings.stripe.circuit())
     }
 }
 
 impl ReadTransactions {
-    /// Writes a page down with how far the reading is. False where it was the last, and the job is done for now.
+    /// Begins a reading, before anything is asked for, or takes up the one that was cut off.
+    async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<Reading, Stopped> {
+        let now = self.financings.clock.now();
+        let mut tx = self.financings.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        let reading = store::begin(&mut *tx, account.as_str(), now).await?;
+        tx.commit().await?;
+        Ok(reading)
+    }
+
+    async fn read_on(
+        &self,
+        claim: &Claim,
+        account: &AccountId,
+        reading: &mut Reading,
+    ) -> Result<Ended, Stopped> {
+        let mut has_begun_anew = false;
+        loop {
+            let after = reading.after_transaction_id.as_deref();
+            let page = match self.financings.stripe.transactions(account, after).await {
+                // The place to go on after is none any more.
+                Err(error) if error.is_missing() && after.is_some() && !has_begun_anew => {
+                    reading.begin_anew(self.financings.clock.now());
+                    has_begun_anew = true;
+                    continue;
+                }
+                Err(error) if error.is_not_found() => return Ok(Ended::NotFound),
+                page => page?,
+            };
+            if let Some(ended) = self.keep(claim, account, &page, reading).await? {
+                return Ok(ended);
+            }
+            if claim.is_stopping() {
+                return Err(Stopped::Released);
+            }
+        }
+    }
+
+    /// Writes a page down with how far the reading is. Says how it ended, if this was the last page.
     async fn keep(
         &self,
         claim: &Claim,
         account: &AccountId,
         page: &Page,
-        progress: &mut Progress,
-    ) -> Result<bool, Stopped> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        reading: &mut Reading,
+    ) -> Result<Option<Ended>, Stopped> {
+        let now = self.financings.clock.now();
+        let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
+        let mut told: Vec<Told<'_>> = objects.iter().filter_map(read).collect();
+        let oldest = told.last().map(|told| told.transaction.created_at);
+        // As the inbox's readers do: two who write down the same movements cannot wait for each other.
+        told.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
+        let mut tx = self.financings.db.begin().await?;
+        let kept = take_in_all(&mut tx, &told, now).await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
-        let mut oldest = None;
-        for entry in &page.entries {
-            match read(entry) {
-                Ok((transaction, object)) => {
-                    progress.after_transaction_id = Some(transaction.id.as_str().to_owned());
-                    oldest = Some(transaction.created_at);
-                    take_in(&mut tx, &Told { transaction, object: &object }, now).await?;
-                }
-                Err(error) => {
-                    progress.unreadable += 1;
-                    tracing::error!(%error, "cannot read a transaction of Stripe's list: a person must look");
-                }
-            }
-        }
-        // A page of nothing that we can read leaves nothing to go on after.
-        let at_end = !page.has_more || page.entries.iter().all(|entry| read(entry).is_err());
-        let was_seen = |before: DateTime<Utc>| oldest.is_some_and(|oldest| oldest < before - OVERLAP);
-        let is_over = at_end || progress.completed_at.is_some_and(was_seen);
-        if is_over {
-            progress.after_transaction_id = None;
-            progress.completed_at = Some(now);
-        }
-        store::note_progress(&mut *tx, account.as_str(), progress, now).await?;
-        if is_over {
-            let goes_on = store::is_under_way(&mut *tx, account.as_str()).await?;
-            let ending = if goes_on { Ending::Later { at: now + EVERY } } else { Ending::Done };
-            queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
-        }
+        reading.pass_over(page.entries.len() - kept);
+        let last = page.entries.last().and_then(|entry| id_of(entry));
+        let ended = if !page.has_more || reading.has_come_to_what_was_seen(oldest) {
+            Some(Ended::AtTheEnd)
+        } else if last.is_none() {
+            Some(Ended::Nowhere)
+        } else {
+            None
+        };
+        // Also after the last page: what is cut off before its end goes on from there, and finds nothing more.
+        reading.after_transaction_id = last.or(reading.after_transaction_id.take());
+        store::note_page(&mut *tx, account.as_str(), reading, now).await?;
         tx.commit().await?;
-        Ok(!is_over)
+        Ok(ended)
+    }
+
+    /// Ends the reading and, for now, the job.
+    async fn end(
+        &self,
+        claim: &Claim,
+        account: &AccountId,
+        reading: &Reading,
+        ended: Ended,
+    ) -> Result<(), Stopped> {
+        let now = self.financings.clock.now();
+        let mut tx = self.financings.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        let is_asked_again = store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
+        // One that was cut off for so long has missed what came on top.
+        let is_late = ended == Ended::AtTheEnd && reading.began_at + EVERY <= now;
+        let ending = if is_asked_again || is_late {
+            Ending::Later { at: now }
+        } else if reading.skipped > 0 || self.financings.is_under_way(&mut tx, account).await? {
+            Ending::Later { at: now + EVERY }
+        } else {
+            Ending::Done
+        };
+        queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
+        Ok(tx.commit().await?)
     }
 }
 
-fn read(entry: &RawValue) -> serde_json::Result<(FinancingTransaction, Value)> {
-    Ok((serde_json::from_str(entry.get())?, serde_json::from_str(entry.get())?))
+impl Reading {
+    fn begin_anew(&mut self, now: DateTime<Utc>) {
+        (self.began_at, self.after_transaction_id, self.skipped) = (now, None, 0);
+    }
+
+    fn pass_over(&mut self, entries: usize) {
+        self.skipped = self.skipped.saturating_add(i32::try_from(entries).unwrap_or(i32::MAX));
+    }
+
+    fn has_come_to_what_was_seen(&self, oldest: Option<DateTime<Utc>>) -> bool {
+        let seen = self.completed_at.filter(|_| !self.is_whole);
+        seen.zip(oldest).is_some_and(|(seen, oldest)| oldest < seen - OVERLAP)
+    }
+
+    /// What is known after it. A reading that passed entries over has seen nothing new for sure; the next one looks for them again.
+    fn outcome(&self, ended: Ended) -> Outcome {
+        let completed_at = match ended {
+            Ended::AtTheEnd if self.skipped == 0 => Some(self.began_at),
+            // All the way down something was missing.
+            Ended::AtTheEnd if self.is_whole => None,
+            Ended::AtTheEnd | Ended::Nowhere | Ended::NotFound => self.completed_at,
+        };
+        let unreadable = match ended {
+            Ended::AtTheEnd | Ended::Nowhere => Some(self.skipped),
+            Ended::NotFound => None,
+        };
+        Outcome { completed_at, unreadable }
+    }
+}
+
+/// Takes in movements, and says how many. One that the database will not keep costs nobody but itself.
+async fn take_in_all(tx: &mut PgConnection, all: &[Told<'_>], now: DateTime<Utc>) -> sqlx::Result<usize> {
+    match take_in_together(&mut *tx, all, now).await {
+        Err(error) if is_about_the_data(&error) => {}
+        kept => return kept,
+    }
+    let mut kept = 0;
+    for told in all {
+        match take_in_together(&mut *tx, std::slice::from_ref(told), now).await {
+            Ok(one) => kept += one,
+            Err(error) if is_about_the_data(&error) => {
+                let id = told.transaction.id.as_str();
+                tracing::error!(transaction.id = id, %error, "cannot keep a transaction of Stripe's list: a person must look");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(kept)
+}
+
+async fn take_in_together(
+    tx: &mut PgConnection,
+    all: &[Told<'_>],
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let mut savepoint = tx.begin().await?;
+    for told in all {
+        if let Err(error) = take_in(&mut savepoint, told, now).await {
+            savepoint.rollback().await?;
+            return Err(error);
+        }
+    }
+    savepoint.commit().await?;
+    Ok(all.len())
+}
+
+/// What is no object at all, nobody can read as a transaction either.
+fn object(entry: &RawValue) -> Value {
+    serde_json::from_str(entry.get()).unwrap_or_default()
+}
+
+fn read(object: &Value) -> Option<Told<'_>> {
+    match FinancingTransaction::deserialize(object) {
+        Ok(transaction) => Some(Told { transaction, object }),
+        Err(error) => {
+            tracing::error!(%error, "cannot read a transaction of Stripe's list: a person must look");
+            None
+        }
+    }
+}
+
+/// The id of an entry that may have nothing else that we know: what comes after it can be asked for.
+fn id_of(entry: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct HasId {
+        id: String,
+    }
+    // Postgres has no way to write a NUL.
+    serde_json::from_str::<HasId>(entry.get()).ok().map(|entry| entry.id).filter(|id| !id.contains('\0'))
 }

@@ -22,6 +22,7 @@ mod place;
 pub mod report;
 mod store;
 pub mod summary;
+mod watch;
 
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ use crate::database::within;
 use crate::stripe::{self, AccountId, Client, FinancingTransaction, Memory, TransactionId};
 use ledger::{Movement, Totals, Wanted};
 
-pub use backfill::{ReadTransactions, watch};
+pub use backfill::ReadTransactions;
 pub use place::Home;
+pub use store::unreadable;
+pub use watch::ToRead;
 
 /// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
 #[derive(Clone, Debug)]
@@ -56,6 +59,16 @@ impl Financings {
     /// The mode that everything is told of: that of the key. True for live data, none where nobody knows.
     pub fn livemode(&self) -> Option<bool> {
         self.stripe.livemode()
+    }
+
+    /// Whether more movements are to be expected: by its offers, by its movements, or because these are others than Stripe says.
+    async fn is_under_way(&self, db: &mut PgConnection, account: &AccountId) -> sqlx::Result<bool> {
+        let (account, livemode) = (account.as_str(), self.livemode());
+        if store::is_to_be_watched(&mut *db, account, livemode).await? {
+            return Ok(true);
+        }
+        let totals = ledger::store::totals(db, account, livemode).await?;
+        Ok(totals.iter().any(|financing| financing.remaining_minor > 0))
     }
 
     /// What the transactions of an account's financings add up to, the newest first.

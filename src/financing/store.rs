@@ -43,50 +43,63 @@ pub(super) async fn add(db: impl PgExecutor<'_>, told: &Told<'_>, now: DateTime<
     Ok(added.rows_affected() == 1)
 }
 
-/// How far an account's transactions were read from Stripe's list.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// After which to go on.
+/// A reading of an account's list that is under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// When its first page was asked for.
+    pub(super) began_at: DateTime<Utc>,
+    /// After which to go on; none at the beginning.
     pub(super) after_transaction_id: Option<String>,
-    /// When all of them had been read last.
+    /// Whatever was in the list at this moment is known.
     pub(super) completed_at: Option<DateTime<Utc>>,
-    pub(super) unreadable: i32,
+    /// Goes past that all the same.
+    pub(super) is_whole: bool,
+    /// Entries that were passed over so far.
+    pub(super) skipped: i32,
 }
 
-/// How far the reading is; at the beginning where there was none.
-pub(super) async fn progress(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Progress> {
-    let found = sqlx::query_as!(
-        Progress,
-        "
-        select after_transaction_id, completed_at, unreadable
-        from transaction_backfills
-        where account_id = $1
-        ",
+/// Begins a reading, all the way down where somebody asked for that; or goes on with the one that was cut off.
+pub(super) async fn begin(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Reading> {
+    sqlx::query_as!(
+        Reading,
+        r#"
+        insert into transaction_backfills as kept (account_id, began_at, changed_at)
+        values ($1, $2, $2)
+        on conflict (account_id) do update
+        set began_at = coalesce(kept.began_at, $2),
+            after_transaction_id = case when kept.began_at is not null then kept.after_transaction_id end,
+            is_whole = case when kept.began_at is null then kept.asked_again_at is not null else kept.is_whole end,
+            asked_again_at = case when kept.began_at is not null then kept.asked_again_at end
+        returning began_at as "began_at!", after_transaction_id, completed_at, is_whole, skipped
+        "#,
         account_id,
+        now,
     )
-    .fetch_optional(db)
-    .await?;
-    Ok(found.unwrap_or_default())
+    .fetch_one(db)
+    .await
 }
 
 /// Writes down how far the reading is.
-pub(super) async fn note_progress(
+pub(super) async fn note_page(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    progress: &Progress,
+    reading: &Reading,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into transaction_backfills (account_id, after_transaction_id, completed_at, unreadable, changed_at)
-        values ($1, $2, $3, $4, $5)
-        on conflict (account_id) do update
-        set after_transaction_id = $2, completed_at = $3, unreadable = $4, changed_at = $5
+        update transaction_backfills
+        set began_at = $2, after_transaction_id = $3, skipped = $4, changed_at = $5
+        where account_id = $1
         ",
         account_id,
-        progress.after_transaction_id,
-        progress.completed_at,
-        progress.unreadable,
+        reading.began_at,
+        reading.after_transaction_id,
+        reading.skipped,
         now,
     )
     .execute(db)
@@ -94,15 +107,87 @@ pub(super) async fn note_progress(
     Ok(())
 }
 
-/// Whether the account has a financing that more movements are to be expected of.
-pub(super) async fn is_under_way(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+/// What is known after a reading.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// As [`Reading::completed_at`].
+    pub(super) completed_at: Option<DateTime<Utc>>,
+    /// Entries that it passed over; none where it saw nothing.
+    pub(super) unreadable: Option<i32>,
+}
+
+/// Ends a reading. True where somebody asked for another one since it began.
+pub(super) async fn end(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        update transaction_backfills
+        set began_at = null, after_transaction_id = null, is_whole = false, skipped = 0, completed_at = $2,
+            unreadable = coalesce($3, unreadable), changed_at = $4
+        where account_id = $1
+        returning asked_again_at is not null as "is_asked_again!"
+        "#,
+        account_id,
+        outcome.completed_at,
+        outcome.unreadable,
+        now,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Writes down that the next reading is to go all the way down.
+pub(super) async fn ask_again(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into transaction_backfills (account_id, asked_again_at, changed_at)
+        values ($1, $2, $2)
+        on conflict (account_id) do update
+        set asked_again_at = $2
+        ",
+        account_id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether an offer of the account says that a financing is under way, or our sums were others than Stripe's when they were compared
+/// last.
+pub(super) async fn is_to_be_watched(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from financing_offers where account_id = $1 and status in ('accepted', 'paid_out')
-        ) as "is_under_way!"
+            select from financing_offers
+            where account_id = $1 and status in ('accepted', 'paid_out') and ($2::boolean is null or livemode = $2)
+        ) or exists (
+            select from financing_summaries where account_id = $1 and differs_since is not null
+        ) as "is_to_be_watched!"
         "#,
         account_id,
+        livemode,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Entries of Stripe's lists that nobody could read or keep when they were read last.
+pub async fn unreadable(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(unreadable), 0) as "sum!" from transaction_backfills where unreadable > 0"#
     )
     .fetch_one(db)
     .await

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -39,8 +39,6 @@ pub struct Sources {
     pub reports: Counts,
 }
 
-/// An event may be on its way for so long: until then sums that differ say nothing.
-const DIFFERING_FOR: TimeDelta = TimeDelta::hours(1);
 /// A text of OpenMetrics 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -63,8 +61,9 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let event = inbox::store::last_received(&sources.db).await?;
     let run = reconcile::store::last_complete(&sources.db).await?;
     let dead = queue::dead_count(&sources.db).await?;
-    let before = sources.clock.now() - DIFFERING_FOR;
+    let before = sources.clock.now() - financing::summary::MAY_DIFFER_FOR;
     let differing = financing::summary::store::differing(&sources.db, before).await?;
+    let unreadable = financing::unreadable(&sources.db).await?;
 
     let mut registry = Registry::with_prefix("courier");
     let mut time = |name: &str, help: &str, at: Option<DateTime<Utc>>| {
@@ -85,6 +84,9 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let help =
         "Accounts whose transactions have added up to something else than Stripe's summary for an hour";
     count("accounts_differing", help, differing);
+    let help =
+        "Transactions of Stripe's lists that could not be read, or not be kept, when they were read last";
+    count("transactions_unreadable", help, unreadable);
     let circuits = Family::<Vec<(&str, &str)>, Gauge<u64, AtomicU64>>::default();
     for circuit in &sources.circuits {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());

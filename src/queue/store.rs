@@ -118,13 +118,18 @@ pub async fn revive(
     Ok(revived.is_some())
 }
 
-/// Makes a job due that waits for later, or is over. One that somebody works on is left alone.
+/// Makes a job due that waits for later, or is over. One that somebody works on is left alone, but does not end before the caller's
+/// transaction does: how it ends can depend on what that wrote.
 pub async fn bring_forward(
-    db: impl PgExecutor<'_>,
+    tx: &mut PgConnection,
     kind: &str,
     subject: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    // A statement of its own: the next one sees what whoever held the lock made of the job.
+    sqlx::query!("select job_id from jobs where key = $1 || ':' || $2 for update", kind, subject)
+        .fetch_optional(&mut *tx)
+        .await?;
     sqlx::query!(
         r#"
         with brought as (
@@ -141,7 +146,7 @@ pub async fn bring_forward(
         now,
         CHANNEL,
     )
-    .fetch_optional(db)
+    .fetch_optional(tx)
     .await?;
     Ok(())
 }

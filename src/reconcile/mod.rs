@@ -211,8 +211,9 @@ impl Reconcile {
     async fn take_offer(&self, told: &Told<'_>) -> sqlx::Result<TakenIn> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let taken = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
+        let (taken, to_read) = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
         delivered::owe_again(&mut tx, told.offer.id.as_str(), told.as_of - SETTLED, now).await?;
+        to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
         Ok(taken)
     }

@@ -93,11 +93,13 @@ impl Error {
         self.is_not_connected() || matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
     }
 
-    /// True where Stripe itself, or the way to it, is broken.
+    /// True where Stripe itself, or the way to it, is broken. JSON of another shape than we know is Stripe at work: one call that has
+    /// changed must not keep all others from being made. What is no JSON at all comes from somebody who stands in between.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::NotYet(_) => false,
-            Self::NoAnswer(_) | Self::Unreadable { .. } => true,
+            Self::NoAnswer(_) => true,
+            Self::Unreadable { source, .. } => !source.is_data(),
             Self::Refused { status, .. } => (500..=599).contains(status),
         }
     }

@@ -2,7 +2,6 @@
 
 use capital_courier::financing::ledger::store::{movements, totals};
 use capital_courier::financing::ledger::{Period, Totals};
-use capital_courier::simulator::Button;
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use rand::rngs::StdRng;
@@ -14,17 +13,17 @@ use sqlx::PgPool;
 use crate::support::{TestApp, day_one};
 
 /// A movement as Stripe tells of it.
-struct Told<'a> {
-    id: &'a str,
-    offer: Option<&'a str>,
-    kind: &'a str,
-    reason: Option<&'a str>,
-    total: i64,
-    reverses: Option<&'a str>,
+pub struct Told<'a> {
+    pub id: &'a str,
+    pub offer: Option<&'a str>,
+    pub kind: &'a str,
+    pub reason: Option<&'a str>,
+    pub total: i64,
+    pub reverses: Option<&'a str>,
 }
 
 impl Told<'_> {
-    fn event(&self, account: &str) -> Value {
+    pub fn event(&self, account: &str) -> Value {
         json!({
             "id": format!("evt_{}", self.id), "object": "event", "type": "capital.financing_transaction.created",
             "created": day_one().timestamp(), "livemode": false,
@@ -56,7 +55,7 @@ fn sums(totals: &[Totals]) -> Vec<(Option<&str>, i64, i64, i64, i64)> {
         .collect()
 }
 
-const OFFER: Option<&str> = Some("financingoffer_1");
+pub const OFFER: Option<&str> = Some("financingoffer_1");
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
@@ -265,112 +264,5 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
         all.iter().map(|of| (of.offer_id.clone().unwrap(), (of.advanced_minor, of.paid_minor))).collect();
     assert_eq!(found, truth);
     assert!(all.iter().all(|of| of.remaining_minor == of.advanced_minor - of.paid_minor && of.unclear == 0));
-    app.finish().await;
-}
-
-/// A transaction of Stripe's list, which no event told of.
-fn listed(account: &str, number: usize) -> Value {
-    let id = format!("cptxn_{number:04}");
-    let told = Told {
-        id: &id,
-        offer: OFFER,
-        kind: "payment",
-        reason: Some("automatic_withholding"),
-        total: 100,
-        reverses: None,
-    };
-    let mut object = told.event(account)["data"]["object"].clone();
-    // One a hour, the newest of 300 on the first day.
-    object["created_at"] =
-        json!((day_one() - TimeDelta::hours(300 - i64::try_from(number).unwrap())).timestamp());
-    object
-}
-
-async fn kept(app: &TestApp) -> i64 {
-    sqlx::query_scalar("select count(*) from financing_transactions").fetch_one(&app.db).await.unwrap()
-}
-
-/// An offer to an account that has had so many transactions before this service was there.
-async fn account_with_a_past(app: &TestApp, transactions: usize) -> (String, String) {
-    let offer = app.offer();
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    for number in 0..transactions {
-        app.stripe.add_transaction(&account, listed(&account, number));
-    }
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
-    (offer, account)
-}
-
-fn list_calls(app: &TestApp) -> usize {
-    app.stripe.calls().iter().filter(|call| call.path.ends_with("/financing_transactions")).count()
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db: PgPool) {
-    let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 250).await;
-    app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (0, 0), "letters come first");
-    app.clock.advance(TimeDelta::minutes(6));
-    app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (250, 3));
-    let calls = app.stripe.calls();
-    let call = calls.iter().find(|call| call.path.ends_with("/financing_transactions")).unwrap();
-    assert_eq!(call.stripe_account.as_deref(), Some(account.as_str()));
-    // No financing is under way: that was it.
-    app.clock.advance(TimeDelta::days(3));
-    app.app.read_transactions().await.unwrap();
-    assert_eq!(list_calls(&app), 3);
-    app.finish().await;
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
-    let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 250).await;
-    app.clock.advance(TimeDelta::minutes(6));
-    // A process that was killed had written the first page down.
-    sqlx::query("insert into transaction_backfills (account_id, after_transaction_id, changed_at) values ($1, 'cptxn_0150', now())")
-        .bind(&account)
-        .execute(&app.db)
-        .await
-        .unwrap();
-    app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (150, 2), "no page twice");
-    let completed: bool = app
-        .one("select completed_at is not null from transaction_backfills where account_id = $1", &account)
-        .await;
-    assert!(completed);
-    app.finish().await;
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(db: PgPool) {
-    let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 250).await;
-    app.clock.advance(TimeDelta::minutes(6));
-    app.app.read_transactions().await.unwrap();
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &offer).unwrap();
-    }
-    app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
-    app.run_due_work().await;
-    app.app.read_transactions().await.unwrap();
-    assert_eq!(
-        (kept(&app).await, list_calls(&app)),
-        (251, 4),
-        "at once, as a financing began; one page goes back further than two days, and it has the payout"
-    );
-    app.stripe.add_transaction(&account, listed(&account, 250));
-    let mut odd = listed(&account, 251);
-    odd["details"] = json!("none");
-    app.stripe.add_transaction(&account, odd);
-    app.clock.advance(TimeDelta::hours(25));
-    app.app.read_transactions().await.unwrap();
-    assert_eq!((kept(&app).await, list_calls(&app)), (252, 5));
-    let unreadable: i32 =
-        app.one("select unreadable from transaction_backfills where account_id = $1", &account).await;
-    assert_eq!(unreadable, 1);
     app.finish().await;
 }

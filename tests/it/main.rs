@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]
 
 mod api;
+mod backfill;
 mod contact;
 mod copy;
 #[cfg(feature = "crash-points")]

@@ -33,6 +33,8 @@ async fn what_is_worth_an_alert_is_told_to_prometheus(db: PgPool) {
         "courier_last_event_timestamp_seconds 0",
         "courier_last_complete_reconciliation_timestamp_seconds 0",
         "courier_jobs_dead 0",
+        "courier_accounts_differing 0",
+        "courier_transactions_unreadable 0",
         "courier_circuit_open{circuit=\"relay\"} 0",
     ] {
         assert!(before.lines().any(|told| told == line), "no `{line}` in:\n{before}");

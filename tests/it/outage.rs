@@ -5,7 +5,7 @@ use std::time::Duration;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
-use capital_courier::simulator::{Fault, NewAccount, NewOffer, Trouble};
+use capital_courier::simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use chrono::TimeDelta;
 use sqlx::PgPool;
 
@@ -283,5 +283,28 @@ async fn a_relay_that_breaks_after_it_wanted_the_message_is_left_alone_before_th
     }
     let sent: i64 = app.one("select count(*) from letters where state = $1", "sent").await;
     assert_eq!(sent, i64::try_from(offers.len()).unwrap() - held);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_going_out(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let odd = app.offer();
+    app.stripe.deliver(&odd);
+    app.stripe.press(Button::Apply, &odd).unwrap();
+    app.stripe.edit_offer(&odd, |offer| {
+        for terms in ["offered_terms", "accepted_terms"] {
+            offer[terms]["currency"] = 7.into();
+        }
+    });
+    let account = app.stripe.offer(&odd).unwrap()["account"].as_str().unwrap().parse().unwrap();
+    for _ in 0..10 {
+        let unanswered = app.app.financings().standing(&account).await.unwrap_err();
+        assert!(unanswered.to_string().contains("cannot read"), "{unanswered}");
+    }
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
     app.finish().await;
 }

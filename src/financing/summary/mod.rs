@@ -2,15 +2,20 @@
 //!
 //! A summary shows one financing, also where two run side by side; what it shows is compared with what the transactions of that
 //! financing add up to. A difference is shown and counted. It can be there for a moment, while an event is on its way.
+//!
+//! They are compared when somebody looks, and each time that the account's list has been read.
 
 pub mod store;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
-use super::{Financings, Unanswered, backfill};
+use super::{Financings, Unanswered, watch};
 use crate::database::within;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
+
+/// An event may be on its way for so long: until then sums that differ say nothing.
+pub const MAY_DIFFER_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// Where an account's financing stands.
 #[derive(Clone, Debug)]
@@ -42,20 +47,27 @@ impl Difference {
     /// Holds the transactions of a financing against its summary.
     pub fn between(totals: &[Totals], summary: &FinancingSummary) -> Option<Self> {
         let details = summary.details.as_ref()?;
-        let offer = summary.financing_offer.as_ref().map(OfferId::as_str);
-        let ours = totals.iter().find(|totals| {
-            totals.offer_id.as_deref() == offer && totals.currency.eq_ignore_ascii_case(&details.currency)
-        });
+        let mut of_currency =
+            totals.iter().filter(|totals| totals.currency.eq_ignore_ascii_case(&details.currency));
+        let ours = match summary.financing_offer.as_ref().map(OfferId::as_str) {
+            Some(offer) => of_currency.find(|totals| totals.offer_id.as_deref() == Some(offer)),
+            None => Some(only(of_currency.filter(|totals| totals.remaining_minor != 0))?),
+        };
         let sums = |of: &Totals| (of.advanced_minor, of.paid_minor, of.remaining_minor);
         let (advanced, paid, remaining) = ours.map_or((0, 0, 0), sums);
         let (their_advanced, their_paid, their_remaining) = theirs(details)?;
         let difference = Self {
-            advanced_minor: advanced - their_advanced,
-            paid_minor: paid - their_paid,
-            remaining_minor: remaining - their_remaining,
+            advanced_minor: advanced.saturating_sub(their_advanced),
+            paid_minor: paid.saturating_sub(their_paid),
+            remaining_minor: remaining.saturating_sub(their_remaining),
         };
         (difference != Self { advanced_minor: 0, paid_minor: 0, remaining_minor: 0 }).then_some(difference)
     }
+}
+
+/// Stripe's own example names no offer. Which financing is meant is plain where one alone is not settled; else nobody can tell.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    all.next().filter(|_| all.next().is_none())
 }
 
 /// Nothing was paid out for an offer that is open or under review: there is nothing to compare then.
@@ -77,12 +89,33 @@ impl Financings {
             return Ok(standing);
         }
         match (self.stripe.summary(account).await, kept) {
-            (Ok(answered), _) => self.keep(account, answered.object, &answered.body, now).await,
+            (Ok(answered), _) => Ok(self.keep(account, answered.object, &answered.body, now).await?),
             (Err(error), Some(kept)) => {
                 tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
                 self.compared(account, &kept, false).await?.map_err(|_| Unanswered::Stripe(error))
             }
             (Err(error), None) => Err(Unanswered::Stripe(error)),
+        }
+    }
+
+    /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
+    /// all stays as it was.
+    pub(super) async fn check(&self, account: &AccountId) -> sqlx::Result<()> {
+        let is_under_way = async { self.is_under_way(&mut *self.db.acquire().await?, account).await };
+        if !within(is_under_way).await? {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        match self.stripe.summary(account).await {
+            Ok(answered) => self.keep(account, answered.object, &answered.body, now).await.map(drop),
+            // Gone from the platform: there is nothing left to compare.
+            Err(error) if error.is_not_found() => {
+                within(store::stop_differing(&self.db, account.as_str())).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no summary to hold our sums against");
+                Ok(())
+            }
         }
     }
 
@@ -93,7 +126,7 @@ impl Financings {
         summary: FinancingSummary,
         object: &serde_json::Value,
         as_of: DateTime<Utc>,
-    ) -> Result<Standing, Unanswered> {
+    ) -> sqlx::Result<Standing> {
         let livemode = self.livemode();
         let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
         let keeping = async {
@@ -103,7 +136,7 @@ impl Financings {
             let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
             if is_news {
                 // A transaction may be missing whose event never came.
-                backfill::read_again(&mut tx, account.as_str(), as_of).await?;
+                watch::read_again(&mut tx, account.as_str(), as_of).await?;
             }
             tx.commit().await?;
             Ok((totals, difference, is_news))
@@ -179,6 +212,32 @@ mod tests {
             let difference = Difference::between(&nothing, &summary(seconds)).unwrap();
             assert_eq!(difference.advanced_minor, -110_000);
         }
+    }
+
+    #[test]
+    fn a_summary_that_names_no_offer_is_held_against_the_only_financing_that_is_not_settled() {
+        let nameless = FinancingSummary { financing_offer: None, ..summary(Some(1_700_000_000)) };
+        let running = totals("financingoffer_1", "usd", 1_500);
+        let settled = totals("financingoffer_2", "usd", 110_000);
+        let foreign = totals("financingoffer_3", "eur", 7);
+        assert_eq!(Difference::between(&[settled.clone(), running, foreign], &nameless), None);
+
+        let behind = totals("financingoffer_1", "usd", 1_000);
+        let difference = Difference::between(&[behind.clone(), settled.clone()], &nameless).unwrap();
+        assert_eq!((difference.paid_minor, difference.remaining_minor), (-500, 500));
+
+        let beside = totals("financingoffer_4", "usd", 7);
+        for nobody_can_tell in [vec![behind, beside], vec![settled], Vec::new()] {
+            assert_eq!(Difference::between(&nobody_can_tell, &nameless), None);
+        }
+    }
+
+    #[test]
+    fn sums_out_of_all_proportion_differ_by_as_much_as_a_number_can_say() {
+        let absurd = totals("financingoffer_1", "usd", i64::MIN / 2);
+        let absurd = Totals { paid_minor: i64::MIN, ..absurd };
+        let difference = Difference::between(&[absurd], &summary(Some(1_700_000_000))).unwrap();
+        assert_eq!(difference.paid_minor, i64::MIN);
     }
 
     #[test]

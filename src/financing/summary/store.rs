@@ -58,13 +58,16 @@ pub(super) struct Answer<'a> {
 pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: bool) -> sqlx::Result<bool> {
     let is_news = sqlx::query_scalar!(
         r#"
+        with before as (
+            select differs_since from financing_summaries where account_id = $1 and livemode is not distinct from $5
+        )
         insert into financing_summaries as kept (account_id, object, as_of, differs_since, livemode)
         values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end, $5)
         on conflict (account_id) do update
         set object = $2, as_of = $3::timestamptz, livemode = $5,
-            differs_since = case when $4 then coalesce(kept.differs_since, $3::timestamptz) end
+            differs_since = case when $4 then coalesce((select differs_since from before), $3::timestamptz) end
         where kept.as_of <= $3::timestamptz
-        returning (differs_since is not distinct from $3::timestamptz and $4) as "is_news!"
+        returning ($4 and not exists (select from before where differs_since is not null)) as "is_news!"
         "#,
         answer.account_id,
         answer.object,
@@ -75,6 +78,14 @@ pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: 
     .fetch_optional(db)
     .await?;
     Ok(is_news.unwrap_or(false))
+}
+
+/// Nothing of the account can be compared any more: it is not counted as differing.
+pub(super) async fn stop_differing(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<()> {
+    sqlx::query!("update financing_summaries set differs_since = null where account_id = $1", account_id)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Accounts whose sums have been others than Stripe's since before this moment.

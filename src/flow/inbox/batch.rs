@@ -9,6 +9,7 @@ use super::store::{self, Outcome, Unread};
 use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, within};
+use crate::financing::ToRead;
 use crate::queue::{Bell, Ear};
 use crate::telemetry::chain;
 use crate::timeline::{self, Entry};
@@ -103,13 +104,16 @@ impl Reader {
 
     async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<usize> {
         let mut events = store::lock_unread(&mut *tx, limit).await?;
-        // Every reader takes the offers' locks in this order, so that two of them cannot wait for each other. The sort is
-        // stable: events of one offer stay in the order of their arrival.
+        // Every reader takes the locks of offers and movements in this order, so that two of them cannot wait for each other. The
+        // sort is stable: events of one offer stay in the order of their arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
+        let mut to_read = ToRead::default();
         for event in &events {
-            let outcome = self.project(&mut *tx, event).await?;
+            let outcome = self.project(&mut *tx, event, &mut to_read).await?;
             self.mark(&mut *tx, event, &outcome).await?;
         }
+        // After all of them: these jobs have an order of their own.
+        to_read.queue(tx, self.clock.now()).await?;
         Ok(events.len())
     }
 
@@ -118,9 +122,10 @@ impl Reader {
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut *tx, 1).await?;
+        let mut to_read = ToRead::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;
-            let outcome = match self.project(&mut savepoint, event).await {
+            let outcome = match self.project(&mut savepoint, event, &mut to_read).await {
                 Ok(outcome) => {
                     savepoint.commit().await?;
                     outcome
@@ -133,12 +138,19 @@ impl Reader {
             };
             self.mark(&mut tx, event, &outcome).await?;
         }
+        to_read.queue(&mut tx, self.clock.now()).await?;
         tx.commit().await?;
         self.jobs.ring();
         Ok(events.len())
     }
 
-    async fn project(&self, tx: &mut PgConnection, event: &Unread) -> sqlx::Result<Outcome> {
+    /// Adds whose transactions are to be read then.
+    async fn project(
+        &self,
+        tx: &mut PgConnection,
+        event: &Unread,
+        to_read: &mut ToRead,
+    ) -> sqlx::Result<Outcome> {
         if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
             return Ok(Outcome::WrongMode);
         }
@@ -152,7 +164,8 @@ impl Reader {
             Ok(body) => body,
             Err(error) => return Ok(Outcome::Unreadable(chain(&error))),
         };
-        let mut outcome = self.hand_over(tx, event, &body).await?;
+        let (mut outcome, then) = self.hand_over(tx, event, &body).await?;
+        to_read.add(then);
         if outcome == Outcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
             outcome = Outcome::Read(Some(CONNECT_ENDPOINT));
         }
@@ -160,16 +173,21 @@ impl Reader {
     }
 
     /// To whom an event about Capital belongs.
-    async fn hand_over(&self, tx: &mut PgConnection, event: &Unread, body: &Value) -> sqlx::Result<Outcome> {
+    async fn hand_over(
+        &self,
+        tx: &mut PgConnection,
+        event: &Unread,
+        body: &Value,
+    ) -> sqlx::Result<(Outcome, ToRead)> {
         let now = self.clock.now();
         let kind = event.event_type.trim_start_matches("capital.");
         let is_about = |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
         if !is_about("financing_offer") && !is_about("financing_transaction") {
             keep_line(tx, event, now).await?;
-            return Ok(Outcome::Read(None));
+            return Ok((Outcome::Read(None), ToRead::default()));
         }
         let Some(object) = body.pointer("/data/object") else {
-            return Ok(Outcome::Unreadable("no `data.object`".to_owned()));
+            return Ok((Outcome::Unreadable("no `data.object`".to_owned()), ToRead::default()));
         };
         if is_about("financing_offer") {
             to_offer::hand_over(tx, event, object, &self.message_id_domain, now).await

@@ -6,28 +6,30 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::store::{Outcome, Unread};
-use crate::financing::{self, Told};
+use crate::financing::{self, TakenIn, ToRead, Told};
+use crate::stripe::{OfferId, TransactionType};
 use crate::timeline::{self, Entry};
 
-/// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it read.
+/// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it read. Says whose transactions are to be
+/// read then: those of an account that was never heard of, as most of a financing may lie before this one; and of one that was paid.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     event: &Unread,
     object: &Value,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
+) -> sqlx::Result<(Outcome, ToRead)> {
     let transaction = match serde_json::from_value(object.clone()) {
         Ok(transaction) => transaction,
         Err(error) => {
             let why = format!("data.object is no transaction that we know: {error}");
-            return Ok(Outcome::Unreadable(why));
+            return Ok((Outcome::Unreadable(why), ToRead::default()));
         }
     };
     let told = Told { transaction, object };
-    financing::take_in(&mut *tx, &told, now).await?;
+    let taken = financing::take_in(&mut *tx, &told, now).await?;
     let transaction = &told.transaction;
     let entry = Entry {
-        offer_id: transaction.financing_offer.as_ref().map(crate::stripe::OfferId::as_str),
+        offer_id: transaction.financing_offer.as_ref().map(OfferId::as_str),
         account_id: Some(transaction.account.as_str()),
         event_id: Some(&event.event_id),
         what: &event.event_type,
@@ -37,5 +39,12 @@ pub(super) async fn hand_over(
         happened_at: transaction.created_at,
     };
     timeline::add(tx, &entry, now).await?;
-    Ok(Outcome::Read(None))
+    let to_read = match taken {
+        TakenIn::First if transaction.type_ == TransactionType::Payout => {
+            ToRead::at_once(&transaction.account)
+        }
+        TakenIn::First => ToRead::on_sight(&transaction.account),
+        TakenIn::Again => ToRead::default(),
+    };
+    Ok((Outcome::Read(None), to_read))
 }

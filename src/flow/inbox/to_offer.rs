@@ -5,20 +5,23 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::store::{Outcome, Unread};
+use crate::financing::ToRead;
 use crate::flow::offer::{self, Source, Told};
 
-/// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
+/// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read. Says whose transactions are to be
+/// read then.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     event: &Unread,
     object: &Value,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
+) -> sqlx::Result<(Outcome, ToRead)> {
     let offer = match serde_json::from_value(object.clone()) {
         Ok(offer) => offer,
         Err(error) => {
-            return Ok(Outcome::Unreadable(format!("data.object is no offer that we know: {error}")));
+            let why = format!("data.object is no offer that we know: {error}");
+            return Ok((Outcome::Unreadable(why), ToRead::default()));
         }
     };
     let told = Told {
@@ -27,6 +30,6 @@ pub(super) async fn hand_over(
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },
         as_of: event.happened_at,
     };
-    offer::take_in(tx, &told, message_id_domain, now).await?;
-    Ok(Outcome::Read(None))
+    let (_, to_read) = offer::take_in(tx, &told, message_id_domain, now).await?;
+    Ok((Outcome::Read(None), to_read))
 }

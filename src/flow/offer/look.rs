@@ -60,7 +60,8 @@ impl Work for LookAtOffer {
         };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
-        super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
+        let (_, to_read) = super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
+        to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
         self.jobs.ring();
         Ok(())

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::financing;
+use crate::financing::ToRead;
 use crate::queue::{self, Queued};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 use crate::timeline::{self, Entry, ToldBy};
@@ -68,13 +68,14 @@ pub enum TakenIn {
 }
 
 /// Takes in what Stripe tells. Twice is once: the offer is written by its id, the line by the event's, the letter by the
-/// offer's. Opens a letter for an offer that nobody has been told of, and withdraws one that is no longer wanted.
+/// offer's. Opens a letter for an offer that nobody has been told of, and withdraws one that is no longer wanted. Says whose
+/// transactions are to be read: the caller queues that when all else of its transaction is written.
 pub async fn take_in(
     tx: &mut PgConnection,
     told: &Told<'_>,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<TakenIn> {
+) -> sqlx::Result<(TakenIn, ToRead)> {
     let offer = &told.offer;
     let known = match store::lock(&mut *tx, offer.id.as_str()).await? {
         Some(known) => Some(known),
@@ -87,9 +88,11 @@ pub async fn take_in(
         Some(known) => follow(&mut *tx, told, known, now).await?,
     };
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
-    if known.is_none() || (change.before.is_some() && offer.status == OfferStatus::PaidOut) {
-        financing::watch(&mut *tx, offer.account.as_str(), offer.status == OfferStatus::PaidOut, now).await?;
-    }
+    let to_read = match (&known, &change.before) {
+        (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => ToRead::at_once(&offer.account),
+        (None, _) => ToRead::on_sight(&offer.account),
+        (Some(_), _) => ToRead::default(),
+    };
     let status = match (&known, &change.before) {
         (Some(known), None) => &known.status,
         (Some(_), Some(_)) | (None, _) => &offer.status,
@@ -105,11 +108,12 @@ pub async fn take_in(
         // No event says that an offer was replaced but its replacement's.
         look_at(tx, old, id, now).await?;
     }
-    Ok(match known {
+    let taken = match known {
         None => TakenIn::New,
         Some(_) if change.before.is_some() || change.note.is_some() => TakenIn::Changed,
         Some(_) => TakenIn::Same,
-    })
+    };
+    Ok((taken, to_read))
 }
 
 /// Queues a look at an offer because of an event.

@@ -1,0 +1,85 @@
+//! Which accounts' transactions are to be read from Stripe's list: gathered while a transaction goes on, queued at its end.
+//!
+//! Whoever takes in offers and movements holds their rows. The jobs come after all of these, and in the order of the accounts: two that
+//! do this at once, or one and the job itself, then wait for each other in one direction only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{backfill, store};
+use crate::queue::{self, Queued};
+use crate::stripe::AccountId;
+
+/// The letters about the offers of a new account are sent first.
+const AFTER_FIRST_SIGHT: Duration = Duration::from_mins(5);
+
+/// Accounts whose transactions are to be read.
+#[derive(Debug, Default)]
+#[must_use = "what is not queued is not read"]
+pub struct ToRead(BTreeMap<String, When>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum When {
+    /// Once, on first sight.
+    Soon,
+    /// Now, whether or not they were read before.
+    Now,
+}
+
+impl ToRead {
+    /// An account was heard of: its transactions are read soon, if they never were.
+    pub fn on_sight(account: &AccountId) -> Self {
+        Self::at(account, When::Soon)
+    }
+
+    /// A financing of the account began: they are read at once.
+    pub fn at_once(account: &AccountId) -> Self {
+        Self::at(account, When::Now)
+    }
+
+    fn at(account: &AccountId, when: When) -> Self {
+        Self([(account.as_str().to_owned(), when)].into())
+    }
+
+    /// Also those of another one.
+    pub fn add(&mut self, other: Self) {
+        for (account, when) in other.0 {
+            let known = self.0.entry(account).or_insert(when);
+            *known = when.max(*known);
+        }
+    }
+
+    /// Queues the jobs, as the last thing of the transaction that made them necessary.
+    pub async fn queue(self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+        for (account, when) in &self.0 {
+            match when {
+                When::Soon => {
+                    queue::enqueue(&mut *tx, backfill::JOB, account, now + AFTER_FIRST_SIGHT).await?;
+                }
+                When::Now => read_now(&mut *tx, account, now).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has an account's list read now and all the way down, in the caller's transaction. One who is reading it at this moment does it again
+/// when done.
+pub(super) async fn read_again(
+    tx: &mut PgConnection,
+    account_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    read_now(&mut *tx, account_id, now).await?;
+    store::ask_again(tx, account_id, now).await
+}
+
+async fn read_now(tx: &mut PgConnection, account_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+    if queue::enqueue(&mut *tx, backfill::JOB, account_id, now).await? == Queued::Again {
+        queue::bring_forward(tx, backfill::JOB, account_id, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,465 @@
+//! Reading an account's list of transactions: to its end once, then what is new, and nothing is left out whatever comes between.
+
+use capital_courier::financing::summary::store::differing;
+use capital_courier::financing::{self, take_in};
+use capital_courier::queue;
+use capital_courier::simulator::{Button, Fault, Trouble};
+use capital_courier::stripe::AccountId;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool};
+
+use crate::financing::{OFFER, Told};
+use crate::support::{TestApp, day_one};
+
+/// A transaction of Stripe's list, which no event told of.
+fn listed(account: &str, number: usize) -> Value {
+    let id = format!("cptxn_{number:04}");
+    let told = Told {
+        id: &id,
+        offer: OFFER,
+        kind: "payment",
+        reason: Some("automatic_withholding"),
+        total: 100,
+        reverses: None,
+    };
+    let mut object = told.event(account)["data"]["object"].clone();
+    // One a hour, the newest of 300 on the first day.
+    object["created_at"] =
+        json!((day_one() - TimeDelta::hours(300 - i64::try_from(number).unwrap())).timestamp());
+    object
+}
+
+fn listed_at(account: &str, number: usize, at: DateTime<Utc>) -> Value {
+    let mut object = listed(account, number);
+    object["created_at"] = json!(at.timestamp());
+    object
+}
+
+fn not_found(path: &'static str) -> Fault {
+    let trouble = Trouble::Answer { status: 404, code: "", headers: Vec::new() };
+    Fault { method: "GET", path, times: 1, trouble }
+}
+
+async fn kept(app: &TestApp) -> i64 {
+    sqlx::query_scalar("select count(*) from financing_transactions").fetch_one(&app.db).await.unwrap()
+}
+
+/// An offer to an account that has had so many transactions before this service was there.
+async fn account_with_a_past(app: &TestApp, transactions: usize) -> (String, String) {
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    for number in 0..transactions {
+        app.stripe.add_transaction(&account, listed(&account, number));
+    }
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    (offer, account)
+}
+
+/// A process that was killed had written the first page of 250 down.
+async fn cut_off_after_the_first_page(app: &TestApp, account: &str) {
+    let now = app.clock.now();
+    sqlx::query("insert into transaction_backfills (account_id, began_at, after_transaction_id, changed_at) values ($1, $2, 'cptxn_0150', $2)")
+        .bind(account)
+        .bind(now)
+        .execute(&app.db)
+        .await
+        .unwrap();
+}
+
+/// A financing of the offer begins, and its event comes.
+async fn begin(app: &TestApp, offer: &str) {
+    for button in [Button::Apply, Button::Approve] {
+        app.stripe.press(button, offer).unwrap();
+    }
+    app.stripe_sends(&app.event(offer, "capital.financing_offer.paid_out")).await.expect_kept();
+    app.run_due_work().await;
+}
+
+async fn read(app: &TestApp) {
+    app.app.read_transactions().await.unwrap();
+}
+
+async fn is_complete(app: &TestApp, account: &str) -> bool {
+    app.one("select completed_at is not null from transaction_backfills where account_id = $1", account).await
+}
+
+async fn unreadable(app: &TestApp, account: &str) -> i32 {
+    app.one("select unreadable from transaction_backfills where account_id = $1", account).await
+}
+
+async fn knows(app: &TestApp, id: &str) -> bool {
+    app.one("select count(*) > 0 from financing_transactions where transaction_id = $1", id).await
+}
+
+/// As if no event and no list had ever told of it.
+async fn lose(app: &TestApp, ids: &str) {
+    sqlx::query("delete from financing_transactions where transaction_id like $1 or type = $1")
+        .bind(ids)
+        .execute(&app.db)
+        .await
+        .unwrap();
+}
+
+/// Accounts that differ, whenever that began.
+async fn differing_ever(app: &TestApp) -> i64 {
+    differing(&app.db, app.clock.now() + TimeDelta::days(1)).await.unwrap()
+}
+
+/// Keeps a transaction of Stripe's list, as the inbox would.
+async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
+    let object = listed(account, number);
+    let transaction = serde_json::from_value(object.clone()).unwrap();
+    take_in(tx, &financing::Told { transaction, object: &object }, day_one()).await.unwrap();
+}
+
+/// Waits until a connection waits for another one's lock.
+async fn somebody_waits(db: &PgPool) {
+    let waiting = async {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(db).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.expect("nobody waits for a lock");
+}
+
+async fn expect_no_error(app: &TestApp) {
+    let error: Option<String> =
+        app.one("select last_error from jobs where kind = $1", "read_transactions").await;
+    assert_eq!(error, None);
+}
+
+fn list_calls(app: &TestApp) -> usize {
+    app.stripe.calls().iter().filter(|call| call.path.ends_with("/financing_transactions")).count()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = account_with_a_past(&app, 250).await;
+    read(&app).await;
+    assert_eq!((kept(&app).await, list_calls(&app)), (0, 0), "letters come first");
+    app.clock.advance(TimeDelta::minutes(6));
+    read(&app).await;
+    assert_eq!((kept(&app).await, list_calls(&app)), (250, 3));
+    let calls = app.stripe.calls();
+    let call = calls.iter().find(|call| call.path.ends_with("/financing_transactions")).unwrap();
+    assert_eq!(call.stripe_account.as_deref(), Some(account.as_str()));
+    // No financing is under way: that was it.
+    app.clock.advance(TimeDelta::days(3));
+    read(&app).await;
+    assert_eq!(list_calls(&app), 3);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = account_with_a_past(&app, 250).await;
+    app.clock.advance(TimeDelta::minutes(6));
+    cut_off_after_the_first_page(&app, &account).await;
+    read(&app).await;
+    assert_eq!((kept(&app).await, list_calls(&app)), (150, 2), "no page twice");
+    assert!(is_complete(&app, &account).await);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 250).await;
+    app.clock.advance(TimeDelta::minutes(6));
+    read(&app).await;
+    begin(&app, &offer).await;
+    read(&app).await;
+    assert_eq!(
+        (kept(&app).await, list_calls(&app)),
+        (251, 4),
+        "at once, as a financing began; one page goes back further than two days, and it has the payout"
+    );
+    app.stripe.add_transaction(&account, listed(&account, 250));
+    let mut odd = listed(&account, 251);
+    odd["details"] = json!("none");
+    app.stripe.add_transaction(&account, odd);
+    app.clock.advance(TimeDelta::hours(25));
+    read(&app).await;
+    assert_eq!((kept(&app).await, list_calls(&app)), (252, 5));
+    assert_eq!(unreadable(&app, &account).await, 1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_came_while_a_reading_was_cut_off_is_found_by_the_next(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = account_with_a_past(&app, 250).await;
+    app.clock.advance(TimeDelta::minutes(6));
+    cut_off_after_the_first_page(&app, &account).await;
+    // Ten days without a worker, and no event comes.
+    for number in 0..250 {
+        let at = app.clock.now() + TimeDelta::minutes(57) * i32::try_from(number).unwrap();
+        app.stripe.add_transaction(&account, listed_at(&account, 1_000 + number, at));
+    }
+    app.clock.advance(TimeDelta::days(10));
+    read(&app).await;
+    for number in 1_000..1_250 {
+        let id = format!("cptxn_{number:04}");
+        assert!(knows(&app, &id).await, "{id} is missing");
+    }
+    assert!(is_complete(&app, &account).await);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_difference_heals_by_itself(
+    db: PgPool,
+) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 250).await;
+    begin(&app, &offer).await;
+    read(&app).await;
+    assert_eq!((kept(&app).await, differing_ever(&app).await), (251, 0));
+    for lost in ["payout", "cptxn_0010"] {
+        lose(&app, lost).await;
+    }
+    app.clock.advance(TimeDelta::minutes(2));
+    let id: AccountId = account.parse().unwrap();
+    let standing = app.app.financings().standing(&id).await.unwrap();
+    assert!(standing.difference.is_some());
+    assert_eq!(differing_ever(&app).await, 1);
+
+    let before = list_calls(&app);
+    read(&app).await;
+    assert_eq!(list_calls(&app) - before, 3, "to its end, and once");
+    assert_eq!((kept(&app).await, differing_ever(&app).await), (251, 0), "and nobody looked");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_difference_is_found_and_taken_back_though_nobody_looks(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 3).await;
+    begin(&app, &offer).await;
+    // Stripe never lists it.
+    let odd = Told {
+        id: "cptxn_odd",
+        offer: Some(&offer),
+        kind: "payment",
+        reason: None,
+        total: 500,
+        reverses: None,
+    };
+    app.stripe_sends(&odd.event(&account)).await.expect_kept();
+    app.run_due_work().await;
+    let before = list_calls(&app);
+    read(&app).await;
+    assert_eq!(differing_ever(&app).await, 1);
+    assert_eq!(list_calls(&app) - before, 2, "once more for the difference");
+    app.clock.advance(TimeDelta::hours(25));
+    read(&app).await;
+    assert_eq!(list_calls(&app) - before, 3, "no more for one that is known");
+
+    lose(&app, "cptxn_odd").await;
+    app.clock.advance(TimeDelta::hours(25));
+    read(&app).await;
+    assert_eq!(differing_ever(&app).await, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_that_is_gone_differs_no_longer(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 3).await;
+    begin(&app, &offer).await;
+    let odd = Told {
+        id: "cptxn_odd",
+        offer: Some(&offer),
+        kind: "payment",
+        reason: None,
+        total: 500,
+        reverses: None,
+    };
+    app.stripe_sends(&odd.event(&account)).await.expect_kept();
+    app.run_due_work().await;
+    read(&app).await;
+    assert_eq!(differing_ever(&app).await, 1);
+    for path in ["financing_transactions", "financing_summary"] {
+        app.stripe.fail(not_found(path));
+    }
+    app.clock.advance(TimeDelta::hours(25));
+    read(&app).await;
+    assert_eq!(differing_ever(&app).await, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_beginning_and_each_day(
+    db: PgPool,
+) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    app.stripe.deliver(&offer);
+    for button in [Button::Apply, Button::Approve] {
+        app.stripe.press(button, &offer).unwrap();
+    }
+    for number in 0..20 {
+        app.stripe.add_transaction(&account, listed(&account, number));
+    }
+    let told = Told {
+        id: "cptxn_told",
+        offer: Some(&offer),
+        kind: "payment",
+        reason: None,
+        total: 100,
+        reverses: None,
+    };
+    app.stripe_sends(&told.event(&account)).await.expect_kept();
+    app.run_due_work().await;
+    app.clock.advance(TimeDelta::minutes(6));
+    read(&app).await;
+    assert_eq!(kept(&app).await, 22, "with the payout");
+    // No offer is known: what is left to pay says that more is to come.
+    app.stripe.add_transaction(&account, listed_at(&account, 20, app.clock.now()));
+    app.clock.advance(TimeDelta::hours(25));
+    read(&app).await;
+    assert!(knows(&app, "cptxn_0020").await);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_account_that_stripe_does_not_know_yet_was_not_read(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 250).await;
+    app.stripe.fail(not_found("financing_transactions"));
+    app.clock.advance(TimeDelta::days(12));
+    read(&app).await;
+    assert_eq!((list_calls(&app), is_complete(&app, &account).await), (1, false), "asked once");
+    begin(&app, &offer).await;
+    read(&app).await;
+    assert_eq!((kept(&app).await, is_complete(&app, &account).await), (251, true));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    for number in 0..250 {
+        let mut object = listed(&account, number);
+        if number >= 150 {
+            object["details"]["total_amount"] = json!(1.5);
+        }
+        app.stripe.add_transaction(&account, object);
+    }
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.clock.advance(TimeDelta::minutes(6));
+    for day in 1..=2 {
+        read(&app).await;
+        assert_eq!((kept(&app).await, list_calls(&app)), (150, 3 * day), "day {day}");
+        assert_eq!((unreadable(&app, &account).await, is_complete(&app, &account).await), (100, false));
+        app.clock.advance(TimeDelta::hours(25));
+    }
+    assert_eq!(financing::unreadable(&app.db).await.unwrap(), 100);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_entry_that_the_database_refuses_costs_itself_alone(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    for number in 0..51 {
+        let mut object = listed(&account, number);
+        if number == 25 {
+            object["details"]["reason"] = json!("x\u{0}y");
+        }
+        app.stripe.add_transaction(&account, object);
+    }
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.clock.advance(TimeDelta::minutes(6));
+    read(&app).await;
+    assert_eq!((kept(&app).await, unreadable(&app, &account).await), (50, 1));
+    expect_no_error(&app).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_list_and_the_inbox_write_the_same_movements_down_without_a_deadlock(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = account_with_a_past(&app, 3).await;
+    app.clock.advance(TimeDelta::minutes(6));
+    let mut inbox = app.db.begin().await.unwrap();
+    keep(&mut inbox, &account, 0).await;
+    let meanwhile = async {
+        somebody_waits(&app.db).await;
+        for number in 1..3 {
+            keep(&mut inbox, &account, number).await;
+        }
+        inbox.commit().await.unwrap();
+    };
+    tokio::join!(read(&app), meanwhile);
+    assert_eq!(kept(&app).await, 3);
+    expect_no_error(&app).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let mut accounts = Vec::new();
+    let mut offers = [app.offer(), app.offer()];
+    offers.sort();
+    for offer in &offers {
+        accounts.push(app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned());
+    }
+    // In the order of the offers the last account is the first.
+    accounts.sort();
+    for (offer, account) in offers.iter().zip(accounts.iter().rev()) {
+        app.stripe.edit_offer(offer, |object| object["account"] = json!(account));
+        let mut event = app.created(offer);
+        event["data"]["object"]["account"] = json!(account);
+        app.stripe_sends(&event).await.expect_kept();
+    }
+    let mut other = app.db.begin().await.unwrap();
+    queue::enqueue(&mut *other, "read_transactions", &accounts[0], app.clock.now()).await.unwrap();
+    let meanwhile = async {
+        somebody_waits(&app.db).await;
+        queue::enqueue(&mut *other, "read_transactions", &accounts[1], app.clock.now()).await.unwrap();
+        other.commit().await.unwrap();
+    };
+    let (read, ()) = tokio::join!(app.app.read_inbox(), meanwhile);
+    assert_eq!(read.unwrap(), 2);
+    app.run_due_work().await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn whoever_asks_for_a_reading_while_one_goes_on_gets_another(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = account_with_a_past(&app, 250).await;
+    begin(&app, &offer).await;
+    read(&app).await;
+    lose(&app, "payout").await;
+    app.clock.advance(TimeDelta::hours(25));
+    app.stripe.add_transaction(&account, listed(&account, 300));
+    let before = list_calls(&app);
+    // The page waits for somebody who holds one of its movements.
+    let mut holder = app.db.begin().await.unwrap();
+    keep(&mut holder, &account, 300).await;
+    let id: AccountId = account.parse().unwrap();
+    let meanwhile = async {
+        somebody_waits(&app.db).await;
+        let standing = app.app.financings().standing(&id).await.unwrap();
+        assert!(standing.difference.is_some());
+        holder.commit().await.unwrap();
+    };
+    tokio::join!(read(&app), meanwhile);
+    assert_eq!(list_calls(&app) - before, 1 + 3, "a page, and then all of them");
+    assert_eq!(differing_ever(&app).await, 0);
+    app.finish().await;
+}
