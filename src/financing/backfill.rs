@@ -114,7 +114,7 @@ impl ReadTransactions {
                     has_begun_anew = true;
                     continue;
                 }
-                Err(error) if error.is_not_found() => return Ok(Ended::NotFound),
+                Err(error) if error.is_not_found() || error.is_not_connected() => return Ok(Ended::NotFound),
                 page => page?,
             };
             if let Some(ended) = self.keep(claim, account, &page, reading).await? {

@@ -463,3 +463,20 @@ async fn whoever_asks_for_a_reading_while_one_goes_on_gets_another(db: PgPool) {
     assert_eq!(differing_ever(&app).await, 0);
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: PgPool) {
+    let app = TestApp::start(db).await;
+    account_with_a_past(&app, 3).await;
+    let trouble = Trouble::Answer { status: 403, code: "account_invalid", headers: Vec::new() };
+    app.stripe.fail(Fault { method: "GET", path: "financing_transactions", times: 1, trouble });
+    app.clock.advance(TimeDelta::hours(1));
+    read(&app).await;
+    let (state, error): (String, Option<String>) =
+        sqlx::query_as("select state, last_error from jobs where kind = 'read_transactions'")
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    assert_eq!((state.as_str(), error, kept(&app).await), ("done", None, 0));
+    app.finish().await;
+}

@@ -109,7 +109,7 @@ impl Financings {
         match self.stripe.summary(account).await {
             Ok(answered) => self.keep(account, answered.object, &answered.body, now).await.map(drop),
             // Gone from the platform: there is nothing left to compare.
-            Err(error) if error.is_not_found() => {
+            Err(error) if error.is_not_found() || error.is_not_connected() => {
                 within(store::stop_differing(&self.db, account.as_str())).await
             }
             Err(error) => {
