@@ -8,8 +8,8 @@ use capital_courier::flow::email::lint::{Rules, Specimen, check};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::portal::{Browser, Shown};
 use crate::support::TestApp;
+use crate::support::browser::{Browser, Shown};
 use crate::support::stripe::Stub;
 
 /// An offer, as Stripe has told of it.

@@ -1,6 +1,7 @@
 //! The language that the tests are written in.
 
 pub mod aiosmtpd;
+pub mod browser;
 pub mod dkim;
 pub mod https;
 pub mod process;

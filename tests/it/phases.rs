@@ -1,0 +1,192 @@
+//! What the Capital section shows of an offer's life, from the letter to the last payment.
+
+use capital_courier::simulator::{Button, Charge, ChargeKind, Fault, Trouble};
+use sqlx::PgPool;
+
+use crate::support::TestApp;
+use crate::support::browser::{Browser, cookie_of, delivered, press, tag, token};
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    let open = browser.open("/capital").await;
+    open.expect_says(&[
+        "You’re prequalified for up to $1,000.00",
+        "Flat fee",
+        "$100.00",
+        "15%",
+        "December\u{a0}24, 2026",
+        "subject to review prior to approval",
+        &format!("href=\"/capital/apply?for={}\"", tag(&account)),
+    ]);
+    open.expect_silent_about(&["Transactions", "remaining"]);
+
+    press(&app, &offer, Button::Apply, "accepted").await;
+    let review = browser.open("/capital").await;
+    let way_on = format!("href=\"/capital/report?for={}\"", tag(&account));
+    review.expect_says(&["Your application is under review", &way_on]);
+    review.expect_silent_about(&["prequalified", "/capital/apply"]);
+
+    press(&app, &offer, Button::Approve, "paid_out").await;
+    tell_transactions(&app, &account).await;
+    let begun = browser.open("/capital").await;
+    begun.expect_says(&[
+        "$1,100.00 remaining",
+        "role=\"img\"",
+        "of $1,100.00",
+        "What happens next",
+        "+$1,000.00",
+    ]);
+    begun.expect_silent_about(&["add up to"]);
+
+    // Stripe's summary is remembered until something is heard of the account.
+    app.clock.advance(chrono::TimeDelta::seconds(1));
+    browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
+    sell(&app, &account, 100_000);
+    browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
+    app.clock.advance(chrono::TimeDelta::seconds(1));
+    tell_transactions(&app, &account).await;
+    let progress = browser.open("/capital").await;
+    progress.expect_says(&[
+        "$950.00 remaining",
+        "$150.00 paid",
+        "This payment period",
+        "Portion of sales",
+        "\u{2212}$150.00",
+    ]);
+    progress.expect_silent_about(&["add up to", "Paydown", "your loan"]);
+
+    press(&app, &offer, Button::Repay, "fully_repaid").await;
+    tell_transactions(&app, &account).await;
+    let full = browser.open("/capital").await;
+    full.expect_says(&["Your financing is paid in full", "Funds sent on", "\u{2212}$950.00"]);
+    full.expect_silent_about(&["remaining", "under review"]);
+    app.finish().await;
+}
+
+/// The events that the simulator made about an account's transactions.
+pub async fn tell_transactions(app: &TestApp, account: &str) {
+    for event in app.stripe.events() {
+        let object = &event["data"]["object"];
+        if event["type"] == "capital.financing_transaction.created" && object["account"] == account {
+            app.stripe_sends(&event).await.expect_kept();
+        }
+    }
+    app.run_due_work().await;
+}
+
+pub fn sell(app: &TestApp, account: &str, amount: i64) {
+    let sale = Charge { amount, kind: ChargeKind::Direct { application_fee: 0 } };
+    app.stripe.charge(account, &sale).unwrap();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+        press(&app, &offer, button, event).await;
+    }
+    tell_transactions(&app, &account).await;
+    app.app.read_transactions().await.unwrap();
+    // A sale whose event never comes.
+    sell(&app, &account, 100_000);
+    app.clock.advance(chrono::TimeDelta::minutes(2));
+    let browser = Browser::signed_in(&app, &account).await;
+    let differing = browser.open("/capital").await;
+    differing.expect_says(&["$950.00 remaining", "The transactions that we know of add up to $0.00"]);
+    let hour = app.clock.now() + chrono::TimeDelta::hours(1);
+    assert_eq!(capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(), 1);
+
+    // The list of transactions is read at once, and finds what was missing.
+    app.app.read_transactions().await.unwrap();
+    app.clock.advance(chrono::TimeDelta::minutes(2));
+    let agreeing = browser.open("/capital").await;
+    agreeing.expect_says(&["$950.00 remaining", "\u{2212}$150.00"]);
+    agreeing.expect_silent_about(&["add up to"]);
+    assert_eq!(capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(), 0);
+
+    // Without Stripe the figures are those of before, and say so.
+    app.clock.advance(chrono::TimeDelta::minutes(2));
+    app.stripe.fail(Fault {
+        method: "GET",
+        path: "financing_summary",
+        times: 10,
+        trouble: Trouble::Answer { status: 500, code: "api_error", headers: Vec::new() },
+    });
+    browser.open("/capital").await.expect_says(&["Newer figures are not available", "$950.00 remaining"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+        press(&app, &offer, button, event).await;
+    }
+    sell(&app, &account, 100_000);
+    tell_transactions(&app, &account).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    let month = browser.open("/capital/statement").await;
+    month.expect_says(&["Monthly statement", "America/New_York", "Nov 24, 2026", "$1,100.00", "$150.00"]);
+    let file = browser.open("/capital/statement.csv?month=2026-11").await;
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"capital-2026-11.csv\"");
+    assert_eq!(
+        file.text,
+        "date,currency,financing_and_fee,withheld,paid_otherwise,paid,transactions,unclear\r\n\
+         2026-11-24,USD,1100.00,150.00,0.00,150.00,2,0\r\n"
+    );
+    browser
+        .open("/capital/statement?month=2026-10")
+        .await
+        .expect_says(&["There are no transactions in this month"]);
+    // What is no month, or none yet, is the month that runs.
+    for odd in ["2027-01", "x", "0001-01", "99999-12", "2026-11-01"] {
+        let shown = browser.open(&format!("/capital/statement?month={odd}")).await;
+        shown.expect_says(&["November\u{a0}1, 2026"]);
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for (buttons, words) in [
+        (
+            &[(Button::Apply, "accepted"), (Button::Reject, "rejected")][..],
+            "Your application was not approved",
+        ),
+        (&[(Button::Apply, "accepted"), (Button::Cancel, "canceled")], "Your financing was canceled"),
+        (&[(Button::Expire, "expired")], "Your offer has expired"),
+    ] {
+        let (offer, account) = delivered(&app).await;
+        for (button, event) in buttons {
+            press(&app, &offer, *button, event).await;
+        }
+        let browser = Browser { cookie: None, ..Browser::new(&app) };
+        let entered = browser.open(&format!("/capital?token={}", token(&app, &account, &offer))).await;
+        let browser = Browser { cookie: cookie_of(&entered), ..browser };
+        browser.open("/capital").await.expect_says(&[words]);
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_page_speaks_the_language_of_its_reader(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (_, account) = delivered(&app).await;
+    let mut browser = Browser::signed_in(&app, &account).await;
+    for (language, words) in [
+        ("de-AT,de;q=0.9", ["Sie sind vorqualifiziert", "Antrag beginnen"]),
+        ("fr-FR", ["Votre entreprise est préqualifiée", "Commencer votre demande"]),
+        ("nl, de;q=0.5", ["Sie sind vorqualifiziert", "Antrag beginnen"]),
+        ("nl", ["You’re prequalified", "Start your application"]),
+    ] {
+        browser.language = language;
+        browser.open("/capital").await.expect_says(&words);
+    }
+    app.finish().await;
+}
