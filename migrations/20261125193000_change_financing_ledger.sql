@@ -32,8 +32,12 @@ select transactions.transaction_id, transactions.account_id, coalesce(transactio
     transactions.linked_payment_id, transactions.treasury_transaction_id, transactions.object, transactions.created_at,
     transactions.first_seen_at,
     case
-        when reversed.type = 'payout' then 'advanced'
-        when reversed.type = 'payment' then 'paid'
+        when reversed.type = 'payout' and coalesce(reversed.reason not in (
+            'automatic_withholding', 'automatic_withholding_refund', 'collection', 'collection_failure', 'financing_cancellation'
+        ), true) then 'advanced'
+        when reversed.type = 'payment' and coalesce(reversed.reason not in (
+            'automatic_withholding_refund', 'collection_failure', 'financing_cancellation'
+        ), true) then 'paid'
         when reversed.type is not null then 'unclear'
         when transactions.reason in ('automatic_withholding_refund', 'collection_failure') then 'paid'
         else 'unclear'

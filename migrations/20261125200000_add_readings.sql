@@ -9,6 +9,8 @@ alter table transaction_backfills
     add column skipped integer not null default 0,
     -- Somebody asked for a whole reading, and none has begun since.
     add column asked_again_at timestamptz,
+    -- Which mode was read; null: nobody knows. An account has a list in each.
+    add column livemode boolean,
     add constraint transaction_backfills_reading check (began_at is not null or (skipped = 0 and not is_whole));
 
 -- From here on `completed_at` is when the last complete reading began, no entry was passed over in it, and `unreadable` is how many were

@@ -31,7 +31,10 @@ impl<Id: FromStr> FromStr for Place<Id> {
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
         let (micros, id) = text.split_once('.').ok_or(NoPlace)?;
-        let created_at = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(NoPlace)?;
+        // Neither a sign nor a year that Postgres cannot have.
+        let is_plain = micros.len() <= 16 && micros.bytes().all(|byte| byte.is_ascii_digit());
+        let micros = micros.parse().ok().filter(|_| is_plain);
+        let created_at = micros.and_then(DateTime::from_timestamp_micros).ok_or(NoPlace)?;
         Ok(Self { created_at, id: id.parse().map_err(|_| NoPlace)? })
     }
 }
@@ -46,7 +49,9 @@ mod tests {
         let place = Place { created_at, id: 7_u8 };
         assert_eq!(place.to_string(), "1800000000123456.7");
         assert_eq!(place.to_string().parse(), Ok(place));
-        for odd in ["", "1", "1.", "1 7", "1.x", "x.7", "1.7.7", "1.300", "9223372036854775807.7"] {
+        for odd in
+            ["", "1", "1.", "1 7", "1.x", "x.7", "1.7.7", "1.300", "-1.7", "+1.7", "10000000000000000.7"]
+        {
             assert_eq!(odd.parse::<Place<u8>>(), Err(NoPlace), "{odd:?}");
         }
     }

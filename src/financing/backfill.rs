@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The list is read to its end once. After that it is read each day, as long as a financing of the account is under way or something is
-//! not right, and back to what the reading before had seen. Where our sums are others than Stripe's summary, it is read at once and to
-//! its end again.
+//! not right, and back to what the reading before had seen. Where our sums are others than Stripe's summary, it is read at once; and where
+//! that did not tell why, to its end.
 //!
 //! Locks are taken in this order: movements, by their ids; the job; how far the reading is.
 
@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 use sqlx::{Connection as _, PgConnection};
 
 use super::store::{self, Outcome, Reading};
+use super::summary::Reread;
 use super::{Financings, Told, take_in};
 use crate::database::is_about_the_data;
 use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
@@ -73,7 +74,8 @@ impl Work for ReadTransactions {
         let account: AccountId = claim.subject.parse().map_err(NotAnAccount)?;
         let mut reading = self.begin(claim, &account).await?;
         let ended = self.read_on(claim, &account, &mut reading).await?;
-        self.financings.check(&account).await?;
+        let next = if reading.is_whole { Reread::Nothing } else { Reread::All };
+        self.financings.check(&account, next).await?;
         self.end(claim, &account, &reading, ended).await
     }
 
@@ -93,7 +95,7 @@ impl ReadTransactions {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        let reading = store::begin(&mut *tx, account.as_str(), now).await?;
+        let reading = store::begin(&mut tx, account.as_str(), self.financings.livemode(), now).await?;
         tx.commit().await?;
         Ok(reading)
     }
@@ -209,7 +211,7 @@ impl Reading {
         };
         let unreadable = match ended {
             Ended::AtTheEnd | Ended::Nowhere => Some(self.skipped),
-            Ended::NotFound => None,
+            Ended::NotFound => Some(0),
         };
         Outcome { completed_at, unreadable }
     }

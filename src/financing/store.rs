@@ -1,7 +1,7 @@
 //! The SQL of the transactions. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::Told;
 use crate::stripe::{OfferId, Reason, TransactionId};
@@ -58,17 +58,26 @@ pub(super) struct Reading {
     pub(super) skipped: i32,
 }
 
-/// Begins a reading, all the way down where somebody asked for that; or goes on with the one that was cut off.
+/// Begins a reading, all the way down where somebody asked for that; or goes on with the one that was cut off. What was read in another
+/// mode is nothing to it.
 pub(super) async fn begin(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     account_id: &str,
+    livemode: Option<bool>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Reading> {
+    sqlx::query!(
+        "delete from transaction_backfills where account_id = $1 and livemode is distinct from $2",
+        account_id,
+        livemode,
+    )
+    .execute(&mut *db)
+    .await?;
     sqlx::query_as!(
         Reading,
         r#"
-        insert into transaction_backfills as kept (account_id, began_at, changed_at)
-        values ($1, $2, $2)
+        insert into transaction_backfills as kept (account_id, livemode, began_at, changed_at)
+        values ($1, $3, $2, $2)
         on conflict (account_id) do update
         set began_at = coalesce(kept.began_at, $2),
             after_transaction_id = case when kept.began_at is not null then kept.after_transaction_id end,
@@ -78,6 +87,27 @@ pub(super) async fn begin(
         "#,
         account_id,
         now,
+        livemode,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Whether an account's list was read to its end in this mode, and nothing is left of a wish to read it again.
+pub(super) async fn was_read(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: bool,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from transaction_backfills
+            where account_id = $1 and coalesce(livemode = $2, true) and completed_at is not null and began_at is null and asked_again_at is null
+        ) as "was_read!"
+        "#,
+        account_id,
+        livemode,
     )
     .fetch_one(db)
     .await
@@ -144,17 +174,19 @@ pub(super) async fn end(
 pub(super) async fn ask_again(
     db: impl PgExecutor<'_>,
     account_id: &str,
+    livemode: Option<bool>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into transaction_backfills (account_id, asked_again_at, changed_at)
-        values ($1, $2, $2)
+        insert into transaction_backfills (account_id, livemode, asked_again_at, changed_at)
+        values ($1, $3, $2, $2)
         on conflict (account_id) do update
         set asked_again_at = $2
         ",
         account_id,
         now,
+        livemode,
     )
     .execute(db)
     .await?;

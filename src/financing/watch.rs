@@ -23,16 +23,16 @@ pub struct ToRead(BTreeMap<String, When>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum When {
-    /// Once, on first sight.
-    Soon,
+    /// On first sight, and again as long as nobody has come to the list's end.
+    Soon { livemode: bool },
     /// Now, whether or not they were read before.
     Now,
 }
 
 impl ToRead {
-    /// An account was heard of: its transactions are read soon, if they never were.
-    pub fn on_sight(account: &AccountId) -> Self {
-        Self::at(account, When::Soon)
+    /// An account was heard of in live mode or in test mode: its transactions are read soon, if they never were.
+    pub fn on_sight(account: &AccountId, livemode: bool) -> Self {
+        Self::at(account, When::Soon { livemode })
     }
 
     /// A financing of the account began: they are read at once.
@@ -56,8 +56,8 @@ impl ToRead {
     pub async fn queue(self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
         for (account, when) in &self.0 {
             match when {
-                When::Soon => {
-                    queue::enqueue(&mut *tx, backfill::JOB, account, now + AFTER_FIRST_SIGHT).await?;
+                When::Soon { livemode } => {
+                    read_soon(&mut *tx, account, *livemode, now + AFTER_FIRST_SIGHT).await?
                 }
                 When::Now => read_now(&mut *tx, account, now).await?,
             }
@@ -66,18 +66,27 @@ impl ToRead {
     }
 }
 
-/// Has an account's list read now and all the way down, in the caller's transaction. One who is reading it at this moment does it again
-/// when done.
-pub(super) async fn read_again(
+/// A job that is over can have found nothing: the account was not there yet, it was asked for in the other mode, or it is dead.
+async fn read_soon(
+    tx: &mut PgConnection,
+    account_id: &str,
+    livemode: bool,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if queue::enqueue(&mut *tx, backfill::JOB, account_id, at).await? == Queued::Again
+        && !store::was_read(&mut *tx, account_id, livemode).await?
+    {
+        queue::revive(tx, backfill::JOB, account_id, at).await?;
+    }
+    Ok(())
+}
+
+/// Has an account's list read now, in the caller's transaction; back to what was read before.
+pub(super) async fn read_now(
     tx: &mut PgConnection,
     account_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    read_now(&mut *tx, account_id, now).await?;
-    store::ask_again(tx, account_id, now).await
-}
-
-async fn read_now(tx: &mut PgConnection, account_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     if queue::enqueue(&mut *tx, backfill::JOB, account_id, now).await? == Queued::Again {
         queue::bring_forward(tx, backfill::JOB, account_id, now).await?;
     }

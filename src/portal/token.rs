@@ -47,7 +47,7 @@ pub(super) enum BadToken {
     Unverified(String),
     #[error("`exp` is over")]
     Expired,
-    #[error("`exp` is more than five minutes ahead, or after `iat`")]
+    #[error("`exp` is more than five minutes ahead, or that long after `iat`")]
     TooLong,
     #[error("`iat` is in the future")]
     SignedInTheFuture,

@@ -106,7 +106,7 @@ impl Error {
 
     /// True where no call of ours will be answered.
     pub(super) fn is_wrong_key(&self) -> bool {
-        matches!(self, Self::Refused { status: 401, .. })
+        matches!(self, Self::Refused { status: 401, .. }) && !self.is_not_connected()
     }
 
     /// Whom a 429 tells to slow down (<https://docs.stripe.com/rate-limits>).

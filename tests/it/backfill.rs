@@ -1,7 +1,7 @@
 //! Reading an account's list of transactions: to its end once, then what is new, and nothing is left out whatever comes between.
 
 use capital_courier::financing::summary::store::differing;
-use capital_courier::financing::{self, take_in};
+use capital_courier::financing::{self, ToRead, take_in};
 use capital_courier::queue;
 use capital_courier::simulator::{Button, Fault, Trouble};
 use capital_courier::stripe::AccountId;
@@ -60,7 +60,7 @@ async fn account_with_a_past(app: &TestApp, transactions: usize) -> (String, Str
 /// A process that was killed had written the first page of 250 down.
 async fn cut_off_after_the_first_page(app: &TestApp, account: &str) {
     let now = app.clock.now();
-    sqlx::query("insert into transaction_backfills (account_id, began_at, after_transaction_id, changed_at) values ($1, $2, 'cptxn_0150', $2)")
+    sqlx::query("insert into transaction_backfills (account_id, livemode, began_at, after_transaction_id, changed_at) values ($1, false, $2, 'cptxn_0150', $2)")
         .bind(account)
         .bind(now)
         .execute(&app.db)
@@ -219,7 +219,14 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
     let (offer, account) = account_with_a_past(&app, 250).await;
     begin(&app, &offer).await;
     read(&app).await;
-    assert_eq!((kept(&app).await, differing_ever(&app).await), (251, 0));
+    for number in 0..150 {
+        let at = app.clock.now() + TimeDelta::hours(number);
+        app.stripe
+            .add_transaction(&account, listed_at(&account, 1_000 + usize::try_from(number).unwrap(), at));
+    }
+    app.clock.advance(TimeDelta::days(7));
+    read(&app).await;
+    assert_eq!((kept(&app).await, differing_ever(&app).await), (401, 0));
     for lost in ["payout", "cptxn_0010"] {
         lose(&app, lost).await;
     }
@@ -231,8 +238,8 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
 
     let before = list_calls(&app);
     read(&app).await;
-    assert_eq!(list_calls(&app) - before, 3, "to its end, and once");
-    assert_eq!((kept(&app).await, differing_ever(&app).await), (251, 0), "and nobody looked");
+    assert_eq!(list_calls(&app) - before, 1 + 5, "the newest, and as that did not tell, all of it, once");
+    assert_eq!((kept(&app).await, differing_ever(&app).await), (401, 0), "and nobody looked");
     app.finish().await;
 }
 
@@ -439,7 +446,7 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whoever_asks_for_a_reading_while_one_goes_on_gets_another(db: PgPool) {
+async fn a_difference_that_is_seen_while_a_reading_goes_on_is_healed_by_it(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 250).await;
     begin(&app, &offer).await;
@@ -459,7 +466,7 @@ async fn whoever_asks_for_a_reading_while_one_goes_on_gets_another(db: PgPool) {
         holder.commit().await.unwrap();
     };
     tokio::join!(read(&app), meanwhile);
-    assert_eq!(list_calls(&app) - before, 1 + 3, "a page, and then all of them");
+    assert_eq!(list_calls(&app) - before, 1, "the newest page has it");
     assert_eq!(differing_ever(&app).await, 0);
     app.finish().await;
 }
@@ -479,4 +486,48 @@ async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: Pg
             .unwrap();
     assert_eq!((state.as_str(), error, kept(&app).await), ("done", None, 0));
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPool) {
+    let app = TestApp::start_with(db, &[("STRIPE_API_KEY", "sk_live_courier")]).await;
+    let offer = app.offer();
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    let (now, key) = (app.clock.now(), format!("read_transactions:{account}"));
+    sqlx::query(
+        "insert into transaction_backfills (account_id, livemode, completed_at, changed_at) values ($1, false, $2, $2)",
+    )
+    .bind(&account)
+    .bind(now)
+    .execute(&app.db)
+    .await
+    .unwrap();
+    sqlx::query(
+        "insert into jobs (kind, subject, key, state, due_at, queued_at, finished_at)
+         values ('read_transactions', $1, $2, 'done', $3, $3, $3)",
+    )
+    .bind(&account)
+    .bind(key)
+    .bind(now)
+    .execute(&app.db)
+    .await
+    .unwrap();
+    for number in 0..250 {
+        app.stripe.add_transaction(&account, listed(&account, number));
+    }
+    let mut tx = app.db.begin().await.unwrap();
+    ToRead::on_sight(&account.parse().unwrap(), true).queue(&mut tx, now).await.unwrap();
+    tx.commit().await.unwrap();
+    app.clock.advance(TimeDelta::minutes(6));
+    read(&app).await;
+    assert_eq!((kept(&app).await, is_complete(&app, &account).await), (250, true));
+    // That was it: who was read is not read again because of one more event.
+    let mut tx = app.db.begin().await.unwrap();
+    ToRead::on_sight(&account.parse().unwrap(), true).queue(&mut tx, now).await.unwrap();
+    tx.commit().await.unwrap();
+    app.clock.advance(TimeDelta::minutes(6));
+    let before = list_calls(&app);
+    read(&app).await;
+    assert_eq!(list_calls(&app), before);
+    app.abandon();
 }

@@ -112,8 +112,9 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         // Words that contradict each other.
         (Told { reason: Some("collection_failure"), ..before("cptxn_j", "payment") }, (900, 600, 300, 5)),
         (Told { reason: Some("financing_cancellation"), ..before("cptxn_k", "payout") }, (900, 600, 300, 6)),
+        (reversal("cptxn_m", None, Some("cptxn_j")), (900, 600, 300, 7)),
         // What a reversal names may come after it.
-        (before("cptxn_late", "payment"), (900, 1_500, -600, 5)),
+        (before("cptxn_late", "payment"), (900, 1_500, -600, 6)),
     ] {
         tell(&app, &told).await;
         let all = totals(&app.db, "acct_1", None).await.unwrap();
@@ -123,7 +124,7 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
     tell(&app, &before("cptxn_new", "goodwill")).await;
     tell(&app, &reversal("cptxn_l", Some("collection_failure"), Some("cptxn_new"))).await;
     let all = totals(&app.db, "acct_1", None).await.unwrap();
-    assert_eq!(sums(&all), [(OFFER, 900, 1_500, -600, 7)]);
+    assert_eq!(sums(&all), [(OFFER, 900, 1_500, -600, 8)]);
     app.finish().await;
 }
 

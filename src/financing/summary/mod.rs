@@ -17,6 +17,9 @@ use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
 /// An event may be on its way for so long: until then sums that differ say nothing.
 pub const MAY_DIFFER_FOR: TimeDelta = TimeDelta::hours(1);
 
+/// A list is read from end to end for a difference that is younger than this; one that stays is a person's to look into.
+const WORTH_ANOTHER_LOOK: TimeDelta = TimeDelta::days(1);
+
 /// Where an account's financing stands.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -77,6 +80,24 @@ fn theirs(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
     Some((advanced, details.paid_amount, details.remaining_amount))
 }
 
+/// What Stripe said.
+struct Said<'a> {
+    summary: FinancingSummary,
+    object: &'a serde_json::Value,
+    as_of: DateTime<Utc>,
+}
+
+/// What of an account's list to read where our sums are others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reread {
+    /// What came since it was read last.
+    Newest,
+    /// All of it.
+    All,
+    /// Nothing: all of it was read.
+    Nothing,
+}
+
 impl Financings {
     /// Where the financing of an account stands: as Stripe said within the last minute, if nothing happened since, else as it says
     /// now. Where it does not answer, what it said last, however long ago.
@@ -89,7 +110,10 @@ impl Financings {
             return Ok(standing);
         }
         match (self.stripe.summary(account).await, kept) {
-            (Ok(answered), _) => Ok(self.keep(account, answered.object, &answered.body, now).await?),
+            (Ok(answered), _) => {
+                let said = Said { summary: answered.object, object: &answered.body, as_of: now };
+                Ok(self.keep(account, said, Reread::Newest).await?)
+            }
             (Err(error), Some(kept)) => {
                 tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
                 self.compared(account, &kept, false).await?.map_err(|_| Unanswered::Stripe(error))
@@ -100,14 +124,17 @@ impl Financings {
 
     /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
     /// all stays as it was.
-    pub(super) async fn check(&self, account: &AccountId) -> sqlx::Result<()> {
+    pub(super) async fn check(&self, account: &AccountId, next: Reread) -> sqlx::Result<()> {
         let is_under_way = async { self.is_under_way(&mut *self.db.acquire().await?, account).await };
         if !within(is_under_way).await? {
             return Ok(());
         }
         let now = self.clock.now();
         match self.stripe.summary(account).await {
-            Ok(answered) => self.keep(account, answered.object, &answered.body, now).await.map(drop),
+            Ok(answered) => {
+                let said = Said { summary: answered.object, object: &answered.body, as_of: now };
+                self.keep(account, said, next).await.map(drop)
+            }
             // Gone from the platform: there is nothing left to compare.
             Err(error) if error.is_not_found() || error.is_not_connected() => {
                 within(store::stop_differing(&self.db, account.as_str())).await
@@ -120,29 +147,31 @@ impl Financings {
     }
 
     /// Writes an answer down, with since when it has been another than our sums.
-    async fn keep(
-        &self,
-        account: &AccountId,
-        summary: FinancingSummary,
-        object: &serde_json::Value,
-        as_of: DateTime<Utc>,
-    ) -> sqlx::Result<Standing> {
+    async fn keep(&self, account: &AccountId, said: Said<'_>, next: Reread) -> sqlx::Result<Standing> {
+        let Said { summary, object, as_of } = said;
         let livemode = self.livemode();
         let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
         let keeping = async {
             let mut tx = self.db.begin().await?;
             let totals = ledger::store::totals(&mut *tx, account.as_str(), livemode).await?;
             let difference = Difference::between(&totals, &summary);
-            let is_news = store::keep(&mut *tx, &answer, difference.is_some()).await?;
-            if is_news {
-                // A transaction may be missing whose event never came.
-                watch::read_again(&mut tx, account.as_str(), as_of).await?;
+            let since = store::keep(&mut *tx, &answer, difference.is_some()).await?;
+            match next {
+                // The event may be on its way; else the newest of the list tells.
+                Reread::Newest if since == Some(as_of) => {
+                    watch::read_now(&mut tx, account.as_str(), as_of).await?;
+                }
+                // The newest did not tell: something older is missing. That is looked for once.
+                Reread::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {
+                    super::store::ask_again(&mut *tx, account.as_str(), livemode, as_of).await?;
+                }
+                Reread::Newest | Reread::All | Reread::Nothing => {}
             }
             tx.commit().await?;
-            Ok((totals, difference, is_news))
+            Ok((totals, difference, since))
         };
-        let (totals, difference, is_news) = within(keeping).await?;
-        if let Some(difference) = difference.filter(|_| is_news) {
+        let (totals, difference, since) = within(keeping).await?;
+        if let Some(difference) = difference.filter(|_| since == Some(as_of)) {
             tracing::warn!(account.id = %account, ?difference, "our sums are others than Stripe's summary");
         }
         Ok(Standing { summary, as_of, is_current: true, totals, difference })

@@ -54,20 +54,23 @@ pub(super) struct Answer<'a> {
     pub(super) as_of: DateTime<Utc>,
 }
 
-/// Writes an answer down, unless a younger one is there. True where it is the first to differ from our sums.
-pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: bool) -> sqlx::Result<bool> {
-    let is_news = sqlx::query_scalar!(
+/// Writes an answer down, unless a younger one is there. Says since when our sums have been others, where they are.
+pub(super) async fn keep(
+    db: impl PgExecutor<'_>,
+    answer: &Answer<'_>,
+    differs: bool,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let since = sqlx::query_scalar!(
         r#"
-        with before as (
-            select differs_since from financing_summaries where account_id = $1 and livemode is not distinct from $5
-        )
         insert into financing_summaries as kept (account_id, object, as_of, differs_since, livemode)
         values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end, $5)
         on conflict (account_id) do update
         set object = $2, as_of = $3::timestamptz, livemode = $5,
-            differs_since = case when $4 then coalesce((select differs_since from before), $3::timestamptz) end
+            differs_since = case when $4 then coalesce(
+                case when kept.livemode is not distinct from $5 then kept.differs_since end, $3::timestamptz
+            ) end
         where kept.as_of <= $3::timestamptz
-        returning ($4 and not exists (select from before where differs_since is not null)) as "is_news!"
+        returning differs_since
         "#,
         answer.account_id,
         answer.object,
@@ -77,7 +80,7 @@ pub(super) async fn keep(db: impl PgExecutor<'_>, answer: &Answer<'_>, differs: 
     )
     .fetch_optional(db)
     .await?;
-    Ok(is_news.unwrap_or(false))
+    Ok(since.flatten())
 }
 
 /// Nothing of the account can be compared any more: it is not counted as differing.

@@ -43,7 +43,7 @@ pub(super) async fn hand_over(
         TakenIn::First if transaction.type_ == TransactionType::Payout => {
             ToRead::at_once(&transaction.account)
         }
-        TakenIn::First => ToRead::on_sight(&transaction.account),
+        TakenIn::First => ToRead::on_sight(&transaction.account, transaction.livemode),
         TakenIn::Again => ToRead::default(),
     };
     Ok((Outcome::Read(None), to_read))

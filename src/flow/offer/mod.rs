@@ -90,7 +90,7 @@ pub async fn take_in(
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
     let to_read = match (&known, &change.before) {
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => ToRead::at_once(&offer.account),
-        (None, _) => ToRead::on_sight(&offer.account),
+        (None, _) => ToRead::on_sight(&offer.account, offer.livemode),
         (Some(_), _) => ToRead::default(),
     };
     let status = match (&known, &change.before) {

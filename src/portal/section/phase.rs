@@ -63,6 +63,11 @@ pub(super) struct Known<'a> {
 }
 
 impl Card {
+    /// One that Stripe wrote off gets no share of sales any more.
+    fn takes_turns(&self) -> bool {
+        self.phase == Phase::InProgress && self.offer.charged_off_at.is_none()
+    }
+
     pub(super) fn has_stripes_figures(&self) -> bool {
         self.phase == Phase::InProgress
             && self.progress.as_ref().is_some_and(|progress| !matches!(progress.by, By::Us(_)))
@@ -97,8 +102,7 @@ fn newest_end(all: &[Card]) -> Option<&Card> {
 
 /// The cards come with the newest first.
 fn take_turns(cards: &mut [Card]) {
-    let mut running: Vec<&mut Card> =
-        cards.iter_mut().filter(|card| card.phase == Phase::InProgress).collect();
+    let mut running: Vec<&mut Card> = cards.iter_mut().filter(|card| card.takes_turns()).collect();
     if running.len() < 2 {
         return;
     }
@@ -265,6 +269,11 @@ mod tests {
         let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
         let turns: Vec<Turn> = current.iter().map(|card| card.turn).collect();
         assert_eq!(turns, [Turn::Waits, Turn::Waits, Turn::First(Some(0.2))]);
+        let mut over = offer("over", "paid_out");
+        over.charged_off_at = Some(now());
+        let offers = vec![offer("running", "paid_out"), over];
+        let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+        assert!(current.iter().all(|card| card.turn == Turn::Alone));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::phase::Known;
 use crate::flow::offer::store::OfAccount;
 use crate::money::Money;
-use crate::stripe::{OfferId, Period};
+use crate::stripe::Period;
 
 /// What was agreed, else what was offered.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,9 +69,11 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
 pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'_>) -> Option<Progress> {
     let id = offer.offer_id.as_str();
     let ours = known.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(id));
-    let summary = known
-        .standing
-        .filter(|standing| standing.summary.financing_offer.as_ref().map(OfferId::as_str) == Some(id));
+    let summary = known.standing.filter(|standing| match &standing.summary.financing_offer {
+        Some(named) => named.as_str() == id,
+        // Stripe's own example names none: then it is about the one that runs.
+        None => known.offers.iter().all(|other| other.offer_id == id || other.status != "paid_out"),
+    });
     if let Some(standing) = summary
         && let Some(details) = &standing.summary.details
         && details.advance_paid_out_at.is_some()
