@@ -57,7 +57,7 @@ impl ToRead {
         for (account, when) in &self.0 {
             match when {
                 When::Soon { livemode } => {
-                    read_soon(&mut *tx, account, *livemode, now + AFTER_FIRST_SIGHT).await?
+                    read_soon(&mut *tx, account, *livemode, now + AFTER_FIRST_SIGHT).await?;
                 }
                 When::Now => read_now(&mut *tx, account, now).await?,
             }
