@@ -77,6 +77,20 @@ async fn begin(app: &TestApp, offer: &str) {
     app.run_due_work().await;
 }
 
+/// Of a payment, so that our sums are others than Stripe's.
+async fn hear_of_what_is_never_listed(app: &TestApp, offer: &str, account: &str) {
+    let odd = Told {
+        id: "cptxn_odd",
+        offer: Some(offer),
+        kind: "payment",
+        reason: None,
+        total: 500,
+        reverses: None,
+    };
+    app.stripe_sends(&odd.event(account)).await.expect_kept();
+    app.run_due_work().await;
+}
+
 async fn read(app: &TestApp) {
     app.app.read_transactions().await.unwrap();
 }
@@ -248,17 +262,7 @@ async fn a_difference_is_found_and_taken_back_though_nobody_looks(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 3).await;
     begin(&app, &offer).await;
-    // Stripe never lists it.
-    let odd = Told {
-        id: "cptxn_odd",
-        offer: Some(&offer),
-        kind: "payment",
-        reason: None,
-        total: 500,
-        reverses: None,
-    };
-    app.stripe_sends(&odd.event(&account)).await.expect_kept();
-    app.run_due_work().await;
+    hear_of_what_is_never_listed(&app, &offer, &account).await;
     let before = list_calls(&app);
     read(&app).await;
     assert_eq!(differing_ever(&app).await, 1);
@@ -279,16 +283,7 @@ async fn an_account_that_is_gone_differs_no_longer(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 3).await;
     begin(&app, &offer).await;
-    let odd = Told {
-        id: "cptxn_odd",
-        offer: Some(&offer),
-        kind: "payment",
-        reason: None,
-        total: 500,
-        reverses: None,
-    };
-    app.stripe_sends(&odd.event(&account)).await.expect_kept();
-    app.run_due_work().await;
+    hear_of_what_is_never_listed(&app, &offer, &account).await;
     read(&app).await;
     assert_eq!(differing_ever(&app).await, 1);
     for path in ["financing_transactions", "financing_summary"] {
