@@ -6,21 +6,28 @@
 -- - A reversal that names no financing belongs to its original's.
 -- - The sale that a share was withheld from has two names; either will do.
 
+-- Which sum a movement that undoes nothing belongs to.
+create function financing_effect(type text, reason text) returns text
+language sql immutable
+as $$
+    select case
+        when type = 'payout' and coalesce(reason not in (
+            'automatic_withholding', 'automatic_withholding_refund', 'collection', 'collection_failure', 'financing_cancellation'
+        ), true) then 'advanced'
+        when type = 'payment' and coalesce(reason not in (
+            'automatic_withholding_refund', 'collection_failure', 'financing_cancellation'
+        ), true) then 'paid'
+        else 'unclear'
+    end
+$$;
+
 create or replace view financing_ledger as
 select transactions.transaction_id, transactions.account_id, transactions.offer_id, transactions.livemode, transactions.type,
     transactions.reason, transactions.currency, transactions.advance_minor, transactions.fee_minor, transactions.total_minor,
     transactions.reversed_transaction_id,
     coalesce(transactions.charge_id, transactions.linked_payment_id) as charge_id, transactions.linked_payment_id,
     transactions.treasury_transaction_id, transactions.object, transactions.created_at, transactions.first_seen_at,
-    case
-        when transactions.type = 'payout' and coalesce(transactions.reason not in (
-            'automatic_withholding', 'automatic_withholding_refund', 'collection', 'collection_failure', 'financing_cancellation'
-        ), true) then 'advanced'
-        when transactions.type = 'payment' and coalesce(transactions.reason not in (
-            'automatic_withholding_refund', 'collection_failure', 'financing_cancellation'
-        ), true) then 'paid'
-        else 'unclear'
-    end as effect,
+    financing_effect(transactions.type, transactions.reason) as effect,
     1 as sign,
     transactions.type = 'payment' and coalesce(transactions.reason = 'automatic_withholding', false) as is_withholding
 from financing_transactions transactions
@@ -32,13 +39,7 @@ select transactions.transaction_id, transactions.account_id, coalesce(transactio
     transactions.linked_payment_id, transactions.treasury_transaction_id, transactions.object, transactions.created_at,
     transactions.first_seen_at,
     case
-        when reversed.type = 'payout' and coalesce(reversed.reason not in (
-            'automatic_withholding', 'automatic_withholding_refund', 'collection', 'collection_failure', 'financing_cancellation'
-        ), true) then 'advanced'
-        when reversed.type = 'payment' and coalesce(reversed.reason not in (
-            'automatic_withholding_refund', 'collection_failure', 'financing_cancellation'
-        ), true) then 'paid'
-        when reversed.type is not null then 'unclear'
+        when reversed.type is not null then financing_effect(reversed.type, reversed.reason)
         when transactions.reason in ('automatic_withholding_refund', 'collection_failure') then 'paid'
         else 'unclear'
     end as effect,

@@ -72,7 +72,7 @@ pub struct App {
     jobs: Bell,
     /// How often each API key asks.
     rate: Rate,
-    /// How often each merchant is sent on to Stripe.
+    /// How often links of one account are made, by the section and by the API.
     links: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,

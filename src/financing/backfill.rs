@@ -4,7 +4,7 @@
 //! ```text
 //! begin ─▶ page ─▶ page ─▶ … ─▶ summary ─▶ end
 //!   when it began               our sums held    complete as of its beginning, unless entries were passed over;
-//!   how far down it goes        against it       again in a day, where there is a reason; at once, where somebody asked meanwhile
+//!   how far down it goes        against it       again in a day, where there is a reason; at once, where the sums say so
 //! ```
 //!
 //! The list is read to its end once. After that it is read each day, as long as a financing of the account is under way or something is
@@ -116,7 +116,7 @@ impl ReadTransactions {
                     has_begun_anew = true;
                     continue;
                 }
-                Err(error) if error.is_not_found() || error.is_not_connected() => return Ok(Ended::NotFound),
+                Err(error) if error.is_gone() => return Ok(Ended::NotFound),
                 page => page?,
             };
             if let Some(ended) = self.keep(claim, account, &page, reading).await? {

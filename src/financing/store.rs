@@ -170,23 +170,16 @@ pub(super) async fn end(
     .await
 }
 
-/// Writes down that the next reading is to go all the way down.
+/// Writes down, during a reading, that the next one is to go all the way down.
 pub(super) async fn ask_again(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    livemode: Option<bool>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "
-        insert into transaction_backfills (account_id, livemode, asked_again_at, changed_at)
-        values ($1, $3, $2, $2)
-        on conflict (account_id) do update
-        set asked_again_at = $2
-        ",
+        "update transaction_backfills set asked_again_at = $2 where account_id = $1",
         account_id,
         now,
-        livemode,
     )
     .execute(db)
     .await?;

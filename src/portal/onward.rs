@@ -21,7 +21,7 @@ const LINKS_EVERY: Duration = Duration::from_secs(2);
 /// Somebody impatient on a slow line, in two tabs.
 const LINKS_AT_ONCE: u32 = 10;
 
-/// How often an account's visitors are sent on to Stripe. To be shared by all who serve the section in a process.
+/// How often links of one account are made, for its visitors or for the platform's own page. To be shared by all who make some in a process.
 pub fn rate_of_links() -> Rate {
     Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE)
 }

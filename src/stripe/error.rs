@@ -88,6 +88,11 @@ impl Error {
         matches!(self, Self::Refused { status: 401 | 403, code, .. } if code.as_deref() == Some("account_invalid"))
     }
 
+    /// True where what was asked for is not there: neither it nor the account on the platform.
+    pub fn is_gone(&self) -> bool {
+        self.is_not_found() || self.is_not_connected()
+    }
+
     /// True where Stripe understood, and will not do it: asking again changes nothing.
     pub fn is_refusal(&self) -> bool {
         self.is_not_connected() || matches!(self, Self::Refused { status: 400 | 402 | 404, .. })

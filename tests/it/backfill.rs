@@ -47,10 +47,21 @@ async fn kept(app: &TestApp) -> i64 {
 
 /// An offer to an account that has had so many transactions before this service was there.
 async fn account_with_a_past(app: &TestApp, transactions: usize) -> (String, String) {
+    account_with_a_past_of(app, transactions, |_, _| {}).await
+}
+
+/// The same, where some of them are odd.
+async fn account_with_a_past_of(
+    app: &TestApp,
+    transactions: usize,
+    odd: impl Fn(usize, &mut Value),
+) -> (String, String) {
     let offer = app.offer();
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     for number in 0..transactions {
-        app.stripe.add_transaction(&account, listed(&account, number));
+        let mut object = listed(&account, number);
+        odd(number, &mut object);
+        app.stripe.add_transaction(&account, object);
     }
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
@@ -347,17 +358,12 @@ async fn an_account_that_stripe_does_not_know_yet_was_not_read(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = app.offer();
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    for number in 0..250 {
-        let mut object = listed(&account, number);
+    let (_, account) = account_with_a_past_of(&app, 250, |number, object| {
         if number >= 150 {
             object["details"]["total_amount"] = json!(1.5);
         }
-        app.stripe.add_transaction(&account, object);
-    }
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    })
+    .await;
     app.clock.advance(TimeDelta::minutes(6));
     for day in 1..=2 {
         read(&app).await;
@@ -372,17 +378,12 @@ async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_entry_that_the_database_refuses_costs_itself_alone(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = app.offer();
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    for number in 0..51 {
-        let mut object = listed(&account, number);
+    let (_, account) = account_with_a_past_of(&app, 51, |number, object| {
         if number == 25 {
             object["details"]["reason"] = json!("x\u{0}y");
         }
-        app.stripe.add_transaction(&account, object);
-    }
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    })
+    .await;
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     assert_eq!((kept(&app).await, unreadable(&app, &account).await), (50, 1));

@@ -26,8 +26,8 @@ pub enum Per {
 }
 
 impl Per {
-    /// The first days of all that have one of these days in them.
-    fn stretches(self, days: Days) -> Vec<NaiveDate> {
+    /// The first day of each that has one of these days in it.
+    fn first_days(self, days: Days) -> Vec<NaiveDate> {
         let mut firsts = Vec::new();
         let mut first = self.first(days.first());
         while first <= days.last() {
@@ -90,31 +90,20 @@ pub struct Report {
 impl Financings {
     /// Adds up what moved in some days of an account, which end at midnight in `zone`.
     pub async fn report(&self, account: &AccountId, days: Days, per: Per, zone: Tz) -> sqlx::Result<Report> {
-        let whose = store::Whose { account_id: account.as_str(), livemode: self.livemode() };
-        let stretches = per.stretches(days);
-        let beginnings: Vec<_> = stretches.iter().map(|first| midnight(*first, zone)).collect();
-        let (from, until) = (days.from(zone), days.until(zone));
-        let sums = within(store::sums(&self.db, whose, from, until, &beginnings)).await?;
-        let lines: Vec<Line> = sums.into_iter().filter_map(|sums| line(&stretches, sums)).collect();
+        let first_days = per.first_days(days);
+        let beginnings: Vec<_> = first_days.iter().map(|day| midnight(*day, zone)).collect();
+        let wanted = store::Wanted {
+            account_id: account.as_str(),
+            livemode: self.livemode(),
+            from: days.from(zone),
+            until: days.until(zone),
+            first_days: &first_days,
+            beginnings: &beginnings,
+        };
+        let lines = within(store::lines(&self.db, &wanted)).await?;
         let totals = totals(&lines, days.first());
         Ok(Report { lines, totals })
     }
-}
-
-/// None only where a moment is before the first stretch, which none is that was asked for.
-fn line(stretches: &[NaiveDate], sums: store::Sums) -> Option<Line> {
-    let place = usize::try_from(sums.stretch).ok()?.checked_sub(1)?;
-    let store::Sums { currency, advanced_minor, withheld_minor, paid_otherwise_minor, .. } = sums;
-    Some(Line {
-        begins_on: *stretches.get(place)?,
-        currency,
-        advanced_minor,
-        withheld_minor,
-        paid_otherwise_minor,
-        paid_minor: sums.paid_minor,
-        transactions: sums.transactions,
-        unclear: sums.unclear,
-    })
 }
 
 fn totals(lines: &[Line], begins_on: NaiveDate) -> Vec<Line> {

@@ -1,43 +1,31 @@
 //! The SQL of the reports.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgExecutor;
 
-/// Whose movements to add up.
-#[derive(Clone, Copy)]
-pub(super) struct Whose<'a> {
+use super::Line;
+
+/// What to add up.
+pub(super) struct Wanted<'a> {
     pub(super) account_id: &'a str,
     /// Of this mode alone.
     pub(super) livemode: Option<bool>,
+    /// From this moment on.
+    pub(super) from: DateTime<Utc>,
+    /// And before this one.
+    pub(super) until: DateTime<Utc>,
+    /// The first days of the periods, in their order.
+    pub(super) first_days: &'a [NaiveDate],
+    /// When each of these begins. The moments are ours: Postgres has a table of time zones of its own, in which some have no name.
+    pub(super) beginnings: &'a [DateTime<Utc>],
 }
 
-/// Sums of a stretch of time, in one currency.
-#[derive(Debug)]
-pub(super) struct Sums {
-    /// Of the stretches' beginnings, the last that is not after it: counted from 1.
-    pub(super) stretch: i32,
-    pub(super) currency: String,
-    pub(super) advanced_minor: i64,
-    pub(super) withheld_minor: i64,
-    pub(super) paid_otherwise_minor: i64,
-    pub(super) paid_minor: i64,
-    pub(super) transactions: i64,
-    pub(super) unclear: i64,
-}
-
-/// The sums of each stretch in which something moved, for each currency of it. The stretches begin at these moments, and the last ends
-/// at `until`. The moments are ours: Postgres has a table of time zones of its own, in which some have no name.
-pub(super) async fn sums(
-    db: impl PgExecutor<'_>,
-    whose: Whose<'_>,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-    beginnings: &[DateTime<Utc>],
-) -> sqlx::Result<Vec<Sums>> {
+/// A line for each period in which something moved, and for each currency of it.
+pub(super) async fn lines(db: impl PgExecutor<'_>, wanted: &Wanted<'_>) -> sqlx::Result<Vec<Line>> {
     sqlx::query_as!(
-        Sums,
+        Line,
         r#"
-        select width_bucket(created_at, $5::timestamptz[]) as "stretch!", currency as "currency!",
+        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!", currency as "currency!",
             coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)::bigint as "advanced_minor!",
             coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0)::bigint
                 as "withheld_minor!",
@@ -51,11 +39,12 @@ pub(super) async fn sums(
         group by 1, 2
         order by 1, 2
         "#,
-        whose.account_id,
-        whose.livemode,
-        from,
-        until,
-        beginnings,
+        wanted.account_id,
+        wanted.livemode,
+        wanted.from,
+        wanted.until,
+        wanted.beginnings,
+        wanted.first_days,
     )
     .fetch_all(db)
     .await

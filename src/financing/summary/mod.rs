@@ -136,9 +136,7 @@ impl Financings {
                 self.keep(account, said, next).await.map(drop)
             }
             // Gone from the platform: there is nothing left to compare.
-            Err(error) if error.is_not_found() || error.is_not_connected() => {
-                within(store::stop_differing(&self.db, account.as_str())).await
-            }
+            Err(error) if error.is_gone() => within(store::stop_differing(&self.db, account.as_str())).await,
             Err(error) => {
                 tracing::warn!(%error, "no summary to hold our sums against");
                 Ok(())
@@ -163,7 +161,7 @@ impl Financings {
                 }
                 // The newest did not tell: something older is missing. That is looked for once.
                 Reread::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {
-                    super::store::ask_again(&mut *tx, account.as_str(), livemode, as_of).await?;
+                    super::store::ask_again(&mut *tx, account.as_str(), as_of).await?;
                 }
                 Reread::Newest | Reread::All | Reread::Nothing => {}
             }
