@@ -69,7 +69,7 @@ impl Difference {
 }
 
 /// Stripe's own example names no offer. Which financing is meant is plain where one alone is not settled; else nobody can tell.
-fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+pub fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
     all.next().filter(|_| all.next().is_none())
 }
 

@@ -284,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn a_summary_that_names_no_offer_is_about_the_one_that_runs_if_there_is_one_alone() {
+        let mut nameless = standing("financingoffer_1");
+        nameless.summary.financing_offer = None;
+        let by = |statuses: [(&str, &str); 2]| {
+            let offers = statuses.map(|(id, status)| offer(id, status)).to_vec();
+            let (current, past) =
+                cards(&Known { offers, standing: Some(&nameless), totals: &[], now: now() });
+            let all = current.into_iter().chain(past);
+            all.map(|card| card.progress.map(|progress| progress.by)).collect::<Vec<_>>()
+        };
+        let ours = || Some(By::Us(0));
+        assert_eq!(by([("new", "paid_out"), ("old", "fully_repaid")]), [Some(By::Stripe), ours()]);
+        assert_eq!(by([("new", "paid_out"), ("old", "paid_out")]), [ours(), ours()]);
+        assert_eq!(by([("new", "accepted"), ("old", "fully_repaid")]), [None, ours()]);
+    }
+
+    #[test]
     fn where_our_sums_are_others_it_is_said_in_what() {
         let paid = |advanced_minor, paid_minor| {
             let remaining_minor = advanced_minor - paid_minor;

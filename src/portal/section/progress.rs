@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::phase::Known;
+use crate::financing::summary::only;
 use crate::flow::offer::store::OfAccount;
 use crate::money::Money;
 use crate::stripe::Period;
@@ -72,7 +73,8 @@ pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'
     let summary = known.standing.filter(|standing| match &standing.summary.financing_offer {
         Some(named) => named.as_str() == id,
         // Stripe's own example names none: then it is about the one that runs.
-        None => known.offers.iter().all(|other| other.offer_id == id || other.status != "paid_out"),
+        None => only(known.offers.iter().filter(|offer| offer.status == "paid_out"))
+            .is_some_and(|runs| runs.offer_id == id),
     });
     if let Some(standing) = summary
         && let Some(details) = &standing.summary.details
