@@ -90,6 +90,10 @@ struct Tally {
     /// Letters whose handing over began after the end of their offer was written down.
     too_late: i64,
     dead: i64,
+    /// Letters that were withdrawn because their offer was thought to have ended: those last a month.
+    thought_ended: i64,
+    /// Letters and events without their content, which is kept for a year.
+    erased: i64,
 }
 
 const DEATHS: &str = "select count(*) from timeline_entries where what = 'letter.uncertain' and note like 'the process ended%'";
@@ -97,6 +101,11 @@ const DEATHS: &str = "select count(*) from timeline_entries where what = 'letter
 const TOO_LATE: &str = "select count(*) from letters l where sent_at is not null and exists (
     select from timeline_entries t where t.offer_id = l.offer_id and t.recorded_at < l.sending_at - interval '2 seconds'
         and t.status_after in ('expired', 'replaced', 'accepted_other_offer', 'delivered', 'accepted', 'rejected', 'canceled'))";
+const THOUGHT_ENDED: &str =
+    "select count(*) from letters where state = 'withdrawn' and reason = 'offer_expired' and not exists (
+        select from financing_offers o where o.offer_id = letters.offer_id and o.status = 'expired')";
+const ERASED: &str = "select (select count(*) from letters where erased_at is not null)
+                           + (select count(*) from inbox_events where erased_at is not null)";
 const HELD_IN_DOUBT: &str = "select count(*) from letters where state = 'held' and reason = 'uncertain'";
 
 async fn tally(world: &World) -> Tally {
@@ -132,6 +141,8 @@ async fn tally(world: &World) -> Tally {
         too_late: one(&world.db, TOO_LATE).await,
         dead: one(&world.db, "select count(*) from jobs where state = 'dead' and kind <> 'mark_delivered'")
             .await,
+        thought_ended: one(&world.db, THOUGHT_ENDED).await,
+        erased: one(&world.db, ERASED).await,
     }
 }
 
@@ -186,6 +197,8 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
         none("sent after the end of their offer was known", usize::try_from(tally.too_late).unwrap()),
         none("booked as sent, and the mail server never had it", tally.booked_wrongly),
         none("dead jobs, but for marks of offers that ended", usize::try_from(tally.dead).unwrap()),
+        none("withdrawn as expired before the end", usize::try_from(tally.thought_ended).unwrap()),
+        none("erased before their time", usize::try_from(tally.erased).unwrap()),
         ("seconds from the end of all trouble to nothing left to do", calm.as_secs().to_string(), settled),
     ]
 }

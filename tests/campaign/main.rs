@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, dead_code, reason = "the tests' own support offers more than is used here")]
 
 mod balancer;
+mod clock;
 mod count;
 mod havoc;
 mod offers;
@@ -48,6 +49,8 @@ pub struct World {
     balancer: Balancer,
     db: PgPool,
     env: HashMap<String, String>,
+    /// What makes the wall clock of the first replica's machine a wrong one.
+    wrong_clock: HashMap<String, String>,
     kills: AtomicU32,
     /// Of them, at a named point between the begin of a handing over and the record of its outcome.
     kills_in_the_window: AtomicU32,
@@ -98,7 +101,7 @@ fn settings(plan: Plan, stripe: &Simulator, relay: &Relay, database_url: &str) -
 }
 
 impl World {
-    async fn make(plan: Plan) -> Arc<Self> {
+    async fn make(plan: Plan, wrong_clock: HashMap<String, String>) -> Arc<Self> {
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             api_key: API_KEY.to_owned(),
@@ -132,6 +135,7 @@ impl World {
             balancer,
             db,
             env,
+            wrong_clock,
             kills: AtomicU32::new(0),
             kills_in_the_window: AtomicU32::new(0),
             postgres_restarts: AtomicU32::new(0),
@@ -172,8 +176,9 @@ async fn campaign(plan: Plan) -> bool {
     let dir = tempfile::tempdir().unwrap();
     copy_program(dir.path());
     let begun = Instant::now();
-    let world = World::make(plan).await;
-    eprintln!("{plan:?}");
+    let world = World::make(plan, clock::environment(dir.path())).await;
+    eprintln!("{plan:?} {:?}", world.wrong_clock);
+    let jumping = tokio::spawn(clock::jump(Arc::clone(&world)));
     let slots: Vec<_> =
         (0..plan.replicas).map(|number| tokio::spawn(slot::run(Arc::clone(&world), number))).collect();
     let havoc = tokio::spawn(havoc::run(Arc::clone(&world)));
@@ -187,6 +192,7 @@ async fn campaign(plan: Plan) -> bool {
     let settled = count::settle(&world, SETTLING).await;
     let calm = begun.elapsed().saturating_sub(troubled);
     world.over.cancel();
+    jumping.await.unwrap();
     for slot in slots {
         slot.await.unwrap();
     }

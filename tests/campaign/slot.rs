@@ -70,6 +70,9 @@ async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>,
 async fn start(world: &World, number: usize, point: Option<&str>) -> Process {
     let mut env = world.env.clone();
     env.extend(point.map(|name| ("COURIER_CRASH_AT".to_owned(), name.to_owned())));
+    if number == 0 {
+        env.extend(world.wrong_clock.clone());
+    }
     let process = Process::serve(&env).await;
     // One that dies before it listens has no address, and is started again.
     if let Some(webhook) = &process.webhook {
