@@ -1,62 +1,269 @@
-//! The one source of time. Production reads the system's clock; tests hold a clock that they move by hand, so that
-//! no test sleeps and none depends on the day it runs.
+//! The one source of time: the database's clock, advanced by this machine's monotonic clock.
+//!
+//! Several processes share leases, due times and the ends of offers, so they must agree on the time,
+//! and a machine's wall clock may be wrong or jump. A process therefore measures the database's time
+//! at its start and every few seconds ([`Clock::follow`], called by `clock_sync`), and adds what its
+//! monotonic clock counted since. The wall clock is read once, for the time before the first
+//! measurement, and to report how wrong it is.
+//!
+//! The database's clock can be wrong too, or jump after a failover or a restore. Each answer of
+//! Stripe carries Stripe's time; [`Clock::compare`] remembers how far ours is from it, and
+//! [`Clock::agreement`] says whether it can be acted upon. A jump shows at once, without another
+//! answer: the remembered time of Stripe is advanced by the monotonic clock as well.
+//!
+//! Tests hold a clock that stands still and is moved by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Tells the time, to the microsecond (as Postgres keeps it, so that what is written compares equal to what is read).
-#[derive(Clone, Debug)]
-pub struct Clock(Source);
+/// How far the database's clock may be from Stripe's. Well below the 300 s after which webhook
+/// signatures are refused, and far above what an NTP client leaves.
+pub const MAX_SKEW: TimeDelta = TimeDelta::minutes(2);
 
+/// Tells the time, to the microsecond (as Postgres keeps it, so that what is written compares equal
+/// to what is read). Clones share the time.
 #[derive(Clone, Debug)]
-enum Source {
-    System,
-    /// Microseconds since the epoch.
-    Movable(Arc<AtomicI64>),
-    /// Microseconds ahead of the system's clock.
-    Ahead(Arc<AtomicI64>),
+pub struct Clock(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Where the monotonic clock began; none: the clock stands still.
+    started: Option<Instant>,
+    /// Microseconds by which [`Clock::advance`] moved the clock forward.
+    advanced: AtomicI64,
+    /// Microseconds since 1970 at which the monotonic clock began.
+    epoch: AtomicI64,
+    reference: Mutex<Option<Reference>>,
+}
+
+/// One measurement of a clock elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// What it said.
+    pub time: DateTime<Utc>,
+    /// How long the answer took: it was that time at some moment in between.
+    pub round_trip: Duration,
+}
+
+/// What Stripe's clock said, on the scale of the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Reference {
+    /// Microseconds since 1970 at which the monotonic clock began, by Stripe's clock, at the least
+    /// and at the most: the answer took some time, and its `Date` has whole seconds.
+    earliest: i64,
+    latest: i64,
+    /// When it was heard, by the monotonic clock.
+    heard: i64,
+}
+
+/// Whether the clock agrees with Stripe's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// Stripe has not answered since this process started.
+    Unknown,
+    /// It does, within [`MAX_SKEW`].
+    Agrees,
+    /// It is ahead of Stripe's by this much (behind, where negative).
+    Differs(TimeDelta),
 }
 
 impl Clock {
-    /// The clock of the machine.
+    /// A clock that runs, and shows this machine's time until [`Clock::follow`] corrects it.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self::new(Some(Instant::now()), wall_clock())
     }
 
-    /// A clock that stands still at `start` until [`Clock::advance`] moves it. Clones share the time.
+    /// A clock that stands still at `start` until [`Clock::advance`] moves it.
     pub fn movable(start: DateTime<Utc>) -> Self {
-        Self(Source::Movable(Arc::new(AtomicI64::new(start.timestamp_micros()))))
+        Self::new(None, start.timestamp_micros())
     }
 
-    /// A clock that goes on as the system's does, and that [`Clock::advance`] can put ahead of it. Clones share the time.
-    pub fn running_ahead() -> Self {
-        Self(Source::Ahead(Arc::default()))
+    fn new(started: Option<Instant>, epoch: i64) -> Self {
+        let (advanced, reference) = (AtomicI64::new(0), Mutex::default());
+        Self(Arc::new(Shared { started, advanced, epoch: AtomicI64::new(epoch), reference }))
     }
 
     /// The present, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
-        let micros = match &self.0 {
-            Source::System => of_the_system(),
-            Source::Ahead(micros) => of_the_system().saturating_add(micros.load(Ordering::SeqCst)),
-            Source::Movable(micros) => micros.load(Ordering::SeqCst),
-        };
+        let micros = self.0.epoch.load(Ordering::SeqCst).saturating_add(self.monotonic());
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }
 
-    /// Moves a clock of ours forward. The system's clock is not ours to move, so there it does nothing.
+    /// Moves the clock forward, for tests and for the demo, where a year passes in seconds.
     pub fn advance(&self, by: TimeDelta) {
-        match &self.0 {
-            Source::System => {}
-            Source::Movable(micros) | Source::Ahead(micros) => {
-                micros.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
-            }
+        self.0.advanced.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets the clock by a measurement of the database's. Says by how much the clock moved; by
+    /// nothing where the difference lies within what the measurement leaves open. A clock that
+    /// stands still is not set.
+    pub fn follow(&self, measured: Measured) -> TimeDelta {
+        let Some(started) = self.0.started else { return TimeDelta::zero() };
+        let uncertain = micros(measured.round_trip) / 2;
+        let elapsed = micros(started.elapsed());
+        let epoch = measured.time.timestamp_micros().saturating_add(uncertain).saturating_sub(elapsed);
+        let before = self.0.epoch.load(Ordering::SeqCst);
+        let moved = epoch.saturating_sub(before);
+        if moved.saturating_abs() <= uncertain {
+            return TimeDelta::zero();
         }
+        self.0.epoch.store(epoch, Ordering::SeqCst);
+        TimeDelta::microseconds(moved)
+    }
+
+    /// How far this machine's wall clock is ahead of this clock.
+    pub fn wall_clock_skew(&self) -> TimeDelta {
+        let ahead = self.0.advanced.load(Ordering::SeqCst);
+        let now = self.now().timestamp_micros();
+        TimeDelta::microseconds(wall_clock().saturating_add(ahead).saturating_sub(now))
+    }
+
+    /// Remembers what Stripe's clock said, in whole seconds, in the answer to a request that was sent
+    /// when [`Clock::elapsed`] said `sent`.
+    pub fn compare(&self, stripe: DateTime<Utc>, sent: TimeDelta) {
+        let heard = self.monotonic();
+        let waited = heard.saturating_sub(sent.num_microseconds().unwrap_or(heard)).max(0);
+        let said = stripe.timestamp_micros();
+        // Stripe wrote the date at some moment between the request and its answer, and cut off
+        // the part of the second.
+        let earliest = said.saturating_sub(heard);
+        let latest = said.saturating_add(1_000_000).saturating_add(waited).saturating_sub(heard);
+        *self.reference() = Some(Reference { earliest, latest, heard });
+    }
+
+    /// How far the clock is ahead of Stripe's (behind, where negative), by the last answer; zero
+    /// where the answer leaves that open. None before the first answer.
+    pub fn skew(&self) -> Option<TimeDelta> {
+        let reference = (*self.reference())?;
+        let epoch = self.0.epoch.load(Ordering::SeqCst);
+        let nearest = epoch.clamp(reference.earliest, reference.latest.max(reference.earliest));
+        Some(TimeDelta::microseconds(epoch.saturating_sub(nearest)))
+    }
+
+    /// Whether the clock agrees with what Stripe's said last.
+    pub fn agreement(&self) -> Agreement {
+        match self.skew() {
+            None => Agreement::Unknown,
+            Some(skew) if skew.abs() > MAX_SKEW => Agreement::Differs(skew),
+            Some(_) => Agreement::Agrees,
+        }
+    }
+
+    /// Whether the clock is known to be wrong: nothing that depends on the time may be done then.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self.agreement(), Agreement::Differs(_))
+    }
+
+    /// Whether the clock agrees with an answer of Stripe that is not older than this.
+    pub fn agreed_within(&self, age: Duration) -> bool {
+        let heard = (*self.reference()).map(|reference| reference.heard);
+        let is_recent = heard.is_some_and(|heard| self.monotonic().saturating_sub(heard) <= micros(age));
+        is_recent && self.agreement() == Agreement::Agrees
+    }
+
+    /// The time since the clock was made, which no correction of the clock changes.
+    pub fn elapsed(&self) -> TimeDelta {
+        TimeDelta::microseconds(self.monotonic())
+    }
+
+    fn monotonic(&self) -> i64 {
+        let elapsed = self.0.started.map_or(0, |started| micros(started.elapsed()));
+        elapsed.saturating_add(self.0.advanced.load(Ordering::SeqCst))
+    }
+
+    fn reference(&self) -> MutexGuard<'_, Option<Reference>> {
+        // A plain value, whole at any time.
+        self.0.reference.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
-fn of_the_system() -> i64 {
+fn wall_clock() -> i64 {
     Utc::now().timestamp_micros()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(time: DateTime<Utc>) -> Measured {
+        Measured { time, round_trip: Duration::from_millis(2) }
+    }
+
+    #[test]
+    fn a_running_clock_shows_the_databases_time_whatever_the_machine_says() {
+        let clock = Clock::system();
+        for days in [-400, 0, 400] {
+            let database = DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
+            clock.follow(measured(database));
+            let shown = clock.now() - database;
+            assert!(shown >= TimeDelta::zero() && shown < TimeDelta::seconds(5), "{shown}");
+        }
+        assert!(clock.wall_clock_skew().abs() > TimeDelta::days(300), "400 days after 2027 is not now");
+    }
+
+    #[test]
+    fn a_difference_within_the_round_trip_moves_nothing() {
+        let clock = Clock::system();
+        let measured = Measured { time: clock.now(), round_trip: Duration::from_secs(10) };
+        assert_eq!(clock.follow(measured), TimeDelta::zero());
+    }
+
+    #[test]
+    fn the_demo_runs_ahead_of_the_database() {
+        let clock = Clock::system();
+        clock.advance(TimeDelta::days(30));
+        let database = clock.now() - TimeDelta::days(30);
+        assert!(clock.follow(measured(database)).abs() < TimeDelta::seconds(5));
+        assert!(clock.now() - database >= TimeDelta::days(30));
+        assert!(clock.wall_clock_skew().abs() < TimeDelta::seconds(5));
+    }
+
+    #[test]
+    fn a_jump_of_the_database_shows_before_stripe_answers_again() {
+        let clock = Clock::system();
+        assert_eq!(clock.agreement(), Agreement::Unknown);
+        let now = clock.now();
+        clock.compare(now, clock.elapsed());
+        assert!(clock.agreed_within(Duration::from_secs(60)));
+
+        clock.follow(measured(now + TimeDelta::days(400)));
+        let Agreement::Differs(skew) = clock.agreement() else { panic!("{:?}", clock.agreement()) };
+        assert!((399..=400).contains(&skew.num_days()), "{skew}");
+        assert!(clock.is_wrong() && !clock.agreed_within(Duration::from_secs(60)));
+
+        clock.follow(measured(now));
+        assert_eq!(clock.agreement(), Agreement::Agrees);
+    }
+
+    #[test]
+    fn two_minutes_are_allowed_and_a_slow_answer_is_no_difference() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let clock = Clock::movable(start);
+        for (stripe, differs) in [(119, false), (-119, false), (123, true), (-123, true)] {
+            clock.compare(start + TimeDelta::seconds(stripe), clock.elapsed());
+            assert_eq!(clock.is_wrong(), differs, "{stripe} s");
+        }
+        // The answer was written when the request arrived, and came ten minutes later.
+        let sent = clock.elapsed();
+        clock.advance(TimeDelta::minutes(10));
+        clock.compare(start, sent);
+        assert_eq!(clock.agreement(), Agreement::Agrees);
+    }
+
+    #[test]
+    fn an_agreement_grows_old() {
+        let clock = Clock::movable(DateTime::UNIX_EPOCH);
+        clock.compare(clock.now(), clock.elapsed());
+        clock.advance(TimeDelta::minutes(61));
+        assert!(!clock.agreed_within(Duration::from_mins(60)));
+        assert!(clock.agreed_within(Duration::from_mins(62)));
+    }
 }

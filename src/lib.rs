@@ -16,6 +16,7 @@
 //! | [`queue`] | durable jobs: everything that talks to the network |
 //! | [`stripe`] | ids, objects, calls, errors |
 //! | [`database`] | opening Postgres, its schema, its health, its troubles |
+//! | [`clock`], [`clock_sync`] | the one time that all replicas go by: the database's |
 //! | [`replicas`] | who else works on this database |
 //! | [`money`], [`locale`] | amounts, and how a reader writes them; languages and time zones |
 //! | [`spreadsheet`] | CSV that opens without harm |
@@ -34,6 +35,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod clock_sync;
 pub mod config;
 pub mod crash;
 pub mod database;

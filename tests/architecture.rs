@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "api",
             "clock",
+            "clock_sync",
             "config",
             "database",
             "financing",
@@ -63,12 +64,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &[]),
+    ("clock_sync", &["clock", "database", "stripe", "telemetry"]),
     (
         "config",
         &["api", "database", "flow", "http", "inbound", "ops", "portal", "queue", "stripe", "telemetry"],
     ),
     ("crash", &[]),
-    ("database", &["telemetry"]),
+    ("database", &["clock", "telemetry"]),
     ("financing", &["clock", "database", "locale", "queue", "stripe"]),
     (
         "flow",
@@ -98,11 +100,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("queue", &["clock", "database", "telemetry"]),
     ("reconcile", &["clock", "database", "flow", "queue", "stripe", "telemetry"]),
     ("replicas", &["clock", "stripe"]),
-    ("retention", &["clock", "flow", "queue"]),
+    ("retention", &["clock", "flow", "queue", "stripe"]),
     ("shutdown", &[]),
     ("simulator", &["clock"]),
     ("spreadsheet", &["money"]),
-    ("stripe", &["queue"]),
+    ("stripe", &["clock", "queue"]),
     ("telemetry", &[]),
     ("timeline", &["stripe"]),
 ];

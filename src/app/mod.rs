@@ -1,6 +1,7 @@
 //! Puts the parts together, runs them, and ends them.
 
 mod parts;
+mod start;
 
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api, Platform};
 use crate::clock::Clock;
+use crate::clock_sync::ClockSync;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE};
 use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::lint::Rules;
 use crate::flow::email::{self, Remind, SendLetter};
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
@@ -84,6 +85,7 @@ impl App {
     /// Opens the database and makes the parts. Listens and works not yet.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open(&settings.database).await?;
+        clock.follow(database::measure_clock(&database.pool).await.context("cannot read the time")?);
         Self::with_database(settings, clock, database)
     }
 
@@ -132,7 +134,7 @@ impl App {
             settings: self.settings.webhook.clone(),
         };
         let router = webhook::router(webhook)?
-            .merge(ops::router(self.database.pool.clone()))
+            .merge(ops::router(self.database.pool.clone(), self.clock.clone()))
             .merge(api::router(self.platform()))
             .merge(inbound::router(self.inbound()?));
         let router = match &self.settings.portal {
@@ -262,7 +264,8 @@ impl App {
             circuits: self.circuits.to_vec(),
             reports: self.reports.clone(),
         };
-        let ops_router = ops::router(self.database.pool.clone()).merge(ops::metrics(sources));
+        let ops_router =
+            ops::router(self.database.pool.clone(), self.clock.clone()).merge(ops::metrics(sources));
         let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
         shutdown.spawn_vital("operators' side", serving);
 
@@ -275,15 +278,23 @@ impl App {
             shutdown.spawn_vital("webhooks", serving);
             on_ready(address);
         }
+        let clock_sync = self.clock_sync();
         if role != Role::ServeWithoutWorker {
+            clock_sync.compare_first().await;
             self.spawn_workers(shutdown);
         }
+        shutdown.spawn_vital("clock", clock_sync.run(stop.clone()));
         stop.cancelled().await;
         let drained = shutdown.drain(self.settings.shutdown_grace).await;
         match shutdown.broken() {
             Some(part) => Err(anyhow::anyhow!("the part `{part}` ended by itself: see the log above")),
             None => Ok(drained),
         }
+    }
+
+    fn clock_sync(&self) -> ClockSync {
+        let (db, clock, stripe) = (self.database.pool.clone(), self.clock.clone(), self.stripe.clone());
+        ClockSync { db, clock, stripe }
     }
 
     fn spawn_workers(&self, shutdown: &Shutdown) {
@@ -356,22 +367,6 @@ impl App {
     }
 }
 
-/// Says in the log what the rules have against the wording of the letters. They go out all the same: Stripe's approval decides.
-fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
-    let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
-    let found = email::collection::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
-    for email::collection::Found { finding, letters } in &found {
-        tracing::warn!(
-            rule = finding.rule,
-            part = %finding.part,
-            found = finding.found,
-            letters = letters.len(),
-            "the wording of letters is against a rule: see `email check`"
-        );
-    }
-    Ok(())
-}
-
 /// Runs the service until a signal. A second signal ends it at once.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
@@ -384,7 +379,7 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
         // Beside the work: it takes longer than all the rest of a start.
         let settings = app.settings.email.clone();
         shutdown.tracker.spawn_blocking(move || {
-            if let Err(error) = check_wording(&settings) {
+            if let Err(error) = start::check_wording(&settings) {
                 tracing::error!(error = format!("{error:#}"), "cannot check the wording of the letters");
             }
         });

@@ -38,7 +38,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(settings: &Settings, clock: &Clock, database: &Database) -> anyhow::Result<Self> {
         let circuit = |name| Circuit::new(name, clock.clone());
-        let stripe = Client::new(settings.stripe.clone(), circuit("stripe"))
+        let stripe = Client::new(settings.stripe.clone(), circuit("stripe"), clock.clone())
             .context("cannot make a client for Stripe")?;
         Ok(Self {
             db: database.pool.clone(),
@@ -124,7 +124,8 @@ impl Shared {
     }
 
     pub(super) fn retain(&self, personal_data: Option<Duration>) -> Retain {
-        Retain { db: self.db.clone(), clock: self.clock.clone(), personal_data }
+        let (db, clock, stripe) = (self.db.clone(), self.clock.clone(), self.stripe.clone());
+        Retain { db, clock, stripe, personal_data }
     }
 
     pub(super) fn remind(&self, cadence: email::Cadence) -> Remind {

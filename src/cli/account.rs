@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use sqlx::PgPool;
 
-use crate::clock::Clock;
+use crate::database;
 use crate::retention;
 use crate::stripe::AccountId;
 
@@ -52,8 +52,8 @@ fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
 
 async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
-    let erased =
-        retention::erase_account(&mut tx, account.as_str(), with_proof, Clock::system().now()).await?;
+    let now = database::now(&mut *tx).await?;
+    let erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;
     tx.commit().await?;
     if json {
         return super::print_json(&erased);

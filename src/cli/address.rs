@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sqlx::PgPool;
 
-use crate::clock::Clock;
+use crate::database;
 use crate::flow::email::refused::{self, AddressHash};
 
 /// What to do.
@@ -45,7 +45,8 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         }
         Action::Allow { address } => {
             let mut tx = db.begin().await?;
-            let allowed = refused::allow(&mut tx, &address, "operator", Clock::system().now()).await?;
+            let now = database::now(&mut *tx).await?;
+            let allowed = refused::allow(&mut tx, &address, "operator", now).await?;
             tx.commit().await?;
             let allowed = allowed.context("letters may go to this address already")?;
             println!("letters may go there again; {} that were held are tried again", allowed.held);

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use sqlx::PgPool;
 
 use crate::api::{Scope, keys};
-use crate::clock::Clock;
+use crate::database;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -44,7 +44,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 }
 
 async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
-    let now = Clock::system().now();
+    let now = database::now(db).await?;
     match action {
         Action::Create { name, scopes, json } => {
             let new = keys::create(db, &name, &scopes, now).await?;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::clock::Clock;
 use crate::config::{ForReports, environment};
 use crate::flow::email::Report;
 use crate::flow::email::report::{Outcome, Taken, take};
@@ -40,7 +39,8 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
 
 async fn take_in(settings: &ForReports, report: &Report) -> anyhow::Result<Taken> {
     let database = database::open(&settings.database.database).await?;
-    let taken = take(&database.pool, report, settings.copy.as_ref(), Clock::system().now()).await;
+    let now = database::now(&database.pool).await?;
+    let taken = take(&database.pool, report, settings.copy.as_ref(), now).await;
     database.close().await;
     Ok(taken?)
 }

@@ -65,7 +65,7 @@ struct Story {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = std::path::absolute(&args.dir)?;
-    let clock = Clock::running_ahead();
+    let clock = Clock::system();
     let simulator = start_simulator(&clock).await?;
     let kept_in = format!("file:{}", dir.join("mail").display());
     let relay = args.relay.unwrap_or(kept_in);

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::app;
-use crate::clock::Clock;
+use crate::clock::{Agreement, Clock};
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
 use crate::financing;
@@ -25,6 +25,9 @@ use crate::telemetry::{self, chain};
 const LONGEST: Duration = Duration::from_secs(10);
 /// Stripe makes offers daily; a platform that hears nothing for longer may have lost its endpoint or its `stripe listen`.
 const QUIET: TimeDelta = TimeDelta::hours(24);
+
+/// A difference that an NTP client would not leave.
+const NOTABLE_SKEW: TimeDelta = TimeDelta::seconds(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,8 +68,10 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     let secrets = settings.webhook.secrets.len();
     let mut findings =
         vec![ok("settings", "complete"), ok("webhook secrets", format!("{secrets} to verify with"))];
-    findings.extend(look_at_database(&settings).await);
-    findings.push(look_at_stripe(&settings).await);
+    let clock = Clock::system();
+    findings.extend(look_at_database(&settings, &clock).await);
+    findings.push(look_at_stripe(&settings, &clock).await);
+    findings.push(look_at_clock(&clock));
     findings.push(look_at_relay(&settings).await);
     findings.push(look_at_letters(&settings));
     findings.push(look_at_disclaimers(&settings));
@@ -95,7 +100,7 @@ fn look_at_letters(settings: &Settings) -> Finding {
     }
 }
 
-async fn look_at_database(settings: &Settings) -> Vec<Finding> {
+async fn look_at_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     let database = match database::open(&settings.database).await {
         Ok(database) => database,
         Err(error) => {
@@ -103,15 +108,19 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
         }
     };
     let kind = if database.is_embedded() { "embedded" } else { "reachable" };
+    if let Ok(measured) = database::measure_clock(&database.pool).await {
+        clock.follow(measured);
+    }
+    let now = clock.now();
     let findings = match database::health(&database.pool).await {
         Health::Ready => vec![
             ok("database", format!("{kind}, writable, schema current")),
-            last_event(&database).await,
-            last_reconciliation(&database).await,
+            last_event(&database, now).await,
+            last_reconciliation(&database, now).await,
             last_report(&database).await,
             dead(&database).await,
-            transactions(&database).await,
-            letters_today(&database, &settings.email.limits).await,
+            transactions(&database, now).await,
+            letters_today(&database, &settings.email.limits, now).await,
         ],
         Health::ReadOnly => {
             vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary; look at its disk")]
@@ -125,22 +134,22 @@ async fn look_at_database(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-async fn last_event(database: &Database) -> Finding {
+async fn last_event(database: &Database, now: DateTime<Utc>) -> Finding {
     const REMEDY: &str =
         "register <your address>/webhooks/stripe in Stripe for capital.* events, or run `stripe listen`";
     match inbox::store::last_received(&database.pool).await {
-        Ok(Some(at)) if Clock::system().now() - at < QUIET => ok("last event", at.to_rfc3339()),
+        Ok(Some(at)) if now - at < QUIET => ok("last event", at.to_rfc3339()),
         Ok(Some(at)) => warn("last event", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
         Ok(None) => warn("last event", "none ever", REMEDY),
         Err(error) => wrong("last event", chain(&error), "look at the database"),
     }
 }
 
-async fn last_reconciliation(database: &Database) -> Finding {
+async fn last_reconciliation(database: &Database, now: DateTime<Utc>) -> Finding {
     const REMEDY: &str =
         "look for `reconciliation is incomplete` in the log, or run `capital-courier reconcile`";
-    match reconcile::store::last_complete(&database.pool).await {
-        Ok(Some(at)) if Clock::system().now() - at < QUIET => ok("reconciliation", at.to_rfc3339()),
+    match reconcile::store::last_complete(&database.pool, now).await {
+        Ok(Some(at)) if now - at < QUIET => ok("reconciliation", at.to_rfc3339()),
         Ok(Some(at)) => warn("reconciliation", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
         Ok(None) => warn("reconciliation", "none was ever complete", REMEDY),
         Err(error) => wrong("reconciliation", chain(&error), "look at the database"),
@@ -167,8 +176,8 @@ async fn dead(database: &Database) -> Finding {
 }
 
 /// Whether what we add up is what Stripe adds up.
-async fn transactions(database: &Database) -> Finding {
-    let before = Clock::system().now() - financing::summary::MAY_DIFFER_FOR;
+async fn transactions(database: &Database, now: DateTime<Utc>) -> Finding {
+    let before = now - financing::summary::MAY_DIFFER_FOR;
     let look = async {
         let differing = financing::summary::store::differing(&database.pool, before);
         tokio::try_join!(differing, financing::unreadable(&database.pool))
@@ -184,18 +193,39 @@ async fn transactions(database: &Database) -> Finding {
     }
 }
 
-async fn look_at_stripe(settings: &Settings) -> Finding {
+async fn look_at_stripe(settings: &Settings, clock: &Clock) -> Finding {
     const REMEDY: &str =
         "check STRIPE_API_KEY, and that Capital is enabled for the platform and the key may read offers";
-    let client = match Client::new(settings.stripe.clone(), Circuit::new("stripe", Clock::system())) {
-        Ok(client) => client,
-        Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
-    };
+    let client =
+        match Client::new(settings.stripe.clone(), Circuit::new("stripe", clock.clone()), clock.clone()) {
+            Ok(client) => client,
+            Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
+        };
     let mode = if client.livemode() == Some(true) { "live" } else { "test" };
     match tokio::time::timeout(LONGEST, client.probe()).await {
         Ok(Ok(())) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
         Ok(Err(error)) => wrong("Stripe", chain(&error), REMEDY),
         Err(_) => wrong("Stripe", "no answer in time", "check the way out to api.stripe.com"),
+    }
+}
+
+/// Whether the database, this machine and Stripe agree on the time.
+fn look_at_clock(clock: &Clock) -> Finding {
+    const MACHINE: &str = "run an NTP client on this machine: TLS certificates are checked by its clock";
+    const DATABASE: &str =
+        "run an NTP client on the database server: nothing is sent until its clock is right";
+    let machine = clock.wall_clock_skew();
+    match clock.agreement() {
+        Agreement::Differs(skew) => {
+            wrong("clock", format!("the database is {} s from Stripe", skew.num_seconds()), DATABASE)
+        }
+        Agreement::Unknown | Agreement::Agrees if machine.abs() > NOTABLE_SKEW => {
+            warn("clock", format!("this machine is {} s from the database", machine.num_seconds()), MACHINE)
+        }
+        Agreement::Agrees => ok("clock", "the database agrees with Stripe"),
+        Agreement::Unknown => {
+            warn("clock", "not compared: Stripe did not tell its time", "see `Stripe` above")
+        }
     }
 }
 
@@ -234,8 +264,8 @@ fn look_at_signature(settings: &email::Settings) -> Finding {
 }
 
 /// How fast letters may go out, and how many did today.
-async fn letters_today(database: &Database, limits: &Limits) -> Finding {
-    let today = Clock::system().now().date_naive();
+async fn letters_today(database: &Database, limits: &Limits, now: DateTime<Utc>) -> Finding {
+    let today = now.date_naive();
     let sent = match email::limits::store::sent_since(&database.pool, email::limits::midnight(today)).await {
         Ok(sent) => sent,
         Err(error) => return wrong("letters", chain(&error), "look at the database"),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 
-use crate::clock::Clock;
+use crate::database;
 use crate::flow::{delivered, email};
 use crate::queue::{self, Work};
 
@@ -61,7 +61,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
 async fn retry(db: &PgPool, id: i64) -> anyhow::Result<()> {
     let job = queue::overview::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
-    let now = Clock::system().now();
+    let now = database::now(db).await?;
     let mut tx = db.begin().await?;
     let taken_up = if job.kind == email::SendLetter::KIND {
         match email::store::offer_of(&mut *tx, &job.subject).await? {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 
-use crate::clock::Clock;
+use crate::database;
 use crate::flow::{delivered, email, offer};
 use crate::locale::{Formats, Language};
 use crate::money::Money;
@@ -67,7 +67,8 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::Show { id, json } => show(db, id.as_str(), json).await,
         Action::Resend { id } => {
             let mut tx = db.begin().await?;
-            let resent = email::resend(&mut tx, id.as_str(), Clock::system().now()).await?;
+            let now = database::now(&mut *tx).await?;
+            let resent = email::resend(&mut tx, id.as_str(), now).await?;
             let refused = email::refused::store::of_offer(&mut *tx, id.as_str()).await?;
             tx.commit().await?;
             ensure!(
@@ -83,7 +84,8 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         }
         Action::Withdraw { id } => {
             let mut tx = db.begin().await?;
-            let withdrawn = email::withdraw_by_hand(&mut tx, id.as_str(), Clock::system().now()).await?;
+            let now = database::now(&mut *tx).await?;
+            let withdrawn = email::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
             tx.commit().await?;
             ensure!(withdrawn > 0, "{id} has no letter that waits or is held: see `offer show {id}`");
             println!("{id}: the letter is withdrawn");

@@ -6,6 +6,7 @@
 #[cfg(feature = "demo")]
 mod embedded;
 mod place;
+mod time;
 mod trouble;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 
 pub use place::{NoPlace, Place};
+pub use time::{measure_clock, now};
 pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so

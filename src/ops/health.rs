@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
+use crate::clock::{Agreement, Clock};
 use crate::database::{self, Health};
 
 /// An orchestrator gives up after a second or so; a database that takes longer is not ready.
@@ -24,12 +25,13 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Ready {
     db: PgPool,
+    clock: Clock,
     last: Arc<Mutex<Option<(Instant, Health)>>>,
 }
 
 /// The two routes.
-pub fn router(db: PgPool) -> Router {
-    let ready = Ready { db, last: Arc::default() };
+pub fn router(db: PgPool, clock: Clock) -> Router {
+    let ready = Ready { db, clock, last: Arc::default() };
     Router::new().route("/livez", get(alive)).route("/readyz", get(readiness)).with_state(ready)
 }
 
@@ -56,7 +58,16 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, Json<Value>) {
         Health::ReadOnly => ("read_only", "unknown"),
         Health::SchemaBehind => ("writable", "behind"),
     };
-    let is_ready = health == Health::Ready;
+    // Before Stripe has answered once, nothing speaks against the clock.
+    let (clock, is_clock_right) = match ready.clock.agreement() {
+        Agreement::Unknown => ("not_compared", true),
+        Agreement::Agrees => ("agrees_with_stripe", true),
+        Agreement::Differs(_) => ("differs_from_stripe", false),
+    };
+    let is_ready = health == Health::Ready && is_clock_right;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": is_ready, "parts": {"database": database, "schema": schema}})))
+    (
+        status,
+        Json(json!({"ready": is_ready, "parts": {"database": database, "schema": schema, "clock": clock}})),
+    )
 }

@@ -59,7 +59,7 @@ async fn metrics(State(sources): State<Sources>) -> Response {
 
 async fn read(sources: &Sources) -> sqlx::Result<String> {
     let event = inbox::store::last_received(&sources.db).await?;
-    let run = reconcile::store::last_complete(&sources.db).await?;
+    let run = reconcile::store::last_complete(&sources.db, sources.clock.now()).await?;
     let dead = queue::dead_count(&sources.db).await?;
     let before = sources.clock.now() - financing::summary::MAY_DIFFER_FOR;
     let differing = financing::summary::store::differing(&sources.db, before).await?;
@@ -87,6 +87,9 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let help =
         "Transactions of Stripe's lists that could not be read, or not be kept, when they were read last";
     count("transactions_unreadable", help, unreadable);
+    let help = "Seconds that the database's clock is ahead of Stripe's; above 120 either way all work stops";
+    let skew = sources.clock.skew().unwrap_or_default().num_seconds();
+    count("clock_skew_seconds", help, skew);
     let circuits = Family::<Vec<(&str, &str)>, Gauge<u64, AtomicU64>>::default();
     for circuit in &sources.circuits {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());

@@ -100,9 +100,14 @@ impl Circuit {
         match state.phase {
             Phase::Closed => Admits::All,
             Phase::Open { until } if now < until => {
-                Admits::NothingFor((until - now).to_std().unwrap_or_default())
+                // A clock that was set back must not keep the circuit open.
+                let pause = (until - now).to_std().unwrap_or_default().min(LONGEST_PAUSE);
+                state.phase = Phase::Open { until: now + pause };
+                Admits::NothingFor(pause)
             }
-            Phase::Probing { since, .. } if now - since < LONGEST_PROBE => Admits::NothingFor(WHILE_PROBING),
+            Phase::Probing { since, .. } if (now - since).abs() < LONGEST_PROBE => {
+                Admits::NothingFor(WHILE_PROBING)
+            }
             Phase::Open { .. } | Phase::Probing { .. } => {
                 state.probes += 1;
                 let number = state.probes;

@@ -11,6 +11,9 @@
 //! to the world, and finishes it by presenting the token in the transaction that records the outcome. A worker that lost its
 //! lease finds that out there and then, and its transaction is rolled back: nothing that it believes is written.
 //!
+//! Due times and leases are by the database's clock ([`crate::clock`]). While that differs from
+//! Stripe's nothing is claimed, and times that it wrote too far ahead are corrected afterwards.
+//!
 //! The table is the truth and is polled; `NOTIFY` and the bell inside the process only shorten the wait.
 //! Knows no stage of the flow.
 
@@ -31,7 +34,7 @@ pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit, Probe};
 pub use claim::{Claim, Ending, Finished};
 pub use overview::{claimed_count, dead_count};
-pub use runner::{Room, Runner, Stopped, Work, insist};
+pub use runner::{Room, Runner, Stopped, Work, WrongClock, insist};
 pub use store::{
     Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew,
     revive, still_held,

@@ -1,7 +1,7 @@
 //! Claims jobs of one kind and has them worked on, so many at once.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,7 +12,7 @@ use super::{
     Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict, Wanted, judge,
     store,
 };
-use crate::clock::Clock;
+use crate::clock::{Agreement, Clock};
 use crate::database::{PAUSE_IN_TROUBLE, Troubles, within};
 use crate::telemetry::chain;
 
@@ -41,10 +41,33 @@ pub trait Work: Send + Sync + 'static {
         false
     }
 
+    /// The longest time from now for which one of its jobs is ever put off.
+    fn max_delay(&self) -> Duration {
+        MAX_DELAY
+    }
+
     /// How many jobs, of so many that are wanted, may be begun now. Asked in the transaction that claims them, which is rolled back
     /// where none is due: a turn that nobody takes is not used up. Jobs that were begun already have their place.
     fn room(&self, _tx: &mut PgConnection, wanted: usize) -> impl Future<Output = sqlx::Result<Room>> + Send {
         std::future::ready(Ok(Room::For(wanted)))
+    }
+}
+
+/// A reminder waits for working hours, at most for a long weekend.
+const MAX_DELAY: Duration = Duration::from_hours(8 * 24);
+/// A clock that was wrong is rare, and what it wrote is not urgent.
+const BETWEEN_CORRECTIONS: Duration = Duration::from_mins(1);
+/// How soon to look whether a clock that is wrong is right again.
+const WHILE_CLOCK_IS_WRONG: Duration = Duration::from_secs(1);
+
+/// The database's clock is not Stripe's: what depends on the time must wait.
+#[derive(Debug, thiserror::Error)]
+#[error("the database's clock differs from Stripe's: correct it (NTP)")]
+pub struct WrongClock;
+
+impl Retryable for WrongClock {
+    fn next(&self) -> Next {
+        Next::Postpone(Duration::from_secs(10))
     }
 }
 
@@ -82,6 +105,7 @@ pub struct Runner<W> {
     troubles: Troubles,
     settings: Settings,
     slots: Arc<Semaphore>,
+    corrected_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl<W> Clone for Runner<W> {
@@ -93,6 +117,7 @@ impl<W> Clone for Runner<W> {
             troubles: self.troubles.clone(),
             settings: self.settings,
             slots: Arc::clone(&self.slots),
+            corrected_at: Arc::clone(&self.corrected_at),
         }
     }
 }
@@ -109,7 +134,8 @@ impl<W: Work> Runner<W> {
     /// Makes a runner; claims nothing yet.
     pub fn new(work: W, db: PgPool, clock: Clock, troubles: Troubles, settings: Settings) -> Self {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
-        Self { work: Arc::new(work), db, clock, troubles, settings, slots }
+        let (work, corrected_at) = (Arc::new(work), Arc::default());
+        Self { work, db, clock, troubles, settings, slots, corrected_at }
     }
 
     /// Claims and works until `stop`; jobs in hand go on in `tracker` after that.
@@ -191,6 +217,12 @@ impl<W: Work> Runner<W> {
 
     /// Claims what may be begun, and says after how long to look again where that is nothing.
     async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Duration)> {
+        // Leases and due times mean nothing by a clock that is wrong: a claim could take a job from
+        // a worker that is sending its letter.
+        if self.clock.is_wrong() {
+            return Ok((Vec::new(), WHILE_CLOCK_IS_WRONG));
+        }
+        self.correct_times().await?;
         let (now, poll) = (self.clock.now(), self.settings.poll_interval);
         if !self.work.is_limited() {
             return Ok((store::claim(&self.db, &self.wanted(limit, limit), now).await?, poll));
@@ -207,6 +239,30 @@ impl<W: Work> Runner<W> {
             tx.commit().await?;
         }
         Ok((claims, pause))
+    }
+
+    /// Makes jobs due that a wrong clock put off for longer than this work ever does, and ends leases
+    /// that it made too long.
+    async fn correct_times(&self) -> sqlx::Result<()> {
+        if self.clock.agreement() != Agreement::Agrees || !self.is_correction_due() {
+            return Ok(());
+        }
+        let limits = store::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
+        let corrected = store::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
+        if corrected > 0 {
+            tracing::warn!(job.kind = W::KIND, jobs = corrected, "corrected times that a wrong clock wrote");
+        }
+        Ok(())
+    }
+
+    fn is_correction_due(&self) -> bool {
+        // A plain value, whole at any time.
+        let mut last = self.corrected_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|at| at.elapsed() >= BETWEEN_CORRECTIONS);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of

@@ -116,6 +116,10 @@ impl Work for Reconcile {
         Ok(())
     }
 
+    fn max_delay(&self) -> Duration {
+        self.every.max(AFTER_INCOMPLETE)
+    }
+
     async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
         Ok(())
     }

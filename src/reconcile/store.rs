@@ -113,9 +113,16 @@ pub async fn newest(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Run>> {
     .await
 }
 
-/// When the last complete run ended, if ever one did.
-pub async fn last_complete(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!(r#"select max(ended_at) from reconcile_runs where state = 'complete'"#)
-        .fetch_one(db)
-        .await
+/// When the last complete run ended, if ever one did. One that ends in the future was recorded by a
+/// wrong clock, and says nothing.
+pub async fn last_complete(
+    db: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select max(ended_at) from reconcile_runs where state = 'complete' and ended_at <= $1",
+        now,
+    )
+    .fetch_one(db)
+    .await
 }

@@ -1,5 +1,5 @@
-//! Who else works on this database. Processes share what Stripe allows to all of them together, so each must know how many they
-//! are; and they read leases by their own clocks, so those must agree.
+//! Who else works on this database. Processes share what Stripe allows to all of them together, so
+//! each must know how many there are.
 
 mod store;
 
@@ -17,8 +17,6 @@ use crate::stripe::Client;
 const BEAT: Duration = Duration::from_secs(5);
 /// A process that was not seen for three beats counts no longer.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
-/// Leases are a minute long and renewed after a third of it; clocks that differ by more are a danger to them.
-const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
 pub async fn take_part(db: PgPool, clock: Clock, stripe: Client, stop: CancellationToken) {
@@ -26,16 +24,7 @@ pub async fn take_part(db: PgPool, clock: Clock, stripe: Client, stop: Cancellat
     let started_at = clock.now();
     loop {
         match store::beat(&db, process_id, started_at, clock.now(), GONE_AFTER).await {
-            Ok(seen) => {
-                stripe.share_with(u32::try_from(seen.processes).unwrap_or(1));
-                let skew = seen.database_time - clock.now();
-                if skew.abs() > LARGEST_SKEW {
-                    tracing::error!(
-                        clock.skew_seconds = skew.num_seconds(),
-                        "this machine's clock is not the database's: leases may be read wrongly"
-                    );
-                }
-            }
+            Ok(processes) => stripe.share_with(u32::try_from(processes).unwrap_or(1)),
             Err(error) => tracing::debug!(error = %error, "cannot give a sign of life"),
         }
         tokio::select! {

@@ -4,15 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// What a sign of life brings back.
-#[derive(Debug)]
-pub(super) struct Seen {
-    /// Processes that live, this one included.
-    pub(super) processes: i64,
-    /// The database's clock.
-    pub(super) database_time: DateTime<Utc>,
-}
-
 /// Gives a sign of life, forgets those that are long gone, and counts those that live.
 pub(super) async fn beat(
     db: impl PgExecutor<'_>,
@@ -20,9 +11,8 @@ pub(super) async fn beat(
     started_at: DateTime<Utc>,
     now: DateTime<Utc>,
     gone_after: TimeDelta,
-) -> sqlx::Result<Seen> {
-    sqlx::query_as!(
-        Seen,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
         r#"
         with mine as (
             insert into processes (process_id, started_at, seen_at)
@@ -35,8 +25,7 @@ pub(super) async fn beat(
             where seen_at < $3 - interval '1 hour'
         )
         -- This statement does not see its own insert, so this process is counted apart.
-        select 1 + count(*) filter (where process_id <> $1 and seen_at > $4) as "processes!",
-            clock_timestamp() as "database_time!"
+        select 1 + count(*) filter (where process_id <> $1 and seen_at > $4) as "processes!"
         from processes
         "#,
         process_id,

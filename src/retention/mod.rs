@@ -16,11 +16,16 @@ use sqlx::{PgConnection, PgPool};
 use crate::clock::Clock;
 use crate::flow::email;
 use crate::queue::{self, Circuit, Claim, Ending, Queued, Stopped, Work};
+use crate::stripe::Client;
 
 /// The one job of this kind.
 pub(crate) const SUBJECT: &str = "all";
 /// Whatever is a year old may be a year and an hour old.
 const EVERY: Duration = Duration::from_hours(1);
+/// Erasing cannot be undone, so Stripe's clock must have agreed within this time.
+const AGREED_WITHIN: Duration = Duration::from_hours(1);
+/// Until Stripe's clock can be asked again.
+const AFTER_DOUBT: Duration = Duration::from_mins(10);
 /// Rows that one transaction takes: short enough to stand in nobody's way.
 const BATCH: i64 = 500;
 
@@ -31,6 +36,8 @@ pub struct Retain {
     pub db: PgPool,
     /// How old they are.
     pub clock: Clock,
+    /// Whose time confirms the clock before anything is erased.
+    pub stripe: Client,
     /// How old they may become; none: they stay.
     pub personal_data: Option<Duration>,
 }
@@ -57,6 +64,13 @@ impl Work for Retain {
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+        if self.personal_data.is_some() && !self.is_time_confirmed().await {
+            tracing::warn!(
+                retry.in_seconds = AFTER_DOUBT.as_secs(),
+                "erased nothing: the database's clock could not be confirmed by Stripe's"
+            );
+            return self.finish(claim, AFTER_DOUBT).await;
+        }
         let now = self.clock.now();
         let before =
             self.personal_data.and_then(|age| now.checked_sub_signed(TimeDelta::from_std(age).ok()?));
@@ -83,9 +97,11 @@ impl Work for Retain {
                 "personal data were old enough to go"
             );
         }
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Later { at: now + EVERY }, now).await?.or_stop()?;
-        Ok(tx.commit().await?)
+        self.finish(claim, EVERY).await
+    }
+
+    fn max_delay(&self) -> Duration {
+        EVERY
     }
 
     async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
@@ -98,6 +114,22 @@ impl Work for Retain {
 }
 
 impl Retain {
+    /// Whether Stripe's clock agrees with the database's, after asking it where that was not done lately.
+    async fn is_time_confirmed(&self) -> bool {
+        if !self.clock.agreed_within(AGREED_WITHIN) {
+            // The client passes the date of the answer to the clock, whatever else the answer says.
+            let _ = self.stripe.probe().await;
+        }
+        self.clock.agreed_within(AGREED_WITHIN)
+    }
+
+    async fn finish(&self, claim: &Claim, pause: Duration) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        queue::finish(&mut tx, claim, Ending::Later { at: now + pause }, now).await?.or_stop()?;
+        Ok(tx.commit().await?)
+    }
+
     /// Sees to it that the job exists and is alive.
     pub async fn schedule(&self) -> sqlx::Result<()> {
         let now = self.clock.now();

@@ -14,6 +14,7 @@ use url::Url;
 use super::list::{self, List};
 use super::pace::Pace;
 use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
+use crate::clock::Clock;
 use crate::queue::{Circuit, Next, Retryable};
 
 /// What a client needs.
@@ -38,6 +39,7 @@ pub struct Client {
     settings: std::sync::Arc<Settings>,
     pace: std::sync::Arc<Pace>,
     circuit: Circuit,
+    clock: Clock,
     /// How long each call may take, where that is less than the settings say.
     patience: Option<Duration>,
 }
@@ -66,7 +68,7 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
     /// Makes the client; opens no connection yet.
-    pub fn new(settings: Settings, circuit: Circuit) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: Settings, circuit: Circuit, clock: Clock) -> Result<Self, reqwest::Error> {
         // More than one crate brings rustls along. Whichever is first decides, and all of ours decide alike.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -77,7 +79,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let pace = Pace::new(settings.requests_per_second).into();
-        Ok(Self { http, settings: settings.into(), pace, circuit, patience: None })
+        Ok(Self { http, settings: settings.into(), pace, circuit, clock, patience: None })
     }
 
     /// True where the key is for live data, false for test data, none where its prefix does not say.
@@ -231,7 +233,11 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<Answered<T>, Error> {
         self.pace.turn(endpoint).await.map_err(Error::NotYet)?;
+        let sent = self.clock.elapsed();
         let outcome = answer(request).await;
+        if let Ok(Answered { at: Some(at), .. }) = &outcome {
+            self.clock.compare(*at, sent);
+        }
         match &outcome {
             Ok(_) => {
                 self.circuit.succeeded();

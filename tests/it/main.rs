@@ -7,6 +7,7 @@
 
 mod api;
 mod backfill;
+mod clock;
 mod contact;
 mod copy;
 #[cfg(feature = "crash-points")]

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 
 use crate::app;
-use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::database;
 use crate::flow::email::collection::{self, Found};
@@ -147,7 +146,7 @@ fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[copy::Disclaimer]) -> Vec
 
 async fn approve(settings: &Settings, hashes: &[String], approval: &Approval<'_>) -> anyhow::Result<()> {
     let database = database::open(&settings.database).await?;
-    let now = Clock::system().now();
+    let now = database::now(&database.pool).await?;
     let mut tx = database.pool.begin().await?;
     copy::approve(&mut tx, hashes, approval, now).await?;
     tx.commit().await?;

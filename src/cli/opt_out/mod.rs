@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sqlx::PgPool;
 
-use crate::clock::Clock;
+use crate::database;
 use crate::flow::email::opt_out::{Note, Source, Wish, store};
 use crate::flow::email::{self, OptedOut};
 use crate::stripe::AccountId;
@@ -59,7 +59,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::Add { account, note } => add(db, &account, note.as_ref()).await,
         Action::Remove { account } => {
-            let now = Clock::system().now();
+            let now = database::now(db).await?;
             let ended = store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
             anyhow::ensure!(ended, "{account} is not opted out");
             println!("{account} may have letters again");
@@ -82,7 +82,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
 }
 
 async fn add(db: &PgPool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
-    let now = Clock::system().now();
+    let now = database::now(db).await?;
     let wish = Wish {
         account_id: account.as_str(),
         source: Source::Operator,
@@ -121,7 +121,7 @@ async fn import(db: &PgPool, file: &Path) -> anyhow::Result<()> {
     } else {
         bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    let now = Clock::system().now();
+    let now = database::now(db).await?;
     let rows = list::read(&bytes, now)?;
     let mut tx = db.begin().await?;
     let mut new = 0;

@@ -104,7 +104,7 @@ impl Financings {
     pub async fn standing(&self, account: &AccountId) -> Result<Standing, Unanswered> {
         let now = self.clock.now();
         let kept = within(store::find(&self.db, account.as_str(), self.livemode())).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for))
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for, now))
             && let Ok(standing) = self.compared(account, kept, true).await?
         {
             return Ok(standing);

@@ -17,7 +17,7 @@ use super::to_delivered;
 use super::{Facts, FinancingType, Kind, SendLetter};
 use crate::locale::{self, Language};
 use crate::money::Money;
-use crate::queue::Stopped;
+use crate::queue::{Stopped, WrongClock};
 use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
 
 /// What to do with a letter after looking at Stripe.
@@ -45,6 +45,10 @@ impl SendLetter {
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
+        // Stripe's answer may just have shown that the clock is wrong: then no end has come.
+        if self.clock.is_wrong() {
+            return Err(WrongClock.into());
+        }
         if let Some(reason) = self.closed(letter, offer).await? {
             return Ok(Decision::Withdraw(reason));
         }

@@ -78,6 +78,8 @@ impl Lanes {
         let domain = domain.to_ascii_lowercase();
         let mut lanes = self.by_domain();
         let lane = lanes.entry(domain.clone()).or_insert_with(|| Lane::new(now));
+        // A clock that was set back must not keep a domain closed.
+        lane.closed_until = lane.closed_until.min(now + LONGEST_PAUSE);
         let is_full = self.most > 0 && lane.busy >= self.most;
         if is_full || lane.closed_until > now {
             let at_once = i32::try_from(self.most.max(1)).unwrap_or(i32::MAX);

@@ -57,6 +57,13 @@ impl Reader {
     /// Reads until `stop`. A batch in hand is finished first.
     pub async fn run(self, mut ear: Ear, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            // Reading opens letters, whose jobs are due by this clock.
+            if self.clock.is_wrong() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE_IN_TROUBLE) => continue,
+                }
+            }
             let idle = match within(self.read_batch()).await {
                 // A full batch: there may be more.
                 Ok(read) if read > 0 => continue,

@@ -84,6 +84,14 @@ pub fn environment(stripe: &Simulator, relay_url: &str) -> HashMap<String, Strin
     .into()
 }
 
+/// Asks a router without a connection.
+pub async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() }
+}
+
 impl TestApp {
     pub async fn start(db: PgPool) -> Self {
         Self::start_with(db, &[]).await
@@ -172,10 +180,7 @@ impl TestApp {
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() }
+        ask(&self.router, request).await
     }
 
     pub async fn run_due_work(&self) {

@@ -55,6 +55,8 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
     let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
     let mut env = environment(&stripe, &relay.url());
     env.insert("DATABASE_URL".to_owned(), url_of(db));
+    // Longer than it is put off for: a job that is due later than its interval is due now.
+    env.insert("COURIER_RECONCILE__EVERY".to_owned(), "48h".to_owned());
     put_off_reconciliation(db).await;
     (stripe, relay, env)
 }

@@ -63,6 +63,10 @@ impl Work for Remind {
         Ok(tx.commit().await?)
     }
 
+    fn max_delay(&self) -> Duration {
+        EVERY
+    }
+
     async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
         Ok(())
     }
