@@ -104,6 +104,7 @@ fn refusal(error: &stripe::Error) -> Refusal {
         stripe::Error::Refused { .. }
         | stripe::Error::NotYet(_)
         | stripe::Error::NoAnswer(_)
+        | stripe::Error::NotStripe { .. }
         | stripe::Error::Unreadable { .. } => Refusal::by_stripe(error),
     }
 }

@@ -85,8 +85,12 @@ impl Refusal {
         }
         let status = match error {
             stripe::Error::NotYet(pause) => return Self::Stripe(Silence::Busy(pause.as_secs().max(1))),
-            stripe::Error::NoAnswer(_) => return Self::Stripe(Silence::Down),
-            stripe::Error::Unreadable { .. } => return Self::Stripe(Silence::Odd),
+            stripe::Error::Unreadable { .. } | stripe::Error::NotStripe { status: 200..=299 } => {
+                return Self::Stripe(Silence::Odd);
+            }
+            stripe::Error::NoAnswer(_) | stripe::Error::NotStripe { .. } => {
+                return Self::Stripe(Silence::Down);
+            }
             stripe::Error::Refused { status, .. } => *status,
         };
         match status {

@@ -37,7 +37,7 @@ pub use overview::{claimed_count, dead_count};
 pub use runner::{Room, Runner, Stopped, Work, WrongClock, insist};
 pub use store::{
     Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew,
-    revive, still_held,
+    requeue_dead, revive, still_held,
 };
 
 /// How a worker goes about its jobs.

@@ -292,7 +292,7 @@ impl<W: Work> Runner<W> {
     async fn attempt(&self, claim: Claim) {
         // A job that takes the process down each time never gets to say how it failed.
         if claim.attempt > self.settings.max_attempts {
-            let error = "the process ended in the midst of each attempt";
+            let error = store::ENDED_THE_PROCESS;
             tracing::error!(error, "job is dead: a person must look");
             self.settle(&claim, Ending::Dead { error }).await;
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -10,6 +10,9 @@ use super::{Claim, Ending, Finished};
 
 /// The `NOTIFY` channel that says that there is a new job.
 pub(super) const CHANNEL: &str = "courier_jobs";
+
+/// `last_error` of a job whose attempts all ended with the process.
+pub(super) const ENDED_THE_PROCESS: &str = "the process ended in the midst of each attempt";
 
 /// Whether [`enqueue`] made a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +119,40 @@ pub async fn revive(
     .fetch_optional(db)
     .await?;
     Ok(revived.is_some())
+}
+
+/// A job that was given up is queued again by reconciliation not more often than this.
+const BETWEEN_REQUEUES: TimeDelta = TimeDelta::days(1);
+
+/// Queues a dead job again, with all its attempts, unless that was done within the last day. False where it was not queued. A
+/// job that ended the process at each attempt stays dead: only an operator queues it again.
+pub async fn requeue_dead(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let requeued = sqlx::query!(
+        r#"
+        with requeued as (
+            update jobs
+            set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null, requeued_at = $3
+            where key = $1 || ':' || $2 and state = 'dead' and last_error is distinct from $5
+                and (requeued_at between $6 and $3) is not true
+            returning job_id
+        )
+        select pg_notify($4, '') as "notified" from requeued
+        "#,
+        kind,
+        subject,
+        now,
+        CHANNEL,
+        ENDED_THE_PROCESS,
+        now - BETWEEN_REQUEUES,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(requeued.is_some())
 }
 
 /// Makes a job due that waits for later, or is over. One that somebody works on is left alone, but does not end before the caller's

@@ -23,10 +23,10 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::is_about_the_data;
-use crate::flow::delivered;
 use crate::flow::inbox::{self, Arrival, Kept};
 use crate::flow::offer::store::Missing;
 use crate::flow::offer::{self, Source, TakenIn, Told};
+use crate::flow::{delivered, email};
 use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
 use crate::stripe::{Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
@@ -216,7 +216,11 @@ impl Reconcile {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let (taken, to_read) = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
-        delivered::owe_again(&mut tx, told.offer.id.as_str(), told.as_of - SETTLED, now).await?;
+        // The list is of offers that Stripe calls undelivered.
+        let offer_id = told.offer.id.as_str();
+        email::retry_given_up(&mut tx, offer_id, now).await?;
+        delivered::retry_given_up(&mut tx, offer_id, now).await?;
+        delivered::owe_again(&mut tx, offer_id, told.as_of - SETTLED, now).await?;
         to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
         Ok(taken)

@@ -74,6 +74,11 @@ fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) ->
         }
         Some(Trouble::Remembered500) => Ok(authenticated(shared, asked, true)),
         Some(Trouble::Garbage) => Ok(Answer::ok("<html>502 Bad Gateway</html>".into())),
+        Some(Trouble::Page { status, headers }) => {
+            let mut answer = Answer::html(*status, "<html>The proxy has a page.</html>".to_owned());
+            answer.headers.clone_from(headers);
+            Ok(answer)
+        }
         Some(Trouble::DropBefore) => Err(Dropped),
         Some(Trouble::DropAfter) => {
             authenticated(shared, asked, false);

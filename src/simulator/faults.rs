@@ -31,6 +31,13 @@ pub enum Trouble {
     Remembered500,
     /// 200 with a page that is no JSON.
     Garbage,
+    /// A proxy's page in place of Stripe's answer.
+    Page {
+        /// The HTTP status.
+        status: u16,
+        /// Further headers, such as `Location`.
+        headers: Vec<(&'static str, String)>,
+    },
     /// The connection ends before anything is done.
     DropBefore,
     /// It is done, and the connection ends before the answer.

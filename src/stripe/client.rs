@@ -159,9 +159,10 @@ impl Client {
         Ok(self.send::<AccountLink>("account_links", request).await?.object)
     }
 
-    /// Asks for one offer, any: shows that the key works and may see offers.
-    pub async fn probe(&self) -> Result<(), Error> {
-        self.page("offers", "/v1/capital/financing_offers", &[("limit", "1")]).await.map(drop)
+    /// Asks for one offer, any: shows that the key works and may see offers. Returns Stripe's time of the
+    /// answer.
+    pub async fn probe(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        Ok(self.page("offers", "/v1/capital/financing_offers", &[("limit", "1")]).await?.at)
     }
 
     /// Fetches one connected account.
@@ -234,18 +235,31 @@ impl Client {
     ) -> Result<Answered<T>, Error> {
         self.pace.turn(endpoint).await.map_err(Error::NotYet)?;
         let sent = self.clock.elapsed();
-        let outcome = answer(request).await;
-        if let Ok(Answered { at: Some(at), .. }) = &outcome {
-            self.clock.compare(*at, sent);
-        }
-        match &outcome {
-            Ok(_) => {
+        let outcome = match Answer::receive(request).await {
+            Ok(answer) => {
+                // Every answer of Stripe itself passes here, an object or an error. The date of an
+                // answer that was made on the way proves nothing.
+                if let Some(at) = answer.date() {
+                    self.clock.compare(at, sent);
+                }
+                answer.read()
+            }
+            Err(error) => Err(error),
+        };
+        self.note(endpoint, outcome.as_ref().err());
+        outcome
+    }
+
+    /// What a call says about Stripe: whether it is there, and how much it takes.
+    fn note(&self, endpoint: &'static str, error: Option<&Error>) {
+        match error {
+            None => {
                 self.circuit.succeeded();
                 self.pace.went_through(endpoint);
             }
-            Err(error) if error.is_wrong_key() => self.circuit.failed_for_all(),
-            Err(error) if error.is_outage() => self.circuit.failed(),
-            Err(error) => {
+            Some(error) if error.is_wrong_key() => self.circuit.failed_for_all(),
+            Some(error) if error.is_outage() => self.circuit.failed(),
+            Some(error) => {
                 self.circuit.succeeded();
                 if let (Some(limit), Next::Postpone(pause)) = (error.limit(), error.next()) {
                     tracing::warn!(stripe.endpoint = endpoint, limit = ?limit, pause.seconds = pause.as_secs(),
@@ -254,53 +268,81 @@ impl Client {
                 }
             }
         }
-        outcome
     }
 }
 
-async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<Answered<T>, Error> {
-    let mut response = request.send().await.map_err(|error| Error::NoAnswer(error.without_url()))?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ANSWER_BYTES {
-            break;
+/// An answer of Stripe itself.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Vec<u8>,
+    body: serde_json::Value,
+}
+
+impl Answer {
+    /// Makes the request. Only an answer in Stripe's shape is taken for Stripe's.
+    async fn receive(request: RequestBuilder) -> Result<Self, Error> {
+        let no_answer = |error: reqwest::Error| Error::NoAnswer(error.without_url());
+        let mut response = request.send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_ANSWER_BYTES {
+                break;
+            }
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(body) if has_stripes_shape(status, &body) => Ok(Self { status, headers, bytes, body }),
+            Ok(_) | Err(_) => Err(Error::NotStripe { status: status.as_u16() }),
         }
     }
-    if status.is_success() { read(status, &headers, &bytes) } else { Err(refusal(status, &headers, &bytes)) }
-}
 
-fn read<T: DeserializeOwned>(
-    status: StatusCode,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<Answered<T>, Error> {
-    let request_id = text(headers, "request-id");
-    let at = text(headers, "date")
-        .and_then(|date| DateTime::parse_from_rfc2822(&date).ok())
-        .map(|date| date.to_utc());
-    // Twice: the object as we know it, and all that came, for the record. Lists keep each entry's own bytes.
-    let object = serde_json::from_slice::<T>(bytes);
-    match object.and_then(|object| serde_json::from_slice(bytes).map(|body| (object, body))) {
-        Ok((object, body)) => Ok(Answered { object, body, status: status.as_u16(), request_id, at }),
-        Err(source) => Err(Error::Unreadable { request_id, source }),
+    /// Stripe's time of the answer.
+    fn date(&self) -> Option<DateTime<Utc>> {
+        let date = text(&self.headers, "date")?;
+        Some(DateTime::parse_from_rfc2822(&date).ok()?.to_utc())
+    }
+
+    fn read<T: DeserializeOwned>(self) -> Result<Answered<T>, Error> {
+        if !self.status.is_success() {
+            return Err(self.refusal());
+        }
+        let (request_id, at) = (text(&self.headers, "request-id"), self.date());
+        // From the bytes once more: lists keep each entry's own.
+        match serde_json::from_slice::<T>(&self.bytes) {
+            Ok(object) => {
+                Ok(Answered { object, body: self.body, status: self.status.as_u16(), request_id, at })
+            }
+            Err(source) => Err(Error::Unreadable { request_id, source }),
+        }
+    }
+
+    fn refusal(self) -> Error {
+        let word = |name: &str| self.body.pointer(name)?.as_str().map(str::to_owned);
+        let header = |name| text(&self.headers, name);
+        Error::Refused {
+            status: self.status.as_u16(),
+            code: word("/error/code").or_else(|| word("/error/type")),
+            request_id: header("request-id"),
+            retry_after: header("retry-after")
+                .and_then(|after| after.parse().ok())
+                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
+            limited: header("stripe-rate-limited-reason"),
+            should_retry: header("stripe-should-retry").and_then(|should| should.parse().ok()),
+            body: Some(self.body),
+        }
     }
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Error {
-    let body: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-    let word = |name: &str| body.as_ref()?.pointer(name)?.as_str().map(str::to_owned);
-    Error::Refused {
-        status: status.as_u16(),
-        code: word("/error/code").or_else(|| word("/error/type")),
-        request_id: text(headers, "request-id"),
-        retry_after: text(headers, "retry-after")
-            .and_then(|after| after.parse().ok())
-            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
-        limited: text(headers, "stripe-rate-limited-reason"),
-        should_retry: text(headers, "stripe-should-retry").and_then(|should| should.parse().ok()),
-        body,
+/// Every object of Stripe's names its type or its id (<https://docs.stripe.com/api>), every error its type
+/// (<https://docs.stripe.com/api/errors>), and the API does not redirect. Anything else was made on the way.
+fn has_stripes_shape(status: StatusCode, body: &serde_json::Value) -> bool {
+    let has_text = |name: &str| body.pointer(name).is_some_and(serde_json::Value::is_string);
+    if status.is_success() {
+        has_text("/object") || has_text("/id")
+    } else {
+        !status.is_redirection() && has_text("/error/type")
     }
 }
 

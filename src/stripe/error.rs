@@ -15,7 +15,17 @@ pub enum Error {
     /// The connection failed or the time ran out: whether Stripe did it is unknown.
     #[error("got no answer from Stripe")]
     NoAnswer(#[source] reqwest::Error),
-    /// Stripe answered, and said no.
+    /// Something between us and Stripe answered in its place: a proxy, a captive portal, a load balancer.
+    /// Its status and its headers say nothing about our call.
+    #[error(
+        "the answer ({status}) does not come from Stripe: a proxy, a captive portal or a load balancer \
+         on the way gave it; check the way out to stripe.api_base"
+    )]
+    NotStripe {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Stripe answered with an error object.
     #[error("Stripe answered {status} {} (request {})", code.as_deref().unwrap_or("without a code"),
             request_id.as_deref().unwrap_or("unknown"))]
     Refused {
@@ -34,7 +44,7 @@ pub enum Error {
         /// The body, for the record.
         body: Option<serde_json::Value>,
     },
-    /// Stripe answered 2xx with something that we cannot read: a proxy's page, or a new shape.
+    /// Stripe answered 2xx with an object that we cannot read: a new shape.
     #[error("cannot read Stripe's answer (request {})", request_id.as_deref().unwrap_or("unknown"))]
     Unreadable {
         /// `Request-Id`.
@@ -56,7 +66,8 @@ impl Error {
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::NotYet(_) => false,
-            Self::NoAnswer(_) | Self::Unreadable { .. } => true,
+            // A gateway may have passed the call on before it answered by itself.
+            Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => true,
             Self::Refused { status, .. } => *status == 409,
         }
     }
@@ -65,7 +76,7 @@ impl Error {
     /// already, so any 4xx about the call may say that.
     pub fn may_mean_done(&self) -> bool {
         match self {
-            Self::NotYet(_) | Self::NoAnswer(_) | Self::Unreadable { .. } => false,
+            Self::NotYet(_) | Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => false,
             Self::Refused { status, .. } => matches!(status, 400 | 402 | 404..=428 | 430..=499),
         }
     }
@@ -98,20 +109,37 @@ impl Error {
         self.is_not_connected() || matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
     }
 
-    /// True where Stripe itself, or the way to it, is broken. JSON of another shape than we know is Stripe at work: one call that has
-    /// changed must not keep all others from being made. What is no JSON at all comes from somebody who stands in between.
+    /// True where Stripe itself, or the way to it, is broken. An object of a shape that we do not know is
+    /// Stripe at work: one call that has changed must not keep all others from being made.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::NotYet(_) => false,
-            Self::NoAnswer(_) => true,
-            Self::Unreadable { source, .. } => !source.is_data(),
+            Self::NotYet(_) | Self::Unreadable { .. } => false,
+            Self::NoAnswer(_) | Self::NotStripe { .. } => true,
             Self::Refused { status, .. } => (500..=599).contains(status),
         }
     }
 
     /// True where no call of ours will be answered.
-    pub(super) fn is_wrong_key(&self) -> bool {
+    pub fn is_wrong_key(&self) -> bool {
         matches!(self, Self::Refused { status: 401, .. }) && !self.is_not_connected()
+    }
+
+    /// What is wrong with the API key and what to do about it, where Stripe's answer says so.
+    pub fn key_problem(&self) -> Option<&'static str> {
+        let lacks_permission = matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected();
+        if self.is_wrong_key() {
+            Some(
+                "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it to a valid \
+                 secret or restricted key of the platform and restart",
+            )
+        } else if lacks_permission {
+            Some(
+                "STRIPE_API_KEY lacks a permission (403): enable Capital for the platform, let the restricted \
+                 key read and write Capital offers and read accounts, or use another key",
+            )
+        } else {
+            None
+        }
     }
 
     /// Whom a 429 tells to slow down (<https://docs.stripe.com/rate-limits>).
@@ -131,7 +159,7 @@ impl Retryable for Error {
     fn next(&self) -> Next {
         match self {
             Self::NotYet(pause) => Next::Postpone(*pause),
-            Self::NoAnswer(_) | Self::Unreadable { .. } => Next::TryAgain,
+            Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => Next::TryAgain,
             // Stripe did nothing, as its limiters stand before the work. That is nobody's fault but our speed's.
             Self::Refused { status: 429, retry_after, .. } => {
                 Next::Postpone(retry_after.unwrap_or(AFTER_429))

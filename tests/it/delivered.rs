@@ -38,6 +38,7 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
         Trouble::DropAfter,
         Trouble::Stall(std::time::Duration::from_millis(600)),
         Trouble::Garbage,
+        Trouble::Page { status: 504, headers: vec![] },
         answer(409, "idempotency_key_in_use"),
     ] {
         let offer = sent_to_trouble(&app, "mark_delivered", trouble.clone()).await;

@@ -30,6 +30,7 @@ mod outage;
 mod phases;
 mod platform;
 mod processes;
+mod proxy;
 mod queue;
 mod reconcile;
 mod reminders;

@@ -48,12 +48,10 @@ async fn expect_all_delivered_soon(app: &TestApp, offers: &[String]) {
     assert!(most <= 3 && dead == 0, "{most} attempts, {dead} dead");
 }
 
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn ten_minutes_without_stripe_cost_ten_minutes_a_few_probes_and_no_letter(db: PgPool) {
+async fn ten_minutes_without_stripe(db: PgPool, trouble: Trouble) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
     let offers = told(&app).await;
-    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
-    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: down });
+    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble });
     ten_minutes_pass(&app).await;
     let calls = app.stripe.calls().len();
     assert!((10..60).contains(&calls), "{calls} calls in ten minutes");
@@ -61,6 +59,17 @@ async fn ten_minutes_without_stripe_cost_ten_minutes_a_few_probes_and_no_letter(
     app.stripe.heal();
     expect_all_delivered_soon(&app, &offers).await;
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn ten_minutes_without_stripe_cost_ten_minutes_a_few_probes_and_no_letter(db: PgPool) {
+    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    ten_minutes_without_stripe(db, down).await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn ten_minutes_of_a_proxys_pages_in_place_of_stripes_answers_cost_no_more(db: PgPool) {
+    ten_minutes_without_stripe(db, Trouble::Page { status: 404, headers: vec![] }).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -89,6 +89,7 @@ pub use kind::Kind;
 pub use lanes::Lanes;
 pub use letter::{Facts, FinancingType};
 pub use limits::{Gate, Limits, WarmUp};
+pub use moves::retry_given_up;
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
