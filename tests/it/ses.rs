@@ -10,6 +10,8 @@ use capital_courier::ops;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use crate::api::Answer;
 use crate::reports::delivered;
@@ -32,13 +34,20 @@ fn signed(kind: &str, word: &str) -> Vec<Value> {
 }
 
 fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
+    listening_with(app, amazon, topic, CERTIFICATE.1)
+}
+
+/// Trusts the authority of this certificate.
+fn listening_with(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) -> Inbound {
     let api = Api {
         db: app.db.clone(),
         clock: app.clock.clone(),
         troubles: Troubles::default(),
         read_timeout: std::time::Duration::from_secs(5),
     };
-    let ses = Ses { topics: vec![topic.parse().unwrap()], amazon: Amazon::over(amazon.client.clone()) };
+    let trusted = CertificateDer::from_pem_slice(trusted).unwrap();
+    let amazon = Amazon::over(amazon.client.clone(), &[trusted]);
+    let ses = Ses { topics: vec![topic.parse().unwrap()], amazon };
     Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses), sendgrid: None }
 }
 
@@ -125,6 +134,58 @@ async fn a_subscription_is_confirmed_for_a_topic_that_the_settings_name(db: PgPo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_signature_proves_nothing_where_its_certificate_is_not_proven_to_be_amazons(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let amazon = Https::start(HOST).await;
+    let offer = sent_letter(&app).await;
+    let message = signed("Notification", "Bounce").remove(0);
+    let pem = String::from_utf8(CERTIFICATE.1.to_vec()).unwrap();
+    // The right certificate at addresses that others can write to, and in answers that others can fill.
+    let inbound = listening(&app, &amazon, TOPIC);
+    for path in ["/evil.pem", "/?Action=GetEndpointAttributes&EndpointArn=x"] {
+        amazon.answers(path, 200, CERTIFICATE.1);
+        let mut changed = message.clone();
+        changed["SigningCertURL"] = format!("https://{HOST}{path}").into();
+        post(&inbound, &changed).await.expect_refused(401, "bad_signature");
+    }
+    assert!(amazon.asked().is_empty(), "nothing is fetched from there");
+    let xml = format!("<Response><Value>{pem}</Value></Response>");
+    amazon.answers(CERTIFICATE.0, 200, xml.as_bytes());
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    // At the right address, issued by nobody whom the machine trusts.
+    amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
+    let stranger = rcgen::generate_simple_self_signed(["sns.amazonaws.com".to_owned()]).unwrap();
+    let inbound = listening_with(&app, &amazon, TOPIC, stranger.cert.pem().as_bytes());
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    // At a time at which the certificate is not valid.
+    let inbound = listening(&app, &amazon, TOPIC);
+    app.clock.advance(chrono::TimeDelta::days(20 * 366));
+    post(&inbound, &message).await.expect_refused(401, "bad_signature");
+    app.expect_letter(&offer, "sent", None).await;
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_flood_of_messages_asks_amazon_little_at_once_and_once_for_the_same(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let amazon = Https::start(HOST).await;
+    amazon.stalls();
+    let inbound = listening(&app, &amazon, TOPIC);
+    let message = signed("Notification", "Bounce").remove(0);
+    let posts = (0..40).map(|number| {
+        let mut forged = message.clone();
+        let name = format!("{:032x}", number / 2);
+        forged["SigningCertURL"] = format!("https://{HOST}/SimpleNotificationService-{name}.pem").into();
+        let inbound = inbound.clone();
+        async move { post(&inbound, &forged).await.expect_refused(503, "unavailable") }
+    });
+    futures_util::future::join_all(posts).await;
+    assert!(amazon.most_at_once() <= 4, "{} at once", amazon.most_at_once());
+    assert!(amazon.asked().len() <= 20, "those who ask for the same share one fetch");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
@@ -134,6 +195,10 @@ async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgP
     // Amazon does not answer, then has no such certificate, then something else.
     amazon.answers(CERTIFICATE.0, 503, b"");
     post(&inbound, &message).await.expect_refused(503, "unavailable");
+    for proxy in [302, 407, 429] {
+        amazon.answers(CERTIFICATE.0, proxy, b"<html>");
+        post(&inbound, &message).await.expect_refused(503, "unavailable");
+    }
     amazon.answers(CERTIFICATE.0, 404, b"");
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
     amazon.answers(CERTIFICATE.0, 200, b"<html>");

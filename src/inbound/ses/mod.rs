@@ -6,17 +6,19 @@
 //!              401                        401, 503                 401     └▶ notification: a report
 //! ```
 //!
-//! Only topics that the settings name are listened to, for anybody can have Amazon sign messages of his own. `sns` is the envelope and
-//! its signature, `amazon` what is fetched, `notification` what SES says.
+//! Only topics that the settings name are listened to, for anybody can have Amazon sign messages of his own. `topic` is a topic and
+//! what follows from its region, `sns` the envelope and its signature, `certificate` what the signature is proven by, `amazon` what is
+//! fetched, `notification` what SES says.
 
 mod amazon;
+mod certificate;
 mod notification;
 mod sns;
-
-use std::str::FromStr;
+mod topic;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use chrono::{DateTime, Utc};
 
 use super::{Inbound, Said};
 use crate::api::Refusal;
@@ -24,8 +26,9 @@ use crate::flow::email::report::Door;
 use crate::http::body::{self, Limits};
 
 pub use amazon::{Amazon, NoClient};
+pub use topic::{NotATopic, TopicArn};
 
-use amazon::{AmazonUrl, AskError};
+use amazon::AskError;
 use sns::{Envelope, Kind};
 
 /// SNS sends 256 KB at most; as JSON within JSON that is twice as long where every character is escaped.
@@ -50,26 +53,6 @@ impl Ses {
     }
 }
 
-/// The name of a topic, `arn:aws:sns:eu-west-1:123456789012:letters`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicArn(String);
-
-/// Not the name of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the ARN of an SNS topic")]
-pub struct NotATopic;
-
-impl FromStr for TopicArn {
-    type Err = NotATopic;
-
-    fn from_str(given: &str) -> Result<Self, NotATopic> {
-        let parts: Vec<&str> = given.split(':').collect();
-        let [arn, partition, service, region, account, name] = parts[..] else { return Err(NotATopic) };
-        let is_whole = [partition, region, account, name].iter().all(|part| !part.is_empty());
-        if arn == "arn" && service == "sns" && is_whole { Ok(Self(given.to_owned())) } else { Err(NotATopic) }
-    }
-}
-
 /// Takes one message of SNS'.
 #[tracing::instrument(name = "report.receive_ses", skip_all)]
 pub(super) async fn receive(
@@ -83,10 +66,11 @@ pub(super) async fn receive(
     // What serde says of a body repeats parts of it.
     let envelope: Envelope =
         serde_json::from_slice(&body).map_err(|_| refuse(&"not a message as SNS sends it"))?;
-    if !ses.topics.iter().any(|topic| topic.0 == envelope.topic_arn) {
+    let Some(topic) = ses.topics.iter().find(|topic| topic.is(&envelope.topic_arn)) else {
         return Err(refuse(&"not from a topic in inbound.sns_topics"));
-    }
-    prove(&envelope, &ses.amazon).await.map_err(|error| inbound.not_proven(&error))?;
+    };
+    let now = inbound.api.clock.now();
+    prove(&envelope, topic, &ses.amazon, now).await.map_err(|error| inbound.not_proven(&error))?;
     match envelope.kind {
         Kind::Notification => match notification::read(&envelope.message, &envelope.message_id) {
             Some(report) => inbound.take(&report).await,
@@ -95,7 +79,7 @@ pub(super) async fn receive(
             }
         },
         Kind::SubscriptionConfirmation => {
-            confirm(&envelope, &ses.amazon).await.map_err(|error| inbound.not_proven(&error))?;
+            confirm(&envelope, topic, &ses.amazon).await.map_err(|error| inbound.not_proven(&error))?;
             tracing::info!(topic = envelope.topic_arn, "subscribed to what SES tells of letters");
             inbound.counts.count(Door::Ses, "subscribed");
             Ok(Json(Said::only("subscribed")))
@@ -108,10 +92,16 @@ pub(super) async fn receive(
 }
 
 /// Proves that a message is Amazon's.
-async fn prove(envelope: &Envelope, amazon: &Amazon) -> Result<(), AskError> {
-    let url = AmazonUrl::parse(&envelope.signing_cert_url)
-        .ok_or(AskError::Useless("the certificate is not at Amazon SNS"))?;
-    let certificate = amazon.certificate(&url).await?;
+async fn prove(
+    envelope: &Envelope,
+    topic: &TopicArn,
+    amazon: &Amazon,
+    now: DateTime<Utc>,
+) -> Result<(), AskError> {
+    let url = topic
+        .certificate_url(&envelope.signing_cert_url)
+        .ok_or(AskError::Useless("the certificate is not at Amazon SNS in the topic's region"))?;
+    let certificate = amazon.certificate(topic, &url, now).await?;
     if envelope.is_signed_with(&certificate) {
         Ok(())
     } else {
@@ -120,8 +110,8 @@ async fn prove(envelope: &Envelope, amazon: &Amazon) -> Result<(), AskError> {
 }
 
 /// Tells Amazon that its messages are wanted.
-async fn confirm(envelope: &Envelope, amazon: &Amazon) -> Result<(), AskError> {
-    let url = envelope.subscribe_url.as_deref().and_then(AmazonUrl::parse);
+async fn confirm(envelope: &Envelope, topic: &TopicArn, amazon: &Amazon) -> Result<(), AskError> {
+    let url = envelope.subscribe_url.as_deref().and_then(|url| topic.confirmation_url(url));
     amazon.visit(&url.ok_or(AskError::Useless("the address to confirm at is not Amazon SNS'"))?).await
 }
 
@@ -132,25 +122,5 @@ impl Inbound {
             AskError::Away(_) => Refusal::Unavailable,
         };
         self.refuse(Door::Ses, refusal, error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_has_a_whole_name() {
-        assert!("arn:aws:sns:eu-west-1:123456789012:letters".parse::<TopicArn>().is_ok());
-        assert!("arn:aws-cn:sns:cn-north-1:123456789012:letters".parse::<TopicArn>().is_ok());
-        for bad in [
-            "",
-            "letters",
-            "arn:aws:sqs:eu-west-1:123456789012:letters",
-            "arn:aws:sns:eu-west-1:123456789012:",
-            "arn:aws:sns:eu-west-1:123456789012:letters:4f2a",
-        ] {
-            assert_eq!(bad.parse::<TopicArn>(), Err(NotATopic), "{bad}");
-        }
     }
 }

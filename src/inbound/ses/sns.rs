@@ -7,7 +7,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPubl
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use serde::Deserialize;
 
-use super::amazon::Certificate;
+use super::certificate::Certificate;
 
 /// A message of SNS'.
 #[derive(Debug, Deserialize)]
@@ -56,7 +56,7 @@ impl Envelope {
             "2" => webpki::ring::RSA_PKCS1_2048_8192_SHA256,
             _ => return false,
         };
-        certificate.verifies(algorithm, self.signed_text().as_bytes(), &signature)
+        certificate.made(algorithm, self.signed_text().as_bytes(), &signature)
     }
 
     /// What was signed: name and value of the fields that there are, a line each, in the order of the names.

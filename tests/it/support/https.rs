@@ -15,6 +15,10 @@ struct Shared {
     /// By path: status and body. What is not there is 404.
     answers: HashMap<String, (u16, Vec<u8>)>,
     asked: Vec<String>,
+    /// Requests that wait for their answer, and the most that ever did at once.
+    open: usize,
+    most_open: usize,
+    stalls: bool,
 }
 
 /// The server, and a client that finds it under its name and trusts it.
@@ -49,11 +53,19 @@ impl Https {
                     }
                     let head = String::from_utf8(head).unwrap();
                     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                    let (status, body) = {
+                    let (status, body, stalls) = {
                         let mut shared = shared.lock().unwrap();
                         shared.asked.push(path.clone());
-                        shared.answers.get(&path).cloned().unwrap_or((404, Vec::new()))
+                        shared.open += 1;
+                        shared.most_open = shared.most_open.max(shared.open);
+                        let (status, body) = shared.answers.get(&path).cloned().unwrap_or((404, Vec::new()));
+                        (status, body, shared.stalls)
                     };
+                    if stalls {
+                        // Until the client gives up.
+                        let _ = stream.read_u8().await;
+                    }
+                    shared.lock().unwrap().open -= 1;
                     let length = body.len();
                     let head = format!(
                         "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
@@ -68,6 +80,8 @@ impl Https {
             .resolve(name, address)
             .tls_certs_only([trusted])
             .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(std::time::Duration::from_secs(1))
             .build()
             .unwrap();
         Self { client, shared }
@@ -75,6 +89,16 @@ impl Https {
 
     pub fn answers(&self, path: &str, status: u16, body: &[u8]) {
         self.shared.lock().unwrap().answers.insert(path.to_owned(), (status, body.to_vec()));
+    }
+
+    /// From now on no answer comes.
+    pub fn stalls(&self) {
+        self.shared.lock().unwrap().stalls = true;
+    }
+
+    /// How many requests were open at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.lock().unwrap().most_open
     }
 
     pub fn asked(&self) -> Vec<String> {

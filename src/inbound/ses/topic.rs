@@ -1,0 +1,192 @@
+//! Topics of Amazon SNS, and what follows from a topic's region: where its certificates are, where its subscriptions are confirmed,
+//! and whom its certificates are issued to.
+
+use std::str::FromStr;
+
+use url::Url;
+
+/// The name of a topic, `arn:aws:sns:eu-west-1:123456789012:letters`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicArn {
+    arn: String,
+    region: String,
+    /// What the names of the partition's hosts end with.
+    domain: &'static str,
+}
+
+/// Not the name of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the ARN of an SNS topic in one of the partitions aws, aws-cn and aws-us-gov")]
+pub struct NotATopic;
+
+impl FromStr for TopicArn {
+    type Err = NotATopic;
+
+    fn from_str(given: &str) -> Result<Self, NotATopic> {
+        let parts: Vec<&str> = given.split(':').collect();
+        let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(NotATopic) };
+        let (home, domain) = if region.starts_with("cn-") {
+            ("aws-cn", "amazonaws.com.cn")
+        } else if region.starts_with("us-gov-") {
+            ("aws-us-gov", "amazonaws.com")
+        } else {
+            ("aws", "amazonaws.com")
+        };
+        if partition == home && is_region(region) && !account.is_empty() && !name.is_empty() {
+            Ok(Self { arn: given.to_owned(), region: region.to_owned(), domain })
+        } else {
+            Err(NotATopic)
+        }
+    }
+}
+
+/// `eu-west-1`, `us-gov-west-1`. Hosts such as `s3-ap-southeast-2` belong to whoever rents the name in front of them.
+fn is_region(region: &str) -> bool {
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = region.split('-').collect();
+    let [area, ref words @ .., number] = words[..] else { return false };
+    area.len() == 2 && is_word(&area) && !words.is_empty() && words.iter().all(is_word) && is_number(number)
+}
+
+impl TopicArn {
+    /// Whether a message says that it is from this topic.
+    pub(super) fn is(&self, arn: &str) -> bool {
+        self.arn == arn
+    }
+
+    /// The address of a certificate that signs messages of this topic; none for any other address. The text is compared as it is:
+    /// what a parser would make of unusual spellings does not matter.
+    pub(super) fn certificate_url(&self, text: &str) -> Option<Url> {
+        let name = text.strip_prefix(&format!("{}/SimpleNotificationService-", self.endpoint()))?;
+        let name = name.strip_suffix(".pem")?;
+        let is_plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if name.len() == 32 && name.bytes().all(is_plain) { Url::parse(text).ok() } else { None }
+    }
+
+    /// The address that confirms a subscription to this topic; none for any other address.
+    pub(super) fn confirmation_url(&self, text: &str) -> Option<Url> {
+        text.strip_prefix(&format!("{}/?", self.endpoint()))?;
+        let url = Url::parse(text).ok()?;
+        let says = |name: &str, value: &str| {
+            let mut found = url.query_pairs().filter(|(key, _)| key == name);
+            found.next().is_some_and(|(_, given)| given == value) && found.next().is_none()
+        };
+        (says("Action", "ConfirmSubscription") && says("TopicArn", &self.arn)).then_some(url)
+    }
+
+    /// The names that the region's signing certificates are issued to. AWS documents none; these are what its SDK for Java expects
+    /// (`SnsHostProvider`): `sns.amazonaws.com` in the older regions, `sns-signing.<region>.…` in the newer ones, one of their own
+    /// in China and in GovCloud. All of them are hosts of Amazon's.
+    pub(super) fn certificate_names(&self) -> Vec<String> {
+        let Self { region, domain, .. } = self;
+        let gov = region.starts_with("us-gov-").then(|| format!("sns-us-gov-west-1.{domain}"));
+        [format!("sns.{domain}"), format!("sns-signing.{region}.{domain}"), format!("sns-{region}.{domain}")]
+            .into_iter()
+            .chain(gov)
+            .collect()
+    }
+
+    fn endpoint(&self) -> String {
+        format!("https://sns.{}.{}", self.region, self.domain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "SimpleNotificationService-9c6465fa7f48f5cacd23014631ec1136.pem";
+
+    fn topic(partition: &str, region: &str) -> TopicArn {
+        format!("arn:{partition}:sns:{region}:123456789012:letters").parse().unwrap()
+    }
+
+    #[test]
+    fn a_topic_has_a_whole_name_in_a_region_of_its_partition() {
+        for (partition, region) in [
+            ("aws", "eu-west-1"),
+            ("aws", "ap-southeast-2"),
+            ("aws-cn", "cn-north-1"),
+            ("aws-us-gov", "us-gov-west-1"),
+        ] {
+            topic(partition, region);
+        }
+        for bad in [
+            "",
+            "letters",
+            "arn:aws:sqs:eu-west-1:123456789012:letters",
+            "arn:aws:sns:eu-west-1:123456789012:",
+            "arn:aws:sns:eu-west-1:123456789012:letters:4f2a",
+            "arn:aws:sns:s3-ap-southeast-2:123456789012:letters",
+            "arn:aws:sns:s3:123456789012:letters",
+            "arn:aws:sns:eu--1:123456789012:letters",
+            "arn:aws:sns:eu-1:123456789012:letters",
+            "arn:aws:sns:eu-west-1.evil.example/:123456789012:letters",
+            "arn:aws-cn:sns:eu-west-1:123456789012:letters",
+            "arn:aws:sns:cn-north-1:123456789012:letters",
+            "arn:aws:sns:us-gov-west-1:123456789012:letters",
+        ] {
+            assert_eq!(bad.parse::<TopicArn>(), Err(NotATopic), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_at_the_topics_region_under_a_name_of_sns_and_nowhere_else() {
+        for (partition, region, host) in [
+            ("aws", "eu-west-1", "sns.eu-west-1.amazonaws.com"),
+            ("aws-cn", "cn-north-1", "sns.cn-north-1.amazonaws.com.cn"),
+            ("aws-us-gov", "us-gov-west-1", "sns.us-gov-west-1.amazonaws.com"),
+        ] {
+            let good = format!("https://{host}/{NAME}");
+            let url = topic(partition, region).certificate_url(&good);
+            assert_eq!(url.map(String::from), Some(good));
+        }
+        let ours = topic("aws", "eu-west-1");
+        for bad in [
+            format!("http://sns.eu-west-1.amazonaws.com/{NAME}"),
+            format!("https://sns.us-east-1.amazonaws.com/{NAME}"),
+            format!("https://sns.s3-eu-west-1.amazonaws.com/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com.cn/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com.evil.example/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com:443/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com:8443/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com@evil.example/{NAME}"),
+            format!("https://user:pass@sns.eu-west-1.amazonaws.com/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com/x/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com/x/../{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com/{NAME}?Action=GetEndpointAttributes"),
+            format!("https://sns.eu-west-1.amazonaws.com/?Action=GetEndpointAttributes&x={NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com/{NAME}#x"),
+            format!("https://evil.example#https://sns.eu-west-1.amazonaws.com/{NAME}"),
+            format!(" https://sns.eu-west-1.amazonaws.com/{NAME}"),
+            format!("https://sns.eu-west-1.amazonaws.com/{}", NAME.replace("9c", "9C")),
+            format!("https://sns.eu-west-1.amazonaws.com/{}", NAME.replace("9c", "")),
+            format!("https://sns.eu-west-1.amazonaws.com/{}", NAME.replace("9c", "%39c")),
+            "https://sns.eu-west-1.amazonaws.com/evil.pem".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(ours.certificate_url(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_confirmed_at_the_topics_region_and_for_the_topic_alone() {
+        let ours = topic("aws", "eu-west-1");
+        let url = |host: &str, topic: &str| {
+            format!("https://{host}/?Action=ConfirmSubscription&TopicArn={topic}&Token=2336412f37")
+        };
+        let (host, arn) = ("sns.eu-west-1.amazonaws.com", "arn:aws:sns:eu-west-1:123456789012:letters");
+        assert!(ours.confirmation_url(&url(host, arn)).is_some());
+        for bad in [
+            url("sns.us-east-1.amazonaws.com", arn),
+            url("sns.eu-west-1.amazonaws.com.evil.example", arn),
+            url(host, "arn:aws:sns:eu-west-1:123456789012:others"),
+            url(host, arn).replace("ConfirmSubscription", "Publish"),
+            url(host, arn) + "&Action=Publish",
+            url(host, arn).replace("/?", "/x?"),
+        ] {
+            assert_eq!(ours.confirmation_url(&bad), None, "{bad}");
+        }
+    }
+}
