@@ -21,8 +21,6 @@ const ASK_STRIPE_EVERY: Duration = Duration::from_secs(10);
 const ASK_FIRST_EVERY: Duration = Duration::from_mins(1);
 /// The same warning is repeated once a minute.
 const LOG_EVERY: Duration = Duration::from_mins(1);
-/// A start waits no longer for Stripe's time.
-const FIRST_COMPARISON: Duration = Duration::from_secs(5);
 /// Smaller corrections are what an NTP client does all day.
 const NOTABLE_MOVE: TimeDelta = TimeDelta::seconds(1);
 /// A wall clock that is wrong by more is worth a warning: TLS certificates are checked by it.
@@ -55,13 +53,6 @@ impl Last {
 }
 
 impl ClockSync {
-    /// Asks Stripe once before the first job is claimed, so that a wrong clock is known by then. Goes
-    /// on without an answer: while Stripe is away nothing is sent anyway.
-    pub async fn compare_first(&self) {
-        // The answer's date is all that matters, and `Client` passes that to the clock.
-        let _ = timeout(FIRST_COMPARISON, self.stripe.probe()).await;
-    }
-
     /// Measures and compares until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let (mut asked, mut logged, mut wall_logged) = (Last::default(), Last::default(), Last::default());
@@ -78,7 +69,8 @@ impl ClockSync {
                 }
             };
             if ask_again.is_some_and(|every| asked.is_due(every)) {
-                self.compare_first().await;
+                // `Client` passes the date of the answer to the clock.
+                let _ = timeout(MEASURE_EVERY, self.stripe.probe()).await;
             }
             let skew = self.clock.wall_clock_skew();
             if skew.abs() >= NOTABLE_WALL_CLOCK_SKEW && wall_logged.is_due(LOG_EVERY) {

@@ -38,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "retention",
             "shutdown",
             "stripe",
+            "telemetry",
         ],
     ),
     (
@@ -153,6 +154,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("ring", &["inbound/"]),
     ("rsa", &["flow/email/dkim.rs"]),
     ("rustls", &["inbound/ses/", "simulator/", "stripe/"]),
+    ("rustls_native_certs", &["inbound/ses/amazon.rs"]),
     ("sqlx::query", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_as", &["database/", "queue/", "store.rs"]),
     ("sqlx::query_file", &[]),

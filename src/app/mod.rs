@@ -278,12 +278,12 @@ impl App {
             shutdown.spawn_vital("webhooks", serving);
             on_ready(address);
         }
-        let clock_sync = self.clock_sync();
+        // The answer also tells Stripe's time, so no job is claimed by a clock that was never compared.
+        stop.run_until_cancelled(start::check_api_key(&self.stripe)).await;
         if role != Role::ServeWithoutWorker {
-            clock_sync.compare_first().await;
             self.spawn_workers(shutdown);
         }
-        shutdown.spawn_vital("clock", clock_sync.run(stop.clone()));
+        shutdown.spawn_vital("clock", self.clock_sync().run(stop.clone()));
         stop.cancelled().await;
         let drained = shutdown.drain(self.settings.shutdown_grace).await;
         match shutdown.broken() {

@@ -1,8 +1,10 @@
-//! What is checked once when a process starts, beside the work: nothing waits for it.
+//! What is checked once when a process starts.
 
 use super::{disclaimers, samples, writer};
 use crate::flow::email;
 use crate::flow::email::lint::Rules;
+use crate::stripe::Client;
+use crate::telemetry::chain;
 
 /// Says in the log what the rules have against the wording of the letters. They go out all the same: Stripe's approval decides.
 pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
@@ -18,4 +20,19 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Asks Stripe once whether it accepts the API key, and logs what is wrong with it. A process that has nothing to do would
+/// otherwise not notice before its first letter. Takes five seconds at most.
+pub(super) async fn check_api_key(stripe: &Client) {
+    match stripe.for_somebody_who_waits().probe().await {
+        Ok(_) => tracing::info!("Stripe accepts STRIPE_API_KEY"),
+        Err(error) => match error.key_problem() {
+            Some(problem) => tracing::error!(error = chain(&error), "{problem}"),
+            None => tracing::warn!(
+                error = chain(&error),
+                "cannot check STRIPE_API_KEY: Stripe gives no usable answer; letters wait until it does"
+            ),
+        },
+    }
 }

@@ -203,8 +203,8 @@ async fn look_at_stripe(settings: &Settings, clock: &Clock) -> Finding {
         };
     let mode = if client.livemode() == Some(true) { "live" } else { "test" };
     match tokio::time::timeout(LONGEST, client.probe()).await {
-        Ok(Ok(())) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
-        Ok(Err(error)) => wrong("Stripe", chain(&error), REMEDY),
+        Ok(Ok(_)) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
+        Ok(Err(error)) => wrong("Stripe", chain(&error), error.key_problem().unwrap_or(REMEDY)),
         Err(_) => wrong("Stripe", "no answer in time", "check the way out to api.stripe.com"),
     }
 }

@@ -342,7 +342,7 @@ fn has_stripes_shape(status: StatusCode, body: &serde_json::Value) -> bool {
     if status.is_success() {
         has_text("/object") || has_text("/id")
     } else {
-        !status.is_redirection() && has_text("/error/type")
+        !status.is_redirection() && (has_text("/error/type") || has_text("/error/code"))
     }
 }
 
