@@ -5,6 +5,7 @@
 //! stands in HTML. Letters of every kind and language are written for nobody at start: a template that asks for something that there
 //! is not stops the start, and no letter at night.
 
+mod nesting;
 mod sample;
 mod templates;
 mod words;
@@ -148,6 +149,10 @@ impl Writer {
     fn html_of(&self, name: &str, mjml: &str) -> Result<String, TemplateError> {
         let mangled: BTreeSet<char> = mjml.chars().filter(|c| mangles(*c)).collect();
         let mjml = &mangled.iter().fold(mjml.to_owned(), |mjml, c| mjml.replace(*c, &reference(*c)));
+        if let Some(at) = nesting::too_deep(mjml) {
+            let problem = format!("more than {} elements stand in each other", nesting::MAX_DEPTH);
+            return Err(self.templates.not_mjml(name, mjml, &problem, line_at(at, mjml)));
+        }
         let parsed = mrml::parse(mjml)
             .map_err(|error| self.templates.not_mjml(name, mjml, &problem(&error), line_of(&error, mjml)))?;
         // What MJML does not know is left out in silence: a look that nobody meant.

@@ -43,6 +43,9 @@ const OURS: &[(&str, &str)] = compiled_in! {
 
 /// A template is a page or two; a file of this size is something else.
 const MOST_BYTES: u64 = 256 * 1024;
+/// What filling in one template may cost: an instruction, or 64 bytes, is one. Ours cost some thousands; a loop in a loop that would
+/// take for ever, or all memory, ends here.
+const MAX_FUEL: u64 = 1_000_000;
 /// Where operators keep what their templates include.
 const PARTIALS: &str = "partials/";
 
@@ -265,6 +268,7 @@ fn blocks_in(source: &str) -> impl Iterator<Item = String> {
 fn environment() -> Result<Environment<'static>, TemplateError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(MAX_FUEL));
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(|error| TemplateError::Wrong {
         place: "the syntax of the templates".to_owned(),

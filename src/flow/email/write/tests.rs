@@ -194,9 +194,45 @@ fn a_name_is_text_and_nothing_else() {
             "{name} stands unescaped in the HTML"
         );
     }
-    let name = "Bob\r\nBcc: x@y.example\u{202e}evil";
+    let name = "Bob\r\nBcc: x\u{202e}y";
     let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
-    assert!(letter.text.contains("Bob Bcc: x@y.example evil") && !letter.html.contains('\u{202e}'));
+    assert!(letter.text.contains("Hello Bob Bcc: xy,") && !letter.html.contains('\u{202e}'));
+}
+
+#[test]
+fn a_name_that_nobody_sees_or_that_is_a_link_is_no_name() {
+    for name in
+        ["\u{115f}\u{2800}", "\u{3164}", "evil.example/win", "see https://evil.example", "a@evil.example"]
+    {
+        let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        assert!(letter.text.contains("Hello,") && !letter.html.contains("evil"), "{name:?}");
+    }
+}
+
+#[test]
+fn a_template_that_would_never_end_or_nests_without_end_is_refused_with_its_place() {
+    let wide = "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}";
+    let deep = format!("<mjml><mj-body><mj-raw>{}", "<b>".repeat(25_000));
+    let looped = "<mjml><mj-body><mj-raw>{% for a in range(100000) %}<b>{% endfor %}";
+    let inside = format!("{}{}", "<div>".repeat(97), "</div>".repeat(97));
+    let bounded = format!("<mjml><mj-body><mj-raw>{inside}</mj-raw></mj-body></mjml>");
+    let refused = |file: &str, text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(file), text).unwrap();
+        Writer::new(settings(Some(dir.path()))).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (file, text, problem) in [
+        ("body.txt", wide, "fuel"),
+        ("body.mjml", deep.as_str(), "stand in each other"),
+        ("body.mjml", looped, ""),
+    ] {
+        let error = refused(file, text).unwrap_err();
+        assert!(error.contains(problem) && error.contains(file), "{error}");
+    }
+    // What is allowed needs no more stack than a thread has.
+    let outcome =
+        std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || refused("body.mjml", &bounded));
+    assert_eq!(outcome.unwrap().join().unwrap(), Ok(()));
 }
 
 #[test]
