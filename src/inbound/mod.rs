@@ -25,8 +25,10 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::api::{Api, Guard, Refusal, Scope, admit};
+use crate::database::is_about_the_data;
 use crate::flow::email::Address;
 use crate::flow::email::report::{self, Door, NotTaken, Report, Taken};
+use crate::telemetry::chain;
 
 pub use counts::Counts;
 pub use sendgrid::VerificationKey;
@@ -107,13 +109,21 @@ impl Inbound {
         Ok(Self { api, copy, counts, ses, sendgrid })
     }
 
-    /// Takes a report in.
+    /// Takes a report in. One that the database refuses for what it says is passed over: it would be refused each time it comes.
     async fn take(&self, report: &Report) -> Result<Json<Said>, Refusal> {
         let taken = report::take(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
         match taken {
             Ok(taken) => {
                 self.counts.count(report.door, taken.outcome.as_str());
                 Ok(Json(taken.into()))
+            }
+            Err(NotTaken::Database(error)) if is_about_the_data(&error) => {
+                tracing::error!(
+                    error = chain(&error),
+                    report.door = report.door.as_str(),
+                    "the database refused what a report says"
+                );
+                Ok(self.pass_over(report.door, "a report that the database refused"))
             }
             Err(error) => {
                 self.counts.count(report.door, "not_taken");

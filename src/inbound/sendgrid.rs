@@ -106,17 +106,24 @@ pub(super) async fn receive(
         return Ok(Json(Outcomes { outcomes: BTreeMap::from([(said.outcome, 1)]) }));
     };
     let mut outcomes = BTreeMap::new();
+    let mut refusal = None;
     for event in &events {
-        let outcome = if let Some(report) = read(event) {
-            inbound.take(&report).await?.outcome
-        } else {
-            inbound.counts.count(Door::SendGrid, "ignored");
-            "ignored"
-        };
-        *outcomes.entry(outcome).or_default() += 1;
+        match take_event(&inbound, event).await {
+            Ok(outcome) => *outcomes.entry(outcome).or_default() += 1,
+            // The others of this batch are taken all the same; when it comes again, they change nothing.
+            Err(error) => refusal = Some(error),
+        }
     }
     tracing::info!(events = events.len(), "took what SendGrid tells");
-    Ok(Json(Outcomes { outcomes }))
+    refusal.map_or(Ok(Json(Outcomes { outcomes })), Err)
+}
+
+async fn take_event(inbound: &Inbound, event: &Value) -> Result<&'static str, Refusal> {
+    let Some(report) = read(event) else {
+        inbound.counts.count(Door::SendGrid, "ignored");
+        return Ok("ignored");
+    };
+    Ok(inbound.take(&report).await?.outcome)
 }
 
 /// An event, as far as we read it (<https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event>).

@@ -363,7 +363,7 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
     for body in ["", "Subject: hello\r\n\r\nhello", "{}"] {
         post(&app, &key_to_report, body).await.expect_refused(400, "unreadable_report");
     }
-    let large = vec![b'x'; 10 * 1024 * 1024 + 1];
+    let large = vec![b'x'; 1024 * 1024 + 1];
     post(&app, &key_to_report, large).await.expect_refused(413, "body_too_large");
     let get = Request::get("/inbound/bounces").body(Body::empty()).unwrap();
     send(&app, get).await.expect_refused(405, "method_not_allowed");
@@ -373,6 +373,53 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
     assert!(headers.contains_key("retry-after"));
     app.expect_letter(&offer, "sent", None).await;
     app.abandon();
+}
+
+/// Messages in messages, or multiparts in multiparts, that a parser by recursion does not survive.
+pub fn bombs() -> [(&'static str, String); 5] {
+    let nested = |level: &str, levels: usize| level.repeat(levels) + "A: b\n\nx";
+    let multiparts = |levels: usize| {
+        let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n:x}\n\n--b{n:x}\n");
+        (0..levels).map(level).collect::<String>()
+    };
+    let report = Bounce::of("letter_1@rocket.example", "5.1.1").message();
+    let inside = nested("Content-Type: message/rfc822\r\n\r\n", 25_000);
+    [
+        ("messages", nested("Content-Type:message/rfc822\n\n", 25_000)),
+        ("folded", nested("content-type:\r\n MESSAGE/Global\r\n\r\n", 25_000)),
+        ("in a report", report.replace("Content-Type: text/rfc822-headers\r\n\r\n", &inside)),
+        ("multiparts", multiparts(15_000)),
+        ("parts", format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(140_000))),
+    ]
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn no_report_ends_the_process_however_it_nests(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let key = key(&app, &[Scope::BouncesWrite]).await;
+    for (bomb, message) in bombs() {
+        assert!(message.len() > 300_000 && message.len() <= 1024 * 1024, "{bomb}: {}", message.len());
+        post(&app, &key, message).await.expect_refused(400, "unreadable_report");
+    }
+    let offer = app.offer();
+    let id = delivered(&app, &offer).await;
+    assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "bounced");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_report_that_names_what_the_database_refuses_is_answered_once_and_for_all(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let key = key(&app, &[Scope::BouncesWrite]).await;
+    let offer = app.offer();
+    let id = delivered(&app, &offer).await;
+    let nul = Bounce::of("letter\0@rocket.example", "5.1.1").message();
+    post(&app, &key, nul).await.expect_refused(400, "unreadable_report");
+    let nul = complaint("abuse", "letter\0@rocket.example", "jenny@bakery.example");
+    let mine = format!("Original-Mail-From: <bounces+{}@rocket.example>\r\nOriginal-Rcpt-To", &id[7..39]);
+    // A clue that is no use takes nothing from one that is.
+    assert_eq!(outcome(&app, &key, nul.replace("Original-Rcpt-To", &mine)).await, "opted_out");
+    app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -64,6 +64,18 @@ async fn what_sendgrid_signs_is_taken_event_by_event_and_once(db: PgPool) {
     let sources: Vec<String> =
         sqlx::query_scalar("select source from opt_outs").fetch_all(&app.db).await.unwrap();
     assert_eq!(sources, ["complaint"]);
+    // One entry that no database takes, and one whose letter is being sent, hold up none of the others.
+    let third = app.offer_to(Some("mo@garage.example"));
+    let (third, id) = (third.clone(), delivered(&app, &third).await);
+    let events = json!([
+        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e4", "smtp-id": "<a\u{0}b@x>"},
+        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e5", "letter_id": "letter_\u{0}"},
+        {"event": "bounce", "type": "bounce", "email": "mo@garage.example", "sg_event_id": "e6",
+         "smtp-id": format!("<{id}>")},
+    ]);
+    let outcomes = from_sendgrid(&app, &pair, now, &events).await.expect(200)["outcomes"].clone();
+    assert_eq!(outcomes, json!({"bounced": 1, "no_such_letter": 2}));
+    app.expect_letter(&third, "bounced", Some("status 5.0.0")).await;
     app.finish().await;
 }
 
@@ -130,6 +142,10 @@ async fn what_postmark_tells_with_a_key_is_taken_once(db: PgPool) {
         (change(true), "opted_out"),
         (json!({"RecordType": "Open"}), "ignored"),
         (json!([]), "ignored"),
+        (
+            json!({"RecordType": "SpamComplaint", "ID": 3, "Email": "x@y.example", "Metadata": {"letter-id": "a\u{0}"}}),
+            "no_such_letter",
+        ),
     ] {
         let told = from_postmark(&app, &key, &record).await.expect(200);
         assert_eq!(told["outcome"], expected, "{record}");

@@ -1,15 +1,23 @@
-//! Reports as mail servers send them: delivery reports (RFC 3464) and feedback reports (RFC 5965).
+//! Reports as mail servers send them: delivery reports (RFC 3464) and feedback reports (RFC 5965). Anybody can send one, so how much is
+//! read is bounded: [`MAX_BYTES`] here, depth and number of parts in `parts`.
 
-use mail_parser::{Message, MessageParser, MimeHeaders};
-
+use super::parts::{self, MAX_DEPTH, MAX_PARTS, Part};
 use super::{Clues, Door, Finding, Fingerprint, Report, What};
+
+/// The largest report that is read. One with our letter in it has some 50 KB.
+pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// Why a message says nothing about a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoReport {
-    /// It cannot be read as a message.
-    #[error("not an email message")]
-    NotAMessage,
+    /// It has more bytes than any report.
+    #[error("larger than {} KB, which no report is: it was not read", MAX_BYTES / 1024)]
+    TooLarge,
+    /// It nests deeper, or has more parts, than any report.
+    #[error(
+        "nests more than {MAX_DEPTH} messages or multiparts, or has more than {MAX_PARTS} parts, which no report does: it was not read"
+    )]
+    TooComplex,
     /// It has neither a part `message/delivery-status` with an action and a status nor a part `message/feedback-report` with a type.
     #[error("neither a delivery report (RFC 3464) nor a feedback report (RFC 5965)")]
     NotAReport,
@@ -20,42 +28,41 @@ pub enum NoReport {
     NoLetter,
 }
 
-/// Where the address stands to which a report came.
-const TO: [&str; 5] = ["to", "delivered-to", "x-original-to", "original-rcpt-to", "envelope-to"];
-
 impl Report {
-    /// Reads a report as a mail server sends it.
+    /// Reads a report as a mail server sends it. Blocks for some milliseconds where it is large.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoReport> {
-        let message = MessageParser::default().parse(bytes).ok_or(NoReport::NotAMessage)?;
-        let mut clues = Clues::default();
-        for (name, value) in message.headers_raw() {
-            if TO.iter().any(|to| name.eq_ignore_ascii_case(to)) {
-                clues.add_addresses(value);
-            }
+        if bytes.len() > MAX_BYTES {
+            return Err(NoReport::TooLarge);
         }
-        let findings = match part(&message, "feedback-report") {
+        let parts = parts::split(bytes).map_err(|parts::TooComplex| NoReport::TooComplex)?;
+        let mut clues = Clues::default();
+        let message = parts.first();
+        for recipient in message.iter().flat_map(|message| &message.recipients) {
+            clues.add_addresses(recipient);
+        }
+        let findings = match text_of(&parts, "feedback-report") {
             Some(fields) => feedback(&fields, &mut clues),
-            None => part(&message, "delivery-status").map(|text| delivery(&text)).unwrap_or_default(),
+            None => text_of(&parts, "delivery-status").map(|text| delivery(&text)).unwrap_or_default(),
         };
         if findings.is_empty() {
             return Err(NoReport::NotAReport);
         }
-        if let Some(id) = returned_id(&message) {
+        if let Some(id) = returned_id(&parts) {
             clues.add_message_id(&id);
         }
         if clues.is_empty() {
             return Err(NoReport::NoLetter);
         }
         // Most reports have an id of their own, which stays the same whichever way they come; the others are known by their bytes.
-        let id = message.message_id().map_or(bytes, str::as_bytes);
+        let id = message.and_then(|message| message.message_id.as_deref()).map_or(bytes, str::as_bytes);
         Ok(Self { door: Door::Mail, fingerprint: Fingerprint::of(Door::Mail, id), clues, findings })
     }
 }
 
 /// The text of the part `message/<subtype>`.
-fn part(message: &Message<'_>, subtype: &str) -> Option<String> {
-    let part = message.parts.iter().find(|part| part.is_content_type("message", subtype))?;
-    Some(String::from_utf8_lossy(part.contents()).into_owned())
+fn text_of(parts: &[Part<'_>], subtype: &str) -> Option<String> {
+    let part = parts.iter().find(|part| part.is("message", subtype))?;
+    Some(String::from_utf8_lossy(&part.contents()).into_owned())
 }
 
 /// One finding for each address that a delivery report speaks of.
@@ -109,15 +116,9 @@ impl<'a> Fields<'a> {
 }
 
 /// The Message-ID of the letter that a report is about: it is there whole, or its headers alone (RFC 6522).
-fn returned_id(report: &Message<'_>) -> Option<String> {
-    report.parts.iter().find_map(|part| {
-        let inner = if part.is_content_type("text", "rfc822-headers") {
-            MessageParser::default().parse_headers(part.contents())
-        } else {
-            part.message().cloned()
-        };
-        inner?.message_id().map(str::to_owned)
-    })
+fn returned_id(parts: &[Part<'_>]) -> Option<String> {
+    let mut letters = parts.iter().filter(|part| part.is_message() || part.is("text", "rfc822-headers"));
+    letters.find_map(|part| Part::read(&part.contents()).message_id)
 }
 
 #[cfg(test)]
@@ -236,5 +237,38 @@ mod tests {
         assert_eq!(Report::parse(&bounce("", "failed", "5.1.1", NOTHING)), Err(NoReport::NoLetter));
         assert_eq!(Report::parse(&complaint("Version: 1\r\n", WHOLE)), Err(NoReport::NotAReport));
         assert!(Report::parse(b"").is_err());
+    }
+
+    #[test]
+    fn what_is_too_large_or_nests_too_deep_is_not_read_however_good_a_report_it_is_otherwise() {
+        let bomb = |levels: usize| {
+            let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(levels);
+            Report::parse(&bounce("", "failed", "5.1.1", &format!("{nested}Message-ID: <1@x>\r\n\r\nx")))
+        };
+        assert_eq!(bomb(parts::MAX_DEPTH).unwrap_err(), NoReport::TooComplex);
+        assert_eq!(bomb(25_000).unwrap_err(), NoReport::TooComplex);
+        assert_eq!(bomb(3).unwrap_err(), NoReport::NoLetter, "it was read");
+        let with = |bytes: usize| {
+            let report = bounce("", "failed", "5.1.1", HEADERS);
+            let filling = bytes - report.len();
+            Report::parse(&[report, vec![b'x'; filling]].concat())
+        };
+        assert!(with(MAX_BYTES).is_ok());
+        assert_eq!(with(MAX_BYTES + 1).unwrap_err(), NoReport::TooLarge);
+    }
+
+    #[test]
+    fn a_message_id_that_no_letter_can_have_names_none() {
+        for id in ["letter\0_1@x", "\u{1b}@x", "", "a b@x"] {
+            let mut clues = Clues::default();
+            clues.add_message_id(id);
+            clues.add_letter(id);
+            assert!(clues.is_empty(), "{id:?}");
+        }
+        let mut clues = Clues::default();
+        clues.add_letter(&"x".repeat(999));
+        assert!(clues.is_empty());
+        let report = bounce("", "failed", "5.1.1", &HEADERS.replace("letter_1", "letter\0_1"));
+        assert_eq!(Report::parse(&report), Err(NoReport::NoLetter));
     }
 }

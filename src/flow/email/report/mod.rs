@@ -18,6 +18,7 @@
 //! [`crate::inbound`], whose business it is who may tell such things.
 
 mod message;
+mod parts;
 mod store;
 mod take;
 
@@ -26,7 +27,7 @@ use sha2::{Digest, Sha256};
 use super::refusal;
 use super::return_path::letters_in;
 
-pub use message::NoReport;
+pub use message::{MAX_BYTES, NoReport};
 pub use store::last;
 pub use take::{NotTaken, Outcome, Taken, take};
 
@@ -79,7 +80,8 @@ impl Fingerprint {
     }
 }
 
-/// What may name the letter that a report is about.
+/// What may name the letter that a report is about. Others write it, so what no letter of ours can be called is left out: the
+/// database would refuse some of it (a NUL), and the report would come again for days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clues {
     /// Ids of letters. They come first: a Message-ID can be changed on the way.
@@ -96,7 +98,7 @@ impl Clues {
 
     /// An id of ours that the sender gave back.
     pub fn add_letter(&mut self, letter_id: &str) {
-        self.letter_ids.push(letter_id.to_owned());
+        self.letter_ids.extend(Some(letter_id).filter(|id| is_name(id)).map(str::to_owned));
     }
 
     /// Addresses, among which the letter's own return path may be.
@@ -106,9 +108,18 @@ impl Clues {
 
     /// A Message-ID, with or without its angle brackets.
     pub fn add_message_id(&mut self, text: &str) {
-        self.message_ids.push(text.trim().trim_start_matches('<').trim_end_matches('>').to_owned());
+        let id = text.trim().trim_start_matches('<').trim_end_matches('>');
+        self.message_ids.extend(Some(id).filter(|id| is_name(id)).map(str::to_owned));
     }
 }
+
+/// Could a letter be called this? A line of an email has 998 characters at most (RFC 5322 section 2.1.1).
+fn is_name(id: &str) -> bool {
+    (1..=998).contains(&id.len()) && !id.contains(|c: char| c.is_control() || c.is_whitespace())
+}
+
+/// The longest that is registered, `auth-failure`, has 12.
+const MAX_KIND_CHARS: usize = 40;
 
 /// What a report says of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,8 +181,9 @@ impl What {
 
     /// What a kind of feedback says (RFC 5965 section 7.3). One that is not known yet is somebody's displeasure, as `other` is.
     pub fn told(kind: &str) -> Self {
+        let letters = kind.chars().map(|c| c.to_ascii_lowercase());
         let kind: String =
-            kind.to_lowercase().chars().filter(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            letters.filter(|c| c.is_ascii_lowercase() || *c == '-').take(MAX_KIND_CHARS).collect();
         match kind.as_str() {
             "not-spam" => Self::NotSpam,
             // About DKIM and SPF (RFC 6591): nobody complained.

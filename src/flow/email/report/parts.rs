@@ -1,0 +1,301 @@
+//! Splits a message into its MIME parts (RFC 2046), no deeper and into no more parts than a report can have.
+//!
+//! `mail_parser` reads the header fields, which it does without recursion. Its parser of whole messages is not used: it drops and clones
+//! messages in messages by recursion, so that one of some 500 KB overflows the stack. Here the parts that are still to be read stand in
+//! a list, so that no input decides how deep the stack grows.
+
+use std::borrow::Cow;
+
+use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
+use mail_parser::parsers::MessageStream;
+use mail_parser::{ContentType, GetHeader, HeaderName, MessageParser};
+
+/// A report nests three deep, one that was forwarded a few more.
+pub(super) const MAX_DEPTH: usize = 16;
+/// A report has three parts, and the letter in it a few.
+pub(super) const MAX_PARTS: usize = 250;
+/// Headers after this are not read. Those of mail that passed many servers have some 20 KB.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// A message nests deeper, or has more parts, than any report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooComplex;
+
+/// A part of a message, with what its headers say.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    /// In small letters; empty where no type is given.
+    kind: String,
+    subtype: String,
+    /// Of a multipart.
+    boundary: Option<String>,
+    encoding: Encoding,
+    /// Without its angle brackets.
+    pub(super) message_id: Option<String>,
+    /// The values of the header fields that name a recipient, as they stand there.
+    pub(super) recipients: Vec<&'a str>,
+    body: &'a [u8],
+}
+
+/// How the body is encoded (RFC 2045 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    None,
+    Base64,
+    QuotedPrintable,
+}
+
+/// Header fields that name the address to which a message came.
+const RECIPIENT_FIELDS: [&str; 5] =
+    ["to", "delivered-to", "x-original-to", "original-rcpt-to", "envelope-to"];
+
+/// A part that is still to be read.
+struct Unread<'a> {
+    bytes: &'a [u8],
+    depth: usize,
+    /// It belongs to a message that stands in the one that is read.
+    is_embedded: bool,
+}
+
+/// The message itself and its parts, in their order, without those of messages in it. Those are counted too.
+pub(super) fn split(message: &[u8]) -> Result<Vec<Part<'_>>, TooComplex> {
+    let mut parts = Vec::new();
+    let mut unread = vec![Unread { bytes: message, depth: 0, is_embedded: false }];
+    let mut count = 0;
+    while let Some(Unread { bytes, depth, is_embedded }) = unread.pop() {
+        count += 1;
+        if depth > MAX_DEPTH || count > MAX_PARTS {
+            return Err(TooComplex);
+        }
+        let part = Part::read(bytes);
+        let is_embedded_below = is_embedded || part.is_message();
+        let children = part.children();
+        // The last to be pushed is the next to be read.
+        unread.extend(children.into_iter().rev().map(|bytes| Unread {
+            bytes,
+            depth: depth + 1,
+            is_embedded: is_embedded_below,
+        }));
+        if !is_embedded {
+            parts.push(part);
+        }
+    }
+    Ok(parts)
+}
+
+impl<'a> Part<'a> {
+    /// Reads a part's headers. What has none is a part without a type.
+    pub(super) fn read(bytes: &'a [u8]) -> Self {
+        let head = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
+        let mut headers = Vec::new();
+        let mut stream = MessageStream::new(head);
+        let is_whole = stream.parse_headers(&fields(), &mut headers);
+        let body = if is_whole { bytes.get(stream.offset()..).unwrap_or_default() } else { &[] };
+        let value = |name| headers.header_value(&name);
+        let content_type = value(HeaderName::ContentType).and_then(|value| value.as_content_type());
+        let lower = |text: &str| text.to_ascii_lowercase();
+        Self {
+            kind: content_type.map(ContentType::ctype).map(lower).unwrap_or_default(),
+            subtype: content_type.and_then(ContentType::subtype).map(lower).unwrap_or_default(),
+            boundary: content_type.and_then(|found| found.attribute("boundary")).map(str::to_owned),
+            encoding: Encoding::read(
+                value(HeaderName::ContentTransferEncoding).and_then(|value| value.as_text()),
+            ),
+            message_id: value(HeaderName::MessageId).and_then(|value| value.as_text()).map(str::to_owned),
+            recipients: headers
+                .iter()
+                .filter(|header| {
+                    RECIPIENT_FIELDS.iter().any(|name| header.name.as_str().eq_ignore_ascii_case(name))
+                })
+                .filter_map(|header| {
+                    let range = header.offset_start as usize..header.offset_end as usize;
+                    std::str::from_utf8(head.get(range)?).ok()
+                })
+                .collect(),
+            body,
+        }
+    }
+
+    /// Is it of this type?
+    pub(super) fn is(&self, kind: &str, subtype: &str) -> bool {
+        self.kind == kind && self.subtype == subtype
+    }
+
+    /// Is it a message in a message?
+    pub(super) fn is_message(&self) -> bool {
+        self.is("message", "rfc822") || self.is("message", "global")
+    }
+
+    /// Its body, decoded; as it stands there where it cannot be decoded.
+    pub(super) fn contents(&self) -> Cow<'a, [u8]> {
+        let decoded = match self.encoding {
+            Encoding::None => None,
+            Encoding::Base64 => base64_decode(self.body),
+            Encoding::QuotedPrintable => quoted_printable_decode(self.body),
+        };
+        decoded.map_or(Cow::Borrowed(self.body), Cow::Owned)
+    }
+
+    /// The parts in it, at most one more than there may be.
+    fn children(&self) -> Vec<&'a [u8]> {
+        if self.is_message() && self.encoding == Encoding::None {
+            return vec![self.body];
+        }
+        match &self.boundary {
+            Some(boundary) if self.kind == "multipart" && !boundary.is_empty() => {
+                between(self.body, boundary.as_bytes())
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+}
+
+impl Encoding {
+    fn read(name: Option<&str>) -> Self {
+        match name.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
+            Some("base64") => Self::Base64,
+            Some("quoted-printable") => Self::QuotedPrintable,
+            Some(_) | None => Self::None,
+        }
+    }
+}
+
+/// The fields whose values are read; of all others only the place is known.
+fn fields() -> MessageParser {
+    MessageParser::new()
+        .header_content_type(HeaderName::ContentType)
+        .header_text(HeaderName::ContentTransferEncoding)
+        .header_id(HeaderName::MessageId)
+        .default_header_ignore()
+}
+
+/// What stands between the lines that part a multipart. Where the last such line is missing, the last part goes on to the end.
+fn between<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+    let mut parts = Vec::new();
+    let mut begin = None;
+    let mut place = 0;
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let after = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary));
+        if let Some(after) = after {
+            let is_last = after.starts_with(b"--");
+            if is_last || after.trim_ascii().is_empty() {
+                parts.extend(begin.map(|begin| without_line_end(&body[begin..place])));
+                begin = (!is_last).then_some(place + line.len());
+                if is_last || parts.len() > MAX_PARTS {
+                    break;
+                }
+            }
+        }
+        place += line.len();
+    }
+    parts.extend(begin.map(|begin| body.get(begin..).unwrap_or_default()));
+    parts
+}
+
+/// The line end before a boundary belongs to the boundary.
+fn without_line_end(part: &[u8]) -> &[u8] {
+    let part = part.strip_suffix(b"\n").unwrap_or(part);
+    part.strip_suffix(b"\r").unwrap_or(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(level: &str, levels: usize) -> Vec<u8> {
+        (level.repeat(levels) + "A: b\n\nx").into_bytes()
+    }
+
+    fn multiparts(levels: usize) -> Vec<u8> {
+        let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n");
+        ((0..levels).map(level).collect::<String>() + "\nx").into_bytes()
+    }
+
+    #[test]
+    fn parts_stand_in_their_order_with_what_is_in_them() {
+        let message =
+            b"To: <a@x.example>\r\nContent-Type: Multipart/Report; boundary=\"b\"\r\n\r\npreamble\r\n\
+            --b\r\nContent-Type: multipart/mixed; boundary=b1\r\n\r\n--b1 \r\n\r\none\r\n--b1--\r\n\
+            --b\r\nContent-Type: TEXT/plain\r\nContent-Transfer-Encoding: base64\r\n\r\ndHdv\r\n\
+            --b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <3@x>\r\n\r\n\
+            --b\r\nContent-Transfer-Encoding: Quoted-Printable\r\n\r\nf=6Fur";
+        let parts = split(message).unwrap();
+        let seen: Vec<(String, String)> = parts
+            .iter()
+            .map(|part| {
+                let contents = String::from_utf8(part.contents().into_owned()).unwrap();
+                (
+                    format!("{}/{}", part.kind, part.subtype),
+                    contents.lines().last().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("multipart/report", "f=6Fur"),
+            ("multipart/mixed", "--b1--"),
+            ("/", "one"),
+            ("text/plain", "two"),
+            ("message/rfc822", "Message-ID: <3@x>"),
+            ("/", "four"),
+        ];
+        assert_eq!(seen, expected.map(|(kind, last)| (kind.to_owned(), last.to_owned())));
+        assert_eq!(parts[0].recipients, [" <a@x.example>\r\n"]);
+        assert_eq!(Part::read(&parts[4].contents()).message_id.as_deref(), Some("3@x"));
+    }
+
+    #[test]
+    fn depth_is_bounded_however_a_level_is_written() {
+        for level in [
+            "Content-Type:message/rfc822\n\n",
+            "content-type:\r\n MESSAGE/RFC822\r\n\r\n",
+            "Content-Type: message(x)/(y)rfc822; a=b\n\n",
+            "Content-Type: message/global\n\n",
+            "Content-Type: text/plain\nContent-Type: message/rfc822\n\n",
+        ] {
+            assert!(split(&nested(level, MAX_DEPTH)).is_ok(), "{level}");
+            for levels in [MAX_DEPTH + 1, 25_000, 100_000] {
+                assert!(split(&nested(level, levels)).is_err(), "{level} {levels}");
+            }
+        }
+        assert!(split(&multiparts(MAX_DEPTH)).is_ok());
+        assert!(split(&multiparts(100_000)).is_err());
+    }
+
+    #[test]
+    fn the_number_of_parts_is_bounded() {
+        let flat = |parts: usize| {
+            format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(parts))
+                .into_bytes()
+        };
+        assert_eq!(split(&flat(MAX_PARTS - 1)).unwrap().len(), MAX_PARTS);
+        for parts in [MAX_PARTS, 200_000] {
+            assert!(split(&flat(parts)).is_err(), "{parts}");
+        }
+        // Parts of parts are counted together.
+        let two = |inner: &str| format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n{inner}");
+        let wide = two(&"--c\n\nx\n".repeat(MAX_PARTS / 2 + 1)).repeat(2);
+        let wide = format!("Content-Type: multipart/mixed; boundary=b\n\n{wide}");
+        assert!(split(wide.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_broken_is_read_as_far_as_it_goes() {
+        for broken in [
+            &b""[..],
+            b"\n",
+            b"\n\n",
+            b"no header",
+            b"Content-Type: multipart/mixed; boundary=b\n\n",
+            b"Content-Type: multipart/mixed; boundary=\n\n--\n",
+            b"Content-Type: multipart/mixed; boundary=b\n\n--b--\n--b\n\nx",
+            b"Content-Type: multipart/mixed; boundary=b\n\n--b",
+            b"Content-Type: message/rfc822\n\n",
+            b"Content-Type: \xff/\xff\nTo: \xff\n\n\xff",
+        ] {
+            assert!(split(broken).is_ok());
+        }
+        let long = format!("A: b\n{}\n\nbody", "X: y\n".repeat(100_000));
+        assert_eq!(split(long.as_bytes()).unwrap()[0].body, b"");
+    }
+}
