@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
 #![expect(clippy::disallowed_methods, reason = "it measures wall-clock time and is no part of the service")]
+#![expect(clippy::print_stdout, reason = "it says what it measured")]
 
 use std::collections::HashMap;
 use std::time::Instant;

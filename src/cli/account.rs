@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use sqlx::PgPool;
 
+use crate::cli::out::{self, say};
 use crate::database;
 use crate::retention;
 use crate::stripe::AccountId;
@@ -35,6 +36,11 @@ pub(super) enum Action {
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
     let Action::Erase { account, with_proof, yes, json } = action;
     super::over_the_database(config, async |db| {
+        // Before the question: a mistyped id must not look like one of which everything is erased.
+        ensure!(
+            retention::is_known(db, account.as_str()).await?,
+            "no account {account} is known here: nothing was erased; check the id"
+        );
         ensure!(yes || confirmed(&account, with_proof)?, "nothing was erased");
         erase(db, &account, with_proof, json).await
     })
@@ -43,8 +49,9 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 
 fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
     let what = if with_proof { "personal data and the messages in the proof" } else { "personal data" };
-    eprint!("Erase {what} of {account}? It cannot be brought back. Type the account's id: ");
-    std::io::stderr().flush()?;
+    let mut stderr = std::io::stderr();
+    write!(stderr, "Erase {what} of {account}? It cannot be brought back. Type the account's id: ")?;
+    stderr.flush()?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
     Ok(typed.trim() == account.as_str())
@@ -54,19 +61,25 @@ async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
     let erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;
+    let messages = retention::messages_kept(&mut *tx, account.as_str()).await?;
     tx.commit().await?;
     if json {
-        return super::print_json(&erased);
+        return out::json(&erased);
     }
     let retention::Erased { letters, events, contacts, proofs, visits, left } = erased;
-    println!(
+    say!(
         "{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs, {visits} visits"
-    );
-    if left > 0 {
-        println!("{left} letters are being sent, or may be sent yet: run this again when they are settled");
+    )?;
+    if messages > 0 {
+        say!(
+            "the proof keeps {messages} messages, with the address and the words of each: `--with-proof` removes them"
+        )?;
     }
-    println!(
+    if left > 0 {
+        say!("{left} letters are being sent, or may be sent yet: run this again when they are settled")?;
+    }
+    say!(
         "it is not opted out by this: `capital-courier opt-out add {account}` keeps it from further letters"
-    );
+    )?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sqlx::PgPool;
 
+use crate::cli::out::{self, say};
 use crate::database;
 use crate::flow::email::refused::{self, AddressHash};
 
@@ -34,12 +35,12 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::List { json } => {
             let all = refused::store::list(db).await?;
             if json {
-                return super::print_json(&all);
+                return out::json(&all);
             }
             for one in all {
                 let noted = one.noted_at.format("%Y-%m-%d %H:%M");
                 let why = format!("{} {}", one.reason, one.status);
-                println!("{}  {noted}  {why:<14}  {}  {} held", one.address_sha256, one.offer_id, one.held);
+                say!("{}  {noted}  {why:<14}  {}  {} held", one.address_sha256, one.offer_id, one.held)?;
             }
             Ok(())
         }
@@ -49,9 +50,9 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
             let allowed = refused::allow(&mut tx, &address, "operator", now).await?;
             tx.commit().await?;
             let allowed = allowed.context("letters may go to this address already")?;
-            println!("letters may go there again; {} that were held are tried again", allowed.held);
+            say!("letters may go there again; {} that were held are tried again", allowed.held)?;
             for offer in allowed.offers {
-                println!("not sent by itself: `offer resend {offer}`, if it is still wanted");
+                say!("not sent by itself: `offer resend {offer}`, if it is still wanted")?;
             }
             Ok(())
         }

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use sqlx::PgPool;
 
 use crate::api::{Scope, keys};
+use crate::cli::out::{self, note, say};
 use crate::database;
 
 /// What to do.
@@ -50,26 +51,26 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
             let new = keys::create(db, &name, &scopes, now).await?;
             let secret = new.secret.expose_secret();
             if json {
-                return super::print_json(&serde_json::json!({"key_id": new.key_id, "secret": secret}));
+                return out::json(&serde_json::json!({"key_id": new.key_id, "secret": secret}));
             }
-            println!("{}  {name}", new.key_id);
-            println!("{secret}");
-            eprintln!("Keep the secret now: it is not shown again.");
+            say!("{}  {name}", new.key_id)?;
+            say!("{secret}")?;
+            note!("Keep the secret now: it is not shown again.");
             Ok(())
         }
         Action::List { json } => {
             let all = keys::store::list(db).await?;
             if json {
-                return super::print_json(&all);
+                return out::json(&all);
             }
             for key in all {
-                println!("{}", line(&key));
+                say!("{}", line(&key))?;
             }
             Ok(())
         }
         Action::Revoke { id } => {
             ensure!(keys::store::revoke(db, &id, now).await?, "there is no key {id} that holds");
-            println!("{id} is revoked");
+            say!("{id} is revoked")?;
             Ok(())
         }
     }

@@ -6,32 +6,42 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::cli::out::{self, note, say};
 use crate::config::{ForReports, environment};
 use crate::flow::email::Report;
-use crate::flow::email::report::{Outcome, Taken, take};
+use crate::flow::email::report::{MAX_BYTES, NoReport, Outcome, Taken, take};
 use crate::{database, telemetry};
 
-/// Reports carry the letter that they are about, some 50 KB; anything near this is no report.
-const MOST_BYTES: u64 = 10 * 1024 * 1024;
+/// One byte more than is read, so that a report that is too large is seen to be.
+const READ_AT_MOST: u64 = MAX_BYTES as u64 + 1;
+/// `EX_DATAERR` of sysexits.h: the same input would be refused again.
+const BAD_INPUT: u8 = 65;
 /// `EX_TEMPFAIL` of sysexits.h: a mail server that pipes keeps the report and tries again.
 const LATER: u8 = 75;
 
 pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut message = Vec::new();
     std::io::stdin()
-        .take(MOST_BYTES)
+        .take(READ_AT_MOST)
         .read_to_end(&mut message)
         .context("cannot read the report from stdin")?;
-    let report = Report::parse(&message)?;
+    let report = match Report::parse(&message) {
+        Ok(report) => report,
+        Err(error @ (NoReport::TooLarge | NoReport::TooComplex)) => {
+            note!("error: {error}");
+            return Ok(ExitCode::from(BAD_INPUT));
+        }
+        Err(error @ (NoReport::NotAReport | NoReport::NoLetter)) => return Err(error.into()),
+    };
     let settings = ForReports::load(config, &environment())?;
     telemetry::init(&settings.database.telemetry);
     Ok(match take_in(&settings, &report).await {
         Ok(taken) => {
-            println!("{}", said(&taken));
+            out::as_far_as_read(say!("{}", said(&taken)).map_err(Into::into))?;
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::failure(&error);
             ExitCode::from(LATER)
         }
     })

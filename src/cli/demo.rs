@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::api::{Scope, keys};
 use crate::app::{App, Role};
+use crate::cli::out::say;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings};
 use crate::flow::email::RelayUrl;
@@ -72,7 +73,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(&dir, &relay, &simulator)?;
     let place = Place { dir, relay: settings.email.relay.clone() };
     telemetry::init(&settings.telemetry);
-    println!("Starting Postgres in {} …", place.dir.join("postgres").display());
+    say!("Starting Postgres in {} …", place.dir.join("postgres").display())?;
     let shutdown = Shutdown::on_signals()?;
     let app = App::open(settings, clock.clone()).await?;
 
@@ -91,7 +92,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if args.once || told.is_err() {
             shutdown.soft.cancel();
         } else {
-            println!("\nRunning. Stop it with Ctrl-C.");
+            say!("")?;
+            say!("Running. Stop it with Ctrl-C.")?;
         }
         told
     };
@@ -153,7 +155,8 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
     });
     let section = format!("http://{address}/capital").parse()?;
     simulator.set_dashboard(Dashboard { section, secret: TOKEN_SECRET.to_owned() });
-    println!("Stripe (simulated) makes {} offers, and sends each event twice …\n", MERCHANTS.len());
+    say!("Stripe (simulated) makes {} offers, and sends each event twice …", MERCHANTS.len())?;
+    say!("")?;
     let mut offers = Vec::new();
     for (name, email, advance_amount, country, financing_type) in MERCHANTS {
         let account = NewAccount {
@@ -174,25 +177,28 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
     let stories = wait(app.db(), simulator, &offers).await?;
     let delivered = stories.iter().filter(|story| story.simulator_status == "delivered").count();
     for story in &stories {
-        println!("  {}", story.offer_id);
-        println!(
+        say!("  {}", story.offer_id)?;
+        say!(
             "      letter {}, delivery {}; at Stripe the offer is {}",
-            story.letter_state, story.delivery_state, story.simulator_status
-        );
+            story.letter_state,
+            story.delivery_state,
+            story.simulator_status
+        )?;
     }
-    println!("\n{delivered} of {} offers delivered. Look at", offers.len());
+    say!("")?;
+    say!("{delivered} of {} offers delivered. Look at", offers.len())?;
     match &place.relay {
         RelayUrl::File(mail) => {
-            println!("  the letters      {} (.eml: a mail program opens them)", mail.display());
+            say!("  the letters      {} (.eml: a mail program opens them)", mail.display())?;
         }
-        RelayUrl::Smtp(_) => println!("  the letters      {} took them", place.relay),
+        RelayUrl::Smtp(_) => say!("  the letters      {} took them", place.relay)?,
     }
-    println!("  the offers       curl {}_simulator/state", simulator.base_url());
-    println!("  the webhook      http://{address}/webhooks/stripe, http://{address}/readyz");
-    println!(
+    say!("  the offers       curl {}_simulator/state", simulator.base_url())?;
+    say!("  the webhook      http://{address}/webhooks/stripe, http://{address}/readyz")?;
+    say!(
         "  the proof        the tables letters, deliveries and timeline_entries, in {}",
         place.dir.join("postgres").display()
-    );
+    )?;
     Ok(delivered == offers.len())
 }
 
@@ -207,14 +213,15 @@ async fn point_out(
     let offers = simulator.offers();
     let account = offers.first().and_then(|offer| offer["account"].as_str()).unwrap_or_default();
     let key = keys::create(db, "the demo", &Scope::ALL, clock.now()).await?;
-    println!("\nPlay on, in a browser:");
-    println!("  Stripe           {base}_simulator/ (apply, approve, sell, play a whole year)");
-    println!("  the merchant     {base}dashboard/{account} (opens its Capital section)");
-    println!("By a program of the platform:");
-    println!(
+    say!("")?;
+    say!("Play on, in a browser:")?;
+    say!("  Stripe           {base}_simulator/ (apply, approve, sell, play a whole year)")?;
+    say!("  the merchant     {base}dashboard/{account} (opens its Capital section)")?;
+    say!("By a program of the platform:")?;
+    say!(
         "  a summary        curl -H 'Authorization: Bearer {}' http://{address}/api/v1/accounts/{account}/summary",
         key.secret.expose_secret()
-    );
+    )?;
     Ok(())
 }
 

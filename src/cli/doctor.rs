@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::app;
+use crate::cli::out::{self, say};
 use crate::clock::{Agreement, Clock};
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
@@ -76,7 +77,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     findings.push(look_at_letters(&settings));
     findings.push(look_at_disclaimers(&settings));
     findings.push(look_at_signature(&settings.email));
-    print(&findings, json)?;
+    out::as_far_as_read(print(&findings, json))?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
 }
@@ -296,8 +297,7 @@ async fn look_at_relay(settings: &Settings) -> Finding {
 
 fn print(findings: &[Finding], json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(findings)?);
-        return Ok(());
+        return out::json(&findings);
     }
     for finding in findings {
         let verdict = match finding.verdict {
@@ -305,9 +305,9 @@ fn print(findings: &[Finding], json: bool) -> anyhow::Result<()> {
             Verdict::Warn => "warn ",
             Verdict::Wrong => "WRONG",
         };
-        println!("{verdict}  {:<16} {}", finding.what, finding.found);
+        say!("{verdict}  {:<16} {}", finding.what, finding.found)?;
         if let Some(remedy) = finding.remedy {
-            println!("                        {remedy}");
+            say!("                        {remedy}")?;
         }
     }
     Ok(())

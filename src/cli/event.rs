@@ -1,12 +1,12 @@
 //! `event`: look at what Stripe sent, and have it read again.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 
+use crate::cli::out::{self, note, say};
 use crate::flow::inbox;
 
 /// What to do.
@@ -25,6 +25,8 @@ pub(super) enum Action {
         json: bool,
     },
     /// Print an event's body as it came; what we made of it goes to stderr
+    ///
+    /// To a terminal, control characters are printed as `\u{1b}`.
     Show {
         /// evt_…
         id: String,
@@ -45,24 +47,24 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::List { state, limit, json } => {
             let events = inbox::store::list(db, state.as_deref(), i64::from(limit)).await?;
             if json {
-                return super::print_json(&events);
+                return out::json(&events);
             }
             for event in events {
                 let at = event.received_at.format("%Y-%m-%d %H:%M:%S");
                 let note = event.note.unwrap_or_default();
-                println!("{}  {at}  {:<10}  {:<45}  {note}", event.event_id, event.state, event.event_type);
+                say!("{}  {at}  {:<10}  {:<45}  {note}", event.event_id, event.state, event.event_type)?;
             }
             Ok(())
         }
         Action::Show { id } => {
             let found = inbox::store::find(db, &id).await?;
             let (event, payload) = found.with_context(|| format!("no event {id} is known"))?;
-            eprintln!("{} {} {}", event.state, event.event_type, event.note.unwrap_or_default());
-            Ok(std::io::stdout().write_all(&payload)?)
+            note!("{} {} {}", event.state, event.event_type, event.note.unwrap_or_default());
+            Ok(out::bytes(&payload)?)
         }
         Action::Replay { id } => {
             ensure!(inbox::store::replay(db, &id).await?, "no event {id} is known that was read before");
-            println!("{id} is unread again");
+            say!("{id} is unread again")?;
             Ok(())
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 
+use crate::cli::out::{self, say};
 use crate::database;
 use crate::flow::{delivered, email};
 use crate::queue::{self, Work};
@@ -41,15 +42,18 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::List { state, limit, json } => {
             let jobs = queue::overview::list(db, &state, i64::from(limit)).await?;
             if json {
-                return super::print_json(&jobs);
+                return out::json(&jobs);
             }
             for job in jobs {
                 let at = job.due_at.format("%Y-%m-%d %H:%M:%S");
                 let error = job.last_error.unwrap_or_default();
-                println!(
+                say!(
                     "{:>8}  {at}  {}:{}  attempt {}  {error}",
-                    job.job_id, job.kind, job.subject, job.attempt
-                );
+                    job.job_id,
+                    job.kind,
+                    job.subject,
+                    job.attempt
+                )?;
             }
             Ok(())
         }
@@ -75,6 +79,6 @@ async fn retry(db: &PgPool, id: i64) -> anyhow::Result<()> {
     };
     tx.commit().await?;
     ensure!(taken_up, "job {id} has nothing left to do: what it is about was settled otherwise");
-    println!("{}:{} is queued again", job.kind, job.subject);
+    say!("{}:{} is queued again", job.kind, job.subject)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::cli::out::say;
 use crate::config::{DatabaseOnly, environment};
 use crate::{MIGRATOR, database, telemetry};
 
@@ -11,7 +12,7 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     telemetry::init(&settings.telemetry);
     settings.database.migrate_on_start = true;
     let database = database::open(&settings.database).await?;
-    println!("the schema is up to date: {} migrations", MIGRATOR.iter().count());
+    say!("the schema is up to date: {} migrations", MIGRATOR.iter().count())?;
     database.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,10 +13,12 @@ mod job;
 mod migrate;
 mod offer;
 mod opt_out;
+mod out;
 mod reconcile;
 mod report;
 mod serve;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -113,7 +115,8 @@ enum Command {
     /// Take in a report about a letter from stdin: it came back (RFC 3464), or was called spam (RFC 5965)
     ///
     /// For a mail server's pipe. Ends with 75 where the report is to be tried again later, because the database is away or the
-    /// letter is still being sent; with 1 where it is no report.
+    /// letter is still being sent; with 1 where it is no report; with 65 where it was not read, because it is larger than 1 MB or
+    /// nests deeper than any report.
     Bounce,
     /// Take out what there is of an account
     Account {
@@ -141,8 +144,10 @@ pub fn run() -> ExitCode {
     };
     match cli.run() {
         Ok(code) => code,
+        // `| head` has what it wants, as with other tools that do not leave this to SIGPIPE.
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::failure(&error);
             ExitCode::from(if error.is::<Faults>() { USAGE } else { 1 })
         }
     }
@@ -170,7 +175,7 @@ impl Cli {
             Command::Account { action } => block_on(account::run(config, action)),
             Command::Report { action } => block_on(report::run(config, action)),
             Command::Settings => {
-                print!("{}", crate::config::DEFAULTS);
+                out::stdout().write_all(crate::config::DEFAULTS.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -192,11 +197,6 @@ async fn over_the_database(
     let done = work(&database.pool).await;
     database.close().await;
     done.map(|()| ExitCode::SUCCESS)
-}
-
-fn print_json(what: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(what)?);
-    Ok(())
 }
 
 #[cfg(test)]

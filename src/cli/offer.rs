@@ -2,16 +2,24 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 
+use crate::cli::out::{self, say};
 use crate::database;
+use crate::flow::email::store::Shown as Letter;
 use crate::flow::{delivered, email, offer};
 use crate::locale::{Formats, Language};
 use crate::money::Money;
+use crate::replicas;
 use crate::stripe::OfferId;
 use crate::timeline;
+
+/// How long `resend` waits for what becomes of the letter: a person waits too.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -37,6 +45,8 @@ pub(super) enum Action {
         json: bool,
     },
     /// Send the letter that is held, was rejected or came back, if the offer is still open
+    ///
+    /// Waits for some seconds where a process works on the database, and says what became of it. Ends with 1 where the letter is held or rejected again.
     Resend {
         /// financingoffer_…
         id: OfferId,
@@ -57,40 +67,97 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
         Action::List { status, limit, json } => {
             let offers = offer::store::list(db, status.as_deref(), i64::from(limit)).await?;
             if json {
-                return super::print_json(&offers);
+                return out::json(&offers);
             }
             for offer in offers {
-                println!("{}", line(&offer));
+                say!("{}", line(&offer))?;
             }
             Ok(())
         }
         Action::Show { id, json } => show(db, id.as_str(), json).await,
-        Action::Resend { id } => {
-            let mut tx = db.begin().await?;
-            let now = database::now(&mut *tx).await?;
-            let resent = email::resend(&mut tx, id.as_str(), now).await?;
-            let refused = email::refused::store::of_offer(&mut *tx, id.as_str()).await?;
-            tx.commit().await?;
-            ensure!(
-                resent > 0,
-                "{id} has no letter that is held, rejected or bounced: see `offer show {id}`"
-            );
-            println!("{id}: the letter waits to be sent");
-            for address in refused {
-                println!("  {}", no_letter_goes_there(&address));
-                println!("  unless Stripe has another for the account, the letter will be held again");
-            }
-            Ok(())
-        }
+        Action::Resend { id } => resend(db, id.as_str()).await,
         Action::Withdraw { id } => {
             let mut tx = db.begin().await?;
             let now = database::now(&mut *tx).await?;
             let withdrawn = email::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
             tx.commit().await?;
             ensure!(withdrawn > 0, "{id} has no letter that waits or is held: see `offer show {id}`");
-            println!("{id}: the letter is withdrawn");
+            say!("{id}: the letter is withdrawn")?;
             Ok(())
         }
+    }
+}
+
+async fn resend(db: &PgPool, id: &str) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    let now = database::now(&mut *tx).await?;
+    let resent = email::resend(&mut tx, id, now).await?;
+    let refused = email::refused::store::of_offer(&mut *tx, id).await?;
+    let letters = email::store::of_offer(&mut *tx, id).await?;
+    tx.commit().await?;
+    ensure!(resent > 0, "{id} has no letter that is held, rejected or bounced: see `offer show {id}`");
+    say!("{id}: the letter waits to be sent")?;
+    for address in refused {
+        say!("  {}", no_letter_goes_there(&address))?;
+        say!("  unless Stripe has another for the account, the letter will be held again")?;
+    }
+    let moved = letters.into_iter().max_by_key(|letter| letter.changed_at);
+    let moved = moved.with_context(|| format!("the letter of {id} is gone"))?;
+    if !replicas::is_any_alive(db).await? {
+        say!("  no process works on this database now: it goes out when one does")?;
+        return Ok(());
+    }
+    let letter = outcome_of(db, id, moved).await?;
+    say_outcome(id, &letter)
+}
+
+/// The letter once it was decided about, or as it is after [`OUTCOME_TIMEOUT`].
+async fn outcome_of(db: &PgPool, offer: &str, letter: Letter) -> anyhow::Result<Letter> {
+    let deadline = Instant::now() + OUTCOME_TIMEOUT;
+    let mut letter = letter;
+    while matches!(letter.state.as_str(), "waiting" | "sending") && Instant::now() < deadline {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let letters = email::store::of_offer(db, offer).await?;
+        let found = letters.into_iter().find(|found| found.letter_id == letter.letter_id);
+        letter = found.with_context(|| format!("the letter of {offer} is gone"))?;
+    }
+    Ok(letter)
+}
+
+fn say_outcome(id: &str, letter: &Letter) -> anyhow::Result<()> {
+    let reason = letter.reason.as_deref().unwrap_or("no reason is recorded");
+    match letter.state.as_str() {
+        "sent" => {
+            Ok(say!("{id}: the letter was sent: {}", letter.relay_answer.as_deref().unwrap_or_default())?)
+        }
+        "waiting" | "sending" => {
+            Ok(say!("{id}: the letter is still {}: see `offer show {id}`", letter.state)?)
+        }
+        "held" => {
+            anyhow::bail!("{id}: the letter is held again: {reason}: {}", remedy(reason))
+        }
+        state => anyhow::bail!("{id}: the letter is {state}: {reason}: see `offer show {id}`"),
+    }
+}
+
+/// What ends a hold for this reason (`letters.reason`).
+fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "no_recipient" => {
+            "give the account an email address at Stripe, or name one with PUT /api/v1/accounts/{account}/contact"
+        }
+        "bad_address" => {
+            "correct the account's email address at Stripe, or name another with PUT /api/v1/accounts/{account}/contact"
+        }
+        "address_bounced" => "name another address, or let letters go there again with `address allow`",
+        "no_disclaimer" => "put the wording that Stripe approved into email.disclaimers_dir, and restart",
+        "copy_not_approved" => "record Stripe's approval with `email approve`",
+        "no_terms" | "bad_terms" => "ask Stripe for the offer's terms: they are missing, or make no sense",
+        "gave_up" => "see the error with `job list`",
+        "uncertain" => {
+            "look in the relay's log whether it took the letter; then `offer resend` or `offer withdraw`"
+        }
+        _ => "see `offer show`",
     }
 }
 
@@ -123,32 +190,32 @@ async fn show(db: &PgPool, id: &str, json: bool) -> anyhow::Result<()> {
     let delivery = delivered::store::find(db, id).await?;
     let lines = timeline::of_offer(db, id).await?;
     if json {
-        return super::print_json(&serde_json::json!({
+        return out::json(&serde_json::json!({
             "offer": offer, "letters": letters, "refused_addresses": refused, "delivery": delivery,
             "timeline": lines,
         }));
     }
-    println!("{}", line(&offer));
+    say!("{}", line(&offer))?;
     for letter in letters {
         let reason = letter.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        println!("  letter    {}{reason}, handed over {} times", letter.state, letter.attempt);
+        say!("  letter    {}{reason}, handed over {} times", letter.state, letter.attempt)?;
         if letter.doubts > 0 && letter.state != "sent" {
-            println!("            may have been sent: nobody knows for {} of them", letter.doubts);
+            say!("            may have been sent: nobody knows for {} of them", letter.doubts)?;
         }
-        println!("            <{}>", letter.message_id);
-        println!("            {}", letter.relay_answer.unwrap_or_default());
+        say!("            <{}>", letter.message_id)?;
+        say!("            {}", letter.relay_answer.unwrap_or_default())?;
     }
     for address in refused {
-        println!("            {}", no_letter_goes_there(&address));
+        say!("            {}", no_letter_goes_there(&address))?;
     }
     if let Some(delivery) = delivery {
         let answer = delivery.answer_status.map(|status| format!(", Stripe answered {status}"));
-        println!("  delivery  {}{}", delivery.state, answer.unwrap_or_default());
-        println!("            {}", delivery.note.unwrap_or_default());
+        say!("  delivery  {}{}", delivery.state, answer.unwrap_or_default())?;
+        say!("            {}", delivery.note.unwrap_or_default())?;
     }
     for line in lines {
         let at = line.happened_at.format("%Y-%m-%d %H:%M:%S");
-        println!("  {at}  {:<45}  {}", line.what, line.note.unwrap_or_default());
+        say!("  {at}  {:<45}  {}", line.what, line.note.unwrap_or_default())?;
     }
     Ok(())
 }

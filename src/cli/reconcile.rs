@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::app::App;
+use crate::cli::out::{self, say};
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
 use crate::reconcile::store;
@@ -22,19 +23,23 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
         anyhow::bail!("another process is at it; see the table reconcile_runs");
     }
     let run = newest.context("the run left no trace")?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&run)?);
-    } else {
-        println!("{}", run.state);
-        println!("  offers   {} undelivered at Stripe, {} new to us", run.offers_seen, run.offers_new);
-        println!("  events   {} that reached nobody, {} new to us", run.events_seen, run.events_new);
-        println!("  looks    {} offers that only we call undelivered", run.looks);
-        if run.unreadable > 0 {
-            println!("  look     {} entries cannot be read: see the log", run.unreadable);
-        }
-        if let Some(error) = &run.error {
-            println!("  WRONG    {error}");
-        }
-    }
+    out::as_far_as_read(print(&run, json))?;
     Ok(ExitCode::from(u8::from(run.state != "complete")))
+}
+
+fn print(run: &store::Run, json: bool) -> anyhow::Result<()> {
+    if json {
+        return out::json(run);
+    }
+    say!("{}", run.state)?;
+    say!("  offers   {} undelivered at Stripe, {} new to us", run.offers_seen, run.offers_new)?;
+    say!("  events   {} that reached nobody, {} new to us", run.events_seen, run.events_new)?;
+    say!("  looks    {} offers that only we call undelivered", run.looks)?;
+    if run.unreadable > 0 {
+        say!("  look     {} entries cannot be read: see the log", run.unreadable)?;
+    }
+    if let Some(error) = &run.error {
+        say!("  WRONG    {error}")?;
+    }
+    Ok(())
 }

@@ -133,12 +133,19 @@ impl<'a> Reader<'a> {
     fn secrets(&mut self) -> Option<Vec<SecretString>> {
         let key = "webhook.secrets";
         let given = self.list(key, "whsec_…")?;
-        if let Some(bad) = given.iter().position(|secret| secret.len() <= 6 || !secret.starts_with("whsec_"))
-        {
-            self.fault(
-                key,
-                &format!("secret number {} is not a signing secret: each begins with whsec_", bad + 1),
-            );
+        let wrong = given.iter().enumerate().find_map(|(at, secret)| {
+            let problem = match secret.strip_prefix("whsec_") {
+                Some("") => {
+                    "is `whsec_` with nothing behind it: copy the whole signing secret of the endpoint from Stripe's dashboard, \
+                     or what `stripe listen` prints"
+                }
+                Some(_) => return None,
+                None => "is not a signing secret: each begins with whsec_",
+            };
+            Some(format!("secret number {} {problem}", at + 1))
+        });
+        if let Some(problem) = wrong {
+            self.fault(key, &problem);
             return None;
         }
         Some(given.into_iter().map(SecretString::from).collect())

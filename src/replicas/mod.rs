@@ -18,6 +18,11 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A process that was not seen for three beats counts no longer.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
 
+/// Whether a process works on this database, or takes webhooks for it.
+pub async fn is_any_alive(db: &PgPool) -> sqlx::Result<bool> {
+    store::is_any_alive(db, GONE_AFTER.as_seconds_f64()).await
+}
+
 /// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
 pub async fn take_part(db: PgPool, clock: Clock, stripe: Client, stop: CancellationToken) {
     let process_id = Uuid::new_v4();

@@ -37,6 +37,21 @@ pub(super) async fn beat(
     .await
 }
 
+/// Whether any process gave a sign of life within this time, by the database's clock.
+pub(super) async fn is_any_alive(db: impl PgExecutor<'_>, within_seconds: f64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from processes
+            where seen_at > now() - make_interval(secs => $1)
+        ) as "alive!"
+        "#,
+        within_seconds,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Takes this process's row away.
 pub(super) async fn leave(db: impl PgExecutor<'_>, process_id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("delete from processes where process_id = $1", process_id).execute(db).await?;

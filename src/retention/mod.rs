@@ -11,7 +11,7 @@ mod store;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::clock::Clock;
 use crate::flow::email;
@@ -159,4 +159,14 @@ pub async fn erase_account(
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
     let left = store::count_left_of(&mut *tx, account_id).await?;
     Ok(Erased { letters, events, contacts, proofs, visits, left })
+}
+
+/// Whether anything is recorded about an account, erased or not.
+pub async fn is_known(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    store::is_known(db, account_id).await
+}
+
+/// How many messages to an account the proof still holds, with their words and recipients.
+pub async fn messages_kept(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    store::messages_kept(db, account_id).await
 }

@@ -172,3 +172,41 @@ pub(super) async fn erase_proofs_of(tx: &mut PgConnection, account_id: &str) -> 
     .await?;
     Ok(erased.rows_affected())
 }
+
+/// Whether any table has this account.
+pub(super) async fn is_known(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from financing_offers where account_id = $1)
+            or exists (select from letters where account_id = $1)
+            or exists (select from handovers where account_id = $1)
+            or exists (select from inbox_events where account_id = $1)
+            or exists (select from contact_overrides where account_id = $1)
+            or exists (select from opt_outs where account_id = $1)
+            or exists (select from portal_sessions where account_id = $1)
+            or exists (select from account_places where account_id = $1)
+            or exists (select from financing_transactions where account_id = $1)
+            or exists (select from financing_summaries where account_id = $1)
+            or exists (select from transaction_backfills where account_id = $1)
+        as "known!"
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// How many messages to an account the proof holds.
+pub(super) async fn messages_kept(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    let kept = sqlx::query_scalar!(
+        r#"
+        select count(*) as "kept!"
+        from handovers
+        where account_id = $1 and message is not null
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(kept.unsigned_abs())
+}

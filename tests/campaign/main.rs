@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be had here fails the campaign")]
 #![allow(clippy::disallowed_methods, reason = "it watches the service from outside")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it says what it counted")]
 #![allow(unreachable_pub, dead_code, reason = "the tests' own support offers more than is used here")]
 
 mod balancer;

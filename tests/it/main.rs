@@ -43,6 +43,7 @@ mod sending;
 mod ses;
 mod smtp;
 mod support;
+mod terminal;
 mod tls;
 mod unsubscribe;
 mod visits;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::process::Output;
+use std::time::Duration;
 
-use capital_courier::simulator::{Button, Fault, Trouble};
+use capital_courier::simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use sqlx::PgPool;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;
-use crate::support::process::{command, url_of};
+use crate::support::process::{Process, command, post, url_of, world};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
 
 async fn run(db: &PgPool, arguments: &[&str]) -> Output {
@@ -107,7 +108,8 @@ async fn piped(env: &HashMap<String, String>, message: &str) -> (Option<i32>, St
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(message.as_bytes()).await.unwrap();
+    // One that is too large is not read to its end, and the pipe breaks.
+    let _ = child.stdin.take().unwrap().write_all(message.as_bytes()).await;
     let ended = child.wait_with_output().await.unwrap();
     let said = [ended.stdout, ended.stderr].concat();
     (ended.status.code(), String::from_utf8(said).unwrap())
@@ -137,6 +139,75 @@ async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
     env.insert("COURIER_DATABASE__START_TIMEOUT".to_owned(), "1ms".to_owned());
     assert_eq!(piped(&env, &report).await.0, Some(75));
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn no_report_from_a_pipe_ends_in_a_crash_however_it_nests() {
+    let env =
+        HashMap::from([("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned())]);
+    for (bomb, message) in crate::reports::bombs() {
+        let (code, said) = piped(&env, &message).await;
+        assert!(code == Some(65) && said.contains("which no report does"), "{bomb}: {code:?} {said}");
+    }
+    let hundred_thousand = "Content-Type:message/rfc822\n\n".repeat(100_000);
+    let (code, said) = piped(&env, &hundred_thousand).await;
+    assert!(code == Some(65) && said.contains("larger than 1024 KB"), "{code:?} {said}");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_is_sent_again_says_what_became_of_it(db: PgPool) {
+    let (stripe, relay, env) = world(&db).await;
+    let process = Process::serve(&env).await;
+    relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.7.1 not from you"), 1);
+    let offers: Vec<String> = [Some("jenny@bakery.example"), None]
+        .map(|email| {
+            let email = email.map(str::to_owned);
+            let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
+            stripe.create_offer(&account, &NewOffer::default())
+        })
+        .to_vec();
+    for event in stripe.events() {
+        assert_eq!(post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await, 200);
+    }
+    let settled = async |offer: &str| loop {
+        let state: Option<String> = sqlx::query_scalar("select state from letters where offer_id = $1")
+            .bind(offer)
+            .fetch_optional(&db)
+            .await
+            .unwrap();
+        if state.is_some_and(|state| state == "held" || state == "rejected") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for offer in &offers {
+        tokio::time::timeout(Duration::from_secs(30), settled(offer)).await.expect("it is decided about");
+    }
+    let told = done(&db, &["offer", "resend", &offers[0]]).await;
+    assert!(told.contains("waits to be sent") && told.contains("the letter was sent: 250"), "{told}");
+    let told = refused(&db, &["offer", "resend", &offers[1]]).await;
+    assert!(told.contains("held again: no_recipient") && told.contains("/contact"), "{told}");
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_erasure_says_what_the_proof_keeps_and_knows_unknown_accounts(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    takes_created(&app, &offer).await;
+    app.expect_delivered(&offer).await;
+    let account: String = app.one("select account_id from letters where offer_id = $1", &offer).await;
+    for arguments in [&["--yes"][..], &["--yes", "--json"], &["--yes", "--with-proof"], &[]] {
+        let arguments = [&["account", "erase", "acct_unknown"], arguments].concat();
+        assert!(refused(&app.db, &arguments).await.contains("no account acct_unknown is known"));
+    }
+    let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
+    assert!(told.contains("the proof keeps 1 messages") && told.contains("`--with-proof` removes"), "{told}");
+    let told = done(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    assert!(told.contains("1 proofs") && !told.contains("the proof keeps"), "{told}");
+    // Once more finds nothing, and is no error: the account is known.
+    let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
+    assert!(told.contains("0 letters") && !told.contains("the proof keeps"), "{told}");
     app.finish().await;
 }
 

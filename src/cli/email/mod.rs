@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 
 use crate::app;
+use crate::cli::out::{self, say};
 use crate::config::{Needs, Settings, environment};
 use crate::database;
 use crate::flow::email::collection::{self, Found};
@@ -90,15 +91,21 @@ fn check(
     let all = disclaimers.all();
     let samples = app::samples(&settings.email, writer, &all)?;
     let found = collection::check(writer, &Rules::built_in()?, &samples);
-    if json {
-        crate::cli::print_json(&found)?;
-    } else {
-        for Found { finding, letters } in &found {
-            println!("{finding}\n    in {}", said(letters));
-        }
-        println!("{} letters read, {} findings", samples.len(), found.len());
-    }
+    out::as_far_as_read(print(&found, samples.len(), json))?;
     Ok(ExitCode::from(u8::from(collection::has_errors(&found))))
+}
+
+fn print(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()> {
+    if json {
+        return out::json(&found);
+    }
+    for Found { finding, letters } in found {
+        for line in finding.to_string().lines() {
+            say!("{line}")?;
+        }
+        say!("    in {}", said(letters))?;
+    }
+    Ok(say!("{letters_read} letters read, {} findings", found.len())?)
 }
 
 /// The first letters, and how many others there are.
@@ -113,7 +120,7 @@ fn said(letters: &[String]) -> String {
 
 fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
     let dkim = dkim.context("letters are not signed here: set email.dkim_key")?;
-    println!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()));
+    say!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()))?;
     Ok(())
 }
 
@@ -152,7 +159,7 @@ async fn approve(settings: &Settings, hashes: &[String], approval: &Approval<'_>
     tx.commit().await?;
     let released = copy::release(&database.pool, now).await?;
     database.close().await;
-    println!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "));
-    println!("{released} letters that were held are tried again");
+    say!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "))?;
+    say!("{released} letters that were held are tried again")?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
+use crate::cli::out::say;
 use crate::flow::email::collection::Sample;
 use crate::flow::email::write::Writer;
 
@@ -54,7 +55,7 @@ pub(super) fn write(dir: &Path, from: &str, writer: &Writer, samples: &[Sample<'
     let cover = dir.join("index.html");
     let page = pages.get_template("cover.html")?.render(context! { rows => Serde(&rows) })?;
     std::fs::write(&cover, page).with_context(place)?;
-    println!("{}: {} letters", cover.display(), rows.len());
+    say!("{}: {} letters", cover.display(), rows.len())?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sqlx::PgPool;
 
+use crate::cli::out::{self, say};
 use crate::database;
 use crate::flow::email::opt_out::{Note, Source, Wish, store};
 use crate::flow::email::{self, OptedOut};
@@ -62,17 +63,17 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
             let now = database::now(db).await?;
             let ended = store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
             anyhow::ensure!(ended, "{account} is not opted out");
-            println!("{account} may have letters again");
+            say!("{account} may have letters again")?;
             Ok(())
         }
         Action::List { json } => {
             let all = store::list(db).await?;
             if json {
-                return super::print_json(&all);
+                return out::json(&all);
             }
             for out in all {
                 let note = out.note.unwrap_or_default();
-                println!("{}  {}  {}  {note}", out.account_id, out.opted_out_at.to_rfc3339(), out.source);
+                say!("{}  {}  {}  {note}", out.account_id, out.opted_out_at.to_rfc3339(), out.source)?;
             }
             Ok(())
         }
@@ -93,14 +94,14 @@ async fn add(db: &PgPool, account: &AccountId, note: Option<&Note>) -> anyhow::R
     let opted_out = email::opt_out(&mut tx, &wish, now).await?;
     tx.commit().await?;
     match opted_out {
-        OptedOut::First => println!("{account} gets no more letters"),
-        OptedOut::Again => println!("{account} got no letters before either"),
+        OptedOut::First => say!("{account} gets no more letters")?,
+        OptedOut::Again => say!("{account} got no letters before either")?,
     }
     Ok(())
 }
 
 async fn export(db: &PgPool) -> anyhow::Result<()> {
-    let mut writer = list::Writer::new(std::io::stdout().lock())?;
+    let mut writer = list::Writer::new(out::stdout())?;
     let mut page = store::Page { after: 0, limit: PAGE, with_ended: true };
     loop {
         let rows = store::page(db, &page).await?;
@@ -135,6 +136,6 @@ async fn import(db: &PgPool, file: &Path) -> anyhow::Result<()> {
         new += usize::from(email::opt_out(&mut tx, &wish, now).await? == OptedOut::First);
     }
     tx.commit().await?;
-    println!("{new} accounts opted out, {} were before", rows.len() - new);
+    say!("{new} accounts opted out, {} were before", rows.len() - new)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use futures_util::TryStreamExt;
 use sqlx::PgPool;
 
 use super::Asked;
+use crate::cli::out::stdout;
 use crate::database;
 use crate::flow::email::Address;
 use crate::flow::email::evidence::store::{self, Line, Period};
@@ -41,7 +42,7 @@ const COLUMNS: [&str; 26] = [
 /// Writes the report to stdout, as it comes from the database.
 pub(super) async fn write(db: &PgPool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
-    let mut out = writer(std::io::stdout().lock());
+    let mut out = writer(stdout());
     out.write_record(COLUMNS)?;
     let mut connection = database::unhurried(db).await?;
     let period = Period { from, until, account_id: asked.account() };

@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use sqlx::PgPool;
 
+use crate::cli::out::say;
 use crate::flow::email::evidence;
 use crate::stripe::AccountId;
 
@@ -87,6 +88,6 @@ async fn message(db: &PgPool, letter: &str, out: &Path) -> anyhow::Result<()> {
         "the bytes do not have the hash that was written down: {sha256}"
     );
     std::fs::write(out, bytes).with_context(|| format!("cannot write {}", out.display()))?;
-    println!("{sha256}  {}  (attempt {})", out.display(), message.attempt);
+    say!("{sha256}  {}  (attempt {})", out.display(), message.attempt)?;
     Ok(())
 }
