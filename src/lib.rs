@@ -20,6 +20,7 @@
 //! | [`replicas`] | who else works on this database |
 //! | [`money`], [`locale`] | amounts, and how a reader writes them; languages and time zones |
 //! | [`spreadsheet`] | CSV that opens without harm |
+//! | [`text`] | what outsiders wrote, made fit to be shown |
 //! | [`ops`] | health, figures |
 //! | [`api`] | what the platform's programs call, and their keys |
 //! | [`inbound`] | where mail servers and senders tell what became of letters |
@@ -57,6 +58,7 @@ pub mod simulator;
 pub mod spreadsheet;
 pub mod stripe;
 pub mod telemetry;
+pub mod text;
 pub mod timeline;
 
 pub use database::MIGRATOR;

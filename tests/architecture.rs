@@ -17,7 +17,21 @@ const STAGES: [&str; 5] = ["webhook", "inbox", "offer", "email", "delivered"];
 
 /// A module of ours and the others that it may name. `flow` is what a stage may name besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("api", &["clock", "database", "financing", "flow", "http", "money", "queue", "spreadsheet", "stripe"]),
+    (
+        "api",
+        &[
+            "clock",
+            "database",
+            "financing",
+            "flow",
+            "http",
+            "money",
+            "queue",
+            "spreadsheet",
+            "stripe",
+            "text",
+        ],
+    ),
     (
         "app",
         &[
@@ -55,12 +69,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "money",
             "queue",
             "reconcile",
+            "replicas",
             "retention",
             "shutdown",
             "simulator",
             "spreadsheet",
             "stripe",
             "telemetry",
+            "text",
             "timeline",
         ],
     ),
@@ -72,7 +88,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("crash", &[]),
     ("database", &["clock", "telemetry"]),
-    ("financing", &["clock", "database", "locale", "queue", "stripe"]),
+    ("financing", &["clock", "database", "locale", "queue", "stripe", "text"]),
     (
         "flow",
         &[
@@ -86,11 +102,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "queue",
             "stripe",
             "telemetry",
+            "text",
             "timeline",
         ],
     ),
     ("http", &[]),
-    ("inbound", &["api", "flow", "http"]),
+    ("inbound", &["api", "database", "flow", "http", "telemetry"]),
     ("locale", &["money"]),
     ("money", &[]),
     ("ops", &["clock", "database", "financing", "flow", "inbound", "queue", "reconcile"]),
@@ -107,6 +124,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("spreadsheet", &["money"]),
     ("stripe", &["clock", "queue"]),
     ("telemetry", &[]),
+    ("text", &[]),
     ("timeline", &["stripe"]),
 ];
 
@@ -129,7 +147,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("csscolorparser", &["flow/email/lint/style.rs"]),
-    ("csv", &["api/report/table.rs", "cli/opt_out/", "portal/statement.rs", "spreadsheet.rs"]),
+    ("csv", &["api/report/table.rs", "cli/opt_out/", "cli/out.rs", "portal/statement.rs", "spreadsheet.rs"]),
     ("ed25519_dalek", &["flow/email/dkim.rs"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("html5gum", &["flow/email/lint/html.rs"]),
@@ -137,11 +155,12 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["http.rs", "simulator/"]),
     ("jsonwebtoken", &["portal/token.rs", "simulator/dashboard.rs"]),
     ("lettre", &["flow/email/"]),
-    ("mail_parser", &["flow/email/report/message.rs"]),
+    ("mail_parser", &["flow/email/report/parts.rs"]),
     ("icu_calendar", &["locale.rs"]),
     ("icu_datetime", &["locale.rs"]),
     ("icu_decimal", &["locale.rs"]),
     ("icu_locale_core", &["locale.rs"]),
+    ("icu_properties", &["text.rs"]),
     (
         "minijinja",
         &["cli/email/preview.rs", "flow/email/", "portal/", "simulator/link.rs", "simulator/page.rs"],
@@ -160,6 +179,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("sqlx::query_file", &[]),
     ("sqlx::query_scalar", &["database/", "queue/", "store.rs"]),
     ("std::env", &["config/", "crash.rs"]),
+    ("std::io::stdout", &["cli/out.rs"]),
     ("std::time::SystemTime", &["clock.rs"]),
     ("toml", &["config/", "flow/email/lint/rules.rs"]),
     ("unicode_normalization", &["flow/email/lint/fold.rs"]),

@@ -15,6 +15,7 @@ use crate::database::within;
 use crate::flow::email::opt_out::store::{self, OptOut};
 use crate::flow::email::opt_out::{Note, NoteError, Source, Wish, opt_out};
 use crate::stripe::AccountId;
+use crate::text;
 
 /// What may stand behind the `?` of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -217,7 +218,7 @@ struct Told {
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
     let body = ask::read_body(api, request).await?;
     let told: Option<Told> = if body.is_empty() { None } else { ask::json(&body)? };
-    let note = told.and_then(|told| told.note).filter(|note| !note.trim().is_empty());
+    let note = told.and_then(|told| told.note).filter(|note| !text::plain(note).is_empty());
     note.map(|note| note.parse())
         .transpose()
         .map_err(|error: NoteError| Refusal::MalformedBody(error.to_string().into()))

@@ -8,6 +8,7 @@ use super::Financings;
 use crate::database::within;
 use crate::locale;
 use crate::stripe::AccountId;
+use crate::text;
 
 /// Where an account is at home, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Financings {
                     let place = (said.country.as_deref(), time_zone.name());
                     within(store::keep(&self.db, account.as_str(), place, self.clock.now())).await?;
                 }
-                let name = said.display_name().map(str::to_owned);
+                let name = said.display_name().map(text::plain).filter(|name| !name.is_empty());
                 Ok(Home { country: said.country.clone(), time_zone, name })
             }
             Err(error) => {

@@ -4,22 +4,14 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+pub(super) use crate::text::is_invisible;
+
 /// Cyrillic, Greek and Armenian letters that a reader takes for a Latin one, as they stand, and that Latin letter.
 const LOOKALIKES: [(&str, &str); 3] = [
     ("АВЕЅІЈКМНОРСТУХҮԌԜаеѕіјкорсухһԁԛԝӏгт", "abesijkmhopctyxygwaesijkopcyxhdqwlrt"),
     ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαεηικνορτυχγ", "abezhikmnoptyxaenikvoptuxy"),
     ("օոսհցԼՕՍ", "onuhglou"),
 ];
-
-/// Does this character show nothing, and part no word?
-pub(super) fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'
-            ..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}'
-    )
-}
 
 /// Does this character only say where a word may be parted? Honest German HTML is full of them.
 pub(super) fn is_soft_hyphen(c: char) -> bool {

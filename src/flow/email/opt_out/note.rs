@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-/// A line of text about an opt-out: short, and without control characters.
+use crate::text;
+
+/// A line of text about an opt-out: short, and without anything that cannot be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note(String);
 
@@ -25,11 +27,11 @@ impl FromStr for Note {
     type Err = NoteError;
 
     fn from_str(given: &str) -> Result<Self, NoteError> {
-        let text = given.trim();
-        if text.is_empty() || text.chars().count() > MOST_CHARACTERS || text.chars().any(char::is_control) {
-            return Err(NoteError);
-        }
-        Ok(Self(text.to_owned()))
+        let given = given.trim();
+        // A control character is a mistake; what is invisible may have come along with a copied text.
+        let text = text::plain(given);
+        let is_short = (1..=MOST_CHARACTERS).contains(&text.chars().count());
+        if is_short && !given.contains(char::is_control) { Ok(Self(text)) } else { Err(NoteError) }
     }
 }
 
@@ -44,5 +46,8 @@ mod tests {
             assert_eq!(bad.parse::<Note>(), Err(NoteError), "{bad:?}");
         }
         assert!("é".repeat(500).parse::<Note>().is_ok());
+        let note = "by \u{202e}phone\u{200b}\u{2066}".parse::<Note>().unwrap();
+        assert_eq!(note.as_str(), "by phone");
+        assert!("\u{2800}\u{115f}".parse::<Note>().is_err());
     }
 }

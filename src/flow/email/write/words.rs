@@ -10,6 +10,7 @@ use url::Url;
 use super::Settings;
 use crate::flow::email::{Facts, FinancingType};
 use crate::locale::Formats;
+use crate::text;
 
 /// The blocks of a file of words.
 pub(super) const BLOCKS: [&str; 28] = [
@@ -118,7 +119,7 @@ impl<'a> Slots<'a> {
             postal_address: &settings.postal_address,
             from_name: &settings.from_name,
             reply_to: &settings.reply_to,
-            account_name: facts.account_name.as_deref().map(clean).filter(|name| !name.is_empty()),
+            account_name: facts.account_name.as_deref().and_then(name),
             recipient: &facts.recipient,
             advance: formats.money(&facts.advance),
             advance_short: formats.money_short(&facts.advance),
@@ -164,14 +165,12 @@ pub(super) fn names(is_words: bool) -> BTreeSet<String> {
     slots.chain(words).collect()
 }
 
-/// A name as plain text: no control characters, nothing invisible or that turns the line around, white space folded.
-fn clean(name: &str) -> String {
-    let invisible = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{3164}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let plain: String = name.chars().map(|c| if invisible(c) { ' ' } else { c }).collect();
-    one_line(&plain).chars().take(LONGEST_NAME).collect::<String>().trim_end().to_owned()
+/// A name as plain text; none where nothing is left to see, or where mail programs would make a link of it. An account's owner
+/// chooses both its name and its address: such a letter would carry his link, in our name, to whom he likes.
+fn name(given: &str) -> Option<String> {
+    let name: String = text::plain(given).chars().take(LONGEST_NAME).collect();
+    let name = name.trim_end();
+    (!name.is_empty() && !text::has_link(name)).then(|| name.to_owned())
 }
 
 /// White space folded; blanks that keep a number and its sign together stay.
