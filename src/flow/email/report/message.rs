@@ -1,11 +1,15 @@
-//! Reports as mail servers send them: delivery reports (RFC 3464) and feedback reports (RFC 5965). Anybody can send one, so how much is
-//! read is bounded: [`MAX_BYTES`] here, depth and number of parts in `parts`.
+//! Reports as mail servers send them: delivery reports (RFC 3464) and feedback reports (RFC 5965).
+//! Anybody can send one, so how much is read is bounded: [`MAX_BYTES`] here, depth and number of parts
+//! in `parts`.
 
 use super::parts::{self, MAX_DEPTH, MAX_PARTS, Part};
 use super::{Clues, Door, Finding, Fingerprint, Report, What};
 
 /// The largest report that is read. One with our letter in it has some 50 KB.
 pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// A letter has two recipients. What is said of each may write into the database.
+const MAX_FINDINGS: usize = 50;
 
 /// Why a message says nothing about a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +19,8 @@ pub enum NoReport {
     TooLarge,
     /// It nests deeper, or has more parts, than any report.
     #[error(
-        "nests more than {MAX_DEPTH} messages or multiparts, or has more than {MAX_PARTS} parts, which no report does: it was not read"
+        "nests more than {MAX_DEPTH} messages or multiparts, or has more than {MAX_PARTS} parts, \
+         which no report does: it was not read"
     )]
     TooComplex,
     /// It has neither a part `message/delivery-status` with an action and a status nor a part `message/feedback-report` with a type.
@@ -69,7 +74,8 @@ fn text_of(parts: &[Part<'_>], subtype: &str) -> Option<String> {
 fn delivery(text: &str) -> Vec<Finding> {
     // Groups of fields between empty lines, the first of them about the message as a whole (RFC 3464 section 2.1).
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.split(|line| line.is_empty()).filter_map(|block| recipient(&Fields(block))).collect()
+    let blocks = lines.split(|line| line.is_empty());
+    blocks.filter_map(|block| recipient(&Fields(block))).take(MAX_FINDINGS).collect()
 }
 
 fn recipient(fields: &Fields<'_>) -> Option<Finding> {
@@ -245,6 +251,9 @@ mod tests {
             let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(levels);
             Report::parse(&bounce("", "failed", "5.1.1", &format!("{nested}Message-ID: <1@x>\r\n\r\nx")))
         };
+        let many = format!("5.1.1\r\n\r\n{}", "Action: failed\r\nStatus: 5.1.1\r\n\r\n".repeat(20_000));
+        let found = Report::parse(&bounce("", "failed", &many, HEADERS)).unwrap();
+        assert_eq!(found.findings.len(), MAX_FINDINGS);
         assert_eq!(bomb(parts::MAX_DEPTH).unwrap_err(), NoReport::TooComplex);
         assert_eq!(bomb(25_000).unwrap_err(), NoReport::TooComplex);
         assert_eq!(bomb(3).unwrap_err(), NoReport::NoLetter, "it was read");

@@ -80,8 +80,9 @@ impl Fingerprint {
     }
 }
 
-/// What may name the letter that a report is about. Others write it, so what no letter of ours can be called is left out: the
-/// database would refuse some of it (a NUL), and the report would come again for days.
+/// What may name the letter that a report is about. Others write it, so what no letter of ours can be
+/// called is left out: the database refuses some of it (a NUL), and the sender would repeat the report
+/// for days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clues {
     /// Ids of letters. They come first: a Message-ID can be changed on the way.
@@ -113,7 +114,8 @@ impl Clues {
     }
 }
 
-/// Could a letter be called this? A line of an email has 998 characters at most (RFC 5322 section 2.1.1).
+/// Could a letter be called this? A line of an email has 998 characters at most
+/// (RFC 5322 section 2.1.1).
 fn is_name(id: &str) -> bool {
     (1..=998).contains(&id.len()) && !id.contains(|c: char| c.is_control() || c.is_whitespace())
 }

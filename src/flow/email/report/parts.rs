@@ -1,8 +1,10 @@
-//! Splits a message into its MIME parts (RFC 2046), no deeper and into no more parts than a report can have.
+//! Splits a message into its MIME parts (RFC 2046), no deeper and into no more parts than a report
+//! can have.
 //!
-//! `mail_parser` reads the header fields, which it does without recursion. Its parser of whole messages is not used: it drops and clones
-//! messages in messages by recursion, so that one of some 500 KB overflows the stack. Here the parts that are still to be read stand in
-//! a list, so that no input decides how deep the stack grows.
+//! `mail_parser` reads the header fields, which it does without recursion. Its parser of whole
+//! messages is not used: it drops and clones messages in messages by recursion, so that one of some
+//! 500 KB overflows the stack. Here the parts that are still to be read stand in a list, so that no
+//! input decides how deep the stack grows.
 
 use std::borrow::Cow;
 
@@ -58,7 +60,8 @@ struct Unread<'a> {
     is_embedded: bool,
 }
 
-/// The message itself and its parts, in their order, without those of messages in it. Those are counted too.
+/// The message itself and its parts, in their order, without those of messages in it. Those are
+/// counted too.
 pub(super) fn split(message: &[u8]) -> Result<Vec<Part<'_>>, TooComplex> {
     let mut parts = Vec::new();
     let mut unread = vec![Unread { bytes: message, depth: 0, is_embedded: false }];
@@ -170,7 +173,8 @@ fn fields() -> MessageParser {
         .default_header_ignore()
 }
 
-/// What stands between the lines that part a multipart. Where the last such line is missing, the last part goes on to the end.
+/// What stands between the lines that part a multipart. Where the last such line is missing, the
+/// last part goes on to the end.
 fn between<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut begin = None;
