@@ -42,6 +42,8 @@ pub mod crash;
 pub mod database;
 pub mod financing;
 pub mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod inbound;
 pub mod locale;

@@ -106,6 +106,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "timeline",
         ],
     ),
+    ("fuzzing", &["flow", "locale", "money", "portal", "stripe", "text"]),
     ("http", &[]),
     ("inbound", &["api", "database", "flow", "http", "telemetry"]),
     ("locale", &["money"]),

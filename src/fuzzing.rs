@@ -1,0 +1,135 @@
+//! What the fuzz targets call (`fuzz/`, `scripts/fuzz-parsers`): for each kind of input from
+//! outside, its parser and all that is concluded from it without a database or a network. They
+//! panic where a promise about the outcome does not hold.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::flow::email::opt_out::Links;
+use crate::flow::email::report::{MAX_BYTES, Report};
+use crate::flow::email::{Address, Mailbox, RelayUrl, ReturnPath};
+use crate::flow::inbox::Arrival;
+use crate::locale::{self, Formats, Language};
+use crate::money::Money;
+use crate::portal::Keys;
+use crate::stripe::{
+    Account, AccountId, BalanceTransaction, Charge, FinancingOffer, FinancingSummary, FinancingTransaction,
+    Payout,
+};
+use crate::text;
+
+/// A message that a mail server sends.
+pub fn report(message: &[u8]) {
+    if let Ok(report) = Report::parse(message) {
+        assert!(message.len() <= MAX_BYTES && !report.clues.is_empty() && !report.findings.is_empty());
+    }
+}
+
+/// What a relay says.
+pub fn smtp_replies(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = text::printable(&text);
+}
+
+/// The body of an event, and what Stripe answers about the same objects.
+pub fn event(body: &[u8]) {
+    let received_at = DateTime::UNIX_EPOCH;
+    if let Ok(arrival) = Arrival::parse(Bytes::copy_from_slice(body), received_at) {
+        let columns =
+            [Some(arrival.event_id), Some(arrival.event_type), arrival.object_id, arrival.account_id];
+        assert!(columns.iter().flatten().all(|text| !text.contains('\0')), "Postgres takes no NUL");
+    }
+    let Ok(event) = serde_json::from_slice::<Value>(body) else { return };
+    let object = event.pointer("/data/object").unwrap_or(&event);
+    if let Ok(offer) = serde_json::from_value::<FinancingOffer>(object.clone()) {
+        conclude_from_offer(&offer);
+    }
+    if let Ok(account) = serde_json::from_value::<Account>(object.clone()) {
+        conclude_from_account(&account);
+    }
+    let _ = serde_json::from_value::<FinancingTransaction>(object.clone());
+    let _ = serde_json::from_value::<FinancingSummary>(object.clone());
+    let _ = serde_json::from_value::<Charge>(object.clone());
+    let _ = serde_json::from_value::<Payout>(object.clone());
+    if let Ok(movement) = serde_json::from_value::<BalanceTransaction>(object.clone()) {
+        let _ = movement.category();
+    }
+}
+
+fn conclude_from_offer(offer: &FinancingOffer) {
+    let _ = (offer.created(), offer.kind_of_financing(), offer.status.rank(), offer.status.is_end());
+    let Some(terms) = &offer.offered_terms else { return };
+    let money = |minor| Money { minor, currency: terms.currency.clone() };
+    let (advance, fee) = (money(terms.advance_amount), money(terms.fee_amount));
+    for language in Language::ALL {
+        let formats = Formats::new(language, None);
+        for amount in [Some(&advance), Some(&fee), advance.plus(&fee).as_ref()].into_iter().flatten() {
+            let _ = (formats.money(amount), formats.money_short(amount), amount.plain());
+        }
+        let _ = formats.percent(terms.withhold_rate);
+        if let Some(at) = offer.expires_at {
+            let _ = formats.day(at, locale::time_zone(None, None));
+        }
+    }
+}
+
+fn conclude_from_account(account: &Account) {
+    let country = account.country.as_deref();
+    let zone = locale::time_zone(account.time_zone(), country);
+    for language in Language::preferred(country, country) {
+        let formats = Formats::new(language, country);
+        let _ = formats.day(DateTime::UNIX_EPOCH, zone);
+        let _ = formats.money(&Money { minor: i64::MIN, currency: "usd".to_owned() });
+    }
+    if let Some(name) = account.display_name() {
+        let plain = text::plain(name);
+        assert!(!plain.contains(text::is_unprintable), "{plain:?}");
+        let _ = text::has_link(&plain);
+    }
+}
+
+/// The tokens of a dashboard and of an unsubscribe link. `signed` is a token that was signed with
+/// [`TOKEN_SECRET`]; `raw` was not.
+pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
+    let keys = Keys::shared(&SecretString::from(TOKEN_SECRET), TOKEN_AUDIENCE);
+    assert!(!keys.opens(raw, now), "a token opens a session without a signature");
+    let _ = keys.opens(signed, now);
+    let public_url = "https://courier.example/".parse().expect("a constant address");
+    let links = Links::new(&SecretString::from(TOKEN_SECRET), public_url);
+    if let Some(account) = links.read(raw) {
+        assert_eq!(links.link(&account).path().rsplit('/').next(), Some(raw), "a link was made up");
+    }
+    if let Ok(account) = raw.parse::<AccountId>() {
+        let link = links.link(&account);
+        let token = link.path().rsplit('/').next().unwrap_or_default();
+        assert_eq!(links.read(token), Some(account));
+    }
+}
+
+/// What [`token`] verifies with.
+pub const TOKEN_SECRET: &str = "a secret that only the fuzzer knows, and long enough";
+/// For whom tokens must be.
+pub const TOKEN_AUDIENCE: &str = "capital-courier";
+
+/// Addresses of recipients, of ourselves, and of relays.
+pub fn address(given: &str) {
+    if let Ok(address) = given.parse::<Address>() {
+        let exposed = address.expose();
+        assert!(exposed.len() <= 254 && exposed.bytes().all(|byte| byte.is_ascii_graphic()));
+        let masked = address.to_string();
+        assert!(masked.contains("***@"), "{masked}");
+    }
+    if let Ok(mailbox) = given.parse::<Mailbox>() {
+        assert!(mailbox.address().parse::<Address>().is_ok());
+        assert!(!mailbox.name().unwrap_or_default().contains(char::is_control));
+    }
+    let _ = given.parse::<ReturnPath>();
+    if let Ok(url) = given.parse::<RelayUrl>() {
+        let _ = url.to_string();
+    }
+    let printed = text::printable(given);
+    assert!(!printed.contains(text::is_unprintable));
+    assert_eq!(text::plain(&text::plain(given)), text::plain(given));
+}
