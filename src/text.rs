@@ -1,12 +1,13 @@
-//! Text that comes from outside and is shown to a person: what is taken out of it before it is kept or sent, and how it is printed.
+//! Text that comes from outside and is shown to a person: what is taken out of it before it is kept
+//! or sent, and how it is printed.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use icu_properties::props::{BidiControl, BinaryProperty, DefaultIgnorableCodePoint};
 
-/// Characters that look like a space and that Unicode does not call one: the Hangul fillers, the blank pattern of Braille and the
-/// null note head.
+/// Characters that look like a space and that Unicode does not call one: the Hangul fillers, the
+/// blank pattern of Braille and the null note head.
 const BLANKS: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{1d159}'];
 
 /// Does this character show nothing, or change the direction in which its neighbours are read?
@@ -16,7 +17,8 @@ pub fn is_invisible(c: char) -> bool {
         && (BLANKS.contains(&c) || DefaultIgnorableCodePoint::for_char(c) || BidiControl::for_char(c))
 }
 
-/// One line without control characters and without anything invisible; white space is folded. Empty where nothing is left to see.
+/// One line without control characters and without anything invisible; white space is folded. Empty
+/// where nothing is left to see.
 pub fn plain(text: &str) -> String {
     let is_blank = |c: char| c.is_whitespace() || c.is_control() || BLANKS.contains(&c);
     let seen = text.chars().filter(|c| is_blank(*c) || !is_invisible(*c));
@@ -24,13 +26,14 @@ pub fn plain(text: &str) -> String {
     spaced.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Must this character not reach a terminal as it is? A terminal obeys control characters, and an invisible one makes a line look like
-/// another.
+/// Must this character not reach a terminal as it is? A terminal obeys control characters, and an
+/// invisible one makes a line look like another.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_invisible(c)
 }
 
-/// Text for a terminal: what must not reach it is written out, as in `\u{1b}`. A line stays one line.
+/// Text for a terminal: what must not reach it is written out, as in `\u{1b}`. A line stays one
+/// line.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -47,8 +50,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printed)
 }
 
-/// Would a mail program make a link of a word in this text? One that holds an address of a page or of a mailbox, with its scheme or
-/// without.
+/// Would a mail program make a link of a word in this text? One that holds an address of a page or
+/// of a mailbox, with its scheme or without.
 pub fn has_link(text: &str) -> bool {
     const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
     let is_link = |word: &str| {

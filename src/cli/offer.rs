@@ -46,7 +46,8 @@ pub(super) enum Action {
     },
     /// Send the letter that is held, was rejected or came back, if the offer is still open
     ///
-    /// Waits for some seconds where a process works on the database, and says what became of it. Ends with 1 where the letter is held or rejected again.
+    /// Waits for some seconds where a process works on the database, and says what became of it. Ends
+    /// with 1 where the letter is held or rejected again.
     Resend {
         /// financingoffer_…
         id: OfferId,

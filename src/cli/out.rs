@@ -1,5 +1,6 @@
-//! What commands print, and the one place where they do. Lines for people go through [`printable`], since much of what they show was
-//! written by others; data (JSON, CSV, an event's body) are written as they are.
+//! What commands print, and the one place where they do. Lines for people go through [`printable`],
+//! since much of what they show was written by others; data (JSON, CSV, an event's body) are
+//! written as they are.
 //!
 //! A reader who has seen enough (`| head`) ends a command early, and without an error: [`Closed`].
 
@@ -43,7 +44,8 @@ pub(super) fn failure(error: &anyhow::Error) {
     }
 }
 
-/// Prints data as JSON. Inside of strings, where alone it can stand, what a terminal would obey is written as JSON can write it.
+/// Prints data as JSON. Inside of strings, where alone it can stand, what a terminal would obey is
+/// written as JSON can write it.
 pub(super) fn json(what: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut out = stdout();
     let text = serde_json::to_string_pretty(what)?;
@@ -84,7 +86,8 @@ pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     })
 }
 
-/// For a command whose exit status says what it found: that stands, whether or not the rest was read.
+/// For a command whose exit status says what it found: that stands, whether or not the rest was
+/// read.
 pub(super) fn as_far_as_read(printed: anyhow::Result<()>) -> anyhow::Result<()> {
     printed.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error) })
 }

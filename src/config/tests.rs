@@ -103,6 +103,18 @@ fn a_secret_can_stand_in_a_file() {
 }
 
 #[test]
+fn a_webhook_secret_that_is_not_whole_is_called_what_it_is() {
+    for (given, said) in [
+        ("whsec_", "secret number 1 is `whsec_` with nothing behind it"),
+        ("whsec_a, whsec_", "secret number 2 is `whsec_` with nothing behind it"),
+        ("wh_a", "secret number 1 is not a signing secret: each begins with whsec_"),
+    ] {
+        let told = faults(&[("STRIPE_WEBHOOK_SECRET", given)]);
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
 fn all_faults_come_at_once_and_no_secret_is_told() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let text = "[http]\nlisten = 8080\nlissten = \"x\"\n[email]\nrelay_url = \"smtp://me:hunter2@mail.example\"\n\

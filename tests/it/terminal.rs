@@ -1,4 +1,5 @@
-//! What commands print, and to whom: a terminal that obeys control characters, or a reader who has gone.
+//! What commands print, and to whom: a terminal that obeys control characters, or a reader who has
+//! gone.
 
 use std::collections::HashMap;
 use std::process::Output;
@@ -67,11 +68,14 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
         let changed = sqlx::query(statement).bind(HOSTILE).execute(&app.db).await.unwrap();
         assert!(changed.rows_affected() > 0, "{table}");
     }
-    sqlx::query("insert into timeline_entries (offer_id, account_id, what, note, happened_at, recorded_at) select offer_id, account_id, $1, $1, now(), now() from letters")
-        .bind(HOSTILE)
-        .execute(&app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into timeline_entries (offer_id, account_id, what, note, happened_at, recorded_at)
+         select offer_id, account_id, $1, $1, now(), now() from letters",
+    )
+    .bind(HOSTILE)
+    .execute(&app.db)
+    .await
+    .unwrap();
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let mut seen = 0;
     for arguments in commands(&offer, &event) {

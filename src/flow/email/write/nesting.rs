@@ -1,5 +1,6 @@
-//! How deep the elements of a letter nest, before it is parsed: mrml parses and renders by recursion, so that a template with some
-//! thousand elements in each other (a loop without its end tags) would overflow the stack.
+//! How deep the elements of a letter nest, before it is parsed: mrml parses and renders by
+//! recursion, so that a template with some thousand elements in each other (a loop without its end
+//! tags) would overflow the stack.
 
 /// Our own letters nest some 12 deep. At this depth mrml needs a small part of a thread's stack.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -10,7 +11,8 @@ const VOID: [&str; 14] = [
     "wbr",
 ];
 
-/// Where the element begins, in bytes, that stands in more than [`MAX_DEPTH`] others; none where none does.
+/// Where the element begins, in bytes, that stands in more than [`MAX_DEPTH`] others; none where
+/// none does.
 pub(super) fn too_deep(mjml: &str) -> Option<usize> {
     let mut depth = 0_usize;
     let mut place = 0;
