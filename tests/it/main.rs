@@ -18,6 +18,7 @@ mod dkim;
 mod evidence;
 mod financing;
 mod flow;
+mod hostile;
 mod letters;
 mod live;
 mod lives;

@@ -1,10 +1,16 @@
 //! The line to the relay: protected as the URL says, or no letter at all.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::support::TestApp;
 use crate::support::aiosmtpd::{Aiosmtpd, Line};
@@ -69,4 +75,59 @@ async fn where_tls_is_required_a_relay_without_it_gets_no_letter(db: PgPool) {
     assert_eq!(app.stripe.marked(&offer), 0);
     assert!(server.letters().is_empty());
     app.abandon();
+}
+
+/// Says each text after a line from the client, and returns what the client sent.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>, texts: &[&str]) -> Vec<String> {
+    let mut received = Vec::new();
+    for text in texts {
+        let mut line = String::new();
+        // A connection that is closed without a farewell is closed all the same.
+        let _ = stream.read_line(&mut line).await;
+        received.push(line.trim_end().to_owned());
+        let _ = stream.get_mut().write_all(text.as_bytes()).await;
+    }
+    received
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_a_relay_offered_before_tls_is_forgotten(db: PgPool) {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let certificate = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(certificate.path(), made.cert.pem()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let received = Arc::<Mutex<Vec<String>>>::default();
+    let keep = Arc::clone(&received);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 relay.test ready\r\n").await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let hello = "250-relay.test\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n";
+        answer(&mut stream, &[hello, "220 go\r\n"]).await;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let mut stream = BufReader::new(acceptor.accept(stream.into_inner()).await.unwrap());
+        let commands = answer(&mut stream, &["250 relay.test\r\n", ""]).await;
+        keep.lock().unwrap().extend(commands);
+    });
+    let (_stripe, _relay, mut env) = world(&db).await;
+    env.insert("SMTP_URL".to_owned(), format!("smtp://me:hunter2@localhost:{port}?tls=required"));
+    env.insert("SSL_CERT_FILE".to_owned(), certificate.path().display().to_string());
+    let found = command(&["doctor"], &env).output().await.unwrap();
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(text.contains("offers neither AUTH PLAIN nor AUTH LOGIN"), "{text}");
+    let ended = async {
+        while received.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the connection is closed");
+    let received = received.lock().unwrap().clone();
+    assert!(received[0].starts_with("EHLO ") && received[1].is_empty(), "{received:?}");
 }

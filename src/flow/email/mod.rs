@@ -26,6 +26,7 @@
 //! | `lint` | what is wrong with a letter's words |
 //! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
+//! | `smtp` | the SMTP client: commands, replies, TLS |
 //! | `limits`, `lanes` | how fast letters go out, to the relay and to each receiving domain |
 //! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
 //! | `return_path`, `report` | where letters come back to, and what is told of them |
@@ -66,6 +67,7 @@ pub mod report;
 mod return_path;
 mod send;
 mod settle;
+pub mod smtp;
 pub mod store;
 mod to_delivered;
 pub mod write;

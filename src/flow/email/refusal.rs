@@ -203,14 +203,14 @@ mod tests {
         {
             assert!(!speaks_of_the_address(status), "{status}");
         }
-        assert_eq!(status_in("permanent error (550): 5.1.1 unknown"), "5.1.1");
-        assert_eq!(status_in("permanent error (550): no such user"), "5.0.0");
+        assert_eq!(status_in("550 5.1.1 unknown"), "5.1.1");
+        assert_eq!(status_in("550 no such user"), "5.0.0");
     }
 
     #[test]
     fn an_enhanced_code_is_found_where_there_is_one() {
         for (code, text, found) in [
-            (550, "permanent error (550): 5.1.1 <j@x.example> unknown", Some((1, 1))),
+            (550, "550 5.1.1 <j@x.example> unknown", Some((1, 1))),
             (550, "5.7.26 unauthenticated", Some((7, 26))),
             (550, "host 10.5.1.1 says no", None),
             (550, "4.2.1 of another class", None),

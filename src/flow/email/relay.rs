@@ -1,9 +1,8 @@
 //! Handing a message over, and knowing afterwards whether it was taken.
 //!
-//! lettre's connection is driven command by command rather than through its transport, for two reasons: the transport
-//! cannot say how far a failed sending had come, and it does not honour its own time limit once it is connected
-//! (lettre/lettre#1027). Until the final dot is on its way the relay cannot have taken the message (RFC 5321 section 4.1.1.4),
-//! so everything that fails before is known not to be sent; what fails after is unknown.
+//! The session (`smtp`) is driven command by command, because what a failure means depends on how far it came: until the
+//! final dot is on its way the relay cannot have taken the message (RFC 5321 section 4.1.1.4), so everything that fails before
+//! is known not to be sent; what fails after is unknown. One time limit lies around each half (lettre/lettre#1027).
 //!
 //! A handing over has two halves, so that the window in which a crash leaves a doubt is as small as SMTP allows:
 //! [`Relay::open`] goes as far as the relay's 354 to `DATA`; [`Talk::hand_over`] writes the message, the final dot, and waits for
@@ -11,21 +10,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lettre::address::Envelope;
-use lettre::transport::smtp;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::response::Response;
-use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 
 use super::refusal::{SendError, Step, refusal};
-use super::relay_url::{Server, Tls};
+use super::smtp::{self, Connection, Connector};
 use super::{RelayUrl, Timeouts};
 use crate::queue::Circuit;
 
@@ -45,7 +36,7 @@ enum Kind {
 /// An SMTP server and the connections that are open to it.
 #[derive(Debug)]
 struct Smtp {
-    server: Server,
+    connector: Connector,
     timeouts: Timeouts,
     idle: Mutex<Vec<Idle>>,
 }
@@ -57,12 +48,12 @@ pub(super) struct Talk<'a> {
 }
 
 enum Stage<'a> {
-    Smtp(&'a Smtp, Box<AsyncSmtpConnection>),
+    Smtp(&'a Smtp, Box<Connection>),
     File { dir: &'a Path, name: &'a str },
 }
 
 struct Idle {
-    connection: AsyncSmtpConnection,
+    connection: Connection,
     since: Instant,
 }
 
@@ -74,15 +65,14 @@ impl std::fmt::Debug for Idle {
 
 /// Relays close idle connections, some after half a minute; one that was closed costs a try.
 const LONGEST_IDLE: Duration = Duration::from_secs(15);
-/// The pieces in which a message is written: whole messages are some 30 KB.
-const PIECE_BYTES: usize = 16 * 1024;
 
 impl Relay {
     /// A relay for `url`; connects to nothing yet.
     pub fn new(url: &RelayUrl, timeouts: Timeouts, circuit: Circuit) -> Self {
         let kind = match url {
             RelayUrl::Smtp(server) => {
-                Kind::Smtp(Box::new(Smtp { server: server.clone(), timeouts, idle: Mutex::default() }))
+                let connector = Connector::new(server.clone());
+                Kind::Smtp(Box::new(Smtp { connector, timeouts, idle: Mutex::default() }))
             }
             RelayUrl::File(dir) => Kind::File(dir.clone()),
         };
@@ -121,7 +111,7 @@ impl Relay {
             Kind::Smtp(smtp) => {
                 let limit = smtp.timeouts.command;
                 let mut connection = within(limit, smtp.connect()).await?;
-                let name = connection.server_info().name().to_owned();
+                let name = connection.relay_name().to_owned();
                 let quitting =
                     async { connection.quit().await.map_err(|error| told(Step::Greeting, &error)) };
                 let _ = within(limit, quitting).await;
@@ -170,94 +160,65 @@ impl Talk<'_> {
 }
 
 impl Smtp {
-    async fn open(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, SendError> {
+    async fn open(&self, envelope: &Envelope) -> Result<Connection, SendError> {
         let (mut connection, pooled) = match self.take_idle() {
             Some(connection) => (connection, true),
             None => (self.connect().await?, false),
         };
         // The first command shows whether a pooled connection is still alive. Nothing was handed over yet, so a fresh one may
         // begin again.
-        let mail = Mail::new(envelope.from().cloned(), vec![]);
-        match connection.command(&mail).await {
-            Ok(_) => {}
+        let sender = envelope.from().map_or("", AsRef::as_ref);
+        match connection.mail(sender).await {
+            Ok(()) => {}
             Err(error) if pooled && ended(&error) => {
                 connection = self.connect().await?;
-                connection.command(&mail).await.map_err(|error| told(Step::Sender, &error))?;
+                connection.mail(sender).await.map_err(|error| told(Step::Sender, &error))?;
             }
             Err(error) => return Err(told(Step::Sender, &error)),
         }
         for (position, recipient) in envelope.to().iter().enumerate() {
             let step = if position == 0 { Step::Recipient } else { Step::Copy };
-            let answer = connection.command(Rcpt::new(recipient.clone(), vec![])).await;
-            answer.map_err(|error| told(step, &error))?;
+            connection.rcpt(recipient.as_ref()).await.map_err(|error| told(step, &error))?;
         }
-        connection.command(Data).await.map_err(|error| told(Step::Message, &error))?;
+        connection.data().await.map_err(|error| told(Step::Message, &error))?;
         Ok(connection)
     }
 
     /// From the first byte of the message to the relay's answer to the final dot.
-    async fn hand_over(
-        &self,
-        mut connection: AsyncSmtpConnection,
-        bytes: &[u8],
-    ) -> Result<String, SendError> {
-        let dot_on_its_way = AtomicBool::new(false);
-        // lettre asks for the next piece when the last one is written, and writes the final dot when there is none.
-        let pieces = bytes.chunks(PIECE_BYTES).map(Some).chain(std::iter::once(None)).map_while(|piece| {
-            if piece.is_none() {
-                dot_on_its_way.store(true, Ordering::SeqCst);
+    async fn hand_over(&self, mut connection: Connection, bytes: &[u8]) -> Result<String, SendError> {
+        let limit = self.timeouts.answer;
+        let until = tokio::time::Instant::now() + limit;
+        let writing = tokio::time::timeout_at(until, connection.content(bytes));
+        let written = writing.await.map_err(|_| SendError::Unreachable(no_answer_within(limit)))?;
+        written.map_err(|error| told(Step::Message, &error))?;
+        // From here on only a refusal says that the relay does not have the message.
+        match tokio::time::timeout_at(until, connection.end_of_message()).await {
+            Ok(Ok(reply)) => {
+                if connection.is_in_sync() {
+                    self.keep_idle(connection);
+                }
+                Ok(one_line(&reply.to_string()))
             }
-            piece
-        });
-        let answered = tokio::time::timeout(self.timeouts.answer, connection.message_iter(pieces)).await;
-        let in_doubt = |text| {
-            if dot_on_its_way.load(Ordering::SeqCst) {
-                SendError::Unknown(text)
-            } else {
-                SendError::Unreachable(text)
-            }
-        };
-        match answered {
-            Ok(Ok(response)) => {
-                self.keep_idle(connection);
-                Ok(said(&response))
-            }
-            // With a code there is an answer, and so no doubt.
-            Ok(Err(error)) if error.status().is_some() => Err(told(Step::Message, &error)),
-            Ok(Err(error)) => Err(in_doubt(describe(&error))),
-            Err(_) => Err(in_doubt(no_answer_within(self.timeouts.answer))),
+            Ok(Err(error @ smtp::Error::Refused(_))) => Err(told(Step::Message, &error)),
+            // A reply that is neither an acceptance nor a refusal answers nothing: 3xx, for one, where the relay and we no longer
+            // speak of the same command. The message may have been taken.
+            Ok(Err(error)) => Err(SendError::Unknown(describe(&error))),
+            Err(_) => Err(SendError::Unknown(no_answer_within(limit))),
         }
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
-        let server = &self.server;
-        let hello = ClientId::default();
-        let parameters = || TlsParameters::new(server.host.clone());
-        let refused = |error: smtp::Error| told(Step::Greeting, &error);
-        let implicit = (server.tls == Tls::Implicit).then(parameters).transpose().map_err(refused)?;
-        let address = (server.host.as_str(), server.port);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeouts.command), &hello, implicit, None)
-                .await
-                .map_err(refused)?;
-        if server.tls == Tls::Required || (server.tls == Tls::Opportunistic && connection.can_starttls()) {
-            connection.starttls(parameters().map_err(refused)?, &hello).await.map_err(refused)?;
-        }
-        if let Some((user, password)) = &server.login {
-            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(refused)?;
-        }
-        Ok(connection)
+    async fn connect(&self) -> Result<Connection, SendError> {
+        self.connector.connect().await.map_err(|error| told(Step::Greeting, &error))
     }
 
-    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle();
         idle.retain(|entry| entry.since.elapsed() < LONGEST_IDLE);
         idle.pop().map(|entry| entry.connection)
     }
 
     /// As many as there are letters at once: the queue's concurrency is the limit of the pool.
-    fn keep_idle(&self, connection: AsyncSmtpConnection) {
+    fn keep_idle(&self, connection: Connection) {
         self.idle().push(Idle { connection, since: Instant::now() });
     }
 
@@ -269,16 +230,16 @@ impl Smtp {
 
 /// What an error at a step says: the relay's refusal where it has a code, else that the line is gone.
 fn told(step: Step, error: &smtp::Error) -> SendError {
-    let text = describe(error);
-    match error.status() {
-        Some(code) => refusal(step, u16::from(code), text),
-        None => SendError::Unreachable(text),
+    if let smtp::Error::Refused(reply) = error {
+        refusal(step, reply.code(), describe(error))
+    } else {
+        SendError::Unreachable(describe(error))
     }
 }
 
 /// The relay hung up, or said 421 before it does.
 fn ended(error: &smtp::Error) -> bool {
-    error.status().is_none_or(|code| u16::from(code) == 421)
+    if let smtp::Error::Refused(reply) = error { reply.code() == 421 } else { true }
 }
 
 async fn within<T>(
@@ -297,16 +258,8 @@ fn unwritable(dir: &Path, error: &std::io::Error) -> SendError {
     SendError::Unreachable(format!("{}: {error}", dir.display()))
 }
 
-/// lettre's message says what caused it already, but for errors of the connection.
 fn describe(error: &smtp::Error) -> String {
-    let text = error.to_string();
-    let cause = std::error::Error::source(error).map(crate::telemetry::chain).unwrap_or_default();
-    one_line(&if text.contains(&cause) { text } else { format!("{text}: {cause}") })
-}
-
-fn said(response: &Response) -> String {
-    let text: Vec<&str> = response.message().collect();
-    one_line(&format!("{} {}", response.code(), text.join(" ")))
+    one_line(&error.to_string())
 }
 
 /// A relay's words go into the database, the log and a page: no control characters, and not without end.

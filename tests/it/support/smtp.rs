@@ -40,6 +40,10 @@ pub enum Trouble {
     TakeAndStall,
     /// All goes well, after so long.
     Wait(Duration),
+    /// These bytes, as they are; the message is taken. After the final dot only.
+    TakeAndSay(&'static [u8]),
+    /// This text again and again, without an end.
+    Flood(&'static str),
 }
 
 /// A message that was taken.
@@ -75,6 +79,8 @@ struct Shared {
     /// Steps at which a trouble has begun.
     reached: Vec<Step>,
     connections: u32,
+    /// The commands of all talks, without the messages.
+    commands: Vec<String>,
     /// Close the connection after so many messages more, without a word.
     close_after_messages: u32,
     /// Messages that were taken without an answer.
@@ -169,6 +175,11 @@ impl Relay {
         self.shared.lock().unwrap().heads_only = true;
     }
 
+    /// The commands of all talks, without the messages.
+    pub fn commands(&self) -> Vec<String> {
+        self.shared.lock().unwrap().commands.clone()
+    }
+
     /// Messages that were taken without an answer.
     pub fn untold(&self) -> u32 {
         self.shared.lock().unwrap().untold
@@ -198,6 +209,7 @@ impl Talk {
         let (mut from, mut to) = (String::new(), Vec::new());
         loop {
             let command = read_line(&mut line).await?;
+            self.shared.lock().unwrap().commands.push(command.clone());
             let verb = command.split([' ', ':']).next().unwrap_or_default().to_uppercase();
             match verb.as_str() {
                 "EHLO" | "HELO" => {
@@ -289,6 +301,11 @@ impl Talk {
                 tokio::time::sleep(time).await;
                 say(line, "250 2.0.0 queued as 1A2B3C").await
             }
+            Some(Trouble::TakeAndSay(bytes)) => {
+                keep();
+                line.get_mut().write_all(bytes).await.map_err(|_| Cut)
+            }
+            Some(Trouble::Flood(text)) => flood(line, text).await,
         }
     }
 
@@ -306,7 +323,7 @@ impl Talk {
     /// Runs into trouble, if there is any at this step; the answer where that is all.
     async fn trouble(
         &self,
-        _line: &mut BufReader<TcpStream>,
+        line: &mut BufReader<TcpStream>,
         step: Step,
     ) -> Result<Option<&'static str>, Cut> {
         match self.next_trouble(step) {
@@ -318,6 +335,8 @@ impl Talk {
                 tokio::time::sleep(time).await;
                 Ok(None)
             }
+            Some(Trouble::TakeAndSay(_)) => panic!("after the final dot only"),
+            Some(Trouble::Flood(text)) => flood(line, text).await.map(|()| None),
         }
     }
 
@@ -344,6 +363,13 @@ impl Talk {
 
 async fn say(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Cut> {
     line.get_mut().write_all(format!("{text}\r\n").as_bytes()).await.map_err(|_| Cut)
+}
+
+async fn flood(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Cut> {
+    let text = text.repeat(1000);
+    loop {
+        line.get_mut().write_all(text.as_bytes()).await.map_err(|_| Cut)?;
+    }
 }
 
 async fn read_line(line: &mut BufReader<TcpStream>) -> Result<String, Cut> {

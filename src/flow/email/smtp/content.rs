@@ -1,0 +1,90 @@
+//! The message as it follows DATA: lines that end with CRLF, and dots that begin a line doubled.
+
+/// Encodes a message (RFC 5321 section 4.5.2), without the final dot. The result is empty or ends with
+/// CRLF.
+///
+/// Bare CR and bare LF become CRLF before dots are doubled (section 2.3.8): relays that take `LF . LF`
+/// for the end of the message would otherwise read the rest as commands (SMTP smuggling,
+/// CVE-2023-51764).
+pub fn encode(message: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(message.len() + message.len() / 64 + 2);
+    let mut at_line_start = true;
+    let mut bytes = message.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if matches!(byte, b'\r' | b'\n') {
+            if byte == b'\r' {
+                bytes.next_if_eq(&b'\n');
+            }
+            encoded.extend_from_slice(b"\r\n");
+            at_line_start = true;
+            continue;
+        }
+        if at_line_start && byte == b'.' {
+            encoded.push(b'.');
+        }
+        encoded.push(byte);
+        at_line_start = false;
+    }
+    if !at_line_start {
+        encoded.extend_from_slice(b"\r\n");
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, slowly: split into lines, then write each.
+    fn reference(message: &str) -> String {
+        let unified = message.replace("\r\n", "\n").replace('\r', "\n");
+        let lines = unified.strip_suffix('\n').unwrap_or(&unified);
+        if unified.is_empty() {
+            return String::new();
+        }
+        lines
+            .split('\n')
+            .map(|line| format!("{}{line}\r\n", if line.starts_with('.') { "." } else { "" }))
+            .collect()
+    }
+
+    /// What a receiver makes of it.
+    fn decoded(encoded: &str) -> String {
+        encoded.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect()
+    }
+
+    #[test]
+    fn dots_at_the_beginning_of_a_line_are_doubled() {
+        for (message, encoded) in [
+            ("", ""),
+            ("a", "a\r\n"),
+            ("a\r\n", "a\r\n"),
+            (".", "..\r\n"),
+            (".\r\n..\r\na.\r\n.b", "..\r\n...\r\na.\r\n..b\r\n"),
+            ("a\n.\nQUIT\n", "a\r\n..\r\nQUIT\r\n"),
+            ("a\r.\rb\r", "a\r\n..\r\nb\r\n"),
+            ("\r\r\n\n", "\r\n\r\n\r\n"),
+        ] {
+            assert_eq!(String::from_utf8(encode(message.as_bytes())).unwrap(), encoded, "{message:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_encoded_as_by_the_reference_and_decodes_to_itself(message in "[a.\r\n]{0,60}") {
+            let encoded = String::from_utf8(encode(message.as_bytes())).unwrap();
+            prop_assert_eq!(&encoded, &reference(&message));
+            // Nothing in it ends the message, for strict and for lenient receivers.
+            let bare = encoded.replace("\r\n", "");
+            prop_assert!(!bare.contains(['\r', '\n']));
+            let after_data = ["\r\n", &encoded].concat();
+            prop_assert!(!after_data.contains("\r\n.\r\n"));
+            let mut expected = message.replace("\r\n", "\n").replace('\r', "\n");
+            if !expected.is_empty() && !expected.ends_with('\n') {
+                expected.push('\n');
+            }
+            prop_assert_eq!(decoded(&encoded).replace("\r\n", "\n"), expected);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Sessions with a relay that plays from a script.
+
+use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
+
+use super::*;
+
+/// Says the first text, and one more after each line that it is sent. Returns the lines, and in the last
+/// place whatever came after the script.
+async fn play(stream: DuplexStream, texts: &[&[u8]]) -> Vec<String> {
+    let (mut stream, mut received) = (BufReader::new(stream), Vec::new());
+    for (number, text) in texts.iter().enumerate() {
+        if number > 0 {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap() == 0 {
+                return received;
+            }
+            received.push(line.trim_end().to_owned());
+        }
+        stream.get_mut().write_all(text).await.unwrap();
+    }
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    if !rest.is_empty() {
+        received.push(rest);
+    }
+    received
+}
+
+async fn with_relay<T>(
+    texts: &[&[u8]],
+    is_confidential: bool,
+    client: impl AsyncFnOnce(Session<DuplexStream>) -> T,
+) -> (T, Vec<String>) {
+    let (ours, theirs) = duplex(1 << 20);
+    tokio::join!(client(Session::new(ours, is_confidential)), play(theirs, texts))
+}
+
+async fn up_to_data(session: &mut Session<DuplexStream>) -> Result<(), Error> {
+    session.greeting().await?;
+    session.ehlo("us.example").await?;
+    session.mail("a@b.example").await?;
+    session.rcpt("c@d.example").await?;
+    session.data().await
+}
+
+const UP_TO_DATA: [&[u8]; 5] = [
+    b"220 relay.example\r\n",
+    b"250-relay.example hello\r\n250 SIZE 10\r\n",
+    b"250 ok\r\n",
+    b"250 ok\r\n",
+    b"354 go\r\n",
+];
+
+#[tokio::test]
+async fn each_step_has_its_own_acceptance() {
+    let dialog = async |texts: &[&[u8]]| {
+        with_relay(texts, true, async |mut session| up_to_data(&mut session).await).await
+    };
+    let (result, received) = dialog(&UP_TO_DATA).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(received, ["EHLO us.example", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"]);
+    for (step, text) in [
+        (0, &b"250 hi\r\n"[..]),
+        (1, b"220 hi\r\n"),
+        (1, b"354 go\r\n"),
+        (2, b"354 go\r\n"),
+        (3, b"334 x\r\n"),
+        (4, b"250 ok\r\n"),
+        (4, b"334 x\r\n"),
+    ] {
+        let mut texts = UP_TO_DATA;
+        texts[step] = text;
+        let (result, received) = dialog(&texts).await;
+        assert!(matches!(result, Err(Error::Unexpected { .. })), "{step}: {result:?}");
+        assert_eq!(received.len(), step, "nothing is sent afterwards");
+        texts[step] = b"451-4.3.0 later\r\n451 4.3.0 or never\r\n";
+        let (result, _) = dialog(&texts).await;
+        assert_eq!(result.unwrap_err().to_string(), "451 4.3.0 later 4.3.0 or never", "{step}");
+    }
+    let mut texts = UP_TO_DATA;
+    texts[3] = b"252 cannot verify\r\n";
+    assert!(dialog(&texts).await.0.is_ok());
+}
+
+#[tokio::test]
+async fn only_2xx_after_the_final_dot_accepts_the_message() {
+    let dialog = async |answer: &'static [u8]| {
+        let texts = [UP_TO_DATA.as_slice(), &[b"", answer]].concat();
+        let (result, received) = with_relay(&texts, true, async |mut session| {
+            up_to_data(&mut session).await?;
+            session.content(b"hi\r\n").await?;
+            session.end_of_message().await
+        })
+        .await;
+        assert_eq!(received[4..], ["hi", "."]);
+        result
+    };
+    for accepted in [&b"250 2.0.0 queued\r\n"[..], b"250 \xfcbernommen\0\n", b"251-a\r\n250 b\r\n"] {
+        assert!(dialog(accepted).await.is_ok());
+    }
+    for refused in [&b"451 later\r\n"[..], b"554 no\r\n", b"250-a\r\n550 b\r\n", b"550-a\r\n250 b\r\n"] {
+        assert!(matches!(dialog(refused).await, Err(Error::Refused(_))));
+    }
+    for neither in [&b"354 go\r\n"[..], b"334 x\r\n"] {
+        assert!(matches!(dialog(neither).await, Err(Error::Unexpected { .. })));
+    }
+    assert!(matches!(dialog(b"queued\r\n").await, Err(Error::Reply(_))));
+}
+
+#[tokio::test]
+async fn what_arrives_before_a_command_is_not_its_reply() {
+    for step in 0..UP_TO_DATA.len() {
+        let twice = [UP_TO_DATA[step], b"250 2.0.0 queued\r\n"].concat();
+        let mut texts = UP_TO_DATA;
+        texts[step] = &twice;
+        let (result, received) = with_relay(&texts, true, async |mut session| {
+            up_to_data(&mut session).await?;
+            session.content(b"hi\r\n").await
+        })
+        .await;
+        assert!(matches!(&result, Err(Error::Unsolicited(text)) if text == "250 2.0.0 queued"), "{result:?}");
+        assert_eq!(received.len(), step);
+    }
+}
+
+#[tokio::test]
+async fn a_message_may_be_refused_before_its_end_and_not_accepted() {
+    for (answer, is_refused) in [(&b"552 too much\r\n"[..], true), (b"250 queued\r\n", false)] {
+        let (ours, mut theirs) = duplex(1 << 20);
+        let mut session = Session::new(ours, true);
+        // Its stream is written to while the relay answers.
+        let (result, ()) = tokio::join!(session.content(b"hi\r\n"), async {
+            let mut message = [0; 4];
+            theirs.read_exact(&mut message).await.unwrap();
+            theirs.write_all(answer).await.unwrap();
+        });
+        // Too early to be seen, or not: then it is seen at the next step at the latest.
+        let result = match result {
+            Ok(()) => session.content(b"more\r\n").await,
+            failed => failed,
+        };
+        match result {
+            Err(Error::Refused(_)) => assert!(is_refused),
+            Err(Error::Unexpected { .. } | Error::Unsolicited(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        let mut rest = Vec::new();
+        drop(session);
+        theirs.read_to_end(&mut rest).await.unwrap();
+        assert!(!rest.ends_with(b".\r\n"), "the dot was written");
+    }
+}
+
+#[tokio::test]
+async fn whatever_follows_the_reply_to_starttls_ends_the_session() {
+    let hello = b"250-relay.example\r\n250 StartTLS\r\n".as_slice();
+    let dialog = async |answer: &[u8]| {
+        with_relay(&[b"220 hi\r\n", hello, answer], true, async |mut session| {
+            session.greeting().await?;
+            session.ehlo("us.example").await?;
+            assert!(session.offers_starttls());
+            session.starttls().await.map(drop)
+        })
+        .await
+    };
+    let (result, received) = dialog(b"220 go\r\n250-x\r\n250 ok\r\n250 2.0.0 queued as FAKE\r\n").await;
+    assert!(matches!(result, Err(Error::InjectedBeforeTls)), "{result:?}");
+    assert_eq!(received, ["EHLO us.example", "STARTTLS"]);
+    assert!(matches!(dialog(b"220 go\r\n\x16").await.0, Err(Error::InjectedBeforeTls)));
+    assert!(matches!(dialog(b"250 go\r\n").await.0, Err(Error::Unexpected { .. })));
+    assert!(dialog(b"220 go\r\n").await.0.is_ok());
+}
+
+#[tokio::test]
+async fn a_password_is_sent_where_nobody_can_read_it_and_only_there() {
+    let dialog = async |hello: &'static [u8], answers: &[&[u8]], is_confidential: bool| {
+        let texts = [&[b"220 hi\r\n", hello], answers].concat();
+        with_relay(&texts, is_confidential, async |mut session| {
+            session.greeting().await?;
+            session.ehlo("us.example").await?;
+            session.auth("me", &"secret".to_owned().into()).await
+        })
+        .await
+    };
+    let both = b"250-relay.example\r\n250-AUTH LOGIN plain\r\n250 SIZE\r\n";
+    let (result, received) = dialog(both, &[b"235 ok\r\n"], true).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(received[1..], [format!("AUTH PLAIN {}", BASE64_STANDARD.encode("\0me\0secret"))]);
+
+    let login = b"250-relay.example\r\n250 AUTH=LOGIN\r\n";
+    let (result, received) = dialog(login, &[b"334 VXNlcg==\r\n", b"334 \r\n", b"235 ok\r\n"], true).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(
+        received[1..],
+        ["AUTH LOGIN".to_owned(), BASE64_STANDARD.encode("me"), BASE64_STANDARD.encode("secret")]
+    );
+
+    let (result, received) = dialog(both, &[b"235 ok\r\n"], false).await;
+    assert!(matches!(result, Err(Error::Unencrypted)), "{result:?}");
+    assert_eq!(received.len(), 1, "{received:?}");
+    let (result, _) = dialog(both, &[b"250 ok\r\n"], true).await;
+    assert!(matches!(result, Err(Error::Unexpected { .. })), "{result:?}");
+    let (result, received) = dialog(b"250 relay.example AUTH PLAIN\r\n", &[], true).await;
+    assert!(matches!(result, Err(Error::NoAuth)), "{result:?}");
+    assert_eq!(received.len(), 1);
+}
+
+#[tokio::test]
+async fn a_relay_that_hung_up_is_noticed_before_a_command_is_written() {
+    let (ours, theirs) = duplex(1 << 10);
+    drop(theirs);
+    let mut session = Session::new(ours, true);
+    assert!(matches!(session.mail("a@b.example").await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn no_address_begins_a_command_of_its_own() {
+    let (ours, _theirs) = duplex(1 << 10);
+    let mut session = Session::new(ours, true);
+    let sent = session.rcpt("a@b.example>\r\nRCPT TO:<c@d.example").await;
+    assert!(matches!(sent, Err(Error::ControlCharacter("RCPT"))));
+}
