@@ -284,13 +284,21 @@ async fn letters_today(database: &Database, limits: &Limits, now: DateTime<Utc>)
 }
 
 async fn look_at_relay(settings: &Settings) -> Finding {
+    const UNENCRYPTED: &str =
+        "use smtps:// or ?tls=required in SMTP_URL, unless the network up to the relay is private";
     let relay = {
         let command = settings.email.timeouts.command.min(LONGEST);
         let timeouts = Timeouts { command, ..settings.email.timeouts };
         Relay::new(&settings.email.relay, timeouts, Circuit::new("relay", Clock::system()))
     };
     match relay.check().await {
-        Ok(name) => ok("relay", format!("{} answers as {name}", settings.email.relay)),
+        Ok(name) => {
+            let found = format!("{} answers as {name}", settings.email.relay);
+            match settings.unencrypted_relay() {
+                None => ok("relay", found),
+                Some(_) => warn("relay", format!("{found}; letters may travel unencrypted"), UNENCRYPTED),
+            }
+        }
         Err(error) => wrong("relay", error.to_string(), "check SMTP_URL: host, port, tls, user and password"),
     }
 }

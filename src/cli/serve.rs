@@ -19,6 +19,13 @@ pub(super) async fn work(config: Option<&Path>) -> anyhow::Result<ExitCode> {
 async fn start(config: Option<&Path>, needs: Needs, role: Role) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(config, &environment(), needs)?;
     telemetry::init(&settings.telemetry);
+    if let Some(host) = settings.unencrypted_relay() {
+        tracing::warn!(
+            relay.host = host,
+            "letters to real merchants may travel unencrypted to the relay: use smtps:// or ?tls=required in \
+             SMTP_URL, unless the network up to the relay is private"
+        );
+    }
     Box::pin(app::run(settings, role)).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use crate::flow::{email, inbox, webhook};
 use crate::{api, database, http, inbound, ops, portal as section, queue, stripe, telemetry};
 
@@ -132,6 +134,13 @@ impl Settings {
         let mut reader = Reader::new(&layers, faults);
         let settings = reader.settings(needs);
         reader.finish(settings)
+    }
+
+    /// The host to which letters to real merchants may travel unencrypted. A warning and no fault: a
+    /// relay in the same private network is often reached without TLS, and its name does not tell.
+    pub fn unencrypted_relay(&self) -> Option<&str> {
+        let livemode = stripe::livemode_of_key(self.stripe.api_key.expose_secret());
+        self.email.relay.unencrypted_host().filter(|_| livemode == Some(true))
     }
 }
 

@@ -234,6 +234,11 @@ impl<'a> Reader<'a> {
         if self.text("http.public_url").is_some_and(|url| url.starts_with("http:")) {
             self.fault("http.public_url", "a live key needs an https:// address");
         }
+        let stripe_host = stripe.api_base.host_str().unwrap_or_default();
+        let stripe_host = stripe_host.trim_start_matches('[').trim_end_matches(']');
+        if stripe.api_base.scheme() != "https" && !email::is_loopback(stripe_host) {
+            self.fault("stripe.api_base", "a live key needs an https:// address: the key is sent there");
+        }
         if email.dashboard_url.scheme() != "https" {
             self.fault("capital.dashboard_url", "a live key needs an https:// address");
         }

@@ -170,6 +170,42 @@ fn a_live_key_refuses_what_is_only_for_trying_out() {
 }
 
 #[test]
+fn a_live_key_goes_out_over_https_or_not_at_all() {
+    let base = |key: &str, base: &str| {
+        let settings = [("STRIPE_API_KEY", key), ("COURIER_STRIPE__API_BASE", base)];
+        with(&settings).err().map(|faults| faults.to_string()).unwrap_or_default()
+    };
+    for bad in ["http://stripe.example", "http://10.0.0.1:12111", "http://localhost.example"] {
+        assert!(base("sk_live_1", bad).contains("stripe.api_base"), "{bad}");
+        assert_eq!(base("sk_test_1", bad), "");
+    }
+    for good in ["https://api.stripe.com", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+        assert_eq!(base("rk_live_1", good), "", "{good}");
+    }
+}
+
+#[test]
+fn a_relay_without_tls_is_warned_about_where_merchants_are_real() {
+    let host = |key: &str, relay: &str| {
+        let settings = with(&[("STRIPE_API_KEY", key), ("SMTP_URL", relay)]).unwrap();
+        settings.unencrypted_relay().map(str::to_owned)
+    };
+    for relay in ["smtp://mail:25", "smtp://mail?tls=opportunistic"] {
+        assert_eq!(host("sk_live_1", relay).as_deref(), Some("mail"));
+        assert_eq!(host("sk_test_1", relay), None);
+    }
+    for relay in ["smtp://127.0.0.1", "smtps://mail", "smtp://mail?tls=required"] {
+        assert_eq!(host("sk_live_1", relay), None, "{relay}");
+    }
+}
+
+#[test]
+fn a_password_never_travels_without_tls() {
+    let complaint = faults(&[("SMTP_URL", "smtp://me:hunter2@mail.example?tls=opportunistic")]);
+    assert!(complaint.contains("?tls=required") && !complaint.contains("hunter2"), "{complaint}");
+}
+
+#[test]
 fn senders_of_reports_are_named_exactly_or_not_at_all() {
     let settings = with(&[
         ("COURIER_INBOUND__SNS_TOPICS", "arn:aws:sns:eu-west-1:1:a, arn:aws:sns:eu-west-1:1:b"),

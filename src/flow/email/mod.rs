@@ -95,7 +95,7 @@ pub use moves::retry_given_up;
 pub use opt_out::{OptedOut, opt_out};
 pub use refusal::SendError;
 pub use relay::Relay;
-pub use relay_url::{RelayUrl, RelayUrlError};
+pub use relay_url::{RelayUrl, RelayUrlError, is_loopback};
 pub use remind::Remind;
 pub use report::Report;
 pub use return_path::ReturnPath;

@@ -1,6 +1,7 @@
 //! `SMTP_URL`: who takes the letters, and how.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -63,9 +64,11 @@ impl FromStr for RelayUrl {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = tls(&url)?;
         let login = login(&url)?;
-        if login.is_some() && tls == Tls::None && !is_loopback(&host) {
+        // `opportunistic` is no better than `none` here: who can read the password can take the offer of STARTTLS away.
+        let may_be_plain = matches!(tls, Tls::None | Tls::Opportunistic);
+        if login.is_some() && may_be_plain && !is_loopback(&host) {
             return Err(RelayUrlError(
-                "would send the password in the clear: add ?tls=required, or use smtps://",
+                "could send the password unencrypted: write ?tls=required, or use smtps://",
             ));
         }
         let port = url.port().unwrap_or(match tls {
@@ -74,6 +77,19 @@ impl FromStr for RelayUrl {
             Tls::None | Tls::Opportunistic => 25,
         });
         Ok(Self::Smtp(Server { host, port, tls, login }))
+    }
+}
+
+impl RelayUrl {
+    /// The host to which letters may travel unencrypted over a network; none where TLS is certain, and
+    /// where there is no network.
+    pub fn unencrypted_host(&self) -> Option<&str> {
+        match self {
+            Self::Smtp(Server { host, tls: Tls::None | Tls::Opportunistic, .. }) => {
+                (!is_loopback(host)).then_some(host)
+            }
+            Self::Smtp(_) | Self::File(_) => None,
+        }
     }
 }
 
@@ -114,8 +130,10 @@ fn percent_decoded(part: &str) -> Option<String> {
     (!value.contains('\u{fffd}')).then_some(value)
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Whether a host, without brackets, is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Without user and password.
@@ -179,10 +197,35 @@ mod tests {
             "smtp://mail.example?timeout=5",
             "smtp://user@mail.example",
             "smtp://user:pw@mail.example",
+            "smtp://user:pw@mail.example?tls=none",
+            "smtp://user:pw@mail.example?tls=opportunistic",
+            "smtp://user:pw@10.0.0.1?tls=opportunistic",
+            "smtp://user:pw@localhost.example?tls=opportunistic",
         ] {
             assert!(bad.parse::<RelayUrl>().is_err(), "{bad:?} was let through");
         }
-        assert!("smtp://user:pw@localhost:1025".parse::<RelayUrl>().is_ok());
+        for good in [
+            "smtp://user:pw@localhost:1025",
+            "smtp://user:pw@LOCALHOST?tls=opportunistic",
+            "smtp://user:pw@[::1]?tls=opportunistic",
+            "smtp://user:pw@mail.example?tls=required",
+        ] {
+            assert!(good.parse::<RelayUrl>().is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn letters_may_travel_unencrypted_where_tls_is_not_certain() {
+        for (given, host) in [
+            ("smtp://mail.example", Some("mail.example")),
+            ("smtp://mail:25?tls=opportunistic", Some("mail")),
+            ("smtp://mail.example?tls=required", None),
+            ("smtps://mail.example", None),
+            ("smtp://127.0.0.1", None),
+            ("file:mail", None),
+        ] {
+            assert_eq!(given.parse::<RelayUrl>().unwrap().unencrypted_host(), host, "{given}");
+        }
     }
 
     #[test]
