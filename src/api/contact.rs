@@ -56,8 +56,8 @@ pub(super) async fn show(
 
 /// Name the address for an account's letters
 ///
-/// Before all others, from the next letter on. Letters that are held for want of an address that works are tried again. What may have
-/// been sent goes where it went before.
+/// Before all others, from the next letter on. Letters that are held for want of an address that works, or gave up, are tried again.
+/// What may have been sent goes where it went before.
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{account}/contact",

@@ -60,7 +60,12 @@ async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_fo
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (stripes, reason) in [(None, "no_recipient"), (Some("jenny at the bakery"), "bad_address")] {
+    for (stripes, reason) in [
+        (None, "no_recipient"),
+        (Some("jenny at the bakery"), "bad_address"),
+        (Some("\"<jenny>\"@bakery.example"), "bad_address"),
+        (Some("jenny@[127.0.0.1]"), "bad_address"),
+    ] {
         let offer = app.offer_to(stripes);
         learn_of(&app, &offer).await;
         app.expect_letter(&offer, "held", Some(reason)).await;
@@ -92,6 +97,23 @@ async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_wo
     app.expect_delivered(&second).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
     assert_eq!(recipients(&app), ["owner@bakery.example"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_that_gave_up_at_one_address_is_tried_at_another(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "2")]).await;
+    let offer = app.offer();
+    app.relay.fail(Step::To("bakery.example"), Trouble::Say("450 4.2.2 mailbox full"), 100);
+    learn_of(&app, &offer).await;
+    for _ in 0..4 {
+        app.after(TimeDelta::hours(1)).await;
+    }
+    app.expect_letter(&offer, "held", Some("gave_up")).await;
+    name(&app, &account_of(&app, &offer), "owner@garage.example").await;
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    assert_eq!(recipients(&app), ["owner@garage.example"]);
     app.finish().await;
 }
 
@@ -143,6 +165,9 @@ async fn what_is_no_address_is_refused(db: PgPool) {
         (r#"{"email": ""}"#, "bad_address"),
         (r#"{"email": "a@b.example\r\nBcc: c@d.example"}"#, "bad_address"),
         (r#"{"email": "a@b.example, c@d.example"}"#, "bad_address"),
+        (r#"{"email": "\"<x>\"@b.example"}"#, "bad_address"),
+        (r#"{"email": "a@[127.0.0.1]"}"#, "bad_address"),
+        (r#"{"email": "a@[IPv6:::1]"}"#, "bad_address"),
         (&long, "bad_address"),
         ("", "malformed_body"),
         (r#"{"email": null}"#, "malformed_body"),

@@ -65,6 +65,12 @@ impl FromStr for Address {
         if trimmed.len() > MAX_LENGTH || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AddressError);
         }
+        // Quoted names and address literals are valid in SMTP and are refused all the same: lettre cannot write all of them into a
+        // header, relays and providers refuse most of them, and no merchant has one.
+        let (local, domain) = trimmed.rsplit_once('@').ok_or(AddressError)?;
+        if !is_dot_atom(local) || !is_host_name(domain) {
+            return Err(AddressError);
+        }
         lettre::Address::from_str(trimmed).map(Self).map_err(|_| AddressError)
     }
 }
@@ -96,30 +102,19 @@ impl fmt::Debug for Address {
     }
 }
 
-/// A relay's words without addresses: it likes to repeat the one that it speaks of, in a spelling of its own. They belong into
-/// `letters.recipient`, not into logs and timelines.
-pub(super) fn masked(text: &str, to: &Address) -> String {
-    let belongs = |c: char| c.is_ascii_alphanumeric() || "@._%+-".contains(c);
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let word = &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())];
-        match word.rsplit_once('@') {
-            Some((user, domain)) if !user.is_empty() => {
-                masked.extend([user.get(..1).unwrap_or("*"), "***@", domain]);
-            }
-            // `no such user jenny`
-            _ if !word.is_empty() && word.eq_ignore_ascii_case(to.0.user()) => {
-                masked.extend([&word[..1], "***"]);
-            }
-            _ => masked.push_str(word),
-        }
-        let after = &rest[word.len()..];
-        let between = after.find(belongs).unwrap_or(after.len());
-        masked.push_str(&after[..between]);
-        rest = &after[between..];
-    }
-    masked
+/// `name` or `first.last`, of the characters that need no quotes (RFC 5322 section 3.2.3).
+fn is_dot_atom(local: &str) -> bool {
+    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+}
+
+/// Labels of letters, digits and hyphens. A last label of digits alone belongs to an IP address.
+fn is_host_name(domain: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let top = domain.rsplit('.').next().unwrap_or_default();
+    domain.split('.').all(is_label) && !top.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -132,20 +127,6 @@ mod tests {
         let address: Address = "jenny.rosen@example.com".parse().unwrap();
         assert_eq!(format!("{address} {address:?}"), "j***@example.com j***@example.com");
         assert_eq!(address.expose(), "jenny.rosen@example.com");
-    }
-
-    #[test]
-    fn a_relay_may_repeat_the_address_in_any_spelling() {
-        let address: Address = "Jenny@Bakery.example".parse().unwrap();
-        for (said, shown) in [
-            ("550 5.1.1 <jenny@bakery.example>: unknown", "550 5.1.1 <j***@bakery.example>: unknown"),
-            ("550 no such user JENNY here", "550 no such user J*** here"),
-            ("250 2.0.0 queued as 1A2B3C", "250 2.0.0 queued as 1A2B3C"),
-            ("@ é jenny", "@ é j***"),
-            ("", ""),
-        ] {
-            assert_eq!(masked(said, &address), shown);
-        }
     }
 
     #[test]
@@ -163,6 +144,15 @@ mod tests {
             "<a@b.example>",
             "jénny@example.com",
             "a\0@b.example",
+            "\"<x>\"@b.example",
+            "\"jenny\"@b.example",
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+            "a@::1",
+            "a@127.0.0.1",
+            ".a@b.example",
+            "a..b@c.example",
+            "a@b..example",
             &long,
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad:?} was let through");
@@ -175,6 +165,21 @@ mod tests {
         fn whatever_is_let_through_is_one_line_of_ascii(given in "\\PC*@[a-z\r\n.]*") {
             if let Ok(address) = given.parse::<Address>() {
                 prop_assert!(address.expose().bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+
+        #[test]
+        fn whatever_is_let_through_stands_in_a_header_as_it_is(
+            given in "[a-z.\"!#$%&'*+/=?^_`{|}~\\\\<>(),:; -]{1,20}@[a-z0-9.\\[\\]:-]{1,12}",
+        ) {
+            if let Ok(address) = given.parse::<Address>() {
+                let to = lettre::message::Mailbox::new(None, address.inner().clone());
+                let message = lettre::Message::builder()
+                    .from("a@b.example".parse().unwrap())
+                    .to(to)
+                    .body(String::new());
+                let bytes = String::from_utf8(message.unwrap().formatted()).unwrap();
+                prop_assert!(bytes.contains(&format!("To: {}\r\n", address.expose())), "{}", bytes);
             }
         }
     }

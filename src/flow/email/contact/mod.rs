@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::Address;
-use super::moves;
+use super::moves::{self, GAVE_UP};
 use super::recipient::NoRecipient;
 use super::refused::AddressHash;
 use super::store::{Letter, State, lock_unsent_of_account};
@@ -24,15 +24,19 @@ pub struct Naming<'a> {
 }
 
 /// Writes down where an account's letters are to go, in the caller's transaction, and has those tried again that are held for want of an
-/// address that works. Says how many. What is on its way goes where it was going; what may have been sent goes there again.
+/// address that works, or gave up. Says how many. What is on its way goes where it was going; what may have been sent goes there again.
 pub async fn name(tx: &mut PgConnection, naming: &Naming<'_>, now: DateTime<Utc>) -> sqlx::Result<usize> {
     store::put(&mut *tx, naming, now).await?;
     let mut released = 0;
     // Locked after the address was written down: a letter that is about to be held is waited for, and found held; one that comes later
     // finds the address (`still_nobody`).
     for letter in lock_unsent_of_account(&mut *tx, naming.account_id).await? {
-        let lacks_address = letter.reason.as_deref().is_some_and(NoRecipient::is_reason);
-        if letter.state == State::Held && lacks_address {
+        // One that gave up was not sent, and may have failed at its address: another one gets its own attempts.
+        let may_go_out = letter
+            .reason
+            .as_deref()
+            .is_some_and(|reason| NoRecipient::is_reason(reason) || reason == GAVE_UP);
+        if letter.state == State::Held && may_go_out {
             moves::try_again(&mut *tx, &letter, Some("the platform named another address"), now).await?;
             released += 1;
         }
