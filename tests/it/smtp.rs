@@ -77,6 +77,8 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
         (Step::Data, "554 5.5.1 jenny@bakery.example", "relay_refused"),
         (Step::Dot, "554 5.7.1 spam for JENNY", "relay_refused"),
         (Step::Dot, "550 5.1.1 unknown after all: jenny@bakery.example", "address_refused"),
+        (Step::Dot, "550 5.1.1 unknown: =3CJenny=40bakery.example=3E", "address_refused"),
+        (Step::Rcpt(0), "550 5.1.1 unknown: jenny%40bakery.example", "address_refused"),
     ] {
         let offer = sent_to_trouble(&app, step, Trouble::Say(answer)).await;
         app.expect_letter(&offer, "rejected", Some(reason)).await;

@@ -27,6 +27,7 @@
 //! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
 //! | `relay`, `relay_url`, `refusal` | handing it over, and what a refusal means |
 //! | `smtp` | the SMTP client: commands, replies, TLS |
+//! | `mask` | relay replies without recipient addresses |
 //! | `limits`, `lanes` | how fast letters go out, to the relay and to each receiving domain |
 //! | `opt_out`, `by_hand` | who wants no letters, and what a person decides |
 //! | `return_path`, `report` | where letters come back to, and what is told of them |
@@ -54,6 +55,7 @@ mod lanes;
 mod letter;
 pub mod limits;
 pub mod lint;
+mod mask;
 mod mime;
 mod moves;
 pub mod opt_out;

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 
-use super::address::{self, Address};
+use super::address::Address;
 use super::copy::Disclaimers;
 use super::decide::Decision;
 use super::evidence;
 use super::lanes::Place;
+use super::mask;
 use super::mime::{self, Parts, Ready};
 use super::moves::{GAVE_UP, UNCERTAIN};
 use super::opt_out::{self, OPTED_OUT};
@@ -183,7 +184,7 @@ impl SendLetter {
         match outcome {
             Ok(answer) => {
                 place.was_taken();
-                let answer = address::masked(&answer, &to);
+                let answer = mask::masked(&answer, &to);
                 insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer)).await
             }
             Err(error) => {
@@ -285,5 +286,5 @@ enum Instead {
 /// Tells the lane, and masks the address.
 fn refused(error: SendError, to: &Address, place: &Place) -> SendError {
     place.was_refused(&error);
-    error.map(|text| address::masked(&text, to))
+    error.map(|text| mask::masked(&text, to))
 }
