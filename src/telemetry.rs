@@ -1,11 +1,15 @@
 //! Log lines: JSON for machines, readable text for a terminal, always to stderr, because stdout is for data.
 
+mod log_limit;
+
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use log_limit::LogLimit;
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]

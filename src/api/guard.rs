@@ -16,6 +16,9 @@ use super::keys::{self, Caller, Scope};
 use super::{Api, Refusal};
 use crate::database::within;
 use crate::http::rate::Rate;
+use crate::telemetry::LogLimit;
+
+static REFUSED: LogLimit = LogLimit::new();
 
 /// Which key is wanted.
 #[derive(Clone, Debug)]
@@ -65,7 +68,10 @@ pub async fn admit(
             Ok(next.run(request).await)
         }
         Err(refusal) => {
-            tracing::warn!(code = refusal.code(), path = request.uri().path(), "refused a caller");
+            REFUSED.write(refusal.code(), |suppressed| {
+                let path = request.uri().path();
+                tracing::warn!(log.suppressed = suppressed, code = refusal.code(), path, "refused a caller");
+            });
             Err(refusal)
         }
     }

@@ -285,6 +285,7 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::TooSlow => Self::BodyTooSlow,
             BodyError::Broken => Self::MalformedBody("it broke off".into()),
+            BodyError::OutOfMemory => Self::Unavailable,
         }
     }
 }

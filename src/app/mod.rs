@@ -1,5 +1,6 @@
 //! Puts the parts together, runs them, and ends them.
 
+mod listen;
 mod parts;
 mod start;
 
@@ -75,6 +76,8 @@ pub struct App {
     rate: Rate,
     /// How often links of one account are made, by the section and by the API.
     links: Rate,
+    /// How often an account subscribes again by the link in its letters.
+    again: Rate,
     /// Reports about letters that came in.
     reports: inbound::Counts,
     clock: Clock,
@@ -117,6 +120,7 @@ impl App {
             jobs: shared.jobs,
             rate: Rate::per_second(settings.api.requests_per_second),
             links: portal::rate_of_links(),
+            again: portal::rate_of_subscribing_again(),
             reports: inbound::Counts::default(),
             database,
             clock,
@@ -147,6 +151,7 @@ impl App {
             troubles: self.database.troubles.clone(),
             clock: self.clock.clone(),
             links,
+            again: self.again.clone(),
             program_name: self.settings.email.program_name.clone(),
         };
         let page = portal::unsubscribe_router(unsubscribe).context("the page's template cannot be used")?;
@@ -253,29 +258,15 @@ impl App {
         shutdown: &Shutdown,
         on_ready: impl FnOnce(std::net::SocketAddr),
     ) -> anyhow::Result<Drained> {
-        let header_timeout = self.settings.http.header_timeout;
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
-        let ops_listen = http::Settings { listen: self.settings.ops.listen, header_timeout };
-        let ops_listener = http::bind(&ops_listen).await?;
-        tracing::info!(address = %ops_listener.local_addr()?, "operators' side listens");
-        let sources = ops::Sources {
-            db: self.database.pool.clone(),
-            clock: self.clock.clone(),
-            circuits: self.circuits.to_vec(),
-            reports: self.reports.clone(),
-        };
-        let ops_router =
-            ops::router(self.database.pool.clone(), self.clock.clone()).merge(ops::metrics(sources));
-        let serving = http::serve(ops_listener, ops_router, header_timeout, tracker.clone(), stop.clone());
-        shutdown.spawn_vital("operators' side", serving);
-
-        if role != Role::Worker {
-            let listener = http::bind(&self.settings.http).await?;
-            let address = listener.local_addr()?;
+        // All that can fail comes before the first task, so that an error leaves nothing running.
+        let (ops, public) = (self.ops_side().await?, self.public_side(role).await?);
+        tracing::info!(address = %ops.address, "operators' side listens");
+        shutdown.spawn_vital("operators' side", ops.serve(tracker, stop));
+        if let Some(public) = public {
+            let address = public.address;
             tracing::info!(address = %address, "webhooks are taken at /webhooks/stripe");
-            let serving =
-                http::serve(listener, self.router()?, header_timeout, tracker.clone(), stop.clone());
-            shutdown.spawn_vital("webhooks", serving);
+            shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }
         // The answer also tells Stripe's time, so no job is claimed by a clock that was never compared.
@@ -370,24 +361,27 @@ impl App {
 /// Runs the service until a signal. A second signal ends it at once.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
+    http::descriptors::raise_limit();
     // A stop is a stop also while the database is waited for.
     let app = tokio::select! {
         app = App::open(settings, Clock::system()) => app?,
         () = shutdown.soft.cancelled() => return Ok(()),
     };
     if role != Role::ServeWithoutWorker {
-        // Beside the work: it takes longer than all the rest of a start.
+        // Beside the work: it takes longer than all the rest of a start. Not tracked: a stop need not wait for it.
         let settings = app.settings.email.clone();
-        shutdown.tracker.spawn_blocking(move || {
+        TaskTracker::new().spawn_blocking(move || {
             if let Err(error) = start::check_wording(&settings) {
                 tracing::error!(error = format!("{error:#}"), "cannot check the wording of the letters");
             }
         });
     }
-    match app.serve(role, &shutdown, |_| {}).await? {
+    let served = app.serve(role, &shutdown, |_| {}).await;
+    // Also after an error: the embedded database would keep the process from ending.
+    app.close().await;
+    match served? {
         Drained::All => tracing::info!("all that was in hand is finished"),
         Drained::GaveUp => tracing::warn!("stopped in the midst of work; it will be taken up again"),
     }
-    app.close().await;
     Ok(())
 }

@@ -124,8 +124,9 @@ async fn look_at_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
             letters_today(&database, &settings.email.limits, now).await,
         ],
         Health::ReadOnly => {
-            vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary; look at its disk")]
+            vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary")]
         }
+        Health::Full => vec![wrong("database", "its disk is full", "make room on the server's disk")],
         Health::SchemaBehind => {
             vec![wrong("database", "its schema is older than this binary", "run `capital-courier migrate`")]
         }

@@ -183,7 +183,11 @@ impl Cli {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // To drop it would wait for blocking work that nobody waits for any more, such as the check of the wording.
+    runtime.shutdown_background();
+    done
 }
 
 /// Opens the database for a command that needs nothing else, and closes it.

@@ -10,6 +10,7 @@ use super::layers::Layers;
 use super::{Fault, Faults, Needs, Settings};
 use crate::flow::email::{self, RelayUrl};
 use crate::flow::{inbox, webhook};
+use crate::http::body::MAX_BYTES;
 use crate::inbound::ses::TopicArn;
 use crate::stripe::livemode_of_key;
 use crate::{api, database, http, inbound, ops, queue, stripe, telemetry};
@@ -122,6 +123,9 @@ impl<'a> Reader<'a> {
         let tolerance = self.number("webhook.tolerance_seconds", 1);
         let (size, read_timeout) =
             (self.number("webhook.max_body_bytes", 1024), self.duration("webhook.read_timeout"));
+        if size.is_some_and(|size: usize| size > MAX_BYTES) {
+            self.fault("webhook.max_body_bytes", &format!("write {MAX_BYTES} or less"));
+        }
         Some(webhook::Settings {
             secrets: secrets?,
             tolerance: Duration::from_secs(tolerance?),
@@ -211,8 +215,14 @@ impl<'a> Reader<'a> {
 
     fn http(&mut self) -> Option<http::Settings> {
         let listen: Option<SocketAddr> = self.parsed("http.listen", "an address like 127.0.0.1:8080");
-        let header_timeout = self.duration("http.header_timeout");
-        Some(http::Settings { listen: listen?, header_timeout: header_timeout? })
+        let (header, write) = (self.duration("http.header_timeout"), self.duration("http.write_timeout"));
+        let max_connections = self.number("http.max_connections", 1);
+        let limits = http::Limits {
+            header_timeout: header?,
+            write_timeout: write?,
+            max_connections: max_connections?,
+        };
+        Some(http::Settings { listen: listen?, limits })
     }
 
     /// Names that are promised and not in use yet: a deployment may set them, and hears of mistakes already.

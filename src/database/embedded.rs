@@ -10,12 +10,12 @@ use pglite_oxide::PgliteServer;
 
 use super::{Database, OpenError, Settings, Troubles, pool_options};
 
-/// Keeps the server running.
-pub(super) struct Embedded(PgliteServer);
+/// Keeps the server running. None once it was stopped.
+pub(super) struct Embedded(Option<PgliteServer>, String);
 
 impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Embedded").field(&self.url()).finish()
+        f.debug_tuple("Embedded").field(&self.1).finish()
     }
 }
 
@@ -34,27 +34,36 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
     .await
     .map_err(|error| failed(error.into()))?
     .map_err(|error| failed(anyhow::anyhow!("{error:#}")))?;
+    let url = server.database_url();
+    let embedded = Embedded(Some(server), url.clone());
     let pool = pool_options(settings)
         .max_connections(1)
         .acquire_timeout(settings.acquire_timeout.max(TURN))
         // Another connection would wait for this one to end.
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect(&server.database_url())
+        .connect(&url)
         .await
         .map_err(|error| failed(error.into()))?;
-    Ok(Database { pool, troubles: Troubles::default(), embedded: Some(Embedded(server)) })
+    Ok(Database { pool, troubles: Troubles::default(), embedded: Some(embedded) })
 }
 
 impl Embedded {
-    pub(super) fn url(&self) -> String {
-        self.0.database_url()
-    }
-
-    pub(super) async fn stop(self) {
-        let stopped = tokio::task::spawn_blocking(move || self.0.shutdown()).await;
+    pub(super) async fn stop(mut self) {
+        let Some(server) = self.0.take() else { return };
+        let stopped = tokio::task::spawn_blocking(move || server.shutdown()).await;
         if let Ok(Err(error)) = stopped {
             tracing::warn!(error = %error, "the embedded Postgres did not stop cleanly");
+        }
+    }
+}
+
+impl Drop for Embedded {
+    /// The server's own `drop` waits for its client to hang up. Where an error leads past `stop`, the pool is still
+    /// open, and that wait would keep the process, and the error, for ever. A server that just ends recovers at the next start.
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            std::mem::forget(server);
         }
     }
 }

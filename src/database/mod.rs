@@ -97,8 +97,11 @@ pub enum Health {
     Ready,
     /// No answer.
     Away,
-    /// A standby, or a primary that refuses writes (after a failover, or with its disk full).
+    /// A standby, or a primary that refuses writes: after a failover, or because an operator made it read-only.
+    /// Postgres does *not* become read-only when its disk is full.
     ReadOnly,
+    /// Nothing can be added: its disk is full, or `temp_file_limit` is below what is asked of it here.
+    Full,
     /// The schema is older than this binary: `capital-courier migrate`.
     SchemaBehind,
 }
@@ -117,8 +120,11 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
         #[cfg(not(feature = "demo"))]
         None => return Err(OpenError::NotBuiltIn),
     };
-    if settings.migrate_on_start {
-        migrate_patiently(&database.pool, settings.start_timeout).await?;
+    if settings.migrate_on_start
+        && let Err(error) = migrate_patiently(&database.pool, settings.start_timeout).await
+    {
+        database.close().await;
+        return Err(error.into());
     }
     Ok(database)
 }
@@ -226,23 +232,43 @@ impl Database {
 
 /// Looks whether the database can take writes and has our schema. `select 1` alone would call a standby healthy.
 pub async fn health(pool: &PgPool) -> Health {
-    let row = sqlx::query_as::<_, (bool, Option<i64>)>(
+    let newest = MIGRATOR.iter().map(|migration| migration.version).max();
+    match look(pool).await {
+        Ok((true, _)) => Health::ReadOnly,
+        Ok((false, applied)) if applied < newest => Health::SchemaBehind,
+        Ok((false, _)) => Health::Ready,
+        Err(sqlx::Error::Database(error)) => match error.code().as_deref() {
+            // There is no table of migrations, so none was ever applied.
+            Some("42P01") => Health::SchemaBehind,
+            // disk_full, configuration_limit_exceeded
+            Some("53100" | "53400") => Health::Full,
+            Some(_) | None => Health::Away,
+        },
+        Err(_) => Health::Away,
+    }
+}
+
+/// Whether it is read-only, and the newest migration; an error where its disk is full.
+///
+/// A full disk shows only when a file has to grow. A row that is inserted and rolled back mostly goes into free space of
+/// a page that exists, and never reaches the disk; its dead row stays behind each time. So we have Postgres spill some
+/// 250 KB into a temporary file, which is written at once, lies beside the tables unless `temp_tablespaces` says otherwise,
+/// needs no privilege, and leaves nothing behind. Where only the log's disk is full, Postgres stops by itself.
+async fn look(pool: &PgPool) -> sqlx::Result<(bool, Option<i64>)> {
+    let mut tx = pool.begin().await?;
+    let row = sqlx::query_as(
         "
         select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
             (select max(version) from _sqlx_migrations where success)
         ",
     )
-    .fetch_one(pool)
-    .await;
-    let newest = MIGRATOR.iter().map(|migration| migration.version).max();
-    match row {
-        Ok((true, _)) => Health::ReadOnly,
-        Ok((false, applied)) if applied < newest => Health::SchemaBehind,
-        Ok((false, _)) => Health::Ready,
-        // 42P01: there is no table of migrations, so none was ever applied.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Health::SchemaBehind,
-        Err(_) => Health::Away,
-    }
+    .fetch_one(&mut *tx)
+    .await?;
+    // The least that Postgres allows, so that little has to be written.
+    sqlx::query("set local work_mem = '64kB'").execute(&mut *tx).await?;
+    sqlx::query("select count(*) from generate_series(1, 10000)").execute(&mut *tx).await?;
+    tx.rollback().await?;
+    Ok(row)
 }
 
 /// A connection whose statements may take as long as they take, for reports of a process that does nothing else.

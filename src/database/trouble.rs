@@ -3,10 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::telemetry::chain;
+use crate::telemetry::{LogLimit, chain};
 
-/// One line about the same trouble is news; a hundred a second bury what else there is.
-const BETWEEN_LINES: Duration = Duration::from_secs(1);
 /// How long to leave a database alone that would not do something: short, so that work goes on soon after it is back.
 pub const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
 /// Longer than the server's own limit on a statement, so that its answer is the one that counts. A server that vanished without
@@ -15,16 +13,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(35);
 
 /// What this process knows of its database's trouble. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Troubles(Arc<Mutex<State>>);
+pub struct Troubles(Arc<(Mutex<State>, LogLimit)>);
 
 #[derive(Debug, Default)]
 struct State {
     /// When a connection turned out to be read-only.
     read_only_at: Option<Instant>,
-    last_line_at: Option<Instant>,
     last_trouble_at: Option<Instant>,
-    /// Lines that were not written since.
-    unsaid: u64,
 }
 
 impl Troubles {
@@ -38,21 +33,10 @@ impl Troubles {
 
     /// As [`Troubles::tell`], of an error that is text already.
     pub fn say(&self, error: &str, doing: &str) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.last_trouble_at = Some(now);
-        if state.last_line_at.is_some_and(|at| now - at < BETWEEN_LINES) {
-            state.unsaid += 1;
-            return;
-        }
-        state.last_line_at = Some(now);
-        let unsaid = std::mem::take(&mut state.unsaid);
-        drop(state);
-        if unsaid == 0 {
-            tracing::error!(error, "database: {doing}");
-        } else {
-            tracing::error!(error, log.unsaid = unsaid, "database: {doing}");
-        }
+        self.state().last_trouble_at = Some(Instant::now());
+        self.0.1.write("database", |suppressed| {
+            tracing::error!(error, log.suppressed = suppressed, "database: {doing}");
+        });
     }
 
     /// Whether there was trouble not longer ago than this.
@@ -68,7 +52,7 @@ impl Troubles {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Plain values, whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

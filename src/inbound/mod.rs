@@ -30,8 +30,12 @@ use crate::flow::email::Address;
 use crate::flow::email::report::{self, Door, NotTaken, Report, Taken};
 use crate::telemetry::chain;
 
+use crate::telemetry::LogLimit;
+
 pub use counts::Counts;
 pub use sendgrid::VerificationKey;
+
+static REFUSED: LogLimit = LogLimit::new();
 
 /// What taking reports needs.
 #[derive(Clone, Debug)]
@@ -148,7 +152,10 @@ impl Inbound {
     /// What is no report, or none that was asked for.
     fn refuse(&self, door: Door, refusal: Refusal, why: &dyn std::fmt::Display) -> Refusal {
         self.counts.count(door, refusal.code());
-        tracing::warn!(code = refusal.code(), report.door = door.as_str(), why = %why, "refused a report");
+        REFUSED.write(refusal.code(), |suppressed| {
+            tracing::warn!(log.suppressed = suppressed, code = refusal.code(), report.door = door.as_str(), why = %why,
+                "refused a report");
+        });
         refusal
     }
 }

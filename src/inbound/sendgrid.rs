@@ -69,11 +69,7 @@ enum NotProven {
 
 impl VerificationKey {
     fn prove(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<(), NotProven> {
-        let header =
-            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(NotProven::Header);
-        let signature = header("x-twilio-email-event-webhook-signature")?;
-        let signature = STANDARD.decode(signature).map_err(|_| NotProven::Header)?;
-        let timestamp = header("x-twilio-email-event-webhook-timestamp")?;
+        let (timestamp, signature) = signature(headers)?;
         let signed = [timestamp.as_bytes(), body].concat();
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0)
             .verify(&signed, &signature)
@@ -82,6 +78,15 @@ impl VerificationKey {
         let age = now - at.ok_or(NotProven::Header)?;
         if age > OLDEST || age < -FURTHEST_AHEAD { Err(NotProven::Time) } else { Ok(()) }
     }
+}
+
+/// The time and the signature, as they stand in the headers.
+fn signature(headers: &HeaderMap) -> Result<(&str, Vec<u8>), NotProven> {
+    let header =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(NotProven::Header);
+    let signature = header("x-twilio-email-event-webhook-signature")?;
+    let signature = STANDARD.decode(signature).map_err(|_| NotProven::Header)?;
+    Ok((header("x-twilio-email-event-webhook-timestamp")?, signature))
 }
 
 /// How many events did what.
@@ -97,10 +102,12 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<Json<Outcomes>, Refusal> {
     let (head, body) = request.into_parts();
+    let refuse = |error: NotProven| inbound.refuse(Door::SendGrid, Refusal::BadSignature, &error);
+    // Without a signature the body is not read, and takes no memory.
+    signature(&head.headers).map_err(refuse)?;
     let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
-    key.prove(&head.headers, &body, inbound.api.clock.now())
-        .map_err(|error| inbound.refuse(Door::SendGrid, Refusal::BadSignature, &error))?;
+    key.prove(&head.headers, &body, inbound.api.clock.now()).map_err(refuse)?;
     let Ok(events) = serde_json::from_slice::<Vec<Value>>(&body) else {
         let said = inbound.pass_over(Door::SendGrid, "what is no list of events");
         return Ok(Json(Outcomes { outcomes: BTreeMap::from([(said.outcome, 1)]) }));

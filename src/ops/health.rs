@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
@@ -52,22 +52,43 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, Json<Value>) {
         }
     };
     drop(last);
+    let [database, schema] = database_parts(health);
+    let parts = [database, schema, clock_part(&ready.clock)];
+    let is_ready = parts.iter().all(|part| part.is_ready);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let by_name: Map<String, Value> =
+        parts.iter().map(|part| (part.name.to_owned(), part.state.into())).collect();
+    (status, Json(json!({"ready": is_ready, "parts": by_name})))
+}
+
+/// One line of the answer.
+struct Part {
+    name: &'static str,
+    state: &'static str,
+    /// Whether the work can be done as far as this part goes.
+    is_ready: bool,
+}
+
+fn database_parts(health: Health) -> [Part; 2] {
     let (database, schema) = match health {
         Health::Ready => ("writable", "current"),
         Health::Away => ("away", "unknown"),
         Health::ReadOnly => ("read_only", "unknown"),
+        Health::Full => ("full", "unknown"),
         Health::SchemaBehind => ("writable", "behind"),
     };
-    // Before Stripe has answered once, nothing speaks against the clock.
-    let (clock, is_clock_right) = match ready.clock.agreement() {
+    [
+        Part { name: "database", state: database, is_ready: database == "writable" },
+        Part { name: "schema", state: schema, is_ready: schema == "current" },
+    ]
+}
+
+/// Before Stripe has answered once, nothing speaks against the clock.
+fn clock_part(clock: &Clock) -> Part {
+    let (state, is_ready) = match clock.agreement() {
         Agreement::Unknown => ("not_compared", true),
         Agreement::Agrees => ("agrees_with_stripe", true),
         Agreement::Differs(_) => ("differs_from_stripe", false),
     };
-    let is_ready = health == Health::Ready && is_clock_right;
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (
-        status,
-        Json(json!({"ready": is_ready, "parts": {"database": database, "schema": schema, "clock": clock}})),
-    )
+    Part { name: "clock", state, is_ready }
 }

@@ -8,6 +8,7 @@
 mod api;
 mod backfill;
 mod clock;
+mod connections;
 mod contact;
 mod copy;
 #[cfg(feature = "crash-points")]

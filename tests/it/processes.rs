@@ -169,6 +169,36 @@ async fn without_a_database_a_start_says_where_it_looked_and_never_the_password(
 }
 
 #[sqlx::test(migrations = false)]
+async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded_database(db: PgPool) {
+    let (_stripe, _relay, mut env) = world(&db).await;
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let no_folder = dir.path().join("nowhere").display().to_string();
+    env.remove("DATABASE_URL");
+    // The embedded Postgres keeps what it unpacked in the user's cache.
+    env.insert("HOME".to_owned(), std::env::var("HOME").unwrap_or_else(|_| no_folder.clone()));
+    env.insert("COURIER_DATABASE__DATA_DIR".to_owned(), dir.path().join("data").display().to_string());
+    for name in ["COURIER_HTTP__LISTEN", "COURIER_OPS__LISTEN"] {
+        env.insert(name.to_owned(), "127.0.0.1:0".to_owned());
+    }
+    for (name, value, reason) in [
+        ("COURIER_HTTP__LISTEN", &taken, format!("cannot listen on {taken}")),
+        ("COURIER_OPS__LISTEN", &taken, format!("cannot listen on {taken}")),
+        ("COURIER_EMAIL__TEMPLATES_DIR", &no_folder, no_folder.clone()),
+    ] {
+        let mut env = env.clone();
+        env.insert(name.to_owned(), value.clone());
+        let mut serve = command(&["serve"], &env);
+        let ended = tokio::time::timeout(Duration::from_mins(2), serve.output());
+        let ended = ended.await.expect("it ends by itself").unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(&reason), "{name}: {said}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn migrate_makes_the_schema_and_doctor_finds_nothing_wrong(db: PgPool) {
     let (_stripe, _relay, env) = world(&db).await;
     let doctor = async || command(&["doctor"], &env).output().await.unwrap();

@@ -51,8 +51,11 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: 
     let request =
         Request::post("/webhooks/stripe").header("Stripe-Signature", &signature).body(stream).unwrap();
     app.ask(request).await.expect_refused(413, "body_too_large");
-    let announced =
-        Request::post("/webhooks/stripe").header("Content-Length", "2001").body(Body::empty()).unwrap();
+    let announced = Request::post("/webhooks/stripe")
+        .header("Stripe-Signature", &signature)
+        .header("Content-Length", "2001")
+        .body(Body::empty())
+        .unwrap();
     app.ask(announced).await.expect_refused(413, "body_too_large");
     app.finish().await;
 }
@@ -61,8 +64,32 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: 
 async fn a_body_that_does_not_come_to_an_end_is_refused_in_time(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "50ms")]).await;
     let never = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
-    let request = Request::post("/webhooks/stripe").body(Body::from_stream(never)).unwrap();
-    app.ask(request).await.expect_refused(408, "body_too_slow");
+    let request = Request::post("/webhooks/stripe").header("Stripe-Signature", signed(&app, b""));
+    app.ask(request.body(Body::from_stream(never)).unwrap()).await.expect_refused(408, "body_too_slow");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_request_without_a_signature_to_check_is_refused_before_its_body_is_read(db: PgPool) {
+    let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "1h")]).await;
+    let good = signed(&app, b"");
+    let without_v1 = good.split(',').next().unwrap();
+    for (signature, code) in [
+        (None, "missing_signature"),
+        (Some(""), "missing_signature"),
+        (Some("nonsense"), "bad_signature"),
+        (Some(without_v1), "bad_signature"),
+    ] {
+        let mut request = Request::post("/webhooks/stripe").header("Content-Length", "524289");
+        if let Some(signature) = signature {
+            request = request.header("Stripe-Signature", signature);
+        }
+        // A body that nobody could read to its end.
+        let never = Body::from_stream(futures_util::stream::pending::<std::io::Result<Vec<u8>>>());
+        let answer = app.ask(request.body(never).unwrap());
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), answer).await;
+        answer.expect("it does not wait for the body").expect_refused(400, code);
+    }
     app.finish().await;
 }
 
@@ -150,4 +177,26 @@ async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool)
     assert_eq!(fresh().await, 503);
     assert_eq!(ask("/livez").await.status, 200);
     app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
+    // Connections that may write no temporary file, as if the disk were full, and all else.
+    let options = (*db.connect_options()).clone().options([("temp_file_limit", "0")]);
+    let full = PgPool::connect_with(options).await.unwrap();
+    let request = Request::get("/readyz").body(Body::empty()).unwrap();
+    let router = capital_courier::ops::router(full.clone());
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    assert_eq!(response.status(), 503);
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let parts: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        parts,
+        serde_json::json!({"ready": false, "parts": {"database": "full", "schema": "unknown"}})
+    );
+    // The connection is fit for use afterwards, with the memory that it had.
+    let memory: String = sqlx::query_scalar("show work_mem").fetch_one(&full).await.unwrap();
+    let usual: String = sqlx::query_scalar("show work_mem").fetch_one(&db).await.unwrap();
+    assert_eq!(memory, usual);
+    full.close().await;
 }

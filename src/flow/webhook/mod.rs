@@ -1,8 +1,8 @@
 //! Taking events from Stripe.
 //!
 //! ```text
-//! request ─▶ bytes, within size and time ─▶ signature ─▶ one insert, committed ─▶ 200
-//!                  413, 408                    400            503
+//! request ─▶ signature's form ─▶ bytes, within size, time, memory ─▶ signature ─▶ one insert, committed ─▶ 200
+//!                  400                    413, 408, 503                 400            503
 //! ```
 //!
 //! The body stays raw until its signature is proven: a body that was parsed and written again has other bytes, and no longer

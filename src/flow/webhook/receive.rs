@@ -6,9 +6,13 @@ use axum::Json;
 use axum::extract::{Request, State as Shared};
 
 use super::refusal::Refusal;
+use super::signature::check_form;
 use super::to_inbox::{self, Accepted, NotKept};
 use super::{Secrets, SignatureError, Webhook, verify};
 use crate::http::body::{self, Limits};
+use crate::telemetry::LogLimit;
+
+static REFUSED: LogLimit = LogLimit::new();
 
 /// What each request needs.
 #[derive(Clone)]
@@ -28,14 +32,16 @@ pub(super) async fn receive(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
+    let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
+    // Without a signature that can be checked, the body need not be read, and takes no memory.
+    check_form(signature).map_err(|error| refuse(&error, None))?;
     let settings = &webhook.settings;
     let limits = Limits { max_bytes: settings.max_body_bytes, timeout: settings.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
 
-    let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     let now = webhook.clock.now();
     if let Err(error) = verify(signature, &body, secrets, now, webhook.settings.tolerance) {
-        return Err(refuse(&error, body.len()));
+        return Err(refuse(&error, Some(body.len())));
     }
     match to_inbox::hand_over(&webhook.db, body, now).await {
         Ok(accepted) => {
@@ -58,14 +64,16 @@ pub(super) async fn receive(
 }
 
 /// Says in the log which of header, secret, body and time was wrong, as far as can be known.
-fn refuse(error: &SignatureError, size_bytes: usize) -> Refusal {
+fn refuse(error: &SignatureError, size_bytes: Option<usize>) -> Refusal {
     let refusal = Refusal::from(error);
     let skew_seconds = match error {
         SignatureError::OutsideTolerance { skew_seconds } => Some(*skew_seconds),
         SignatureError::Missing | SignatureError::Header(_) | SignatureError::NoMatch { .. } => None,
     };
-    tracing::warn!(code = refusal.code(), error = %error, body.size_bytes = size_bytes, clock.skew_seconds = skew_seconds,
-        "refused a webhook");
+    REFUSED.write(refusal.code(), |suppressed| {
+        tracing::warn!(log.suppressed = suppressed, code = refusal.code(), error = %error, body.size_bytes = size_bytes,
+            clock.skew_seconds = skew_seconds, "refused a webhook");
+    });
     refusal
 }
 

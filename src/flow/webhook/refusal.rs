@@ -80,6 +80,7 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::TooSlow => Self::BodyTooSlow,
             BodyError::Broken => Self::MalformedEvent,
+            BodyError::OutOfMemory => Self::NotKept,
         }
     }
 }

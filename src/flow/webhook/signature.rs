@@ -78,6 +78,11 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
+/// Whether the header has Stripe's form, so that reading the body makes sense.
+pub(super) fn check_form(header: Option<&[u8]>) -> Result<(), SignatureError> {
+    read(header.unwrap_or_default()).map(drop)
+}
+
 /// Proves that `body` was signed by one who has one of our secrets, at a time near `now`. Compares in constant time.
 pub fn verify(
     header: Option<&[u8]>,

@@ -131,6 +131,14 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// The log lines whose message begins so.
+    #[allow(dead_code, reason = "not every program that shares this file asks")]
+    pub fn logged_lines(&self, message: &str) -> Vec<serde_json::Value> {
+        let lines = self.log.lock().unwrap();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with(message))).collect()
+    }
+
     pub fn logged(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

@@ -1,0 +1,65 @@
+//! A limit on log lines that anyone can cause: one line of each kind a second, with a count of the lines left out.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Limits the lines of each kind that pass through it.
+#[derive(Debug, Default)]
+pub struct LogLimit(Mutex<BTreeMap<&'static str, Kind>>);
+
+#[derive(Debug)]
+struct Kind {
+    written_at: Instant,
+    suppressed: u64,
+}
+
+impl LogLimit {
+    /// With no line written yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Calls `line` at most once a second for each kind. It gets the number of lines suppressed since
+    /// the last one, for the field `log.suppressed`; `None` where there were none.
+    pub fn write(&self, kind: &'static str, line: impl FnOnce(Option<u64>)) {
+        if let Some(suppressed) = self.admit(kind, Instant::now()) {
+            line((suppressed > 0).then_some(suppressed));
+        }
+    }
+
+    fn admit(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        // The map holds plain values, so it is valid even after a panic elsewhere.
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = kinds.get_mut(kind) else {
+            kinds.insert(kind, Kind { written_at: now, suppressed: 0 });
+            return Some(0);
+        };
+        if now.saturating_duration_since(known.written_at) < INTERVAL {
+            known.suppressed += 1;
+            return None;
+        }
+        known.written_at = now;
+        Some(std::mem::take(&mut known.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_line_is_written_once_a_second_and_the_rest_are_counted() {
+        let (limit, start) = (LogLimit::new(), Instant::now());
+        let at = |kind, millis| limit.admit(kind, start + Duration::from_millis(millis));
+        assert_eq!(at("bad_key", 0), Some(0));
+        for millis in 1..=500 {
+            assert_eq!(at("bad_key", millis), None);
+        }
+        assert_eq!(at("missing_key", 500), Some(0), "each kind has its own second");
+        assert_eq!(at("bad_key", 1000), Some(500));
+        assert_eq!(at("bad_key", 2000), Some(0), "each suppressed line is counted once");
+    }
+}
