@@ -24,11 +24,13 @@ const TAG_BYTES: usize = 6;
 /// The words behind the `?` of an address. One that is there twice gets a notice: nobody can say which is meant.
 pub(super) struct Words<T>(pub(super) T);
 
-/// The words of an address that has no others.
+/// The words of an address that leads on to Stripe.
 #[derive(Deserialize)]
 pub(super) struct Whose {
     #[serde(rename = "for")]
     pub(super) whose: Option<String>,
+    /// The mark of the session, where Stripe sends the visitor back.
+    pub(super) refresh: Option<String>,
 }
 
 /// What an account is called in an address.

@@ -37,6 +37,7 @@ use crate::flow::email::copy::Disclaimers;
 use crate::http::rate::Rate;
 use crate::locale::Language;
 use crate::stripe::AccountId;
+use crate::telemetry::LogLimit;
 use address::Words;
 use answer::{Notice, Pages};
 use session::Session;
@@ -45,7 +46,7 @@ use token::Visit;
 pub use answer::{BadColour, Brand};
 pub use onward::rate_of_links;
 pub use token::{Keys, NotAKey};
-pub use unsubscribe::{Unsubscribe, router as unsubscribe_router};
+pub use unsubscribe::{Unsubscribe, rate_of_subscribing_again, router as unsubscribe_router};
 
 /// What the Capital section was told.
 #[derive(Clone, Debug)]
@@ -85,6 +86,9 @@ pub struct Portal {
     pub settings: Settings,
 }
 
+/// Lines that anyone, or any visitor, can cause.
+static LINES: LogLimit = LogLimit::new();
+
 #[derive(Clone)]
 struct Shared(Arc<(Portal, Pages)>);
 
@@ -106,6 +110,7 @@ pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
 struct Visitor {
     account: AccountId,
     language: Language,
+    refresh_mark: String,
 }
 
 /// Somebody who gets a notice instead of what was asked for.
@@ -146,7 +151,9 @@ async fn enter(
     match portal.settings.keys.read(&token, portal.clock.now()) {
         Ok(visit) => shared.let_in(&visit, &headers).await,
         Err(why) => {
-            tracing::warn!(%why, "a token of the dashboard opens nothing");
+            LINES.write("token", |suppressed| {
+                tracing::warn!(log.suppressed = suppressed, %why, "a token of the dashboard opens nothing");
+            });
             shared.refuse(answer::liked_language(&headers).unwrap_or(Language::English))
         }
     }
@@ -169,7 +176,10 @@ impl Shared {
                     (StatusCode::SEE_OTHER, section).into_response()
                 }
                 Ok(Some(_) | None) => {
-                    tracing::warn!(account.id = %visit.account, "a token of the dashboard was used a second time");
+                    LINES.write("replay", |suppressed| {
+                        tracing::warn!(log.suppressed = suppressed, account.id = %visit.account,
+                            "a token of the dashboard was used a second time");
+                    });
                     self.refuse(language)
                 }
                 Err(error) => self.fail(&error, language),
@@ -186,16 +196,19 @@ impl Shared {
         let nobody = TurnedAway { notice: Notice::SignIn, language: fallback };
         let session = within(self.0.0.session(headers)).await;
         let session = session.map_err(|error| self.trouble(&error, fallback))?;
-        let Session { account, language } = session.ok_or(nobody)?;
+        let Session { account, language, refresh_mark } = session.ok_or(nobody)?;
         if whose.is_some_and(|whose| whose != address::tag(&account)) {
-            tracing::info!(account.id = %account, "an address of another account was opened");
+            LINES.write("another account", |suppressed| {
+                tracing::info!(log.suppressed = suppressed, account.id = %account,
+                    "an address of another account was opened");
+            });
             return Err(nobody);
         }
         let language = match language.or(liked) {
             Some(language) => language,
             None => self.0.0.language_of(&account).await,
         };
-        Ok(Visitor { account, language })
+        Ok(Visitor { account, language, refresh_mark })
     }
 
     /// Nobody is known to be looking.

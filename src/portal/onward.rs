@@ -2,6 +2,10 @@
 //!
 //! A link opens once, and lets in whoever has it. So it is made when the merchant comes, handed on in the redirect, and neither kept,
 //! logged nor cached. Stripe sends a merchant whose link was too late back to the same address, which makes another.
+//!
+//! The address is a plain link, so any site can send a visitor's browser here, and spend a link of the account with each visit. A browser
+//! says so (`Sec-Fetch-Site`): then it gets the section instead. Stripe comes from another site too, so the address that it sends the
+//! merchant back to has the mark of the session, which no other site knows.
 
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::address::{Whose, Words};
 use super::answer::Notice;
-use super::{Shared, Visitor};
+use super::{LINES, Shared, Visitor};
 use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
 
@@ -52,6 +56,10 @@ fn is_only_a_look(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::HEAD || purposes.any(|purpose| purpose.contains("prefetch"))
 }
 
+fn comes_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+}
+
 impl Shared {
     async fn go(&self, words: &Whose, method: &Method, headers: &HeaderMap, to: LinkTo) -> Response {
         if is_only_a_look(method, headers) {
@@ -62,24 +70,35 @@ impl Shared {
             Err(away) => return self.turn(away),
         };
         let (portal, pages) = (&self.0.0, &self.0.1);
+        if comes_from_another_site(headers) && words.refresh.as_ref() != Some(&visitor.refresh_mark) {
+            let section = portal.settings.path_for(&visitor.account, "/capital");
+            return (StatusCode::SEE_OTHER, [(header::LOCATION, section)]).into_response();
+        }
         match portal.links.count(visitor.account.as_str(), portal.clock.now()) {
             Ok(()) => self.on_to(&visitor, to).await,
             Err(seconds) => {
-                tracing::warn!(account.id = %visitor.account, "a merchant wants more links to Stripe than a person needs");
+                LINES.write("links", |suppressed| {
+                    tracing::warn!(log.suppressed = suppressed, account.id = %visitor.account,
+                        "a merchant wants more links to Stripe than a person needs");
+                });
                 pages.notice(Notice::TooOften(seconds), visitor.language)
             }
         }
     }
 
     async fn on_to(&self, visitor: &Visitor, to: LinkTo) -> Response {
-        let Visitor { account, language } = visitor;
+        let Visitor { account, language, refresh_mark } = visitor;
         let (portal, pages) = (&self.0.0, &self.0.1);
         let settings = &portal.settings;
         let here = match to {
             LinkTo::Application => "/capital/apply",
             LinkTo::Reporting => "/capital/report",
         };
-        let refresh = settings.refresh_url.clone().unwrap_or_else(|| settings.url_for(account, here));
+        let refresh = settings.refresh_url.clone().unwrap_or_else(|| {
+            let mut url = settings.url_for(account, here);
+            url.query_pairs_mut().append_pair("refresh", refresh_mark);
+            url
+        });
         let back = settings.return_url.clone().unwrap_or_else(|| settings.url_for(account, "/capital"));
         let stripe = &portal.financings.stripe;
         match stripe.account_link(account, to, &refresh, &back).await {

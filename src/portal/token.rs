@@ -15,10 +15,13 @@
 //! Signed with HS256 and `portal.token_secret`, or with Ed25519 where `portal.token_public_key` is set. The settings choose between the
 //! two, never the token's own header.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::locale::Language;
 use crate::stripe::AccountId;
@@ -45,6 +48,8 @@ pub(super) struct Visit {
 pub(super) enum BadToken {
     #[error("it is no token, or its signature, its algorithm or its `aud` is wrong: {0}")]
     Unverified(String),
+    #[error("its header has `{0}`, which is not understood here")]
+    CriticalHeader(&'static str),
     #[error("`exp` is over")]
     Expired,
     #[error("`exp` is more than five minutes ahead, or that long after `iat`")]
@@ -130,6 +135,7 @@ impl Keys {
     pub(super) fn read(&self, token: &str, now: DateTime<Utc>) -> Result<Visit, BadToken> {
         let decoded = decode::<Claims>(token, &self.key, &self.validation);
         let claims = decoded.map_err(|error| BadToken::Unverified(error.to_string()))?.claims;
+        refuse_critical(token)?;
         claims.hold(NumericDate(now.timestamp()))?;
         let expires_at = DateTime::from_timestamp(claims.exp.0, 0).ok_or(BadToken::TooLong)?;
         let account = claims.sub.parse().map_err(|_| BadToken::NoAccount)?;
@@ -139,6 +145,21 @@ impl Keys {
         let tag = claims.lang.as_deref().and_then(|tag| tag.split(['-', '_']).next());
         let language = tag.and_then(|tag| tag.parse().ok());
         Ok(Visit { account, language, id: claims.jti, expires_at })
+    }
+}
+
+/// Refuses a token whose header changes what it means. `crit` names parameters that must be understood, and we
+/// understand none (RFC 7515 section 4.1.11); `b64` says how the payload is written (RFC 7797), and `zip` that it is
+/// compressed. `jsonwebtoken` passes over all three.
+fn refuse_critical(token: &str) -> Result<(), BadToken> {
+    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    let parameters = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+    let Some(parameters) = parameters else {
+        return Err(BadToken::Unverified("its header is no object".to_owned()));
+    };
+    match ["crit", "b64", "zip"].into_iter().find(|name| parameters.contains_key(*name)) {
+        Some(name) => Err(BadToken::CriticalHeader(name)),
+        None => Ok(()),
     }
 }
 
@@ -177,7 +198,7 @@ fn validation(algorithm: Algorithm, audience: &str) -> Validation {
 mod tests {
     use super::*;
     use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     const NOW: i64 = 1_800_000_000;
@@ -271,6 +292,36 @@ mod tests {
             [format!("eyJhbGciOiJub25lIn0.{body}."), format!("eyJhbGciOiJub25lIn0.{body}"), String::new()]
         {
             assert!(matches!(keys.read(&unsigned, now()), Err(BadToken::Unverified(_))));
+        }
+    }
+
+    #[test]
+    fn a_token_whose_header_changes_what_it_means_opens_nothing() {
+        use hmac::{Hmac, KeyInit, Mac};
+        let read = |header: &Value| {
+            let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let signed = format!("{}.{}", part(header), part(&claims()));
+            let mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+            let signature = mac.chain_update(&signed).finalize().into_bytes();
+            let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+            Keys::shared(&SECRET.to_owned().into(), "capital-courier").read(&token, now())
+        };
+        assert!(read(&json!({"alg": "HS256", "typ": "JWT", "kid": "1"})).is_ok());
+        for (name, value) in [
+            ("crit", json!(["exp"])),
+            ("crit", json!(["https://rocket.example/only-for-reports"])),
+            ("crit", json!([])),
+            ("crit", Value::Null),
+            ("b64", json!(true)),
+            ("b64", json!(false)),
+            ("zip", json!("DEF")),
+        ] {
+            let mut header = json!({"alg": "HS256"});
+            header[name] = value;
+            let refused = read(&header).unwrap_err();
+            // Where the crate refuses the value already, that is as good.
+            let known = matches!(refused, BadToken::CriticalHeader(_) | BadToken::Unverified(_));
+            assert!(known, "{header}: {refused}");
         }
     }
 

@@ -1,13 +1,16 @@
 //! `/unsubscribe/{token}`: the page by which a merchant stops the letters, without a login, and RFC 8058's one click.
 //!
-//! A `GET` shows the page and changes nothing: mail scanners open every link. A `POST` stops the letters at once, also those that
+//! A `GET` shows how things stand and changes nothing: mail scanners open every link. A `POST` stops the letters at once, also those that
 //! wait, whatever its body says, unless it asks for letters again. Nothing of a token or an account is logged but the account's id.
+//!
+//! A link may be forwarded, and each round of stopping and asking again adds a row that is kept for years. So asking again is limited by
+//! account; stopping never is, because the law wants it to work and a second stop adds nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
@@ -19,7 +22,9 @@ use sqlx::PgPool;
 use super::answer::{keep_private, liked_language};
 use crate::clock::Clock;
 use crate::database::{Troubles, within};
-use crate::flow::email::opt_out::{Links, Source, Wish, opt_out, store};
+use crate::flow::email::opt_out::{Links, OptedOut, Source, Wish, opt_out, store};
+use crate::http::body::{self, Limits};
+use crate::http::rate::Rate;
 use crate::locale::{Formats, Language};
 
 /// What the page needs.
@@ -33,6 +38,8 @@ pub struct Unsubscribe {
     pub clock: Clock,
     /// Reads the tokens.
     pub links: Links,
+    /// How often an account may subscribe again by its link.
+    pub again: Rate,
     /// The platform's name for its Capital program.
     pub program_name: String,
 }
@@ -47,6 +54,8 @@ enum Page {
     Stopped,
     Again,
     Kept,
+    /// Subscribing again is possible after so many seconds.
+    TooOften(u64),
     Unknown,
     Failed,
 }
@@ -54,10 +63,8 @@ enum Page {
 const TEMPLATE: (&str, &str) = ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
 const WORDS: (&str, &str) =
     ("unsubscribe_words.txt", include_str!("../../templates/pages/unsubscribe_words.txt"));
-/// A form's few words, or a mail client's one.
-const MOST_BYTES: usize = 4096;
-/// As long as the webhook gives a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A form's few words, or a mail client's one; as long as the webhook gives a body.
+const BODY: Limits = Limits { max_bytes: 4096, timeout: Duration::from_secs(10) };
 /// No script, no picture, nothing from elsewhere, in nobody's frame; and the token in the address goes nowhere.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
@@ -73,6 +80,11 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex")),
 ];
 
+/// How often each account may subscribe again. To be shared by all routers of a process.
+pub fn rate_of_subscribing_again() -> Rate {
+    Rate::one_in(Duration::from_hours(1), 5)
+}
+
 /// The route. Fails where the page's template is wrong.
 pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     let mut templates = Environment::new();
@@ -81,7 +93,9 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
     templates.add_template(WORDS.0, WORDS.1)?;
     let shared = Shared(Arc::new((unsubscribe, templates)));
-    for page in [Page::Ask, Page::Stopped, Page::Again, Page::Kept, Page::Unknown, Page::Failed] {
+    let pages =
+        [Page::Ask, Page::Stopped, Page::Again, Page::Kept, Page::TooOften(1), Page::Unknown, Page::Failed];
+    for page in pages {
         for language in Language::ALL {
             shared.html(page, language)?;
         }
@@ -103,6 +117,7 @@ impl Page {
     fn status(self) -> StatusCode {
         match self {
             Self::Ask | Self::Stopped | Self::Again | Self::Kept => StatusCode::OK,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -115,6 +130,7 @@ impl Page {
             Self::Stopped => "stopped",
             Self::Again => "again",
             Self::Kept => "kept",
+            Self::TooOften(_) => "too_often",
             Self::Unknown => "unknown",
             Self::Failed => "failed",
         }
@@ -132,7 +148,14 @@ impl Shared {
     fn answer(&self, page: Page, language: Language) -> Response {
         let html = self.html(page, language).unwrap_or_default();
         let mut response = (page.status(), html).into_response();
-        response.headers_mut().extend(HEADERS);
+        let headers = response.headers_mut();
+        // Not `extend`, which adds a second Content-Type to that of the text.
+        for (name, value) in HEADERS {
+            headers.insert(name, value);
+        }
+        if let Page::TooOften(seconds) = page {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }
@@ -143,7 +166,15 @@ fn language(headers: &HeaderMap) -> Language {
 }
 
 async fn show(State(shared): State<Shared>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    let page = if shared.0.0.links.read(&token).is_some() { Page::Ask } else { Page::Unknown };
+    let unsubscribe = &shared.0.0;
+    let page = match unsubscribe.links.read(&token) {
+        None => Page::Unknown,
+        Some(account) => within(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
+            unsubscribe.troubles.tell(&error, "cannot look up an opt-out");
+            // The button works whatever the state is.
+            Page::Ask
+        }),
+    };
     shared.answer(page, language(&headers))
 }
 
@@ -158,8 +189,7 @@ async fn decide(
         return shared.answer(Page::Unknown, language);
     };
     // One that is late, or too long, is a wish to have no letters all the same.
-    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MOST_BYTES)).await;
-    let body = read.ok().and_then(Result::ok).unwrap_or_default();
+    let body = body::read(&headers, body, BODY).await.unwrap_or_default();
     let asks_for_letters =
         url::form_urlencoded::parse(&body).any(|pair| pair == ("again".into(), "yes".into()));
     let outcome = if asks_for_letters {
@@ -174,22 +204,42 @@ async fn decide(
         unsubscribe.troubles.tell(&error, "cannot keep an opt-out");
         Page::Failed
     });
-    tracing::info!(account.id = %account, opt_out.page = ?page, "a merchant decided about letters");
     shared.answer(page, language)
 }
 
 impl Unsubscribe {
+    async fn state(&self, account_id: &str) -> sqlx::Result<Page> {
+        let current = store::current(&self.db, account_id).await?;
+        Ok(match current {
+            None => Page::Ask,
+            Some(opt_out) if Source::BY_LINK.iter().any(|source| source.as_str() == opt_out.source) => {
+                Page::Stopped
+            }
+            Some(_) => Page::Kept,
+        })
+    }
+
     async fn stop(&self, account_id: &str, source: Source) -> sqlx::Result<Page> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
+        let outcome = opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
         tx.commit().await?;
+        // What changes nothing leaves no line: anyone with the link can repeat it.
+        if outcome == OptedOut::First {
+            tracing::info!(account.id = account_id, source = source.as_str(), "a merchant unsubscribed");
+        }
         Ok(Page::Stopped)
     }
 
     /// What a person entered for the merchant is not undone by a link that may have been forwarded.
-    async fn again(&self, account: &str) -> sqlx::Result<Page> {
-        store::end(&self.db, account, &Source::BY_LINK, Source::Link, self.clock.now()).await?;
-        Ok(if store::has(&self.db, account).await? { Page::Kept } else { Page::Again })
+    async fn again(&self, account_id: &str) -> sqlx::Result<Page> {
+        let now = self.clock.now();
+        if let Err(seconds) = self.again.count(account_id, now) {
+            return Ok(Page::TooOften(seconds));
+        }
+        if store::end(&self.db, account_id, &Source::BY_LINK, Source::Link, now).await? {
+            tracing::info!(account.id = account_id, "a merchant subscribed again");
+        }
+        Ok(if store::has(&self.db, account_id).await? { Page::Kept } else { Page::Again })
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
+use crate::support::browser::expect_each_once;
 use crate::support::smtp::{Step, Trouble};
 
 struct Shown {
@@ -24,6 +25,7 @@ async fn ask(app: &TestApp, method: &str, path: &str, body: &'static str) -> Sho
         .unwrap();
     let response = tower::ServiceExt::oneshot(app.app.router().unwrap(), request).await.unwrap();
     let (head, body) = response.into_parts();
+    expect_each_once(&head.headers);
     let html = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     Shown { status: head.status.as_u16(), headers: head.headers, html }
 }
@@ -87,6 +89,49 @@ async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db:
     assert!(opted_out(&app).await.is_empty());
     let kept: i64 = app.one("select count(*) from opt_outs where ended_by = $1", "link").await;
     assert_eq!(kept, 1, "what was is kept");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_link_shows_how_things_stand_and_the_way_back(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    ask(&app, "POST", &path, "List-Unsubscribe=One-Click").await;
+    let shown = ask(&app, "GET", &path, "").await;
+    assert!(shown.status == 200 && shown.html.contains("You’re unsubscribed"), "{}", shown.html);
+    assert!(shown.html.contains("name=\"again\" value=\"yes\""), "{}", shown.html);
+    ask(&app, "POST", &path, "again=yes").await;
+    let shown = ask(&app, "GET", &path, "").await;
+    assert!(shown.status == 200 && shown.html.contains("Stop these emails?"), "{}", shown.html);
+    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
+    app.opts_out(&account).await;
+    let shown = ask(&app, "GET", &path, "").await;
+    assert!(shown.status == 200 && shown.html.contains("You’re still unsubscribed"), "{}", shown.html);
+    assert!(!shown.html.contains("<form"), "nothing that the page could undo: {}", shown.html);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_each_time(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let path = path_in_letter(&app, &offer).await;
+    let mut again = Vec::new();
+    for _ in 0..50 {
+        assert_eq!(ask(&app, "POST", &path, "").await.status, 200, "stopping is never refused");
+        again.push(ask(&app, "POST", &path, "again=yes").await);
+    }
+    let taken = again.iter().filter(|shown| shown.status == 200).count();
+    let last = again.last().unwrap();
+    assert_eq!((taken, last.status, &last.headers["retry-after"]), (5, 429, &"3600".parse().unwrap()));
+    assert!(last.html.contains("Please try again later"), "{}", last.html);
+    let rows: i64 = app.one("select count(*) from opt_outs where source = $1", "link").await;
+    assert_eq!((rows, opted_out(&app).await.len()), (6, 1));
+
+    app.clock.advance(chrono::TimeDelta::hours(1));
+    assert_eq!(ask(&app, "POST", &path, "again=yes").await.status, 200);
+    assert!(opted_out(&app).await.is_empty());
     app.finish().await;
 }
 
@@ -175,6 +220,8 @@ async fn while_the_database_is_away_a_merchant_hears_that_nobody_knows_whether_i
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     sqlx::query("alter table opt_outs rename to elsewhere").execute(&app.db).await.unwrap();
+    let shown = ask(&app, "GET", &path, "").await;
+    assert!(shown.status == 200 && shown.html.contains("Stop these emails?"), "{}", shown.html);
     let shown = ask(&app, "POST", &path, "").await;
     assert!(
         shown.status == 503 && shown.html.contains("We can’t tell whether that was saved"),

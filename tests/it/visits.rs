@@ -21,9 +21,11 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
     let entered = browser.open(&format!("/capital?token={token}")).await;
     assert_eq!((entered.status, entered.header("location")), (303, &*section_of("acct_1")));
     let cookie = entered.header("set-cookie").to_owned();
-    for attribute in ["Path=/capital", "Max-Age=3600", "HttpOnly", "SameSite=Lax", "Secure"] {
+    assert!(cookie.starts_with("__Host-courier_session="), "{cookie}");
+    for attribute in ["; Path=/;", "; Max-Age=3600", "; HttpOnly", "; SameSite=Lax", "; Secure"] {
         assert!(cookie.contains(attribute), "no {attribute} in {cookie}");
     }
+    assert!(!cookie.contains("Domain"), "{cookie}");
     assert_eq!(browser.open("/capital").await.status, 401, "without the cookie nobody is known");
 
     // Somebody who saw the address gets nothing for it; who has the session already is let through.
@@ -55,9 +57,8 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
 async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
     let app = TestApp::start(db).await;
     let mut browser = Browser::new(&app);
-    for cookie in [None, Some("courier_session="), Some("courier_session=AAAA"), Some("courier_session=%00")]
-    {
-        browser.cookie = cookie.map(str::to_owned);
+    for value in [None, Some(""), Some("AAAA"), Some("%00")] {
+        browser.cookie = value.map(|value| format!("__Host-courier_session={value}"));
         for path in [
             "/capital",
             "/capital/apply",
@@ -95,8 +96,28 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     let stripe = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     assert_eq!(stripe.get(&links[0]).send().await.unwrap().status(), 200);
     let again = stripe.get(&links[0]).send().await.unwrap();
-    let back = format!("https://courier.rocket.example/capital/apply?for={}", tag(&account));
-    assert_eq!(again.headers()["location"], back.as_str());
+    let back = again.headers()["location"].to_str().unwrap();
+    let here = format!("/capital/apply?for={}&refresh=", tag(&account));
+    let back = back.strip_prefix("https://courier.rocket.example").unwrap();
+    assert!(back.starts_with(&here), "{back}");
+    let secret = browser.cookie.as_deref().unwrap().split_once('=').unwrap().1;
+    assert!(!back.contains(secret), "{back}");
+
+    // A browser says that Stripe is another site. Without the mark any other site could use links up.
+    let other_site = ("Sec-Fetch-Site", "cross-site");
+    let third = browser.ask(Method::GET, back, &[other_site]).await;
+    assert!(third.header("location").contains("/_connect/capital/"), "{}", third.header("location"));
+    let made = app.stripe.calls().len();
+    let other_mark = format!("{here}{}", "0".repeat(32));
+    for path in ["/capital/apply", "/capital/report", &*here, &*other_mark] {
+        let sent = browser.ask(Method::GET, path, &[other_site]).await;
+        assert_eq!((sent.status, sent.header("location")), (303, &*section_of(&account)), "{path}");
+    }
+    assert_eq!(app.stripe.calls().len(), made, "Stripe was asked for another site");
+    for site in ["same-origin", "same-site", "none"] {
+        let onward = browser.ask(Method::GET, "/capital/apply", &[("Sec-Fetch-Site", site)]).await;
+        assert!(onward.header("location").contains("/_connect/capital/"), "{site}");
+    }
 
     // A look, or a browser that looks ahead, uses no link up.
     let before = app.stripe.calls().len();
@@ -276,18 +297,45 @@ async fn of_several_cookies_the_newest_visit_counts(db: PgPool) {
     let old = browser.cookie.clone().unwrap();
     app.clock.advance(chrono::TimeDelta::seconds(1));
     let new = open_visit(&app, &account, "new").await.cookie.unwrap();
-    let unknown = format!("courier_session={}", "A".repeat(43));
+    let unknown = format!("__Host-courier_session={}", "A".repeat(43));
     for cookies in [
-        format!("courier_session=garbage; {new}"),
-        format!("courier_session=; {unknown}; {new}; {old}"),
+        format!("__Host-courier_session=garbage; {new}"),
+        format!("__Host-courier_session=; {unknown}; {new}; {old}"),
+        format!("{}{new}", format!("{unknown}; ").repeat(50)),
         format!("{old}; {new}"),
         format!("{new}; {old}"),
     ] {
         browser.cookie = Some(cookies);
         browser.open("/capital").await.expect_says(&["Start your application"]);
     }
-    browser.cookie = Some(format!("courier_session=garbage; {old}"));
+    browser.cookie = Some(format!("__Host-courier_session=garbage; {old}"));
     browser.open("/capital").await.expect_says(&["There is no financing offer right now"]);
+    // What a sibling domain can set has another name.
+    let (_, secret) = old.split_once('=').unwrap();
+    browser.cookie = Some(format!("courier_session={secret}; __Secure-courier_session={secret}"));
+    assert_eq!(browser.open("/capital").await.status, 401);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_cookies_name_is_the_strictest_that_the_address_allows(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let mut browser = Browser::new(&app);
+    for (url, begins, path) in [
+        ("https://courier.rocket.example", "__Host-courier_session=", "; Path=/;"),
+        ("https://rocket.example/courier", "__Secure-courier_session=", "; Path=/courier/capital;"),
+        ("http://localhost:8080", "courier_session=", "; Path=/capital;"),
+    ] {
+        let at = app.another_with(&[("COURIER_HTTP__PUBLIC_URL", url)]);
+        let entering = format!("/capital?token={}", token(&app, "acct_1", url));
+        let entered = browser.ask_at(&at, (Method::GET, &entering), &[]).await;
+        let cookie = entered.header("set-cookie");
+        assert!(cookie.starts_with(begins) && cookie.contains(path), "{url}: {cookie}");
+        assert_eq!(cookie.contains("Secure;") || cookie.ends_with("Secure"), url.starts_with("https"));
+        browser.cookie = cookie_of(&entered);
+        assert_eq!(browser.ask_at(&at, (Method::GET, "/capital"), &[]).await.status, 200, "{url}");
+        browser.cookie = None;
+    }
     app.finish().await;
 }
 

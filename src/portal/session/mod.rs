@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::Portal;
 use super::token::Visit;
+use super::{Portal, Settings};
 use crate::locale::Language;
 use crate::stripe::AccountId;
 
@@ -19,12 +19,12 @@ pub(super) struct Session {
     pub(super) account: AccountId,
     /// As the dashboard said; none: as the browser says.
     pub(super) language: Option<Language>,
+    /// Shows that an address was made by us for this visit. Not the session's secret, and of no use but that.
+    pub(super) refresh_mark: String,
 }
 
-const COOKIE_NAME: &str = "courier_session";
 const SECRET_BYTES: usize = 32;
-/// A browser can have several of one name, of other paths, and sends them all. More than a handful nobody has by accident.
-const MOST_COOKIES: usize = 5;
+const MARK_BYTES: usize = 16;
 
 impl Portal {
     /// Opens a session by a token, which is used up by that. None where it was used before.
@@ -49,27 +49,46 @@ impl Portal {
 
     /// The session that a request's cookie carries; of several the newest.
     pub(super) async fn session(&self, headers: &HeaderMap) -> sqlx::Result<Option<Session>> {
-        let hashes: Vec<Vec<u8>> = presented(headers).map(|secret| hash(&secret)).collect();
+        // However many there are: a sibling domain can put its own in front, and a head has 32 KB at most.
+        let hashes: Vec<Vec<u8>> =
+            presented(headers, self.settings.cookie_name()).map(|secret| hash(&secret)).collect();
         if hashes.is_empty() {
             return Ok(None);
         }
         let found = store::find_newest(&self.db, &hashes, self.clock.now()).await?;
-        Ok(found.and_then(|(account, language)| {
-            let language = language.and_then(|code| code.parse().ok());
-            Some(Session { account: account.parse().ok()?, language })
+        Ok(found.and_then(|found| {
+            let language = found.language.and_then(|code| code.parse().ok());
+            let mark = hash(&[b"refresh ", &*found.session_sha256].concat());
+            let refresh_mark = hex::encode(&mark[..MARK_BYTES]);
+            Some(Session { account: found.account_id.parse().ok()?, language, refresh_mark })
         }))
     }
 
     /// Sent back on the way from the dashboard and from Stripe (`Lax`), and never read by a script.
     fn cookie(&self, secret: &[u8; SECRET_BYTES]) -> HeaderValue {
-        let secure = if self.settings.public_url.scheme() == "https" { "; Secure" } else { "" };
-        let age = self.settings.session.as_secs();
-        let path = self.settings.path("/capital");
+        let settings = &self.settings;
+        let secure = if settings.public_url.scheme() == "https" { "; Secure" } else { "" };
+        let age = settings.session.as_secs();
+        let name = settings.cookie_name();
+        let path = if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
         let value = format!(
-            "{COOKIE_NAME}={}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}",
+            "{name}={}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}",
             URL_SAFE_NO_PAD.encode(secret)
         );
         HeaderValue::from_str(&value).expect("base64, numbers and the path of a URL are plain ASCII")
+    }
+}
+
+impl Settings {
+    /// With `__Host-` a browser takes the cookie from this host alone, so that no sibling domain can put its own
+    /// session, or many false ones, in front (RFC 6265bis section 4.1.3). That needs https and the path `/`, so it
+    /// is for a service that has its host to itself; `__Secure-` at least keeps plain http out.
+    fn cookie_name(&self) -> &'static str {
+        match (self.public_url.scheme(), self.public_url.path()) {
+            ("https", "/") => "__Host-courier_session",
+            ("https", _) => "__Secure-courier_session",
+            _ => "courier_session",
+        }
     }
 }
 
@@ -79,12 +98,12 @@ pub(super) fn set(cookie: HeaderValue) -> [(axum::http::HeaderName, HeaderValue)
 }
 
 /// What could be secrets of ours.
-fn presented(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
+fn presented(headers: &HeaderMap, name: &str) -> impl Iterator<Item = Vec<u8>> {
     let pairs = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
     let pairs = pairs.flat_map(|header| header.split(';'));
-    let values = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
+    let values = pairs.filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
     let secrets = values.filter_map(|value| URL_SAFE_NO_PAD.decode(value).ok());
-    secrets.filter(|secret| secret.len() == SECRET_BYTES).take(MOST_COOKIES)
+    secrets.filter(|secret| secret.len() == SECRET_BYTES)
 }
 
 fn hash(secret: &[u8]) -> Vec<u8> {

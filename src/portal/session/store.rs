@@ -52,15 +52,23 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// The account and the language of the newest of these sessions that is not over.
+/// A session that is not over.
+pub(super) struct Found {
+    pub(super) session_sha256: Vec<u8>,
+    pub(super) account_id: String,
+    pub(super) language: Option<String>,
+}
+
+/// The newest of these sessions that is not over.
 pub(super) async fn find_newest(
     db: impl PgExecutor<'_>,
     sessions_sha256: &[Vec<u8>],
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<(String, Option<String>)>> {
-    let found = sqlx::query!(
+) -> sqlx::Result<Option<Found>> {
+    sqlx::query_as!(
+        Found,
         "
-        select account_id, language
+        select session_sha256, account_id, language
         from portal_sessions
         where session_sha256 = any($1) and expires_at > $2
         order by opened_at desc
@@ -70,8 +78,7 @@ pub(super) async fn find_newest(
         now,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(found.map(|row| (row.account_id, row.language)))
+    .await
 }
 
 /// Deletes some of what is over: each opening takes more away than it adds. A token's id is kept as long as the token could be

@@ -80,10 +80,19 @@ impl<'a> Browser<'a> {
         let request = request.body(Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(at.router().unwrap(), request).await.unwrap();
         let (head, body) = response.into_parts();
+        expect_each_once(&head.headers);
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         // The templates write a slash as a reference; to a browser that is the same.
         let text = text.replace("&#x2f;", "/");
         Shown { status: head.status.as_u16(), headers: head.headers, text }
+    }
+}
+
+/// A second header of the same name may be the one that somebody on the way goes by.
+pub fn expect_each_once(headers: &HeaderMap) {
+    for name in headers.keys() {
+        let values: Vec<_> = headers.get_all(name).iter().collect();
+        assert_eq!(values.len(), 1, "{name}: {values:?}");
     }
 }
 
