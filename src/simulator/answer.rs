@@ -50,7 +50,8 @@ impl Answer {
         let headers = vec![
             ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'".to_owned()),
             ("Cache-Control", "no-store".to_owned()),
-            ("Referrer-Policy", "no-referrer".to_owned()),
+            // With `no-referrer` a browser would send our own forms with `Origin: null`.
+            ("Referrer-Policy", "same-origin".to_owned()),
         ];
         Self { status, body: Value::String(page), headers, content_type: "text/html; charset=utf-8" }
     }

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
+use url::{Host, Url};
 
 use super::answer::Answer;
 use super::faults::Trouble;
@@ -63,6 +64,9 @@ pub(super) async fn answer(
 }
 
 fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) -> Result<Answer, Dropped> {
+    if let Some(refused) = refuse_strangers(asked) {
+        return Ok(refused);
+    }
     match trouble {
         None | Some(Trouble::Stall(_)) => Ok(authenticated(shared, asked, false)),
         Some(Trouble::Answer { status, code, headers }) => {
@@ -85,6 +89,33 @@ fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) ->
             Err(Dropped)
         }
     }
+}
+
+/// Its pages need no key, so a page of any site could press their buttons in the browser of whoever runs the demo, and
+/// with a name of its own that leads to 127.0.0.1 (DNS rebinding) read them as well. Programs send neither header.
+fn refuse_strangers(asked: &Asked) -> Option<Answer> {
+    let is_ours = |origin: &str| {
+        let host = Url::parse(origin).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        match host {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    };
+    let host = asked.header("Host").map(|host| format!("http://{host}"));
+    // From one page of ours to another on another port it is `same-site`, as from the service to the simulator.
+    let from_elsewhere = asked.header("Sec-Fetch-Site") == Some("cross-site") && asked.method == "POST";
+    let origin_is_foreign = asked.header("Origin").is_some_and(|origin| !is_ours(origin));
+    if host.is_some_and(|host| is_ours(&host)) && !origin_is_foreign && !from_elsewhere {
+        return None;
+    }
+    Some(Answer::error(
+        403,
+        "invalid_request_error",
+        None,
+        "The simulator answers this machine alone: open it as http://127.0.0.1",
+    ))
 }
 
 /// Remembers the call and gives it its `Request-Id`.

@@ -100,3 +100,32 @@ async fn the_platforms_dashboard_hands_over_with_a_token_that_is_new_each_time()
     assert_ne!(tokens[0], tokens[1]);
     assert_eq!(client.visit(client.http.get(client.url("/dashboard/acct_other"))).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_presses_no_button_and_reads_nothing() {
+    let (client, _, offer) = Client::start().await;
+    client.simulator.deliver(&offer);
+    let apply = format!("/_simulator/page/offers/{offer}/apply");
+    let port = client.url("/").port().unwrap();
+    let rebound = format!("rebound.example:{port}");
+    for (name, value) in [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://127.0.0.1.evil.example"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Host", "evil.example"),
+        ("Host", &*rebound),
+    ] {
+        let pressed = client.visit(client.http.post(client.url(&apply)).header(name, value)).await;
+        assert_eq!(pressed.0, 403, "{name}: {value}");
+        let read = client.visit(client.http.get(client.url("/_simulator/")).header(name, value)).await;
+        let is_link = name == "Sec-Fetch-Site";
+        assert_eq!(read.0, if is_link { 200 } else { 403 }, "{name}: {value}");
+    }
+    assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "delivered");
+    let ours = client.url("/").origin().ascii_serialization();
+    let localhost = format!("localhost:{port}");
+    let pressed = client.http.post(client.url(&apply)).header("Origin", ours).header("Host", localhost);
+    assert_eq!(client.visit(pressed.header("Sec-Fetch-Site", "same-origin")).await.0, 303);
+    assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "accepted");
+}
