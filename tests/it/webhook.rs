@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use capital_courier::clock::Clock;
 use capital_courier::simulator::sign;
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -185,7 +186,7 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     let options = (*db.connect_options()).clone().options([("temp_file_limit", "0")]);
     let full = PgPool::connect_with(options).await.unwrap();
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let router = capital_courier::ops::router(full.clone());
+    let router = capital_courier::ops::router(full.clone(), Clock::system());
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status(), 503);
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
