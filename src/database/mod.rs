@@ -252,7 +252,7 @@ pub async fn health(pool: &PgPool) -> Health {
 ///
 /// A full disk shows only when a file has to grow. A row that is inserted and rolled back mostly goes into free space of
 /// a page that exists, and never reaches the disk; its dead row stays behind each time. So we have Postgres spill some
-/// 250 KB into a temporary file, which is written at once, lies beside the tables unless `temp_tablespaces` says otherwise,
+/// 150 KB into a temporary file, which is written at once, lies beside the tables unless `temp_tablespaces` says otherwise,
 /// needs no privilege, and leaves nothing behind. Where only the log's disk is full, Postgres stops by itself.
 async fn look(pool: &PgPool) -> sqlx::Result<(bool, Option<i64>)> {
     let mut tx = pool.begin().await?;
