@@ -69,7 +69,7 @@ fn word_at(units: &[Unit], position: usize, word: &str) -> Option<usize> {
 fn is_border<'a>(mut following: impl Iterator<Item = &'a Unit>) -> bool {
     let mut next = || following.next().map_or(' ', |unit| unit.means);
     let first = next();
-    !first.is_alphanumeric() && !("._-".contains(first) && next().is_alphanumeric())
+    if "._-".contains(first) { !next().is_alphanumeric() } else { !first.is_alphanumeric() }
 }
 
 /// The length of the local part of an address that begins here.

@@ -43,10 +43,8 @@ mod tests {
         if unified.is_empty() {
             return String::new();
         }
-        lines
-            .split('\n')
-            .map(|line| format!("{}{line}\r\n", if line.starts_with('.') { "." } else { "" }))
-            .collect()
+        let stuffed = |line: &str| if line.starts_with('.') { format!(".{line}") } else { line.to_owned() };
+        lines.split('\n').map(|line| stuffed(line) + "\r\n").collect()
     }
 
     /// What a receiver makes of it.
