@@ -6,6 +6,7 @@
 #[cfg(feature = "demo")]
 mod embedded;
 mod place;
+mod text;
 mod time;
 mod trouble;
 
@@ -20,8 +21,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 
 pub use place::{NoPlace, Place};
+pub use text::{json_text, storable};
 pub use time::{measure_clock, now};
-pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, within};
+pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, is_unstorable, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so
 /// that the old replicas of a rolling restart go on.

@@ -87,10 +87,16 @@ pub fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether an error is about the values themselves: class 22 is a value that does not fit, 23 a constraint that does not hold, 54
-/// something too large. Trying again would end the same.
+/// Whether an error is about the values themselves: one that cannot be stored, or (class 23) a
+/// constraint that does not hold.
 pub fn is_about_the_data(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    is_unstorable(error) || code(error).is_some_and(|code| code.starts_with("23"))
+}
+
+/// Whether no table would take the values: class 22 is a value that does not fit, 54 something too
+/// large. Trying again ends the same.
+pub fn is_unstorable(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| ["22", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 fn code(error: &sqlx::Error) -> Option<String> {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::Told;
+use crate::database::json_text;
 use crate::stripe::{OfferId, Reason, TransactionId};
 
 /// Writes a transaction down. False where it is known.
@@ -17,7 +18,7 @@ pub(super) async fn add(db: impl PgExecutor<'_>, told: &Told<'_>, now: DateTime<
             transaction_id, account_id, offer_id, livemode, type, reason, currency, advance_minor, fee_minor, total_minor,
             reversed_transaction_id, charge_id, linked_payment_id, treasury_transaction_id, object, created_at, first_seen_at
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json, $16, $17)
         on conflict (transaction_id) do nothing
         ",
         transaction.id.as_str(),
@@ -34,7 +35,7 @@ pub(super) async fn add(db: impl PgExecutor<'_>, told: &Told<'_>, now: DateTime<
         moved_by.and_then(|by| by.charge.as_deref()),
         details.linked_payment,
         moved_by.and_then(|by| by.treasury_transaction.as_deref()),
-        told.object,
+        json_text(told.object),
         transaction.created_at,
         now,
     )

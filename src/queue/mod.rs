@@ -102,11 +102,18 @@ pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread:
     if attempt < max_attempts { Verdict::Again(pause) } else { Verdict::Dead }
 }
 
-/// A database that is away, or read-only after a failover, comes back, and what it did not take is no fault of the job's. What a
-/// job did before it noticed is settled by whoever claims the job next.
+/// A database that is away, or read-only after a failover, comes back, and what it did not take is
+/// no fault of the job's. What a job did before it noticed is settled by whoever claims the job
+/// next. Values that it refuses, it refuses each time.
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
-        if database::is_away(self) { Next::Postpone(Duration::from_secs(1)) } else { Next::TryAgain }
+        if database::is_away(self) {
+            Next::Postpone(Duration::from_secs(1))
+        } else if database::is_unstorable(self) {
+            Next::GiveUp
+        } else {
+            Next::TryAgain
+        }
     }
 }
 

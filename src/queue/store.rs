@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{Claim, Ending, Finished};
+use crate::database::storable;
 
 /// The `NOTIFY` channel that says that there is a new job.
 pub(super) const CHANNEL: &str = "courier_jobs";
@@ -407,7 +408,7 @@ pub async fn finish(
         claim.token,
         state,
         due_at,
-        error,
+        error.map(storable),
         finished_at,
         attempt,
     )

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::AccountId;
+use super::lenient::maybe_country;
 
 /// One connected account.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,7 +18,7 @@ pub struct Account {
     #[serde(default)]
     pub email: Option<String>,
     /// Two letters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_country")]
     pub country: Option<String>,
     /// What the public sees.
     #[serde(default)]

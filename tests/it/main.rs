@@ -25,6 +25,7 @@ mod live;
 mod lives;
 mod load;
 mod metrics;
+mod nul;
 mod openapi;
 mod operator;
 mod order;

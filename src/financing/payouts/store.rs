@@ -32,16 +32,17 @@ pub(super) async fn keep(
     explanation: &Explanation,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let kept = serde_json::to_string(explanation).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query!(
         "
         insert into payout_explanations (payout_id, account_id, arrives_on, explanation, explained_at)
-        values ($1, $2, $3, $4, $5)
+        values ($1, $2, $3, $4::text::json, $5)
         on conflict (payout_id) do update set explanation = excluded.explanation, explained_at = excluded.explained_at
         ",
         explanation.payout_id,
         account_id,
         explanation.arrives_on,
-        Json(explanation) as _,
+        kept,
         now,
     )
     .execute(db)

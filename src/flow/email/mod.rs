@@ -70,6 +70,7 @@ mod return_path;
 mod send;
 mod settle;
 pub mod smtp;
+mod state;
 pub mod store;
 mod to_delivered;
 pub mod write;

@@ -8,6 +8,9 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::Opening;
+use crate::database::{json_text, storable};
+
+pub use super::state::State;
 
 /// Whether a letter was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,66 +19,6 @@ pub(super) enum Opened {
     First,
     /// The offer has its letter at this step.
     Again,
-}
-
-/// Where a letter stands, as in `letters.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// To be sent.
-    Waiting,
-    /// Being handed over; with a dead lease: perhaps sent.
-    Sending,
-    /// The relay answered 2xx.
-    Sent,
-    /// The relay's last word was no.
-    Rejected,
-    /// May have been sent.
-    Uncertain,
-    /// The offer is no longer open.
-    Withdrawn,
-    /// The account does not want such letters.
-    Suppressed,
-    /// A person must act.
-    Held,
-    /// It came back.
-    Bounced,
-}
-
-impl State {
-    /// The word in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Rejected => "rejected",
-            Self::Uncertain => "uncertain",
-            Self::Withdrawn => "withdrawn",
-            Self::Suppressed => "suppressed",
-            Self::Held => "held",
-            Self::Bounced => "bounced",
-        }
-    }
-
-    const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Sending,
-        Self::Sent,
-        Self::Rejected,
-        Self::Uncertain,
-        Self::Withdrawn,
-        Self::Suppressed,
-        Self::Held,
-        Self::Bounced,
-    ];
-}
-
-/// The table's constraint admits these words and no other.
-impl From<String> for State {
-    fn from(word: String) -> Self {
-        let known = Self::ALL.into_iter().find(|state| state.as_str() == word);
-        known.expect("letters_state admits the states of this enum alone")
-    }
 }
 
 /// A letter, as far as sending it needs.
@@ -133,11 +76,12 @@ macro_rules! select_letters {
     ($condition:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             Letter,
-            "
-            select letter_id, offer_id, account_id, step, kind, state, reason, message_id, attempt, doubts, recipient,
-                locale, subject, body_text, body_html, template_version, offered_terms, copy_hash, disclaimer_variant
+            r#"
+            select letter_id, offer_id, account_id, step, kind, state as "state: State", reason, message_id, attempt, doubts,
+                recipient, locale, subject, body_text, body_html, template_version, offered_terms, copy_hash,
+                disclaimer_variant
             from letters
-            where "
+            where "#
                 + $condition,
             $($argument),+
         )
@@ -188,7 +132,7 @@ pub(super) async fn begin_sending(
         "
         update letters
         set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
-            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8, copy_hash = $9,
+            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8::text::json, copy_hash = $9,
             disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null, sending_at = $7, changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
@@ -199,7 +143,7 @@ pub(super) async fn begin_sending(
         content.html,
         content.template_version,
         now,
-        content.offered_terms,
+        content.offered_terms.as_ref().map(json_text),
         content.copy_hash,
         content.disclaimer_variant,
         content.kind,
@@ -239,7 +183,7 @@ pub(super) async fn change(
         to.from.as_str(),
         to.to.as_str(),
         to.reason,
-        to.relay_answer,
+        to.relay_answer.map(storable),
         now,
     )
     .execute(db)
@@ -326,10 +270,12 @@ pub(super) async fn find_held_for(
 
 /// The state of an offer's first letter, where it has one.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
-    let state = sqlx::query_scalar!("select state from letters where offer_id = $1 and step = 0", offer_id)
-        .fetch_optional(db)
-        .await?;
-    Ok(state.map(State::from))
+    sqlx::query_scalar!(
+        r#"select state as "state: State" from letters where offer_id = $1 and step = 0"#,
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// A letter, for a person. The address is masked: who needs it reads the table.

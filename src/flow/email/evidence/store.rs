@@ -5,6 +5,7 @@ use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Outcome, hash};
+use crate::database::storable;
 use crate::flow::email::store::{Content, Letter};
 
 /// Writes down that these bytes are about to be handed over.
@@ -73,7 +74,7 @@ pub(in crate::flow::email) async fn answer(
         letter.letter_id,
         letter.attempt,
         outcome.as_str(),
-        answer,
+        storable(answer),
         now,
     )
     .execute(db)
