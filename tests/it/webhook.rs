@@ -191,13 +191,40 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     assert_eq!(response.status(), 503);
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     let parts: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        parts,
-        serde_json::json!({"ready": false, "parts": {"database": "full", "schema": "unknown"}})
-    );
+    let expected = serde_json::json!({"database": "full", "schema": "unknown", "clock": "not_compared"});
+    assert_eq!(parts, serde_json::json!({"ready": false, "parts": expected}));
     // The connection is fit for use afterwards, with the memory that it had.
     let memory: String = sqlx::query_scalar("show work_mem").fetch_one(&full).await.unwrap();
     let usual: String = sqlx::query_scalar("show work_mem").fetch_one(&db).await.unwrap();
     assert_eq!(memory, usual);
     full.close().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_sent_for_days(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let event = app.created(&app.offer());
+    let chance: String = (0..4_000_u64)
+        .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect::<Vec<_>>()
+        .concat();
+    let edits: [(&str, serde_json::Value); 5] = [
+        // Before 4713 BC, where Postgres' calendar begins.
+        ("/created", (-300_000_000_000_i64).into()),
+        ("/data/object/id", chance.clone().into()),
+        ("/data/object/account", chance.clone().into()),
+        ("/type", chance.clone().into()),
+        ("/api_version", chance.into()),
+    ];
+    for (number, (place, value)) in (1..).zip(edits) {
+        let mut odd = event.clone();
+        *odd.pointer_mut(place).unwrap() = value;
+        for _ in 0..2 {
+            app.stripe_sends(&odd).await.expect_refused(400, "malformed_event");
+        }
+        let kept: i64 = app.one("select count(*) from malformed_bodies where reason <> $1", "").await;
+        assert_eq!(kept, number, "{place}");
+    }
+    assert_eq!(kept(&app).await, 0);
+    app.finish().await;
 }

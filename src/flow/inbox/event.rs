@@ -38,7 +38,9 @@ pub enum Kept {
     Again,
 }
 
-/// Stripe promises that ids are at most 255 characters long (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-backwards-compatible>).
+/// What is searched by has an index, and Postgres has no room there for more than 2.7 KB. Stripe
+/// promises that ids are at most 255 characters long
+/// (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-backwards-compatible>).
 const MAX_ID_LENGTH: usize = 255;
 
 impl Arrival {
@@ -49,6 +51,11 @@ impl Arrival {
         let event_id = text(&event, "/id").ok_or("no `id`, or one that is not text")?;
         if event_id.is_empty() || event_id.len() > MAX_ID_LENGTH {
             return Err(format!("an `id` of {} bytes", event_id.len()));
+        }
+        for name in ["/type", "/data/object/id", "/data/object/account", "/account", "/api_version"] {
+            if let Some(long) = text(&event, name).filter(|text| text.len() > MAX_ID_LENGTH) {
+                return Err(format!("`{}` of {} bytes", &name[1..], long.len()));
+            }
         }
         let about = text(&event, "/data/object/account").or_else(|| text(&event, "/account"));
         Ok(Self {
@@ -126,7 +133,16 @@ mod tests {
         ] {
             assert!(parse(body).is_err(), "{body} was taken for an event");
         }
-        assert!(parse(&format!(r#"{{"id":"{}"}}"#, "x".repeat(256))).is_err());
+        let long = "x".repeat(256);
+        for body in [
+            format!(r#"{{"id":"{long}"}}"#),
+            format!(r#"{{"id":"evt_1","type":"{long}"}}"#),
+            format!(r#"{{"id":"evt_1","account":"{long}"}}"#),
+            format!(r#"{{"id":"evt_1","data":{{"object":{{"id":"{long}"}}}}}}"#),
+            format!(r#"{{"id":"evt_1","data":{{"object":{{"account":"{long}"}}}}}}"#),
+        ] {
+            assert!(parse(&body).is_err(), "{body} was taken for an event");
+        }
         assert!(Arrival::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), DateTime::UNIX_EPOCH).is_err());
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use crate::database::within;
+use crate::database::{is_about_the_data, within};
 use crate::flow::inbox::{Arrival, Kept, store};
 
 /// What became of a body.
@@ -43,16 +43,25 @@ pub(super) async fn hand_over(
 ) -> Result<Accepted, NotKept> {
     let arrival = match Arrival::parse(body.clone(), received_at) {
         Ok(arrival) => arrival,
-        Err(reason) => {
-            within(store::keep_malformed(db, &body, &reason, received_at)).await?;
-            return Err(NotKept::Malformed(reason));
-        }
+        Err(reason) => return Err(malformed(db, &body, reason, received_at).await),
     };
     crate::crash::point("webhook.before_commit");
-    let kept = within(store::keep(db, &arrival)).await?;
-    let event_id = arrival.event_id;
-    Ok(match kept {
-        Kept::First => Accepted::First { event_id },
-        Kept::Again => Accepted::Again { event_id },
-    })
+    match within(store::keep(db, &arrival)).await {
+        Ok(Kept::First) => Ok(Accepted::First { event_id: arrival.event_id }),
+        Ok(Kept::Again) => Ok(Accepted::Again { event_id: arrival.event_id }),
+        // Stripe would send it for days, and it would be refused each time.
+        Err(error) if is_about_the_data(&error) => {
+            Err(malformed(db, &body, format!("Postgres refuses it: {error}"), received_at).await)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Keeps the bytes of a body that is no event. When this says that it is malformed, they are
+/// committed.
+async fn malformed(db: &PgPool, body: &Bytes, reason: String, received_at: DateTime<Utc>) -> NotKept {
+    match within(store::keep_malformed(db, body, &reason, received_at)).await {
+        Ok(()) => NotKept::Malformed(reason),
+        Err(error) => error.into(),
+    }
 }
