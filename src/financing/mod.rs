@@ -68,7 +68,8 @@ impl Financings {
             return Ok(true);
         }
         let totals = ledger::store::totals(db, account, livemode).await?;
-        Ok(totals.iter().any(|financing| financing.remaining_minor > 0))
+        // Also of one that was canceled: what undoes its payout is still to come.
+        Ok(totals.iter().any(|financing| financing.advanced_minor > financing.paid_minor))
     }
 
     /// What the transactions of an account's financings add up to, the newest first.

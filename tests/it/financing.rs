@@ -1,8 +1,11 @@
 //! Movements of financings: kept once, in whatever order they come, and added up by what they mean.
 
 use capital_courier::financing::ledger::store::{movements, totals};
-use capital_courier::financing::ledger::{Period, Totals};
+use capital_courier::financing::ledger::{Period, Totals, Wanted};
+use capital_courier::financing::report::{Days, Per};
+use capital_courier::stripe::AccountId;
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use futures_util::TryStreamExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -10,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::support::browser::Browser;
 use crate::support::{TestApp, day_one};
 
 /// A movement as Stripe tells of it.
@@ -265,5 +269,81 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
         all.iter().map(|of| (of.offer_id.clone().unwrap(), (of.advanced_minor, of.paid_minor))).collect();
     assert_eq!(found, truth);
     assert!(all.iter().all(|of| of.remaining_minor == of.advanced_minor - of.paid_minor && of.unclear == 0));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let plain =
+        Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 110_000, reverses: None };
+    let absurd = |id, kind, total, reverses| Told { id, offer: OFFER, kind, reason: None, total, reverses };
+    for told in [
+        plain,
+        absurd("cptxn_2", "payout", i64::MAX, None),
+        absurd("cptxn_3", "payout", i64::MAX, None),
+        absurd("cptxn_4", "payment", i64::MIN, None),
+        absurd("cptxn_5", "reversal", i64::MIN, Some("cptxn_4")),
+        absurd("cptxn_6", "reversal", i64::MAX, Some("cptxn_2")),
+    ] {
+        tell(&app, &told).await;
+    }
+    // An amount that fits, and a part of it that has no opposite.
+    let mut odd = Told {
+        id: "cptxn_7",
+        offer: OFFER,
+        kind: "reversal",
+        reason: None,
+        total: 1,
+        reverses: Some("cptxn_1"),
+    }
+    .event("acct_1");
+    odd["data"]["object"]["details"]["advance_amount"] = i64::MIN.into();
+    app.stripe_sends(&odd).await.expect_kept();
+    app.run_due_work().await;
+    let unreadable: i64 = app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
+    assert_eq!(unreadable, 0);
+
+    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    assert_eq!(sums(&all), [(OFFER, 109_999, 0, 109_999, 5)]);
+    let account: AccountId = "acct_1".parse().unwrap();
+    let wanted = Wanted::default();
+    assert_eq!(app.app.financings().movements(&account, &wanted, 10).await.unwrap().len(), 7);
+    let day = day_one().date_naive();
+    let report =
+        app.app.financings().report(&account, Days::new(day, day).unwrap(), Per::Day, Tz::UTC).await.unwrap();
+    assert_eq!((report.totals[0].advanced_minor, report.totals[0].unclear), (109_999, 5));
+    let browser = Browser::signed_in(&app, "acct_1").await;
+    for path in ["/capital", "/capital/statement", "/capital/statement.csv"] {
+        browser.open(path).await.expect_says(&[]);
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn sums_of_amounts_that_fit_each_answer_too(db: PgPool) {
+    let app = TestApp::start(db).await;
+    // More than nine thousand of the largest amount that counts have no room in a bigint together.
+    sqlx::query(
+        "insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type, currency, total_minor, object,
+             created_at, first_seen_at)
+         select 'cptxn_' || n, 'acct_1', 'financingoffer_1', false, 'payout', 'usd', 1000000000000000, '{}', $1, $1
+         from generate_series(1, 10000) as n",
+    )
+    .bind(day_one())
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    assert_eq!(sums(&all), [(OFFER, i64::MAX, 0, i64::MAX, 0)]);
+    let account: AccountId = "acct_1".parse().unwrap();
+    let day = day_one().date_naive();
+    let report = app
+        .app
+        .financings()
+        .report(&account, Days::new(day, day).unwrap(), Per::Month, Tz::UTC)
+        .await
+        .unwrap();
+    assert_eq!(report.totals[0].advanced_minor, i64::MAX);
     app.finish().await;
 }

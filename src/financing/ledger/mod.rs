@@ -22,10 +22,14 @@ pub struct Totals {
     pub paid_minor: i64,
     /// The part of it that was withheld from sales, likewise.
     pub withheld_minor: i64,
-    /// What is still to come.
+    /// What is still to come: nothing of a financing that was canceled, also before all that it
+    /// undid has reached us.
     pub remaining_minor: i64,
     /// Transactions of which nobody can tell what they did: not in any of the sums.
     pub unclear: i64,
+    /// Nothing is left of what was paid out, as it was taken back.
+    #[serde(skip)]
+    pub is_taken_back: bool,
     /// When the first of them happened.
     pub first_at: DateTime<Utc>,
     /// When the last of them happened.

@@ -14,8 +14,9 @@ macro_rules! select_movements {
             select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
                 offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
                 is_withholding as "is_withholding!", currency as "currency!",
-                (sign * total_minor) as "total_minor!", (sign * advance_minor) as "advance_minor?",
-                (sign * fee_minor) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+                saturated_bigint(sign * total_minor::numeric) as "total_minor!",
+                saturated_bigint(sign * advance_minor::numeric) as "advance_minor?",
+                saturated_bigint(sign * fee_minor::numeric) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
                 charge_id as "charge_id?"
             from financing_ledger
             where "#
@@ -34,19 +35,26 @@ pub async fn totals(
     sqlx::query_as!(
         Totals,
         r#"
-        select offer_id as "offer_id?", currency as "currency!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)::bigint as "advanced_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)::bigint as "paid_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0)::bigint
-                as "withheld_minor!",
-            (coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
-                - coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0))::bigint as "remaining_minor!",
-            count(*) filter (where effect = 'unclear') as "unclear!",
-            min(created_at) as "first_at!", max(created_at) as "last_at!"
-        from financing_ledger
-        where account_id = $1 and ($2::boolean is null or livemode = $2)
-        group by offer_id, currency
-        order by min(created_at) desc, offer_id, currency
+        select sums.offer_id as "offer_id?", sums.currency as "currency!", saturated_bigint(advanced) as "advanced_minor!",
+            saturated_bigint(paid) as "paid_minor!", saturated_bigint(withheld) as "withheld_minor!",
+            case when canceled.offer_id is null then saturated_bigint(advanced - paid) else 0 end as "remaining_minor!",
+            unclear as "unclear!", (advanced <= 0 and has_taken_back) as "is_taken_back!", first_at as "first_at!",
+            last_at as "last_at!"
+        from (
+            select offer_id, currency,
+                coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0) as advanced,
+                coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0) as paid,
+                coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0) as withheld,
+                count(*) filter (where effect = 'unclear') as unclear,
+                bool_or(effect = 'advanced' and type = 'reversal') as has_taken_back,
+                min(created_at) as first_at, max(created_at) as last_at
+            from financing_ledger
+            where account_id = $1 and ($2::boolean is null or livemode = $2)
+            group by offer_id, currency
+        ) as sums
+        left join financing_offers as canceled
+            on canceled.offer_id = sums.offer_id and canceled.account_id = $1 and canceled.status = 'canceled'
+        order by first_at desc, sums.offer_id, sums.currency
         "#,
         account_id,
         livemode,

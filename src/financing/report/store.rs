@@ -26,12 +26,12 @@ pub(super) async fn lines(db: impl PgExecutor<'_>, wanted: &Wanted<'_>) -> sqlx:
         Line,
         r#"
         select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!", currency as "currency!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)::bigint as "advanced_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0)::bigint
+            saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)) as "advanced_minor!",
+            saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0))
                 as "withheld_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid' and not is_withholding), 0)::bigint
+            saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'paid' and not is_withholding), 0))
                 as "paid_otherwise_minor!",
-            coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)::bigint as "paid_minor!",
+            saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)) as "paid_minor!",
             count(*) filter (where effect <> 'unclear') as "transactions!",
             count(*) filter (where effect = 'unclear') as "unclear!"
         from financing_ledger

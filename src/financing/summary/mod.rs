@@ -13,6 +13,7 @@ use super::ledger::{self, Totals};
 use super::{Financings, Unanswered, watch};
 use crate::database::within;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
+use store::Since;
 
 /// An event may be on its way for so long: until then sums that differ say nothing.
 pub const MAY_DIFFER_FOR: TimeDelta = TimeDelta::hours(1);
@@ -78,6 +79,18 @@ fn theirs(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
     details.advance_paid_out_at?;
     let advanced = details.advance_amount.checked_add(details.fee_amount)?;
     Some((advanced, details.paid_amount, details.remaining_amount))
+}
+
+/// Whether a difference that has been the same for so long will stay: not one that changes with
+/// each event on its way. It is seen again after the list was read from end to end, or after an
+/// hour.
+fn has_settled(next: Reread, unchanged_for: TimeDelta) -> bool {
+    match next {
+        // Somebody looks: what is read because of it has not been compared yet.
+        Reread::Newest => false,
+        Reread::All => unchanged_for >= MAY_DIFFER_FOR,
+        Reread::Nothing => unchanged_for > TimeDelta::zero(),
+    }
 }
 
 /// What Stripe said.
@@ -153,7 +166,8 @@ impl Financings {
             let mut tx = self.db.begin().await?;
             let totals = ledger::store::totals(&mut *tx, account.as_str(), livemode).await?;
             let difference = Difference::between(&totals, &summary);
-            let since = store::keep(&mut *tx, &answer, difference.is_some()).await?;
+            let Since { differs: since, by_this } =
+                store::keep(&mut *tx, &answer, difference.as_ref()).await?;
             match next {
                 // The event may be on its way; else the newest of the list tells.
                 Reread::Newest if since == Some(as_of) => {
@@ -166,11 +180,15 @@ impl Financings {
                 Reread::Newest | Reread::All | Reread::Nothing => {}
             }
             tx.commit().await?;
-            Ok((totals, difference, since))
+            Ok((totals, difference, by_this))
         };
-        let (totals, difference, since) = within(keeping).await?;
-        if let Some(difference) = difference.filter(|_| since == Some(as_of)) {
-            tracing::warn!(account.id = %account, ?difference, "our sums are others than Stripe's summary");
+        let (totals, difference, by_this) = within(keeping).await?;
+        if let (Some(difference), Some(since)) = (difference, by_this) {
+            if has_settled(next, as_of - since) {
+                tracing::warn!(account.id = %account, ?difference, "our totals differ from Stripe's summary");
+            } else {
+                tracing::debug!(account.id = %account, ?difference, "our totals differ from Stripe's summary for now");
+            }
         }
         Ok(Standing { summary, as_of, is_current: true, totals, difference })
     }
@@ -218,6 +236,7 @@ mod tests {
             withheld_minor: paid_minor,
             remaining_minor: 110_000 - paid_minor,
             unclear: 0,
+            is_taken_back: false,
             first_at: at,
             last_at: at,
         }
@@ -265,6 +284,20 @@ mod tests {
         let absurd = Totals { paid_minor: i64::MIN, ..absurd };
         let difference = Difference::between(&[absurd], &summary(Some(1_700_000_000))).unwrap();
         assert_eq!(difference.paid_minor, i64::MIN);
+    }
+
+    #[test]
+    fn a_difference_is_warned_of_where_it_stays_the_same_after_a_reading() {
+        let (moment, hour) = (TimeDelta::seconds(1), TimeDelta::hours(1));
+        for (next, unchanged_for, expected) in [
+            (Reread::Newest, hour, false),
+            (Reread::All, moment, false),
+            (Reread::All, hour, true),
+            (Reread::Nothing, TimeDelta::zero(), false),
+            (Reread::Nothing, moment, true),
+        ] {
+            assert_eq!(has_settled(next, unchanged_for), expected, "{next:?} after {unchanged_for}");
+        }
     }
 
     #[test]

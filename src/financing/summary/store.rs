@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::Difference;
+use crate::database::json_text;
+
 /// A summary as it was kept.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -55,40 +58,64 @@ pub(super) struct Answer<'a> {
     pub(super) as_of: DateTime<Utc>,
 }
 
-/// Writes an answer down, unless a younger one is there. Says since when our sums have been others, where they are.
+/// Since when our sums have been others than Stripe's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Since {
+    /// By whatever amounts.
+    pub(super) differs: Option<DateTime<Utc>>,
+    /// By these.
+    pub(super) by_this: Option<DateTime<Utc>>,
+}
+
+/// Writes an answer down with the difference to it, unless a younger one is there. Says since when
+/// there is one.
 pub(super) async fn keep(
     db: impl PgExecutor<'_>,
     answer: &Answer<'_>,
-    differs: bool,
-) -> sqlx::Result<Option<DateTime<Utc>>> {
-    let since = sqlx::query_scalar!(
+    difference: Option<&Difference>,
+) -> sqlx::Result<Since> {
+    let kept = sqlx::query_as!(
+        Since,
         r#"
-        insert into financing_summaries as kept (account_id, object, as_of, differs_since, livemode)
-        values ($1, $2, $3::timestamptz, case when $4 then $3::timestamptz end, $5)
+        insert into financing_summaries as kept (account_id, object, as_of, livemode, difference, differs_since, difference_since)
+        values ($1, $2::text::json, $3::timestamptz, $5, $4::text, case when $4 is not null then $3 end,
+            case when $4 is not null then $3 end)
         on conflict (account_id) do update
-        set object = $2, as_of = $3::timestamptz, livemode = $5,
-            differs_since = case when $4 then coalesce(
-                case when kept.livemode is not distinct from $5 then kept.differs_since end, $3::timestamptz
+        set object = excluded.object, as_of = excluded.as_of, livemode = excluded.livemode, difference = excluded.difference,
+            differs_since = case when excluded.difference is not null then coalesce(
+                case when kept.livemode is not distinct from excluded.livemode then kept.differs_since end, excluded.as_of
+            ) end,
+            difference_since = case when excluded.difference is not null then coalesce(
+                case when kept.livemode is not distinct from excluded.livemode and kept.difference = excluded.difference
+                    then kept.difference_since end,
+                excluded.as_of
             ) end
-        where kept.as_of <= $3::timestamptz
-        returning differs_since
+        where kept.as_of <= excluded.as_of
+        returning differs_since as "differs", difference_since as "by_this"
         "#,
         answer.account_id,
-        answer.object,
+        json_text(answer.object),
         answer.as_of,
-        differs,
+        difference.map(|of| format!("{} {} {}", of.advanced_minor, of.paid_minor, of.remaining_minor)),
         answer.livemode,
     )
     .fetch_optional(db)
     .await?;
-    Ok(since.flatten())
+    Ok(kept.unwrap_or_default())
 }
 
 /// Nothing of the account can be compared any more: it is not counted as differing.
 pub(super) async fn stop_differing(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<()> {
-    sqlx::query!("update financing_summaries set differs_since = null where account_id = $1", account_id)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "
+        update financing_summaries
+        set differs_since = null, difference = null, difference_since = null
+        where account_id = $1
+        ",
+        account_id,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
