@@ -15,6 +15,13 @@ const WHOLE: [&str; 15] =
     ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"];
 /// Currencies that Stripe counts in thousandths.
 const THOUSANDTHS: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
+
+/// Whether this can be the code of a currency: three letters, and nothing that a reader could take
+/// for something else.
+pub fn is_currency(code: &str) -> bool {
+    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
 impl Money {
     /// The sum with an amount of the same currency; none where the currencies differ or the sum has no room.
     pub fn plus(&self, other: &Self) -> Option<Self> {
@@ -66,6 +73,14 @@ mod tests {
         ]
         .map(|(minor, currency)| money(minor, currency).plain());
         assert_eq!(plain, ["1234.50", "-0.05", "1000", "0.00", "-1234.500", "-92233720368547758.08"]);
+    }
+
+    #[test]
+    fn a_currency_is_three_letters() {
+        assert!(is_currency("usd") && is_currency("EUR"));
+        for bad in ["", "us", "usdx", "u5d", "ééé", "\u{202e}", "us ", "<b>"] {
+            assert!(!is_currency(bad), "{bad:?}");
+        }
     }
 
     #[test]

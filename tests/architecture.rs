@@ -135,10 +135,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("simulator", &["clock"]),
     ("spreadsheet", &["money"]),
-    ("stripe", &["clock", "queue"]),
+    ("stripe", &["clock", "money", "queue"]),
     ("telemetry", &[]),
     ("text", &[]),
-    ("timeline", &["stripe"]),
+    ("timeline", &["database", "queue", "stripe"]),
 ];
 
 /// An outside path and where it may be named: a folder ends with `/`.

@@ -4,6 +4,7 @@
 //! events that no endpoint answered 2xx to ──▶ inbox     by the same door as a webhook
 //! offers that Stripe calls undelivered ─────▶ offer     new ones get their letter, known ones are brought up to date
 //! offers that only we call undelivered ─────▶ look      an event is missing: Stripe is asked about each
+//! financings that a transaction undid ──────▶ look      likewise
 //! ```
 //!
 //! One run at a time over all replicas: it is a job that is never done, only done for now. Its lease dies with its holder; a lock
@@ -190,7 +191,7 @@ impl Reconcile {
                 });
                 match read {
                     Ok((offer, object)) => {
-                        let told = Told { offer, object: &object, source: Source::Asked, as_of };
+                        let told = Told { offer, object: &object, source: Source::Listed, as_of };
                         match self.take_offer(&told).await {
                             Ok(TakenIn::New) => counts.offers_new += 1,
                             Ok(TakenIn::Changed | TakenIn::Same) => {}
@@ -226,7 +227,8 @@ impl Reconcile {
         Ok(taken)
     }
 
-    /// Offers that we call undelivered and Stripe did not list: an event about each is missing.
+    /// Offers that we call undelivered and Stripe did not list, and financings that a transaction
+    /// undid: an event about each is missing.
     async fn look_at_the_rest(
         &self,
         listed: &HashSet<String>,

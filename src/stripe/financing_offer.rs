@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::lenient::{maybe_id, maybe_seconds, open_enum};
 use super::{AccountId, OfferId};
+use crate::money::is_currency;
 
 /// One financing offer. Only what decides or is shown is read; the whole object is kept beside it as it came.
 #[derive(Clone, Debug, Deserialize)]
@@ -86,6 +87,22 @@ pub struct OfferedTerms {
     pub campaign_type: Option<String>,
 }
 
+/// More than any merchant was ever offered, in the minor units of any currency.
+const MAX_AMOUNT: i64 = 10_000_000_000_000;
+/// A smaller share of sales is written as 0 %.
+const MIN_RATE: f64 = 0.000_1;
+
+impl OfferedTerms {
+    /// Whether a merchant may read them: Stripe's own test data have a share of 65 million, and a
+    /// slip may have anything.
+    pub fn are_plausible(&self) -> bool {
+        (1..=MAX_AMOUNT).contains(&self.advance_amount)
+            && (0..=MAX_AMOUNT).contains(&self.fee_amount)
+            && (MIN_RATE..=1.0).contains(&self.withhold_rate)
+            && is_currency(&self.currency)
+    }
+}
+
 open_enum! {
     /// The status of an offer (<https://docs.stripe.com/capital/api-integration>, the table of states).
     OfferStatus {
@@ -101,7 +118,7 @@ open_enum! {
         FullyRepaid = "fully_repaid",
         /// Stripe's former word for the end; no longer sent.
         Completed = "completed",
-        /// The merchant took it back within 48 hours.
+        /// Taken back: before the payout by the merchant, or after it.
         Canceled = "canceled",
         /// The review failed.
         Rejected = "rejected",
@@ -139,24 +156,6 @@ open_enum! {
 }
 
 impl OfferStatus {
-    /// How far along its life an offer with this status is. A status only ever replaces one of a lower rank, so that
-    /// events that come late or twice cannot move an offer backwards. A word that we do not know has the lowest rank:
-    /// it is written down, but it pushes nothing aside.
-    pub fn rank(&self) -> i16 {
-        match self {
-            Self::Other(_) => -1,
-            Self::Undelivered => 0,
-            Self::Delivered => 10,
-            Self::Expired | Self::Replaced | Self::Revoked | Self::AcceptedOtherOffer => 20,
-            Self::Accepted => 30,
-            Self::Canceled | Self::Rejected => 40,
-            Self::PaidOut => 50,
-            Self::FullyRepaid | Self::Completed => 60,
-        }
-    }
-}
-
-impl OfferStatus {
     /// Whether an offer's life is over with this status: nothing should follow.
     pub fn is_end(&self) -> bool {
         match self {
@@ -169,6 +168,25 @@ impl OfferStatus {
             | Self::FullyRepaid
             | Self::Completed => true,
             Self::Undelivered | Self::Delivered | Self::Accepted | Self::PaidOut | Self::Other(_) => false,
+        }
+    }
+
+    /// Whether this says that the merchant was shown the offer, or that it is over. A word that we
+    /// do not know says neither.
+    pub fn is_past_undelivered(&self) -> bool {
+        match self {
+            Self::Undelivered | Self::Other(_) => false,
+            Self::Delivered
+            | Self::Accepted
+            | Self::PaidOut
+            | Self::FullyRepaid
+            | Self::Completed
+            | Self::Canceled
+            | Self::Rejected
+            | Self::Expired
+            | Self::Replaced
+            | Self::Revoked
+            | Self::AcceptedOtherOffer => true,
         }
     }
 }
@@ -203,6 +221,40 @@ mod tests {
             let offer: FinancingOffer = serde_json::from_value(value).unwrap();
             assert_eq!(offer.status, OfferStatus::Undelivered);
             assert!(offer.offered_terms.is_none() && offer.expires_at.is_none());
+        }
+    }
+
+    #[test]
+    fn terms_that_no_merchant_should_read_are_told_from_others() {
+        let terms = |advance_amount, fee_amount, currency: &str, withhold_rate| OfferedTerms {
+            advance_amount,
+            fee_amount,
+            currency: currency.to_owned(),
+            withhold_rate,
+            campaign_type: None,
+        };
+        for good in
+            [terms(100_000, 10_000, "usd", 0.15), terms(1, 0, "JPY", 1.0), terms(1, 0, "eur", 0.000_1)]
+        {
+            assert!(good.are_plausible(), "{good:?}");
+        }
+        for bad in [
+            terms(0, 0, "usd", 0.15),
+            terms(-1, 0, "usd", 0.15),
+            terms(1, -1, "usd", 0.15),
+            terms(i64::MAX, 0, "usd", 0.15),
+            terms(1, i64::MAX, "usd", 0.15),
+            terms(1, 0, "", 0.15),
+            terms(1, 0, "<script>", 0.15),
+            terms(1, 0, "\u{202e}", 0.15),
+            terms(1, 0, "usd", 0.0),
+            terms(1, 0, "usd", 1e-300),
+            terms(1, 0, "usd", 0.000_04),
+            terms(1, 0, "usd", 1.01),
+            terms(1, 0, "usd", -0.1),
+            terms(1, 0, "usd", f64::NAN),
+        ] {
+            assert!(!bad.are_plausible(), "{bad:?}");
         }
     }
 

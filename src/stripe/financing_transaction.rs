@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::lenient::{instant, maybe_id, open_enum};
 use super::{AccountId, OfferId, TransactionId};
+use crate::money::is_currency;
 
 /// One movement of a financing: money to the merchant, money from it, or the undoing of one of these. Only what decides or is
 /// shown is read; the whole object is kept beside it as it came.
@@ -41,6 +42,7 @@ pub struct Details {
     /// Both.
     pub total_amount: i64,
     /// Lower-case ISO code.
+    #[serde(deserialize_with = "currency")]
     pub currency: String,
     /// Why.
     #[serde(default)]
@@ -103,6 +105,12 @@ open_enum! {
 
 fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
     instant(f64::deserialize(from)?).ok_or_else(|| de::Error::custom("not a time"))
+}
+
+/// Currencies are never added up together, so one that is none would make sums of its own.
+fn currency<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let code = String::deserialize(from)?;
+    if is_currency(&code) { Ok(code) } else { Err(de::Error::custom("`currency` is not three letters")) }
 }
 
 #[cfg(test)]

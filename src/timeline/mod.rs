@@ -1,23 +1,34 @@
 //! What happened to an offer, a line each, for people; and the one place where an offer's status moves.
 //!
-//! Every stage writes here. A status is replaced only by one of a higher rank ([`OfferStatus::rank`]), so that events that
-//! come late, twice or out of order cannot move an offer backwards. Between two of one rank Stripe itself decides.
-//!
-//! [`OfferStatus::rank`]: crate::stripe::OfferStatus::rank
+//! Every stage writes here. What a status that we hear of does to the one that we know is in one
+//! table ([`transition`]); where that cannot tell, Stripe is asked ([`ask_stripe`]).
 
 mod store;
+pub mod transition;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
-pub use store::{Line, add, hold_status, move_status, of_offer};
+use crate::queue::{self, Queued};
 
-/// Whose word a status is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToldBy {
-    /// An event's, which may be late: it moves an offer forward only.
-    Event,
-    /// Stripe's own, who was asked just now: it also decides between two statuses of one rank.
-    Stripe,
+pub use store::{Line, add, hold_status, lock_status, move_status, of_offer};
+
+/// The kind of the jobs that ask Stripe about an offer.
+pub const LOOK_AT_OFFER: &str = "look_at_offer";
+
+/// Queues a job that asks Stripe how an offer stands, in the caller's transaction: one for each
+/// offer and occasion, queued anew where the one before is over.
+pub async fn ask_stripe(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    occasion: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let subject = format!("{offer_id}/{occasion}");
+    if queue::enqueue(&mut *tx, LOOK_AT_OFFER, &subject, now).await? == Queued::Again {
+        queue::revive(tx, LOOK_AT_OFFER, &subject, now).await?;
+    }
+    Ok(())
 }
 
 /// One line.

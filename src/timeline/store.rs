@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{Entry, ToldBy};
+use super::Entry;
+use crate::database::storable;
 use crate::stripe::OfferStatus;
 
 /// Writes a line. A line for an event that has one already is left as it is.
@@ -21,7 +22,7 @@ pub async fn add(db: impl PgExecutor<'_>, entry: &Entry<'_>, now: DateTime<Utc>)
         entry.what,
         entry.status_before,
         entry.status_after,
-        entry.note,
+        entry.note.map(storable),
         entry.happened_at,
         now,
     )
@@ -30,31 +31,38 @@ pub async fn add(db: impl PgExecutor<'_>, entry: &Entry<'_>, now: DateTime<Utc>)
     Ok(())
 }
 
-/// Moves an offer to `status` if that is further along its life, or, where Stripe itself was asked, as far along. Says which status
-/// it replaced; none where the offer stayed as it was.
+/// Gives an offer another status. Says which one it replaced; none where the offer has this one
+/// already.
 pub async fn move_status(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     status: &OfferStatus,
-    told_by: ToldBy,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "
         update financing_offers
-        set status = $2, status_rank = $3
+        set status = $2
         from (select offer_id, status from financing_offers where offer_id = $1 for no key update) as before
-        where financing_offers.offer_id = before.offer_id
-            and (financing_offers.status_rank < $3
-                 or ($4 and financing_offers.status_rank = $3 and financing_offers.status <> $2))
+        where financing_offers.offer_id = before.offer_id and financing_offers.status <> $2
         returning before.status
         ",
         offer_id,
         status.as_str(),
-        status.rank(),
-        told_by == ToldBy::Stripe,
     )
     .fetch_optional(db)
     .await
+}
+
+/// The status of an offer as we know it, locked for a change until the transaction ends; none of
+/// one that we do not know.
+pub async fn lock_status(tx: &mut sqlx::PgConnection, offer_id: &str) -> sqlx::Result<Option<OfferStatus>> {
+    let status = sqlx::query_scalar!(
+        "select status from financing_offers where offer_id = $1 for no key update",
+        offer_id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(status.map(OfferStatus::from))
 }
 
 /// The status of an offer as we know it, which stays so until the transaction ends; none of one that we do not know.

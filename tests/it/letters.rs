@@ -169,11 +169,21 @@ async fn an_offer_without_terms_or_without_an_end_is_held(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (term, value) in
-        [("withhold_rate", 65_076_826), ("withhold_rate", 0), ("advance_amount", 0), ("fee_amount", -1)]
-    {
+    for (term, value) in [
+        ("withhold_rate", json!(65_076_826)),
+        ("withhold_rate", json!(0)),
+        ("withhold_rate", json!(1e-300)),
+        ("withhold_rate", json!(0.000_04)),
+        ("advance_amount", json!(0)),
+        ("advance_amount", json!(i64::MAX)),
+        ("fee_amount", json!(-1)),
+        ("currency", json!("")),
+        ("currency", json!("<script>")),
+        ("currency", json!("u\u{202e}")),
+        ("currency", json!("u".repeat(10_000))),
+    ] {
         let offer = app.offer();
-        app.stripe.edit_offer(&offer, |offer| offer["offered_terms"][term] = value.into());
+        app.stripe.edit_offer(&offer, |offer| offer["offered_terms"][term] = value.clone());
         deliver(&app, &offer).await;
         app.expect_letter(&offer, "held", Some("bad_terms")).await;
         app.expect_untouched(&offer).await;
@@ -230,4 +240,27 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_in_a_state_that_a_newer_version_wrote_is_left_to_that_version(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.app.read_inbox().await.unwrap();
+    for statement in
+        ["alter table letters drop constraint letters_state", "update letters set state = 'scheduled'"]
+    {
+        sqlx::query(statement).execute(&app.db).await.unwrap();
+    }
+    app.run_due_work().await;
+    let (state, attempt, error): (String, i32, String) =
+        sqlx::query_as("select state, attempt, last_error from jobs where kind = 'send_letter'")
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    assert_eq!((state.as_str(), attempt), ("queued", 1), "{error}");
+    assert!(error.contains("does not know the letter state `scheduled`"), "{error}");
+    app.expect_untouched(&offer).await;
+    app.abandon();
 }

@@ -1,14 +1,18 @@
 //! Events late, doubled, out of order, within one second, and in contradiction; and what becomes of the letter meanwhile.
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::extract::Request;
 use capital_courier::simulator::{Button, Fault, NewOffer, Trouble};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
-use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+use crate::support::{TestApp, day_one};
 
 async fn status(app: &TestApp, offer: &str) -> String {
     app.one("select status from financing_offers where offer_id = $1", offer).await
@@ -127,13 +131,14 @@ async fn an_offer_that_ends_while_its_letter_is_handed_over_leaves_a_letter_and_
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn every_end_after_the_delivery_is_followed_and_the_letter_stays_sent(db: PgPool) {
     let app = TestApp::start(db).await;
-    let lives: [(&[Button], &str); 7] = [
+    let lives: [(&[Button], &str); 8] = [
         (&[Button::Expire], "expired"),
         (&[Button::TakeOther], "accepted_other_offer"),
         (&[Button::Apply], "accepted"),
         (&[Button::Apply, Button::Reject], "rejected"),
         (&[Button::Apply, Button::Cancel], "canceled"),
         (&[Button::Apply, Button::Approve], "paid_out"),
+        (&[Button::Apply, Button::Approve, Button::Cancel], "canceled"),
         (&[Button::Apply, Button::Approve, Button::Repay], "fully_repaid"),
     ];
     for (buttons, last) in lives {
@@ -158,7 +163,7 @@ async fn every_end_after_the_delivery_is_followed_and_the_letter_stays_sent(db: 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn of_two_ends_of_one_rank_stripe_says_which_is_true(db: PgPool) {
+async fn of_two_ends_stripe_says_which_is_true(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     takes(&app, &app.created(&offer)).await;
@@ -180,7 +185,7 @@ async fn of_two_ends_of_one_rank_stripe_says_which_is_true(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_status_that_stripe_itself_takes_back_stays_and_is_noted(db: PgPool) {
+async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     takes(&app, &app.created(&offer)).await;
@@ -189,11 +194,203 @@ async fn a_status_that_stripe_itself_takes_back_stays_and_is_noted(db: PgPool) {
     app.clock.advance(TimeDelta::minutes(1));
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
     takes(&app, &app.stripe.announce("capital.financing_offer.created", &offer)).await;
-    assert_eq!(status(&app, &offer).await, "accepted");
+    assert_eq!(status(&app, &offer).await, "delivered");
     let note: String = app
         .one("select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'", &offer)
         .await;
-    assert_eq!(note, "Stripe says delivered; accepted stays");
+    assert_eq!(note, "accepted was known, Stripe says delivered");
+    // The event of before, under another id, is late now and moves nothing.
+    app.stripe_sends(&another(&event(&app, &offer, "accepted"))).await.expect_kept();
+    app.app.read_inbox().await.unwrap();
+    assert_eq!(status(&app, &offer).await, "delivered");
+    app.run_due_work().await;
+    assert_eq!(status(&app, &offer).await, "delivered");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer_stands(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let kinds = ["accepted", "paid_out", "canceled"];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        // Within one second, and a day apart.
+        for apart in [TimeDelta::zero(), TimeDelta::hours(20)] {
+            let offer = app.offer();
+            takes(&app, &app.created(&offer)).await;
+            for button in [Button::Apply, Button::Approve, Button::Cancel] {
+                app.clock.advance(apart);
+                app.stripe.press(button, &offer).unwrap();
+            }
+            let mut is_canceled = false;
+            for kind in order.map(|index| kinds[index]) {
+                let event = event(&app, &offer, kind);
+                for event in [another(&event), event] {
+                    app.stripe_sends(&event).await.expect_kept();
+                }
+                app.app.read_inbox().await.unwrap();
+                is_canceled |= kind == "canceled";
+                assert_eq!(status(&app, &offer).await == "canceled", is_canceled, "{order:?}, after {kind}");
+            }
+            let looks = "select count(*) from jobs where kind = 'look_at_offer' and state = 'queued' and subject like $1 || '/%'";
+            let looks: i64 = app.one(looks, &offer).await;
+            assert!(looks > 0, "{order:?}: nobody asks Stripe");
+            app.run_due_work().await;
+            assert_eq!(status(&app, &offer).await, "canceled", "{order:?}");
+            app.expect_letter(&offer, "sent", None).await;
+            assert_eq!(app.stripe.marked(&offer), 1);
+        }
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_cancellation_that_stripe_does_not_confirm_is_taken_back(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    takes(&app, &app.created(&offer)).await;
+    for (button, kind) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+        app.stripe.press(button, &offer).unwrap();
+        takes(&app, &event(&app, &offer, kind)).await;
+    }
+    let mut canceled = another(&event(&app, &offer, "paid_out"));
+    canceled["type"] = "capital.financing_offer.canceled".into();
+    canceled["data"]["object"]["status"] = "canceled".into();
+    // While Stripe does not answer, the page goes by the event: nothing is shown as owed.
+    app.stripe.fail(Fault {
+        method: "GET",
+        path: "/v1/capital/financing_offers/",
+        times: 1,
+        trouble: Trouble::DropBefore,
+    });
+    takes(&app, &canceled).await;
+    assert_eq!(status(&app, &offer).await, "canceled");
+    app.after(TimeDelta::minutes(1)).await;
+    assert_eq!(status(&app, &offer).await, "paid_out");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_reversal_of_the_payout_leads_to_a_look_though_no_event_says_canceled(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for by_reconciliation in [false, true] {
+        let offer = app.offer();
+        takes(&app, &app.created(&offer)).await;
+        for (button, kind) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+            app.stripe.press(button, &offer).unwrap();
+            takes(&app, &event(&app, &offer, kind)).await;
+        }
+        app.clock.advance(TimeDelta::minutes(5));
+        app.stripe.press(Button::Cancel, &offer).unwrap();
+        let mut events = app.stripe.events();
+        events.retain(|event| event["data"]["object"]["financing_offer"] == offer.as_str());
+        app.stripe.forget_events();
+        if by_reconciliation {
+            // Not by an event: the list of the account's transactions tells.
+            app.after(TimeDelta::hours(25)).await;
+            app.app.read_transactions().await.unwrap();
+            assert_eq!(status(&app, &offer).await, "paid_out");
+            assert!(app.app.reconcile_now().await.unwrap());
+            app.run_due_work().await;
+        } else {
+            for event in &events {
+                app.stripe_sends(event).await.expect_kept();
+            }
+            app.run_due_work().await;
+        }
+        assert_eq!(status(&app, &offer).await, "canceled", "by reconciliation: {by_reconciliation}");
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_and_no_other(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let withdrawn = waiting(&app).await;
+    let unopened = app.offer();
+    for offer in [&withdrawn, &unopened] {
+        let created = app.created(offer);
+        app.stripe.press(Button::Expire, offer).unwrap();
+        takes(&app, &event(&app, offer, "expired")).await;
+        assert_eq!(status(&app, offer).await, "expired");
+        // A late event opens nothing.
+        takes(&app, &another(&created)).await;
+        assert_eq!(status(&app, offer).await, "expired");
+    }
+    app.clock.advance(TimeDelta::minutes(1));
+    for offer in [&withdrawn, &unopened] {
+        app.stripe.edit_offer(offer, |offer| offer["status"] = "undelivered".into());
+    }
+    assert!(app.app.reconcile_now().await.unwrap());
+    app.run_due_work().await;
+    app.expect_delivered(&unopened).await;
+    app.expect_letter(&withdrawn, "withdrawn", Some("offer_expired")).await;
+    assert_eq!((status(&app, &withdrawn).await.as_str(), app.stripe.marked(&withdrawn)), ("undelivered", 0));
+    let note: String = app
+        .one(
+            "select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'
+             order by timeline_entry_id desc limit 1",
+            &withdrawn,
+        )
+        .await;
+    assert!(note.contains("a letter that was withdrawn stays so"), "{note}");
+    app.finish().await;
+}
+
+/// A Stripe that says of every offer what it is told to, and whose first answer is held back until
+/// somebody lets it go.
+async fn slow_stripe(answers: Vec<Value>) -> (String, Arc<Notify>, Arc<Notify>, Arc<AtomicUsize>) {
+    let (asked, go, count) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let state = (asked.clone(), go.clone(), count.clone());
+    let answer = move |request: Request| {
+        let ((asked, go, count), answers) = (state.clone(), answers.clone());
+        async move {
+            if !request.uri().path().starts_with("/v1/capital/financing_offers/") {
+                return axum::Json(serde_json::json!({"object": "list", "data": [], "has_more": false}));
+            }
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            if number == 0 {
+                asked.notify_one();
+                go.notified().await;
+            }
+            axum::Json(answers[number.min(answers.len() - 1)].clone())
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    (url, asked, go, count)
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_answer_that_is_older_than_an_event_that_came_meanwhile_is_asked_for_again(db: PgPool) {
+    let object = |status: &str| serde_json::json!({"id": "financingoffer_1", "account": "acct_1", "created": 1, "livemode": false, "status": status});
+    let told = |number: u32, status: &str, at: DateTime<Utc>| {
+        serde_json::json!({
+            "id": format!("evt_{number}"), "object": "event", "created": at.timestamp(), "livemode": false,
+            "type": format!("capital.financing_offer.{status}"), "data": {"object": object(status)},
+        })
+    };
+    let (url, asked, go, count) = slow_stripe(vec![object("accepted"), object("paid_out")]).await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", &url)]).await;
+    app.stripe_sends(&told(1, "accepted", day_one())).await.expect_kept();
+    app.run_due_work().await;
+    // A contradiction, which has Stripe asked. It looks, and says accepted; before we hear that,
+    // the offer is paid out.
+    app.stripe_sends(&told(2, "expired", day_one())).await.expect_kept();
+    let meanwhile = async {
+        asked.notified().await;
+        app.stripe_sends(&told(3, "paid_out", day_one())).await.expect_kept();
+        app.app.read_inbox().await.unwrap();
+        assert_eq!(status(&app, "financingoffer_1").await, "paid_out");
+        go.notify_one();
+    };
+    tokio::join!(app.run_due_work(), meanwhile);
+    app.run_due_work().await;
+    assert_eq!(
+        (status(&app, "financingoffer_1").await.as_str(), count.load(Ordering::SeqCst)),
+        ("paid_out", 2)
+    );
     app.finish().await;
 }
 
@@ -341,7 +538,7 @@ async fn an_end_that_is_written_down_after_stripe_was_asked_is_seen_before_the_l
     let app = TestApp::start(db).await;
     let offer = waiting(&app).await;
     // An event told of the end while the letter was with another worker, so it was not withdrawn; and Stripe's answer is an old one.
-    sqlx::query("update financing_offers set status = 'expired', status_rank = 20 where offer_id = $1")
+    sqlx::query("update financing_offers set status = 'expired' where offer_id = $1")
         .bind(&offer)
         .execute(&app.db)
         .await

@@ -1,6 +1,6 @@
 //! What the Capital section shows of an offer's life, from the letter to the last payment.
 
-use capital_courier::simulator::{Button, Charge, ChargeKind, Fault, Trouble};
+use capital_courier::simulator::{Button, Charge, ChargeKind, Fault, NewOffer, Trouble};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -151,6 +151,13 @@ async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
     app.finish().await;
 }
 
+/// A browser that comes from the dashboard by a link with an id of its own.
+async fn comes_in<'a>(app: &'a TestApp, account: &str, link: &str) -> Browser<'a> {
+    let browser = Browser::new(app);
+    let entered = browser.open(&format!("/capital?token={}", token(app, account, link))).await;
+    Browser { cookie: cookie_of(&entered), ..browser }
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
     let app = TestApp::start(db).await;
@@ -166,10 +173,67 @@ async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
         for (button, event) in buttons {
             press(&app, &offer, *button, event).await;
         }
-        let browser = Browser { cookie: None, ..Browser::new(&app) };
-        let entered = browser.open(&format!("/capital?token={}", token(&app, &account, &offer))).await;
-        let browser = Browser { cookie: cookie_of(&entered), ..browser };
-        browser.open("/capital").await.expect_says(&[words]);
+        comes_in(&app, &account, &offer).await.open("/capital").await.expect_says(&[words]);
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
+    let app = TestApp::start(db).await;
+    // Whether the reversal of the payout comes with the cancellation, without it, or not at all.
+    for (says_canceled, says_reversed) in [(true, true), (true, false), (false, true)] {
+        let (offer, account) = delivered(&app).await;
+        press(&app, &offer, Button::Apply, "accepted").await;
+        press(&app, &offer, Button::Approve, "paid_out").await;
+        tell_transactions(&app, &account).await;
+        let browser = comes_in(&app, &account, &offer).await;
+        browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
+
+        app.clock.advance(chrono::TimeDelta::seconds(1));
+        app.stripe.press(Button::Cancel, &offer).unwrap();
+        if !says_canceled {
+            // Nor does Stripe answer: the transactions alone tell.
+            let down = Trouble::Answer { status: 500, code: "api_error", headers: Vec::new() };
+            for path in ["financing_offers/", "financing_summary", "financing_transactions"] {
+                app.stripe.fail(Fault { method: "GET", path, times: 100, trouble: down.clone() });
+            }
+        }
+        let events = app.stripe.events();
+        let of_offer = |event: &&serde_json::Value| {
+            let object = &event["data"]["object"];
+            let is_canceled = object["id"] == offer.as_str() && object["status"] == "canceled";
+            let is_reversal = object["financing_offer"] == offer.as_str() && object["type"] == "reversal";
+            is_canceled && says_canceled || is_reversal && says_reversed
+        };
+        for event in events.iter().filter(of_offer) {
+            app.stripe_sends(event).await.expect_kept();
+        }
+        app.app.read_inbox().await.unwrap();
+        let shown = browser.open("/capital").await;
+        shown.expect_says(&["Your financing was canceled"]);
+        shown.expect_silent_about(&["remaining", "In progress", "goes to your financing"]);
+        let totals =
+            capital_courier::financing::ledger::store::totals(&app.db, &account, None).await.unwrap();
+        assert_eq!(totals.iter().map(|totals| totals.remaining_minor).sum::<i64>(), 0);
+
+        app.stripe.heal();
+        app.after(chrono::TimeDelta::hours(2)).await;
+        app.app.read_transactions().await.unwrap();
+        let now = app.clock.now();
+        assert_eq!(capital_courier::financing::summary::store::differing(&app.db, now).await.unwrap(), 0);
+        let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+        assert_eq!(status, "canceled");
+
+        // A later offer stands alone.
+        let next = app.stripe.create_offer(&account, &NewOffer::default());
+        app.stripe_sends(&app.created(&next)).await.expect_kept();
+        app.run_due_work().await;
+        app.expect_delivered(&next).await;
+        let browser = comes_in(&app, &account, &next).await;
+        let shown = browser.open("/capital").await;
+        shown.expect_says(&["You’re prequalified for up to $1,000.00"]);
+        shown.expect_silent_about(&["remaining", "In progress", "was canceled"]);
     }
     app.finish().await;
 }

@@ -1,5 +1,8 @@
 //! The job that tells Stripe.
 
+use std::cmp::Ordering;
+
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
 use super::store::{self, Answer, Delivery};
@@ -7,7 +10,8 @@ use crate::clock::Clock;
 use crate::database::Troubles;
 use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::{self, Entry, ToldBy};
+use crate::timeline::transition::{by_answer, by_event};
+use crate::timeline::{self, Entry};
 
 /// Tells Stripe that offers were delivered.
 #[derive(Clone, Debug)]
@@ -88,7 +92,7 @@ impl MarkDelivered {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         let status = &answered.object.status;
-        let before = timeline::move_status(&mut *tx, &delivery.offer_id, status, ToldBy::Stripe).await?;
+        let before = follow(&mut tx, delivery, status, now).await?;
         store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
         let entry = Entry {
             status_before: before.as_deref(),
@@ -132,6 +136,26 @@ impl MarkDelivered {
         store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Brings the offer up to what Stripe answered. What was heard since it was asked may be younger:
+/// then the answer counts no more than an event. Says which status was replaced.
+async fn follow(
+    tx: &mut PgConnection,
+    delivery: &Delivery,
+    answered: &OfferStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<String>> {
+    let Some(known) = timeline::lock_status(&mut *tx, &delivery.offer_id).await? else { return Ok(None) };
+    let effect = if known == delivery.status {
+        by_answer(&known, answered)
+    } else {
+        by_event(&known, answered, Ordering::Equal)
+    };
+    if effect.asks {
+        timeline::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
+    }
+    if effect.moves { timeline::move_status(tx, &delivery.offer_id, answered).await } else { Ok(None) }
 }
 
 /// Whether an offer with this status was delivered at some time. An expired or replaced one may never have been.

@@ -4,12 +4,17 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use crate::database::{json_text, storable};
+use crate::stripe::OfferStatus;
+
 /// What is still to be said to Stripe.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) offer_id: String,
     pub(super) account_id: String,
     pub(super) key_number: i32,
+    /// What is known of the offer before Stripe is told.
+    pub(super) status: OfferStatus,
 }
 
 /// Stripe's answer, for the record.
@@ -49,7 +54,7 @@ pub(super) async fn find_owed(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::
     sqlx::query_as!(
         Delivery,
         "
-        select offer_id, account_id, key_number
+        select offer_id, account_id, key_number, status
         from deliveries
         join financing_offers using (offer_id)
         where offer_id = $1 and state = 'owed'
@@ -70,16 +75,16 @@ pub(super) async fn mark_delivered(
     sqlx::query!(
         "
         update deliveries
-        set state = 'delivered', delivered_at = $2, answer_status = $3, answer_request_id = $4, answer_body = $5,
-            note = $6
+        set state = 'delivered', delivered_at = $2, answer_status = $3, answer_request_id = $4,
+            answer_body = $5::text::json, note = $6
         where offer_id = $1 and state = 'owed'
         ",
         offer_id,
         now,
         i16::try_from(answer.status).ok(),
         answer.request_id,
-        answer.body,
-        answer.note,
+        answer.body.map(json_text),
+        answer.note.map(storable),
     )
     .execute(db)
     .await?;
@@ -95,13 +100,14 @@ pub(super) async fn change_key(
     sqlx::query!(
         "
         update deliveries
-        set key_number = key_number + 1, answer_status = $2, answer_request_id = $3, answer_body = $4
+        set key_number = key_number + 1, answer_status = $2, answer_request_id = $3,
+            answer_body = $4::text::json
         where offer_id = $1 and state = 'owed'
         ",
         offer_id,
         i16::try_from(answer.status).ok(),
         answer.request_id,
-        answer.body,
+        answer.body.map(json_text),
     )
     .execute(db)
     .await?;
@@ -184,7 +190,7 @@ pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &
         where offer_id = $1 and state = 'owed'
         ",
         offer_id,
-        why,
+        storable(why),
     )
     .execute(db)
     .await?;

@@ -100,17 +100,16 @@ impl SendLetter {
     }
 
     /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
-    /// should read them (Stripe's own test data have a withhold rate of 65 million).
+    /// should read them.
     fn facts(&self, case: &Case<'_>, to: &Address, disclaimer: &Disclaimer) -> Result<Facts, &'static str> {
         let Case { kind, offer, account } = *case;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err("no_terms");
         };
-        let has_rate = terms.withhold_rate > 0.0 && terms.withhold_rate <= 1.0;
-        if !has_rate || terms.advance_amount <= 0 || terms.fee_amount < 0 {
+        if !terms.are_plausible() {
             return Err("bad_terms");
         }
-        let money = |minor| Money { minor, currency: terms.currency.clone() };
+        let money = |minor| Money { minor, currency: terms.currency.to_lowercase() };
         Ok(Facts {
             kind,
             is_refill: Kind::first(offer) == Kind::Refill,

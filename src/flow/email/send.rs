@@ -227,7 +227,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
         let status = timeline::hold_status(&mut tx, &letter.offer_id).await?;
-        if let Some(status) = status.filter(|status| status.rank() > OfferStatus::Undelivered.rank())
+        if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
             && !self.is_open(&mut tx, letter, &status).await?
         {
             return Ok(Begun::No(Instead::OfferEnded(format!("offer_{status}"))));

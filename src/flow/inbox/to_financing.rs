@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::store::{Outcome, Unread};
+use crate::financing::ledger::store::find;
 use crate::financing::{self, TakenIn, ToRead, Told};
 use crate::stripe::{OfferId, TransactionType};
 use crate::timeline::{self, Entry};
@@ -38,7 +39,10 @@ pub(super) async fn hand_over(
         note: Some(transaction.id.as_str()),
         happened_at: transaction.created_at,
     };
-    timeline::add(tx, &entry, now).await?;
+    timeline::add(&mut *tx, &entry, now).await?;
+    if taken == TakenIn::First && transaction.type_ == TransactionType::Reversal {
+        ask_about_cancellation(tx, &told, &event.event_id, now).await?;
+    }
     let to_read = match taken {
         TakenIn::First if transaction.type_ == TransactionType::Payout => {
             ToRead::at_once(&transaction.account)
@@ -47,4 +51,22 @@ pub(super) async fn hand_over(
         TakenIn::Again => ToRead::default(),
     };
     Ok((Outcome::Read(None), to_read))
+}
+
+/// What undoes a payout can indicate that the financing was canceled
+/// (<https://docs.stripe.com/capital/reporting-and-reconciliation>), and the event that says so may
+/// never come: Stripe is asked.
+async fn ask_about_cancellation(
+    tx: &mut PgConnection,
+    told: &Told<'_>,
+    event_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let transaction = &told.transaction;
+    let movement = find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
+    let undone = movement.filter(|movement| movement.effect == "advanced");
+    if let Some(offer_id) = undone.and_then(|movement| movement.offer_id) {
+        timeline::ask_stripe(tx, &offer_id, event_id, now).await?;
+    }
+    Ok(())
 }

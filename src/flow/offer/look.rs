@@ -41,6 +41,7 @@ impl Work for LookAtOffer {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
         let offer_id: OfferId = offer_id.parse().map_err(NotAnOffer)?;
         tracing::Span::current().record("offer.id", offer_id.as_str());
+        let before = super::store::find_version(&self.db, offer_id.as_str()).await?;
         let now = self.clock.now();
         let seen = match self.stripe.offer(&offer_id).await {
             // Of another platform's, or gone with its test data: there is nothing to learn, and nobody to tell.
@@ -59,6 +60,13 @@ impl Work for LookAtOffer {
             as_of: seen.at.unwrap_or(now),
         };
         let mut tx = self.db.begin().await?;
+        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        // What was heard since Stripe was asked may be younger than its answer: then it is asked
+        // once more.
+        if super::store::lock_version(&mut tx, offer_id.as_str()).await? != before {
+            queue::finish(&mut tx, claim, Ending::Later { at: now }, now).await?.or_stop()?;
+            return Ok(tx.commit().await?);
+        }
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         let (_, to_read) = super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
         to_read.queue(&mut tx, now).await?;

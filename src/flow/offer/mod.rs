@@ -3,12 +3,15 @@
 //! ```text
 //! undelivered ─▶ delivered ─▶ accepted ─▶ paid_out ─▶ fully_repaid
 //!       └────────────┴─▶ expired, replaced, revoked, accepted_other_offer
-//!                             └─▶ rejected, canceled
+//!                    accepted ─▶ rejected, canceled ◀─ paid_out
 //! ```
 //!
-//! A status never moves backwards ([`crate::timeline`]); the object's other fields follow whichever rendering Stripe made last.
-//! Events come late, twice and in any order, some within one second; where two of them cannot both be true, Stripe is asked
-//! ([`LookAtOffer`]). An offer that is no longer `undelivered` takes back a letter that has not left.
+//! What an event does to the status that is known is in one table
+//! ([`crate::timeline::transition`]); the object's other fields follow whichever rendering Stripe
+//! made last. Events come late, twice and in any order, some within one second; where two of them
+//! cannot both be true, Stripe is asked ([`LookAtOffer`]), and its answer stands. An offer that is
+//! no longer `undelivered` takes back a letter that has not left; a letter that was taken back
+//! stays so.
 
 mod look;
 pub mod store;
@@ -19,15 +22,17 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::financing::ToRead;
-use crate::queue::{self, Queued};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::{self, Entry, ToldBy};
+use crate::timeline::transition::{self, Decision, Effect};
+use crate::timeline::{self, Entry};
 use store::Known;
 
 pub use look::LookAtOffer;
 
 /// The kind of the jobs that ask Stripe about an offer.
-pub(crate) const JOB: &str = "look_at_offer";
+pub(crate) const JOB: &str = timeline::LOOK_AT_OFFER;
+/// The occasion of a look that reconciliation asks for.
+const RECONCILIATION: &str = "reconcile";
 
 /// What Stripe tells about an offer.
 #[derive(Debug)]
@@ -52,7 +57,9 @@ pub enum Source<'a> {
         /// `capital.financing_offer.…`
         event_type: &'a str,
     },
-    /// We asked.
+    /// Stripe lists it: a page can be a moment old, so it is read as an event is.
+    Listed,
+    /// We asked for this offer, and nothing was written about it since.
     Asked,
 }
 
@@ -90,6 +97,12 @@ pub async fn take_in(
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
     let to_read = match (&known, &change.before) {
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => ToRead::at_once(&offer.account),
+        // The reversal of the payout may be on its way.
+        (Some(known), Some(_))
+            if known.status == OfferStatus::PaidOut && offer.status == OfferStatus::Canceled =>
+        {
+            ToRead::at_once(&offer.account)
+        }
         (None, _) => ToRead::on_sight(&offer.account, offer.livemode),
         (Some(_), _) => ToRead::default(),
     };
@@ -106,7 +119,7 @@ pub async fn take_in(
     }
     if let (Source::Event { id, .. }, Some(old)) = (told.source, &offer.replacement_for) {
         // No event says that an offer was replaced but its replacement's.
-        look_at(tx, old, id, now).await?;
+        timeline::ask_stripe(tx, old.as_str(), id, now).await?;
     }
     let taken = match known {
         None => TakenIn::New,
@@ -116,24 +129,9 @@ pub async fn take_in(
     Ok((taken, to_read))
 }
 
-/// Queues a look at an offer because of an event.
-async fn look_at(
-    tx: &mut PgConnection,
-    offer: &OfferId,
-    event_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    queue::enqueue(tx, JOB, &format!("{offer}/{event_id}"), now).await?;
-    Ok(())
-}
-
-/// Queues a look at an offer that Stripe's list lacks: one job for each, taken up again where it is still missing.
+/// Queues a look at an offer that Stripe's list lacks, or that our own transactions contradict.
 pub async fn look_again(tx: &mut PgConnection, offer: &OfferId, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let subject = format!("{offer}/reconcile");
-    if queue::enqueue(&mut *tx, JOB, &subject, now).await? == Queued::Again {
-        queue::revive(tx, JOB, &subject, now).await?;
-    }
-    Ok(())
+    timeline::ask_stripe(tx, offer.as_str(), RECONCILIATION, now).await
 }
 
 /// How a known offer changed.
@@ -153,31 +151,47 @@ async fn follow(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Change> {
     let offer = &told.offer;
-    let told_by = match told.source {
-        Source::Event { .. } => ToldBy::Event,
-        Source::Asked => ToldBy::Stripe,
+    let effect = match told.source {
+        Source::Event { .. } | Source::Listed => {
+            transition::by_event(&known.status, &offer.status, told.as_of.cmp(&known.object_as_of))
+        }
+        Source::Asked => transition::by_answer(&known.status, &offer.status),
     };
-    let before = timeline::move_status(&mut *tx, offer.id.as_str(), &offer.status, told_by).await?;
+    let before = if effect.moves {
+        timeline::move_status(&mut *tx, offer.id.as_str(), &offer.status).await?
+    } else {
+        None
+    };
     let mut notes = Vec::new();
-    if told.as_of >= known.object_as_of {
+    // An answer is younger than all that is known, though Stripe's clock tells whole seconds only.
+    if matches!(told.source, Source::Asked) || told.as_of >= known.object_as_of {
         store::replace(&mut *tx, told).await?;
         notes.extend(changed_terms(&known.object, told.object));
     }
-    // What Stripe answers is later than anything that we know, though its clock tells whole seconds only.
-    let is_later = told_by == ToldBy::Stripe || told.as_of > known.object_as_of;
-    if disagree(&known.status, &offer.status, is_later) {
-        match told.source {
-            Source::Event { id, .. } => {
-                notes.push(format!("{} was known, {} is told: asking Stripe", known.status, offer.status));
-                look_at(tx, &offer.id, id, now).await?;
-            }
-            Source::Asked if before.is_none() => {
-                notes.push(format!("Stripe says {}; {} stays", offer.status, known.status));
-            }
-            Source::Asked => {}
-        }
+    if effect.asks {
+        let occasion = match told.source {
+            Source::Event { id, .. } => id,
+            Source::Listed | Source::Asked => RECONCILIATION,
+        };
+        timeline::ask_stripe(tx, offer.id.as_str(), occasion, now).await?;
     }
+    notes.extend(said(told, known, &effect));
     Ok(Change { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })
+}
+
+/// What a person should know of a status that does not simply follow.
+fn said(told: &Told<'_>, known: &Known, effect: &Effect) -> Option<String> {
+    let (known, says) = (&known.status, &told.offer.status);
+    if effect.asks {
+        return Some(format!("{known} was known, {says} is told: asking Stripe, as {}", effect.reason));
+    }
+    let follows =
+        matches!(transition::decide(known, says).decision, Decision::Advance | Decision::AdvanceAndAsk);
+    if !effect.moves || follows {
+        return None;
+    }
+    let letters = if known.is_end() { "; a letter that was withdrawn stays so" } else { "" };
+    Some(format!("{known} was known, Stripe says {says}{letters}"))
 }
 
 /// Stripe changes the terms of an offer in place where a platform has no replacements
@@ -195,19 +209,6 @@ fn changed_terms(known: &Value, told: &Value) -> Option<String> {
     (!changes.is_empty()).then(|| format!("terms changed: {}", changes.join(", ")))
 }
 
-/// Whether two statuses cannot both be right, whatever the order in which we hear of them: two ends, something after an end, or a
-/// later word of an earlier state.
-fn disagree(known: &OfferStatus, told: &OfferStatus, is_later: bool) -> bool {
-    if known == told {
-        return false;
-    }
-    match told.rank().cmp(&known.rank()) {
-        std::cmp::Ordering::Equal => true,
-        std::cmp::Ordering::Greater => known.is_end(),
-        std::cmp::Ordering::Less => is_later,
-    }
-}
-
 /// An event always has its line. A look has one where it brought something new.
 async fn write_line(
     tx: &mut PgConnection,
@@ -218,9 +219,9 @@ async fn write_line(
 ) -> sqlx::Result<()> {
     let (event_id, what) = match told.source {
         Source::Event { id, event_type } => (Some(id), event_type),
-        Source::Asked if !was_known => (None, "offer.found"),
-        Source::Asked if change.before.is_none() && change.note.is_none() => return Ok(()),
-        Source::Asked => (None, "offer.looked_at"),
+        Source::Listed | Source::Asked if !was_known => (None, "offer.found"),
+        Source::Listed | Source::Asked if change.before.is_none() && change.note.is_none() => return Ok(()),
+        Source::Listed | Source::Asked => (None, "offer.looked_at"),
     };
     let entry = Entry {
         offer_id: Some(told.offer.id.as_str()),
@@ -239,7 +240,7 @@ async fn write_line(
 /// Stripe (<https://docs.stripe.com/capital/replacements>).
 fn announces(told: &Told<'_>) -> bool {
     let says_so = match told.source {
-        Source::Asked => true,
+        Source::Listed | Source::Asked => true,
         Source::Event { event_type, .. } => {
             let kind = event_type.trim_start_matches("capital.financing_offer.");
             matches!(kind, "created" | "replacement_created")
@@ -252,28 +253,6 @@ fn announces(told: &Told<'_>) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn two_statuses_disagree_where_no_order_of_events_explains_them() {
-        use OfferStatus::{
-            Accepted, Canceled, Delivered, Expired, FullyRepaid, PaidOut, Rejected, Undelivered,
-        };
-        for (known, told, is_later, expected) in [
-            (Undelivered, Undelivered, true, false),
-            (Undelivered, Accepted, true, false),
-            (Accepted, Delivered, false, false),
-            (Accepted, Delivered, true, true),
-            (Expired, Accepted, true, true),
-            (Expired, OfferStatus::Replaced, false, true),
-            (Canceled, Rejected, true, true),
-            (Rejected, PaidOut, true, true),
-            (PaidOut, FullyRepaid, true, false),
-            (FullyRepaid, Accepted, false, false),
-            (Delivered, OfferStatus::Other("new".into()), true, true),
-        ] {
-            assert_eq!(disagree(&known, &told, is_later), expected, "{known}, then {told}");
-        }
-    }
 
     #[test]
     fn terms_that_changed_in_place_are_named() {

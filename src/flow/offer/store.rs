@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::Told;
+use crate::database::json_text;
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
 
 /// An offer as we know it, locked until the transaction ends.
@@ -31,6 +32,24 @@ pub(super) async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<
     .await
 }
 
+/// Which version of an offer is known: an answer of Stripe's is about it, or about a younger one,
+/// while this stays the same.
+pub(super) type Version = Option<(String, DateTime<Utc>)>;
+
+/// The version that is known.
+pub(super) async fn find_version(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
+    let found =
+        sqlx::query!("select status, object_as_of from financing_offers where offer_id = $1", offer_id)
+            .fetch_optional(db)
+            .await?;
+    Ok(found.map(|row| (row.status, row.object_as_of)))
+}
+
+/// The version that is known, which stays so until the transaction ends.
+pub(super) async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Version> {
+    Ok(lock(tx, offer_id).await?.map(|known| (known.status.to_string(), known.object_as_of)))
+}
+
 /// Writes a new offer down, with its status. False where somebody else just did.
 pub(super) async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let offer = &told.offer;
@@ -38,18 +57,17 @@ pub(super) async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Ut
     let added = sqlx::query!(
         "
         insert into financing_offers (
-            offer_id, account_id, livemode, status, status_rank, product_type, campaign_type, financing_type,
+            offer_id, account_id, livemode, status, product_type, campaign_type, financing_type,
             disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, replacement_offer_id,
             replacement_for_offer_id, object, created_at, expires_at, charged_off_at, first_seen_at, object_as_of
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json, $16, $17, $18, $19, $20)
         on conflict (offer_id) do nothing
         ",
         offer.id.as_str(),
         offer.account.as_str(),
         offer.livemode,
         offer.status.as_str(),
-        offer.status.rank(),
         offer.product_type.as_ref().map(ProductType::as_str),
         terms.and_then(|terms| terms.campaign_type.as_deref()),
         offer.kind_of_financing().map(FinancingType::as_str),
@@ -60,7 +78,7 @@ pub(super) async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Ut
         terms.map(|terms| terms.withhold_rate),
         offer.replacement.as_ref().map(OfferId::as_str),
         offer.replacement_for.as_ref().map(OfferId::as_str),
-        told.object,
+        json_text(told.object),
         offer.created().unwrap_or(told.as_of),
         offer.expires_at,
         offer.charged_off_at,
@@ -84,7 +102,7 @@ pub(super) async fn replace(tx: &mut PgConnection, told: &Told<'_>) -> sqlx::Res
             -- Who took whose place does not change; an older shape of the object may leave it out.
             replacement_offer_id = coalesce($10, replacement_offer_id),
             replacement_for_offer_id = coalesce($11, replacement_for_offer_id),
-            object = $12, expires_at = $13, charged_off_at = $14, object_as_of = $15
+            object = $12::text::json, expires_at = $13, charged_off_at = $14, object_as_of = $15
         where offer_id = $1
         ",
         offer.id.as_str(),
@@ -98,7 +116,7 @@ pub(super) async fn replace(tx: &mut PgConnection, told: &Told<'_>) -> sqlx::Res
         terms.map(|terms| terms.withhold_rate),
         offer.replacement.as_ref().map(OfferId::as_str),
         offer.replacement_for.as_ref().map(OfferId::as_str),
-        told.object,
+        json_text(told.object),
         offer.expires_at,
         offer.charged_off_at,
         told.as_of,
@@ -119,21 +137,35 @@ pub struct Missing<'a> {
     pub before: DateTime<Utc>,
 }
 
-/// Offers that only we call undelivered.
+/// Offers whose status cannot be right: those that only we call undelivered, and those with a
+/// transaction that undoes the financing and is younger than what is known of the offer.
 pub async fn undelivered_but(
     db: impl sqlx::PgExecutor<'_>,
     missing: &Missing<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        "
-        select offer_id
-        from financing_offers
-        where status = 'undelivered' and object_as_of < $1 and offer_id <> all($2)
-            and ($3::boolean is null or livemode = $3)
+        r#"
+        select offer_id as "offer_id!"
+        from (
+            select offer_id, created_at
+            from financing_offers
+            where status = 'undelivered' and object_as_of < $1 and offer_id <> all($2)
+                and ($3::boolean is null or livemode = $3)
+            union all
+            select offer_id, created_at
+            from financing_offers
+            where status in ('accepted', 'paid_out') and object_as_of < $1 and ($3::boolean is null or livemode = $3)
+                and exists (
+                    select from financing_transactions
+                    where financing_transactions.offer_id = financing_offers.offer_id and type = 'reversal'
+                        and reason = 'financing_cancellation'
+                        and financing_transactions.created_at > financing_offers.object_as_of
+                )
+        ) as doubtful
         order by created_at
         limit $4
-        ",
+        "#,
         missing.before,
         missing.listed,
         missing.livemode,
@@ -247,21 +279,39 @@ pub async fn of_account(
     livemode: Option<bool>,
     limit: i64,
 ) -> sqlx::Result<Vec<OfAccount>> {
-    sqlx::query_as!(
-        OfAccount,
-        r#"
+    let rows = sqlx::query!(
+        "
         select offer_id, status, livemode, product_type, financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
-            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at, charged_off_at,
-            object -> 'accepted_terms' as "accepted_terms?"
+            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at, charged_off_at, object
         from financing_offers
         where account_id = $1 and ($2::boolean is null or livemode = $2)
         order by created_at desc, offer_id desc
         limit $3
-        "#,
+        ",
         account_id,
         livemode,
         limit,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let read = rows.into_iter().map(|row| OfAccount {
+        offer_id: row.offer_id,
+        status: row.status,
+        livemode: row.livemode,
+        product_type: row.product_type,
+        financing_type: row.financing_type,
+        disclaimer_variant: row.disclaimer_variant,
+        currency: row.currency,
+        advance_minor: row.advance_minor,
+        fee_minor: row.fee_minor,
+        withhold_rate: row.withhold_rate,
+        replacement_offer_id: row.replacement_offer_id,
+        replacement_for_offer_id: row.replacement_for_offer_id,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        charged_off_at: row.charged_off_at,
+        // Not by `->` of Postgres, which fails where there is a NUL anywhere in the object.
+        accepted_terms: row.object.get("accepted_terms").cloned(),
+    });
+    Ok(read.collect())
 }

@@ -21,7 +21,7 @@ pub(super) enum Phase {
     PaidInFull,
     /// The review ended with a no.
     Rejected,
-    /// The merchant took it back.
+    /// The merchant took it back, or Stripe took the money back.
     Canceled,
     /// Nobody applied in time.
     Expired,
@@ -152,6 +152,7 @@ fn phase(offer: &OfAccount, known: &Known<'_>) -> Phase {
             if offer.expires_at.is_some_and(|end| end <= known.now) { Phase::Expired } else { Phase::Open }
         }
         OfferStatus::Accepted => Phase::UnderReview,
+        OfferStatus::PaidOut if known.is_taken_back(&offer.offer_id) => Phase::Canceled,
         OfferStatus::PaidOut => Phase::InProgress,
         OfferStatus::FullyRepaid | OfferStatus::Completed => Phase::PaidInFull,
         // What took its place is shown instead.
@@ -167,17 +168,17 @@ fn phase(offer: &OfAccount, known: &Known<'_>) -> Phase {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::financing::summary::Difference;
     use crate::money::Money;
     use serde_json::json;
 
-    fn now() -> DateTime<Utc> {
+    pub(in crate::portal::section) fn now() -> DateTime<Utc> {
         "2026-11-25T12:00:00Z".parse().unwrap()
     }
 
-    fn offer(id: &str, status: &str) -> OfAccount {
+    pub(in crate::portal::section) fn offer(id: &str, status: &str) -> OfAccount {
         OfAccount {
             offer_id: id.to_owned(),
             status: status.to_owned(),
@@ -198,7 +199,7 @@ mod tests {
         }
     }
 
-    fn standing(offer: &str) -> Standing {
+    pub(in crate::portal::section) fn standing(offer: &str) -> Standing {
         let summary = json!({
             "status": "accepted", "financing_offer": offer,
             "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
@@ -347,6 +348,7 @@ mod tests {
             withheld_minor: 49_999,
             remaining_minor: 1,
             unclear: 2,
+            is_taken_back: false,
             first_at: now(),
             last_at: now(),
         }];

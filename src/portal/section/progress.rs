@@ -1,13 +1,13 @@
 //! How far a financing is, and on what terms: from Stripe's summary where it is about this one, else from our own sums.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 
 use super::phase::Known;
-use crate::financing::summary::only;
+use crate::financing::ledger::Totals;
+use crate::financing::summary::{Standing, only};
 use crate::flow::offer::store::OfAccount;
-use crate::money::Money;
-use crate::stripe::Period;
+use crate::money::{Money, is_currency};
+use crate::stripe::{OfferedTerms, Period, SummaryDetails};
 
 /// What was agreed, else what was offered.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,25 +43,21 @@ pub(super) enum By {
     Us(i64),
 }
 
-/// As far as `accepted_terms` is read.
-#[derive(Deserialize)]
-struct Accepted {
-    advance_amount: i64,
-    fee_amount: i64,
-    currency: String,
-    withhold_rate: f64,
-}
-
+/// None where Stripe sent none, or such that no merchant should read them.
 pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
-    let accepted = offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
-    let Accepted { advance_amount, fee_amount, currency, withhold_rate } = accepted.or_else(|| {
-        Some(Accepted {
+    let accepted: Option<OfferedTerms> =
+        offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
+    let terms = accepted.or_else(|| {
+        Some(OfferedTerms {
             advance_amount: offer.advance_minor?,
             fee_amount: offer.fee_minor?,
             currency: offer.currency.clone()?,
             withhold_rate: offer.withhold_rate?,
+            campaign_type: None,
         })
-    })?;
+    });
+    let OfferedTerms { advance_amount, fee_amount, currency, withhold_rate, .. } =
+        terms.filter(OfferedTerms::are_plausible)?;
     let money = |minor| Money { minor, currency: currency.to_lowercase() };
     Some(Terms { advance: money(advance_amount), fee: money(fee_amount), withhold_rate })
 }
@@ -69,17 +65,8 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
 /// Stripe's summary, where it is about this financing; else what its transactions add up to.
 pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'_>) -> Option<Progress> {
     let id = offer.offer_id.as_str();
-    let ours = known.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(id));
-    let summary = known.standing.filter(|standing| match &standing.summary.financing_offer {
-        Some(named) => named.as_str() == id,
-        // Stripe's own example names none: then it is about the one that runs.
-        None => only(known.offers.iter().filter(|offer| offer.status == "paid_out"))
-            .is_some_and(|runs| runs.offer_id == id),
-    });
-    if let Some(standing) = summary
-        && let Some(details) = &standing.summary.details
-        && details.advance_paid_out_at.is_some()
-    {
+    let ours = known.totals_of(id).filter(|ours| is_currency(&ours.currency));
+    if let Some((standing, details)) = known.figures_of_stripe(id) {
         let money = |minor| Money { minor, currency: details.currency.to_lowercase() };
         let by = standing.difference.map_or(By::Stripe, |by| {
             let ours = (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
@@ -116,6 +103,35 @@ pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'
     })
 }
 
+impl Known<'_> {
+    /// What the transactions of a financing add up to.
+    fn totals_of(&self, offer_id: &str) -> Option<&Totals> {
+        self.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(offer_id))
+    }
+
+    /// Stripe's summary, where it is about this financing and the money went out.
+    fn figures_of_stripe(&self, offer_id: &str) -> Option<(&Standing, &SummaryDetails)> {
+        let standing = self.standing?;
+        let is_about_it = match &standing.summary.financing_offer {
+            Some(named) => named.as_str() == offer_id,
+            // Stripe's own example names none: then it is about the one that runs.
+            None => only(self.offers.iter().filter(|offer| offer.status == "paid_out"))
+                .is_some_and(|runs| runs.offer_id == offer_id),
+        };
+        let details = standing.summary.details.as_ref().filter(|_| is_about_it)?;
+        (details.advance_paid_out_at.is_some() && is_currency(&details.currency))
+            .then_some((standing, details))
+    }
+
+    /// Whether the transactions say that a payout was taken back, and Stripe's summary does not say
+    /// otherwise: a canceled financing, whose status has not reached us.
+    pub(super) fn is_taken_back(&self, offer_id: &str) -> bool {
+        let says_otherwise =
+            self.figures_of_stripe(offer_id).is_some_and(|(standing, _)| standing.is_current);
+        !says_otherwise && self.totals_of(offer_id).is_some_and(|totals| totals.is_taken_back)
+    }
+}
+
 impl Progress {
     /// Of a thousand parts, how many are paid: for a picture.
     pub(super) fn per_mille(&self) -> i64 {
@@ -124,5 +140,57 @@ impl Progress {
         }
         let part = i128::from(self.paid.minor) * 1000 / i128::from(self.total.minor);
         i64::try_from(part.clamp(0, 1000)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portal::section::phase::tests::{now, offer, standing};
+    use crate::portal::section::phase::{Phase, cards};
+
+    #[test]
+    fn a_payout_that_was_taken_back_is_not_owed_unless_stripe_says_that_it_runs() {
+        let totals = [Totals {
+            offer_id: Some("financingoffer_1".to_owned()),
+            currency: "gbp".to_owned(),
+            advanced_minor: 0,
+            paid_minor: 0,
+            withheld_minor: 0,
+            remaining_minor: 0,
+            unclear: 0,
+            is_taken_back: true,
+            first_at: now(),
+            last_at: now(),
+        }];
+        let shown = |standing: Option<&Standing>| {
+            let offers = vec![offer("financingoffer_1", "paid_out")];
+            let card = cards(&Known { offers, standing, totals: &totals, now: now() }).0.remove(0);
+            (card.phase, card.progress.map(|progress| progress.remaining.minor))
+        };
+        let runs = standing("financingoffer_1");
+        assert_eq!(shown(Some(&runs)), (Phase::InProgress, Some(77_000)));
+        let old = Standing { is_current: false, ..runs };
+        for summary in [None, Some(&old), Some(&standing("financingoffer_2"))] {
+            assert_eq!(shown(summary), (Phase::Canceled, None));
+        }
+    }
+
+    #[test]
+    fn terms_that_no_merchant_should_read_are_not_shown() {
+        for (currency, rate, advance) in
+            [("<b>", 0.15, 100_000), ("usd", 1e-300, 100_000), ("usd", 0.15, -5), ("usd", 0.15, i64::MAX)]
+        {
+            let mut odd = offer("financingoffer_1", "delivered");
+            odd.currency = Some(currency.to_owned());
+            (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));
+            let offers = vec![odd.clone(), OfAccount { status: "paid_out".to_owned(), ..odd }];
+            let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+            assert_eq!(current.len(), 2);
+            assert!(
+                current.iter().all(|card| card.terms.is_none() && card.progress.is_none()),
+                "{currency} {rate}"
+            );
+        }
     }
 }
