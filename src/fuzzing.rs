@@ -59,7 +59,7 @@ pub fn event(body: &[u8]) {
 }
 
 fn conclude_from_offer(offer: &FinancingOffer) {
-    let _ = (offer.created(), offer.kind_of_financing(), offer.status.rank(), offer.status.is_end());
+    let _ = (offer.created(), offer.kind_of_financing(), offer.status.is_end());
     let Some(terms) = &offer.offered_terms else { return };
     let money = |minor| Money { minor, currency: terms.currency.clone() };
     let (advance, fee) = (money(terms.advance_amount), money(terms.fee_amount));
