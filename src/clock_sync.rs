@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Agreement, Clock};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
@@ -30,7 +29,7 @@ const NOTABLE_WALL_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
 #[derive(Clone, Debug)]
 pub struct ClockSync {
     /// Whose clock is followed.
-    pub db: PgPool,
+    pub db: Pool,
     /// The clock that is set.
     pub clock: Clock,
     /// Passes the date of each answer to the same clock.

@@ -37,11 +37,10 @@ mod transactions;
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::Troubles;
+use crate::database::{Pool, Troubles};
 use crate::financing::{Financings, Unanswered};
 use crate::http::rate::Rate;
 
@@ -55,7 +54,7 @@ pub use routes::router;
 #[derive(Clone, Debug)]
 pub struct Api {
     /// Where keys and opt-outs are kept.
-    pub db: PgPool,
+    pub db: Pool,
     /// When something was done.
     pub clock: Clock,
     /// Told of a database that would not do it.

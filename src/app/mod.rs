@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +15,7 @@ use crate::api::{self, Api, Platform};
 use crate::clock::Clock;
 use crate::clock_sync::ClockSync;
 use crate::config::Settings;
-use crate::database::{self, Database, PAUSE_IN_TROUBLE};
+use crate::database::{self, Database, PAUSE_IN_TROUBLE, Pool};
 use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, Remind, SendLetter};
@@ -87,7 +86,7 @@ pub struct App {
 impl App {
     /// Opens the database and makes the parts. Listens and works not yet.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let database = database::open(&settings.database).await?;
+        let database = database::open_for_service(&settings.database).await?;
         clock.follow(database::measure_clock(&database.pool).await.context("cannot read the time")?);
         Self::with_database(settings, clock, database)
     }
@@ -198,7 +197,7 @@ impl App {
     }
 
     /// The database's connections.
-    pub fn db(&self) -> &PgPool {
+    pub fn db(&self) -> &Pool {
         &self.database.pool
     }
 
@@ -300,11 +299,13 @@ impl App {
         shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
         tracker.spawn(self.release_held(stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
-        // The embedded database has a single connection: a listener would keep it to itself, and there is nobody to share with.
-        if !self.database.is_embedded() {
-            let db = self.database.pool.clone();
+        let db = self.database.pool.clone();
+        if self.database.can_listen() {
             let listening = queue::ring_on_notify(db.clone(), self.jobs.clone(), stop.clone());
             shutdown.spawn_vital("notifications", listening);
+        }
+        // The embedded database is shared with nobody.
+        if !self.database.is_embedded() {
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
             shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));
         }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{Database, Troubles};
+use crate::database::{Database, Pool, Troubles};
 use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::collection::{self, Sample};
@@ -23,7 +22,7 @@ use crate::stripe::{AccountId, Client, Memory};
 
 /// What the parts have in common.
 pub(super) struct Shared {
-    pub(super) db: PgPool,
+    pub(super) db: Pool,
     pub(super) troubles: Troubles,
     pub(super) clock: Clock,
     pub(super) stripe: Client,

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use sqlx::PgPool;
 
 use crate::cli::out::{self, say};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::retention;
 use crate::stripe::AccountId;
 
@@ -57,7 +56,7 @@ fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
     Ok(typed.trim() == account.as_str())
 }
 
-async fn erase(db: &PgPool, account: &AccountId, with_proof: bool, json: bool) -> anyhow::Result<()> {
+async fn erase(db: &Pool, account: &AccountId, with_proof: bool, json: bool) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
     let erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;

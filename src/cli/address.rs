@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sqlx::PgPool;
 
 use crate::cli::out::{self, say};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::flow::email::refused::{self, AddressHash};
 
 /// What to do.
@@ -30,7 +29,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { json } => {
             let all = refused::store::list(db).await?;

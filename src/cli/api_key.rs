@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 
 use crate::api::{Scope, keys};
 use crate::cli::out::{self, note, say};
-use crate::database;
+use crate::database::{self, Pool};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -44,7 +43,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     let now = database::now(db).await?;
     match action {
         Action::Create { name, scopes, json } => {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use tokio::sync::oneshot;
 
 use crate::api::{Scope, keys};
@@ -17,6 +16,7 @@ use crate::app::{App, Role};
 use crate::cli::out::say;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings};
+use crate::database::Pool;
 use crate::flow::email::RelayUrl;
 use crate::flow::{delivered, email};
 use crate::shutdown::Shutdown;
@@ -204,7 +204,7 @@ async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAd
 
 /// Where to go on, and how a program of the platform asks.
 async fn point_out(
-    db: &PgPool,
+    db: &Pool,
     simulator: &Simulator,
     clock: &Clock,
     address: SocketAddr,
@@ -225,7 +225,7 @@ async fn point_out(
     Ok(())
 }
 
-async fn wait(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
+async fn wait(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
     let deadline = tokio::time::Instant::now() + LONGEST;
     loop {
         let stories = look(db, simulator, offers).await?;
@@ -237,7 +237,7 @@ async fn wait(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::
     }
 }
 
-async fn look(db: &PgPool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
+async fn look(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
     let mut stories = Vec::new();
     for offer_id in offers {
         let letter = email::store::state_of(db, offer_id).await?;

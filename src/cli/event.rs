@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use sqlx::PgPool;
 
 use crate::cli::out::{self, note, say};
+use crate::database::Pool;
 use crate::flow::inbox;
 
 /// What to do.
@@ -42,7 +42,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { state, limit, json } => {
             let events = inbox::store::list(db, state.as_deref(), i64::from(limit)).await?;

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use sqlx::PgPool;
 
 use crate::cli::out::{self, say};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::flow::{delivered, email};
 use crate::queue::{self, Work};
 
@@ -37,7 +36,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { state, limit, json } => {
             let jobs = queue::overview::list(db, &state, i64::from(limit)).await?;
@@ -62,7 +61,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
 }
 
 /// A job alone would find that its letter is held or its delivery refused, and do nothing: what it is about is taken up again.
-async fn retry(db: &PgPool, id: i64) -> anyhow::Result<()> {
+async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
     let job = queue::overview::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
     let now = database::now(db).await?;

@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sqlx::PgPool;
 
 use crate::config::{DatabaseOnly, Faults, environment};
+use crate::database::Pool;
 use crate::{database, telemetry};
 
 /// `EX_USAGE` of sysexits.h.
@@ -193,7 +193,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 /// Opens the database for a command that needs nothing else, and closes it.
 async fn over_the_database(
     config: Option<&Path>,
-    work: impl AsyncFnOnce(&PgPool) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(&Pool) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let settings = DatabaseOnly::load(config, &environment())?;
     telemetry::init(&settings.telemetry);

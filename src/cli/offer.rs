@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use sqlx::PgPool;
 
 use crate::cli::out::{self, say};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::flow::email::store::Shown as Letter;
 use crate::flow::{delivered, email, offer};
 use crate::locale::{Formats, Language};
@@ -63,7 +62,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { status, limit, json } => {
             let offers = offer::store::list(db, status.as_deref(), i64::from(limit)).await?;
@@ -89,7 +88,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
     }
 }
 
-async fn resend(db: &PgPool, id: &str) -> anyhow::Result<()> {
+async fn resend(db: &Pool, id: &str) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
     let resent = email::resend(&mut tx, id, now).await?;
@@ -113,7 +112,7 @@ async fn resend(db: &PgPool, id: &str) -> anyhow::Result<()> {
 }
 
 /// The letter once it was decided about, or as it is after [`OUTCOME_TIMEOUT`].
-async fn outcome_of(db: &PgPool, offer: &str, letter: Letter) -> anyhow::Result<Letter> {
+async fn outcome_of(db: &Pool, offer: &str, letter: Letter) -> anyhow::Result<Letter> {
     let deadline = Instant::now() + OUTCOME_TIMEOUT;
     let mut letter = letter;
     while matches!(letter.state.as_str(), "waiting" | "sending") && Instant::now() < deadline {
@@ -184,7 +183,7 @@ fn no_letter_goes_there(address: &email::refused::store::Shown) -> String {
     )
 }
 
-async fn show(db: &PgPool, id: &str, json: bool) -> anyhow::Result<()> {
+async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     let offer = offer::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
     let letters = email::store::of_offer(db, id).await?;
     let refused = email::refused::store::of_offer(db, id).await?;

@@ -77,10 +77,12 @@ impl<'a> Reader<'a> {
             (self.number("database.max_connections", 1), self.duration("database.acquire_timeout"));
         let (data_dir, start) = (self.text("database.data_dir"), self.duration("database.start_timeout"));
         let migrate_on_start = self.flag("database.migrate_on_start");
+        let pooler = self.parsed("database.pooler", "auto or transaction");
         Some(database::Settings {
             url: (!url.is_empty()).then(|| SecretString::from(url)),
             data_dir: data_dir?.into(),
             max_connections: connections?,
+            pooler: pooler?,
             acquire_timeout: acquire?,
             start_timeout: start?,
             migrate_on_start: migrate_on_start?,

@@ -45,7 +45,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
         .connect(&url)
         .await
         .map_err(|error| failed(error.into()))?;
-    Ok(Database { pool, troubles: Troubles::default(), embedded: Some(embedded) })
+    Ok(Database { pool: pool.into(), troubles: Troubles::default(), embedded: Some(embedded) })
 }
 
 impl Embedded {

@@ -6,21 +6,27 @@
 #[cfg(feature = "demo")]
 mod embedded;
 mod place;
+mod pool;
+mod pooler;
 mod text;
 mod time;
 mod trouble;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres};
+use sqlx::{Executor, PgPool, Postgres, Transaction};
+
+use pooler::Found;
 
 pub use place::{NoPlace, Place};
+pub use pool::Pool;
+pub use pooler::Pooler;
 pub use text::{json_text, storable};
 pub use time::{measure_clock, now};
 pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, is_unstorable, within};
@@ -38,6 +44,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Connections that this process may open.
     pub max_connections: u32,
+    /// What stands between this process and Postgres.
+    pub pooler: Pooler,
     /// How long to wait for a free connection, or for a new one.
     pub acquire_timeout: Duration,
     /// How long a start waits for a database that is away.
@@ -50,7 +58,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Database {
     /// Connections to it.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// What is known of its troubles.
     pub troubles: Troubles,
     /// What keeps the embedded one running.
@@ -75,6 +83,12 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+    /// A pooler that no transaction passes.
+    #[error(
+        "the pooler at {0} is in statement mode, in which no transaction is possible: set pool_mode = transaction \
+         (or session) for this database"
+    )]
+    StatementMode(String),
     /// The schema could not be brought up to date.
     #[error("cannot bring the schema up to date")]
     Migrate(#[from] MigrateError),
@@ -108,8 +122,9 @@ pub enum Health {
     SchemaBehind,
 }
 
-/// A query that takes longer is a fault, and must not hold a connection for ever.
-const STATEMENT_TIMEOUT: &str = "30s";
+/// The limits of a session: a query that takes longer is a fault, and must not hold a connection for ever. Set after connecting, as
+/// PgBouncer refuses them as startup parameters.
+const LIMITS: &str = "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
 /// Between two tries at a start.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -131,8 +146,33 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     Ok(database)
 }
 
+/// Opens the database for a process that works all the time. Counts the connections that can be had: where they are fewer than the
+/// settings say, work that waits for one that never comes would hold up the rest, so the process makes do with those.
+pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError> {
+    let database = open(settings).await?;
+    let wanted = settings.max_connections;
+    if database.is_embedded() || database.pool.is_pooled() {
+        return Ok(database);
+    }
+    let opened = database.pool.open_all(wanted, settings.acquire_timeout).await;
+    if opened >= wanted {
+        return Ok(database);
+    }
+    tracing::error!(
+        connections.wanted = wanted,
+        connections.opened = opened,
+        "only {opened} of the {wanted} connections of database.max_connections can be opened, so the process works with \
+         {opened}: behind PgBouncer in session mode, its default_pool_size must be at least database.max_connections \
+         times the number of processes (or use pool_mode = transaction); without a pooler, so must Postgres' \
+         max_connections; or lower database.max_connections"
+    );
+    database.close().await;
+    let fewer = Settings { max_connections: opened.max(1), migrate_on_start: false, ..settings.clone() };
+    open(&fewer).await
+}
+
 /// A database that goes away in the midst of it comes back, and a migration that was cut off was rolled back.
-async fn migrate_patiently(pool: &PgPool, patience: Duration) -> Result<(), MigrateError> {
+async fn migrate_patiently(pool: &Pool, patience: Duration) -> Result<(), MigrateError> {
     let started = tokio::time::Instant::now();
     loop {
         let error = match migrate(pool).await {
@@ -155,40 +195,83 @@ async fn migrate_patiently(pool: &PgPool, patience: Duration) -> Result<(), Migr
 
 /// Brings the schema up to date, one replica at a time. A migration takes as long as it needs: an index over a million rows
 /// is no fault.
-async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut connection = pool.acquire().await?;
+async fn migrate(pool: &Pool) -> Result<(), MigrateError> {
+    if pool.is_pooled() {
+        return migrate_in_a_transaction(pool).await;
+    }
+    let mut connection = pool.session().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
     let migrated = MIGRATOR.run(&mut *connection).await;
-    sqlx::query("reset statement_timeout").execute(&mut *connection).await?;
+    connection.execute(LIMITS).await?;
     migrated
+}
+
+/// The same through a pooler, where a lock of the session would stay with whichever server it was taken on.
+async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
+    /// Any number that nobody else locks: `courier` in ASCII.
+    const LOCK: i64 = 0x0063_6f75_7269_6572;
+    let migrator = Migrator {
+        migrations: Cow::Borrowed(&MIGRATOR.migrations),
+        ignore_missing: true,
+        locking: false,
+        ..Migrator::DEFAULT
+    };
+    let mut tx = unhurried(pool).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    migrator.run(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
     let at =
         format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
-    let options = options.application_name("capital-courier").options([
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
-    ]);
+    // PgBouncer refuses connections that begin with settings that it does not know.
+    let options = options.application_name("capital-courier").extra_float_digits(None);
+    let found = find_patiently(&options, &at, settings).await?;
+    let is_pooled = match (found, settings.pooler) {
+        (Found::EachStatement, _) => return Err(OpenError::StatementMode(at)),
+        (Found::EachTransaction, Pooler::Auto) => {
+            tracing::info!(database.at = at, "a pooler in transaction mode stands before Postgres");
+            true
+        }
+        (_, Pooler::Transaction) => true,
+        (Found::Server, Pooler::Auto) => false,
+    };
     let troubles = Troubles::default();
     let known = troubles.clone();
-    let pool = pool_options(settings)
-        .max_connections(settings.max_connections)
-        .before_acquire(move |_, meta| {
+    let pool =
+        pool_options(settings).max_connections(settings.max_connections).before_acquire(move |_, meta| {
             let may_use = known.may_use(meta.age);
             Box::pin(async move { Ok(may_use) })
-        })
-        .connect_lazy_with(options);
+        });
+    let pool = if is_pooled {
+        Pool::through_pooler(pool.connect_lazy_with(options.statement_cache_capacity(0)))
+    } else {
+        let pool = pool.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(LIMITS).await.map(drop) })
+        });
+        pool.connect_lazy_with(options).into()
+    };
+    Ok(Database { troubles, ..Database::from(pool) })
+}
+
+/// Waits for a database that is away, for as long as the settings say.
+async fn find_patiently(
+    options: &PgConnectOptions,
+    at: &str,
+    settings: &Settings,
+) -> Result<Found, OpenError> {
     let started = tokio::time::Instant::now();
     let mut told = false;
     loop {
-        let Err(source) = sqlx::query("select 1").execute(&pool).await else {
-            return Ok(Database { troubles, ..Database::from(pool) });
+        let source = match pooler::find(options, settings.acquire_timeout).await {
+            Ok(found) => return Ok(found),
+            Err(source) => source,
         };
         let waited = started.elapsed();
         if waited >= settings.start_timeout {
-            return Err(OpenError::Away { at, waited, source });
+            return Err(OpenError::Away { at: at.to_owned(), waited, source });
         }
         if !std::mem::replace(&mut told, true) {
             tracing::warn!(database.at = at, error = %source, "waiting for Postgres");
@@ -203,7 +286,13 @@ fn pool_options(settings: &Settings) -> PgPoolOptions {
 
 /// A database that somebody else opened and will close.
 impl From<PgPool> for Database {
-    fn from(pool: PgPool) -> Self {
+    fn from(connections: PgPool) -> Self {
+        Pool::from(connections).into()
+    }
+}
+
+impl From<Pool> for Database {
+    fn from(pool: Pool) -> Self {
         Self {
             pool,
             troubles: Troubles::default(),
@@ -222,6 +311,11 @@ impl Database {
         return false;
     }
 
+    /// Whether a connection can be kept for `LISTEN`, and others are left to work with.
+    pub fn can_listen(&self) -> bool {
+        !self.is_embedded() && !self.pool.is_pooled() && self.pool.max_connections() > 1
+    }
+
     /// Closes all connections, and stops the embedded one.
     pub async fn close(self) {
         self.pool.close().await;
@@ -233,7 +327,7 @@ impl Database {
 }
 
 /// Looks whether the database can take writes and has our schema. `select 1` alone would call a standby healthy.
-pub async fn health(pool: &PgPool) -> Health {
+pub async fn health(pool: &Pool) -> Health {
     let newest = MIGRATOR.iter().map(|migration| migration.version).max();
     match look(pool).await {
         Ok((true, _)) => Health::ReadOnly,
@@ -256,7 +350,7 @@ pub async fn health(pool: &PgPool) -> Health {
 /// a page that exists, and never reaches the disk; its dead row stays behind each time. So we have Postgres spill some
 /// 150 KB into a temporary file, which is written at once, lies beside the tables unless `temp_tablespaces` says otherwise,
 /// needs no privilege, and leaves nothing behind. Where only the log's disk is full, Postgres stops by itself.
-async fn look(pool: &PgPool) -> sqlx::Result<(bool, Option<i64>)> {
+async fn look(pool: &Pool) -> sqlx::Result<(bool, Option<i64>)> {
     let mut tx = pool.begin().await?;
     let row = sqlx::query_as(
         "
@@ -273,9 +367,10 @@ async fn look(pool: &PgPool) -> sqlx::Result<(bool, Option<i64>)> {
     Ok(row)
 }
 
-/// A connection whose statements may take as long as they take, for reports of a process that does nothing else.
-pub async fn unhurried(db: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
-    let mut connection = db.acquire().await?;
-    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
-    Ok(connection)
+/// A transaction whose statements may take as long as they take, for reports of a process that does nothing else, and for
+/// migrations.
+pub async fn unhurried(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = db.begin().await?;
+    tx.execute("set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0").await?;
+    Ok(tx)
 }

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 
+use super::Pool;
 use crate::clock::Measured;
 
 /// The present by the database's clock, for a command that does one thing.
@@ -14,9 +15,11 @@ pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<DateTime<Utc>> {
 
 /// Asks for the time, and measures how long the answer takes. The wait for a free connection is no
 /// part of that.
-pub async fn measure_clock(db: &PgPool) -> sqlx::Result<Measured> {
-    let mut connection = db.acquire().await?;
+pub async fn measure_clock(db: &Pool) -> sqlx::Result<Measured> {
+    let mut tx = db.begin().await?;
     let asked = Instant::now();
-    let time = now(&mut *connection).await?;
-    Ok(Measured { time, round_trip: asked.elapsed() })
+    let time = now(&mut *tx).await?;
+    let round_trip = asked.elapsed();
+    tx.commit().await?;
+    Ok(Measured { time, round_trip })
 }

@@ -28,10 +28,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::clock::Clock;
-use crate::database::within;
+use crate::database::{Pool, within};
 use crate::stripe::{self, AccountId, Client, FinancingTransaction, Memory, TransactionId};
 use ledger::{Movement, Totals, Wanted};
 
@@ -44,7 +44,7 @@ pub use watch::ToRead;
 #[derive(Clone, Debug)]
 pub struct Financings {
     /// Where transactions are kept, and Stripe's answers.
-    pub db: PgPool,
+    pub db: Pool,
     /// When something was asked.
     pub clock: Clock,
     /// Whom to ask.

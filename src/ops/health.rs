@@ -11,11 +11,10 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use crate::clock::{Agreement, Clock};
-use crate::database::{self, Health};
+use crate::database::{self, Health, Pool};
 
 /// An orchestrator gives up after a second or so; a database that takes longer is not ready.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -24,13 +23,13 @@ const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Ready {
-    db: PgPool,
+    db: Pool,
     clock: Clock,
     last: Arc<Mutex<Option<(Instant, Health)>>>,
 }
 
 /// The two routes.
-pub fn router(db: PgPool, clock: Clock) -> Router {
+pub fn router(db: Pool, clock: Clock) -> Router {
     let ready = Ready { db, clock, last: Arc::default() };
     Router::new().route("/livez", get(alive)).route("/readyz", get(readiness)).with_state(ready)
 }

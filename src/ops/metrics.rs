@@ -16,10 +16,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use sqlx::PgPool;
 
 use crate::clock::Clock;
-use crate::database::within;
+use crate::database::{Pool, within};
 use crate::financing;
 use crate::flow::inbox;
 use crate::inbound::Counts;
@@ -30,7 +29,7 @@ use crate::reconcile;
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// Where events, runs and jobs are.
-    pub db: PgPool,
+    pub db: Pool,
     /// What is old.
     pub clock: Clock,
     /// Stripe and the relay, as this process sees them.

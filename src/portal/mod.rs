@@ -27,11 +27,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sqlx::PgPool;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{Troubles, within};
+use crate::database::{Pool, Troubles, within};
 use crate::financing::Financings;
 use crate::flow::email::copy::Disclaimers;
 use crate::http::rate::Rate;
@@ -71,7 +70,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Portal {
     /// Where sessions and offers are.
-    pub db: PgPool,
+    pub db: Pool,
     /// When a visit began.
     pub clock: Clock,
     /// Told of a database that gives nothing.

@@ -17,11 +17,10 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{Environment, context};
-use sqlx::PgPool;
 
 use super::answer::{keep_private, liked_language};
 use crate::clock::Clock;
-use crate::database::{Troubles, within};
+use crate::database::{Pool, Troubles, within};
 use crate::flow::email::opt_out::{Links, OptedOut, Source, Wish, opt_out, store};
 use crate::http::body::{self, Limits};
 use crate::http::rate::Rate;
@@ -31,7 +30,7 @@ use crate::locale::{Formats, Language};
 #[derive(Clone, Debug)]
 pub struct Unsubscribe {
     /// Where opt-outs are kept.
-    pub db: PgPool,
+    pub db: Pool,
     /// Told of a database that would not keep one.
     pub troubles: Troubles,
     /// When one was made.

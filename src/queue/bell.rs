@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::database::Pool;
 
 /// Rung after the commit that made work. Clones are the same bell.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl Ear {
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Rings `bell` at each `NOTIFY` of a new job until `stop`. Takes one connection of its own.
-pub async fn ring_on_notify(db: PgPool, bell: Bell, stop: CancellationToken) {
+pub async fn ring_on_notify(db: Pool, bell: Bell, stop: CancellationToken) {
     let listen = async {
         loop {
             if let Err(error) = listen(&db, &bell).await {
@@ -69,8 +70,8 @@ pub async fn ring_on_notify(db: PgPool, bell: Bell, stop: CancellationToken) {
     }
 }
 
-async fn listen(db: &PgPool, bell: &Bell) -> sqlx::Result<()> {
-    let mut listener = PgListener::connect_with(db).await?;
+async fn listen(db: &Pool, bell: &Bell) -> sqlx::Result<()> {
+    let mut listener = db.listener().await?;
     listener.listen(super::store::CHANNEL).await?;
     loop {
         // `None` says that the connection broke and came back: what was notified meanwhile is lost, so look.

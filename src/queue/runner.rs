@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +13,7 @@ use super::{
     store,
 };
 use crate::clock::{Agreement, Clock};
-use crate::database::{PAUSE_IN_TROUBLE, Troubles, within};
+use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, within};
 use crate::telemetry::chain;
 
 /// What a kind of job is to do.
@@ -100,7 +100,7 @@ impl<E: Retryable + Send + Sync + 'static> From<E> for Stopped {
 /// Works on the jobs of one kind. Clones share the limit on concurrency.
 pub struct Runner<W> {
     work: Arc<W>,
-    db: PgPool,
+    db: Pool,
     clock: Clock,
     troubles: Troubles,
     settings: Settings,
@@ -132,7 +132,7 @@ enum Found {
 
 impl<W: Work> Runner<W> {
     /// Makes a runner; claims nothing yet.
-    pub fn new(work: W, db: PgPool, clock: Clock, troubles: Troubles, settings: Settings) -> Self {
+    pub fn new(work: W, db: Pool, clock: Clock, troubles: Troubles, settings: Settings) -> Self {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
         let (work, corrected_at) = (Arc::new(work), Arc::default());
         Self { work, db, clock, troubles, settings, slots, corrected_at }

@@ -19,11 +19,11 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::database::is_about_the_data;
+use crate::database::{Pool, is_about_the_data};
 use crate::flow::inbox::{self, Arrival, Kept};
 use crate::flow::offer::store::Missing;
 use crate::flow::offer::{self, Source, TakenIn, Told};
@@ -40,7 +40,7 @@ pub const SUBJECT: &str = "all";
 #[derive(Clone, Debug)]
 pub struct Reconcile {
     /// Where everything is kept.
-    pub db: PgPool,
+    pub db: Pool,
     /// When things are written down.
     pub clock: Clock,
     /// Whom to ask.

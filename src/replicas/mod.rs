@@ -6,11 +6,11 @@ mod store;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::database::Pool;
 use crate::stripe::Client;
 
 /// Between two signs of life.
@@ -19,12 +19,12 @@ const BEAT: Duration = Duration::from_secs(5);
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
 
 /// Whether a process works on this database, or takes webhooks for it.
-pub async fn is_any_alive(db: &PgPool) -> sqlx::Result<bool> {
+pub async fn is_any_alive(db: &Pool) -> sqlx::Result<bool> {
     store::is_any_alive(db, GONE_AFTER.as_seconds_f64()).await
 }
 
 /// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
-pub async fn take_part(db: PgPool, clock: Clock, stripe: Client, stop: CancellationToken) {
+pub async fn take_part(db: Pool, clock: Clock, stripe: Client, stop: CancellationToken) {
     let process_id = Uuid::new_v4();
     let started_at = clock.now();
     loop {

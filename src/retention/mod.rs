@@ -11,9 +11,10 @@ mod store;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::clock::Clock;
+use crate::database::Pool;
 use crate::flow::email;
 use crate::queue::{self, Circuit, Claim, Ending, Queued, Stopped, Work};
 use crate::stripe::Client;
@@ -33,7 +34,7 @@ const BATCH: i64 = 500;
 #[derive(Clone, Debug)]
 pub struct Retain {
     /// Where they are.
-    pub db: PgPool,
+    pub db: Pool,
     /// How old they are.
     pub clock: Clock,
     /// Whose time confirms the clock before anything is erased.

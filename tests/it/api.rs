@@ -45,7 +45,7 @@ pub async fn send(app: &TestApp, request: Request<Body>) -> Answer {
 
 /// A key with these scopes.
 pub async fn key(app: &TestApp, scopes: &[Scope]) -> String {
-    let new = keys::create(&app.db, "a test", scopes, app.clock.now()).await.unwrap();
+    let new = keys::create(app.app.db(), "a test", scopes, app.clock.now()).await.unwrap();
     new.secret.expose_secret().to_owned()
 }
 

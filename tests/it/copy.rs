@@ -44,7 +44,7 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
     let mut tx = app.db.begin().await.unwrap();
     copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    copy::release(&app.db, app.clock.now()).await.unwrap()
+    copy::release(app.app.db(), app.clock.now()).await.unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -110,7 +110,7 @@ async fn letters_are_released_once_each_however_many_are_held(db: PgPool) {
     ] {
         sqlx::query(copies).execute(&app.db).await.unwrap();
     }
-    assert_eq!(copy::release(&app.db, app.clock.now()).await.unwrap(), 451);
+    assert_eq!(copy::release(app.app.db(), app.clock.now()).await.unwrap(), 451);
     let waiting: i64 = app.one("select count(*) from letters where state = $1", "waiting").await;
     assert_eq!(waiting, 451);
     app.run_due_work().await;

@@ -30,6 +30,7 @@ mod openapi;
 mod operator;
 mod order;
 mod outage;
+mod pgbouncer;
 mod phases;
 mod platform;
 mod processes;

@@ -13,7 +13,7 @@ use crate::support::TestApp;
 
 async fn figures(db: &PgPool, circuits: &[Circuit]) -> String {
     let router = ops::metrics(ops::Sources {
-        db: db.clone(),
+        db: db.clone().into(),
         clock: Clock::system(),
         circuits: circuits.to_vec(),
         reports: Counts::default(),

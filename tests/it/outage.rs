@@ -150,11 +150,13 @@ async fn a_connection_that_became_read_only_is_dropped_and_writing_goes_on(db: P
     // A failover leaves live connections to a server that was demoted, while new ones reach the new primary.
     let mut held = Vec::new();
     for _ in 0..4 {
-        let mut connection = app.db().acquire().await.unwrap();
-        sqlx::query("set default_transaction_read_only = on").execute(&mut *connection).await.unwrap();
-        held.push(connection);
+        let mut tx = app.db().begin().await.unwrap();
+        sqlx::query("set default_transaction_read_only = on").execute(&mut *tx).await.unwrap();
+        held.push(tx);
     }
-    drop(held);
+    for tx in held {
+        tx.commit().await.unwrap();
+    }
     assert_eq!(
         capital_courier::database::health(app.db()).await,
         capital_courier::database::Health::ReadOnly
@@ -172,7 +174,7 @@ async fn a_connection_that_became_read_only_is_dropped_and_writing_goes_on(db: P
 async fn while_all_connections_are_taken_stripe_is_told_to_come_again(db: PgPool) {
     let few = [("COURIER_DATABASE__MAX_CONNECTIONS", "2"), ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "300ms")];
     let (app, router) = open(&db, &few).await;
-    let held = [app.db().acquire().await.unwrap(), app.db().acquire().await.unwrap()];
+    let held = [app.db().begin().await.unwrap(), app.db().begin().await.unwrap()];
     assert_eq!(webhook(&router, "evt_1").await, 503);
     drop(held);
     assert_eq!(webhook(&router, "evt_1").await, 200);

@@ -87,7 +87,10 @@ async fn many_processes_migrate_at_once(db: PgPool) {
         let ended = ended.unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
-    assert_eq!(capital_courier::database::health(&db).await, capital_courier::database::Health::Ready);
+    assert_eq!(
+        capital_courier::database::health(&db.clone().into()).await,
+        capital_courier::database::Health::Ready
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

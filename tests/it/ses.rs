@@ -40,7 +40,7 @@ fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
 /// Trusts the authority of this certificate.
 fn listening_with(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) -> Inbound {
     let api = Api {
-        db: app.db.clone(),
+        db: app.db.clone().into(),
         clock: app.clock.clone(),
         troubles: Troubles::default(),
         read_timeout: std::time::Duration::from_secs(5),
@@ -97,7 +97,7 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: 
     assert_eq!(doors, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
     let sources = ops::Sources {
-        db: app.db.clone(),
+        db: app.db.clone().into(),
         clock: app.clock.clone(),
         circuits: Vec::new(),
         reports: inbound.counts.clone(),

@@ -165,7 +165,7 @@ async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool)
 
     // A new one each time: the answer is good for a second.
     let fresh = async || {
-        let router = capital_courier::ops::router(app.db.clone(), app.clock.clone());
+        let router = capital_courier::ops::router(app.db.clone().into(), app.clock.clone());
         let request = Request::get("/readyz").body(Body::empty()).unwrap();
         tower::ServiceExt::oneshot(router, request).await.unwrap().status().as_u16()
     };

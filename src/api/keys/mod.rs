@@ -9,8 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use uuid::Uuid;
+
+use crate::database::Pool;
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Caller {
 }
 
 /// Makes a key.
-pub async fn create(db: &PgPool, name: &str, scopes: &[Scope], now: DateTime<Utc>) -> sqlx::Result<NewKey> {
+pub async fn create(db: &Pool, name: &str, scopes: &[Scope], now: DateTime<Utc>) -> sqlx::Result<NewKey> {
     let key_id = format!("key_{}", Uuid::now_v7().simple());
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
@@ -110,7 +111,7 @@ pub async fn create(db: &PgPool, name: &str, scopes: &[Scope], now: DateTime<Utc
 
 /// The caller who has this secret; none where it is not that of a key which holds. Looked up by its hash, so how long it takes tells
 /// nothing about the secrets that there are.
-pub async fn find(db: &PgPool, secret: &SecretString, now: DateTime<Utc>) -> sqlx::Result<Option<Caller>> {
+pub async fn find(db: &Pool, secret: &SecretString, now: DateTime<Utc>) -> sqlx::Result<Option<Caller>> {
     let secret = secret.expose_secret();
     if !secret.starts_with(PREFIX) {
         return Ok(None);

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sqlx::PgPool;
 
 use crate::cli::out::{self, say};
-use crate::database;
+use crate::database::{self, Pool};
 use crate::flow::email::opt_out::{Note, Source, Wish, store};
 use crate::flow::email::{self, OptedOut};
 use crate::stripe::AccountId;
@@ -56,7 +55,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     super::over_the_database(config, async |db| act(db, action).await).await
 }
 
-async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
+async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::Add { account, note } => add(db, &account, note.as_ref()).await,
         Action::Remove { account } => {
@@ -82,7 +81,7 @@ async fn act(db: &PgPool, action: Action) -> anyhow::Result<()> {
     }
 }
 
-async fn add(db: &PgPool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
+async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
     let now = database::now(db).await?;
     let wish = Wish {
         account_id: account.as_str(),
@@ -100,7 +99,7 @@ async fn add(db: &PgPool, account: &AccountId, note: Option<&Note>) -> anyhow::R
     Ok(())
 }
 
-async fn export(db: &PgPool) -> anyhow::Result<()> {
+async fn export(db: &Pool) -> anyhow::Result<()> {
     let mut writer = list::Writer::new(out::stdout())?;
     let mut page = store::Page { after: 0, limit: PAGE, with_ended: true };
     loop {
@@ -115,7 +114,7 @@ async fn export(db: &PgPool) -> anyhow::Result<()> {
     }
 }
 
-async fn import(db: &PgPool, file: &Path) -> anyhow::Result<()> {
+async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes).context("cannot read the list from stdin")?;

@@ -1,11 +1,10 @@
 //! `report delivery`: the letters of a period, with the proof of what was sent.
 
 use futures_util::TryStreamExt;
-use sqlx::PgPool;
 
 use super::Asked;
 use crate::cli::out::stdout;
-use crate::database;
+use crate::database::{self, Pool};
 use crate::flow::email::Address;
 use crate::flow::email::evidence::store::{self, Line, Period};
 use crate::spreadsheet::{harmless, maybe, moment, writer};
@@ -40,7 +39,7 @@ const COLUMNS: [&str; 26] = [
 ];
 
 /// Writes the report to stdout, as it comes from the database.
-pub(super) async fn write(db: &PgPool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
+pub(super) async fn write(db: &Pool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
     let mut out = writer(stdout());
     out.write_record(COLUMNS)?;

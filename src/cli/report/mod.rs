@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use sqlx::PgPool;
 
 use crate::cli::out::say;
+use crate::database::Pool;
 use crate::flow::email::evidence;
 use crate::stripe::AccountId;
 
@@ -77,7 +77,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     .await
 }
 
-async fn message(db: &PgPool, letter: &str, out: &Path) -> anyhow::Result<()> {
+async fn message(db: &Pool, letter: &str, out: &Path) -> anyhow::Result<()> {
     let Some(message) = evidence::store::last_message(db, letter).await? else {
         bail!("{letter} was never handed over, or there is no such letter");
     };

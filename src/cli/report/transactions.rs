@@ -1,11 +1,10 @@
 //! `report transactions`: the movements of a period.
 
 use futures_util::TryStreamExt;
-use sqlx::PgPool;
 
 use super::Asked;
 use crate::cli::out::stdout;
-use crate::database;
+use crate::database::{self, Pool};
 use crate::financing::ledger::{Movement, Period, store};
 use crate::money::Money;
 use crate::spreadsheet::{harmless, moment, writer};
@@ -27,7 +26,7 @@ const COLUMNS: [&str; 13] = [
 ];
 
 /// Writes the report to stdout, as it comes from the database.
-pub(super) async fn write(db: &PgPool, asked: &Asked) -> anyhow::Result<()> {
+pub(super) async fn write(db: &Pool, asked: &Asked) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
     let mut out = writer(stdout());
     out.write_record(COLUMNS)?;

@@ -138,7 +138,7 @@ impl Financings {
     /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
     /// all stays as it was.
     pub(super) async fn check(&self, account: &AccountId, next: Reread) -> sqlx::Result<()> {
-        let is_under_way = async { self.is_under_way(&mut *self.db.acquire().await?, account).await };
+        let is_under_way = async { self.is_under_way(&mut *self.db.begin().await?, account).await };
         if !within(is_under_way).await? {
             return Ok(());
         }

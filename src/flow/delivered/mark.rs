@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::store::{self, Answer, Delivery};
 use crate::clock::Clock;
-use crate::database::Troubles;
+use crate::database::{Pool, Troubles};
 use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
 use crate::timeline::transition::{by_answer, by_event};
@@ -17,7 +17,7 @@ use crate::timeline::{self, Entry};
 #[derive(Clone, Debug)]
 pub struct MarkDelivered {
     /// Where the deliveries are.
-    pub db: PgPool,
+    pub db: Pool,
     /// Told of a database that would not take an outcome.
     pub troubles: Troubles,
     /// When things are written down.

@@ -197,7 +197,7 @@ impl SendLetter {
             }
         }
         if offer.status == OfferStatus::Undelivered
-            || self.is_open(&mut *self.db.acquire().await?, letter, &offer.status).await?
+            || self.is_open(&mut *self.db.begin().await?, letter, &offer.status).await?
         {
             return Ok(None);
         }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::address::Address;
 use super::copy::Disclaimers;
@@ -27,7 +27,7 @@ use super::store::{self, Content, Letter, Move, State};
 use super::write::{TemplateError, Writer};
 use super::{Gate, Lanes, Relay, SendError, Settings};
 use crate::clock::Clock;
-use crate::database::Troubles;
+use crate::database::{Pool, Troubles};
 use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Room, Stopped, Work, insist};
 use crate::stripe::{self, AccountId, Memory, OfferStatus};
 use crate::timeline;
@@ -36,7 +36,7 @@ use crate::timeline;
 #[derive(Debug)]
 pub struct SendLetter {
     /// Where the letters are.
-    pub db: PgPool,
+    pub db: Pool,
     /// Told of a database that would not take an outcome.
     pub troubles: Troubles,
     /// When things happen.

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Outcome, Unread};
 use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
-use crate::database::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, within};
+use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, is_about_the_data, within};
 use crate::financing::ToRead;
 use crate::queue::{Bell, Ear};
 use crate::telemetry::chain;
@@ -23,7 +23,7 @@ const CONNECT_ENDPOINT: &str =
 #[derive(Clone, Debug)]
 pub struct Reader {
     /// Where the events are.
-    pub db: PgPool,
+    pub db: Pool,
     /// When they are read.
     pub clock: Clock,
     /// Live or test, as the key says; none where it does not say.

@@ -1,9 +1,10 @@
 //! The job that asks Stripe how an offer stands: where events contradict each other, or are missing.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{Source, Told};
 use crate::clock::Clock;
+use crate::database::Pool;
 use crate::queue::{self, Bell, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
 use crate::stripe::{Client, IdError, OfferId};
 
@@ -11,7 +12,7 @@ use crate::stripe::{Client, IdError, OfferId};
 #[derive(Clone, Debug)]
 pub struct LookAtOffer {
     /// Where the offers are.
-    pub db: PgPool,
+    pub db: Pool,
     /// When things are written down.
     pub clock: Clock,
     /// Whom to ask.

@@ -19,10 +19,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use secrecy::SecretString;
-use sqlx::PgPool;
 
 use crate::clock::Clock;
-use crate::database::Troubles;
+use crate::database::{Pool, Troubles};
 use crate::queue::Bell;
 
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
@@ -44,7 +43,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Webhook {
     /// Where they are kept.
-    pub db: PgPool,
+    pub db: Pool,
     /// Our time, to hold against the signature's.
     pub clock: Clock,
     /// Rung when there is something to read.

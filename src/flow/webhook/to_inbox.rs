@@ -4,9 +4,8 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
-use crate::database::{is_about_the_data, within};
+use crate::database::{Pool, is_about_the_data, within};
 use crate::flow::inbox::{Arrival, Kept, store};
 
 /// What became of a body.
@@ -37,7 +36,7 @@ pub(super) enum NotKept {
 
 /// Keeps the event in `body`. When this returns, it is committed.
 pub(super) async fn hand_over(
-    db: &PgPool,
+    db: &Pool,
     body: Bytes,
     received_at: DateTime<Utc>,
 ) -> Result<Accepted, NotKept> {
@@ -59,7 +58,7 @@ pub(super) async fn hand_over(
 
 /// Keeps the bytes of a body that is no event. When this says that it is malformed, they are
 /// committed.
-async fn malformed(db: &PgPool, body: &Bytes, reason: String, received_at: DateTime<Utc>) -> NotKept {
+async fn malformed(db: &Pool, body: &Bytes, reason: String, received_at: DateTime<Utc>) -> NotKept {
     match within(store::keep_malformed(db, body, &reason, received_at)).await {
         Ok(()) => NotKept::Malformed(reason),
         Err(error) => error.into(),

@@ -4,6 +4,7 @@ pub mod aiosmtpd;
 pub mod browser;
 pub mod dkim;
 pub mod https;
+pub mod pgbouncer;
 pub mod process;
 pub mod smtp;
 pub mod stripe;

@@ -122,7 +122,10 @@ impl Process {
 
     /// Waits for its end by itself, and says how it ended.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
+        match tokio::time::timeout(PATIENCE, self.child.wait()).await {
+            Ok(ended) => ended.unwrap(),
+            Err(_) => panic!("it does not end in time:\n{}", self.logged()),
+        }
     }
 
     pub fn signal(&self, name: &str) {

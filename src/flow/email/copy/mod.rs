@@ -10,12 +10,14 @@ pub mod store;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 
 use super::moves;
 use super::store::find_held_for;
+
+use crate::database::Pool;
 
 /// As in `letters.reason`: there is no wording of ours that may stand under this letter.
 pub(super) const NO_DISCLAIMER: &str = "no_disclaimer";
@@ -62,7 +64,7 @@ pub async fn approve(
 /// Has the letters looked at again that are held for want of a disclaimer or of an approval: what they lacked may be there now. Says
 /// how many; what still lacks it will be held again. In small transactions, each offer's letters in one order: thousands may be held,
 /// and whoever writes about their offers must not wait. A crash in the midst leaves the rest held until a process starts.
-pub async fn release(db: &PgPool, now: DateTime<Utc>) -> sqlx::Result<usize> {
+pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
     let mut released = 0;
     // Through all of them once: the first may be held again before the last is released.
     let mut after = (String::new(), String::new());

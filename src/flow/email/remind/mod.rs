@@ -8,10 +8,11 @@ mod store;
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{Cadence, Kind, Opening};
 use crate::clock::Clock;
+use crate::database::Pool;
 use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
 
 /// The one job of this kind.
@@ -25,7 +26,7 @@ const BATCH: i64 = 200;
 #[derive(Clone, Debug)]
 pub struct Remind {
     /// Where offers and letters are.
-    pub db: PgPool,
+    pub db: Pool,
     /// When they are due.
     pub clock: Clock,
     /// Which of them there are.

@@ -1,11 +1,11 @@
 //! Takes a report in: everything that follows from it, in one transaction.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::store::{self, Done};
 use super::{Blame, Finding, Report, What};
-use crate::database::within;
+use crate::database::{Pool, within};
 use crate::flow::email::address::Address;
 use crate::flow::email::moves;
 use crate::flow::email::opt_out::{Source, Wish, opt_out};
@@ -74,7 +74,7 @@ pub enum NotTaken {
 
 /// Takes a report in. When this returns, all that follows is committed. `copy` is who gets the blind copy of each letter.
 pub async fn take(
-    db: &PgPool,
+    db: &Pool,
     report: &Report,
     copy: Option<&Address>,
     now: DateTime<Utc>,
@@ -83,7 +83,7 @@ pub async fn take(
 }
 
 async fn take_unless_being_sent(
-    db: &PgPool,
+    db: &Pool,
     report: &Report,
     copy: Option<&Address>,
     now: DateTime<Utc>,
