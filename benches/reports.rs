@@ -18,11 +18,11 @@ use capital_courier::api::keys::{self, Scope};
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
+use capital_courier::database::Pool;
 use capital_courier::simulator::{NewAccount, Options, Simulator};
 use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use tower::ServiceExt;
 
 const API_KEY: &str = "sk_test_benchmark";
@@ -52,7 +52,7 @@ fn settings(stripe: &Simulator) -> Settings {
 }
 
 /// `count` transactions over a year; one in fifty gives back the one before it.
-async fn fill(db: &PgPool, account: &str, from: i64, count: i64) {
+async fn fill(db: &Pool, account: &str, from: i64, count: i64) {
     sqlx::query(
         "
         insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type, reason, currency, advance_minor,
@@ -76,7 +76,7 @@ async fn fill(db: &PgPool, account: &str, from: i64, count: i64) {
     .unwrap();
 }
 
-async fn fill_all(db: &PgPool, accounts: &[String]) {
+async fn fill_all(db: &Pool, accounts: &[String]) {
     let mut from = 1;
     for (account, size) in accounts.iter().zip(SIZES) {
         fill(db, account, from, size).await;

@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use capital_courier::app::{App, Role};
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
+use capital_courier::database::Pool;
 use capital_courier::shutdown::Shutdown;
 use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, sign};
 use futures_util::stream::{self, StreamExt};
-use sqlx::PgPool;
 
 const CONNECTIONS: usize = 32;
 const API_KEY: &str = "sk_test_benchmark";
@@ -65,7 +65,7 @@ async fn post_all(url: &str, posts: Vec<Vec<u8>>) -> Duration {
     begun.elapsed()
 }
 
-async fn wait_for_all(db: &PgPool, offers: i64) {
+async fn wait_for_all(db: &Pool, offers: i64) {
     loop {
         let delivered: i64 = sqlx::query_scalar("select count(*) from deliveries where state = 'delivered'")
             .fetch_one(db)

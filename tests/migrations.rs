@@ -62,7 +62,10 @@ async fn a_newer_schema_does_not_stop_an_older_binary(db: PgPool) {
     .await
     .unwrap();
     MIGRATOR.run(&db).await.unwrap();
-    assert_eq!(capital_courier::database::health(&db).await, capital_courier::database::Health::Ready);
+    assert_eq!(
+        capital_courier::database::health(&db.clone().into()).await,
+        capital_courier::database::Health::Ready
+    );
 }
 
 #[test]

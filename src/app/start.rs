@@ -25,14 +25,15 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
 /// Asks Stripe once whether it accepts the API key, and logs what is wrong with it. A process that has nothing to do would
 /// otherwise not notice before its first letter. Takes five seconds at most.
 pub(super) async fn check_api_key(stripe: &Client) {
-    match stripe.for_somebody_who_waits().probe().await {
-        Ok(_) => tracing::info!("Stripe accepts STRIPE_API_KEY"),
-        Err(error) => match error.key_problem() {
-            Some(problem) => tracing::error!(error = chain(&error), "{problem}"),
-            None => tracing::warn!(
-                error = chain(&error),
-                "cannot check STRIPE_API_KEY: Stripe gives no usable answer; letters wait until it does"
-            ),
-        },
+    let Err(error) = stripe.for_somebody_who_waits().probe().await else {
+        return tracing::info!("Stripe accepts STRIPE_API_KEY");
+    };
+    if let Some(problem) = error.key_problem() {
+        tracing::error!(error = chain(&error), "{problem}");
+    } else {
+        tracing::warn!(
+            error = chain(&error),
+            "cannot check STRIPE_API_KEY: Stripe gives no usable answer; letters wait until it does"
+        );
     }
 }

@@ -46,6 +46,7 @@ mod senders;
 mod sending;
 mod ses;
 mod smtp;
+mod start;
 mod support;
 mod terminal;
 mod tls;

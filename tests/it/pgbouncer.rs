@@ -46,7 +46,7 @@ async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let all = tokio::time::timeout(Duration::from_secs(120), delivered).await;
+    let all = tokio::time::timeout(Duration::from_mins(2), delivered).await;
     assert!(all.is_ok(), "not all are marked:\n{}", logged());
     let ids: HashSet<String> = relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((relay.letters().len(), ids.len()), (count, count));

@@ -16,7 +16,7 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const MAX_INTERMEDIATES: usize = 4;
 /// `id-ad-caIssuers` (RFC 5280 section 4.2.2.1) and the tag of a URI behind it.
 const CA_ISSUERS: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02, 0x86];
-/// Where the issuers of Amazon's certificates publish their own: Amazon Trust Services, and DigiCert.
+/// Where the issuers of Amazon's certificates publish their own: Amazon Trust Services, and `DigiCert`.
 const ISSUERS: [&str; 2] = [".amazontrust.com", ".digicert.com"];
 
 /// A certificate, and those of its issuers that came with it or were fetched.

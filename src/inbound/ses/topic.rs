@@ -77,7 +77,7 @@ impl TopicArn {
 
     /// The names that the region's signing certificates are issued to. AWS documents none; these are what its SDK for Java expects
     /// (`SnsHostProvider`): `sns.amazonaws.com` in the older regions, `sns-signing.<region>.…` in the newer ones, one of their own
-    /// in China and in GovCloud. All of them are hosts of Amazon's.
+    /// in China and in `GovCloud`. All of them are hosts of Amazon's.
     pub(super) fn certificate_names(&self) -> Vec<String> {
         let Self { region, domain, .. } = self;
         let gov = region.starts_with("us-gov-").then(|| format!("sns-us-gov-west-1.{domain}"));

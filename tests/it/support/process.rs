@@ -122,10 +122,8 @@ impl Process {
 
     /// Waits for its end by itself, and says how it ended.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
-        match tokio::time::timeout(PATIENCE, self.child.wait()).await {
-            Ok(ended) => ended.unwrap(),
-            Err(_) => panic!("it does not end in time:\n{}", self.logged()),
-        }
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it does not end in time:\n{}", self.logged())).unwrap()
     }
 
     pub fn signal(&self, name: &str) {
