@@ -76,6 +76,7 @@ pub fn init(settings: &Settings) {
 }
 
 /// The message of an error and of everything that caused it, on one line, for logs and for the record.
+/// An error may repeat what others wrote: a NUL, which Postgres has no way to keep, is replaced.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -84,5 +85,17 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    text
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::chain;
+
+    #[test]
+    fn a_chain_is_text_that_the_database_can_keep() {
+        assert_eq!(chain(&Error::other("a\0b")), "a\u{fffd}b");
+    }
 }

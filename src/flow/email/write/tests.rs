@@ -200,12 +200,16 @@ fn a_name_is_text_and_nothing_else() {
 }
 
 #[test]
-fn a_name_that_nobody_sees_or_that_is_a_link_is_no_name() {
-    for name in
-        ["\u{115f}\u{2800}", "\u{3164}", "evil.example/win", "see https://evil.example", "a@evil.example"]
-    {
+fn a_name_greets_without_what_nobody_sees_and_without_links() {
+    for (name, greeting) in [
+        ("\u{115f}\u{2800}", "Hello,"),
+        ("\u{3164}", "Hello,"),
+        ("evil.example/win", "Hello,"),
+        ("a@evil.example", "Hello,"),
+        ("Win at https://evil.example now", "Hello Win at now,"),
+    ] {
         let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
-        assert!(letter.text.contains("Hello,") && !letter.html.contains("evil"), "{name:?}");
+        assert!(letter.text.contains(greeting) && !letter.html.contains("evil"), "{name:?}");
     }
 }
 

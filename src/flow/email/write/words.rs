@@ -165,12 +165,11 @@ pub(super) fn names(is_words: bool) -> BTreeSet<String> {
     slots.chain(words).collect()
 }
 
-/// A name as plain text; none where nothing is left to see, or where mail programs would make a link of it. An account's owner
-/// chooses both its name and its address: such a letter would carry his link, in our name, to whom he likes.
+/// A name as plain text, without links; none where nothing is left. An account's owner chooses both its
+/// name and its address: a letter could carry a link of theirs, in the platform's name, to anybody.
 fn name(given: &str) -> Option<String> {
     let name: String = text::plain(given).chars().take(LONGEST_NAME).collect();
-    let name = name.trim_end();
-    (!name.is_empty() && !text::has_link(name)).then(|| name.to_owned())
+    Some(text::without_links(&name)).filter(|name| !name.is_empty())
 }
 
 /// White space folded; blanks that keep a number and its sign together stay.
