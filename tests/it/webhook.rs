@@ -186,7 +186,7 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     let options = (*db.connect_options()).clone().options([("temp_file_limit", "0")]);
     let full = PgPool::connect_with(options).await.unwrap();
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let router = capital_courier::ops::router(full.clone(), Clock::system());
+    let router = capital_courier::ops::router(full.clone().into(), Clock::system());
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status(), 503);
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
