@@ -23,6 +23,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// signatures are refused, and far above what an NTP client leaves.
 pub const MAX_SKEW: TimeDelta = TimeDelta::minutes(2);
 
+/// Smaller corrections are what an NTP client does all day.
+pub const NOTABLE_MOVE: TimeDelta = TimeDelta::seconds(1);
+
 /// Tells the time, to the microsecond (as Postgres keeps it, so that what is written compares equal
 /// to what is read). Clones share the time.
 #[derive(Clone, Debug)]
@@ -37,6 +40,9 @@ struct Shared {
     /// Microseconds since 1970 at which the monotonic clock began.
     epoch: AtomicI64,
     reference: Mutex<Option<Reference>>,
+    /// When the clock was last set by more than [`NOTABLE_MOVE`], or was found to agree with Stripe's
+    /// or no longer to, by the monotonic clock; `i64::MIN` where it never was.
+    disturbed: AtomicI64,
 }
 
 /// One measurement of a clock elsewhere.
@@ -44,6 +50,8 @@ struct Shared {
 pub struct Measured {
     /// What it said.
     pub time: DateTime<Utc>,
+    /// When the answer came.
+    pub answered_at: Instant,
     /// How long the answer took: it was that time at some moment in between.
     pub round_trip: Duration,
 }
@@ -83,7 +91,8 @@ impl Clock {
 
     fn new(started: Option<Instant>, epoch: i64) -> Self {
         let (advanced, reference) = (AtomicI64::new(0), Mutex::default());
-        Self(Arc::new(Shared { started, advanced, epoch: AtomicI64::new(epoch), reference }))
+        let disturbed = AtomicI64::new(i64::MIN);
+        Self(Arc::new(Shared { started, advanced, epoch: AtomicI64::new(epoch), reference, disturbed }))
     }
 
     /// The present, in UTC.
@@ -103,15 +112,33 @@ impl Clock {
     pub fn follow(&self, measured: Measured) -> TimeDelta {
         let Some(started) = self.0.started else { return TimeDelta::zero() };
         let uncertain = micros(measured.round_trip) / 2;
-        let elapsed = micros(started.elapsed());
+        let elapsed = micros(measured.answered_at.saturating_duration_since(started));
         let epoch = measured.time.timestamp_micros().saturating_add(uncertain).saturating_sub(elapsed);
         let before = self.0.epoch.load(Ordering::SeqCst);
         let moved = epoch.saturating_sub(before);
         if moved.saturating_abs() <= uncertain {
             return TimeDelta::zero();
         }
+        let (moved, was_wrong) = (TimeDelta::microseconds(moved), self.is_wrong());
         self.0.epoch.store(epoch, Ordering::SeqCst);
-        TimeDelta::microseconds(moved)
+        if moved.abs() >= NOTABLE_MOVE || self.is_wrong() != was_wrong {
+            self.disturb();
+        }
+        moved
+    }
+
+    fn disturb(&self) {
+        self.0.disturbed.store(self.monotonic(), Ordering::SeqCst);
+    }
+
+    /// Whether a lease that ran out by this clock has run out. Not within one lease after the clock was
+    /// set or its agreement with Stripe's changed, nor, where it was not compared yet, after the start:
+    /// by the end of that time every holder that lives has renewed its lease by the same clock.
+    pub fn can_judge_leases(&self, lease: Duration) -> bool {
+        let now = self.monotonic();
+        let since_start = self.agreement() != Agreement::Unknown || now >= micros(lease);
+        let disturbed = self.0.disturbed.load(Ordering::SeqCst);
+        since_start && (disturbed == i64::MIN || now.saturating_sub(disturbed) >= micros(lease))
     }
 
     /// How far this machine's wall clock is ahead of this clock.
@@ -131,14 +158,21 @@ impl Clock {
         // the part of the second.
         let earliest = said.saturating_sub(heard);
         let latest = said.saturating_add(1_000_000).saturating_add(waited).saturating_sub(heard);
+        let was_wrong = self.is_wrong();
         *self.reference() = Some(Reference { earliest, latest, heard });
+        if self.is_wrong() != was_wrong {
+            self.disturb();
+        }
     }
 
     /// How far the clock is ahead of Stripe's (behind, where negative), by the last answer; zero
     /// where the answer leaves that open. None before the first answer.
     pub fn skew(&self) -> Option<TimeDelta> {
+        self.skew_of(self.0.epoch.load(Ordering::SeqCst))
+    }
+
+    fn skew_of(&self, epoch: i64) -> Option<TimeDelta> {
         let reference = (*self.reference())?;
-        let epoch = self.0.epoch.load(Ordering::SeqCst);
         let nearest = epoch.clamp(reference.earliest, reference.latest.max(reference.earliest));
         Some(TimeDelta::microseconds(epoch.saturating_sub(nearest)))
     }
@@ -157,11 +191,15 @@ impl Clock {
         matches!(self.agreement(), Agreement::Differs(_))
     }
 
-    /// Whether the clock agrees with an answer of Stripe that is not older than this.
-    pub fn agreed_within(&self, age: Duration) -> bool {
-        let heard = (*self.reference()).map(|reference| reference.heard);
-        let is_recent = heard.is_some_and(|heard| self.monotonic().saturating_sub(heard) <= micros(age));
-        is_recent && self.agreement() == Agreement::Agrees
+    /// The present, where it agrees with an answer of Stripe that is not older than this.
+    pub fn confirmed_now(&self, age: Duration) -> Option<DateTime<Utc>> {
+        // One value for both, so that a jump in between cannot pass unseen.
+        let epoch = self.0.epoch.load(Ordering::SeqCst);
+        let heard = (*self.reference())?.heard;
+        let is_recent = self.monotonic().saturating_sub(heard) <= micros(age);
+        let agrees = self.skew_of(epoch)?.abs() <= MAX_SKEW;
+        let now = DateTime::from_timestamp_micros(epoch.saturating_add(self.monotonic()))?;
+        (is_recent && agrees).then_some(now)
     }
 
     /// The time since the clock was made, which no correction of the clock changes.
@@ -194,7 +232,7 @@ mod tests {
     use super::*;
 
     fn measured(time: DateTime<Utc>) -> Measured {
-        Measured { time, round_trip: Duration::from_millis(2) }
+        Measured { time, answered_at: Instant::now(), round_trip: Duration::from_millis(2) }
     }
 
     #[test]
@@ -212,7 +250,8 @@ mod tests {
     #[test]
     fn a_difference_within_the_round_trip_moves_nothing() {
         let clock = Clock::system();
-        let measured = Measured { time: clock.now(), round_trip: Duration::from_secs(10) };
+        let round_trip = Duration::from_secs(10);
+        let measured = Measured { time: clock.now(), answered_at: Instant::now(), round_trip };
         assert_eq!(clock.follow(measured), TimeDelta::zero());
     }
 
@@ -232,12 +271,12 @@ mod tests {
         assert_eq!(clock.agreement(), Agreement::Unknown);
         let now = clock.now();
         clock.compare(now, clock.elapsed());
-        assert!(clock.agreed_within(Duration::from_secs(60)));
+        assert!(clock.confirmed_now(Duration::from_mins(1)).is_some());
 
         clock.follow(measured(now + TimeDelta::days(400)));
         let Agreement::Differs(skew) = clock.agreement() else { panic!("{:?}", clock.agreement()) };
         assert!((399..=400).contains(&skew.num_days()), "{skew}");
-        assert!(clock.is_wrong() && !clock.agreed_within(Duration::from_secs(60)));
+        assert!(clock.is_wrong() && clock.confirmed_now(Duration::from_mins(1)).is_none());
 
         clock.follow(measured(now));
         assert_eq!(clock.agreement(), Agreement::Agrees);
@@ -263,7 +302,27 @@ mod tests {
         let clock = Clock::movable(DateTime::UNIX_EPOCH);
         clock.compare(clock.now(), clock.elapsed());
         clock.advance(TimeDelta::minutes(61));
-        assert!(!clock.agreed_within(Duration::from_mins(60)));
-        assert!(clock.agreed_within(Duration::from_mins(62)));
+        assert_eq!(clock.confirmed_now(Duration::from_hours(1)), None);
+        assert_eq!(clock.confirmed_now(Duration::from_mins(62)), Some(clock.now()));
+    }
+
+    #[test]
+    fn no_lease_is_judged_until_its_holder_could_renew_it_by_the_same_clock() {
+        let lease = Duration::from_mins(1);
+        let clock = Clock::system();
+        assert!(!clock.can_judge_leases(lease), "never compared");
+        clock.compare(clock.now(), clock.elapsed());
+        assert!(clock.can_judge_leases(lease));
+        // Within the bound, and yet longer than a lease.
+        clock.follow(measured(clock.now() + TimeDelta::seconds(90)));
+        assert!(!clock.is_wrong() && !clock.can_judge_leases(lease));
+        clock.advance(TimeDelta::minutes(1));
+        assert!(clock.can_judge_leases(lease));
+
+        clock.compare(clock.now() + TimeDelta::hours(1), clock.elapsed());
+        assert!(clock.is_wrong() && !clock.can_judge_leases(lease));
+        clock.advance(TimeDelta::minutes(2));
+        clock.compare(clock.now(), clock.elapsed());
+        assert!(!clock.is_wrong() && !clock.can_judge_leases(lease), "right again a moment ago");
     }
 }

@@ -6,13 +6,12 @@ use chrono::TimeDelta;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Agreement, Clock};
+use crate::clock::{Agreement, Clock, NOTABLE_MOVE};
 use crate::database::{self, Pool};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
-/// Between two measurements. A failover or an NTP step is noticed within this time; a lease, which is
-/// ten times as long, bears the difference.
+/// Between two measurements: a failover or a step of NTP is noticed within this time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// While the clocks differ. Nothing else asks Stripe then, because no job is claimed.
 const ASK_STRIPE_EVERY: Duration = Duration::from_secs(10);
@@ -20,8 +19,6 @@ const ASK_STRIPE_EVERY: Duration = Duration::from_secs(10);
 const ASK_FIRST_EVERY: Duration = Duration::from_mins(1);
 /// The same warning is repeated once a minute.
 const LOG_EVERY: Duration = Duration::from_mins(1);
-/// Smaller corrections are what an NTP client does all day.
-const NOTABLE_MOVE: TimeDelta = TimeDelta::seconds(1);
 /// A wall clock that is wrong by more is worth a warning: TLS certificates are checked by it.
 const NOTABLE_WALL_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
 

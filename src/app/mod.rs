@@ -268,7 +268,8 @@ impl App {
             shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }
-        // The answer also tells Stripe's time, so no job is claimed by a clock that was never compared.
+        // The answer also tells Stripe's time, so the clock is compared before the first job is claimed.
+        // Without one, leases of others are respected for as long as a lease lasts.
         stop.run_until_cancelled(start::check_api_key(&self.stripe)).await;
         if role != Role::ServeWithoutWorker {
             self.spawn_workers(shutdown);

@@ -10,9 +10,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::text::{is_unprintable, printable};
 
-/// Nobody reads what is printed any more.
+/// The reader of stdout closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("nobody reads the output any more")]
+#[error("the reader of the output closed it")]
 pub(super) struct Closed;
 
 /// Prints a line for a person to stdout.
@@ -74,7 +74,7 @@ pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a command ended because nobody reads what it prints.
+/// Whether a command ended because the reader of its output closed it.
 pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         // A `csv::Error` does not name its source.

@@ -15,9 +15,10 @@ use crate::telemetry;
 pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(config, &environment(), Needs::WorkOnly)?;
     telemetry::init(&settings.telemetry);
-    let app = App::open(settings, Clock::system()).await?;
+    let clock = Clock::system();
+    let app = App::open(settings, clock.clone()).await?;
     let ran = app.reconcile_now().await.context("cannot begin")?;
-    let newest = store::newest(app.db()).await?;
+    let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
     if !ran {
         anyhow::bail!("another process is at it; see the table reconcile_runs");

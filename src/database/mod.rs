@@ -125,6 +125,8 @@ pub enum Health {
 /// The limits of a session: a query that takes longer is a fault, and must not hold a connection for ever. Set after connecting, as
 /// PgBouncer refuses them as startup parameters.
 const LIMITS: &str = "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+/// A server that is busy opens some connections a second.
+const TO_OPEN_ALL: Duration = Duration::from_secs(10);
 /// Between two tries at a start.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -154,7 +156,7 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
     if database.is_embedded() || database.pool.is_pooled() {
         return Ok(database);
     }
-    let opened = database.pool.open_all(wanted, settings.acquire_timeout).await;
+    let opened = database.pool.open_all(wanted, settings.acquire_timeout.max(TO_OPEN_ALL)).await;
     if opened >= wanted {
         return Ok(database);
     }
@@ -164,7 +166,7 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
         "only {opened} of the {wanted} connections of database.max_connections can be opened, so the process works with \
          {opened}: behind PgBouncer in session mode, its default_pool_size must be at least database.max_connections \
          times the number of processes (or use pool_mode = transaction); without a pooler, so must Postgres' \
-         max_connections; or lower database.max_connections"
+         max_connections; or lower database.max_connections. Restart this process once more connections are free"
     );
     database.close().await;
     let fewer = Settings { max_connections: opened.max(1), migrate_on_start: false, ..settings.clone() };
@@ -201,15 +203,19 @@ async fn migrate(pool: &Pool) -> Result<(), MigrateError> {
     }
     let mut connection = pool.session().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
+    // The same lock as through a pooler: sqlx's own is not taken there.
+    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
     let migrated = MIGRATOR.run(&mut *connection).await;
+    sqlx::query("select pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
     connection.execute(LIMITS).await?;
     migrated
 }
 
+/// Any number that nobody else locks: `courier` in ASCII.
+const MIGRATION_LOCK: i64 = 0x0063_6f75_7269_6572;
+
 /// The same through a pooler, where a lock of the session would stay with whichever server it was taken on.
 async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
-    /// Any number that nobody else locks: `courier` in ASCII.
-    const LOCK: i64 = 0x0063_6f75_7269_6572;
     let migrator = Migrator {
         migrations: Cow::Borrowed(&MIGRATOR.migrations),
         ignore_missing: true,
@@ -217,7 +223,7 @@ async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
         ..Migrator::DEFAULT
     };
     let mut tx = unhurried(pool).await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
     migrator.run(&mut *tx).await?;
     Ok(tx.commit().await?)
 }

@@ -14,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgListener, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
+use tokio_util::task::TaskTracker;
 
 /// Connections to the database. Clones share them.
 #[derive(Clone, Debug)]
@@ -45,12 +46,19 @@ impl Pool {
         self.begin.is_some()
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction. A caller that stops waiting (a time limit, a client that hung up) does not
+    /// stop the `begin`: sqlx 0.9 would put the connection back into the pool inside of the transaction
+    /// (transact-rs/sqlx#4385), and what the next one writes on it would never be committed. In a task
+    /// of its own it comes to its end, and a transaction that nobody waits for any more is rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        match self.begin {
-            None => self.connections.begin().await,
-            Some(begin) => self.connections.begin_with(begin).await,
-        }
+        let (connections, begin) = (self.connections.clone(), self.begin);
+        let beginning = TaskTracker::new().spawn(async move {
+            match begin {
+                None => connections.begin().await,
+                Some(begin) => connections.begin_with(begin).await,
+            }
+        });
+        beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// A connection with a session of its own. Not through a pooler in transaction mode, which keeps none.
@@ -105,7 +113,7 @@ impl<'p> Executor<'p> for &Pool {
             return (&self.connections).fetch_many(query);
         }
         let pool = self.clone();
-        // Whoever sees a result may rely on it, so nothing is passed on before the commit.
+        // A caller relies on what it sees, so nothing is passed on before the commit.
         let answer = async move {
             let mut tx = pool.begin().await?;
             let answer: Vec<_> = (&mut *tx).fetch_many(query).try_collect().await?;

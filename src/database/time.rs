@@ -19,7 +19,7 @@ pub async fn measure_clock(db: &Pool) -> sqlx::Result<Measured> {
     let mut tx = db.begin().await?;
     let asked = Instant::now();
     let time = now(&mut *tx).await?;
-    let round_trip = asked.elapsed();
+    let answered_at = Instant::now();
     tx.commit().await?;
-    Ok(Measured { time, round_trip })
+    Ok(Measured { time, answered_at, round_trip: answered_at - asked })
 }

@@ -2,7 +2,7 @@
 //!
 //! At the cap a new connection is accepted, and the one that has gone longest without completing a request is
 //! closed for it, as nginx does with its reusable connections. Leaving newcomers in the kernel's backlog, or
-//! refusing them, would let whoever holds all connections decide how long Stripe waits; this way Stripe's request
+//! refusing them, would let a client that holds all connections decide how long Stripe waits; this way Stripe's request
 //! gets through unless a whole cap's worth of newer connections arrives before it is complete.
 
 use std::collections::HashMap;

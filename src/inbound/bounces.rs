@@ -23,7 +23,7 @@ pub(super) async fn receive(State(inbound): State<Inbound>, request: Request) ->
     match parse(message).await {
         Some(Ok(report)) => inbound.take(&report).await,
         Some(Err(error)) => Err(refuse(&error)),
-        // The same bytes would fail again: whoever sent them must not send them for days.
+        // The same bytes would fail again: their sender must not repeat them for days.
         None => Err(refuse(&"the parser of reports failed on it")),
     }
 }

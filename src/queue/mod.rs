@@ -21,6 +21,7 @@ mod backoff;
 mod bell;
 mod circuit;
 mod claim;
+mod correction;
 pub mod overview;
 mod runner;
 mod store;
@@ -33,8 +34,9 @@ pub use backoff::delay;
 pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit, Probe};
 pub use claim::{Claim, Ending, Finished};
+pub use correction::WrongClock;
 pub use overview::{claimed_count, dead_count};
-pub use runner::{Room, Runner, Stopped, Work, WrongClock, insist};
+pub use runner::{Room, Runner, Stopped, Work, insist};
 pub use store::{
     Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew,
     requeue_dead, revive, still_held,
@@ -111,6 +113,9 @@ impl Retryable for sqlx::Error {
             Next::Postpone(Duration::from_secs(1))
         } else if database::is_unstorable(self) {
             Next::GiveUp
+        } else if let sqlx::Error::ColumnDecode { .. } = self {
+            // Written by a newer replica, in the midst of a rolling update: that one can go on.
+            Next::Postpone(Duration::from_mins(1))
         } else {
             Next::TryAgain
         }

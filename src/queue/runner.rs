@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict, Wanted, judge,
-    store,
+    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict, Wanted,
+    correction, judge, store,
 };
 use crate::clock::{Agreement, Clock};
 use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, within};
@@ -57,19 +58,10 @@ pub trait Work: Send + Sync + 'static {
 const MAX_DELAY: Duration = Duration::from_hours(8 * 24);
 /// A clock that was wrong is rare, and what it wrote is not urgent.
 const BETWEEN_CORRECTIONS: Duration = Duration::from_mins(1);
+/// While the clock cannot tell whether a lease has run out.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 100);
 /// How soon to look whether a clock that is wrong is right again.
 const WHILE_CLOCK_IS_WRONG: Duration = Duration::from_secs(1);
-
-/// The database's clock is not Stripe's: what depends on the time must wait.
-#[derive(Debug, thiserror::Error)]
-#[error("the database's clock differs from Stripe's: correct it (NTP)")]
-pub struct WrongClock;
-
-impl Retryable for WrongClock {
-    fn next(&self) -> Next {
-        Next::Postpone(Duration::from_secs(10))
-    }
-}
 
 /// How many jobs may be begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,8 +239,8 @@ impl<W: Work> Runner<W> {
         if self.clock.agreement() != Agreement::Agrees || !self.is_correction_due() {
             return Ok(());
         }
-        let limits = store::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
-        let corrected = store::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
+        let limits = correction::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
+        let corrected = correction::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
         if corrected > 0 {
             tracing::warn!(job.kind = W::KIND, jobs = corrected, "corrected times that a wrong clock wrote");
         }
@@ -269,7 +261,13 @@ impl<W: Work> Runner<W> {
     /// them know an outcome that nobody else does.
     fn wanted(&self, limit: usize, fresh: usize) -> Wanted<'static> {
         let lease = self.settings.lease;
-        let grace = if self.troubles.were_within(lease) { lease } else { Duration::ZERO };
+        let grace = if !self.clock.can_judge_leases(lease) {
+            FOR_EVER
+        } else if self.troubles.were_within(lease) {
+            lease
+        } else {
+            Duration::ZERO
+        };
         Wanted { kind: W::KIND, limit, fresh, lease, grace }
     }
 
@@ -305,7 +303,7 @@ impl<W: Work> Runner<W> {
             Ok(()) => {}
             Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
             Err(Stopped::Released) => {
-                let at = self.clock.now();
+                let at = self.due_from();
                 self.settle(&claim, Ending::Postponed { at, error: "the process was stopping" }).await;
             }
             Err(Stopped::Failed(error)) => self.settle_failure(&claim, error.as_ref()).await,
@@ -315,7 +313,7 @@ impl<W: Work> Runner<W> {
     async fn settle_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
         let text = chain(error);
         let is_down = self.work.leans_on().iter().any(Circuit::is_open);
-        let now = self.clock.now();
+        let now = self.due_from();
         match judge(error.next(), claim.attempt, self.settings.max_attempts, is_down, rand::random()) {
             Verdict::Again(pause) => {
                 tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
@@ -330,6 +328,12 @@ impl<W: Work> Runner<W> {
                 self.settle(claim, Ending::Dead { error: &text }).await;
             }
         }
+    }
+
+    /// The time from which a pause counts. A wrong clock could put the job off for years, so there it is
+    /// in the past: the job is due when jobs are claimed again.
+    fn due_from(&self) -> DateTime<Utc> {
+        if self.clock.is_wrong() { DateTime::UNIX_EPOCH } else { self.clock.now() }
     }
 
     /// Tries for as long as the database is away: an attempt that could not be settled would count, and wait for its lease.

@@ -98,16 +98,18 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// The newest run.
-pub async fn newest(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Run>> {
+/// The newest run, but for those that a wrong clock dated into the future.
+pub async fn newest(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result<Option<Run>> {
     sqlx::query_as!(
         Run,
         "
         select state, started_at, ended_at, offers_seen, offers_new, events_seen, events_new, looks, unreadable, error
         from reconcile_runs
-        order by run_id desc
+        where started_at <= $1
+        order by started_at desc
         limit 1
         ",
+        now,
     )
     .fetch_optional(db)
     .await

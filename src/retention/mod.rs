@@ -65,16 +65,15 @@ impl Work for Retain {
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        if self.personal_data.is_some() && !self.is_time_confirmed().await {
+        let Some(age) = self.personal_data else { return self.finish(claim, EVERY).await };
+        let Some(now) = self.confirmed_now().await else {
             tracing::warn!(
                 retry.in_seconds = AFTER_DOUBT.as_secs(),
                 "erased nothing: the database's clock could not be confirmed by Stripe's"
             );
             return self.finish(claim, AFTER_DOUBT).await;
-        }
-        let now = self.clock.now();
-        let before =
-            self.personal_data.and_then(|age| now.checked_sub_signed(TimeDelta::from_std(age).ok()?));
+        };
+        let before = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
         let mut erased = Erased::default();
         while let Some(before) = before.filter(|_| !claim.is_stopping()) {
             let mut tx = self.db.begin().await?;
@@ -115,13 +114,15 @@ impl Work for Retain {
 }
 
 impl Retain {
-    /// Whether Stripe's clock agrees with the database's, after asking it where that was not done lately.
-    async fn is_time_confirmed(&self) -> bool {
-        if !self.clock.agreed_within(AGREED_WITHIN) {
-            // The client passes the date of the answer to the clock, whatever else the answer says.
-            let _ = self.stripe.probe().await;
+    /// The present, where Stripe's clock agrees with it; asks Stripe where that was not done lately.
+    async fn confirmed_now(&self) -> Option<DateTime<Utc>> {
+        let now = self.clock.confirmed_now(AGREED_WITHIN);
+        if now.is_some() {
+            return now;
         }
-        self.clock.agreed_within(AGREED_WITHIN)
+        // The client passes the date of the answer to the clock, whatever else the answer says.
+        let _ = self.stripe.probe().await;
+        self.clock.confirmed_now(AGREED_WITHIN)
     }
 
     async fn finish(&self, claim: &Claim, pause: Duration) -> Result<(), Stopped> {

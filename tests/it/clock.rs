@@ -121,3 +121,29 @@ async fn a_lease_that_lasts_for_years_ends(db: PgPool) {
     app.expect_delivered(&offer).await;
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_step_of_the_clock_takes_no_lease_from_a_living_worker(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.app.read_inbox().await.unwrap();
+    sqlx::query(
+        "update jobs set state = 'claimed', attempt = 1, lease_token = gen_random_uuid(), leased_until = $1
+         where kind = 'send_letter'",
+    )
+    .bind(day_one() + TimeDelta::minutes(1))
+    .execute(&app.db)
+    .await
+    .unwrap();
+    // Another process, by the clock of a database that was just set 90 s ahead. Stripe agrees: it is
+    // within the bound.
+    let stepped = process_ahead_by(&app, TimeDelta::seconds(90));
+    stepped.run_due_work().await.unwrap();
+    app.expect_letter(&offer, "waiting", None).await;
+    app.expect_untouched(&offer).await;
+    // Nobody renewed the lease within one lease: its holder is dead.
+    app.after(TimeDelta::minutes(2)).await;
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}

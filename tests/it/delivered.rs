@@ -52,6 +52,21 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_answer_that_stripe_repeats_does_not_take_an_offer_back(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = sent_to_trouble(&app, "mark_delivered", Trouble::DropAfter).await;
+    // Marked, which we did not hear. The merchant applies before the second try.
+    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
+    app.after(TimeDelta::seconds(3)).await;
+    let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    let delivery: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+    assert_eq!((status.as_str(), delivery.as_str()), ("accepted", "delivered"));
+    assert_eq!(keys(&app, &offer).len(), 1, "Stripe answered from its memory");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_failure_for_a_day(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = sent_to_trouble(&app, "mark_delivered", Trouble::Remembered500).await;

@@ -1,6 +1,7 @@
 //! The service as its users meet it: a real Postgres, Stripe's simulator, a real or a troublesome mail server, and where it
 //! matters real processes.
 
+#![allow(clippy::print_stdout, reason = "a measurement of a test is for the person who runs it")]
 #![allow(clippy::unwrap_used, reason = "what cannot be had here fails the test")]
 #![allow(clippy::disallowed_methods, reason = "a test asks its surroundings and has no shutdown")]
 #![allow(unreachable_pub, reason = "one binary: nobody else can reach anything")]

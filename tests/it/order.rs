@@ -358,7 +358,14 @@ async fn slow_stripe(answers: Vec<Value>) -> (String, Arc<Notify>, Arc<Notify>, 
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    // Its clock is the test's.
+    let date = day_one().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let dated = move |mut answer: axum::response::Response| {
+        answer.headers_mut().insert("Date", date.parse().unwrap());
+        async move { answer }
+    };
+    let router = axum::Router::new().fallback(answer).layer(axum::middleware::map_response(dated));
+    tokio::spawn(async move { axum::serve(listener, router).await });
     (url, asked, go, count)
 }
 

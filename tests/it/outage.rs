@@ -319,3 +319,33 @@ async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_g
     app.expect_delivered(&offer).await;
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_begin_that_nobody_waits_for_leaves_no_transaction_open(db: PgPool) {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    // One connection, so that the next one to write gets the same.
+    let options = (*db.connect_options()).clone();
+    let one = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let pool = capital_courier::database::Pool::from(one);
+    for patience in 1..40 {
+        let mut begin = Box::pin(pool.begin());
+        // Given up after so many looks: somewhere between the request and its answer.
+        let mut looks = 0;
+        poll_fn(|context| {
+            looks += 1;
+            let done = begin.as_mut().poll(context).is_ready();
+            if done || looks >= patience { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(begin);
+        let subject = format!("after {patience} looks");
+        capital_courier::queue::enqueue(&pool, "test", &subject, crate::support::day_one()).await.unwrap();
+        let kept: i64 = sqlx::query_scalar("select count(*) from jobs where subject = $1")
+            .bind(&subject)
+            .fetch_one(&db)
+            .await
+            .unwrap();
+        assert_eq!(kept, 1, "{subject}: seen by everybody, so committed");
+    }
+}

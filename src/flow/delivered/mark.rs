@@ -1,6 +1,7 @@
 //! The job that tells Stripe.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,7 +11,7 @@ use crate::clock::Clock;
 use crate::database::{Pool, Troubles};
 use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::transition::{by_answer, by_event};
+use crate::timeline::transition::by_event;
 use crate::timeline::{self, Entry};
 
 /// Tells Stripe that offers were delivered.
@@ -54,6 +55,11 @@ impl Work for MarkDelivered {
 
     fn leans_on(&self) -> &[Circuit] {
         std::slice::from_ref(self.stripe.circuit())
+    }
+
+    /// A pause after a failure, or Stripe's own `Retry-After`: an hour at most, and a little.
+    fn max_delay(&self) -> Duration {
+        Duration::from_mins(61)
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
@@ -138,8 +144,10 @@ impl MarkDelivered {
     }
 }
 
-/// Brings the offer up to what Stripe answered. What was heard since it was asked may be younger:
-/// then the answer counts no more than an event. Says which status was replaced.
+/// Brings the offer up to what Stripe answered. The answer counts no more than an event: under the
+/// same Idempotency-Key Stripe repeats its first answer for a day
+/// (<https://docs.stripe.com/api/idempotent_requests>), and what was heard since may be younger. Says
+/// which status was replaced.
 async fn follow(
     tx: &mut PgConnection,
     delivery: &Delivery,
@@ -147,11 +155,7 @@ async fn follow(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<String>> {
     let Some(known) = timeline::lock_status(&mut *tx, &delivery.offer_id).await? else { return Ok(None) };
-    let effect = if known == delivery.status {
-        by_answer(&known, answered)
-    } else {
-        by_event(&known, answered, Ordering::Equal)
-    };
+    let effect = by_event(&known, answered, Ordering::Equal);
     if effect.asks {
         timeline::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
     }

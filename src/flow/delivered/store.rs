@@ -5,7 +5,6 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 
 use crate::database::{json_text, storable};
-use crate::stripe::OfferStatus;
 
 /// What is still to be said to Stripe.
 #[derive(Clone, Debug)]
@@ -13,8 +12,6 @@ pub(super) struct Delivery {
     pub(super) offer_id: String,
     pub(super) account_id: String,
     pub(super) key_number: i32,
-    /// What is known of the offer before Stripe is told.
-    pub(super) status: OfferStatus,
 }
 
 /// Stripe's answer, for the record.
@@ -54,7 +51,7 @@ pub(super) async fn find_owed(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::
     sqlx::query_as!(
         Delivery,
         "
-        select offer_id, account_id, key_number, status
+        select offer_id, account_id, key_number
         from deliveries
         join financing_offers using (offer_id)
         where offer_id = $1 and state = 'owed'

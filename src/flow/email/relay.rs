@@ -19,6 +19,7 @@ use super::refusal::{SendError, Step, refusal};
 use super::smtp::{self, Connection, Connector};
 use super::{RelayUrl, Timeouts};
 use crate::queue::Circuit;
+use crate::text::plain;
 
 /// Takes messages.
 #[derive(Debug)]
@@ -187,12 +188,13 @@ impl Smtp {
     /// From the first byte of the message to the relay's answer to the final dot.
     async fn hand_over(&self, mut connection: Connection, bytes: &[u8]) -> Result<String, SendError> {
         let limit = self.timeouts.answer;
-        let until = tokio::time::Instant::now() + limit;
-        let writing = tokio::time::timeout_at(until, connection.content(bytes));
+        let writing = tokio::time::timeout(limit, connection.content(bytes));
         let written = writing.await.map_err(|_| SendError::Unreachable(no_answer_within(limit)))?;
         written.map_err(|error| told(Step::Message, &error))?;
         // From here on only a refusal says that the relay does not have the message.
-        match tokio::time::timeout_at(until, connection.end_of_message()).await {
+        // It has the whole limit for its answer, however slowly it took the message: an answer that is not
+        // waited for is a letter in doubt (RFC 5321 section 4.5.3.2.6).
+        match tokio::time::timeout(limit, connection.end_of_message()).await {
             Ok(Ok(reply)) => {
                 if connection.is_in_sync() {
                     self.keep_idle(connection);
@@ -262,10 +264,10 @@ fn describe(error: &smtp::Error) -> String {
     one_line(&error.to_string())
 }
 
-/// A relay's words go into the database, the log and a page: no control characters, and not without end.
+/// A relay's words go into the database, the log and a page: no control characters, nothing invisible, and not without end.
 fn one_line(text: &str) -> String {
     const LONGEST: usize = 500;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+    plain(text).chars().take(LONGEST).collect()
 }
 
 /// Writes `DIR/<name>.eml` so that it is either whole or not there.

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgExecutor;
 
 use super::{Arrival, Kept};
+use crate::database::storable;
 
 /// An event that nobody read yet.
 #[derive(Debug)]
@@ -42,8 +43,7 @@ impl Outcome {
     /// A note that Postgres takes whatever the event was: without NUL, and not without end.
     fn columns(&self) -> (&'static str, Option<String>) {
         const LONGEST: usize = 500;
-        let plain =
-            |why: &str| why.chars().take(LONGEST).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
+        let plain = |why: &str| storable(why).chars().take(LONGEST).collect();
         match self {
             Self::Read(note) => ("read", note.map(str::to_owned)),
             Self::Ignored => ("ignored", None),
@@ -95,7 +95,7 @@ pub async fn keep_malformed(
         ",
         &Sha256::digest(body)[..],
         body,
-        reason.replace('\0', "\u{fffd}"),
+        storable(reason),
         received_at,
     )
     .execute(db)

@@ -1,5 +1,7 @@
 //! The job that asks Stripe how an offer stands: where events contradict each other, or are missing.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use super::{Source, Told};
@@ -23,7 +25,7 @@ pub struct LookAtOffer {
     pub jobs: Bell,
 }
 
-/// Cannot happen while jobs are queued by [`super::look_at`].
+/// Cannot happen while jobs are queued by `timeline::ask_stripe`.
 #[derive(Debug, thiserror::Error)]
 #[error("the job's subject names no offer")]
 struct NotAnOffer(#[source] IdError);
@@ -74,6 +76,11 @@ impl Work for LookAtOffer {
         tx.commit().await?;
         self.jobs.ring();
         Ok(())
+    }
+
+    /// A pause after a failure, or Stripe's own `Retry-After`: an hour at most, and a little.
+    fn max_delay(&self) -> Duration {
+        Duration::from_mins(61)
     }
 
     async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {

@@ -15,8 +15,8 @@ use url::Url;
 use super::certificate::{Certificate, Untrusted};
 use super::topic::TopicArn;
 
-/// SNS waits 15 seconds for our answer: enough for a turn, a certificate and its issuer.
-const LONGEST: Duration = Duration::from_secs(4);
+/// SNS waits 15 seconds for our answer: enough for a turn, a certificate, its issuer and a visit.
+const LONGEST: Duration = Duration::from_secs(3);
 /// A certificate is some 2 KB, and so is the answer to a confirmation.
 const MOST_BYTES: usize = 64 * 1024;
 /// A region has one certificate at a time, for about a year.

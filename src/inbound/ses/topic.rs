@@ -40,7 +40,7 @@ impl FromStr for TopicArn {
     }
 }
 
-/// `eu-west-1`, `us-gov-west-1`. Hosts such as `s3-ap-southeast-2` belong to whoever rents the name in front of them.
+/// `eu-west-1`, `us-gov-west-1`. Hosts such as `s3-ap-southeast-2` belong to the customer that rents the name in front of them.
 fn is_region(region: &str) -> bool {
     let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());

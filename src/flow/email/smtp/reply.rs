@@ -59,11 +59,6 @@ impl Reply {
         &self.lines
     }
 
-    /// 2xx: done.
-    pub fn is_acceptance(&self) -> bool {
-        self.code / 100 == 2
-    }
-
     /// 4xx or 5xx: not done.
     pub fn is_refusal(&self) -> bool {
         matches!(self.code / 100, 4 | 5)
