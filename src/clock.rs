@@ -23,6 +23,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// signatures are refused, and far above what an NTP client leaves.
 pub const MAX_SKEW: TimeDelta = TimeDelta::minutes(2);
 
+/// Until every process has followed a step of the database's clock: two measurements of `clock_sync`.
+const TO_FOLLOW: Duration = Duration::from_secs(10);
 /// Smaller corrections are what an NTP client does all day.
 pub const NOTABLE_MOVE: TimeDelta = TimeDelta::seconds(1);
 
@@ -135,10 +137,10 @@ impl Clock {
     /// set or its agreement with Stripe's changed, nor, where it was not compared yet, after the start:
     /// by the end of that time every holder that lives has renewed its lease by the same clock.
     pub fn can_judge_leases(&self, lease: Duration) -> bool {
-        let now = self.monotonic();
-        let since_start = self.agreement() != Agreement::Unknown || now >= micros(lease);
+        let (now, wait) = (self.monotonic(), micros(lease + TO_FOLLOW));
+        let since_start = self.agreement() != Agreement::Unknown || now >= wait;
         let disturbed = self.0.disturbed.load(Ordering::SeqCst);
-        since_start && (disturbed == i64::MIN || now.saturating_sub(disturbed) >= micros(lease))
+        since_start && (disturbed == i64::MIN || now.saturating_sub(disturbed) >= wait)
     }
 
     /// How far this machine's wall clock is ahead of this clock.
@@ -316,7 +318,9 @@ mod tests {
         // Within the bound, and yet longer than a lease.
         clock.follow(measured(clock.now() + TimeDelta::seconds(90)));
         assert!(!clock.is_wrong() && !clock.can_judge_leases(lease));
-        clock.advance(TimeDelta::minutes(1));
+        clock.advance(TimeDelta::seconds(69));
+        assert!(!clock.can_judge_leases(lease), "others may have followed later");
+        clock.advance(TimeDelta::seconds(2));
         assert!(clock.can_judge_leases(lease));
 
         clock.compare(clock.now() + TimeDelta::hours(1), clock.elapsed());

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::flow::email::opt_out::Links;
 use crate::flow::email::report::{MAX_BYTES, Report};
-use crate::flow::email::{Address, Mailbox, RelayUrl, ReturnPath};
+use crate::flow::email::{Address, Mailbox, RelayUrl, ReturnPath, smtp};
 use crate::flow::inbox::Arrival;
 use crate::locale::{self, Formats, Language};
 use crate::money::Money;
@@ -29,8 +29,11 @@ pub fn report(message: &[u8]) {
 
 /// What a relay says.
 pub fn smtp_replies(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let _ = text::printable(&text);
+    if let Ok(replies) = smtp::parse_replies(bytes) {
+        // What is kept of a reply goes to the log and to a terminal.
+        let _ = replies.iter().map(|reply| text::printable(&reply.to_string()).len()).sum::<usize>();
+    }
+    let _ = smtp::encode(bytes);
 }
 
 /// The body of an event, and what Stripe answers about the same objects.

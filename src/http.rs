@@ -38,6 +38,8 @@ use tower::ServiceExt;
 
 use crate::telemetry::LogLimit;
 use connections::{Connections, Slot};
+
+pub use connections::Proven;
 use write_deadline::WriteDeadline;
 
 /// Where and how to listen.
@@ -99,7 +101,7 @@ pub async fn serve(
                         tracing::warn!(
                             log.suppressed = suppressed,
                             limit = limits.max_connections,
-                            "too many connections: closed the one that was idle for longest"
+                            "too many connections: closed the oldest"
                         );
                     });
                 }
@@ -132,8 +134,10 @@ fn serve_connection(
     let of_requests = Arc::clone(&slot);
     let service = router
         .map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new))
-        .map_response(move |response| {
-            of_requests.served();
+        .map_response(move |response: Response| {
+            if response.extensions().get::<Proven>().is_some() {
+                of_requests.proven();
+            }
             response
         });
     let connection = http1::Builder::new()

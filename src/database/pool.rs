@@ -25,7 +25,7 @@ pub struct Pool {
 }
 
 /// `statement_timeout` and the other limit are local: what is set for a session would hold for other clients.
-const BEGIN_POOLED: &str = "begin; deallocate all; set local statement_timeout = '30s'; \
+const BEGIN_POOLED: &str = "begin read write; deallocate all; set local statement_timeout = '30s'; \
      set local idle_in_transaction_session_timeout = '30s'";
 
 /// Connections that lead to a server each.

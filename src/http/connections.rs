@@ -1,15 +1,21 @@
 //! A cap on the connections of one listener, below the number of file descriptors.
 //!
-//! At the cap a new connection is accepted, and the one that has gone longest without completing a request is
-//! closed for it, as nginx does with its reusable connections. Leaving newcomers in the kernel's backlog, or
-//! refusing them, would let a client that holds all connections decide how long Stripe waits; this way Stripe's request
-//! gets through unless a whole cap's worth of newer connections arrives before it is complete.
+//! At the cap a new connection is accepted, and the oldest one is closed for it. A connection is as old as
+//! its last request that was proven to be somebody's we know ([`Proven`]), or else as itself: what anyone
+//! can have answered, a 404 or a health check, keeps nobody young. Leaving newcomers in the kernel's
+//! backlog, or refusing them, would let a client that holds all connections decide how long Stripe waits.
+//! This way Stripe's request gets through unless a whole cap's worth of newer connections arrives before it
+//! is complete.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+
+/// Goes with a response to a request that was proven: signed by Stripe.
+#[derive(Clone, Copy, Debug)]
+pub struct Proven;
 
 /// The open connections of one listener.
 #[derive(Debug)]
@@ -26,8 +32,8 @@ struct Open {
 
 #[derive(Debug)]
 struct Entry {
-    /// When its last request was completed, or else when it was accepted.
-    served_at: Instant,
+    /// When a request of it was last proven, or else when it was accepted.
+    since: Instant,
     evict: CancellationToken,
 }
 
@@ -49,8 +55,8 @@ impl Connections {
         let mut open = self.open();
         let is_full = open.by_id.len() >= self.max;
         if is_full {
-            let longest_idle = open.by_id.iter().min_by_key(|(id, entry)| (entry.served_at, **id));
-            if let Some(id) = longest_idle.map(|(id, _)| *id)
+            let oldest = open.by_id.iter().min_by_key(|(id, entry)| (entry.since, **id));
+            if let Some(id) = oldest.map(|(id, _)| *id)
                 && let Some(entry) = open.by_id.remove(&id)
             {
                 entry.evict.cancel();
@@ -58,7 +64,7 @@ impl Connections {
         }
         open.last_id += 1;
         let (id, evict) = (open.last_id, CancellationToken::new());
-        open.by_id.insert(id, Entry { served_at: Instant::now(), evict: evict.clone() });
+        open.by_id.insert(id, Entry { since: Instant::now(), evict: evict.clone() });
         drop(open);
         (Slot { connections: Arc::clone(self), id, evict }, is_full)
     }
@@ -70,10 +76,10 @@ impl Connections {
 }
 
 impl Slot {
-    /// Records that a request was completed.
-    pub(super) fn served(&self) {
+    /// Records that a request was proven.
+    pub(super) fn proven(&self) {
         if let Some(entry) = self.connections.open().by_id.get_mut(&self.id) {
-            entry.served_at = Instant::now();
+            entry.since = Instant::now();
         }
     }
 
@@ -94,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_the_cap_the_connection_that_served_nothing_for_longest_is_evicted() {
+    fn at_the_cap_the_connection_that_proved_nothing_for_longest_is_evicted() {
         let connections = Connections::new(3);
         let admit = || connections.admit();
         let ((first, _), (second, _), (third, full)) = (admit(), admit(), admit());
         assert!(!full);
-        first.served();
+        first.proven();
         let (fourth, full) = admit();
         assert!(full && second.evict.is_cancelled());
         let evicted = [&first, &third, &fourth].map(|slot| slot.evict.is_cancelled());

@@ -8,17 +8,18 @@ pub fn raise_limit() {
     }
 }
 
-/// How many connections one listener may have: what the settings say, but at most half of the descriptors, so
-/// that the other half is left for the database, Stripe and the relay.
+/// How many connections one listener may have: what the settings say, but at most a third of the descriptors:
+/// one that is closed for another keeps its own for a moment, and the database, Stripe and the relay
+/// need some.
 pub fn affordable(wanted: usize) -> usize {
     let Ok((soft, _)) = rlimit::getrlimit(rlimit::Resource::NOFILE) else { return wanted };
-    let half = usize::try_from(soft / 2).unwrap_or(usize::MAX).max(1);
-    if half < wanted {
+    let third = usize::try_from(soft / 3).unwrap_or(usize::MAX).max(1);
+    if third < wanted {
         tracing::warn!(
             wanted,
-            allowed = half,
+            allowed = third,
             "too few file descriptors for http.max_connections: raise ulimit -n"
         );
     }
-    half.min(wanted)
+    third.min(wanted)
 }

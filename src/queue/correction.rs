@@ -57,7 +57,7 @@ pub(super) async fn correct_times(
 
 /// The database's clock is not Stripe's: what depends on the time must wait.
 #[derive(Debug, thiserror::Error)]
-#[error("the database's clock differs from Stripe's: correct it (NTP)")]
+#[error("the database's clock differs from Stripe's, or was never compared: correct it (NTP)")]
 pub struct WrongClock;
 
 impl Retryable for WrongClock {

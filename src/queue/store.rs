@@ -123,9 +123,9 @@ pub async fn revive(
 }
 
 /// A job that was given up is queued again by reconciliation not more often than this.
-const BETWEEN_REQUEUES: TimeDelta = TimeDelta::days(1);
+const BETWEEN_REQUEUES: TimeDelta = TimeDelta::hours(1);
 
-/// Queues a dead job again, with all its attempts, unless that was done within the last day. False where it was not queued. A
+/// Queues a dead job again, with all its attempts, unless that was done within the last hour. False where it was not queued. A
 /// job that ended the process at each attempt stays dead: only an operator queues it again.
 pub async fn requeue_dead(
     db: impl PgExecutor<'_>,

@@ -237,12 +237,14 @@ impl Client {
         let sent = self.clock.elapsed();
         let outcome = match Answer::receive(request).await {
             Ok(answer) => {
-                // Every answer of Stripe itself passes here, an object or an error. The date of an
-                // answer that was made on the way proves nothing.
-                if let Some(at) = answer.date() {
+                let date = answer.date();
+                let read = answer.read();
+                // The date of an answer that was made on the way proves nothing, and what cannot be
+                // read may have been.
+                if let (Some(at), Ok(_) | Err(Error::Refused { .. })) = (date, &read) {
                     self.clock.compare(at, sent);
                 }
-                answer.read()
+                read
             }
             Err(error) => Err(error),
         };
@@ -335,6 +337,19 @@ impl Answer {
     }
 }
 
+/// The types of errors, newer and older ones. Gateways answer with an `error` object too, with codes and
+/// types of their own.
+const ERROR_TYPES: [&str; 8] = [
+    "api_error",
+    "api_connection_error",
+    "authentication_error",
+    "card_error",
+    "idempotency_error",
+    "invalid_request_error",
+    "permission_error",
+    "rate_limit_error",
+];
+
 /// Every object of Stripe's names its type or its id (<https://docs.stripe.com/api>), every error its type
 /// (<https://docs.stripe.com/api/errors>), and the API does not redirect. Anything else was made on the way.
 fn has_stripes_shape(status: StatusCode, body: &serde_json::Value) -> bool {
@@ -342,7 +357,8 @@ fn has_stripes_shape(status: StatusCode, body: &serde_json::Value) -> bool {
     if status.is_success() {
         has_text("/object") || has_text("/id")
     } else {
-        !status.is_redirection() && (has_text("/error/type") || has_text("/error/code"))
+        let kind = body.pointer("/error/type").and_then(serde_json::Value::as_str);
+        !status.is_redirection() && kind.is_some_and(|kind| ERROR_TYPES.contains(&kind))
     }
 }
 
@@ -357,5 +373,25 @@ pub(crate) fn livemode_of_key(key: &str) -> Option<bool> {
         "live" => Some(true),
         "test" => Some(false),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_error_of_a_gateway_is_not_stripes() {
+        let of = |body| has_stripes_shape(StatusCode::NOT_FOUND, &body);
+        assert!(of(json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}})));
+        for body in [
+            json!({"error": {"code": "ResourceNotFound", "message": "no such host"}}),
+            json!({"error": {"type": "blocked"}}),
+            json!({"error": "not found"}),
+            json!({"id": "x", "message": "blocked"}),
+        ] {
+            assert!(!of(body.clone()), "{body}");
+        }
     }
 }

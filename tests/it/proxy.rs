@@ -101,7 +101,7 @@ async fn reconciliation_revives_what_was_given_up_about_an_offer_that_is_still_u
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_fails_each_time_is_revived_once_a_day_and_not_at_each_reconciliation(db: PgPool) {
+async fn what_fails_each_time_is_revived_once_an_hour_and_not_at_each_reconciliation(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = given_up(&app, "/v1/capital/financing_offers/", u32::MAX).await;
     let fetches = |app: &TestApp| {
@@ -110,12 +110,12 @@ async fn what_fails_each_time_is_revived_once_a_day_and_not_at_each_reconciliati
     };
     for expected in [2, 3] {
         for _ in 0..3 {
-            app.clock.advance(TimeDelta::hours(1));
+            app.clock.advance(TimeDelta::minutes(15));
             reconcile(&app).await;
             assert_eq!(fetches(&app), expected);
         }
         app.expect_letter(&offer, "held", Some("gave_up")).await;
-        app.clock.advance(TimeDelta::hours(24));
+        app.clock.advance(TimeDelta::hours(1));
     }
     // A job that took the process down each time is left to an operator.
     sqlx::query(

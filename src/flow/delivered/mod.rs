@@ -48,7 +48,7 @@ pub async fn owe_again(
 }
 
 /// Stripe lists an offer as undelivered although its letter was sent, and the job that was to mark it was given up: queues it
-/// again, in the caller's transaction, at most once a day.
+/// again, in the caller's transaction, at most once an hour.
 pub async fn retry_given_up(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     if queue::requeue_dead(&mut *tx, JOB, offer_id, now).await? {
         store::owe_anew(&mut *tx, offer_id).await?;

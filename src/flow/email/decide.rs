@@ -15,6 +15,7 @@ use super::send::PrepareError;
 use super::store::{self, Content, Letter, State};
 use super::to_delivered;
 use super::{Facts, FinancingType, Kind, SendLetter};
+use crate::clock::Agreement;
 use crate::locale::{self, Language};
 use crate::money::Money;
 use crate::queue::{Stopped, WrongClock};
@@ -45,8 +46,10 @@ impl SendLetter {
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
-        // Stripe's answer may just have shown that the clock is wrong: then no end has come.
-        if self.clock.is_wrong() {
+        // Stripe's answer may just have shown that the clock is wrong: then no end has come. Nor does an
+        // end count that Stripe's clock has not confirmed.
+        let has_ended = offer.expires_at.is_some_and(|end| end <= self.clock.now());
+        if self.clock.is_wrong() || has_ended && self.clock.agreement() == Agreement::Unknown {
             return Err(WrongClock.into());
         }
         if let Some(reason) = self.closed(letter, offer).await? {

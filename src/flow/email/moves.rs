@@ -60,7 +60,7 @@ pub(super) async fn try_again(
 }
 
 /// Tries the first letter of an offer again whose job was given up, in the caller's transaction: Stripe still calls the offer
-/// undelivered. At most once a day, so that a letter that cannot be sent does not take up every reconciliation.
+/// undelivered. At most once an hour, so that a letter that cannot be sent does not take up every reconciliation.
 pub async fn retry_given_up(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     let letters = store::lock_of_offer(&mut *tx, offer_id).await?;
     let is_given_up = |letter: &&Letter| {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State as Shared};
+use axum::{Extension, Json};
 
 use super::refusal::Refusal;
 use super::signature::check_form;
 use super::to_inbox::{self, Accepted, NotKept};
 use super::{Secrets, SignatureError, Webhook, verify};
+use crate::http::Proven;
 use crate::http::body::{self, Limits};
 use crate::telemetry::LogLimit;
 
@@ -29,7 +30,7 @@ impl State {
 pub(super) async fn receive(
     Shared(state): Shared<State>,
     request: Request,
-) -> Result<Json<serde_json::Value>, Refusal> {
+) -> Result<(Extension<Proven>, Json<serde_json::Value>), Refusal> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
@@ -47,7 +48,7 @@ pub(super) async fn receive(
         Ok(accepted) => {
             crate::crash::point("webhook.after_commit");
             welcome(&accepted, webhook);
-            Ok(Json(serde_json::json!({"received": true})))
+            Ok((Extension(Proven), Json(serde_json::json!({"received": true}))))
         }
         Err(NotKept::Malformed(reason)) => {
             tracing::warn!(

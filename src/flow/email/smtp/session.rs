@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::content;
-use super::reply::{Reply, ReplyError, ReplyParser};
+use super::reply::{Reply, ReplyError, ReplyParser, parse_replies};
 
 const READ_BYTES: usize = 4_096;
 /// As much of unexpected input as an error shows.
@@ -178,8 +178,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(in crate::flow::email) async fn end_of_message(&mut self) -> Result<Reply, Error> {
         self.stream.write_all(b".\r\n").await?;
         self.stream.flush().await?;
-        let reply = self.read_reply().await?;
-        expect(reply, "the end of the message", ACCEPTED)
+        let reply = expect(self.read_reply().await?, "the end of the message", ACCEPTED)?;
+        // A refusal right behind the acceptance contradicts it. A relay that closes says 421.
+        let _ = self.receive_arrived().await;
+        let contradicts = |other: &Reply| other.is_refusal() && other.code() != 421;
+        match parse_replies(&self.input).unwrap_or_default().into_iter().find(contradicts) {
+            Some(reply) => Err(Error::Unexpected { command: "an accepted message", reply }),
+            None => Ok(reply),
+        }
     }
 
     pub(in crate::flow::email) async fn quit(&mut self) -> Result<(), Error> {
