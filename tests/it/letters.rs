@@ -259,7 +259,7 @@ async fn a_letter_in_a_state_that_a_newer_version_wrote_is_left_to_that_version(
             .fetch_one(&app.db)
             .await
             .unwrap();
-    assert_eq!((state.as_str(), attempt), ("queued", 1), "{error}");
+    assert_eq!((state.as_str(), attempt), ("queued", 0), "{error}");
     assert!(error.contains("does not know the letter state `scheduled`"), "{error}");
     app.expect_untouched(&offer).await;
     app.abandon();
