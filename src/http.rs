@@ -7,7 +7,7 @@
 //! | `header_timeout` | silent and idle connections, and headers that arrive slowly (hyper) |
 //! | `write_timeout` | a peer that does not read the response (`write_deadline`) |
 //! | `max_connections` | all connections of a listener (`connections`) |
-//! | [`HEAD_BYTES`] | the request line and headers, and what is buffered of a response |
+//! | `HEAD_BYTES` | the request line and headers, and what is buffered of a response |
 //! | [`body`] | time and memory of request bodies |
 //!
 //! `rate` counts who asks how often, `descriptors` raises the limit on open files.
