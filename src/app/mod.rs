@@ -305,7 +305,7 @@ impl App {
             let listening = queue::ring_on_notify(db.clone(), self.jobs.clone(), stop.clone());
             shutdown.spawn_vital("notifications", listening);
         }
-        // The embedded database is shared with nobody.
+        // The embedded database has no other process.
         if !self.database.is_embedded() {
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
             shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));

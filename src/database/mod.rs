@@ -211,7 +211,7 @@ async fn migrate(pool: &Pool) -> Result<(), MigrateError> {
     migrated
 }
 
-/// Any number that nobody else locks: `courier` in ASCII.
+/// Any number that no other program locks: `courier` in ASCII.
 const MIGRATION_LOCK: i64 = 0x0063_6f75_7269_6572;
 
 /// The same through a pooler, where a lock of the session would stay with whichever server it was taken on.

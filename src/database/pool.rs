@@ -49,7 +49,7 @@ impl Pool {
     /// Begins a transaction. A caller that stops waiting (a time limit, a client that hung up) does not
     /// stop the `begin`: sqlx 0.9 would put the connection back into the pool inside of the transaction
     /// (transact-rs/sqlx#4385), and what the next one writes on it would never be committed. In a task
-    /// of its own it comes to its end, and a transaction that nobody waits for any more is rolled back.
+    /// of its own it comes to its end, and a transaction without a caller is rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         let (connections, begin) = (self.connections.clone(), self.begin);
         let beginning = TaskTracker::new().spawn(async move {

@@ -1,8 +1,8 @@
 //! A cap on the connections of one listener, below the number of file descriptors.
 //!
 //! At the cap a new connection is accepted, and the oldest one is closed for it. A connection is as old as
-//! its last request that was proven to be somebody's we know ([`Proven`]), or else as itself: what anyone
-//! can have answered, a 404 or a health check, keeps nobody young. Leaving newcomers in the kernel's
+//! its last request that was proven to be Stripe's ([`Proven`]), or else as itself: a response that any
+//! client can have, such as a 404 or a health check, does not make it younger. Leaving newcomers in the kernel's
 //! backlog, or refusing them, would let a client that holds all connections decide how long Stripe waits.
 //! This way Stripe's request gets through unless a whole cap's worth of newer connections arrives before it
 //! is complete.

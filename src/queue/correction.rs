@@ -1,5 +1,6 @@
-//! What a wrong clock must not decide, and the correction of what it wrote. The database's clock may have been wrong before it was noticed
-//! ([`crate::clock`]), and a job that is put off for years, or leased for years, would never be done.
+//! What a wrong clock must not decide, and the correction of what it wrote. The database's clock may
+//! have been wrong before it was noticed ([`crate::clock`]), and a job that is put off for years, or
+//! leased for years, would never be done.
 
 use std::time::Duration;
 
