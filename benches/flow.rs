@@ -71,7 +71,8 @@ fn verification(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let body = black_box(&body);
-                verify(Some(header.as_bytes()), body, &secrets, now, Duration::from_mins(5)).unwrap();
+                verify(Some(header.as_bytes()), body, &secrets, now, Duration::from_mins(5))
+                    .unwrap();
             });
         });
     }

@@ -5,7 +5,10 @@
 //! `scripts/bench` runs it. Not a test: it asserts that the answers are there, and prints what it measured.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
-#![expect(clippy::disallowed_methods, reason = "it measures wall-clock time and is no part of the service")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it measures wall-clock time and is no part of the service"
+)]
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 
 use std::collections::HashMap;
@@ -119,7 +122,8 @@ async fn measure(router: &Router, path: &str, name: &str, value: &str) -> (f64, 
 
 async fn session(router: &Router, account: &str) -> String {
     let exp = Clock::system().now().timestamp() + 60;
-    let claims = serde_json::json!({"sub": account, "aud": "capital-courier", "exp": exp, "jti": account});
+    let claims =
+        serde_json::json!({"sub": account, "aud": "capital-courier", "exp": exp, "jti": account});
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
     let request = Request::get(format!("/capital?token={token}")).body(Body::empty()).unwrap();
@@ -142,8 +146,9 @@ async fn main() {
         "a million transactions of ten thousand accounts, written in {:.0} s; {ROUNDS} times each, one after another",
         begun.elapsed().as_secs_f64()
     );
-    let key =
-        keys::create(app.db(), "benchmark", &[Scope::FinancingsRead], Clock::system().now()).await.unwrap();
+    let key = keys::create(app.db(), "benchmark", &[Scope::FinancingsRead], Clock::system().now())
+        .await
+        .unwrap();
     let bearer = format!("Bearer {}", key.secret.expose_secret());
     let today = Clock::system().now().date_naive();
     let year = format!("from={}&until={today}", today - chrono::Days::new(364));
@@ -157,7 +162,12 @@ async fn main() {
             ("summary", api("summary"), "Authorization", &bearer),
             ("a hundred transactions", api("transactions?limit=100"), "Authorization", &bearer),
             ("a year by days", api(&format!("report?per=day&{year}")), "Authorization", &bearer),
-            ("a year by months, CSV", api(&format!("report.csv?per=month&{year}")), "Authorization", &bearer),
+            (
+                "a year by months, CSV",
+                api(&format!("report.csv?per=month&{year}")),
+                "Authorization",
+                &bearer,
+            ),
         ] {
             let (median, p99) = measure(&router, &path, header, value).await;
             println!("{size:>9} transactions: {what:<22}  {median:9.1}  {p99:9.1}");

@@ -4,7 +4,10 @@
 //! `scripts/bench` runs it. Not a test: it asserts that nothing is lost, and prints what it measured.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
-#![expect(clippy::disallowed_methods, reason = "it measures wall-clock time and is no part of the service")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it measures wall-clock time and is no part of the service"
+)]
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 #![allow(
     unreachable_pub,
@@ -67,10 +70,11 @@ async fn post_all(url: &str, posts: Vec<Vec<u8>>) -> Duration {
 
 async fn wait_for_all(db: &Pool, offers: i64) {
     loop {
-        let delivered: i64 = sqlx::query_scalar("select count(*) from deliveries where state = 'delivered'")
-            .fetch_one(db)
-            .await
-            .unwrap();
+        let delivered: i64 =
+            sqlx::query_scalar("select count(*) from deliveries where state = 'delivered'")
+                .fetch_one(db)
+                .await
+                .unwrap();
         if delivered >= offers {
             return;
         }
@@ -81,7 +85,8 @@ async fn wait_for_all(db: &Pool, offers: i64) {
 #[tokio::main]
 async fn main() {
     // cargo bench passes its own arguments.
-    let count: u32 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
+    let count: u32 =
+        std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
     let listen = "127.0.0.1:0".parse().unwrap();
     let options = Options { listen, api_key: API_KEY.to_owned(), clock: Clock::system() };
     let (stripe, relay) = (Simulator::start(options).await.unwrap(), smtp::Relay::start().await);
@@ -107,7 +112,10 @@ async fn main() {
         shutdown.soft.cancel();
         println!("{count} offers, each event three times, {CONNECTIONS} connections");
         println!("  events taken     {:8.0} a second", f64::from(count * 3) / posting);
-        println!("  letters sent and marked {:5.1} a second, all within {all:.1} s", f64::from(count) / all);
+        println!(
+            "  letters sent and marked {:5.1} a second, all within {all:.1} s",
+            f64::from(count) / all
+        );
     };
     let (served, ()) = tokio::join!(serving, measuring);
     served.unwrap();

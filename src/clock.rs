@@ -94,7 +94,13 @@ impl Clock {
     fn new(started: Option<Instant>, epoch: i64) -> Self {
         let (advanced, reference) = (AtomicI64::new(0), Mutex::default());
         let disturbed = AtomicI64::new(i64::MIN);
-        Self(Arc::new(Shared { started, advanced, epoch: AtomicI64::new(epoch), reference, disturbed }))
+        Self(Arc::new(Shared {
+            started,
+            advanced,
+            epoch: AtomicI64::new(epoch),
+            reference,
+            disturbed,
+        }))
     }
 
     /// The present, in UTC.
@@ -115,7 +121,8 @@ impl Clock {
         let Some(started) = self.0.started else { return TimeDelta::zero() };
         let uncertain = micros(measured.round_trip) / 2;
         let elapsed = micros(measured.answered_at.saturating_duration_since(started));
-        let epoch = measured.time.timestamp_micros().saturating_add(uncertain).saturating_sub(elapsed);
+        let epoch =
+            measured.time.timestamp_micros().saturating_add(uncertain).saturating_sub(elapsed);
         let before = self.0.epoch.load(Ordering::SeqCst);
         let moved = epoch.saturating_sub(before);
         if moved.saturating_abs() <= uncertain {
@@ -241,12 +248,16 @@ mod tests {
     fn a_running_clock_shows_the_databases_time_whatever_the_machine_says() {
         let clock = Clock::system();
         for days in [-400, 0, 400] {
-            let database = DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
+            let database =
+                DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
             clock.follow(measured(database));
             let shown = clock.now() - database;
             assert!(shown >= TimeDelta::zero() && shown < TimeDelta::seconds(5), "{shown}");
         }
-        assert!(clock.wall_clock_skew().abs() > TimeDelta::days(300), "400 days after 2027 is not now");
+        assert!(
+            clock.wall_clock_skew().abs() > TimeDelta::days(300),
+            "400 days after 2027 is not now"
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Last {
 impl ClockSync {
     /// Measures and compares until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let (mut asked, mut logged, mut wall_logged) = (Last::default(), Last::default(), Last::default());
+        let (mut asked, mut logged, mut wall_logged) =
+            (Last::default(), Last::default(), Last::default());
         loop {
             self.measure().await;
             let ask_again = match self.clock.agreement() {
@@ -92,7 +93,9 @@ impl ClockSync {
                     tracing::warn!(clock.moved_seconds = seconds, "the database's clock jumped");
                 }
             }
-            Ok(Err(error)) => tracing::debug!(error = chain(&error), "cannot read the database's clock"),
+            Ok(Err(error)) => {
+                tracing::debug!(error = chain(&error), "cannot read the database's clock")
+            }
             Err(_) => tracing::debug!("the database did not tell its time"),
         }
     }

@@ -15,15 +15,17 @@ use crate::locale::{self, Formats, Language};
 use crate::money::Money;
 use crate::portal::Keys;
 use crate::stripe::{
-    Account, AccountId, BalanceTransaction, Charge, FinancingOffer, FinancingSummary, FinancingTransaction,
-    Payout,
+    Account, AccountId, BalanceTransaction, Charge, FinancingOffer, FinancingSummary,
+    FinancingTransaction, Payout,
 };
 use crate::text;
 
 /// A message that a mail server sends.
 pub fn report(message: &[u8]) {
     if let Ok(report) = Report::parse(message) {
-        assert!(message.len() <= MAX_BYTES && !report.clues.is_empty() && !report.findings.is_empty());
+        assert!(
+            message.len() <= MAX_BYTES && !report.clues.is_empty() && !report.findings.is_empty()
+        );
     }
 }
 
@@ -31,7 +33,8 @@ pub fn report(message: &[u8]) {
 pub fn smtp_replies(bytes: &[u8]) {
     if let Ok(replies) = smtp::parse_replies(bytes) {
         // What is kept of a reply goes to the log and to a terminal.
-        let _ = replies.iter().map(|reply| text::printable(&reply.to_string()).len()).sum::<usize>();
+        let _ =
+            replies.iter().map(|reply| text::printable(&reply.to_string()).len()).sum::<usize>();
     }
     let _ = smtp::encode(bytes);
 }
@@ -40,8 +43,12 @@ pub fn smtp_replies(bytes: &[u8]) {
 pub fn event(body: &[u8]) {
     let received_at = DateTime::UNIX_EPOCH;
     if let Ok(arrival) = Arrival::parse(Bytes::copy_from_slice(body), received_at) {
-        let columns =
-            [Some(arrival.event_id), Some(arrival.event_type), arrival.object_id, arrival.account_id];
+        let columns = [
+            Some(arrival.event_id),
+            Some(arrival.event_type),
+            arrival.object_id,
+            arrival.account_id,
+        ];
         assert!(columns.iter().flatten().all(|text| !text.contains('\0')), "Postgres takes no NUL");
     }
     let Ok(event) = serde_json::from_slice::<Value>(body) else { return };
@@ -68,7 +75,9 @@ fn conclude_from_offer(offer: &FinancingOffer) {
     let (advance, fee) = (money(terms.advance_amount), money(terms.fee_amount));
     for language in Language::ALL {
         let formats = Formats::new(language, None);
-        for amount in [Some(&advance), Some(&fee), advance.plus(&fee).as_ref()].into_iter().flatten() {
+        for amount in
+            [Some(&advance), Some(&fee), advance.plus(&fee).as_ref()].into_iter().flatten()
+        {
             let _ = (formats.money(amount), formats.money_short(amount), amount.plain());
         }
         let _ = formats.percent(terms.withhold_rate);

@@ -72,9 +72,9 @@ static LINES: LogLimit = LogLimit::new();
 
 /// Takes the address, so that a wrong or taken one is known before anything else starts.
 pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(listen)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))
+    TcpListener::bind(listen).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+    })
 }
 
 /// Serves until `stop`, then takes no new connection, lets the requests in hand finish and closes idle connections.
@@ -86,7 +86,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let router = router.fallback(not_found);
-    let (graceful, connections) = (GracefulShutdown::new(), Connections::new(limits.max_connections));
+    let (graceful, connections) =
+        (GracefulShutdown::new(), Connections::new(limits.max_connections));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -133,7 +134,9 @@ fn serve_connection(
     let slot = Arc::new(slot);
     let of_requests = Arc::clone(&slot);
     let service = router
-        .map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new))
+        .map_request(|request: hyper::Request<hyper::body::Incoming>| {
+            request.map(axum::body::Body::new)
+        })
         .map_response(move |response: Response| {
             if response.extensions().get::<Proven>().is_some() {
                 of_requests.proven();
@@ -159,8 +162,7 @@ fn serve_connection(
 /// What is nowhere today may be somewhere tomorrow, and a mistyped address may hold a secret: it is in nobody's cache, and told to nobody.
 async fn not_found() -> Result<Infallible, Response> {
     let private = [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
-    let body =
-        serde_json::json!({"error": {"code": "not_found", "message": "There is nothing at this address."}});
+    let body = serde_json::json!({"error": {"code": "not_found", "message": "There is nothing at this address."}});
     Err((StatusCode::NOT_FOUND, private, axum::Json(body)).into_response())
 }
 
@@ -207,13 +209,15 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut client).await.ends_with("here"));
         let mut rest = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(10), client.read_to_end(&mut rest)).await;
+        let closed =
+            tokio::time::timeout(Duration::from_secs(10), client.read_to_end(&mut rest)).await;
         closed.expect("it is closed").unwrap();
     }
 
     #[tokio::test]
     async fn with_all_connections_taken_a_new_one_is_served_and_the_longest_idle_closed() {
-        let limits = Limits { header_timeout: Duration::from_mins(1), max_connections: 3, ..LIMITS };
+        let limits =
+            Limits { header_timeout: Duration::from_mins(1), max_connections: 3, ..LIMITS };
         let (address, _stop, _task) =
             start_with(Router::new().route("/", axum::routing::get(async || "here")), limits).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
@@ -283,9 +287,11 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-        for words in
-            ["cache-control: no-store", "referrer-policy: no-referrer", "{\"error\":{\"code\":\"not_found\","]
-        {
+        for words in [
+            "cache-control: no-store",
+            "referrer-policy: no-referrer",
+            "{\"error\":{\"code\":\"not_found\",",
+        ] {
             assert!(answer.contains(words), "no {words} in {answer}");
         }
     }

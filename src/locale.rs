@@ -127,7 +127,8 @@ impl Formats {
             Language::French => icu_locale_core::locale!("fr"),
         };
         let tag = country.map(|country| format!("{language}-{country}"));
-        let locale: icu_locale_core::Locale = tag.and_then(|tag| tag.parse().ok()).unwrap_or(alone.clone());
+        let locale: icu_locale_core::Locale =
+            tag.and_then(|tag| tag.parse().ok()).unwrap_or(alone.clone());
         // English in a country that does not speak it: numbers as English has them, or 15,000 reads as fifteen.
         let is_at_home = language != Language::English
             || country.and_then(Language::of_country) == Some(Language::English);
@@ -136,13 +137,16 @@ impl Formats {
             in_numbers.into(),
             icu_decimal::options::DecimalFormatterOptions::default(),
         );
-        let short_days = FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::medium());
+        let short_days =
+            FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::medium());
         let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
         Self {
             language,
-            numbers: numbers.expect("the data that are compiled in have a fallback for every locale"),
+            numbers: numbers
+                .expect("the data that are compiled in have a fallback for every locale"),
             days: days.expect("the data that are compiled in have a fallback for every locale"),
-            short_days: short_days.expect("the data that are compiled in have a fallback for every locale"),
+            short_days: short_days
+                .expect("the data that are compiled in have a fallback for every locale"),
         }
     }
 
@@ -159,7 +163,9 @@ impl Formats {
         let sign = SIGNS.iter().find(|(known, _)| *known == currency).map(|(_, sign)| *sign);
         match (sign, self.language) {
             (Some(sign), Language::English) => format!("{minus}{sign}{digits}"),
-            (Some(sign), Language::German | Language::French) => format!("{minus}{digits}{NO_BREAK}{sign}"),
+            (Some(sign), Language::German | Language::French) => {
+                format!("{minus}{digits}{NO_BREAK}{sign}")
+            }
             (None, Language::English | Language::German | Language::French) => {
                 format!("{minus}{digits}{NO_BREAK}{}", currency.to_uppercase())
             }
@@ -181,9 +187,10 @@ impl Formats {
     pub fn percent(&self, share: f64) -> String {
         let text = format!("{:.2}", share * 100.0);
         let short = text.trim_end_matches('0').trim_end_matches('.');
-        let digits = short
-            .parse()
-            .map_or_else(|_| short.to_owned(), |number: Decimal| self.numbers.format(&number).to_string());
+        let digits = short.parse().map_or_else(
+            |_| short.to_owned(),
+            |number: Decimal| self.numbers.format(&number).to_string(),
+        );
         match self.language {
             Language::English => format!("{digits}%"),
             Language::German | Language::French => format!("{digits}{NO_BREAK}%"),
@@ -270,8 +277,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_written_without_noise() {
-        let written: Vec<String> =
-            [0.15, 0.125, 0.2, 0.07, 0.333_333, 1.0, 0.0].map(|rate| formats("en-US").percent(rate)).into();
+        let written: Vec<String> = [0.15, 0.125, 0.2, 0.07, 0.333_333, 1.0, 0.0]
+            .map(|rate| formats("en-US").percent(rate))
+            .into();
         assert_eq!(written, ["15%", "12.5%", "20%", "7%", "33.33%", "100%", "0%"]);
         assert_eq!(formats("de-DE").percent(0.125), "12,5\u{a0}%");
         assert_eq!(formats("en-US").percent(f64::NAN), "NaN%");
@@ -301,7 +309,10 @@ mod tests {
 
     #[test]
     fn french_keeps_its_colons_and_its_quotes_together() {
-        assert_eq!(formats("fr-FR").typeset("la suite : « oui »"), "la suite\u{a0}: «\u{a0}oui\u{a0}»");
+        assert_eq!(
+            formats("fr-FR").typeset("la suite : « oui »"),
+            "la suite\u{a0}: «\u{a0}oui\u{a0}»"
+        );
         assert_eq!(formats("en-US").typeset("next : « yes »"), "next : « yes »");
     }
 

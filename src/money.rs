@@ -11,8 +11,10 @@ pub struct Money {
 
 /// Currencies that Stripe counts whole (<https://docs.stripe.com/currencies#zero-decimal>). UGX and ISK are not among them:
 /// they have no smaller unit, and Stripe counts hundredths all the same.
-const WHOLE: [&str; 15] =
-    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"];
+const WHOLE: [&str; 15] = [
+    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+    "xof", "xpf",
+];
 /// Currencies that Stripe counts in thousandths.
 const THOUSANDTHS: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
 
@@ -72,7 +74,10 @@ mod tests {
             (i64::MIN, "usd"),
         ]
         .map(|(minor, currency)| money(minor, currency).plain());
-        assert_eq!(plain, ["1234.50", "-0.05", "1000", "0.00", "-1234.500", "-92233720368547758.08"]);
+        assert_eq!(
+            plain,
+            ["1234.50", "-0.05", "1000", "0.00", "-1234.500", "-92233720368547758.08"]
+        );
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl Shutdown {
     /// Listens for signals from now on.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let soft = shutdown.soft.clone();
         // Not tracked: it waits for a second signal until the very end.
         TaskTracker::new().spawn(heed(terminate, interrupt, soft));
@@ -53,7 +54,11 @@ impl Shutdown {
         self.tracker.spawn(async move {
             let ended = task.await;
             if !soft.is_cancelled() || ended.is_err() {
-                tracing::error!(part, panicked = ended.is_err(), "a part ended by itself: stopping");
+                tracing::error!(
+                    part,
+                    panicked = ended.is_err(),
+                    "a part ended by itself: stopping"
+                );
                 let _ = broken.set(part);
                 soft.cancel();
             }

@@ -14,7 +14,9 @@ const BLANKS: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{f
 pub fn is_invisible(c: char) -> bool {
     // Most characters are ASCII, which has none of these.
     !c.is_ascii()
-        && (BLANKS.contains(&c) || DefaultIgnorableCodePoint::for_char(c) || BidiControl::for_char(c))
+        && (BLANKS.contains(&c)
+            || DefaultIgnorableCodePoint::for_char(c)
+            || BidiControl::for_char(c))
 }
 
 /// One line without control characters and without anything invisible; white space is folded. Empty

@@ -85,7 +85,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock_sync", &["clock", "database", "stripe", "telemetry"]),
     (
         "config",
-        &["api", "database", "flow", "http", "inbound", "ops", "portal", "queue", "stripe", "telemetry"],
+        &[
+            "api",
+            "database",
+            "flow",
+            "http",
+            "inbound",
+            "ops",
+            "portal",
+            "queue",
+            "stripe",
+            "telemetry",
+        ],
     ),
     ("crash", &[]),
     ("database", &["clock", "telemetry"]),
@@ -161,7 +172,16 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("csscolorparser", &["flow/email/lint/style.rs"]),
-    ("csv", &["api/report/table.rs", "cli/opt_out/", "cli/out.rs", "portal/statement.rs", "spreadsheet.rs"]),
+    (
+        "csv",
+        &[
+            "api/report/table.rs",
+            "cli/opt_out/",
+            "cli/out.rs",
+            "portal/statement.rs",
+            "spreadsheet.rs",
+        ],
+    ),
     ("ed25519_dalek", &["flow/email/dkim.rs"]),
     ("hmac", &["flow/email/opt_out/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("hostname", &["flow/email/smtp/"]),
@@ -178,7 +198,13 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("icu_properties", &["text.rs"]),
     (
         "minijinja",
-        &["cli/email/preview.rs", "flow/email/", "portal/", "simulator/link.rs", "simulator/page.rs"],
+        &[
+            "cli/email/preview.rs",
+            "flow/email/",
+            "portal/",
+            "simulator/link.rs",
+            "simulator/page.rs",
+        ],
     ),
     ("moka", &["inbound/ses/amazon.rs", "stripe/memory.rs"]),
     ("mrml", &["flow/email/"]),
@@ -209,8 +235,9 @@ const CORNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Names that say nothing about what is inside.
-const BANNED_NAMES: &[&str] =
-    &["util", "utils", "common", "helpers", "misc", "core", "manager", "service", "types", "models"];
+const BANNED_NAMES: &[&str] = &[
+    "util", "utils", "common", "helpers", "misc", "core", "manager", "service", "types", "models",
+];
 
 /// Longer files have outgrown their name.
 const LONGEST_FILE_LINES: usize = 400;
@@ -264,7 +291,8 @@ fn inside(path: &str, mention: &Mention) -> Option<String> {
         return Some(format!("`{own}` is not in the table of modules: say what it may import"));
     };
     let is_module = MAY_IMPORT.iter().any(|(name, _)| name == target);
-    (is_module && !allowed.contains(&target.as_str())).then(|| format!("`{own}` must not know `{target}`"))
+    (is_module && !allowed.contains(&target.as_str()))
+        .then(|| format!("`{own}` must not know `{target}`"))
 }
 
 fn between_stages(path: &str, stage: &str, other: &str) -> Option<String> {
@@ -306,7 +334,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("tests.rs")
+        {
             found.push(path);
         }
     }

@@ -74,7 +74,8 @@ fn a_migrations_name_says_what_it_does_to_what() {
         assert_eq!(migration.version.to_string().len(), 14, "{}", migration.version);
         let words: Vec<&str> = migration.description.split(' ').collect();
         assert!(
-            words.len() > 1 && ["create", "add", "drop", "change", "index", "fill"].contains(&words[0]),
+            words.len() > 1
+                && ["create", "add", "drop", "change", "index", "fill"].contains(&words[0]),
             "{}: name it verb_object",
             migration.description
         );
@@ -85,7 +86,8 @@ fn a_migrations_name_says_what_it_does_to_what() {
 async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrations");
     for migration in MIGRATOR.iter() {
-        let rows = std::fs::read_to_string(samples.join(format!("{}.sql", migration.version))).unwrap();
+        let rows =
+            std::fs::read_to_string(samples.join(format!("{}.sql", migration.version))).unwrap();
         db.execute(AssertSqlSafe(rows)).await.unwrap();
     }
     for (constraint, lie) in [

@@ -22,7 +22,8 @@ struct Vector {
 
 #[test]
 fn every_vector_comes_out_as_with_stripes_own_libraries() {
-    let vectors: Vec<Vector> = serde_json::from_str(include_str!("data/signature_vectors.json")).unwrap();
+    let vectors: Vec<Vector> =
+        serde_json::from_str(include_str!("data/signature_vectors.json")).unwrap();
     assert!(vectors.len() >= 20, "the file of vectors is not whole");
     for vector in vectors {
         let body = base64::engine::general_purpose::STANDARD.decode(&vector.payload_b64).unwrap();

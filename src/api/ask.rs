@@ -68,7 +68,10 @@ pub(super) async fn read_body(api: &Api, request: Request) -> Result<Bytes, Refu
 }
 
 /// Reads a body that is JSON.
-pub(super) async fn read_json<T: DeserializeOwned>(api: &Api, request: Request) -> Result<T, Refusal> {
+pub(super) async fn read_json<T: DeserializeOwned>(
+    api: &Api,
+    request: Request,
+) -> Result<T, Refusal> {
     json(&read_body(api, request).await?)
 }
 

@@ -70,7 +70,12 @@ pub async fn admit(
         Err(refusal) => {
             REFUSED.write(refusal.code(), |suppressed| {
                 let path = request.uri().path();
-                tracing::warn!(log.suppressed = suppressed, code = refusal.code(), path, "refused a caller");
+                tracing::warn!(
+                    log.suppressed = suppressed,
+                    code = refusal.code(),
+                    path,
+                    "refused a caller"
+                );
             });
             Err(refusal)
         }

@@ -14,8 +14,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
-    ServerBuilder,
+    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref,
+    ResponseBuilder, ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -48,13 +48,18 @@ pub(super) struct Description(pub(super) Bytes);
     security(),
     responses((status = 200, body = Object, content_type = "application/json", description = "OpenAPI 3.1")),
 )]
-pub(super) async fn show(Extension(Description(json)): Extension<Description>) -> impl IntoResponse {
+pub(super) async fn show(
+    Extension(Description(json)): Extension<Description>,
+) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], json)
 }
 
 /// What a description begins with.
 pub(super) fn begin() -> OpenApi {
-    let mit = LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build();
+    let mit = LicenseBuilder::new()
+        .name("MIT OR Apache-2.0")
+        .identifier(Some("MIT OR Apache-2.0"))
+        .build();
     let info = InfoBuilder::new()
         .title("capital-courier")
         .version(env!("CARGO_PKG_VERSION"))
@@ -69,7 +74,8 @@ pub(super) fn begin() -> OpenApi {
         ("Description", "This description"),
     ];
     let tag = |(name, about)| TagBuilder::new().name(name).description(Some(about)).build();
-    let this_server = ServerBuilder::new().url("/").description(Some("Where this was read")).build();
+    let this_server =
+        ServerBuilder::new().url("/").description(Some("Where this was read")).build();
     let mut components = Components::new();
     for (name, schema) in
         [(ErrorBody::name(), ErrorBody::schema()), (ErrorDetail::name(), ErrorDetail::schema())]
@@ -106,14 +112,18 @@ pub(super) fn say(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
         let about = format!("{about}\n\nNeeds a key with the scope `{}`.", scope.as_str());
         operation.description = Some(about.trim().to_owned());
         operation.tags = Some(vec![tag(scope).to_owned()]);
-        operation.security =
-            Some([BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into());
+        operation.security = Some(
+            [BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into(),
+        );
         let mut by_status: BTreeMap<u16, Vec<Refusal>> = BTreeMap::new();
         for refusal in of_all.iter().chain(refusals) {
             by_status.entry(refusal.status().as_u16()).or_default().push(refusal.clone());
         }
         for (status, refusals) in by_status {
-            operation.responses.responses.insert(status.to_string(), response(&refusals).build().into());
+            operation
+                .responses
+                .responses
+                .insert(status.to_string(), response(&refusals).build().into());
         }
     }
 }
@@ -136,16 +146,19 @@ fn tag(scope: Scope) -> &'static str {
 fn response(refusals: &[Refusal]) -> ResponseBuilder {
     let example = |refusal: &Refusal| {
         let body = ErrorBody::from(refusal);
-        let value = serde_json::json!({"error": {"code": body.error.code, "message": body.error.message}});
+        let value =
+            serde_json::json!({"error": {"code": body.error.code, "message": body.error.message}});
         (refusal.code(), ExampleBuilder::new().value(Some(value)).build())
     };
-    let mut codes: Vec<String> = refusals.iter().map(|refusal| format!("`{}`", refusal.code())).collect();
+    let mut codes: Vec<String> =
+        refusals.iter().map(|refusal| format!("`{}`", refusal.code())).collect();
     codes.dedup();
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name(ErrorBody::name())))
         .examples_from_iter(refusals.iter().map(example))
         .build();
-    let response = ResponseBuilder::new().description(codes.join(", ")).content("application/json", content);
+    let response =
+        ResponseBuilder::new().description(codes.join(", ")).content("application/json", content);
     let header = |about: &str, kind: Type| {
         let schema = ObjectBuilder::new().schema_type(kind).build();
         HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build()

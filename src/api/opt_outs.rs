@@ -112,8 +112,10 @@ pub(super) async fn list(
     let size = ask::page_size(wanted.limit)?;
     let after = ask::place(wanted.cursor.as_deref())?.unwrap_or_default();
     // One more than is shown says whether there is another page.
-    let page = store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
-    let mut rows = api.done(within(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
+    let page =
+        store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
+    let mut rows =
+        api.done(within(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
     let next_cursor = ask::cut(&mut rows, size, |row| row.opt_out_id.to_string());
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
     Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
@@ -201,7 +203,11 @@ impl Api {
     async fn standing(&self, account: AccountId) -> Result<Json<OptOutStanding>, Refusal> {
         let found = within(store::current(&self.db, account.as_str())).await;
         let found = self.done(found, "cannot look up an opt-out")?;
-        Ok(Json(OptOutStanding { account, opted_out: found.is_some(), opt_out: found.map(Shown::from) }))
+        Ok(Json(OptOutStanding {
+            account,
+            opted_out: found.is_some(),
+            opt_out: found.map(Shown::from),
+        }))
     }
 }
 
@@ -210,7 +216,11 @@ impl Api {
 #[serde(deny_unknown_fields)]
 struct Told {
     /// One line; a blank one is none.
-    #[schema(max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "asked in the dashboard")]
+    #[schema(
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+        example = "asked in the dashboard"
+    )]
     note: Option<String>,
 }
 

@@ -84,7 +84,9 @@ impl Refusal {
             return Self::NotFound;
         }
         let status = match error {
-            stripe::Error::NotYet(pause) => return Self::Stripe(Silence::Busy(pause.as_secs().max(1))),
+            stripe::Error::NotYet(pause) => {
+                return Self::Stripe(Silence::Busy(pause.as_secs().max(1)));
+            }
             stripe::Error::Unreadable { .. } | stripe::Error::NotStripe { status: 200..=299 } => {
                 return Self::Stripe(Silence::Odd);
             }
@@ -166,16 +168,23 @@ impl Refusal {
             }
             Self::BadKey => "The API key is none of ours, or was revoked.",
             Self::MissingScope(scope) => {
-                return format!("The API key lacks the scope {}. Make one that has it.", scope.as_str());
+                return format!(
+                    "The API key lacks the scope {}. Make one that has it.",
+                    scope.as_str()
+                );
             }
-            Self::RateLimited(_) => "That was asked for more often than is allowed: see Retry-After.",
+            Self::RateLimited(_) => {
+                "That was asked for more often than is allowed: see Retry-After."
+            }
             Self::BadSignature => {
                 "The request is not signed by a sender that is listened to. Check the settings under [inbound]."
             }
             Self::BadAccount => "The account in the address is not an id of the form acct_….",
             Self::BadQuery(why) => return format!("The query is not understood: {why}."),
             Self::BadPeriod(why) => {
-                return format!("from and until are no stretch of time that can be told of: {why}.");
+                return format!(
+                    "from and until are no stretch of time that can be told of: {why}."
+                );
             }
             Self::TooManyDays => return format!("per=payout reports {MOST_DAYS} days at most."),
             Self::BadUrl => {
@@ -207,15 +216,18 @@ impl Refusal {
     /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
     pub(super) fn challenges(&self) -> &'static [&'static str] {
         match self {
-            Self::MissingKey => {
-                &["Bearer realm=\"capital-courier\"", "Basic realm=\"capital-courier\", charset=\"UTF-8\""]
-            }
+            Self::MissingKey => &[
+                "Bearer realm=\"capital-courier\"",
+                "Basic realm=\"capital-courier\", charset=\"UTF-8\"",
+            ],
             Self::BadKey => &[
                 "Bearer realm=\"capital-courier\", error=\"invalid_token\"",
                 "Basic realm=\"capital-courier\", charset=\"UTF-8\"",
             ],
             Self::BadSignature => &["Signature realm=\"capital-courier\""],
-            Self::MissingScope(_) => &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""],
+            Self::MissingScope(_) => {
+                &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""]
+            }
             Self::RateLimited(_)
             | Self::BadAccount
             | Self::BadQuery(_)
@@ -265,10 +277,16 @@ impl Refusal {
 impl Silence {
     fn sentence(self) -> &'static str {
         match self {
-            Self::Down => "Stripe cannot be reached, or does not work just now. Send it again later.",
+            Self::Down => {
+                "Stripe cannot be reached, or does not work just now. Send it again later."
+            }
             Self::Busy(_) => "Stripe's rate limit leaves no room just now: see Retry-After.",
-            Self::KeyRefused => "Stripe does not take the platform's key for this: an operator must look.",
-            Self::Odd => "Stripe refused, or answered something that cannot be read: an operator must look.",
+            Self::KeyRefused => {
+                "Stripe does not take the platform's key for this: an operator must look."
+            }
+            Self::Odd => {
+                "Stripe refused, or answered something that cannot be read: an operator must look."
+            }
         }
     }
 }

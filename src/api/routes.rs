@@ -12,7 +12,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Refusal::{
-    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, Stripe, TooManyDays,
+    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, Stripe,
+    TooManyDays,
 };
 use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
 use super::openapi::{self, Description};
@@ -41,8 +42,16 @@ pub fn router(platform: Platform) -> Router {
             .behind(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
             .behind(FinancingsRead, &[BadAccount, BAD_QUERY], routes!(offers::list))
             .behind(FinancingsRead, &[BadAccount, BAD_QUERY, NotFound], routes!(offers::timeline))
-            .behind(FinancingsRead, &[&[BadAccount, NotFound][..], &NO_WORD].concat(), routes!(summary::show))
-            .behind(FinancingsRead, &[BadAccount, BAD_QUERY, BAD_PERIOD], routes!(transactions::list))
+            .behind(
+                FinancingsRead,
+                &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
+                routes!(summary::show),
+            )
+            .behind(
+                FinancingsRead,
+                &[BadAccount, BAD_QUERY, BAD_PERIOD],
+                routes!(transactions::list),
+            )
             .behind(
                 FinancingsRead,
                 &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
@@ -56,7 +65,11 @@ pub fn router(platform: Platform) -> Router {
                 routes!(links::make),
             )
             .behind(ContactsWrite, &[BadAccount], routes!(contact::show, contact::forget))
-            .behind(ContactsWrite, &[&[BadAccount, BadAddress][..], &NO_BODY].concat(), routes!(contact::put))
+            .behind(
+                ContactsWrite,
+                &[&[BadAccount, BadAddress][..], &NO_BODY].concat(),
+                routes!(contact::put),
+            )
             .router
             .routes(routes!(openapi::show))
             .split_for_parts();
@@ -87,7 +100,12 @@ struct Table<'a> {
 
 impl Table<'_> {
     /// Registers addresses that need a key with this scope, and can be refused for these reasons besides those of all.
-    fn behind(self, scope: Scope, refusals: &[Refusal], routes: UtoipaMethodRouter<Platform>) -> Self {
+    fn behind(
+        self,
+        scope: Scope,
+        refusals: &[Refusal],
+        routes: UtoipaMethodRouter<Platform>,
+    ) -> Self {
         let (schemas, mut paths, methods) = routes;
         openapi::say(&mut paths, scope, refusals);
         let guard = Guard::new(self.platform.api.clone(), scope).at(self.platform.rate.clone());

@@ -5,7 +5,9 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
@@ -201,9 +203,15 @@ impl TryFrom<String> for Bound {
 impl Bound {
     fn schema() -> Schema {
         let text = |format| {
-            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(format)))
         };
-        AnyOfBuilder::new().item(text(KnownFormat::Date)).item(text(KnownFormat::DateTime)).build().into()
+        AnyOfBuilder::new()
+            .item(text(KnownFormat::Date))
+            .item(text(KnownFormat::DateTime))
+            .build()
+            .into()
     }
 
     fn begins(self, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
@@ -317,7 +325,9 @@ mod tests {
         let day = read("2026-07-01").unwrap();
         assert_eq!(text(day.begins(zone)), "2026-07-01T04:00:00+00:00");
         assert_eq!(text(day.ends(zone)), "2026-07-02T04:00:00+00:00");
-        for moment in ["2026-07-01T06:00:00+02:00", "2026-07-01T06:00:00 02:00", "2026-07-01T04:00:00Z"] {
+        for moment in
+            ["2026-07-01T06:00:00+02:00", "2026-07-01T06:00:00 02:00", "2026-07-01T04:00:00Z"]
+        {
             let moment = read(moment).unwrap();
             assert_eq!(text(moment.begins(zone)), "2026-07-01T04:00:00+00:00");
             assert_eq!(moment.ends(zone), moment.begins(zone));

@@ -19,7 +19,11 @@ pub(super) struct Side {
 }
 
 impl Side {
-    async fn listen(listen: SocketAddr, router: Router, limits: http::Limits) -> anyhow::Result<Self> {
+    async fn listen(
+        listen: SocketAddr,
+        router: Router,
+        limits: http::Limits,
+    ) -> anyhow::Result<Self> {
         let listener = http::bind(listen).await?;
         Ok(Self { address: listener.local_addr()?, listener, router, limits })
     }
@@ -41,9 +45,11 @@ impl App {
             circuits: self.circuits.to_vec(),
             reports: self.reports.clone(),
         };
-        let router = ops::router(self.database.pool.clone(), self.clock.clone()).merge(ops::metrics(sources));
+        let router = ops::router(self.database.pool.clone(), self.clock.clone())
+            .merge(ops::metrics(sources));
         // Connections of its own: probes get through while the public side is full.
-        let limits = http::Limits { max_connections: ops::MAX_CONNECTIONS, ..self.settings.http.limits };
+        let limits =
+            http::Limits { max_connections: ops::MAX_CONNECTIONS, ..self.settings.http.limits };
         Side::listen(self.settings.ops.listen, router, limits).await
     }
 

@@ -87,12 +87,17 @@ impl App {
     /// Opens the database and makes the parts. Listens and works not yet.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open_for_service(&settings.database).await?;
-        clock.follow(database::measure_clock(&database.pool).await.context("cannot read the time")?);
+        clock
+            .follow(database::measure_clock(&database.pool).await.context("cannot read the time")?);
         Self::with_database(settings, clock, database)
     }
 
     /// Makes the parts over a database that is open.
-    pub fn with_database(settings: Settings, clock: Clock, database: Database) -> anyhow::Result<Self> {
+    pub fn with_database(
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+    ) -> anyhow::Result<Self> {
         let shared = Shared::new(&settings, &clock, &database)?;
         let queue = settings.queue;
         let few = queue::Settings { concurrency: 2, ..queue };
@@ -109,7 +114,8 @@ impl App {
             looks: shared.runner(shared.looks(), few),
             reconciling: shared.runner(reconcile.clone(), one),
             reconcile,
-            transactions: shared.runner(shared.transactions(settings.summary_for, queue.lease), one),
+            transactions: shared
+                .runner(shared.transactions(settings.summary_for, queue.lease), one),
             financings: shared.financings(settings.summary_for),
             reminding: shared.runner(remind.clone(), one),
             remind,
@@ -153,7 +159,8 @@ impl App {
             again: self.again.clone(),
             program_name: self.settings.email.program_name.clone(),
         };
-        let page = portal::unsubscribe_router(unsubscribe).context("the page's template cannot be used")?;
+        let page = portal::unsubscribe_router(unsubscribe)
+            .context("the page's template cannot be used")?;
         Ok(router.merge(page))
     }
 
@@ -278,13 +285,16 @@ impl App {
         stop.cancelled().await;
         let drained = shutdown.drain(self.settings.shutdown_grace).await;
         match shutdown.broken() {
-            Some(part) => Err(anyhow::anyhow!("the part `{part}` ended by itself: see the log above")),
+            Some(part) => {
+                Err(anyhow::anyhow!("the part `{part}` ended by itself: see the log above"))
+            }
             None => Ok(drained),
         }
     }
 
     fn clock_sync(&self) -> ClockSync {
-        let (db, clock, stripe) = (self.database.pool.clone(), self.clock.clone(), self.stripe.clone());
+        let (db, clock, stripe) =
+            (self.database.pool.clone(), self.clock.clone(), self.stripe.clone());
         ClockSync { db, clock, stripe }
     }
 
@@ -295,7 +305,10 @@ impl App {
         shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
-        shutdown.spawn_vital("transactions", self.transactions.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital(
+            "transactions",
+            self.transactions.clone().run(ear(), tasks(), stop.clone()),
+        );
         shutdown.spawn_vital("retention", self.retaining.clone().run(ear(), tasks(), stop.clone()));
         shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
         tracker.spawn(self.release_held(stop.clone()));
@@ -318,7 +331,8 @@ impl App {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (reconcile, runner, ear) = (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
+        let (reconcile, runner, ear) =
+            (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
         let (remind, retain) = (self.remind.clone(), self.retain.clone());
         let troubles = self.database.troubles.clone();
         let jobs = self.jobs.clone();
@@ -374,7 +388,10 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
         let settings = app.settings.email.clone();
         TaskTracker::new().spawn_blocking(move || {
             if let Err(error) = start::check_wording(&settings) {
-                tracing::error!(error = format!("{error:#}"), "cannot check the wording of the letters");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot check the wording of the letters"
+                );
             }
         });
     }
@@ -383,7 +400,9 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     app.close().await;
     match served? {
         Drained::All => tracing::info!("all that was in hand is finished"),
-        Drained::GaveUp => tracing::warn!("stopped in the midst of work; it will be taken up again"),
+        Drained::GaveUp => {
+            tracing::warn!("stopped in the midst of work; it will be taken up again")
+        }
     }
     Ok(())
 }

@@ -35,7 +35,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: &Settings, clock: &Clock, database: &Database) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        settings: &Settings,
+        clock: &Clock,
+        database: &Database,
+    ) -> anyhow::Result<Self> {
         let circuit = |name| Circuit::new(name, clock.clone());
         let stripe = Client::new(settings.stripe.clone(), circuit("stripe"), clock.clone())
             .context("cannot make a client for Stripe")?;
@@ -77,7 +81,11 @@ impl Shared {
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             gate: Gate::new(settings.email.limits, &settings.email.relay, self.clock.clone()),
             lanes: Lanes::new(settings.email.limits.max_per_domain, self.clock.clone()),
-            relay: Relay::new(&settings.email.relay, settings.email.timeouts, self.to_relay.clone()),
+            relay: Relay::new(
+                &settings.email.relay,
+                settings.email.timeouts,
+                self.to_relay.clone(),
+            ),
             writer: writer(&settings.email)?,
             disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
@@ -175,10 +183,12 @@ pub fn samples<'a>(
     let nobody: AccountId = "acct_sample".parse()?;
     // As the letters have it: without an address for the public there is no link.
     let link = settings.links.as_ref().map(|links| links.link(&nobody));
-    collection::write_all(writer, disclaimers, link.as_ref()).context("the letter's templates cannot be used")
+    collection::write_all(writer, disclaimers, link.as_ref())
+        .context("the letter's templates cannot be used")
 }
 
 /// Reads the operator's disclaimers.
 pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
-    Disclaimers::load(settings.disclaimers_dir.as_deref()).context("email.disclaimers_dir cannot be used")
+    Disclaimers::load(settings.disclaimers_dir.as_deref())
+        .context("email.disclaimers_dir cannot be used")
 }

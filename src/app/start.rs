@@ -9,7 +9,8 @@ use crate::telemetry::chain;
 /// Says in the log what the rules have against the wording of the letters. They go out all the same: Stripe's approval decides.
 pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
     let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
-    let found = email::collection::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
+    let found =
+        email::collection::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
     for email::collection::Found { finding, letters } in &found {
         tracing::warn!(
             rule = finding.rule,

@@ -47,9 +47,13 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 }
 
 fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
-    let what = if with_proof { "personal data and the messages in the proof" } else { "personal data" };
+    let what =
+        if with_proof { "personal data and the messages in the proof" } else { "personal data" };
     let mut stderr = std::io::stderr();
-    write!(stderr, "Erase {what} of {account}? It cannot be brought back. Type the account's id: ")?;
+    write!(
+        stderr,
+        "Erase {what} of {account}? It cannot be brought back. Type the account's id: "
+    )?;
     stderr.flush()?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
@@ -75,7 +79,9 @@ async fn erase(db: &Pool, account: &AccountId, with_proof: bool, json: bool) -> 
         )?;
     }
     if left > 0 {
-        say!("{left} letters are being sent, or may be sent yet: run this again when they are settled")?;
+        say!(
+            "{left} letters are being sent, or may be sent yet: run this again when they are settled"
+        )?;
     }
     say!(
         "it is not opted out by this: `capital-courier opt-out add {account}` keeps it from further letters"

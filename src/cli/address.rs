@@ -39,7 +39,12 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
             for one in all {
                 let noted = one.noted_at.format("%Y-%m-%d %H:%M");
                 let why = format!("{} {}", one.reason, one.status);
-                say!("{}  {noted}  {why:<14}  {}  {} held", one.address_sha256, one.offer_id, one.held)?;
+                say!(
+                    "{}  {noted}  {why:<14}  {}  {} held",
+                    one.address_sha256,
+                    one.offer_id,
+                    one.held
+                )?;
             }
             Ok(())
         }

@@ -82,5 +82,12 @@ fn line(key: &keys::store::Shown) -> String {
         (None, Some(at)) => format!("last used {}", day(at)),
         (None, None) => "never used".to_owned(),
     };
-    format!("{}  {}  {:<20}  {}  {}", key.key_id, day(key.created_at), state, key.scopes.join(","), key.name)
+    format!(
+        "{}  {}  {:<20}  {}  {}",
+        key.key_id,
+        day(key.created_at),
+        state,
+        key.scopes.join(","),
+        key.name
+    )
 }

@@ -144,7 +144,12 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
 }
 
 /// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
-async fn tell(app: &App, simulator: &Simulator, place: &Place, address: SocketAddr) -> anyhow::Result<bool> {
+async fn tell(
+    app: &App,
+    simulator: &Simulator,
+    place: &Place,
+    address: SocketAddr,
+) -> anyhow::Result<bool> {
     simulator.set_target(Target {
         url: format!("http://{address}/webhooks/stripe").parse()?,
         secrets: vec![SECRET.to_owned()],

@@ -67,8 +67,10 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     settings.database.migrate_on_start = false;
     settings.database.start_timeout = Duration::ZERO;
     let secrets = settings.webhook.secrets.len();
-    let mut findings =
-        vec![ok("settings", "complete"), ok("webhook secrets", format!("{secrets} to verify with"))];
+    let mut findings = vec![
+        ok("settings", "complete"),
+        ok("webhook secrets", format!("{secrets} to verify with")),
+    ];
     let clock = Clock::system();
     findings.extend(look_at_database(&settings, &clock).await);
     findings.push(look_at_stripe(&settings, &clock).await);
@@ -84,7 +86,8 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
 
 fn look_at_letters(settings: &Settings) -> Finding {
     let look = || {
-        let (writer, all) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?.all());
+        let (writer, all) =
+            (app::writer(&settings.email)?, app::disclaimers(&settings.email)?.all());
         let samples = app::samples(&settings.email, &writer, &all)?;
         anyhow::Ok((collection::check(&writer, &Rules::built_in()?, &samples), samples.len()))
     };
@@ -105,7 +108,11 @@ async fn look_at_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     let database = match database::open(&settings.database).await {
         Ok(database) => database,
         Err(error) => {
-            return vec![wrong("database", chain(&error), "set DATABASE_URL to a Postgres that runs")];
+            return vec![wrong(
+                "database",
+                chain(&error),
+                "set DATABASE_URL to a Postgres that runs",
+            )];
         }
     };
     let kind = if database.is_embedded() { "embedded" } else { "reachable" };
@@ -126,9 +133,15 @@ async fn look_at_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
         Health::ReadOnly => {
             vec![wrong("database", "refuses writes", "point DATABASE_URL at the primary")]
         }
-        Health::Full => vec![wrong("database", "its disk is full", "make room on the server's disk")],
+        Health::Full => {
+            vec![wrong("database", "its disk is full", "make room on the server's disk")]
+        }
         Health::SchemaBehind => {
-            vec![wrong("database", "its schema is older than this binary", "run `capital-courier migrate`")]
+            vec![wrong(
+                "database",
+                "its schema is older than this binary",
+                "run `capital-courier migrate`",
+            )]
         }
         Health::Away => vec![wrong("database", "gives no answer", "look whether Postgres runs")],
     };
@@ -137,11 +150,12 @@ async fn look_at_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
 }
 
 async fn last_event(database: &Database, now: DateTime<Utc>) -> Finding {
-    const REMEDY: &str =
-        "register <your address>/webhooks/stripe in Stripe for capital.* events, or run `stripe listen`";
+    const REMEDY: &str = "register <your address>/webhooks/stripe in Stripe for capital.* events, or run `stripe listen`";
     match inbox::store::last_received(&database.pool).await {
         Ok(Some(at)) if now - at < QUIET => ok("last event", at.to_rfc3339()),
-        Ok(Some(at)) => warn("last event", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
+        Ok(Some(at)) => {
+            warn("last event", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY)
+        }
         Ok(None) => warn("last event", "none ever", REMEDY),
         Err(error) => wrong("last event", chain(&error), "look at the database"),
     }
@@ -152,7 +166,9 @@ async fn last_reconciliation(database: &Database, now: DateTime<Utc>) -> Finding
         "look for `reconciliation is incomplete` in the log, or run `capital-courier reconcile`";
     match reconcile::store::last_complete(&database.pool, now).await {
         Ok(Some(at)) if now - at < QUIET => ok("reconciliation", at.to_rfc3339()),
-        Ok(Some(at)) => warn("reconciliation", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY),
+        Ok(Some(at)) => {
+            warn("reconciliation", format!("{}, more than a day ago", at.to_rfc3339()), REMEDY)
+        }
         Ok(None) => warn("reconciliation", "none was ever complete", REMEDY),
         Err(error) => wrong("reconciliation", chain(&error), "look at the database"),
     }
@@ -160,8 +176,7 @@ async fn last_reconciliation(database: &Database, now: DateTime<Utc>) -> Finding
 
 /// Bounces are rare, so an old report is no fault; none at all may mean that nobody takes them in.
 async fn last_report(database: &Database) -> Finding {
-    const REMEDY: &str =
-        "have bounces and complaints come to /inbound or to `capital-courier bounce`: see docs/operations.md";
+    const REMEDY: &str = "have bounces and complaints come to /inbound or to `capital-courier bounce`: see docs/operations.md";
     match report::last(&database.pool).await {
         Ok(Some((at, door))) => ok("last report", format!("{}, by {door}", at.to_rfc3339())),
         Ok(None) => warn("last report", "no letter was ever reported to have come back", REMEDY),
@@ -172,7 +187,9 @@ async fn last_report(database: &Database) -> Finding {
 async fn dead(database: &Database) -> Finding {
     match queue::dead_count(&database.pool).await {
         Ok(0) => ok("dead jobs", "none"),
-        Ok(count) => warn("dead jobs", count.to_string(), "read jobs.last_error where state = 'dead'"),
+        Ok(count) => {
+            warn("dead jobs", count.to_string(), "read jobs.last_error where state = 'dead'")
+        }
         Err(error) => wrong("dead jobs", chain(&error), "look at the database"),
     }
 }
@@ -188,7 +205,9 @@ async fn transactions(database: &Database, now: DateTime<Utc>) -> Finding {
         Ok((0, 0)) => ok("transactions", "add up to Stripe's summaries"),
         Ok((differing, unreadable)) => warn(
             "transactions",
-            format!("{differing} accounts differ from Stripe's summary, {unreadable} entries cannot be read"),
+            format!(
+                "{differing} accounts differ from Stripe's summary, {unreadable} entries cannot be read"
+            ),
             "look for `a transaction of Stripe's list` and `others than Stripe's` in the log",
         ),
         Err(error) => wrong("transactions", chain(&error), "look at the database"),
@@ -196,16 +215,20 @@ async fn transactions(database: &Database, now: DateTime<Utc>) -> Finding {
 }
 
 async fn look_at_stripe(settings: &Settings, clock: &Clock) -> Finding {
-    const REMEDY: &str =
-        "check STRIPE_API_KEY, and that Capital is enabled for the platform and the key may read offers";
-    let client =
-        match Client::new(settings.stripe.clone(), Circuit::new("stripe", clock.clone()), clock.clone()) {
-            Ok(client) => client,
-            Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
-        };
+    const REMEDY: &str = "check STRIPE_API_KEY, and that Capital is enabled for the platform and the key may read offers";
+    let client = match Client::new(
+        settings.stripe.clone(),
+        Circuit::new("stripe", clock.clone()),
+        clock.clone(),
+    ) {
+        Ok(client) => client,
+        Err(error) => return wrong("Stripe", chain(&error), "the machine's TLS set-up is broken"),
+    };
     let mode = if client.livemode() == Some(true) { "live" } else { "test" };
     match tokio::time::timeout(LONGEST, client.probe()).await {
-        Ok(Ok(_)) => ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base)),
+        Ok(Ok(_)) => {
+            ok("Stripe", format!("takes the key, {mode} mode, at {}", settings.stripe.api_base))
+        }
         Ok(Err(error)) => wrong("Stripe", chain(&error), error.key_problem().unwrap_or(REMEDY)),
         Err(_) => wrong("Stripe", "no answer in time", "check the way out to api.stripe.com"),
     }
@@ -213,17 +236,22 @@ async fn look_at_stripe(settings: &Settings, clock: &Clock) -> Finding {
 
 /// Whether the database, this machine and Stripe agree on the time.
 fn look_at_clock(clock: &Clock) -> Finding {
-    const MACHINE: &str = "run an NTP client on this machine: TLS certificates are checked by its clock";
+    const MACHINE: &str =
+        "run an NTP client on this machine: TLS certificates are checked by its clock";
     const DATABASE: &str =
         "run an NTP client on the database server: nothing is sent until its clock is right";
     let machine = clock.wall_clock_skew();
     match clock.agreement() {
-        Agreement::Differs(skew) => {
-            wrong("clock", format!("the database is {} s from Stripe", skew.num_seconds()), DATABASE)
-        }
-        Agreement::Unknown | Agreement::Agrees if machine.abs() > NOTABLE_SKEW => {
-            warn("clock", format!("this machine is {} s from the database", machine.num_seconds()), MACHINE)
-        }
+        Agreement::Differs(skew) => wrong(
+            "clock",
+            format!("the database is {} s from Stripe", skew.num_seconds()),
+            DATABASE,
+        ),
+        Agreement::Unknown | Agreement::Agrees if machine.abs() > NOTABLE_SKEW => warn(
+            "clock",
+            format!("this machine is {} s from the database", machine.num_seconds()),
+            MACHINE,
+        ),
         Agreement::Agrees => ok("clock", "the database agrees with Stripe"),
         Agreement::Unknown => {
             warn("clock", "not compared: Stripe did not tell its time", "see `Stripe` above")
@@ -232,8 +260,7 @@ fn look_at_clock(clock: &Clock) -> Finding {
 }
 
 fn look_at_disclaimers(settings: &Settings) -> Finding {
-    const REMEDY: &str =
-        "put the wording that Stripe approved into email.disclaimers_dir: live letters are held without";
+    const REMEDY: &str = "put the wording that Stripe approved into email.disclaimers_dir: live letters are held without";
     match app::disclaimers(&settings.email) {
         Err(error) => wrong("disclaimers", format!("{error:#}"), "mend the file"),
         Ok(all) => {
@@ -261,14 +288,21 @@ fn look_at_signature(settings: &email::Settings) -> Finding {
             warn("DKIM", found, "many receivers check RSA alone: use an RSA key of 2048 bits")
         }
         Algorithm::Rsa { bits: ..2048 } => warn("DKIM", found, "make a key of 2048 bits"),
-        Algorithm::Rsa { .. } => ok("DKIM", format!("{found}; `email dkim-record` prints the DNS record")),
+        Algorithm::Rsa { .. } => {
+            ok("DKIM", format!("{found}; `email dkim-record` prints the DNS record"))
+        }
     }
 }
 
 /// How fast letters may go out, and how many did today.
 async fn letters_today(database: &Database, limits: &Limits, now: DateTime<Utc>) -> Finding {
     let today = now.date_naive();
-    let sent = match email::limits::store::sent_since(&database.pool, email::limits::midnight(today)).await {
+    let sent = match email::limits::store::sent_since(
+        &database.pool,
+        email::limits::midnight(today),
+    )
+    .await
+    {
         Ok(sent) => sent,
         Err(error) => return wrong("letters", chain(&error), "look at the database"),
     };
@@ -297,10 +331,14 @@ async fn look_at_relay(settings: &Settings) -> Finding {
             let found = format!("{} answers as {name}", settings.email.relay);
             match settings.unencrypted_relay() {
                 None => ok("relay", found),
-                Some(_) => warn("relay", format!("{found}; letters may travel unencrypted"), UNENCRYPTED),
+                Some(_) => {
+                    warn("relay", format!("{found}; letters may travel unencrypted"), UNENCRYPTED)
+                }
             }
         }
-        Err(error) => wrong("relay", error.to_string(), "check SMTP_URL: host, port, tls, user and password"),
+        Err(error) => {
+            wrong("relay", error.to_string(), "check SMTP_URL: host, port, tls, user and password")
+        }
     }
 }
 

@@ -52,7 +52,12 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
             for event in events {
                 let at = event.received_at.format("%Y-%m-%d %H:%M:%S");
                 let note = event.note.unwrap_or_default();
-                say!("{}  {at}  {:<10}  {:<45}  {note}", event.event_id, event.state, event.event_type)?;
+                say!(
+                    "{}  {at}  {:<10}  {:<45}  {note}",
+                    event.event_id,
+                    event.state,
+                    event.event_type
+                )?;
             }
             Ok(())
         }
@@ -63,7 +68,10 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
             Ok(out::bytes(&payload)?)
         }
         Action::Replay { id } => {
-            ensure!(inbox::store::replay(db, &id).await?, "no event {id} is known that was read before");
+            ensure!(
+                inbox::store::replay(db, &id).await?,
+                "no event {id} is known that was read before"
+            );
             say!("{id} is unread again")?;
             Ok(())
         }

@@ -62,7 +62,8 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
 
 /// A job alone would find that its letter is held or its delivery refused, and do nothing: what it is about is taken up again.
 async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
-    let job = queue::overview::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
+    let job =
+        queue::overview::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
     let now = database::now(db).await?;
     let mut tx = db.begin().await?;

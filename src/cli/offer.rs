@@ -81,7 +81,10 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
             let now = database::now(&mut *tx).await?;
             let withdrawn = email::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
             tx.commit().await?;
-            ensure!(withdrawn > 0, "{id} has no letter that waits or is held: see `offer show {id}`");
+            ensure!(
+                withdrawn > 0,
+                "{id} has no letter that waits or is held: see `offer show {id}`"
+            );
             say!("{id}: the letter is withdrawn")?;
             Ok(())
         }
@@ -95,7 +98,10 @@ async fn resend(db: &Pool, id: &str) -> anyhow::Result<()> {
     let refused = email::refused::store::of_offer(&mut *tx, id).await?;
     let letters = email::store::of_offer(&mut *tx, id).await?;
     tx.commit().await?;
-    ensure!(resent > 0, "{id} has no letter that is held, rejected or bounced: see `offer show {id}`");
+    ensure!(
+        resent > 0,
+        "{id} has no letter that is held, rejected or bounced: see `offer show {id}`"
+    );
     say!("{id}: the letter waits to be sent")?;
     for address in refused {
         say!("  {}", no_letter_goes_there(&address))?;
@@ -127,9 +133,10 @@ async fn outcome_of(db: &Pool, offer: &str, letter: Letter) -> anyhow::Result<Le
 fn say_outcome(id: &str, letter: &Letter) -> anyhow::Result<()> {
     let reason = letter.reason.as_deref().unwrap_or("no reason is recorded");
     match letter.state.as_str() {
-        "sent" => {
-            Ok(say!("{id}: the letter was sent: {}", letter.relay_answer.as_deref().unwrap_or_default())?)
-        }
+        "sent" => Ok(say!(
+            "{id}: the letter was sent: {}",
+            letter.relay_answer.as_deref().unwrap_or_default()
+        )?),
         "waiting" | "sending" => {
             Ok(say!("{id}: the letter is still {}: see `offer show {id}`", letter.state)?)
         }
@@ -149,10 +156,16 @@ fn remedy(reason: &str) -> &'static str {
         "bad_address" => {
             "correct the account's email address at Stripe, or name another with PUT /api/v1/accounts/{account}/contact"
         }
-        "address_bounced" => "name another address, or let letters go there again with `address allow`",
-        "no_disclaimer" => "put the wording that Stripe approved into email.disclaimers_dir, and restart",
+        "address_bounced" => {
+            "name another address, or let letters go there again with `address allow`"
+        }
+        "no_disclaimer" => {
+            "put the wording that Stripe approved into email.disclaimers_dir, and restart"
+        }
         "copy_not_approved" => "record Stripe's approval with `email approve`",
-        "no_terms" | "bad_terms" => "ask Stripe for the offer's terms: they are missing, or make no sense",
+        "no_terms" | "bad_terms" => {
+            "ask Stripe for the offer's terms: they are missing, or make no sense"
+        }
         "gave_up" => "see the error with `job list`",
         "uncertain" => {
             "look in the relay's log whether it took the letter; then `offer resend` or `offer withdraw`"
@@ -184,7 +197,8 @@ fn no_letter_goes_there(address: &email::refused::store::Shown) -> String {
 }
 
 async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
-    let offer = offer::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
+    let offer =
+        offer::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
     let letters = email::store::of_offer(db, id).await?;
     let refused = email::refused::store::of_offer(db, id).await?;
     let delivery = delivered::store::find(db, id).await?;

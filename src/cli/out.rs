@@ -54,7 +54,8 @@ pub(super) fn json(what: &impl serde::Serialize) -> anyhow::Result<()> {
         let (before, after) = rest.split_at(at);
         write!(out, "{before}")?;
         let mut characters = after.chars();
-        for unit in characters.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
+        for unit in characters.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec())
+        {
             write!(out, "\\u{unit:04x}")?;
         }
         rest = characters.as_str();
@@ -78,9 +79,9 @@ pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
 pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         // A `csv::Error` does not name its source.
-        let of_csv = cause
-            .downcast_ref::<csv::Error>()
-            .and_then(|error| if let csv::ErrorKind::Io(error) = error.kind() { Some(error) } else { None });
+        let of_csv = cause.downcast_ref::<csv::Error>().and_then(|error| {
+            if let csv::ErrorKind::Io(error) = error.kind() { Some(error) } else { None }
+        });
         let error = of_csv.or_else(|| cause.downcast_ref::<io::Error>());
         error.and_then(io::Error::get_ref).is_some_and(<dyn Error + Send + Sync>::is::<Closed>)
     })
@@ -113,7 +114,11 @@ impl Write for Stdout {
 
 /// Tells our own pipe from others that break, such as a database's connection.
 fn closed(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, Closed) } else { error }
+    if error.kind() == ErrorKind::BrokenPipe {
+        io::Error::new(ErrorKind::BrokenPipe, Closed)
+    } else {
+        error
+    }
 }
 
 #[cfg(test)]
@@ -125,8 +130,11 @@ mod tests {
     #[test]
     fn our_own_pipe_is_told_from_others() {
         let ours = closed(io::Error::from(ErrorKind::BrokenPipe));
-        assert!(is_closed(&anyhow::Error::from(csv::Error::from(ours)).context("while it printed")));
-        let theirs: anyhow::Result<()> = Err(io::Error::from(ErrorKind::BrokenPipe)).context("the database");
+        assert!(is_closed(
+            &anyhow::Error::from(csv::Error::from(ours)).context("while it printed")
+        ));
+        let theirs: anyhow::Result<()> =
+            Err(io::Error::from(ErrorKind::BrokenPipe)).context("the database");
         assert!(!is_closed(&theirs.unwrap_err()));
         assert_eq!(closed(io::Error::from(ErrorKind::StorageFull)).kind(), ErrorKind::StorageFull);
     }

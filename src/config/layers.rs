@@ -64,7 +64,11 @@ impl fmt::Display for Origin {
 
 impl Layers {
     /// Lays all layers over each other. What is wrong in them goes to `faults`, and the layer below holds there.
-    pub(super) fn read(file: Option<&Path>, env: &HashMap<String, String>, faults: &mut Vec<Fault>) -> Self {
+    pub(super) fn read(
+        file: Option<&Path>,
+        env: &HashMap<String, String>,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
         let defaults: toml::Table =
             DEFAULTS.parse().expect("config/default.toml is read by a unit test, so it is TOML");
         let mut layers = Self(BTreeMap::new());
@@ -88,7 +92,9 @@ impl Layers {
 
     /// The entry of a key of `default.toml`.
     pub(super) fn get(&self, key: &str) -> &Entry {
-        self.0.get(key).expect("only keys of config/default.toml are asked for: a unit test reads them all")
+        self.0
+            .get(key)
+            .expect("only keys of config/default.toml are asked for: a unit test reads them all")
     }
 
     #[cfg(test)]
@@ -100,7 +106,9 @@ impl Layers {
         let place = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) => return faults.push(Fault::new(&place, format!("cannot read it: {error}"))),
+            Err(error) => {
+                return faults.push(Fault::new(&place, format!("cannot read it: {error}")));
+            }
         };
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
@@ -110,7 +118,11 @@ impl Layers {
             match self.0.get_mut(&key) {
                 Some(entry) => *entry = Entry { value, origin: Origin::File(place.clone()) },
                 None => {
-                    faults.push(unknown(&format!("{place}: {key}"), &key, self.0.keys().map(String::as_str)));
+                    faults.push(unknown(
+                        &format!("{place}: {key}"),
+                        &key,
+                        self.0.keys().map(String::as_str),
+                    ));
                 }
             }
         }
@@ -136,13 +148,15 @@ impl Layers {
         let (name, text) = match (env.get(name), from_file) {
             (None, None) => return,
             (Some(_), Some(_)) => {
-                return faults.push(Fault::new(name, format!("{file_name} is set too: set one of them")));
+                return faults
+                    .push(Fault::new(name, format!("{file_name} is set too: set one of them")));
             }
             (Some(text), None) => (name.to_owned(), text.clone()),
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(text) => (file_name, text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
-                    return faults.push(Fault::new(&file_name, format!("cannot read {path}: {error}")));
+                    return faults
+                        .push(Fault::new(&file_name, format!("cannot read {path}: {error}")));
                 }
             },
         };
@@ -159,9 +173,11 @@ fn typed(text: &str, like: &Value) -> Result<Value, &'static str> {
     match like {
         Value::Integer(_) => text.trim().parse().map(Value::Integer).map_err(|_| "a whole number"),
         Value::Boolean(_) => text.trim().parse().map(Value::Boolean).map_err(|_| "true or false"),
-        Value::String(_) | Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-            Ok(Value::String(text.to_owned()))
-        }
+        Value::String(_)
+        | Value::Float(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table(_) => Ok(Value::String(text.to_owned())),
     }
 }
 
@@ -171,7 +187,9 @@ fn flatten(table: &toml::Table) -> Vec<(String, Value)> {
     for (section, value) in table {
         match value.as_table() {
             Some(inner) => {
-                flat.extend(inner.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())));
+                flat.extend(
+                    inner.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())),
+                );
             }
             None => flat.push((section.clone(), value.clone())),
         }
@@ -205,7 +223,9 @@ fn refuse_unknown(env: &HashMap<String, String>, keys: &[String], faults: &mut V
         })
         .collect();
     strange.sort();
-    faults.extend(strange.into_iter().map(|name| unknown(name, name, known.iter().map(String::as_str))));
+    faults.extend(
+        strange.into_iter().map(|name| unknown(name, name, known.iter().map(String::as_str))),
+    );
 }
 
 fn unknown<'a>(place: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Fault {

@@ -7,7 +7,9 @@ use crate::flow::email::{self, Address, Cadence, Mailbox};
 impl Reader<'_> {
     pub(super) fn email(&mut self) -> Option<email::Settings> {
         let form = "smtp://host:25, smtps://user:password@host, or file:DIR";
-        let relay = self.required("email.relay_url", form).and_then(|_| self.parsed("email.relay_url", form));
+        let relay = self
+            .required("email.relay_url", form)
+            .and_then(|_| self.parsed("email.relay_url", form));
         let mailbox = "an address like Capital <capital@example.com>";
         let from: Option<Mailbox> =
             self.required("email.from", mailbox).and_then(|_| self.parsed("email.from", mailbox));
@@ -17,9 +19,10 @@ impl Reader<'_> {
         };
         let form = "an address like bounces@example.com, with at most 31 characters before the @, or nothing";
         let (bcc, return_path) = (self.bcc(), self.optional("email.return_path", form));
-        let postal_address =
-            self.required("email.postal_address", "street and city: the law wants it in the footer");
-        let program_name = self.required("capital.program_name", "the name of your Capital program");
+        let postal_address = self
+            .required("email.postal_address", "street and city: the law wants it in the footer");
+        let program_name =
+            self.required("capital.program_name", "the name of your Capital program");
         let dashboard = self.required("capital.dashboard_url", "the page that the letter links to");
         let dashboard_url = dashboard.and_then(|_| self.url("capital.dashboard_url"));
         let when_uncertain = self.parsed("email.when_uncertain", "resend or hold");
@@ -83,14 +86,20 @@ impl Reader<'_> {
         const LEAST: usize = 32;
         let secret = self.text("portal.token_secret")?;
         if !secret.is_empty() && secret.len() < LEAST {
-            self.fault("portal.token_secret", "at least 32 characters, by chance: openssl rand -hex 32");
+            self.fault(
+                "portal.token_secret",
+                "at least 32 characters, by chance: openssl rand -hex 32",
+            );
         }
         if self.text("http.public_url")?.is_empty() {
             return None;
         }
         let public_url = self.url("http.public_url")?;
         if secret.is_empty() {
-            self.fault("portal.token_secret", "missing: the links in the letters are signed with it");
+            self.fault(
+                "portal.token_secret",
+                "missing: the links in the letters are signed with it",
+            );
         }
         (secret.len() >= LEAST).then(|| Links::new(&secret.into(), public_url))
     }

@@ -128,7 +128,11 @@ pub fn environment() -> HashMap<String, String> {
 
 impl Settings {
     /// Reads all settings.
-    pub fn load(file: Option<&Path>, env: &HashMap<String, String>, needs: Needs) -> Result<Self, Faults> {
+    pub fn load(
+        file: Option<&Path>,
+        env: &HashMap<String, String>,
+        needs: Needs,
+    ) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let layers = Layers::read(file, env, &mut faults);
         let mut reader = Reader::new(&layers, faults);

@@ -10,12 +10,15 @@ impl Reader<'_> {
     /// The section needs an address that merchants reach, and something to verify the dashboard's tokens with. None where there is no
     /// such address, and where something is wrong, which is told as a fault.
     pub(super) fn portal(&mut self, email: Option<&email::Settings>) -> Option<Settings> {
-        let audience = self.required("portal.token_audience", "the `aud` of the dashboard's tokens");
-        let (secret, pem) = (self.text("portal.token_secret"), self.text("portal.token_public_key"));
+        let audience =
+            self.required("portal.token_audience", "the `aud` of the dashboard's tokens");
+        let (secret, pem) =
+            (self.text("portal.token_secret"), self.text("portal.token_public_key"));
         let session = self.duration("portal.session");
         let (logo, accent) =
             (self.maybe_url("portal.logo_url"), self.parsed("portal.accent_color", "#rrggbb"));
-        let (refresh, back) = (self.maybe_url("capital.refresh_url"), self.maybe_url("capital.return_url"));
+        let (refresh, back) =
+            (self.maybe_url("capital.refresh_url"), self.maybe_url("capital.return_url"));
         let public_url = self.maybe_url("http.public_url")?;
         let keys = self.token_keys(&secret?, &pem?, &audience?)?;
         let email = email?;

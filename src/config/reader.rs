@@ -40,9 +40,11 @@ impl<'a> Reader<'a> {
     pub(super) fn settings(&mut self, needs: Needs) -> Option<Settings> {
         let (database, stripe, webhook) = (self.database(), self.stripe(), self.webhook(needs));
         let (inbox, email, queue) = (self.inbox(), self.email(), self.queue());
-        let (inbound, api) = (self.inbound(), self.api(email.as_ref().map(|email| &email.dashboard_url)));
+        let (inbound, api) =
+            (self.inbound(), self.api(email.as_ref().map(|email| &email.dashboard_url)));
         let portal = self.portal(email.as_ref());
-        let (http, ops) = (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
+        let (http, ops) =
+            (self.http(), self.parsed("ops.listen", "an address like 127.0.0.1:9090"));
         let (telemetry, shutdown_grace) = (self.telemetry(), self.duration("shutdown.grace"));
         let reconcile_every = self.duration("reconcile.every");
         let summary_for = self.duration("capital.summary_max_age");
@@ -75,7 +77,8 @@ impl<'a> Reader<'a> {
         let url = self.text("database.url")?;
         let (connections, acquire) =
             (self.number("database.max_connections", 1), self.duration("database.acquire_timeout"));
-        let (data_dir, start) = (self.text("database.data_dir"), self.duration("database.start_timeout"));
+        let (data_dir, start) =
+            (self.text("database.data_dir"), self.duration("database.start_timeout"));
         let migrate_on_start = self.flag("database.migrate_on_start");
         let pooler = self.parsed("database.pooler", "auto or transaction");
         Some(database::Settings {
@@ -106,7 +109,8 @@ impl<'a> Reader<'a> {
             );
         }
         let api_base = self.url("stripe.api_base");
-        let (version, pace) = (self.text("stripe.api_version"), self.number("stripe.requests_per_second", 1));
+        let (version, pace) =
+            (self.text("stripe.api_version"), self.number("stripe.requests_per_second", 1));
         let timeout = self.duration("stripe.timeout");
         Some(stripe::Settings {
             api_key: api_key?.into(),
@@ -120,7 +124,10 @@ impl<'a> Reader<'a> {
     fn webhook(&mut self, needs: Needs) -> Option<webhook::Settings> {
         let secrets = self.secrets();
         if needs == Needs::Webhooks && secrets.as_ref().is_some_and(Vec::is_empty) {
-            self.fault("webhook.secrets", "missing: set the signing secret of the endpoint, whsec_…");
+            self.fault(
+                "webhook.secrets",
+                "missing: set the signing secret of the endpoint, whsec_…",
+            );
         }
         let tolerance = self.number("webhook.tolerance_seconds", 1);
         let (size, read_timeout) =
@@ -171,8 +178,10 @@ impl<'a> Reader<'a> {
 
     /// Where nobody says what an Account Link is to come back to, it is the page that the letters link to.
     fn api(&mut self, dashboard_url: Option<&Url>) -> Option<api::Settings> {
-        let (refresh_url, return_url) =
-            (self.url_to_come_back_to("capital.refresh_url"), self.url_to_come_back_to("capital.return_url"));
+        let (refresh_url, return_url) = (
+            self.url_to_come_back_to("capital.refresh_url"),
+            self.url_to_come_back_to("capital.return_url"),
+        );
         let or_dashboard = |url: Option<Url>| url.or_else(|| dashboard_url.cloned());
         let requests_per_second = self.number("api.requests_per_second", 0);
         Some(api::Settings {
@@ -216,8 +225,10 @@ impl<'a> Reader<'a> {
     }
 
     fn http(&mut self) -> Option<http::Settings> {
-        let listen: Option<SocketAddr> = self.parsed("http.listen", "an address like 127.0.0.1:8080");
-        let (header, write) = (self.duration("http.header_timeout"), self.duration("http.write_timeout"));
+        let listen: Option<SocketAddr> =
+            self.parsed("http.listen", "an address like 127.0.0.1:8080");
+        let (header, write) =
+            (self.duration("http.header_timeout"), self.duration("http.write_timeout"));
         let max_connections = self.number("http.max_connections", 1);
         let limits = http::Limits {
             header_timeout: header?,
@@ -241,7 +252,10 @@ impl<'a> Reader<'a> {
             return;
         }
         if matches!(email.relay, RelayUrl::File(_)) {
-            self.fault("email.relay_url", "a live key needs a relay: letters kept as files reach nobody");
+            self.fault(
+                "email.relay_url",
+                "a live key needs a relay: letters kept as files reach nobody",
+            );
         }
         if self.text("http.public_url").is_some_and(|url| url.starts_with("http:")) {
             self.fault("http.public_url", "a live key needs an https:// address");
@@ -249,7 +263,10 @@ impl<'a> Reader<'a> {
         let stripe_host = stripe.api_base.host_str().unwrap_or_default();
         let stripe_host = stripe_host.trim_start_matches('[').trim_end_matches(']');
         if stripe.api_base.scheme() != "https" && !email::is_loopback(stripe_host) {
-            self.fault("stripe.api_base", "a live key needs an https:// address: the key is sent there");
+            self.fault(
+                "stripe.api_base",
+                "a live key needs an https:// address: the key is sent there",
+            );
         }
         if email.dashboard_url.scheme() != "https" {
             self.fault("capital.dashboard_url", "a live key needs an https:// address");

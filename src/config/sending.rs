@@ -11,15 +11,23 @@ impl Reader<'_> {
         let (key, selector) = (self.text("email.dkim_key")?, self.text("email.dkim_selector")?);
         let domain = self.text("email.dkim_domain")?;
         if key.is_empty() {
-            for (name, value) in [("email.dkim_selector", &selector), ("email.dkim_domain", &domain)] {
+            for (name, value) in
+                [("email.dkim_selector", &selector), ("email.dkim_domain", &domain)]
+            {
                 if !value.is_empty() {
-                    self.fault(name, "there is no email.dkim_key to sign with: set it, or leave this empty");
+                    self.fault(
+                        name,
+                        "there is no email.dkim_key to sign with: set it, or leave this empty",
+                    );
                 }
             }
             return None;
         }
         if selector.is_empty() {
-            self.fault("email.dkim_selector", "missing: the name of the key in the DNS, such as courier1");
+            self.fault(
+                "email.dkim_selector",
+                "missing: the name of the key in the DNS, such as courier1",
+            );
             return None;
         }
         let from = from?.domain();

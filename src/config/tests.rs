@@ -61,7 +61,8 @@ fn every_setting_is_read_by_somebody() {
             !matches!(variable.as_str(), "STRIPE_API_KEY" | "STRIPE_WEBHOOK_SECRET" | "SMTP_URL")
         });
         env.retain(|variable, _| !variable.starts_with("COURIER_"));
-        let complaint = Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
+        let complaint =
+            Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
         assert!(complaint.contains(&format!("{key} (from")), "nobody reads {key}: {complaint}");
     }
 }
@@ -98,7 +99,8 @@ fn a_secret_can_stand_in_a_file() {
 
     assert!(faults(&[("STRIPE_WEBHOOK_SECRET_FILE", path)]).contains("set one of them"));
     assert!(
-        faults(&[("STRIPE_API_KEY", ""), ("COURIER_STRIPE__API_KEY_FILE", "/nowhere")]).contains("/nowhere")
+        faults(&[("STRIPE_API_KEY", ""), ("COURIER_STRIPE__API_KEY_FILE", "/nowhere")])
+            .contains("/nowhere")
     );
 }
 
@@ -127,7 +129,8 @@ fn all_faults_come_at_once_and_no_secret_is_told() {
         ("COURIER_QUEUE__LEASEE", "3s"),
         ("COURIER_DELIVERY__CONCURRENCY", "many"),
     ]);
-    let complaint = Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
+    let complaint =
+        Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
     assert!(!complaint.contains("hunter"), "{complaint}");
     insta::with_settings!({filters => vec![(file.path().to_str().unwrap(), "FILE")]}, {
         insta::assert_snapshot!(complaint);
@@ -136,23 +139,32 @@ fn all_faults_come_at_once_and_no_secret_is_told() {
 
 #[test]
 fn the_section_is_there_with_an_address_of_ours_and_the_links_in_letters_need_the_secret_beside_a_public_key()
-{
+ {
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let secret = ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
-    let (key, address) =
-        (("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem), ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"));
+    let (key, address) = (
+        ("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem),
+        ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"),
+    );
     assert!(with(&[secret, key]).unwrap().portal.is_none());
     assert!(with(&[secret, address]).unwrap().portal.is_some());
     assert!(with(&[secret, key, address]).unwrap().portal.is_some());
     let complaint = faults(&[key, address]);
-    assert!(complaint.contains("missing: the links in the letters are signed with it"), "{complaint}");
+    assert!(
+        complaint.contains("missing: the links in the letters are signed with it"),
+        "{complaint}"
+    );
 }
 
 #[test]
 fn what_kubernetes_sets_is_none_of_ours_and_a_missing_underscore_is() {
-    let services = [("COURIER_SERVICE_HOST", "10.0.0.1"), ("COURIER_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
+    let services =
+        [("COURIER_SERVICE_HOST", "10.0.0.1"), ("COURIER_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
     assert!(with(&services).is_ok());
-    assert!(faults(&[("COURIER_HTTP_LISTEN", "0.0.0.0:80")]).contains("did you mean COURIER_HTTP__LISTEN?"));
+    assert!(
+        faults(&[("COURIER_HTTP_LISTEN", "0.0.0.0:80")])
+            .contains("did you mean COURIER_HTTP__LISTEN?")
+    );
 }
 
 #[test]
@@ -179,7 +191,9 @@ fn a_live_key_goes_out_over_https_or_not_at_all() {
         assert!(base("sk_live_1", bad).contains("stripe.api_base"), "{bad}");
         assert_eq!(base("sk_test_1", bad), "");
     }
-    for good in ["https://api.stripe.com", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+    for good in
+        ["https://api.stripe.com", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"]
+    {
         assert_eq!(base("rk_live_1", good), "", "{good}");
     }
 }
@@ -242,7 +256,8 @@ fn letters_are_signed_with_a_key_that_stands_in_a_file_under_the_senders_domain(
     std::fs::write(file.path(), format!("{ED25519}\n")).unwrap();
     let path = file.path().to_str().unwrap();
     let settings =
-        with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")]).unwrap();
+        with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")])
+            .unwrap();
     assert_eq!(settings.email.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
     assert!(with(&[]).unwrap().email.dkim.is_none());
 }
@@ -251,7 +266,11 @@ fn letters_are_signed_with_a_key_that_stands_in_a_file_under_the_senders_domain(
 fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
     let selector = ("COURIER_EMAIL__DKIM_SELECTOR", "s1");
     for (settings, place, word) in [
-        (vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector], "email.dkim_key", "not a private key"),
+        (
+            vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector],
+            "email.dkim_key",
+            "not a private key",
+        ),
         (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.dkim_selector", "missing"),
         (vec![selector], "email.dkim_selector", "no email.dkim_key"),
         (
@@ -276,6 +295,8 @@ fn a_warm_up_has_a_day_to_begin_with_and_limits_are_none_where_they_are_zero() {
     assert_eq!(limits(&[]), crate::flow::email::Limits::default());
     let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
     assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
-    assert!(faults(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("a day like 2026-12-01"));
+    assert!(
+        faults(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("a day like 2026-12-01")
+    );
     assert!(faults(&[("COURIER_EMAIL__MAX_PER_SECOND", "-1")]).contains("0 or more"));
 }

@@ -60,7 +60,11 @@ impl<'a> Reader<'a> {
     }
 
     /// None where it is empty, and where it is wrong, which is told as a fault.
-    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, key: &str, form: &str) -> Option<T> {
+    pub(super) fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        key: &str,
+        form: &str,
+    ) -> Option<T> {
         if self.text(key)?.is_empty() { None } else { self.parsed(key, form) }
     }
 
@@ -126,7 +130,10 @@ impl<'a> Reader<'a> {
         } else {
             format!(
                 "{}: ",
-                entry.value.as_str().map_or_else(|| entry.value.to_string(), |text| format!("{text:?}"))
+                entry
+                    .value
+                    .as_str()
+                    .map_or_else(|| entry.value.to_string(), |text| format!("{text:?}"))
             )
         };
         self.faults.push(Fault::new(&place, format!("{shown}{problem}")));

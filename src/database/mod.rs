@@ -124,7 +124,8 @@ pub enum Health {
 
 /// The limits of a session: a query that takes longer is a fault, and must not hold a connection for ever. Set after connecting, as
 /// PgBouncer refuses them as startup parameters.
-const LIMITS: &str = "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+const LIMITS: &str =
+    "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
 /// A server that is busy opens some connections a second.
 const TO_OPEN_ALL: Duration = Duration::from_secs(10);
 /// Between two tries at a start.
@@ -169,7 +170,8 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
          max_connections; or lower database.max_connections. Restart this process once more connections are free"
     );
     database.close().await;
-    let fewer = Settings { max_connections: opened.max(1), migrate_on_start: false, ..settings.clone() };
+    let fewer =
+        Settings { max_connections: opened.max(1), migrate_on_start: false, ..settings.clone() };
     open(&fewer).await
 }
 
@@ -181,7 +183,8 @@ async fn migrate_patiently(pool: &Pool, patience: Duration) -> Result<(), Migrat
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        let may_pass = if let MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) = &error
+        let may_pass = if let MigrateError::Execute(inner)
+        | MigrateError::ExecuteMigration(inner, _) = &error
         {
             is_away(inner)
         } else {
@@ -204,9 +207,15 @@ async fn migrate(pool: &Pool) -> Result<(), MigrateError> {
     let mut connection = pool.session().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
     // The same lock as through a pooler: sqlx's own is not taken there.
-    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *connection)
+        .await?;
     let migrated = MIGRATOR.run(&mut *connection).await;
-    sqlx::query("select pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    sqlx::query("select pg_advisory_unlock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *connection)
+        .await?;
     connection.execute(LIMITS).await?;
     migrated
 }
@@ -230,8 +239,12 @@ async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
 
 async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
-    let at =
-        format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
+    let at = format!(
+        "{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or("")
+    );
     // PgBouncer refuses connections that begin with settings that it does not know.
     let options = options.application_name("capital-courier").extra_float_digits(None);
     let found = find_patiently(&options, &at, settings).await?;
@@ -246,11 +259,12 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
     };
     let troubles = Troubles::default();
     let known = troubles.clone();
-    let pool =
-        pool_options(settings).max_connections(settings.max_connections).before_acquire(move |_, meta| {
+    let pool = pool_options(settings).max_connections(settings.max_connections).before_acquire(
+        move |_, meta| {
             let may_use = known.may_use(meta.age);
             Box::pin(async move { Ok(may_use) })
-        });
+        },
+    );
     let pool = if is_pooled {
         Pool::through_pooler(pool.connect_lazy_with(options.statement_cache_capacity(0)))
     } else {
@@ -377,6 +391,9 @@ async fn look(pool: &Pool) -> sqlx::Result<(bool, Option<i64>)> {
 /// migrations.
 pub async fn unhurried(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
     let mut tx = db.begin().await?;
-    tx.execute("set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0").await?;
+    tx.execute(
+        "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",
+    )
+    .await?;
     Ok(tx)
 }

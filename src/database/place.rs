@@ -49,9 +49,19 @@ mod tests {
         let place = Place { created_at, id: 7_u8 };
         assert_eq!(place.to_string(), "1800000000123456.7");
         assert_eq!(place.to_string().parse(), Ok(place));
-        for odd in
-            ["", "1", "1.", "1 7", "1.x", "x.7", "1.7.7", "1.300", "-1.7", "+1.7", "10000000000000000.7"]
-        {
+        for odd in [
+            "",
+            "1",
+            "1.",
+            "1 7",
+            "1.x",
+            "x.7",
+            "1.7.7",
+            "1.300",
+            "-1.7",
+            "+1.7",
+            "10000000000000000.7",
+        ] {
             assert_eq!(odd.parse::<Place<u8>>(), Err(NoPlace), "{odd:?}");
         }
     }

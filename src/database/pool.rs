@@ -104,7 +104,10 @@ impl Pool {
 impl<'p> Executor<'p> for &Pool {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
     where
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -166,7 +169,8 @@ mod tests {
     #[test]
     fn a_pooled_transaction_has_the_limits_of_a_session() {
         let session: Vec<&str> = super::super::LIMITS.split("; ").collect();
-        let local: Vec<String> = session.iter().map(|limit| limit.replace("set ", "set local ")).collect();
+        let local: Vec<String> =
+            session.iter().map(|limit| limit.replace("set ", "set local ")).collect();
         assert!(BEGIN_POOLED.ends_with(&local.join("; ")), "{BEGIN_POOLED}");
     }
 }

@@ -56,7 +56,8 @@ pub(super) async fn find(options: &PgConnectOptions, within: Duration) -> sqlx::
         let second = server_of(&mut two).await?;
         let mut is_shared = first == second;
         for turn in TURNS {
-            let (connection, expected) = if turn == 0 { (&mut one, first) } else { (&mut two, second) };
+            let (connection, expected) =
+                if turn == 0 { (&mut one, first) } else { (&mut two, second) };
             is_shared |= server_of(connection).await? != expected;
         }
         two.close().await?;
@@ -80,12 +81,17 @@ async fn server_of(connection: &mut PgConnection) -> sqlx::Result<i32> {
 async fn refuses_transactions(connection: &mut PgConnection) -> sqlx::Result<bool> {
     match sqlx::raw_sql("begin").execute(&mut *connection).await {
         Ok(_) => sqlx::raw_sql("rollback").execute(&mut *connection).await.map(|_| false),
-        Err(sqlx::Error::Database(error)) if error.message().contains("statement pooling") => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.message().contains("statement pooling") => {
+            Ok(true)
+        }
         Err(error) => Err(error),
     }
 }
 
-async fn in_time<T>(within: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+async fn in_time<T>(
+    within: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
     let late = || {
         let text = "no answer in time; a pooler in session mode gives none while its servers are all in use";
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))

@@ -73,7 +73,8 @@ pub fn is_away(error: &sqlx::Error) -> bool {
         // Of all that a server can say, this is what no waiting mends: 0A it cannot do that, 42 it does not understand, P0 our own
         // functions, and what `is_about_the_data` knows.
         Some(code) => {
-            !is_about_the_data(error) && !["0A", "42", "P0"].iter().any(|class| code.starts_with(class))
+            !is_about_the_data(error)
+                && !["0A", "42", "P0"].iter().any(|class| code.starts_with(class))
         }
         None => matches!(
             error,

@@ -79,7 +79,12 @@ impl Work for ReadTransactions {
         self.end(claim, &account, &reading, ended).await
     }
 
-    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+    async fn give_up(
+        &self,
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> sqlx::Result<()> {
         // The dead job itself is what a person sees. A financing that begins, or a summary that differs, brings it back.
         Ok(())
     }
@@ -95,7 +100,8 @@ impl ReadTransactions {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        let reading = store::begin(&mut tx, account.as_str(), self.financings.livemode(), now).await?;
+        let reading =
+            store::begin(&mut tx, account.as_str(), self.financings.livemode(), now).await?;
         tx.commit().await?;
         Ok(reading)
     }
@@ -172,7 +178,8 @@ impl ReadTransactions {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        let is_asked_again = store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
+        let is_asked_again =
+            store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
         // One that was cut off for so long has missed what came on top.
         let is_late = ended == Ended::AtTheEnd && reading.began_at + EVERY <= now;
         let ending = if is_asked_again || is_late {
@@ -218,7 +225,11 @@ impl Reading {
 }
 
 /// Takes in movements, and says how many. One that the database will not keep costs nobody but itself.
-async fn take_in_all(tx: &mut PgConnection, all: &[Told<'_>], now: DateTime<Utc>) -> sqlx::Result<usize> {
+async fn take_in_all(
+    tx: &mut PgConnection,
+    all: &[Told<'_>],
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
     match take_in_together(&mut *tx, all, now).await {
         Err(error) if is_about_the_data(&error) => {}
         kept => return kept,
@@ -275,5 +286,8 @@ fn id_of(entry: &RawValue) -> Option<String> {
         id: String,
     }
     // Postgres has no way to write a NUL.
-    serde_json::from_str::<HasId>(entry.get()).ok().map(|entry| entry.id).filter(|id| !id.contains('\0'))
+    serde_json::from_str::<HasId>(entry.get())
+        .ok()
+        .map(|entry| entry.id)
+        .filter(|id| !id.contains('\0'))
 }

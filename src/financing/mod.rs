@@ -84,11 +84,16 @@ impl Financings {
         wanted: &Wanted,
         limit: i64,
     ) -> sqlx::Result<Vec<Movement>> {
-        within(ledger::store::page(&self.db, account.as_str(), self.livemode(), wanted, limit)).await
+        within(ledger::store::page(&self.db, account.as_str(), self.livemode(), wanted, limit))
+            .await
     }
 
     /// One of an account's movements.
-    pub async fn movement(&self, account: &AccountId, id: &TransactionId) -> sqlx::Result<Option<Movement>> {
+    pub async fn movement(
+        &self,
+        account: &AccountId,
+        id: &TransactionId,
+    ) -> sqlx::Result<Option<Movement>> {
         within(ledger::store::find(&self.db, account.as_str(), self.livemode(), id.as_str())).await
     }
 }
@@ -123,7 +128,11 @@ pub struct Told<'a> {
 }
 
 /// Takes in a transaction, in the caller's transaction. Twice is once, by its id. What came before it, [`ReadTransactions`] finds.
-pub async fn take_in(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<TakenIn> {
+pub async fn take_in(
+    tx: &mut PgConnection,
+    told: &Told<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<TakenIn> {
     let is_new = store::add(tx, told, now).await?;
     Ok(if is_new { TakenIn::First } else { TakenIn::Again })
 }

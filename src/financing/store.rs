@@ -8,7 +8,11 @@ use crate::database::json_text;
 use crate::stripe::{OfferId, Reason, TransactionId};
 
 /// Writes a transaction down. False where it is known.
-pub(super) async fn add(db: impl PgExecutor<'_>, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub(super) async fn add(
+    db: impl PgExecutor<'_>,
+    told: &Told<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let transaction = &told.transaction;
     let details = &transaction.details;
     let moved_by = details.transaction.as_ref();

@@ -85,7 +85,11 @@ impl BodyError {
     }
 }
 
-async fn collect(mut body: Body, max_bytes: usize, budget: &'static Semaphore) -> Result<Bytes, BodyError> {
+async fn collect(
+    mut body: Body,
+    max_bytes: usize,
+    budget: &'static Semaphore,
+) -> Result<Bytes, BodyError> {
     let mut held = Held::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -182,7 +186,8 @@ mod tests {
         let budget = budget(1024 * 1024);
         let started = stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 30_000])]);
         let body = Body::from_stream(started.chain(stream::pending()));
-        let reading = tokio::time::timeout(Duration::from_millis(20), collect(body, MAX_BYTES, budget));
+        let reading =
+            tokio::time::timeout(Duration::from_millis(20), collect(body, MAX_BYTES, budget));
         tokio::pin!(reading);
         assert!(futures_util::poll!(&mut reading).is_pending());
         assert_eq!(budget.available_permits(), 1024 - 16);

@@ -77,7 +77,11 @@ mod tests {
         assert_eq!(rate.count("key_1", now), Err(1));
         assert_eq!(taken(&rate, "key_2", now, 50), 10, "each key for itself");
         assert_eq!(taken(&rate, "key_1", now + TimeDelta::seconds(1), 50), 5);
-        assert_eq!(taken(&rate, "key_1", now + TimeDelta::hours(1), 50), 10, "a pause is not saved up");
+        assert_eq!(
+            taken(&rate, "key_1", now + TimeDelta::hours(1), 50),
+            10,
+            "a pause is not saved up"
+        );
     }
 
     #[test]
@@ -86,7 +90,11 @@ mod tests {
         assert_eq!(taken(&rate, "acct_1", now, 50), 10);
         assert_eq!(rate.count("acct_1", now), Err(2));
         assert_eq!(taken(&rate, "acct_1", now + TimeDelta::seconds(7), 50), 3);
-        assert_eq!(taken(&rate, "acct_1", now + TimeDelta::hours(1), 50), 10, "a pause is not saved up");
+        assert_eq!(
+            taken(&rate, "acct_1", now + TimeDelta::hours(1), 50),
+            10,
+            "a pause is not saved up"
+        );
     }
 
     #[test]

@@ -37,7 +37,11 @@ impl<S> WriteDeadline<S> {
     }
 
     /// Passes on the outcome of a write, or fails where it has been pending for too long.
-    fn check<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stall = None;
             return outcome;
@@ -52,7 +56,8 @@ impl<S> WriteDeadline<S> {
             let earlier = stall.deadline.deadline().min(Instant::now() + LIMIT_AT_STOP);
             stall.deadline.as_mut().reset(earlier);
         }
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "the peer does not read what was written");
+        let late =
+            || io::Error::new(io::ErrorKind::TimedOut, "the peer does not read what was written");
         stall.deadline.as_mut().poll(cx).map(|()| Err(late()))
     }
 }
@@ -68,7 +73,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.check(cx, outcome)
     }
@@ -143,7 +152,8 @@ mod tests {
         tokio::pin!(writing);
         assert!(futures_util::poll!(&mut writing).is_pending());
         stop.cancel();
-        let written = tokio::time::timeout(Duration::from_mins(1), writing).await.expect("not in an hour");
+        let written =
+            tokio::time::timeout(Duration::from_mins(1), writing).await.expect("not in an hour");
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

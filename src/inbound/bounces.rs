@@ -15,11 +15,15 @@ static PARSING: Semaphore = Semaphore::const_new(4);
 
 /// Takes one report.
 #[tracing::instrument(name = "report.receive", skip_all)]
-pub(super) async fn receive(State(inbound): State<Inbound>, request: Request) -> Result<Json<Said>, Refusal> {
+pub(super) async fn receive(
+    State(inbound): State<Inbound>,
+    request: Request,
+) -> Result<Json<Said>, Refusal> {
     let (head, body) = request.into_parts();
     let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let message = body::read(&head.headers, body, limits).await?;
-    let refuse = |why: &dyn std::fmt::Display| inbound.refuse(Door::Mail, Refusal::UnreadableReport, why);
+    let refuse =
+        |why: &dyn std::fmt::Display| inbound.refuse(Door::Mail, Refusal::UnreadableReport, why);
     match parse(message).await {
         Some(Ok(report)) => inbound.take(&report).await,
         Some(Err(error)) => Err(refuse(&error)),

@@ -109,13 +109,15 @@ impl Inbound {
         counts: Counts,
         settings: &Settings,
     ) -> Result<Self, ses::NoClient> {
-        let (ses, sendgrid) = (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
+        let (ses, sendgrid) =
+            (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
         Ok(Self { api, copy, counts, ses, sendgrid })
     }
 
     /// Takes a report in. One that the database refuses for what it says is passed over: it would be refused each time it comes.
     async fn take(&self, report: &Report) -> Result<Json<Said>, Refusal> {
-        let taken = report::take(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
+        let taken =
+            report::take(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
         match taken {
             Ok(taken) => {
                 self.counts.count(report.door, taken.outcome.as_str());
@@ -132,7 +134,9 @@ impl Inbound {
             Err(error) => {
                 self.counts.count(report.door, "not_taken");
                 match &error {
-                    NotTaken::Database(error) => self.api.troubles.tell(error, "cannot take a report"),
+                    NotTaken::Database(error) => {
+                        self.api.troubles.tell(error, "cannot take a report")
+                    }
                     NotTaken::BeingSent => {
                         tracing::info!("a report came before its letter was booked as sent");
                     }

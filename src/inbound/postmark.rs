@@ -23,16 +23,19 @@ const LETTER_ID: &str = "letter-id";
 
 /// Takes what one request tells.
 #[tracing::instrument(name = "report.receive_postmark", skip_all)]
-pub(super) async fn receive(State(inbound): State<Inbound>, request: Request) -> Result<Json<Said>, Refusal> {
+pub(super) async fn receive(
+    State(inbound): State<Inbound>,
+    request: Request,
+) -> Result<Json<Said>, Refusal> {
     let (head, body) = request.into_parts();
     let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
     match read(&body) {
         Some(report) => inbound.take(&report).await,
-        None => {
-            Ok(inbound
-                .pass_over(Door::Postmark, "a record that is not about a bounce, a complaint or a wish"))
-        }
+        None => Ok(inbound.pass_over(
+            Door::Postmark,
+            "a record that is not about a bounce, a complaint or a wish",
+        )),
     }
 }
 
@@ -73,7 +76,12 @@ fn read(body: &[u8]) -> Option<Report> {
     }
     let addresses = [&record.email, &record.recipient].into_iter().flatten().cloned().collect();
     let fingerprint = Fingerprint::of(Door::Postmark, record.own_id());
-    Some(Report { door: Door::Postmark, fingerprint, clues, findings: vec![Finding { addresses, what }] })
+    Some(Report {
+        door: Door::Postmark,
+        fingerprint,
+        clues,
+        findings: vec![Finding { addresses, what }],
+    })
 }
 
 impl Record {
@@ -88,12 +96,14 @@ impl Record {
 
     /// By Postmark's types (<https://postmarkapp.com/developer/api/bounce-api#bounce-types>).
     fn bounce(&self) -> Option<What> {
-        let failed = |whose: Blame| What::failed(self.details.as_deref().unwrap_or_default()).blaming(whose);
+        let failed =
+            |whose: Blame| What::failed(self.details.as_deref().unwrap_or_default()).blaming(whose);
         match self.kind.as_deref()? {
-            "HardBounce" | "BadEmailAddress" | "ManuallyDeactivated" => Some(failed(Blame::Address)),
-            "Blocked" | "DMARCPolicy" | "SpamNotification" | "VirusNotification" | "SMTPApiError" => {
-                Some(failed(Blame::Letter))
+            "HardBounce" | "BadEmailAddress" | "ManuallyDeactivated" => {
+                Some(failed(Blame::Address))
             }
+            "Blocked" | "DMARCPolicy" | "SpamNotification" | "VirusNotification"
+            | "SMTPApiError" => Some(failed(Blame::Letter)),
             "SpamComplaint" => Some(What::told("abuse")),
             "Unsubscribe" => Some(What::Unsubscribed),
             "Transient"
@@ -122,7 +132,9 @@ impl Record {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self.id {
             Some(id) => format!("{}\0{id}", self.about),
-            None => format!("{}\0{}\0{}", self.about, text(&self.message_id), text(&self.changed_at)),
+            None => {
+                format!("{}\0{}\0{}", self.about, text(&self.message_id), text(&self.changed_at))
+            }
         }
     }
 }
@@ -195,11 +207,15 @@ mod tests {
     fn a_record_names_the_letter_by_its_metadata_and_itself_by_its_id() {
         let mut clues = Clues::default();
         clues.add_letter("letter_1");
-        let [bounced, changed] = [bounce("HardBounce"), change(&json!("HardBounce"), "Recipient", true)]
-            .map(|record| read(record.to_string().as_bytes()).unwrap());
+        let [bounced, changed] =
+            [bounce("HardBounce"), change(&json!("HardBounce"), "Recipient", true)]
+                .map(|record| read(record.to_string().as_bytes()).unwrap());
         assert_eq!((&bounced.clues, &changed.clues), (&clues, &clues));
         assert_eq!(changed.findings[0].addresses, ["jenny@bakery.example"]);
-        assert_eq!(bounced.fingerprint, Fingerprint::of(Door::Postmark, "Bounce\0".to_owned() + "42"));
+        assert_eq!(
+            bounced.fingerprint,
+            Fingerprint::of(Door::Postmark, "Bounce\0".to_owned() + "42")
+        );
         assert_ne!(bounced.fingerprint, changed.fingerprint);
     }
 

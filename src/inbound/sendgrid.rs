@@ -42,8 +42,8 @@ pub struct NotAKey;
 
 /// What stands before the point in every public key on P-256 (RFC 5480 section 2): there is nothing else to read.
 const SPKI_P256: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 impl FromStr for VerificationKey {
@@ -82,8 +82,9 @@ impl VerificationKey {
 
 /// The time and the signature, as they stand in the headers.
 fn signature(headers: &HeaderMap) -> Result<(&str, Vec<u8>), NotProven> {
-    let header =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(NotProven::Header);
+    let header = |name: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).ok_or(NotProven::Header)
+    };
     let signature = header("x-twilio-email-event-webhook-signature")?;
     let signature = STANDARD.decode(signature).map_err(|_| NotProven::Header)?;
     Ok((header("x-twilio-email-event-webhook-timestamp")?, signature))
@@ -162,8 +163,14 @@ fn read(value: &Value) -> Option<Report> {
     event.smtp_id.iter().for_each(|id| clues.add_message_id(id));
     let id = event.sg_event_id.clone().unwrap_or_else(|| value.to_string());
     let addresses = vec![event.email.clone()];
-    let findings = whats.into_iter().map(|what| Finding { addresses: addresses.clone(), what }).collect();
-    Some(Report { door: Door::SendGrid, fingerprint: Fingerprint::of(Door::SendGrid, id), clues, findings })
+    let findings =
+        whats.into_iter().map(|what| Finding { addresses: addresses.clone(), what }).collect();
+    Some(Report {
+        door: Door::SendGrid,
+        fingerprint: Fingerprint::of(Door::SendGrid, id),
+        clues,
+        findings,
+    })
 }
 
 impl Event {
@@ -217,17 +224,22 @@ mod tests {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random)
+                .unwrap();
         let shown = STANDARD.encode([&SPKI_P256[..], pair.public_key().as_ref()].concat());
         (pair, shown.parse().unwrap())
     }
 
     fn headers(pair: &EcdsaKeyPair, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
         let timestamp = at.timestamp().to_string();
-        let signature = pair.sign(&SystemRandom::new(), &[timestamp.as_bytes(), body].concat()).unwrap();
+        let signature =
+            pair.sign(&SystemRandom::new(), &[timestamp.as_bytes(), body].concat()).unwrap();
         let value = |text: String| HeaderValue::from_str(&text).unwrap();
         HeaderMap::from_iter([
-            ("x-twilio-email-event-webhook-signature".parse().unwrap(), value(STANDARD.encode(signature))),
+            (
+                "x-twilio-email-event-webhook-signature".parse().unwrap(),
+                value(STANDARD.encode(signature)),
+            ),
             ("x-twilio-email-event-webhook-timestamp".parse().unwrap(), value(timestamp)),
         ])
     }
@@ -246,11 +258,16 @@ mod tests {
         let good = headers(&pair, now(), body);
         assert_eq!(key.prove(&good, b"[]", now()), Err(NotProven::Signature));
         assert_eq!(key_pair().1.prove(&good, body, now()), Err(NotProven::Signature));
-        for name in ["x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp"] {
+        for name in
+            ["x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp"]
+        {
             let mut headers = good.clone();
             headers.remove(name);
             assert_eq!(key.prove(&headers, body, now()), Err(NotProven::Header), "{name}");
-            headers.insert(name.parse::<axum::http::HeaderName>().unwrap(), HeaderValue::from_static("0"));
+            headers.insert(
+                name.parse::<axum::http::HeaderName>().unwrap(),
+                HeaderValue::from_static("0"),
+            );
             assert!(key.prove(&headers, body, now()).is_err(), "{name}");
         }
     }
@@ -286,8 +303,16 @@ mod tests {
                 json!({"type": "bounce", "status": "5.1.1", "reason": "550 unknown"}),
                 vec![failed("5.1.1", address)],
             ),
-            ("bounce", json!({"type": "bounce", "status": "5.0.0"}), vec![failed("5.0.0", address)]),
-            ("bounce", json!({"type": "blocked", "status": "5.7.1"}), vec![failed("5.7.1", letter)]),
+            (
+                "bounce",
+                json!({"type": "bounce", "status": "5.0.0"}),
+                vec![failed("5.0.0", address)],
+            ),
+            (
+                "bounce",
+                json!({"type": "blocked", "status": "5.7.1"}),
+                vec![failed("5.7.1", letter)],
+            ),
             ("bounce", json!({"type": "expired"}), vec![What::NotForGood]),
             (
                 "dropped",
@@ -311,9 +336,15 @@ mod tests {
         ] {
             assert_eq!(event(name, more.clone()), Some(expected), "{name} {more}");
         }
-        for name in
-            ["processed", "deferred", "delivered", "open", "click", "group_resubscribe", "something_new"]
-        {
+        for name in [
+            "processed",
+            "deferred",
+            "delivered",
+            "open",
+            "click",
+            "group_resubscribe",
+            "something_new",
+        ] {
             assert_eq!(event(name, json!({})), None, "{name}");
         }
         assert_eq!(whats(&json!({"event": 1})), None);
@@ -329,6 +360,9 @@ mod tests {
         clues.add_letter("letter_1");
         clues.add_message_id("letter_1@rocket.example");
         let report = read(&event).unwrap();
-        assert_eq!((report.clues, report.fingerprint), (clues, Fingerprint::of(Door::SendGrid, "e1")));
+        assert_eq!(
+            (report.clues, report.fingerprint),
+            (clues, Fingerprint::of(Door::SendGrid, "e1"))
+        );
     }
 }

@@ -80,11 +80,9 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
         registry.register(name, help, gauge);
     };
     count("jobs_dead", "Jobs that were given up: a person must look", dead);
-    let help =
-        "Accounts whose transactions have added up to something else than Stripe's summary for an hour";
+    let help = "Accounts whose transactions have added up to something else than Stripe's summary for an hour";
     count("accounts_differing", help, differing);
-    let help =
-        "Transactions of Stripe's lists that could not be read, or not be kept, when they were read last";
+    let help = "Transactions of Stripe's lists that could not be read, or not be kept, when they were read last";
     count("transactions_unreadable", help, unreadable);
     let help = "Seconds that the database's clock is ahead of Stripe's; above 120 either way all work stops";
     let skew = sources.clock.skew().unwrap_or_default().num_seconds();

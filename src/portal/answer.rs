@@ -73,7 +73,8 @@ impl FromStr for Colour {
     type Err = BadColour;
 
     fn from_str(text: &str) -> Result<Self, BadColour> {
-        let digits = text.trim().strip_prefix('#').filter(|digits| digits.len() == 6).ok_or(BadColour)?;
+        let digits =
+            text.trim().strip_prefix('#').filter(|digits| digits.len() == 6).ok_or(BadColour)?;
         let bytes = hex::decode(digits).map_err(|_| BadColour)?;
         let [red, green, blue]: [u8; 3] = bytes.try_into().map_err(|_| BadColour)?;
         // Of black and white one always has a contrast of 4.5 (WCAG 2.2, 1.4.3); this is the luminance where they are equal.
@@ -104,10 +105,15 @@ impl Pages {
         for (name, source) in TEMPLATES {
             templates.add_template(name, source)?;
         }
-        let pages = Self { templates, headers: headers(&settings.brand), brand: settings.brand.clone() };
-        for notice in
-            [Notice::SignIn, Notice::NothingThere, Notice::NotNow, Notice::TooOften(1), Notice::Unclear]
-        {
+        let pages =
+            Self { templates, headers: headers(&settings.brand), brand: settings.brand.clone() };
+        for notice in [
+            Notice::SignIn,
+            Notice::NothingThere,
+            Notice::NotNow,
+            Notice::TooOften(1),
+            Notice::Unclear,
+        ] {
             for language in Language::ALL {
                 pages.html("notice.html", language, context! { notice => notice.name() })?;
             }
@@ -126,7 +132,12 @@ impl Pages {
     }
 
     /// A page, ready to go out.
-    pub(super) fn answer(&self, template: &str, language: Language, page: minijinja::Value) -> Response {
+    pub(super) fn answer(
+        &self,
+        template: &str,
+        language: Language,
+        page: minijinja::Value,
+    ) -> Response {
         match self.html(template, language, page) {
             Ok(html) => self.respond(StatusCode::OK, html),
             Err(error) => {
@@ -176,8 +187,10 @@ impl Notice {
 
 /// No script, nothing from elsewhere but the logo, in nobody's frame, in nobody's cache; and no address of ours goes to Stripe.
 fn headers(brand: &Brand) -> HeaderMap {
-    let logo =
-        brand.logo_url.as_ref().map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
+    let logo = brand
+        .logo_url
+        .as_ref()
+        .map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
@@ -198,7 +211,9 @@ fn headers(brand: &Brand) -> HeaderMap {
 /// redirect, a file, or a method that an address does not know.
 pub(super) async fn keep_private(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")] {
+    for (name, value) in
+        [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")]
+    {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
@@ -251,7 +266,9 @@ mod tests {
 
     #[test]
     fn what_is_written_on_a_colour_is_legible() {
-        for text in ["#000000", "#ffffff", "#1f5eff", "#777777", "#757575", "#00ff00", "#ff0000", "#0a7d52"] {
+        for text in
+            ["#000000", "#ffffff", "#1f5eff", "#777777", "#757575", "#00ff00", "#ff0000", "#0a7d52"]
+        {
             let colour: Colour = text.parse().unwrap();
             let digits: [u8; 3] = hex::decode(&text[1..]).unwrap().try_into().unwrap();
             let (paint, ink) = (luminance(digits), if colour.ink == "#ffffff" { 1.0 } else { 0.0 });

@@ -189,7 +189,11 @@ impl Shared {
 
     /// Who is looking, and the language to answer in. Nobody, where the address is about another account than the session: `whose` is
     /// that account's tag, where there is one.
-    async fn visitor(&self, headers: &HeaderMap, whose: Option<&str>) -> Result<Visitor, TurnedAway> {
+    async fn visitor(
+        &self,
+        headers: &HeaderMap,
+        whose: Option<&str>,
+    ) -> Result<Visitor, TurnedAway> {
         let liked = answer::liked_language(headers);
         let fallback = liked.unwrap_or(Language::English);
         let nobody = TurnedAway { notice: Notice::SignIn, language: fallback };

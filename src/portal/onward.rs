@@ -61,7 +61,13 @@ fn comes_from_another_site(headers: &HeaderMap) -> bool {
 }
 
 impl Shared {
-    async fn go(&self, words: &Whose, method: &Method, headers: &HeaderMap, to: LinkTo) -> Response {
+    async fn go(
+        &self,
+        words: &Whose,
+        method: &Method,
+        headers: &HeaderMap,
+        to: LinkTo,
+    ) -> Response {
         if is_only_a_look(method, headers) {
             return StatusCode::NO_CONTENT.into_response();
         }
@@ -70,7 +76,8 @@ impl Shared {
             Err(away) => return self.turn(away),
         };
         let (portal, pages) = (&self.0.0, &self.0.1);
-        if comes_from_another_site(headers) && words.refresh.as_ref() != Some(&visitor.refresh_mark) {
+        if comes_from_another_site(headers) && words.refresh.as_ref() != Some(&visitor.refresh_mark)
+        {
             let section = portal.settings.path_for(&visitor.account, "/capital");
             return (StatusCode::SEE_OTHER, [(header::LOCATION, section)]).into_response();
         }
@@ -99,7 +106,8 @@ impl Shared {
             url.query_pairs_mut().append_pair("refresh", refresh_mark);
             url
         });
-        let back = settings.return_url.clone().unwrap_or_else(|| settings.url_for(account, "/capital"));
+        let back =
+            settings.return_url.clone().unwrap_or_else(|| settings.url_for(account, "/capital"));
         let stripe = &portal.financings.stripe;
         match stripe.account_link(account, to, &refresh, &back).await {
             Ok(link) => {

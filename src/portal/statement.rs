@@ -106,7 +106,8 @@ impl Shared {
             asked.month.as_deref().and_then(|month| format!("{month}-01").parse().ok());
         let first = wanted.filter(|first| *first <= this && first.year() >= OLDEST).unwrap_or(this);
         let after = first.checked_add_months(Months::new(1)).unwrap_or(first);
-        let before = first.checked_sub_months(Months::new(1)).filter(|first| first.year() >= OLDEST);
+        let before =
+            first.checked_sub_months(Months::new(1)).filter(|first| first.year() >= OLDEST);
         let word = |first: NaiveDate| first.format("%Y-%m").to_string();
         Ok(Month {
             days: Days::month_of(first),
@@ -139,8 +140,9 @@ impl Shared {
 }
 
 fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
-    let amount =
-        |minor: i64| (minor != 0).then(|| writer.money(&Money { minor, currency: line.currency.clone() }));
+    let amount = |minor: i64| {
+        (minor != 0).then(|| writer.money(&Money { minor, currency: line.currency.clone() }))
+    };
     Shown {
         on: formats.short_date(line.begins_on),
         advanced: amount(line.advanced_minor),
@@ -183,7 +185,8 @@ fn table(report: &Report) -> csv::Result<Vec<u8>> {
 }
 
 fn file(month: &Month, table: Vec<u8>) -> Response {
-    let name = format!("attachment; filename=\"capital-{}.csv\"", month.days.first().format("%Y-%m"));
+    let name =
+        format!("attachment; filename=\"capital-{}.csv\"", month.days.first().format("%Y-%m"));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
         (

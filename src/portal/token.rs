@@ -109,7 +109,9 @@ impl NumericDate {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("algorithms", &self.validation.algorithms).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("algorithms", &self.validation.algorithms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,7 +155,8 @@ impl Keys {
 /// compressed. `jsonwebtoken` passes over all three.
 fn refuse_critical(token: &str) -> Result<(), BadToken> {
     let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
-    let parameters = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+    let parameters =
+        header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
     let Some(parameters) = parameters else {
         return Err(BadToken::Unverified("its header is no object".to_owned()));
     };
@@ -168,8 +171,9 @@ impl Claims {
     fn hold(&self, now: NumericDate) -> Result<(), BadToken> {
         let left = self.exp.ahead_of(now);
         let lasts = self.iat.map_or(left, |signed| self.exp.ahead_of(signed));
-        let is_ahead =
-            |moment: Option<NumericDate>| moment.is_some_and(|moment| moment.ahead_of(now) > LEEWAY);
+        let is_ahead = |moment: Option<NumericDate>| {
+            moment.is_some_and(|moment| moment.ahead_of(now) > LEEWAY)
+        };
         if left < -LEEWAY {
             Err(BadToken::Expired)
         } else if left.max(lasts) > LONGEST + LEEWAY {
@@ -266,9 +270,9 @@ mod tests {
     #[test]
     fn a_time_at_the_end_of_all_times_is_a_time_like_any_other() {
         for exp in [8_210_266_876_799, 8_210_266_876_800, i64::MAX - 1] {
-            for iat in [json!(i64::MIN), json!(i64::MAX), json!(1e300), json!(-1e300), Value::Null] {
-                let claims =
-                    json!({"sub": "acct_1", "aud": "capital-courier", "exp": exp, "jti": "one", "iat": iat});
+            for iat in [json!(i64::MIN), json!(i64::MAX), json!(1e300), json!(-1e300), Value::Null]
+            {
+                let claims = json!({"sub": "acct_1", "aud": "capital-courier", "exp": exp, "jti": "one", "iat": iat});
                 assert_eq!(read(&claims), Err(BadToken::TooLong), "{claims}");
             }
         }
@@ -288,9 +292,11 @@ mod tests {
         assert!(matches!(keys.read(&other, now()), Err(BadToken::Unverified(_))));
         // `{"alg":"none"}`
         let body = other.split('.').nth(1).unwrap();
-        for unsigned in
-            [format!("eyJhbGciOiJub25lIn0.{body}."), format!("eyJhbGciOiJub25lIn0.{body}"), String::new()]
-        {
+        for unsigned in [
+            format!("eyJhbGciOiJub25lIn0.{body}."),
+            format!("eyJhbGciOiJub25lIn0.{body}"),
+            String::new(),
+        ] {
             assert!(matches!(keys.read(&unsigned, now()), Err(BadToken::Unverified(_))));
         }
     }

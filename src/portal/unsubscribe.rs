@@ -59,7 +59,8 @@ enum Page {
     Failed,
 }
 
-const TEMPLATE: (&str, &str) = ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
+const TEMPLATE: (&str, &str) =
+    ("unsubscribe.html", include_str!("../../templates/pages/unsubscribe.html"));
 const WORDS: (&str, &str) =
     ("unsubscribe_words.txt", include_str!("../../templates/pages/unsubscribe_words.txt"));
 /// A form's few words, or a mail client's one; as long as the webhook gives a body.
@@ -92,8 +93,15 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
     templates.add_template(WORDS.0, WORDS.1)?;
     let shared = Shared(Arc::new((unsubscribe, templates)));
-    let pages =
-        [Page::Ask, Page::Stopped, Page::Again, Page::Kept, Page::TooOften(1), Page::Unknown, Page::Failed];
+    let pages = [
+        Page::Ask,
+        Page::Stopped,
+        Page::Again,
+        Page::Kept,
+        Page::TooOften(1),
+        Page::Unknown,
+        Page::Failed,
+    ];
     for page in pages {
         for language in Language::ALL {
             shared.html(page, language)?;
@@ -164,15 +172,21 @@ fn language(headers: &HeaderMap) -> Language {
     liked_language(headers).unwrap_or(Language::English)
 }
 
-async fn show(State(shared): State<Shared>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+async fn show(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let unsubscribe = &shared.0.0;
     let page = match unsubscribe.links.read(&token) {
         None => Page::Unknown,
-        Some(account) => within(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
-            unsubscribe.troubles.tell(&error, "cannot look up an opt-out");
-            // The button works whatever the state is.
-            Page::Ask
-        }),
+        Some(account) => {
+            within(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
+                unsubscribe.troubles.tell(&error, "cannot look up an opt-out");
+                // The button works whatever the state is.
+                Page::Ask
+            })
+        }
     };
     shared.answer(page, language(&headers))
 }
@@ -211,7 +225,9 @@ impl Unsubscribe {
         let current = store::current(&self.db, account_id).await?;
         Ok(match current {
             None => Page::Ask,
-            Some(opt_out) if Source::BY_LINK.iter().any(|source| source.as_str() == opt_out.source) => {
+            Some(opt_out)
+                if Source::BY_LINK.iter().any(|source| source.as_str() == opt_out.source) =>
+            {
                 Page::Stopped
             }
             Some(_) => Page::Kept,
@@ -221,11 +237,16 @@ impl Unsubscribe {
     async fn stop(&self, account_id: &str, source: Source) -> sqlx::Result<Page> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let outcome = opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
+        let outcome =
+            opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
         tx.commit().await?;
         // What changes nothing leaves no line: anyone with the link can repeat it.
         if outcome == OptedOut::First {
-            tracing::info!(account.id = account_id, source = source.as_str(), "a merchant unsubscribed");
+            tracing::info!(
+                account.id = account_id,
+                source = source.as_str(),
+                "a merchant unsubscribed"
+            );
         }
         Ok(Page::Stopped)
     }

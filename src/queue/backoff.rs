@@ -22,7 +22,8 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_and_ends_at_an_hour() {
-        let pauses: Vec<_> = [1, 2, 3, 11, 12, 13, 60].map(|attempt| delay(attempt, 0.0).as_secs()).into();
+        let pauses: Vec<_> =
+            [1, 2, 3, 11, 12, 13, 60].map(|attempt| delay(attempt, 0.0).as_secs()).into();
         assert_eq!(pauses, [2, 4, 8, 2048, 3600, 3600, 3600]);
     }
 

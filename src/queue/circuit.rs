@@ -189,7 +189,10 @@ mod tests {
 
     fn expect_nothing_for(circuit: &Circuit, pause: Duration) {
         let admits = circuit.admits();
-        assert!(matches!(admits, Admits::NothingFor(found) if found == pause), "{admits:?}, not {pause:?}");
+        assert!(
+            matches!(admits, Admits::NothingFor(found) if found == pause),
+            "{admits:?}, not {pause:?}"
+        );
     }
 
     fn expect_probe(circuit: &Circuit) -> Probe {

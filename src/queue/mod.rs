@@ -38,8 +38,8 @@ pub use correction::WrongClock;
 pub use overview::{claimed_count, dead_count};
 pub use runner::{Room, Runner, Stopped, Work, insist};
 pub use store::{
-    Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish, renew,
-    requeue_dead, revive, still_held,
+    Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish,
+    renew, requeue_dead, revive, still_held,
 };
 
 /// How a worker goes about its jobs.
@@ -92,12 +92,15 @@ const WHILE_DOWN: Duration = Duration::from_secs(2);
 /// [`delay`].
 pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread: f64) -> Verdict {
     // Those that were turned away together do not come back together, and yet hardly later than they were told to.
-    let spread_out = |pause: Duration| pause + Duration::from_secs(1).mul_f64(spread.clamp(0.0, 1.0));
+    let spread_out =
+        |pause: Duration| pause + Duration::from_secs(1).mul_f64(spread.clamp(0.0, 1.0));
     let pause = delay(attempt, spread);
     let pause = match next {
         Next::GiveUp => return Verdict::Dead,
         Next::Postpone(least) => return Verdict::Postponed(spread_out(least)),
-        Next::TryAgain | Next::TryAgainIn(_) if is_down => return Verdict::Postponed(spread_out(WHILE_DOWN)),
+        Next::TryAgain | Next::TryAgainIn(_) if is_down => {
+            return Verdict::Postponed(spread_out(WHILE_DOWN));
+        }
         Next::TryAgain => pause,
         Next::TryAgainIn(least) => pause.max(least),
     };
@@ -143,9 +146,17 @@ mod tests {
             // What cannot succeed is not tried again for an outage's sake.
             (Next::GiveUp, 1, true, Verdict::Dead),
         ] {
-            assert_eq!(judge(next, attempt, 5, is_down, 0.0), verdict, "{next:?}, attempt {attempt}");
+            assert_eq!(
+                judge(next, attempt, 5, is_down, 0.0),
+                verdict,
+                "{next:?}, attempt {attempt}"
+            );
         }
         let spread = judge(Next::Postpone(seconds(90)), 1, 5, false, 1.0);
-        assert_eq!(spread, Verdict::Postponed(seconds(91)), "hardly later than the other side said");
+        assert_eq!(
+            spread,
+            Verdict::Postponed(seconds(91)),
+            "hardly later than the other side said"
+        );
     }
 }

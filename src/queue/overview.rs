@@ -67,5 +67,7 @@ pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<
 
 /// Jobs that were given up and that a person must look at.
 pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#).fetch_one(db).await
+    sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#)
+        .fetch_one(db)
+        .await
 }

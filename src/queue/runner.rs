@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict, Wanted,
-    correction, judge, store,
+    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict,
+    Wanted, correction, judge, store,
 };
 use crate::clock::{Agreement, Clock};
 use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, within};
@@ -49,7 +49,11 @@ pub trait Work: Send + Sync + 'static {
 
     /// How many jobs, of so many that are wanted, may be begun now. Asked in the transaction that claims them, which is rolled back
     /// where none is due: a turn that nobody takes is not used up. Jobs that were begun already have their place.
-    fn room(&self, _tx: &mut PgConnection, wanted: usize) -> impl Future<Output = sqlx::Result<Room>> + Send {
+    fn room(
+        &self,
+        _tx: &mut PgConnection,
+        wanted: usize,
+    ) -> impl Future<Output = sqlx::Result<Room>> + Send {
         std::future::ready(Ok(Room::For(wanted)))
     }
 }
@@ -239,10 +243,16 @@ impl<W: Work> Runner<W> {
         if self.clock.agreement() != Agreement::Agrees || !self.is_correction_due() {
             return Ok(());
         }
-        let limits = correction::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
-        let corrected = correction::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
+        let limits =
+            correction::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
+        let corrected =
+            correction::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
         if corrected > 0 {
-            tracing::warn!(job.kind = W::KIND, jobs = corrected, "corrected times that a wrong clock wrote");
+            tracing::warn!(
+                job.kind = W::KIND,
+                jobs = corrected,
+                "corrected times that a wrong clock wrote"
+            );
         }
         Ok(())
     }
@@ -304,7 +314,8 @@ impl<W: Work> Runner<W> {
             Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
             Err(Stopped::Released) => {
                 let at = self.due_from();
-                self.settle(&claim, Ending::Postponed { at, error: "the process was stopping" }).await;
+                self.settle(&claim, Ending::Postponed { at, error: "the process was stopping" })
+                    .await;
             }
             Err(Stopped::Failed(error)) => self.settle_failure(&claim, error.as_ref()).await,
         }
@@ -314,7 +325,13 @@ impl<W: Work> Runner<W> {
         let text = chain(error);
         let is_down = self.work.leans_on().iter().any(Circuit::is_open);
         let now = self.due_from();
-        match judge(error.next(), claim.attempt, self.settings.max_attempts, is_down, rand::random()) {
+        match judge(
+            error.next(),
+            claim.attempt,
+            self.settings.max_attempts,
+            is_down,
+            rand::random(),
+        ) {
             Verdict::Again(pause) => {
                 tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
                 self.settle(claim, Ending::Again { at: now + pause, error: &text }).await;
@@ -348,7 +365,9 @@ impl<W: Work> Runner<W> {
         };
         match insist(claim, &self.troubles, write).await {
             Ok(()) => {}
-            Err(Stopped::LeaseLost | Stopped::Released) => tracing::debug!("somebody else has the job"),
+            Err(Stopped::LeaseLost | Stopped::Released) => {
+                tracing::debug!("somebody else has the job")
+            }
             Err(Stopped::Failed(error)) => {
                 self.troubles.say(&chain(error.as_ref()), "cannot record how an attempt ended");
             }
@@ -365,14 +384,17 @@ impl<W: Work> Runner<W> {
         loop {
             tokio::time::sleep(lease / 3).await;
             // Not longer than to the next turn, whatever the database does.
-            let renewing =
-                tokio::time::timeout(lease / 3, store::renew(&self.db, claim, lease, self.clock.now()));
+            let renewing = tokio::time::timeout(
+                lease / 3,
+                store::renew(&self.db, claim, lease, self.clock.now()),
+            );
             match renewing.await {
                 Ok(Ok(Finished::Yes)) => until = self.clock.now() + lease,
                 Ok(Ok(Finished::LeaseLost)) if !claim.knows_outcome() => return,
                 Ok(Ok(Finished::LeaseLost)) => {}
                 // The database may be back before the lease runs out.
-                Ok(Err(_)) | Err(_) if self.clock.now() + lease / 3 < until || claim.is_handing_over() => {}
+                Ok(Err(_)) | Err(_)
+                    if self.clock.now() + lease / 3 < until || claim.is_handing_over() => {}
                 Ok(Err(_)) | Err(_) => return,
             }
         }
@@ -381,7 +403,11 @@ impl<W: Work> Runner<W> {
 
 /// Writes down an outcome that only this process knows, such as the relay's 2xx: tries for as long as the database is away,
 /// however long that is. Ends early where the lease is lost.
-pub async fn insist<F>(claim: &Claim, troubles: &Troubles, write: impl Fn() -> F) -> Result<(), Stopped>
+pub async fn insist<F>(
+    claim: &Claim,
+    troubles: &Troubles,
+    write: impl Fn() -> F,
+) -> Result<(), Stopped>
 where
     F: Future<Output = Result<(), Stopped>>,
 {

@@ -261,8 +261,9 @@ pub async fn claim(
     )
     .fetch_all(db)
     .await?;
-    let claims =
-        rows.into_iter().map(|row| Claim::new(row.job_id, wanted.kind, row.subject, row.attempt, token));
+    let claims = rows
+        .into_iter()
+        .map(|row| Claim::new(row.job_id, wanted.kind, row.subject, row.attempt, token));
     Ok(claims.collect())
 }
 
@@ -344,7 +345,9 @@ pub async fn finish(
     let (state, due_at, error, finished_at, attempt) = match ending {
         Ending::Done => ("done", None, None, Some(now), claim.attempt),
         Ending::Again { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
-        Ending::Postponed { at, error } => ("queued", Some(at), Some(error), None, claim.attempt - 1),
+        Ending::Postponed { at, error } => {
+            ("queued", Some(at), Some(error), None, claim.attempt - 1)
+        }
         Ending::Later { at } => ("queued", Some(at), None, None, 0),
         Ending::Dead { error } => ("dead", None, Some(error), Some(now), claim.attempt),
     };

@@ -111,7 +111,12 @@ impl Work for Reconcile {
                 "reconciled"
             ),
             Some(error) => {
-                tracing::warn!(error, offers_seen, events_seen, "reconciliation is incomplete; trying again");
+                tracing::warn!(
+                    error,
+                    offers_seen,
+                    events_seen,
+                    "reconciliation is incomplete; trying again"
+                );
             }
         }
         Ok(())
@@ -121,7 +126,12 @@ impl Work for Reconcile {
         self.every.max(AFTER_INCOMPLETE)
     }
 
-    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+    async fn give_up(
+        &self,
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> sqlx::Result<()> {
         Ok(())
     }
 
@@ -177,7 +187,11 @@ impl Reconcile {
     }
 
     /// Says which offers Stripe listed.
-    async fn take_offers(&self, claim: &Claim, counts: &mut Counts) -> Result<HashSet<String>, Incomplete> {
+    async fn take_offers(
+        &self,
+        claim: &Claim,
+        counts: &mut Counts,
+    ) -> Result<HashSet<String>, Incomplete> {
         let mut listed = HashSet::new();
         let mut after: Option<String> = None;
         loop {
@@ -187,7 +201,8 @@ impl Reconcile {
                 counts.offers_seen += 1;
                 listed.extend(id_of(entry));
                 let read = serde_json::from_str::<Value>(entry.get()).and_then(|object| {
-                    serde_json::from_value::<FinancingOffer>(object.clone()).map(|offer| (offer, object))
+                    serde_json::from_value::<FinancingOffer>(object.clone())
+                        .map(|offer| (offer, object))
                 });
                 match read {
                     Ok((offer, object)) => {
@@ -236,7 +251,8 @@ impl Reconcile {
     ) -> Result<(), Incomplete> {
         let now = self.clock.now();
         let listed: Vec<String> = listed.iter().cloned().collect();
-        let wanted = Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - SETTLED };
+        let wanted =
+            Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - SETTLED };
         let missing = offer::store::undelivered_but(&self.db, &wanted, MOST_LOOKS).await?;
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };

@@ -47,7 +47,11 @@ pub struct Run {
 }
 
 /// Writes down that a run begins, and forgets those that nobody asks about any more.
-pub(super) async fn begin(db: impl PgExecutor<'_>, run_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn begin(
+    db: impl PgExecutor<'_>,
+    run_id: Uuid,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     /// As long as Stripe keeps events.
     const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
     sqlx::query!(

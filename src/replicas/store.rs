@@ -38,7 +38,10 @@ pub(super) async fn beat(
 }
 
 /// Whether any process gave a sign of life within this time, by the database's clock.
-pub(super) async fn is_any_alive(db: impl PgExecutor<'_>, within_seconds: f64) -> sqlx::Result<bool> {
+pub(super) async fn is_any_alive(
+    db: impl PgExecutor<'_>,
+    within_seconds: f64,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (

@@ -104,7 +104,12 @@ impl Work for Retain {
         EVERY
     }
 
-    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+    async fn give_up(
+        &self,
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> sqlx::Result<()> {
         Ok(())
     }
 

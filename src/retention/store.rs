@@ -151,15 +151,18 @@ pub(super) async fn erase_events_of(
 
 /// Ends the visits to the Capital section of an account: the cookies that carry them open nothing any more. Says how many there were.
 pub(super) async fn end_visits_of(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
-    let ended =
-        sqlx::query!("delete from portal_sessions where account_id = $1", account_id).execute(db).await?;
+    let ended = sqlx::query!("delete from portal_sessions where account_id = $1", account_id)
+        .execute(db)
+        .await?;
     Ok(ended.rows_affected())
 }
 
 /// Takes bytes, recipients and subjects out of the proofs of an account. The hash of an address stays, so that who names one can be
 /// told whether a letter went there. Needs the right to change the proofs, which the service's own role has not.
 pub(super) async fn erase_proofs_of(tx: &mut PgConnection, account_id: &str) -> sqlx::Result<u64> {
-    sqlx::query_scalar!("select set_config('courier.erasing', 'yes', true)").fetch_one(&mut *tx).await?;
+    sqlx::query_scalar!("select set_config('courier.erasing', 'yes', true)")
+        .fetch_one(&mut *tx)
+        .await?;
     let erased = sqlx::query!(
         "
         update handovers

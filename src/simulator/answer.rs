@@ -53,7 +53,12 @@ impl Answer {
             // With `no-referrer` a browser would send our own forms with `Origin: null`.
             ("Referrer-Policy", "same-origin".to_owned()),
         ];
-        Self { status, body: Value::String(page), headers, content_type: "text/html; charset=utf-8" }
+        Self {
+            status,
+            body: Value::String(page),
+            headers,
+            content_type: "text/html; charset=utf-8",
+        }
     }
 
     /// Sends a browser elsewhere.

@@ -63,7 +63,11 @@ pub(super) async fn answer(
     answered.map(|answer| headed(answer).into_response(&request_id))
 }
 
-fn in_trouble(shared: &Arc<Shared>, asked: &Asked, trouble: Option<&Trouble>) -> Result<Answer, Dropped> {
+fn in_trouble(
+    shared: &Arc<Shared>,
+    asked: &Asked,
+    trouble: Option<&Trouble>,
+) -> Result<Answer, Dropped> {
     if let Some(refused) = refuse_strangers(asked) {
         return Ok(refused);
     }
@@ -105,7 +109,8 @@ fn refuse_strangers(asked: &Asked) -> Option<Answer> {
     };
     let host = asked.header("Host").map(|host| format!("http://{host}"));
     // From one page of ours to another on another port it is `same-site`, as from the service to the simulator.
-    let from_elsewhere = asked.header("Sec-Fetch-Site") == Some("cross-site") && asked.method == "POST";
+    let from_elsewhere =
+        asked.header("Sec-Fetch-Site") == Some("cross-site") && asked.method == "POST";
     let origin_is_foreign = asked.header("Origin").is_some_and(|origin| !is_ours(origin));
     if host.is_some_and(|host| is_ours(&host)) && !origin_is_foreign && !from_elsewhere {
         return None;
@@ -146,9 +151,12 @@ fn authenticated(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
     }
     match key_of(asked) {
         Some(key) if key == shared.api_key => {}
-        Some(_) => return Answer::error(401, "invalid_request_error", None, "Invalid API Key provided"),
+        Some(_) => {
+            return Answer::error(401, "invalid_request_error", None, "Invalid API Key provided");
+        }
         None => {
-            let message = "You did not provide an API key. Use HTTP basic or bearer authentication.";
+            let message =
+                "You did not provide an API key. Use HTTP basic or bearer authentication.";
             return Answer::error(401, "invalid_request_error", None, message);
         }
     }
@@ -157,7 +165,10 @@ fn authenticated(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
     }
     let content_type = asked.header("Content-Type").unwrap_or_default();
     if !content_type.starts_with("application/x-www-form-urlencoded") {
-        return Answer::invalid(None, "Unsupported content type: use application/x-www-form-urlencoded");
+        return Answer::invalid(
+            None,
+            "Unsupported content type: use application/x-www-form-urlencoded",
+        );
     }
     once(shared, asked, fail)
 }
@@ -175,22 +186,31 @@ fn once(shared: &Arc<Shared>, asked: &Asked, fail: bool) -> Answer {
     if key.len() > 255 {
         return Answer::invalid(None, "Idempotency-Key is longer than 255 characters");
     }
-    let request = format!("{} {} {}", asked.method, asked.path, String::from_utf8_lossy(&asked.body));
+    let request =
+        format!("{} {} {}", asked.method, asked.path, String::from_utf8_lossy(&asked.body));
     let now = shared.clock.now();
     {
         let mut state = shared.state();
-        let fresh = state.remembered.get(key).filter(|before| now - before.at < TimeDelta::hours(24));
+        let fresh =
+            state.remembered.get(key).filter(|before| now - before.at < TimeDelta::hours(24));
         match fresh {
             Some(before) if before.request != request => {
-                let message = "Keys for idempotent requests can only be used with the same parameters.";
+                let message =
+                    "Keys for idempotent requests can only be used with the same parameters.";
                 return Answer::error(400, "idempotency_error", None, message);
             }
             Some(Remembered { answer: Some(answer), .. }) => {
                 return answer.clone().with("Idempotent-Replayed", "true");
             }
             Some(Remembered { answer: None, .. }) => {
-                let message = "There is currently another in-progress request using this Idempotent Key.";
-                return Answer::error(409, "idempotency_error", Some("idempotency_key_in_use"), message);
+                let message =
+                    "There is currently another in-progress request using this Idempotent Key.";
+                return Answer::error(
+                    409,
+                    "idempotency_error",
+                    Some("idempotency_key_in_use"),
+                    message,
+                );
             }
             None => {}
         }
@@ -213,6 +233,7 @@ fn key_of(asked: &Asked) -> Option<String> {
     if let Some(key) = given.strip_prefix("Bearer ") {
         return Some(key.to_owned());
     }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(given.strip_prefix("Basic ")?).ok()?;
+    let decoded =
+        base64::engine::general_purpose::STANDARD.decode(given.strip_prefix("Basic ")?).ok()?;
     String::from_utf8(decoded).ok()?.split(':').next().map(str::to_owned)
 }

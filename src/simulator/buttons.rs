@@ -119,7 +119,9 @@ pub(super) fn press(shared: &Arc<Shared>, button: Button, id: &str) -> Result<()
         }
         match button {
             // The last payment ends the financing, and so the offer.
-            Button::Repay if act.state.books.is_under_way(id) => financing::paydown::pay_off(act, id),
+            Button::Repay if act.state.books.is_under_way(id) => {
+                financing::paydown::pay_off(act, id)
+            }
             Button::Replace => replace(act, id, to, "pre_submission_upgrade"),
             Button::Counter => replace(act, id, to, "post_submission_counteroffer"),
             Button::Apply

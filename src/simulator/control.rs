@@ -47,7 +47,9 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
         ("POST", ["transactions", id, "reverse"]) => reverse(shared, id, &given),
         ("GET", ["state"]) => {
             let state = shared.state();
-            Answer::ok(json!({"offers": state.offers, "accounts": state.accounts.keys().collect::<Vec<_>>()}))
+            Answer::ok(
+                json!({"offers": state.offers, "accounts": state.accounts.keys().collect::<Vec<_>>()}),
+            )
         }
         _ => Answer::missing("route of the simulator", &asked.path),
     }
@@ -61,8 +63,11 @@ fn done(made: Result<String, Impossible>) -> Answer {
 }
 
 fn add_account(shared: &Shared, given: &Given) -> Answer {
-    let new =
-        NewAccount { name: given.word("name"), email: given.word("email"), country: given.word("country") };
+    let new = NewAccount {
+        name: given.word("name"),
+        email: given.word("email"),
+        country: given.word("country"),
+    };
     let id = shared.state().add_account(&new, shared.clock.now());
     Answer::ok(json!({"id": id}))
 }
@@ -99,11 +104,15 @@ fn press(shared: &Arc<Shared>, id: &str, button: &str) -> Answer {
 fn charge(shared: &Arc<Shared>, account: &str, given: &Given) -> Answer {
     let kind = match given.amount("transfer_amount") {
         Some(transfer_amount) => ChargeKind::Destination { transfer_amount },
-        None => ChargeKind::Direct { application_fee: given.amount("application_fee").unwrap_or_default() },
+        None => ChargeKind::Direct {
+            application_fee: given.amount("application_fee").unwrap_or_default(),
+        },
     };
     let charge = Charge { amount: given.amount("amount").unwrap_or_default(), kind };
     match events::act(shared, |act| financing::charge::charge(act, account, &charge)) {
-        Ok(charged) => Answer::ok(json!({"id": charged.charge, "withheld": charged.withheld_minor})),
+        Ok(charged) => {
+            Answer::ok(json!({"id": charged.charge, "withheld": charged.withheld_minor}))
+        }
         Err(impossible) => Answer::invalid(None, &impossible.to_string()),
     }
 }
@@ -124,8 +133,7 @@ fn pay(shared: &Arc<Shared>, offer: &str, what: &str, given: &Given) -> Answer {
 
 fn reverse(shared: &Arc<Shared>, transaction: &str, given: &Given) -> Answer {
     let Ok(reversal) = Reversal::from_str(given.0["reason"].as_str().unwrap_or_default()) else {
-        let reasons =
-            "`reason` is `collection_failure`, `requested_by_user` or `automatic_withholding_refund`";
+        let reasons = "`reason` is `collection_failure`, `requested_by_user` or `automatic_withholding_refund`";
         return Answer::invalid(None, reasons);
     };
     done(events::act(shared, |act| financing::reversal::reverse(act, transaction, reversal)))

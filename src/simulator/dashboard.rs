@@ -33,7 +33,8 @@ pub(super) fn answer(shared: &Shared, asked: &Asked) -> Option<Answer> {
 
 fn hand_over(shared: &Shared, account: &str) -> Answer {
     let state = shared.state();
-    let Some(dashboard) = state.dashboard.as_ref().filter(|_| state.accounts.contains_key(account)) else {
+    let Some(dashboard) = state.dashboard.as_ref().filter(|_| state.accounts.contains_key(account))
+    else {
         return Answer::html(404, "No such merchant, or no Capital section.".to_owned());
     };
     let now = shared.clock.now().timestamp();

@@ -49,7 +49,8 @@ pub fn sign(body: &[u8], secrets: &[String], at: DateTime<Utc>) -> String {
     let seconds = at.timestamp();
     let mut header = format!("t={seconds}");
     for secret in secrets {
-        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+            .expect("HMAC takes keys of any length");
         let mac = mac.chain_update(format!("{seconds}.")).chain_update(body);
         header.extend([",v1=", &hex::encode(mac.finalize().into_bytes())]);
     }

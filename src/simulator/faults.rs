@@ -48,6 +48,8 @@ pub enum Trouble {
 
 impl Fault {
     pub(super) fn fits(&self, method: &str, path: &str) -> bool {
-        self.times > 0 && (self.method.is_empty() || self.method == method) && path.contains(self.path)
+        self.times > 0
+            && (self.method.is_empty() || self.method == method)
+            && path.contains(self.path)
     }
 }

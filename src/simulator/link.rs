@@ -40,7 +40,8 @@ enum To {
 
 /// `POST /v1/account_links`.
 pub(super) fn create(shared: &Shared, asked: &Asked) -> Answer {
-    let given: HashMap<String, String> = url::form_urlencoded::parse(&asked.body).into_owned().collect();
+    let given: HashMap<String, String> =
+        url::form_urlencoded::parse(&asked.body).into_owned().collect();
     let link = match read(shared, &given) {
         Ok(link) => link,
         Err(refused) => return refused,
@@ -90,8 +91,11 @@ fn read(shared: &Shared, given: &HashMap<String, String>) -> Result<Link, Answer
     let now = shared.clock.now();
     let state = shared.state();
     if !state.accounts.contains_key(&account) {
-        return Err(Answer::invalid(Some("resource_missing"), &format!("No such account: '{account}'"))
-            .about("account"));
+        return Err(Answer::invalid(
+            Some("resource_missing"),
+            &format!("No such account: '{account}'"),
+        )
+        .about("account"));
     }
     if shown_offer(&state, &account, to, now).is_none() {
         let message = match to {
@@ -104,11 +108,17 @@ fn read(shared: &Shared, given: &HashMap<String, String>) -> Result<Link, Answer
 }
 
 /// The offer that a page is about: the newest that it could be.
-fn shown_offer<'a>(state: &'a State, account: &str, to: To, now: DateTime<Utc>) -> Option<&'a Value> {
+fn shown_offer<'a>(
+    state: &'a State,
+    account: &str,
+    to: To,
+    now: DateTime<Utc>,
+) -> Option<&'a Value> {
     let is_open = |offer: &Value| {
         #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
         let now = now.timestamp() as f64;
-        offer["status"] == "delivered" && offer["expires_after"].as_f64().is_none_or(|end| now < end)
+        offer["status"] == "delivered"
+            && offer["expires_after"].as_f64().is_none_or(|end| now < end)
     };
     let began = |offer: &Value| {
         matches!(
@@ -168,8 +178,11 @@ pub(super) fn word(value: &Value) -> String {
 }
 
 fn facts(state: &State, offer: &Value, account: &str, now: DateTime<Utc>) -> minijinja::Value {
-    let terms =
-        if offer["accepted_terms"].is_null() { &offer["offered_terms"] } else { &offer["accepted_terms"] };
+    let terms = if offer["accepted_terms"].is_null() {
+        &offer["offered_terms"]
+    } else {
+        &offer["accepted_terms"]
+    };
     let currency = word(&terms["currency"]);
     let amount = |value: &Value| written(value.as_i64().unwrap_or_default(), &currency);
     let total = |terms: &Value| {
@@ -182,16 +195,18 @@ fn facts(state: &State, offer: &Value, account: &str, now: DateTime<Utc>) -> min
         context! { paid => amount(&details["paid_amount"]), remaining => amount(&details["remaining_amount"]) }
     });
     let its_own = |transaction: &&Value| transaction["financing_offer"] == offer["id"];
-    let rows =
-        state.transactions.get(account).into_iter().flatten().rev().filter(its_own).map(|transaction| {
-            let at = DateTime::from_timestamp(transaction["created_at"].as_i64().unwrap_or_default(), 0);
+    let rows = state.transactions.get(account).into_iter().flatten().rev().filter(its_own).map(
+        |transaction| {
+            let at =
+                DateTime::from_timestamp(transaction["created_at"].as_i64().unwrap_or_default(), 0);
             context! {
                 at => at.unwrap_or_default().format("%Y-%m-%d %H:%M UTC").to_string(),
                 description => word(&transaction["user_facing_description"]),
                 kind => word(&transaction["type"]),
                 amount => amount(&transaction["details"]["total_amount"]),
             }
-        });
+        },
+    );
     context! {
         advance => amount(&terms["advance_amount"]),
         fee => amount(&terms["fee_amount"]),

@@ -12,9 +12,13 @@ pub(super) const CREATED: [&str; 5] =
 /// Stripe refuses parameters that it does not know.
 pub(super) fn unknown(asked: &Asked, known: &[&[&str]]) -> Option<Answer> {
     const PAGING: [&str; 3] = ["limit", "starting_after", "ending_before"];
-    let is_known = |name: &str| PAGING.contains(&name) || known.iter().any(|names| names.contains(&name));
+    let is_known =
+        |name: &str| PAGING.contains(&name) || known.iter().any(|names| names.contains(&name));
     let strange = asked.query.keys().find(|name| !is_known(name))?;
-    Some(Answer::invalid(Some("parameter_unknown"), &format!("Received unknown parameter: {strange}")))
+    Some(Answer::invalid(
+        Some("parameter_unknown"),
+        &format!("Received unknown parameter: {strange}"),
+    ))
 }
 
 /// Whether a field has the value that a parameter asks for, if it asks.
@@ -29,8 +33,9 @@ pub(super) fn created_fits(object: &Value, asked: &Asked) -> bool {
 /// Whether a time of an object is within the bounds that are asked for.
 pub(super) fn time_fits(object: &Value, field: &str, asked: &Asked) -> bool {
     let time = object[field].as_i64().unwrap_or_default();
-    let bound =
-        |end: &str| asked.query.get(&format!("{field}{end}")).and_then(|bound| bound.parse::<i64>().ok());
+    let bound = |end: &str| {
+        asked.query.get(&format!("{field}{end}")).and_then(|bound| bound.parse::<i64>().ok())
+    };
     bound("").is_none_or(|at| time == at)
         && bound("[gt]").is_none_or(|bound| time > bound)
         && bound("[gte]").is_none_or(|bound| time >= bound)
@@ -43,14 +48,19 @@ pub(super) fn page<'a>(asked: &Asked, all: impl Iterator<Item = &'a Value>) -> A
     let limit = match asked.query.get("limit").map(|limit| limit.parse::<usize>()) {
         None => 10,
         Some(Ok(limit @ 1..=100)) => limit,
-        Some(_) => return Answer::invalid(Some("parameter_invalid_integer"), "Invalid limit: 1 to 100"),
+        Some(_) => {
+            return Answer::invalid(Some("parameter_invalid_integer"), "Invalid limit: 1 to 100");
+        }
     };
     let all: Vec<&Value> = all.collect();
     let place = |id: &String| all.iter().position(|object| object["id"] == id.as_str());
     let (after, before) = (asked.query.get("starting_after"), asked.query.get("ending_before"));
     let window = match (after.map(place), before.map(place)) {
         (Some(None), _) | (_, Some(None)) => {
-            return Answer::invalid(Some("resource_missing"), "No such object to begin or end a page with");
+            return Answer::invalid(
+                Some("resource_missing"),
+                "No such object to begin or end a page with",
+            );
         }
         (Some(Some(_)), Some(Some(_))) => {
             return Answer::invalid(None, "starting_after and ending_before exclude each other");

@@ -190,7 +190,11 @@ impl Simulator {
     pub fn account_emails(&self) -> std::collections::HashMap<String, String> {
         let state = self.shared.state();
         let email = |account: &Value| account["email"].as_str().map(str::to_owned);
-        state.accounts.iter().filter_map(|(id, account)| Some((id.clone(), email(account)?))).collect()
+        state
+            .accounts
+            .iter()
+            .filter_map(|(id, account)| Some((id.clone(), email(account)?)))
+            .collect()
     }
 
     /// An offer as the API shows it.
@@ -237,7 +241,10 @@ impl Simulator {
     /// Whether some webhook answered 2xx to the offer's first event.
     pub fn heard(&self, offer: &str) -> bool {
         let state = self.shared.state();
-        state.events.iter().any(|event| event.body["data"]["object"]["id"] == offer && event.delivered)
+        state
+            .events
+            .iter()
+            .any(|event| event.body["data"]["object"]["id"] == offer && event.delivered)
     }
 
     /// Sends all events about an offer once more, to this webhook, as Stripe does after a failure.
@@ -291,7 +298,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
         let _ = stream.set_nodelay(true);
         let (for_requests, stop) = (Arc::clone(&shared), stop.clone());
         shared.tracker.spawn(async move {
-            let service = service_fn(move |request| api::answer(Arc::clone(&for_requests), request));
+            let service =
+                service_fn(move |request| api::answer(Arc::clone(&for_requests), request));
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // An error here is a fault that was asked for, or a client that went away.
             tokio::select! {

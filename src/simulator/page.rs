@@ -28,7 +28,9 @@ const TEMPLATES: [(&str, &str); 3] = [
 pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Option<Answer> {
     let path: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
     match (asked.method.as_str(), path.as_slice()) {
-        ("GET", ["_simulator"]) => Some(show(shared, asked.query.get("said").map_or("", String::as_str))),
+        ("GET", ["_simulator"]) => {
+            Some(show(shared, asked.query.get("said").map_or("", String::as_str)))
+        }
         ("POST", ["_simulator", "page", what, id, act]) => {
             let form = url::form_urlencoded::parse(&asked.body).into_owned().collect();
             Some(back(press(shared, (what, id, act), &form)))
@@ -41,7 +43,10 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Option<Answer> {
 fn back(pressed: Result<(), Impossible>) -> Answer {
     let Err(why) = pressed else { return Answer::see_other("/_simulator/") };
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    Answer::see_other(&format!("/_simulator/?{}", query.append_pair("said", &why.to_string()).finish()))
+    Answer::see_other(&format!(
+        "/_simulator/?{}",
+        query.append_pair("said", &why.to_string()).finish()
+    ))
 }
 
 fn press(
@@ -52,17 +57,22 @@ fn press(
     if shared.state().is_playing {
         return Err(Impossible("wait until the days are over".to_owned()));
     }
-    let minor =
-        || form.get("amount").and_then(|amount| amount.parse::<i64>().ok()).unwrap_or(0).saturating_mul(100);
+    let minor = || {
+        form.get("amount")
+            .and_then(|amount| amount.parse::<i64>().ok())
+            .unwrap_or(0)
+            .saturating_mul(100)
+    };
     match (what, act) {
         ("offers", "pay") => events::act(shared, |act| {
             financing::paydown::pay_by_hand(act, id, minor(), PaidFrom::Balance).map(drop)
         }),
-        ("offers", "collect") => {
-            events::act(shared, |act| financing::paydown::collect(act, id, minor(), PaidFrom::Bank).map(drop))
-        }
+        ("offers", "collect") => events::act(shared, |act| {
+            financing::paydown::collect(act, id, minor(), PaidFrom::Bank).map(drop)
+        }),
         ("offers", button) => {
-            let button = button.parse().map_err(|()| Impossible("there is no such button".to_owned()))?;
+            let button =
+                button.parse().map_err(|()| Impossible("there is no such button".to_owned()))?;
             buttons::press(shared, button, id)
         }
         ("accounts", "offer") => play::offer(shared, id).map(drop),

@@ -76,8 +76,10 @@ async fn year(shared: &Arc<Shared>, account: &str) -> Result<(), Impossible> {
 
 /// The offer whose financing runs: where none does, the merchant applies for one, and gets it.
 async fn take_up(shared: &Arc<Shared>, account: &str) -> Result<String, Impossible> {
-    let newest =
-        shared.state().newest_offer(account).map(|offer| (word(&offer["id"]), word(&offer["status"])));
+    let newest = shared
+        .state()
+        .newest_offer(account)
+        .map(|offer| (word(&offer["id"]), word(&offer["status"])));
     let offer = match newest {
         Some((id, status))
             if matches!(status.as_str(), "undelivered" | "delivered" | "accepted" | "paid_out") =>
@@ -134,8 +136,11 @@ async fn day(shared: &Arc<Shared>, account: &str, number: u32) {
 /// A day's, by the terms of the newest offer.
 fn usual_sales(shared: &Shared, account: &str) -> i64 {
     let state = shared.state();
-    let Some(terms) = state.newest_offer(account).map(|offer| &offer["offered_terms"]) else { return 10_000 };
-    let total = terms["advance_amount"].as_f64().unwrap_or(0.0) + terms["fee_amount"].as_f64().unwrap_or(0.0);
+    let Some(terms) = state.newest_offer(account).map(|offer| &offer["offered_terms"]) else {
+        return 10_000;
+    };
+    let total = terms["advance_amount"].as_f64().unwrap_or(0.0)
+        + terms["fee_amount"].as_f64().unwrap_or(0.0);
     let rate = terms["withhold_rate"].as_f64().filter(|rate| *rate > 0.0).unwrap_or(0.15);
     #[expect(clippy::cast_possible_truncation, reason = "sales of a demonstration, far below 2^53")]
     let usual = (total / rate / DAYS_OF_A_FINANCING) as i64;
@@ -152,7 +157,10 @@ pub(super) fn offer(shared: &Arc<Shared>, account: &str) -> Result<String, Impos
         if !act.state.accounts.contains_key(account) {
             return Err(Impossible("there is no such account".to_owned()));
         }
-        let new = next(act.state.newest_offer(account), !act.state.books.left_under_way(account).is_empty());
+        let new = next(
+            act.state.newest_offer(account),
+            !act.state.books.left_under_way(account).is_empty(),
+        );
         let id = act.state.add_offer(account, &new, act.now);
         act.tell_of("capital.financing_offer.created", &id);
         Ok(id)

@@ -17,7 +17,9 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
         ("GET", ["v1", "accounts", id, "persons"]) => persons(shared, asked, id),
         ("GET", ["v1", "capital", "financing_offers"]) => offers(shared, asked),
         ("GET", ["v1", "capital", "financing_offers", id]) => offer(shared, id),
-        ("POST", ["v1", "capital", "financing_offers", id, "mark_delivered"]) => mark_delivered(shared, id),
+        ("POST", ["v1", "capital", "financing_offers", id, "mark_delivered"]) => {
+            mark_delivered(shared, id)
+        }
         ("GET", ["v1", "events"]) => list_events(shared, asked),
         ("GET", ["v1", "events", id]) => event(shared, id),
         ("POST", ["v1", "account_links"]) => link::create(shared, asked),
@@ -54,7 +56,8 @@ fn mark_delivered(shared: &Shared, id: &str) -> Answer {
     let mut state = shared.state();
     let Some(offer) = state.offer_mut(id) else { return Answer::missing("financing_offer", id) };
     if offer["status"] != "undelivered" {
-        let message = format!("This offer cannot be marked as delivered: its status is {}.", offer["status"]);
+        let message =
+            format!("This offer cannot be marked as delivered: its status is {}.", offer["status"]);
         return Answer::invalid(Some("financing_offer_unexpected_state"), &message);
     }
     offer["status"] = json!("delivered");
@@ -95,7 +98,10 @@ fn list_events(shared: &Shared, asked: &Asked) -> Answer {
     }
     let wanted = |event: &&super::state::Event| {
         asked.query.get("type").is_none_or(|kind| is_of_type(&event.body, kind))
-            && asked.query.get("delivery_success").is_none_or(|only| (only == "true") == event.delivered)
+            && asked
+                .query
+                .get("delivery_success")
+                .is_none_or(|only| (only == "true") == event.delivered)
             && created_fits(&event.body, asked)
     };
     let state = shared.state();

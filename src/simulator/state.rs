@@ -150,7 +150,12 @@ impl State {
         id
     }
 
-    pub(super) fn add_offer(&mut self, account: &str, new: &NewOffer, now: DateTime<Utc>) -> String {
+    pub(super) fn add_offer(
+        &mut self,
+        account: &str,
+        new: &NewOffer,
+        now: DateTime<Utc>,
+    ) -> String {
         let id = self.new_id("financingoffer_");
         #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
         let expires_after = (now + new.open_for).timestamp() as f64;
@@ -174,7 +179,12 @@ impl State {
 
     /// By the country that the account has now.
     pub(super) fn market_of(&self, account: &str) -> Market {
-        Market::of(self.accounts.get(account).and_then(|account| account["country"].as_str()).unwrap_or("US"))
+        Market::of(
+            self.accounts
+                .get(account)
+                .and_then(|account| account["country"].as_str())
+                .unwrap_or("US"),
+        )
     }
 
     /// The date by the account's own clock.

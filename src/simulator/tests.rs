@@ -20,11 +20,13 @@ struct Client {
 impl Client {
     async fn start() -> (Self, String, String) {
         let clock = Clock::movable(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
-        let options = Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: KEY.to_owned(), clock };
+        let options =
+            Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: KEY.to_owned(), clock };
         let simulator = Simulator::start(options).await.unwrap();
         let account = simulator.add_account(&NewAccount::default());
         let offer = simulator.create_offer(&account, &NewOffer::default());
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         (Self { simulator, http }, account, offer)
     }
 
@@ -39,28 +41,39 @@ impl Client {
 
     /// In the name of an account.
     async fn get_as(&self, account: &str, path: &str) -> (u16, Value) {
-        let request = self.http.get(self.url(path)).bearer_auth(KEY).header("Stripe-Account", account);
+        let request =
+            self.http.get(self.url(path)).bearer_auth(KEY).header("Stripe-Account", account);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
-        let response = self.http.post(self.url(path)).bearer_auth(KEY).form(form).send().await.unwrap();
+        let response =
+            self.http.post(self.url(path)).bearer_auth(KEY).form(form).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
     /// As a browser does, which has no key: the status, the place it is sent to, and the page.
     async fn visit(&self, request: reqwest::RequestBuilder) -> (u16, Option<String>, String) {
         let response = request.send().await.unwrap();
-        let place = response.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
+        let place =
+            response.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
         (response.status().as_u16(), place, response.text().await.unwrap())
     }
 
     async fn mark(&self, offer: &str, key: &str) -> Result<reqwest::Response, reqwest::Error> {
-        let url =
-            self.simulator.base_url().join(&format!("/v1/capital/financing_offers/{offer}/mark_delivered"));
+        let url = self
+            .simulator
+            .base_url()
+            .join(&format!("/v1/capital/financing_offers/{offer}/mark_delivered"));
         let form: [(&str, &str); 0] = [];
-        self.http.post(url.unwrap()).bearer_auth(KEY).header("Idempotency-Key", key).form(&form).send().await
+        self.http
+            .post(url.unwrap())
+            .bearer_auth(KEY)
+            .header("Idempotency-Key", key)
+            .form(&form)
+            .send()
+            .await
     }
 }
 
@@ -85,10 +98,17 @@ async fn a_list_comes_in_pages_newest_first() {
         client.simulator.create_offer(&account, &NewOffer::default());
     }
     let (_, page) = client.get("/v1/capital/financing_offers?limit=3&status=undelivered").await;
-    assert_eq!((page["data"].as_array().unwrap().len(), page["has_more"].as_bool()), (3, Some(true)));
+    assert_eq!(
+        (page["data"].as_array().unwrap().len(), page["has_more"].as_bool()),
+        (3, Some(true))
+    );
     let last = page["data"][2]["id"].as_str().unwrap();
-    let (_, rest) = client.get(&format!("/v1/capital/financing_offers?limit=3&starting_after={last}")).await;
-    assert_eq!((rest["data"].as_array().unwrap().len(), rest["has_more"].as_bool()), (2, Some(false)));
+    let (_, rest) =
+        client.get(&format!("/v1/capital/financing_offers?limit=3&starting_after={last}")).await;
+    assert_eq!(
+        (rest["data"].as_array().unwrap().len(), rest["has_more"].as_bool()),
+        (2, Some(false))
+    );
     assert_eq!(rest["data"][1]["id"], first.as_str());
     assert_eq!(client.get("/v1/capital/financing_offers?limit=101").await.0, 400);
     assert_eq!(
@@ -103,7 +123,10 @@ async fn a_key_is_carried_out_once_and_its_answer_given_again() {
     client.simulator.fail(fault(Trouble::DropAfter));
     assert!(client.mark(&offer, "k1").await.is_err(), "the connection was to be dropped");
     let again = client.mark(&offer, "k1").await.unwrap();
-    assert_eq!((again.status().as_u16(), again.headers().get("idempotent-replayed").is_some()), (200, true));
+    assert_eq!(
+        (again.status().as_u16(), again.headers().get("idempotent-replayed").is_some()),
+        (200, true)
+    );
     assert_eq!(client.simulator.marked(&offer), 1);
 
     assert_eq!(client.mark(&offer, "k2").await.unwrap().status(), 400);
@@ -132,7 +155,8 @@ async fn an_offer_goes_through_its_life_and_nowhere_else() {
         client.simulator.press(button, &offer).unwrap();
     }
     assert!(client.simulator.press(Button::Expire, &offer).is_err());
-    let types: Vec<Value> = client.simulator.events().iter().map(|event| event["type"].clone()).collect();
+    let types: Vec<Value> =
+        client.simulator.events().iter().map(|event| event["type"].clone()).collect();
     let expected = [
         "offer.created",
         "offer.accepted",

@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn the_transfer_of_a_charge_is_an_id_an_object_or_nothing() {
         let transfer = |charge| serde_json::from_value::<Charge>(charge).unwrap().source_transfer;
-        assert_eq!(transfer(json!({"id": "py_1", "source_transfer": "tr_1"})).as_deref(), Some("tr_1"));
+        assert_eq!(
+            transfer(json!({"id": "py_1", "source_transfer": "tr_1"})).as_deref(),
+            Some("tr_1")
+        );
         assert_eq!(
             transfer(json!({"source_transfer": {"id": "tr_1", "amount": 5}})).as_deref(),
             Some("tr_1")

@@ -135,7 +135,8 @@ impl Client {
     /// A page of Capital's events that no endpoint answered 2xx to, newest first. Stripe keeps them for 30 days
     /// (<https://docs.stripe.com/webhooks/process-undelivered-events>).
     pub async fn undelivered_events(&self, after: Option<&str>) -> Result<list::Page, Error> {
-        let mut query = vec![("delivery_success", "false"), ("type", "capital.*"), ("limit", "100")];
+        let mut query =
+            vec![("delivery_success", "false"), ("type", "capital.*"), ("limit", "100")];
         query.extend(after.map(|id| ("starting_after", id)));
         self.page("events", "/v1/events", &query).await
     }
@@ -189,8 +190,10 @@ impl Client {
         // The call has no parameters, but Stripe's own clients send the form's content type all the same, and
         // stripe-mock refuses a POST without it.
         let form: [(&str, &str); 0] = [];
-        let request =
-            self.request(Method::POST, &path).header("Idempotency-Key", idempotency_key).form(&form);
+        let request = self
+            .request(Method::POST, &path)
+            .header("Idempotency-Key", idempotency_key)
+            .form(&form);
         self.send("mark_delivered", request).await
     }
 
@@ -201,7 +204,11 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<list::Page, Error> {
         let answered: Answered<List<Box<RawValue>>> = self.get(endpoint, path, query).await?;
-        Ok(list::Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
+        Ok(list::Page {
+            entries: answered.object.data,
+            has_more: answered.object.has_more,
+            at: answered.at,
+        })
     }
 
     async fn get<T: DeserializeOwned>(
@@ -216,7 +223,8 @@ impl Client {
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.settings.api_base.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        let mut request = self.http.request(method, url).bearer_auth(self.settings.api_key.expose_secret());
+        let mut request =
+            self.http.request(method, url).bearer_auth(self.settings.api_key.expose_secret());
         if let Some(patience) = self.patience {
             request = request.timeout(patience);
         }
@@ -295,7 +303,9 @@ impl Answer {
             }
         }
         match serde_json::from_slice(&bytes) {
-            Ok(body) if has_stripes_shape(status, &body) => Ok(Self { status, headers, bytes, body }),
+            Ok(body) if has_stripes_shape(status, &body) => {
+                Ok(Self { status, headers, bytes, body })
+            }
             Ok(_) | Err(_) => Err(Error::NotStripe { status: status.as_u16() }),
         }
     }
@@ -313,9 +323,13 @@ impl Answer {
         let (request_id, at) = (text(&self.headers, "request-id"), self.date());
         // From the bytes once more: lists keep each entry's own.
         match serde_json::from_slice::<T>(&self.bytes) {
-            Ok(object) => {
-                Ok(Answered { object, body: self.body, status: self.status.as_u16(), request_id, at })
-            }
+            Ok(object) => Ok(Answered {
+                object,
+                body: self.body,
+                status: self.status.as_u16(),
+                request_id,
+                at,
+            }),
             Err(source) => Err(Error::Unreadable { request_id, source }),
         }
     }
@@ -384,7 +398,9 @@ mod tests {
     #[test]
     fn an_error_of_a_gateway_is_not_stripes() {
         let of = |body| has_stripes_shape(StatusCode::NOT_FOUND, &body);
-        assert!(of(json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}})));
+        assert!(of(
+            json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}})
+        ));
         for body in [
             json!({"error": {"code": "ResourceNotFound", "message": "no such host"}}),
             json!({"error": {"type": "blocked"}}),

@@ -76,7 +76,10 @@ impl Error {
     /// already, so any 4xx about the call may say that.
     pub fn may_mean_done(&self) -> bool {
         match self {
-            Self::NotYet(_) | Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => false,
+            Self::NotYet(_)
+            | Self::NoAnswer(_)
+            | Self::NotStripe { .. }
+            | Self::Unreadable { .. } => false,
             Self::Refused { status, .. } => matches!(status, 400 | 402 | 404..=428 | 430..=499),
         }
     }
@@ -126,7 +129,8 @@ impl Error {
 
     /// What is wrong with the API key and what to do about it, where Stripe's answer says so.
     pub fn key_problem(&self) -> Option<&'static str> {
-        let lacks_permission = matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected();
+        let lacks_permission =
+            matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected();
         if self.is_wrong_key() {
             Some(
                 "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it to a valid \

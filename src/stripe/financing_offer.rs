@@ -167,7 +167,11 @@ impl OfferStatus {
             | Self::Rejected
             | Self::FullyRepaid
             | Self::Completed => true,
-            Self::Undelivered | Self::Delivered | Self::Accepted | Self::PaidOut | Self::Other(_) => false,
+            Self::Undelivered
+            | Self::Delivered
+            | Self::Accepted
+            | Self::PaidOut
+            | Self::Other(_) => false,
         }
     }
 
@@ -233,9 +237,11 @@ mod tests {
             withhold_rate,
             campaign_type: None,
         };
-        for good in
-            [terms(100_000, 10_000, "usd", 0.15), terms(1, 0, "JPY", 1.0), terms(1, 0, "eur", 0.000_1)]
-        {
+        for good in [
+            terms(100_000, 10_000, "usd", 0.15),
+            terms(1, 0, "JPY", 1.0),
+            terms(1, 0, "eur", 0.000_1),
+        ] {
             assert!(good.are_plausible(), "{good:?}");
         }
         for bad in [

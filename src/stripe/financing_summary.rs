@@ -73,10 +73,13 @@ open_enum! {
 }
 
 /// A number beyond the year 5138 in seconds is one in milliseconds.
-fn maybe_seconds_or_millis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+fn maybe_seconds_or_millis<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
     const MOST_SECONDS: f64 = 1e11;
     let number = Option::<f64>::deserialize(from)?;
-    Ok(number.and_then(|number| instant(if number > MOST_SECONDS { number / 1000.0 } else { number })))
+    Ok(number
+        .and_then(|number| instant(if number > MOST_SECONDS { number / 1000.0 } else { number })))
 }
 
 #[cfg(test)]

@@ -110,7 +110,11 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error
 /// Currencies are never added up together, so one that is none would make sums of its own.
 fn currency<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let code = String::deserialize(from)?;
-    if is_currency(&code) { Ok(code) } else { Err(de::Error::custom("`currency` is not three letters")) }
+    if is_currency(&code) {
+        Ok(code)
+    } else {
+        Err(de::Error::custom("`currency` is not three letters"))
+    }
 }
 
 #[cfg(test)]

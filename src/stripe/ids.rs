@@ -83,7 +83,9 @@ fn well_formed(given: &str, prefix: &str) -> bool {
     given.len() <= MAX_LENGTH
         && given.strip_prefix(prefix).is_some_and(|rest| {
             !rest.is_empty()
-                && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+                && rest
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
         })
 }
 
@@ -94,9 +96,15 @@ mod tests {
     #[test]
     fn an_id_keeps_its_form_and_refuses_others() {
         assert_eq!("acct_1A".parse::<AccountId>().unwrap().as_str(), "acct_1A");
-        for bad in
-            ["", "acct_", "financingoffer_1", "acct_1/../x", "acct_1 ", "acct_\u{0}", &"acct_".repeat(60)]
-        {
+        for bad in [
+            "",
+            "acct_",
+            "financingoffer_1",
+            "acct_1/../x",
+            "acct_1 ",
+            "acct_\u{0}",
+            &"acct_".repeat(60),
+        ] {
             assert!(bad.parse::<AccountId>().is_err(), "{bad:?} was let through");
         }
     }

@@ -8,19 +8,28 @@ use serde_json::value::RawValue;
 
 use super::list::{List, Page};
 use super::{
-    AccountId, Answered, BalanceTransaction, Charge, Client, Error, FinancingSummary, Payout, Transfer,
+    AccountId, Answered, BalanceTransaction, Charge, Client, Error, FinancingSummary, Payout,
+    Transfer,
 };
 
 impl Client {
     /// A page of an account's financing transactions, newest first
     /// (<https://docs.stripe.com/api/capital/financing_transactions>).
-    pub async fn transactions(&self, account: &AccountId, after: Option<&str>) -> Result<Page, Error> {
+    pub async fn transactions(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+    ) -> Result<Page, Error> {
         let mut query = vec![("limit", "100")];
         query.extend(after.map(|id| ("starting_after", id)));
         let path = "/v1/capital/financing_transactions";
         let answered: Answered<List<Box<RawValue>>> =
             self.as_account("transactions", account, path, &query).await?;
-        Ok(Page { entries: answered.object.data, has_more: answered.object.has_more, at: answered.at })
+        Ok(Page {
+            entries: answered.object.data,
+            has_more: answered.object.has_more,
+            at: answered.at,
+        })
     }
 
     /// Where an account's financing stands, as Stripe counts.
@@ -30,7 +39,10 @@ impl Client {
 
     /// A charge on an account.
     pub async fn charge(&self, account: &AccountId, id: &str) -> Result<Charge, Error> {
-        Ok(self.as_account("charge", account, &format!("/v1/charges/{}", one(id)), &[]).await?.object)
+        Ok(self
+            .as_account("charge", account, &format!("/v1/charges/{}", one(id)), &[])
+            .await?
+            .object)
     }
 
     /// A transfer of the platform's, in its own name.
@@ -40,7 +52,12 @@ impl Client {
     }
 
     /// The payouts of an account that are to arrive from one moment on and before another (Unix seconds), newest first.
-    pub async fn payouts(&self, account: &AccountId, from: i64, until: i64) -> Result<Vec<Payout>, Error> {
+    pub async fn payouts(
+        &self,
+        account: &AccountId,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<Payout>, Error> {
         let (from, until) = (from.to_string(), until.to_string());
         let wanted = [("arrival_date[gte]", from.as_str()), ("arrival_date[lt]", until.as_str())];
         let mut all = Vec::new();

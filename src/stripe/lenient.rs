@@ -48,18 +48,25 @@ macro_rules! open_enum {
 pub(super) use open_enum;
 
 /// An id that decides nothing: one of another form is passed over, and the offer is read all the same.
-pub(super) fn maybe_id<'de, D: Deserializer<'de>, T: FromStr>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn maybe_id<'de, D: Deserializer<'de>, T: FromStr>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|id| id.parse().ok()))
 }
 
 /// The code of a country, two letters; anything else says nothing.
-pub(super) fn maybe_country<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let is_code = |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+pub(super) fn maybe_country<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
+    let is_code =
+        |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
     Ok(Option::<String>::deserialize(from)?.filter(is_code))
 }
 
 /// Seconds since the epoch, as an integer or as a float. Absent, null and out of range are no time.
-pub(super) fn maybe_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+pub(super) fn maybe_seconds<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.and_then(instant))
 }
 

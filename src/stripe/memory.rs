@@ -61,7 +61,8 @@ impl Memory {
         let found = match self.listing.try_lock() {
             // Several ask at once: there is a backlog, and those who come next will ask about newer offers.
             Ok(_listing) if others > 0 => {
-                let (found, newer) = tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
+                let (found, newer) =
+                    tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
                 // A list that did not come costs nothing but the calls that it would have saved.
                 for offer in newer.unwrap_or_default() {
                     self.offers.insert(offer.object.id.clone(), Arc::new(offer)).await;

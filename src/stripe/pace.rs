@@ -132,7 +132,8 @@ mod tests {
     use super::*;
 
     fn starts(pace: &Pace, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
-        let start = |_| u64::try_from((pace.book(endpoint, begin).unwrap() - begin).as_millis()).unwrap();
+        let start =
+            |_| u64::try_from((pace.book(endpoint, begin).unwrap() - begin).as_millis()).unwrap();
         (0..count).map(start).collect()
     }
 
@@ -153,7 +154,11 @@ mod tests {
         let (pace, begin) = (Pace::new(10), later());
         pace.share_with(4);
         assert_eq!(starts(&pace, "a", begin, 3), [0, 400, 800]);
-        assert_eq!(starts(&pace, "b", begin, 1), [1200], "the account's limit is for all endpoints");
+        assert_eq!(
+            starts(&pace, "b", begin, 1),
+            [1200],
+            "the account's limit is for all endpoints"
+        );
     }
 
     #[test]

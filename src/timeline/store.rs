@@ -8,7 +8,11 @@ use crate::database::storable;
 use crate::stripe::OfferStatus;
 
 /// Writes a line. A line for an event that has one already is left as it is.
-pub async fn add(db: impl PgExecutor<'_>, entry: &Entry<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn add(
+    db: impl PgExecutor<'_>,
+    entry: &Entry<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         insert into timeline_entries
@@ -55,7 +59,10 @@ pub async fn move_status(
 
 /// The status of an offer as we know it, locked for a change until the transaction ends; none of
 /// one that we do not know.
-pub async fn lock_status(tx: &mut sqlx::PgConnection, offer_id: &str) -> sqlx::Result<Option<OfferStatus>> {
+pub async fn lock_status(
+    tx: &mut sqlx::PgConnection,
+    offer_id: &str,
+) -> sqlx::Result<Option<OfferStatus>> {
     let status = sqlx::query_scalar!(
         "select status from financing_offers where offer_id = $1 for no key update",
         offer_id,
@@ -66,11 +73,16 @@ pub async fn lock_status(tx: &mut sqlx::PgConnection, offer_id: &str) -> sqlx::R
 }
 
 /// The status of an offer as we know it, which stays so until the transaction ends; none of one that we do not know.
-pub async fn hold_status(tx: &mut sqlx::PgConnection, offer_id: &str) -> sqlx::Result<Option<OfferStatus>> {
-    let status =
-        sqlx::query_scalar!("select status from financing_offers where offer_id = $1 for share", offer_id)
-            .fetch_optional(tx)
-            .await?;
+pub async fn hold_status(
+    tx: &mut sqlx::PgConnection,
+    offer_id: &str,
+) -> sqlx::Result<Option<OfferStatus>> {
+    let status = sqlx::query_scalar!(
+        "select status from financing_offers where offer_id = $1 for share",
+        offer_id
+    )
+    .fetch_optional(tx)
+    .await?;
     Ok(status.map(OfferStatus::from))
 }
 

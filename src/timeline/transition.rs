@@ -55,23 +55,29 @@ const SAME: Cell = cell(Decision::Same, "this is known");
 /// `completed` and `fully_repaid`.
 const WORD: Cell = cell(Decision::Same, "Stripe's former and its present word for one end");
 /// Forward.
-const NEXT: Cell = cell(Decision::Advance, "documented to follow, perhaps over states whose events are late");
+const NEXT: Cell =
+    cell(Decision::Advance, "documented to follow, perhaps over states whose events are late");
 /// Back.
 const PAST: Cell = cell(Decision::Late, "documented to come before: a late event");
 /// Canceled, out of a state that is still open.
-const UNDO: Cell =
-    cell(Decision::AdvanceAndAsk, "a cancellation ends what is owed, so it is shown at once and confirmed");
+const UNDO: Cell = cell(
+    Decision::AdvanceAndAsk,
+    "a cancellation ends what is owed, so it is shown at once and confirmed",
+);
 /// A later state of an offer that was canceled.
 const DONE: Cell =
     cell(Decision::Ask, "a cancellation is known: only Stripe can say that the financing goes on");
 /// Open, or paid, after an end that excludes it.
-const OVER: Cell = cell(Decision::Ask, "an end is known that cannot lead there: no event revives an offer");
+const OVER: Cell =
+    cell(Decision::Ask, "an end is known that cannot lead there: no event revives an offer");
 /// Two ends.
 const ENDS: Cell = cell(Decision::Ask, "two ends that exclude each other");
 /// An end that no documented way leads to.
-const JUMP: Cell = cell(Decision::Ask, "no documented way leads from the one to the other, or back");
+const JUMP: Cell =
+    cell(Decision::Ask, "no documented way leads from the one to the other, or back");
 /// A word that came after this was written.
-const NEWS: Cell = cell(Decision::Ask, "a status that this version does not know has no place in the order");
+const NEWS: Cell =
+    cell(Decision::Ask, "a status that this version does not know has no place in the order");
 
 /// Of a rendering that is younger than all that is known.
 const STEP_BACK: &str = "documented to come before, and yet younger than all that is known";
@@ -136,7 +142,9 @@ pub fn by_event(known: &OfferStatus, told: &OfferStatus, age: Ordering) -> Effec
         (Decision::Advance, Ordering::Equal | Ordering::Greater) => (true, false, reason),
         (Decision::AdvanceAndAsk, Ordering::Equal | Ordering::Greater) => (true, true, reason),
         (Decision::Advance | Decision::AdvanceAndAsk, Ordering::Less) => (false, true, OUTDATED),
-        (Decision::Ask, Ordering::Less | Ordering::Equal | Ordering::Greater) => (false, true, reason),
+        (Decision::Ask, Ordering::Less | Ordering::Equal | Ordering::Greater) => {
+            (false, true, reason)
+        }
     };
     Effect { moves, asks, reason }
 }
@@ -150,8 +158,8 @@ pub fn by_answer(known: &OfferStatus, told: &OfferStatus) -> Effect {
 mod tests {
     use super::*;
     use OfferStatus::{
-        Accepted, AcceptedOtherOffer, Canceled, Completed, Delivered, Expired, FullyRepaid, PaidOut,
-        Rejected, Replaced, Revoked, Undelivered,
+        Accepted, AcceptedOtherOffer, Canceled, Completed, Delivered, Expired, FullyRepaid,
+        PaidOut, Rejected, Replaced, Revoked, Undelivered,
     };
     use proptest::prelude::*;
     use std::fmt::Write;
@@ -205,7 +213,8 @@ mod tests {
             assert_eq!(place(known), row);
             for told in &all() {
                 let Cell { decision, reason } = decide(known, told);
-                writeln!(matrix, "{known:<20} {told:<20} {:<13} {reason}", format!("{decision:?}")).unwrap();
+                writeln!(matrix, "{known:<20} {told:<20} {:<13} {reason}", format!("{decision:?}"))
+                    .unwrap();
             }
         }
         insta::assert_snapshot!(matrix);
@@ -227,7 +236,11 @@ mod tests {
         for known in &all() {
             for told in &all() {
                 let effect = by_answer(known, told);
-                assert_eq!((effect.moves, effect.asks), (known != told, false), "{known}, then {told}");
+                assert_eq!(
+                    (effect.moves, effect.asks),
+                    (known != told, false),
+                    "{known}, then {told}"
+                );
             }
         }
     }

@@ -40,7 +40,9 @@ fn in_full(module: &[String], mention: &Mention) -> Mention {
         rest = tail;
     }
     let path = match base {
-        Some(base) => ["crate".to_owned()].into_iter().chain(base).chain(rest.iter().cloned()).collect(),
+        Some(base) => {
+            ["crate".to_owned()].into_iter().chain(base).chain(rest.iter().cloned()).collect()
+        }
         None => mention.path.clone(),
     };
     Mention { path, line: mention.line }
@@ -88,7 +90,8 @@ fn walk(tokens: TokenStream, found: &mut Vec<Mention>) {
 /// Takes `::`, if it comes next.
 fn step(tokens: &mut Tokens) -> bool {
     let mut ahead = tokens.clone();
-    let mut colon = || matches!(ahead.next(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+    let mut colon =
+        || matches!(ahead.next(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     let both = colon() && colon();
     if both {
         *tokens = ahead;

@@ -44,7 +44,8 @@ impl Balancer {
 
     pub fn add(&self, slot: usize, webhook: &str) {
         let url: url::Url = webhook.parse().unwrap();
-        let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap()).parse().unwrap();
+        let address =
+            format!("{}:{}", url.host_str().unwrap(), url.port().unwrap()).parse().unwrap();
         self.replicas.lock().unwrap().push((slot, address));
     }
 

@@ -17,7 +17,8 @@ const OFFSET_FILE: &str = "FAKETIME_TIMESTAMP_FILE";
 /// What `scripts/campaign --clock` asks for: an offset such as `+90s`, or `jump`. Nothing without it.
 pub fn environment(dir: &Path) -> HashMap<String, String> {
     let Ok(clock) = std::env::var("COURIER_CAMPAIGN_CLOCK") else { return HashMap::new() };
-    let library = std::env::var("COURIER_CAMPAIGN_FAKETIME").expect("scripts/campaign finds libfaketime");
+    let library =
+        std::env::var("COURIER_CAMPAIGN_FAKETIME").expect("scripts/campaign finds libfaketime");
     let mut env = HashMap::from([
         ("LD_PRELOAD".to_owned(), library),
         ("DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),

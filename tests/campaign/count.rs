@@ -106,7 +106,8 @@ const THOUGHT_ENDED: &str =
         select from financing_offers o where o.offer_id = letters.offer_id and o.status = 'expired')";
 const ERASED: &str = "select (select count(*) from letters where erased_at is not null)
                            + (select count(*) from inbox_events where erased_at is not null)";
-const HELD_IN_DOUBT: &str = "select count(*) from letters where state = 'held' and reason = 'uncertain'";
+const HELD_IN_DOUBT: &str =
+    "select count(*) from letters where state = 'held' and reason = 'uncertain'";
 
 async fn tally(world: &World) -> Tally {
     let (letters, offers) = (letters(world), world.stripe.offers());
@@ -119,28 +120,35 @@ async fn tally(world: &World) -> Tally {
     // A replacement goes to the same account, is delivered by Stripe, and gets no letter.
     let (originals, replacements): (Vec<&Value>, Vec<&Value>) =
         offers.iter().partition(|offer| offer["replacement_for"].is_null());
-    let count =
-        |all: &[&Value], holds: &dyn Fn(&Value) -> bool| all.iter().filter(|offer| holds(offer)).count();
+    let count = |all: &[&Value], holds: &dyn Fn(&Value) -> bool| {
+        all.iter().filter(|offer| holds(offer)).count()
+    };
     let unmarked = |offer: &Value| !of(offer).is_empty() && marks(offer) == 0;
     let waits = |offer: &Value| offer["status"] == "undelivered";
     Tally {
         lost: undelivered(world).await,
         copies: originals.iter().map(|offer| of(offer).len().saturating_sub(1)).sum(),
-        of_another_id: count(&originals, &|offer| of(offer).windows(2).any(|pair| pair[0] != pair[1])),
+        of_another_id: count(&originals, &|offer| {
+            of(offer).windows(2).any(|pair| pair[0] != pair[1])
+        }),
         marked_without: count(&originals, &|offer| marks(offer) > 0 && of(offer).is_empty()),
         marked_twice: count(&originals, &|offer| marks(offer) > 1),
         replacements_marked: count(&replacements, &|offer| marks(offer) > 0),
         ended: count(&originals, &|offer| unmarked(offer) && !waits(offer)),
         not_told: count(&originals, &|offer| unmarked(offer) && waits(offer)),
         held_in_doubt: one(&world.db, HELD_IN_DOUBT).await,
-        held: one(&world.db, "select count(*) from letters where state in ('held', 'rejected')").await,
+        held: one(&world.db, "select count(*) from letters where state in ('held', 'rejected')")
+            .await,
         deaths: one(&world.db, DEATHS).await,
         doubts: one(&world.db, "select coalesce(sum(doubts), 0)::bigint from letters").await,
         booked: one(&world.db, "select count(*) from letters where state = 'sent'").await,
         booked_wrongly: booked_without_letter(world, &letters).await,
         too_late: one(&world.db, TOO_LATE).await,
-        dead: one(&world.db, "select count(*) from jobs where state = 'dead' and kind <> 'mark_delivered'")
-            .await,
+        dead: one(
+            &world.db,
+            "select count(*) from jobs where state = 'dead' and kind <> 'mark_delivered'",
+        )
+        .await,
         thought_ended: one(&world.db, THOUGHT_ENDED).await,
         erased: one(&world.db, ERASED).await,
     }
@@ -150,7 +158,8 @@ async fn tally(world: &World) -> Tally {
 type Row = (&'static str, String, bool);
 
 fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
-    let kills = (world.kills.load(Ordering::SeqCst), world.kills_in_the_window.load(Ordering::SeqCst));
+    let kills =
+        (world.kills.load(Ordering::SeqCst), world.kills_in_the_window.load(Ordering::SeqCst));
     let events = (world.stripe.event_count(), world.stripe.offers().len());
     let fine = |what, counted| (what, counted, true);
     vec![
@@ -179,7 +188,11 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
         ("restarts of Postgres", restarts.to_string(), restarts > 0 || !is_long),
         none("replicas that ended though nobody killed them", ended),
         none("**lost**: still undelivered, and no person told", tally.lost.len()),
-        ("**duplicates**, under the same Message-ID", tally.copies.to_string(), tally.copies <= most_copies),
+        (
+            "**duplicates**, under the same Message-ID",
+            tally.copies.to_string(),
+            tally.copies <= most_copies,
+        ),
         none("duplicates under another Message-ID", tally.of_another_id),
         none("**marked without a letter**", tally.marked_without),
         none("marked twice", tally.marked_twice),
@@ -194,12 +207,19 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
             tally.held.to_string(),
             tally.held == tally.held_in_doubt,
         ),
-        none("sent after the end of their offer was known", usize::try_from(tally.too_late).unwrap()),
+        none(
+            "sent after the end of their offer was known",
+            usize::try_from(tally.too_late).unwrap(),
+        ),
         none("booked as sent, and the mail server never had it", tally.booked_wrongly),
         none("dead jobs, but for marks of offers that ended", usize::try_from(tally.dead).unwrap()),
         none("withdrawn as expired before the end", usize::try_from(tally.thought_ended).unwrap()),
         none("erased before their time", usize::try_from(tally.erased).unwrap()),
-        ("seconds from the end of all trouble to nothing left to do", calm.as_secs().to_string(), settled),
+        (
+            "seconds from the end of all trouble to nothing left to do",
+            calm.as_secs().to_string(),
+            settled,
+        ),
     ]
 }
 
@@ -207,7 +227,11 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
 pub async fn table(world: &World, settled: bool, troubled: Duration, calm: Duration) -> bool {
     let tally = tally(world).await;
     let policy = if world.plan.resend { "resend" } else { "hold" };
-    println!("seed {}, `when_uncertain = {policy}`, {} s of trouble\n", world.plan.seed, troubled.as_secs());
+    println!(
+        "seed {}, `when_uncertain = {policy}`, {} s of trouble\n",
+        world.plan.seed,
+        troubled.as_secs()
+    );
     println!("| counted | | |\n|---|---:|---|");
     let mut all_fine = true;
     for (what, counted, is_fine) in
@@ -244,11 +268,12 @@ async fn explain(world: &World, offer: &str) {
     .fetch_all(&world.db)
     .await
     .unwrap();
-    let jobs: Vec<(String, String, i32, Option<String>)> =
-        sqlx::query_as("select kind, state, attempt, last_error from jobs where subject like $1 || '%'")
-            .bind(offer)
-            .fetch_all(&world.db)
-            .await
-            .unwrap();
+    let jobs: Vec<(String, String, i32, Option<String>)> = sqlx::query_as(
+        "select kind, state, attempt, last_error from jobs where subject like $1 || '%'",
+    )
+    .bind(offer)
+    .fetch_all(&world.db)
+    .await
+    .unwrap();
     eprintln!("{offer}: {lines:?} {jobs:?}");
 }

@@ -6,7 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be had here fails the campaign")]
 #![allow(clippy::disallowed_methods, reason = "it watches the service from outside")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it says what it counted")]
-#![allow(unreachable_pub, dead_code, reason = "the tests' own support offers more than is used here")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "the tests' own support offers more than is used here"
+)]
 
 mod balancer;
 mod clock;
@@ -77,7 +81,12 @@ fn variable<T: std::str::FromStr>(name: &str, usual: T) -> T {
 }
 
 /// What each replica is told: short leases and limits, so that much happens in little time.
-fn settings(plan: Plan, stripe: &Simulator, relay: &Relay, database_url: &str) -> HashMap<String, String> {
+fn settings(
+    plan: Plan,
+    stripe: &Simulator,
+    relay: &Relay,
+    database_url: &str,
+) -> HashMap<String, String> {
     let mut env = environment(stripe, &relay.url());
     for (name, value) in [
         ("DATABASE_URL", database_url),
@@ -119,7 +128,8 @@ impl World {
             copies: 2,
             disorder: Duration::from_millis(500),
         });
-        let database_url = std::env::var("DATABASE_URL").expect("scripts/campaign sets DATABASE_URL");
+        let database_url =
+            std::env::var("DATABASE_URL").expect("scripts/campaign sets DATABASE_URL");
         let env = settings(plan, &stripe, &relay, &database_url);
         let migrated = support::process::command(&["migrate"], &env).output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -180,8 +190,9 @@ async fn campaign(plan: Plan) -> bool {
     let world = World::make(plan, clock::environment(dir.path())).await;
     eprintln!("{plan:?} {:?}", world.wrong_clock);
     let jumping = tokio::spawn(clock::jump(Arc::clone(&world)));
-    let slots: Vec<_> =
-        (0..plan.replicas).map(|number| tokio::spawn(slot::run(Arc::clone(&world), number))).collect();
+    let slots: Vec<_> = (0..plan.replicas)
+        .map(|number| tokio::spawn(slot::run(Arc::clone(&world), number)))
+        .collect();
     let havoc = tokio::spawn(havoc::run(Arc::clone(&world)));
     offers::make(&world).await;
     // Whichever takes longer: the kills or the events.

@@ -28,7 +28,8 @@ const ABORT: i32 = 6;
 const LONGEST_LIFE: Duration = Duration::from_secs(3);
 
 pub async fn run(world: Arc<World>, number: usize) {
-    let mut dice = StdRng::seed_from_u64(world.plan.seed.wrapping_mul(1000).wrapping_add(number as u64));
+    let mut dice =
+        StdRng::seed_from_u64(world.plan.seed.wrapping_mul(1000).wrapping_add(number as u64));
     while !world.calm.is_cancelled() {
         let point = dice.random_bool(0.5).then(|| POINTS[dice.random_range(0..POINTS.len())]);
         let life = Duration::from_millis(dice.random_range(100..1500));
@@ -63,7 +64,9 @@ async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>,
             world.killed(point.is_some_and(|(_, in_doubt)| in_doubt));
         }
         // Nobody killed it: a defect.
-        Some(status) => world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged())),
+        Some(status) => {
+            world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged()))
+        }
     }
 }
 

@@ -29,7 +29,12 @@ impl Answer {
     }
 
     pub fn expect_refused(self, status: u16, code: &str) -> HeaderMap {
-        assert_eq!((self.status, self.body["error"]["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(
+            (self.status, self.body["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.body
+        );
         assert!(self.body["error"]["message"].as_str().is_some_and(|message| message.len() > 20));
         self.headers
     }
@@ -81,7 +86,8 @@ async fn only_a_key_that_holds_and_has_the_scope_is_let_in(db: PgPool) {
     send(&app, request).await.expect(200);
 
     let id: String = app.one("select key_id from api_keys where name = $1", "a test").await;
-    let stored: Vec<u8> = app.one("select secret_sha256 from api_keys where name = $1", "a test").await;
+    let stored: Vec<u8> =
+        app.one("select secret_sha256 from api_keys where name = $1", "a test").await;
     assert!(!stored.windows(8).any(|bytes| reader.as_bytes().windows(8).any(|part| part == bytes)));
     assert!(keys::store::revoke(&app.db, &id, app.clock.now()).await.unwrap());
     call(&app, &reader, "GET", path, "").await.expect_refused(401, "bad_key");
@@ -119,10 +125,14 @@ async fn a_program_stops_the_letters_of_an_account_twice_and_it_is_once(db: PgPo
     let blank = call(&app, &key, "PUT", &path, r#"{"note": " "}"#).await.expect(200);
     assert_eq!((&blank["opted_out"], &blank["note"]), (&json!(true), &Value::Null));
     call(&app, &key, "DELETE", &path, "").await.expect(200);
-    let first = call(&app, &key, "PUT", &path, r#"{"note": "asked in the dashboard"}"#).await.expect(200);
+    let first =
+        call(&app, &key, "PUT", &path, r#"{"note": "asked in the dashboard"}"#).await.expect(200);
     assert_eq!(first["opted_out"], true);
     assert_eq!((&first["source"], &first["scope"]), (&json!("api"), &json!("capital_marketing")));
-    assert_eq!((&first["note"], &first["ended_at"]), (&json!("asked in the dashboard"), &Value::Null));
+    assert_eq!(
+        (&first["note"], &first["ended_at"]),
+        (&json!("asked in the dashboard"), &Value::Null)
+    );
     app.expect_letter(&offer, "suppressed", Some("opted_out")).await;
     app.clock.advance(TimeDelta::hours(1));
     assert_eq!(call(&app, &key, "PUT", &path, "").await.expect(200), first);
@@ -143,7 +153,9 @@ async fn opt_outs_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &ALL).await;
     for number in 1..=5 {
-        call(&app, &key, "PUT", &format!("/api/v1/accounts/acct_{number}/opt-out"), "").await.expect(200);
+        call(&app, &key, "PUT", &format!("/api/v1/accounts/acct_{number}/opt-out"), "")
+            .await
+            .expect(200);
     }
     call(&app, &key, "DELETE", "/api/v1/accounts/acct_3/opt-out", "").await.expect(200);
     for (include, expected) in [("", vec![1, 2, 4, 5]), ("&include=ended", vec![1, 2, 3, 4, 5])] {
@@ -157,7 +169,10 @@ async fn opt_outs_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        assert_eq!(seen, expected.iter().map(|number| format!("acct_{number}")).collect::<Vec<_>>());
+        assert_eq!(
+            seen,
+            expected.iter().map(|number| format!("acct_{number}")).collect::<Vec<_>>()
+        );
     }
     app.finish().await;
 }

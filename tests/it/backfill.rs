@@ -42,7 +42,10 @@ fn not_found(path: &'static str) -> Fault {
 }
 
 async fn kept(app: &TestApp) -> i64 {
-    sqlx::query_scalar("select count(*) from financing_transactions").fetch_one(&app.db).await.unwrap()
+    sqlx::query_scalar("select count(*) from financing_transactions")
+        .fetch_one(&app.db)
+        .await
+        .unwrap()
 }
 
 /// An offer to an account that has had so many transactions before this service was there.
@@ -107,7 +110,11 @@ async fn read(app: &TestApp) {
 }
 
 async fn is_complete(app: &TestApp, account: &str) -> bool {
-    app.one("select completed_at is not null from transaction_backfills where account_id = $1", account).await
+    app.one(
+        "select completed_at is not null from transaction_backfills where account_id = $1",
+        account,
+    )
+    .await
 }
 
 async fn unreadable(app: &TestApp, account: &str) -> i32 {
@@ -147,7 +154,9 @@ async fn somebody_waits(db: &PgPool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.expect("nobody waits for a lock");
+    tokio::time::timeout(std::time::Duration::from_secs(30), waiting)
+        .await
+        .expect("nobody waits for a lock");
 }
 
 async fn expect_no_error(app: &TestApp) {
@@ -192,7 +201,9 @@ async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(db: PgPool) {
+async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 250).await;
     app.clock.advance(TimeDelta::minutes(6));
@@ -246,8 +257,10 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
     read(&app).await;
     for number in 0..150 {
         let at = app.clock.now() + TimeDelta::hours(number);
-        app.stripe
-            .add_transaction(&account, listed_at(&account, 1_000 + usize::try_from(number).unwrap(), at));
+        app.stripe.add_transaction(
+            &account,
+            listed_at(&account, 1_000 + usize::try_from(number).unwrap(), at),
+        );
     }
     app.clock.advance(TimeDelta::days(7));
     read(&app).await;
@@ -263,7 +276,11 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
 
     let before = list_calls(&app);
     read(&app).await;
-    assert_eq!(list_calls(&app) - before, 1 + 5, "the newest, and as that did not tell, all of it, once");
+    assert_eq!(
+        list_calls(&app) - before,
+        1 + 5,
+        "the newest, and as that did not tell, all of it, once"
+    );
     assert_eq!((kept(&app).await, differing_ever(&app).await), (401, 0), "and nobody looked");
     app.finish().await;
 }
@@ -368,7 +385,10 @@ async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
     for day in 1..=2 {
         read(&app).await;
         assert_eq!((kept(&app).await, list_calls(&app)), (150, 3 * day), "day {day}");
-        assert_eq!((unreadable(&app, &account).await, is_complete(&app, &account).await), (100, false));
+        assert_eq!(
+            (unreadable(&app, &account).await, is_complete(&app, &account).await),
+            (100, false)
+        );
         app.clock.advance(TimeDelta::hours(25));
     }
     assert_eq!(financing::unreadable(&app.db).await.unwrap(), 100);
@@ -432,7 +452,9 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
     queue::enqueue(&mut *other, "read_transactions", &accounts[0], app.clock.now()).await.unwrap();
     let meanwhile = async {
         somebody_waits(&app.db).await;
-        queue::enqueue(&mut *other, "read_transactions", &accounts[1], app.clock.now()).await.unwrap();
+        queue::enqueue(&mut *other, "read_transactions", &accounts[1], app.clock.now())
+            .await
+            .unwrap();
         other.commit().await.unwrap();
     };
     let (read, ()) = tokio::join!(app.app.read_inbox(), meanwhile);

@@ -17,7 +17,11 @@ fn process_ahead_by(app: &TestApp, ahead: TimeDelta) -> App {
 }
 
 async fn due_at(db: &PgPool, kind: &str) -> DateTime<Utc> {
-    sqlx::query_scalar("select due_at from jobs where kind = $1").bind(kind).fetch_one(db).await.unwrap()
+    sqlx::query_scalar("select due_at from jobs where kind = $1")
+        .bind(kind)
+        .fetch_one(db)
+        .await
+        .unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -66,9 +70,10 @@ async fn a_wrong_clock_erases_nothing(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn readyz_says_that_the_clock_is_wrong(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (ahead, status, clock) in
-        [(TimeDelta::zero(), 200, "agrees_with_stripe"), (TimeDelta::minutes(-5), 503, "differs_from_stripe")]
-    {
+    for (ahead, status, clock) in [
+        (TimeDelta::zero(), 200, "agrees_with_stripe"),
+        (TimeDelta::minutes(-5), 503, "differs_from_stripe"),
+    ] {
         let process = process_ahead_by(&app, ahead);
         let router = process.router().unwrap();
         let ready = async || {
@@ -78,7 +83,11 @@ async fn readyz_says_that_the_clock_is_wrong(db: PgPool) {
         assert_eq!(ready().await.body["parts"]["clock"], "not_compared");
         assert!(process.reconcile_now().await.unwrap());
         let answer = ready().await;
-        assert_eq!((answer.status, &answer.body["parts"]["clock"]), (status, &clock.into()), "{ahead}");
+        assert_eq!(
+            (answer.status, &answer.body["parts"]["clock"]),
+            (status, &clock.into()),
+            "{ahead}"
+        );
     }
     app.finish().await;
 }

@@ -16,12 +16,17 @@ async fn stuck(address: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2048).unwrap();
     let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
-    stream.write_all(&b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100)).await.unwrap();
+    stream
+        .write_all(&b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100))
+        .await
+        .unwrap();
     stream
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn connections_that_never_read_keep_neither_webhooks_nor_probes_nor_a_stop_waiting(db: PgPool) {
+async fn connections_that_never_read_keep_neither_webhooks_nor_probes_nor_a_stop_waiting(
+    db: PgPool,
+) {
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("COURIER_HTTP__MAX_CONNECTIONS".to_owned(), "50".to_owned());
     let mut process = Process::serve(&env).await;

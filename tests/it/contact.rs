@@ -37,7 +37,9 @@ async fn addresses(app: &TestApp) -> i64 {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_forgotten(db: PgPool) {
+async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_forgotten(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let first = app.offer_to(Some("jenny@bakery.example"));
     let account = account_of(&app, &first);
@@ -45,13 +47,17 @@ async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_fo
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), nothing);
     name(&app, &account, "someone@bakery.example").await;
     let named = name(&app, &account, "owner@bakery.example").await;
-    assert_eq!((&named["email"], &named["account"]), (&json!("owner@bakery.example"), &json!(account)));
+    assert_eq!(
+        (&named["email"], &named["account"]),
+        (&json!("owner@bakery.example"), &json!(account))
+    );
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), named);
     learn_of(&app, &first).await;
     for _ in 0..2 {
         assert_eq!(contact(&app, "DELETE", &account, "").await.expect(200), nothing);
     }
-    let second = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let second =
+        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     learn_of(&app, &second).await;
     assert_eq!(recipients(&app), ["owner@bakery.example", "jenny@bakery.example"]);
     app.finish().await;
@@ -85,7 +91,8 @@ async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_wo
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
     learn_of(&app, &first).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
-    let second = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let second =
+        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     learn_of(&app, &second).await;
     app.expect_letter(&second, "held", Some("address_bounced")).await;
     // The same address works no better by being named.
@@ -175,7 +182,9 @@ async fn what_is_no_address_is_refused(db: PgPool) {
     ] {
         contact(&app, "PUT", "acct_1", body).await.expect_refused(400, code);
     }
-    contact(&app, "PUT", "1", r#"{"email": "a@b.example"}"#).await.expect_refused(400, "bad_account");
+    contact(&app, "PUT", "1", r#"{"email": "a@b.example"}"#)
+        .await
+        .expect_refused(400, "bad_account");
     assert_eq!(addresses(&app).await, 0);
     app.finish().await;
 }
@@ -191,8 +200,10 @@ async fn a_named_address_goes_with_the_account_and_when_nobody_was_written_to_fo
     learn_of(&app, &used).await;
     app.clock.advance(TimeDelta::days(360));
     assert!(app.app.erase_now().await.unwrap());
-    let left: Vec<String> =
-        sqlx::query_scalar("select account_id from contact_overrides").fetch_all(&app.db).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar("select account_id from contact_overrides")
+        .fetch_all(&app.db)
+        .await
+        .unwrap();
     assert_eq!(left, [account.as_str()], "the one that was written to within the year");
     let mut tx = app.db.begin().await.unwrap();
     let erased = erase_account(&mut tx, &account, false, app.clock.now()).await.unwrap();

@@ -37,7 +37,8 @@ async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> Stri
 
 async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) -> usize {
     let settings = app.settings_with(settings);
-    let (writer, all) = (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
+    let (writer, all) =
+        (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
     let disclaimer = all.find(Some(variant), None, &[Language::English]).unwrap();
     let hash = writer.copy_hash(Kind::Offer, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
@@ -60,7 +61,8 @@ async fn a_live_letter_whose_words_nobody_approved_is_held_and_an_approval_relea
     assert_eq!(approve(&app, &settings, "celtic_us_loan", "GB").await, 1);
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
-    let other = [LIVE, settings[1], ("COURIER_EMAIL__POSTAL_ADDRESS", "2 Side Street, Springfield")];
+    let other =
+        [LIVE, settings[1], ("COURIER_EMAIL__POSTAL_ADDRESS", "2 Side Street, Springfield")];
     assert_eq!(approve(&app, &other, "celtic_us_loan", "US").await, 1);
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
@@ -70,14 +72,25 @@ async fn a_live_letter_whose_words_nobody_approved_is_held_and_an_approval_relea
     let letter = app.expect_delivered(&offer).await;
     let message = letter.message();
     for part in [message.body_text(0).unwrap(), message.body_html(0).unwrap()] {
-        assert!(part.contains("Loans are issued by a bank.") && part.contains("A minimum is due"), "{part}");
+        assert!(
+            part.contains("Loans are issued by a bank.") && part.contains("A minimum is due"),
+            "{part}"
+        );
     }
     assert!(!message.subject().unwrap().contains("Test"));
     let (hash, variant): (String, String) =
-        sqlx::query_as("select copy_hash, disclaimer_variant from letters").fetch_one(&app.db).await.unwrap();
-    let approved: i64 =
-        app.one("select count(*) from copy_approvals where market = 'US' and copy_hash = $1", &hash).await;
-    assert_eq!((variant.as_str(), approved), ("celtic_us_loan", 1), "the proof names what was approved");
+        sqlx::query_as("select copy_hash, disclaimer_variant from letters")
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    let approved: i64 = app
+        .one("select count(*) from copy_approvals where market = 'US' and copy_hash = $1", &hash)
+        .await;
+    assert_eq!(
+        (variant.as_str(), approved),
+        ("celtic_us_loan", 1),
+        "the proof names what was approved"
+    );
     app.finish().await;
 }
 
@@ -119,7 +132,9 @@ async fn letters_are_released_once_each_however_many_are_held(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_live_letter_in_doubt_that_was_written_before_approvals_is_not_sent_again_as_it_is(db: PgPool) {
+async fn a_live_letter_in_doubt_that_was_written_before_approvals_is_not_sent_again_as_it_is(
+    db: PgPool,
+) {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "celtic_us_loan");
     let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
@@ -170,15 +185,19 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     let (disclaimers, templates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(disclaimers.path(), "celtic_us_loan");
     let clock = capital_courier::clock::Clock::system();
-    let stripe = capital_courier::simulator::Simulator::start(capital_courier::simulator::Options {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        api_key: crate::support::API_KEY.to_owned(),
-        clock,
-    })
-    .await
-    .unwrap();
+    let stripe =
+        capital_courier::simulator::Simulator::start(capital_courier::simulator::Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            api_key: crate::support::API_KEY.to_owned(),
+            clock,
+        })
+        .await
+        .unwrap();
     let mut env = crate::support::environment(&stripe, "file:/nowhere");
-    env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), disclaimers.path().display().to_string());
+    env.insert(
+        "COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(),
+        disclaimers.path().display().to_string(),
+    );
     let run = async |env: &std::collections::HashMap<String, String>, arguments: &[&str]| {
         crate::support::process::command(arguments, env).output().await.unwrap()
     };
@@ -214,8 +233,9 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     let mut env = crate::support::environment(&app.stripe, &app.relay.url());
     env.insert("DATABASE_URL".to_owned(), crate::support::process::url_of(&app.db));
     env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), dir.path().display().to_string());
-    let run =
-        async |arguments: &[&str]| crate::support::process::command(arguments, &env).output().await.unwrap();
+    let run = async |arguments: &[&str]| {
+        crate::support::process::command(arguments, &env).output().await.unwrap()
+    };
     let previewed = run(&["email", "preview", out.path().to_str().unwrap()]).await;
     assert!(previewed.status.success(), "{}", String::from_utf8_lossy(&previewed.stderr));
     let index = std::fs::read_to_string(out.path().join("index.html")).unwrap();
@@ -231,14 +251,24 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     );
 
     write(dir.path(), "something_new");
-    let named = ["email", "approve", "--market", "US", "--reference", "CCR-2", "--variant", "something_new"];
+    let named = [
+        "email",
+        "approve",
+        "--market",
+        "US",
+        "--reference",
+        "CCR-2",
+        "--variant",
+        "something_new",
+    ];
     assert!(run(&named).await.status.success());
     sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
     std::fs::remove_dir_all(dir.path().join("something_new")).unwrap();
     let refused = run(&["email", "approve", "--market", "US", "--reference", "CCR-2"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no such disclaimer for US"));
-    let approved = run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
+    let approved =
+        run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
     let approvals: Vec<(String, String, String)> =
         sqlx::query_as("select market, approved_by, copy_hash from copy_approvals")
@@ -251,9 +281,13 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
         assert!(index.contains(hash));
     }
     sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
-    let one = ["email", "approve", "--market", "GB", "--reference", "CCR-3", "--kind", "reminder_7d"];
+    let one =
+        ["email", "approve", "--market", "GB", "--reference", "CCR-3", "--kind", "reminder_7d"];
     assert!(run(&one).await.status.success());
-    assert_eq!(app.one::<i64>("select count(*) from copy_approvals where reference = $1", "CCR-3").await, 1);
+    assert_eq!(
+        app.one::<i64>("select count(*) from copy_approvals where reference = $1", "CCR-3").await,
+        1
+    );
     assert_eq!(
         run(&["email", "approve", "--market", "GB", "--reference", "x", "--kind", "reminder"])
             .await

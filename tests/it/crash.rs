@@ -44,7 +44,8 @@ impl World {
             email: Some("jenny@bakery.example".to_owned()),
             country: None,
         };
-        let offer = self.stripe.create_offer(&self.stripe.add_account(&account), &NewOffer::default());
+        let offer =
+            self.stripe.create_offer(&self.stripe.add_account(&account), &NewOffer::default());
         let status = dying.ended().await;
         assert!(
             !status.success() && status.code().is_none(),
@@ -55,8 +56,10 @@ impl World {
     }
 
     fn send_to(&self, process: &Process) {
-        let url =
-            process.webhook.as_deref().unwrap_or_else(|| panic!("it did not start: {}", process.logged()));
+        let url = process
+            .webhook
+            .as_deref()
+            .unwrap_or_else(|| panic!("it did not start: {}", process.logged()));
         self.stripe.set_target(Target {
             url: url.parse().unwrap(),
             secrets: vec![SECRET.to_owned()],
@@ -146,7 +149,9 @@ async fn before_sending_is_committed_another_worker_takes_the_job(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_sending_is_committed_the_letter_is_uncertain_though_the_relay_never_had_it(db: PgPool) {
+async fn after_sending_is_committed_the_letter_is_uncertain_though_the_relay_never_had_it(
+    db: PgPool,
+) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_sending").await;
     assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sending"));
@@ -156,7 +161,9 @@ async fn after_sending_is_committed_the_letter_is_uncertain_though_the_relay_nev
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn before_the_relays_answer_is_recorded_the_letter_is_sent_again_under_the_same_message_id(db: PgPool) {
+async fn before_the_relays_answer_is_recorded_the_letter_is_sent_again_under_the_same_message_id(
+    db: PgPool,
+) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_relay").await;
     assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sending"));
@@ -195,14 +202,20 @@ async fn after_the_relays_answer_is_recorded_any_worker_marks_it(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_stripe_acknowledged_and_before_we_recorded_it_stripe_answers_the_same_again(db: PgPool) {
+async fn after_stripe_acknowledged_and_before_we_recorded_it_stripe_answers_the_same_again(
+    db: PgPool,
+) {
     let world = World::start(db).await;
     let offer = world.crash_at("mark.after_stripe").await;
     assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("owed"));
     assert_eq!(world.stripe.marked(&offer), 1);
     world.start_again(&offer).await;
-    let marks: Vec<_> =
-        world.stripe.calls().into_iter().filter(|call| call.path.ends_with("mark_delivered")).collect();
+    let marks: Vec<_> = world
+        .stripe
+        .calls()
+        .into_iter()
+        .filter(|call| call.path.ends_with("mark_delivered"))
+        .collect();
     assert_eq!(marks.len(), 2);
     assert_eq!(marks[0].idempotency_key, marks[1].idempotency_key);
     assert_eq!(world.relay.letters().len(), 1);

@@ -42,7 +42,8 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
         answer(409, "idempotency_key_in_use"),
     ] {
         let offer = sent_to_trouble(&app, "mark_delivered", trouble.clone()).await;
-        let owed: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+        let owed: String =
+            app.one("select state from deliveries where offer_id = $1", &offer).await;
         assert_eq!(owed, "owed", "{trouble:?}");
         app.after(TimeDelta::seconds(3)).await;
         app.expect_delivered(&offer).await;
@@ -59,15 +60,19 @@ async fn an_answer_that_stripe_repeats_does_not_take_an_offer_back(db: PgPool) {
     app.stripe.press(Button::Apply, &offer).unwrap();
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
     app.after(TimeDelta::seconds(3)).await;
-    let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
-    let delivery: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    let delivery: String =
+        app.one("select state from deliveries where offer_id = $1", &offer).await;
     assert_eq!((status.as_str(), delivery.as_str()), ("accepted", "delivered"));
     assert_eq!(keys(&app, &offer).len(), 1, "Stripe answered from its memory");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_failure_for_a_day(db: PgPool) {
+async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_failure_for_a_day(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = sent_to_trouble(&app, "mark_delivered", Trouble::Remembered500).await;
     app.after(TimeDelta::seconds(3)).await;
@@ -126,7 +131,12 @@ async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db:
     let app = TestApp::start(db).await;
     let offer = app.offer();
     // Between the letter and the mark: the mark is refused, and a look at the offer shows why.
-    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe.fail(Fault {
+        method: "POST",
+        path: "mark_delivered",
+        times: 1,
+        trouble: Trouble::DropBefore,
+    });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
@@ -148,7 +158,12 @@ async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db:
 async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe.fail(Fault {
+        method: "POST",
+        path: "mark_delivered",
+        times: 1,
+        trouble: Trouble::DropBefore,
+    });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.stripe.press(Button::Expire, &offer).unwrap();
@@ -156,15 +171,17 @@ async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db
 
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
     assert_eq!(state, "refused");
-    let dead: i64 =
-        app.one("select count(*) from jobs where kind = $1 and state = 'dead'", "mark_delivered").await;
+    let dead: i64 = app
+        .one("select count(*) from jobs where kind = $1 and state = 'dead'", "mark_delivered")
+        .await;
     assert_eq!(dead, 1);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_call_is_made_as_stripe_wants_it(db: PgPool) {
-    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_VERSION", "2025-09-30.preview")]).await;
+    let app =
+        TestApp::start_with(db, &[("COURIER_STRIPE__API_VERSION", "2025-09-30.preview")]).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;

@@ -14,7 +14,12 @@ async fn the_demo_delivers_its_offers_and_ends_and_does_so_again_over_the_same_f
         let env = HashMap::from([("HOME".to_owned(), home)]);
         let ended = command(&["demo", "--once", "--dir", path], &env).output().await.unwrap();
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        assert_eq!(ended.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+        assert_eq!(
+            ended.status.code(),
+            Some(0),
+            "{said}\n{}",
+            String::from_utf8_lossy(&ended.stderr)
+        );
         assert!(said.contains("3 of 3 offers delivered"), "{said}");
         for shown in ["/_simulator/", "/dashboard/acct_", "/summary", "Bearer courier_"] {
             assert!(said.contains(shown), "{shown} is not in {said}");

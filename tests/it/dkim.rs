@@ -31,10 +31,15 @@ async fn letter_to(app: &TestApp, country: &str) -> Received {
 
 async fn expect_good_in_each_language(db: PgPool, key: &str) {
     let app = start(db, key, &[]).await;
-    for (country, in_subject) in [("US", "prequalified"), ("DE", "Finanzierung"), ("FR", "préqualifié")] {
+    for (country, in_subject) in
+        [("US", "prequalified"), ("DE", "Finanzierung"), ("FR", "préqualifié")]
+    {
         let letter = letter_to(&app, country).await;
         assert!(letter.message().subject().unwrap().contains(in_subject));
-        assert!(letter.bytes.windows(4).any(|bytes| bytes == b"\n.1 "), "no line begins with a dot");
+        assert!(
+            letter.bytes.windows(4).any(|bytes| bytes == b"\n.1 "),
+            "no line begins with a dot"
+        );
         assert_eq!(verify(&letter.bytes, key).await, Ok(()), "{country}");
     }
     app.finish().await;
@@ -84,17 +89,22 @@ async fn whoever_changes_what_is_signed_breaks_the_signature(db: PgPool) {
         "Feedback-ID",
     ] {
         let changed = letter.replacen(&format!("\r\n{name}: "), &format!("\r\n{name}: x"), 1);
-        let changed = if changed == letter { letter.replacen("From: ", "From: x", 1) } else { changed };
+        let changed =
+            if changed == letter { letter.replacen("From: ", "From: x", 1) } else { changed };
         assert!(verify(changed.as_bytes(), &key).await.is_err(), "{name} can be changed");
     }
     for second in ["From: evil@rocket.example", "Subject: You won", "To: all@evil.example"] {
-        assert!(verify(format!("{second}\r\n{letter}").as_bytes(), &key).await.is_err(), "{second}");
+        assert!(
+            verify(format!("{second}\r\n{letter}").as_bytes(), &key).await.is_err(),
+            "{second}"
+        );
     }
     let other_terms = letter.replace("$1,000", "$9,000");
     assert!(other_terms != letter && verify(other_terms.as_bytes(), &key).await.is_err());
     assert!(verify(letter.as_bytes(), &ed25519_key()).await.is_err(), "by somebody else's key");
     // What a server on the way adds or folds anew does no harm.
-    let on_the_way = format!("Received: from a by b; {}\r\n{letter}", Clock::system().now().to_rfc2822());
+    let on_the_way =
+        format!("Received: from a by b; {}\r\n{letter}", Clock::system().now().to_rfc2822());
     let refolded = on_the_way.replacen("Auto-Submitted: ", "Auto-Submitted:\r\n\t", 1);
     assert!(refolded != on_the_way);
     assert_eq!(verify(refolded.as_bytes(), &key).await, Ok(()));
@@ -119,7 +129,8 @@ async fn a_letter_in_doubt_goes_out_again_as_the_same_bytes_but_for_date_and_sig
         let text = String::from_utf8(letter.bytes.clone()).unwrap();
         // The signature is folded: its lines begin with a space.
         let (before, signature) = text.split_once("DKIM-Signature:").unwrap();
-        let end = signature.match_indices("\r\n").find(|(at, _)| !signature[at + 2..].starts_with(' '));
+        let end =
+            signature.match_indices("\r\n").find(|(at, _)| !signature[at + 2..].starts_with(' '));
         let after = &signature[end.unwrap().0..];
         let lines = before.split("\r\n").filter(|line| !line.starts_with("Date: "));
         (lines.collect::<Vec<_>>().join("\r\n"), after.to_owned())
@@ -146,8 +157,10 @@ async fn a_real_mail_server_gets_the_letter_as_it_was_signed(db: PgPool) {
     app.run_due_work().await;
     app.expect_letter(&offer, "sent", None).await;
     // It keeps letters with the line ends of the machine.
-    let kept =
-        String::from_utf8(server.letters().remove(0)).unwrap().replace("\r\n", "\n").replace('\n', "\r\n");
+    let kept = String::from_utf8(server.letters().remove(0))
+        .unwrap()
+        .replace("\r\n", "\n")
+        .replace('\n', "\r\n");
     assert_eq!(verify(kept.as_bytes(), &key).await, Ok(()));
     app.abandon();
 }

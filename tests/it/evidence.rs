@@ -33,7 +33,9 @@ async fn what_the_relay_got_is_kept_to_the_byte_with_its_hash(db: PgPool) {
     let offer = app.offer();
     deliver(&app, &offer).await;
     let letter = app.expect_delivered(&offer).await;
-    let [(attempt, message_id, subject, bytes, sha256, outcome)] = &handovers(&app, &offer).await[..] else {
+    let [(attempt, message_id, subject, bytes, sha256, outcome)] =
+        &handovers(&app, &offer).await[..]
+    else {
         panic!("one handing over")
     };
     assert_eq!((*attempt, outcome.as_deref()), (1, Some("taken")));
@@ -91,7 +93,8 @@ async fn words_that_were_written_anew_leave_the_old_ones_in_the_books(db: PgPool
     app.relay.fail(Step::Dot, Trouble::Drop, 1);
     deliver(&app, &offer).await;
     // Stripe changes the terms in place.
-    app.stripe.edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 777_700.into());
+    app.stripe
+        .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 777_700.into());
     app.after(TimeDelta::hours(1)).await;
     let subjects: Vec<String> =
         handovers(&app, &offer).await.into_iter().map(|handover| handover.2).collect();
@@ -150,8 +153,10 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
         "drop function refuse_change cascade",
         "delete from _sqlx_migrations",
     ] {
-        let refused = app.db.execute(AssertSqlSafe(change.to_owned())).await.unwrap_err().to_string();
-        let is_no_right = refused.contains("permission denied") || refused.contains("must be owner");
+        let refused =
+            app.db.execute(AssertSqlSafe(change.to_owned())).await.unwrap_err().to_string();
+        let is_no_right =
+            refused.contains("permission denied") || refused.contains("must be owner");
         assert!(is_no_right, "{change}: {refused}");
     }
     app.finish().await;
@@ -191,14 +196,21 @@ async fn a_report_says_of_each_letter_what_was_sent_and_harms_no_spreadsheet(db:
     assert_eq!(cell(row, "relay_answer"), "'=cmd()");
     assert_eq!(cell(row, "sha256").len(), 64);
     assert!(!cell(row, "stripe_told_at").is_empty() && !cell(row, "opt_out_checked_at").is_empty());
-    assert_eq!((cell(other, "state"), cell(other, "sha256")), ("suppressed".to_owned(), String::new()));
+    assert_eq!(
+        (cell(other, "state"), cell(other, "sha256")),
+        ("suppressed".to_owned(), String::new())
+    );
     let open =
-        run(&["report", "delivery", "--from", "2026-11-24", "--to", "2026-11-24", "--addresses"]).await;
+        run(&["report", "delivery", "--from", "2026-11-24", "--to", "2026-11-24", "--addresses"])
+            .await;
     assert!(String::from_utf8_lossy(&open.stdout).contains("jenny@bakery.example"));
     let before = run(&["report", "delivery", "--from", "2026-11-01", "--to", "2026-11-23"]).await;
     assert_eq!(String::from_utf8_lossy(&before.stdout).lines().count(), 1);
     assert_eq!(
-        run(&["report", "delivery", "--from", "2026-11-25", "--to", "2026-11-24"]).await.status.code(),
+        run(&["report", "delivery", "--from", "2026-11-25", "--to", "2026-11-24"])
+            .await
+            .status
+            .code(),
         Some(1)
     );
     // The message itself, to the byte.

@@ -64,8 +64,14 @@ pub const OFFER: Option<&str> = Some("financingoffer_1");
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
     let app = TestApp::start(db).await;
-    let payout =
-        Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 110_000, reverses: None };
+    let payout = Told {
+        id: "cptxn_1",
+        offer: OFFER,
+        kind: "payout",
+        reason: None,
+        total: 110_000,
+        reverses: None,
+    };
     let withheld = Told {
         id: "cptxn_2",
         offer: OFFER,
@@ -94,28 +100,59 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPool) {
     let app = TestApp::start(db).await;
-    let reversal =
-        |id, reason, reverses| Told { id, offer: OFFER, kind: "reversal", reason, total: 100, reverses };
-    let before = |id, kind| Told { id, offer: OFFER, kind, reason: None, total: 1_000, reverses: None };
+    let reversal = |id, reason, reverses| Told {
+        id,
+        offer: OFFER,
+        kind: "reversal",
+        reason,
+        total: 100,
+        reverses,
+    };
+    let before =
+        |id, kind| Told { id, offer: OFFER, kind, reason: None, total: 1_000, reverses: None };
     tell(&app, &before("cptxn_payout", "payout")).await;
     tell(&app, &before("cptxn_payment", "payment")).await;
     for (told, expected) in [
         // Named: whatever the reason.
-        (reversal("cptxn_a", Some("requested_by_user"), Some("cptxn_payment")), (1_000, 900, 100, 0)),
-        (reversal("cptxn_b", Some("financing_cancellation"), Some("cptxn_payout")), (900, 900, 0, 0)),
-        (reversal("cptxn_c", Some("financing_cancellation"), Some("cptxn_payment")), (900, 800, 100, 0)),
+        (
+            reversal("cptxn_a", Some("requested_by_user"), Some("cptxn_payment")),
+            (1_000, 900, 100, 0),
+        ),
+        (
+            reversal("cptxn_b", Some("financing_cancellation"), Some("cptxn_payout")),
+            (900, 900, 0, 0),
+        ),
+        (
+            reversal("cptxn_c", Some("financing_cancellation"), Some("cptxn_payment")),
+            (900, 800, 100, 0),
+        ),
         // Named, and never told of.
-        (reversal("cptxn_d", Some("collection_failure"), Some("cptxn_unknown")), (900, 700, 200, 0)),
+        (
+            reversal("cptxn_d", Some("collection_failure"), Some("cptxn_unknown")),
+            (900, 700, 200, 0),
+        ),
         // Of no financing, but of a payment that has one.
-        (Told { offer: None, ..reversal("cptxn_e", None, Some("cptxn_payment")) }, (900, 600, 300, 0)),
+        (
+            Told { offer: None, ..reversal("cptxn_e", None, Some("cptxn_payment")) },
+            (900, 600, 300, 0),
+        ),
         // Nobody can tell: a cancellation undoes either, a reversal of a reversal is nothing that Stripe tells of.
-        (reversal("cptxn_f", Some("financing_cancellation"), Some("cptxn_late")), (900, 600, 300, 1)),
+        (
+            reversal("cptxn_f", Some("financing_cancellation"), Some("cptxn_late")),
+            (900, 600, 300, 1),
+        ),
         (reversal("cptxn_g", Some("financing_cancellation"), None), (900, 600, 300, 2)),
         (reversal("cptxn_h", Some("requested_by_user"), None), (900, 600, 300, 3)),
         (reversal("cptxn_i", Some("collection_failure"), Some("cptxn_a")), (900, 600, 300, 4)),
         // Words that contradict each other.
-        (Told { reason: Some("collection_failure"), ..before("cptxn_j", "payment") }, (900, 600, 300, 5)),
-        (Told { reason: Some("financing_cancellation"), ..before("cptxn_k", "payout") }, (900, 600, 300, 6)),
+        (
+            Told { reason: Some("collection_failure"), ..before("cptxn_j", "payment") },
+            (900, 600, 300, 5),
+        ),
+        (
+            Told { reason: Some("financing_cancellation"), ..before("cptxn_k", "payout") },
+            (900, 600, 300, 6),
+        ),
         (reversal("cptxn_m", None, Some("cptxn_j")), (900, 600, 300, 7)),
         // What a reversal names may come after it.
         (before("cptxn_late", "payment"), (900, 1_500, -600, 6)),
@@ -135,12 +172,20 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool) {
     let app = TestApp::start(db).await;
-    let told = Told { id: "cptxn_1", offer: None, kind: "payment", reason: None, total: 1, reverses: None };
+    let told = Told {
+        id: "cptxn_1",
+        offer: None,
+        kind: "payment",
+        reason: None,
+        total: 1,
+        reverses: None,
+    };
     let mut event = told.event("acct_1");
     event["data"]["object"]["details"]["total_amount"] = json!("a lot");
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
-    let note: String = app.one("select note from inbox_events where state = $1", "unreadable").await;
+    let note: String =
+        app.one("select note from inbox_events where state = $1", "unreadable").await;
     assert!(note.contains("no transaction that we know"), "{note}");
     assert!(totals(&app.db, "acct_1", None).await.unwrap().is_empty());
     app.finish().await;
@@ -151,7 +196,14 @@ async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
     let app = TestApp::start(db).await;
     tell(
         &app,
-        &Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 1_100, reverses: None },
+        &Told {
+            id: "cptxn_1",
+            offer: OFFER,
+            kind: "payout",
+            reason: None,
+            total: 1_100,
+            reverses: None,
+        },
     )
     .await;
     tell(
@@ -265,19 +317,31 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
     let mut all = totals(&app.db, "acct_1", None).await.unwrap();
     all.sort_by(|one, other| one.offer_id.cmp(&other.offer_id));
     truth.sort();
-    let found: Vec<(String, (i64, i64))> =
-        all.iter().map(|of| (of.offer_id.clone().unwrap(), (of.advanced_minor, of.paid_minor))).collect();
+    let found: Vec<(String, (i64, i64))> = all
+        .iter()
+        .map(|of| (of.offer_id.clone().unwrap(), (of.advanced_minor, of.paid_minor)))
+        .collect();
     assert_eq!(found, truth);
-    assert!(all.iter().all(|of| of.remaining_minor == of.advanced_minor - of.paid_minor && of.unclear == 0));
+    assert!(
+        all.iter()
+            .all(|of| of.remaining_minor == of.advanced_minor - of.paid_minor && of.unclear == 0)
+    );
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
     let app = TestApp::start(db).await;
-    let plain =
-        Told { id: "cptxn_1", offer: OFFER, kind: "payout", reason: None, total: 110_000, reverses: None };
-    let absurd = |id, kind, total, reverses| Told { id, offer: OFFER, kind, reason: None, total, reverses };
+    let plain = Told {
+        id: "cptxn_1",
+        offer: OFFER,
+        kind: "payout",
+        reason: None,
+        total: 110_000,
+        reverses: None,
+    };
+    let absurd =
+        |id, kind, total, reverses| Told { id, offer: OFFER, kind, reason: None, total, reverses };
     for told in [
         plain,
         absurd("cptxn_2", "payout", i64::MAX, None),
@@ -301,7 +365,8 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
     odd["data"]["object"]["details"]["advance_amount"] = i64::MIN.into();
     app.stripe_sends(&odd).await.expect_kept();
     app.run_due_work().await;
-    let unreadable: i64 = app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
+    let unreadable: i64 =
+        app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
     assert_eq!(unreadable, 0);
 
     let all = totals(&app.db, "acct_1", None).await.unwrap();
@@ -310,8 +375,12 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
     let wanted = Wanted::default();
     assert_eq!(app.app.financings().movements(&account, &wanted, 10).await.unwrap().len(), 7);
     let day = day_one().date_naive();
-    let report =
-        app.app.financings().report(&account, Days::new(day, day).unwrap(), Per::Day, Tz::UTC).await.unwrap();
+    let report = app
+        .app
+        .financings()
+        .report(&account, Days::new(day, day).unwrap(), Per::Day, Tz::UTC)
+        .await
+        .unwrap();
     assert_eq!((report.totals[0].advanced_minor, report.totals[0].unclear), (109_999, 5));
     let browser = Browser::signed_in(&app, "acct_1").await;
     for path in ["/capital", "/capital/statement", "/capital/statement.csv"] {

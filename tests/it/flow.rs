@@ -59,8 +59,12 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
     .await
     .unwrap();
     let message = letter.message();
-    assert_eq!((recipient.as_str(), message.subject()), ("jenny@bakery.example", Some(subject.as_str())));
-    let same = |sent: &str, kept: &str| assert_eq!(sent.replace("\r\n", "\n").trim_end(), kept.trim_end());
+    assert_eq!(
+        (recipient.as_str(), message.subject()),
+        ("jenny@bakery.example", Some(subject.as_str()))
+    );
+    let same =
+        |sent: &str, kept: &str| assert_eq!(sent.replace("\r\n", "\n").trim_end(), kept.trim_end());
     same(&message.body_text(0).unwrap(), &text);
     same(&message.body_html(0).unwrap(), &html);
     assert_eq!((version.len(), relay_answer.as_str()), (32, "250 2.0.0 queued as 1A2B3C"));
@@ -84,7 +88,8 @@ async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
             .unwrap();
     assert_eq!(states, EVENT_TYPES.map(|event_type| (event_type.to_owned(), "read".to_owned())));
     for event_type in EVENT_TYPES {
-        let lines: i64 = app.one("select count(*) from timeline_entries where what = $1", event_type).await;
+        let lines: i64 =
+            app.one("select count(*) from timeline_entries where what = $1", event_type).await;
         assert_eq!(lines, 1, "{event_type}");
     }
     app.finish().await;
@@ -109,7 +114,8 @@ async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
     app.stripe_sends(&again).await.expect_kept();
     app.run_due_work().await;
 
-    let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offer).await;
     assert_eq!(status, "paid_out");
     assert_eq!((app.relay.letters().len(), app.stripe.marked(&offer)), (1, 1));
     app.finish().await;
@@ -133,7 +139,9 @@ async fn an_offer_that_is_no_longer_open_gets_no_letter(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_whose_time_ran_out_gets_no_letter_though_stripe_still_calls_it_undelivered(db: PgPool) {
+async fn an_offer_whose_time_ran_out_gets_no_letter_though_stripe_still_calls_it_undelivered(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.clock.advance(TimeDelta::days(30));
@@ -171,8 +179,9 @@ async fn an_event_of_the_other_mode_is_kept_and_never_acted_on(db: PgPool) {
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
 
-    let state: String =
-        app.one("select state from inbox_events where event_id = $1", event["id"].as_str().unwrap()).await;
+    let state: String = app
+        .one("select state from inbox_events where event_id = $1", event["id"].as_str().unwrap())
+        .await;
     assert_eq!(state, "wrong_mode");
     app.expect_untouched(&offer).await;
     app.finish().await;
@@ -188,8 +197,9 @@ async fn an_event_through_a_connect_endpoint_is_acted_on_with_a_warning(db: PgPo
     app.run_due_work().await;
 
     app.expect_delivered(&offer).await;
-    let note: String =
-        app.one("select note from inbox_events where event_id = $1", event["id"].as_str().unwrap()).await;
+    let note: String = app
+        .one("select note from inbox_events where event_id = $1", event["id"].as_str().unwrap())
+        .await;
     assert!(note.contains("Connect endpoint"), "{note}");
     app.finish().await;
 }
@@ -211,7 +221,10 @@ async fn one_event_that_cannot_be_read_does_not_hold_up_the_others(db: PgPool) {
 
     app.expect_delivered(&good).await;
     let unreadable: i64 = app
-        .one("select count(*) from inbox_events where state = $1 and note is not null", "unreadable")
+        .one(
+            "select count(*) from inbox_events where state = $1 and note is not null",
+            "unreadable",
+        )
         .await;
     assert_eq!(unreadable, 2);
     app.finish().await;

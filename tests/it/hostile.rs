@@ -178,8 +178,12 @@ async fn an_acceptance_counts_whatever_its_words_are_made_of(db: PgPool) {
         app.relay.fail(Step::Dot, Trouble::TakeAndSay(bytes), 1);
         let offer = send(&app).await;
         app.expect_delivered(&offer).await;
-        let kept: String = app.one("select relay_answer from letters where offer_id = $1", &offer).await;
-        assert!(kept.starts_with("250") && kept.len() <= 1_500 && !kept.contains(char::is_control), "{kept}");
+        let kept: String =
+            app.one("select relay_answer from letters where offer_id = $1", &offer).await;
+        assert!(
+            kept.starts_with("250") && kept.len() <= 1_500 && !kept.contains(char::is_control),
+            "{kept}"
+        );
     }
     app.finish().await;
 }

@@ -38,13 +38,20 @@ async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
     );
     assert!(letter.header("Message-ID").ends_with("@rocket.example>"));
     assert!(
-        letter.bytes.is_ascii() && letter.bytes.split(|byte| *byte == b'\n').all(|line| line.len() < 998)
+        letter.bytes.is_ascii()
+            && letter.bytes.split(|byte| *byte == b'\n').all(|line| line.len() < 998)
     );
     let message = letter.message();
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1));
-    assert_eq!(message.subject(), Some("[Test] You’re prequalified for up to $1,000 in business financing"));
+    assert_eq!(
+        message.subject(),
+        Some("[Test] You’re prequalified for up to $1,000 in business financing")
+    );
     let text = message.body_text(0).unwrap();
-    assert!(text.contains("https://rocket.example/capital") && text.contains("1 Main Street"), "{text}");
+    assert!(
+        text.contains("https://rocket.example/capital") && text.contains("1 Main Street"),
+        "{text}"
+    );
     assert!(!text.contains("connect.stripe.com"));
     app.finish().await;
 }
@@ -206,7 +213,9 @@ async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(d
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or_while_one_waits(db: PgPool) {
+async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or_while_one_waits(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let opt_out = async |offer: &str| {
         let mut tx = app.db.begin().await.unwrap();
@@ -248,9 +257,10 @@ async fn a_letter_in_a_state_that_a_newer_version_wrote_is_left_to_that_version(
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.app.read_inbox().await.unwrap();
-    for statement in
-        ["alter table letters drop constraint letters_state", "update letters set state = 'scheduled'"]
-    {
+    for statement in [
+        "alter table letters drop constraint letters_state",
+        "update letters set state = 'scheduled'",
+    ] {
         sqlx::query(statement).execute(&app.db).await.unwrap();
     }
     app.run_due_work().await;

@@ -82,7 +82,8 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
     let settings = app.settings_with(settings);
     let (writer, disclaimers) =
         (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
-    let find = |all: &Disclaimers, country, language| all.find(None, Some(country), &[language]).unwrap();
+    let find =
+        |all: &Disclaimers, country, language| all.find(None, Some(country), &[language]).unwrap();
     for (country, language) in [("US", Language::English), ("DE", Language::German)] {
         let disclaimer = find(&disclaimers, country, language);
         let hashes = [Kind::Offer, Kind::Refill].map(|kind| writer.copy_hash(kind, &disclaimer));
@@ -100,7 +101,8 @@ async fn refuse(app: &TestApp, address: &str) {
     app.stripe.edit_account(&account, |account| account["email"] = address.into());
     app.run_due_work().await;
     app.expect_letter(&offer, "sent", None).await;
-    let message_id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let message_id: String =
+        app.one("select message_id from letters where offer_id = $1", &offer).await;
     crate::reports::comes_back(app, &message_id, address).await;
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
 }
@@ -135,7 +137,9 @@ async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
         offer["disclaimer_variant"] = serde_json::Value::Null;
         match sort {
             Sort::WithoutTerms => offer["offered_terms"] = serde_json::Value::Null,
-            Sort::NobodyApprovedTheKind => offer["offered_terms"]["campaign_type"] = "repeat_user".into(),
+            Sort::NobodyApprovedTheKind => {
+                offer["offered_terms"]["campaign_type"] = "repeat_user".into()
+            }
             Sort::Approved if number.is_multiple_of(2) => offer["product_type"] = "refill".into(),
             Sort::Approved
             | Sort::ApprovedInGerman

@@ -65,10 +65,15 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     offers.retain(|offer| offer["account"] == account);
     for offer in &offers {
         let id = offer["id"].as_str().unwrap();
-        let status: String = app.one("select status from financing_offers where offer_id = $1", id).await;
+        let status: String =
+            app.one("select status from financing_offers where offer_id = $1", id).await;
         // That it was delivered no event says; reconciliation would find it.
         let is_silent = offer["status"] == "delivered" && status == "undelivered";
-        assert!(is_silent || offer["status"] == status.as_str(), "{id}: {status}, but {}", offer["status"]);
+        assert!(
+            is_silent || offer["status"] == status.as_str(),
+            "{id}: {status}, but {}",
+            offer["status"]
+        );
         let was_paid_out = !offer["status_transitions"]["paid_out_at"].is_null();
         canceled += usize::from(status == "canceled" && was_paid_out);
     }
@@ -79,7 +84,8 @@ async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &Truth) {
     let totals = totals(&app.db, account, None).await.unwrap();
     assert_eq!(totals.len(), truth.financings.len(), "{account}");
     for financing in &truth.financings {
-        let ours = totals.iter().find(|of| of.offer_id.as_deref() == Some(&financing.offer)).unwrap();
+        let ours =
+            totals.iter().find(|of| of.offer_id.as_deref() == Some(&financing.offer)).unwrap();
         let advanced = match financing.phase {
             Phase::UnderWay | Phase::FullyRepaid => financing.advance_minor + financing.fee_minor,
             Phase::Canceled => 0,
@@ -123,8 +129,12 @@ async fn expect_reports_are_true(app: &TestApp, account: &AccountId, truth: &Tru
             assert_eq!(line.paid_minor, line.withheld_minor + line.paid_otherwise_minor);
             let expected = match per {
                 Per::Day => by_date.get(&line.begins_on).copied().unwrap_or_default(),
-                Per::Week => sum_between(&by_date, line.begins_on, line.begins_on + chrono::Days::new(7)),
-                Per::Month => sum_between(&by_date, line.begins_on, line.begins_on + chrono::Months::new(1)),
+                Per::Week => {
+                    sum_between(&by_date, line.begins_on, line.begins_on + chrono::Days::new(7))
+                }
+                Per::Month => {
+                    sum_between(&by_date, line.begins_on, line.begins_on + chrono::Months::new(1))
+                }
             };
             assert_eq!(line.paid_minor, expected, "{account}, {} per {per:?}", line.begins_on);
         }
@@ -135,13 +145,24 @@ fn sum_between(by_date: &BTreeMap<NaiveDate, i64>, from: NaiveDate, until: Naive
     by_date.range(from..until).map(|(_, minor)| minor).sum()
 }
 
-async fn expect_payouts_are_explained(app: &TestApp, account: &AccountId, truth: &Truth, days: Days) {
+async fn expect_payouts_are_explained(
+    app: &TestApp,
+    account: &AccountId,
+    truth: &Truth,
+    days: Days,
+) {
     let explained = app.app.financings().payouts(account, days).await.unwrap();
     assert_eq!(explained.len(), truth.payouts.len(), "{account}");
     for payout in &truth.payouts {
         let line = explained.iter().find(|line| line.payout_id == payout.id).unwrap();
         let sold = line.gross_sales_minor - line.platform_fees_minor - line.other_fees_minor;
-        let found = (line.paid_out_minor, sold, line.refunds_minor, line.advanced_minor, line.withheld_minor);
+        let found = (
+            line.paid_out_minor,
+            sold,
+            line.refunds_minor,
+            line.advanced_minor,
+            line.withheld_minor,
+        );
         let expected = (
             payout.amount_minor,
             payout.sold_minor,
@@ -175,8 +196,10 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         expect_ledger_is_true(&app, account.as_str(), &truth).await;
         let standing = app.app.financings().standing(&account).await.unwrap();
         assert_eq!(standing.difference, None, "{account}, seed {seed}");
-        let days =
-            Days::new(first - chrono::Days::new(1), app.clock.now().date_naive() + chrono::Days::new(1));
+        let days = Days::new(
+            first - chrono::Days::new(1),
+            app.clock.now().date_naive() + chrono::Days::new(1),
+        );
         expect_reports_are_true(&app, &account, &truth, days.unwrap()).await;
         if seed % 10 == 0 {
             let later = app.clock.now().date_naive() + chrono::Days::new(9);

@@ -15,13 +15,16 @@ const OFFERS: usize = 1000;
 const CONNECTIONS: usize = 32;
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_thousand_offers_posted_three_times_each_by_32_connections_make_a_thousand_letters(db: PgPool) {
+async fn a_thousand_offers_posted_three_times_each_by_32_connections_make_a_thousand_letters(
+    db: PgPool,
+) {
     let listen = [("COURIER_HTTP__LISTEN", "127.0.0.1:0"), ("COURIER_OPS__LISTEN", "127.0.0.1:0")];
     let app = TestApp::start_with(db, &listen).await;
     let shutdown = Shutdown::default();
-    let account = app
-        .stripe
-        .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
+    let account = app.stripe.add_account(&NewAccount {
+        email: Some("jenny@bakery.example".to_owned()),
+        ..NewAccount::default()
+    });
     let offers: Vec<String> =
         (0..OFFERS).map(|_| app.stripe.create_offer(&account, &NewOffer::default())).collect();
     let mut posts: Vec<Vec<u8>> =
@@ -32,18 +35,23 @@ async fn a_thousand_offers_posted_three_times_each_by_32_connections_make_a_thou
     let serving = app.app.serve(Role::Serve, &shutdown, |address| ready.send(address).unwrap());
     let posting = async {
         let url = Arc::new(format!("http://{}/webhooks/stripe", address.await.unwrap()));
-        let client = reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
+        let client =
+            reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
         let now = app.clock.now();
         let answers = stream::iter(posts).map(|body| {
-            let request =
-                client.post(url.as_str()).header("Stripe-Signature", sign(&body, &[SECRET.to_owned()], now));
+            let request = client
+                .post(url.as_str())
+                .header("Stripe-Signature", sign(&body, &[SECRET.to_owned()], now));
             async move { request.body(body).send().await.unwrap().status().as_u16() }
         });
         let answers: Vec<u16> = answers.buffer_unordered(CONNECTIONS).collect().await;
         assert!(answers.iter().all(|status| *status == 200));
         app.relay.wait_for(OFFERS).await;
         let delivered = async {
-            while app.one::<i64>("select count(*) from deliveries where state = $1", "delivered").await < 1000
+            while app
+                .one::<i64>("select count(*) from deliveries where state = $1", "delivered")
+                .await
+                < 1000
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -56,7 +64,8 @@ async fn a_thousand_offers_posted_three_times_each_by_32_connections_make_a_thou
     let (served, ()) = tokio::join!(serving, posting);
     served.unwrap();
 
-    let mut ids: Vec<String> = app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    let mut ids: Vec<String> =
+        app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     ids.sort();
     ids.dedup();
     assert_eq!((app.relay.letters().len(), ids.len()), (OFFERS, OFFERS));

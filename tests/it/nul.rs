@@ -53,9 +53,13 @@ async fn an_offer_with_a_nul_in_it_is_emailed_marked_and_shown(db: PgPool) {
         let browser = Browser::signed_in(&app, &account).await;
         browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
     }
-    let unreadable: i64 = app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
+    let unreadable: i64 =
+        app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
     let passed_over: i64 = app
-        .one("select coalesce(sum(unreadable), 0)::bigint from reconcile_runs where state <> $1", "")
+        .one(
+            "select coalesce(sum(unreadable), 0)::bigint from reconcile_runs where state <> $1",
+            "",
+        )
         .await;
     assert_eq!((unreadable, passed_over), (0, 0));
     app.finish().await;
@@ -76,8 +80,9 @@ async fn a_transaction_with_a_nul_in_it_is_kept(db: PgPool) {
     event["data"]["object"]["user_facing_description"] = json!("a\0b");
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
-    let kept: String =
-        app.one("select object::text from financing_transactions where transaction_id = $1", "cptxn_1").await;
+    let kept: String = app
+        .one("select object::text from financing_transactions where transaction_id = $1", "cptxn_1")
+        .await;
     assert!(kept.contains(r"a\u0000b"), "{kept}");
     app.finish().await;
 }

@@ -36,7 +36,8 @@ async fn what_is_described_is_there_and_what_is_not_described_is_not(db: PgPool)
     let described = operations(&description);
     for (_, path, _) in &described {
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
-            let is_described = described.iter().any(|(m, p, _)| (m, p) == (&method.to_owned(), path));
+            let is_described =
+                described.iter().any(|(m, p, _)| (m, p) == (&method.to_owned(), path));
             let named = path.replace("{account}", "acct_1").replace("{offer}", "financingoffer_1");
             let named = named.replace("{transaction}", "cptxn_1");
             let request = Request::builder().method(method).uri(named).body(Body::empty()).unwrap();

@@ -20,7 +20,12 @@ async fn run(db: &PgPool, arguments: &[&str]) -> Output {
 /// What a command prints, if it does what it is told.
 async fn done(db: &PgPool, arguments: &[&str]) -> String {
     let ended = run(db, arguments).await;
-    assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(
+        ended.status.code(),
+        Some(0),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
     String::from_utf8(ended.stdout).unwrap()
 }
 
@@ -52,11 +57,16 @@ async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_
         assert!(done(&app.db, &["offer", "resend", offer]).await.contains("waits to be sent"));
     }
     // The command has the clock of the machine; the service here has its own, which is behind.
-    sqlx::query("update jobs set due_at = $1").bind(app.clock.now()).execute(&app.db).await.unwrap();
+    sqlx::query("update jobs set due_at = $1")
+        .bind(app.clock.now())
+        .execute(&app.db)
+        .await
+        .unwrap();
     app.run_due_work().await;
     app.expect_delivered(&refused_one).await;
     app.expect_letter(&in_doubt, "sent", None).await;
-    let ids: Vec<String> = app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    let ids: Vec<String> =
+        app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
     let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
     assert!(again.contains("no letter that is held"), "{again}");
@@ -80,7 +90,10 @@ async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows
         "{shown}"
     );
     let told = done(&app.db, &["offer", "resend", &offer]).await;
-    assert!(told.contains("no letter goes to its address") && told.contains("held again"), "{told}");
+    assert!(
+        told.contains("no letter goes to its address") && told.contains("held again"),
+        "{told}"
+    );
     // The command has the clock of the machine; the service here has its own, which is behind.
     let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
     make_due.execute(&app.db).await.unwrap();
@@ -91,7 +104,9 @@ async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows
     let told = done(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
     assert!(told.contains("1 that were held"), "{told}");
     assert_eq!(done(&app.db, &["address", "list"]).await, "");
-    assert!(refused(&app.db, &["address", "allow", "jenny@bakery.example"]).await.contains("already"));
+    assert!(
+        refused(&app.db, &["address", "allow", "jenny@bakery.example"]).await.contains("already")
+    );
     assert_eq!(run(&app.db, &["address", "allow", "jenny"]).await.status.code(), Some(64));
     let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
     make_due.execute(&app.db).await.unwrap();
@@ -132,7 +147,10 @@ async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
     let (code, said) = piped(&env, "Subject: hello\r\n\r\nhello").await;
     assert!(code == Some(1) && said.contains("neither a delivery report"), "{said}");
     let (code, said) = piped(&env, &report).await;
-    assert!(code == Some(0) && said.contains("it is bounced now") && said.contains(&offer), "{said}");
+    assert!(
+        code == Some(0) && said.contains("it is bounced now") && said.contains(&offer),
+        "{said}"
+    );
     let (code, said) = piped(&env, &report).await;
     assert!(code == Some(0) && said.contains("known already"), "{said}");
     env.insert("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned());
@@ -144,11 +162,16 @@ async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
 
 #[tokio::test]
 async fn no_report_from_a_pipe_ends_in_a_crash_however_it_nests() {
-    let env =
-        HashMap::from([("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned())]);
+    let env = HashMap::from([(
+        "DATABASE_URL".to_owned(),
+        "postgres://nobody@127.0.0.1:1/nothing".to_owned(),
+    )]);
     for (bomb, message) in crate::reports::bombs() {
         let (code, said) = piped(&env, &message).await;
-        assert!(code == Some(65) && said.contains("which no report does"), "{bomb}: {code:?} {said}");
+        assert!(
+            code == Some(65) && said.contains("which no report does"),
+            "{bomb}: {code:?} {said}"
+        );
     }
     let hundred_thousand = "Content-Type:message/rfc822\n\n".repeat(100_000);
     let (code, said) = piped(&env, &hundred_thousand).await;
@@ -168,24 +191,33 @@ async fn a_letter_that_is_sent_again_says_what_became_of_it(db: PgPool) {
         })
         .to_vec();
     for event in stripe.events() {
-        assert_eq!(post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await, 200);
+        assert_eq!(
+            post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await,
+            200
+        );
     }
     let settled = async |offer: &str| loop {
-        let state: Option<String> = sqlx::query_scalar("select state from letters where offer_id = $1")
-            .bind(offer)
-            .fetch_optional(&db)
-            .await
-            .unwrap();
+        let state: Option<String> =
+            sqlx::query_scalar("select state from letters where offer_id = $1")
+                .bind(offer)
+                .fetch_optional(&db)
+                .await
+                .unwrap();
         if state.is_some_and(|state| state == "held" || state == "rejected") {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     for offer in &offers {
-        tokio::time::timeout(Duration::from_secs(30), settled(offer)).await.expect("it is decided about");
+        tokio::time::timeout(Duration::from_secs(30), settled(offer))
+            .await
+            .expect("it is decided about");
     }
     let told = done(&db, &["offer", "resend", &offers[0]]).await;
-    assert!(told.contains("waits to be sent") && told.contains("the letter was sent: 250"), "{told}");
+    assert!(
+        told.contains("waits to be sent") && told.contains("the letter was sent: 250"),
+        "{told}"
+    );
     let told = refused(&db, &["offer", "resend", &offers[1]]).await;
     assert!(told.contains("held again: no_recipient") && told.contains("/contact"), "{told}");
 }
@@ -196,13 +228,17 @@ async fn an_erasure_says_what_the_proof_keeps_and_knows_unknown_accounts(db: PgP
     let offer = app.offer();
     takes_created(&app, &offer).await;
     app.expect_delivered(&offer).await;
-    let account: String = app.one("select account_id from letters where offer_id = $1", &offer).await;
+    let account: String =
+        app.one("select account_id from letters where offer_id = $1", &offer).await;
     for arguments in [&["--yes"][..], &["--yes", "--json"], &["--yes", "--with-proof"], &[]] {
         let arguments = [&["account", "erase", "acct_unknown"], arguments].concat();
         assert!(refused(&app.db, &arguments).await.contains("no account acct_unknown is known"));
     }
     let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
-    assert!(told.contains("the proof keeps 1 messages") && told.contains("`--with-proof` removes"), "{told}");
+    assert!(
+        told.contains("the proof keeps 1 messages") && told.contains("`--with-proof` removes"),
+        "{told}"
+    );
     let told = done(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
     assert!(told.contains("1 proofs") && !told.contains("the proof keeps"), "{told}");
     // Once more finds nothing, and is no error: the account is known.
@@ -231,7 +267,12 @@ async fn dead_jobs_are_listed_and_done_after_all(db: PgPool) {
     let (letter, mark) = (app.offer(), app.offer());
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
     takes_created(&app, &letter).await;
-    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe.fail(Fault {
+        method: "POST",
+        path: "mark_delivered",
+        times: 1,
+        trouble: Trouble::DropBefore,
+    });
     takes_created(&app, &mark).await;
     let jobs: serde_json::Value =
         serde_json::from_str(&done(&app.db, &["job", "list", "--json"]).await).unwrap();
@@ -240,7 +281,11 @@ async fn dead_jobs_are_listed_and_done_after_all(db: PgPool) {
         done(&app.db, &["job", "retry", &job["job_id"].to_string()]).await;
     }
     assert_eq!(done(&app.db, &["job", "list"]).await, "");
-    sqlx::query("update jobs set due_at = $1").bind(app.clock.now()).execute(&app.db).await.unwrap();
+    sqlx::query("update jobs set due_at = $1")
+        .bind(app.clock.now())
+        .execute(&app.db)
+        .await
+        .unwrap();
     app.run_due_work().await;
     for offer in [&letter, &mark] {
         app.expect_delivered(offer).await;
@@ -276,17 +321,23 @@ async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
     app.stripe_sends(&app.event(&expired, "capital.financing_offer.expired")).await.expect_kept();
     app.run_due_work().await;
     let all = done(&app.db, &["offer", "list"]).await;
-    assert!(all.contains(&delivered) && all.contains(&expired) && all.contains("$1,000.00"), "{all}");
+    assert!(
+        all.contains(&delivered) && all.contains(&expired) && all.contains("$1,000.00"),
+        "{all}"
+    );
     let some = done(&app.db, &["offer", "list", "--status", "expired"]).await;
     assert!(!some.contains(&delivered) && some.contains(&expired), "{some}");
     let shown: serde_json::Value =
-        serde_json::from_str(&done(&app.db, &["offer", "show", &delivered, "--json"]).await).unwrap();
+        serde_json::from_str(&done(&app.db, &["offer", "show", &delivered, "--json"]).await)
+            .unwrap();
     assert_eq!(
         (&shown["letters"][0]["state"], &shown["delivery"]["state"]),
         (&"sent".into(), &"delivered".into())
     );
     assert!(!shown.to_string().contains("jenny@"), "{shown}");
-    assert!(refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("no offer"));
+    assert!(
+        refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("no offer")
+    );
     assert_eq!(run(&app.db, &["offer", "show", "nonsense"]).await.status.code(), Some(64));
     app.finish().await;
 }
@@ -304,14 +355,23 @@ async fn accounts_are_opted_out_and_in_again(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its_history(db: PgPool) {
+async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its_history(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let dir = tempfile::tempdir().unwrap();
     let (good, bad) = (dir.path().join("good.csv"), dir.path().join("bad.csv"));
-    std::fs::write(&good, "account,note,opted_out_at\nacct_1,=1+1,2026-01-02\nacct_2,,\nacct_2,,\n").unwrap();
+    std::fs::write(
+        &good,
+        "account,note,opted_out_at\nacct_1,=1+1,2026-01-02\nacct_2,,\nacct_2,,\n",
+    )
+    .unwrap();
     std::fs::write(&bad, "account,opted_out_at\nacct_3,2026-01-02\nacct_4,soon\n").unwrap();
     let told = refused(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
-    assert!(told.contains("nothing was taken in") && told.contains("line 3, column opted_out_at"), "{told}");
+    assert!(
+        told.contains("nothing was taken in") && told.contains("line 3, column opted_out_at"),
+        "{told}"
+    );
     assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
     let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
     assert_eq!(told, "2 accounts opted out, 1 were before\n");
@@ -323,7 +383,11 @@ async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its
     let lines: Vec<&str> = written.lines().collect();
     assert_eq!(lines[0], "account,source,note,opted_out_at,ended_at,ended_by");
     assert_eq!(lines[1], "acct_1,import,'=1+1,2026-01-02T00:00:00Z,,");
-    assert!(lines[2].starts_with("acct_2,import,,") && lines[2].ends_with("Z,operator"), "{}", lines[2]);
+    assert!(
+        lines[2].starts_with("acct_2,import,,") && lines[2].ends_with("Z,operator"),
+        "{}",
+        lines[2]
+    );
     assert_eq!(lines.len(), 3);
     app.finish().await;
 }
@@ -331,13 +395,23 @@ async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPool) {
     let app = TestApp::start(db).await;
-    let create = ["api-key", "create", "--name", "dashboard", "--scope", "opt_outs:read", "opt_outs:write"];
+    let create =
+        ["api-key", "create", "--name", "dashboard", "--scope", "opt_outs:read", "opt_outs:write"];
     let made = done(&app.db, &create).await;
     let (id, secret) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
-    assert!(id.starts_with("key_") && secret.starts_with("courier_") && secret.len() == 51, "{made}");
+    assert!(
+        id.starts_with("key_") && secret.starts_with("courier_") && secret.len() == 51,
+        "{made}"
+    );
     let listed = done(&app.db, &["api-key", "list"]).await;
-    assert!(listed.contains(id) && listed.contains("never used") && listed.contains("dashboard"), "{listed}");
-    assert!(listed.contains("opt_outs:read,opt_outs:write") && !listed.contains(secret), "{listed}");
+    assert!(
+        listed.contains(id) && listed.contains("never used") && listed.contains("dashboard"),
+        "{listed}"
+    );
+    assert!(
+        listed.contains("opt_outs:read,opt_outs:write") && !listed.contains(secret),
+        "{listed}"
+    );
     done(&app.db, &["api-key", "revoke", id]).await;
     assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no key"));
     let listed = done(&app.db, &["api-key", "list", "--json"]).await;

@@ -100,18 +100,26 @@ async fn an_end_that_comes_before_the_beginning_opens_no_letter(db: PgPool) {
         app.stripe.press(button, &offer).unwrap();
         takes(&app, &event(&app, &offer, kind)).await;
         takes(&app, &created).await;
-        let letters: i64 = app.one("select count(*) from letters where offer_id = $1", &offer).await;
+        let letters: i64 =
+            app.one("select count(*) from letters where offer_id = $1", &offer).await;
         assert_eq!((letters, status(&app, &offer).await.as_str()), (0, kind));
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_that_ends_while_its_letter_is_handed_over_leaves_a_letter_and_no_mark(db: PgPool) {
+async fn an_offer_that_ends_while_its_letter_is_handed_over_leaves_a_letter_and_no_mark(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     // The letter is sent; before Stripe is told, the offer ends.
-    app.stripe.fail(Fault { method: "POST", path: "mark_delivered", times: 1, trouble: Trouble::DropBefore });
+    app.stripe.fail(Fault {
+        method: "POST",
+        path: "mark_delivered",
+        times: 1,
+        trouble: Trouble::DropBefore,
+    });
     takes(&app, &app.created(&offer)).await;
     app.stripe.press(Button::Expire, &offer).unwrap();
     takes(&app, &event(&app, &offer, "expired")).await;
@@ -178,7 +186,10 @@ async fn of_two_ends_stripe_says_which_is_true(db: PgPool) {
     takes(&app, &event(&app, &offer, "canceled")).await;
     assert_eq!(status(&app, &offer).await, "canceled");
     let asked: String = app
-        .one("select note from timeline_entries where offer_id = $1 and what like '%canceled'", &offer)
+        .one(
+            "select note from timeline_entries where offer_id = $1 and what like '%canceled'",
+            &offer,
+        )
         .await;
     assert!(asked.contains("asking Stripe"), "{asked}");
     app.finish().await;
@@ -196,7 +207,10 @@ async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool
     takes(&app, &app.stripe.announce("capital.financing_offer.created", &offer)).await;
     assert_eq!(status(&app, &offer).await, "delivered");
     let note: String = app
-        .one("select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'", &offer)
+        .one(
+            "select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'",
+            &offer,
+        )
         .await;
     assert_eq!(note, "accepted was known, Stripe says delivered");
     // The event of before, under another id, is late now and moves nothing.
@@ -209,7 +223,9 @@ async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer_stands(db: PgPool) {
+async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer_stands(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let kinds = ["accepted", "paid_out", "canceled"];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -229,7 +245,11 @@ async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer
                 }
                 app.app.read_inbox().await.unwrap();
                 is_canceled |= kind == "canceled";
-                assert_eq!(status(&app, &offer).await == "canceled", is_canceled, "{order:?}, after {kind}");
+                assert_eq!(
+                    status(&app, &offer).await == "canceled",
+                    is_canceled,
+                    "{order:?}, after {kind}"
+                );
             }
             let looks = "select count(*) from jobs where kind = 'look_at_offer' and state = 'queued' and subject like $1 || '/%'";
             let looks: i64 = app.one(looks, &offer).await;
@@ -297,13 +317,19 @@ async fn a_reversal_of_the_payout_leads_to_a_look_though_no_event_says_canceled(
             }
             app.run_due_work().await;
         }
-        assert_eq!(status(&app, &offer).await, "canceled", "by reconciliation: {by_reconciliation}");
+        assert_eq!(
+            status(&app, &offer).await,
+            "canceled",
+            "by reconciliation: {by_reconciliation}"
+        );
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_and_no_other(db: PgPool) {
+async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_and_no_other(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let withdrawn = waiting(&app).await;
     let unopened = app.offer();
@@ -324,7 +350,10 @@ async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_an
     app.run_due_work().await;
     app.expect_delivered(&unopened).await;
     app.expect_letter(&withdrawn, "withdrawn", Some("offer_expired")).await;
-    assert_eq!((status(&app, &withdrawn).await.as_str(), app.stripe.marked(&withdrawn)), ("undelivered", 0));
+    assert_eq!(
+        (status(&app, &withdrawn).await.as_str(), app.stripe.marked(&withdrawn)),
+        ("undelivered", 0)
+    );
     let note: String = app
         .one(
             "select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'
@@ -346,7 +375,9 @@ async fn slow_stripe(answers: Vec<Value>) -> (String, Arc<Notify>, Arc<Notify>, 
         let ((asked, go, count), answers) = (state.clone(), answers.clone());
         async move {
             if !request.uri().path().starts_with("/v1/capital/financing_offers/") {
-                return axum::Json(serde_json::json!({"object": "list", "data": [], "has_more": false}));
+                return axum::Json(
+                    serde_json::json!({"object": "list", "data": [], "has_more": false}),
+                );
             }
             let number = count.fetch_add(1, Ordering::SeqCst);
             if number == 0 {
@@ -417,12 +448,14 @@ async fn a_replacement_before_the_application_ends_the_old_offer_and_gets_no_let
             (status(&app, &old).await.as_str(), status(&app, &new).await.as_str()),
             ("replaced", "delivered")
         );
-        let letter = if is_delivered { ("sent", None) } else { ("withdrawn", Some("offer_replaced")) };
+        let letter =
+            if is_delivered { ("sent", None) } else { ("withdrawn", Some("offer_replaced")) };
         app.expect_letter(&old, letter.0, letter.1).await;
         let letters: i64 = app.one("select count(*) from letters where offer_id = $1", &new).await;
         assert_eq!((letters, app.stripe.marked(&new)), (0, 0));
-        let linked: String =
-            app.one("select replacement_offer_id from financing_offers where offer_id = $1", &old).await;
+        let linked: String = app
+            .one("select replacement_offer_id from financing_offers where offer_id = $1", &old)
+            .await;
         assert_eq!(linked, new);
     }
     app.finish().await;
@@ -502,14 +535,16 @@ async fn terms_that_stripe_changes_in_place_are_in_the_letter_and_in_the_timelin
     let app = TestApp::start(db).await;
     let offer = waiting(&app).await;
     app.clock.advance(TimeDelta::seconds(1));
-    app.stripe.edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 300_000.into());
+    app.stripe
+        .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 300_000.into());
     takes(&app, &app.stripe.announce("capital.financing_offer.created", &offer)).await;
     app.after(TimeDelta::minutes(1)).await;
 
     let letter = app.expect_delivered(&offer).await;
     assert!(letter.message().body_text(0).unwrap().contains("$3,000.00"));
-    let note: String =
-        app.one("select note from timeline_entries where offer_id = $1 and note like 'terms%'", &offer).await;
+    let note: String = app
+        .one("select note from timeline_entries where offer_id = $1 and note like 'terms%'", &offer)
+        .await;
     assert_eq!(note, "terms changed: advance_amount 100000 -> 300000");
     app.finish().await;
 }
@@ -523,7 +558,8 @@ async fn an_event_whose_reason_cannot_be_written_down_does_not_hold_up_the_other
     for n in 0..20_000_u64 {
         write!(long, "{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).unwrap();
     }
-    for (id, field, value) in [("evt_nul", "account", "acct_\u{0}x".to_owned()), ("evt_long", "status", long)]
+    for (id, field, value) in
+        [("evt_nul", "account", "acct_\u{0}x".to_owned()), ("evt_long", "status", long)]
     {
         let mut event = app.created(&bad);
         event["id"] = id.into();
@@ -533,7 +569,8 @@ async fn an_event_whose_reason_cannot_be_written_down_does_not_hold_up_the_other
     app.stripe_sends(&app.created(&good)).await.expect_kept();
     app.run_due_work().await;
     app.expect_delivered(&good).await;
-    let unreadable: i64 = app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
+    let unreadable: i64 =
+        app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
     assert_eq!(unreadable, 2);
     app.finish().await;
 }

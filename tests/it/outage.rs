@@ -55,7 +55,9 @@ async fn ten_minutes_without_stripe(db: PgPool, trouble: Trouble) {
     ten_minutes_pass(&app).await;
     let calls = app.stripe.calls().len();
     assert!((10..60).contains(&calls), "{calls} calls in ten minutes");
-    println!("{calls} calls to a Stripe that was down for ten minutes, with {OFFERS} letters waiting");
+    println!(
+        "{calls} calls to a Stripe that was down for ten minutes, with {OFFERS} letters waiting"
+    );
     app.stripe.heal();
     expect_all_delivered_soon(&app, &offers).await;
     app.finish().await;
@@ -134,9 +136,13 @@ async fn open(db: &PgPool, settings: &[(&str, &str)]) -> (App, axum::Router) {
 }
 
 async fn webhook(router: &axum::Router, id: &str) -> u16 {
-    let body = format!(r#"{{"id":"{id}","object":"event","type":"charge.succeeded"}}"#).into_bytes();
-    let signature =
-        capital_courier::simulator::sign(&body, &[crate::support::SECRET.to_owned()], Clock::system().now());
+    let body =
+        format!(r#"{{"id":"{id}","object":"event","type":"charge.succeeded"}}"#).into_bytes();
+    let signature = capital_courier::simulator::sign(
+        &body,
+        &[crate::support::SECRET.to_owned()],
+        Clock::system().now(),
+    );
     let request = axum::http::Request::post("/webhooks/stripe")
         .header("Stripe-Signature", signature)
         .body(axum::body::Body::from(body))
@@ -166,13 +172,19 @@ async fn a_connection_that_became_read_only_is_dropped_and_writing_goes_on(db: P
     for id in ["evt_1", "evt_2", "evt_3", "evt_4", "evt_5", "evt_6"] {
         assert_eq!(webhook(&router, id).await, 200);
     }
-    assert_eq!(capital_courier::database::health(app.db()).await, capital_courier::database::Health::Ready);
+    assert_eq!(
+        capital_courier::database::health(app.db()).await,
+        capital_courier::database::Health::Ready
+    );
     app.close().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn while_all_connections_are_taken_stripe_is_told_to_come_again(db: PgPool) {
-    let few = [("COURIER_DATABASE__MAX_CONNECTIONS", "2"), ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "300ms")];
+    let few = [
+        ("COURIER_DATABASE__MAX_CONNECTIONS", "2"),
+        ("COURIER_DATABASE__ACQUIRE_TIMEOUT", "300ms"),
+    ];
     let (app, router) = open(&db, &few).await;
     let held = [app.db().begin().await.unwrap(), app.db().begin().await.unwrap()];
     assert_eq!(webhook(&router, "evt_1").await, 503);
@@ -209,7 +221,9 @@ async fn a_full_disk_is_told_to_stripe_each_time_and_to_the_log_once_a_second(db
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_the_lease(db: PgPool) {
+async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_the_lease(
+    db: PgPool,
+) {
     let (stripe, relay, mut env) = world(&db).await;
     env.insert("COURIER_DATABASE__ACQUIRE_TIMEOUT".to_owned(), "500ms".to_owned());
     let process = Process::serve(&env).await;
@@ -234,7 +248,12 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     assert!(waited.is_ok(), "{}", process.logged());
     let (state, doubts): (String, i32) =
         sqlx::query_as("select state, doubts from letters").fetch_one(&db).await.unwrap();
-    assert_eq!((state.as_str(), doubts, relay.letters().len()), ("sent", 0, 1), "{}", process.logged());
+    assert_eq!(
+        (state.as_str(), doubts, relay.letters().len()),
+        ("sent", 0, 1),
+        "{}",
+        process.logged()
+    );
 }
 
 /// With the real runners, side by side, and the real clock: what `run_due_work` does one after the other cannot show how they get in
@@ -298,7 +317,9 @@ async fn a_relay_that_breaks_after_it_wanted_the_message_is_left_alone_before_th
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_going_out(db: PgPool) {
+async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_going_out(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let odd = app.offer();
     app.stripe.deliver(&odd);
@@ -326,7 +347,11 @@ async fn a_begin_that_nobody_waits_for_leaves_no_transaction_open(db: PgPool) {
     use std::task::Poll;
     // One connection, so that the next one to write gets the same.
     let options = (*db.connect_options()).clone();
-    let one = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let one = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await
+        .unwrap();
     let pool = capital_courier::database::Pool::from(one);
     for patience in 1..40 {
         let mut begin = Box::pin(pool.begin());
@@ -340,7 +365,9 @@ async fn a_begin_that_nobody_waits_for_leaves_no_transaction_open(db: PgPool) {
         .await;
         drop(begin);
         let subject = format!("after {patience} looks");
-        capital_courier::queue::enqueue(&pool, "test", &subject, crate::support::day_one()).await.unwrap();
+        capital_courier::queue::enqueue(&pool, "test", &subject, crate::support::day_one())
+            .await
+            .unwrap();
         let kept: i64 = sqlx::query_scalar("select count(*) from jobs where subject = $1")
             .bind(&subject)
             .fetch_one(&db)

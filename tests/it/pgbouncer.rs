@@ -30,8 +30,10 @@ async fn behind(
 
 /// So many offers, told to these processes in turn, each to be delivered once.
 async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&Process]) {
-    let account = stripe
-        .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
+    let account = stripe.add_account(&NewAccount {
+        email: Some("jenny@bakery.example".to_owned()),
+        ..NewAccount::default()
+    });
     let offers: Vec<String> =
         (0..count).map(|_| stripe.create_offer(&account, &NewOffer::default())).collect();
     let posts = stripe.events().into_iter().enumerate().map(|(place, event)| {
@@ -48,7 +50,8 @@ async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&
     };
     let all = tokio::time::timeout(Duration::from_mins(2), delivered).await;
     assert!(all.is_ok(), "not all are marked:\n{}", logged());
-    let ids: HashSet<String> = relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    let ids: HashSet<String> =
+        relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((relay.letters().len(), ids.len()), (count, count));
 }
 
@@ -76,7 +79,9 @@ async fn in_transaction_mode_two_processes_work_from_an_empty_database_on(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_session_mode_too_few_servers_are_told_at_the_start_and_the_work_is_done_with_them(db: PgPool) {
+async fn in_session_mode_too_few_servers_are_told_at_the_start_and_the_work_is_done_with_them(
+    db: PgPool,
+) {
     let bouncer = PgBouncer::start(&db, "session", 3, "").await;
     let (stripe, relay, env) = behind(&db, &bouncer, "8").await;
     let process = Process::serve(&env).await;
@@ -93,7 +98,10 @@ async fn in_session_mode_with_enough_servers_there_is_nothing_to_tell(db: PgPool
     let process = Process::serve(&env).await;
     deliver(20, &stripe, &relay, &[&process]).await;
     let log = process.logged();
-    assert!(!log.contains("connections of database.max_connections") && !log.contains("pooler"), "{log}");
+    assert!(
+        !log.contains("connections of database.max_connections") && !log.contains("pooler"),
+        "{log}"
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -111,7 +119,8 @@ async fn a_pooler_is_found_however_it_hands_out_its_servers(db: PgPool) {
     let open = async |url: &str, pooler: &str| {
         let env = [("DATABASE_URL", url), ("COURIER_DATABASE__POOLER", pooler)];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let database = database::open(&DatabaseOnly::load(None, &env).unwrap().database).await.unwrap();
+        let database =
+            database::open(&DatabaseOnly::load(None, &env).unwrap().database).await.unwrap();
         let is_pooled = database.pool.is_pooled();
         assert_eq!(database::health(&database.pool).await, database::Health::Ready);
         database.close().await;

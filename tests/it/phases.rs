@@ -70,7 +70,8 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
 pub async fn tell_transactions(app: &TestApp, account: &str) {
     for event in app.stripe.events() {
         let object = &event["data"]["object"];
-        if event["type"] == "capital.financing_transaction.created" && object["account"] == account {
+        if event["type"] == "capital.financing_transaction.created" && object["account"] == account
+        {
             app.stripe_sends(&event).await.expect_kept();
         }
     }
@@ -96,9 +97,13 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
     app.clock.advance(chrono::TimeDelta::minutes(2));
     let browser = Browser::signed_in(&app, &account).await;
     let differing = browser.open("/capital").await;
-    differing.expect_says(&["$950.00 remaining", "The transactions that we know of add up to $0.00"]);
+    differing
+        .expect_says(&["$950.00 remaining", "The transactions that we know of add up to $0.00"]);
     let hour = app.clock.now() + chrono::TimeDelta::hours(1);
-    assert_eq!(capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(), 1);
+    assert_eq!(
+        capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(),
+        1
+    );
 
     // The list of transactions is read at once, and finds what was missing.
     app.app.read_transactions().await.unwrap();
@@ -106,7 +111,10 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
     let agreeing = browser.open("/capital").await;
     agreeing.expect_says(&["$950.00 remaining", "\u{2212}$150.00"]);
     agreeing.expect_silent_about(&["add up to"]);
-    assert_eq!(capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(), 0);
+    assert_eq!(
+        capital_courier::financing::summary::store::differing(&app.db, hour).await.unwrap(),
+        0
+    );
 
     // Without Stripe the figures are those of before, and say so.
     app.clock.advance(chrono::TimeDelta::minutes(2));
@@ -116,7 +124,10 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
         times: 10,
         trouble: Trouble::Answer { status: 500, code: "api_error", headers: Vec::new() },
     });
-    browser.open("/capital").await.expect_says(&["Newer figures are not available", "$950.00 remaining"]);
+    browser
+        .open("/capital")
+        .await
+        .expect_says(&["Newer figures are not available", "$950.00 remaining"]);
     app.finish().await;
 }
 
@@ -131,7 +142,13 @@ async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
     tell_transactions(&app, &account).await;
     let browser = Browser::signed_in(&app, &account).await;
     let month = browser.open("/capital/statement").await;
-    month.expect_says(&["Monthly statement", "America/New_York", "Nov 24, 2026", "$1,100.00", "$150.00"]);
+    month.expect_says(&[
+        "Monthly statement",
+        "America/New_York",
+        "Nov 24, 2026",
+        "$1,100.00",
+        "$150.00",
+    ]);
     let file = browser.open("/capital/statement.csv?month=2026-11").await;
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"capital-2026-11.csv\"");
     assert_eq!(
@@ -166,7 +183,10 @@ async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
             &[(Button::Apply, "accepted"), (Button::Reject, "rejected")][..],
             "Your application was not approved",
         ),
-        (&[(Button::Apply, "accepted"), (Button::Cancel, "canceled")], "Your financing was canceled"),
+        (
+            &[(Button::Apply, "accepted"), (Button::Cancel, "canceled")],
+            "Your financing was canceled",
+        ),
         (&[(Button::Expire, "expired")], "Your offer has expired"),
     ] {
         let (offer, account) = delivered(&app).await;
@@ -203,7 +223,8 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
         let of_offer = |event: &&serde_json::Value| {
             let object = &event["data"]["object"];
             let is_canceled = object["id"] == offer.as_str() && object["status"] == "canceled";
-            let is_reversal = object["financing_offer"] == offer.as_str() && object["type"] == "reversal";
+            let is_reversal =
+                object["financing_offer"] == offer.as_str() && object["type"] == "reversal";
             is_canceled && says_canceled || is_reversal && says_reversed
         };
         for event in events.iter().filter(of_offer) {
@@ -213,16 +234,21 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
         let shown = browser.open("/capital").await;
         shown.expect_says(&["Your financing was canceled"]);
         shown.expect_silent_about(&["remaining", "In progress", "goes to your financing"]);
-        let totals =
-            capital_courier::financing::ledger::store::totals(&app.db, &account, None).await.unwrap();
+        let totals = capital_courier::financing::ledger::store::totals(&app.db, &account, None)
+            .await
+            .unwrap();
         assert_eq!(totals.iter().map(|totals| totals.remaining_minor).sum::<i64>(), 0);
 
         app.stripe.heal();
         app.after(chrono::TimeDelta::hours(2)).await;
         app.app.read_transactions().await.unwrap();
         let now = app.clock.now();
-        assert_eq!(capital_courier::financing::summary::store::differing(&app.db, now).await.unwrap(), 0);
-        let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+        assert_eq!(
+            capital_courier::financing::summary::store::differing(&app.db, now).await.unwrap(),
+            0
+        );
+        let status: String =
+            app.one("select status from financing_offers where offer_id = $1", &offer).await;
         assert_eq!(status, "canceled");
 
         // A later offer stands alone.

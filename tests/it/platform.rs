@@ -65,11 +65,13 @@ async fn tell(app: &TestApp, told: &Told<'_>) {
 
 /// An advance, and a share of sales on each of some days that follow.
 async fn some_life(app: &TestApp, shares: i64) {
-    tell(app, &Told { id: "cptxn_0", kind: "payout", reason: None, total: 110_000, hours: 0 }).await;
+    tell(app, &Told { id: "cptxn_0", kind: "payout", reason: None, total: 110_000, hours: 0 })
+        .await;
     for number in 1..=shares {
         let id = format!("cptxn_{number}");
         let reason = Some("automatic_withholding");
-        tell(app, &Told { id: &id, kind: "payment", reason, total: 1_500, hours: 24 * number }).await;
+        tell(app, &Told { id: &id, kind: "payment", reason, total: 1_500, hours: 24 * number })
+            .await;
     }
 }
 
@@ -78,7 +80,12 @@ fn at_home_in(zone: &str) -> Value {
 }
 
 fn ids(page: &Value, name: &str) -> Vec<String> {
-    page["data"].as_array().unwrap().iter().map(|row| row[name].as_str().unwrap().to_owned()).collect()
+    page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[name].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -111,7 +118,8 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
     let whole = call(&app, &key, "GET", &timeline, "").await.expect(200);
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = call(&app, &key, "GET", &format!("{timeline}?limit=2{cursor}"), "").await.expect(200);
+        let page =
+            call(&app, &key, "GET", &format!("{timeline}?limit=2{cursor}"), "").await.expect(200);
         seen.extend(page["data"].as_array().unwrap().clone());
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
@@ -152,7 +160,8 @@ async fn offers_and_transactions_are_read_page_by_page_and_each_is_seen_once(db:
         }
         assert_eq!(seen, all);
         let nobodys =
-            call(&bench.app, &bench.key, "GET", &format!("/api/v1/accounts/acct_2/{list}"), "").await;
+            call(&bench.app, &bench.key, "GET", &format!("/api/v1/accounts/acct_2/{list}"), "")
+                .await;
         assert_eq!(nobodys.expect(200), json!({"data": [], "next_cursor": null}));
     }
     let first = bench.get("offers?limit=1").await.expect(200);
@@ -177,7 +186,10 @@ async fn transactions_are_found_by_type_financing_and_time(db: PgPool) {
     assert_eq!(found("offer=financingoffer_1&limit=2").await, "cptxn_3 cptxn_2");
     assert_eq!(found("offer=financingoffer_2").await, "");
     assert_eq!(found("from=2026-11-25T12:00:00Z&until=2026-11-26T12:00:00Z").await, "cptxn_1");
-    assert_eq!(found("from=2026-11-25T13:00:00%2B01:00&until=2026-11-25T12:00:01Z").await, "cptxn_1");
+    assert_eq!(
+        found("from=2026-11-25T13:00:00%2B01:00&until=2026-11-25T12:00:01Z").await,
+        "cptxn_1"
+    );
     // Noon in London is one o'clock of the next day in Auckland.
     assert_eq!(found("from=2026-11-26&until=2026-11-27").await, "cptxn_2 cptxn_1");
     let page = bench.get("transactions?type=payment&limit=1").await.expect(200);
@@ -224,7 +236,11 @@ async fn a_withheld_share_leads_to_the_sale_and_stripe_is_asked_once(db: PgPool)
     bench.stub.answer("/v1/charges/py_1", 500, json!({}));
     bench.get("transactions/cptxn_1/origin").await.expect_refused(503, "stripe_unavailable");
     bench.stub.answer("/v1/charges/py_1", 200, json!({"id": "py_1", "source_transfer": "tr_1"}));
-    bench.stub.answer("/v1/transfers/tr_1", 200, json!({"id": "tr_1", "source_transaction": "ch_1"}));
+    bench.stub.answer(
+        "/v1/transfers/tr_1",
+        200,
+        json!({"id": "tr_1", "source_transaction": "ch_1"}),
+    );
     for _ in 0..2 {
         let origin = bench.get("transactions/cptxn_1/origin").await.expect(200);
         let expected = json!({"transaction_id": "cptxn_1", "charge_id": "py_1", "transfer_id": "tr_1", "source_charge_id": "ch_1"});
@@ -258,7 +274,10 @@ async fn a_summary_shows_stripes_sums_ours_and_how_they_differ(db: PgPool) {
     bench.stub.answer("/v1/capital/financing_summary", 200, summary(3_000));
     let told = bench.get("summary").await.expect(200);
     let financing = &told["financing"];
-    assert_eq!((&told["account"], &told["offer_id"]), (&json!("acct_1"), &json!("financingoffer_1")));
+    assert_eq!(
+        (&told["account"], &told["offer_id"]),
+        (&json!("acct_1"), &json!("financingoffer_1"))
+    );
     assert_eq!((&told["status"], &told["is_current"]), (&json!("accepted"), &json!(true)));
     assert_eq!(
         (&financing["paid_minor"], &financing["remaining_minor"], &financing["currency"]),
@@ -330,7 +349,11 @@ async fn a_report_adds_up_days_weeks_and_months_by_the_accounts_clock(db: PgPool
     let begins = async |query: &str| {
         let report = bench.get(&format!("report?{query}")).await.expect(200);
         let lines = report["lines"].as_array().unwrap();
-        lines.iter().map(|line| line["begins_on"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        lines
+            .iter()
+            .map(|line| line["begins_on"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(begins("per=week&from=2026-11-26&until=2026-12-02").await, "2026-11-23 2026-11-30");
     assert_eq!(begins("per=month&until=2026-12-31").await, "2026-12-01");
@@ -376,7 +399,10 @@ async fn a_report_opens_in_a_spreadsheet_and_holds_no_formula(db: PgPool) {
     let csv = bench.get("report.csv?per=payout&from=2026-11-24&until=2026-11-25").await;
     let text = String::from_utf8(csv.bytes).unwrap();
     let line = text.lines().nth(1).unwrap();
-    assert_eq!(line, "'=cmd|1,'@sum,2026-11-24,USD,0.00,0.00,0.00,0.00,0.00,0.00,0.00,-0.05,-0.05,false");
+    assert_eq!(
+        line,
+        "'=cmd|1,'@sum,2026-11-24,USD,0.00,0.00,0.00,0.00,0.00,0.00,0.00,-0.05,-0.05,false"
+    );
     bench.app.finish().await;
 }
 
@@ -388,7 +414,11 @@ async fn payouts_are_explained_and_added_up(db: PgPool) {
     let movements = [moved("charge", 10_000), moved("financing_paydown", -1_500)];
     bench.stub.answer("/v1/balance_transactions", 200, list(&movements));
     let failed = json!({"id": "po_0", "amount": 99, "currency": "usd", "status": "failed", "arrival_date": day_one().timestamp()});
-    bench.stub.answer("/v1/payouts", 200, list(&[payout("po_2", 8_500), payout("po_1", 8_500), failed]));
+    bench.stub.answer(
+        "/v1/payouts",
+        200,
+        list(&[payout("po_2", 8_500), payout("po_1", 8_500), failed]),
+    );
     let report = bench.get("report?per=payout").await.expect(200);
     assert_eq!(report["lines"].as_array().unwrap().len(), 3);
     let line = &report["lines"][0];
@@ -441,7 +471,10 @@ async fn a_time_zone_that_only_one_of_us_knows_the_name_of_ends_days_all_the_sam
     bench.stub.answer("/v1/accounts/acct_1", 200, at_home_in("US/Pacific"));
     some_life(&bench.app, 1).await;
     let report = bench.get("report?per=day&from=2026-11-20&until=2026-11-26").await.expect(200);
-    assert_eq!((&report["time_zone"], report["lines"].as_array().unwrap().len()), (&json!("US/Pacific"), 2));
+    assert_eq!(
+        (&report["time_zone"], report["lines"].as_array().unwrap().len()),
+        (&json!("US/Pacific"), 2)
+    );
     bench.app.finish().await;
 }
 
@@ -590,7 +623,8 @@ async fn a_key_that_asks_too_often_is_told_to_wait(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn each_address_wants_its_own_scope(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    let reader = key(&bench.app, &[Scope::OptOutsRead, Scope::OptOutsWrite, Scope::BouncesWrite]).await;
+    let reader =
+        key(&bench.app, &[Scope::OptOutsRead, Scope::OptOutsWrite, Scope::BouncesWrite]).await;
     for (method, path, scope) in [
         ("GET", "offers", "financings:read"),
         ("GET", "offers/financingoffer_1/timeline", "financings:read"),
@@ -604,8 +638,13 @@ async fn each_address_wants_its_own_scope(db: PgPool) {
         ("PUT", "contact", "contacts:write"),
         ("DELETE", "contact", "contacts:write"),
     ] {
-        let answer = call(&bench.app, &reader, method, &format!("/api/v1/accounts/acct_1/{path}"), "").await;
-        assert!(answer.body["error"]["message"].as_str().unwrap().contains(scope), "{}", answer.body);
+        let answer =
+            call(&bench.app, &reader, method, &format!("/api/v1/accounts/acct_1/{path}"), "").await;
+        assert!(
+            answer.body["error"]["message"].as_str().unwrap().contains(scope),
+            "{}",
+            answer.body
+        );
         answer.expect_refused(403, "missing_scope");
     }
     bench.app.finish().await;
@@ -618,7 +657,8 @@ async fn an_account_gets_so_many_links_whoever_asks_for_them(db: PgPool) {
     for _ in 0..10 {
         bench.link(r#"{"type": "application"}"#).await.expect(200);
     }
-    let headers = bench.link(r#"{"type": "application"}"#).await.expect_refused(429, "rate_limited");
+    let headers =
+        bench.link(r#"{"type": "application"}"#).await.expect_refused(429, "rate_limited");
     assert_eq!(headers["retry-after"], "2");
     assert_eq!(bench.stub.asked().len(), 10);
     bench.app.clock.advance(chrono::TimeDelta::seconds(2));

@@ -11,8 +11,10 @@ use crate::support::smtp::{Relay, Step, Trouble};
 use crate::support::{API_KEY, SECRET};
 
 fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
-    let account = stripe
-        .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
+    let account = stripe.add_account(&NewAccount {
+        email: Some("jenny@bakery.example".to_owned()),
+        ..NewAccount::default()
+    });
     (0..count).map(|_| stripe.create_offer(&account, &NewOffer::default())).collect()
 }
 
@@ -23,7 +25,10 @@ async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db:
     let offers = offers(&stripe, 60);
     for (place, event) in stripe.events().iter().enumerate() {
         let process = if place % 2 == 0 { &one } else { &other };
-        assert_eq!(post(process.webhook.as_ref().unwrap(), serde_json::to_vec(event).unwrap()).await, 200);
+        assert_eq!(
+            post(process.webhook.as_ref().unwrap(), serde_json::to_vec(event).unwrap()).await,
+            200
+        );
     }
     relay.wait_for(offers.len()).await;
     let delivered = async {
@@ -32,7 +37,8 @@ async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db:
         }
     };
     tokio::time::timeout(Duration::from_secs(30), delivered).await.expect("all are marked");
-    let mut ids: Vec<String> = relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    let mut ids: Vec<String> =
+        relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     ids.sort();
     ids.dedup();
     assert_eq!((relay.letters().len(), ids.len()), (60, 60));
@@ -58,7 +64,11 @@ async fn no_log_line_shows_an_address_or_a_secret(db: PgPool) {
 }
 
 /// Starts a process, has it talk to the relay about a letter, and tells it to stop in the midst of it.
-async fn stopped_in_a_letter(db: &PgPool, step: Step, trouble: Trouble) -> (Process, Relay, String) {
+async fn stopped_in_a_letter(
+    db: &PgPool,
+    step: Step,
+    trouble: Trouble,
+) -> (Process, Relay, String) {
     let (stripe, relay, env) = world(db).await;
     let process = Process::serve(&env).await;
     relay.fail(step, trouble, 1);
@@ -96,7 +106,11 @@ async fn sigterm_before_a_letter_is_handed_over_leaves_it_to_the_next_process_at
             .fetch_one(&db)
             .await
             .unwrap();
-    assert_eq!((state.as_str(), attempt), ("queued", 0), "no lease to wait for, no attempt used up");
+    assert_eq!(
+        (state.as_str(), attempt),
+        ("queued", 0),
+        "no lease to wait for, no attempt used up"
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -135,7 +149,8 @@ async fn a_stop_is_bounded_in_time(db: PgPool) {
 
 #[tokio::test]
 async fn wrong_usage_and_wrong_settings_exit_64_and_say_all_that_is_wrong() {
-    let run = async |arguments: &[&str]| command(arguments, &HashMap::new()).output().await.unwrap();
+    let run =
+        async |arguments: &[&str]| command(arguments, &HashMap::new()).output().await.unwrap();
     assert_eq!(run(&["no-such-command"]).await.status.code(), Some(64));
     let wrong = run(&["serve"]).await;
     assert_eq!(wrong.status.code(), Some(64));
@@ -169,7 +184,9 @@ async fn without_a_database_a_start_says_where_it_looked_and_never_the_password(
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded_database(db: PgPool) {
+async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded_database(
+    db: PgPool,
+) {
     let (_stripe, _relay, mut env) = world(&db).await;
     let dir = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -178,7 +195,10 @@ async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded
     env.remove("DATABASE_URL");
     // The embedded Postgres keeps what it unpacked in the user's cache.
     env.insert("HOME".to_owned(), std::env::var("HOME").unwrap_or_else(|_| no_folder.clone()));
-    env.insert("COURIER_DATABASE__DATA_DIR".to_owned(), dir.path().join("data").display().to_string());
+    env.insert(
+        "COURIER_DATABASE__DATA_DIR".to_owned(),
+        dir.path().join("data").display().to_string(),
+    );
     for name in ["COURIER_HTTP__LISTEN", "COURIER_OPS__LISTEN"] {
         env.insert(name.to_owned(), "127.0.0.1:0".to_owned());
     }
@@ -204,7 +224,10 @@ async fn migrate_makes_the_schema_and_doctor_finds_nothing_wrong(db: PgPool) {
     let doctor = async || command(&["doctor"], &env).output().await.unwrap();
     let before = doctor().await;
     assert_eq!(before.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&before.stdout).contains("capital-courier migrate"), "{before:?}");
+    assert!(
+        String::from_utf8_lossy(&before.stdout).contains("capital-courier migrate"),
+        "{before:?}"
+    );
 
     assert!(command(&["migrate"], &env).status().await.unwrap().success());
     let after = doctor().await;
@@ -228,7 +251,8 @@ async fn doctor_finds_what_is_wrong_outside(db: PgPool) {
     let found = command(&["doctor"], &env).output().await.unwrap();
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     assert_eq!(found.status.code(), Some(1));
-    let wrong = |what: &str| text.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
+    let wrong =
+        |what: &str| text.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
     assert!(wrong("Stripe") && wrong("relay"), "{text}");
     assert!(!text.contains("sk_test_wrong"));
 }
@@ -256,7 +280,10 @@ async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: Pg
         while post(&webhook, event.clone()).await != 200 || status("/readyz").await != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        println!("events are taken again {} ms after the database is back", back.elapsed().as_millis());
+        println!(
+            "events are taken again {} ms after the database is back",
+            back.elapsed().as_millis()
+        );
         while stripe.marked(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

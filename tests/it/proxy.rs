@@ -43,7 +43,11 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
             app.stripe.fail(Fault { method: "", path, times: 1, trouble: page(status) });
             app.stripe_sends(&app.created(&offer)).await.expect_kept();
             app.run_due_work().await;
-            assert_eq!(states(&app).await, [(left.to_owned(), "queued".to_owned())], "{path} {status}");
+            assert_eq!(
+                states(&app).await,
+                [(left.to_owned(), "queued".to_owned())],
+                "{path} {status}"
+            );
             app.after(TimeDelta::seconds(5)).await;
             app.expect_delivered(&offer).await;
         }
@@ -55,7 +59,9 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
 async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    queue::enqueue(&app.db, "look_at_offer", &format!("{offer}/reconcile"), app.clock.now()).await.unwrap();
+    queue::enqueue(&app.db, "look_at_offer", &format!("{offer}/reconcile"), app.clock.now())
+        .await
+        .unwrap();
     app.stripe.fail(Fault {
         method: "",
         path: "/v1/capital/financing_offers/",
@@ -85,13 +91,16 @@ async fn reconcile(app: &TestApp) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn reconciliation_revives_what_was_given_up_about_an_offer_that_is_still_undelivered(db: PgPool) {
+async fn reconciliation_revives_what_was_given_up_about_an_offer_that_is_still_undelivered(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let unsent = given_up(&app, "/v1/capital/financing_offers/", 1).await;
     app.expect_letter(&unsent, "held", Some("gave_up")).await;
     let unmarked = given_up(&app, "/mark_delivered", 1).await;
     app.expect_letter(&unmarked, "sent", None).await;
-    let delivery: String = app.one("select state from deliveries where offer_id = $1", &unmarked).await;
+    let delivery: String =
+        app.one("select state from deliveries where offer_id = $1", &unmarked).await;
     assert_eq!(delivery, "refused");
     assert_eq!(states(&app).await.len(), 2, "both jobs are dead");
     reconcile(&app).await;

@@ -52,7 +52,11 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
     assert_eq!(renew(&db, &first, LEASE, later).await.unwrap(), Finished::LeaseLost);
     assert_eq!(still_held(&db, &first).await.unwrap(), Finished::LeaseLost);
     assert_eq!(finish_as(&db, &second, Ending::Done, later).await, Finished::Yes);
-    assert_eq!(finish_as(&db, &second, Ending::Done, later).await, Finished::LeaseLost, "finished twice");
+    assert_eq!(
+        finish_as(&db, &second, Ending::Done, later).await,
+        Finished::LeaseLost,
+        "finished twice"
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -118,7 +122,11 @@ async fn after_an_outage_of_the_database_the_holder_of_a_lease_comes_first(db: P
     enqueue(&db, "test", "b", now).await.unwrap();
     claim_one(&db, now).await.unwrap();
     let dead = now + TimeDelta::seconds(120);
-    assert_eq!(claim(&db, &patient, dead).await.unwrap().len(), 1, "a dead holder holds up nobody for ever");
+    assert_eq!(
+        claim(&db, &patient, dead).await.unwrap().len(),
+        1,
+        "a dead holder holds up nobody for ever"
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -132,7 +140,10 @@ async fn what_is_postponed_costs_no_attempt_and_what_is_done_for_now_begins_anew
         assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
     }
     let held = claim_one(&db, now).await.unwrap();
-    assert_eq!(finish_as(&db, &held, Ending::Again { at: now, error: "no" }, now).await, Finished::Yes);
+    assert_eq!(
+        finish_as(&db, &held, Ending::Again { at: now, error: "no" }, now).await,
+        Finished::Yes
+    );
     let held = claim_one(&db, now).await.unwrap();
     assert_eq!(held.attempt, 2);
     let ending = Ending::Later { at: now + TimeDelta::minutes(5) };
@@ -159,7 +170,8 @@ async fn a_claim_walks_no_further_than_it_takes(db: PgPool) {
             "explain select job_id from jobs where kind = 'test' and state = 'queued' and {whose} and due_at <= now()
              order by due_at, job_id limit 8 for update skip locked"
         );
-        let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&db).await.unwrap();
+        let plan: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&db).await.unwrap();
         let plan = plan.join("\n");
         assert!(plan.contains("jobs_queued") && !plan.contains("Sort"), "{plan}");
     }

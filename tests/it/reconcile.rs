@@ -47,14 +47,20 @@ async fn what_no_webhook_told_us_of_is_found_by_the_same_door_and_only_once(db: 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn all_pages_are_read(db: PgPool) {
     let app = TestApp::start(db).await;
-    let account = app
-        .stripe
-        .add_account(&NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() });
+    let account = app.stripe.add_account(&NewAccount {
+        email: Some("jenny@bakery.example".to_owned()),
+        ..NewAccount::default()
+    });
     for _ in 0..250 {
         app.stripe.create_offer(&account, &NewOffer::default());
     }
     assert_eq!(reconcile(&app).await, complete([250, 250, 250, 250, 0, 0]));
-    let lists = app.stripe.calls().iter().filter(|call| call.path == "/v1/capital/financing_offers").count();
+    let lists = app
+        .stripe
+        .calls()
+        .iter()
+        .filter(|call| call.path == "/v1/capital/financing_offers")
+        .count();
     assert_eq!((lists, app.relay.letters().len()), (3, 250));
     app.finish().await;
 }
@@ -79,19 +85,23 @@ async fn a_run_that_could_not_see_everything_says_so_and_counts_as_none(db: PgPo
                 .await
                 .unwrap();
         assert_eq!(state, "incomplete", "{path}: {error}");
-        let last = capital_courier::reconcile::store::last_complete(&app.db, app.clock.now()).await.unwrap();
+        let last = capital_courier::reconcile::store::last_complete(&app.db, app.clock.now())
+            .await
+            .unwrap();
         assert_eq!(last, None);
         // Soon again, and not as a failure of the job: no attempt is used up.
-        let (state, attempt, soon): (String, i32, bool) =
-            sqlx::query_as("select state, attempt, due_at <= $1 from jobs where kind = 'reconcile'")
-                .bind(app.clock.now() + TimeDelta::minutes(1))
-                .fetch_one(&app.db)
-                .await
-                .unwrap();
+        let (state, attempt, soon): (String, i32, bool) = sqlx::query_as(
+            "select state, attempt, due_at <= $1 from jobs where kind = 'reconcile'",
+        )
+        .bind(app.clock.now() + TimeDelta::minutes(1))
+        .fetch_one(&app.db)
+        .await
+        .unwrap();
         assert_eq!((state.as_str(), attempt, soon), ("queued", 0, true));
     }
     reconcile(&app).await;
-    let last = capital_courier::reconcile::store::last_complete(&app.db, app.clock.now()).await.unwrap();
+    let last =
+        capital_courier::reconcile::store::last_complete(&app.db, app.clock.now()).await.unwrap();
     assert_eq!(last, Some(app.clock.now()));
     assert_eq!(app.relay.letters().len(), 1);
     app.finish().await;
@@ -114,14 +124,17 @@ async fn an_offer_whose_end_nobody_told_us_of_is_looked_at(db: PgPool) {
     assert!(app.app.reconcile_now().await.unwrap());
     app.run_due_work().await;
     app.expect_letter(&offer, "withdrawn", Some("offer_expired")).await;
-    let status: String = app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offer).await;
     assert_eq!(status, "expired");
     app.expect_untouched(&offer).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_that_stripe_forgot_the_delivery_of_is_marked_again_without_a_second_letter(db: PgPool) {
+async fn an_offer_that_stripe_forgot_the_delivery_of_is_marked_again_without_a_second_letter(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
@@ -157,7 +170,9 @@ async fn one_process_at_a_time_reconciles_and_a_dead_one_holds_up_nobody_for_lon
     let lease = std::time::Duration::from_mins(1);
     reconcile(&app).await;
     let claim =
-        capital_courier::queue::claim_now(&app.db, "reconcile", "all", lease, app.clock.now()).await.unwrap();
+        capital_courier::queue::claim_now(&app.db, "reconcile", "all", lease, app.clock.now())
+            .await
+            .unwrap();
     assert!(claim.is_some());
     assert!(!app.app.reconcile_now().await.unwrap(), "another process has it");
     app.clock.advance(TimeDelta::minutes(1));

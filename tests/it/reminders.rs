@@ -71,12 +71,18 @@ async fn an_open_offer_is_reminded_of_after_a_week_two_weeks_and_each_thirty_day
         app.clock.advance(-TimeDelta::days(4));
         assert_eq!(app.relay.letters().len(), count, "{}", app.clock.now());
     }
-    let kinds: Vec<String> = letters(&app, &offer).await.into_iter().map(|(kind, _)| kind).collect();
+    let kinds: Vec<String> =
+        letters(&app, &offer).await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, ["offer", "reminder_7d", "reminder_14d", "re_engagement", "re_engagement"]);
-    let subjects: Vec<String> =
-        app.relay.letters().iter().map(|letter| letter.message().subject().unwrap().to_owned()).collect();
+    let subjects: Vec<String> = app
+        .relay
+        .letters()
+        .iter()
+        .map(|letter| letter.message().subject().unwrap().to_owned())
+        .collect();
     insta::assert_debug_snapshot!(subjects);
-    let mut ids: Vec<String> = app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
+    let mut ids: Vec<String> =
+        app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 5, "each is a letter of its own");
@@ -85,7 +91,9 @@ async fn an_open_offer_is_reminded_of_after_a_week_two_weeks_and_each_thirty_day
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn without_a_switch_nobody_is_reminded_and_one_that_is_turned_holds_for_open_offers(db: PgPool) {
+async fn without_a_switch_nobody_is_reminded_and_one_that_is_turned_holds_for_open_offers(
+    db: PgPool,
+) {
     let app = TestApp::start(db.clone()).await;
     let offer = delivered(&app).await;
     days_pass(&app, 30).await;
@@ -166,7 +174,10 @@ async fn a_reminder_that_waits_is_taken_back_by_what_ends_the_offer_and_by_an_op
     app.opts_out(&account).await;
     app.run_due_work().await;
     assert_eq!(said(&letters(&app, &applied).await), ["offer", "sent", "reminder_7d", "withdrawn"]);
-    assert_eq!(said(&letters(&app, &opted_out).await), ["offer", "sent", "reminder_7d", "suppressed"]);
+    assert_eq!(
+        said(&letters(&app, &opted_out).await),
+        ["offer", "sent", "reminder_7d", "suppressed"]
+    );
     // A relay that wants it later changes nothing about when it may go.
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
     app.after(TimeDelta::hours(2)).await;
@@ -194,8 +205,10 @@ async fn a_reminder_that_never_went_out_keeps_no_later_one_from_going_out_and_is
         .await
         .unwrap();
     days_pass(&app, 1).await;
-    let before =
-        [["offer", "sent", "reminder_7d", "suppressed"], ["offer", "sent", "reminder_7d", "withdrawn"]];
+    let before = [
+        ["offer", "sent", "reminder_7d", "suppressed"],
+        ["offer", "sent", "reminder_7d", "withdrawn"],
+    ];
     assert_eq!(said(&letters(&app, &suppressed).await), before[0]);
     assert_eq!(said(&letters(&app, &withdrawn).await), before[1]);
     days_pass(&app, 6).await;
@@ -225,7 +238,9 @@ async fn a_switch_that_is_off_in_one_process_costs_no_reminder_that_another_open
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_reminder_that_waits_is_not_sent_after_the_first_letter_came_back_nor_in_the_last_day(db: PgPool) {
+async fn a_reminder_that_waits_is_not_sent_after_the_first_letter_came_back_nor_in_the_last_day(
+    db: PgPool,
+) {
     let app = TestApp::start_with(db, &ALL).await;
     let (came_back, ends) = (delivered(&app).await, delivered(&app).await);
     days_pass(&app, 7).await;
@@ -264,7 +279,15 @@ async fn a_letter_is_in_the_accounts_language_and_of_the_kind_that_the_offer_is(
     for (product, campaign, country, locale, kind, language, subject) in [
         ("refill", "repeat_user", "DE", None, "refill", "de", "Neue Finanzierung"),
         ("standard", "repeat_user", "FR", None, "repeat", "fr", "Nouvelle préqualification"),
-        ("standard", "previously_eligible_user", "CA", Some("fr-CA"), "offer", "fr", "est préqualifiée"),
+        (
+            "standard",
+            "previously_eligible_user",
+            "CA",
+            Some("fr-CA"),
+            "offer",
+            "fr",
+            "est préqualifiée",
+        ),
         ("something_new", "something_new", "JP", Some("ja"), "offer", "en", "You’re prequalified"),
     ] {
         let offer = app.offer();
@@ -283,7 +306,11 @@ async fn a_letter_is_in_the_accounts_language_and_of_the_kind_that_the_offer_is(
         app.stripe_sends(&created).await.expect_kept();
         app.run_due_work().await;
         let letter = app.expect_delivered(&offer).await;
-        assert!(letter.message().subject().unwrap().contains(subject), "{:?}", letter.message().subject());
+        assert!(
+            letter.message().subject().unwrap().contains(subject),
+            "{:?}",
+            letter.message().subject()
+        );
         let written: (String, String) =
             sqlx::query_as("select kind, locale from letters where offer_id = $1")
                 .bind(&offer)

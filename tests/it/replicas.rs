@@ -43,9 +43,14 @@ async fn a_worker_that_was_frozen_past_its_lease_cannot_send_what_another_took(d
     let other = Process::serve(&env).await;
     until("the other one delivers", &other, async || stripe.marked(&offer) == 1).await;
     frozen.signal("-CONT");
-    until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease")).await;
-    assert_eq!((relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()), (1, 1, "sent"));
-    let doubts: i32 = sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
+    until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease"))
+        .await;
+    assert_eq!(
+        (relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()),
+        (1, 1, "sent")
+    );
+    let doubts: i32 =
+        sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
     assert_eq!(doubts, 0, "nothing had been handed over");
 }
 
@@ -62,8 +67,12 @@ async fn a_worker_that_was_frozen_past_its_lease_cannot_finish_what_another_sett
     let other = Process::serve(&env).await;
     until("the other one holds the letter", &other, async || state(&db).await == "held").await;
     frozen.signal("-CONT");
-    until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease")).await;
-    assert_eq!((relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()), (1, 0, "held"));
+    until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease"))
+        .await;
+    assert_eq!(
+        (relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()),
+        (1, 0, "held")
+    );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -75,7 +84,8 @@ async fn a_letter_that_takes_longer_than_a_lease_stays_with_its_worker(db: PgPoo
     let offer = offer(&stripe);
     post(one.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
     until("it is delivered", &one, async || stripe.marked(&offer) == 1).await;
-    let doubts: i32 = sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
+    let doubts: i32 =
+        sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
     assert_eq!((relay.letters().len(), doubts), (1, 0));
 }
 
@@ -109,7 +119,8 @@ async fn a_rolling_restart_under_load_costs_no_event_but_connections_that_were_c
                 let client = reqwest::Client::builder().build().unwrap();
                 while !stop.load(Ordering::SeqCst) {
                     let number = sent.fetch_add(1, Ordering::SeqCst);
-                    let body = format!(r#"{{"id":"evt_{number}","type":"charge.succeeded"}}"#).into_bytes();
+                    let body = format!(r#"{{"id":"evt_{number}","type":"charge.succeeded"}}"#)
+                        .into_bytes();
                     // As a load balancer does: a connection that fails is tried with the next process.
                     for turn in 0.. {
                         let url = {
@@ -121,8 +132,10 @@ async fn a_rolling_restart_under_load_costs_no_event_but_connections_that_were_c
                             &[crate::support::SECRET.to_owned()],
                             capital_courier::clock::Clock::system().now(),
                         );
-                        let request =
-                            client.post(&url).header("Stripe-Signature", signature).body(body.clone());
+                        let request = client
+                            .post(&url)
+                            .header("Stripe-Signature", signature)
+                            .body(body.clone());
                         match request.send().await {
                             Ok(answer) => {
                                 assert_eq!(answer.status(), 200);
@@ -151,7 +164,8 @@ async fn a_rolling_restart_under_load_costs_no_event_but_connections_that_were_c
     for lane in load {
         lane.await.unwrap();
     }
-    let kept: i64 = sqlx::query_scalar("select count(*) from inbox_events").fetch_one(&db).await.unwrap();
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from inbox_events").fetch_one(&db).await.unwrap();
     let (sent, cut) = (sent.load(Ordering::SeqCst), cut.load(Ordering::SeqCst));
     assert_eq!(kept, i64::from(sent));
     assert!(sent > 100 && cut <= 16, "{cut} connections of {sent} were cut");

@@ -102,8 +102,12 @@ async fn outcome(app: &TestApp, key: &str, message: String) -> String {
 async fn allow(app: &TestApp, address: &str) -> usize {
     let mut tx = app.db.begin().await.unwrap();
     let address = address.parse::<AddressHash>().unwrap();
-    let refused =
-        capital_courier::flow::email::refused::allow(&mut tx, &address, "operator", app.clock.now());
+    let refused = capital_courier::flow::email::refused::allow(
+        &mut tx,
+        &address,
+        "operator",
+        app.clock.now(),
+    );
     let allowed = refused.await.unwrap().unwrap();
     tx.commit().await.unwrap();
     allowed.held
@@ -124,20 +128,26 @@ async fn refused(app: &TestApp) -> Vec<(String, String)> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_address_is_held(db: PgPool) {
+async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_address_is_held(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
     let id = delivered(&app, &offer).await;
     let late = Bounce { id: "0@mx.example", action: "delayed", ..Bounce::of(&id, "4.4.1") };
     assert_eq!(outcome(&app, &key, late.message()).await, "not_for_good");
-    let copy =
-        Bounce { id: "2@mx.example", address: "capital-offers@stripe.com", ..Bounce::of(&id, "5.1.1") };
+    let copy = Bounce {
+        id: "2@mx.example",
+        address: "capital-offers@stripe.com",
+        ..Bounce::of(&id, "5.1.1")
+    };
     assert_eq!(outcome(&app, &key, copy.message()).await, "somebody_else");
     assert!(refused(&app).await.is_empty());
 
-    let answer =
-        post(&app, &key, Bounce::of(&id, "5.1.1 (jenny@bakery.example)").message()).await.expect(200);
+    let answer = post(&app, &key, Bounce::of(&id, "5.1.1 (jenny@bakery.example)").message())
+        .await
+        .expect(200);
     assert_eq!((&answer["outcome"], &answer["offer_id"]), (&json!("bounced"), &json!(offer)));
     assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "known");
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
@@ -222,14 +232,17 @@ async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_n
     app.expect_letter(&offer, "sent", None).await;
     let lines = app.timeline(&offer).await;
     assert_eq!(lines.iter().filter(|line| *line == "letter.complained").count(), 1, "{lines:?}");
-    let source: String =
-        app.one("select source from opt_outs where account_id = $1", &account_of(&app, &offer)).await;
+    let source: String = app
+        .one("select source from opt_outs where account_id = $1", &account_of(&app, &offer))
+        .await;
     assert_eq!(source, "complaint");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothing_else(db: PgPool) {
+async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothing_else(
+    db: PgPool,
+) {
     let app = TestApp::start_with(db, &[RETURN_PATH]).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -249,7 +262,9 @@ async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothi
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_has_another(db: PgPool) {
+async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_has_another(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
@@ -261,8 +276,9 @@ async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_h
     app.expect_letter(&offer, "held", Some("address_bounced")).await;
     app.expect_untouched(&offer).await;
     // Although the account was looked at a moment ago, its new address is used at once.
-    app.stripe
-        .edit_account(&account_of(&app, &offer), |account| account["email"] = "jenny@new.example".into());
+    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+        account["email"] = "jenny@new.example".into()
+    });
     resend(&app, &offer).await;
     let letter = app.expect_delivered(&offer).await;
     assert_eq!(letter.to[0], "jenny@new.example");
@@ -314,8 +330,10 @@ async fn a_report_that_is_quicker_than_our_books_is_to_be_sent_again(db: PgPool)
     let id = delivered(&app, &offer).await;
     let report = Bounce::of(&id, "5.1.1").message();
     let set = |state: &'static str| {
-        sqlx::query("update letters set state = $1, sent_at = case $1 when 'sent' then sending_at end")
-            .bind(state)
+        sqlx::query(
+            "update letters set state = $1, sent_at = case $1 when 'sent' then sending_at end",
+        )
+        .bind(state)
     };
     set("sending").execute(&app.db).await.unwrap();
     post(&app, &key, report.clone()).await.expect_refused(503, "unavailable");
@@ -325,7 +343,9 @@ async fn a_report_that_is_quicker_than_our_books_is_to_be_sent_again(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_doubt_that_came_back_is_known_to_have_come_back_and_is_not_sent_there_again(db: PgPool) {
+async fn a_letter_in_doubt_that_came_back_is_known_to_have_come_back_and_is_not_sent_there_again(
+    db: PgPool,
+) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -351,9 +371,11 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.app.read_inbox().await.unwrap();
-    let never_sent: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let never_sent: String =
+        app.one("select message_id from letters where offer_id = $1", &offer).await;
     for id in ["letter_unknown@rocket.example", &never_sent] {
-        let answer = post(&app, &key_to_report, Bounce::of(id, "5.1.1").message()).await.expect(200);
+        let answer =
+            post(&app, &key_to_report, Bounce::of(id, "5.1.1").message()).await.expect(200);
         assert_eq!(answer, json!({"outcome": "no_such_letter"}));
     }
     app.run_due_work().await;
@@ -379,7 +401,8 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
 pub fn bombs() -> [(&'static str, String); 5] {
     let nested = |level: &str, levels: usize| level.repeat(levels) + "A: b\n\nx";
     let multiparts = |levels: usize| {
-        let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n:x}\n\n--b{n:x}\n");
+        let level =
+            |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n:x}\n\n--b{n:x}\n");
         (0..levels).map(level).collect::<String>()
     };
     let report = Bounce::of("letter_1@rocket.example", "5.1.1").message();
@@ -389,7 +412,13 @@ pub fn bombs() -> [(&'static str, String); 5] {
         ("folded", nested("content-type:\r\n MESSAGE/Global\r\n\r\n", 25_000)),
         ("in a report", report.replace("Content-Type: text/rfc822-headers\r\n\r\n", &inside)),
         ("multiparts", multiparts(15_000)),
-        ("parts", format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(140_000))),
+        (
+            "parts",
+            format!(
+                "Content-Type: multipart/mixed; boundary=b\n\n{}",
+                "--b\n\nx\n".repeat(140_000)
+            ),
+        ),
     ]
 }
 
@@ -398,7 +427,11 @@ async fn no_report_ends_the_process_however_it_nests(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     for (bomb, message) in bombs() {
-        assert!(message.len() > 300_000 && message.len() <= 1024 * 1024, "{bomb}: {}", message.len());
+        assert!(
+            message.len() > 300_000 && message.len() <= 1024 * 1024,
+            "{bomb}: {}",
+            message.len()
+        );
         post(&app, &key, message).await.expect_refused(400, "unreadable_report");
     }
     let offer = app.offer();
@@ -416,21 +449,25 @@ async fn a_report_that_names_what_the_database_refuses_is_answered_once_and_for_
     let nul = Bounce::of("letter\0@rocket.example", "5.1.1").message();
     post(&app, &key, nul).await.expect_refused(400, "unreadable_report");
     let nul = complaint("abuse", "letter\0@rocket.example", "jenny@bakery.example");
-    let mine = format!("Original-Mail-From: <bounces+{}@rocket.example>\r\nOriginal-Rcpt-To", &id[7..39]);
+    let mine =
+        format!("Original-Mail-From: <bounces+{}@rocket.example>\r\nOriginal-Rcpt-To", &id[7..39]);
     // A clue that is no use takes nothing from one that is.
     assert_eq!(outcome(&app, &key, nul.replace("Original-Rcpt-To", &mine)).await, "opted_out");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_whose_address_is_mended_before_it_is_allowed_is_not_held_for_the_old_one(db: PgPool) {
+async fn a_letter_whose_address_is_mended_before_it_is_allowed_is_not_held_for_the_old_one(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
     let id = delivered(&app, &offer).await;
     assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "bounced");
-    app.stripe
-        .edit_account(&account_of(&app, &offer), |account| account["email"] = "jenny@new.example".into());
+    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+        account["email"] = "jenny@new.example".into()
+    });
     app.clock.advance(TimeDelta::hours(1));
     resend(&app, &offer).await;
     app.expect_letter(&offer, "sent", None).await;

@@ -67,10 +67,12 @@ async fn what_may_be_sent_yet_and_what_nobody_could_read_stays(db: PgPool) {
     app.app.read_inbox().await.unwrap();
     app.clock.advance(TimeDelta::days(400));
     assert!(app.app.erase_now().await.unwrap());
-    let words: i64 =
-        app.one("select count(*) from letters where body_text is not null and state = $1", "waiting").await;
-    let bodies: i64 =
-        app.one("select count(*) from inbox_events where payload <> '' and event_id = $1", "evt_odd").await;
+    let words: i64 = app
+        .one("select count(*) from letters where body_text is not null and state = $1", "waiting")
+        .await;
+    let bodies: i64 = app
+        .one("select count(*) from inbox_events where payload <> '' and event_id = $1", "evt_odd")
+        .await;
     assert_eq!((words, bodies), (1, 1));
     app.run_due_work().await;
     app.finish().await;
@@ -94,7 +96,8 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     deliver(&app, &sent).await;
     deliver(&app, &other).await;
     let account = account_of(&app, &sent).await;
-    let waiting = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let waiting =
+        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
     deliver(&app, &waiting).await;
     app.opts_out("acct_unrelated").await;
@@ -111,7 +114,8 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     );
     app.expect_letter(&waiting, "withdrawn", Some("erased")).await;
     app.expect_letter(&sent, "sent", None).await;
-    let hash: Vec<u8> = app.one("select message_sha256 from handovers where account_id = $1", &account).await;
+    let hash: Vec<u8> =
+        app.one("select message_sha256 from handovers where account_id = $1", &account).await;
     assert_eq!(
         erase(true).await,
         Erased { letters: 0, events: 0, contacts: 0, proofs: 1, visits: 0, left: 0 }
@@ -126,7 +130,10 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     assert_eq!(kept, hash);
     assert_eq!(
         recipient,
-        format!("sha256:{}", hex::encode(<sha2::Sha256 as sha2::Digest>::digest("jenny@bakery.example")))
+        format!(
+            "sha256:{}",
+            hex::encode(<sha2::Sha256 as sha2::Digest>::digest("jenny@bakery.example"))
+        )
     );
     let others: String = app.one("select recipient from letters where offer_id = $1", &other).await;
     assert_eq!(others, "mo@garage.example", "of somebody else nothing is gone");
@@ -149,11 +156,13 @@ async fn a_letter_that_may_be_sent_yet_is_passed_over_by_an_erasure_and_counted(
     };
     // As a letter is while the relay has not answered yet.
     let put = async |state: &str| {
-        sqlx::query("update letters set state = $1, sent_at = case when $1 = 'sent' then opened_at end")
-            .bind(state)
-            .execute(&app.db)
-            .await
-            .unwrap();
+        sqlx::query(
+            "update letters set state = $1, sent_at = case when $1 = 'sent' then opened_at end",
+        )
+        .bind(state)
+        .execute(&app.db)
+        .await
+        .unwrap();
     };
     put("sending").await;
     assert_eq!(erase().await, (0, 1));

@@ -64,7 +64,13 @@ impl Offer<'_> {
     }
 
     /// A movement of it, as Stripe has told of it.
-    async fn moves(&self, app: &TestApp, id: &str, (kind, reason): (&str, Option<&str>), minor: i64) {
+    async fn moves(
+        &self,
+        app: &TestApp,
+        id: &str,
+        (kind, reason): (&str, Option<&str>),
+        minor: i64,
+    ) {
         sqlx::query(
             "insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type, reason, currency, total_minor,
                  object, created_at, first_seen_at)
@@ -111,7 +117,12 @@ fn words(page: &Shown) -> String {
 }
 
 /// What the rules for letters find in a page, but for what only a letter must have.
-fn findings(page: &Shown, language: &str, financing: FinancingType, status: &str) -> BTreeSet<String> {
+fn findings(
+    page: &Shown,
+    language: &str,
+    financing: FinancingType,
+    status: &str,
+) -> BTreeSet<String> {
     let rules = Rules::built_in().unwrap();
     let text = words(page);
     let specimen = Specimen {
@@ -130,7 +141,8 @@ fn findings(page: &Shown, language: &str, financing: FinancingType, status: &str
         recipient: "",
     };
     let is_for_letters = |rule: &str| {
-        ["advertisement", "link-nowhere", "parts-differ"].contains(&rule) || rule.ends_with("-missing")
+        ["advertisement", "link-nowhere", "parts-differ"].contains(&rule)
+            || rule.ends_with("-missing")
     };
     // Beside an offer alone; and that an application was not approved is said plainly.
     let is_excused = |rule: &str| match rule {
@@ -139,7 +151,8 @@ fn findings(page: &Shown, language: &str, financing: FinancingType, status: &str
         _ => false,
     };
     let found = check(&rules, &specimen).into_iter();
-    let found = found.filter(|finding| !is_for_letters(&finding.rule) && !is_excused(&finding.rule));
+    let found =
+        found.filter(|finding| !is_for_letters(&finding.rule) && !is_excused(&finding.rule));
     found.map(|finding| format!("{}: {}", finding.rule, finding.found)).collect()
 }
 
@@ -147,18 +160,25 @@ fn findings(page: &Shown, language: &str, financing: FinancingType, status: &str
 async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_language(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
-    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "US"}));
+    stub.answer(
+        "/v1/accounts/",
+        200,
+        json!({"id": "acct_1", "object": "account", "country": "US"}),
+    );
     let contracts = [
         ("loan", Some("flex_loan"), FinancingType::Loan),
         ("advance", Some("cash_advance"), FinancingType::CashAdvance),
         ("either", None, FinancingType::Unspecified),
     ];
-    let statuses = ["delivered", "accepted", "paid_out", "fully_repaid", "rejected", "canceled", "expired"];
+    let statuses =
+        ["delivered", "accepted", "paid_out", "fully_repaid", "rejected", "canceled", "expired"];
     let mut all = BTreeSet::new();
     for (contract, financing_type, financing) in contracts {
         for status in statuses {
-            let (id, account) =
-                (format!("financingoffer_{contract}_{status}"), format!("acct_{contract}_{status}"));
+            let (id, account) = (
+                format!("financingoffer_{contract}_{status}"),
+                format!("acct_{contract}_{status}"),
+            );
             let offer = Offer {
                 id: &id,
                 account: &account,
@@ -204,7 +224,8 @@ fn approved(variants: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for variant in variants {
         std::fs::create_dir(dir.path().join(variant)).unwrap();
-        std::fs::write(dir.path().join(variant).join("en.txt"), format!("What {variant} wants.\n")).unwrap();
+        std::fs::write(dir.path().join(variant).join("en.txt"), format!("What {variant} wants.\n"))
+            .unwrap();
     }
     dir
 }
@@ -215,7 +236,12 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
     let test = Offer { status: "paid_out", ..Offer::default() };
     test.told(&app).await;
     test.moves(&app, "cptxn_test", ("payout", None), 110_000).await;
-    let live = Offer { id: "financingoffer_2", livemode: true, status: "fully_repaid", ..Offer::default() };
+    let live = Offer {
+        id: "financingoffer_2",
+        livemode: true,
+        status: "fully_repaid",
+        ..Offer::default()
+    };
     live.told(&app).await;
     live.moves(&app, "cptxn_live", ("payout", None), 220_000).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
@@ -231,7 +257,10 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
         crate::api::call(&app, &key, "GET", &path, "").await.expect(200)["data"].clone()
     };
     let offers = list("offers").await;
-    assert_eq!((offers.as_array().unwrap().len(), &offers[0]["offer_id"]), (1, &json!("financingoffer_2")));
+    assert_eq!(
+        (offers.as_array().unwrap().len(), &offers[0]["offer_id"]),
+        (1, &json!("financingoffer_2"))
+    );
     let transactions = list("transactions").await;
     assert_eq!(
         (transactions.as_array().unwrap().len(), &transactions[0]["transaction_id"]),
@@ -244,7 +273,11 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
 async fn a_summary_that_was_asked_for_in_the_other_mode_is_asked_for_again(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[LIVE, ("COURIER_STRIPE__API_BASE", url.as_str())]).await;
-    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "US"}));
+    stub.answer(
+        "/v1/accounts/",
+        200,
+        json!({"id": "acct_1", "object": "account", "country": "US"}),
+    );
     stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 60_000));
     Offer { livemode: true, status: "paid_out", ..Offer::default() }.told(&app).await;
     sqlx::query(
@@ -267,7 +300,9 @@ async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_o
     let dir = approved(&["celtic_us_loan"]);
     let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
     let app = TestApp::start_with(db, &[LIVE, texts]).await;
-    Offer { livemode: true, status: "fully_repaid", days_old: 2, ..Offer::default() }.told(&app).await;
+    Offer { livemode: true, status: "fully_repaid", days_old: 2, ..Offer::default() }
+        .told(&app)
+        .await;
     let open = Offer {
         id: "financingoffer_2",
         livemode: true,
@@ -285,7 +320,11 @@ async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_o
     let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
     let both = app.another_with(&[LIVE, texts]);
     let page = browser.ask_at(&both, (Method::GET, "/capital"), &[]).await;
-    page.expect_says(&["Start your application", "What celtic_us_loan wants.", "What youlend_us_mca wants."]);
+    page.expect_says(&[
+        "Start your application",
+        "What celtic_us_loan wants.",
+        "What youlend_us_mca wants.",
+    ]);
     app.abandon();
 }
 
@@ -296,12 +335,18 @@ async fn no_sample_of_a_disclaimer_is_shown_to_real_merchants_in_any_phase(db: P
         ["delivered", "accepted", "paid_out", "fully_repaid", "expired"].iter().enumerate()
     {
         let (id, account) = (format!("financingoffer_{number}"), format!("acct_{number}"));
-        Offer { id: &id, account: &account, livemode: true, status, ..Offer::default() }.told(&app).await;
+        Offer { id: &id, account: &account, livemode: true, status, ..Offer::default() }
+            .told(&app)
+            .await;
         let page = Browser::signed_in(&app, &account).await.open("/capital").await;
         assert_eq!(page.status, 200);
         page.expect_silent_about(&["Sample"]);
     }
-    Browser::signed_in(&app, "acct_nobody").await.open("/capital").await.expect_silent_about(&["Sample"]);
+    Browser::signed_in(&app, "acct_nobody")
+        .await
+        .open("/capital")
+        .await
+        .expect_silent_about(&["Sample"]);
     app.abandon();
 }
 
@@ -309,18 +354,28 @@ async fn no_sample_of_a_disclaimer_is_shown_to_real_merchants_in_any_phase(db: P
 async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
-    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "GB"}));
+    stub.answer(
+        "/v1/accounts/",
+        200,
+        json!({"id": "acct_1", "object": "account", "country": "GB"}),
+    );
     stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_2", 6_000));
-    let older =
-        Offer { status: "paid_out", financing_type: Some("cash_advance"), days_old: 90, ..Offer::default() };
+    let older = Offer {
+        status: "paid_out",
+        financing_type: Some("cash_advance"),
+        days_old: 90,
+        ..Offer::default()
+    };
     older.told(&app).await;
     older.moves(&app, "cptxn_1", ("payout", None), 110_000).await;
     older.moves(&app, "cptxn_2", ("payment", Some("collection")), 500).await;
     Offer { id: "financingoffer_2", days_old: 0, ..older }.told(&app).await;
-    sqlx::query("update financing_offers set withhold_rate = 0.2 where offer_id = 'financingoffer_2'")
-        .execute(&app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update financing_offers set withhold_rate = 0.2 where offer_id = 'financingoffer_2'",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
     let said = words(&page);
     assert_eq!(said.matches("of each day’s sales is withheld").count(), 1, "{said}");
@@ -335,12 +390,23 @@ async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) 
 async fn a_financing_that_stripe_wrote_off_promises_nothing(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
-    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account", "country": "US"}));
+    stub.answer(
+        "/v1/accounts/",
+        200,
+        json!({"id": "acct_1", "object": "account", "country": "US"}),
+    );
     stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 6_000));
     Offer { status: "paid_out", ..Offer::default() }.told(&app).await;
-    sqlx::query("update financing_offers set charged_off_at = now()").execute(&app.db).await.unwrap();
+    sqlx::query("update financing_offers set charged_off_at = now()")
+        .execute(&app.db)
+        .await
+        .unwrap();
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
-    page.expect_says(&["Please see the details", "$1,040.00 remaining", "What happens next is explained"]);
+    page.expect_says(&[
+        "Please see the details",
+        "$1,040.00 remaining",
+        "What happens next is explained",
+    ]);
     page.expect_silent_about(&["In progress", "of each day’s sales", "minimum"]);
     app.abandon();
 }

@@ -19,13 +19,19 @@ use crate::support::TestApp;
 fn key_pair() -> (EcdsaKeyPair, String) {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
     let head = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA=").unwrap();
     let shown = STANDARD.encode([&head[..], pair.public_key().as_ref()].concat());
     (pair, shown)
 }
 
-async fn from_sendgrid(app: &TestApp, pair: &EcdsaKeyPair, at: DateTime<Utc>, events: &Value) -> Answer {
+async fn from_sendgrid(
+    app: &TestApp,
+    pair: &EcdsaKeyPair,
+    at: DateTime<Utc>,
+    events: &Value,
+) -> Answer {
     let (timestamp, body) = (at.timestamp().to_string(), events.to_string());
     let signed = [timestamp.as_bytes(), body.as_bytes()].concat();
     let signature = STANDARD.encode(pair.sign(&SystemRandom::new(), &signed).unwrap());
@@ -152,7 +158,10 @@ async fn what_postmark_tells_with_a_key_is_taken_once(db: PgPool) {
     }
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     let source: String = app
-        .one("select source from opt_outs where ended_at is null and scope = $1", "capital_marketing")
+        .one(
+            "select source from opt_outs where ended_at is null and scope = $1",
+            "capital_marketing",
+        )
         .await;
     assert_eq!(source, "sender");
     app.finish().await;

@@ -33,7 +33,10 @@ async fn sent(app: &TestApp, other: &App) -> usize {
 /// No letter that waits has used up an attempt, nor has a word in its timeline.
 async fn expect_untried(app: &TestApp) {
     let tried: i64 = app
-        .one("select count(*) from jobs where state = 'queued' and kind = $1 and attempt > 0", "send_letter")
+        .one(
+            "select count(*) from jobs where state = 'queued' and kind = $1 and attempt > 0",
+            "send_letter",
+        )
         .await;
     assert_eq!(tried, 0);
 }
@@ -49,19 +52,23 @@ async fn the_headers_stand_in_one_order_and_say_nothing_of_the_merchant(db: PgPo
     assert_eq!(letter.header("Feedback-ID"), "offer:en:capital-offer:rocket.example");
     let text = String::from_utf8(letter.bytes.clone()).unwrap();
     let head = text.split("\r\n\r\n").next().unwrap();
-    let names =
-        head.lines().filter(|line| !line.starts_with(' ')).map(|line| line.split(':').next().unwrap());
+    let names = head
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split(':').next().unwrap());
     insta::assert_debug_snapshot!(names.collect::<Vec<_>>());
     for line in head.lines() {
         // RFC 5322 section 2.1.1: 78 where one can, and one cannot break an address.
-        let words = line.strip_prefix(' ').or_else(|| line.split_once(": ").map(|(_, value)| value));
+        let words =
+            line.strip_prefix(' ').or_else(|| line.split_once(": ").map(|(_, value)| value));
         let can_be_folded = words.is_some_and(|words| words.trim().contains(' '));
         assert!(line.len() <= if can_be_folded { 78 } else { 998 }, "{} bytes: {line}", line.len());
     }
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let private = ["Jenny", "Bakery", &account, &offer];
-    let told =
-        |line: &&str| !line.starts_with("To: ") && private.iter().any(|private| line.contains(private));
+    let told = |line: &&str| {
+        !line.starts_with("To: ") && private.iter().any(|private| line.contains(private))
+    };
     // The link that stops the letters names the account, signed.
     let telling: Vec<&str> =
         head.lines().filter(told).filter(|line| !line.contains("/unsubscribe/")).collect();
@@ -84,7 +91,10 @@ async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
         app.clock.advance(TimeDelta::seconds(1));
     }
     // Nor is a process waited for whose clock was an hour fast.
-    sqlx::query("update relays set next_at = next_at + interval '1 hour'").execute(&app.db).await.unwrap();
+    sqlx::query("update relays set next_at = next_at + interval '1 hour'")
+        .execute(&app.db)
+        .await
+        .unwrap();
     told(&app, 1).await;
     app.clock.advance(TimeDelta::seconds(2));
     assert_eq!(sent(&app, &other).await, 7);
@@ -100,7 +110,9 @@ async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_new_sender_doubles_its_letters_each_day_over_a_restart_and_over_two_processes(db: PgPool) {
+async fn a_new_sender_doubles_its_letters_each_day_over_a_restart_and_over_two_processes(
+    db: PgPool,
+) {
     let app = TestApp::start_with(db, &WARM_UP).await;
     let other = app.another_with(&WARM_UP);
     let offers = told(&app, 16).await;
@@ -201,7 +213,10 @@ async fn a_domain_that_takes_no_more_is_left_alone_and_the_others_get_theirs(db:
         app.expect_letter(offer, "waiting", None).await;
     }
     let tried: i64 = app
-        .one("select count(*) from jobs where kind = $1 and state = 'queued' and attempt > 0", "send_letter")
+        .one(
+            "select count(*) from jobs where kind = $1 and state = 'queued' and attempt > 0",
+            "send_letter",
+        )
         .await;
     assert_eq!(tried, 1, "the one that was refused");
     app.after(TimeDelta::seconds(50)).await;
@@ -273,7 +288,8 @@ async fn a_slow_domain_does_not_hold_up_letters_to_others(db: PgPool) {
     let slow = (0..6).map(|number| format!("jenny{number}@slow.example"));
     let others = (0..6).map(|number| format!("jenny@shop{number}.example"));
     for address in slow.chain(others) {
-        let account = stripe.add_account(&NewAccount { email: Some(address), ..NewAccount::default() });
+        let account =
+            stripe.add_account(&NewAccount { email: Some(address), ..NewAccount::default() });
         stripe.create_offer(&account, &NewOffer::default());
     }
     for event in stripe.events() {

@@ -27,8 +27,11 @@ const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:letters";
 
 /// Signed messages of a kind, by both versions.
 fn signed(kind: &str, word: &str) -> Vec<Value> {
-    let mut all: Vec<Value> = serde_json::from_str(include_str!("../data/sns/signed.json")).unwrap();
-    all.retain(|message| message["Type"] == kind && message["Message"].as_str().unwrap().contains(word));
+    let mut all: Vec<Value> =
+        serde_json::from_str(include_str!("../data/sns/signed.json")).unwrap();
+    all.retain(|message| {
+        message["Type"] == kind && message["Message"].as_str().unwrap().contains(word)
+    });
     assert_eq!(all.len(), 2);
     all
 }
@@ -56,7 +59,8 @@ async fn post(inbound: &Inbound, message: &Value) -> Answer {
         .header("Content-Type", "text/plain; charset=UTF-8")
         .body(Body::from(message.to_string()))
         .unwrap();
-    let response = tower::ServiceExt::oneshot(inbound::router(inbound.clone()), request).await.unwrap();
+    let response =
+        tower::ServiceExt::oneshot(inbound::router(inbound.clone()), request).await.unwrap();
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -84,7 +88,9 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: 
     let outcomes = async |messages: Vec<Value>| {
         let mut outcomes = Vec::new();
         for message in messages {
-            outcomes.push(post(&inbound, &message).await.expect(200)["outcome"].as_str().unwrap().to_owned());
+            outcomes.push(
+                post(&inbound, &message).await.expect(200)["outcome"].as_str().unwrap().to_owned(),
+            );
         }
         outcomes
     };
@@ -92,8 +98,10 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once_by_either_signature(db: 
     assert_eq!(outcomes(signed("Notification", "Bounce")).await, ["bounced", "known"]);
     assert_eq!(outcomes(signed("Notification", "Complaint")).await, ["opted_out", "known"]);
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
-    let doors: Vec<String> =
-        sqlx::query_scalar("select distinct door from letter_reports").fetch_all(&app.db).await.unwrap();
+    let doors: Vec<String> = sqlx::query_scalar("select distinct door from letter_reports")
+        .fetch_all(&app.db)
+        .await
+        .unwrap();
     assert_eq!(doors, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
     let sources = ops::Sources {
@@ -117,7 +125,8 @@ async fn a_subscription_is_confirmed_for_a_topic_that_the_settings_name(db: PgPo
     let amazon = Https::start(HOST).await;
     amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
     let message = &signed("SubscriptionConfirmation", "subscribe")[0];
-    let path = message["SubscribeURL"].as_str().unwrap().strip_prefix(&format!("https://{HOST}")).unwrap();
+    let path =
+        message["SubscribeURL"].as_str().unwrap().strip_prefix(&format!("https://{HOST}")).unwrap();
     let inbound = listening(&app, &amazon, TOPIC);
     amazon.answers(path, 500, b"");
     post(&inbound, message).await.expect_refused(503, "unavailable");
@@ -175,7 +184,8 @@ async fn a_flood_of_messages_asks_amazon_little_at_once_and_once_for_the_same(db
     let posts = (0..40).map(|number| {
         let mut forged = message.clone();
         let name = format!("{:032x}", number / 2);
-        forged["SigningCertURL"] = format!("https://{HOST}/SimpleNotificationService-{name}.pem").into();
+        forged["SigningCertURL"] =
+            format!("https://{HOST}/SimpleNotificationService-{name}.pem").into();
         let inbound = inbound.clone();
         async move { post(&inbound, &forged).await.expect_refused(503, "unavailable") }
     });
@@ -218,7 +228,9 @@ async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgP
         changed[field] = value.into();
         post(&inbound, &changed).await.expect_refused(401, "bad_signature");
     }
-    post(&inbound, &serde_json::json!({"Type": "Notification"})).await.expect_refused(401, "bad_signature");
+    post(&inbound, &serde_json::json!({"Type": "Notification"}))
+        .await
+        .expect_refused(401, "bad_signature");
     app.expect_letter(&offer, "sent", None).await;
     // Where no topic is named, there is no such address.
     let request = Request::post("/inbound/ses").body(Body::from(message.to_string())).unwrap();

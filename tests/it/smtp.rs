@@ -37,7 +37,8 @@ async fn trouble_before_the_final_dot_means_not_sent_and_sent_later(db: PgPool) 
         let offer = sent_to_trouble(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", None).await;
         assert_eq!(app.stripe.marked(&offer), 0, "{step:?} {trouble:?}");
-        let handed_over: i32 = app.one("select attempt from letters where offer_id = $1", &offer).await;
+        let handed_over: i32 =
+            app.one("select attempt from letters where offer_id = $1", &offer).await;
         assert_eq!(handed_over, i32::from(step == Step::Dot), "{step:?} {trouble:?}");
         app.after(TimeDelta::seconds(3)).await;
         app.expect_delivered(&offer).await;
@@ -83,7 +84,8 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
         let offer = sent_to_trouble(&app, step, Trouble::Say(answer)).await;
         app.expect_letter(&offer, "rejected", Some(reason)).await;
         app.expect_untouched(&offer).await;
-        let kept: String = app.one("select relay_answer from letters where offer_id = $1", &offer).await;
+        let kept: String =
+            app.one("select relay_answer from letters where offer_id = $1", &offer).await;
         assert!(
             kept.contains(&answer[..3])
                 && kept.contains(&answer[4..9])
@@ -117,18 +119,27 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
         assert_eq!(app.stripe.marked(&offer), 0);
         // The account's name changes meanwhile; what may have been sent is sent again word for word.
         let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-        app.stripe
-            .edit_account(&account, |account| account["business_profile"]["name"] = "Somebody Else".into());
+        app.stripe.edit_account(&account, |account| {
+            account["business_profile"]["name"] = "Somebody Else".into()
+        });
         app.after(TimeDelta::seconds(3)).await;
 
         app.expect_letter(&offer, "sent", None).await;
         assert_eq!(app.stripe.marked(&offer), 1);
-        let id: String =
-            app.one("select '<' || message_id || '>' from letters where offer_id = $1", &offer).await;
+        let id: String = app
+            .one("select '<' || message_id || '>' from letters where offer_id = $1", &offer)
+            .await;
         let letters = app.relay.letters();
-        let mine: Vec<_> = letters.iter().filter(|letter| letter.header("Message-ID") == id).collect();
+        let mine: Vec<_> =
+            letters.iter().filter(|letter| letter.header("Message-ID") == id).collect();
         assert_eq!(mine.len(), copies, "{trouble:?}");
-        assert!(mine.iter().all(|letter| letter.message().body_text(0).unwrap().contains("Jenny's Bakery")));
+        assert!(
+            mine.iter().all(|letter| letter
+                .message()
+                .body_text(0)
+                .unwrap()
+                .contains("Jenny's Bakery"))
+        );
         assert_eq!(
             app.timeline(&offer).await[2..],
             ["letter.uncertain", "letter.waiting", "letter.sent", "offer.delivered"]
@@ -157,11 +168,14 @@ async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPo
 async fn a_letter_in_doubt_whose_terms_changed_meanwhile_is_written_anew(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = sent_to_trouble(&app, Step::Dot, Trouble::TakeAndDrop).await;
-    app.stripe.edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 200_000.into());
+    app.stripe
+        .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 200_000.into());
     app.after(TimeDelta::seconds(3)).await;
     let letters = app.relay.letters();
     assert_eq!(letters[0].header("Message-ID"), letters[1].header("Message-ID"));
-    let says = |place: usize, amount: &str| letters[place].message().body_text(0).unwrap().contains(amount);
+    let says = |place: usize, amount: &str| {
+        letters[place].message().body_text(0).unwrap().contains(amount)
+    };
     assert!(says(0, "$1,000.00") && says(1, "$2,000.00"));
     app.finish().await;
 }

@@ -23,7 +23,9 @@ async fn expect_logged(process: &Process, level: &str, words: &str) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_key_that_stripe_does_not_accept_is_reported_at_the_start_and_holds_up_nothing(db: PgPool) {
+async fn a_key_that_stripe_does_not_accept_is_reported_at_the_start_and_holds_up_nothing(
+    db: PgPool,
+) {
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("STRIPE_API_KEY".to_owned(), "sk_test_wrong".to_owned());
     let process = Process::serve(&env).await;
@@ -40,7 +42,12 @@ async fn a_key_without_permission_and_a_stripe_that_is_not_reached_are_told_apar
     expect_logged(&Process::serve(&env).await, "INFO", "Stripe accepts STRIPE_API_KEY").await;
     let fails = |trouble| {
         stripe.heal();
-        stripe.fail(Fault { method: "GET", path: "/v1/capital/financing_offers", times: u32::MAX, trouble });
+        stripe.fail(Fault {
+            method: "GET",
+            path: "/v1/capital/financing_offers",
+            times: u32::MAX,
+            trouble,
+        });
     };
     fails(Trouble::Answer { status: 403, code: "more_permissions_required", headers: vec![] });
     expect_logged(&Process::serve(&env).await, "ERROR", "lacks a permission (403)").await;

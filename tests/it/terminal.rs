@@ -52,7 +52,8 @@ fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
     let (app, offer) = with_a_row_of_each(db).await;
-    let event: String = app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+    let event: String =
+        app.one("select event_id from inbox_events where object_id = $1", &offer).await;
     for (table, column) in [
         ("financing_offers", "status"),
         ("inbox_events", "note"),
@@ -85,7 +86,10 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
         let printed = String::from_utf8([stdout, stderr].concat()).unwrap();
         let bad = printed.chars().find(|c| *c != '\n' && is_unprintable(*c));
         assert_eq!(bad, None, "{arguments:?}: {printed}");
-        assert!(!printed.lines().any(|line| line.starts_with("forged")), "{arguments:?}: {printed}");
+        assert!(
+            !printed.lines().any(|line| line.starts_with("forged")),
+            "{arguments:?}: {printed}"
+        );
         seen += usize::from(
             printed.contains("\\u{1b}[2J\\u{7}\\u{9b}31m\\u{202e}b\\u{2066}\\u{200b}\\u{a}forged"),
         );
@@ -103,7 +107,8 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_reader_who_has_seen_enough_ends_a_command_without_an_error(db: PgPool) {
     let (app, offer) = with_a_row_of_each(db).await;
-    let event: String = app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+    let event: String =
+        app.one("select event_id from inbox_events where object_id = $1", &offer).await;
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
     let mut all: Vec<Vec<&str>> = commands(&offer, &event).into_iter().take(8).collect();
@@ -127,12 +132,14 @@ async fn a_reader_who_has_seen_enough_ends_a_command_without_an_error(db: PgPool
         assert!(!said.contains("panicked") && !said.contains("error"), "{arguments:?}: {said}");
     }
     // What was asked for is done, whoever reads of it.
-    let opted_out: i64 = app.one("select count(*) from opt_outs where account_id = $1", "acct_another").await;
+    let opted_out: i64 =
+        app.one("select count(*) from opt_outs where account_id = $1", "acct_another").await;
     assert_eq!(opted_out, 1);
     // And where errors can be told to nobody, their status is still there.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let ended = command(&["offer", "show", "financingoffer_unknown"], &env).stderr(writer).output().await;
+    let ended =
+        command(&["offer", "show", "financingoffer_unknown"], &env).stderr(writer).output().await;
     assert_eq!(ended.unwrap().status.code(), Some(1));
     app.abandon();
 }

@@ -19,10 +19,14 @@ use crate::support::process::{Process, command, post, world};
 /// A merchant's offer, delivered by a process with these settings.
 async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
     let process = Process::serve(env).await;
-    let merchant = NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() };
+    let merchant =
+        NewAccount { email: Some("jenny@bakery.example".to_owned()), ..NewAccount::default() };
     let offer = stripe.create_offer(&stripe.add_account(&merchant), &NewOffer::default());
     let event = stripe.events().pop().unwrap();
-    assert_eq!(post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await, 200);
+    assert_eq!(
+        post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await,
+        200
+    );
     let marked = async {
         while stripe.marked(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -34,10 +38,15 @@ async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn letters_go_over_tls_from_the_first_byte_and_by_starttls(db: PgPool) {
-    for (line, scheme, parameter) in [(Line::Tls, "smtps", ""), (Line::StartTls, "smtp", "?tls=required")] {
+    for (line, scheme, parameter) in
+        [(Line::Tls, "smtps", ""), (Line::StartTls, "smtp", "?tls=required")]
+    {
         let server = Aiosmtpd::start(line).await;
         let (stripe, _relay, mut env) = world(&db).await;
-        env.insert("SMTP_URL".to_owned(), format!("{scheme}://localhost:{}{parameter}", server.port()));
+        env.insert(
+            "SMTP_URL".to_owned(),
+            format!("{scheme}://localhost:{}{parameter}", server.port()),
+        );
         env.insert("SSL_CERT_FILE".to_owned(), server.certificate().display().to_string());
         deliver(&stripe, &env).await;
         assert_eq!(server.letters().len(), 1, "{line:?}");
@@ -78,7 +87,10 @@ async fn where_tls_is_required_a_relay_without_it_gets_no_letter(db: PgPool) {
 }
 
 /// Says each text after a line from the client, and returns what the client sent.
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>, texts: &[&str]) -> Vec<String> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    texts: &[&str],
+) -> Vec<String> {
     let mut received = Vec::new();
     for text in texts {
         let mut line = String::new();

@@ -36,7 +36,9 @@ async fn path_in_letter(app: &TestApp, offer: &str) -> String {
     app.run_due_work().await;
     let letter = app.expect_delivered(offer).await;
     let header = letter.header("List-Unsubscribe");
-    let link = header.strip_prefix("<https://courier.rocket.example").and_then(|rest| rest.split_once('>'));
+    let link = header
+        .strip_prefix("<https://courier.rocket.example")
+        .and_then(|rest| rest.split_once('>'));
     let path = link.unwrap_or_else(|| panic!("no link in {header}")).0.to_owned();
     assert!(header.ends_with(", <mailto:help@rocket.example?subject=unsubscribe>"), "{header}");
     assert_eq!(letter.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
@@ -47,7 +49,10 @@ async fn path_in_letter(app: &TestApp, offer: &str) -> String {
 }
 
 async fn opted_out(app: &TestApp) -> Vec<String> {
-    sqlx::query_scalar("select source from opt_outs where ended_at is null").fetch_all(&app.db).await.unwrap()
+    sqlx::query_scalar("select source from opt_outs where ended_at is null")
+        .fetch_all(&app.db)
+        .await
+        .unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -67,7 +72,10 @@ async fn whoever_only_opens_the_link_changes_nothing(db: PgPool) {
             assert_eq!(shown.headers[name], value);
         }
         assert!(
-            shown.headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'")
+            shown.headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("frame-ancestors 'none'")
         );
     }
     assert!(opted_out(&app).await.is_empty());
@@ -81,11 +89,19 @@ async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db:
     let path = path_in_letter(&app, &offer).await;
     for _ in 0..2 {
         let shown = ask(&app, "POST", &path, "").await;
-        assert!(shown.status == 200 && shown.html.contains("You’re unsubscribed"), "{}", shown.html);
+        assert!(
+            shown.status == 200 && shown.html.contains("You’re unsubscribed"),
+            "{}",
+            shown.html
+        );
         assert_eq!(opted_out(&app).await, ["link"]);
     }
     let shown = ask(&app, "POST", &path, "again=yes").await;
-    assert!(shown.status == 200 && shown.html.contains("You’re subscribed again"), "{}", shown.html);
+    assert!(
+        shown.status == 200 && shown.html.contains("You’re subscribed again"),
+        "{}",
+        shown.html
+    );
     assert!(opted_out(&app).await.is_empty());
     let kept: i64 = app.one("select count(*) from opt_outs where ended_by = $1", "link").await;
     assert_eq!(kept, 1, "what was is kept");
@@ -107,13 +123,19 @@ async fn the_link_shows_how_things_stand_and_the_way_back(db: PgPool) {
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     app.opts_out(&account).await;
     let shown = ask(&app, "GET", &path, "").await;
-    assert!(shown.status == 200 && shown.html.contains("You’re still unsubscribed"), "{}", shown.html);
+    assert!(
+        shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
+        "{}",
+        shown.html
+    );
     assert!(!shown.html.contains("<form"), "nothing that the page could undo: {}", shown.html);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_each_time(db: PgPool) {
+async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_each_time(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
@@ -124,7 +146,10 @@ async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_ea
     }
     let taken = again.iter().filter(|shown| shown.status == 200).count();
     let last = again.last().unwrap();
-    assert_eq!((taken, last.status, &last.headers["retry-after"]), (5, 429, &"3600".parse().unwrap()));
+    assert_eq!(
+        (taken, last.status, &last.headers["retry-after"]),
+        (5, 429, &"3600".parse().unwrap())
+    );
     assert!(last.html.contains("Please try again later"), "{}", last.html);
     let rows: i64 = app.one("select count(*) from opt_outs where source = $1", "link").await;
     assert_eq!((rows, opted_out(&app).await.len()), (6, 1));
@@ -147,7 +172,11 @@ async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwar
     opt_out(&mut tx, &wish, now).await.unwrap();
     tx.commit().await.unwrap();
     let shown = ask(&app, "POST", &path, "again=yes").await;
-    assert!(shown.status == 200 && shown.html.contains("You’re still unsubscribed"), "{}", shown.html);
+    assert!(
+        shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
+        "{}",
+        shown.html
+    );
     assert_eq!(opted_out(&app).await, ["operator"]);
     app.finish().await;
 }
@@ -164,8 +193,7 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
     app.run_due_work().await;
     app.expect_letter(&next, "waiting", None).await;
 
-    let multipart =
-        "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
+    let multipart = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
     for body in ["List-Unsubscribe=One-Click", multipart] {
         assert_eq!(ask(&app, "POST", &path, body).await.status, 200);
         assert_eq!(opted_out(&app).await, ["one_click"]);
@@ -188,8 +216,10 @@ async fn the_page_speaks_the_readers_language(db: PgPool) {
         ("ja", "Stop these emails?"),
         ("", "Stop these emails?"),
     ] {
-        let request = Request::get(&path).header("Accept-Language", liked).body(Body::empty()).unwrap();
-        let response = tower::ServiceExt::oneshot(app.app.router().unwrap(), request).await.unwrap();
+        let request =
+            Request::get(&path).header("Accept-Language", liked).body(Body::empty()).unwrap();
+        let response =
+            tower::ServiceExt::oneshot(app.app.router().unwrap(), request).await.unwrap();
         let html = response.into_body().collect().await.unwrap().to_bytes();
         let html = String::from_utf8(html.to_vec()).unwrap();
         assert!(html.contains(says), "{liked}: {html}");
@@ -200,7 +230,9 @@ async fn the_page_speaks_the_readers_language(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(db: PgPool) {
     let app = TestApp::start(db).await;
-    for path in ["/unsubscribe/acct_1", "/unsubscribe/YWNjdF8x.AAAAAAAAAAAAAAAAAAAAAA", "/unsubscribe/%00"] {
+    for path in
+        ["/unsubscribe/acct_1", "/unsubscribe/YWNjdF8x.AAAAAAAAAAAAAAAAAAAAAA", "/unsubscribe/%00"]
+    {
         for method in ["GET", "POST"] {
             let shown = ask(&app, method, path, "").await;
             assert!(
@@ -215,7 +247,9 @@ async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(d
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_the_database_is_away_a_merchant_hears_that_nobody_knows_whether_it_was_saved(db: PgPool) {
+async fn while_the_database_is_away_a_merchant_hears_that_nobody_knows_whether_it_was_saved(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
@@ -238,7 +272,10 @@ async fn without_an_address_for_the_public_letters_are_stopped_by_mail_alone(db:
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     let letter = app.expect_delivered(&offer).await;
-    assert_eq!(letter.header("List-Unsubscribe"), "<mailto:help@rocket.example?subject=unsubscribe>");
+    assert_eq!(
+        letter.header("List-Unsubscribe"),
+        "<mailto:help@rocket.example?subject=unsubscribe>"
+    );
     assert_eq!(letter.header("List-Unsubscribe-Post"), "");
     assert_eq!(ask(&app, "GET", "/unsubscribe/x", "").await.status, 404);
     app.finish().await;

@@ -8,7 +8,9 @@ use sqlx::PgPool;
 
 use crate::phases::{sell, tell_transactions};
 use crate::support::TestApp;
-use crate::support::browser::{Browser, Shown, cookie_of, delivered, press, section_of, signed, tag, token};
+use crate::support::browser::{
+    Browser, Shown, cookie_of, delivered, press, section_of, signed, tag, token,
+};
 use crate::support::stripe::{Stub, refusal};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -40,11 +42,12 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
 
     // No secret is in the database.
     let secret = browser.cookie.clone().unwrap();
-    let rows: Vec<String> =
-        sqlx::query_scalar("select s::text from portal_sessions s union select t::text from portal_tokens t")
-            .fetch_all(&app.db)
-            .await
-            .unwrap();
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select s::text from portal_sessions s union select t::text from portal_tokens t",
+    )
+    .fetch_all(&app.db)
+    .await
+    .unwrap();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| !row.contains(secret.split_once('=').unwrap().1)));
 
@@ -70,7 +73,11 @@ async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
         ] {
             let shown = browser.open(path).await;
             assert_eq!(shown.status, 401, "{path}");
-            assert!(shown.text.contains("Please open this page from your dashboard"), "{}", shown.text);
+            assert!(
+                shown.text.contains("Please open this page from your dashboard"),
+                "{}",
+                shown.text
+            );
         }
     }
     assert!(app.stripe.calls().is_empty(), "Stripe was asked for somebody unknown");
@@ -93,7 +100,8 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     assert!(links[0].contains("/_connect/capital/"), "{}", links[0]);
 
     // The link opens once; later it leads back to where another is made.
-    let stripe = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let stripe =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     assert_eq!(stripe.get(&links[0]).send().await.unwrap().status(), 200);
     let again = stripe.get(&links[0]).send().await.unwrap();
     let back = again.headers()["location"].to_str().unwrap();
@@ -106,7 +114,11 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     // A browser says that Stripe is another site. Without the mark any other site could use links up.
     let other_site = ("Sec-Fetch-Site", "cross-site");
     let third = browser.ask(Method::GET, back, &[other_site]).await;
-    assert!(third.header("location").contains("/_connect/capital/"), "{}", third.header("location"));
+    assert!(
+        third.header("location").contains("/_connect/capital/"),
+        "{}",
+        third.header("location")
+    );
     let made = app.stripe.calls().len();
     let other_mark = format!("{here}{}", "0".repeat(32));
     for path in ["/capital/apply", "/capital/report", &*here, &*other_mark] {
@@ -122,7 +134,9 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     // A look, or a browser that looks ahead, uses no link up.
     let before = app.stripe.calls().len();
     for path in ["/capital/apply", "/capital/report"] {
-        for ahead in [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")] {
+        for ahead in
+            [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")]
+        {
             assert_eq!(browser.ask(Method::GET, path, &[ahead]).await.status, 204, "{ahead:?}");
         }
         assert_eq!(browser.ask(Method::HEAD, path, &[]).await.status, 204);
@@ -151,7 +165,11 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
     for browser in [&browser, &second] {
         let refused = browser.open("/capital/apply").await;
         assert_eq!((refused.status, refused.header("retry-after")), (429, "2"));
-        assert!(refused.text.contains("This page isn’t available at the moment"), "{}", refused.text);
+        assert!(
+            refused.text.contains("This page isn’t available at the moment"),
+            "{}",
+            refused.text
+        );
     }
     assert_eq!(app.stripe.calls().len(), before, "Stripe was asked all the same");
     browser.open("/capital").await.expect_says(&["Start your application"]);
@@ -181,17 +199,26 @@ async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db:
     // The same browser, and so the same cookie.
     let browser = open_visit(&app, &second, "second").await;
     let calls = app.stripe.calls().len();
-    for path in
-        ["/capital", "/capital/apply", "/capital/report", "/capital/statement", "/capital/statement.csv"]
-    {
+    for path in [
+        "/capital",
+        "/capital/apply",
+        "/capital/report",
+        "/capital/statement",
+        "/capital/statement.csv",
+    ] {
         for whose in [&*tag(&first), "", "0"] {
             let shown = browser.open(&format!("{path}?for={whose}")).await;
             assert_eq!(shown.status, 401, "{path}");
-            assert!(shown.text.contains("Please open this page from your dashboard"), "{}", shown.text);
+            assert!(
+                shown.text.contains("Please open this page from your dashboard"),
+                "{}",
+                shown.text
+            );
         }
     }
     assert_eq!(app.stripe.calls().len(), calls, "Stripe was asked for the wrong shop");
-    for (path, status) in [("/capital", 200), ("/capital/apply", 303), ("/capital/statement", 200)] {
+    for (path, status) in [("/capital", 200), ("/capital/apply", 303), ("/capital/statement", 200)]
+    {
         assert_eq!(browser.open(&format!("{path}?for={}", tag(&second))).await.status, status);
         assert_eq!(browser.open(path).await.status, status, "without the tag it is the session's");
     }
@@ -214,9 +241,13 @@ async fn what_is_older_is_the_same_accounts(db: PgPool) {
     let older = link(&newest, &format!("/capital?for={}&amp;before=", tag(&account)));
     browser.open(&older).await.expect_says(&["+$1,000.00", "href=\"/capital?for="]);
     let statement = browser.open(&link(&newest, "/capital/statement?for=")).await;
-    let before = link(&statement, &format!("/capital/statement?for={}&amp;month=2026-10", tag(&account)));
+    let before =
+        link(&statement, &format!("/capital/statement?for={}&amp;month=2026-10", tag(&account)));
     browser.open(&before).await.expect_says(&["There are no transactions in this month"]);
-    let file = link(&statement, &format!("/capital/statement.csv?for={}&amp;month=2026-11", tag(&account)));
+    let file = link(
+        &statement,
+        &format!("/capital/statement.csv?for={}&amp;month=2026-11", tag(&account)),
+    );
     assert!(browser.open(&file).await.text.contains("2026-11-24,USD"));
     app.finish().await;
 }
@@ -232,8 +263,7 @@ fn link(page: &Shown, beginning: &str) -> String {
 async fn a_token_that_was_made_for_a_day_opens_nothing_at_its_end(db: PgPool) {
     let app = TestApp::start(db).await;
     let now = app.clock.now().timestamp();
-    let lasting =
-        json!({"sub": "acct_1", "aud": "capital-courier", "iat": now, "exp": now + 86_400, "jti": "x"});
+    let lasting = json!({"sub": "acct_1", "aud": "capital-courier", "iat": now, "exp": now + 86_400, "jti": "x"});
     let path = format!("/capital?token={}", signed(&lasting));
     assert_eq!(Browser::new(&app).open(&path).await.status, 401);
     app.clock.advance(chrono::TimeDelta::seconds(86_400 - 60));
@@ -254,8 +284,15 @@ async fn an_address_that_says_a_thing_twice_gets_a_page_too(db: PgPool) {
         "/capital/report?for=1&for=2",
     ] {
         let shown = browser.open(path).await;
-        assert_eq!((shown.status, shown.header("content-type")), (400, "text/html; charset=utf-8"), "{path}");
-        assert!(shown.header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(
+            (shown.status, shown.header("content-type")),
+            (400, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(
+            shown.header("content-security-policy").contains("frame-ancestors 'none'"),
+            "{path}"
+        );
         assert!(shown.text.contains("Please open this page from your dashboard"), "{}", shown.text);
     }
     app.finish().await;
@@ -331,7 +368,10 @@ async fn the_cookies_name_is_the_strictest_that_the_address_allows(db: PgPool) {
         let entered = browser.ask_at(&at, (Method::GET, &entering), &[]).await;
         let cookie = entered.header("set-cookie");
         assert!(cookie.starts_with(begins) && cookie.contains(path), "{url}: {cookie}");
-        assert_eq!(cookie.contains("Secure;") || cookie.ends_with("Secure"), url.starts_with("https"));
+        assert_eq!(
+            cookie.contains("Secure;") || cookie.ends_with("Secure"),
+            url.starts_with("https")
+        );
         browser.cookie = cookie_of(&entered);
         assert_eq!(browser.ask_at(&at, (Method::GET, "/capital"), &[]).await.status, 200, "{url}");
         browser.cookie = None;

@@ -26,7 +26,9 @@ async fn a_request_without_a_good_signature_is_refused_and_nothing_is_kept(db: P
     app.post(body.clone(), None).await.expect_refused(400, "missing_signature");
     app.post(body.clone(), Some("")).await.expect_refused(400, "missing_signature");
     app.post(body.clone(), Some("nonsense")).await.expect_refused(400, "bad_signature");
-    app.post(body.clone(), Some(&format!("{good},{good}"))).await.expect_refused(400, "bad_signature");
+    app.post(body.clone(), Some(&format!("{good},{good}")))
+        .await
+        .expect_refused(400, "bad_signature");
     let other = sign(&body, &["whsec_other".to_owned()], app.clock.now());
     app.post(body.clone(), Some(&other)).await.expect_refused(400, "bad_signature");
     let mut changed = body.clone();
@@ -47,10 +49,13 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: 
     let body = vec![b'x'; 2001];
     let signature = signed(&app, &body);
     app.post(body.clone(), Some(&signature)).await.expect_refused(413, "body_too_large");
-    let chunks = body.chunks(500).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunks =
+        body.chunks(500).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let stream = Body::from_stream(futures_util::stream::iter(chunks));
-    let request =
-        Request::post("/webhooks/stripe").header("Stripe-Signature", &signature).body(stream).unwrap();
+    let request = Request::post("/webhooks/stripe")
+        .header("Stripe-Signature", &signature)
+        .body(stream)
+        .unwrap();
     app.ask(request).await.expect_refused(413, "body_too_large");
     let announced = Request::post("/webhooks/stripe")
         .header("Stripe-Signature", &signature)
@@ -66,7 +71,9 @@ async fn a_body_that_does_not_come_to_an_end_is_refused_in_time(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "50ms")]).await;
     let never = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
     let request = Request::post("/webhooks/stripe").header("Stripe-Signature", signed(&app, b""));
-    app.ask(request.body(Body::from_stream(never)).unwrap()).await.expect_refused(408, "body_too_slow");
+    app.ask(request.body(Body::from_stream(never)).unwrap())
+        .await
+        .expect_refused(408, "body_too_slow");
     app.finish().await;
 }
 
@@ -126,7 +133,8 @@ async fn what_is_not_about_capital_is_kept_and_ignored(db: PgPool) {
         app.stripe_sends_bytes(body.as_bytes().to_vec()).await.expect_kept();
     }
     app.run_due_work().await;
-    let ignored: i64 = app.one("select count(*) from inbox_events where state = $1", "ignored").await;
+    let ignored: i64 =
+        app.one("select count(*) from inbox_events where state = $1", "ignored").await;
     assert_eq!(ignored, 3);
     app.finish().await;
 }
@@ -135,9 +143,11 @@ async fn what_is_not_about_capital_is_kept_and_ignored(db: PgPool) {
 async fn the_bytes_are_kept_as_they_came(db: PgPool) {
     let app = TestApp::start(db).await;
     let body =
-        b"\r\n  {\"id\" :\t\"evt_odd\",  \"type\":\"x\", \"type\":\"charge.x\", \"n\": 1.0e3}\n\n".to_vec();
+        b"\r\n  {\"id\" :\t\"evt_odd\",  \"type\":\"x\", \"type\":\"charge.x\", \"n\": 1.0e3}\n\n"
+            .to_vec();
     app.stripe_sends_bytes(body.clone()).await.expect_kept();
-    let kept: Vec<u8> = app.one("select payload from inbox_events where event_id = $1", "evt_odd").await;
+    let kept: Vec<u8> =
+        app.one("select payload from inbox_events where event_id = $1", "evt_odd").await;
     assert_eq!(kept, body);
     app.run_due_work().await;
     app.finish().await;
@@ -191,7 +201,8 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     assert_eq!(response.status(), 503);
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     let parts: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    let expected = serde_json::json!({"database": "full", "schema": "unknown", "clock": "not_compared"});
+    let expected =
+        serde_json::json!({"database": "full", "schema": "unknown", "clock": "not_compared"});
     assert_eq!(parts, serde_json::json!({"ready": false, "parts": expected}));
     // The connection is fit for use afterwards, with the memory that it had.
     let memory: String = sqlx::query_scalar("show work_mem").fetch_one(&full).await.unwrap();
@@ -201,7 +212,9 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_sent_for_days(db: PgPool) {
+async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_sent_for_days(
+    db: PgPool,
+) {
     let app = TestApp::start(db).await;
     let event = app.created(&app.offer());
     let chance: String = (0..4_000_u64)
@@ -222,7 +235,8 @@ async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_
         for _ in 0..2 {
             app.stripe_sends(&odd).await.expect_refused(400, "malformed_event");
         }
-        let kept: i64 = app.one("select count(*) from malformed_bodies where reason <> $1", "").await;
+        let kept: i64 =
+            app.one("select count(*) from malformed_bodies where reason <> $1", "").await;
         assert_eq!(kept, number, "{place}");
     }
     assert_eq!(kept(&app).await, 0);

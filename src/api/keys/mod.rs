@@ -99,7 +99,12 @@ impl Caller {
 }
 
 /// Makes a key.
-pub async fn create(db: &Pool, name: &str, scopes: &[Scope], now: DateTime<Utc>) -> sqlx::Result<NewKey> {
+pub async fn create(
+    db: &Pool,
+    name: &str,
+    scopes: &[Scope],
+    now: DateTime<Utc>,
+) -> sqlx::Result<NewKey> {
     let key_id = format!("key_{}", Uuid::now_v7().simple());
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
@@ -111,7 +116,11 @@ pub async fn create(db: &Pool, name: &str, scopes: &[Scope], now: DateTime<Utc>)
 
 /// The caller who has this secret; none where it is not that of a key which holds. Looked up by its hash, so how long it takes tells
 /// nothing about the secrets that there are.
-pub async fn find(db: &Pool, secret: &SecretString, now: DateTime<Utc>) -> sqlx::Result<Option<Caller>> {
+pub async fn find(
+    db: &Pool,
+    secret: &SecretString,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Caller>> {
     let secret = secret.expose_secret();
     if !secret.starts_with(PREFIX) {
         return Ok(None);

@@ -14,7 +14,11 @@ pub(super) struct Key<'a> {
 }
 
 /// Writes a key down.
-pub(super) async fn add(db: impl PgExecutor<'_>, key: &Key<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn add(
+    db: impl PgExecutor<'_>,
+    key: &Key<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         insert into api_keys (key_id, name, scopes, secret_sha256, created_at)
@@ -40,7 +44,10 @@ pub(super) struct Found {
 }
 
 /// The key with this secret, unless it was revoked.
-pub(super) async fn find(db: impl PgExecutor<'_>, secret_sha256: &[u8]) -> sqlx::Result<Option<Found>> {
+pub(super) async fn find(
+    db: impl PgExecutor<'_>,
+    secret_sha256: &[u8],
+) -> sqlx::Result<Option<Found>> {
     sqlx::query_as!(
         Found,
         "
@@ -55,8 +62,14 @@ pub(super) async fn find(db: impl PgExecutor<'_>, secret_sha256: &[u8]) -> sqlx:
 }
 
 /// Writes down that a key was used.
-pub(super) async fn note_use(db: impl PgExecutor<'_>, key_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("update api_keys set last_used_at = $2 where key_id = $1", key_id, now).execute(db).await?;
+pub(super) async fn note_use(
+    db: impl PgExecutor<'_>,
+    key_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!("update api_keys set last_used_at = $2 where key_id = $1", key_id, now)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -92,7 +105,11 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
 }
 
 /// Revokes a key, at once and for good. False where there is none that holds.
-pub async fn revoke(db: impl PgExecutor<'_>, key_id: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn revoke(
+    db: impl PgExecutor<'_>,
+    key_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let revoked = sqlx::query!(
         "
         update api_keys

@@ -180,7 +180,8 @@ pub(super) async fn list(
 ) -> Result<Json<Offers>, Refusal> {
     let size = ask::page_size(wanted.limit)?;
     let after = ask::place(wanted.cursor.as_deref())?;
-    let page = store::Page { after: after.as_ref(), livemode: financings.livemode(), limit: size + 1 };
+    let page =
+        store::Page { after: after.as_ref(), livemode: financings.livemode(), limit: size + 1 };
     let rows = within(store::of_account(&api.db, account.as_str(), &page)).await;
     let mut rows = api.done(rows, "cannot list an account's offers")?;
     let next_cursor = ask::cut(&mut rows, size, |row| row.place().to_string());
@@ -192,7 +193,10 @@ pub(super) async fn list(
 #[into_params(parameter_in = Path)]
 pub(super) struct InPath {
     /// The offer.
-    #[param(pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$", example = "financingoffer_1Q2w3E4r5T6y7U8i")]
+    #[param(
+        pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$",
+        example = "financingoffer_1Q2w3E4r5T6y7U8i"
+    )]
     offer: String,
 }
 
@@ -269,9 +273,16 @@ mod tests {
     fn accepted_terms_are_read_as_far_as_they_can_be() {
         assert_eq!(accepted_terms(&json!({})), None);
         assert_eq!(accepted_terms(&json!({"accepted_terms": null})), None);
-        assert_eq!(accepted_terms(&json!({"accepted_terms": {"advance_amount": 5}})), None, "no currency");
+        assert_eq!(
+            accepted_terms(&json!({"accepted_terms": {"advance_amount": 5}})),
+            None,
+            "no currency"
+        );
         let odd = json!({"accepted_terms": {"currency": "USD", "advance_amount": "a lot", "fee_amount": 5}});
         let terms = accepted_terms(&odd).unwrap();
-        assert_eq!((terms.currency.as_str(), terms.advance_minor, terms.fee_minor), ("usd", None, Some(5)));
+        assert_eq!(
+            (terms.currency.as_str(), terms.advance_minor, terms.fee_minor),
+            ("usd", None, Some(5))
+        );
     }
 }

@@ -81,7 +81,11 @@ pub(super) async fn of_account(
 }
 
 /// Whether an offer is an account's.
-pub(super) async fn has(db: impl PgExecutor<'_>, account_id: &str, offer_id: &str) -> sqlx::Result<bool> {
+pub(super) async fn has(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    offer_id: &str,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (select from financing_offers where offer_id = $2 and account_id = $1) as "has!"

@@ -216,8 +216,10 @@ pub(super) async fn download(
         Refusal::Unavailable
     })?;
     // Ids and days: nothing in it needs escaping.
-    let name = format!("attachment; filename=\"{}_{}_{}.csv\"", report.account, report.from, report.until);
-    let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, name)];
+    let name =
+        format!("attachment; filename=\"{}_{}_{}.csv\"", report.account, report.from, report.until);
+    let headers =
+        [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, name)];
     Ok((headers, csv).into_response())
 }
 
@@ -255,7 +257,8 @@ impl Platform {
             return Err(Refusal::TooManyDays);
         }
         // What was explained is remembered: another try goes on where this one ended.
-        let payouts = tokio::time::timeout(LONGEST_TALK, self.financings.payouts(account, days)).await;
+        let payouts =
+            tokio::time::timeout(LONGEST_TALK, self.financings.payouts(account, days)).await;
         let payouts = payouts.map_err(|_| Refusal::Stripe(Silence::Down))?;
         let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
         let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();

@@ -3,8 +3,16 @@
 use super::{Body, MovementLine, PayoutLine, Report};
 use crate::spreadsheet::{amount, code, harmless, writer};
 
-const MOVEMENTS: [&str; 8] =
-    ["begins_on", "currency", "advanced", "withheld", "paid_otherwise", "paid", "transactions", "unclear"];
+const MOVEMENTS: [&str; 8] = [
+    "begins_on",
+    "currency",
+    "advanced",
+    "withheld",
+    "paid_otherwise",
+    "paid",
+    "transactions",
+    "unclear",
+];
 const PAYOUTS: [&str; 14] = [
     "payout",
     "status",

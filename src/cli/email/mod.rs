@@ -137,7 +137,11 @@ fn quoted(record: &str) -> String {
 }
 
 /// The operator's wordings for a market, or one of them by its name.
-fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> Vec<copy::Disclaimer> {
+fn wordings(
+    disclaimers: &Disclaimers,
+    market: &str,
+    variant: Option<&str>,
+) -> Vec<copy::Disclaimer> {
     let fits = |found: &copy::Disclaimer| {
         let is_of_market = found.market.as_deref().is_none_or(|of| of == market);
         let is_meant = variant.map_or(found.market.is_some(), |name| found.variant == name);
@@ -151,7 +155,11 @@ fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[copy::Disclaimer]) -> Vec
     wordings.iter().flat_map(of).collect()
 }
 
-async fn approve(settings: &Settings, hashes: &[String], approval: &Approval<'_>) -> anyhow::Result<()> {
+async fn approve(
+    settings: &Settings,
+    hashes: &[String],
+    approval: &Approval<'_>,
+) -> anyhow::Result<()> {
     let database = database::open(&settings.database).await?;
     let now = database::now(&database.pool).await?;
     let mut tx = database.pool.begin().await?;

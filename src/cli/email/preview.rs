@@ -30,7 +30,12 @@ struct Row {
 }
 
 /// Writes the letters, for each an HTML file, a text file and a page that shows both at two widths; and a cover page.
-pub(super) fn write(dir: &Path, from: &str, writer: &Writer, samples: &[Sample<'_>]) -> anyhow::Result<()> {
+pub(super) fn write(
+    dir: &Path,
+    from: &str,
+    writer: &Writer,
+    samples: &[Sample<'_>],
+) -> anyhow::Result<()> {
     let place = || format!("cannot write into {}", dir.display());
     std::fs::create_dir_all(dir).with_context(place)?;
     let mut pages = Environment::new();

@@ -72,8 +72,10 @@ struct Header {
 
 /// Reads a list. All mistakes are told at once, with line and column.
 pub(super) fn read(bytes: &[u8], now: DateTime<Utc>) -> Result<Vec<Row>, Mistakes> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let header = Header::read(reader.headers().map_err(|error| Mistakes(vec![error.to_string()]))?)?;
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    let header =
+        Header::read(reader.headers().map_err(|error| Mistakes(vec![error.to_string()]))?)?;
     let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
     for record in reader.records() {
         match record {
@@ -105,13 +107,20 @@ impl Header {
             (_, None, Some((_, name))) => {
                 Err(Mistakes(vec![format!("line 1, column {name}: it is there twice")]))
             }
-            (None, None, None) => Err(Mistakes(vec!["line 1, column account: it is missing".to_owned()])),
+            (None, None, None) => {
+                Err(Mistakes(vec!["line 1, column account: it is missing".to_owned()]))
+            }
         }
     }
 
     /// Reads a line, or says in which column it is wrong.
-    fn row(&self, record: &csv::StringRecord, now: DateTime<Utc>) -> Result<Row, (&'static str, String)> {
-        let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).filter(|text| !text.is_empty());
+    fn row(
+        &self,
+        record: &csv::StringRecord,
+        now: DateTime<Utc>,
+    ) -> Result<Row, (&'static str, String)> {
+        let cell =
+            |at: Option<usize>| at.and_then(|at| record.get(at)).filter(|text| !text.is_empty());
         let account = cell(Some(self.account)).unwrap_or_default();
         let account = account.parse().map_err(|error| ("account", format!("{error}")))?;
         let note = cell(self.note).map(|text| as_it_was(text).parse()).transpose();

@@ -60,7 +60,8 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
         Action::Add { account, note } => add(db, &account, note.as_ref()).await,
         Action::Remove { account } => {
             let now = database::now(db).await?;
-            let ended = store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
+            let ended =
+                store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
             anyhow::ensure!(ended, "{account} is not opted out");
             say!("{account} may have letters again")?;
             Ok(())
@@ -72,7 +73,12 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
             }
             for out in all {
                 let note = out.note.unwrap_or_default();
-                say!("{}  {}  {}  {note}", out.account_id, out.opted_out_at.to_rfc3339(), out.source)?;
+                say!(
+                    "{}  {}  {}  {note}",
+                    out.account_id,
+                    out.opted_out_at.to_rfc3339(),
+                    out.source
+                )?;
             }
             Ok(())
         }

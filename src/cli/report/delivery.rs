@@ -89,8 +89,9 @@ fn recipient(address: Option<&str>, in_full: bool) -> String {
         None => String::new(),
         Some(address) if in_full => harmless(address).into_owned(),
         Some(address) => {
-            let masked =
-                address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string());
+            let masked = address
+                .parse()
+                .map_or_else(|_| "***".to_owned(), |address: Address| address.to_string());
             harmless(&masked).into_owned()
         }
     }

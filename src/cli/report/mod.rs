@@ -82,7 +82,9 @@ async fn message(db: &Pool, letter: &str, out: &Path) -> anyhow::Result<()> {
         bail!("{letter} was never handed over, or there is no such letter");
     };
     let sha256 = hex::encode(&message.sha256);
-    let Some(bytes) = message.bytes else { bail!("the message was erased; its SHA-256 was {sha256}") };
+    let Some(bytes) = message.bytes else {
+        bail!("the message was erased; its SHA-256 was {sha256}")
+    };
     ensure!(
         evidence::is_hash_of(&message.sha256, &bytes),
         "the bytes do not have the hash that was written down: {sha256}"

@@ -64,7 +64,10 @@ pub async fn totals(
 }
 
 /// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
-pub fn movements<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Movement>> {
+pub fn movements<'a>(
+    db: &'a mut PgConnection,
+    period: &Period<'a>,
+) -> BoxStream<'a, sqlx::Result<Movement>> {
     select_movements!(
         "
         created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)

@@ -55,7 +55,11 @@ pub const MOST_DAYS: i64 = 31;
 
 impl Financings {
     /// The payouts that arrive in some days, explained, the newest first.
-    pub async fn payouts(&self, account: &AccountId, days: Days) -> Result<Vec<Explanation>, Unanswered> {
+    pub async fn payouts(
+        &self,
+        account: &AccountId,
+        days: Days,
+    ) -> Result<Vec<Explanation>, Unanswered> {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp();
         // Stripe's day of arrival is a date that is written as a moment, whatever the account's time zone.
         let until = midnight(days.last()) + 86_400;
@@ -67,10 +71,16 @@ impl Financings {
         Ok(explanations)
     }
 
-    async fn explained(&self, account: &AccountId, payout: &Payout) -> Result<Explanation, Unanswered> {
+    async fn explained(
+        &self,
+        account: &AccountId,
+        payout: &Payout,
+    ) -> Result<Explanation, Unanswered> {
         // One that is on its way can still fail; of one that is not reconciled Stripe lists some movements alone.
         let is_final = payout.status == "paid" && is_listed(payout);
-        if is_final && let Some(known) = within(store::find(&self.db, account.as_str(), &payout.id)).await? {
+        if is_final
+            && let Some(known) = within(store::find(&self.db, account.as_str(), &payout.id)).await?
+        {
             return Ok(known);
         }
         let mut line = Explanation::begin(payout);
@@ -147,7 +157,9 @@ impl Explanation {
     /// The sum that a movement belongs to, and whether that is told as taken off.
     fn sum_of(&mut self, movement: &BalanceTransaction) -> (&mut i64, bool) {
         match movement.category() {
-            "charge" | "payment" | "partial_capture_reversal" => (&mut self.gross_sales_minor, false),
+            "charge" | "payment" | "partial_capture_reversal" => {
+                (&mut self.gross_sales_minor, false)
+            }
             "refund"
             | "payment_refund"
             | "refund_failure"
@@ -159,7 +171,9 @@ impl Explanation {
             "financing_paydown" | "financing_paydown_reversal" | "anticipation_repayment" => {
                 (&mut self.withheld_minor, true)
             }
-            "financing_payout" | "financing_payout_reversal" | "advance" => (&mut self.advanced_minor, false),
+            "financing_payout" | "financing_payout_reversal" | "advance" => {
+                (&mut self.advanced_minor, false)
+            }
             // An earlier payout that came back among them.
             _ => (&mut self.other_minor, false),
         }
@@ -256,10 +270,17 @@ mod tests {
             json!({"id": "txn_old", "type": "payment", "amount": 1_000, "fee": 30}),
         ];
         let line = explain(&payout(105_313), &movements(&all));
-        let sums =
-            (line.gross_sales_minor, line.refunds_minor, line.platform_fees_minor, line.other_fees_minor);
+        let sums = (
+            line.gross_sales_minor,
+            line.refunds_minor,
+            line.platform_fees_minor,
+            line.other_fees_minor,
+        );
         assert_eq!(sums, (11_000, 4_000, 280, 400));
-        assert_eq!((line.withheld_minor, line.advanced_minor, line.other_minor), (1_000, 100_000, -7));
+        assert_eq!(
+            (line.withheld_minor, line.advanced_minor, line.other_minor),
+            (1_000, 100_000, -7)
+        );
         assert_eq!(line.unexplained_minor, 0);
         assert_eq!(explain(&payout(105_300), &movements(&all)).unexplained_minor, -13);
     }
@@ -268,12 +289,16 @@ mod tests {
     fn a_payout_that_came_back_is_part_of_the_one_that_repeats_it() {
         let all = [sale(50_000, 0, 0), moved("payout_reversal", 40_000)];
         let line = explain(&payout(90_000), &movements(&all));
-        assert_eq!((line.gross_sales_minor, line.other_minor, line.unexplained_minor), (50_000, 40_000, 0));
+        assert_eq!(
+            (line.gross_sales_minor, line.other_minor, line.unexplained_minor),
+            (50_000, 40_000, 0)
+        );
     }
 
     #[test]
     fn amounts_that_nobody_moves_or_of_another_currency_leave_a_line_that_does_not_add_up() {
-        let huge = [moved("charge", i64::MAX), moved("charge", i64::MAX), moved("refund", i64::MIN)];
+        let huge =
+            [moved("charge", i64::MAX), moved("charge", i64::MAX), moved("refund", i64::MIN)];
         assert_ne!(explain(&payout(1), &movements(&huge)).unexplained_minor, 0);
         let mut foreign = sale(10_000, 0, 0);
         foreign["currency"] = json!("jpy");

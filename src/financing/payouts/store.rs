@@ -32,7 +32,8 @@ pub(super) async fn keep(
     explanation: &Explanation,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let kept = serde_json::to_string(explanation).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let kept =
+        serde_json::to_string(explanation).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query!(
         "
         insert into payout_explanations (payout_id, account_id, arrives_on, explanation, explained_at)

@@ -28,12 +28,13 @@ impl Financings {
         match self.accounts.account(account).await {
             Ok(said) => {
                 let time_zone = locale::time_zone(said.time_zone(), said.country.as_deref());
-                let is_known = kept
-                    .as_ref()
-                    .is_some_and(|(country, zone)| *country == said.country && zone == time_zone.name());
+                let is_known = kept.as_ref().is_some_and(|(country, zone)| {
+                    *country == said.country && zone == time_zone.name()
+                });
                 if !is_known {
                     let place = (said.country.as_deref(), time_zone.name());
-                    within(store::keep(&self.db, account.as_str(), place, self.clock.now())).await?;
+                    within(store::keep(&self.db, account.as_str(), place, self.clock.now()))
+                        .await?;
                 }
                 let name = said.display_name().map(text::plain).filter(|name| !name.is_empty());
                 Ok(Home { country: said.country.clone(), time_zone, name })
@@ -42,7 +43,8 @@ impl Financings {
                 tracing::warn!(account.id = %account, %error, "cannot ask for the account's time zone: taking the one before");
                 let (country, zone) = kept.unzip();
                 let country = country.flatten();
-                let time_zone = locale::time_zone(zone.as_deref().or(Some("UTC")), country.as_deref());
+                let time_zone =
+                    locale::time_zone(zone.as_deref().or(Some("UTC")), country.as_deref());
                 Ok(Home { country, time_zone, name: None })
             }
         }

@@ -8,10 +8,12 @@ pub(super) async fn find(
     db: impl PgExecutor<'_>,
     account_id: &str,
 ) -> sqlx::Result<Option<(Option<String>, String)>> {
-    let found =
-        sqlx::query!("select country, time_zone from account_places where account_id = $1", account_id)
-            .fetch_optional(db)
-            .await?;
+    let found = sqlx::query!(
+        "select country, time_zone from account_places where account_id = $1",
+        account_id
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(found.map(|row| (row.country, row.time_zone)))
 }
 

@@ -1,6 +1,8 @@
 //! A stretch of whole days, and the moments that it begins and ends at in a time zone.
 
-use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Days as Span, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 
 /// From one day to another, both of them in it.

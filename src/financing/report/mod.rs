@@ -89,7 +89,13 @@ pub struct Report {
 
 impl Financings {
     /// Adds up what moved in some days of an account, which end at midnight in `zone`.
-    pub async fn report(&self, account: &AccountId, days: Days, per: Per, zone: Tz) -> sqlx::Result<Report> {
+    pub async fn report(
+        &self,
+        account: &AccountId,
+        days: Days,
+        per: Per,
+        zone: Tz,
+    ) -> sqlx::Result<Report> {
         let first_days = per.first_days(days);
         let beginnings: Vec<_> = first_days.iter().map(|day| midnight(*day, zone)).collect();
         let wanted = store::Wanted {

@@ -65,7 +65,8 @@ impl Difference {
             paid_minor: paid.saturating_sub(their_paid),
             remaining_minor: remaining.saturating_sub(their_remaining),
         };
-        (difference != Self { advanced_minor: 0, paid_minor: 0, remaining_minor: 0 }).then_some(difference)
+        (difference != Self { advanced_minor: 0, paid_minor: 0, remaining_minor: 0 })
+            .then_some(difference)
     }
 }
 
@@ -149,7 +150,9 @@ impl Financings {
                 self.keep(account, said, next).await.map(drop)
             }
             // Gone from the platform: there is nothing left to compare.
-            Err(error) if error.is_gone() => within(store::stop_differing(&self.db, account.as_str())).await,
+            Err(error) if error.is_gone() => {
+                within(store::stop_differing(&self.db, account.as_str())).await
+            }
             Err(error) => {
                 tracing::warn!(%error, "no summary to hold our sums against");
                 Ok(())
@@ -158,7 +161,12 @@ impl Financings {
     }
 
     /// Writes an answer down, with since when it has been another than our sums.
-    async fn keep(&self, account: &AccountId, said: Said<'_>, next: Reread) -> sqlx::Result<Standing> {
+    async fn keep(
+        &self,
+        account: &AccountId,
+        said: Said<'_>,
+        next: Reread,
+    ) -> sqlx::Result<Standing> {
         let Said { summary, object, as_of } = said;
         let livemode = self.livemode();
         let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
@@ -269,7 +277,8 @@ mod tests {
         assert_eq!(Difference::between(&[settled.clone(), running, foreign], &nameless), None);
 
         let behind = totals("financingoffer_1", "usd", 1_000);
-        let difference = Difference::between(&[behind.clone(), settled.clone()], &nameless).unwrap();
+        let difference =
+            Difference::between(&[behind.clone(), settled.clone()], &nameless).unwrap();
         assert_eq!((difference.paid_minor, difference.remaining_minor), (-500, 500));
 
         let beside = totals("financingoffer_4", "usd", 7);
@@ -296,7 +305,11 @@ mod tests {
             (Reread::Nothing, TimeDelta::zero(), false),
             (Reread::Nothing, moment, true),
         ] {
-            assert_eq!(has_settled(next, unchanged_for), expected, "{next:?} after {unchanged_for}");
+            assert_eq!(
+                has_settled(next, unchanged_for),
+                expected,
+                "{next:?} after {unchanged_for}"
+            );
         }
     }
 

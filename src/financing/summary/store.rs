@@ -20,7 +20,9 @@ impl Kept {
     /// Whether it was asked for after this moment, and nothing was heard of the account since. One of
     /// the future was dated by a wrong clock.
     pub(super) fn is_fresh(&self, oldest: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        self.as_of > oldest && self.as_of <= now && self.last_news_at.is_none_or(|news| news < self.as_of)
+        self.as_of > oldest
+            && self.as_of <= now
+            && self.last_news_at.is_none_or(|news| news < self.as_of)
     }
 }
 

@@ -43,7 +43,9 @@ impl Work for MarkDelivered {
                 insist(claim, &self.troubles, || self.record(claim, &delivery, &answer, None)).await
             }
             Ok(answer) => Err(NotMarked(answer.object.status).into()),
-            Err(error) if error.may_mean_done() => self.look_again(claim, &delivery, &offer_id, error).await,
+            Err(error) if error.may_mean_done() => {
+                self.look_again(claim, &delivery, &offer_id, error).await
+            }
             Err(error) => {
                 if !error.outcome_is_unknown() {
                     self.change_key(claim, &delivery, &error).await?;
@@ -108,7 +110,10 @@ impl MarkDelivered {
         };
         timeline::add(&mut *tx, &entry, now).await?;
         tx.commit().await?;
-        tracing::info!(stripe.request_id = answered.request_id, "Stripe knows that the offer was delivered");
+        tracing::info!(
+            stripe.request_id = answered.request_id,
+            "Stripe knows that the offer was delivered"
+        );
         Ok(())
     }
 
@@ -133,10 +138,19 @@ impl MarkDelivered {
         }
     }
 
-    async fn change_key(&self, claim: &Claim, delivery: &Delivery, error: &Error) -> Result<(), Stopped> {
+    async fn change_key(
+        &self,
+        claim: &Claim,
+        delivery: &Delivery,
+        error: &Error,
+    ) -> Result<(), Stopped> {
         let Error::Refused { status, request_id, body, .. } = error else { return Ok(()) };
-        let answer =
-            Answer { status: *status, request_id: request_id.as_deref(), body: body.as_ref(), note: None };
+        let answer = Answer {
+            status: *status,
+            request_id: request_id.as_deref(),
+            body: body.as_ref(),
+            note: None,
+        };
         let mut tx = self.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
         store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
@@ -154,12 +168,18 @@ async fn follow(
     answered: &OfferStatus,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<String>> {
-    let Some(known) = timeline::lock_status(&mut *tx, &delivery.offer_id).await? else { return Ok(None) };
+    let Some(known) = timeline::lock_status(&mut *tx, &delivery.offer_id).await? else {
+        return Ok(None);
+    };
     let effect = by_event(&known, answered, Ordering::Equal);
     if effect.asks {
         timeline::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
     }
-    if effect.moves { timeline::move_status(tx, &delivery.offer_id, answered).await } else { Ok(None) }
+    if effect.moves {
+        timeline::move_status(tx, &delivery.offer_id, answered).await
+    } else {
+        Ok(None)
+    }
 }
 
 /// Whether an offer with this status was delivered at some time. An expired or replaced one may never have been.

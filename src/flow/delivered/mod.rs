@@ -41,7 +41,10 @@ pub async fn owe_again(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if store::reopen(&mut *tx, offer_id, before).await? {
-        tracing::warn!(offer.id = offer_id, "Stripe forgot that the offer was delivered: telling it again");
+        tracing::warn!(
+            offer.id = offer_id,
+            "Stripe forgot that the offer was delivered: telling it again"
+        );
         queue::revive(tx, JOB, offer_id, now).await?;
     }
     Ok(())
@@ -49,16 +52,27 @@ pub async fn owe_again(
 
 /// Stripe lists an offer as undelivered although its letter was sent, and the job that was to mark it was given up: queues it
 /// again, in the caller's transaction, at most once an hour.
-pub async fn retry_given_up(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn retry_given_up(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     if queue::requeue_dead(&mut *tx, JOB, offer_id, now).await? {
         store::owe_anew(&mut *tx, offer_id).await?;
-        tracing::warn!(offer.id = offer_id, "reconciliation marks an offer again that was given up");
+        tracing::warn!(
+            offer.id = offer_id,
+            "reconciliation marks an offer again that was given up"
+        );
     }
     Ok(())
 }
 
 /// Tries again to tell Stripe what it refused, in the caller's transaction. False where nothing was refused.
-pub async fn retry(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn retry(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let retried = store::owe_anew(&mut *tx, offer_id).await?;
     if retried {
         queue::revive(tx, JOB, offer_id, now).await?;

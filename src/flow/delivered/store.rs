@@ -47,7 +47,10 @@ pub(super) async fn owe(
 }
 
 /// The delivery of an offer, while it is owed.
-pub(super) async fn find_owed(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Delivery>> {
+pub(super) async fn find_owed(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Option<Delivery>> {
     sqlx::query_as!(
         Delivery,
         "
@@ -179,7 +182,11 @@ pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Optio
 }
 
 /// Nobody tries any more.
-pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
+pub(super) async fn mark_refused(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    why: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         update deliveries
@@ -196,5 +203,7 @@ pub(super) async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &
 
 /// The state of an offer's delivery, where one is owed: `owed`, `delivered` or `refused`.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id).fetch_optional(db).await
+    sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id)
+        .fetch_optional(db)
+        .await
 }

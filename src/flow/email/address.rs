@@ -104,7 +104,8 @@ impl fmt::Debug for Address {
 
 /// `name` or `first.last`, of the characters that need no quotes (RFC 5322 section 3.2.3).
 fn is_dot_atom(local: &str) -> bool {
-    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let is_atext =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 

@@ -11,7 +11,11 @@ const BY_HAND: &str = "operator";
 
 /// Has the letters of an offer sent again that are held, rejected or came back, in the caller's transaction. Says how many. What
 /// may have been sent before goes out under the same Message-ID; whether the offer is still open is looked at as always.
-pub async fn resend(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<usize> {
+pub async fn resend(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
     let mut resent = 0;
     for letter in store::lock_of_offer(&mut *tx, offer_id).await? {
         if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {

@@ -3,7 +3,9 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday,
+};
 use chrono_tz::Tz;
 
 /// As in `letters.reason`: an offer that ends before the day is over is not reminded of.
@@ -111,7 +113,8 @@ impl Cadence {
     fn morning(&self, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
         let local = day.and_time(NaiveTime::from_hms_opt(self.hours.0, 0, 0)?);
         let morning = zone.from_local_datetime(&local).earliest();
-        let morning = morning.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
+        let morning =
+            morning.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
         morning.map(|morning| morning.with_timezone(&Utc))
     }
 }
@@ -154,17 +157,26 @@ mod tests {
 
     #[test]
     fn an_hour_that_the_clocks_leave_out_comes_an_hour_later() {
-        let sundays =
-            Cadence { hours: "2-4".parse().unwrap(), weekdays: "sun".parse().unwrap(), ..Cadence::default() };
+        let sundays = Cadence {
+            hours: "2-4".parse().unwrap(),
+            weekdays: "sun".parse().unwrap(),
+            ..Cadence::default()
+        };
         let expected = at("2027-03-14T08:00:00Z");
-        assert_eq!(sundays.not_before(at("2027-03-13T12:00:00Z"), Tz::America__Chicago), Some(expected));
+        assert_eq!(
+            sundays.not_before(at("2027-03-13T12:00:00Z"), Tz::America__Chicago),
+            Some(expected)
+        );
     }
 
     #[test]
     fn hours_and_days_are_read_as_written_and_nothing_else() {
         assert_eq!("8-20".parse(), Ok(Hours(8, 20)));
         assert_eq!(" 0 - 24 ".parse(), Ok(Hours(0, 24)));
-        assert_eq!("mon, Tue,saturday".parse(), Ok(Weekdays([true, true, false, false, false, true, false])));
+        assert_eq!(
+            "mon, Tue,saturday".parse(),
+            Ok(Weekdays([true, true, false, false, false, true, false]))
+        );
         for bad in ["", "9", "17-9", "9-9", "9-25", "-1-5", "nine-five"] {
             assert!(bad.parse::<Hours>().is_err(), "{bad}");
         }

@@ -62,7 +62,8 @@ pub fn write_all<'a>(
     for disclaimer in disclaimers {
         for kind in Kind::ALL {
             for (financing_type, is_refill) in cases(kind) {
-                let facts = Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
+                let facts =
+                    Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
                 let letter = writer.write(&facts)?;
                 all.push(Sample { disclaimer, facts, letter });
             }

@@ -104,7 +104,12 @@ impl SendLetter {
 
     /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
     /// should read them.
-    fn facts(&self, case: &Case<'_>, to: &Address, disclaimer: &Disclaimer) -> Result<Facts, &'static str> {
+    fn facts(
+        &self,
+        case: &Case<'_>,
+        to: &Address,
+        disclaimer: &Disclaimer,
+    ) -> Result<Facts, &'static str> {
         let Case { kind, offer, account } = *case;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err("no_terms");
@@ -141,12 +146,16 @@ impl SendLetter {
         let languages = self.languages(account);
         let find = |variant| self.disclaimers.find(variant, country, &languages);
         if !offer.livemode {
-            return Ok(find(variant).or_else(|| find(Some("of this country"))).ok_or(NO_DISCLAIMER));
+            return Ok(find(variant)
+                .or_else(|| find(Some("of this country")))
+                .ok_or(NO_DISCLAIMER));
         }
         let Some(found) = find(variant).filter(|found| !found.is_sample) else {
             return Ok(Err(NO_DISCLAIMER));
         };
-        let Some(market) = found.market.as_deref().or(country) else { return Ok(Err(NOT_APPROVED)) };
+        let Some(market) = found.market.as_deref().or(country) else {
+            return Ok(Err(NOT_APPROVED));
+        };
         let hash = self.writer.copy_hash(kind, &found);
         let is_approved = copy::store::is_approved(&self.db, &hash, market).await?;
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
@@ -154,7 +163,8 @@ impl SendLetter {
 
     /// The languages to write to an account in, the best first.
     fn languages(&self, account: &Account) -> Vec<Language> {
-        let said = account.metadata.as_ref().and_then(|all| all.get(&self.settings.locale_metadata_key));
+        let said =
+            account.metadata.as_ref().and_then(|all| all.get(&self.settings.locale_metadata_key));
         Language::preferred(said.map(String::as_str), account.country.as_deref())
     }
 
@@ -187,7 +197,11 @@ impl SendLetter {
 
     /// Why an offer is not to be written about any more, where it is not. A reminder is about one that was delivered; so may a letter
     /// be that came back, by our own word.
-    async fn closed(&self, letter: &Letter, offer: &FinancingOffer) -> sqlx::Result<Option<String>> {
+    async fn closed(
+        &self,
+        letter: &Letter,
+        offer: &FinancingOffer,
+    ) -> sqlx::Result<Option<String>> {
         if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Ok(Some("offer_expired".to_owned()));
         }
@@ -258,7 +272,9 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
 fn vocabulary(offer: &FinancingOffer) -> FinancingType {
     match offer.kind_of_financing() {
         Some(stripe::FinancingType::CashAdvance) => FinancingType::CashAdvance,
-        Some(stripe::FinancingType::FlexLoan | stripe::FinancingType::FixedTermLoan) => FinancingType::Loan,
+        Some(stripe::FinancingType::FlexLoan | stripe::FinancingType::FixedTermLoan) => {
+            FinancingType::Loan
+        }
         Some(stripe::FinancingType::Other(_)) | None => FinancingType::Unspecified,
     }
 }

@@ -12,8 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::SigningKey;
 use lettre::Message;
 use lettre::message::dkim::{
-    DkimCanonicalization, DkimCanonicalizationType, DkimConfig, DkimSigningAlgorithm, DkimSigningKey,
-    dkim_sign,
+    DkimCanonicalization, DkimCanonicalizationType, DkimConfig, DkimSigningAlgorithm,
+    DkimSigningKey, dkim_sign,
 };
 use lettre::message::header::HeaderName;
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, LineEnding};
@@ -51,7 +51,9 @@ pub enum Algorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DkimError {
     /// No PEM, or nothing in it that DKIM can use.
-    #[error("not a private key for DKIM: PEM of an RSA or an Ed25519 key, as `openssl genpkey` writes it")]
+    #[error(
+        "not a private key for DKIM: PEM of an RSA or an Ed25519 key, as `openssl genpkey` writes it"
+    )]
     Key,
     /// RFC 8301 section 3.2.
     #[error("an RSA key of less than 1024 bits: receivers refuse it; make one of 2048")]
@@ -101,7 +103,12 @@ struct Key {
 
 impl Dkim {
     /// Signs with this key (PEM, PKCS #8 or PKCS #1) as `selector` of `domain`, for letters from an address at `from`.
-    pub fn new(pem: &SecretString, selector: &str, domain: &str, from: &str) -> Result<Self, DkimError> {
+    pub fn new(
+        pem: &SecretString,
+        selector: &str,
+        domain: &str,
+        from: &str,
+    ) -> Result<Self, DkimError> {
         let (selector, domain) = (selector.to_ascii_lowercase(), domain.to_ascii_lowercase());
         if !is_name(&selector) {
             return Err(DkimError::Selector);
@@ -112,7 +119,8 @@ impl Dkim {
         if !is_aligned(&domain, &from.to_ascii_lowercase()) {
             return Err(DkimError::NotAligned);
         }
-        let Key { algorithm, signing, public } = Key::read(pem.expose_secret()).ok_or(DkimError::Key)?;
+        let Key { algorithm, signing, public } =
+            Key::read(pem.expose_secret()).ok_or(DkimError::Key)?;
         if matches!(algorithm, Algorithm::Rsa { bits } if bits < SHORTEST_RSA_BITS) {
             return Err(DkimError::TooShort);
         }
@@ -175,13 +183,17 @@ impl Key {
     }
 
     fn rsa(pem: &str) -> Option<Self> {
-        let key =
-            RsaPrivateKey::from_pkcs8_pem(pem).ok().or_else(|| RsaPrivateKey::from_pkcs1_pem(pem).ok())?;
+        let key = RsaPrivateKey::from_pkcs8_pem(pem)
+            .ok()
+            .or_else(|| RsaPrivateKey::from_pkcs1_pem(pem).ok())?;
         let public = RsaPublicKey::from(&key).to_public_key_der().ok()?;
         Some(Self {
             algorithm: Algorithm::Rsa { bits: key.n().bits() },
-            signing: DkimSigningKey::new(&key.to_pkcs1_pem(LineEnding::LF).ok()?, DkimSigningAlgorithm::Rsa)
-                .ok()?,
+            signing: DkimSigningKey::new(
+                &key.to_pkcs1_pem(LineEnding::LF).ok()?,
+                DkimSigningAlgorithm::Rsa,
+            )
+            .ok()?,
             public: BASE64_STANDARD.encode(public.as_bytes()),
         })
     }
@@ -200,7 +212,8 @@ impl Key {
 /// Relaxed alignment asks for the same organization, which only a list of public suffixes can tell in general. One above the other is
 /// the case that needs no list.
 fn is_aligned(domain: &str, from: &str) -> bool {
-    let is_below = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
+    let is_below =
+        |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
     domain == from || is_below(domain, from) || is_below(from, domain)
 }
 
@@ -245,7 +258,10 @@ mod tests {
     fn an_rsa_key_may_be_written_in_both_ways_and_not_be_short() {
         use rsa::pkcs8::EncodePrivateKey;
         let key = rsa_key(1024);
-        let pems = [key.to_pkcs8_pem(LineEnding::LF).unwrap(), key.to_pkcs1_pem(LineEnding::CRLF).unwrap()];
+        let pems = [
+            key.to_pkcs8_pem(LineEnding::LF).unwrap(),
+            key.to_pkcs1_pem(LineEnding::CRLF).unwrap(),
+        ];
         for pem in pems {
             let found = dkim(&pem, "s", "rocket.example").unwrap();
             assert_eq!(found.algorithm(), Algorithm::Rsa { bits: 1024 });
@@ -272,7 +288,11 @@ mod tests {
             ("s", "example", DkimError::Domain),
             ("s", "rocket.example\r\nBcc: x", DkimError::Domain),
         ] {
-            assert_eq!(dkim(ED25519, selector, domain).unwrap_err(), error, "{selector:?} {domain:?}");
+            assert_eq!(
+                dkim(ED25519, selector, domain).unwrap_err(),
+                error,
+                "{selector:?} {domain:?}"
+            );
         }
         let public = "-----BEGIN PUBLIC KEY-----\n\
             MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----";

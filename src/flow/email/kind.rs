@@ -24,8 +24,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which a merchant may get them.
-    pub const ALL: [Self; 6] =
-        [Self::Offer, Self::Refill, Self::Repeat, Self::Reminder7d, Self::Reminder14d, Self::ReEngagement];
+    pub const ALL: [Self; 6] = [
+        Self::Offer,
+        Self::Refill,
+        Self::Repeat,
+        Self::Reminder7d,
+        Self::Reminder14d,
+        Self::ReEngagement,
+    ];
 
     /// The word in `letters.kind`, and the folder of its templates.
     pub fn as_str(self) -> &'static str {
@@ -41,7 +47,8 @@ impl Kind {
 
     /// The first word about an offer, by what Stripe calls it (<https://docs.stripe.com/capital/refills>).
     pub fn first(offer: &FinancingOffer) -> Self {
-        let campaign = offer.offered_terms.as_ref().and_then(|terms| terms.campaign_type.as_deref());
+        let campaign =
+            offer.offered_terms.as_ref().and_then(|terms| terms.campaign_type.as_deref());
         match (&offer.product_type, campaign) {
             (Some(ProductType::Refill), _) => Self::Refill,
             (_, Some("repeat_user")) => Self::Repeat,

@@ -62,7 +62,10 @@ impl Lane {
 
     /// Nothing is worth remembering.
     fn is_idle(&self, now: DateTime<Utc>) -> bool {
-        self.busy == 0 && self.next_at <= now && self.closed_until <= now && self.pause == FIRST_PAUSE
+        self.busy == 0
+            && self.next_at <= now
+            && self.closed_until <= now
+            && self.pause == FIRST_PAUSE
     }
 }
 
@@ -160,7 +163,8 @@ mod tests {
     #[test]
     fn a_full_lane_turns_away_one_after_the_other_and_no_other_lane_minds() {
         let (lanes, _) = lanes(2);
-        let (one, _two) = (lanes.enter("slow.example").unwrap(), lanes.enter("SLOW.example").unwrap());
+        let (one, _two) =
+            (lanes.enter("slow.example").unwrap(), lanes.enter("SLOW.example").unwrap());
         assert_eq!([(); 3].map(|()| turned_away(&lanes, "slow.example")), [500, 1000, 1500]);
         assert!(lanes.enter("other.example").is_ok());
         drop(one);
@@ -176,8 +180,12 @@ mod tests {
             clock.advance(TimeDelta::seconds(5));
         }
         let _other = lanes.enter("slow.example").unwrap();
-        let (first, second) = (turned_away(&lanes, "slow.example"), turned_away(&lanes, "slow.example"));
-        assert!((2450..=2500).contains(&first), "half of a talk, as there are two at once: {first}");
+        let (first, second) =
+            (turned_away(&lanes, "slow.example"), turned_away(&lanes, "slow.example"));
+        assert!(
+            (2450..=2500).contains(&first),
+            "half of a talk, as there are two at once: {first}"
+        );
         assert!((2450..=2500).contains(&(second - first)), "{first}, {second}");
     }
 
@@ -193,7 +201,8 @@ mod tests {
     fn a_domain_that_takes_no_more_is_left_alone_ever_longer_until_it_takes_one() {
         let (lanes, clock) = lanes(0);
         for minutes in [1, 2, 4, 8, 16, 30, 30] {
-            let (place, other) = (lanes.enter("full.example").unwrap(), lanes.enter("full.example").unwrap());
+            let (place, other) =
+                (lanes.enter("full.example").unwrap(), lanes.enter("full.example").unwrap());
             place.was_refused(&SendError::Deferred("452 4.2.2 mailbox full".to_owned()));
             assert!(lanes.enter("full.example").is_ok(), "that was about one mailbox");
             place.was_refused(&too_fast());

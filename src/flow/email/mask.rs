@@ -74,7 +74,8 @@ fn is_border<'a>(mut following: impl Iterator<Item = &'a Unit>) -> bool {
 
 /// The length of the local part of an address that begins here.
 fn address_at(units: &[Unit], position: usize) -> Option<usize> {
-    let is_local = |unit: &&Unit| unit.means.is_ascii_alphanumeric() || "._%+-".contains(unit.means);
+    let is_local =
+        |unit: &&Unit| unit.means.is_ascii_alphanumeric() || "._%+-".contains(unit.means);
     if position > 0 && is_local(&&units[position - 1]) {
         return None;
     }
@@ -109,7 +110,9 @@ fn escape_at(text: &str) -> Option<(char, usize)> {
     let graphic = |byte: u8| byte.is_ascii_graphic().then_some(char::from(byte));
     for prefix in HEX {
         let digits = text.strip_prefix(prefix).and_then(|rest| rest.get(..2));
-        if let Some(digits) = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        if let Some(digits) =
+            digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        {
             return Some((graphic(u8::from_str_radix(digits, 16).ok()?)?, prefix.len() + 2));
         }
     }
@@ -136,7 +139,10 @@ mod tests {
     #[test]
     fn a_relay_may_repeat_the_address_in_any_spelling() {
         for (said, expected) in [
-            ("550 5.1.1 <jenny@bakery.example>: unknown", "550 5.1.1 <j***@bakery.example>: unknown"),
+            (
+                "550 5.1.1 <jenny@bakery.example>: unknown",
+                "550 5.1.1 <j***@bakery.example>: unknown",
+            ),
             ("550 no such user JENNY here", "550 no such user J*** here"),
             ("550 unknown: jenny.", "550 unknown: j***."),
             ("250 2.0.0 queued as 1A2B3C", "250 2.0.0 queued as 1A2B3C"),

@@ -43,7 +43,10 @@ pub(super) struct Ready {
 }
 
 /// Puts the message together. The blind copy is in the envelope alone, as its name says.
-pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, lettre::error::Error> {
+pub(super) fn assemble(
+    parts: &Parts<'_>,
+    settings: &Settings,
+) -> Result<Ready, lettre::error::Error> {
     let (content_type, content) = body(parts);
     let mut message = Message::builder()
         .from(settings.from.inner().clone())
@@ -72,15 +75,21 @@ pub(super) fn assemble(parts: &Parts<'_>, settings: &Settings) -> Result<Ready, 
         None => raw_header(&mut message, "List-Unsubscribe", by_mail),
         Some(url) => {
             raw_header(&mut message, "List-Unsubscribe", format!("<{url}>, {by_mail}"));
-            raw_header(&mut message, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned());
+            raw_header(
+                &mut message,
+                "List-Unsubscribe-Post",
+                "List-Unsubscribe=One-Click".to_owned(),
+            );
         }
     }
 
     if let Some(dkim) = &settings.dkim {
         dkim.sign(&mut message);
     }
-    let recipients =
-        std::iter::once(parts.to).chain(&settings.bcc).map(|address| address.inner().clone()).collect();
+    let recipients = std::iter::once(parts.to)
+        .chain(&settings.bcc)
+        .map(|address| address.inner().clone())
+        .collect();
     let own = settings.return_path.as_ref().and_then(|path| path.of(parts.letter_id));
     let sender = own.unwrap_or_else(|| settings.from.inner().email.clone());
     let envelope = Envelope::new(Some(sender), recipients)?;

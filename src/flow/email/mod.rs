@@ -197,12 +197,16 @@ pub struct Opening<'a> {
 
 /// Opens the letter about an offer and queues its sending, in the caller's transaction. Does nothing where the offer has
 /// its letter at this step.
-pub async fn open(tx: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn open(
+    tx: &mut PgConnection,
+    opening: &Opening<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     // Version 7 sorts by time, so letters that are made together lie together in the index.
     let letter_id = format!("letter_{}", Uuid::now_v7().simple());
     if store::open(&mut *tx, &letter_id, opening, now).await? == store::Opened::First {
-        let entry =
-            Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now).noting(&letter_id);
+        let entry = Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now)
+            .noting(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
         // A reminder gives way to first letters where there is not room for all.
         if opening.step == 0 {

@@ -61,7 +61,11 @@ pub(super) async fn try_again(
 
 /// Tries the first letter of an offer again whose job was given up, in the caller's transaction: Stripe still calls the offer
 /// undelivered. At most once an hour, so that a letter that cannot be sent does not take up every reconciliation.
-pub async fn retry_given_up(tx: &mut PgConnection, offer_id: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn retry_given_up(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     let letters = store::lock_of_offer(&mut *tx, offer_id).await?;
     let is_given_up = |letter: &&Letter| {
         letter.step == 0 && letter.state == State::Held && letter.reason.as_deref() == Some(GAVE_UP)
@@ -69,7 +73,8 @@ pub async fn retry_given_up(tx: &mut PgConnection, offer_id: &str, now: DateTime
     let Some(letter) = letters.iter().find(is_given_up) else { return Ok(()) };
     if queue::requeue_dead(&mut *tx, JOB, &letter.letter_id, now).await? {
         let note = Some("tried again by reconciliation");
-        let again = Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: note };
+        let again =
+            Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: note };
         shift(tx, letter, &again, now).await?;
         tracing::warn!(
             offer.id = offer_id,

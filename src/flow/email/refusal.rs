@@ -90,15 +90,23 @@ impl SendError {
 pub(super) fn refusal(step: Step, code: u16, text: String) -> SendError {
     let (subject, detail) = enhanced(code, &text).unwrap_or_default();
     match (code, step) {
-        (421 | 450 | 451, Step::Recipient | Step::Message) | (450 | 451, Step::Sender) if subject == 7 => {
+        (421 | 450 | 451, Step::Recipient | Step::Message) | (450 | 451, Step::Sender)
+            if subject == 7 =>
+        {
             SendError::TooFast(text)
         }
         (454, Step::Message) => SendError::TooFast(text),
         (421, _) => SendError::Unreachable(text),
-        (530 | 534 | 535 | 538, _) | (500..=599, Step::Greeting | Step::Copy) => SendError::NotServed(text),
-        (500..=599, _) if matches!((subject, detail), (4, 5) | (1, 90)) => SendError::NotServed(text),
+        (530 | 534 | 535 | 538, _) | (500..=599, Step::Greeting | Step::Copy) => {
+            SendError::NotServed(text)
+        }
+        (500..=599, _) if matches!((subject, detail), (4, 5) | (1, 90)) => {
+            SendError::NotServed(text)
+        }
         (552, Step::Recipient) => SendError::Deferred(text),
-        (500..=599, Step::Recipient) if matches!(subject, 3 | 6 | 7) => SendError::LetterRefused(text),
+        (500..=599, Step::Recipient) if matches!(subject, 3 | 6 | 7) => {
+            SendError::LetterRefused(text)
+        }
         (500..=599, Step::Recipient) => SendError::AddressRefused(text),
         // X.1.7 and X.1.8 speak of the sender's address.
         (500..=599, Step::Message)
@@ -135,8 +143,9 @@ pub(super) fn speaks_of_the_address(status: &str) -> bool {
 fn enhanced(code: u16, text: &str) -> Option<(u16, u16)> {
     let class = code / 100;
     text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
-        let mut numbers =
-            word.split('.').map(|number| (number.len() <= 3).then(|| number.parse::<u16>().ok())?);
+        let mut numbers = word
+            .split('.')
+            .map(|number| (number.len() <= 3).then(|| number.parse::<u16>().ok())?);
         let found = (numbers.next()??, numbers.next()??, numbers.next()??);
         (found.0 == class && numbers.next().is_none()).then_some((found.1, found.2))
     })
@@ -195,12 +204,15 @@ mod tests {
 
     #[test]
     fn what_a_status_says_about_the_address() {
-        for status in ["5.0.0", "5.1.1", "5.1.2", "5.1.10", "5.2.0", "5.2.1", "5.4.1", "5.4.4", "5", ""] {
+        for status in
+            ["5.0.0", "5.1.1", "5.1.2", "5.1.10", "5.2.0", "5.2.1", "5.4.1", "5.4.4", "5", ""]
+        {
             assert!(speaks_of_the_address(status), "{status}");
         }
-        for status in
-            ["5.1.7", "5.1.8", "5.2.2", "5.2.3", "5.3.4", "5.4.7", "5.5.0", "5.6.1", "5.7.1", "5.7.26"]
-        {
+        for status in [
+            "5.1.7", "5.1.8", "5.2.2", "5.2.3", "5.3.4", "5.4.7", "5.5.0", "5.6.1", "5.7.1",
+            "5.7.26",
+        ] {
             assert!(!speaks_of_the_address(status), "{status}");
         }
         assert_eq!(status_in("550 5.1.1 unknown"), "5.1.1");

@@ -186,7 +186,11 @@ impl Smtp {
     }
 
     /// From the first byte of the message to the relay's answer to the final dot.
-    async fn hand_over(&self, mut connection: Connection, bytes: &[u8]) -> Result<String, SendError> {
+    async fn hand_over(
+        &self,
+        mut connection: Connection,
+        bytes: &[u8],
+    ) -> Result<String, SendError> {
         let limit = self.timeouts.answer;
         let writing = tokio::time::timeout(limit, connection.content(bytes));
         let written = writing.await.map_err(|_| SendError::Unreachable(no_answer_within(limit)))?;

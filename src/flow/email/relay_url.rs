@@ -56,7 +56,11 @@ impl FromStr for RelayUrl {
     fn from_str(given: &str) -> Result<Self, RelayUrlError> {
         if let Some(dir) = given.strip_prefix("file:") {
             let dir = dir.strip_prefix("//").unwrap_or(dir);
-            return if dir.is_empty() { Err(RelayUrlError(FORM)) } else { Ok(Self::File(dir.into())) };
+            return if dir.is_empty() {
+                Err(RelayUrlError(FORM))
+            } else {
+                Ok(Self::File(dir.into()))
+            };
         }
         let url = Url::parse(given).map_err(|_| RelayUrlError(FORM))?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(RelayUrlError(FORM))?;
@@ -106,7 +110,9 @@ fn tls(url: &Url) -> Result<Tls, RelayUrlError> {
         ("smtp", None | Some("none")) => Ok(Tls::None),
         ("smtp", Some("required")) => Ok(Tls::Required),
         ("smtp", Some("opportunistic")) => Ok(Tls::Opportunistic),
-        ("smtp" | "smtps", Some(_)) => Err(RelayUrlError("`tls` is none, opportunistic or required")),
+        ("smtp" | "smtps", Some(_)) => {
+            Err(RelayUrlError("`tls` is none, opportunistic or required"))
+        }
         _ => Err(RelayUrlError(FORM)),
     }
 }
@@ -230,9 +236,11 @@ mod tests {
 
     #[test]
     fn a_folder_can_be_relative_or_absolute() {
-        for (given, dir) in
-            [("file:mail", "mail"), ("file:/tmp/mail", "/tmp/mail"), ("file:///tmp/mail", "/tmp/mail")]
-        {
+        for (given, dir) in [
+            ("file:mail", "mail"),
+            ("file:/tmp/mail", "/tmp/mail"),
+            ("file:///tmp/mail", "/tmp/mail"),
+        ] {
             assert!(
                 matches!(given.parse().unwrap(), RelayUrl::File(path) if path == std::path::Path::new(dir)),
                 "{given}"

@@ -109,7 +109,9 @@ impl Work for SendLetter {
             Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
             Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
             Decision::Later(at) => self.postpone(claim, at).await,
-            Decision::HoldForAddress(nobody) => self.hold_for_address(claim, &letter, &nobody).await,
+            Decision::HoldForAddress(nobody) => {
+                self.hold_for_address(claim, &letter, &nobody).await
+            }
         }
     }
 
@@ -132,7 +134,8 @@ impl Work for SendLetter {
         }
         let waiting = if letter.doubts > 0 { UNCERTAIN } else { GAVE_UP };
         for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
-            let held = Move { from, to: State::Held, reason: Some(reason), relay_answer: Some(error) };
+            let held =
+                Move { from, to: State::Held, reason: Some(reason), relay_answer: Some(error) };
             self.shift(&mut *tx, &letter, &held).await?;
         }
         Ok(())
@@ -157,7 +160,9 @@ impl SendLetter {
         let talk = match self.relay.open(&ready.envelope, &name).await {
             Ok(talk) => talk,
             Err(error) => {
-                return self.record_failure(claim, &letter, &to, &refused(error, &to, &place)).await;
+                return self
+                    .record_failure(claim, &letter, &to, &refused(error, &to, &place))
+                    .await;
             }
         };
         // What is begun after this cannot be taken back; a process that is about to end leaves it to the next.
@@ -185,17 +190,24 @@ impl SendLetter {
             Ok(answer) => {
                 place.was_taken();
                 let answer = mask::masked(&answer, &to);
-                insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer)).await
+                insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer))
+                    .await
             }
             Err(error) => {
                 let error = refused(error, &to, &place);
-                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error)).await
+                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error))
+                    .await
             }
         }
     }
 
     /// The message as it goes over the wire.
-    fn assemble(&self, letter: &Letter, to: &Address, content: &Content) -> Result<Ready, PrepareError> {
+    fn assemble(
+        &self,
+        letter: &Letter,
+        to: &Address,
+        content: &Content,
+    ) -> Result<Ready, PrepareError> {
         let account_id: AccountId = letter.account_id.parse()?;
         let unsubscribe_url = self.unsubscribe_url(&account_id);
         let parts = Parts {

@@ -37,9 +37,11 @@ impl SendLetter {
         } else {
             queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
         }
-        self.doubt(&mut tx, &letter, "the process ended before the relay's answer was recorded").await?;
+        self.doubt(&mut tx, &letter, "the process ended before the relay's answer was recorded")
+            .await?;
         let to = if resend { State::Waiting } else { State::Held };
-        let onward = Move { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
+        let onward =
+            Move { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
         self.shift(&mut tx, &letter, &onward).await?;
         tx.commit().await?;
         tell(&letter, to, UNCERTAIN);
@@ -63,7 +65,12 @@ impl SendLetter {
         answer: &str,
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
-        let sent = Move { from: State::Sending, to: State::Sent, reason: None, relay_answer: Some(answer) };
+        let sent = Move {
+            from: State::Sending,
+            to: State::Sent,
+            reason: None,
+            relay_answer: Some(answer),
+        };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         self.shift(&mut tx, letter, &sent).await?;
@@ -126,8 +133,12 @@ impl SendLetter {
     ) -> (Ending<'a>, State, Option<&'static str>) {
         let in_doubt = letter.doubts > 0 || matches!(error, SendError::Unknown(_));
         let next = match error {
-            SendError::AddressRefused(_) => return (Ending::Done, State::Rejected, Some("address_refused")),
-            SendError::LetterRefused(_) => return (Ending::Done, State::Rejected, Some("relay_refused")),
+            SendError::AddressRefused(_) => {
+                return (Ending::Done, State::Rejected, Some("address_refused"));
+            }
+            SendError::LetterRefused(_) => {
+                return (Ending::Done, State::Rejected, Some("relay_refused"));
+            }
             SendError::Unknown(_) if !self.resends(letter) => {
                 return (Ending::Done, State::Held, Some(UNCERTAIN));
             }
@@ -141,7 +152,9 @@ impl SendLetter {
         let is_down = self.relay.circuit().is_open();
         let doubt = in_doubt.then_some(UNCERTAIN);
         match judge(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
-            Verdict::Again(pause) => (Ending::Again { at: now + pause, error: text }, State::Waiting, doubt),
+            Verdict::Again(pause) => {
+                (Ending::Again { at: now + pause, error: text }, State::Waiting, doubt)
+            }
             Verdict::Postponed(pause) => {
                 (Ending::Postponed { at: now + pause, error: text }, State::Waiting, doubt)
             }
@@ -170,7 +183,8 @@ impl SendLetter {
     pub(super) async fn postpone(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         // Not `Later`: that would begin to count attempts anew each evening.
-        let ending = Ending::Postponed { at, error: "a reminder waits for the merchant's working hours" };
+        let ending =
+            Ending::Postponed { at, error: "a reminder waits for the merchant's working hours" };
         queue::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
@@ -184,16 +198,23 @@ impl SendLetter {
         nobody: &NoRecipient,
     ) -> Result<(), Stopped> {
         let (reason, now) = (nobody.reason(), self.clock.now());
-        let held = Move { from: State::Waiting, to: State::Held, reason: Some(reason), relay_answer: None };
+        let held = Move {
+            from: State::Waiting,
+            to: State::Held,
+            reason: Some(reason),
+            relay_answer: None,
+        };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
         let is_held = moves::shift(&mut tx, letter, &held, now).await?;
         if let NoRecipient::Refused(to) = nobody {
-            refused::store::link(&mut *tx, &letter.letter_id, &AddressHash::of(to.expose())).await?;
+            refused::store::link(&mut *tx, &letter.letter_id, &AddressHash::of(to.expose()))
+                .await?;
         }
         let held = Letter { state: State::Held, ..letter.clone() };
         if is_held && !contact::still_nobody(&mut tx, letter, nobody).await? {
-            moves::try_again(&mut tx, &held, Some("the platform named another address"), now).await?;
+            moves::try_again(&mut tx, &held, Some("the platform named another address"), now)
+                .await?;
         }
         tx.commit().await?;
         tell(letter, State::Held, reason);
@@ -204,7 +225,9 @@ impl SendLetter {
     pub(super) async fn turn_away(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
         let error = "as many letters are on their way to this domain as may be, or it takes no more for now";
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Postponed { at, error }, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Ending::Postponed { at, error }, self.clock.now())
+            .await?
+            .or_stop()?;
         Ok(tx.commit().await?)
     }
 
@@ -222,13 +245,20 @@ impl SendLetter {
         let reason = (letter.doubts > 0).then_some(UNCERTAIN);
         let back = Move { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
         self.shift(&mut tx, letter, &back).await?;
-        let why = "nothing was handed over: the database would not say whether this was written down";
-        evidence::store::answer(&mut *tx, letter, Outcome::NeverBegun, why, self.clock.now()).await?;
+        let why =
+            "nothing was handed over: the database would not say whether this was written down";
+        evidence::store::answer(&mut *tx, letter, Outcome::NeverBegun, why, self.clock.now())
+            .await?;
         Ok(tx.commit().await?)
     }
 
     /// `sending` to `uncertain`: the policy takes it on from there. The Message-ID stays.
-    pub(super) async fn doubt(&self, tx: &mut PgConnection, letter: &Letter, why: &str) -> sqlx::Result<()> {
+    pub(super) async fn doubt(
+        &self,
+        tx: &mut PgConnection,
+        letter: &Letter,
+        why: &str,
+    ) -> sqlx::Result<()> {
         let doubt = Move {
             from: State::Sending,
             to: State::Uncertain,
@@ -281,7 +311,11 @@ fn tell(letter: &Letter, now: State, why: &str) {
             );
         }
         State::Waiting | State::Sending | State::Uncertain => {
-            tracing::warn!(letter.message_id = message_id, why, "letter not sent: another attempt follows");
+            tracing::warn!(
+                letter.message_id = message_id,
+                why,
+                "letter not sent: another attempt follows"
+            );
         }
         State::Withdrawn | State::Suppressed | State::Sent | State::Bounced => {
             tracing::info!(

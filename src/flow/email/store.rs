@@ -192,10 +192,16 @@ pub(super) async fn change(
 }
 
 /// The letters of an offer that have not left: those that wait, and those that a person was to send on.
-pub(super) async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
-    select_letters!("offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))", offer_id)
-        .fetch_all(db)
-        .await
+pub(super) async fn find_unsent(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))",
+        offer_id
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The letters to an account that have not left.
@@ -329,7 +335,10 @@ pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<
 }
 
 /// The letters of an offer, locked.
-pub(super) async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+pub(super) async fn lock_of_offer(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
         "
         offer_id = $1

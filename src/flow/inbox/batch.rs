@@ -16,8 +16,7 @@ use crate::timeline::{self, Entry};
 
 /// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
 /// Capital's events are the platform's own).
-const CONNECT_ENDPOINT: &str =
-    "arrived through a Connect endpoint: register the webhook for events of your own account instead";
+const CONNECT_ENDPOINT: &str = "arrived through a Connect endpoint: register the webhook for events of your own account instead";
 
 /// Turns events into offers, letters and lines of the timeline.
 #[derive(Clone, Debug)]
@@ -165,7 +164,9 @@ impl Reader {
             return Ok(Outcome::Ignored);
         }
         if event.payload.is_empty() {
-            return Ok(Outcome::Unreadable("its body was erased: it cannot be read again".to_owned()));
+            return Ok(Outcome::Unreadable(
+                "its body was erased: it cannot be read again".to_owned(),
+            ));
         }
         let body: Value = match serde_json::from_slice(&event.payload) {
             Ok(body) => body,
@@ -188,7 +189,8 @@ impl Reader {
     ) -> sqlx::Result<(Outcome, ToRead)> {
         let now = self.clock.now();
         let kind = event.event_type.trim_start_matches("capital.");
-        let is_about = |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
+        let is_about =
+            |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
         if !is_about("financing_offer") && !is_about("financing_transaction") {
             keep_line(tx, event, now).await?;
             return Ok((Outcome::Read(None), ToRead::default()));
@@ -203,16 +205,27 @@ impl Reader {
         }
     }
 
-    async fn mark(&self, tx: &mut PgConnection, event: &Unread, outcome: &Outcome) -> sqlx::Result<()> {
+    async fn mark(
+        &self,
+        tx: &mut PgConnection,
+        event: &Unread,
+        outcome: &Outcome,
+    ) -> sqlx::Result<()> {
         let (id, kind) = (&event.event_id, &event.event_type);
         match outcome {
             Outcome::Read(None) => tracing::info!(event.id = id, event.r#type = kind, "read event"),
             Outcome::Read(Some(note)) => {
                 tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
             }
-            Outcome::Ignored => tracing::debug!(event.id = id, event.r#type = kind, "ignored event"),
+            Outcome::Ignored => {
+                tracing::debug!(event.id = id, event.r#type = kind, "ignored event")
+            }
             Outcome::WrongMode => {
-                tracing::warn!(event.id = id, event.r#type = kind, "event of the wrong mode: not acted on");
+                tracing::warn!(
+                    event.id = id,
+                    event.r#type = kind,
+                    "event of the wrong mode: not acted on"
+                );
             }
             Outcome::Unreadable(why) => {
                 tracing::error!(

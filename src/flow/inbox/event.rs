@@ -47,12 +47,14 @@ impl Arrival {
     /// Reads the envelope. Fails, with a reason for a person, only where there is no JSON object with an id: such a thing
     /// cannot be told from its repetition.
     pub fn parse(payload: Bytes, received_at: DateTime<Utc>) -> Result<Self, String> {
-        let event: Value = serde_json::from_slice(&payload).map_err(|error| format!("not JSON: {error}"))?;
+        let event: Value =
+            serde_json::from_slice(&payload).map_err(|error| format!("not JSON: {error}"))?;
         let event_id = text(&event, "/id").ok_or("no `id`, or one that is not text")?;
         if event_id.is_empty() || event_id.len() > MAX_ID_LENGTH {
             return Err(format!("an `id` of {} bytes", event_id.len()));
         }
-        for name in ["/type", "/data/object/id", "/data/object/account", "/account", "/api_version"] {
+        for name in ["/type", "/data/object/id", "/data/object/account", "/account", "/api_version"]
+        {
             if let Some(long) = text(&event, name).filter(|text| text.len() > MAX_ID_LENGTH) {
                 return Err(format!("`{}` of {} bytes", &name[1..], long.len()));
             }
@@ -107,15 +109,17 @@ mod tests {
 
     #[test]
     fn the_merchant_is_the_objects_account() {
-        let event =
-            parse(r#"{"id":"evt_1","account":"acct_connect","data":{"object":{"account":"acct_merchant"}}}"#);
+        let event = parse(
+            r#"{"id":"evt_1","account":"acct_connect","data":{"object":{"account":"acct_merchant"}}}"#,
+        );
         assert_eq!(event.unwrap().account_id.as_deref(), Some("acct_merchant"));
     }
 
     #[test]
     fn a_version_2_event_tells_its_time_as_text() {
         let event =
-            parse(r#"{"id":"evt_1","object":"v2.core.event","created":"2026-11-24T12:00:00.5Z"}"#).unwrap();
+            parse(r#"{"id":"evt_1","object":"v2.core.event","created":"2026-11-24T12:00:00.5Z"}"#)
+                .unwrap();
         assert_eq!(event.created_at.unwrap().timestamp_millis(), 1_795_521_600_500);
     }
 
@@ -143,7 +147,9 @@ mod tests {
         ] {
             assert!(parse(&body).is_err(), "{body} was taken for an event");
         }
-        assert!(Arrival::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), DateTime::UNIX_EPOCH).is_err());
+        assert!(
+            Arrival::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), DateTime::UNIX_EPOCH).is_err()
+        );
     }
 
     proptest! {

@@ -47,9 +47,10 @@ impl Outcome {
         match self {
             Self::Read(note) => ("read", note.map(str::to_owned)),
             Self::Ignored => ("ignored", None),
-            Self::WrongMode => {
-                ("wrong_mode", Some("the event's livemode is not that of stripe.api_key".to_owned()))
-            }
+            Self::WrongMode => (
+                "wrong_mode",
+                Some("the event's livemode is not that of stripe.api_key".to_owned()),
+            ),
             Self::Unreadable(why) => ("unreadable", Some(plain(why))),
         }
     }
@@ -173,7 +174,11 @@ pub struct Shown {
 }
 
 /// The newest events, in one state where one is given.
-pub async fn list(db: impl PgExecutor<'_>, state: Option<&str>, limit: i64) -> sqlx::Result<Vec<Shown>> {
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    state: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
         "
@@ -191,7 +196,10 @@ pub async fn list(db: impl PgExecutor<'_>, state: Option<&str>, limit: i64) -> s
 }
 
 /// One event, and its bytes as they came.
-pub async fn find(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<Option<(Shown, Vec<u8>)>> {
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    event_id: &str,
+) -> sqlx::Result<Option<(Shown, Vec<u8>)>> {
     let row = sqlx::query!(
         "
         select event_id, event_type, state, note, object_id, account_id, received_at, payload

@@ -63,7 +63,8 @@ async fn ask_about_cancellation(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let transaction = &told.transaction;
-    let movement = find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
+    let movement =
+        find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
     let undone = movement.filter(|movement| movement.effect == "advanced");
     if let Some(offer_id) = undone.and_then(|movement| movement.offer_id) {
         timeline::ask_stripe(tx, &offer_id, event_id, now).await?;

@@ -83,7 +83,12 @@ impl Work for LookAtOffer {
         Duration::from_mins(61)
     }
 
-    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+    async fn give_up(
+        &self,
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> sqlx::Result<()> {
         // The dead job itself is what a person sees; the offer stays as it is known.
         Ok(())
     }

@@ -96,7 +96,9 @@ pub async fn take_in(
     };
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
     let to_read = match (&known, &change.before) {
-        (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => ToRead::at_once(&offer.account),
+        (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => {
+            ToRead::at_once(&offer.account)
+        }
         // The reversal of the payout may be on its way.
         (Some(known), Some(_))
             if known.status == OfferStatus::PaidOut && offer.status == OfferStatus::Canceled =>
@@ -130,7 +132,11 @@ pub async fn take_in(
 }
 
 /// Queues a look at an offer that Stripe's list lacks, or that our own transactions contradict.
-pub async fn look_again(tx: &mut PgConnection, offer: &OfferId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn look_again(
+    tx: &mut PgConnection,
+    offer: &OfferId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     timeline::ask_stripe(tx, offer.as_str(), RECONCILIATION, now).await
 }
 
@@ -183,10 +189,15 @@ async fn follow(
 fn said(told: &Told<'_>, known: &Known, effect: &Effect) -> Option<String> {
     let (known, says) = (&known.status, &told.offer.status);
     if effect.asks {
-        return Some(format!("{known} was known, {says} is told: asking Stripe, as {}", effect.reason));
+        return Some(format!(
+            "{known} was known, {says} is told: asking Stripe, as {}",
+            effect.reason
+        ));
     }
-    let follows =
-        matches!(transition::decide(known, says).decision, Decision::Advance | Decision::AdvanceAndAsk);
+    let follows = matches!(
+        transition::decide(known, says).decision,
+        Decision::Advance | Decision::AdvanceAndAsk
+    );
     if !effect.moves || follows {
         return None;
     }
@@ -202,7 +213,8 @@ fn changed_terms(known: &Value, told: &Value) -> Option<String> {
         .into_iter()
         .filter(|name| known.get(name) != told.get(name))
         .map(|name| {
-            let shown = |terms: &Value| terms.get(name).map_or_else(|| "none".to_owned(), Value::to_string);
+            let shown =
+                |terms: &Value| terms.get(name).map_or_else(|| "none".to_owned(), Value::to_string);
             format!("{name} {} -> {}", shown(known), shown(told))
         })
         .collect();
@@ -220,7 +232,9 @@ async fn write_line(
     let (event_id, what) = match told.source {
         Source::Event { id, event_type } => (Some(id), event_type),
         Source::Listed | Source::Asked if !was_known => (None, "offer.found"),
-        Source::Listed | Source::Asked if change.before.is_none() && change.note.is_none() => return Ok(()),
+        Source::Listed | Source::Asked if change.before.is_none() && change.note.is_none() => {
+            return Ok(());
+        }
         Source::Listed | Source::Asked => (None, "offer.looked_at"),
     };
     let entry = Entry {
@@ -256,7 +270,8 @@ mod tests {
 
     #[test]
     fn terms_that_changed_in_place_are_named() {
-        let offer = |advance: i64| json!({"offered_terms": {"advance_amount": advance, "fee_amount": 10}});
+        let offer =
+            |advance: i64| json!({"offered_terms": {"advance_amount": advance, "fee_amount": 10}});
         assert_eq!(changed_terms(&offer(1), &offer(1)), None);
         assert_eq!(
             changed_terms(&offer(100), &offer(200)).as_deref(),

@@ -37,11 +37,16 @@ pub(super) async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<
 pub(super) type Version = Option<(String, DateTime<Utc>)>;
 
 /// The version that is known.
-pub(super) async fn find_version(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
-    let found =
-        sqlx::query!("select status, object_as_of from financing_offers where offer_id = $1", offer_id)
-            .fetch_optional(db)
-            .await?;
+pub(super) async fn find_version(
+    db: impl sqlx::PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Version> {
+    let found = sqlx::query!(
+        "select status, object_as_of from financing_offers where offer_id = $1",
+        offer_id
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(found.map(|row| (row.status, row.object_as_of)))
 }
 
@@ -51,7 +56,11 @@ pub(super) async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx:
 }
 
 /// Writes a new offer down, with its status. False where somebody else just did.
-pub(super) async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub(super) async fn add(
+    tx: &mut PgConnection,
+    told: &Told<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let offer = &told.offer;
     let terms = offer.offered_terms.as_ref();
     let added = sqlx::query!(

@@ -69,7 +69,9 @@ fn refuse(error: &SignatureError, size_bytes: Option<usize>) -> Refusal {
     let refusal = Refusal::from(error);
     let skew_seconds = match error {
         SignatureError::OutsideTolerance { skew_seconds } => Some(*skew_seconds),
-        SignatureError::Missing | SignatureError::Header(_) | SignatureError::NoMatch { .. } => None,
+        SignatureError::Missing | SignatureError::Header(_) | SignatureError::NoMatch { .. } => {
+            None
+        }
     };
     REFUSED.write(refusal.code(), |suppressed| {
         tracing::warn!(log.suppressed = suppressed, code = refusal.code(), error = %error, body.size_bytes = size_bytes,

@@ -90,7 +90,9 @@ impl IntoResponse for Refusal {
         let body = serde_json::json!({"error": {"code": self.code(), "message": self.sentence()}});
         let mut response = (self.status(), Json(body)).into_response();
         if self == Self::NotKept {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
         }
         response
     }

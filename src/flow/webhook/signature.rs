@@ -27,7 +27,9 @@ pub struct Secrets(Vec<Hmac<Sha256>>);
 
 /// There is no secret, or one that is blank: everybody could sign.
 #[derive(Debug, thiserror::Error)]
-#[error("a webhook secret is missing or blank: set STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…")]
+#[error(
+    "a webhook secret is missing or blank: set STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…"
+)]
 pub struct NoSecret;
 
 /// Why a body was not proven to be Stripe's.
@@ -129,8 +131,9 @@ fn read(header: &[u8]) -> Result<Header, SignatureError> {
         let item = item.trim_ascii_start();
         let item = if items.peek().is_some() { item.trim_ascii_end() } else { item };
         if let Some(value) = item.strip_prefix(b"t=") {
-            let seconds =
-                std::str::from_utf8(value).ok().and_then(|value| value.trim_start().parse::<i64>().ok());
+            let seconds = std::str::from_utf8(value)
+                .ok()
+                .and_then(|value| value.trim_start().parse::<i64>().ok());
             let seconds = seconds.ok_or(SignatureError::Header("`t` is no number of seconds"))?;
             if timestamp.replace(seconds).is_some() {
                 return Err(SignatureError::Header("more than one `t`"));
@@ -144,7 +147,9 @@ fn read(header: &[u8]) -> Result<Header, SignatureError> {
     }
     match timestamp {
         None => Err(SignatureError::Header("no `t`")),
-        Some(_) if signatures.is_empty() => Err(SignatureError::Header("no `v1` of 64 hexadecimal digits")),
+        Some(_) if signatures.is_empty() => {
+            Err(SignatureError::Header("no `v1` of 64 hexadecimal digits"))
+        }
         Some(timestamp) => Ok(Header { timestamp, signatures }),
     }
 }
@@ -186,7 +191,8 @@ mod tests {
     #[test]
     fn an_empty_or_blank_secret_is_never_used() {
         for bad in [&[][..], &[""], &["  "], &["whsec_a", ""]] {
-            let bad: Vec<SecretString> = bad.iter().map(|secret| SecretString::from(*secret)).collect();
+            let bad: Vec<SecretString> =
+                bad.iter().map(|secret| SecretString::from(*secret)).collect();
             assert!(Secrets::new(&bad).is_err());
         }
     }
@@ -195,8 +201,12 @@ mod tests {
     fn while_a_secret_is_rolled_either_signature_is_good_under_either_secret() {
         let (old, new) = (sign("whsec_old", NOW, b"body"), sign("whsec_new", NOW, b"body"));
         let both = format!("t={NOW},v1={new},v1={old}");
-        for ours in [&["whsec_old"][..], &["whsec_new"], &["whsec_x", "whsec_old"], &["whsec_new", "whsec_x"]]
-        {
+        for ours in [
+            &["whsec_old"][..],
+            &["whsec_new"],
+            &["whsec_x", "whsec_old"],
+            &["whsec_new", "whsec_x"],
+        ] {
             assert_eq!(check(both.as_bytes(), b"body", ours), Ok(()));
         }
         assert_eq!(
@@ -207,11 +217,16 @@ mod tests {
 
     #[test]
     fn the_time_may_be_off_by_the_tolerance_and_no_more() {
-        for (off, good) in [(300, true), (-300, true), (301, false), (-301, false), (i64::MIN / 2, false)] {
+        for (off, good) in
+            [(300, true), (-300, true), (301, false), (-301, false), (i64::MIN / 2, false)]
+        {
             let signed_at = NOW - off;
             let header = format!("t={signed_at},v1={}", sign(SECRET, signed_at, b"body"));
-            let expected =
-                if good { Ok(()) } else { Err(SignatureError::OutsideTolerance { skew_seconds: off }) };
+            let expected = if good {
+                Ok(())
+            } else {
+                Err(SignatureError::OutsideTolerance { skew_seconds: off })
+            };
             assert_eq!(check(header.as_bytes(), b"body", &[SECRET]), expected, "{off} s off");
         }
     }

@@ -75,7 +75,9 @@ impl Amazon {
             .build()?;
         let trusted = rustls_native_certs::load_native_certs();
         if trusted.certs.is_empty() {
-            tracing::error!("this machine has no CA certificates: no message of Amazon SNS can be verified");
+            tracing::error!(
+                "this machine has no CA certificates: no message of Amazon SNS can be verified"
+            );
         }
         Ok(Self::over(http, &trusted.certs))
     }
@@ -84,7 +86,8 @@ impl Amazon {
     pub fn over(http: reqwest::Client, trusted: &[CertificateDer<'_>]) -> Self {
         let anchor = |certificate| webpki::anchor_from_trusted_cert(certificate).ok();
         let roots = trusted.iter().filter_map(anchor).map(|anchor| anchor.to_owned()).collect();
-        let certificates = Cache::builder().max_capacity(MOST_CERTIFICATES).time_to_live(KEPT_FOR).build();
+        let certificates =
+            Cache::builder().max_capacity(MOST_CERTIFICATES).time_to_live(KEPT_FOR).build();
         Self { http, roots, certificates, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }
     }
 
@@ -96,7 +99,8 @@ impl Amazon {
         url: &Url,
         now: DateTime<Utc>,
     ) -> Result<Arc<Certificate>, AskError> {
-        let fetched = self.certificates.try_get_with(url.to_string(), self.fetch(topic, url, now)).await;
+        let fetched =
+            self.certificates.try_get_with(url.to_string(), self.fetch(topic, url, now)).await;
         fetched.map_err(|error| (*error).clone())
     }
 
@@ -107,8 +111,9 @@ impl Amazon {
         now: DateTime<Utc>,
     ) -> Result<Arc<Certificate>, AskError> {
         let turn = tokio::time::timeout(LONGEST, self.fetches.acquire()).await;
-        let _turn =
-            turn.map_err(|_| AskError::Away("too many certificates are asked for at once".to_owned()))?;
+        let _turn = turn.map_err(|_| {
+            AskError::Away("too many certificates are asked for at once".to_owned())
+        })?;
         let mut certificate = Certificate::read(&self.get(url).await?)
             .ok_or(AskError::Useless("what Amazon has there is no certificate"))?;
         let names = topic.certificate_names();
@@ -117,7 +122,9 @@ impl Amazon {
             && let Some(issuer) = certificate.issuer_url()
         {
             let der = self.get(&issuer).await.map_err(|error| {
-                AskError::Away(format!("the certificate of its issuer, at {issuer}, cannot be had: {error}"))
+                AskError::Away(format!(
+                    "the certificate of its issuer, at {issuer}, cannot be had: {error}"
+                ))
             })?;
             certificate.add_issuer(der);
             verified = certificate.verify(&names, &self.roots, now);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+};
 use url::Url;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
@@ -53,13 +55,14 @@ impl Certificate {
     /// Where its issuer's certificate is published, if that is where Amazon's issuers publish theirs. Found by its object
     /// identifier: what lies at the address is not trusted for lying there, but verified.
     pub(super) fn issuer_url(&self) -> Option<Url> {
-        let at =
-            self.leaf.windows(CA_ISSUERS.len()).position(|bytes| bytes == CA_ISSUERS)? + CA_ISSUERS.len();
+        let at = self.leaf.windows(CA_ISSUERS.len()).position(|bytes| bytes == CA_ISSUERS)?
+            + CA_ISSUERS.len();
         let (&length, text) = self.leaf.get(at..)?.split_first()?;
         // From 128 on a length has another form; no such address is so long.
         let text = text.get(..usize::from(length)).filter(|_| length < 128)?;
         let url = Url::parse(std::str::from_utf8(text).ok()?).ok()?;
-        let is_known = ISSUERS.iter().any(|domain| url.host_str().is_some_and(|host| host.ends_with(domain)));
+        let is_known =
+            ISSUERS.iter().any(|domain| url.host_str().is_some_and(|host| host.ends_with(domain)));
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.port().is_none()
             && url.username().is_empty()
@@ -100,7 +103,9 @@ impl Certificate {
         );
         match verified {
             Ok(_) => Ok(()),
-            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => Err(Untrusted::NotNow),
+            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {
+                Err(Untrusted::NotNow)
+            }
             Err(Error::UnknownIssuer) => Err(Untrusted::UnknownIssuer),
             Err(_) => Err(Untrusted::NotSns),
         }
@@ -113,8 +118,9 @@ impl Certificate {
         message: &[u8],
         signature: &[u8],
     ) -> bool {
-        EndEntityCert::try_from(&self.leaf)
-            .is_ok_and(|certificate| certificate.verify_signature(algorithm, message, signature).is_ok())
+        EndEntityCert::try_from(&self.leaf).is_ok_and(|certificate| {
+            certificate.verify_signature(algorithm, message, signature).is_ok()
+        })
     }
 }
 
@@ -122,8 +128,8 @@ impl Certificate {
 mod tests {
     use super::*;
     use rcgen::{
-        BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-        date_time_ymd,
+        BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair,
+        KeyUsagePurpose, date_time_ymd,
     };
 
     struct Authority {
@@ -148,7 +154,8 @@ mod tests {
     fn leaf(name: &str, by: &Authority, issuer_url: &str) -> String {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2026, 12, 31));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2026, 1, 1), date_time_ymd(2026, 12, 31));
         let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
         let wrap = |tag: u8, inner: &[u8]| [&[tag, length(inner)], inner].concat();
         let uri = [CA_ISSUERS, &[length(issuer_url.as_bytes())], issuer_url.as_bytes()].concat();
@@ -173,7 +180,8 @@ mod tests {
     fn a_chain_leads_to_a_root_by_way_of_the_issuer_that_the_certificate_names() {
         let root = authority("root", None);
         let intermediate = authority("intermediate", Some(&root));
-        let mut certificate = Certificate::read(leaf(NAME, &intermediate, ISSUER).as_bytes()).unwrap();
+        let mut certificate =
+            Certificate::read(leaf(NAME, &intermediate, ISSUER).as_bytes()).unwrap();
         let verify = |certificate: &Certificate, name: &str, roots: &Authority, day: &str| {
             certificate.verify(&[name.to_owned()], &anchors(roots), on(day))
         };
@@ -183,7 +191,10 @@ mod tests {
         assert_eq!(verify(&certificate, NAME, &root, "2026-11-24"), Ok(()));
         let other = authority("root", None);
         assert_ne!(verify(&certificate, NAME, &other, "2026-11-24"), Ok(()));
-        assert_eq!(verify(&certificate, "sns.example.com", &root, "2026-11-24"), Err(Untrusted::NotSns));
+        assert_eq!(
+            verify(&certificate, "sns.example.com", &root, "2026-11-24"),
+            Err(Untrusted::NotSns)
+        );
         for day in ["2025-12-31", "2027-01-02"] {
             assert_eq!(verify(&certificate, NAME, &root, day), Err(Untrusted::NotNow), "{day}");
         }

@@ -62,7 +62,8 @@ pub(super) async fn receive(
     let (head, body) = request.into_parts();
     let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
-    let refuse = |why: &dyn std::fmt::Display| inbound.refuse(Door::Ses, Refusal::BadSignature, why);
+    let refuse =
+        |why: &dyn std::fmt::Display| inbound.refuse(Door::Ses, Refusal::BadSignature, why);
     // What serde says of a body repeats parts of it.
     let envelope: Envelope =
         serde_json::from_slice(&body).map_err(|_| refuse(&"not a message as SNS sends it"))?;
@@ -74,18 +75,22 @@ pub(super) async fn receive(
     match envelope.kind {
         Kind::Notification => match notification::read(&envelope.message, &envelope.message_id) {
             Some(report) => inbound.take(&report).await,
-            None => {
-                Ok(inbound.pass_over(Door::Ses, "a notification that is not about a bounce or a complaint"))
-            }
+            None => Ok(inbound
+                .pass_over(Door::Ses, "a notification that is not about a bounce or a complaint")),
         },
         Kind::SubscriptionConfirmation => {
-            confirm(&envelope, topic, &ses.amazon).await.map_err(|error| inbound.not_proven(&error))?;
+            confirm(&envelope, topic, &ses.amazon)
+                .await
+                .map_err(|error| inbound.not_proven(&error))?;
             tracing::info!(topic = envelope.topic_arn, "subscribed to what SES tells of letters");
             inbound.counts.count(Door::Ses, "subscribed");
             Ok(Json(Said::only("subscribed")))
         }
         Kind::UnsubscribeConfirmation => {
-            tracing::warn!(topic = envelope.topic_arn, "SNS will not tell of letters any more: unsubscribed");
+            tracing::warn!(
+                topic = envelope.topic_arn,
+                "SNS will not tell of letters any more: unsubscribed"
+            );
             Ok(inbound.pass_over(Door::Ses, "an end of the subscription"))
         }
     }
@@ -112,7 +117,9 @@ async fn prove(
 /// Tells Amazon that its messages are wanted.
 async fn confirm(envelope: &Envelope, topic: &TopicArn, amazon: &Amazon) -> Result<(), AskError> {
     let url = envelope.subscribe_url.as_deref().and_then(|url| topic.confirmation_url(url));
-    amazon.visit(&url.ok_or(AskError::Useless("the address to confirm at is not Amazon SNS'"))?).await
+    amazon
+        .visit(&url.ok_or(AskError::Useless("the address to confirm at is not Amazon SNS'"))?)
+        .await
 }
 
 impl Inbound {

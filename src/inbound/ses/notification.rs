@@ -95,7 +95,9 @@ impl Mail {
                 clues.add_message_id(&header.value);
             }
         }
-        if let Some(id) = self.common_headers.as_ref().and_then(|common| common.message_id.as_deref()) {
+        if let Some(id) =
+            self.common_headers.as_ref().and_then(|common| common.message_id.as_deref())
+        {
             clues.add_message_id(id);
         }
         clues
@@ -108,7 +110,8 @@ impl Bounce {
         let is_permanent = self.kind == "Permanent";
         let what = |recipient: &Recipient| {
             if is_permanent {
-                What::failed(recipient.status.as_deref().unwrap_or_default()).blaming(Blame::Address)
+                What::failed(recipient.status.as_deref().unwrap_or_default())
+                    .blaming(Blame::Address)
             } else {
                 What::NotForGood
             }
@@ -124,7 +127,8 @@ impl Bounce {
 impl Complaint {
     /// One for all: whoever complained is among them, and SES often does not know more.
     fn findings(&self) -> Vec<Finding> {
-        let addresses = self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
+        let addresses =
+            self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
         let what = What::told(self.kind.as_deref().unwrap_or("abuse"));
         vec![Finding { addresses, what }]
     }
@@ -176,7 +180,8 @@ mod tests {
         clues.add_message_id("letter_1@rocket.example");
         assert_eq!(report.clues, clues);
         assert_eq!(report.findings[0].addresses, ["jenny@bakery.example"]);
-        let failed = |status: &str| What::Failed { status: status.to_owned(), blame: Blame::Address };
+        let failed =
+            |status: &str| What::Failed { status: status.to_owned(), blame: Blame::Address };
         assert_eq!(
             (&report.findings[0].what, &report.findings[1].what),
             (&failed("5.1.1"), &failed("5.0.0"))
@@ -190,8 +195,7 @@ mod tests {
     fn what_may_pass_is_not_for_good() {
         for kind in ["Transient", "Undetermined", "SomethingNew"] {
             let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
-            let told =
-                json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
+            let told = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
             assert_eq!(read(&told).unwrap().findings[0].what, What::NotForGood, "{kind}");
         }
     }
@@ -207,7 +211,8 @@ mod tests {
                 "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,
                 "feedbackId": "0000-2", "userAgent": "AnyCompany Feedback Loop (V0.01)"
             });
-            let told = json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
+            let told =
+                json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
             assert_eq!(read(&told).unwrap().findings[0].what, what);
         }
     }

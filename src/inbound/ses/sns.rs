@@ -4,7 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
-use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
+use rustls::pki_types::{
+    AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
+};
 use serde::Deserialize;
 
 use super::certificate::Certificate;
@@ -63,7 +65,8 @@ impl Envelope {
     fn signed_text(&self) -> String {
         let subject = self.subject.as_deref().filter(|_| self.kind == Kind::Notification);
         let is_about_subscription = self.kind != Kind::Notification;
-        let if_subscription = |value: &'_ Option<String>| value.clone().filter(|_| is_about_subscription);
+        let if_subscription =
+            |value: &'_ Option<String>| value.clone().filter(|_| is_about_subscription);
         let fields = [
             ("Message", Some(self.message.clone())),
             ("MessageId", Some(self.message_id.clone())),
@@ -74,7 +77,10 @@ impl Envelope {
             ("TopicArn", Some(self.topic_arn.clone())),
             ("Type", Some(self.kind.as_str().to_owned())),
         ];
-        fields.into_iter().filter_map(|(name, value)| Some(format!("{name}\n{}\n", value?))).collect()
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}\n{}\n", value?)))
+            .collect()
     }
 }
 
@@ -117,13 +123,18 @@ mod tests {
 
     fn is_good(message: &Value) -> bool {
         let envelope = serde_json::from_value::<Envelope>(message.clone());
-        envelope.is_ok_and(|envelope| envelope.is_signed_with(&Certificate::read(CERTIFICATE).unwrap()))
+        envelope
+            .is_ok_and(|envelope| envelope.is_signed_with(&Certificate::read(CERTIFICATE).unwrap()))
     }
 
     #[test]
     fn every_kind_of_message_is_proven_by_both_versions_of_the_signature() {
         let signed: Vec<Value> = serde_json::from_str(SIGNED).unwrap();
-        assert_eq!(signed.len(), 8, "with and without a subject, two confirmations, by two versions");
+        assert_eq!(
+            signed.len(),
+            8,
+            "with and without a subject, two confirmations, by two versions"
+        );
         for message in &signed {
             assert!(is_good(message), "{message}");
         }
@@ -133,10 +144,19 @@ mod tests {
     fn whatever_was_changed_is_not_proven() {
         let signed: Vec<Value> = serde_json::from_str(SIGNED).unwrap();
         for message in &signed {
-            for field in ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Token", "SubscribeURL"]
-            {
+            for field in [
+                "Message",
+                "MessageId",
+                "Subject",
+                "Timestamp",
+                "TopicArn",
+                "Token",
+                "SubscribeURL",
+            ] {
                 let mut changed = message.clone();
-                let Some(value) = changed[field].as_str().map(|value| format!("{value} ")) else { continue };
+                let Some(value) = changed[field].as_str().map(|value| format!("{value} ")) else {
+                    continue;
+                };
                 changed[field] = value.into();
                 assert!(!is_good(&changed), "{field} of {message}");
             }

@@ -24,7 +24,9 @@ impl FromStr for TopicArn {
 
     fn from_str(given: &str) -> Result<Self, NotATopic> {
         let parts: Vec<&str> = given.split(':').collect();
-        let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(NotATopic) };
+        let ["arn", partition, "sns", region, account, name] = parts[..] else {
+            return Err(NotATopic);
+        };
         let (home, domain) = if region.starts_with("cn-") {
             ("aws-cn", "amazonaws.com.cn")
         } else if region.starts_with("us-gov-") {
@@ -42,11 +44,16 @@ impl FromStr for TopicArn {
 
 /// `eu-west-1`, `us-gov-west-1`. Hosts such as `s3-ap-southeast-2` belong to the customer that rents the name in front of them.
 fn is_region(region: &str) -> bool {
-    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_word =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let words: Vec<&str> = region.split('-').collect();
     let [area, ref words @ .., number] = words[..] else { return false };
-    area.len() == 2 && is_word(&area) && !words.is_empty() && words.iter().all(is_word) && is_number(number)
+    area.len() == 2
+        && is_word(&area)
+        && !words.is_empty()
+        && words.iter().all(is_word)
+        && is_number(number)
 }
 
 impl TopicArn {
@@ -81,10 +88,14 @@ impl TopicArn {
     pub(super) fn certificate_names(&self) -> Vec<String> {
         let Self { region, domain, .. } = self;
         let gov = region.starts_with("us-gov-").then(|| format!("sns-us-gov-west-1.{domain}"));
-        [format!("sns.{domain}"), format!("sns-signing.{region}.{domain}"), format!("sns-{region}.{domain}")]
-            .into_iter()
-            .chain(gov)
-            .collect()
+        [
+            format!("sns.{domain}"),
+            format!("sns-signing.{region}.{domain}"),
+            format!("sns-{region}.{domain}"),
+        ]
+        .into_iter()
+        .chain(gov)
+        .collect()
     }
 
     fn endpoint(&self) -> String {
@@ -176,7 +187,8 @@ mod tests {
         let url = |host: &str, topic: &str| {
             format!("https://{host}/?Action=ConfirmSubscription&TopicArn={topic}&Token=2336412f37")
         };
-        let (host, arn) = ("sns.eu-west-1.amazonaws.com", "arn:aws:sns:eu-west-1:123456789012:letters");
+        let (host, arn) =
+            ("sns.eu-west-1.amazonaws.com", "arn:aws:sns:eu-west-1:123456789012:letters");
         assert!(ours.confirmation_url(&url(host, arn)).is_some());
         for bad in [
             url("sns.us-east-1.amazonaws.com", arn),

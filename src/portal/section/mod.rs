@@ -58,7 +58,8 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let disclaimers = portal.disclaimers(&mut current, &past, &facts.home, language);
     let has_more = facts.movements.len() > usize::try_from(MOVEMENTS).unwrap_or(usize::MAX);
     let shown = facts.movements.iter().take(usize::try_from(MOVEMENTS).unwrap_or(usize::MAX));
-    let rows: Vec<Row> = shown.map(|movement| writer.row(movement, known.contract_of(movement))).collect();
+    let rows: Vec<Row> =
+        shown.map(|movement| writer.row(movement, known.contract_of(movement))).collect();
     let older = has_more
         .then(|| facts.movements.get(rows.len() - 1).map(|movement| movement.place().to_string()))
         .flatten();
@@ -96,12 +97,17 @@ struct SaidOnce {
 }
 
 impl Portal {
-    async fn facts(&self, account: &AccountId, after: Option<Place<TransactionId>>) -> sqlx::Result<Facts> {
+    async fn facts(
+        &self,
+        account: &AccountId,
+        after: Option<Place<TransactionId>>,
+    ) -> sqlx::Result<Facts> {
         let id = account.as_str();
         let offers = of_account(&self.db, id, self.financings.livemode(), MOST_OFFERS).await?;
         let wanted = Wanted { after, ..Wanted::default() };
         let movements = self.financings.movements(account, &wanted, MOVEMENTS + 1).await?;
-        let has_begun = offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
+        let has_begun =
+            offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         // Side by side: a Stripe that is slow keeps a merchant waiting once.
         let standing = async { if has_begun { self.standing(account).await } else { Ok(None) } };
         let (standing, home) = tokio::try_join!(standing, self.financings.home(account))?;
@@ -126,7 +132,13 @@ impl Portal {
 
     /// What must stand wherever Capital is spoken of, for each financing what Stripe wants beside it. An open offer may not be shown
     /// without: it is taken out where the operator has not brought the approved wording, and real merchants are looking.
-    fn disclaimers(&self, current: &mut Vec<Card>, past: &[Card], home: &Home, language: Language) -> Said {
+    fn disclaimers(
+        &self,
+        current: &mut Vec<Card>,
+        past: &[Card],
+        home: &Home,
+        language: Language,
+    ) -> Said {
         let is_live = self.financings.livemode() != Some(false);
         let find = |variant: Option<&str>| {
             let found = self.disclaimers.find(variant, home.country.as_deref(), &[language]);
@@ -143,8 +155,9 @@ impl Portal {
         }
         let mut seen = BTreeSet::new();
         shown.retain(|disclaimer| seen.insert(disclaimer.paragraphs.clone()));
-        let shown =
-            shown.into_iter().map(|of| SaidOnce { language: of.language.code(), paragraphs: of.paragraphs });
+        let shown = shown
+            .into_iter()
+            .map(|of| SaidOnce { language: of.language.code(), paragraphs: of.paragraphs });
         Said { shown: shown.collect(), is_hidden }
     }
 

@@ -81,7 +81,8 @@ pub(super) fn cards(known: &Known<'_>) -> (Vec<Card>, Vec<Card>) {
     let end = newest_end(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
         all.into_iter().partition(|card| card.phase == Phase::PaidInFull);
-    let mut current: Vec<Card> = others.into_iter().filter(|card| rank(card.phase).is_some()).collect();
+    let mut current: Vec<Card> =
+        others.into_iter().filter(|card| rank(card.phase).is_some()).collect();
     current.sort_by_key(|card| rank(card.phase));
     take_turns(&mut current);
     if current.iter().all(|card| card.phase == Phase::InProgress) {
@@ -94,8 +95,9 @@ pub(super) fn cards(known: &Known<'_>) -> (Vec<Card>, Vec<Card>) {
 /// has a financing.
 fn newest_end(all: &[Card]) -> Option<&Card> {
     let has_financing = all.iter().any(|card| card.phase == Phase::InProgress);
-    let is_told =
-        |card: &&Card| card.phase != Phase::Gone && !(has_financing && card.phase == Phase::Expired);
+    let is_told = |card: &&Card| {
+        card.phase != Phase::Gone && !(has_financing && card.phase == Phase::Expired)
+    };
     let newest = all.iter().find(is_told)?;
     matches!(newest.phase, Phase::Rejected | Phase::Canceled | Phase::Expired).then_some(newest)
 }
@@ -106,7 +108,8 @@ fn take_turns(cards: &mut [Card]) {
     if running.len() < 2 {
         return;
     }
-    let rate = running.first().and_then(|newest| newest.terms.as_ref()).map(|terms| terms.withhold_rate);
+    let rate =
+        running.first().and_then(|newest| newest.terms.as_ref()).map(|terms| terms.withhold_rate);
     if let Some((oldest, younger)) = running.split_last_mut() {
         oldest.turn = Turn::First(rate);
         for card in younger {
@@ -120,7 +123,9 @@ fn rank(phase: Phase) -> Option<u8> {
         Phase::InProgress => Some(0),
         Phase::UnderReview => Some(1),
         Phase::Open => Some(2),
-        Phase::PaidInFull | Phase::Rejected | Phase::Canceled | Phase::Expired | Phase::Gone => None,
+        Phase::PaidInFull | Phase::Rejected | Phase::Canceled | Phase::Expired | Phase::Gone => {
+            None
+        }
     }
 }
 
@@ -149,7 +154,11 @@ fn phase(offer: &OfAccount, known: &Known<'_>) -> Phase {
         // Stripe's event about the end may be on its way.
         OfferStatus::Undelivered | OfferStatus::Delivered if has_successor() => Phase::Gone,
         OfferStatus::Undelivered | OfferStatus::Delivered => {
-            if offer.expires_at.is_some_and(|end| end <= known.now) { Phase::Expired } else { Phase::Open }
+            if offer.expires_at.is_some_and(|end| end <= known.now) {
+                Phase::Expired
+            } else {
+                Phase::Open
+            }
         }
         OfferStatus::Accepted => Phase::UnderReview,
         OfferStatus::PaidOut if known.is_taken_back(&offer.offer_id) => Phase::Canceled,
@@ -225,7 +234,9 @@ pub(super) mod tests {
         let all = ["delivered", "accepted", "paid_out", "fully_repaid", "rejected"];
         let all = all.iter().map(|status| offer(status, status)).collect();
         assert_eq!(phases(all), (vec![InProgress, UnderReview, Open], 1));
-        for (status, phase) in [("rejected", Rejected), ("canceled", Canceled), ("expired", Expired)] {
+        for (status, phase) in
+            [("rejected", Rejected), ("canceled", Canceled), ("expired", Expired)]
+        {
             let offers = vec![offer("new", status), offer("old", "fully_repaid")];
             assert_eq!(phases(offers), (vec![phase], 1), "{status}");
             // An end before a financing that was paid in full is old news.
@@ -252,13 +263,17 @@ pub(super) mod tests {
     #[test]
     fn what_became_of_an_application_is_told_beside_a_financing_that_runs() {
         use Phase::{Canceled, InProgress, Open, Rejected};
-        for (status, end) in [("rejected", vec![Rejected]), ("canceled", vec![Canceled]), ("expired", vec![])]
+        for (status, end) in
+            [("rejected", vec![Rejected]), ("canceled", vec![Canceled]), ("expired", vec![])]
         {
             let offers = vec![offer("refill", status), offer("running", "paid_out")];
             assert_eq!(phases(offers), ([vec![InProgress], end].concat(), 0), "{status}");
         }
-        let offers =
-            vec![offer("better", "delivered"), offer("refill", "rejected"), offer("running", "paid_out")];
+        let offers = vec![
+            offer("better", "delivered"),
+            offer("refill", "rejected"),
+            offer("running", "paid_out"),
+        ];
         assert_eq!(phases(offers), (vec![InProgress, Open], 0));
     }
 
@@ -306,7 +321,8 @@ pub(super) mod tests {
         let paid = |advanced_minor, paid_minor| {
             let remaining_minor = advanced_minor - paid_minor;
             let difference = Difference { advanced_minor, paid_minor, remaining_minor };
-            let standing = Standing { difference: Some(difference), ..standing("financingoffer_1") };
+            let standing =
+                Standing { difference: Some(difference), ..standing("financingoffer_1") };
             let offers = vec![offer("financingoffer_1", "paid_out")];
             let known = Known { offers, standing: Some(&standing), totals: &[], now: now() };
             cards(&known).0[0].progress.clone().unwrap().by
@@ -330,8 +346,12 @@ pub(super) mod tests {
         refused.replacement_offer_id = Some("new".to_owned());
         let mut better = offer("new", "delivered");
         better.replacement_for_offer_id = Some("old".to_owned());
-        let (current, _) =
-            cards(&Known { offers: vec![better, refused.clone()], standing: None, totals: &[], now: now() });
+        let (current, _) = cards(&Known {
+            offers: vec![better, refused.clone()],
+            standing: None,
+            totals: &[],
+            now: now(),
+        });
         assert_eq!(current.len(), 1);
         assert!(current[0].is_replacement);
         assert_eq!(phases(vec![refused]), (vec![], 0));
@@ -352,7 +372,8 @@ pub(super) mod tests {
             first_at: now(),
             last_at: now(),
         }];
-        let offers = vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
+        let offers =
+            vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
         let known = Known { offers, standing: Some(&standing), totals: &totals, now: now() };
         let progress: Vec<(i64, i64, i64, By)> = cards(&known)
             .0
@@ -370,9 +391,13 @@ pub(super) mod tests {
             "advance_amount": 80_000, "fee_amount": 8_000, "currency": "usd", "withhold_rate": 0.12,
             "previous_financing_fee_discount_amount": null,
         }));
-        let (current, _) = cards(&Known { offers: vec![agreed], standing: None, totals: &[], now: now() });
+        let (current, _) =
+            cards(&Known { offers: vec![agreed], standing: None, totals: &[], now: now() });
         let progress = current[0].progress.as_ref().unwrap();
-        assert_eq!((progress.total.minor, progress.paid.minor, progress.per_mille()), (88_000, 0, 0));
+        assert_eq!(
+            (progress.total.minor, progress.paid.minor, progress.per_mille()),
+            (88_000, 0, 0)
+        );
         assert_eq!(current[0].terms.as_ref().unwrap().withhold_rate.to_string(), "0.12");
     }
 }

@@ -63,13 +63,18 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
 }
 
 /// Stripe's summary, where it is about this financing; else what its transactions add up to.
-pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'_>) -> Option<Progress> {
+pub(super) fn progress(
+    offer: &OfAccount,
+    terms: Option<&Terms>,
+    known: &Known<'_>,
+) -> Option<Progress> {
     let id = offer.offer_id.as_str();
     let ours = known.totals_of(id).filter(|ours| is_currency(&ours.currency));
     if let Some((standing, details)) = known.figures_of_stripe(id) {
         let money = |minor| Money { minor, currency: details.currency.to_lowercase() };
         let by = standing.difference.map_or(By::Stripe, |by| {
-            let ours = (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
+            let ours =
+                (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
             By::StripeAlone(ours.map(money))
         });
         return Some(Progress {
@@ -90,7 +95,8 @@ pub(super) fn progress(offer: &OfAccount, terms: Option<&Terms>, known: &Known<'
     };
     let agreed = terms.and_then(|terms| terms.advance.plus(&terms.fee)).map(|total| total.minor);
     // A payout that never reached us leaves the terms to say how much it was.
-    let advanced = ours.map(|ours| ours.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
+    let advanced =
+        ours.map(|ours| ours.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
     let money = |minor| Money { minor, currency: currency.clone() };
     Some(Progress {
         total: money(advanced),
@@ -178,9 +184,12 @@ mod tests {
 
     #[test]
     fn terms_that_no_merchant_should_read_are_not_shown() {
-        for (currency, rate, advance) in
-            [("<b>", 0.15, 100_000), ("usd", 1e-300, 100_000), ("usd", 0.15, -5), ("usd", 0.15, i64::MAX)]
-        {
+        for (currency, rate, advance) in [
+            ("<b>", 0.15, 100_000),
+            ("usd", 1e-300, 100_000),
+            ("usd", 0.15, -5),
+            ("usd", 0.15, i64::MAX),
+        ] {
             let mut odd = offer("financingoffer_1", "delivered");
             odd.currency = Some(currency.to_owned());
             (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));

@@ -127,7 +127,12 @@ impl Writer<'_> {
         }
     }
 
-    fn progress(&self, progress: &Progress, contract: Contract, now: DateTime<Utc>) -> ShownProgress {
+    fn progress(
+        &self,
+        progress: &Progress,
+        contract: Contract,
+        now: DateTime<Utc>,
+    ) -> ShownProgress {
         let per_mille = progress.per_mille();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
         let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
@@ -181,7 +186,8 @@ impl Writer<'_> {
         });
         let sign = if minor < 0 { "\u{2212}" } else { "+" };
         let amount = if movement.effect == "unclear" { size } else { format!("{sign}{size}") };
-        let on = self.formats.short_date(movement.created_at.with_timezone(&self.zone).date_naive());
+        let on =
+            self.formats.short_date(movement.created_at.with_timezone(&self.zone).date_naive());
         Row { on, what, amount, is_in: minor >= 0 }
     }
 
@@ -229,7 +235,8 @@ impl Contract {
 impl Known<'_> {
     /// The contract that a movement belongs to.
     pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
-        let offer = self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
+        let offer =
+            self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
         offer.map_or(Contract::Unspecified, Contract::of)
     }
 }

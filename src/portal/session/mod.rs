@@ -70,12 +70,14 @@ impl Portal {
         let secure = if settings.public_url.scheme() == "https" { "; Secure" } else { "" };
         let age = settings.session.as_secs();
         let name = settings.cookie_name();
-        let path = if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
+        let path =
+            if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
         let value = format!(
             "{name}={}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}",
             URL_SAFE_NO_PAD.encode(secret)
         );
-        HeaderValue::from_str(&value).expect("base64, numbers and the path of a URL are plain ASCII")
+        HeaderValue::from_str(&value)
+            .expect("base64, numbers and the path of a URL are plain ASCII")
     }
 }
 

@@ -119,6 +119,7 @@ pub(super) fn send(act: &mut Act<'_>, account: &str, currency: &str, of: Source)
 
 /// The currency that an account is paid in.
 pub(super) fn currency_of(state: &State, account: &str) -> String {
-    let currency = state.accounts.get(account).and_then(|account| account["default_currency"].as_str());
+    let currency =
+        state.accounts.get(account).and_then(|account| account["default_currency"].as_str());
     currency.unwrap_or("usd").to_owned()
 }

@@ -73,7 +73,9 @@ pub(in crate::simulator) fn charge(
         return Err(Impossible("no such account".to_owned()));
     }
     if charge.amount <= 0 || !(0..=charge.amount).contains(&part) {
-        return Err(Impossible("a charge has an amount, and its part is no more than that".to_owned()));
+        return Err(Impossible(
+            "a charge has an amount, and its part is no more than that".to_owned(),
+        ));
     }
     let currency = currency_of(act.state, account);
     let (id, platform_charge, base) = match charge.kind {
@@ -81,7 +83,8 @@ pub(in crate::simulator) fn charge(
             (direct(act, account, &currency, (charge.amount, application_fee)), None, charge.amount)
         }
         ChargeKind::Destination { transfer_amount } => {
-            let (payment, platform) = destination(act, account, &currency, (charge.amount, transfer_amount));
+            let (payment, platform) =
+                destination(act, account, &currency, (charge.amount, transfer_amount));
             (payment, Some(platform), transfer_amount)
         }
     };
@@ -91,7 +94,12 @@ pub(in crate::simulator) fn charge(
     Ok(Charged { charge: id, platform_charge, withheld_minor, transactions })
 }
 
-fn direct(act: &mut Act<'_>, account: &str, currency: &str, (amount, application_fee): (i64, i64)) -> String {
+fn direct(
+    act: &mut Act<'_>,
+    account: &str,
+    currency: &str,
+    (amount, application_fee): (i64, i64),
+) -> String {
     let id = act.state.new_id("ch_");
     let stripe_fee = processing_fee(amount).min(amount - application_fee);
     let sale = Move {
@@ -245,9 +253,16 @@ mod tests {
 
     #[test]
     fn a_share_is_rounded_to_the_nearest_unit_and_a_half_goes_down() {
-        let shares =
-            [(10, 150_000), (30, 150_000), (31, 150_000), (50, 10_000), (51, 10_000), (1, 1_000_000), (0, 5)]
-                .map(|(base, rate)| share_of(base, rate));
+        let shares = [
+            (10, 150_000),
+            (30, 150_000),
+            (31, 150_000),
+            (50, 10_000),
+            (51, 10_000),
+            (1, 1_000_000),
+            (0, 5),
+        ]
+        .map(|(base, rate)| share_of(base, rate));
         assert_eq!(shares, [1, 4, 5, 0, 1, 1, 0]);
     }
 }

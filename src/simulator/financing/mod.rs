@@ -155,8 +155,13 @@ impl Books {
     }
 
     /// An account's, oldest first.
-    fn all_under_way<'a>(&'a self, account: &'a str) -> impl DoubleEndedIterator<Item = &'a Financing> {
-        self.financings.iter().filter(move |financing| financing.account == account && financing.is_under_way)
+    fn all_under_way<'a>(
+        &'a self,
+        account: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a Financing> {
+        self.financings
+            .iter()
+            .filter(move |financing| financing.account == account && financing.is_under_way)
     }
 
     /// An account's offers whose financing is under way, oldest first, and what each lacks.
@@ -166,7 +171,8 @@ impl Books {
     }
 
     pub(super) fn is_three_quarters_paid(&self, offer: &str) -> bool {
-        self.find(offer).is_some_and(|financing| 4 * financing.left().total() <= financing.terms.total())
+        self.find(offer)
+            .is_some_and(|financing| 4 * financing.left().total() <= financing.terms.total())
     }
 
     pub(super) fn truth(&self, account: &str) -> Truth {

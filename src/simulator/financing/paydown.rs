@@ -124,7 +124,7 @@ fn share(financing: &Financing, minor: i64) -> Split {
     let came_back = i128::from(financing.came_back.total() + minor);
     let fee_by_now = came_back * i128::from(terms.fee) / i128::from(terms.total());
     let fee_by_now = i64::try_from(fee_by_now).expect("a part of the fee, which is an i64");
-    let fee =
-        (fee_by_now - financing.came_back.fee).clamp((minor - left.advance).max(0), minor.min(left.fee));
+    let fee = (fee_by_now - financing.came_back.fee)
+        .clamp((minor - left.advance).max(0), minor.min(left.fee));
     Split { advance: minor - fee, fee }
 }

@@ -40,14 +40,20 @@ pub(in crate::simulator) fn disburse(act: &mut Act<'_>, id: &str) {
     };
     book(act, &financing.account, &money);
     let (account, currency) = (financing.account.clone(), financing.currency.clone());
-    let refills = offer["product_type"] == "refill" && !act.state.market_of(&account).stacks_refills;
+    let refills =
+        offer["product_type"] == "refill" && !act.state.market_of(&account).stacks_refills;
     let before = if refills { act.state.books.left_under_way(&account) } else { Vec::new() };
     financing.settled_another = !before.is_empty();
     act.state.books.ledger.advanced(&account, id, &financing.currency, financing.terms);
     act.state.books.financings.push(financing);
     for (offer, minor) in before {
-        let settling =
-            Paying { offer: &offer, minor, reason: "refill", from: PaidFrom::Balance, charge: None };
+        let settling = Paying {
+            offer: &offer,
+            minor,
+            reason: "refill",
+            from: PaidFrom::Balance,
+            charge: None,
+        };
         // It is under way, and this is what it lacks.
         let _ = pay(act, &settling);
     }

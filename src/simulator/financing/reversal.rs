@@ -71,12 +71,17 @@ pub(in crate::simulator) fn reverse(
 /// Takes back a financing: what came back is returned, and then the advance is taken from the balance of sales. That it goes in
 /// this order, and from there, is an assumption.
 pub(in crate::simulator) fn cancel(act: &mut Act<'_>, offer: &str) -> Result<(), Impossible> {
-    let applied_at =
-        act.state.offer(offer).and_then(|offer| offer["status_transitions"]["accepted_at"].as_i64());
-    let late = |applied_at: i64| act.now.timestamp() - applied_at > TimeDelta::hours(48).num_seconds();
+    let applied_at = act
+        .state
+        .offer(offer)
+        .and_then(|offer| offer["status_transitions"]["accepted_at"].as_i64());
+    let late =
+        |applied_at: i64| act.now.timestamp() - applied_at > TimeDelta::hours(48).num_seconds();
     let financing = act.state.books.under_way(offer)?;
     if financing.settled_another {
-        return Err(Impossible("it settled another financing, which does not come to life again".to_owned()));
+        return Err(Impossible(
+            "it settled another financing, which does not come to life again".to_owned(),
+        ));
     }
     if applied_at.is_none_or(late) {
         return Err(Impossible("48 hours are over".to_owned()));
@@ -126,7 +131,8 @@ pub(in crate::simulator) fn cancel(act: &mut Act<'_>, offer: &str) -> Result<(),
 /// Undoes a payment of a financing that is under way.
 fn undo(act: &mut Act<'_>, transaction: &str, reason: &'static str) -> Result<String, Impossible> {
     let books = &mut act.state.books;
-    let payment = books.payments.get(transaction).ok_or_else(|| Impossible("no such payment".to_owned()))?;
+    let payment =
+        books.payments.get(transaction).ok_or_else(|| Impossible("no such payment".to_owned()))?;
     let (offer, part, period) = (payment.offer.clone(), payment.part, payment.period);
     let from = payment.from;
     let financing = books.under_way(&offer)?;

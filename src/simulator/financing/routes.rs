@@ -10,7 +10,11 @@ use crate::simulator::list::{CREATED, created_fits, page, same, time_fits, unkno
 use crate::simulator::{Shared, state::State};
 
 /// Answers for a path below `/v1/`; none where it is nobody's.
-pub(in crate::simulator) fn answer(shared: &Shared, asked: &Asked, path: &[&str]) -> Option<Answer> {
+pub(in crate::simulator) fn answer(
+    shared: &Shared,
+    asked: &Asked,
+    path: &[&str],
+) -> Option<Answer> {
     let state = shared.state();
     let answer = match path {
         ["capital", "financing_summary"] => match merchant(&state, asked) {
@@ -46,12 +50,14 @@ fn caller<'a>(state: &State, asked: &'a Asked) -> Result<Option<&'a str>, Answer
 
 /// What Stripe answers a platform that asks for its own financing is not documented; a refusal shows the mistake.
 fn merchant<'a>(state: &State, asked: &'a Asked) -> Result<&'a str, Answer> {
-    caller(state, asked)?
-        .ok_or_else(|| Answer::invalid(None, "Financings are an account's own: send Stripe-Account."))
+    caller(state, asked)?.ok_or_else(|| {
+        Answer::invalid(None, "Financings are an account's own: send Stripe-Account.")
+    })
 }
 
 fn transactions(state: &State, asked: &Asked) -> Answer {
-    const FILTERS: [&str; 4] = ["charge", "financing_offer", "reversed_transaction", "treasury_transaction"];
+    const FILTERS: [&str; 4] =
+        ["charge", "financing_offer", "reversed_transaction", "treasury_transaction"];
     if let Some(refused) = unknown(asked, &[&FILTERS]) {
         return refused;
     }
@@ -103,8 +109,13 @@ fn balance<'a>(state: &'a State, asked: &Asked) -> Result<Option<&'a Balance>, A
 }
 
 fn payouts(state: &State, asked: &Asked) -> Answer {
-    const ARRIVAL: [&str; 5] =
-        ["arrival_date", "arrival_date[gt]", "arrival_date[gte]", "arrival_date[lt]", "arrival_date[lte]"];
+    const ARRIVAL: [&str; 5] = [
+        "arrival_date",
+        "arrival_date[gt]",
+        "arrival_date[gte]",
+        "arrival_date[lt]",
+        "arrival_date[lte]",
+    ];
     if let Some(refused) = unknown(asked, &[&["status"], &ARRIVAL, &CREATED]) {
         return refused;
     }

@@ -35,7 +35,8 @@ fn shown(status: &str, offer: &str, details: &Value) -> Value {
 
 fn details(state: &State, financing: &Financing, now: DateTime<Utc>) -> Value {
     let variant = state.offer(&financing.offer).map(|offer| offer["disclaimer_variant"].clone());
-    let rate = state.offer(&financing.offer).map(|offer| offer["accepted_terms"]["withhold_rate"].clone());
+    let rate =
+        state.offer(&financing.offer).map(|offer| offer["accepted_terms"]["withhold_rate"].clone());
     json!({
         "advance_amount": financing.terms.advance, "fee_amount": financing.terms.fee, "currency": financing.currency,
         "withhold_rate": rate, "advance_paid_out_at": financing.paid_out_at.timestamp_millis(),
@@ -57,8 +58,11 @@ fn period(financing: &Financing, now: DateTime<Utc>) -> Value {
 }
 
 fn before_payout(offer: &Value) -> Value {
-    let terms =
-        if offer["accepted_terms"].is_null() { &offer["offered_terms"] } else { &offer["accepted_terms"] };
+    let terms = if offer["accepted_terms"].is_null() {
+        &offer["offered_terms"]
+    } else {
+        &offer["accepted_terms"]
+    };
     let amount = |name: &str| terms[name].as_i64().unwrap_or_default();
     json!({
         "advance_amount": amount("advance_amount"), "fee_amount": amount("fee_amount"), "currency": terms["currency"],

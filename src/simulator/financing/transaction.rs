@@ -29,8 +29,11 @@ pub(super) fn record(act: &mut Act<'_>, new: New<'_>) -> String {
         "advance_amount": new.part.advance, "fee_amount": new.part.fee, "total_amount": new.part.total(),
         "currency": new.currency,
     });
-    let optional =
-        [("reason", new.reason), ("linked_payment", new.charge), ("reversed_transaction", new.reverses)];
+    let optional = [
+        ("reason", new.reason),
+        ("linked_payment", new.charge),
+        ("reversed_transaction", new.reverses),
+    ];
     for (name, value) in optional {
         if let Some(value) = value {
             details[name] = json!(value);

@@ -73,12 +73,25 @@ async fn a_reporting_link_shows_where_a_financing_stands() {
 async fn a_link_that_stripe_would_not_make_is_refused_and_says_which_parameter() {
     let (client, account, _) = Client::start().await;
     let (status, body) = link(&client, &account, "capital_financing_offer").await;
-    assert_eq!((status, body["error"]["param"].as_str()), (400, Some("account")), "nothing is open: {body}");
+    assert_eq!(
+        (status, body["error"]["param"].as_str()),
+        (400, Some("account")),
+        "nothing is open: {body}"
+    );
     assert_eq!(link(&client, &account, "capital_financing_reporting").await.0, 400);
     for (form, param) in [
-        (vec![("account", account.as_str()), ("type", "account_onboarding"), RETURN, REFRESH], "type"),
-        (vec![("account", "acct_1"), ("type", "capital_financing_offer"), RETURN, REFRESH], "account"),
-        (vec![("account", account.as_str()), ("type", "capital_financing_offer"), RETURN], "refresh_url"),
+        (
+            vec![("account", account.as_str()), ("type", "account_onboarding"), RETURN, REFRESH],
+            "type",
+        ),
+        (
+            vec![("account", "acct_1"), ("type", "capital_financing_offer"), RETURN, REFRESH],
+            "account",
+        ),
+        (
+            vec![("account", account.as_str()), ("type", "capital_financing_offer"), RETURN],
+            "refresh_url",
+        ),
         (
             vec![
                 ("account", &account),

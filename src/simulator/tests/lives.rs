@@ -10,7 +10,8 @@ fn effect(transaction: &Value, kinds: &HashMap<&str, &str>) -> i64 {
     match transaction["type"].as_str().unwrap() {
         "payout" => total,
         "payment" => -total,
-        "reversal" => match kinds[transaction["details"]["reversed_transaction"].as_str().unwrap()] {
+        "reversal" => match kinds[transaction["details"]["reversed_transaction"].as_str().unwrap()]
+        {
             "payment" => total,
             "payout" => -total,
             other => panic!("a reversal of a {other}"),
@@ -24,7 +25,9 @@ fn holds(simulator: &Simulator, account: &str) {
     let transactions = simulator.transactions(account);
     let kinds: HashMap<&str, &str> = transactions
         .iter()
-        .map(|transaction| (transaction["id"].as_str().unwrap(), transaction["type"].as_str().unwrap()))
+        .map(|transaction| {
+            (transaction["id"].as_str().unwrap(), transaction["type"].as_str().unwrap())
+        })
         .collect();
     let mut left: BTreeMap<&str, i64> = BTreeMap::new();
     for transaction in &transactions {
@@ -48,7 +51,10 @@ fn holds(simulator: &Simulator, account: &str) {
         assert_eq!(financing.phase == Phase::UnderWay, financing.remaining_minor > 0);
         if financing.phase != Phase::Canceled {
             let due = financing.advance_minor + financing.fee_minor;
-            assert_eq!(due, financing.paid_minor - financing.given_back_minor + financing.remaining_minor);
+            assert_eq!(
+                due,
+                financing.paid_minor - financing.given_back_minor + financing.remaining_minor
+            );
         }
         parts_add_up(&transactions, financing);
     }
@@ -60,11 +66,14 @@ fn holds(simulator: &Simulator, account: &str) {
 /// A financing that is paid back was paid back in both of its parts.
 fn parts_add_up(transactions: &[Value], financing: &FinancingTruth) {
     let (mut advance, mut fee) = (0, 0);
-    for transaction in transactions.iter().filter(|one| one["financing_offer"] == financing.offer.as_str()) {
+    for transaction in
+        transactions.iter().filter(|one| one["financing_offer"] == financing.offer.as_str())
+    {
         let sign = match transaction["type"].as_str().unwrap() {
             "payment" => 1,
             "reversal"
-                if transaction["details"]["reversed_transaction"] != first_of(transactions, financing) =>
+                if transaction["details"]["reversed_transaction"]
+                    != first_of(transactions, financing) =>
             {
                 -1
             }
@@ -74,9 +83,13 @@ fn parts_add_up(transactions: &[Value], financing: &FinancingTruth) {
         fee += sign * transaction["details"]["fee_amount"].as_i64().unwrap();
     }
     match financing.phase {
-        Phase::FullyRepaid => assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor)),
+        Phase::FullyRepaid => {
+            assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor))
+        }
         Phase::Canceled => assert_eq!((advance, fee), (0, 0)),
-        Phase::UnderWay => assert!(advance <= financing.advance_minor && fee <= financing.fee_minor),
+        Phase::UnderWay => {
+            assert!(advance <= financing.advance_minor && fee <= financing.fee_minor)
+        }
     }
 }
 
@@ -110,15 +123,23 @@ fn balance_agrees(simulator: &Simulator, account: &str, truth: &Truth) {
     for payout in &truth.payouts {
         assert_eq!(payout.amount_minor, worth(payout));
         let is_an_advance = payout.advanced_minor > 0;
-        assert!(!is_an_advance || payout.sold_minor == 0, "an advance mixes with sales: {payout:?}");
+        assert!(
+            !is_an_advance || payout.sold_minor == 0,
+            "an advance mixes with sales: {payout:?}"
+        );
     }
-    let sources: HashSet<&str> = moves.iter().map(|moved| moved["source"].as_str().unwrap()).collect();
-    let from_balance: i64 = truth.financings.iter().map(|financing| financing.from_balance_minor).sum();
+    let sources: HashSet<&str> =
+        moves.iter().map(|moved| moved["source"].as_str().unwrap()).collect();
+    let from_balance: i64 =
+        truth.financings.iter().map(|financing| financing.from_balance_minor).sum();
     let paid_down = |category: &str| -> i64 {
         let fits = |moved: &&Value| moved["reporting_category"] == category;
         moves.iter().filter(fits).map(|moved| moved["amount"].as_i64().unwrap()).sum()
     };
-    assert_eq!(-from_balance, paid_down("financing_paydown") + paid_down("financing_paydown_reversal"));
+    assert_eq!(
+        -from_balance,
+        paid_down("financing_paydown") + paid_down("financing_paydown_reversal")
+    );
     for transaction in simulator.transactions(account) {
         if let Some(source) = transaction["legacy_balance_transaction_source"].as_str() {
             assert!(sources.contains(source), "{transaction}");
@@ -143,7 +164,8 @@ fn announced(simulator: &Simulator, account: &str) {
 
 async fn simulator() -> Simulator {
     let clock = Clock::movable(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
-    let options = Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: KEY.to_owned(), clock };
+    let options =
+        Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: KEY.to_owned(), clock };
     Simulator::start(options).await.unwrap()
 }
 
@@ -165,10 +187,13 @@ async fn play(seeds: std::ops::Range<u64>) {
             let truth = simulator.truth(life.account());
             let under_way = truth.financings.iter().filter(|one| one.phase == Phase::UnderWay);
             side_by_side += usize::from(under_way.count() > 1);
-            phases.extend(truth.financings.iter().map(|financing| format!("{:?}", financing.phase)));
+            phases
+                .extend(truth.financings.iter().map(|financing| format!("{:?}", financing.phase)));
             let reasons = simulator.transactions(life.account());
             played.extend(
-                reasons.iter().map(|one| one["details"]["reason"].as_str().unwrap_or("payout").to_owned()),
+                reasons
+                    .iter()
+                    .map(|one| one["details"]["reason"].as_str().unwrap_or("payout").to_owned()),
             );
         }
         simulator.stop();

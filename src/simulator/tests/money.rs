@@ -50,11 +50,18 @@ async fn a_direct_sale_gives_its_share_of_the_whole_amount_and_every_object_name
     let source = format!("/v1/balance_transactions?source={}", charged.charge);
     let (_, moved) = client.get_as(&account, &source).await;
     assert_eq!(moved["data"][0]["id"], charge["balance_transaction"]);
-    assert_eq!((&moved["data"][0]["type"], &moved["data"][0]["amount"]), (&"charge".into(), &10_000.into()));
+    assert_eq!(
+        (&moved["data"][0]["type"], &moved["data"][0]["amount"]),
+        (&"charge".into(), &10_000.into())
+    );
     let fees = moved["data"][0]["fee_details"].as_array().unwrap();
-    assert!(fees.iter().any(|fee| fee["type"] == "application_fee" && fee["amount"] == 1_000), "{fees:?}");
+    assert!(
+        fees.iter().any(|fee| fee["type"] == "application_fee" && fee["amount"] == 1_000),
+        "{fees:?}"
+    );
 
-    let (_, taken) = client.get_as(&account, "/v1/balance_transactions?type=financing_paydown").await;
+    let (_, taken) =
+        client.get_as(&account, "/v1/balance_transactions?type=financing_paydown").await;
     assert_eq!(
         (&taken["data"][0]["net"], &taken["data"][0]["source"]),
         (&(-1_500).into(), &paydown["legacy_balance_transaction_source"])
@@ -84,7 +91,10 @@ async fn a_destination_charge_leads_from_the_payment_over_the_transfer_to_the_pl
 async fn the_summary_is_none_then_delivered_then_accepted_and_counts_down_to_none_again() {
     let (client, account, offer) = Client::start().await;
     let summary = async || client.get_as(&account, "/v1/capital/financing_summary").await.1;
-    assert_eq!((&summary().await["status"], &summary().await["details"]), (&"none".into(), &Value::Null));
+    assert_eq!(
+        (&summary().await["status"], &summary().await["details"]),
+        (&"none".into(), &Value::Null)
+    );
     client.simulator.deliver(&offer);
     assert_eq!(
         (&summary().await["status"], &summary().await["details"]["paid_amount"]),
@@ -99,7 +109,10 @@ async fn the_summary_is_none_then_delivered_then_accepted_and_counts_down_to_non
         (&running["status"], &running["financing_offer"]),
         (&"accepted".into(), &offer.clone().into())
     );
-    assert_eq!((&details["paid_amount"], &details["remaining_amount"]), (&2_000.into(), &108_000.into()));
+    assert_eq!(
+        (&details["paid_amount"], &details["remaining_amount"]),
+        (&2_000.into(), &108_000.into())
+    );
     assert_eq!(details["advance_paid_out_at"].as_i64(), Some(1_800_000_000_000), "milliseconds");
     let period = &details["current_repayment_interval"];
     assert_eq!(
@@ -119,7 +132,11 @@ async fn what_is_an_accounts_own_is_refused_without_its_name_and_under_a_wrong_o
     for path in ["/v1/capital/financing_summary", "/v1/capital/financing_transactions"] {
         assert_eq!(client.get(path).await.0, 400, "{path}");
         let (status, body) = client.get_as("acct_other", path).await;
-        assert_eq!((status, body["error"]["code"].as_str()), (403, Some("account_invalid")), "{path}");
+        assert_eq!(
+            (status, body["error"]["code"].as_str()),
+            (403, Some("account_invalid")),
+            "{path}"
+        );
     }
     let (_, list) = client.get_as(&account, "/v1/capital/financing_transactions").await;
     let id = list["data"][0]["id"].as_str().unwrap();
@@ -128,10 +145,18 @@ async fn what_is_an_accounts_own_is_refused_without_its_name_and_under_a_wrong_o
         list["data"][0]
     );
     let other = client.simulator.add_account(&NewAccount::default());
-    assert_eq!(client.get_as(&other, &format!("/v1/capital/financing_transactions/{id}")).await.0, 404);
-    let (_, body) = client.get_as(&account, "/v1/capital/financing_transactions?type=payment").await;
+    assert_eq!(
+        client.get_as(&other, &format!("/v1/capital/financing_transactions/{id}")).await.0,
+        404
+    );
+    let (_, body) =
+        client.get_as(&account, "/v1/capital/financing_transactions?type=payment").await;
     assert_eq!(body["error"]["code"], "parameter_unknown", "Stripe has no such filter");
-    assert_eq!(client.get("/v1/payouts").await.1["data"], serde_json::json!([]), "the platform has none");
+    assert_eq!(
+        client.get("/v1/payouts").await.1["data"],
+        serde_json::json!([]),
+        "the platform has none"
+    );
 }
 
 #[tokio::test]
@@ -150,7 +175,9 @@ async fn what_is_withheld_never_passes_what_remains_and_the_last_part_ends_the_f
 
 #[tokio::test]
 async fn a_refill_settles_the_old_financing_in_the_us_and_stands_beside_it_in_the_uk() {
-    for (country, old_status, old_remaining) in [("US", "fully_repaid", 0), ("GB", "paid_out", 10_000)] {
+    for (country, old_status, old_remaining) in
+        [("US", "fully_repaid", 0), ("GB", "paid_out", 10_000)]
+    {
         let (client, account, old) = financed(country).await;
         client.simulator.pay(&old, 100_000, PaidFrom::Bank).unwrap();
         let terms = NewOffer { withhold_rate: 0.2, ..NewOffer::default() };
@@ -173,7 +200,11 @@ async fn a_refill_settles_the_old_financing_in_the_us_and_stands_beside_it_in_th
             .map(|one| one.withheld_minor_by_charge.values().sum())
             .collect();
         let expected = if country == "GB" { [10_000, 2_000] } else { [0, 12_000] };
-        assert_eq!((charged.withheld_minor, parts.as_slice()), (12_000, expected.as_slice()), "{country}");
+        assert_eq!(
+            (charged.withheld_minor, parts.as_slice()),
+            (12_000, expected.as_slice()),
+            "{country}"
+        );
     }
 }
 
@@ -199,7 +230,8 @@ async fn a_country_decides_currency_and_disclaimer() {
 #[tokio::test]
 async fn payments_are_undone_once_and_each_kind_in_its_own_way() {
     let (client, account, offer) = financed("US").await;
-    let withheld = client.simulator.charge(&account, &direct(10_000, 0)).unwrap().transactions.remove(0);
+    let withheld =
+        client.simulator.charge(&account, &direct(10_000, 0)).unwrap().transactions.remove(0);
     let collected = client.simulator.collect(&offer, 700, PaidFrom::Bank).unwrap();
     let by_hand = client.simulator.pay(&offer, 300, PaidFrom::Balance).unwrap();
     assert!(client.simulator.reverse(&by_hand, Reversal::CollectionFailure).is_err());
@@ -212,7 +244,10 @@ async fn payments_are_undone_once_and_each_kind_in_its_own_way() {
         let reversed = client.simulator.reverse(payment, reversal).unwrap();
         assert!(client.simulator.reverse(payment, reversal).is_err(), "once");
         let (_, list) = client
-            .get_as(&account, &format!("/v1/capital/financing_transactions?reversed_transaction={payment}"))
+            .get_as(
+                &account,
+                &format!("/v1/capital/financing_transactions?reversed_transaction={payment}"),
+            )
             .await;
         assert_eq!(
             (&list["data"][0]["id"], &list["data"][0]["details"]["reason"]),
@@ -234,7 +269,10 @@ async fn a_financing_is_taken_back_within_48_hours_and_not_later() {
     client.simulator.press(Button::Cancel, &offer).unwrap();
     assert_eq!(status(&client, &offer), "canceled");
     let truth = client.simulator.truth(&account);
-    assert_eq!((truth.financings[0].phase, truth.since_payout.advanced_minor), (Phase::Canceled, -100_000));
+    assert_eq!(
+        (truth.financings[0].phase, truth.since_payout.advanced_minor),
+        (Phase::Canceled, -100_000)
+    );
     let transactions = client.simulator.transactions(&account);
     let last = transactions.last().unwrap();
     assert_eq!(
@@ -259,7 +297,8 @@ async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved()
     // The sale, less both fees (1,000 and 320), the refund, and what was withheld. The advance had a payout of its own.
     let expected = 10_000 - 1_320 - 4_000 - 1_500;
     assert_eq!(sent["amount"], expected);
-    let (_, moves) = client.get_as(&account, &format!("/v1/balance_transactions?payout={payout}")).await;
+    let (_, moves) =
+        client.get_as(&account, &format!("/v1/balance_transactions?payout={payout}")).await;
     let nets: i64 =
         moves["data"].as_array().unwrap().iter().map(|moved| moved["net"].as_i64().unwrap()).sum();
     assert_eq!((moves["data"].as_array().unwrap().len(), nets), (4, 0));
@@ -278,7 +317,10 @@ async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved()
         paid_down_minor: 1_500,
         ..PayoutTruth::default()
     };
-    assert_eq!((truth.payouts[0].advanced_minor, truth.payouts[0].amount_minor), (100_000, 100_000));
+    assert_eq!(
+        (truth.payouts[0].advanced_minor, truth.payouts[0].amount_minor),
+        (100_000, 100_000)
+    );
     assert_eq!(truth.payouts[1..], [sales]);
     assert_eq!(truth.financings[0].remaining_minor, 108_500);
 }
@@ -304,8 +346,10 @@ async fn all_of_it_can_be_done_by_curl() {
         200
     );
     let (_, paid) =
-        control(&format!("offers/{offer}/pay"), serde_json::json!({"amount": 100, "from": "bank"})).await;
-    let (_, taken) = control(&format!("offers/{offer}/collect"), serde_json::json!({"amount": 50})).await;
+        control(&format!("offers/{offer}/pay"), serde_json::json!({"amount": 100, "from": "bank"}))
+            .await;
+    let (_, taken) =
+        control(&format!("offers/{offer}/collect"), serde_json::json!({"amount": 50})).await;
     for (payment, reason) in [(paid, "requested_by_user"), (taken, "collection_failure")] {
         let reason = serde_json::json!({"reason": reason});
         assert_eq!(control(&format!("transactions/{}/reverse", id(&payment)), reason).await.0, 200);
@@ -313,5 +357,8 @@ async fn all_of_it_can_be_done_by_curl() {
     assert!(control(&format!("accounts/{account}/pay_out"), Value::Null).await.1["id"].is_string());
     let truth = client.get(&format!("/_simulator/accounts/{account}/truth")).await.1;
     assert_eq!(truth["financings"][0]["remaining_minor"], 108_800);
-    assert_eq!(control(&format!("offers/{offer}/pay"), serde_json::json!({"amount": 0})).await.0, 400);
+    assert_eq!(
+        control(&format!("offers/{offer}/pay"), serde_json::json!({"amount": 0})).await.0,
+        400
+    );
 }

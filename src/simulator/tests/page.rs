@@ -32,7 +32,9 @@ async fn the_page_shows_what_can_be_pressed_now_and_each_button_leads_back() {
     });
     client.simulator.deliver(&offer);
     let shown = page(&client).await;
-    for part in ["Simulated Stripe dashboard", "2027", "&lt;b&gt;", "1,000.00 USD", "/apply", "/expire"] {
+    for part in
+        ["Simulated Stripe dashboard", "2027", "&lt;b&gt;", "1,000.00 USD", "/apply", "/expire"]
+    {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
     assert!(!shown.contains("/approve\"") && !shown.contains("/collect\""), "{shown}");
@@ -77,15 +79,24 @@ async fn a_year_goes_from_the_offer_to_the_last_payment_and_the_next_offer() {
     over(&client).await;
     assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "fully_repaid");
     let truth = client.simulator.truth(&account);
-    assert_eq!((truth.financings[0].phase, truth.financings[0].remaining_minor), (Phase::FullyRepaid, 0));
-    assert!(truth.payouts.len() > 30 && truth.payouts.iter().any(|payout| payout.refunded_minor > 0));
+    assert_eq!(
+        (truth.financings[0].phase, truth.financings[0].remaining_minor),
+        (Phase::FullyRepaid, 0)
+    );
+    assert!(
+        truth.payouts.len() > 30 && truth.payouts.iter().any(|payout| payout.refunded_minor > 0)
+    );
 }
 
 #[tokio::test]
 async fn the_platforms_dashboard_hands_over_with_a_token_that_is_new_each_time() {
     let (client, account, _) = Client::start().await;
     let open = format!("/dashboard/{account}");
-    assert_eq!(client.visit(client.http.get(client.url(&open))).await.0, 404, "there is no section yet");
+    assert_eq!(
+        client.visit(client.http.get(client.url(&open))).await.0,
+        404,
+        "there is no section yet"
+    );
     let section = "http://127.0.0.1:1/capital".parse().unwrap();
     client.simulator.set_dashboard(Dashboard { section, secret: "0123456789abcdef".to_owned() });
     let (status, _, chooser) = client.visit(client.http.get(client.url("/dashboard"))).await;
@@ -93,7 +104,8 @@ async fn the_platforms_dashboard_hands_over_with_a_token_that_is_new_each_time()
     let mut tokens = Vec::new();
     for _ in 0..2 {
         let (status, place, _) = client.visit(client.http.get(client.url(&open))).await;
-        let token = place.unwrap().strip_prefix("http://127.0.0.1:1/capital?token=").unwrap().to_owned();
+        let token =
+            place.unwrap().strip_prefix("http://127.0.0.1:1/capital?token=").unwrap().to_owned();
         assert_eq!((status, token.split('.').count()), (303, 3));
         tokens.push(token);
     }
@@ -118,14 +130,16 @@ async fn a_page_of_another_site_presses_no_button_and_reads_nothing() {
     ] {
         let pressed = client.visit(client.http.post(client.url(&apply)).header(name, value)).await;
         assert_eq!(pressed.0, 403, "{name}: {value}");
-        let read = client.visit(client.http.get(client.url("/_simulator/")).header(name, value)).await;
+        let read =
+            client.visit(client.http.get(client.url("/_simulator/")).header(name, value)).await;
         let is_link = name == "Sec-Fetch-Site";
         assert_eq!(read.0, if is_link { 200 } else { 403 }, "{name}: {value}");
     }
     assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "delivered");
     let ours = client.url("/").origin().ascii_serialization();
     let localhost = format!("localhost:{port}");
-    let pressed = client.http.post(client.url(&apply)).header("Origin", ours).header("Host", localhost);
+    let pressed =
+        client.http.post(client.url(&apply)).header("Origin", ours).header("Host", localhost);
     assert_eq!(client.visit(pressed.header("Sec-Fetch-Site", "same-origin")).await.0, 303);
     assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "accepted");
 }

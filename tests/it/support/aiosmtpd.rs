@@ -28,8 +28,8 @@ pub enum Line {
 impl Aiosmtpd {
     /// A server whose certificate, made for this test, is for `localhost` alone.
     pub async fn start(line: Line) -> Self {
-        let command =
-            std::env::var("COURIER_TEST_AIOSMTPD").expect("run scripts/test: it finds a mail server");
+        let command = std::env::var("COURIER_TEST_AIOSMTPD")
+            .expect("run scripts/test: it finds a mail server");
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = certify(folder.path());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -50,10 +50,16 @@ impl Aiosmtpd {
         if let Some([certificate_name, key_name]) = names {
             server.arg(certificate_name).arg(certificate).arg(key_name).arg(key);
         }
-        let server =
-            server.arg(folder.path().join("box")).stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let server = server
+            .arg(folder.path().join("box"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         let server = Self { _server: server, folder, port };
-        tokio::time::timeout(Duration::from_secs(20), server.answers(line)).await.expect("aiosmtpd answers");
+        tokio::time::timeout(Duration::from_secs(20), server.answers(line))
+            .await
+            .expect("aiosmtpd answers");
         server
     }
 

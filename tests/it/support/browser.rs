@@ -53,7 +53,8 @@ impl<'a> Browser<'a> {
     /// Comes from the dashboard.
     pub async fn signed_in(app: &'a TestApp, account: &str) -> Self {
         let mut browser = Self::new(app);
-        let entered = browser.open(&format!("/capital?token={}", token(app, account, account))).await;
+        let entered =
+            browser.open(&format!("/capital?token={}", token(app, account, account))).await;
         assert_eq!(entered.header("location"), section_of(account), "{}", entered.text);
         browser.cookie = cookie_of(&entered);
         browser
@@ -68,7 +69,12 @@ impl<'a> Browser<'a> {
     }
 
     /// The same at another process.
-    pub async fn ask_at(&self, at: &App, (method, path): (Method, &str), headers: &[(&str, &str)]) -> Shown {
+    pub async fn ask_at(
+        &self,
+        at: &App,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+    ) -> Shown {
         let mut request =
             Request::builder().method(method).uri(path).header("Accept-Language", self.language);
         for (name, value) in headers {
@@ -111,11 +117,14 @@ pub fn tag(account: &str) -> String {
 
 pub fn token(app: &TestApp, account: &str, id: &str) -> String {
     let now = app.clock.now().timestamp();
-    signed(&json!({"sub": account, "aud": "capital-courier", "iat": now, "exp": now + 60, "jti": id}))
+    signed(
+        &json!({"sub": account, "aud": "capital-courier", "iat": now, "exp": now + 60, "jti": id}),
+    )
 }
 
 pub fn signed(claims: &Value) -> String {
-    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+        .unwrap()
 }
 
 /// An offer that was emailed, and its account.
@@ -124,12 +133,15 @@ pub async fn delivered(app: &TestApp) -> (String, String) {
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
-    let account = app.one("select account_id from financing_offers where offer_id = $1", &offer).await;
+    let account =
+        app.one("select account_id from financing_offers where offer_id = $1", &offer).await;
     (offer, account)
 }
 
 pub async fn press(app: &TestApp, offer: &str, button: Button, event: &str) {
     app.stripe.press(button, offer).unwrap();
-    app.stripe_sends(&app.event(offer, &format!("capital.financing_offer.{event}"))).await.expect_kept();
+    app.stripe_sends(&app.event(offer, &format!("capital.financing_offer.{event}")))
+        .await
+        .expect_kept();
     app.run_due_work().await;
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use capital_courier::flow::email::Dkim;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
-use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
+use mail_auth::{
+    AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt,
+};
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 
@@ -54,16 +56,21 @@ impl ResolverCache<Box<str>, Txt> for Dns {
 
 /// Whether a message has one signature and that is good, by the record that the key's owner published; else what is wrong with it.
 pub async fn verify(message: &[u8], key: &str) -> Result<(), String> {
-    let dkim = Dkim::new(&key.to_owned().into(), SELECTOR, "rocket.example", "rocket.example").unwrap();
+    let dkim =
+        Dkim::new(&key.to_owned().into(), SELECTOR, "rocket.example", "rocket.example").unwrap();
     let record = DomainKey::parse(dkim.record().as_bytes()).map_err(|error| error.to_string())?;
     let dns = Dns(format!("{}.", dkim.record_name()), Txt::DomainKey(record.into()));
     let message = AuthenticatedMessage::parse(message).ok_or("no message")?;
     // It is never asked: the record is known.
     let authenticator = MessageAuthenticator::new_cloudflare().unwrap();
     let checking = authenticator.verify_dkim(Parameters::new(&message).with_txt_cache(&dns));
-    let found = tokio::time::timeout(Duration::from_secs(10), checking).await.map_err(|_| "asks the DNS")?;
+    let found = tokio::time::timeout(Duration::from_secs(10), checking)
+        .await
+        .map_err(|_| "asks the DNS")?;
     match found.as_slice() {
         [one] if *one.result() == DkimResult::Pass => Ok(()),
-        other => Err(format!("{:?}", other.iter().map(|one| one.result().clone()).collect::<Vec<_>>())),
+        other => {
+            Err(format!("{:?}", other.iter().map(|one| one.result().clone()).collect::<Vec<_>>()))
+        }
     }
 }

@@ -58,7 +58,8 @@ impl Https {
                         shared.asked.push(path.clone());
                         shared.open += 1;
                         shared.most_open = shared.most_open.max(shared.open);
-                        let (status, body) = shared.answers.get(&path).cloned().unwrap_or((404, Vec::new()));
+                        let (status, body) =
+                            shared.answers.get(&path).cloned().unwrap_or((404, Vec::new()));
                         (status, body, shared.stalls)
                     };
                     if stalls {

@@ -54,7 +54,12 @@ impl Answer {
     }
 
     pub fn expect_refused(self, status: u16, code: &str) {
-        assert_eq!((self.status, self.body["error"]["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(
+            (self.status, self.body["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.body
+        );
         assert!(self.body["error"]["message"].as_str().is_some_and(|message| message.len() > 20));
     }
 }
@@ -102,9 +107,15 @@ impl TestApp {
     pub async fn start_with(db: PgPool, settings: &[(&str, &str)]) -> Self {
         let relay = Relay::start().await;
         let clock = Clock::movable(day_one());
-        let key = settings.iter().find(|(name, _)| *name == "STRIPE_API_KEY").map_or(API_KEY, |(_, key)| key);
-        let options =
-            Options { listen: "127.0.0.1:0".parse().unwrap(), api_key: key.to_owned(), clock: clock.clone() };
+        let key = settings
+            .iter()
+            .find(|(name, _)| *name == "STRIPE_API_KEY")
+            .map_or(API_KEY, |(_, key)| key);
+        let options = Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            api_key: key.to_owned(),
+            clock: clock.clone(),
+        };
         let stripe = Simulator::start(options).await.unwrap();
         let mut env = environment(&stripe, &relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -123,7 +134,8 @@ impl TestApp {
 
     /// Another process of the same platform, with other settings.
     pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
-        App::with_database(self.settings_with(settings), self.clock.clone(), self.db.clone().into()).unwrap()
+        App::with_database(self.settings_with(settings), self.clock.clone(), self.db.clone().into())
+            .unwrap()
     }
 
     /// A merchant with an address, and an offer to it. The event is not sent yet.
@@ -144,7 +156,8 @@ impl TestApp {
     /// The newest event of a type about an offer.
     pub fn event(&self, offer: &str, event_type: &str) -> Value {
         let mut events = self.stripe.events();
-        events.retain(|event| event["type"] == event_type && event["data"]["object"]["id"] == offer);
+        events
+            .retain(|event| event["type"] == event_type && event["data"]["object"]["id"] == offer);
         events.pop().unwrap_or_else(|| panic!("Stripe has no {event_type} for {offer}"))
     }
 
@@ -172,8 +185,8 @@ impl TestApp {
     }
 
     pub async fn post(&self, body: Vec<u8>, signature: Option<&str>) -> Answer {
-        let mut request =
-            Request::post("/webhooks/stripe").header("Content-Type", "application/json; charset=utf-8");
+        let mut request = Request::post("/webhooks/stripe")
+            .header("Content-Type", "application/json; charset=utf-8");
         if let Some(signature) = signature {
             request = request.header("Stripe-Signature", signature);
         }
@@ -210,11 +223,13 @@ impl TestApp {
     /// The offer's letter went out once, and Stripe was told once.
     pub async fn expect_delivered(&self, offer: &str) -> Received {
         self.expect_letter(offer, "sent", None).await;
-        let state: String = self.one("select state from deliveries where offer_id = $1", offer).await;
+        let state: String =
+            self.one("select state from deliveries where offer_id = $1", offer).await;
         assert_eq!(state, "delivered");
         assert_eq!(self.stripe.marked(offer), 1);
         assert_eq!(self.stripe.offer(offer).unwrap()["status"], "delivered");
-        let message_id: String = self.one("select message_id from letters where offer_id = $1", offer).await;
+        let message_id: String =
+            self.one("select message_id from letters where offer_id = $1", offer).await;
         let mut letters = self.relay.letters();
         letters.retain(|letter| letter.header("Message-ID") == format!("<{message_id}>"));
         assert_eq!(letters.len(), 1, "letters with this Message-ID");
@@ -225,17 +240,20 @@ impl TestApp {
     pub async fn expect_untouched(&self, offer: &str) {
         assert_eq!(self.stripe.marked(offer), 0);
         assert!(self.relay.letters().is_empty());
-        let owed: i64 = self.one("select count(*) from deliveries where offer_id = $1", offer).await;
+        let owed: i64 =
+            self.one("select count(*) from deliveries where offer_id = $1", offer).await;
         assert_eq!(owed, 0);
     }
 
     /// What happened to an offer, in order.
     pub async fn timeline(&self, offer: &str) -> Vec<String> {
-        sqlx::query_scalar("select what from timeline_entries where offer_id = $1 order by timeline_entry_id")
-            .bind(offer)
-            .fetch_all(&self.db)
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "select what from timeline_entries where offer_id = $1 order by timeline_entry_id",
+        )
+        .bind(offer)
+        .fetch_all(&self.db)
+        .await
+        .unwrap()
     }
 
     pub async fn one<T>(&self, query: &'static str, argument: &str) -> T
@@ -261,10 +279,11 @@ impl TestApp {
         .await
         .unwrap();
         assert_eq!(open, 0, "jobs are left");
-        let unread: i64 = sqlx::query_scalar("select count(*) from inbox_events where state = 'unread'")
-            .fetch_one(&self.db)
-            .await
-            .unwrap();
+        let unread: i64 =
+            sqlx::query_scalar("select count(*) from inbox_events where state = 'unread'")
+                .fetch_one(&self.db)
+                .await
+                .unwrap();
         assert_eq!(unread, 0, "events are left");
         // Whatever was sent is in the books, as sent or as in doubt, and the other way round.
         let booked: Vec<(String, bool)> = sqlx::query_as(
@@ -279,7 +298,10 @@ impl TestApp {
         }
         for (id, in_doubt) in &booked {
             let times = sent.remove(id).unwrap_or_default();
-            assert!(*in_doubt || times == 1, "{id} is booked as sent, and the relay had it {times} times");
+            assert!(
+                *in_doubt || times == 1,
+                "{id} is booked as sent, and the relay had it {times} times"
+            );
         }
         assert!(sent.is_empty(), "sent and not booked: {sent:?}");
         self.stripe.stop();
@@ -295,6 +317,9 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        assert!(self.finished || std::thread::panicking(), "end the test with `app.finish().await`");
+        assert!(
+            self.finished || std::thread::panicking(),
+            "end the test with `app.finish().await`"
+        );
     }
 }

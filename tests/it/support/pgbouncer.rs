@@ -20,8 +20,8 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// In a mode, with so many servers, and further lines of its configuration. Without any of the lines that would help us.
     pub async fn start(db: &PgPool, mode: &str, servers: u32, further: &str) -> Self {
-        let command =
-            std::env::var("COURIER_TEST_PGBOUNCER").unwrap_or_else(|_| "/usr/sbin/pgbouncer".to_owned());
+        let command = std::env::var("COURIER_TEST_PGBOUNCER")
+            .unwrap_or_else(|_| "/usr/sbin/pgbouncer".to_owned());
         let direct = url::Url::parse(&url_of(db)).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (host, server_port) = (direct.host_str().unwrap(), direct.port().unwrap_or(5432));
@@ -38,7 +38,8 @@ impl PgBouncer {
         let file = folder.path().join("pgbouncer.ini");
         std::fs::write(&file, configuration).unwrap();
         // For the user that it becomes.
-        let opened = std::process::Command::new("chmod").arg("-R").arg("a+rX").arg(folder.path()).status();
+        let opened =
+            std::process::Command::new("chmod").arg("-R").arg("a+rX").arg(folder.path()).status();
         assert!(opened.unwrap().success());
         let server = Command::new(command)
             .arg("-q")

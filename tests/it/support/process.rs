@@ -64,7 +64,12 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
 /// A process reconciles as soon as it starts, and would find an offer before its event does. Tests of something else do without.
 pub async fn put_off_reconciliation(db: &PgPool) {
     let later = Clock::system().now() + chrono::TimeDelta::days(1);
-    let job = capital_courier::queue::enqueue(db, "reconcile", capital_courier::reconcile::SUBJECT, later);
+    let job = capital_courier::queue::enqueue(
+        db,
+        "reconcile",
+        capital_courier::reconcile::SUBJECT,
+        later,
+    );
     // A database without a schema has no jobs either.
     let _ = job.await;
 }
@@ -73,7 +78,15 @@ pub async fn put_off_reconciliation(db: &PgPool) {
 pub async fn post(url: &str, body: Vec<u8>) -> u16 {
     let client = reqwest::Client::builder().build().unwrap();
     let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
-    client.post(url).header("Stripe-Signature", signature).body(body).send().await.unwrap().status().as_u16()
+    client
+        .post(url)
+        .header("Stripe-Signature", signature)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 impl Process {
@@ -97,9 +110,13 @@ impl Process {
             while let Some(line) = lines.next_line().await.unwrap() {
                 log.lock().unwrap().push(line.clone());
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                if line["message"].as_str().is_some_and(|message| message.starts_with("webhooks are taken")) {
-                    webhook =
-                        line["address"].as_str().map(|address| format!("http://{address}/webhooks/stripe"));
+                if line["message"]
+                    .as_str()
+                    .is_some_and(|message| message.starts_with("webhooks are taken"))
+                {
+                    webhook = line["address"]
+                        .as_str()
+                        .map(|address| format!("http://{address}/webhooks/stripe"));
                     return;
                 }
             }
@@ -136,8 +153,11 @@ impl Process {
     #[allow(dead_code, reason = "not every program that shares this file asks")]
     pub fn logged_lines(&self, message: &str) -> Vec<serde_json::Value> {
         let lines = self.log.lock().unwrap();
-        let lines = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with(message))).collect()
+        let lines =
+            lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines
+            .filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with(message)))
+            .collect()
     }
 
     pub fn logged(&self) -> String {

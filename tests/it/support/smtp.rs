@@ -56,14 +56,20 @@ pub struct Received {
 
 impl Received {
     pub fn message(&self) -> mail_parser::Message<'_> {
-        mail_parser::MessageParser::default().parse(&self.bytes).expect("a message that can be read")
+        mail_parser::MessageParser::default()
+            .parse(&self.bytes)
+            .expect("a message that can be read")
     }
 
     /// A header's raw value, unfolded.
     pub fn header(&self, name: &str) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let head =
-            text.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n ", " ").replace("\r\n\t", " ");
+        let head = text
+            .split("\r\n\r\n")
+            .next()
+            .unwrap_or_default()
+            .replace("\r\n ", " ")
+            .replace("\r\n\t", " ");
         let prefix = format!("{}:", name.to_lowercase());
         let line = head.lines().find(|line| line.to_lowercase().starts_with(&prefix));
         line.and_then(|line| line.split_once(':'))
@@ -150,15 +156,20 @@ impl Relay {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("no talk came to this step");
+        tokio::time::timeout(Duration::from_secs(30), reached)
+            .await
+            .expect("no talk came to this step");
     }
 
     /// Waits until so many messages were taken.
     pub async fn wait_for(&self, letters: usize) {
-        let taken = async { self.count.subscribe().wait_for(|count| *count >= letters).await.map(drop) };
+        let taken =
+            async { self.count.subscribe().wait_for(|count| *count >= letters).await.map(drop) };
         let waited = tokio::time::timeout(std::time::Duration::from_mins(1), taken).await;
         waited
-            .unwrap_or_else(|_| panic!("{} of {letters} letters after a minute", self.letters().len()))
+            .unwrap_or_else(|_| {
+                panic!("{} of {letters} letters after a minute", self.letters().len())
+            })
             .unwrap();
     }
 }
@@ -227,13 +238,19 @@ impl Talk {
                 }
                 "RCPT" => {
                     let recipient = path_of(&command);
-                    self.answer(&mut line, self.rcpt(&recipient, to.len()), "250 2.1.5 recipient ok").await?;
+                    self.answer(
+                        &mut line,
+                        self.rcpt(&recipient, to.len()),
+                        "250 2.1.5 recipient ok",
+                    )
+                    .await?;
                     to.push(recipient);
                 }
                 "DATA" => {
                     self.answer(&mut line, Step::Data, "354 go ahead").await?;
                     let bytes = self.content(&mut line).await?;
-                    self.take(&mut line, Received { from: from.clone(), to: to.clone(), bytes }).await?;
+                    self.take(&mut line, Received { from: from.clone(), to: to.clone(), bytes })
+                        .await?;
                 }
                 "RSET" | "NOOP" => say(&mut line, "250 2.0.0 ok").await?,
                 "QUIT" => return say(&mut line, "221 2.0.0 bye").await,
@@ -309,7 +326,12 @@ impl Talk {
         }
     }
 
-    async fn answer(&self, line: &mut BufReader<TcpStream>, step: Step, usual: &str) -> Result<(), Cut> {
+    async fn answer(
+        &self,
+        line: &mut BufReader<TcpStream>,
+        step: Step,
+        usual: &str,
+    ) -> Result<(), Cut> {
         match self.trouble(line, step).await? {
             Some(text) => {
                 say(line, text).await?;

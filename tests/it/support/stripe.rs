@@ -60,8 +60,8 @@ async fn answer(State(stub): State<Stub>, request: Request) -> Response {
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
     let found = inner.answers.iter().find(|(beginning, ..)| path_and_query.starts_with(beginning));
-    let (status, body) =
-        found.map_or((404, refusal("resource_missing")), |(_, status, body)| (*status, body.clone()));
+    let (status, body) = found
+        .map_or((404, refusal("resource_missing")), |(_, status, body)| (*status, body.clone()));
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
 

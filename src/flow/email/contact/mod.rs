@@ -25,7 +25,11 @@ pub struct Naming<'a> {
 
 /// Writes down where an account's letters are to go, in the caller's transaction, and has those tried again that are held for want of an
 /// address that works, or gave up. Says how many. What is on its way goes where it was going; what may have been sent goes there again.
-pub async fn name(tx: &mut PgConnection, naming: &Naming<'_>, now: DateTime<Utc>) -> sqlx::Result<usize> {
+pub async fn name(
+    tx: &mut PgConnection,
+    naming: &Naming<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
     store::put(&mut *tx, naming, now).await?;
     let mut released = 0;
     // Locked after the address was written down: a letter that is about to be held is waited for, and found held; one that comes later
@@ -37,7 +41,8 @@ pub async fn name(tx: &mut PgConnection, naming: &Naming<'_>, now: DateTime<Utc>
             .as_deref()
             .is_some_and(|reason| NoRecipient::is_reason(reason) || reason == GAVE_UP);
         if letter.state == State::Held && may_go_out {
-            moves::try_again(&mut *tx, &letter, Some("the platform named another address"), now).await?;
+            moves::try_again(&mut *tx, &letter, Some("the platform named another address"), now)
+                .await?;
             released += 1;
         }
     }
@@ -53,6 +58,8 @@ pub(super) async fn still_nobody(
     let Some(named) = store::find(tx, &letter.account_id).await? else { return Ok(true) };
     Ok(match nobody {
         NoRecipient::None | NoRecipient::Bad => false,
-        NoRecipient::Refused(refused) => AddressHash::of(refused.expose()) == AddressHash::of(&named.address),
+        NoRecipient::Refused(refused) => {
+            AddressHash::of(refused.expose()) == AddressHash::of(&named.address)
+        }
     })
 }

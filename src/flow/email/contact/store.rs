@@ -58,7 +58,8 @@ pub(super) async fn put(
 
 /// Forgets the address: letters go where Stripe says. False where there was none.
 pub async fn remove(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
-    let removed =
-        sqlx::query!("delete from contact_overrides where account_id = $1", account_id).execute(db).await?;
+    let removed = sqlx::query!("delete from contact_overrides where account_id = $1", account_id)
+        .execute(db)
+        .await?;
     Ok(removed.rows_affected() == 1)
 }

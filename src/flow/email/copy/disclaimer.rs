@@ -70,8 +70,9 @@ impl Disclaimers {
         let Some(dir) = dir else { return Ok(Self(all)) };
         for folder in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
             let Some(variant) = folder.file_name().and_then(|name| name.to_str()) else { continue };
-            for path in
-                entries(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|end| end == "txt"))
+            for path in entries(&folder)?
+                .into_iter()
+                .filter(|path| path.extension().is_some_and(|end| end == "txt"))
             {
                 let code = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
                 let language = code.parse().map_err(|_| DisclaimerError::Wrong {
@@ -106,8 +107,10 @@ impl Disclaimers {
             VARIANTS.iter().find(is_it).map(|(variant, ..)| *variant)
         };
         let variant = variant.filter(|variant| !variant.is_empty()).or_else(by_country)?;
-        let its_own =
-            VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, _, language, _)| *language);
+        let its_own = VARIANTS
+            .iter()
+            .find(|(known, ..)| *known == variant)
+            .map(|(_, _, language, _)| *language);
         let own = languages
             .iter()
             .chain(&its_own)
@@ -123,7 +126,9 @@ impl Disclaimers {
             .filter(|(variant, ..)| is_missing(variant))
             .map(|(variant, _, language, _)| sample(variant, *language));
         let mut all: Vec<Disclaimer> = self.0.values().cloned().chain(samples).collect();
-        all.sort_by(|one, other| (&one.variant, one.language).cmp(&(&other.variant, other.language)));
+        all.sort_by(|one, other| {
+            (&one.variant, one.language).cmp(&(&other.variant, other.language))
+        });
         all
     }
 }
@@ -238,6 +243,8 @@ mod tests {
         let error = Disclaimers::load(Some(dir.path())).unwrap_err().to_string();
         assert!(error.contains("nl.txt") && error.contains("fr.txt"), "{error}");
         assert!(Disclaimers::load(Some(Path::new("/nowhere"))).is_err());
-        assert!(Disclaimers::load(None).unwrap().find(None, Some("US"), ENGLISH).unwrap().is_sample);
+        assert!(
+            Disclaimers::load(None).unwrap().find(None, Some("US"), ENGLISH).unwrap().is_sample
+        );
     }
 }

@@ -94,7 +94,10 @@ pub struct Message {
 }
 
 /// The last handing over of a letter.
-pub async fn last_message(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Message>> {
+pub async fn last_message(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+) -> sqlx::Result<Option<Message>> {
     sqlx::query_as!(
         Message,
         r#"
@@ -154,7 +157,10 @@ pub struct Line {
 }
 
 /// The letters of a period in their order, as they come from the database.
-pub fn lines<'a>(db: &'a mut PgConnection, period: &Period<'a>) -> BoxStream<'a, sqlx::Result<Line>> {
+pub fn lines<'a>(
+    db: &'a mut PgConnection,
+    period: &Period<'a>,
+) -> BoxStream<'a, sqlx::Result<Line>> {
     sqlx::query_as!(
         Line,
         r#"

@@ -63,9 +63,11 @@ const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(5);
 impl Limits {
     /// From one letter to the next where they are spread evenly; none where there is no limit.
     fn gap(&self) -> Option<TimeDelta> {
-        let gap =
-            |letters: u32, time: TimeDelta| i32::try_from(letters).ok().and_then(|n| time.checked_div(n));
-        gap(self.max_per_second, TimeDelta::seconds(1)).max(gap(self.max_per_minute, TimeDelta::minutes(1)))
+        let gap = |letters: u32, time: TimeDelta| {
+            i32::try_from(letters).ok().and_then(|n| time.checked_div(n))
+        };
+        gap(self.max_per_second, TimeDelta::seconds(1))
+            .max(gap(self.max_per_minute, TimeDelta::minutes(1)))
     }
 }
 
@@ -111,9 +113,14 @@ impl Gate {
     }
 
     /// What is left of the day's letters; none where a day has no limit. Those that somebody works on are counted as if sent.
-    async fn left_today(&self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Option<usize>> {
+    async fn left_today(
+        &self,
+        tx: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Option<usize>> {
         let today = now.date_naive();
-        let Some(letters) = self.limits.warm_up.and_then(|warm_up| warm_up.letters_on(today)) else {
+        let Some(letters) = self.limits.warm_up.and_then(|warm_up| warm_up.letters_on(today))
+        else {
             return Ok(None);
         };
         // In this order: a letter that gets out in between is counted twice, and not never.

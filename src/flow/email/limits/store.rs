@@ -16,12 +16,20 @@ pub(super) async fn hold(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query_scalar!("select next_at from relays where relay = $1 for update", relay).fetch_one(tx).await
+    sqlx::query_scalar!("select next_at from relays where relay = $1 for update", relay)
+        .fetch_one(tx)
+        .await
 }
 
 /// Books the time up to this moment.
-pub(super) async fn book(db: impl PgExecutor<'_>, relay: &str, next_at: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("update relays set next_at = $2 where relay = $1", relay, next_at).execute(db).await?;
+pub(super) async fn book(
+    db: impl PgExecutor<'_>,
+    relay: &str,
+    next_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!("update relays set next_at = $2 where relay = $1", relay, next_at)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

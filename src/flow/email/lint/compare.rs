@@ -22,7 +22,9 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
         let next = text.all.get(place.end).or(text.all.get(place.end - 1));
         next.is_some_and(|word| word.kind == Kind::Link)
     };
-    findings.extend(sentences(letter, Part::Text, text, &Neighbours::of(html), |place| !introduces(place)));
+    findings.extend(sentences(letter, Part::Text, text, &Neighbours::of(html), |place| {
+        !introduces(place)
+    }));
     findings.extend(sentences(letter, Part::Html, html, &Neighbours::of(text), |place| {
         html.all[place.clone()].iter().all(|word| !is_apart(letter, word))
     }));
@@ -34,19 +36,26 @@ fn is_apart(letter: &Letter<'_>, word: &Word) -> bool {
     let pieces = &letter.page.pieces;
     let place = pieces.partition_point(|piece| piece.range.end <= word.span.start);
     let element = pieces.get(place).map(|piece| piece.element);
-    element
-        .is_some_and(|element| letter.page.elements[element].name == "a" || letter.looks.is_hidden(element))
+    element.is_some_and(|element| {
+        letter.page.elements[element].name == "a" || letter.looks.is_hidden(element)
+    })
 }
 
 fn facts(letter: &Letter<'_>, text: &Words, html: &Words) -> Vec<Finding> {
     let all = |part, words| {
-        let addresses = links::addresses(letter, part, words).into_iter().map(|url| url.to_string());
-        figures(words, &letter.rules.months).into_iter().chain(addresses).collect::<BTreeSet<String>>()
+        let addresses =
+            links::addresses(letter, part, words).into_iter().map(|url| url.to_string());
+        figures(words, &letter.rules.months)
+            .into_iter()
+            .chain(addresses)
+            .collect::<BTreeSet<String>>()
     };
     let (in_text, in_html) = (all(Part::Text, text), all(Part::Html, html));
     let only = |part, ours: &BTreeSet<String>, theirs: &BTreeSet<String>| -> Vec<Finding> {
         ours.difference(theirs)
-            .map(|fact| ours::ONLY_THERE.found(part, format!("only there: {}", links::shortened(fact))))
+            .map(|fact| {
+                ours::ONLY_THERE.found(part, format!("only there: {}", links::shortened(fact)))
+            })
             .collect()
     };
     let mut findings = only(Part::Text, &in_text, &in_html);
@@ -56,8 +65,9 @@ fn facts(letter: &Letter<'_>, text: &Words, html: &Words) -> Vec<Finding> {
 
 /// Numbers as they are written, and dates as `2026-12-24`.
 fn figures(words: &Words, months: &[String]) -> Vec<String> {
-    let counted =
-        |word: &&Word| !matches!(word.kind, Kind::Name | Kind::Disclaimer | Kind::Link) && !word.counts;
+    let counted = |word: &&Word| {
+        !matches!(word.kind, Kind::Name | Kind::Disclaimer | Kind::Link) && !word.counts
+    };
     let told: Vec<&Word> = words.all.iter().filter(counted).collect();
     let (mut figures, mut place) = (Vec::new(), 0);
     while place < told.len() {
@@ -76,7 +86,8 @@ fn figures(words: &Words, months: &[String]) -> Vec<String> {
 
 fn date(words: &[&Word], months: &[String]) -> Option<String> {
     let [first, second, year] = words else { return None };
-    let month = |word: &Word| months.iter().position(|month| *month == word.text).map(|place| place + 1);
+    let month =
+        |word: &Word| months.iter().position(|month| *month == word.text).map(|place| place + 1);
     let (day, month) = match (month(first), month(second)) {
         (Some(month), None) => (second, month),
         (None, Some(month)) => (first, month),
@@ -84,8 +95,9 @@ fn date(words: &[&Word], months: &[String]) -> Option<String> {
     };
     let digits: String = day.text.chars().take_while(char::is_ascii_digit).collect();
     let day: u8 = digits.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let is_year =
-        year.kind == Kind::Number && year.text.len() == 4 && year.text.chars().all(|c| c.is_ascii_digit());
+    let is_year = year.kind == Kind::Number
+        && year.text.len() == 4
+        && year.text.chars().all(|c| c.is_ascii_digit());
     is_year.then(|| format!("{}-{month:02}-{day:02}", year.text))
 }
 
@@ -130,16 +142,19 @@ fn sentences(
     let opt_out = |place: &Range<usize>| has(&letter.rules.opt_out.words, words, place, letter);
     let mut findings = Vec::new();
     for place in split(words) {
-        let sentence: Vec<&Word> = words.all[place.clone()].iter().filter(|word| is_told(word)).collect();
+        let sentence: Vec<&Word> =
+            words.all[place.clone()].iter().filter(|word| is_told(word)).collect();
         if sentence.len() < SHORTEST_SENTENCE || !counts(&place) || opt_out(&place) {
             continue;
         }
         let known = others.know(&sentence);
-        let negates = |word: &Word| word.kind == Kind::Word && letter.rules.negations.contains(&word.text);
+        let negates =
+            |word: &Word| word.kind == Kind::Word && letter.rules.negations.contains(&word.text);
         let turned = sentence.iter().zip(&known).any(|(word, known)| !known && negates(word));
         if turned || known.iter().filter(|known| **known).count() * 2 < sentence.len() {
-            findings
-                .push(ours::ONLY_SAID_THERE.found(part, format!("only there: “{}”", words.quote(&place))));
+            findings.push(
+                ours::ONLY_SAID_THERE.found(part, format!("only there: “{}”", words.quote(&place))),
+            );
         }
     }
     findings
@@ -147,7 +162,8 @@ fn sentences(
 
 /// The sentences, by words.
 fn split(words: &Words) -> Vec<Range<usize>> {
-    let mut starts: Vec<usize> = (0..words.all.len()).filter(|place| words.all[*place].breaks).collect();
+    let mut starts: Vec<usize> =
+        (0..words.all.len()).filter(|place| words.all[*place].breaks).collect();
     starts.push(words.all.len());
     starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
 }

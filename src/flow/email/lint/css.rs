@@ -56,7 +56,11 @@ pub(super) fn read(sheets: &[Sheet]) -> Vec<StyleRule> {
     let mut rules = Vec::new();
     for sheet in sheets {
         let css = without_comments(&sheet.css);
-        let media = if sheet.media.trim().is_empty() { Vec::new() } else { vec![sheet.media.to_lowercase()] };
+        let media = if sheet.media.trim().is_empty() {
+            Vec::new()
+        } else {
+            vec![sheet.media.to_lowercase()]
+        };
         read_rules(&css, &media, &mut rules);
     }
     rules.truncate(MOST_RULES);
@@ -76,7 +80,10 @@ pub(super) fn declarations(text: &str) -> Vec<Declaration> {
         };
         Some(Declaration { property: property.trim().to_lowercase(), value, important })
     };
-    split_outside(&without_comments(text), ';').iter().filter_map(|text| declaration(text)).collect()
+    split_outside(&without_comments(text), ';')
+        .iter()
+        .filter_map(|text| declaration(text))
+        .collect()
 }
 
 impl StyleRule {
@@ -185,13 +192,18 @@ fn read_rules(css: &str, media: &[String], rules: &mut Vec<StyleRule>) {
         let block = block.strip_suffix('}').unwrap_or(block);
         let prelude = prelude.trim();
         if let Some(query) = prelude.strip_prefix("@media") {
-            let nested: Vec<String> = media.iter().cloned().chain([query.trim().to_lowercase()]).collect();
+            let nested: Vec<String> =
+                media.iter().cloned().chain([query.trim().to_lowercase()]).collect();
             if nested.len() < DEEPEST {
                 read_rules(block, &nested, rules);
             }
         } else if !prelude.starts_with('@') {
             let selectors = prelude.split(',').filter_map(Selector::read).collect();
-            rules.push(StyleRule { media: media.to_vec(), selectors, declarations: declarations(block) });
+            rules.push(StyleRule {
+                media: media.to_vec(),
+                selectors,
+                declarations: declarations(block),
+            });
         }
         rest = &after[length..];
     }
@@ -283,7 +295,8 @@ mod tests {
 
     fn about(css: &str, html: &str, id: &str, place: Surroundings) -> Vec<Option<Specificity>> {
         let page = Page::read(html);
-        let (element, _) = page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some(id)).unwrap();
+        let (element, _) =
+            page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some(id)).unwrap();
         let rules = read(&[Sheet { media: String::new(), css: css.to_owned() }]);
         rules.iter().map(|rule| rule.about(&page, place)[element]).collect()
     }
@@ -328,7 +341,9 @@ mod tests {
             ("(hover: hover)", DESK, false),
             ("screen", bare, false),
         ] {
-            let css = format!("@import url(x); @media {query} {{ @media screen {{ p {{ color: red }} }} }}");
+            let css = format!(
+                "@import url(x); @media {query} {{ @media screen {{ p {{ color: red }} }} }}"
+            );
             assert_eq!(about(&css, html, "x", place), [holds.then_some((0, 0, 1))], "{query}");
         }
     }

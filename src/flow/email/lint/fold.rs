@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_word_is_the_same_however_it_is_written() {
-        for written in ["Prêt", "pre\u{302}t", "PRET", "pr\u{200b}êt", "ｐｒêｔ", "рrеt", "pr\u{ad}êt"]
+        for written in
+            ["Prêt", "pre\u{302}t", "PRET", "pr\u{200b}êt", "ｐｒêｔ", "рrеt", "pr\u{ad}êt"]
         {
             assert_eq!(fold(written, false), "pret", "{written}");
         }

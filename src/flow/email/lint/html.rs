@@ -48,13 +48,14 @@ pub(super) struct Page {
 
 /// Elements that have no end tag.
 const VOID: [&str; 14] = [
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
-    "wbr",
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr",
 ];
 /// Browsers nest no deeper; what is further in counts as being there.
 const DEEPEST: usize = 512;
 /// Elements that do not end the head.
-const IN_HEAD: [&str; 9] = ["html", "head", "title", "style", "meta", "link", "base", "script", "noscript"];
+const IN_HEAD: [&str; 9] =
+    ["html", "head", "title", "style", "meta", "link", "base", "script", "noscript"];
 /// Elements whose text nobody reads.
 const SILENT: [&str; 6] = ["head", "iframe", "noscript", "script", "style", "template"];
 /// Attributes that are read out or shown.
@@ -173,7 +174,8 @@ impl Builder {
                 self.end(depth);
             }
         }
-        let ends_paragraph = is_block(name) && !matches!(name, "td" | "th" | "tr" | "tbody" | "body");
+        let ends_paragraph =
+            is_block(name) && !matches!(name, "td" | "th" | "tr" | "tbody" | "body");
         let paragraph = if ends_paragraph { self.depth_of(&["p"], boundaries("p")) } else { None };
         if let Some(depth) = paragraph {
             self.end(depth);
@@ -197,8 +199,11 @@ impl Builder {
     fn words(&mut self, text: &str) {
         let inside = |name: &str| self.depth_of(&[name], &[]).is_some();
         if inside("style") {
-            let media =
-                self.open.last().and_then(|open| self.page.elements[*open].get("media")).unwrap_or_default();
+            let media = self
+                .open
+                .last()
+                .and_then(|open| self.page.elements[*open].get("media"))
+                .unwrap_or_default();
             let sheet = Sheet { media: media.to_owned(), css: text.to_owned() };
             self.page.sheets.push(sheet);
         } else if inside("title") {
@@ -230,7 +235,12 @@ impl Builder {
     fn root(&mut self) -> usize {
         if self.page.elements.is_empty() {
             let name = "html".to_owned();
-            self.page.elements.push(Element { name, attributes: BTreeMap::new(), parent: None, end: 1 });
+            self.page.elements.push(Element {
+                name,
+                attributes: BTreeMap::new(),
+                parent: None,
+                end: 1,
+            });
         }
         0
     }
@@ -238,7 +248,8 @@ impl Builder {
     fn part(&mut self, name: &str) {
         if name == "br" {
             self.page.text.push('\n');
-        } else if is_block(name) && !self.page.text.is_empty() && !self.page.text.ends_with("\n\n") {
+        } else if is_block(name) && !self.page.text.is_empty() && !self.page.text.ends_with("\n\n")
+        {
             self.page.text.push_str("\n\n");
         }
     }
@@ -332,8 +343,9 @@ mod tests {
 
     #[test]
     fn blocks_part_the_text_and_inline_elements_do_not() {
-        let page =
-            Page::read("<p>One\n  <b>t</b>wo<br>three</p><td>four<td>five &amp; &ldquo;six&rdquo;</p>");
+        let page = Page::read(
+            "<p>One\n  <b>t</b>wo<br>three</p><td>four<td>five &amp; &ldquo;six&rdquo;</p>",
+        );
         assert_eq!(page.text.trim(), "One two\nthree\n\nfour\n\nfive & “six”");
     }
 
@@ -353,7 +365,8 @@ mod tests {
     fn an_element_ends_where_the_next_begins_that_may_not_be_in_it() {
         let page = Page::read("<table><tr><td id=a><p>1<p>2<td id=b>3<tr><td id=c>4</table>5");
         let inside = |id: &str| {
-            let (place, _) = page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some(id)).unwrap();
+            let (place, _) =
+                page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some(id)).unwrap();
             page.text_of(place)
         };
         assert_eq!((inside("a"), inside("b"), inside("c")), ("1 2".into(), "3".into(), "4".into()));

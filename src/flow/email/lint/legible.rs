@@ -17,9 +17,19 @@ const LEAST_CONTRAST: f32 = 4.5;
 const PLACES: [Surroundings; 5] = [
     Surroundings { name: "", sheets: true, width: 1024.0, dark: false },
     Surroundings { name: " on a narrow screen", sheets: true, width: 375.0, dark: false },
-    Surroundings { name: " where style sheets are thrown away", sheets: false, width: 1024.0, dark: false },
+    Surroundings {
+        name: " where style sheets are thrown away",
+        sheets: false,
+        width: 1024.0,
+        dark: false,
+    },
     Surroundings { name: " in the dark", sheets: true, width: 1024.0, dark: true },
-    Surroundings { name: " in the dark, on a narrow screen", sheets: true, width: 375.0, dark: true },
+    Surroundings {
+        name: " in the dark, on a narrow screen",
+        sheets: true,
+        width: 375.0,
+        dark: true,
+    },
 ];
 
 /// How a page looks in all places that it may be read in.
@@ -48,7 +58,9 @@ pub(super) fn check(letter: &Letter<'_>, what: &str, spans: &[Range<usize>]) -> 
         spans.iter().map(|span| problems(&letter.page, &letter.looks, span)).collect();
     judged.sort_by_key(Vec::len);
     let best = judged.into_iter().next().unwrap_or_default();
-    best.into_iter().map(|(rule, problem)| rule.found(Part::Html, format!("{what}: {problem}"))).collect()
+    best.into_iter()
+        .map(|(rule, problem)| rule.found(Part::Html, format!("{what}: {problem}")))
+        .collect()
 }
 
 /// Each kind of problem once, in the first place that has it.
@@ -76,7 +88,8 @@ fn problems_of(style: &Style) -> Vec<(Ours, String)> {
         return vec![(ours::HIDDEN, why.to_owned())];
     }
     let contrast = style.contrast();
-    let small = (style.font_px < SMALLEST_PX).then(|| (ours::SMALL, format!("{:.1}px", style.font_px)));
+    let small =
+        (style.font_px < SMALLEST_PX).then(|| (ours::SMALL, format!("{:.1}px", style.font_px)));
     let faint = if style.on_picture {
         Some((ours::ON_PICTURE, "a picture is behind it".to_owned()))
     } else {

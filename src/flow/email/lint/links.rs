@@ -62,7 +62,8 @@ const SHORTENERS: [&str; 30] = [
 ];
 
 /// Elements that do something.
-const ACTIVE: [&str; 8] = ["applet", "button", "embed", "form", "iframe", "input", "object", "script"];
+const ACTIVE: [&str; 8] =
+    ["applet", "button", "embed", "form", "iframe", "input", "object", "script"];
 
 /// What is wrong with the links, and with what else reaches out of the letter.
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
@@ -90,23 +91,29 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
 
 /// An address as browsers read it: without the white space that they pass over, and with a scheme where the text has none.
 pub(super) fn parse(address: &str) -> Option<Url> {
-    let address: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+    let address: String =
+        address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let bare = address.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
     Url::parse(&if bare { format!("https://{address}") } else { address }).ok()
 }
 
 /// The web addresses of a part, but the one that stops the letters.
 pub(super) fn addresses(letter: &Letter<'_>, part: Part, words: &Words) -> Vec<Url> {
-    let shown = words.all.iter().filter(|word| word.kind != Kind::Word).map(|word| word.cased.as_str());
-    let linked = letter.page.elements.iter().filter(|element| part == Part::Html && element.name == "a");
+    let shown =
+        words.all.iter().filter(|word| word.kind != Kind::Word).map(|word| word.cased.as_str());
+    let linked =
+        letter.page.elements.iter().filter(|element| part == Part::Html && element.name == "a");
     let linked = linked.filter_map(|element| element.get("href"));
     let all = shown.filter(|address| is_web(address)).chain(linked).filter_map(parse);
-    all.filter(|url| matches!(url.scheme(), "http" | "https") && Some(url) != letter.specimen.unsubscribe_url)
-        .collect()
+    all.filter(|url| {
+        matches!(url.scheme(), "http" | "https") && Some(url) != letter.specimen.unsubscribe_url
+    })
+    .collect()
 }
 
 fn is_web(address: &str) -> bool {
-    address.contains(':') && !address.starts_with("mailto:") || address.to_lowercase().starts_with("www.")
+    address.contains(':') && !address.starts_with("mailto:")
+        || address.to_lowercase().starts_with("www.")
 }
 
 fn targets(element: &Element) -> impl Iterator<Item = (&str, bool)> {
@@ -196,8 +203,10 @@ fn disguised(letter: &Letter<'_>) -> Vec<Finding> {
             .map(|chunk| chunk.trim_matches(['.', ',', ';', ':', '(', ')', '<', '>', '"']));
         let lies = lies.filter(|chunk| says_another(chunk, &target));
         findings.extend(lies.map(|chunk| {
-            ours::DISGUISED
-                .found(Part::Html, format!("“{}” leads to {}", shortened(chunk), shortened(target.as_str())))
+            ours::DISGUISED.found(
+                Part::Html,
+                format!("“{}” leads to {}", shortened(chunk), shortened(target.as_str())),
+            )
         }));
     }
     findings
@@ -224,10 +233,12 @@ fn address_in(said: &str) -> Option<Url> {
     let host = said.split(['/', '?', '#']).next().unwrap_or_default();
     let labels: Vec<&str> = host.split('.').collect();
     let label = |label: &&str| {
-        !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        !label.is_empty()
+            && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
-    let ending =
-        labels.last().is_some_and(|last| last.len() > 1 && last.chars().all(|c| c.is_ascii_lowercase()));
+    let ending = labels
+        .last()
+        .is_some_and(|last| last.len() > 1 && last.chars().all(|c| c.is_ascii_lowercase()));
     if labels.len() > 1 && labels.iter().all(label) && ending {
         parse(&format!("https://{said}"))
     } else {
@@ -242,7 +253,8 @@ fn without_www(host: &str) -> &str {
 /// Enough to find it again. What is after the `?` may be a secret.
 pub(super) fn shortened(address: &str) -> String {
     const LONGEST: usize = 60;
-    let (shown, rest) = address.split_once('?').map_or((address, false), |(shown, _)| (shown, true));
+    let (shown, rest) =
+        address.split_once('?').map_or((address, false), |(shown, _)| (shown, true));
     let cut: String = shown.chars().take(LONGEST).collect();
     let more = rest || cut.len() < shown.len();
     format!("{cut}{}", if more { "…" } else { "" })

@@ -148,11 +148,14 @@ impl fmt::Display for Finding {
 /// Reads a letter, and says all that is wrong with it: by parts, each finding once.
 pub fn check(rules: &Rules, specimen: &Specimen<'_>) -> Vec<Finding> {
     if specimen.html.len() + specimen.text.len() + specimen.subject.len() > MOST_BYTES {
-        return vec![ours::NOT_READ.found(Part::Html, format!("{} KB", specimen.html.len() / 1024))];
+        return vec![
+            ours::NOT_READ.found(Part::Html, format!("{} KB", specimen.html.len() / 1024)),
+        ];
     }
     let Some(locale) = rules.get(specimen.locale) else {
         return vec![
-            ours::NO_RULES.found(Part::Text, format!("there are no rules for `{}`", specimen.locale)),
+            ours::NO_RULES
+                .found(Part::Text, format!("there are no rules for `{}`", specimen.locale)),
         ];
     };
     let letter = Letter::read(specimen, locale);

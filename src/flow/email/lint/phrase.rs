@@ -67,11 +67,14 @@ impl Phrase {
             return Err(format!("`{}` closes nothing", reader.rest));
         }
         for spelling in &spellings {
-            let says = |part: &Part| matches!(part, Part::OneOf(_) | Part::Program | Part::Platform);
+            let says =
+                |part: &Part| matches!(part, Part::OneOf(_) | Part::Program | Part::Platform);
             if !spelling.iter().any(says) {
                 return Err("it would be found everywhere".to_owned());
             }
-            if matches!(spelling.first(), Some(Part::Gap)) || matches!(spelling.last(), Some(Part::Gap)) {
+            if matches!(spelling.first(), Some(Part::Gap))
+                || matches!(spelling.last(), Some(Part::Gap))
+            {
                 return Err("`…` must stand between words".to_owned());
             }
         }
@@ -85,7 +88,9 @@ impl Phrase {
         let mut found: Vec<Range<usize>> = Vec::new();
         let starts = if spellings.is_empty() { 0 } else { words.all.len() };
         for start in 0..starts {
-            let ends = spellings.iter().filter_map(|parts| end_of(parts, &words.all, start, start, search));
+            let ends = spellings
+                .iter()
+                .filter_map(|parts| end_of(parts, &words.all, start, start, search));
             found.extend(ends.max().map(|end| start..end));
         }
         let mut first_end = usize::MAX;
@@ -102,7 +107,13 @@ impl Phrase {
 }
 
 /// Where the match ends that has `parts[0]` at `place`.
-fn end_of(parts: &[Part], words: &[Word], start: usize, place: usize, search: &Search) -> Option<usize> {
+fn end_of(
+    parts: &[Part],
+    words: &[Word],
+    start: usize,
+    place: usize,
+    search: &Search,
+) -> Option<usize> {
     let Some((part, rest)) = parts.split_first() else { return Some(place) };
     if let Part::Gap = part {
         return (0..=WIDEST_GAP)
@@ -113,11 +124,15 @@ fn end_of(parts: &[Part], words: &[Word], start: usize, place: usize, search: &S
     }
     let word = words.get(place).filter(|word| place == start || !word.breaks)?;
     let matched = match part {
-        Part::OneOf(patterns) => search.reads(word) && patterns.iter().any(|pattern| pattern.fits(word)),
+        Part::OneOf(patterns) => {
+            search.reads(word) && patterns.iter().any(|pattern| pattern.fits(word))
+        }
         Part::Number => word.kind == Kind::Number,
         Part::Percent => word.kind == Kind::Percent,
         Part::Program => return end_of_name(&search.program, rest, words, (start, place), search),
-        Part::Platform => return end_of_name(&search.platform, rest, words, (start, place), search),
+        Part::Platform => {
+            return end_of_name(&search.platform, rest, words, (start, place), search);
+        }
         Part::Gap => false,
     };
     if matched { end_of(rest, words, start, place + 1, search) } else { None }
@@ -132,7 +147,8 @@ fn end_of_name(
 ) -> Option<usize> {
     let end = place + name.all.len();
     let here = words.get(place..end)?;
-    let same = !here.is_empty() && here.iter().zip(&name.all).all(|(word, name)| word.text == name.text);
+    let same =
+        !here.is_empty() && here.iter().zip(&name.all).all(|(word, name)| word.text == name.text);
     if same { end_of(rest, words, start, end, search) } else { None }
 }
 
@@ -203,7 +219,9 @@ impl Reader<'_> {
             }
             all = product(&all, &next);
             if all.len() > MOST_SPELLINGS {
-                return Err(format!("it stands for more than {MOST_SPELLINGS} spellings: write two"));
+                return Err(format!(
+                    "it stands for more than {MOST_SPELLINGS} spellings: write two"
+                ));
             }
             is_empty = false;
         }
@@ -253,8 +271,10 @@ impl Reader<'_> {
 
     /// `pre-approved` as two words and as one; `won't` as the two that a text has.
     fn compound(&self, word: &str) -> Result<Vec<Vec<Part>>, String> {
-        let apart: Result<Vec<Part>, String> =
-            word.split(['-', '\'', '’']).map(|part| Ok(Part::OneOf(vec![self.pattern(part)?]))).collect();
+        let apart: Result<Vec<Part>, String> = word
+            .split(['-', '\'', '’'])
+            .map(|part| Ok(Part::OneOf(vec![self.pattern(part)?])))
+            .collect();
         let mut all = vec![apart?];
         if word.contains('-') && !word.contains(['\'', '’']) {
             all.push(vec![Part::OneOf(vec![self.pattern(&word.replace('-', ""))?])]);
@@ -294,7 +314,8 @@ fn merged(all: Vec<Vec<Part>>) -> Vec<Vec<Part>> {
 }
 
 fn product(before: &[Vec<Part>], after: &[Vec<Part>]) -> Vec<Vec<Part>> {
-    let joined = |first: &Vec<Part>, second: &Vec<Part>| [first.as_slice(), second.as_slice()].concat();
+    let joined =
+        |first: &Vec<Part>, second: &Vec<Part>| [first.as_slice(), second.as_slice()].concat();
     before.iter().flat_map(|first| after.iter().map(move |second| joined(first, second))).collect()
 }
 
@@ -329,7 +350,10 @@ mod tests {
         }
         assert_eq!(found("won't affect", "It won’t  affect you."), ["won’t  affect"]);
         assert_eq!(found("pay … back", "Pay all of it back."), ["Pay all of it back"]);
-        assert_eq!(found("in (#|two) business days|day", "in two business days"), ["in two business days"]);
+        assert_eq!(
+            found("in (#|two) business days|day", "in two business days"),
+            ["in two business days"]
+        );
         assert_eq!(
             found("(does|will) not (ever)? pay", "It will not pay. Does not ever pay."),
             ["will not pay", "Does not ever pay"]
@@ -361,8 +385,8 @@ mod tests {
     #[test]
     fn a_phrase_that_is_none_is_refused() {
         for wrong in [
-            "", "  ", "( a", "a )", "a || b", "*", "…", "… a", "a …", "#", "a | ", "a | b", "()", "{nobody}",
-            "a,b", "(a)?",
+            "", "  ", "( a", "a )", "a || b", "*", "…", "… a", "a …", "#", "a | ", "a | b", "()",
+            "{nobody}", "a,b", "(a)?",
         ] {
             assert!(Phrase::read(wrong, "en").is_err(), "{wrong}");
         }

@@ -20,7 +20,9 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
         for demand in demands.into_iter().flatten() {
             match (demand.spans.is_empty(), part) {
                 (true, _) => findings.push(demand.missing),
-                (false, Part::Html) => findings.extend(legible::check(letter, &demand.what, &demand.spans)),
+                (false, Part::Html) => {
+                    findings.extend(legible::check(letter, &demand.what, &demand.spans))
+                }
                 (false, Part::Subject | Part::Text) => {}
             }
         }
@@ -45,8 +47,12 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn sentences(&self) -> Vec<Demand> {
-        let rules =
-            self.letter.rules.required.iter().filter(|rule| rule.is_for(self.letter.specimen.financing));
+        let rules = self
+            .letter
+            .rules
+            .required
+            .iter()
+            .filter(|rule| rule.is_for(self.letter.specimen.financing));
         let demand = |rule: &super::rules::Rule| Demand {
             what: rule.code.clone(),
             spans: self.views.find(&rule.phrases, &self.search),
@@ -64,7 +70,8 @@ impl Place<'_> {
         let demand = |paragraph: &String| Demand {
             what: format!("the disclaimer ({})", beginning(paragraph)),
             spans: self.spans_of(paragraph),
-            missing: ours::DISCLAIMER.found(self.part, format!("not there: {}", beginning(paragraph))),
+            missing: ours::DISCLAIMER
+                .found(self.part, format!("not there: {}", beginning(paragraph))),
         };
         paragraphs.iter().map(demand).collect()
     }
@@ -80,7 +87,8 @@ impl Place<'_> {
             Some(url) => Demand {
                 what: "the link that stops the letters".to_owned(),
                 spans: self.links_to(url),
-                missing: ours::UNSUBSCRIBE.found(self.part, "the link that stops the letters is not there"),
+                missing: ours::UNSUBSCRIBE
+                    .found(self.part, "the link that stops the letters is not there"),
             },
             None => Demand {
                 what: "how to stop the letters".to_owned(),
@@ -103,11 +111,13 @@ impl Place<'_> {
     /// In the text the address itself; in the HTML also the words of a link to it.
     fn links_to(&self, url: &Url) -> Vec<Range<usize>> {
         let is_it = |href: &str| links::parse(href).as_ref() == Some(url);
-        let shown = self.words.all.iter().filter(|word| word.kind == Kind::Link && is_it(&word.cased));
+        let shown =
+            self.words.all.iter().filter(|word| word.kind == Kind::Link && is_it(&word.cased));
         let mut spans: Vec<Range<usize>> = shown.map(|word| word.span.clone()).collect();
         if self.part == Part::Html {
             let page = &self.letter.page;
-            let anchors = page.named("a").filter(|(_, anchor)| anchor.get("href").is_some_and(is_it));
+            let anchors =
+                page.named("a").filter(|(_, anchor)| anchor.get("href").is_some_and(is_it));
             let said = anchors.flat_map(|(place, _)| page.pieces_of(place));
             let said = said.filter(|piece| !page.text[piece.range.clone()].trim().is_empty());
             spans.extend(said.map(|piece| piece.range.clone()));
@@ -120,7 +130,8 @@ impl Place<'_> {
         let address = self.letter.specimen.reply_to.to_lowercase();
         let shown = self.words.all.iter().any(|word| word.text == address);
         let anchors = || self.letter.page.named("a").filter_map(|(_, anchor)| anchor.get("href"));
-        let linked = || anchors().any(|href| href.to_lowercase().starts_with(&format!("mailto:{address}")));
+        let linked =
+            || anchors().any(|href| href.to_lowercase().starts_with(&format!("mailto:{address}")));
         if shown || self.part == Part::Html && linked() {
             self.views.find(&self.letter.rules.opt_out.by_reply, &self.search)
         } else {

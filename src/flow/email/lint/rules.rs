@@ -149,7 +149,9 @@ impl Rules {
     }
 
     /// Reads rules from TOML, by locale.
-    pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, RulesError> {
+    pub fn read<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, RulesError> {
         let read = |(locale, text)| Ok((String::from(locale), read_file(locale, text)?));
         files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
@@ -176,12 +178,18 @@ impl Locale {
 }
 
 fn read_file(locale: &str, text: &str) -> Result<Locale, RulesError> {
-    let file: File = toml::from_str(text)
-        .map_err(|error| RulesError::Unreadable { file: locale.to_owned(), source: Box::new(error) })?;
+    let file: File = toml::from_str(text).map_err(|error| RulesError::Unreadable {
+        file: locale.to_owned(),
+        source: Box::new(error),
+    })?;
     let reader = FileReader { locale, sources: &file.sources };
     let read = Locale {
         months: file.months.iter().map(|month| super::fold::fold(month, locale == "de")).collect(),
-        negations: file.negations.iter().map(|word| super::fold::fold(word, locale == "de")).collect(),
+        negations: file
+            .negations
+            .iter()
+            .map(|word| super::fold::fold(word, locale == "de"))
+            .collect(),
         marks: file.marks,
         opt_out: OptOut {
             words: reader.phrases("opt_out", &file.opt_out.words)?,
@@ -253,6 +261,10 @@ impl FileReader<'_> {
     }
 
     fn wrong(&self, code: &str, problem: &str) -> RulesError {
-        RulesError::Wrong { file: self.locale.to_owned(), code: code.to_owned(), problem: problem.to_owned() }
+        RulesError::Wrong {
+            file: self.locale.to_owned(),
+            code: code.to_owned(),
+            problem: problem.to_owned(),
+        }
     }
 }

@@ -22,8 +22,15 @@ struct Scanner<'a> {
 /// All words of a text. What parts them is judged later.
 pub(super) fn scan(source: &str, german: bool) -> Vec<Word> {
     let chars = source.char_indices().collect();
-    let mut scanner =
-        Scanner { source, chars, place: 0, german, found: Vec::new(), sign: None, no_link_before: 0 };
+    let mut scanner = Scanner {
+        source,
+        chars,
+        place: 0,
+        german,
+        found: Vec::new(),
+        sign: None,
+        no_link_before: 0,
+    };
     while let Some(c) = scanner.peek(0) {
         scanner.step(c);
     }
@@ -60,7 +67,16 @@ impl Scanner<'_> {
     fn push(&mut self, text: String, cased: String, kind: Kind, from: usize) {
         let span = from..self.offset(self.place);
         let small = fold::small(&cased);
-        self.found.push(Word { text, small, cased, kind, span, breaks: false, counts: false, hides: false });
+        self.found.push(Word {
+            text,
+            small,
+            cased,
+            kind,
+            span,
+            breaks: false,
+            counts: false,
+            hides: false,
+        });
     }
 
     /// Letters, with all that is invisible between them.
@@ -120,7 +136,8 @@ impl Scanner<'_> {
             (kind, currency) = self.what_follows();
         }
         digits.retain(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
-        let text = currency.unwrap_or_default() + &digits + if kind == Kind::Percent { "%" } else { "" };
+        let text =
+            currency.unwrap_or_default() + &digits + if kind == Kind::Percent { "%" } else { "" };
         self.push(text.clone(), text, kind, from);
         true
     }
@@ -137,7 +154,8 @@ impl Scanner<'_> {
 
     /// A per cent sign or a currency after a number, with or without a space; takes it.
     fn what_follows(&mut self) -> (Kind, Option<String>) {
-        let spaces = self.chars[self.place..].iter().take_while(|(_, c)| is_space(*c) && *c != '\n').count();
+        let spaces =
+            self.chars[self.place..].iter().take_while(|(_, c)| is_space(*c) && *c != '\n').count();
         let after = self.place + spaces;
         match self.chars.get(after).map(|(_, c)| *c) {
             Some('%' | '％' | '٪') => {
@@ -177,7 +195,9 @@ impl Scanner<'_> {
     /// How many characters the link has that begins here.
     fn link(&mut self) -> Option<usize> {
         let before = self.place.checked_sub(1).and_then(|before| self.chars.get(before));
-        if before.is_some_and(|(_, c)| is_letter(*c) || *c == '@') || self.place < self.no_link_before {
+        if before.is_some_and(|(_, c)| is_letter(*c) || *c == '@')
+            || self.place < self.no_link_before
+        {
             return None;
         }
         let chunk = |longest: usize| {
@@ -224,7 +244,9 @@ fn parts_links(c: char) -> bool {
 
 fn is_web(chunk: &str) -> bool {
     let small = chunk.get(..chunk.len().min(64)).unwrap_or(chunk).to_lowercase();
-    if ["www.", "mailto:", "javascript:", "vbscript:", "data:"].iter().any(|scheme| small.starts_with(scheme))
+    if ["www.", "mailto:", "javascript:", "vbscript:", "data:"]
+        .iter()
+        .any(|scheme| small.starts_with(scheme))
     {
         return small.len() > "www.".len();
     }
@@ -237,7 +259,10 @@ fn is_web(chunk: &str) -> bool {
 fn is_mailbox(chunk: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-@".contains(c);
     chunk.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && domain.contains('.') && !domain.contains('@') && chunk.chars().all(allowed)
+        !local.is_empty()
+            && domain.contains('.')
+            && !domain.contains('@')
+            && chunk.chars().all(allowed)
     })
 }
 
@@ -290,7 +315,11 @@ mod tests {
             "mailto:a@b.example",
             "ftp://x.example",
         ] {
-            assert_eq!(kinds(&format!("({written}).")), [(Kind::Link, written.to_owned())], "{written}");
+            assert_eq!(
+                kinds(&format!("({written}).")),
+                [(Kind::Link, written.to_owned())],
+                "{written}"
+            );
         }
         assert!(kinds("and/or @ home: me@").iter().all(|(kind, _)| *kind == Kind::Word));
     }

@@ -12,8 +12,20 @@ const NEARLY_CLIPPED_BYTES: usize = 80 * 1024;
 /// A letter with images and fewer words than this says what it says in the images.
 const FEWEST_WORDS: usize = 30;
 /// What templates, and the programs that fill them in, leave where they fail.
-const LEFTOVERS: [&str; 12] =
-    ["{", "}", "<%", "%>", "*|", "|*", "${", "[[", "]]", "[object Object]", "lorem ipsum", "Lorem ipsum"];
+const LEFTOVERS: [&str; 12] = [
+    "{",
+    "}",
+    "<%",
+    "%>",
+    "*|",
+    "|*",
+    "${",
+    "[[",
+    "]]",
+    "[object Object]",
+    "lorem ipsum",
+    "Lorem ipsum",
+];
 /// Words that stand for words that somebody meant to write.
 const UNWRITTEN: [&str; 6] = ["TODO", "FIXME", "TBD", "XXX", "NaN", "Lorem"];
 
@@ -47,7 +59,8 @@ fn images(letter: &Letter<'_>) -> Vec<Finding> {
         let file = source.split('?').next().unwrap_or_default();
         findings.push(ours::NO_ALT.found(Part::Html, format!("the image `{file}`")));
     }
-    let approved = |word: &&super::words::Word| word.kind != Kind::Disclaimer && word.kind != Kind::Name;
+    let approved =
+        |word: &&super::words::Word| word.kind != Kind::Disclaimer && word.kind != Kind::Name;
     let words = letter.html.all.iter().filter(approved).count();
     if words < FEWEST_WORDS && letter.page.named("img").next().is_some() {
         findings.push(ours::ALL_IMAGE.found(Part::Html, format!("images, and {words} words")));
@@ -67,12 +80,16 @@ fn leftovers(letter: &Letter<'_>) -> Vec<Finding> {
             .iter()
             .filter(|word| word.kind == Kind::Word && UNWRITTEN.contains(&word.cased.as_str()));
         found.extend(unwritten.map(|word| word.cased.clone()));
-        findings.extend(found.into_iter().map(|found| ours::LEFTOVER.found(part, format!("`{found}`"))));
+        findings.extend(
+            found.into_iter().map(|found| ours::LEFTOVER.found(part, format!("`{found}`"))),
+        );
     }
     for value in letter.page.elements.iter().flat_map(spoken_attributes) {
         let signs = LEFTOVERS.iter().filter(|sign| value.contains(**sign));
         findings
-            .extend(signs.map(|sign| ours::LEFTOVER.found(Part::Html, format!("`{}`", around(value, sign)))));
+            .extend(signs.map(|sign| {
+                ours::LEFTOVER.found(Part::Html, format!("`{}`", around(value, sign)))
+            }));
     }
     findings
 }
@@ -80,7 +97,11 @@ fn leftovers(letter: &Letter<'_>) -> Vec<Finding> {
 /// The values of attributes that a template fills in: not styles, which have braces of their own in some places.
 fn spoken_attributes(element: &Element) -> impl Iterator<Item = &String> {
     let filled = ["href", "src", "content", "value"];
-    element.attributes.iter().filter(move |(name, _)| filled.contains(&name.as_str())).map(|(_, value)| value)
+    element
+        .attributes
+        .iter()
+        .filter(move |(name, _)| filled.contains(&name.as_str()))
+        .map(|(_, value)| value)
 }
 
 /// `[NAME]`, `%recipient%`, `<name>`, `##NAME##`: letters between two signs, as no sentence has them.
@@ -90,13 +111,15 @@ fn placeholders(text: &str, marks: &[String]) -> Vec<String> {
     for (open, close) in [('[', ']'), ('%', '%'), ('<', '>'), ('#', '#'), ('@', '@')] {
         for (at, _) in text.match_indices(open) {
             let inside = &text[at + open.len_utf8()..];
-            let Some((name, _)) = inside.split_once(close).filter(|(name, _)| name.len() <= LONGEST) else {
+            let Some((name, _)) =
+                inside.split_once(close).filter(|(name, _)| name.len() <= LONGEST)
+            else {
                 continue;
             };
             let is_name = name.chars().any(char::is_alphabetic)
-                && name
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || open == '[' && c == ' ')
+                && name.chars().all(|c| {
+                    c.is_alphanumeric() || matches!(c, '_' | '-' | '.') || open == '[' && c == ' '
+                })
                 && name.starts_with(char::is_alphabetic);
             if is_name && !marks.iter().any(|mark| mark == name) {
                 found.push(format!("{open}{name}{close}"));

@@ -43,7 +43,8 @@ impl Style {
 
 /// How all elements of a page look.
 pub(super) fn styles(page: &Page, rules: &[StyleRule], place: Surroundings) -> Vec<Style> {
-    let about: Vec<Vec<Option<Specificity>>> = rules.iter().map(|rule| rule.about(page, place)).collect();
+    let about: Vec<Vec<Option<Specificity>>> =
+        rules.iter().map(|rule| rule.about(page, place)).collect();
     let mut styles: Vec<Style> = Vec::with_capacity(page.elements.len());
     for (at, element) in page.elements.iter().enumerate() {
         let mut declared = Declared::default();
@@ -53,7 +54,10 @@ pub(super) fn styles(page: &Page, rules: &[StyleRule], place: Surroundings) -> V
             }
         }
         declared.add(&old_attributes(element), (false, (0, 0, 0), 0));
-        declared.add(&css::declarations(element.get("style").unwrap_or_default()), (true, (0, 0, 0), 0));
+        declared.add(
+            &css::declarations(element.get("style").unwrap_or_default()),
+            (true, (0, 0, 0), 0),
+        );
         let style = match element.parent {
             Some(parent) => declared.style(&styles[parent], element, page, place),
             None => declared.style(&canvas(page, place), element, page, place),
@@ -75,8 +79,11 @@ pub(super) fn knows_the_dark(page: &Page) -> bool {
 /// What a page is laid on: white, or what browsers show to those who prefer the dark, where the page agrees.
 fn canvas(page: &Page, place: Surroundings) -> Style {
     let dark = place.dark && knows_the_dark(page);
-    let (color, background) =
-        if dark { (grey(255), Color::from_rgba8(0x12, 0x12, 0x12, 255)) } else { (grey(0), grey(255)) };
+    let (color, background) = if dark {
+        (grey(255), Color::from_rgba8(0x12, 0x12, 0x12, 255))
+    } else {
+        (grey(0), grey(255))
+    };
     Style {
         font_px: ROOT_PX,
         color,
@@ -153,9 +160,11 @@ impl Declared {
     fn style(&self, parent: &Style, element: &Element, page: &Page, place: Surroundings) -> Style {
         let fill = self.get("-webkit-text-fill-color");
         let color = color(if fill.is_empty() { self.get("color") } else { fill });
-        let link = (element.name == "a" && element.get("href").is_some() && self.get("color").is_empty())
-            .then(|| if place.dark && knows_the_dark(page) { (0x9e, 0x9e, 0xff) } else { (0, 0, 0xee) })
-            .map(|(red, green, blue)| Color::from_rgba8(red, green, blue, 255));
+        let link = (element.name == "a"
+            && element.get("href").is_some()
+            && self.get("color").is_empty())
+        .then(|| if place.dark && knows_the_dark(page) { (0x9e, 0x9e, 0xff) } else { (0, 0, 0xee) })
+        .map(|(red, green, blue)| Color::from_rgba8(red, green, blue, 255));
         let own = self::color(self.get("background-color"));
         let opaque = own.is_some_and(|own| own.a >= 1.0);
         let picture = !matches!(self.get("background-image"), "" | "none");
@@ -165,7 +174,8 @@ impl Declared {
             background: own.map_or(parent.background, |own| over(own, own.a, parent.background)),
             on_picture: picture || parent.on_picture && !opaque,
             hidden: parent.hidden.or_else(|| self.hides(element)),
-            opacity: parent.opacity * self.get("opacity").parse::<f32>().unwrap_or(1.0).clamp(0.0, 1.0),
+            opacity: parent.opacity
+                * self.get("opacity").parse::<f32>().unwrap_or(1.0).clamp(0.0, 1.0),
             invisible: match self.get("visibility") {
                 "hidden" | "collapse" => true,
                 "visible" => false,
@@ -209,7 +219,8 @@ fn longhands(declaration: &Declaration) -> Vec<(&'static str, String)> {
     match declaration.property.as_str() {
         "background" => {
             let parts = css::split_outside(value, ' ');
-            let own = parts.iter().find(|part| color(part).is_some()).map_or("transparent", |part| *part);
+            let own =
+                parts.iter().find(|part| color(part).is_some()).map_or("transparent", |part| *part);
             let picture = ["url(", "gradient(", "image("].iter().any(|image| value.contains(image));
             vec![
                 ("background-color", own.to_owned()),
@@ -217,11 +228,13 @@ fn longhands(declaration: &Declaration) -> Vec<(&'static str, String)> {
             ]
         }
         "font" => {
-            let sizes =
-                css::split_outside(value, ' ').into_iter().map(|part| part.split('/').next().unwrap_or(part));
+            let sizes = css::split_outside(value, ' ')
+                .into_iter()
+                .map(|part| part.split('/').next().unwrap_or(part));
             let size = sizes.filter(|part| !part.starts_with(|c: char| c.is_ascii_alphabetic()));
-            let size =
-                size.into_iter().find(|part| part.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%'));
+            let size = size
+                .into_iter()
+                .find(|part| part.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%'));
             size.map(|size| ("font-size", size.to_owned())).into_iter().collect()
         }
         property => {
@@ -234,8 +247,10 @@ fn longhands(declaration: &Declaration) -> Vec<(&'static str, String)> {
 /// `bgcolor`, `<font color size>` and their like, as declarations.
 fn old_attributes(element: &Element) -> Vec<Declaration> {
     const SIZES: [&str; 7] = ["10px", "13px", "16px", "18px", "24px", "32px", "48px"];
-    let size =
-        element.get("size").filter(|_| element.name == "font").and_then(|size| size.parse::<usize>().ok());
+    let size = element
+        .get("size")
+        .filter(|_| element.name == "font")
+        .and_then(|size| size.parse::<usize>().ok());
     let picture = element.get("background").filter(|picture| !picture.is_empty());
     let font = element.get("color").filter(|_| element.name == "font");
     let small = matches!(element.name.as_str(), "small" | "sub" | "sup").then_some("smaller");
@@ -298,7 +313,9 @@ fn over(top: Color, alpha: f32, below: Color) -> Color {
 
 /// <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>
 fn luminance(color: Color) -> f32 {
-    let linear = |part: f32| if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) };
+    let linear = |part: f32| {
+        if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
     0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
 }
 
@@ -310,7 +327,8 @@ mod tests {
 
     fn style(html: &str, place: Surroundings) -> Style {
         let page = Page::read(html);
-        let (at, _) = page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some("x")).unwrap();
+        let (at, _) =
+            page.elements.iter().enumerate().find(|(_, e)| e.get("id") == Some("x")).unwrap();
         styles(&page, &css::read(&page.sheets), place)[at].clone()
     }
 
@@ -326,7 +344,10 @@ mod tests {
             ("<p id=x style='color:#767676'>", 4.54),
             ("<p id=x style='color:gray'>", 3.95),
             ("<body bgcolor=#000000><p id=x style='color:rgba(255,255,255,.5)'>", 5.28),
-            ("<div style='background:#333 url(x)'><p id=x style='color:#333; background:white'>", 12.63),
+            (
+                "<div style='background:#333 url(x)'><p id=x style='color:#333; background:white'>",
+                12.63,
+            ),
             ("<div style='opacity:0'><p id=x>", 1.0),
             ("<a id=x href=y>", 9.4),
         ] {

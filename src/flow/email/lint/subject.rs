@@ -13,7 +13,8 @@ const REPLIES: [&str; 12] =
 /// What is wrong with the subject.
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let subject = letter.specimen.subject;
-    let shown = |rule: ours::Ours| rule.found(Part::Subject, format!("“{}”", without_names(letter)));
+    let shown =
+        |rule: ours::Ours| rule.found(Part::Subject, format!("“{}”", without_names(letter)));
     if subject.trim().is_empty() {
         return vec![ours::SUBJECT_EMPTY.found(Part::Subject, "it is empty")];
     }
@@ -21,7 +22,8 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let length = copy.chars().count();
     let mut findings = Vec::new();
     findings.extend(
-        (length > LONGEST).then(|| ours::SUBJECT_LONG.found(Part::Subject, format!("{length} characters"))),
+        (length > LONGEST)
+            .then(|| ours::SUBJECT_LONG.found(Part::Subject, format!("{length} characters"))),
     );
     findings.extend(is_shouted(letter).then(|| shown(ours::SUBJECT_CAPITALS)));
     findings.extend(copy.contains(['!', '！', '¡']).then(|| shown(ours::SUBJECT_EXCLAMATION)));
@@ -34,14 +36,16 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
 /// The subject without the `[Test]` that letters about test data have before it.
 fn without_mark<'a>(letter: &'a Letter<'_>) -> &'a str {
     let subject = letter.specimen.subject.trim();
-    let unmarked = letter.rules.marks.iter().find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
+    let unmarked =
+        letter.rules.marks.iter().find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
     unmarked.unwrap_or(subject).trim_start()
 }
 
 fn without_names(letter: &Letter<'_>) -> String {
     let words = &letter.subject;
     let shown = words.all.iter().enumerate().map(|(place, word)| {
-        let written = if word.kind == Kind::Name { "(name)" } else { &words.source[word.span.clone()] };
+        let written =
+            if word.kind == Kind::Name { "(name)" } else { &words.source[word.span.clone()] };
         format!("{}{written}", words.gap(place))
     });
     shown.collect::<String>() + &words.source[words.all.last().map_or(0, |word| word.span.end)..]
@@ -63,8 +67,8 @@ fn is_shouted(letter: &Letter<'_>) -> bool {
 fn answers(subject: &str) -> bool {
     let Some((start, _)) = subject.split_once([':', '：']) else { return false };
     let start = start.trim().to_lowercase();
-    let start =
-        start.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | ' '));
+    let start = start
+        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | ' '));
     REPLIES.contains(&start)
 }
 

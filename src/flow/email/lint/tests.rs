@@ -64,7 +64,8 @@ struct Clean {
 }
 
 fn file(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/data/copy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(format!("{}/tests/data/copy/{name}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
 }
 
 impl Clean {
@@ -100,7 +101,8 @@ impl Clean {
             disclaimer: vec![disclaimer.to_owned()],
             address,
             name,
-            unsubscribe_url: Url::parse("https://courier.example/unsubscribe/abc?token=secret").ok(),
+            unsubscribe_url: Url::parse("https://courier.example/unsubscribe/abc?token=secret")
+                .ok(),
         }
     }
 
@@ -203,7 +205,10 @@ fn a_bad_sentence_breaks_the_rules_that_it_should_and_no_others() {
                 let findings = clean.saying(&bad.say).findings(financing);
                 if codes(&findings) != bad.rules {
                     let found = shown(&findings);
-                    wrong.push(format!("\n{locale}, {financing:?}, {:?}: {:?}{found}", bad.say, bad.rules));
+                    wrong.push(format!(
+                        "\n{locale}, {financing:?}, {:?}: {:?}{found}",
+                        bad.say, bad.rules
+                    ));
                     break;
                 }
             }
@@ -250,10 +255,18 @@ fn a_letter_with_one_thing_changed_breaks_the_rules_that_it_should_and_no_others
 
 #[test]
 fn each_rule_has_a_bad_letter() {
-    let changed: BTreeSet<String> = changes().bad.into_iter().flat_map(|change| change.rules).collect();
-    let elsewhere =
-        ["no-rules", "html-size", "html-size-near", "too-large-to-check", "opt-out-missing", "image-only"];
-    let broken = |code: &&str, said: &BTreeSet<String>| changed.contains(*code) || said.contains(*code);
+    let changed: BTreeSet<String> =
+        changes().bad.into_iter().flat_map(|change| change.rules).collect();
+    let elsewhere = [
+        "no-rules",
+        "html-size",
+        "html-size-near",
+        "too-large-to-check",
+        "opt-out-missing",
+        "image-only",
+    ];
+    let broken =
+        |code: &&str, said: &BTreeSet<String>| changed.contains(*code) || said.contains(*code);
     let mut all = BTreeSet::new();
     for (locale, sentences) in sentences() {
         let said: BTreeSet<String> = sentences.bad.into_iter().flat_map(|bad| bad.rules).collect();
@@ -299,9 +312,19 @@ fn what_needs_company_is_wrong_alone() {
     for (locale, company, sentence, rule) in [
         ("en", "through a portion of your daily sales", "Pay when you get paid.", "pay-when-paid"),
         ("en", "subject to review prior to approval", "No paperwork.", "no-paperwork"),
-        ("de", "über einen Teil Ihrer täglichen Umsätze", "Automatisch und flexibel.", "pay-when-paid"),
+        (
+            "de",
+            "über einen Teil Ihrer täglichen Umsätze",
+            "Automatisch und flexibel.",
+            "pay-when-paid",
+        ),
         ("de", "unterliegen einer Prüfung", "Ohne Papierkram.", "no-paperwork"),
-        ("fr", "avec une part de vos ventes quotidiennes", "Automatique et flexible.", "pay-when-paid"),
+        (
+            "fr",
+            "avec une part de vos ventes quotidiennes",
+            "Automatique et flexible.",
+            "pay-when-paid",
+        ),
         ("fr", "font l'objet d'un examen", "Sans paperasse.", "no-paperwork"),
     ] {
         let letter = Clean::letter(locale);
@@ -325,7 +348,10 @@ fn without_a_link_a_letter_says_how_to_stop_it_by_answering() {
     assert_eq!(letter.findings(FinancingType::Loan), []);
     let mut silent = letter.clone();
     silent.text = silent.text.replace("or reply with the word", "or not");
-    assert_eq!(codes(&silent.findings(FinancingType::Loan)), BTreeSet::from(["opt-out-missing".to_owned()]));
+    assert_eq!(
+        codes(&silent.findings(FinancingType::Loan)),
+        BTreeSet::from(["opt-out-missing".to_owned()])
+    );
     letter.html = letter.html.replace("capital@rocket.example", "us");
     assert!(codes(&letter.findings(FinancingType::Loan)).contains("opt-out-missing"));
 }
@@ -368,12 +394,16 @@ fn a_letter_of_images_is_found() {
 #[test]
 fn a_letter_in_a_language_without_rules_is_not_passed() {
     let letter = Clean { locale: "nl", ..Clean::letter("en").saying("") };
-    assert_eq!(codes(&letter.findings(FinancingType::Loan)), BTreeSet::from(["no-rules".to_owned()]));
+    assert_eq!(
+        codes(&letter.findings(FinancingType::Loan)),
+        BTreeSet::from(["no-rules".to_owned()])
+    );
 }
 
 #[test]
 fn a_finding_says_what_to_do_and_names_nobody() {
-    let letter = Clean::letter("en").saying("Loan Star Bakery, jenny.rosen@example.com, get a loan.");
+    let letter =
+        Clean::letter("en").saying("Loan Star Bakery, jenny.rosen@example.com, get a loan.");
     let findings = letter.findings(FinancingType::Loan);
     let shown = findings[0].to_string();
     assert_eq!(
@@ -450,9 +480,11 @@ fn our_own_letters_are_clean() {
 
 #[test]
 fn a_rules_file_that_means_nothing_is_named_with_its_rule() {
-    let good =
-        std::fs::read_to_string(format!("{}/templates/emails/rules/en.toml", env!("CARGO_MANIFEST_DIR")))
-            .unwrap();
+    let good = std::fs::read_to_string(format!(
+        "{}/templates/emails/rules/en.toml",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap();
     let reason = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         let error = Rules::read([("xx", good.replacen(from, to, 1).as_str())]).unwrap_err();
@@ -491,7 +523,11 @@ fn a_letter_is_read_in_no_time() {
         "pay ".repeat(8_000),
         "a@".repeat(15_000),
         "a-".repeat(15_000),
-        format!("<style>{}</style>{}", ".a > .b .c { color: red }\n".repeat(800), "<p class=a>".repeat(800)),
+        format!(
+            "<style>{}</style>{}",
+            ".a > .b .c { color: red }\n".repeat(800),
+            "<p class=a>".repeat(800)
+        ),
         "not personal ".repeat(8_000),
         "<a href='https://x.example/a'>b</a>".repeat(1_000),
         "1,".repeat(15_000),
@@ -508,7 +544,12 @@ fn a_letter_is_read_in_no_time() {
 
 impl Clean {
     fn changed_wholly(&self, text: &str) -> Self {
-        Self { text: text.to_owned(), html: text.to_owned(), subject: text.to_owned(), ..self.clone() }
+        Self {
+            text: text.to_owned(),
+            html: text.to_owned(),
+            subject: text.to_owned(),
+            ..self.clone()
+        }
     }
 }
 

@@ -35,7 +35,8 @@ impl<'a> Views<'a> {
 /// What is said that must not be.
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let financing = letter.specimen.financing;
-    let rules: Vec<&Rule> = letter.rules.forbidden.iter().filter(|rule| rule.is_for(financing)).collect();
+    let rules: Vec<&Rule> =
+        letter.rules.forbidden.iter().filter(|rule| rule.is_for(financing)).collect();
     let mut findings = Vec::new();
     for (part, words) in letter.parts() {
         let views = Views::of(words);
@@ -53,11 +54,14 @@ fn offending(rule: &Rule, views: &Views<'_>, search: &Search) -> Vec<Range<usize
         return suspects;
     }
     let innocent = views.find(&rule.except, search);
-    let companions = views.find(&rule.unless_near, &Search { in_disclaimer: true, ..search.clone() });
+    let companions =
+        views.find(&rule.unless_near, &Search { in_disclaimer: true, ..search.clone() });
     suspects.retain(|span| {
         !innocent.iter().any(|harmless| harmless.start <= span.start && span.end <= harmless.end)
     });
-    suspects.retain(|span| !companions.iter().any(|near| views.plain.between(span, near) <= rule.within));
+    suspects.retain(|span| {
+        !companions.iter().any(|near| views.plain.between(span, near) <= rule.within)
+    });
     suspects.sort_by_key(|span| (span.start, span.end));
     suspects.dedup_by(|later, earlier| later.start < earlier.end);
     suspects

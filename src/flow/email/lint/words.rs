@@ -95,7 +95,8 @@ impl Words {
             return Vec::new();
         }
         let starts = self.all.windows(length).enumerate();
-        let found = starts.filter(|(_, window)| window.iter().zip(&wanted.all).all(|(a, b)| same(a, b)));
+        let found =
+            starts.filter(|(_, window)| window.iter().zip(&wanted.all).all(|(a, b)| same(a, b)));
         found.map(|(start, _)| start..start + length).collect()
     }
 
@@ -111,8 +112,9 @@ impl Words {
     pub(super) fn joined(&self) -> Vec<Self> {
         // In `a l o a n` the first letter is a word of its own.
         let ways = [self.joined_from(0), self.joined_from(1)];
-        let differs =
-            |way: &Self, others: &[Self]| others.iter().all(|other| way.all.len() != other.all.len());
+        let differs = |way: &Self, others: &[Self]| {
+            others.iter().all(|other| way.all.len() != other.all.len())
+        };
         let mut kept = vec![self.clone()];
         for way in ways {
             if differs(&way, &kept) {
@@ -163,7 +165,9 @@ impl Words {
     pub(super) fn context(&self, span: &Range<usize>) -> String {
         const AROUND: usize = 4;
         let (first, end) = (self.ended_by(span.start), self.started_before(span.end));
-        let Some(last) = end.checked_sub(1).filter(|last| first <= *last) else { return String::new() };
+        let Some(last) = end.checked_sub(1).filter(|last| first <= *last) else {
+            return String::new();
+        };
         let (from, to) = (first.saturating_sub(AROUND), (last + AROUND).min(self.all.len() - 1));
         let mut context = String::from(if from > 0 { "… " } else { "" });
         for place in from..=to {
@@ -197,9 +201,12 @@ impl Words {
         match word.kind {
             Kind::Name => "(name)",
             Kind::Link if word.text.contains('@') => "(address)",
-            Kind::Word | Kind::Number | Kind::Amount | Kind::Percent | Kind::Link | Kind::Disclaimer => {
-                &self.source[word.span.clone()]
-            }
+            Kind::Word
+            | Kind::Number
+            | Kind::Amount
+            | Kind::Percent
+            | Kind::Link
+            | Kind::Disclaimer => &self.source[word.span.clone()],
         }
     }
 
@@ -208,10 +215,14 @@ impl Words {
         let word = &self.all[place];
         let at_start = place == 0 || self.gap(place).contains('\n');
         let after = &self.source[word.span.end..];
-        let ends =
-            after.starts_with(". ") || after.starts_with(".\n") || after.starts_with(')') || after == ".";
-        let year =
-            self.all.get(place + 2).is_some_and(|year| year.kind == Kind::Number && year.text.len() == 4);
+        let ends = after.starts_with(". ")
+            || after.starts_with(".\n")
+            || after.starts_with(')')
+            || after == ".";
+        let year = self
+            .all
+            .get(place + 2)
+            .is_some_and(|year| year.kind == Kind::Number && year.text.len() == 4);
         word.kind == Kind::Number && word.text.len() <= 2 && at_start && ends && !year
     }
 
@@ -220,11 +231,13 @@ impl Words {
             return true;
         }
         let (gap, before) = (self.gap(place), &self.all[place - 1]);
-        let abbreviated =
-            before.text.chars().count() == 1 || before.kind == Kind::Number && before.text.len() <= 2;
+        let abbreviated = before.text.chars().count() == 1
+            || before.kind == Kind::Number && before.text.len() <= 2;
         let stops = gap.contains('.') && gap.contains(char::is_whitespace) && !abbreviated;
-        let lists =
-            gap.split('\n').skip(1).any(|line| line.trim_start().starts_with(['•', '*', '-', '–', '·']));
+        let lists = gap
+            .split('\n')
+            .skip(1)
+            .any(|line| line.trim_start().starts_with(['•', '*', '-', '–', '·']));
         stops || lists || gap.contains(['!', '?', '…']) || gap.matches('\n').count() > 1
     }
 

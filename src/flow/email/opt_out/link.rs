@@ -24,7 +24,9 @@ const PURPOSE: &[u8] = b"capital-courier unsubscribe v1\0";
 
 impl std::fmt::Debug for Links {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Links").field("public_url", &self.public_url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Links")
+            .field("public_url", &self.public_url.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,7 +46,10 @@ impl Links {
             URL_SAFE_NO_PAD.encode(&mac[..MAC_BYTES])
         );
         let mut link = self.public_url.clone();
-        link.set_path(&format!("{}/unsubscribe/{token}", self.public_url.path().trim_end_matches('/')));
+        link.set_path(&format!(
+            "{}/unsubscribe/{token}",
+            self.public_url.path().trim_end_matches('/')
+        ));
         link
     }
 

@@ -43,8 +43,15 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Operator, Self::Link, Self::OneClick, Self::Api, Self::Import, Self::Complaint, Self::Sender];
+    pub const ALL: [Self; 7] = [
+        Self::Operator,
+        Self::Link,
+        Self::OneClick,
+        Self::Api,
+        Self::Import,
+        Self::Complaint,
+        Self::Sender,
+    ];
     /// Those of them that the link in the letters can take back: what a person entered, a person ends.
     pub const BY_LINK: [Self; 2] = [Self::Link, Self::OneClick];
 
@@ -80,7 +87,11 @@ pub struct Wish<'a> {
 
 /// Writes down that an account wants no letters, and suppresses those that have not left, in the caller's transaction. One that
 /// wanted none before stays as it was written down then.
-pub async fn opt_out(tx: &mut PgConnection, wish: &Wish<'_>, now: DateTime<Utc>) -> sqlx::Result<OptedOut> {
+pub async fn opt_out(
+    tx: &mut PgConnection,
+    wish: &Wish<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<OptedOut> {
     let opted_out = store::add(&mut *tx, wish).await?;
     for letter in find_waiting_of_account(&mut *tx, wish.account_id).await? {
         moves::stop(&mut *tx, &letter, State::Suppressed, OPTED_OUT, now).await?;

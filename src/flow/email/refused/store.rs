@@ -105,7 +105,10 @@ pub(super) async fn held_for(
 }
 
 /// The offers whose letters to an address were rejected or came back.
-pub(super) async fn stopped_for(db: impl PgExecutor<'_>, address: &AddressHash) -> sqlx::Result<Vec<String>> {
+pub(super) async fn stopped_for(
+    db: impl PgExecutor<'_>,
+    address: &AddressHash,
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "
         select offer_id

@@ -68,7 +68,12 @@ impl Work for Remind {
         EVERY
     }
 
-    async fn give_up(&self, _tx: &mut PgConnection, _claim: &Claim, _error: &str) -> sqlx::Result<()> {
+    async fn give_up(
+        &self,
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> sqlx::Result<()> {
         Ok(())
     }
 

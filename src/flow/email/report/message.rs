@@ -47,7 +47,9 @@ impl Report {
         }
         let findings = match text_of(&parts, "feedback-report") {
             Some(fields) => feedback(&fields, &mut clues),
-            None => text_of(&parts, "delivery-status").map(|text| delivery(&text)).unwrap_or_default(),
+            None => {
+                text_of(&parts, "delivery-status").map(|text| delivery(&text)).unwrap_or_default()
+            }
         };
         if findings.is_empty() {
             return Err(NoReport::NotAReport);
@@ -59,7 +61,8 @@ impl Report {
             return Err(NoReport::NoLetter);
         }
         // Most reports have an id of their own, which stays the same whichever way they come; the others are known by their bytes.
-        let id = message.and_then(|message| message.message_id.as_deref()).map_or(bytes, str::as_bytes);
+        let id =
+            message.and_then(|message| message.message_id.as_deref()).map_or(bytes, str::as_bytes);
         Ok(Self { door: Door::Mail, fingerprint: Fingerprint::of(Door::Mail, id), clues, findings })
     }
 }
@@ -81,7 +84,8 @@ fn delivery(text: &str) -> Vec<Finding> {
 fn recipient(fields: &Fields<'_>) -> Option<Finding> {
     // `rfc822; jenny@bakery.example`
     let address = |name: &str| Some(fields.get(name)?.split_once(';')?.1.trim().to_owned());
-    let addresses = [address("final-recipient"), address("original-recipient")].into_iter().flatten();
+    let addresses =
+        [address("final-recipient"), address("original-recipient")].into_iter().flatten();
     let (action, status) = (fields.get("action")?, fields.get("status")?);
     // RFC 3463 calls class 5 permanent.
     let what = if action.eq_ignore_ascii_case("failed") && status.starts_with('5') {
@@ -123,7 +127,8 @@ impl<'a> Fields<'a> {
 
 /// The Message-ID of the letter that a report is about: it is there whole, or its headers alone (RFC 6522).
 fn returned_id(parts: &[Part<'_>]) -> Option<String> {
-    let mut letters = parts.iter().filter(|part| part.is_message() || part.is("text", "rfc822-headers"));
+    let mut letters =
+        parts.iter().filter(|part| part.is_message() || part.is("text", "rfc822-headers"));
     letters.find_map(|part| Part::read(&part.contents()).message_id)
 }
 
@@ -132,8 +137,7 @@ mod tests {
     use super::super::Blame;
     use super::*;
 
-    const HEADERS: &str =
-        "Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n";
+    const HEADERS: &str = "Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n";
     const WHOLE: &str = "Content-Type: message/rfc822\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n\r\ntext\r\n";
     const NOTHING: &str = "Content-Type: text/plain\r\n\r\nnothing";
     const OWN_PATH: &str = "bounces+0193a1b2c3d47e5f8091a2b3c4d5e6f7@rocket.example";
@@ -180,16 +184,23 @@ mod tests {
             let (clues, finding) = only(&bounce("", "failed", "5.1.1", returned));
             assert_eq!(clues.message_ids, ["letter_1@rocket.example"]);
             assert_eq!(finding.addresses, ["jenny@bakery.example"]);
-            assert_eq!(finding.what, What::Failed { status: "5.1.1".to_owned(), blame: Blame::Address });
+            assert_eq!(
+                finding.what,
+                What::Failed { status: "5.1.1".to_owned(), blame: Blame::Address }
+            );
         }
-        for (action, status) in [("delayed", "4.4.1"), ("delivered", "2.0.0"), ("failed", "4.4.7")] {
+        for (action, status) in [("delayed", "4.4.1"), ("delivered", "2.0.0"), ("failed", "4.4.7")]
+        {
             let (_, finding) = only(&bounce("", action, status, HEADERS));
             assert_eq!(finding.what, What::NotForGood, "{action} {status}");
         }
         let two = "5.7.1\r\n\r\nOriginal-Recipient: rfc822;copy@x.example\r\nFinal-Recipient: rfc822;y@z.example\r\n\
                    Action: delayed\r\nStatus: 4.2.0";
         let found = Report::parse(&bounce("", "failed", two, HEADERS)).unwrap();
-        assert_eq!(found.findings[0].what, What::Failed { status: "5.7.1".to_owned(), blame: Blame::Letter });
+        assert_eq!(
+            found.findings[0].what,
+            What::Failed { status: "5.7.1".to_owned(), blame: Blame::Letter }
+        );
         assert_eq!(found.findings[1].addresses, ["y@z.example", "copy@x.example"]);
     }
 
@@ -198,7 +209,11 @@ mod tests {
         for name in ["To", "Delivered-To", "X-Original-To", "Original-Rcpt-To"] {
             let head = format!("{name}: <{}>\r\n", OWN_PATH.to_uppercase());
             let (clues, _) = only(&bounce(&head, "failed", "5.1.1", NOTHING));
-            assert_eq!((clues.letter_ids, clues.message_ids), (vec![LETTER.to_owned()], vec![]), "{name}");
+            assert_eq!(
+                (clues.letter_ids, clues.message_ids),
+                (vec![LETTER.to_owned()], vec![]),
+                "{name}"
+            );
         }
     }
 
@@ -222,15 +237,17 @@ mod tests {
             ("not-spam", What::NotSpam),
             ("auth-failure", What::NotForGood),
         ] {
-            let (_, finding) = only(&complaint(&format!("Feedback-Type: {kind}\r\nVersion: 1\r\n"), HEADERS));
+            let (_, finding) =
+                only(&complaint(&format!("Feedback-Type: {kind}\r\nVersion: 1\r\n"), HEADERS));
             assert_eq!((finding.addresses.len(), finding.what), (0, what), "{kind}");
         }
     }
 
     #[test]
     fn the_same_report_has_the_same_fingerprint_whichever_way_it_came() {
-        let print =
-            |head: &str| Report::parse(&bounce(head, "failed", "5.1.1", HEADERS)).unwrap().fingerprint;
+        let print = |head: &str| {
+            Report::parse(&bounce(head, "failed", "5.1.1", HEADERS)).unwrap().fingerprint
+        };
         let id = "Message-ID: <1@mx.example>\r\n";
         assert_eq!(print(id), print(&format!("Delivered-To: x@y.example\r\n{id}")));
         assert_ne!(print(id), print("Message-ID: <2@mx.example>\r\n"));
@@ -249,9 +266,15 @@ mod tests {
     fn what_is_too_large_or_nests_too_deep_is_not_read_however_good_a_report_it_is_otherwise() {
         let bomb = |levels: usize| {
             let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(levels);
-            Report::parse(&bounce("", "failed", "5.1.1", &format!("{nested}Message-ID: <1@x>\r\n\r\nx")))
+            Report::parse(&bounce(
+                "",
+                "failed",
+                "5.1.1",
+                &format!("{nested}Message-ID: <1@x>\r\n\r\nx"),
+            ))
         };
-        let many = format!("5.1.1\r\n\r\n{}", "Action: failed\r\nStatus: 5.1.1\r\n\r\n".repeat(20_000));
+        let many =
+            format!("5.1.1\r\n\r\n{}", "Action: failed\r\nStatus: 5.1.1\r\n\r\n".repeat(20_000));
         let found = Report::parse(&bounce("", "failed", &many, HEADERS)).unwrap();
         assert_eq!(found.findings.len(), MAX_FINDINGS);
         assert_eq!(bomb(parts::MAX_DEPTH).unwrap_err(), NoReport::TooComplex);

@@ -76,7 +76,14 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// Of a report that came by this way and has this id there.
     pub fn of(door: Door, id: impl AsRef<[u8]>) -> Self {
-        Self(Sha256::new().chain_update(door.as_str()).chain_update([0]).chain_update(id).finalize().into())
+        Self(
+            Sha256::new()
+                .chain_update(door.as_str())
+                .chain_update([0])
+                .chain_update(id)
+                .finalize()
+                .into(),
+        )
     }
 }
 
@@ -168,7 +175,8 @@ impl What {
     /// A letter that will not arrive, with the status code that was told. Whose fault it is stands in the code.
     pub fn failed(status: &str) -> Self {
         let status = status_code(status);
-        let blame = if refusal::speaks_of_the_address(&status) { Blame::Address } else { Blame::Letter };
+        let blame =
+            if refusal::speaks_of_the_address(&status) { Blame::Address } else { Blame::Letter };
         Self::Failed { status, blame }
     }
 
@@ -177,7 +185,10 @@ impl What {
     pub fn blaming(self, whom: Blame) -> Self {
         match self {
             Self::Failed { status, .. } => Self::Failed { status, blame: whom },
-            other @ (Self::NotForGood | Self::Complaint { .. } | Self::NotSpam | Self::Unsubscribed) => other,
+            other @ (Self::NotForGood
+            | Self::Complaint { .. }
+            | Self::NotSpam
+            | Self::Unsubscribed) => other,
         }
     }
 

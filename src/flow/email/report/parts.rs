@@ -105,11 +105,15 @@ impl<'a> Part<'a> {
             encoding: Encoding::read(
                 value(HeaderName::ContentTransferEncoding).and_then(|value| value.as_text()),
             ),
-            message_id: value(HeaderName::MessageId).and_then(|value| value.as_text()).map(str::to_owned),
+            message_id: value(HeaderName::MessageId)
+                .and_then(|value| value.as_text())
+                .map(str::to_owned),
             recipients: headers
                 .iter()
                 .filter(|header| {
-                    RECIPIENT_FIELDS.iter().any(|name| header.name.as_str().eq_ignore_ascii_case(name))
+                    RECIPIENT_FIELDS
+                        .iter()
+                        .any(|name| header.name.as_str().eq_ignore_ascii_case(name))
                 })
                 .filter_map(|header| {
                     let range = header.offset_start as usize..header.offset_end as usize;
@@ -277,7 +281,8 @@ mod tests {
             assert!(split(&flat(parts)).is_err(), "{parts}");
         }
         // Parts of parts are counted together.
-        let two = |inner: &str| format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n{inner}");
+        let two =
+            |inner: &str| format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n{inner}");
         let wide = two(&"--c\n\nx\n".repeat(MAX_PARTS / 2 + 1)).repeat(2);
         let wide = format!("Content-Type: multipart/mixed; boundary=b\n\n{wide}");
         assert!(split(wide.as_bytes()).is_err());

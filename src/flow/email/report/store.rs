@@ -6,7 +6,10 @@ use sqlx::{PgConnection, PgExecutor};
 use super::{Clues, Fingerprint, Report};
 
 /// The letter that a report is about, locked: reports about one letter are taken one after the other.
-pub(super) async fn lock_letter(tx: &mut PgConnection, clues: &Clues) -> sqlx::Result<Option<String>> {
+pub(super) async fn lock_letter(
+    tx: &mut PgConnection,
+    clues: &Clues,
+) -> sqlx::Result<Option<String>> {
     let by_id = sqlx::query_scalar!(
         "
         select letter_id

@@ -90,7 +90,9 @@ async fn take_unless_being_sent(
 ) -> sqlx::Result<Option<Taken>> {
     let nothing = Taken { outcome: Outcome::NoSuchLetter, letter_id: None, offer_id: None };
     let mut tx = db.begin().await?;
-    let Some(letter_id) = store::lock_letter(&mut tx, &report.clues).await? else { return Ok(Some(nothing)) };
+    let Some(letter_id) = store::lock_letter(&mut tx, &report.clues).await? else {
+        return Ok(Some(nothing));
+    };
     let Some(letter) = find(&mut *tx, &letter_id).await? else { return Ok(Some(nothing)) };
     if letter.state == State::Sending {
         return Ok(None);
@@ -138,7 +140,9 @@ impl Finding {
     /// Whether it is about the merchant. A letter comes back from the address that it was sent to. Complaints often hide who made them
     /// (RFC 6590), or come from where the merchant has his mail forwarded to: they are his, unless they are the copy's.
     fn is_about(&self, recipient: &str, copy: Option<&Address>) -> bool {
-        let names = |wanted: &str| self.addresses.iter().any(|address| address.eq_ignore_ascii_case(wanted));
+        let names = |wanted: &str| {
+            self.addresses.iter().any(|address| address.eq_ignore_ascii_case(wanted))
+        };
         match self.what {
             What::Failed { .. } | What::NotForGood => names(recipient),
             What::Complaint { .. } | What::NotSpam | What::Unsubscribed => {
@@ -190,8 +194,12 @@ async fn failed(
     let outcome = match letter.state {
         State::Sent => {
             let reason = format!("status {status}");
-            let bounced =
-                Move { from: State::Sent, to: State::Bounced, reason: Some(&reason), relay_answer: None };
+            let bounced = Move {
+                from: State::Sent,
+                to: State::Bounced,
+                reason: Some(&reason),
+                relay_answer: None,
+            };
             moves::shift(&mut *tx, letter, &bounced, now).await?;
             tracing::warn!(letter.message_id = letter.message_id, status, "letter came back");
             letter.state = State::Bounced;

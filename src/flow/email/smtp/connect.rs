@@ -75,7 +75,8 @@ impl fmt::Debug for Connector {
 /// The machine's name, or its address where the name is not a domain name (RFC 5321 section 4.1.4).
 fn client_name(local: IpAddr) -> String {
     let is_domain = |name: &String| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
     };
     let name = hostname::get().ok().and_then(|name| name.into_string().ok()).filter(is_domain);
     name.unwrap_or_else(|| match local {

@@ -43,7 +43,8 @@ mod tests {
         if unified.is_empty() {
             return String::new();
         }
-        let stuffed = |line: &str| if line.starts_with('.') { format!(".{line}") } else { line.to_owned() };
+        let stuffed =
+            |line: &str| if line.starts_with('.') { format!(".{line}") } else { line.to_owned() };
         lines.split('\n').map(|line| stuffed(line) + "\r\n").collect()
     }
 
@@ -64,7 +65,11 @@ mod tests {
             ("a\r.\rb\r", "a\r\n..\r\nb\r\n"),
             ("\r\r\n\n", "\r\n\r\n\r\n"),
         ] {
-            assert_eq!(String::from_utf8(encode(message.as_bytes())).unwrap(), encoded, "{message:?}");
+            assert_eq!(
+                String::from_utf8(encode(message.as_bytes())).unwrap(),
+                encoded,
+                "{message:?}"
+            );
         }
     }
 

@@ -127,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Err(Error::Unencrypted);
         }
         let reply = if self.offers_auth("PLAIN") {
-            let response = BASE64_STANDARD.encode(format!("\0{user}\0{}", password.expose_secret()));
+            let response =
+                BASE64_STANDARD.encode(format!("\0{user}\0{}", password.expose_secret()));
             self.command("AUTH", &format!("AUTH PLAIN {response}")).await?
         } else if self.offers_auth("LOGIN") {
             for line in ["AUTH LOGIN".to_owned(), BASE64_STANDARD.encode(user)] {
@@ -170,7 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // A relay may refuse a message before its end. It cannot accept one.
         let reply = self.read_reply().await?;
         let command = "a message without its end";
-        Err(if reply.is_refusal() { Error::Refused(reply) } else { Error::Unexpected { command, reply } })
+        Err(if reply.is_refusal() {
+            Error::Refused(reply)
+        } else {
+            Error::Unexpected { command, reply }
+        })
     }
 
     /// Writes the final dot, and returns the reply to the message. After any error but
@@ -239,11 +244,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
         let stream = &mut self.stream;
-        let has_read = poll_fn(|context| match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
-            Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
-            Poll::Pending => Poll::Ready(Ok(false)),
-        })
-        .await?;
+        let has_read =
+            poll_fn(|context| match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+                Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
+                Poll::Pending => Poll::Ready(Ok(false)),
+            })
+            .await?;
         match (has_read, buffer.filled()) {
             (true, []) => Err(Error::Closed),
             (_, bytes) => {
@@ -255,7 +261,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// The reply, where it is the expected one.
-fn expect(reply: Reply, command: &'static str, expected: RangeInclusive<u16>) -> Result<Reply, Error> {
+fn expect(
+    reply: Reply,
+    command: &'static str,
+    expected: RangeInclusive<u16>,
+) -> Result<Reply, Error> {
     if expected.contains(&reply.code()) {
         Ok(reply)
     } else if reply.is_refusal() {

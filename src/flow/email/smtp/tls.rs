@@ -21,7 +21,8 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| Error::Tls(error.to_string()))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|error| Error::Tls(error.to_string()))?;
         Ok(self.connector()?.connect(name, stream).await?)
     }
 
@@ -40,13 +41,15 @@ fn load() -> Result<TlsConnector, Error> {
     // Not kept: they may be installed while we run.
     if roots.is_empty() {
         return Err(Error::Tls(
-            "this machine trusts no certificates: install ca-certificates, or set SSL_CERT_FILE".to_owned(),
+            "this machine trusts no certificates: install ca-certificates, or set SSL_CERT_FILE"
+                .to_owned(),
         ));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Tls(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -148,13 +148,15 @@ impl Writer {
 
     fn html_of(&self, name: &str, mjml: &str) -> Result<String, TemplateError> {
         let mangled: BTreeSet<char> = mjml.chars().filter(|c| mangles(*c)).collect();
-        let mjml = &mangled.iter().fold(mjml.to_owned(), |mjml, c| mjml.replace(*c, &reference(*c)));
+        let mjml =
+            &mangled.iter().fold(mjml.to_owned(), |mjml, c| mjml.replace(*c, &reference(*c)));
         if let Some(at) = nesting::too_deep(mjml) {
             let problem = format!("more than {} elements stand in each other", nesting::MAX_DEPTH);
             return Err(self.templates.not_mjml(name, mjml, &problem, line_at(at, mjml)));
         }
-        let parsed = mrml::parse(mjml)
-            .map_err(|error| self.templates.not_mjml(name, mjml, &problem(&error), line_of(&error, mjml)))?;
+        let parsed = mrml::parse(mjml).map_err(|error| {
+            self.templates.not_mjml(name, mjml, &problem(&error), line_of(&error, mjml))
+        })?;
         // What MJML does not know is left out in silence: a look that nobody meant.
         if let Some(warning) = parsed.warnings.first() {
             return Err(self.templates.not_mjml(
@@ -170,10 +172,14 @@ impl Writer {
             ..Default::default()
         };
         let rendered = parsed.element.render(&options);
-        let html = rendered.map_err(|error| self.templates.not_mjml(name, mjml, &error.to_string(), 0))?;
+        let html =
+            rendered.map_err(|error| self.templates.not_mjml(name, mjml, &error.to_string(), 0))?;
         // So is an element that MJML does not know: it stays as it is.
         if let Some((_, rest)) = html.split_once("<mj-") {
-            let tag = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+            let tag = rest
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .next()
+                .unwrap_or_default();
             let at = mjml.find(&format!("<mj-{tag}")).unwrap_or_default();
             let problem = format!("there is no element mj-{tag} that may stand here");
             return Err(self.templates.not_mjml(name, mjml, &problem, line_at(at, mjml)));

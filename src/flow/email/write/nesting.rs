@@ -7,8 +7,8 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// Elements that have no end tag, as mrml knows them.
 const VOID: [&str; 14] = [
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
-    "wbr",
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr",
 ];
 
 /// Where the element begins, in bytes, that stands in more than [`MAX_DEPTH`] others; none where
@@ -22,7 +22,9 @@ pub(super) fn too_deep(mjml: &str) -> Option<usize> {
         let length = length_of(tag);
         if tag.starts_with("</") {
             depth = depth.saturating_sub(1);
-        } else if tag[1..].starts_with(|c: char| c.is_ascii_alphabetic()) && holds_more(&tag[..length]) {
+        } else if tag[1..].starts_with(|c: char| c.is_ascii_alphabetic())
+            && holds_more(&tag[..length])
+        {
             depth += 1;
             if depth > MAX_DEPTH {
                 return Some(begin);
@@ -35,7 +37,8 @@ pub(super) fn too_deep(mjml: &str) -> Option<usize> {
 
 /// Has this element an end tag?
 fn holds_more(tag: &str) -> bool {
-    let name = tag[1..].split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+    let name =
+        tag[1..].split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
     !tag.ends_with("/>") && !VOID.iter().any(|void| void.eq_ignore_ascii_case(name))
 }
 

@@ -158,8 +158,8 @@ impl Templates {
             added.map_err(|error| templates.wrong(&error))?;
         }
         templates.check_names()?;
-        let letters =
-            kinds_and_languages().map(|(kind, language)| ((kind, language), templates.hash(kind, language)));
+        let letters = kinds_and_languages()
+            .map(|(kind, language)| ((kind, language), templates.hash(kind, language)));
         templates.versions = letters.collect();
         Ok(templates)
     }
@@ -189,19 +189,28 @@ impl Templates {
     pub(super) fn wrong(&self, error: &minijinja::Error) -> TemplateError {
         let mut cause = error;
         // The innermost error is the one with the file that is wrong.
-        while let Some(inner) = std::error::Error::source(cause).and_then(|inner| inner.downcast_ref()) {
+        while let Some(inner) =
+            std::error::Error::source(cause).and_then(|inner| inner.downcast_ref())
+        {
             cause = inner;
         }
         let place = self.place(cause.name().or(error.name()).unwrap_or_default());
-        let problem = cause
-            .detail()
-            .map_or_else(|| cause.kind().to_string(), |detail| format!("{}: {detail}", cause.kind()));
+        let problem = cause.detail().map_or_else(
+            || cause.kind().to_string(),
+            |detail| format!("{}: {detail}", cause.kind()),
+        );
         TemplateError::Wrong { place, line: cause.line().unwrap_or_default(), problem }
     }
 
     /// What is no MJML: `line`, counted from 0, is of what was filled in. In the template, whose lines are others, it is the one that
     /// begins most like it.
-    pub(super) fn not_mjml(&self, name: &str, filled_in: &str, problem: &str, line: usize) -> TemplateError {
+    pub(super) fn not_mjml(
+        &self,
+        name: &str,
+        filled_in: &str,
+        problem: &str,
+        line: usize,
+    ) -> TemplateError {
         let words = filled_in.lines().nth(line).unwrap_or_default().trim();
         let alike = |other: &str| {
             other.trim().chars().zip(words.chars()).take_while(|(one, other)| one == other).count()
@@ -235,16 +244,24 @@ impl Templates {
             let mut wrong =
                 asked.into_iter().find(|asked| !known.contains(asked)).map(|asked| (asked, known));
             if is_words && wrong.is_none() {
-                let blocks: BTreeSet<String> = BLOCKS.iter().map(|block| (*block).to_owned()).collect();
+                let blocks: BTreeSet<String> =
+                    BLOCKS.iter().map(|block| (*block).to_owned()).collect();
                 wrong = blocks_in(&source.text)
                     .find(|block| !blocks.contains(block))
                     .map(|block| (block, blocks));
             }
             if let Some((name, known)) = wrong {
                 let last = name.rsplit('.').next().unwrap_or(&name);
-                let line = source.text.lines().position(|line| line.contains(last)).unwrap_or_default() + 1;
+                let line =
+                    source.text.lines().position(|line| line.contains(last)).unwrap_or_default()
+                        + 1;
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                return Err(TemplateError::NoSuchName { place: source.place.clone(), line, name, known });
+                return Err(TemplateError::NoSuchName {
+                    place: source.place.clone(),
+                    line,
+                    name,
+                    known,
+                });
             }
         }
         Ok(())
@@ -293,7 +310,8 @@ fn read_folder(
     sources: &mut BTreeMap<String, Source>,
 ) -> Result<(), TemplateError> {
     let folder = root.join(below);
-    let unreadable = |path: &Path, source| TemplateError::Unreadable { path: path.to_owned(), source };
+    let unreadable =
+        |path: &Path, source| TemplateError::Unreadable { path: path.to_owned(), source };
     for entry in std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))? {
         let path = entry.map_err(|error| unreadable(&folder, error))?.path();
         let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
@@ -329,7 +347,9 @@ fn joined(name: &str, parent: &str) -> String {
     if is_words || is_partial {
         return name.to_owned();
     }
-    format!("{name} (only words/<language>.txt, and partials/… that end as the file that includes them)")
+    format!(
+        "{name} (only words/<language>.txt, and partials/… that end as the file that includes them)"
+    )
 }
 
 fn extension(name: &str) -> Option<&str> {

@@ -25,7 +25,10 @@ fn writer() -> Writer {
 }
 
 fn english(kind: Kind, financing_type: FinancingType, name: Option<&str>) -> Facts {
-    Facts { account_name: name.map(str::to_owned), ..sample(kind, Language::English, financing_type) }
+    Facts {
+        account_name: name.map(str::to_owned),
+        ..sample(kind, Language::English, financing_type)
+    }
 }
 
 /// Every letter in every vocabulary, with a name and without.
@@ -68,7 +71,8 @@ fn every_letter_reads_well_in_every_language() {
     let writer = writer();
     for (kind, language) in kinds_and_languages() {
         let letter = writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
-        let page = format!("Subject: {}\nPreview: {}\n\n{}", letter.subject, letter.preview, letter.text);
+        let page =
+            format!("Subject: {}\nPreview: {}\n\n{}", letter.subject, letter.preview, letter.text);
         insta::assert_snapshot!(format!("{kind}_{language}"), page);
     }
 }
@@ -90,7 +94,8 @@ fn a_cash_advance_has_a_vocabulary_of_its_own() {
 
 #[test]
 fn the_html_says_the_same_in_another_form() {
-    let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
+    let letter =
+        writer().write(&english(Kind::Offer, FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
     insta::assert_snapshot!("offer_en_html", letter.html);
     insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
 }
@@ -113,7 +118,11 @@ fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
     let [loan, advance] = [FinancingType::Loan, FinancingType::CashAdvance];
     for kind in [Kind::Refill, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
         for (country, financing_type, says) in [
-            (Some("US"), loan, Some("part of the new financing is used to complete your current financing")),
+            (
+                Some("US"),
+                loan,
+                Some("part of the new financing is used to complete your current financing"),
+            ),
             (
                 Some("AU"),
                 advance,
@@ -124,7 +133,11 @@ fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
             (None, loan, None),
         ] {
             let country = country.map(str::to_owned);
-            let facts = Facts { country, is_refill: true, ..sample(kind, Language::English, financing_type) };
+            let facts = Facts {
+                country,
+                is_refill: true,
+                ..sample(kind, Language::English, financing_type)
+            };
             assert_eq!(said_of_what_runs(&facts), says, "{kind}, {:?}", facts.country);
         }
     }
@@ -132,7 +145,8 @@ fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
 
 #[test]
 fn a_reminder_of_an_only_financing_says_nothing_of_another() {
-    for kind in [Kind::Offer, Kind::Repeat, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
+    for kind in [Kind::Offer, Kind::Repeat, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement]
+    {
         assert_eq!(said_of_what_runs(&english(kind, FinancingType::Loan, None)), None, "{kind}");
     }
 }
@@ -155,7 +169,11 @@ fn every_letter_has_what_is_the_same_in_all_of_them_in_text_and_in_html() {
             assert!(html.contains(must), "no `{must}` in the HTML: {html}");
         }
         assert!(letter.text.contains("https://rocket.example/capital?tab=offer&from=letter"));
-        assert!(letter.html.contains("href=\"https://rocket.example/capital?tab=offer&amp;from=letter\""));
+        assert!(
+            letter
+                .html
+                .contains("href=\"https://rocket.example/capital?tab=offer&amp;from=letter\"")
+        );
         assert!(letter.html.contains("href=\"https://courier.example.com/unsubscribe/token\""));
         // Whatever is loaded from elsewhere tells its host who reads the letter, and when.
         for loads in ["<link", "@import", "url(", "<img", "src="] {
@@ -166,7 +184,10 @@ fn every_letter_has_what_is_the_same_in_all_of_them_in_text_and_in_html() {
         // Gmail cuts messages off at 102 KB.
         assert!(letter.html.len() < 40_000, "{} bytes of HTML", letter.html.len());
         assert!(
-            letter.text.lines().all(|line| line.chars().count() <= 78 || line.starts_with("https://")),
+            letter
+                .text
+                .lines()
+                .all(|line| line.chars().count() <= 78 || line.starts_with("https://")),
             "{}",
             letter.text
         );
@@ -186,7 +207,8 @@ fn a_name_is_text_and_nothing_else() {
         "]]>",
         "<!--",
     ] {
-        let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        let letter =
+            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
         assert!(letter.text.contains(name), "{name} was filled in as something else");
         let harmless = !name.contains(['<', '>', '"', '&']);
         assert!(
@@ -208,7 +230,8 @@ fn a_name_greets_without_what_nobody_sees_and_without_links() {
         ("a@evil.example", "Hello,"),
         ("Win at https://evil.example now", "Hello Win at now,"),
     ] {
-        let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        let letter =
+            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
         assert!(letter.text.contains(greeting) && !letter.html.contains("evil"), "{name:?}");
     }
 }
@@ -234,8 +257,9 @@ fn a_template_that_would_never_end_or_nests_without_end_is_refused_with_its_plac
         assert!(error.contains(problem) && error.contains(file), "{error}");
     }
     // What is allowed needs no more stack than a thread has.
-    let outcome =
-        std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || refused("body.mjml", &bounded));
+    let outcome = std::thread::Builder::new()
+        .stack_size(1024 * 1024)
+        .spawn(move || refused("body.mjml", &bounded));
     assert_eq!(outcome.unwrap().join().unwrap(), Ok(()));
 }
 
@@ -278,7 +302,11 @@ fn an_operators_template_takes_the_place_of_ours() {
                 .replace("{% block button %}See the offer{% endblock %}", "")
         ),
     );
-    write(dir.path(), "offer/en/subject.txt", "For {{ account_name or \"you\" }}: {{ words.subject }}");
+    write(
+        dir.path(),
+        "offer/en/subject.txt",
+        "For {{ account_name or \"you\" }}: {{ words.subject }}",
+    );
     write(dir.path(), "offer/fr/body.mjml", "<mjml><mj-body><mj-include /></mj-body></mjml>");
     write(dir.path(), ".git/config", "left alone");
     write(dir.path(), "partials/look.mjml", "<mj-text>{{ words.lead }}</mj-text>");
@@ -288,7 +316,8 @@ fn an_operators_template_takes_the_place_of_ours() {
         "\u{feff}<mjml>\r\n<mj-body><mj-section><mj-column>{% include \"partials/look.mjml\" %}</mj-column></mj-section></mj-body></mjml>",
     );
     let writer = Writer::new(settings(Some(dir.path()))).unwrap();
-    let letter = |kind, language| writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+    let letter =
+        |kind, language| writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
     let offer = letter(Kind::Offer, Language::English);
     assert_eq!(
         offer.subject,
@@ -296,7 +325,9 @@ fn an_operators_template_takes_the_place_of_ours() {
     );
     assert!(offer.html.contains("Have a look"));
     let refill = letter(Kind::Refill, Language::English);
-    assert!(refill.html.contains("Have a look") && refill.subject.starts_with("You’re prequalified"));
+    assert!(
+        refill.html.contains("Have a look") && refill.subject.starts_with("You’re prequalified")
+    );
     let french = words_of(&letter(Kind::Offer, Language::French).html);
     assert!(
         french.ends_with("Votre entreprise est préqualifiée pour un financement allant jusqu’à"),
@@ -307,7 +338,8 @@ fn an_operators_template_takes_the_place_of_ours() {
 #[test]
 fn a_template_that_is_wrong_is_named_with_its_line() {
     let mjml = include_str!("../../../../templates/emails/body.mjml");
-    let line_of = |text: &str, what: &str| text.lines().position(|line| line.contains(what)).unwrap() + 1;
+    let line_of =
+        |text: &str, what: &str| text.lines().position(|line| line.contains(what)).unwrap() + 1;
     for (name, text, says) in [
         (
             "subject.txt",
@@ -326,7 +358,11 @@ fn a_template_that_is_wrong_is_named_with_its_line() {
         ),
         ("offer/en/body.txt", "{% if livemode %}", "body.txt, line 1: syntax error"),
         ("offer/en/body.txt", "\n{{ advance | upercase }}", "body.txt, line 2: unknown filter"),
-        ("offer/en/body.txt", "{% include \"partials/gone.txt\" %}", "body.txt, line 1: template not found"),
+        (
+            "offer/en/body.txt",
+            "{% include \"partials/gone.txt\" %}",
+            "body.txt, line 1: template not found",
+        ),
         (
             "offer/en/body.mjml",
             "<mjml><mj-body>{% include \"partials/text.txt\" %}</mj-body></mjml>",
@@ -350,9 +386,14 @@ fn a_template_that_is_wrong_is_named_with_its_line() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), name, text);
-        let Err(error) = Writer::new(settings(Some(dir.path()))) else { panic!("{name} was taken: {text}") };
+        let Err(error) = Writer::new(settings(Some(dir.path()))) else {
+            panic!("{name} was taken: {text}")
+        };
         let error = error.to_string();
-        assert!(error.contains(says) && error.contains(dir.path().to_str().unwrap()), "{name}: {error}");
+        assert!(
+            error.contains(says) && error.contains(dir.path().to_str().unwrap()),
+            "{name}: {error}"
+        );
     }
     let nowhere = Writer::new(settings(Some(Path::new("/nowhere")))).unwrap_err().to_string();
     assert!(nowhere.starts_with("cannot read /nowhere"), "{nowhere}");

@@ -160,7 +160,8 @@ fn refill_way(country: Option<&str>) -> &'static str {
 
 /// All that a template can ask for, words' blocks as `words.lead`.
 pub(super) fn names(is_words: bool) -> BTreeSet<String> {
-    let slots = SLOTS.iter().filter(|name| !is_words || **name != "words").map(|name| (*name).to_owned());
+    let slots =
+        SLOTS.iter().filter(|name| !is_words || **name != "words").map(|name| (*name).to_owned());
     let words = BLOCKS.iter().filter(|_| !is_words).map(|block| format!("words.{block}"));
     slots.chain(words).collect()
 }

@@ -58,7 +58,10 @@ async fn each_step_has_its_own_acceptance() {
     };
     let (result, received) = dialog(&UP_TO_DATA).await;
     assert!(result.is_ok(), "{result:?}");
-    assert_eq!(received, ["EHLO us.example", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"]);
+    assert_eq!(
+        received,
+        ["EHLO us.example", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"]
+    );
     for (step, text) in [
         (0, &b"250 hi\r\n"[..]),
         (1, b"220 hi\r\n"),
@@ -95,10 +98,13 @@ async fn only_2xx_after_the_final_dot_accepts_the_message() {
         assert_eq!(received[4..], ["hi", "."]);
         result
     };
-    for accepted in [&b"250 2.0.0 queued\r\n"[..], b"250 \xfcbernommen\0\n", b"251-a\r\n250 b\r\n"] {
+    for accepted in [&b"250 2.0.0 queued\r\n"[..], b"250 \xfcbernommen\0\n", b"251-a\r\n250 b\r\n"]
+    {
         assert!(dialog(accepted).await.is_ok());
     }
-    for refused in [&b"451 later\r\n"[..], b"554 no\r\n", b"250-a\r\n550 b\r\n", b"550-a\r\n250 b\r\n"] {
+    for refused in
+        [&b"451 later\r\n"[..], b"554 no\r\n", b"250-a\r\n550 b\r\n", b"550-a\r\n250 b\r\n"]
+    {
         assert!(matches!(dialog(refused).await, Err(Error::Refused(_))));
     }
     // A relay that closes after a message says so in the same breath.
@@ -120,7 +126,10 @@ async fn what_arrives_before_a_command_is_not_its_reply() {
             session.content(b"hi\r\n").await
         })
         .await;
-        assert!(matches!(&result, Err(Error::Unsolicited(text)) if text == "250 2.0.0 queued"), "{result:?}");
+        assert!(
+            matches!(&result, Err(Error::Unsolicited(text)) if text == "250 2.0.0 queued"),
+            "{result:?}"
+        );
         assert_eq!(received.len(), step);
     }
 }
@@ -165,7 +174,8 @@ async fn whatever_follows_the_reply_to_starttls_ends_the_session() {
         })
         .await
     };
-    let (result, received) = dialog(b"220 go\r\n250-x\r\n250 ok\r\n250 2.0.0 queued as FAKE\r\n").await;
+    let (result, received) =
+        dialog(b"220 go\r\n250-x\r\n250 ok\r\n250 2.0.0 queued as FAKE\r\n").await;
     assert!(matches!(result, Err(Error::InjectedBeforeTls)), "{result:?}");
     assert_eq!(received, ["EHLO us.example", "STARTTLS"]);
     assert!(matches!(dialog(b"220 go\r\n\x16").await.0, Err(Error::InjectedBeforeTls)));
@@ -190,7 +200,8 @@ async fn a_password_is_sent_where_nobody_can_read_it_and_only_there() {
     assert_eq!(received[1..], [format!("AUTH PLAIN {}", BASE64_STANDARD.encode("\0me\0secret"))]);
 
     let login = b"250-relay.example\r\n250 AUTH=LOGIN\r\n";
-    let (result, received) = dialog(login, &[b"334 VXNlcg==\r\n", b"334 \r\n", b"235 ok\r\n"], true).await;
+    let (result, received) =
+        dialog(login, &[b"334 VXNlcg==\r\n", b"334 \r\n", b"235 ok\r\n"], true).await;
     assert!(result.is_ok(), "{result:?}");
     assert_eq!(
         received[1..],
