@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
-use capital_courier::flow::email::{FinancingType, Kind, write};
 use capital_courier::flow::inbox::Arrival;
 use capital_courier::flow::webhook::{Secrets, verify};
-use capital_courier::locale::Language;
+use capital_courier::format::locale::Language;
+use capital_courier::letters::Kind;
+use capital_courier::letters::wording::{self, FinancingType};
 use capital_courier::simulator::sign;
 use capital_courier::stripe::FinancingOffer;
 use chrono::DateTime;
@@ -94,7 +95,7 @@ fn reading(criterion: &mut Criterion) {
 }
 
 fn writing(criterion: &mut Criterion) {
-    let writer = write::Writer::new(write::Settings {
+    let writer = wording::Writer::new(wording::Settings {
         program_name: "Rocket Capital".to_owned(),
         dashboard_url: "https://rocket.example/capital".parse().unwrap(),
         postal_address: "1 Main Street, Springfield, IL 62701".to_owned(),
@@ -105,7 +106,7 @@ fn writing(criterion: &mut Criterion) {
         templates_dir: None,
     });
     let writer = writer.unwrap();
-    let facts = write::sample(Kind::Offer, Language::English, FinancingType::Loan);
+    let facts = wording::sample(Kind::Offer, Language::English, FinancingType::Loan);
     criterion.bench_function("writing a letter", |bencher| {
         bencher.iter(|| writer.write(black_box(&facts)).unwrap());
     });

@@ -7,18 +7,18 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::flow::email::opt_out::Links;
-use crate::flow::email::report::{MAX_BYTES, Report};
-use crate::flow::email::{Address, Mailbox, RelayUrl, ReturnPath, smtp};
+use crate::consent::opt_outs::Links;
+use crate::feedback::{MAX_BYTES, Report};
 use crate::flow::inbox::Arrival;
-use crate::locale::{self, Formats, Language};
-use crate::money::Money;
-use crate::portal::Keys;
+use crate::format::locale::{self, Formats, Language};
+use crate::format::money::Money;
+use crate::format::text;
+use crate::mail::{Address, Mailbox, RelayUrl, ReturnPath, smtp};
 use crate::stripe::{
     Account, AccountId, BalanceTransaction, Charge, FinancingOffer, FinancingSummary,
     FinancingTransaction, Payout,
 };
-use crate::text;
+use crate::web::portal::Keys;
 
 /// A message that a mail server sends.
 pub fn report(message: &[u8]) {

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{App, Role};
-use crate::{http, ops};
+use crate::http;
+use crate::web::ops;
 
 /// A listener, and what it serves.
 pub(super) struct Side {

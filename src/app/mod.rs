@@ -11,26 +11,30 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Platform};
 use crate::clock::Clock;
-use crate::clock_sync::ClockSync;
 use crate::config::Settings;
 use crate::database::{self, Database, PAUSE_IN_TROUBLE, Pool};
 use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::{self, Remind, SendLetter};
+use crate::flow::email::SendLetter;
 use crate::flow::inbox::Reader;
 use crate::flow::offer::LookAtOffer;
 use crate::flow::webhook::{self, Webhook};
+use crate::http;
 use crate::http::rate::Rate;
-use crate::inbound::{self, Inbound};
-use crate::portal::{self, Portal};
+use crate::letters::reminders::Remind;
+use crate::letters::wording::approvals;
+use crate::maintenance::clock_sync::ClockSync;
+use crate::maintenance::reconcile::{self, Reconcile};
+use crate::maintenance::replicas;
+use crate::maintenance::retention::Retain;
 use crate::queue::{self, Bell, Circuit, Runner};
-use crate::reconcile::{self, Reconcile};
-use crate::retention::Retain;
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
-use crate::{http, ops, replicas};
+use crate::web::api::{self, Api, Platform};
+use crate::web::feedback::{self, Inbound};
+use crate::web::ops;
+use crate::web::portal::{self, Portal};
 use parts::Shared;
 
 pub use parts::{disclaimers, samples, writer};
@@ -78,7 +82,7 @@ pub struct App {
     /// How often an account subscribes again by the link in its letters.
     again: Rate,
     /// Reports about letters that came in.
-    reports: inbound::Counts,
+    reports: feedback::Counts,
     clock: Clock,
     settings: Settings,
 }
@@ -126,7 +130,7 @@ impl App {
             rate: Rate::per_second(settings.api.requests_per_second),
             links: portal::rate_of_links(),
             again: portal::rate_of_subscribing_again(),
-            reports: inbound::Counts::default(),
+            reports: feedback::Counts::default(),
             database,
             clock,
             settings,
@@ -145,7 +149,7 @@ impl App {
         let router = webhook::router(webhook)?
             .merge(ops::router(self.database.pool.clone(), self.clock.clone()))
             .merge(api::router(self.platform()))
-            .merge(inbound::router(self.inbound()?));
+            .merge(feedback::router(self.inbound()?));
         let router = match &self.settings.portal {
             None => router,
             Some(settings) => router.merge(self.section(settings)?),
@@ -198,7 +202,7 @@ impl App {
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {
-        let (copy, counts) = (self.settings.email.bcc.clone(), self.reports.clone());
+        let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.reports.clone());
         let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
         inbound.context("cannot make a client for Amazon")
     }
@@ -360,7 +364,7 @@ impl App {
         let troubles = self.database.troubles.clone();
         async move {
             let release = async {
-                while let Err(error) = email::copy::release(&db, clock.now()).await {
+                while let Err(error) = approvals::release(&db, clock.now()).await {
                     troubles.tell(&error, "cannot release the letters that are held");
                     tokio::time::sleep(PAUSE_IN_TROUBLE).await;
                 }
@@ -401,7 +405,7 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     match served? {
         Drained::All => tracing::info!("all that was in hand is finished"),
         Drained::GaveUp => {
-            tracing::warn!("stopped in the midst of work; it will be taken up again")
+            tracing::warn!("stopped in the midst of work; it will be taken up again");
         }
     }
     Ok(())

@@ -9,15 +9,18 @@ use crate::config::Settings;
 use crate::database::{Database, Pool, Troubles};
 use crate::financing::{Financings, ReadTransactions};
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::collection::{self, Sample};
-use crate::flow::email::copy::{Disclaimer, Disclaimers};
-use crate::flow::email::write::Writer;
-use crate::flow::email::{self, Gate, Lanes, Relay, Remind, SendLetter};
+use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::LookAtOffer;
+use crate::letters::reminders::{Cadence, Remind};
+use crate::letters::wording::samples::{self, Sample};
+use crate::letters::wording::{self, Writer};
+use crate::letters::wording::{Disclaimer, Disclaimers};
+use crate::mail::sending_rate::Gate;
+use crate::mail::{Lanes, Relay};
+use crate::maintenance::reconcile::Reconcile;
+use crate::maintenance::retention::Retain;
 use crate::queue::{self, Bell, Circuit, Runner, Work};
-use crate::reconcile::Reconcile;
-use crate::retention::Retain;
 use crate::stripe::{AccountId, Client, Memory};
 
 /// What the parts have in common.
@@ -50,7 +53,7 @@ impl Shared {
             memory: Memory::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
-            message_id_domain: settings.email.from.domain().to_owned(),
+            message_id_domain: settings.email.sender.from.domain().to_owned(),
             inbox: Bell::new(),
             jobs: Bell::new(),
         })
@@ -135,7 +138,7 @@ impl Shared {
         Retain { db, clock, stripe, personal_data }
     }
 
-    pub(super) fn remind(&self, cadence: email::Cadence) -> Remind {
+    pub(super) fn remind(&self, cadence: Cadence) -> Remind {
         Remind {
             db: self.db.clone(),
             clock: self.clock.clone(),
@@ -161,14 +164,14 @@ impl Shared {
 
 /// Compiles the templates and renders a sample of each.
 pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
-    let wording = email::write::Settings {
+    let wording = wording::Settings {
         program_name: settings.program_name.clone(),
         dashboard_url: settings.dashboard_url.clone(),
         postal_address: settings.postal_address.clone(),
-        from_address: settings.from.address().to_owned(),
+        from_address: settings.sender.from.address().to_owned(),
         has_link: settings.links.is_some(),
-        from_name: settings.from.name().unwrap_or(&settings.program_name).to_owned(),
-        reply_to: settings.reply_to.address().to_owned(),
+        from_name: settings.sender.from.name().unwrap_or(&settings.program_name).to_owned(),
+        reply_to: settings.sender.reply_to.address().to_owned(),
         templates_dir: settings.templates_dir.clone(),
     };
     Writer::new(wording).context("the letter's templates cannot be used")
@@ -183,7 +186,7 @@ pub fn samples<'a>(
     let nobody: AccountId = "acct_sample".parse()?;
     // As the letters have it: without an address for the public there is no link.
     let link = settings.links.as_ref().map(|links| links.link(&nobody));
-    collection::write_all(writer, disclaimers, link.as_ref())
+    samples::write_all(writer, disclaimers, link.as_ref())
         .context("the letter's templates cannot be used")
 }
 

@@ -2,7 +2,8 @@
 
 use super::{disclaimers, samples, writer};
 use crate::flow::email;
-use crate::flow::email::lint::Rules;
+use crate::letters::lint::Rules;
+use crate::letters::wording::samples as sample_letters;
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
@@ -10,8 +11,8 @@ use crate::telemetry::chain;
 pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
     let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
     let found =
-        email::collection::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
-    for email::collection::Found { finding, letters } in &found {
+        sample_letters::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
+    for sample_letters::Found { finding, letters } in &found {
         tracing::warn!(
             rule = finding.rule,
             part = %finding.part,

@@ -8,7 +8,7 @@ use anyhow::ensure;
 
 use crate::cli::out::{self, say};
 use crate::database::{self, Pool};
-use crate::retention;
+use crate::maintenance::retention;
 use crate::stripe::AccountId;
 
 /// What to do.

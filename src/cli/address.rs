@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::cli::out::{self, say};
+use crate::consent::suppression::{self, AddressHash};
 use crate::database::{self, Pool};
-use crate::flow::email::refused::{self, AddressHash};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -32,7 +32,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { json } => {
-            let all = refused::store::list(db).await?;
+            let all = suppression::store::list(db).await?;
             if json {
                 return out::json(&all);
             }
@@ -51,7 +51,7 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
         Action::Allow { address } => {
             let mut tx = db.begin().await?;
             let now = database::now(&mut *tx).await?;
-            let allowed = refused::allow(&mut tx, &address, "operator", now).await?;
+            let allowed = suppression::allow(&mut tx, &address, "operator", now).await?;
             tx.commit().await?;
             let allowed = allowed.context("letters may go to this address already")?;
             say!("letters may go there again; {} that were held are tried again", allowed.held)?;

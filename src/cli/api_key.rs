@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use secrecy::ExposeSecret;
 
-use crate::api::{Scope, keys};
 use crate::cli::out::{self, note, say};
 use crate::database::{self, Pool};
+use crate::web::api::{Scope, keys};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]

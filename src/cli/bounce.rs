@@ -8,8 +8,8 @@ use anyhow::Context;
 
 use crate::cli::out::{self, note, say};
 use crate::config::{ForReports, environment};
-use crate::flow::email::Report;
-use crate::flow::email::report::{MAX_BYTES, NoReport, Outcome, Taken, take};
+use crate::feedback::{self, Report};
+use crate::feedback::{MAX_BYTES, NoReport, Outcome, Taken};
 use crate::{database, telemetry};
 
 /// One byte more than is read, so that a report that is too large is seen to be.
@@ -50,7 +50,7 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
 async fn take_in(settings: &ForReports, report: &Report) -> anyhow::Result<Taken> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
-    let taken = take(&database.pool, report, settings.copy.as_ref(), now).await;
+    let taken = feedback::take(&database.pool, report, settings.copy.as_ref(), now).await;
     database.close().await;
     Ok(taken?)
 }

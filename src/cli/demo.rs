@@ -11,17 +11,18 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
-use crate::api::{Scope, keys};
 use crate::app::{App, Role};
 use crate::cli::out::say;
 use crate::clock::Clock;
 use crate::config::{Needs, Settings};
 use crate::database::Pool;
-use crate::flow::email::RelayUrl;
-use crate::flow::{delivered, email};
+use crate::flow::delivered;
+use crate::letters;
+use crate::mail::RelayUrl;
 use crate::shutdown::Shutdown;
 use crate::simulator::{Dashboard, NewAccount, NewOffer, Options, Simulator, Target};
 use crate::telemetry;
+use crate::web::api::{Scope, keys};
 
 /// What `demo` can be told.
 #[derive(Debug, clap::Args)]
@@ -245,12 +246,12 @@ async fn wait(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Re
 async fn look(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
     let mut stories = Vec::new();
     for offer_id in offers {
-        let letter = email::store::state_of(db, offer_id).await?;
+        let letter = letters::store::state_of(db, offer_id).await?;
         let delivery = delivered::store::state_of(db, offer_id).await?;
         let offer = simulator.offer(offer_id).unwrap_or_default();
         stories.push(Story {
             offer_id: offer_id.clone(),
-            letter_state: letter.map_or("none", email::store::State::as_str).to_owned(),
+            letter_state: letter.map_or("none", letters::store::State::as_str).to_owned(),
             delivery_state: delivery.unwrap_or_else(|| "none".to_owned()),
             simulator_status: offer["status"].as_str().unwrap_or_default().to_owned(),
         });

@@ -12,13 +12,17 @@ use crate::cli::out::{self, say};
 use crate::clock::{Agreement, Clock};
 use crate::config::{Needs, Settings, environment};
 use crate::database::{self, Database, Health};
+use crate::feedback;
 use crate::financing;
-use crate::flow::email::collection;
-use crate::flow::email::lint::Rules;
-use crate::flow::email::{self, Algorithm, Limits, Relay, Timeouts, report};
 use crate::flow::inbox;
+use crate::letters;
+use crate::letters::lint::Rules;
+use crate::letters::wording::samples;
+use crate::mail::sending_rate;
+use crate::mail::sending_rate::Limits;
+use crate::mail::{self, Algorithm, Relay, Timeouts};
+use crate::maintenance::reconcile;
 use crate::queue::{self, Circuit};
-use crate::reconcile;
 use crate::stripe::Client;
 use crate::telemetry::{self, chain};
 
@@ -78,7 +82,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     findings.push(look_at_relay(&settings).await);
     findings.push(look_at_letters(&settings));
     findings.push(look_at_disclaimers(&settings));
-    findings.push(look_at_signature(&settings.email));
+    findings.push(look_at_signature(&settings.email.sender));
     out::as_far_as_read(print(&findings, json))?;
     let all_right = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     Ok(ExitCode::from(u8::from(!all_right)))
@@ -89,7 +93,7 @@ fn look_at_letters(settings: &Settings) -> Finding {
         let (writer, all) =
             (app::writer(&settings.email)?, app::disclaimers(&settings.email)?.all());
         let samples = app::samples(&settings.email, &writer, &all)?;
-        anyhow::Ok((collection::check(&writer, &Rules::built_in()?, &samples), samples.len()))
+        anyhow::Ok((samples::check(&writer, &Rules::built_in()?, &samples), samples.len()))
     };
     match look() {
         Ok((found, letters)) if found.is_empty() => {
@@ -177,7 +181,7 @@ async fn last_reconciliation(database: &Database, now: DateTime<Utc>) -> Finding
 /// Bounces are rare, so an old report is no fault; none at all may mean that nobody takes them in.
 async fn last_report(database: &Database) -> Finding {
     const REMEDY: &str = "have bounces and complaints come to /inbound or to `capital-courier bounce`: see docs/operations.md";
-    match report::last(&database.pool).await {
+    match feedback::last(&database.pool).await {
         Ok(Some((at, door))) => ok("last report", format!("{}, by {door}", at.to_rfc3339())),
         Ok(None) => warn("last report", "no letter was ever reported to have come back", REMEDY),
         Err(error) => wrong("last report", chain(&error), "look at the database"),
@@ -274,9 +278,9 @@ fn look_at_disclaimers(settings: &Settings) -> Finding {
     }
 }
 
-fn look_at_signature(settings: &email::Settings) -> Finding {
-    let Some(dkim) = &settings.dkim else {
-        let domain = settings.from.domain();
+fn look_at_signature(sender: &mail::Sender) -> Finding {
+    let Some(dkim) = &sender.dkim else {
+        let domain = sender.from.domain();
         let found = format!(
             "none of ours: the relay must sign for {domain}, or mail programs show no button to unsubscribe"
         );
@@ -297,11 +301,7 @@ fn look_at_signature(settings: &email::Settings) -> Finding {
 /// How fast letters may go out, and how many did today.
 async fn letters_today(database: &Database, limits: &Limits, now: DateTime<Utc>) -> Finding {
     let today = now.date_naive();
-    let sent = match email::limits::store::sent_since(
-        &database.pool,
-        email::limits::midnight(today),
-    )
-    .await
+    let sent = match letters::store::sent_since(&database.pool, sending_rate::midnight(today)).await
     {
         Ok(sent) => sent,
         Err(error) => return wrong("letters", chain(&error), "look at the database"),

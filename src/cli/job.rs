@@ -7,7 +7,9 @@ use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
 use crate::database::{self, Pool};
-use crate::flow::{delivered, email};
+use crate::flow::delivered;
+use crate::flow::email::SendLetter;
+use crate::letters::{self, operator};
 use crate::queue::{self, Work};
 
 /// What to do.
@@ -39,7 +41,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { state, limit, json } => {
-            let jobs = queue::overview::list(db, &state, i64::from(limit)).await?;
+            let jobs = queue::stats::list(db, &state, i64::from(limit)).await?;
             if json {
                 return out::json(&jobs);
             }
@@ -62,14 +64,13 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
 
 /// A job alone would find that its letter is held or its delivery refused, and do nothing: what it is about is taken up again.
 async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
-    let job =
-        queue::overview::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
+    let job = queue::stats::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
     let now = database::now(db).await?;
     let mut tx = db.begin().await?;
-    let taken_up = if job.kind == email::SendLetter::KIND {
-        match email::store::offer_of(&mut *tx, &job.subject).await? {
-            Some(offer) => email::resend(&mut tx, &offer, now).await? > 0,
+    let taken_up = if job.kind == SendLetter::KIND {
+        match letters::store::offer_of(&mut *tx, &job.subject).await? {
+            Some(offer) => operator::resend(&mut tx, &offer, now).await? > 0,
             None => false,
         }
     } else if job.kind == delivered::MarkDelivered::KIND {

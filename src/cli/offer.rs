@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
+use crate::consent::suppression;
 use crate::database::{self, Pool};
-use crate::flow::email::store::Shown as Letter;
-use crate::flow::{delivered, email, offer};
-use crate::locale::{Formats, Language};
-use crate::money::Money;
-use crate::replicas;
+use crate::flow::delivered;
+use crate::format::locale::{Formats, Language};
+use crate::format::money::Money;
+use crate::letters::store::Shown as Letter;
+use crate::letters::{self, operator};
+use crate::maintenance::replicas;
+use crate::offers;
+use crate::offers::timeline;
 use crate::stripe::OfferId;
-use crate::timeline;
 
 /// How long `resend` waits for what becomes of the letter: a person waits too.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +68,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { status, limit, json } => {
-            let offers = offer::store::list(db, status.as_deref(), i64::from(limit)).await?;
+            let offers = offers::store::list(db, status.as_deref(), i64::from(limit)).await?;
             if json {
                 return out::json(&offers);
             }
@@ -79,7 +82,7 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
         Action::Withdraw { id } => {
             let mut tx = db.begin().await?;
             let now = database::now(&mut *tx).await?;
-            let withdrawn = email::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
+            let withdrawn = operator::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
             tx.commit().await?;
             ensure!(
                 withdrawn > 0,
@@ -94,9 +97,9 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
 async fn resend(db: &Pool, id: &str) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
-    let resent = email::resend(&mut tx, id, now).await?;
-    let refused = email::refused::store::of_offer(&mut *tx, id).await?;
-    let letters = email::store::of_offer(&mut *tx, id).await?;
+    let resent = operator::resend(&mut tx, id, now).await?;
+    let refused = suppression::store::of_offer(&mut *tx, id).await?;
+    let letters = letters::store::of_offer(&mut *tx, id).await?;
     tx.commit().await?;
     ensure!(
         resent > 0,
@@ -123,7 +126,7 @@ async fn outcome_of(db: &Pool, offer: &str, letter: Letter) -> anyhow::Result<Le
     let mut letter = letter;
     while matches!(letter.state.as_str(), "waiting" | "sending") && Instant::now() < deadline {
         tokio::time::sleep(POLL_INTERVAL).await;
-        let letters = email::store::of_offer(db, offer).await?;
+        let letters = letters::store::of_offer(db, offer).await?;
         let found = letters.into_iter().find(|found| found.letter_id == letter.letter_id);
         letter = found.with_context(|| format!("the letter of {offer} is gone"))?;
     }
@@ -174,7 +177,7 @@ fn remedy(reason: &str) -> &'static str {
     }
 }
 
-fn line(offer: &offer::store::Shown) -> String {
+fn line(offer: &offers::store::Shown) -> String {
     let currency = offer.currency.clone().unwrap_or_default();
     let formats = Formats::new(Language::English, None);
     let advance = offer.advance_minor.map(|minor| formats.money(&Money { minor, currency }));
@@ -188,7 +191,7 @@ fn line(offer: &offer::store::Shown) -> String {
     )
 }
 
-fn no_letter_goes_there(address: &email::refused::store::Shown) -> String {
+fn no_letter_goes_there(address: &suppression::store::Shown) -> String {
     let since = address.noted_at.format("%Y-%m-%d %H:%M");
     format!(
         "no letter goes to its address since {since} ({} {}): `address allow {}` if it works again",
@@ -198,9 +201,9 @@ fn no_letter_goes_there(address: &email::refused::store::Shown) -> String {
 
 async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     let offer =
-        offer::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
-    let letters = email::store::of_offer(db, id).await?;
-    let refused = email::refused::store::of_offer(db, id).await?;
+        offers::store::find(db, id).await?.with_context(|| format!("no offer {id} is known"))?;
+    let letters = letters::store::of_offer(db, id).await?;
+    let refused = suppression::store::of_offer(db, id).await?;
     let delivery = delivered::store::find(db, id).await?;
     let lines = timeline::of_offer(db, id).await?;
     if json {

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::text::{is_unprintable, printable};
+use crate::format::text::{is_unprintable, printable};
 
 /// The reader of stdout closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cli::out::{self, say};
 use crate::clock::Clock;
 use crate::config::{Needs, Settings, environment};
-use crate::reconcile::store;
+use crate::maintenance::reconcile::store;
 use crate::telemetry;
 
 pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {

@@ -1,8 +1,10 @@
 //! The settings of the letters.
 
 use super::reader::Reader;
-use crate::flow::email::opt_out::Links;
-use crate::flow::email::{self, Address, Cadence, Mailbox};
+use crate::consent::opt_outs::Links;
+use crate::flow::email;
+use crate::letters::reminders::Cadence;
+use crate::mail::{Address, Mailbox, Sender, Timeouts};
 
 impl Reader<'_> {
     pub(super) fn email(&mut self) -> Option<email::Settings> {
@@ -38,15 +40,11 @@ impl Reader<'_> {
         let (dkim, limits) = (self.dkim(from.as_ref()), self.limits());
         Some(email::Settings {
             relay: relay?,
-            timeouts: email::Timeouts { command: command?, answer: answer? },
-            from: from?,
-            reply_to: reply_to?,
-            return_path,
-            bcc,
+            timeouts: Timeouts { command: command?, answer: answer? },
+            sender: Sender { from: from?, reply_to: reply_to?, return_path, bcc, dkim },
             postal_address: postal_address?,
             program_name: program_name?,
             dashboard_url: dashboard_url?,
-            dkim,
             limits: limits?,
             when_uncertain: when_uncertain?,
             links,

@@ -20,13 +20,15 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::flow::{email, inbox, webhook};
-use crate::{api, database, http, inbound, ops, portal as section, queue, stripe, telemetry};
+use crate::web::{api, feedback, ops, portal as section};
+use crate::{database, http, queue, stripe, telemetry};
 
 use layers::Layers;
 use reader::Reader;
 
 /// Every setting with its default and what it is for, as TOML. Compiled in.
-pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub const DEFAULTS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/default.toml"));
 
 /// Everything that the service was told.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ pub struct Settings {
     /// What the platform's programs can have.
     pub api: api::Settings,
     /// Which senders' webhooks are listened to.
-    pub inbound: inbound::Settings,
+    pub inbound: feedback::Settings,
     /// How work is done.
     pub queue: queue::Settings,
     /// For how long a summary of Stripe's is good, if nothing is heard of the account meanwhile.
@@ -80,7 +82,7 @@ pub struct ForReports {
     /// Where to keep things, and what is logged.
     pub database: DatabaseOnly,
     /// Who gets the blind copy of each letter.
-    pub copy: Option<email::Address>,
+    pub copy: Option<crate::mail::Address>,
 }
 
 /// What a command needs.

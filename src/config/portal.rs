@@ -4,7 +4,7 @@ use url::Url;
 
 use super::reader::Reader;
 use crate::flow::email;
-use crate::portal::{Brand, Keys, Settings};
+use crate::web::portal::{Brand, Keys, Settings};
 
 impl Reader<'_> {
     /// The section needs an address that merchants reach, and something to verify the dashboard's tokens with. None where there is no

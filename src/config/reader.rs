@@ -8,12 +8,14 @@ use url::Url;
 
 use super::layers::Layers;
 use super::{Fault, Faults, Needs, Settings};
-use crate::flow::email::{self, RelayUrl};
+use crate::flow::email;
 use crate::flow::{inbox, webhook};
 use crate::http::body::MAX_BYTES;
-use crate::inbound::ses::TopicArn;
+use crate::mail::RelayUrl;
 use crate::stripe::livemode_of_key;
-use crate::{api, database, http, inbound, ops, queue, stripe, telemetry};
+use crate::web::feedback::ses::TopicArn;
+use crate::web::{api, feedback, ops};
+use crate::{database, http, queue, stripe, telemetry};
 
 /// Below this a lease could run out while a busy machine is about to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
@@ -164,7 +166,7 @@ impl<'a> Reader<'a> {
         Some(given.into_iter().map(SecretString::from).collect())
     }
 
-    fn inbound(&mut self) -> Option<inbound::Settings> {
+    fn inbound(&mut self) -> Option<feedback::Settings> {
         let key = "inbound.sns_topics";
         let given = self.list(key, "arn:aws:sns:eu-west-1:123456789012:letters")?;
         let topics: Result<Vec<TopicArn>, _> = given.iter().map(|topic| topic.parse()).collect();
@@ -173,7 +175,7 @@ impl<'a> Reader<'a> {
         }
         let form = "the key that SendGrid shows, or nothing";
         let sendgrid_public_key = self.optional("inbound.sendgrid_public_key", form);
-        Some(inbound::Settings { sns_topics: topics.ok()?, sendgrid_public_key })
+        Some(feedback::Settings { sns_topics: topics.ok()?, sendgrid_public_key })
     }
 
     /// Where nobody says what an Account Link is to come back to, it is the page that the letters link to.
@@ -262,7 +264,7 @@ impl<'a> Reader<'a> {
         }
         let stripe_host = stripe.api_base.host_str().unwrap_or_default();
         let stripe_host = stripe_host.trim_start_matches('[').trim_end_matches(']');
-        if stripe.api_base.scheme() != "https" && !email::is_loopback(stripe_host) {
+        if stripe.api_base.scheme() != "https" && !crate::mail::is_loopback(stripe_host) {
             self.fault(
                 "stripe.api_base",
                 "a live key needs an https:// address: the key is sent there",

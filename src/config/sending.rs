@@ -3,7 +3,8 @@
 use secrecy::SecretString;
 
 use super::reader::Reader;
-use crate::flow::email::{Dkim, DkimError, Limits, Mailbox, WarmUp};
+use crate::mail::sending_rate::{Limits, WarmUp};
+use crate::mail::{Dkim, DkimError, Mailbox};
 
 impl Reader<'_> {
     /// The key with which letters are signed. None where there is none, and where something is wrong, which is told as a fault.

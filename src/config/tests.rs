@@ -38,8 +38,8 @@ fn faults(pairs: &[(&str, &str)]) -> String {
 fn the_least_that_serve_needs_is_enough() {
     let settings = with(&[]).unwrap();
     assert_eq!(settings.webhook.secrets.len(), 2);
-    assert_eq!(settings.email.bcc.unwrap().expose(), "capital-offers@stripe.com");
-    assert_eq!(settings.email.reply_to.address(), "capital@rocket.example");
+    assert_eq!(settings.email.sender.bcc.unwrap().expose(), "capital-offers@stripe.com");
+    assert_eq!(settings.email.sender.reply_to.address(), "capital@rocket.example");
     assert!(settings.database.url.is_none());
     assert_eq!(settings.webhook.tolerance, Duration::from_mins(5));
 }
@@ -227,7 +227,10 @@ fn senders_of_reports_are_named_exactly_or_not_at_all() {
     ])
     .unwrap();
     assert_eq!(settings.inbound.sns_topics.len(), 2);
-    assert!(settings.email.return_path.is_some() && settings.inbound.sendgrid_public_key.is_none());
+    assert!(
+        settings.email.sender.return_path.is_some()
+            && settings.inbound.sendgrid_public_key.is_none()
+    );
     for (name, value, told) in [
         ("COURIER_INBOUND__SNS_TOPICS", "letters", "ARN"),
         ("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", "SG.secret", "verification key"),
@@ -258,8 +261,8 @@ fn letters_are_signed_with_a_key_that_stands_in_a_file_under_the_senders_domain(
     let settings =
         with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")])
             .unwrap();
-    assert_eq!(settings.email.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
-    assert!(with(&[]).unwrap().email.dkim.is_none());
+    assert_eq!(settings.email.sender.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
+    assert!(with(&[]).unwrap().email.sender.dkim.is_none());
 }
 
 #[test]
@@ -268,18 +271,18 @@ fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
     for (settings, place, word) in [
         (
             vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector],
-            "email.dkim_key",
+            "email.sender.dkim_key",
             "not a private key",
         ),
-        (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.dkim_selector", "missing"),
-        (vec![selector], "email.dkim_selector", "no email.dkim_key"),
+        (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.sender.dkim_selector", "missing"),
+        (vec![selector], "email.sender.dkim_selector", "no email.dkim_key"),
         (
             vec![
                 ("COURIER_EMAIL__DKIM_KEY", ED25519),
                 selector,
                 ("COURIER_EMAIL__DKIM_DOMAIN", "evil.example"),
             ],
-            "email.dkim_domain",
+            "email.sender.dkim_domain",
             "DMARC",
         ),
     ] {
@@ -292,7 +295,7 @@ fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
 #[test]
 fn a_warm_up_has_a_day_to_begin_with_and_limits_are_none_where_they_are_zero() {
     let limits = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.limits;
-    assert_eq!(limits(&[]), crate::flow::email::Limits::default());
+    assert_eq!(limits(&[]), crate::mail::sending_rate::Limits::default());
     let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
     assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
     assert!(

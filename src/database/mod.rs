@@ -4,13 +4,13 @@
 //! in a folder (feature `demo`), which takes one connection at a time; and in tests a private server.
 
 #[cfg(feature = "demo")]
+mod cursor;
 mod embedded;
-mod place;
+mod health;
 mod pool;
 mod pooler;
 mod text;
 mod time;
-mod trouble;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -24,12 +24,12 @@ use sqlx::{Executor, PgPool, Postgres, Transaction};
 
 use pooler::Found;
 
-pub use place::{NoPlace, Place};
+pub use cursor::{NoPlace, Place};
+pub use health::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, is_unstorable, within};
 pub use pool::Pool;
 pub use pooler::Pooler;
 pub use text::{json_text, storable};
 pub use time::{measure_clock, now};
-pub use trouble::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, is_unstorable, within};
 
 /// Every migration, compiled in. A schema that is newer than this binary is fine: migrations expand before they contract, so
 /// that the old replicas of a rolling restart go on.

@@ -14,15 +14,15 @@
 //! Amounts are whole minor units with their currency, and currencies are never added up together. Which way money went is not taken
 //! from a transaction's type alone: a reversal undoes what it names. What cannot be told is counted as unclear, and shown.
 
+mod account_locale;
 mod backfill;
+mod backfill_requests;
+pub mod charge_source;
 pub mod ledger;
-pub mod origin;
 pub mod payouts;
-mod place;
 pub mod report;
 mod store;
 pub mod summary;
-mod watch;
 
 use std::time::Duration;
 
@@ -35,10 +35,10 @@ use crate::database::{Pool, within};
 use crate::stripe::{self, AccountId, Client, FinancingTransaction, Memory, TransactionId};
 use ledger::{Movement, Totals, Wanted};
 
+pub use account_locale::Home;
 pub use backfill::ReadTransactions;
-pub use place::Home;
+pub use backfill_requests::ToRead;
 pub use store::unreadable;
-pub use watch::ToRead;
 
 /// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
 #[derive(Clone, Debug)]

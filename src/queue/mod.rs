@@ -18,12 +18,12 @@
 //! Knows no stage of the flow.
 
 mod backoff;
-mod bell;
 mod circuit;
 mod claim;
 mod correction;
-pub mod overview;
+mod notify;
 mod runner;
+pub mod stats;
 mod store;
 
 use std::time::Duration;
@@ -31,12 +31,12 @@ use std::time::Duration;
 use crate::database;
 
 pub use backoff::delay;
-pub use bell::{Bell, Ear, ring_on_notify};
 pub use circuit::{Admits, Circuit, Probe};
 pub use claim::{Claim, Ending, Finished};
 pub use correction::WrongClock;
-pub use overview::{claimed_count, dead_count};
+pub use notify::{Bell, Ear, ring_on_notify};
 pub use runner::{Room, Runner, Stopped, Work, insist};
+pub use stats::{claimed_count, dead_count};
 pub use store::{
     Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish,
     renew, requeue_dead, revive, still_held,

@@ -366,7 +366,7 @@ impl<W: Work> Runner<W> {
         match insist(claim, &self.troubles, write).await {
             Ok(()) => {}
             Err(Stopped::LeaseLost | Stopped::Released) => {
-                tracing::debug!("somebody else has the job")
+                tracing::debug!("somebody else has the job");
             }
             Err(Stopped::Failed(error)) => {
                 self.troubles.say(&chain(error.as_ref()), "cannot record how an attempt ended");

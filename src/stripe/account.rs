@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::AccountId;
-use super::lenient::maybe_country;
+use super::deserialize::maybe_country;
 
 /// One connected account.
 #[derive(Clone, Debug, Deserialize)]

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::list::{self, List};
-use super::pace::Pace;
+use super::rate_limit::Pace;
 use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
 use crate::clock::Clock;
 use crate::queue::{Circuit, Next, Retryable};

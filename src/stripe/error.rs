@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::pace::Limit;
+use super::rate_limit::Limit;
 use crate::queue::{Next, Retryable};
 
 /// A call that did not bring what we asked for.

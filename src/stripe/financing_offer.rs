@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::lenient::{maybe_id, maybe_seconds, open_enum};
+use super::deserialize::{maybe_id, maybe_seconds, open_enum};
 use super::{AccountId, OfferId};
-use crate::money::is_currency;
+use crate::format::money::is_currency;
 
 /// One financing offer. Only what decides or is shown is read; the whole object is kept beside it as it came.
 #[derive(Clone, Debug, Deserialize)]

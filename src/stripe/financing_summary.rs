@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
 use super::OfferId;
-use super::lenient::{instant, maybe_id, maybe_seconds, open_enum};
+use super::deserialize::{instant, maybe_id, maybe_seconds, open_enum};
 
 /// Where the financing of an account stands, as Stripe counts. Shows one financing, also where two run side by side.
 #[derive(Clone, Debug, Default, Deserialize)]

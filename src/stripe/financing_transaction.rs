@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-use super::lenient::{instant, maybe_id, open_enum};
+use super::deserialize::{instant, maybe_id, open_enum};
 use super::{AccountId, OfferId, TransactionId};
-use crate::money::is_currency;
+use crate::format::money::is_currency;
 
 /// One movement of a financing: money to the merchant, money from it, or the undoing of one of these. Only what decides or is
 /// shown is read; the whole object is kept beside it as it came.

@@ -5,22 +5,23 @@
 
 mod account;
 mod account_link;
+mod cache;
 mod charge;
 mod client;
+mod connected_account;
+mod deserialize;
 mod error;
 mod financing_offer;
 mod financing_summary;
 mod financing_transaction;
 mod ids;
-mod in_their_name;
-mod lenient;
 mod list;
-mod memory;
-mod pace;
 mod payout;
+mod rate_limit;
 
 pub use account::{Account, BusinessProfile, Person};
 pub use account_link::{AccountLink, LinkTo};
+pub use cache::Memory;
 pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;
 pub use client::{Answered, Client, Settings};
@@ -30,5 +31,4 @@ pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummarySta
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::Page;
-pub use memory::Memory;
 pub use payout::{BalanceTransaction, Fee, Payout};

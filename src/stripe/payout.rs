@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-use super::lenient::instant;
+use super::deserialize::instant;
 
 /// Money on its way to a merchant's bank.
 #[derive(Clone, Debug, Deserialize)]

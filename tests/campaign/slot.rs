@@ -65,7 +65,7 @@ async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>,
         }
         // Nobody killed it: a defect.
         Some(status) => {
-            world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged()))
+            world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged()));
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use capital_courier::api::{Scope, keys};
+use capital_courier::web::api::{Scope, keys};
 use chrono::TimeDelta;
 use http_body_util::BodyExt;
 use secrecy::ExposeSecret;

@@ -1,7 +1,7 @@
 //! The address that the platform names for an account's letters.
 
-use capital_courier::api::Scope;
-use capital_courier::retention::erase_account;
+use capital_courier::maintenance::retention::erase_account;
+use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;

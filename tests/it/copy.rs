@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use capital_courier::app;
-use capital_courier::flow::email::Kind;
-use capital_courier::flow::email::copy::{self, Approval};
-use capital_courier::locale::Language;
+use capital_courier::format::locale::Language;
+use capital_courier::letters::Kind;
+use capital_courier::letters::wording::approvals::{self, Approval};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -43,9 +43,9 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
     let hash = writer.copy_hash(Kind::Offer, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
-    copy::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
+    approvals::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    copy::release(app.app.db(), app.clock.now()).await.unwrap()
+    approvals::release(app.app.db(), app.clock.now()).await.unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -123,7 +123,7 @@ async fn letters_are_released_once_each_however_many_are_held(db: PgPool) {
     ] {
         sqlx::query(copies).execute(&app.db).await.unwrap();
     }
-    assert_eq!(copy::release(app.app.db(), app.clock.now()).await.unwrap(), 451);
+    assert_eq!(approvals::release(app.app.db(), app.clock.now()).await.unwrap(), 451);
     let waiting: i64 = app.one("select count(*) from letters where state = $1", "waiting").await;
     assert_eq!(waiting, 451);
     app.run_due_work().await;

@@ -1,7 +1,7 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
-use capital_courier::flow::email;
-use capital_courier::flow::email::opt_out::{Source, Wish};
+use capital_courier::consent::opt_outs;
+use capital_courier::consent::opt_outs::{Source, Wish};
 use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -221,7 +221,7 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
         let mut tx = app.db.begin().await.unwrap();
         let (account, now) = (account_of(&app, offer), app.clock.now());
         let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
-        email::opt_out(&mut tx, &wish, now).await.unwrap();
+        opt_outs::opt_out(&mut tx, &wish, now).await.unwrap();
         tx.commit().await.unwrap();
     };
     let before = app.offer();
@@ -241,7 +241,7 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     let account = account_of(&app, &before);
     let now = app.clock.now();
     let end = async |made_by: &[Source]| {
-        email::opt_out::store::end(&app.db, &account, made_by, Source::Operator, now).await.unwrap()
+        opt_outs::store::end(&app.db, &account, made_by, Source::Operator, now).await.unwrap()
     };
     assert!(!end(&Source::BY_LINK).await, "an operator made it");
     assert!(end(&Source::ALL).await);

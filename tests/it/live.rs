@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use capital_courier::app;
-use capital_courier::flow::email::Kind;
-use capital_courier::flow::email::copy::{self, Approval, Disclaimers};
-use capital_courier::locale::Language;
+use capital_courier::format::locale::Language;
+use capital_courier::letters::Kind;
+use capital_courier::letters::wording::Disclaimers;
+use capital_courier::letters::wording::approvals::{self, Approval};
 use capital_courier::simulator::{NewAccount, NewOffer};
 use sqlx::PgPool;
 
@@ -89,7 +90,7 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
         let hashes = [Kind::Offer, Kind::Refill].map(|kind| writer.copy_hash(kind, &disclaimer));
         let approval = Approval { market: country, reference: "CCR-1", approved_by: "compliance" };
         let mut tx = app.db.begin().await.unwrap();
-        copy::approve(&mut tx, &hashes, &approval, app.clock.now()).await.unwrap();
+        approvals::approve(&mut tx, &hashes, &approval, app.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 }
@@ -138,7 +139,7 @@ async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
         match sort {
             Sort::WithoutTerms => offer["offered_terms"] = serde_json::Value::Null,
             Sort::NobodyApprovedTheKind => {
-                offer["offered_terms"]["campaign_type"] = "repeat_user".into()
+                offer["offered_terms"]["campaign_type"] = "repeat_user".into();
             }
             Sort::Approved if number.is_multiple_of(2) => offer["product_type"] = "refill".into(),
             Sort::Approved

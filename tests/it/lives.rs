@@ -7,6 +7,7 @@ use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Per};
 use capital_courier::financing::{Told, take_in};
 use capital_courier::flow::offer;
+use capital_courier::offers;
 use capital_courier::simulator::{Life, Phase, Truth};
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, NaiveDate};
@@ -50,10 +51,10 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     for (number, event) in all.iter().enumerate() {
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
-        let told = offer::Told {
+        let told = offers::Told {
             offer: serde_json::from_value(object.clone()).unwrap(),
             object,
-            source: offer::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
+            source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
             as_of: DateTime::from_timestamp(event["created"].as_i64().unwrap(), 0).unwrap(),
         };
         let _ = offer::take_in(&mut tx, &told, "courier.example", app.clock.now()).await.unwrap();

@@ -3,9 +3,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use capital_courier::clock::Clock;
-use capital_courier::inbound::Counts;
-use capital_courier::ops;
 use capital_courier::queue::{self, Circuit};
+use capital_courier::web::feedback::Counts;
+use capital_courier::web::ops;
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 

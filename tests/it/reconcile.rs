@@ -85,9 +85,10 @@ async fn a_run_that_could_not_see_everything_says_so_and_counts_as_none(db: PgPo
                 .await
                 .unwrap();
         assert_eq!(state, "incomplete", "{path}: {error}");
-        let last = capital_courier::reconcile::store::last_complete(&app.db, app.clock.now())
-            .await
-            .unwrap();
+        let last =
+            capital_courier::maintenance::reconcile::store::last_complete(&app.db, app.clock.now())
+                .await
+                .unwrap();
         assert_eq!(last, None);
         // Soon again, and not as a failure of the job: no attempt is used up.
         let (state, attempt, soon): (String, i32, bool) = sqlx::query_as(
@@ -101,7 +102,9 @@ async fn a_run_that_could_not_see_everything_says_so_and_counts_as_none(db: PgPo
     }
     reconcile(&app).await;
     let last =
-        capital_courier::reconcile::store::last_complete(&app.db, app.clock.now()).await.unwrap();
+        capital_courier::maintenance::reconcile::store::last_complete(&app.db, app.clock.now())
+            .await
+            .unwrap();
     assert_eq!(last, Some(app.clock.now()));
     assert_eq!(app.relay.letters().len(), 1);
     app.finish().await;

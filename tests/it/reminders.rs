@@ -1,6 +1,6 @@
 //! Letters after the first: when they go out, in which words, and what keeps them from it.
 
-use capital_courier::flow::email::withdraw_by_hand;
+use capital_courier::letters::operator::withdraw_by_hand;
 use capital_courier::simulator::Button;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;

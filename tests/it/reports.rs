@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::api::Scope;
-use capital_courier::flow::email::refused::AddressHash;
+use capital_courier::consent::suppression::AddressHash;
 use capital_courier::simulator::NewOffer;
+use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -102,7 +102,7 @@ async fn outcome(app: &TestApp, key: &str, message: String) -> String {
 async fn allow(app: &TestApp, address: &str) -> usize {
     let mut tx = app.db.begin().await.unwrap();
     let address = address.parse::<AddressHash>().unwrap();
-    let refused = capital_courier::flow::email::refused::allow(
+    let refused = capital_courier::consent::suppression::allow(
         &mut tx,
         &address,
         "operator",
@@ -115,7 +115,7 @@ async fn allow(app: &TestApp, address: &str) -> usize {
 
 async fn resend(app: &TestApp, offer: &str) {
     let mut tx = app.db.begin().await.unwrap();
-    capital_courier::flow::email::resend(&mut tx, offer, app.clock.now()).await.unwrap();
+    capital_courier::letters::operator::resend(&mut tx, offer, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     app.run_due_work().await;
 }
@@ -277,7 +277,7 @@ async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_h
     app.expect_untouched(&offer).await;
     // Although the account was looked at a moment ago, its new address is used at once.
     app.stripe.edit_account(&account_of(&app, &offer), |account| {
-        account["email"] = "jenny@new.example".into()
+        account["email"] = "jenny@new.example".into();
     });
     resend(&app, &offer).await;
     let letter = app.expect_delivered(&offer).await;
@@ -466,7 +466,7 @@ async fn a_letter_whose_address_is_mended_before_it_is_allowed_is_not_held_for_t
     let id = delivered(&app, &offer).await;
     assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "bounced");
     app.stripe.edit_account(&account_of(&app, &offer), |account| {
-        account["email"] = "jenny@new.example".into()
+        account["email"] = "jenny@new.example".into();
     });
     app.clock.advance(TimeDelta::hours(1));
     resend(&app, &offer).await;

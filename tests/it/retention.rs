@@ -1,6 +1,6 @@
 //! Personal data go, proof and memory stay.
 
-use capital_courier::retention::{Erased, erase_account};
+use capital_courier::maintenance::retention::{Erased, erase_account};
 use chrono::TimeDelta;
 use sqlx::PgPool;
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use capital_courier::api::Scope;
+use capital_courier::web::api::Scope;
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};

@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::api::Api;
 use capital_courier::database::Troubles;
-use capital_courier::inbound::ses::{Amazon, Ses};
-use capital_courier::inbound::{self, Counts, Inbound};
-use capital_courier::ops;
+use capital_courier::web::api::Api;
+use capital_courier::web::feedback::ses::{Amazon, Ses};
+use capital_courier::web::feedback::{self, Counts, Inbound};
+use capital_courier::web::ops;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -60,7 +60,7 @@ async fn post(inbound: &Inbound, message: &Value) -> Answer {
         .body(Body::from(message.to_string()))
         .unwrap();
     let response =
-        tower::ServiceExt::oneshot(inbound::router(inbound.clone()), request).await.unwrap();
+        tower::ServiceExt::oneshot(feedback::router(inbound.clone()), request).await.unwrap();
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -120,7 +120,7 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
         // The account's name changes meanwhile; what may have been sent is sent again word for word.
         let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
         app.stripe.edit_account(&account, |account| {
-            account["business_profile"]["name"] = "Somebody Else".into()
+            account["business_profile"]["name"] = "Somebody Else".into();
         });
         app.after(TimeDelta::seconds(3)).await;
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::flow::email::opt_out::{Source, Wish, opt_out};
+use capital_courier::consent::opt_outs::{Source, Wish, opt_out};
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 

@@ -1,7 +1,7 @@
 //! Visits to the Capital section: how a merchant gets in, what an address is good for, and the way on to Stripe.
 
 use axum::http::Method;
-use capital_courier::retention::erase_account;
+use capital_courier::maintenance::retention::erase_account;
 use capital_courier::simulator::Button;
 use serde_json::json;
 use sqlx::PgPool;

@@ -175,7 +175,7 @@ async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool)
 
     // A new one each time: the answer is good for a second.
     let fresh = async || {
-        let router = capital_courier::ops::router(app.db.clone().into(), app.clock.clone());
+        let router = capital_courier::web::ops::router(app.db.clone().into(), app.clock.clone());
         let request = Request::get("/readyz").body(Body::empty()).unwrap();
         tower::ServiceExt::oneshot(router, request).await.unwrap().status().as_u16()
     };
@@ -196,7 +196,7 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     let options = (*db.connect_options()).clone().options([("temp_file_limit", "0")]);
     let full = PgPool::connect_with(options).await.unwrap();
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let router = capital_courier::ops::router(full.clone().into(), Clock::system());
+    let router = capital_courier::web::ops::router(full.clone().into(), Clock::system());
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status(), 503);
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();

@@ -11,11 +11,12 @@ use crate::app;
 use crate::cli::out::{self, say};
 use crate::config::{Needs, Settings, environment};
 use crate::database;
-use crate::flow::email::collection::{self, Found};
-use crate::flow::email::copy::{self, Approval, Disclaimers};
-use crate::flow::email::lint::Rules;
-use crate::flow::email::write::Writer;
-use crate::flow::email::{Dkim, Kind};
+use crate::letters::Kind;
+use crate::letters::lint::Rules;
+use crate::letters::wording::approvals::{self, Approval};
+use crate::letters::wording::samples::{self, Found};
+use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
+use crate::mail::Dkim;
 use crate::telemetry;
 
 /// What to do.
@@ -62,10 +63,10 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         Action::Preview { dir } => {
             let all = disclaimers.all();
             let samples = app::samples(&settings.email, &writer, &all)?;
-            preview::write(&dir, settings.email.from.address(), &writer, &samples)?;
+            preview::write(&dir, settings.email.sender.from.address(), &writer, &samples)?;
         }
         Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
-        Action::DkimRecord => print_record(settings.email.dkim.as_ref())?,
+        Action::DkimRecord => print_record(settings.email.sender.dkim.as_ref())?,
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
@@ -90,9 +91,9 @@ fn check(
 ) -> anyhow::Result<ExitCode> {
     let all = disclaimers.all();
     let samples = app::samples(&settings.email, writer, &all)?;
-    let found = collection::check(writer, &Rules::built_in()?, &samples);
+    let found = samples::check(writer, &Rules::built_in()?, &samples);
     out::as_far_as_read(print(&found, samples.len(), json))?;
-    Ok(ExitCode::from(u8::from(collection::has_errors(&found))))
+    Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
 
 fn print(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()> {
@@ -137,12 +138,8 @@ fn quoted(record: &str) -> String {
 }
 
 /// The operator's wordings for a market, or one of them by its name.
-fn wordings(
-    disclaimers: &Disclaimers,
-    market: &str,
-    variant: Option<&str>,
-) -> Vec<copy::Disclaimer> {
-    let fits = |found: &copy::Disclaimer| {
+fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> Vec<Disclaimer> {
+    let fits = |found: &Disclaimer| {
         let is_of_market = found.market.as_deref().is_none_or(|of| of == market);
         let is_meant = variant.map_or(found.market.is_some(), |name| found.variant == name);
         !found.is_sample && is_of_market && is_meant
@@ -150,7 +147,7 @@ fn wordings(
     disclaimers.all().into_iter().filter(fits).collect()
 }
 
-fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[copy::Disclaimer]) -> Vec<String> {
+fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[Disclaimer]) -> Vec<String> {
     let of = |wording| kinds.iter().map(move |kind| writer.copy_hash(*kind, wording));
     wordings.iter().flat_map(of).collect()
 }
@@ -163,9 +160,9 @@ async fn approve(
     let database = database::open(&settings.database).await?;
     let now = database::now(&database.pool).await?;
     let mut tx = database.pool.begin().await?;
-    copy::approve(&mut tx, hashes, approval, now).await?;
+    approvals::approve(&mut tx, hashes, approval, now).await?;
     tx.commit().await?;
-    let released = copy::release(&database.pool, now).await?;
+    let released = approvals::release(&database.pool, now).await?;
     database.close().await;
     say!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "))?;
     say!("{released} letters that were held are tried again")?;

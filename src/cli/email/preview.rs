@@ -8,11 +8,13 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
 use crate::cli::out::say;
-use crate::flow::email::collection::Sample;
-use crate::flow::email::write::Writer;
+use crate::letters::wording::Writer;
+use crate::letters::wording::samples::Sample;
 
-const COVER: &str = include_str!("../../../templates/pages/preview.html");
-const SHEET: &str = include_str!("../../../templates/pages/preview_letter.html");
+const COVER: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/preview.html"));
+const SHEET: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/preview_letter.html"));
 
 /// A letter of the collection.
 #[derive(Serialize)]

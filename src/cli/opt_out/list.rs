@@ -5,8 +5,9 @@ use std::io::Write;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use crate::flow::email::opt_out::{Note, store::OptOut};
-use crate::spreadsheet::{as_it_was, harmless, maybe, moment};
+use crate::consent::opt_outs::Note;
+use crate::consent::opt_outs::store::OptOut;
+use crate::format::csv::{as_it_was, harmless, maybe, moment};
 use crate::stripe::AccountId;
 
 /// The columns that are written, in their order.
@@ -144,7 +145,7 @@ fn time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spreadsheet::FORMULA;
+    use crate::format::csv::FORMULA;
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {

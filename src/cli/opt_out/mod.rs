@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::cli::out::{self, say};
+use crate::consent::opt_outs::{self, OptedOut};
+use crate::consent::opt_outs::{Note, Source, Wish, store};
 use crate::database::{self, Pool};
-use crate::flow::email::opt_out::{Note, Source, Wish, store};
-use crate::flow::email::{self, OptedOut};
 use crate::stripe::AccountId;
 
 /// What to do.
@@ -96,7 +96,7 @@ async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Res
         since: now,
     };
     let mut tx = db.begin().await?;
-    let opted_out = email::opt_out(&mut tx, &wish, now).await?;
+    let opted_out = opt_outs::opt_out(&mut tx, &wish, now).await?;
     tx.commit().await?;
     match opted_out {
         OptedOut::First => say!("{account} gets no more letters")?,
@@ -138,7 +138,7 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
             note: row.note.as_ref().map(Note::as_str),
             since: row.opted_out_at.unwrap_or(now),
         };
-        new += usize::from(email::opt_out(&mut tx, &wish, now).await? == OptedOut::First);
+        new += usize::from(opt_outs::opt_out(&mut tx, &wish, now).await? == OptedOut::First);
     }
     tx.commit().await?;
     say!("{new} accounts opted out, {} were before", rows.len() - new)?;

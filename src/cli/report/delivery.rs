@@ -5,9 +5,9 @@ use futures_util::TryStreamExt;
 use super::Asked;
 use crate::cli::out::stdout;
 use crate::database::{self, Pool};
-use crate::flow::email::Address;
-use crate::flow::email::evidence::store::{self, Line, Period};
-use crate::spreadsheet::{harmless, maybe, moment, writer};
+use crate::format::csv::{harmless, maybe, moment, writer};
+use crate::letters::evidence::store::{self, Line, Period};
+use crate::mail::Address;
 
 const COLUMNS: [&str; 26] = [
     "letter",

@@ -11,7 +11,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
 use crate::cli::out::say;
 use crate::database::Pool;
-use crate::flow::email::evidence;
+use crate::letters::evidence;
 use crate::stripe::AccountId;
 
 /// What to report.

@@ -6,8 +6,8 @@ use super::Asked;
 use crate::cli::out::stdout;
 use crate::database::{self, Pool};
 use crate::financing::ledger::{Movement, Period, store};
-use crate::money::Money;
-use crate::spreadsheet::{harmless, moment, writer};
+use crate::format::csv::{harmless, moment, writer};
+use crate::format::money::Money;
 
 const COLUMNS: [&str; 13] = [
     "transaction",

@@ -10,7 +10,7 @@ pub mod store;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
-use super::{Financings, Unanswered, watch};
+use super::{Financings, Unanswered, backfill_requests};
 use crate::database::within;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
 use store::Since;
@@ -179,7 +179,7 @@ impl Financings {
             match next {
                 // The event may be on its way; else the newest of the list tells.
                 Reread::Newest if since == Some(as_of) => {
-                    watch::read_now(&mut tx, account.as_str(), as_of).await?;
+                    backfill_requests::read_now(&mut tx, account.as_str(), as_of).await?;
                 }
                 // The newest did not tell: something older is missing. That is looked for once.
                 Reread::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {

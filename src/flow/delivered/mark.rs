@@ -9,10 +9,11 @@ use sqlx::PgConnection;
 use super::store::{self, Answer, Delivery};
 use crate::clock::Clock;
 use crate::database::{Pool, Troubles};
+use crate::offers;
+use crate::offers::timeline::{self, Entry};
+use crate::offers::transition::by_event;
 use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::transition::by_event;
-use crate::timeline::{self, Entry};
 
 /// Tells Stripe that offers were delivered.
 #[derive(Clone, Debug)]
@@ -168,15 +169,15 @@ async fn follow(
     answered: &OfferStatus,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<String>> {
-    let Some(known) = timeline::lock_status(&mut *tx, &delivery.offer_id).await? else {
+    let Some(known) = offers::store::lock_status(&mut *tx, &delivery.offer_id).await? else {
         return Ok(None);
     };
     let effect = by_event(&known, answered, Ordering::Equal);
     if effect.asks {
-        timeline::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
+        offers::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
     }
     if effect.moves {
-        timeline::move_status(tx, &delivery.offer_id, answered).await
+        offers::store::move_status(tx, &delivery.offer_id, answered).await
     } else {
         Ok(None)
     }

@@ -5,19 +5,22 @@ use chrono_tz::Tz;
 use sqlx::PgConnection;
 use url::Url;
 
-use super::address::Address;
-use super::cadence::{CAME_BACK, LEAST_LEFT, OFFER_ENDS, WHILE_OFF};
-use super::copy::{self, Disclaimer, NO_DISCLAIMER, NOT_APPROVED};
-use super::opt_out;
+use super::SendLetter;
 use super::recipient::{self, NoRecipient};
-use super::refused::{self, AddressHash};
 use super::send::PrepareError;
-use super::store::{self, Content, Letter, State};
 use super::to_delivered;
-use super::{Facts, FinancingType, Kind, SendLetter};
 use crate::clock::Agreement;
-use crate::locale::{self, Language};
-use crate::money::Money;
+use crate::consent::opt_outs;
+use crate::consent::suppression::{self, AddressHash};
+use crate::format::locale::{self, Language};
+use crate::format::money::Money;
+use crate::letters::Kind;
+use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
+use crate::letters::reminders::schedule::{LEAST_LEFT, WHILE_OFF};
+use crate::letters::store::{self, Content, Letter, State};
+use crate::letters::wording::{Disclaimer, approvals};
+use crate::letters::wording::{Facts, FinancingType};
+use crate::mail::Address;
 use crate::queue::{Stopped, WrongClock};
 use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
 
@@ -40,7 +43,7 @@ pub(super) enum Decision {
 impl SendLetter {
     /// Looks at Stripe, and decides.
     pub(super) async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
-        if opt_out::store::has(&self.db, &letter.account_id).await? {
+        if opt_outs::store::has(&self.db, &letter.account_id).await? {
             return Ok(Decision::Suppress);
         }
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
@@ -68,7 +71,7 @@ impl SendLetter {
             && letter.offered_terms == offered_terms
             && let Some((to, content)) = written_before(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
-            && !refused::store::has(&self.db, &AddressHash::of(&content.recipient)).await?
+            && !suppression::store::has(&self.db, &AddressHash::of(&content.recipient)).await?
         {
             return Ok(Decision::Send(to, Box::new(content)));
         }
@@ -112,10 +115,10 @@ impl SendLetter {
     ) -> Result<Facts, &'static str> {
         let Case { kind, offer, account } = *case;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
-            return Err("no_terms");
+            return Err(reason::NO_TERMS);
         };
         if !terms.are_plausible() {
-            return Err("bad_terms");
+            return Err(reason::BAD_TERMS);
         }
         let money = |minor| Money { minor, currency: terms.currency.to_lowercase() };
         Ok(Facts {
@@ -157,7 +160,7 @@ impl SendLetter {
             return Ok(Err(NOT_APPROVED));
         };
         let hash = self.writer.copy_hash(kind, &found);
-        let is_approved = copy::store::is_approved(&self.db, &hash, market).await?;
+        let is_approved = approvals::store::is_approved(&self.db, &hash, market).await?;
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
     }
 
@@ -171,7 +174,7 @@ impl SendLetter {
     /// Whether what was written for an earlier attempt is something that Stripe approved. What a version before approvals wrote is not.
     async fn was_approved(&self, content: &Content) -> sqlx::Result<bool> {
         match &content.copy_hash {
-            Some(hash) => copy::store::is_approved_anywhere(&self.db, hash).await,
+            Some(hash) => approvals::store::is_approved_anywhere(&self.db, hash).await,
             None => Ok(false),
         }
     }

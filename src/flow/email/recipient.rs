@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::SendLetter;
-use super::address::Address;
-use super::contact;
-use super::refused::{self, ADDRESS_BOUNCED, AddressHash};
+use crate::consent::contact_overrides;
+use crate::consent::suppression::{self, AddressHash};
+use crate::letters::reason;
+use crate::mail::Address;
 use crate::queue::Stopped;
 use crate::stripe::{Account, AccountId, Error, Memory};
 
@@ -25,15 +26,10 @@ impl NoRecipient {
     /// As in `letters.reason`.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::None => "no_recipient",
-            Self::Bad => "bad_address",
-            Self::Refused(_) => ADDRESS_BOUNCED,
+            Self::None => reason::NO_RECIPIENT,
+            Self::Bad => reason::BAD_ADDRESS,
+            Self::Refused(_) => reason::ADDRESS_BOUNCED,
         }
-    }
-
-    /// Whether a letter that is held for this reason lacks an address that works.
-    pub(super) fn is_reason(reason: &str) -> bool {
-        [Self::None.reason(), Self::Bad.reason(), ADDRESS_BOUNCED].contains(&reason)
     }
 }
 
@@ -55,13 +51,13 @@ async fn look_up_once(
     id: &AccountId,
 ) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
     let account = letters.stripe.account(id).await?;
-    let named = contact::store::find(&letters.db, id.as_str()).await?;
+    let named = contact_overrides::store::find(&letters.db, id.as_str()).await?;
     let found = match named {
         Some(named) => read(&named.address),
         None => find(&letters.stripe, &account, letters.settings.allow_support_address).await?,
     };
     let found = match found {
-        Ok(to) if refused::store::has(&letters.db, &AddressHash::of(to.expose())).await? => {
+        Ok(to) if suppression::store::has(&letters.db, &AddressHash::of(to.expose())).await? => {
             Err(NoRecipient::Refused(to))
         }
         found => found,

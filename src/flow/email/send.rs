@@ -10,27 +10,30 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::address::Address;
-use super::copy::Disclaimers;
+use super::Settings;
 use super::decide::Decision;
-use super::evidence;
-use super::lanes::Place;
-use super::mask;
-use super::mime::{self, Parts, Ready};
-use super::moves::{GAVE_UP, UNCERTAIN};
-use super::opt_out::{self, OPTED_OUT};
 use super::recipient::NoRecipient;
-use super::refused::{self, AddressHash};
-use super::store::{self, Content, Letter, Move, State};
-use super::write::{TemplateError, Writer};
-use super::{Gate, Lanes, Relay, SendError, Settings};
 use crate::clock::Clock;
+use crate::consent::opt_outs;
+use crate::consent::suppression::{self, AddressHash};
 use crate::database::{Pool, Troubles};
+use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
+use crate::letters::store::{self, Content, Letter, Move, State};
+use crate::letters::wording::Disclaimers;
+use crate::letters::wording::{TemplateError, Writer};
+use crate::letters::{SEND_JOB, evidence};
+use crate::mail::Address;
+use crate::mail::mask;
+use crate::mail::mime::{self, Parts, Ready};
+use crate::mail::per_domain::Place;
+use crate::mail::sending_rate::{DayCount, Gate};
+use crate::mail::{Lanes, Relay, SendError};
+use crate::offers;
 use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Room, Stopped, Work, insist};
 use crate::stripe::{self, AccountId, Memory, OfferStatus};
-use crate::timeline;
 
 /// Sends letters.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Retryable for PrepareError {
 }
 
 impl Work for SendLetter {
-    const KIND: &'static str = super::JOB;
+    const KIND: &'static str = crate::letters::SEND_JOB;
 
     #[tracing::instrument(name = "letter.send", skip_all, fields(letter.id = %claim.subject, offer.id))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
@@ -124,7 +127,7 @@ impl Work for SendLetter {
     }
 
     async fn room(&self, tx: &mut PgConnection, wanted: usize) -> sqlx::Result<Room> {
-        self.gate.room(tx, wanted).await
+        self.gate.room(tx, wanted, letters_since).await
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
@@ -222,7 +225,7 @@ impl SendLetter {
             unsubscribe_url: unsubscribe_url.as_ref(),
             at: self.clock.now(),
         };
-        Ok(mime::assemble(&parts, &self.settings)?)
+        Ok(mime::assemble(&parts, &self.settings.sender)?)
     }
 
     /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
@@ -238,16 +241,16 @@ impl SendLetter {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
-        let status = timeline::hold_status(&mut tx, &letter.offer_id).await?;
+        let status = offers::store::hold_status(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
             && !self.is_open(&mut tx, letter, &status).await?
         {
             return Ok(Begun::No(Instead::OfferEnded(format!("offer_{status}"))));
         }
-        if opt_out::store::has(&mut *tx, &letter.account_id).await? {
+        if opt_outs::store::has(&mut *tx, &letter.account_id).await? {
             return Ok(Begun::No(Instead::OptedOut));
         }
-        if refused::store::has(&mut *tx, &AddressHash::of(&content.recipient)).await? {
+        if suppression::store::has(&mut *tx, &AddressHash::of(&content.recipient)).await? {
             return Ok(Begun::No(Instead::AddressRefused));
         }
         if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
@@ -275,6 +278,14 @@ impl SendLetter {
             }
         }
     }
+}
+
+/// Letters that were sent since a moment, plus those that a worker holds now. A letter sent between
+/// the two counts is counted twice, which is safe; in the other order it would be missed.
+async fn letters_since(tx: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<DayCount> {
+    let in_progress = queue::claimed_count(&mut *tx, SEND_JOB).await?;
+    let sent = store::sent_since(tx, since).await?;
+    Ok(DayCount { sent, in_progress })
 }
 
 /// Whether a handing over may begin.

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::store::Letter;
 use crate::flow::delivered;
+use crate::letters::store::Letter;
 
 /// Owes Stripe the word about this letter's offer.
 pub(super) async fn hand_over(

@@ -10,9 +10,9 @@ use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, is_about_the_data, within};
 use crate::financing::ToRead;
+use crate::offers::timeline::{self, Entry};
 use crate::queue::{Bell, Ear};
 use crate::telemetry::chain;
-use crate::timeline::{self, Entry};
 
 /// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
 /// Capital's events are the platform's own).
@@ -218,7 +218,7 @@ impl Reader {
                 tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
             }
             Outcome::Ignored => {
-                tracing::debug!(event.id = id, event.r#type = kind, "ignored event")
+                tracing::debug!(event.id = id, event.r#type = kind, "ignored event");
             }
             Outcome::WrongMode => {
                 tracing::warn!(

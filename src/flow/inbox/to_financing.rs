@@ -8,8 +8,9 @@ use sqlx::PgConnection;
 use super::store::{Outcome, Unread};
 use crate::financing::ledger::store::find;
 use crate::financing::{self, TakenIn, ToRead, Told};
+use crate::offers;
+use crate::offers::timeline::{self, Entry};
 use crate::stripe::{OfferId, TransactionType};
-use crate::timeline::{self, Entry};
 
 /// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it read. Says whose transactions are to be
 /// read then: those of an account that was never heard of, as most of a financing may lie before this one; and of one that was paid.
@@ -67,7 +68,7 @@ async fn ask_about_cancellation(
         find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
     let undone = movement.filter(|movement| movement.effect == "advanced");
     if let Some(offer_id) = undone.and_then(|movement| movement.offer_id) {
-        timeline::ask_stripe(tx, &offer_id, event_id, now).await?;
+        offers::ask_stripe(tx, &offer_id, event_id, now).await?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 
 use super::store::{Outcome, Unread};
 use crate::financing::ToRead;
-use crate::flow::offer::{self, Source, Told};
+use crate::flow::offer;
+use crate::offers::{Source, Told};
 
 /// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read. Says whose transactions are to be
 /// read then.

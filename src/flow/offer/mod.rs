@@ -7,14 +7,13 @@
 //! ```
 //!
 //! What an event does to the status that is known is in one table
-//! ([`crate::timeline::transition`]); the object's other fields follow whichever rendering Stripe
+//! ([`crate::offers::transition`]); the object's other fields follow whichever rendering Stripe
 //! made last. Events come late, twice and in any order, some within one second; where two of them
 //! cannot both be true, Stripe is asked ([`LookAtOffer`]), and its answer stands. An offer that is
 //! no longer `undelivered` takes back a letter that has not left; a letter that was taken back
 //! stays so.
 
-mod look;
-pub mod store;
+mod refresh;
 mod to_email;
 
 use chrono::{DateTime, Utc};
@@ -22,46 +21,18 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::financing::ToRead;
-use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
-use crate::timeline::transition::{self, Decision, Effect};
-use crate::timeline::{self, Entry};
-use store::Known;
+use crate::offers::store::{self, Known};
+use crate::offers::timeline::{self, Entry};
+use crate::offers::transition::{self, Decision, Effect};
+use crate::offers::{self, Source, Told};
+use crate::stripe::{OfferId, OfferStatus};
 
-pub use look::LookAtOffer;
+pub use refresh::LookAtOffer;
 
 /// The kind of the jobs that ask Stripe about an offer.
-pub(crate) const JOB: &str = timeline::LOOK_AT_OFFER;
+pub(crate) const JOB: &str = offers::LOOK_AT_OFFER;
 /// The occasion of a look that reconciliation asks for.
 const RECONCILIATION: &str = "reconcile";
-
-/// What Stripe tells about an offer.
-#[derive(Debug)]
-pub struct Told<'a> {
-    /// The offer, as far as we read it.
-    pub offer: FinancingOffer,
-    /// The whole object, as it came.
-    pub object: &'a Value,
-    /// How we came to hear of it.
-    pub source: Source<'a>,
-    /// When Stripe rendered the object.
-    pub as_of: DateTime<Utc>,
-}
-
-/// How we came to hear of an offer.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// By an event.
-    Event {
-        /// `evt_…`
-        id: &'a str,
-        /// `capital.financing_offer.…`
-        event_type: &'a str,
-    },
-    /// Stripe lists it: a page can be a moment old, so it is read as an event is.
-    Listed,
-    /// We asked for this offer, and nothing was written about it since.
-    Asked,
-}
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +92,7 @@ pub async fn take_in(
     }
     if let (Source::Event { id, .. }, Some(old)) = (told.source, &offer.replacement_for) {
         // No event says that an offer was replaced but its replacement's.
-        timeline::ask_stripe(tx, old.as_str(), id, now).await?;
+        offers::ask_stripe(tx, old.as_str(), id, now).await?;
     }
     let taken = match known {
         None => TakenIn::New,
@@ -137,7 +108,7 @@ pub async fn look_again(
     offer: &OfferId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    timeline::ask_stripe(tx, offer.as_str(), RECONCILIATION, now).await
+    offers::ask_stripe(tx, offer.as_str(), RECONCILIATION, now).await
 }
 
 /// How a known offer changed.
@@ -164,7 +135,7 @@ async fn follow(
         Source::Asked => transition::by_answer(&known.status, &offer.status),
     };
     let before = if effect.moves {
-        timeline::move_status(&mut *tx, offer.id.as_str(), &offer.status).await?
+        store::move_status(&mut *tx, offer.id.as_str(), &offer.status).await?
     } else {
         None
     };
@@ -179,7 +150,7 @@ async fn follow(
             Source::Event { id, .. } => id,
             Source::Listed | Source::Asked => RECONCILIATION,
         };
-        timeline::ask_stripe(tx, offer.id.as_str(), occasion, now).await?;
+        offers::ask_stripe(tx, offer.id.as_str(), occasion, now).await?;
     }
     notes.extend(said(told, known, &effect));
     Ok(Change { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })

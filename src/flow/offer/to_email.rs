@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::flow::email::{self, Kind, Opening};
+use crate::flow::email;
+use crate::letters;
+use crate::letters::{Kind, Opening};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 
 /// Opens the letter, once for an offer.
@@ -21,7 +23,7 @@ pub(super) async fn hand_over(
         kind: Kind::first(offer),
         message_id_domain,
     };
-    email::open(tx, &opening, now).await
+    letters::open(tx, &opening, now).await
 }
 
 /// Takes back what has not left.

@@ -84,11 +84,11 @@ fn parts_add_up(transactions: &[Value], financing: &FinancingTruth) {
     }
     match financing.phase {
         Phase::FullyRepaid => {
-            assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor))
+            assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor));
         }
         Phase::Canceled => assert_eq!((advance, fee), (0, 0)),
         Phase::UnderWay => {
-            assert!(advance <= financing.advance_minor && fee <= financing.fee_minor)
+            assert!(advance <= financing.advance_minor && fee <= financing.fee_minor);
         }
     }
 }

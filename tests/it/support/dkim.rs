@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use capital_courier::flow::email::Dkim;
+use capital_courier::mail::Dkim;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::{

@@ -17,7 +17,7 @@ use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
-use capital_courier::flow::email::opt_out::{Source, Wish, opt_out};
+use capital_courier::consent::opt_outs::{Source, Wish, opt_out};
 use capital_courier::simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;

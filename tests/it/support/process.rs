@@ -67,7 +67,7 @@ pub async fn put_off_reconciliation(db: &PgPool) {
     let job = capital_courier::queue::enqueue(
         db,
         "reconcile",
-        capital_courier::reconcile::SUBJECT,
+        capital_courier::maintenance::reconcile::SUBJECT,
         later,
     );
     // A database without a schema has no jobs either.

@@ -1,0 +1,334 @@
+//! The reader's language, country and time zone, and how amounts, shares and days are written there.
+//!
+//! Digits, separators and names of months come from Unicode's CLDR by ICU4X, time zones from the IANA database; nothing is asked
+//! of the machine that this runs on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono_tz::Tz;
+use icu_calendar::{Date, Gregorian};
+use icu_datetime::FixedCalendarDateTimeFormatter;
+use icu_datetime::fieldsets::YMD;
+use icu_decimal::DecimalFormatter;
+use icu_decimal::input::Decimal;
+
+use super::money::Money;
+
+/// A language that there are letters in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Language {
+    /// `en`, also for everybody whose language there is none in.
+    English,
+    /// `de`
+    German,
+    /// `fr`
+    French,
+}
+
+/// Not a language that there are letters in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are letters in en, de and fr")]
+pub struct NoSuchLanguage;
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::English, Self::German, Self::French];
+
+    /// Its code in ISO 639-1.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+            Self::French => "fr",
+        }
+    }
+
+    /// The language of a country's letters, where it has one that we know.
+    fn of_country(country: &str) -> Option<Self> {
+        match country {
+            "DE" | "AT" => Some(Self::German),
+            "FR" => Some(Self::French),
+            "US" | "GB" | "AU" | "CA" | "IE" | "NZ" => Some(Self::English),
+            _ => None,
+        }
+    }
+
+    /// The languages to write to an account in, the best first: what it says itself (a tag like `fr-CA`, BCP 47), what is spoken in
+    /// its country, English.
+    pub fn preferred(tag: Option<&str>, country: Option<&str>) -> Vec<Self> {
+        let said = tag.and_then(|tag| tag.split(['-', '_']).next()?.parse().ok());
+        let spoken = country.and_then(Self::of_country);
+        let mut preferred = Vec::new();
+        for language in [said, spoken, Some(Self::English)].into_iter().flatten() {
+            if !preferred.contains(&language) {
+                preferred.push(language);
+            }
+        }
+        preferred
+    }
+}
+
+impl FromStr for Language {
+    type Err = NoSuchLanguage;
+
+    fn from_str(code: &str) -> Result<Self, NoSuchLanguage> {
+        let code = code.trim().to_ascii_lowercase();
+        Self::ALL.into_iter().find(|language| language.code() == code).ok_or(NoSuchLanguage)
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// The time zone of an account: what it says itself (an IANA name), else a zone of its country, else UTC. In a country of several
+/// zones it is one from whose working hours none of them is far.
+pub fn time_zone(name: Option<&str>, country: Option<&str>) -> Tz {
+    let of_country = match country.unwrap_or_default() {
+        "US" => Tz::America__Chicago,
+        "CA" => Tz::America__Toronto,
+        "GB" => Tz::Europe__London,
+        "DE" => Tz::Europe__Berlin,
+        "AT" => Tz::Europe__Vienna,
+        "FR" => Tz::Europe__Paris,
+        "AU" => Tz::Australia__Sydney,
+        "IE" => Tz::Europe__Dublin,
+        "NZ" => Tz::Pacific__Auckland,
+        _ => Tz::UTC,
+    };
+    name.and_then(|name| name.parse().ok()).unwrap_or(of_country)
+}
+
+/// Writes amounts, shares and days as the readers of a language in a country do.
+#[derive(Debug)]
+pub struct Formats {
+    language: Language,
+    numbers: DecimalFormatter,
+    days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
+    short_days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
+}
+
+/// Signs that no other currency of Capital's is written with.
+const SIGNS: [(&str, &str); 6] =
+    [("usd", "$"), ("gbp", "£"), ("eur", "€"), ("aud", "A$"), ("cad", "CA$"), ("jpy", "¥")];
+/// Keeps a number and its sign on one line.
+const NO_BREAK: char = '\u{a0}';
+
+impl Formats {
+    /// For a language, in a country where that is known (two letters).
+    pub fn new(language: Language, country: Option<&str>) -> Self {
+        let alone = match language {
+            Language::English => icu_locale_core::locale!("en"),
+            Language::German => icu_locale_core::locale!("de"),
+            Language::French => icu_locale_core::locale!("fr"),
+        };
+        let tag = country.map(|country| format!("{language}-{country}"));
+        let locale: icu_locale_core::Locale =
+            tag.and_then(|tag| tag.parse().ok()).unwrap_or(alone.clone());
+        // English in a country that does not speak it: numbers as English has them, or 15,000 reads as fifteen.
+        let is_at_home = language != Language::English
+            || country.and_then(Language::of_country) == Some(Language::English);
+        let in_numbers = if is_at_home { locale.clone() } else { alone };
+        let numbers = DecimalFormatter::try_new(
+            in_numbers.into(),
+            icu_decimal::options::DecimalFormatterOptions::default(),
+        );
+        let short_days =
+            FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::medium());
+        let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
+        Self {
+            language,
+            numbers: numbers
+                .expect("the data that are compiled in have a fallback for every locale"),
+            days: days.expect("the data that are compiled in have a fallback for every locale"),
+            short_days: short_days
+                .expect("the data that are compiled in have a fallback for every locale"),
+        }
+    }
+
+    /// `$1,000.00` in English, `1.000,00 €` in German.
+    pub fn money(&self, money: &Money) -> String {
+        self.amount(money.minor, money.decimals(), &money.currency)
+    }
+
+    fn amount(&self, minor: i64, decimals: u8, currency: &str) -> String {
+        let mut number = Decimal::from(minor.unsigned_abs());
+        number.multiply_pow10(-i16::from(decimals));
+        let digits = self.numbers.format(&number).to_string();
+        let minus = if minor < 0 { "-" } else { "" };
+        let sign = SIGNS.iter().find(|(known, _)| *known == currency).map(|(_, sign)| *sign);
+        match (sign, self.language) {
+            (Some(sign), Language::English) => format!("{minus}{sign}{digits}"),
+            (Some(sign), Language::German | Language::French) => {
+                format!("{minus}{digits}{NO_BREAK}{sign}")
+            }
+            (None, Language::English | Language::German | Language::French) => {
+                format!("{minus}{digits}{NO_BREAK}{}", currency.to_uppercase())
+            }
+        }
+    }
+
+    /// The same without decimals that say nothing: `$1,000`, but `$1,000.50`.
+    pub fn money_short(&self, money: &Money) -> String {
+        let mut decimals = money.decimals();
+        let mut minor = money.minor;
+        if minor % 10_i64.pow(u32::from(decimals)) == 0 {
+            minor /= 10_i64.pow(u32::from(decimals));
+            decimals = 0;
+        }
+        self.amount(minor, decimals, &money.currency)
+    }
+
+    /// A share of one as a percentage, with at most two decimals and none that say nothing: `12.5%`, `12,5 %`.
+    pub fn percent(&self, share: f64) -> String {
+        let text = format!("{:.2}", share * 100.0);
+        let short = text.trim_end_matches('0').trim_end_matches('.');
+        let digits = short.parse().map_or_else(
+            |_| short.to_owned(),
+            |number: Decimal| self.numbers.format(&number).to_string(),
+        );
+        match self.language {
+            Language::English => format!("{digits}%"),
+            Language::German | Language::French => format!("{digits}{NO_BREAK}%"),
+        }
+    }
+
+    /// Blanks that must not end a line, where the language has some: before a colon in French.
+    pub fn typeset(&self, text: &str) -> String {
+        match self.language {
+            Language::English | Language::German => text.to_owned(),
+            Language::French => {
+                [" :", " ;", " !", " ?", " »", "« "].iter().fold(text.to_owned(), |text, pair| {
+                    text.replace(pair, &pair.replace(' ', &NO_BREAK.to_string()))
+                })
+            }
+        }
+    }
+
+    /// The day of a moment in a time zone: `December 24, 2026`, `24. Dezember 2026`.
+    pub fn day(&self, at: DateTime<Utc>, zone: Tz) -> String {
+        self.date(at.with_timezone(&zone).date_naive())
+    }
+
+    /// A day, likewise.
+    pub fn date(&self, day: NaiveDate) -> String {
+        // The day and the month stay on one line.
+        written(&self.days, day).replacen(' ', &NO_BREAK.to_string(), 1)
+    }
+
+    /// A day for a table: `Dec 24, 2026`, `24.12.2026`.
+    pub fn short_date(&self, day: NaiveDate) -> String {
+        written(&self.short_days, day)
+    }
+}
+
+fn written(days: &FixedCalendarDateTimeFormatter<Gregorian, YMD>, day: NaiveDate) -> String {
+    let month = u8::try_from(day.month()).unwrap_or_default();
+    match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
+        Ok(date) => days.format(&date).to_string(),
+        Err(_) => day.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formats(tag: &str) -> Formats {
+        let (language, country) = tag.split_once('-').unwrap();
+        Formats::new(language.parse().unwrap(), Some(country))
+    }
+
+    fn money(minor: i64, currency: &str) -> Money {
+        Money { minor, currency: currency.to_owned() }
+    }
+
+    #[test]
+    fn amounts_are_written_as_a_reader_writes_them() {
+        for (tag, minor, currency, written) in [
+            ("en-US", 100_000, "usd", "$1,000.00"),
+            ("en-US", 5, "usd", "$0.05"),
+            ("en-US", 0, "usd", "$0.00"),
+            ("en-GB", -123_456_789, "gbp", "-£1,234,567.89"),
+            ("en-GB", 99_999, "eur", "€999.99"),
+            ("en-AU", 100_000, "aud", "A$1,000.00"),
+            ("en-CA", 100_000, "cad", "CA$1,000.00"),
+            ("en-US", 1_000, "jpy", "¥1,000"),
+            ("en-US", 1_234_500, "ugx", "12,345.00\u{a0}UGX"),
+            ("en-US", 1_234_500, "kwd", "1,234.500\u{a0}KWD"),
+            ("en-US", i64::MAX, "usd", "$92,233,720,368,547,758.07"),
+            ("en-US", i64::MIN, "usd", "-$92,233,720,368,547,758.08"),
+            ("en-DE", 123_456_789, "eur", "€1,234,567.89"),
+            ("de-DE", 123_456_789, "eur", "1.234.567,89\u{a0}€"),
+            ("fr-FR", 123_456_789, "eur", "1\u{202f}234\u{202f}567,89\u{a0}€"),
+            ("fr-CA", 100_000, "cad", "1\u{a0}000,00\u{a0}CA$"),
+            ("de-DE", 100_000, "chf", "1.000,00\u{a0}CHF"),
+        ] {
+            assert_eq!(formats(tag).money(&money(minor, currency)), written);
+        }
+        assert_eq!(formats("en-US").money_short(&money(100_000, "usd")), "$1,000");
+        assert_eq!(formats("de-DE").money_short(&money(100_050, "eur")), "1.000,50\u{a0}€");
+        assert_eq!(formats("en-US").money_short(&money(1_000, "jpy")), "¥1,000");
+    }
+
+    #[test]
+    fn a_rate_is_written_without_noise() {
+        let written: Vec<String> = [0.15, 0.125, 0.2, 0.07, 0.333_333, 1.0, 0.0]
+            .map(|rate| formats("en-US").percent(rate))
+            .into();
+        assert_eq!(written, ["15%", "12.5%", "20%", "7%", "33.33%", "100%", "0%"]);
+        assert_eq!(formats("de-DE").percent(0.125), "12,5\u{a0}%");
+        assert_eq!(formats("en-US").percent(f64::NAN), "NaN%");
+    }
+
+    #[test]
+    fn a_day_in_a_table_is_short() {
+        let day = "2026-12-24".parse().unwrap();
+        let short = ["en-US", "en-GB", "de-DE", "fr-FR"].map(|tag| formats(tag).short_date(day));
+        assert_eq!(short, ["Dec 24, 2026", "24 Dec 2026", "24.12.2026", "24 déc. 2026"]);
+    }
+
+    #[test]
+    fn a_day_is_that_of_the_readers_time_zone() {
+        let at: DateTime<Utc> = "2026-12-25T03:00:00Z".parse().unwrap();
+        assert_eq!(
+            formats("en-US").day(at, time_zone(Some("America/Los_Angeles"), Some("US"))),
+            "December\u{a0}24, 2026"
+        );
+        assert_eq!(formats("en-GB").day(at, time_zone(None, Some("GB"))), "25\u{a0}December 2026");
+        assert_eq!(
+            formats("de-DE").day(at, time_zone(Some("nonsense"), Some("DE"))),
+            "25.\u{a0}Dezember 2026"
+        );
+        assert_eq!(formats("fr-FR").day(at, time_zone(None, None)), "25\u{a0}décembre 2026");
+    }
+
+    #[test]
+    fn french_keeps_its_colons_and_its_quotes_together() {
+        assert_eq!(
+            formats("fr-FR").typeset("la suite : « oui »"),
+            "la suite\u{a0}: «\u{a0}oui\u{a0}»"
+        );
+        assert_eq!(formats("en-US").typeset("next : « yes »"), "next : « yes »");
+    }
+
+    #[test]
+    fn what_an_account_says_comes_before_its_country_and_english_comes_last() {
+        use Language::{English, French, German};
+        for (tag, country, preferred) in [
+            (Some("fr-CA"), Some("CA"), vec![French, English]),
+            (Some("de_AT"), Some("FR"), vec![German, French, English]),
+            (None, Some("DE"), vec![German, English]),
+            (Some("nl"), Some("FR"), vec![French, English]),
+            (Some("EN"), Some("DE"), vec![English, German]),
+            (None, None, vec![English]),
+            (Some(""), Some("JP"), vec![English]),
+        ] {
+            assert_eq!(Language::preferred(tag, country), preferred, "{tag:?} {country:?}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The proof of what was sent to whom: kept apart from the letters, whose words may be written anew, and never changed.
+//!
+//! A handing over is written down with its bytes in the transaction that commits `sending`, before the first of them leaves; what the
+//! relay said, in the transaction that records it. So whatever left is in the books, also where the process died in between: such a
+//! handing over is `unknown`, and the next one of the same letter has the same Message-ID.
+
+pub mod store;
+
+use sha2::{Digest, Sha256};
+
+/// What came of a handing over, as in `handover_answers.outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// 2xx to the final dot.
+    Taken,
+    /// 5xx to it.
+    Refused,
+    /// 4xx to it.
+    Deferred,
+    /// Nobody knows.
+    Unknown,
+    /// Written down, and then not begun.
+    NeverBegun,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Deferred => "deferred",
+            Self::Unknown => "unknown",
+            Self::NeverBegun => "never_begun",
+        }
+    }
+}
+
+/// Whether these bytes are the ones that were written down.
+pub fn is_hash_of(sha256: &[u8], message: &[u8]) -> bool {
+    sha256 == hash(message)
+}
+
+fn hash(message: &[u8]) -> [u8; 32] {
+    Sha256::digest(message).into()
+}

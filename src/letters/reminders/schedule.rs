@@ -1,0 +1,198 @@
+//! Which letters follow the first one about an offer, and at which hours: a week later, two weeks later, and each thirty days after
+//! that (<https://docs.stripe.com/capital/marketing>). Each has its switch, and is off unless the operator wants it.
+
+use std::str::FromStr;
+
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday,
+};
+use chrono_tz::Tz;
+
+/// What is left of an offer that is reminded of, at least.
+pub const LEAST_LEFT: TimeDelta = TimeDelta::days(1);
+/// A reminder whose switch is off here waits for a process that has it on, or for the end of the offer.
+pub const WHILE_OFF: TimeDelta = TimeDelta::hours(1);
+
+/// Which letters follow the first one, and when they may go out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cadence {
+    /// One a week after the first.
+    pub after_7_days: bool,
+    /// One two weeks after the first.
+    pub after_14_days: bool,
+    /// One each thirty days after that.
+    pub every_30_days: bool,
+    /// The hours of the merchant's day in which reminders go out.
+    pub hours: Hours,
+    /// The days of the merchant's week on which reminders go out.
+    pub weekdays: Weekdays,
+}
+
+/// From the first hour to before the second, of 0 to 24: `9-17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hours(u32, u32);
+
+/// Days of the week, from Monday on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weekdays([bool; 7]);
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self(9, 17)
+    }
+}
+
+impl Default for Weekdays {
+    fn default() -> Self {
+        Self([true, true, true, true, true, false, false])
+    }
+}
+
+impl FromStr for Hours {
+    type Err = &'static str;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let hour = |text: &str| text.trim().parse().ok().filter(|hour| *hour <= 24);
+        let (from, until) = given.split_once('-').ok_or("not two hours")?;
+        match (hour(from), hour(until)) {
+            (Some(from), Some(until)) if from < until => Ok(Self(from, until)),
+            _ => Err("the first hour must come before the second, and neither be above 24"),
+        }
+    }
+}
+
+impl FromStr for Weekdays {
+    type Err = &'static str;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let mut days = [false; 7];
+        for name in given.split(',') {
+            let day: Weekday = name.trim().parse().map_err(|_| "not a day of the week")?;
+            days[day.num_days_from_monday() as usize] = true;
+        }
+        Ok(Self(days))
+    }
+}
+
+impl Cadence {
+    /// Whether letters at a step go out; the first one, 0, always does.
+    pub fn is_on(&self, step: i16) -> bool {
+        match step {
+            ..=0 => true,
+            1 => self.after_7_days,
+            2 => self.after_14_days,
+            3.. => self.every_30_days,
+        }
+    }
+
+    /// Whether there are reminders at all.
+    pub fn reminds(&self) -> bool {
+        self.after_7_days || self.after_14_days || self.every_30_days
+    }
+
+    /// When a reminder may go out that is to go out now, in the merchant's time zone; none where it may at once.
+    pub fn not_before(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let local = now.with_timezone(&zone);
+        let (today, hour) = (local.date_naive(), local.hour());
+        if self.weekdays.has(today) && (self.hours.0..self.hours.1).contains(&hour) {
+            return None;
+        }
+        // Today's morning may still be ahead.
+        let first = u64::from(hour >= self.hours.0);
+        (first..=7)
+            .filter_map(|days| today.checked_add_days(Days::new(days)))
+            .find(|day| self.weekdays.has(*day))
+            .and_then(|day| self.morning(day, zone))
+    }
+
+    /// The first allowed hour of a day. One that a change of the clocks leaves out comes an hour later.
+    fn morning(&self, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+        let local = day.and_time(NaiveTime::from_hms_opt(self.hours.0, 0, 0)?);
+        let morning = zone.from_local_datetime(&local).earliest();
+        let morning =
+            morning.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
+        morning.map(|morning| morning.with_timezone(&Utc))
+    }
+}
+
+impl Weekdays {
+    fn has(self, day: NaiveDate) -> bool {
+        self.0[day.weekday().num_days_from_monday() as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_reminder_waits_for_the_merchants_working_hours() {
+        let cadence = Cadence::default();
+        for (now, zone, expected) in [
+            // Tuesday noon in Chicago.
+            ("2026-11-24T18:00:00Z", Tz::America__Chicago, None),
+            // Before nine: the same day.
+            ("2026-11-24T13:00:00Z", Tz::America__Chicago, Some("2026-11-24T15:00:00Z")),
+            // At five: the next day.
+            ("2026-11-24T23:00:00Z", Tz::America__Chicago, Some("2026-11-25T15:00:00Z")),
+            // Friday evening: on Monday.
+            ("2026-11-27T17:30:00Z", Tz::Europe__Berlin, Some("2026-11-30T08:00:00Z")),
+            // On Sunday, in summer time.
+            ("2026-06-07T10:00:00Z", Tz::Europe__Paris, Some("2026-06-08T07:00:00Z")),
+        ] {
+            assert_eq!(cadence.not_before(at(now), zone), expected.map(at), "{now} in {zone}");
+        }
+        // In Sydney it is Tuesday already.
+        assert_eq!(cadence.not_before(at("2026-11-23T23:00:00Z"), Tz::Australia__Sydney), None);
+    }
+
+    #[test]
+    fn an_hour_that_the_clocks_leave_out_comes_an_hour_later() {
+        let sundays = Cadence {
+            hours: "2-4".parse().unwrap(),
+            weekdays: "sun".parse().unwrap(),
+            ..Cadence::default()
+        };
+        let expected = at("2027-03-14T08:00:00Z");
+        assert_eq!(
+            sundays.not_before(at("2027-03-13T12:00:00Z"), Tz::America__Chicago),
+            Some(expected)
+        );
+    }
+
+    #[test]
+    fn hours_and_days_are_read_as_written_and_nothing_else() {
+        assert_eq!("8-20".parse(), Ok(Hours(8, 20)));
+        assert_eq!(" 0 - 24 ".parse(), Ok(Hours(0, 24)));
+        assert_eq!(
+            "mon, Tue,saturday".parse(),
+            Ok(Weekdays([true, true, false, false, false, true, false]))
+        );
+        for bad in ["", "9", "17-9", "9-9", "9-25", "-1-5", "nine-five"] {
+            assert!(bad.parse::<Hours>().is_err(), "{bad}");
+        }
+        assert!("".parse::<Weekdays>().is_err() && "mon,,tue".parse::<Weekdays>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whenever_it_is_the_moment_that_is_waited_for_is_a_good_one(
+            seconds in 1_700_000_000_i64..2_000_000_000, from in 0_u32..24, zone in 0_usize..596, day in 0_usize..7,
+        ) {
+            let mut weekdays = Weekdays([false; 7]);
+            weekdays.0[day] = true;
+            let cadence = Cadence { hours: Hours(from, 24), weekdays, ..Cadence::default() };
+            let zone = chrono_tz::TZ_VARIANTS[zone % chrono_tz::TZ_VARIANTS.len()];
+            let now = DateTime::from_timestamp(seconds, 0).unwrap();
+            if let Some(later) = cadence.not_before(now, zone) {
+                prop_assert!(later > now && later - now < TimeDelta::days(8), "{} to {}", now, later);
+                prop_assert_eq!(cadence.not_before(later, zone), None);
+            }
+        }
+    }
+}

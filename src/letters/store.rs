@@ -1,0 +1,360 @@
+//! The SQL of the letters. The caller owns the transaction.
+//!
+//! Each change of state names the state that it starts from, so that a letter that somebody else has moved meanwhile is left
+//! alone.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+use super::Opening;
+use crate::database::{json_text, storable};
+
+pub use super::state::State;
+
+/// Whether a letter was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It was.
+    First,
+    /// The offer has its letter at this step.
+    Again,
+}
+
+/// A letter, as far as sending it needs.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub letter_id: String,
+    pub offer_id: String,
+    pub account_id: String,
+    /// Its place in the offer's cadence: 0 for the first word.
+    pub step: i16,
+    pub kind: String,
+    pub state: State,
+    pub reason: Option<String>,
+    pub message_id: String,
+    pub attempt: i32,
+    /// Times that it may have been sent.
+    pub doubts: i32,
+    pub recipient: Option<String>,
+    pub locale: Option<String>,
+    pub subject: Option<String>,
+    pub body_text: Option<String>,
+    pub body_html: Option<String>,
+    pub template_version: Option<String>,
+    pub offered_terms: Option<Value>,
+    pub copy_hash: Option<String>,
+    pub disclaimer_variant: Option<String>,
+}
+
+/// What a letter says, and to whom.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// As in `letters.kind`.
+    pub kind: String,
+    /// As in `letters.locale`.
+    pub locale: String,
+    /// The bare address.
+    pub recipient: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    pub template_version: String,
+    /// Stripe's, as the letter tells them.
+    pub offered_terms: Option<Value>,
+    /// What it was written with.
+    pub copy_hash: Option<String>,
+    /// Whose disclaimer stands in it.
+    pub disclaimer_variant: Option<String>,
+    /// For which market its words had to be approved; none for test data, and for what was looked at in an earlier attempt.
+    pub market: Option<String>,
+}
+
+/// Letters with all that sending needs, by a condition.
+macro_rules! select_letters {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Letter,
+            r#"
+            select letter_id, offer_id, account_id, step, kind, state as "state: State", reason, message_id, attempt, doubts,
+                recipient, locale, subject, body_text, body_html, template_version, offered_terms, copy_hash,
+                disclaimer_variant
+            from letters
+            where "#
+                + $condition,
+            $($argument),+
+        )
+    };
+}
+
+/// Opens a letter, unless the offer has one at this step.
+pub async fn open(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    opening: &Opening<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Opened> {
+    let opened = sqlx::query!(
+        "
+        insert into letters (letter_id, offer_id, account_id, step, kind, message_id, opened_at, changed_at)
+        values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
+        -- Whatever the constraint is called: an older process may work on a newer schema.
+        on conflict do nothing
+        ",
+        letter_id,
+        opening.offer_id,
+        opening.account_id,
+        opening.step,
+        opening.kind.as_str(),
+        opening.message_id_domain,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(if opened.rows_affected() == 1 { Opened::First } else { Opened::Again })
+}
+
+/// Reads a letter.
+pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
+    select_letters!("letter_id = $1", letter_id).fetch_optional(db).await
+}
+
+/// Writes down what is about to be handed over: from here on, the letter may have been sent. False where the letter does not
+/// wait any more.
+pub async fn begin_sending(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    content: &Content,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let begun = sqlx::query!(
+        "
+        update letters
+        set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
+            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8::text::json, copy_hash = $9,
+            disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null, sending_at = $7, changed_at = $7
+        where letter_id = $1 and state = 'waiting'
+        ",
+        letter_id,
+        content.recipient,
+        content.subject,
+        content.text,
+        content.html,
+        content.template_version,
+        now,
+        content.offered_terms.as_ref().map(json_text),
+        content.copy_hash,
+        content.disclaimer_variant,
+        content.kind,
+        content.locale,
+    )
+    .execute(db)
+    .await?;
+    Ok(begun.rows_affected() == 1)
+}
+
+/// A change of state and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    pub from: State,
+    pub to: State,
+    /// As in `letters.reason`.
+    pub reason: Option<&'a str>,
+    pub relay_answer: Option<&'a str>,
+}
+
+/// Moves a letter. False where it is not in the state to start from.
+pub async fn change(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    to: &Move<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "
+        update letters
+        set state = $3, reason = $4, relay_answer = coalesce($5, relay_answer),
+            doubts = doubts + (case when $3 = 'uncertain' then 1 else 0 end),
+            sent_at = case $3 when 'sent' then $6 when 'bounced' then sent_at end, changed_at = $6
+        where letter_id = $1 and state = $2
+        ",
+        letter_id,
+        to.from.as_str(),
+        to.to.as_str(),
+        to.reason,
+        to.relay_answer.map(storable),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// The letters of an offer that have not left: those that wait, and those that a person was to send on.
+pub async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))",
+        offer_id
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letters to an account that have not left.
+pub async fn find_waiting_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "
+        account_id = $1 and state = 'waiting'
+        -- Readers of the inbox take them in this order too.
+        order by offer_id, letter_id
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letters to an account that wait or are held.
+pub async fn find_unsent_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "account_id = $1 and state in ('waiting', 'held') order by offer_id, letter_id",
+        account_id
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letters to an account that wait or are held, locked.
+pub async fn lock_unsent_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "
+        account_id = $1 and state in ('waiting', 'held')
+        order by offer_id, letter_id
+        for update
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Letters that are held for one of these reasons, by their offers and their ids; at most `most` of those after `after`.
+pub async fn find_held_for(
+    db: impl PgExecutor<'_>,
+    reasons: &[&str],
+    after: &(String, String),
+    most: i64,
+) -> sqlx::Result<Vec<Letter>> {
+    let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+    select_letters!(
+        "
+        state = 'held' and reason = any($1) and (offer_id, letter_id) > ($2, $3)
+        order by offer_id, letter_id
+        limit $4
+        ",
+        &reasons,
+        after.0,
+        after.1,
+        most,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The state of an offer's first letter, where it has one.
+pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
+    sqlx::query_scalar!(
+        r#"select state as "state: State" from letters where offer_id = $1 and step = 0"#,
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A letter, for a person. The address is masked: who needs it reads the table.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Shown {
+    /// `letter_…`
+    pub letter_id: String,
+    /// What it is for: `offer`, `reminder_7d`, …
+    pub kind: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Times that it was handed over.
+    pub attempt: i32,
+    /// Times that nobody could know what became of it.
+    pub doubts: i32,
+    /// Without its angle brackets.
+    pub message_id: String,
+    /// Its subject, once it was written.
+    pub subject: Option<String>,
+    /// What the relay said last.
+    pub relay_answer: Option<String>,
+    /// When the relay took it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When the state last changed.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// The letters of an offer.
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "
+        select letter_id, kind, state, reason, attempt, doubts, message_id, subject, relay_answer, sent_at, changed_at
+        from letters
+        where offer_id = $1
+        order by letter_id
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The offer that a letter is about.
+pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select offer_id from letters where letter_id = $1", letter_id)
+        .fetch_optional(db)
+        .await
+}
+
+/// The letters of an offer, locked.
+pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
+        "
+        offer_id = $1
+        order by letter_id
+        for update
+        ",
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Letters that the relay took at this moment or later.
+pub async fn sent_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from letters
+        -- A letter changes last when it is sent or later, so the index on both columns finds them.
+        where state in ('sent', 'bounced') and changed_at >= $1 and sent_at >= $1
+        "#,
+        since,
+    )
+    .fetch_one(db)
+    .await
+}

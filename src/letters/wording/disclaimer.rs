@@ -1,0 +1,250 @@
+//! The mandatory disclaimer of a letter (<https://docs.stripe.com/capital/marketing>): which one, in which language, and in whose words.
+//!
+//! Its wording is the operator's, as Stripe approved it: `<disclaimers_dir>/<variant>/<locale>.txt`. Without a file there is a sample that
+//! says that it is one, for test mode only.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::format::locale::Language::{self, English, French, German};
+
+/// Stripe's variants, the market that each is for, its language, and whether accounts of that country get it where Stripe names none.
+const VARIANTS: [(&str, &str, Language, bool); 7] = [
+    ("celtic_us_loan", "US", English, true),
+    ("youlend_us_mca", "US", English, false),
+    ("youlend_uk_mca", "GB", English, true),
+    ("youlend_de_financing", "DE", German, true),
+    ("youlend_fr_financing", "FR", French, true),
+    ("fundbox_au_financing", "AU", English, true),
+    ("fundbox_ca_financing", "CA", English, true),
+];
+
+/// A disclaimer is a few sentences; a file of this size is something else.
+const MOST_BYTES: u64 = 16 * 1024;
+
+/// All disclaimers that may be needed.
+#[derive(Clone, Debug, Default)]
+pub struct Disclaimers(BTreeMap<(String, Language), Disclaimer>);
+
+/// One disclaimer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disclaimer {
+    /// Stripe's name for it.
+    pub variant: String,
+    /// The language that it is in, and with it the letter.
+    pub language: Language,
+    /// The market that it is for, where that is known.
+    pub market: Option<String>,
+    /// Its paragraphs.
+    pub paragraphs: Vec<String>,
+    /// Nobody's wording but ours: not for real merchants.
+    pub is_sample: bool,
+}
+
+/// Why the operator's files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DisclaimerError {
+    /// One of them cannot be read.
+    #[error("cannot read the disclaimer {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// One of them is none.
+    #[error("the disclaimer {} is {what}", path.display())]
+    Wrong {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl Disclaimers {
+    /// Reads the operator's files; none where there is no folder.
+    pub fn load(dir: Option<&Path>) -> Result<Self, DisclaimerError> {
+        let mut all = BTreeMap::new();
+        let Some(dir) = dir else { return Ok(Self(all)) };
+        for folder in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
+            let Some(variant) = folder.file_name().and_then(|name| name.to_str()) else { continue };
+            for path in entries(&folder)?
+                .into_iter()
+                .filter(|path| path.extension().is_some_and(|end| end == "txt"))
+            {
+                let code = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+                let language = code.parse().map_err(|_| DisclaimerError::Wrong {
+                    path: path.clone(),
+                    what: "in no language that there are letters in (en.txt, de.txt, fr.txt)",
+                })?;
+                let disclaimer = Disclaimer {
+                    variant: variant.to_owned(),
+                    language,
+                    market: market_of(variant).map(str::to_owned),
+                    paragraphs: read(&path)?,
+                    is_sample: false,
+                };
+                all.insert((variant.to_owned(), language), disclaimer);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The disclaimer of an offer: of the variant that Stripe names, else of the account's country; in the first of these languages
+    /// that the operator has it in, else in its market's, else a sample in the first. None where neither says anything.
+    pub fn find(
+        &self,
+        variant: Option<&str>,
+        country: Option<&str>,
+        languages: &[Language],
+    ) -> Option<Disclaimer> {
+        let by_country = || {
+            let is_it = |(_, market, _, by_country): &&(&str, &str, Language, bool)| {
+                *by_country && country == Some(market)
+            };
+            VARIANTS.iter().find(is_it).map(|(variant, ..)| *variant)
+        };
+        let variant = variant.filter(|variant| !variant.is_empty()).or_else(by_country)?;
+        let its_own = VARIANTS
+            .iter()
+            .find(|(known, ..)| *known == variant)
+            .map(|(_, _, language, _)| *language);
+        let own = languages
+            .iter()
+            .chain(&its_own)
+            .find_map(|language| self.0.get(&(variant.to_owned(), *language)).cloned());
+        Some(own.unwrap_or_else(|| sample(variant, languages.first().copied().unwrap_or(English))))
+    }
+
+    /// Each that the operator wrote, and a sample of each of Stripe's that he did not: for previews and approvals.
+    pub fn all(&self) -> Vec<Disclaimer> {
+        let is_missing = |variant: &str| !self.0.keys().any(|(known, _)| known == variant);
+        let samples = VARIANTS
+            .iter()
+            .filter(|(variant, ..)| is_missing(variant))
+            .map(|(variant, _, language, _)| sample(variant, *language));
+        let mut all: Vec<Disclaimer> = self.0.values().cloned().chain(samples).collect();
+        all.sort_by(|one, other| {
+            (&one.variant, one.language).cmp(&(&other.variant, other.language))
+        });
+        all
+    }
+}
+
+fn market_of(variant: &str) -> Option<&'static str> {
+    VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, market, ..)| *market)
+}
+
+fn sample(variant: &str, language: Language) -> Disclaimer {
+    let text = match language {
+        English => format!(
+            "Sample for test mode. The wording of the disclaimer {variant} that Stripe approved for your program goes here."
+        ),
+        German => format!(
+            "Muster für den Testmodus. Hier steht der Hinweis {variant}, wie Stripe ihn für Ihr Programm freigegeben hat."
+        ),
+        French => format!(
+            "Exemple pour le mode test. Ici figure la mention {variant} que Stripe a approuvée pour votre programme."
+        ),
+    };
+    Disclaimer {
+        variant: variant.to_owned(),
+        language,
+        market: market_of(variant).map(str::to_owned),
+        paragraphs: vec![text],
+        is_sample: true,
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, DisclaimerError> {
+    let unreadable = |source| DisclaimerError::Unreadable { path: dir.to_owned(), source };
+    let entries = std::fs::read_dir(dir).map_err(unreadable)?;
+    entries.map(|entry| Ok(entry.map_err(unreadable)?.path())).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
+    let unreadable = |source| DisclaimerError::Unreadable { path: path.to_owned(), source };
+    let wrong = |what| DisclaimerError::Wrong { path: path.to_owned(), what };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MOST_BYTES {
+        return Err(wrong("longer than any disclaimer"));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    // As any editor saves it: with a byte order mark, with carriage returns, with blanks in lines that look empty.
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().map(str::trim).collect();
+    let paragraphs: Vec<String> = lines
+        .split(|line| line.is_empty())
+        .filter(|paragraph| !paragraph.is_empty())
+        .map(|paragraph| paragraph.join(" ").split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    if paragraphs.is_empty() { Err(wrong("empty")) } else { Ok(paragraphs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENGLISH: &[Language] = &[English];
+
+    #[test]
+    fn stripes_word_decides_and_else_the_country() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("youlend_us_mca")).unwrap();
+        std::fs::write(
+            dir.path().join("youlend_us_mca/en.txt"),
+            "\u{feff}One\r\nsentence.\r\n \r\n\n  Another. \n",
+        )
+        .unwrap();
+        let all = Disclaimers::load(Some(dir.path())).unwrap();
+        let found = all.find(Some("youlend_us_mca"), Some("DE"), ENGLISH).unwrap();
+        assert_eq!(found.paragraphs, ["One sentence.", "Another."]);
+        assert_eq!((found.market.as_deref(), found.is_sample), (Some("US"), false));
+        let by_country = all.find(None, Some("US"), ENGLISH).unwrap();
+        assert_eq!((by_country.variant.as_str(), by_country.is_sample), ("celtic_us_loan", true));
+        assert_eq!(all.find(Some("something_new"), Some("US"), ENGLISH).unwrap().market, None);
+        assert_eq!(all.find(None, Some("BR"), ENGLISH), None);
+        assert_eq!(all.find(None, None, ENGLISH), None);
+        assert_eq!(all.all().len(), 7);
+    }
+
+    #[test]
+    fn the_language_is_the_first_one_that_there_is_a_wording_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let variant = dir.path().join("youlend_de_financing");
+        std::fs::create_dir(&variant).unwrap();
+        std::fs::write(variant.join("en.txt"), "In English.").unwrap();
+        let find = |languages: &[Language]| {
+            let found = Disclaimers::load(Some(dir.path())).unwrap().find(
+                Some("youlend_de_financing"),
+                None,
+                languages,
+            );
+            found.map(|found| (found.language, found.is_sample)).unwrap()
+        };
+        assert_eq!(find(&[German, English]), (English, false));
+        assert_eq!(find(&[French]), (French, true));
+        std::fs::write(variant.join("de.txt"), "Auf Deutsch.").unwrap();
+        assert_eq!(find(&[German, English]), (German, false));
+    }
+
+    #[test]
+    fn a_file_that_is_no_disclaimer_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("celtic_us_loan")).unwrap();
+        let file = dir.path().join("celtic_us_loan/en.txt");
+        std::fs::write(&file, " \n\n").unwrap();
+        let error = Disclaimers::load(Some(dir.path())).unwrap_err().to_string();
+        assert!(error.contains("celtic_us_loan") && error.contains("empty"), "{error}");
+        std::fs::write(&file, b"\xff").unwrap();
+        assert!(Disclaimers::load(Some(dir.path())).is_err());
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(file.with_file_name("nl.txt"), "In het Nederlands.").unwrap();
+        let error = Disclaimers::load(Some(dir.path())).unwrap_err().to_string();
+        assert!(error.contains("nl.txt") && error.contains("fr.txt"), "{error}");
+        assert!(Disclaimers::load(Some(Path::new("/nowhere"))).is_err());
+        assert!(
+            Disclaimers::load(None).unwrap().find(None, Some("US"), ENGLISH).unwrap().is_sample
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Facts about nobody, for trying templates out and for showing letters to those who approve them.
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+use url::Url;
+
+use super::{Facts, FinancingType};
+use crate::format::locale::Language;
+use crate::format::money::Money;
+use crate::letters::Kind;
+
+/// A letter of a kind in a language, to a bakery with a name, about real money: what a compliance team looks at.
+pub fn sample(kind: Kind, language: Language, financing_type: FinancingType) -> Facts {
+    let (country, currency) = match language {
+        Language::English => ("US", "usd"),
+        Language::German => ("DE", "eur"),
+        Language::French => ("FR", "eur"),
+    };
+    let money = |minor| Money { minor, currency: currency.to_owned() };
+    let disclaimer = match language {
+        Language::English => {
+            "The disclaimer that Stripe approved for the market stands here, in one or more paragraphs."
+        }
+        Language::German => {
+            "Hier steht in einem oder mehreren Absätzen der Hinweis, den Stripe für den Markt freigegeben hat."
+        }
+        Language::French => {
+            "Ici figure, en un ou plusieurs paragraphes, la mention que Stripe a approuvée pour le marché."
+        }
+    };
+    Facts {
+        kind,
+        is_refill: kind == Kind::Refill,
+        language,
+        country: Some(country.to_owned()),
+        time_zone: Tz::UTC,
+        account_name: Some("Jenny's Bakery".to_owned()),
+        recipient: "jenny.rosen@example.com".to_owned(),
+        advance: money(1_500_000),
+        fee: money(180_000),
+        withhold_rate: 0.15,
+        // The end of January 2030.
+        expires_at: DateTime::from_timestamp(1_896_048_000, 0).unwrap_or_default(),
+        financing_type,
+        disclaimer: vec![disclaimer.to_owned()],
+        unsubscribe_url: Url::parse("https://courier.example.com/unsubscribe/token").ok(),
+        livemode: true,
+    }
+}
+
+/// What a kind of letter can be about: an account's only financing, and one beside another that runs. A reminder may be either.
+pub fn about_refills(kind: Kind) -> &'static [bool] {
+    match kind {
+        Kind::Offer | Kind::Repeat => &[false],
+        Kind::Refill => &[true],
+        Kind::Reminder7d | Kind::Reminder14d | Kind::ReEngagement => &[false, true],
+    }
+}
+
+/// Letters that go through every branch of our templates between them.
+pub(super) fn all_branches(kind: Kind, language: Language) -> impl Iterator<Item = Facts> {
+    about_refills(kind).iter().flat_map(move |is_refill| {
+        branches(kind, language).map(|facts| Facts { is_refill: *is_refill, ..facts })
+    })
+}
+
+fn branches(kind: Kind, language: Language) -> [Facts; 5] {
+    let [loan, advance, unspecified] =
+        [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified]
+            .map(|financing_type| sample(kind, language, financing_type));
+    let unlike = Money { minor: 1, currency: "xxx".to_owned() };
+    [
+        loan,
+        Facts { account_name: None, unsubscribe_url: None, country: None, ..advance },
+        Facts {
+            country: Some("GB".to_owned()),
+            livemode: false,
+            ..sample(kind, language, FinancingType::CashAdvance)
+        },
+        Facts {
+            country: Some("US".to_owned()),
+            unsubscribe_url: None,
+            ..sample(kind, language, FinancingType::Loan)
+        },
+        Facts {
+            livemode: false,
+            country: Some("AU".to_owned()),
+            fee: unlike,
+            unsubscribe_url: None,
+            ..unspecified
+        },
+    ]
+}

@@ -1,0 +1,414 @@
+//! Letters, read as a merchant, as a compliance officer and as an attacker would; and templates, as an operator breaks them.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::FinancingType;
+use super::*;
+
+fn settings(templates_dir: Option<&Path>) -> Settings {
+    Settings {
+        program_name: "Rocket Capital".to_owned(),
+        dashboard_url: Url::parse("https://rocket.example/capital?tab=offer&from=letter").unwrap(),
+        postal_address: "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701".to_owned(),
+        from_name: "Rocket Rides".to_owned(),
+        from_address: "capital@rocket.example".to_owned(),
+        reply_to: "help@rocket.example".to_owned(),
+        has_link: true,
+        templates_dir: templates_dir.map(Path::to_owned),
+    }
+}
+
+fn writer() -> Writer {
+    Writer::new(settings(None)).unwrap()
+}
+
+fn english(kind: Kind, financing_type: FinancingType, name: Option<&str>) -> Facts {
+    Facts {
+        account_name: name.map(str::to_owned),
+        ..sample(kind, Language::English, financing_type)
+    }
+}
+
+/// Every letter in every vocabulary, with a name and without.
+fn all_letters() -> Vec<(Facts, Written)> {
+    let writer = writer();
+    let mut letters = Vec::new();
+    for (kind, language) in kinds_and_languages() {
+        for financing_type in FinancingType::ALL {
+            for account_name in [None, Some("Jenny's Bakery".to_owned())] {
+                let facts = Facts { account_name, ..sample(kind, language, financing_type) };
+                let letter = writer.write(&facts).unwrap();
+                letters.push((facts, letter));
+            }
+        }
+    }
+    letters
+}
+
+/// HTML without its tags and entities, for searching in its words.
+fn words_of(html: &str) -> String {
+    let body = html.split_once("<body").map_or(html, |(_, body)| body);
+    let mut text = String::new();
+    let mut inside = true;
+    for c in body.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                text.push(' ');
+            }
+            _ if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    one_line(&text.replace("&#x27;", "'").replace("&amp;", "&"))
+}
+
+#[test]
+fn every_letter_reads_well_in_every_language() {
+    let writer = writer();
+    for (kind, language) in kinds_and_languages() {
+        let letter = writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+        let page =
+            format!("Subject: {}\nPreview: {}\n\n{}", letter.subject, letter.preview, letter.text);
+        insta::assert_snapshot!(format!("{kind}_{language}"), page);
+    }
+}
+
+#[test]
+fn a_cash_advance_has_a_vocabulary_of_its_own() {
+    for language in Language::ALL {
+        let facts = Facts {
+            account_name: None,
+            livemode: false,
+            unsubscribe_url: None,
+            ..sample(Kind::Offer, language, FinancingType::CashAdvance)
+        };
+        let letter = writer().write(&facts).unwrap();
+        assert!(letter.subject.starts_with("[Test] "), "{}", letter.subject);
+        insta::assert_snapshot!(format!("cash_advance_{language}"), letter.text);
+    }
+}
+
+#[test]
+fn the_html_says_the_same_in_another_form() {
+    let letter =
+        writer().write(&english(Kind::Offer, FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
+    insta::assert_snapshot!("offer_en_html", letter.html);
+    insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
+}
+
+/// What the letter says of the financing that runs; none where it says nothing.
+fn said_of_what_runs(facts: &Facts) -> Option<&'static str> {
+    let text = one_line(&writer().write(facts).unwrap().text);
+    let ways = [
+        "part of the new financing is used to complete your current financing",
+        "part of the new cash advance is used to complete your current financing",
+        "your current financing continues alongside the new one",
+    ];
+    let said: Vec<&str> = ways.into_iter().filter(|way| text.contains(way)).collect();
+    assert!(said.len() <= 1, "{text}");
+    said.first().copied()
+}
+
+#[test]
+fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
+    let [loan, advance] = [FinancingType::Loan, FinancingType::CashAdvance];
+    for kind in [Kind::Refill, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
+        for (country, financing_type, says) in [
+            (
+                Some("US"),
+                loan,
+                Some("part of the new financing is used to complete your current financing"),
+            ),
+            (
+                Some("AU"),
+                advance,
+                Some("part of the new cash advance is used to complete your current financing"),
+            ),
+            (Some("GB"), advance, Some("your current financing continues alongside the new one")),
+            (Some("CA"), loan, None),
+            (None, loan, None),
+        ] {
+            let country = country.map(str::to_owned);
+            let facts = Facts {
+                country,
+                is_refill: true,
+                ..sample(kind, Language::English, financing_type)
+            };
+            assert_eq!(said_of_what_runs(&facts), says, "{kind}, {:?}", facts.country);
+        }
+    }
+}
+
+#[test]
+fn a_reminder_of_an_only_financing_says_nothing_of_another() {
+    for kind in [Kind::Offer, Kind::Repeat, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement]
+    {
+        assert_eq!(said_of_what_runs(&english(kind, FinancingType::Loan, None)), None, "{kind}");
+    }
+}
+
+#[test]
+fn every_letter_has_what_is_the_same_in_all_of_them_in_text_and_in_html() {
+    for (facts, letter) in all_letters() {
+        let text = one_line(&letter.text);
+        let html = words_of(&letter.html);
+        let fee = if facts.language == Language::English { "$1,800.00" } else { "800,00\u{a0}€" };
+        for must in [
+            fee,
+            "2030",
+            "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701",
+            "help@rocket.example",
+            "jenny.rosen@example.com",
+            facts.disclaimer[0].as_str(),
+        ] {
+            assert!(text.contains(must), "no `{must}` in the text: {text}");
+            assert!(html.contains(must), "no `{must}` in the HTML: {html}");
+        }
+        assert!(letter.text.contains("https://rocket.example/capital?tab=offer&from=letter"));
+        assert!(
+            letter
+                .html
+                .contains("href=\"https://rocket.example/capital?tab=offer&amp;from=letter\"")
+        );
+        assert!(letter.html.contains("href=\"https://courier.example.com/unsubscribe/token\""));
+        // Whatever is loaded from elsewhere tells its host who reads the letter, and when.
+        for loads in ["<link", "@import", "url(", "<img", "src="] {
+            assert!(!letter.html.contains(loads), "`{loads}` in the HTML");
+        }
+        // As Rust would write a no-break space, and nobody would read it.
+        assert!(!letter.html.contains("\\u{"), "{}", letter.html);
+        // Gmail cuts messages off at 102 KB.
+        assert!(letter.html.len() < 40_000, "{} bytes of HTML", letter.html.len());
+        assert!(
+            letter
+                .text
+                .lines()
+                .all(|line| line.chars().count() <= 78 || line.starts_with("https://")),
+            "{}",
+            letter.text
+        );
+        assert!(letter.subject.chars().count() <= 70, "{}", letter.subject);
+    }
+}
+
+#[test]
+fn a_name_is_text_and_nothing_else() {
+    for name in [
+        "</a><script>alert(1)</script>",
+        "{{ 7*7 }}",
+        "{% raw %}",
+        "<mj-raw>",
+        "\" onclick=\"x",
+        "&lt;b&gt;",
+        "]]>",
+        "<!--",
+    ] {
+        let letter =
+            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        assert!(letter.text.contains(name), "{name} was filled in as something else");
+        let harmless = !name.contains(['<', '>', '"', '&']);
+        assert!(
+            harmless || !letter.html.contains(&format!("Hello {name}")),
+            "{name} stands unescaped in the HTML"
+        );
+    }
+    let name = "Bob\r\nBcc: x\u{202e}y";
+    let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+    assert!(letter.text.contains("Hello Bob Bcc: xy,") && !letter.html.contains('\u{202e}'));
+}
+
+#[test]
+fn a_name_greets_without_what_nobody_sees_and_without_links() {
+    for (name, greeting) in [
+        ("\u{115f}\u{2800}", "Hello,"),
+        ("\u{3164}", "Hello,"),
+        ("evil.example/win", "Hello,"),
+        ("a@evil.example", "Hello,"),
+        ("Win at https://evil.example now", "Hello Win at now,"),
+    ] {
+        let letter =
+            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        assert!(letter.text.contains(greeting) && !letter.html.contains("evil"), "{name:?}");
+    }
+}
+
+#[test]
+fn a_template_that_would_never_end_or_nests_without_end_is_refused_with_its_place() {
+    let wide = "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}";
+    let deep = format!("<mjml><mj-body><mj-raw>{}", "<b>".repeat(25_000));
+    let looped = "<mjml><mj-body><mj-raw>{% for a in range(100000) %}<b>{% endfor %}";
+    let inside = format!("{}{}", "<div>".repeat(97), "</div>".repeat(97));
+    let bounded = format!("<mjml><mj-body><mj-raw>{inside}</mj-raw></mj-body></mjml>");
+    let refused = |file: &str, text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(file), text).unwrap();
+        Writer::new(settings(Some(dir.path()))).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (file, text, problem) in [
+        ("body.txt", wide, "fuel"),
+        ("body.mjml", deep.as_str(), "stand in each other"),
+        ("body.mjml", looped, ""),
+    ] {
+        let error = refused(file, text).unwrap_err();
+        assert!(error.contains(problem) && error.contains(file), "{error}");
+    }
+    // What is allowed needs no more stack than a thread has.
+    let outcome = std::thread::Builder::new()
+        .stack_size(1024 * 1024)
+        .spawn(move || refused("body.mjml", &bounded));
+    assert_eq!(outcome.unwrap().join().unwrap(), Ok(()));
+}
+
+#[test]
+fn a_hash_is_of_one_letter_and_of_all_that_is_in_it() {
+    let (ours, disclaimers) = (writer(), Disclaimers::default().all());
+    let hashes: Vec<String> = disclaimers
+        .iter()
+        .flat_map(|disclaimer| Kind::ALL.map(|kind| ours.copy_hash(kind, disclaimer)))
+        .collect();
+    let mut unlike = hashes.clone();
+    unlike.sort();
+    unlike.dedup();
+    assert_eq!(unlike.len(), hashes.len());
+    let moved = Settings { postal_address: "2 Side Street".to_owned(), ..settings(None) };
+    assert_ne!(Writer::new(moved).unwrap().copy_hash(Kind::Offer, &disclaimers[0]), hashes[0]);
+    // Another word in a letter is another hash of that letter alone.
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "refill/en/words.txt", "{% extends \"words/en.txt\" %}");
+    let other = Writer::new(settings(Some(dir.path()))).unwrap();
+    assert_eq!(other.copy_hash(Kind::Offer, &disclaimers[0]), hashes[0]);
+    assert_ne!(other.copy_hash(Kind::Refill, &disclaimers[0]), hashes[1]);
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn an_operators_template_takes_the_place_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        "words/en.txt",
+        &format!(
+            "{}{{% block button %}}Have a look{{% endblock %}}",
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/emails/words/en.txt"))
+                .replace("{% block button %}See the offer{% endblock %}", "")
+        ),
+    );
+    write(
+        dir.path(),
+        "offer/en/subject.txt",
+        "For {{ account_name or \"you\" }}: {{ words.subject }}",
+    );
+    write(dir.path(), "offer/fr/body.mjml", "<mjml><mj-body><mj-include /></mj-body></mjml>");
+    write(dir.path(), ".git/config", "left alone");
+    write(dir.path(), "partials/look.mjml", "<mj-text>{{ words.lead }}</mj-text>");
+    write(
+        dir.path(),
+        "offer/fr/body.mjml",
+        "\u{feff}<mjml>\r\n<mj-body><mj-section><mj-column>{% include \"partials/look.mjml\" %}</mj-column></mj-section></mj-body></mjml>",
+    );
+    let writer = Writer::new(settings(Some(dir.path()))).unwrap();
+    let letter =
+        |kind, language| writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+    let offer = letter(Kind::Offer, Language::English);
+    assert_eq!(
+        offer.subject,
+        "For Jenny's Bakery: You’re prequalified for up to $15,000 in business financing"
+    );
+    assert!(offer.html.contains("Have a look"));
+    let refill = letter(Kind::Refill, Language::English);
+    assert!(
+        refill.html.contains("Have a look") && refill.subject.starts_with("You’re prequalified")
+    );
+    let french = words_of(&letter(Kind::Offer, Language::French).html);
+    assert!(
+        french.ends_with("Votre entreprise est préqualifiée pour un financement allant jusqu’à"),
+        "{french}"
+    );
+}
+
+#[test]
+fn a_template_that_is_wrong_is_named_with_its_line() {
+    let mjml = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/emails/body.mjml"));
+    let line_of =
+        |text: &str, what: &str| text.lines().position(|line| line.contains(what)).unwrap() + 1;
+    for (name, text, says) in [
+        (
+            "subject.txt",
+            "\n{{ words.subject }} {{ advanse }}",
+            "subject.txt, line 2: there is no `advanse` to fill in",
+        ),
+        (
+            "offer/en/body.txt",
+            "{% if livemode %}\n\n{{ words.leed }}{% endif %}",
+            "body.txt, line 3: there is no `words.leed`",
+        ),
+        (
+            "refill/de/words.txt",
+            "{% extends \"words/de.txt\" %}\n{% block leed %}x{% endblock %}",
+            "words.txt, line 2: there is no `leed`",
+        ),
+        ("offer/en/body.txt", "{% if livemode %}", "body.txt, line 1: syntax error"),
+        ("offer/en/body.txt", "\n{{ advance | upercase }}", "body.txt, line 2: unknown filter"),
+        (
+            "offer/en/body.txt",
+            "{% include \"partials/gone.txt\" %}",
+            "body.txt, line 1: template not found",
+        ),
+        (
+            "offer/en/body.mjml",
+            "<mjml><mj-body>{% include \"partials/text.txt\" %}</mj-body></mjml>",
+            "line 1: template not found",
+        ),
+        ("offer/en/body.txt", "{% include \"body.txt\" %}", "line 1: template not found"),
+        (
+            "body.mjml",
+            &mjml.replace("<mj-button ", "<mj-buton "),
+            &format!("body.mjml, near line {}: not MJML", line_of(mjml, "<mj-button ")),
+        ),
+        (
+            "body.mjml",
+            &mjml.replace("</mjml>", ""),
+            &format!("body.mjml, near line {}: not MJML", line_of(mjml, "</mj-body>")),
+        ),
+        ("offer/en/body.mjml", "<p>Hello</p>", "body.mjml, near line 1: not MJML"),
+        ("offer/en/letter.txt", "x", "letter.txt: no letter has a template of this name"),
+        ("ofer/en/body.txt", "x", "ofer/en/body.txt: no letter has a template of this name"),
+        ("offer/nl/words.txt", "x", "offer/nl/words.txt: no letter has a template of this name"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), name, text);
+        let Err(error) = Writer::new(settings(Some(dir.path()))) else {
+            panic!("{name} was taken: {text}")
+        };
+        let error = error.to_string();
+        assert!(
+            error.contains(says) && error.contains(dir.path().to_str().unwrap()),
+            "{name}: {error}"
+        );
+    }
+    let nowhere = Writer::new(settings(Some(Path::new("/nowhere")))).unwrap_err().to_string();
+    assert!(nowhere.starts_with("cannot read /nowhere"), "{nowhere}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_the_name_the_subject_is_one_line_and_the_html_keeps_its_shape(name in any::<String>()) {
+        let writer = writer();
+        let letter = writer.write(&english(Kind::Offer, FinancingType::Loan, Some(&name))).unwrap();
+        prop_assert!(!letter.subject.chars().any(char::is_control));
+        let plain = writer.write(&english(Kind::Offer, FinancingType::Loan, Some("x"))).unwrap();
+        let nothing = writer.write(&english(Kind::Offer, FinancingType::Loan, None)).unwrap();
+        let tags = letter.html.matches('<').count();
+        prop_assert!(tags == plain.html.matches('<').count() || tags == nothing.html.matches('<').count());
+    }
+}

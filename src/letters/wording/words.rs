@@ -1,0 +1,206 @@
+//! What templates can ask for: the facts of a letter, written as its reader writes them, and the words of its language.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use minijinja::value::{Serde, Value};
+use serde::Serialize;
+use url::Url;
+
+use super::Settings;
+use super::{Facts, FinancingType};
+use crate::format::locale::Formats;
+use crate::format::text;
+
+/// The blocks of a file of words.
+pub(super) const BLOCKS: [&str; 28] = [
+    "subject",
+    "preview",
+    "test_tag",
+    "test_mode",
+    "greeting",
+    "lead",
+    "after_amount",
+    "note",
+    "button",
+    "see_and_apply",
+    "terms_title",
+    "advance_label",
+    "advance_value",
+    "fee_label",
+    "total_label",
+    "share_label",
+    "share_value",
+    "until_label",
+    "steps_title",
+    "step_1",
+    "step_2",
+    "step_3",
+    "how_it_is_paid",
+    "review",
+    "advertisement",
+    "unsubscribe",
+    "or_by_reply",
+    "by_reply",
+];
+
+/// The facts that every template can ask for.
+#[derive(Serialize)]
+pub(super) struct Slots<'a> {
+    kind: &'static str,
+    /// The account has a financing that runs.
+    is_refill: bool,
+    language: &'static str,
+    program_name: &'a str,
+    dashboard_url: &'a str,
+    postal_address: &'a str,
+    from_name: &'a str,
+    reply_to: &'a str,
+    account_name: Option<String>,
+    recipient: &'a str,
+    advance: String,
+    /// Without decimals that say nothing.
+    advance_short: String,
+    fee: String,
+    total: Option<String>,
+    withheld: String,
+    expires_on: String,
+    /// `loan`, `cash_advance` or `unspecified`.
+    financing: &'static str,
+    /// A minimum is due in each period: of the markets, the loans in the US alone have one.
+    has_minimum: bool,
+    /// `settles`: the new financing first ends the old one; `stacks`: both go on; empty where we do not know.
+    refill_way: &'static str,
+    disclaimer: &'a [String],
+    unsubscribe_url: Option<&'a str>,
+    livemode: bool,
+}
+
+const SLOTS: [&str; 23] = [
+    "kind",
+    "is_refill",
+    "language",
+    "program_name",
+    "dashboard_url",
+    "postal_address",
+    "from_name",
+    "reply_to",
+    "account_name",
+    "recipient",
+    "advance",
+    "advance_short",
+    "fee",
+    "total",
+    "withheld",
+    "expires_on",
+    "financing",
+    "has_minimum",
+    "refill_way",
+    "disclaimer",
+    "unsubscribe_url",
+    "livemode",
+    "words",
+];
+
+/// A name that is longer is no name; a subject line has some 60 characters.
+const LONGEST_NAME: usize = 80;
+
+impl<'a> Slots<'a> {
+    /// The facts, written as the reader writes them.
+    pub(super) fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
+        let formats = Formats::new(facts.language, facts.country.as_deref());
+        let total = facts.advance.plus(&facts.fee);
+        Self {
+            kind: facts.kind.as_str(),
+            is_refill: facts.is_refill,
+            language: facts.language.code(),
+            program_name: &settings.program_name,
+            dashboard_url: settings.dashboard_url.as_str(),
+            postal_address: &settings.postal_address,
+            from_name: &settings.from_name,
+            reply_to: &settings.reply_to,
+            account_name: facts.account_name.as_deref().and_then(name),
+            recipient: &facts.recipient,
+            advance: formats.money(&facts.advance),
+            advance_short: formats.money_short(&facts.advance),
+            fee: formats.money(&facts.fee),
+            total: total.map(|total| formats.money(&total)),
+            withheld: formats.percent(facts.withhold_rate),
+            // Of the last moment at which it is open.
+            expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
+            financing: facts.financing_type.as_str(),
+            has_minimum: facts.financing_type == FinancingType::Loan
+                && facts.country.as_deref() == Some("US"),
+            refill_way: refill_way(facts.country.as_deref()),
+            disclaimer: &facts.disclaimer,
+            unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
+            livemode: facts.livemode,
+        }
+    }
+
+    /// As the files of words see them.
+    pub(super) fn alone(&self) -> Value {
+        Value::from(Serde(self))
+    }
+
+    /// As the templates of the parts see them: with the words.
+    pub(super) fn with(&self, words: &BTreeMap<&'static str, String>) -> Value {
+        minijinja::context! { words => words, ..self.alone() }
+    }
+}
+
+/// What becomes of a financing that still runs when its refill is paid out (<https://docs.stripe.com/capital/refills>).
+fn refill_way(country: Option<&str>) -> &'static str {
+    match country {
+        Some("US" | "AU") => "settles",
+        Some("GB" | "FR" | "DE") => "stacks",
+        Some(_) | None => "",
+    }
+}
+
+/// All that a template can ask for, words' blocks as `words.lead`.
+pub(super) fn names(is_words: bool) -> BTreeSet<String> {
+    let slots =
+        SLOTS.iter().filter(|name| !is_words || **name != "words").map(|name| (*name).to_owned());
+    let words = BLOCKS.iter().filter(|_| !is_words).map(|block| format!("words.{block}"));
+    slots.chain(words).collect()
+}
+
+/// A name as plain text, without links; none where nothing is left. An account's owner chooses both its
+/// name and its address: a letter could carry a link of theirs, in the platform's name, to anybody.
+fn name(given: &str) -> Option<String> {
+    let name: String = text::plain(given).chars().take(LONGEST_NAME).collect();
+    Some(text::without_links(&name)).filter(|name| !name.is_empty())
+}
+
+/// White space folded; blanks that keep a number and its sign together stay.
+pub(super) fn one_line(text: &str) -> String {
+    text.split([' ', '\t', '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Lines of at most 72 characters, as plain text is read; all but the first begin with `indent` blanks.
+pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
+    const WIDTH: usize = 72;
+    let width = WIDTH.saturating_sub(indent);
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in one_line(paragraph).split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent.min(WIDTH))))
+}
+
+/// A label of a table in plain text.
+pub(super) fn padded(label: &str) -> String {
+    const WIDTH: usize = 36;
+    format!("{label:<WIDTH$}")
+}

@@ -1,0 +1,195 @@
+//! Relay replies without recipient addresses. Relays repeat the address that they refuse, in a spelling of
+//! their own; it belongs in `letters.recipient`, and not in logs and timelines.
+//!
+//! Masked are the recipient's local part wherever it stands as a word, and everything that looks like an
+//! address, both also where characters are escaped: `%40` (URLs), `=40` (quoted-printable), `+40`
+//! (xtext, RFC 3461), `\x40`, `\u0040`, `&#64;` and `&#x40;` (HTML). Spelled-out forms such as `(at)` need no rule
+//! of their own: the local part beside them is a word. Text that was escaped twice is not recognized.
+
+use super::address::Address;
+
+/// A character as a reader means it, and where it is written.
+#[derive(Clone, Copy)]
+struct Unit {
+    means: char,
+    start: usize,
+    end: usize,
+}
+
+/// The text with addresses reduced to their first character and their domain.
+pub fn masked(text: &str, to: &Address) -> String {
+    let literal: Vec<Unit> = text
+        .char_indices()
+        .map(|(start, means)| Unit { means, start, end: start + means.len_utf8() })
+        .collect();
+    let once = mask(text, &literal, to);
+    let unescaped = unescaped(&once);
+    mask(&once, &unescaped, to)
+}
+
+fn mask(text: &str, units: &[Unit], to: &Address) -> String {
+    let local = to.expose().rsplit_once('@').map_or("", |(local, _)| local);
+    // `jenny+capital@…` is `jenny` to her server.
+    let base = local.split('+').next().unwrap_or_default();
+    let mut masked = String::with_capacity(text.len());
+    let mut position = 0;
+    while let Some(unit) = units.get(position) {
+        let hidden = word_at(units, position, local)
+            .or_else(|| word_at(units, position, base))
+            .or_else(|| address_at(units, position));
+        if let Some(length) = hidden {
+            masked.push(unit.means);
+            masked.push_str("***");
+            position += length;
+        } else {
+            masked.push_str(&text[unit.start..unit.end]);
+            position += 1;
+        }
+    }
+    masked
+}
+
+/// The length of `word` where it begins here and is no part of a longer word, in any case.
+fn word_at(units: &[Unit], position: usize, word: &str) -> Option<usize> {
+    let length = word.chars().count();
+    let found = units.get(position..position + length)?;
+    let following = &units[position + length..];
+    // Masked already.
+    let is_masked = following.len() >= 3 && following[..3].iter().all(|unit| unit.means == '*');
+    let is_word = length > 0
+        && !is_masked
+        && found.iter().zip(word.chars()).all(|(unit, c)| unit.means.eq_ignore_ascii_case(&c))
+        && is_border(units[..position].iter().rev())
+        && is_border(following.iter());
+    is_word.then_some(length)
+}
+
+/// Whether a word ends where these characters follow. Codes and ids such as `5.1.1` and `ab-5-cd` are one
+/// word; a full stop at its end is not a part of it.
+fn is_border<'a>(mut following: impl Iterator<Item = &'a Unit>) -> bool {
+    let mut next = || following.next().map_or(' ', |unit| unit.means);
+    let first = next();
+    if "._-".contains(first) { !next().is_alphanumeric() } else { !first.is_alphanumeric() }
+}
+
+/// The length of the local part of an address that begins here.
+fn address_at(units: &[Unit], position: usize) -> Option<usize> {
+    let is_local =
+        |unit: &&Unit| unit.means.is_ascii_alphanumeric() || "._%+-".contains(unit.means);
+    if position > 0 && is_local(&&units[position - 1]) {
+        return None;
+    }
+    let length = units[position..].iter().take_while(is_local).count();
+    let at = units.get(position + length).filter(|unit| length > 0 && unit.means == '@')?;
+    let is_escaped = at.end - at.start > 1;
+    // Queue ids have `=40` in them as well: what was escaped must have a domain behind it.
+    (!is_escaped || is_domain(&units[position + length + 1..])).then_some(length)
+}
+
+/// Whether a domain with a top level of letters begins here.
+fn is_domain(units: &[Unit]) -> bool {
+    let belongs = |unit: &&Unit| unit.means.is_ascii_alphanumeric() || ".-".contains(unit.means);
+    let domain: String = units.iter().take_while(belongs).map(|unit| unit.means).collect();
+    let top = domain.trim_end_matches('.').rsplit_once('.').map_or("", |(_, top)| top);
+    top.len() >= 2 && top.chars().all(|c| c.is_ascii_alphabetic())
+}
+
+fn unescaped(text: &str) -> Vec<Unit> {
+    let (mut units, mut start) = (Vec::new(), 0);
+    while let Some(literal) = text[start..].chars().next() {
+        let (means, length) = escape_at(&text[start..]).unwrap_or((literal, literal.len_utf8()));
+        units.push(Unit { means, start, end: start + length });
+        start += length;
+    }
+    units
+}
+
+/// The printable ASCII character whose escape the text begins with, and the length of the escape.
+fn escape_at(text: &str) -> Option<(char, usize)> {
+    const HEX: [&str; 5] = ["%", "=", "+", "\\x", "\\u00"];
+    let graphic = |byte: u8| byte.is_ascii_graphic().then_some(char::from(byte));
+    for prefix in HEX {
+        let digits = text.strip_prefix(prefix).and_then(|rest| rest.get(..2));
+        if let Some(digits) =
+            digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        {
+            return Some((graphic(u8::from_str_radix(digits, 16).ok()?)?, prefix.len() + 2));
+        }
+    }
+    if text.starts_with("&commat;") {
+        return Some(('@', "&commat;".len()));
+    }
+    let (number, _) = text.strip_prefix("&#")?.split_once(';')?;
+    let byte = match number.strip_prefix(['x', 'X']) {
+        Some(hex) => u8::from_str_radix(hex, 16),
+        None => number.parse(),
+    };
+    Some((graphic(byte.ok()?)?, "&#;".len() + number.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(said: &str, to: &str) -> String {
+        masked(said, &to.parse().unwrap())
+    }
+
+    #[test]
+    fn a_relay_may_repeat_the_address_in_any_spelling() {
+        for (said, expected) in [
+            (
+                "550 5.1.1 <jenny@bakery.example>: unknown",
+                "550 5.1.1 <j***@bakery.example>: unknown",
+            ),
+            ("550 no such user JENNY here", "550 no such user J*** here"),
+            ("550 unknown: jenny.", "550 unknown: j***."),
+            ("250 2.0.0 queued as 1A2B3C", "250 2.0.0 queued as 1A2B3C"),
+            ("250 ok someone.else@other.example", "250 ok s***@other.example"),
+            ("550 =3Cjenny=40bakery.example=3E", "550 =3Cj***=40bakery.example=3E"),
+            ("550 jenny%40bakery.example", "550 j***%40bakery.example"),
+            ("550 rfc822;jenny+40bakery.example", "550 rfc822;j***+40bakery.example"),
+            ("550 jenny&#64;bakery.example", "550 j***&#64;bakery.example"),
+            ("550 jenny&#x40;bakery.example", "550 j***&#x40;bakery.example"),
+            ("550 jenny(at)bakery.example", "550 j***(at)bakery.example"),
+            ("550 jenny at bakery dot example", "550 j*** at bakery dot example"),
+            (r"550 \u003cjenny\u0040bakery.example", r"550 \u003cj***\u0040bakery.example"),
+            ("550 =6Aenny=40bakery.example", "550 j***=40bakery.example"),
+            ("550 bounces+jenny=bakery.example", "550 bounces+j***=bakery.example"),
+            ("451 forwarded to owner%40other.example", "451 forwarded to o***%40other.example"),
+            ("250 id=40ab-40cd%4011", "250 id=40ab-40cd%4011"),
+            ("250 xjenny jennyx jenny-5", "250 xjenny jennyx jenny-5"),
+            ("@ é jenny", "@ é j***"),
+            ("100% &# &#; &#x; =4 %é \\u00", "100% &# &#; &#x; =4 %é \\u00"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(said, "Jenny@Bakery.example"), expected);
+        }
+    }
+
+    #[test]
+    fn any_local_part_is_masked_and_codes_stay() {
+        for (said, to, expected) in [
+            ("550 no such user o'neil", "o'neil@x.example", "550 no such user o***"),
+            ("550 <a/b@x.example> unknown", "a/b@x.example", "550 <a***@x.example> unknown"),
+            ("550 5.1.1 no mailbox 5 here", "5@x.example", "550 5.1.1 no mailbox 5*** here"),
+            ("550 no such user jenny", "jenny+capital@x.example", "550 no such user j***"),
+            ("550 jenny+capital@x.example", "jenny+capital@x.example", "550 j***@x.example"),
+        ] {
+            assert_eq!(shown(said, to), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_recipient_is_in_no_text_whatever_stands_around_it(
+            before in "[ -~é]{0,10}",
+            after in "[ -~é]{0,10}",
+            at in prop_oneof![Just("@"), Just("%40"), Just("=40"), Just("&#64;"), Just("+40")],
+        ) {
+            let said = format!("{before} <jenny{at}bakery.example> {after}");
+            prop_assert!(!shown(&said, "jenny@bakery.example").contains("jenny"), "{}", said);
+        }
+    }
+}

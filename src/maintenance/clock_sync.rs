@@ -1,0 +1,110 @@
+//! Keeps this process's clock on the database's, and compares that with Stripe's ([`crate::clock`]).
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Agreement, Clock, NOTABLE_MOVE};
+use crate::database::{self, Pool};
+use crate::stripe::Client;
+use crate::telemetry::chain;
+
+/// Between two measurements: a failover or a step of NTP is noticed within this time.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// While the clocks differ. Nothing else asks Stripe then, because no job is claimed.
+const ASK_STRIPE_EVERY: Duration = Duration::from_secs(10);
+/// Until Stripe has answered once: a process that only listens asks it nothing by itself.
+const ASK_FIRST_EVERY: Duration = Duration::from_mins(1);
+/// The same warning is repeated once a minute.
+const LOG_EVERY: Duration = Duration::from_mins(1);
+/// A wall clock that is wrong by more is worth a warning: TLS certificates are checked by it.
+const NOTABLE_WALL_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
+
+/// Sets a clock by the database, and watches whether that agrees with Stripe.
+#[derive(Clone, Debug)]
+pub struct ClockSync {
+    /// Whose clock is followed.
+    pub db: Pool,
+    /// The clock that is set.
+    pub clock: Clock,
+    /// Passes the date of each answer to the same clock.
+    pub stripe: Client,
+}
+
+/// When something was last done.
+#[derive(Debug, Default)]
+struct Last(Option<Instant>);
+
+impl Last {
+    /// Whether it is to be done again, which then counts as done.
+    fn is_due(&mut self, every: Duration) -> bool {
+        let is_due = self.0.is_none_or(|at| at.elapsed() >= every);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+impl ClockSync {
+    /// Measures and compares until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let (mut asked, mut logged, mut wall_logged) =
+            (Last::default(), Last::default(), Last::default());
+        loop {
+            self.measure().await;
+            let ask_again = match self.clock.agreement() {
+                Agreement::Agrees => None,
+                Agreement::Unknown => Some(ASK_FIRST_EVERY),
+                Agreement::Differs(skew) => {
+                    if logged.is_due(LOG_EVERY) {
+                        log_difference(skew);
+                    }
+                    Some(ASK_STRIPE_EVERY)
+                }
+            };
+            if ask_again.is_some_and(|every| asked.is_due(every)) {
+                // `Client` passes the date of the answer to the clock.
+                let _ = timeout(MEASURE_EVERY, self.stripe.probe()).await;
+            }
+            let skew = self.clock.wall_clock_skew();
+            if skew.abs() >= NOTABLE_WALL_CLOCK_SKEW && wall_logged.is_due(LOG_EVERY) {
+                tracing::warn!(
+                    clock.skew_seconds = skew.num_seconds(),
+                    "this machine's clock differs from the database's; jobs go by the database's, but \
+                     TLS certificates are checked by this one"
+                );
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(MEASURE_EVERY) => {}
+            }
+        }
+    }
+
+    async fn measure(&self) {
+        match timeout(MEASURE_EVERY, database::measure_clock(&self.db)).await {
+            Ok(Ok(measured)) => {
+                let moved = self.clock.follow(measured);
+                if moved.abs() >= NOTABLE_MOVE {
+                    let seconds = moved.num_seconds();
+                    tracing::warn!(clock.moved_seconds = seconds, "the database's clock jumped");
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(error = chain(&error), "cannot read the database's clock");
+            }
+            Err(_) => tracing::debug!("the database did not tell its time"),
+        }
+    }
+}
+
+fn log_difference(skew: TimeDelta) {
+    tracing::error!(
+        clock.skew_seconds = skew.num_seconds(),
+        "the database's clock differs from Stripe's: no job is claimed and nothing is erased until it \
+         is corrected (NTP on the database server)"
+    );
+}

@@ -1,0 +1,6 @@
+//! Work that recurs: reconciliation with Stripe, retention, the clock, and the list of replicas.
+
+pub mod clock_sync;
+pub mod reconcile;
+pub mod replicas;
+pub mod retention;

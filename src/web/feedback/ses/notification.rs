@@ -1,0 +1,248 @@
+//! What Amazon SES says about a message: as a notification of an identity
+//! (<https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html>), or as an event of a configuration set
+//! (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>). The two differ in the name of one field.
+//!
+//! SES gives a message a Message-ID of its own; ours stands among the headers of the original, and our return path in `mail.source`.
+
+use serde::Deserialize;
+
+use crate::feedback::{Blame, Clues, Door, Finding, Fingerprint, Report, What};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notification {
+    #[serde(rename = "notificationType", alias = "eventType")]
+    about: String,
+    mail: Mail,
+    bounce: Option<Bounce>,
+    complaint: Option<Complaint>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mail {
+    source: Option<String>,
+    #[serde(default)]
+    headers: Vec<Header>,
+    common_headers: Option<CommonHeaders>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Header {
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommonHeaders {
+    message_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bounce {
+    #[serde(rename = "bounceType")]
+    kind: String,
+    #[serde(default)]
+    bounced_recipients: Vec<Recipient>,
+    feedback_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Complaint {
+    #[serde(rename = "complaintFeedbackType")]
+    kind: Option<String>,
+    #[serde(default)]
+    complained_recipients: Vec<Recipient>,
+    feedback_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recipient {
+    email_address: String,
+    status: Option<String>,
+}
+
+/// The report in a notification; none where it is about something else, or nothing that we know.
+pub(super) fn read(message: &str, sns_message_id: &str) -> Option<Report> {
+    let Notification { about, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
+    let (findings, feedback_id) = match (about.as_str(), bounce, complaint) {
+        ("Bounce", Some(bounce), _) => (bounce.findings(), bounce.feedback_id),
+        ("Complaint", _, Some(complaint)) => (complaint.findings(), complaint.feedback_id),
+        _ => return None,
+    };
+    // The same feedback may come both ways; of a message to several, each recipient may come by himself.
+    let mut id = feedback_id.unwrap_or_else(|| sns_message_id.to_owned());
+    for address in findings.iter().flat_map(|finding| &finding.addresses) {
+        id.extend(["\0", address]);
+    }
+    let fingerprint = Fingerprint::of(Door::Ses, id);
+    Some(Report { door: Door::Ses, fingerprint, clues: mail.clues(), findings })
+}
+
+impl Mail {
+    fn clues(&self) -> Clues {
+        let mut clues = Clues::default();
+        if let Some(source) = &self.source {
+            clues.add_addresses(source);
+        }
+        for header in &self.headers {
+            if header.name.eq_ignore_ascii_case("message-id") {
+                clues.add_message_id(&header.value);
+            }
+        }
+        if let Some(id) =
+            self.common_headers.as_ref().and_then(|common| common.message_id.as_deref())
+        {
+            clues.add_message_id(id);
+        }
+        clues
+    }
+}
+
+impl Bounce {
+    /// SES calls a bounce permanent where the address is to be taken off every list; all others may pass.
+    fn findings(&self) -> Vec<Finding> {
+        let is_permanent = self.kind == "Permanent";
+        let what = |recipient: &Recipient| {
+            if is_permanent {
+                What::failed(recipient.status.as_deref().unwrap_or_default())
+                    .blaming(Blame::Address)
+            } else {
+                What::NotForGood
+            }
+        };
+        let finding = |recipient: &Recipient| Finding {
+            addresses: vec![recipient.email_address.clone()],
+            what: what(recipient),
+        };
+        self.bounced_recipients.iter().map(finding).collect()
+    }
+}
+
+impl Complaint {
+    /// One for all: whoever complained is among them, and SES often does not know more.
+    fn findings(&self) -> Vec<Finding> {
+        let addresses =
+            self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
+        let what = What::told(self.kind.as_deref().unwrap_or("abuse"));
+        vec![Finding { addresses, what }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn mail() -> Value {
+        json!({
+            "timestamp": "2026-11-24T12:00:00.000Z",
+            "source": "bounces+0193a1b2c3d47e5f8091a2b3c4d5e6f7@rocket.example",
+            "messageId": "00000138111222aa-33322211-cccc-cccc-cccc-ddddaaaa0680-000000",
+            "destination": ["jenny@bakery.example", "capital-offers@stripe.com"],
+            "headersTruncated": false,
+            "headers": [
+                {"name": "From", "value": "Rocket Capital <capital@rocket.example>"},
+                {"name": "Message-ID", "value": "<letter_1@rocket.example>"}
+            ],
+            "commonHeaders": {"from": ["Rocket Capital <capital@rocket.example>"], "messageId": "<letter_1@rocket.example>"}
+        })
+    }
+
+    fn bounce(kind: &str, recipients: &Value) -> Value {
+        json!({
+            "bounceType": kind, "bounceSubType": "General", "bouncedRecipients": recipients,
+            "timestamp": "2026-11-24T12:00:05.000Z", "feedbackId": "0000-1", "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com"
+        })
+    }
+
+    fn read(notification: &Value) -> Option<Report> {
+        super::read(&notification.to_string(), "sns-1")
+    }
+
+    #[test]
+    fn a_bounce_names_the_letter_in_three_ways_and_each_recipient() {
+        let recipients = json!([
+            {"emailAddress": "jenny@bakery.example", "action": "failed", "status": "5.1.1", "diagnosticCode": "smtp; 550 5.1.1"},
+            {"emailAddress": "x@y.example"}
+        ]);
+        let bounce = bounce("Permanent", &recipients);
+        let told = json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()});
+        let report = read(&told).unwrap();
+        let mut clues = Clues::default();
+        clues.add_letter("letter_0193a1b2c3d47e5f8091a2b3c4d5e6f7");
+        clues.add_message_id("letter_1@rocket.example");
+        clues.add_message_id("letter_1@rocket.example");
+        assert_eq!(report.clues, clues);
+        assert_eq!(report.findings[0].addresses, ["jenny@bakery.example"]);
+        let failed =
+            |status: &str| What::Failed { status: status.to_owned(), blame: Blame::Address };
+        assert_eq!(
+            (&report.findings[0].what, &report.findings[1].what),
+            (&failed("5.1.1"), &failed("5.0.0"))
+        );
+        // The same as an event of a configuration set.
+        let event = json!({"eventType": "Bounce", "bounce": bounce, "mail": mail()});
+        assert_eq!(read(&event).unwrap(), report);
+    }
+
+    #[test]
+    fn what_may_pass_is_not_for_good() {
+        for kind in ["Transient", "Undetermined", "SomethingNew"] {
+            let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
+            let told = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
+            assert_eq!(read(&told).unwrap().findings[0].what, What::NotForGood, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_has_a_kind_or_is_taken_for_abuse() {
+        for (kind, what) in [
+            (json!("abuse"), What::told("abuse")),
+            (json!("not-spam"), What::NotSpam),
+            (Value::Null, What::told("abuse")),
+        ] {
+            let complaint = json!({
+                "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,
+                "feedbackId": "0000-2", "userAgent": "AnyCompany Feedback Loop (V0.01)"
+            });
+            let told =
+                json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
+            assert_eq!(read(&told).unwrap().findings[0].what, what);
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_another_recipient_or_in_another_feedback_is_another_report() {
+        let told = |id: &str, address: &str| {
+            let mut bounce = bounce("Permanent", &json!([{"emailAddress": address}]));
+            bounce["feedbackId"] = json!(id);
+            read(&json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()}))
+                .unwrap()
+                .fingerprint
+        };
+        assert_eq!(told("1", "a@x.example"), told("1", "a@x.example"));
+        assert_ne!(told("1", "a@x.example"), told("1", "b@x.example"));
+        assert_ne!(told("1", "a@x.example"), told("2", "a@x.example"));
+    }
+
+    #[test]
+    fn anything_else_is_passed_over() {
+        for told in [
+            json!({"notificationType": "Delivery", "delivery": {}, "mail": mail()}).to_string(),
+            json!({"eventType": "Open", "open": {}, "mail": mail()}).to_string(),
+            json!({"notificationType": "Bounce", "mail": mail()}).to_string(),
+            json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"})
+                .to_string(),
+            "Successfully validated SNS topic for Amazon SES event publishing.".to_owned(),
+            "[]".to_owned(),
+        ] {
+            assert_eq!(super::read(&told, "sns-1"), None, "{told}");
+        }
+    }
+}

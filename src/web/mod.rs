@@ -1,0 +1,7 @@
+//! What listens: the API, the merchant's Capital section, webhooks of mail senders, and the
+//! operator's endpoints. Stripe's webhook is a stage of [`crate::flow`].
+
+pub mod api;
+pub mod feedback;
+pub mod ops;
+pub mod portal;
