@@ -24,7 +24,9 @@ use crate::web::portal::Keys;
 pub fn report(message: &[u8]) {
     if let Ok(report) = Report::parse(message) {
         assert!(
-            message.len() <= MAX_BYTES && !report.clues.is_empty() && !report.findings.is_empty()
+            message.len() <= MAX_BYTES
+                && !report.letter_ref.is_empty()
+                && !report.findings.is_empty()
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Ending well, in two steps.
+//! Outcome well, in two steps.
 //!
 //! The first SIGTERM or SIGINT says *soft*: nothing new is taken, what is in hand is finished, for as long as
 //! `shutdown.grace` allows; then the process exits 0. What is cut off by the end of the grace is what a crash would leave, and

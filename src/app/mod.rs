@@ -13,29 +13,29 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, Database, PAUSE_IN_TROUBLE, Pool};
-use crate::financing::{Financings, ReadTransactions};
+use crate::database::{self, Database, Pool, RETRY_INTERVAL};
+use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::SendLetter;
 use crate::flow::inbox::Reader;
-use crate::flow::offer::LookAtOffer;
+use crate::flow::offer::RefreshOffer;
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
 use crate::http::rate::Rate;
-use crate::letters::reminders::Remind;
+use crate::letters::reminders::OpenReminders;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
 use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::replicas;
-use crate::maintenance::retention::Retain;
-use crate::queue::{self, Bell, Circuit, Runner};
+use crate::maintenance::retention::EraseExpired;
+use crate::queue::{self, Circuit, Notifier, Runner};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
 use crate::web::api::{self, Api, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
 use crate::web::portal::{self, Portal};
-use parts::Shared;
+use parts::Resources;
 
 pub use parts::{disclaimers, samples, writer};
 
@@ -59,22 +59,22 @@ pub struct App {
     reader: Reader,
     letters: Runner<SendLetter>,
     marks: Runner<MarkDelivered>,
-    looks: Runner<LookAtOffer>,
+    looks: Runner<RefreshOffer>,
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
-    transactions: Runner<ReadTransactions>,
+    transactions: Runner<BackfillTransactions>,
     financings: Financings,
-    retain: Retain,
-    retaining: Runner<Retain>,
-    remind: Remind,
-    reminding: Runner<Remind>,
+    retain: EraseExpired,
+    retaining: Runner<EraseExpired>,
+    remind: OpenReminders,
+    reminding: Runner<OpenReminders>,
     stripe: Client,
     /// Stripe's and the relay's.
     circuits: [Circuit; 2],
     /// Rung when an event was kept.
-    inbox: Bell,
+    inbox: Notifier,
     /// Rung when a job was queued.
-    jobs: Bell,
+    jobs: Notifier,
     /// How often each API key asks.
     rate: Rate,
     /// How often links of one account are made, by the section and by the API.
@@ -102,12 +102,12 @@ impl App {
         clock: Clock,
         database: Database,
     ) -> anyhow::Result<Self> {
-        let shared = Shared::new(&settings, &clock, &database)?;
+        let shared = Resources::new(&settings, &clock, &database)?;
         let queue = settings.queue;
         let few = queue::Settings { concurrency: 2, ..queue };
         let one = queue::Settings { concurrency: 1, ..queue };
         let reconcile = shared.reconcile(settings.reconcile_every);
-        let remind = shared.remind(settings.email.cadence);
+        let remind = shared.remind(settings.email.schedule);
         let retain = shared.retain(settings.personal_data_for);
         Ok(Self {
             retaining: shared.runner(retain.clone(), one),
@@ -143,7 +143,7 @@ impl App {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
             inbox: self.inbox.clone(),
-            troubles: self.database.troubles.clone(),
+            database_health: self.database.database_health.clone(),
             settings: self.settings.webhook.clone(),
         };
         let router = webhook::router(webhook)?
@@ -157,7 +157,7 @@ impl App {
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
-            troubles: self.database.troubles.clone(),
+            database_health: self.database.database_health.clone(),
             clock: self.clock.clone(),
             links,
             again: self.again.clone(),
@@ -177,7 +177,7 @@ impl App {
         let portal = Portal {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
-            troubles: self.database.troubles.clone(),
+            database_health: self.database.database_health.clone(),
             financings: self.financings.clone(),
             disclaimers: disclaimers(&self.settings.email)?,
             links: self.links.clone(),
@@ -190,7 +190,7 @@ impl App {
         Api {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
-            troubles: self.database.troubles.clone(),
+            database_health: self.database.database_health.clone(),
             read_timeout: self.settings.webhook.read_timeout,
         }
     }
@@ -304,28 +304,35 @@ impl App {
 
     fn spawn_workers(&self, shutdown: &Shutdown) {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
-        shutdown.spawn_vital("inbox", self.reader.clone().run(self.inbox.ear(), stop.clone()));
-        let (ear, tasks) = (|| self.jobs.ear(), || tracker.clone());
-        shutdown.spawn_vital("letters", self.letters.clone().run(ear(), tasks(), stop.clone()));
-        shutdown.spawn_vital("marks", self.marks.clone().run(ear(), tasks(), stop.clone()));
-        shutdown.spawn_vital("looks", self.looks.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital("inbox", self.reader.clone().run(self.inbox.listen(), stop.clone()));
+        let (listener, tasks) = (|| self.jobs.listen(), || tracker.clone());
+        shutdown
+            .spawn_vital("letters", self.letters.clone().run(listener(), tasks(), stop.clone()));
+        shutdown.spawn_vital("marks", self.marks.clone().run(listener(), tasks(), stop.clone()));
+        shutdown.spawn_vital("looks", self.looks.clone().run(listener(), tasks(), stop.clone()));
         shutdown.spawn_vital(
             "transactions",
-            self.transactions.clone().run(ear(), tasks(), stop.clone()),
+            self.transactions.clone().run(listener(), tasks(), stop.clone()),
         );
-        shutdown.spawn_vital("retention", self.retaining.clone().run(ear(), tasks(), stop.clone()));
-        shutdown.spawn_vital("reminders", self.reminding.clone().run(ear(), tasks(), stop.clone()));
+        shutdown.spawn_vital(
+            "retention",
+            self.retaining.clone().run(listener(), tasks(), stop.clone()),
+        );
+        shutdown.spawn_vital(
+            "reminders",
+            self.reminding.clone().run(listener(), tasks(), stop.clone()),
+        );
         tracker.spawn(self.release_held(stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
         let db = self.database.pool.clone();
         if self.database.can_listen() {
-            let listening = queue::ring_on_notify(db.clone(), self.jobs.clone(), stop.clone());
+            let listening = queue::notify_on_insert(db.clone(), self.jobs.clone(), stop.clone());
             shutdown.spawn_vital("notifications", listening);
         }
         // The embedded database has no other process.
         if !self.database.is_embedded() {
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
-            shutdown.spawn_vital("replicas", replicas::take_part(db, clock, stripe, stop.clone()));
+            shutdown.spawn_vital("replicas", replicas::register(db, clock, stripe, stop.clone()));
         }
     }
 
@@ -335,10 +342,10 @@ impl App {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (reconcile, runner, ear) =
-            (self.reconcile.clone(), self.reconciling.clone(), self.jobs.ear());
+        let (reconcile, runner, listener) =
+            (self.reconcile.clone(), self.reconciling.clone(), self.jobs.listen());
         let (remind, retain) = (self.remind.clone(), self.retain.clone());
-        let troubles = self.database.troubles.clone();
+        let database_health = self.database.database_health.clone();
         let jobs = self.jobs.clone();
         async move {
             let prepare = async || {
@@ -347,28 +354,28 @@ impl App {
                 retain.schedule().await
             };
             while let Err(error) = prepare().await {
-                troubles.tell(&error, "cannot schedule the reconciliation");
+                database_health.report(&error, "cannot schedule the reconciliation");
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE_IN_TROUBLE) => {}
+                    () = tokio::time::sleep(RETRY_INTERVAL) => {}
                 }
             }
-            jobs.ring();
-            runner.run(ear, tracker, stop).await;
+            jobs.notify();
+            runner.run(listener, tracker, stop).await;
         }
     }
 
     /// This process may have been started with the disclaimer that letters lacked. Thousands may be held: the start does not wait.
     fn release_held(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
-        let troubles = self.database.troubles.clone();
+        let database_health = self.database.database_health.clone();
         async move {
             let release = async {
                 while let Err(error) = approvals::release(&db, clock.now()).await {
-                    troubles.tell(&error, "cannot release the letters that are held");
-                    tokio::time::sleep(PAUSE_IN_TROUBLE).await;
+                    database_health.report(&error, "cannot release the letters that are held");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
-                jobs.ring();
+                jobs.notify();
             };
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -6,38 +6,38 @@ use anyhow::Context;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{Database, Pool, Troubles};
-use crate::financing::{Financings, ReadTransactions};
+use crate::database::{Database, DatabaseHealth, Pool};
+use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, Reader};
-use crate::flow::offer::LookAtOffer;
-use crate::letters::reminders::{Cadence, Remind};
+use crate::flow::offer::RefreshOffer;
+use crate::letters::reminders::{OpenReminders, Schedule};
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
 use crate::letters::wording::{Disclaimer, Disclaimers};
-use crate::mail::sending_rate::Gate;
-use crate::mail::{Lanes, Relay};
+use crate::mail::sending_rate::SendingRate;
+use crate::mail::{DomainLimiter, Relay};
 use crate::maintenance::reconcile::Reconcile;
-use crate::maintenance::retention::Retain;
-use crate::queue::{self, Bell, Circuit, Runner, Work};
-use crate::stripe::{AccountId, Client, Memory};
+use crate::maintenance::retention::EraseExpired;
+use crate::queue::{self, Circuit, Notifier, Runner, Work};
+use crate::stripe::{AccountId, Cache, Client};
 
 /// What the parts have in common.
-pub(super) struct Shared {
+pub(super) struct Resources {
     pub(super) db: Pool,
-    pub(super) troubles: Troubles,
+    pub(super) database_health: DatabaseHealth,
     pub(super) clock: Clock,
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
     pub(super) message_id_domain: String,
     /// What Stripe said about accounts a moment ago.
-    pub(super) memory: Memory,
-    pub(super) inbox: Bell,
-    pub(super) jobs: Bell,
+    pub(super) memory: Cache,
+    pub(super) inbox: Notifier,
+    pub(super) jobs: Notifier,
 }
 
-impl Shared {
+impl Resources {
     pub(super) fn new(
         settings: &Settings,
         clock: &Clock,
@@ -48,19 +48,25 @@ impl Shared {
             .context("cannot make a client for Stripe")?;
         Ok(Self {
             db: database.pool.clone(),
-            troubles: database.troubles.clone(),
+            database_health: database.database_health.clone(),
             clock: clock.clone(),
-            memory: Memory::new(stripe.clone()),
+            memory: Cache::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
             message_id_domain: settings.email.sender.from.domain().to_owned(),
-            inbox: Bell::new(),
-            jobs: Bell::new(),
+            inbox: Notifier::new(),
+            jobs: Notifier::new(),
         })
     }
 
     pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Runner<W> {
-        Runner::new(work, self.db.clone(), self.clock.clone(), self.troubles.clone(), settings)
+        Runner::new(
+            work,
+            self.db.clone(),
+            self.clock.clone(),
+            self.database_health.clone(),
+            settings,
+        )
     }
 
     pub(super) fn reader(&self, settings: inbox::Settings) -> Reader {
@@ -70,7 +76,7 @@ impl Shared {
             livemode: self.stripe.livemode(),
             message_id_domain: self.message_id_domain.clone(),
             jobs: self.jobs.clone(),
-            troubles: self.troubles.clone(),
+            database_health: self.database_health.clone(),
             settings,
         }
     }
@@ -78,12 +84,16 @@ impl Shared {
     pub(super) fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {
         Ok(SendLetter {
             db: self.db.clone(),
-            troubles: self.troubles.clone(),
+            database_health: self.database_health.clone(),
             clock: self.clock.clone(),
             stripe: self.memory.clone(),
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
-            gate: Gate::new(settings.email.limits, &settings.email.relay, self.clock.clone()),
-            lanes: Lanes::new(settings.email.limits.max_per_domain, self.clock.clone()),
+            sending_rate: SendingRate::new(
+                settings.email.limits,
+                &settings.email.relay,
+                self.clock.clone(),
+            ),
+            domains: DomainLimiter::new(settings.email.limits.max_per_domain, self.clock.clone()),
             relay: Relay::new(
                 &settings.email.relay,
                 settings.email.timeouts,
@@ -101,14 +111,14 @@ impl Shared {
     pub(super) fn marks(&self) -> MarkDelivered {
         MarkDelivered {
             db: self.db.clone(),
-            troubles: self.troubles.clone(),
+            database_health: self.database_health.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
         }
     }
 
-    pub(super) fn looks(&self) -> LookAtOffer {
-        LookAtOffer {
+    pub(super) fn looks(&self) -> RefreshOffer {
+        RefreshOffer {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
@@ -117,32 +127,36 @@ impl Shared {
         }
     }
 
-    pub(super) fn transactions(&self, summary_for: Duration, lease: Duration) -> ReadTransactions {
+    pub(super) fn transactions(
+        &self,
+        summary_for: Duration,
+        lease: Duration,
+    ) -> BackfillTransactions {
         // A job has more patience than somebody who waits.
         let financings = Financings { stripe: self.stripe.clone(), ..self.financings(summary_for) };
-        ReadTransactions { financings, lease }
+        BackfillTransactions { financings, lease }
     }
 
     pub(super) fn financings(&self, summary_for: Duration) -> Financings {
         Financings {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            stripe: self.stripe.for_somebody_who_waits(),
-            accounts: self.memory.for_somebody_who_waits(),
+            stripe: self.stripe.interactive(),
+            accounts: self.memory.interactive(),
             summary_for,
         }
     }
 
-    pub(super) fn retain(&self, personal_data: Option<Duration>) -> Retain {
+    pub(super) fn retain(&self, personal_data: Option<Duration>) -> EraseExpired {
         let (db, clock, stripe) = (self.db.clone(), self.clock.clone(), self.stripe.clone());
-        Retain { db, clock, stripe, personal_data }
+        EraseExpired { db, clock, stripe, personal_data }
     }
 
-    pub(super) fn remind(&self, cadence: Cadence) -> Remind {
-        Remind {
+    pub(super) fn remind(&self, schedule: Schedule) -> OpenReminders {
+        OpenReminders {
             db: self.db.clone(),
             clock: self.clock.clone(),
-            cadence,
+            schedule,
             livemode: self.stripe.livemode(),
             message_id_domain: self.message_id_domain.clone(),
             jobs: self.jobs.clone(),

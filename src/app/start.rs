@@ -27,7 +27,7 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
 /// Asks Stripe once whether it accepts the API key, and logs what is wrong with it. A process that has nothing to do would
 /// otherwise not notice before its first letter. Takes five seconds at most.
 pub(super) async fn check_api_key(stripe: &Client) {
-    let Err(error) = stripe.for_somebody_who_waits().probe().await else {
+    let Err(error) = stripe.interactive().probe().await else {
         return tracing::info!("Stripe accepts STRIPE_API_KEY");
     };
     if let Some(problem) = error.key_problem() {

@@ -34,7 +34,7 @@ pub(super) enum Action {
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
     let Action::Erase { account, with_proof, yes, json } = action;
-    super::over_the_database(config, async |db| {
+    super::with_database(config, async |db| {
         // Before the question: a mistyped id must not look like one of which everything is erased.
         ensure!(
             retention::is_known(db, account.as_str()).await?,

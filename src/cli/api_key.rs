@@ -40,7 +40,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::over_the_database(config, async |db| act(db, action).await).await
+    super::with_database(config, async |db| act(db, action).await).await
 }
 
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::cli::out::{self, note, say};
 use crate::config::{ForReports, environment};
 use crate::feedback::{self, Report};
-use crate::feedback::{MAX_BYTES, NoReport, Outcome, Taken};
+use crate::feedback::{Applied, FeedbackOutcome, MAX_BYTES, NoReport};
 use crate::{database, telemetry};
 
 /// One byte more than is read, so that a report that is too large is seen to be.
@@ -47,26 +47,26 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn take_in(settings: &ForReports, report: &Report) -> anyhow::Result<Taken> {
+async fn take_in(settings: &ForReports, report: &Report) -> anyhow::Result<Applied> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
-    let taken = feedback::take(&database.pool, report, settings.copy.as_ref(), now).await;
+    let taken = feedback::apply(&database.pool, report, settings.copy.as_ref(), now).await;
     database.close().await;
     Ok(taken?)
 }
 
-fn said(taken: &Taken) -> String {
+fn said(taken: &Applied) -> String {
     let what = match taken.outcome {
-        Outcome::NoSuchLetter => "no letter of ours that was sent: nothing changes",
-        Outcome::SomebodyElse => {
+        FeedbackOutcome::NoSuchLetter => "no letter of ours that was sent: nothing changes",
+        FeedbackOutcome::SomebodyElse => {
             "about somebody else who had the letter, such as the blind copy: nothing changes"
         }
-        Outcome::NotForGood => "not for good: nothing changes",
-        Outcome::NotSpam => "said to be no spam: nothing changes",
-        Outcome::Known => "known already: nothing changes",
-        Outcome::Noted => "the letter came back: its timeline says so",
-        Outcome::Bounced => "the letter came back: it is bounced now",
-        Outcome::OptedOut => "the account gets no more letters",
+        FeedbackOutcome::Transient => "not for good: nothing changes",
+        FeedbackOutcome::NotSpam => "said to be no spam: nothing changes",
+        FeedbackOutcome::Known => "known already: nothing changes",
+        FeedbackOutcome::Noted => "the letter came back: its timeline says so",
+        FeedbackOutcome::Bounced => "the letter came back: it is bounced now",
+        FeedbackOutcome::OptedOut => "the account gets no more letters",
     };
     match &taken.offer_id {
         Some(offer) => format!("{offer}: {what}"),

@@ -35,7 +35,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::over_the_database(config, async |db| act(db, action).await).await
+    super::with_database(config, async |db| act(db, action).await).await
 }
 
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
@@ -76,7 +76,7 @@ async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
     } else if job.kind == delivered::MarkDelivered::KIND {
         delivered::retry(&mut tx, &job.subject, now).await?
     } else {
-        queue::revive(&mut *tx, &job.kind, &job.subject, now).await?
+        queue::requeue(&mut *tx, &job.kind, &job.subject, now).await?
     };
     tx.commit().await?;
     ensure!(taken_up, "job {id} has nothing left to do: what it is about was settled otherwise");

@@ -191,7 +191,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 }
 
 /// Opens the database for a command that needs nothing else, and closes it.
-async fn over_the_database(
+async fn with_database(
     config: Option<&Path>,
     work: impl AsyncFnOnce(&Pool) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {

@@ -62,7 +62,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::over_the_database(config, async |db| act(db, action).await).await
+    super::with_database(config, async |db| act(db, action).await).await
 }
 
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
@@ -82,7 +82,7 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
         Action::Withdraw { id } => {
             let mut tx = db.begin().await?;
             let now = database::now(&mut *tx).await?;
-            let withdrawn = operator::withdraw_by_hand(&mut tx, id.as_str(), now).await?;
+            let withdrawn = operator::withdraw(&mut tx, id.as_str(), now).await?;
             tx.commit().await?;
             ensure!(
                 withdrawn > 0,

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use crate::consent::opt_outs::Links;
 use crate::flow::email;
-use crate::letters::reminders::Cadence;
+use crate::letters::reminders::Schedule;
 use crate::mail::{Address, Mailbox, Sender, Timeouts};
 
 impl Reader<'_> {
@@ -51,12 +51,12 @@ impl Reader<'_> {
             templates_dir,
             disclaimers_dir,
             locale_metadata_key: locale_metadata_key?,
-            cadence: cadence?,
+            schedule: cadence?,
             allow_support_address: allow?,
         })
     }
 
-    fn cadence(&mut self) -> Option<Cadence> {
+    fn cadence(&mut self) -> Option<Schedule> {
         let (after_7_days, after_14_days, every_30_days) = (
             self.flag("reminders.after_7_days"),
             self.flag("reminders.after_14_days"),
@@ -64,7 +64,7 @@ impl Reader<'_> {
         );
         let hours = self.parsed("reminders.hours", "two hours like 9-17");
         let weekdays = self.parsed("reminders.weekdays", "days like mon,tue,wed,thu,fri");
-        Some(Cadence {
+        Some(Schedule {
             after_7_days: after_7_days?,
             after_14_days: after_14_days?,
             every_30_days: every_30_days?,

@@ -18,7 +18,7 @@ use crate::web::{api, feedback, ops};
 use crate::{database, http, queue, stripe, telemetry};
 
 /// Below this a lease could run out while a busy machine is about to renew it.
-const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+const MIN_LEASE: Duration = Duration::from_secs(3);
 
 pub(super) struct Reader<'a> {
     pub(super) layers: &'a Layers,
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
 
     fn queue(&mut self) -> Option<queue::Settings> {
         let lease = self.duration("queue.lease");
-        if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
+        if lease.is_some_and(|lease| lease < MIN_LEASE) {
             self.fault("queue.lease", "at least 3s: a claim is renewed after each third of it");
         }
         let (poll_interval, concurrency) =

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use crate::telemetry::{LogLimit, chain};
 
 /// How long to leave a database alone that would not do something: short, so that work goes on soon after it is back.
-pub const PAUSE_IN_TROUBLE: Duration = Duration::from_secs(1);
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Longer than the server's own limit on a statement, so that its answer is the one that counts. A server that vanished without
 /// a word gives none, and sqlx would wait for it as long as TCP does.
-const LONGEST_WAIT: Duration = Duration::from_secs(35);
+const MAX_WAIT: Duration = Duration::from_secs(35);
 
 /// What this process knows of its database's trouble. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Troubles(Arc<(Mutex<State>, LogLimit)>);
+pub struct DatabaseHealth(Arc<(Mutex<State>, LogLimit)>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -22,17 +22,17 @@ struct State {
     last_trouble_at: Option<Instant>,
 }
 
-impl Troubles {
+impl DatabaseHealth {
     /// Tells of an error, in the log at most once a second. `doing` says what could not be done.
-    pub fn tell(&self, error: &sqlx::Error, doing: &str) {
+    pub fn report(&self, error: &sqlx::Error, doing: &str) {
         if is_read_only(error) {
             self.state().read_only_at = Some(Instant::now());
         }
-        self.say(&chain(error), doing);
+        self.report_text(&chain(error), doing);
     }
 
-    /// As [`Troubles::tell`], of an error that is text already.
-    pub fn say(&self, error: &str, doing: &str) {
+    /// As [`DatabaseHealth::tell`], of an error that is text already.
+    pub fn report_text(&self, error: &str, doing: &str) {
         self.state().last_trouble_at = Some(Instant::now());
         self.0.1.write("database", |suppressed| {
             tracing::error!(error, log.suppressed = suppressed, "database: {doing}");
@@ -40,7 +40,7 @@ impl Troubles {
     }
 
     /// Whether there was trouble not longer ago than this.
-    pub fn were_within(&self, time: Duration) -> bool {
+    pub fn was_unhealthy_within(&self, time: Duration) -> bool {
         self.state().last_trouble_at.is_some_and(|at| at.elapsed() < time)
     }
 
@@ -57,9 +57,9 @@ impl Troubles {
 }
 
 /// Waits for the database, but not for ever: past 35 s it counts as away.
-pub async fn within<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+pub async fn with_timeout<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from Postgres");
-    tokio::time::timeout(LONGEST_WAIT, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
+    tokio::time::timeout(MAX_WAIT, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
 }
 
 fn is_read_only(error: &sqlx::Error) -> bool {
@@ -68,7 +68,7 @@ fn is_read_only(error: &sqlx::Error) -> bool {
 
 /// Whether an error says that the database cannot work now, rather than that it will not take what it was given
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-pub fn is_away(error: &sqlx::Error) -> bool {
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match code(error) {
         // Of all that a server can say, this is what no waiting mends: 0A it cannot do that, 42 it does not understand, P0 our own
         // functions, and what `is_about_the_data` knows.

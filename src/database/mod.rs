@@ -24,8 +24,10 @@ use sqlx::{Executor, PgPool, Postgres, Transaction};
 
 use pooler::Found;
 
-pub use cursor::{NoPlace, Place};
-pub use health::{PAUSE_IN_TROUBLE, Troubles, is_about_the_data, is_away, is_unstorable, within};
+pub use cursor::{Cursor, InvalidCursor};
+pub use health::{
+    DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
+};
 pub use pool::Pool;
 pub use pooler::Pooler;
 pub use text::{json_text, storable};
@@ -59,8 +61,8 @@ pub struct Settings {
 pub struct Database {
     /// Connections to it.
     pub pool: Pool,
-    /// What is known of its troubles.
-    pub troubles: Troubles,
+    /// What is known of its database_health.
+    pub database_health: DatabaseHealth,
     /// What keeps the embedded one running.
     #[cfg(feature = "demo")]
     embedded: Option<embedded::Embedded>,
@@ -186,7 +188,7 @@ async fn migrate_patiently(pool: &Pool, patience: Duration) -> Result<(), Migrat
         let may_pass = if let MigrateError::Execute(inner)
         | MigrateError::ExecuteMigration(inner, _) = &error
         {
-            is_away(inner)
+            is_unavailable(inner)
         } else {
             false
         };
@@ -231,7 +233,7 @@ async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
         locking: false,
         ..Migrator::DEFAULT
     };
-    let mut tx = unhurried(pool).await?;
+    let mut tx = without_statement_timeout(pool).await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
     migrator.run(&mut *tx).await?;
     Ok(tx.commit().await?)
@@ -257,8 +259,8 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
         (_, Pooler::Transaction) => true,
         (Found::Server, Pooler::Auto) => false,
     };
-    let troubles = Troubles::default();
-    let known = troubles.clone();
+    let database_health = DatabaseHealth::default();
+    let known = database_health.clone();
     let pool = pool_options(settings).max_connections(settings.max_connections).before_acquire(
         move |_, meta| {
             let may_use = known.may_use(meta.age);
@@ -273,7 +275,7 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
         });
         pool.connect_lazy_with(options).into()
     };
-    Ok(Database { troubles, ..Database::from(pool) })
+    Ok(Database { database_health, ..Database::from(pool) })
 }
 
 /// Waits for a database that is away, for as long as the settings say.
@@ -315,7 +317,7 @@ impl From<Pool> for Database {
     fn from(pool: Pool) -> Self {
         Self {
             pool,
-            troubles: Troubles::default(),
+            database_health: DatabaseHealth::default(),
             #[cfg(feature = "demo")]
             embedded: None,
         }
@@ -389,7 +391,7 @@ async fn look(pool: &Pool) -> sqlx::Result<(bool, Option<i64>)> {
 
 /// A transaction whose statements may take as long as they take, for reports of a process that does nothing else, and for
 /// migrations.
-pub async fn unhurried(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
     let mut tx = db.begin().await?;
     tx.execute(
         "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",

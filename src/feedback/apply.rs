@@ -4,24 +4,24 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::{self, Done};
-use super::{Blame, Finding, Report, What};
-use crate::consent::opt_outs::{Source, Wish, opt_out};
-use crate::consent::suppression::{self, AddressHash, Found, Reason};
-use crate::database::{Pool, within};
-use crate::letters::store::{Letter, Move, State, find};
+use super::{Cause, FeedbackEvent, Finding, Report};
+use crate::consent::opt_outs::{OptOutRequest, Source, opt_out};
+use crate::consent::suppression::{self, AddressFailure, AddressHash, Reason};
+use crate::database::{Pool, with_timeout};
+use crate::letters::store::{Letter, State, Transition, find};
 use crate::letters::transition;
 use crate::mail::Address;
 use crate::offers::timeline::{self, Entry};
 
-/// What a report did. Of several things the last one in this list counts.
+/// FeedbackEvent a report did. Of several things the last one in this list counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum FeedbackOutcome {
     /// It is about no letter of ours that was sent.
     NoSuchLetter,
     /// It is about somebody else who had the letter, such as the blind copy: nothing changed.
     SomebodyElse,
     /// The letter is only late, or arrived after all: nothing changed.
-    NotForGood,
+    Transient,
     /// Somebody says that the letter is no spam: nothing changed.
     NotSpam,
     /// It was known already: nothing changed.
@@ -34,13 +34,13 @@ pub enum Outcome {
     OptedOut,
 }
 
-impl Outcome {
+impl FeedbackOutcome {
     /// As in `letter_reports.outcome`, and as the senders of reports hear it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoSuchLetter => "no_such_letter",
             Self::SomebodyElse => "somebody_else",
-            Self::NotForGood => "not_for_good",
+            Self::Transient => "not_for_good",
             Self::NotSpam => "not_spam",
             Self::Known => "known",
             Self::Noted => "noted",
@@ -50,11 +50,11 @@ impl Outcome {
     }
 }
 
-/// What a report did, and to which letter.
+/// FeedbackEvent a report did, and to which letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// What it did.
-    pub outcome: Outcome,
+pub struct Applied {
+    /// FeedbackEvent it did.
+    pub outcome: FeedbackOutcome,
     /// The letter, where it is one of ours that was sent.
     pub letter_id: Option<String>,
     /// The offer that the letter is about.
@@ -63,7 +63,7 @@ pub struct Taken {
 
 /// Why a report was not taken. It is to be told again.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub enum ApplyError {
     /// The relay has the letter and its answer is not written down yet: mail can be as quick as that.
     #[error("the letter is still being sent")]
     BeingSent,
@@ -73,13 +73,13 @@ pub enum NotTaken {
 }
 
 /// Takes a report in. When this returns, all that follows is committed. `copy` is who gets the blind copy of each letter.
-pub async fn take(
+pub async fn apply(
     db: &Pool,
     report: &Report,
     copy: Option<&Address>,
     now: DateTime<Utc>,
-) -> Result<Taken, NotTaken> {
-    within(take_unless_being_sent(db, report, copy, now)).await?.ok_or(NotTaken::BeingSent)
+) -> Result<Applied, ApplyError> {
+    with_timeout(take_unless_being_sent(db, report, copy, now)).await?.ok_or(ApplyError::BeingSent)
 }
 
 async fn take_unless_being_sent(
@@ -87,33 +87,38 @@ async fn take_unless_being_sent(
     report: &Report,
     copy: Option<&Address>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Taken>> {
-    let nothing = Taken { outcome: Outcome::NoSuchLetter, letter_id: None, offer_id: None };
+) -> sqlx::Result<Option<Applied>> {
+    let nothing =
+        Applied { outcome: FeedbackOutcome::NoSuchLetter, letter_id: None, offer_id: None };
     let mut tx = db.begin().await?;
-    let Some(letter_id) = store::lock_letter(&mut tx, &report.clues).await? else {
+    let Some(letter_id) = store::lock_letter(&mut tx, &report.letter_ref).await? else {
         return Ok(Some(nothing));
     };
     let Some(letter) = find(&mut *tx, &letter_id).await? else { return Ok(Some(nothing)) };
     if letter.state == State::Sending {
         return Ok(None);
     }
-    // What never left cannot come back.
+    // FeedbackEvent never left cannot come back.
     if letter.attempt == 0 {
         return Ok(Some(nothing));
     }
     let outcome = if store::has(&mut *tx, &report.fingerprint).await? {
-        Outcome::Known
+        FeedbackOutcome::Known
     } else {
         take_anew(&mut tx, report, letter.clone(), copy, now).await?
     };
     tx.commit().await?;
     tracing::info!(
         letter.message_id = letter.message_id,
-        report.door = report.door.as_str(),
+        report.channel = report.channel.as_str(),
         report.outcome = outcome.as_str(),
         "took a report"
     );
-    Ok(Some(Taken { outcome, letter_id: Some(letter.letter_id), offer_id: Some(letter.offer_id) }))
+    Ok(Some(Applied {
+        outcome,
+        letter_id: Some(letter.letter_id),
+        offer_id: Some(letter.offer_id),
+    }))
 }
 
 async fn take_anew(
@@ -122,8 +127,8 @@ async fn take_anew(
     mut letter: Letter,
     copy: Option<&Address>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
-    let mut done = (Outcome::SomebodyElse, None);
+) -> sqlx::Result<FeedbackOutcome> {
+    let mut done = (FeedbackOutcome::SomebodyElse, None);
     let recipient = letter.recipient.clone().unwrap_or_default();
     for finding in report.findings.iter().filter(|finding| finding.is_about(&recipient, copy)) {
         let outcome = follow(&mut *tx, &mut letter, &finding.what, now).await?;
@@ -144,20 +149,22 @@ impl Finding {
             self.addresses.iter().any(|address| address.eq_ignore_ascii_case(wanted))
         };
         match self.what {
-            What::Failed { .. } | What::NotForGood => names(recipient),
-            What::Complaint { .. } | What::NotSpam | What::Unsubscribed => {
+            FeedbackEvent::Failed { .. } | FeedbackEvent::Transient => names(recipient),
+            FeedbackEvent::Complaint { .. }
+            | FeedbackEvent::NotSpam
+            | FeedbackEvent::Unsubscribed => {
                 names(recipient) || !copy.is_some_and(|copy| names(copy.expose()))
             }
         }
     }
 }
 
-impl What {
+impl FeedbackEvent {
     fn detail(&self) -> Option<&str> {
         match self {
             Self::Failed { status, .. } => Some(status),
             Self::Complaint { kind } => Some(kind),
-            Self::NotForGood | Self::NotSpam | Self::Unsubscribed => None,
+            Self::Transient | Self::NotSpam | Self::Unsubscribed => None,
         }
     }
 }
@@ -166,18 +173,18 @@ impl What {
 async fn follow(
     tx: &mut PgConnection,
     letter: &mut Letter,
-    what: &What,
+    what: &FeedbackEvent,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
+) -> sqlx::Result<FeedbackOutcome> {
     match what {
-        What::NotForGood => Ok(Outcome::NotForGood),
-        What::NotSpam => Ok(Outcome::NotSpam),
-        What::Failed { status, blame } => failed(tx, letter, status, *blame, now).await,
-        What::Complaint { kind } => {
+        FeedbackEvent::Transient => Ok(FeedbackOutcome::Transient),
+        FeedbackEvent::NotSpam => Ok(FeedbackOutcome::NotSpam),
+        FeedbackEvent::Failed { status, blame } => failed(tx, letter, status, *blame, now).await,
+        FeedbackEvent::Complaint { kind } => {
             line(&mut *tx, letter, "letter.complained", Some(kind), now).await?;
             wants_no_more(tx, letter, Source::Complaint, now).await
         }
-        What::Unsubscribed => {
+        FeedbackEvent::Unsubscribed => {
             line(&mut *tx, letter, "letter.unsubscribed", None, now).await?;
             wants_no_more(tx, letter, Source::Sender, now).await
         }
@@ -188,24 +195,24 @@ async fn failed(
     tx: &mut PgConnection,
     letter: &mut Letter,
     status: &str,
-    blame: Blame,
+    blame: Cause,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
+) -> sqlx::Result<FeedbackOutcome> {
     let outcome = match letter.state {
         State::Sent => {
             let reason = format!("status {status}");
-            let bounced = Move {
+            let bounced = Transition {
                 from: State::Sent,
                 to: State::Bounced,
                 reason: Some(&reason),
                 relay_answer: None,
             };
-            transition::shift(&mut *tx, letter, &bounced, now).await?;
+            transition::apply(&mut *tx, letter, &bounced, now).await?;
             tracing::warn!(letter.message_id = letter.message_id, status, "letter came back");
             letter.state = State::Bounced;
-            Outcome::Bounced
+            FeedbackOutcome::Bounced
         }
-        State::Bounced => return Ok(Outcome::Known),
+        State::Bounced => return Ok(FeedbackOutcome::Known),
         // Whether it was sent at all was in doubt, or it is sent once more: now this much is known.
         State::Waiting
         | State::Sending
@@ -215,12 +222,13 @@ async fn failed(
         | State::Withdrawn
         | State::Suppressed => {
             line(&mut *tx, letter, "letter.came_back", Some(status), now).await?;
-            Outcome::Noted
+            FeedbackOutcome::Noted
         }
     };
-    if let (Blame::Address, Some(recipient)) = (blame, &letter.recipient) {
-        let found = Found { address: AddressHash::of(recipient), reason: Reason::Bounce, status };
-        suppression::note(tx, letter, &found, now).await?;
+    if let (Cause::Address, Some(recipient)) = (blame, &letter.recipient) {
+        let found =
+            AddressFailure { address: AddressHash::of(recipient), reason: Reason::Bounce, status };
+        suppression::record(tx, letter, &found, now).await?;
     }
     Ok(outcome)
 }
@@ -230,11 +238,12 @@ async fn wants_no_more(
     letter: &Letter,
     source: Source,
     now: DateTime<Utc>,
-) -> sqlx::Result<Outcome> {
+) -> sqlx::Result<FeedbackOutcome> {
     let note = format!("about {}", letter.letter_id);
-    let wish = Wish { account_id: &letter.account_id, source, note: Some(&note), since: now };
-    opt_out(tx, &wish, now).await?;
-    Ok(Outcome::OptedOut)
+    let request =
+        OptOutRequest { account_id: &letter.account_id, source, note: Some(&note), since: now };
+    opt_out(tx, &request, now).await?;
+    Ok(FeedbackOutcome::OptedOut)
 }
 
 async fn line(

@@ -3,12 +3,12 @@
 //! in `parts`.
 
 use super::parts::{self, MAX_DEPTH, MAX_PARTS, Part};
-use super::{Clues, Door, Finding, Fingerprint, Report, What};
+use super::{Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
 
 /// The largest report that is read. One with our letter in it has some 50 KB.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// A letter has two recipients. What is said of each may write into the database.
+/// A letter has two recipients. FeedbackEvent is said of each may write into the database.
 const MAX_FINDINGS: usize = 50;
 
 /// Why a message says nothing about a letter.
@@ -40,13 +40,13 @@ impl Report {
             return Err(NoReport::TooLarge);
         }
         let parts = parts::split(bytes).map_err(|parts::TooComplex| NoReport::TooComplex)?;
-        let mut clues = Clues::default();
+        let mut letter_ref = LetterRef::default();
         let message = parts.first();
         for recipient in message.iter().flat_map(|message| &message.recipients) {
-            clues.add_addresses(recipient);
+            letter_ref.add_addresses(recipient);
         }
         let findings = match text_of(&parts, "feedback-report") {
-            Some(fields) => feedback(&fields, &mut clues),
+            Some(fields) => feedback(&fields, &mut letter_ref),
             None => {
                 text_of(&parts, "delivery-status").map(|text| delivery(&text)).unwrap_or_default()
             }
@@ -55,15 +55,20 @@ impl Report {
             return Err(NoReport::NotAReport);
         }
         if let Some(id) = returned_id(&parts) {
-            clues.add_message_id(&id);
+            letter_ref.add_message_id(&id);
         }
-        if clues.is_empty() {
+        if letter_ref.is_empty() {
             return Err(NoReport::NoLetter);
         }
         // Most reports have an id of their own, which stays the same whichever way they come; the others are known by their bytes.
         let id =
             message.and_then(|message| message.message_id.as_deref()).map_or(bytes, str::as_bytes);
-        Ok(Self { door: Door::Mail, fingerprint: Fingerprint::of(Door::Mail, id), clues, findings })
+        Ok(Self {
+            channel: Channel::Mail,
+            fingerprint: Fingerprint::of(Channel::Mail, id),
+            letter_ref,
+            findings,
+        })
     }
 }
 
@@ -89,24 +94,24 @@ fn recipient(fields: &Fields<'_>) -> Option<Finding> {
     let (action, status) = (fields.get("action")?, fields.get("status")?);
     // RFC 3463 calls class 5 permanent.
     let what = if action.eq_ignore_ascii_case("failed") && status.starts_with('5') {
-        What::failed(status)
+        FeedbackEvent::failed(status)
     } else {
-        What::NotForGood
+        FeedbackEvent::Transient
     };
     Some(Finding { addresses: addresses.collect(), what })
 }
 
-/// What a feedback report says; nothing where it has no type.
-fn feedback(text: &str, clues: &mut Clues) -> Vec<Finding> {
+/// FeedbackEvent a feedback report says; nothing where it has no type.
+fn feedback(text: &str, letter_ref: &mut LetterRef) -> Vec<Finding> {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let fields = Fields(&lines);
     let Some(kind) = fields.get("feedback-type") else { return Vec::new() };
     if let Some(sender) = fields.get("original-mail-from") {
-        clues.add_addresses(sender);
+        letter_ref.add_addresses(sender);
     }
     let bare = |text: &str| text.trim_matches(['<', '>', ' ']).to_owned();
     let addresses = fields.all("original-rcpt-to").map(bare).collect();
-    vec![Finding { addresses, what: What::told(kind) }]
+    vec![Finding { addresses, what: FeedbackEvent::told(kind) }]
 }
 
 /// Lines of the form `Name: value`. One that begins with a space goes on with the one before it, and is not needed here.
@@ -135,7 +140,7 @@ fn returned_id(parts: &[Part<'_>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feedback::Blame;
+    use crate::feedback::Cause;
 
     const HEADERS: &str = "Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n";
     const WHOLE: &str = "Content-Type: message/rfc822\r\n\r\nMessage-ID: <letter_1@rocket.example>\r\nSubject: x\r\n\r\ntext\r\n";
@@ -172,34 +177,34 @@ mod tests {
         .into_bytes()
     }
 
-    fn only(report: &[u8]) -> (Clues, Finding) {
+    fn only(report: &[u8]) -> (LetterRef, Finding) {
         let mut found = Report::parse(report).unwrap();
         assert_eq!(found.findings.len(), 1);
-        (found.clues, found.findings.remove(0))
+        (found.letter_ref, found.findings.remove(0))
     }
 
     #[test]
     fn a_report_names_the_letter_and_says_of_each_address_whether_it_is_for_good() {
         for returned in [HEADERS, WHOLE] {
-            let (clues, finding) = only(&bounce("", "failed", "5.1.1", returned));
-            assert_eq!(clues.message_ids, ["letter_1@rocket.example"]);
+            let (letter_ref, finding) = only(&bounce("", "failed", "5.1.1", returned));
+            assert_eq!(letter_ref.message_ids, ["letter_1@rocket.example"]);
             assert_eq!(finding.addresses, ["jenny@bakery.example"]);
             assert_eq!(
                 finding.what,
-                What::Failed { status: "5.1.1".to_owned(), blame: Blame::Address }
+                FeedbackEvent::Failed { status: "5.1.1".to_owned(), blame: Cause::Address }
             );
         }
         for (action, status) in [("delayed", "4.4.1"), ("delivered", "2.0.0"), ("failed", "4.4.7")]
         {
             let (_, finding) = only(&bounce("", action, status, HEADERS));
-            assert_eq!(finding.what, What::NotForGood, "{action} {status}");
+            assert_eq!(finding.what, FeedbackEvent::Transient, "{action} {status}");
         }
         let two = "5.7.1\r\n\r\nOriginal-Recipient: rfc822;copy@x.example\r\nFinal-Recipient: rfc822;y@z.example\r\n\
                    Action: delayed\r\nStatus: 4.2.0";
         let found = Report::parse(&bounce("", "failed", two, HEADERS)).unwrap();
         assert_eq!(
             found.findings[0].what,
-            What::Failed { status: "5.7.1".to_owned(), blame: Blame::Letter }
+            FeedbackEvent::Failed { status: "5.7.1".to_owned(), blame: Cause::Letter }
         );
         assert_eq!(found.findings[1].addresses, ["y@z.example", "copy@x.example"]);
     }
@@ -208,9 +213,9 @@ mod tests {
     fn a_report_to_the_letters_own_return_path_names_it_without_its_headers() {
         for name in ["To", "Delivered-To", "X-Original-To", "Original-Rcpt-To"] {
             let head = format!("{name}: <{}>\r\n", OWN_PATH.to_uppercase());
-            let (clues, _) = only(&bounce(&head, "failed", "5.1.1", NOTHING));
+            let (letter_ref, _) = only(&bounce(&head, "failed", "5.1.1", NOTHING));
             assert_eq!(
-                (clues.letter_ids, clues.message_ids),
+                (letter_ref.letter_ids, letter_ref.message_ids),
                 (vec![LETTER.to_owned()], vec![]),
                 "{name}"
             );
@@ -223,19 +228,19 @@ mod tests {
             "Feedback-Type: Abuse\r\nUser-Agent: SomeGenerator/1.0\r\nVersion: 1\r\n\
              Original-Mail-From: <{OWN_PATH}>\r\nOriginal-Rcpt-To: <jenny@bakery.example>\r\nSource-IP: 192.0.2.1\r\n"
         );
-        let (clues, finding) = only(&complaint(&fields, WHOLE));
+        let (letter_ref, finding) = only(&complaint(&fields, WHOLE));
         assert_eq!(
-            (&clues.letter_ids, &clues.message_ids),
+            (&letter_ref.letter_ids, &letter_ref.message_ids),
             (&vec![LETTER.to_owned()], &vec!["letter_1@rocket.example".to_owned()],)
         );
         assert_eq!(finding.addresses, ["jenny@bakery.example"]);
-        assert_eq!(finding.what, What::Complaint { kind: "abuse".to_owned() });
+        assert_eq!(finding.what, FeedbackEvent::Complaint { kind: "abuse".to_owned() });
         for (kind, what) in [
-            ("fraud", What::Complaint { kind: "fraud".to_owned() }),
-            ("virus", What::Complaint { kind: "virus".to_owned() }),
-            ("something-new", What::Complaint { kind: "something-new".to_owned() }),
-            ("not-spam", What::NotSpam),
-            ("auth-failure", What::NotForGood),
+            ("fraud", FeedbackEvent::Complaint { kind: "fraud".to_owned() }),
+            ("virus", FeedbackEvent::Complaint { kind: "virus".to_owned() }),
+            ("something-new", FeedbackEvent::Complaint { kind: "something-new".to_owned() }),
+            ("not-spam", FeedbackEvent::NotSpam),
+            ("auth-failure", FeedbackEvent::Transient),
         ] {
             let (_, finding) =
                 only(&complaint(&format!("Feedback-Type: {kind}\r\nVersion: 1\r\n"), HEADERS));
@@ -292,14 +297,14 @@ mod tests {
     #[test]
     fn a_message_id_that_no_letter_can_have_names_none() {
         for id in ["letter\0_1@x", "\u{1b}@x", "", "a b@x"] {
-            let mut clues = Clues::default();
-            clues.add_message_id(id);
-            clues.add_letter(id);
-            assert!(clues.is_empty(), "{id:?}");
+            let mut letter_ref = LetterRef::default();
+            letter_ref.add_message_id(id);
+            letter_ref.add_letter(id);
+            assert!(letter_ref.is_empty(), "{id:?}");
         }
-        let mut clues = Clues::default();
-        clues.add_letter(&"x".repeat(999));
-        assert!(clues.is_empty());
+        let mut letter_ref = LetterRef::default();
+        letter_ref.add_letter(&"x".repeat(999));
+        assert!(letter_ref.is_empty());
         let report = bounce("", "failed", "5.1.1", &HEADERS.replace("letter_1", "letter\0_1"));
         assert_eq!(Report::parse(&report), Err(NoReport::NoLetter));
     }

@@ -1,4 +1,4 @@
-//! What others tell about letters that were sent: they came back, or somebody called them spam.
+//! FeedbackEvent others tell about letters that were sent: they came back, or somebody called them spam.
 //!
 //! ```text
 //! a mail server's report (RFC 3464, RFC 5965) ─┐
@@ -27,26 +27,26 @@ use sha2::{Digest, Sha256};
 use crate::mail::letters_in;
 use crate::mail::send_error;
 
-pub use apply::{NotTaken, Outcome, Taken, take};
+pub use apply::{Applied, ApplyError, FeedbackOutcome, apply};
 pub use message::{MAX_BYTES, NoReport};
 pub use store::last;
 
-/// What somebody tells about a letter.
+/// FeedbackEvent somebody tells about a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// By which way it came.
-    pub door: Door,
-    /// What sets it apart from all others that came by this way.
+    pub channel: Channel,
+    /// FeedbackEvent sets it apart from all others that came by this way.
     pub fingerprint: Fingerprint,
     /// Which letter it is about.
-    pub clues: Clues,
-    /// What it says, of one recipient or of several.
+    pub letter_ref: LetterRef,
+    /// FeedbackEvent it says, of one recipient or of several.
     pub findings: Vec<Finding>,
 }
 
 /// By which way a report came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Door {
+pub enum Channel {
     /// As a message, from a mail server.
     Mail,
     /// From Amazon SES, through SNS.
@@ -57,8 +57,8 @@ pub enum Door {
     Postmark,
 }
 
-impl Door {
-    /// As in `letter_reports.door`.
+impl Channel {
+    /// As in `letter_reports.channel`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mail => "mail",
@@ -75,10 +75,10 @@ pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// Of a report that came by this way and has this id there.
-    pub fn of(door: Door, id: impl AsRef<[u8]>) -> Self {
+    pub fn of(channel: Channel, id: impl AsRef<[u8]>) -> Self {
         Self(
             Sha256::new()
-                .chain_update(door.as_str())
+                .chain_update(channel.as_str())
                 .chain_update([0])
                 .chain_update(id)
                 .finalize()
@@ -87,18 +87,18 @@ impl Fingerprint {
     }
 }
 
-/// What may name the letter that a report is about. Others write it, so what no letter of ours can be
+/// FeedbackEvent may name the letter that a report is about. Others write it, so what no letter of ours can be
 /// called is left out: the database refuses some of it (a NUL), and the sender would repeat the report
 /// for days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Clues {
+pub struct LetterRef {
     /// Ids of letters. They come first: a Message-ID can be changed on the way.
     letter_ids: Vec<String>,
     /// Without their angle brackets.
     message_ids: Vec<String>,
 }
 
-impl Clues {
+impl LetterRef {
     /// Whether nothing names a letter.
     pub fn is_empty(&self) -> bool {
         self.letter_ids.is_empty() && self.message_ids.is_empty()
@@ -130,27 +130,27 @@ fn is_name(id: &str) -> bool {
 /// The longest that is registered, `auth-failure`, has 12.
 const MAX_KIND_CHARS: usize = 40;
 
-/// What a report says of a recipient.
+/// FeedbackEvent a report says of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// As the report names it; and as the letter's envelope did, where it was forwarded.
     pub addresses: Vec<String>,
-    /// What became of the letter there.
-    pub what: What,
+    /// FeedbackEvent became of the letter there.
+    pub what: FeedbackEvent,
 }
 
-/// What became of a letter.
+/// FeedbackEvent became of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum FeedbackEvent {
     /// It will not arrive.
     Failed {
         /// The enhanced status code, such as `5.1.1`.
         status: String,
         /// Whose fault that is.
-        blame: Blame,
+        blame: Cause,
     },
     /// It is late, or did not arrive this time, or did after all.
-    NotForGood,
+    Transient,
     /// It was called spam, or worse.
     Complaint {
         /// `abuse`, `fraud`, … (RFC 5965 section 7.3).
@@ -164,35 +164,35 @@ pub enum What {
 
 /// Whose fault it is that a letter will not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum Cause {
     /// The address's: no letter will arrive there.
     Address,
     /// This letter's, or its sender's reputation's.
     Letter,
 }
 
-impl What {
+impl FeedbackEvent {
     /// A letter that will not arrive, with the status code that was told. Whose fault it is stands in the code.
     pub fn failed(status: &str) -> Self {
         let status = status_code(status);
         let blame =
-            if send_error::speaks_of_the_address(&status) { Blame::Address } else { Blame::Letter };
+            if send_error::speaks_of_the_address(&status) { Cause::Address } else { Cause::Letter };
         Self::Failed { status, blame }
     }
 
     /// The same, where the sender knows better than the code whose fault it is.
     #[must_use]
-    pub fn blaming(self, whom: Blame) -> Self {
+    pub fn blaming(self, whom: Cause) -> Self {
         match self {
             Self::Failed { status, .. } => Self::Failed { status, blame: whom },
-            other @ (Self::NotForGood
+            other @ (Self::Transient
             | Self::Complaint { .. }
             | Self::NotSpam
             | Self::Unsubscribed) => other,
         }
     }
 
-    /// What a kind of feedback says (RFC 5965 section 7.3). One that is not known yet is somebody's displeasure, as `other` is.
+    /// FeedbackEvent a kind of feedback says (RFC 5965 section 7.3). One that is not known yet is somebody's displeasure, as `other` is.
     pub fn told(kind: &str) -> Self {
         let letters = kind.chars().map(|c| c.to_ascii_lowercase());
         let kind: String =
@@ -200,7 +200,7 @@ impl What {
         match kind.as_str() {
             "not-spam" => Self::NotSpam,
             // About DKIM and SPF (RFC 6591): nobody complained.
-            "auth-failure" | "dmarc" => Self::NotForGood,
+            "auth-failure" | "dmarc" => Self::Transient,
             _ => Self::Complaint { kind },
         }
     }
@@ -233,6 +233,9 @@ mod tests {
         ] {
             assert_eq!(status_code(told), code, "{told}");
         }
-        assert_eq!(What::told("Abuse <x@y>"), What::Complaint { kind: "abusexy".to_owned() });
+        assert_eq!(
+            FeedbackEvent::told("Abuse <x@y>"),
+            FeedbackEvent::Complaint { kind: "abusexy".to_owned() }
+        );
     }
 }

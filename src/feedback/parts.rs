@@ -88,7 +88,7 @@ pub(super) fn split(message: &[u8]) -> Result<Vec<Part<'_>>, TooComplex> {
 }
 
 impl<'a> Part<'a> {
-    /// Reads a part's headers. What has none is a part without a type.
+    /// Reads a part's headers. FeedbackEvent has none is a part without a type.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let head = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
         let mut headers = Vec::new();
@@ -177,7 +177,7 @@ fn fields() -> MessageParser {
         .default_header_ignore()
 }
 
-/// What stands between the lines that part a multipart. Where the last such line is missing, the
+/// FeedbackEvent stands between the lines that part a multipart. Where the last such line is missing, the
 /// last part goes on to the end.
 fn between<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();

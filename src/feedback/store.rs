@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Clues, Fingerprint, Report};
+use super::{Fingerprint, LetterRef, Report};
 
 /// The letter that a report is about, locked: reports about one letter are taken one after the other.
 pub(super) async fn lock_letter(
     tx: &mut PgConnection,
-    clues: &Clues,
+    letter_ref: &LetterRef,
 ) -> sqlx::Result<Option<String>> {
     let by_id = sqlx::query_scalar!(
         "
@@ -18,7 +18,7 @@ pub(super) async fn lock_letter(
         limit 1
         for update
         ",
-        &clues.letter_ids,
+        &letter_ref.letter_ids,
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -33,7 +33,7 @@ pub(super) async fn lock_letter(
         limit 1
         for update
         ",
-        &clues.message_ids,
+        &letter_ref.message_ids,
     )
     .fetch_optional(tx)
     .await
@@ -49,7 +49,7 @@ pub(super) async fn has(db: impl PgExecutor<'_>, fingerprint: &Fingerprint) -> s
     .await
 }
 
-/// What a report did.
+/// FeedbackEvent a report did.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Done<'a> {
     pub(super) letter_id: &'a str,
@@ -71,7 +71,7 @@ pub(super) async fn add(
         ",
         &report.fingerprint.0[..],
         done.letter_id,
-        report.door.as_str(),
+        report.channel.as_str(),
         done.outcome,
         done.detail,
         now,

@@ -21,11 +21,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::{Connection as _, PgConnection};
 
-use super::store::{self, Outcome, Reading};
-use super::summary::Reread;
-use super::{Financings, Told, take_in};
+use super::store::{self, BackfillPass, PassOutcome};
+use super::summary::FullPass;
+use super::{Financings, Observation, take_in};
 use crate::database::is_about_the_data;
-use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::queue::{self, Circuit, Claim, Next, Outcome, Retryable, Stopped, Work};
 use crate::stripe::{AccountId, FinancingTransaction, IdError, Page};
 
 /// The kind of the jobs.
@@ -37,14 +37,14 @@ const OVERLAP: TimeDelta = TimeDelta::days(2);
 
 /// Reads transactions.
 #[derive(Clone, Debug)]
-pub struct ReadTransactions {
+pub struct BackfillTransactions {
     /// Where they are kept, and whom to ask.
     pub financings: Financings,
     /// How long a claim lasts.
     pub lease: Duration,
 }
 
-/// Cannot happen while jobs are queued by [`super::ToRead`].
+/// Cannot happen while jobs are queued by [`super::BackfillRequests`].
 #[derive(Debug, thiserror::Error)]
 #[error("the job's subject names no account")]
 struct NotAnAccount(#[from] IdError);
@@ -66,7 +66,7 @@ enum Ended {
     NotFound,
 }
 
-impl Work for ReadTransactions {
+impl Work for BackfillTransactions {
     const KIND: &'static str = JOB;
 
     #[tracing::instrument(name = "financing.read_transactions", skip_all, fields(account.id = %claim.subject))]
@@ -74,7 +74,7 @@ impl Work for ReadTransactions {
         let account: AccountId = claim.subject.parse().map_err(NotAnAccount)?;
         let mut reading = self.begin(claim, &account).await?;
         let ended = self.read_on(claim, &account, &mut reading).await?;
-        let next = if reading.is_whole { Reread::Nothing } else { Reread::All };
+        let next = if reading.is_whole { FullPass::Nothing } else { FullPass::All };
         self.financings.check(&account, next).await?;
         self.end(claim, &account, &reading, ended).await
     }
@@ -89,14 +89,14 @@ impl Work for ReadTransactions {
         Ok(())
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         std::slice::from_ref(self.financings.stripe.circuit())
     }
 }
 
-impl ReadTransactions {
+impl BackfillTransactions {
     /// Begins a reading, before anything is asked for, or takes up the one that was cut off.
-    async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<Reading, Stopped> {
+    async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<BackfillPass, Stopped> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
@@ -110,7 +110,7 @@ impl ReadTransactions {
         &self,
         claim: &Claim,
         account: &AccountId,
-        reading: &mut Reading,
+        reading: &mut BackfillPass,
     ) -> Result<Ended, Stopped> {
         let mut has_begun_anew = false;
         loop {
@@ -140,11 +140,11 @@ impl ReadTransactions {
         claim: &Claim,
         account: &AccountId,
         page: &Page,
-        reading: &mut Reading,
+        reading: &mut BackfillPass,
     ) -> Result<Option<Ended>, Stopped> {
         let now = self.financings.clock.now();
         let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
-        let mut told: Vec<Told<'_>> = objects.iter().filter_map(read).collect();
+        let mut told: Vec<Observation<'_>> = objects.iter().filter_map(read).collect();
         let oldest = told.last().map(|told| told.transaction.created_at);
         // As the inbox's readers do: two who write down the same movements cannot wait for each other.
         told.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
@@ -172,7 +172,7 @@ impl ReadTransactions {
         &self,
         claim: &Claim,
         account: &AccountId,
-        reading: &Reading,
+        reading: &BackfillPass,
         ended: Ended,
     ) -> Result<(), Stopped> {
         let now = self.financings.clock.now();
@@ -183,18 +183,18 @@ impl ReadTransactions {
         // One that was cut off for so long has missed what came on top.
         let is_late = ended == Ended::AtTheEnd && reading.began_at + EVERY <= now;
         let ending = if is_asked_again || is_late {
-            Ending::Later { at: now }
+            Outcome::Reschedule { at: now }
         } else if reading.skipped > 0 || self.financings.is_under_way(&mut tx, account).await? {
-            Ending::Later { at: now + EVERY }
+            Outcome::Reschedule { at: now + EVERY }
         } else {
-            Ending::Done
+            Outcome::Done
         };
         queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 }
 
-impl Reading {
+impl BackfillPass {
     fn begin_anew(&mut self, now: DateTime<Utc>) {
         (self.began_at, self.after_transaction_id, self.skipped) = (now, None, 0);
     }
@@ -209,7 +209,7 @@ impl Reading {
     }
 
     /// What is known after it. A reading that passed entries over has seen nothing new for sure; the next one looks for them again.
-    fn outcome(&self, ended: Ended) -> Outcome {
+    fn outcome(&self, ended: Ended) -> PassOutcome {
         let completed_at = match ended {
             Ended::AtTheEnd if self.skipped == 0 => Some(self.began_at),
             // All the way down something was missing.
@@ -220,14 +220,14 @@ impl Reading {
             Ended::AtTheEnd | Ended::Nowhere => Some(self.skipped),
             Ended::NotFound => Some(0),
         };
-        Outcome { completed_at, unreadable }
+        PassOutcome { completed_at, unreadable }
     }
 }
 
 /// Takes in movements, and says how many. One that the database will not keep costs nobody but itself.
 async fn take_in_all(
     tx: &mut PgConnection,
-    all: &[Told<'_>],
+    all: &[Observation<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     match take_in_together(&mut *tx, all, now).await {
@@ -250,7 +250,7 @@ async fn take_in_all(
 
 async fn take_in_together(
     tx: &mut PgConnection,
-    all: &[Told<'_>],
+    all: &[Observation<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     let mut savepoint = tx.begin().await?;
@@ -269,9 +269,9 @@ fn object(entry: &RawValue) -> Value {
     serde_json::from_str(entry.get()).unwrap_or_default()
 }
 
-fn read(object: &Value) -> Option<Told<'_>> {
+fn read(object: &Value) -> Option<Observation<'_>> {
     match FinancingTransaction::deserialize(object) {
-        Ok(transaction) => Some(Told { transaction, object }),
+        Ok(transaction) => Some(Observation { transaction, object }),
         Err(error) => {
             tracing::error!(%error, "cannot read a transaction of Stripe's list: a person must look");
             None

@@ -19,7 +19,7 @@ const AFTER_FIRST_SIGHT: Duration = Duration::from_mins(5);
 /// Accounts whose transactions are to be read.
 #[derive(Debug, Default)]
 #[must_use = "what is not queued is not read"]
-pub struct ToRead(BTreeMap<String, When>);
+pub struct BackfillRequests(BTreeMap<String, When>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum When {
@@ -29,14 +29,14 @@ enum When {
     Now,
 }
 
-impl ToRead {
+impl BackfillRequests {
     /// An account was heard of in live mode or in test mode: its transactions are read soon, if they never were.
-    pub fn on_sight(account: &AccountId, livemode: bool) -> Self {
+    pub fn first_seen(account: &AccountId, livemode: bool) -> Self {
         Self::at(account, When::Soon { livemode })
     }
 
     /// A financing of the account began: they are read at once.
-    pub fn at_once(account: &AccountId) -> Self {
+    pub fn now(account: &AccountId) -> Self {
         Self::at(account, When::Now)
     }
 
@@ -73,10 +73,10 @@ async fn read_soon(
     livemode: bool,
     at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if queue::enqueue(&mut *tx, backfill::JOB, account_id, at).await? == Queued::Again
+    if queue::enqueue(&mut *tx, backfill::JOB, account_id, at).await? == Queued::Duplicate
         && !store::was_read(&mut *tx, account_id, livemode).await?
     {
-        queue::revive(tx, backfill::JOB, account_id, at).await?;
+        queue::requeue(tx, backfill::JOB, account_id, at).await?;
     }
     Ok(())
 }
@@ -87,8 +87,8 @@ pub(super) async fn read_now(
     account_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if queue::enqueue(&mut *tx, backfill::JOB, account_id, now).await? == Queued::Again {
-        queue::bring_forward(tx, backfill::JOB, account_id, now).await?;
+    if queue::enqueue(&mut *tx, backfill::JOB, account_id, now).await? == Queued::Duplicate {
+        queue::reschedule_now(tx, backfill::JOB, account_id, now).await?;
     }
     Ok(())
 }

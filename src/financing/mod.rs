@@ -31,13 +31,13 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::clock::Clock;
-use crate::database::{Pool, within};
-use crate::stripe::{self, AccountId, Client, FinancingTransaction, Memory, TransactionId};
+use crate::database::{Pool, with_timeout};
+use crate::stripe::{self, AccountId, Cache, Client, FinancingTransaction, TransactionId};
 use ledger::{Movement, Totals, Wanted};
 
-pub use account_locale::Home;
-pub use backfill::ReadTransactions;
-pub use backfill_requests::ToRead;
+pub use account_locale::AccountLocale;
+pub use backfill::BackfillTransactions;
+pub use backfill_requests::BackfillRequests;
 pub use store::unreadable;
 
 /// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
@@ -50,7 +50,7 @@ pub struct Financings {
     /// Whom to ask.
     pub stripe: Client,
     /// Accounts, as Stripe described them a moment ago.
-    pub accounts: Memory,
+    pub accounts: Cache,
     /// For how long a summary is good, if nothing is heard of the account meanwhile.
     pub summary_for: Duration,
 }
@@ -74,7 +74,7 @@ impl Financings {
 
     /// What the transactions of an account's financings add up to, the newest first.
     pub async fn totals(&self, account: &AccountId) -> sqlx::Result<Vec<Totals>> {
-        within(ledger::store::totals(&self.db, account.as_str(), self.livemode())).await
+        with_timeout(ledger::store::totals(&self.db, account.as_str(), self.livemode())).await
     }
 
     /// Some of an account's movements, the newest first.
@@ -84,8 +84,14 @@ impl Financings {
         wanted: &Wanted,
         limit: i64,
     ) -> sqlx::Result<Vec<Movement>> {
-        within(ledger::store::page(&self.db, account.as_str(), self.livemode(), wanted, limit))
-            .await
+        with_timeout(ledger::store::page(
+            &self.db,
+            account.as_str(),
+            self.livemode(),
+            wanted,
+            limit,
+        ))
+        .await
     }
 
     /// One of an account's movements.
@@ -94,7 +100,8 @@ impl Financings {
         account: &AccountId,
         id: &TransactionId,
     ) -> sqlx::Result<Option<Movement>> {
-        within(ledger::store::find(&self.db, account.as_str(), self.livemode(), id.as_str())).await
+        with_timeout(ledger::store::find(&self.db, account.as_str(), self.livemode(), id.as_str()))
+            .await
     }
 }
 
@@ -111,28 +118,28 @@ pub enum Unanswered {
 
 /// Whether a transaction was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakenIn {
+pub enum Recorded {
     /// It was.
-    First,
+    Inserted,
     /// It was known; a transaction does not change.
-    Again,
+    Duplicate,
 }
 
 /// What Stripe tells about a transaction.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub struct Observation<'a> {
     /// As far as we read it.
     pub transaction: FinancingTransaction,
     /// The whole object, as it came.
     pub object: &'a Value,
 }
 
-/// Takes in a transaction, in the caller's transaction. Twice is once, by its id. What came before it, [`ReadTransactions`] finds.
+/// Takes in a transaction, in the caller's transaction. Twice is once, by its id. What came before it, [`BackfillTransactions`] finds.
 pub async fn take_in(
     tx: &mut PgConnection,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<TakenIn> {
+) -> sqlx::Result<Recorded> {
     let is_new = store::add(tx, told, now).await?;
-    Ok(if is_new { TakenIn::First } else { TakenIn::Again })
+    Ok(if is_new { Recorded::Inserted } else { Recorded::Duplicate })
 }

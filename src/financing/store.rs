@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::Told;
+use super::Observation;
 use crate::database::json_text;
 use crate::stripe::{OfferId, Reason, TransactionId};
 
 /// Writes a transaction down. False where it is known.
 pub(super) async fn add(
     db: impl PgExecutor<'_>,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let transaction = &told.transaction;
@@ -50,7 +50,7 @@ pub(super) async fn add(
 
 /// A reading of an account's list that is under way.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct BackfillPass {
     /// When its first page was asked for.
     pub(super) began_at: DateTime<Utc>,
     /// After which to go on; none at the beginning.
@@ -70,7 +70,7 @@ pub(super) async fn begin(
     account_id: &str,
     livemode: Option<bool>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Reading> {
+) -> sqlx::Result<BackfillPass> {
     sqlx::query!(
         "delete from transaction_backfills where account_id = $1 and livemode is distinct from $2",
         account_id,
@@ -79,7 +79,7 @@ pub(super) async fn begin(
     .execute(&mut *db)
     .await?;
     sqlx::query_as!(
-        Reading,
+        BackfillPass,
         r#"
         insert into transaction_backfills as kept (account_id, livemode, began_at, changed_at)
         values ($1, $3, $2, $2)
@@ -122,7 +122,7 @@ pub(super) async fn was_read(
 pub(super) async fn note_page(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    reading: &Reading,
+    reading: &BackfillPass,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -144,8 +144,8 @@ pub(super) async fn note_page(
 
 /// What is known after a reading.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    /// As [`Reading::completed_at`].
+pub(super) struct PassOutcome {
+    /// As [`BackfillPass::completed_at`].
     pub(super) completed_at: Option<DateTime<Utc>>,
     /// Entries that it passed over; none where it saw nothing.
     pub(super) unreadable: Option<i32>,
@@ -155,7 +155,7 @@ pub(super) struct Outcome {
 pub(super) async fn end(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    outcome: &Outcome,
+    outcome: &PassOutcome,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -46,7 +46,7 @@ const FREE_BYTES: usize = 16 * 1024;
 /// Of one permit.
 const UNIT_BYTES: usize = 1024;
 
-/// Memory is the process's, and so is its budget.
+/// Cache is the process's, and so is its budget.
 static BUDGET: Semaphore = Semaphore::const_new(BUDGET_BYTES / UNIT_BYTES);
 static REFUSED: LogLimit = LogLimit::new();
 

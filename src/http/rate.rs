@@ -14,7 +14,7 @@ const MICROS: i64 = 1_000_000;
 /// Of a rate by the second, how many seconds' worth may come at once.
 const BURST_SECONDS: i64 = 2;
 /// More keys than any platform has, and more merchants than click within seconds: beyond, those that are idle are forgotten.
-const MOST_KEYS: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// Counts what each key asks: whatever names somebody who asks. Clones count together.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Rate {
         let (now, burst) = (now.timestamp_micros(), self.burst);
         // Plain values, whole at any time.
         let mut all = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST_KEYS {
+        if all.len() >= MAX_KEYS {
             all.retain(|_, due| *due > now);
         }
         // A clock that was set back must not lock anybody out.
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(taken(&Rate::per_second(0), "key_1", start(), 10_000), 10_000);
         let rate = Rate::per_second(1);
         let mut now = start();
-        for number in 0..=MOST_KEYS {
+        for number in 0..=MAX_KEYS {
             now += TimeDelta::seconds(2);
             assert_eq!(rate.count(&format!("key_{number}"), now), Ok(()));
         }

@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// The letter at a step of an offer's cadence, counted from the first word, 0.
+    /// The letter at a step of an offer's schedule, counted from the first word, 0.
     pub fn at_step(step: i16, offer: &FinancingOffer) -> Self {
         match step {
             ..=0 => Self::first(offer),

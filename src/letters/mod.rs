@@ -56,7 +56,7 @@ pub struct Opening<'a> {
     pub offer_id: &'a str,
     /// The connected account that it goes to.
     pub account_id: &'a str,
-    /// Its place in the offer's cadence: 0 for the first word.
+    /// Its place in the offer's schedule: 0 for the first word.
     pub step: i16,
     /// What it is for, as far as that is known now.
     pub kind: Kind,
@@ -73,15 +73,15 @@ pub async fn open(
 ) -> sqlx::Result<()> {
     // Version 7 sorts by time, so letters that are made together lie together in the index.
     let letter_id = format!("letter_{}", Uuid::now_v7().simple());
-    if store::open(&mut *tx, &letter_id, opening, now).await? == store::Opened::First {
+    if store::open(&mut *tx, &letter_id, opening, now).await? == store::Opened::Inserted {
         let entry = Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now)
-            .noting(&letter_id);
+            .with_note(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
         // A reminder gives way to first letters where there is not room for all.
         if opening.step == 0 {
             queue::enqueue(tx, SEND_JOB, &letter_id, now).await?;
         } else {
-            queue::enqueue_giving_way(tx, SEND_JOB, &letter_id, now).await?;
+            queue::enqueue_low_priority(tx, SEND_JOB, &letter_id, now).await?;
         }
     }
     Ok(())
@@ -94,7 +94,7 @@ pub async fn withdraw_for_account(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent_of_account(&mut *tx, account_id).await? {
-        transition::stop(&mut *tx, &letter, State::Withdrawn, reason::ERASED, now).await?;
+        transition::cancel(&mut *tx, &letter, State::Withdrawn, reason::ERASED, now).await?;
     }
     Ok(())
 }

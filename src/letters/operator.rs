@@ -18,7 +18,7 @@ pub async fn resend(
         if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {
             continue;
         }
-        transition::try_again(&mut *tx, &letter, Some("sent again by hand"), now).await?;
+        transition::retry(&mut *tx, &letter, Some("sent again by hand"), now).await?;
         resent += 1;
         // One at a time: what came later about the same offer follows when this one is settled.
         break;
@@ -27,7 +27,7 @@ pub async fn resend(
 }
 
 /// Withdraws the letters of an offer that wait or are held, in the caller's transaction. Says how many.
-pub async fn withdraw_by_hand(
+pub async fn withdraw(
     tx: &mut PgConnection,
     offer_id: &str,
     now: DateTime<Utc>,
@@ -37,7 +37,7 @@ pub async fn withdraw_by_hand(
         if !matches!(letter.state, State::Held | State::Waiting) {
             continue;
         }
-        transition::stop(&mut *tx, &letter, State::Withdrawn, reason::OPERATOR, now).await?;
+        transition::cancel(&mut *tx, &letter, State::Withdrawn, reason::OPERATOR, now).await?;
         withdrawn += 1;
     }
     Ok(withdrawn)

@@ -16,9 +16,9 @@ pub use super::state::State;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// It was.
-    First,
+    Inserted,
     /// The offer has its letter at this step.
-    Again,
+    Duplicate,
 }
 
 /// A letter, as far as sending it needs.
@@ -27,7 +27,7 @@ pub struct Letter {
     pub letter_id: String,
     pub offer_id: String,
     pub account_id: String,
-    /// Its place in the offer's cadence: 0 for the first word.
+    /// Its place in the offer's schedule: 0 for the first word.
     pub step: i16,
     pub kind: String,
     pub state: State,
@@ -111,7 +111,7 @@ pub async fn open(
     )
     .execute(db)
     .await?;
-    Ok(if opened.rows_affected() == 1 { Opened::First } else { Opened::Again })
+    Ok(if opened.rows_affected() == 1 { Opened::Inserted } else { Opened::Duplicate })
 }
 
 /// Reads a letter.
@@ -155,7 +155,7 @@ pub async fn begin_sending(
 
 /// A change of state and why.
 #[derive(Clone, Copy, Debug)]
-pub struct Move<'a> {
+pub struct Transition<'a> {
     pub from: State,
     pub to: State,
     /// As in `letters.reason`.
@@ -167,7 +167,7 @@ pub struct Move<'a> {
 pub async fn change(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    to: &Move<'_>,
+    to: &Transition<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let changed = sqlx::query!(

@@ -5,15 +5,15 @@ use sqlx::PgConnection;
 
 use super::SEND_JOB;
 use super::reason::GAVE_UP;
-use super::store::{self, Letter, Move, State};
+use super::store::{self, Letter, State, Transition};
 use crate::offers::timeline::{self, Entry};
 use crate::queue;
 
 /// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone: false.
-pub async fn shift(
+pub async fn apply(
     tx: &mut PgConnection,
     letter: &Letter,
-    to: &Move<'_>,
+    to: &Transition<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let is_moved = store::change(&mut *tx, &letter.letter_id, to, now).await?;
@@ -27,31 +27,32 @@ pub async fn shift(
 }
 
 /// Ends a letter that has not left, with its job: there is nothing left to do.
-pub async fn stop(
+pub async fn cancel(
     tx: &mut PgConnection,
     letter: &Letter,
     to: State,
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let end = Move { from: letter.state, to, reason: Some(reason), relay_answer: None };
+    let end = Transition { from: letter.state, to, reason: Some(reason), relay_answer: None };
     // One that somebody moved meanwhile keeps its job: it would wait for ever.
-    if shift(&mut *tx, letter, &end, now).await? {
+    if apply(&mut *tx, letter, &end, now).await? {
         queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
     }
     Ok(())
 }
 
 /// Has a letter tried again that was stopped, with its job from the first attempt. `note` says why, where somebody said so.
-pub async fn try_again(
+pub async fn retry(
     tx: &mut PgConnection,
     letter: &Letter,
     note: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let again = Move { from: letter.state, to: State::Waiting, reason: None, relay_answer: note };
-    shift(&mut *tx, letter, &again, now).await?;
-    queue::revive(tx, SEND_JOB, &letter.letter_id, now).await?;
+    let again =
+        Transition { from: letter.state, to: State::Waiting, reason: None, relay_answer: note };
+    apply(&mut *tx, letter, &again, now).await?;
+    queue::requeue(tx, SEND_JOB, &letter.letter_id, now).await?;
     Ok(())
 }
 
@@ -70,8 +71,8 @@ pub async fn retry_given_up(
     if queue::requeue_dead(&mut *tx, SEND_JOB, &letter.letter_id, now).await? {
         let note = Some("tried again by reconciliation");
         let again =
-            Move { from: State::Held, to: State::Waiting, reason: None, relay_answer: note };
-        shift(tx, letter, &again, now).await?;
+            Transition { from: State::Held, to: State::Waiting, reason: None, relay_answer: note };
+        apply(tx, letter, &again, now).await?;
         tracing::warn!(
             offer.id = offer_id,
             letter.id = letter.letter_id,

@@ -72,7 +72,7 @@ pub enum DkimError {
 }
 
 /// RFC 8301 section 3.2: nothing shorter may be signed with or counted.
-const SHORTEST_RSA_BITS: usize = 1024;
+const MIN_RSA_BITS: usize = 1024;
 
 /// What a reader sees is named twice: whoever adds a second one breaks the signature (RFC 6376 section 8.15).
 const SIGNED: [&str; 16] = [
@@ -121,7 +121,7 @@ impl Dkim {
         }
         let Key { algorithm, signing, public } =
             Key::read(pem.expose_secret()).ok_or(DkimError::Key)?;
-        if matches!(algorithm, Algorithm::Rsa { bits } if bits < SHORTEST_RSA_BITS) {
+        if matches!(algorithm, Algorithm::Rsa { bits } if bits < MIN_RSA_BITS) {
             return Err(DkimError::TooShort);
         }
         let config = DkimConfig::new(

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use address::{Address, AddressError, Mailbox};
 pub use dkim::{Algorithm, Dkim, DkimError};
-pub use per_domain::Lanes;
+pub use per_domain::DomainLimiter;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError, is_loopback};
 pub use return_path::{ReturnPath, letters_in};

@@ -5,7 +5,7 @@
 //! is known not to be sent; what fails after is unknown. One time limit lies around each half (lettre/lettre#1027).
 //!
 //! A handing over has two halves, so that the window in which a crash leaves a doubt is as small as SMTP allows:
-//! [`Relay::open`] goes as far as the relay's 354 to `DATA`; [`Talk::hand_over`] writes the message, the final dot, and waits for
+//! [`Relay::open`] goes as far as the relay's 354 to `DATA`; [`DataPhase::hand_over`] writes the message, the final dot, and waits for
 //! the answer. Between the two the caller writes down that it begins. A talk that is dropped there has sent nothing.
 
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ struct Smtp {
 }
 
 /// A relay that said 354 and waits for the message.
-pub struct Talk<'a> {
+pub struct DataPhase<'a> {
     relay: &'a Relay,
     stage: Stage<'a>,
 }
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Idle {
 }
 
 /// Relays close idle connections, some after half a minute; one that was closed costs a try.
-const LONGEST_IDLE: Duration = Duration::from_secs(15);
+const MAX_IDLE: Duration = Duration::from_secs(15);
 
 impl Relay {
     /// A relay for `url`; connects to nothing yet.
@@ -91,7 +91,7 @@ impl Relay {
         &'a self,
         envelope: &Envelope,
         name: &'a str,
-    ) -> Result<Talk<'a>, SendError> {
+    ) -> Result<DataPhase<'a>, SendError> {
         let stage = match &self.kind {
             Kind::Smtp(smtp) => {
                 let opened = within(smtp.timeouts.command, smtp.open(envelope)).await;
@@ -103,7 +103,7 @@ impl Relay {
                 Stage::File { dir, name }
             }
         };
-        Ok(Talk { relay: self, stage })
+        Ok(DataPhase { relay: self, stage })
     }
 
     /// Talks to the relay as far as one can without a letter, and says whom it met.
@@ -141,7 +141,7 @@ impl Relay {
     }
 }
 
-impl Talk<'_> {
+impl DataPhase<'_> {
     /// Writes the message, and returns the relay's answer to its end.
     pub async fn hand_over(self, bytes: &[u8]) -> Result<String, SendError> {
         let outcome = match self.stage {
@@ -219,7 +219,7 @@ impl Smtp {
 
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle();
-        idle.retain(|entry| entry.since.elapsed() < LONGEST_IDLE);
+        idle.retain(|entry| entry.since.elapsed() < MAX_IDLE);
         idle.pop().map(|entry| entry.connection)
     }
 

@@ -16,7 +16,7 @@ pub struct ReturnPath {
 }
 
 /// RFC 5321 section 4.5.3.1.1.
-const LONGEST_LOCAL_PART: usize = 64;
+const MAX_LOCAL_PART: usize = 64;
 /// The digits of a letter's id.
 const DIGITS: usize = 32;
 const PREFIX: &str = "letter_";
@@ -27,7 +27,7 @@ impl FromStr for ReturnPath {
     fn from_str(given: &str) -> Result<Self, AddressError> {
         let address: Address = given.parse()?;
         let (user, domain) = address.expose().rsplit_once('@').ok_or(AddressError)?;
-        if user.len() + 1 + DIGITS > LONGEST_LOCAL_PART {
+        if user.len() + 1 + DIGITS > MAX_LOCAL_PART {
             return Err(AddressError);
         }
         Ok(Self { user: user.to_owned(), domain: domain.to_owned() })

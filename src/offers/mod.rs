@@ -15,26 +15,26 @@ use crate::queue::{self, Queued};
 use crate::stripe::FinancingOffer;
 
 /// The kind of the jobs that ask Stripe about an offer.
-pub const LOOK_AT_OFFER: &str = "look_at_offer";
+pub const REFRESH_JOB: &str = "refresh_offer";
 
 /// Queues a job that asks Stripe how an offer stands, in the caller's transaction: one for each
 /// offer and occasion, queued anew where the one before is over.
-pub async fn ask_stripe(
+pub async fn request_refresh(
     tx: &mut PgConnection,
     offer_id: &str,
     occasion: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let subject = format!("{offer_id}/{occasion}");
-    if queue::enqueue(&mut *tx, LOOK_AT_OFFER, &subject, now).await? == Queued::Again {
-        queue::revive(tx, LOOK_AT_OFFER, &subject, now).await?;
+    if queue::enqueue(&mut *tx, REFRESH_JOB, &subject, now).await? == Queued::Duplicate {
+        queue::requeue(tx, REFRESH_JOB, &subject, now).await?;
     }
     Ok(())
 }
 
 /// What Stripe tells about an offer.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub struct Observation<'a> {
     /// The offer, as far as we read it.
     pub offer: FinancingOffer,
     /// The whole object, as it came.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::Told;
+use super::Observation;
 use crate::database::json_text;
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
 
@@ -53,7 +53,11 @@ pub async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result
 }
 
 /// Writes a new offer down, with its status. False where somebody else just did.
-pub async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn add(
+    tx: &mut PgConnection,
+    told: &Observation<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let offer = &told.offer;
     let terms = offer.offered_terms.as_ref();
     let added = sqlx::query!(
@@ -93,7 +97,7 @@ pub async fn add(tx: &mut PgConnection, told: &Told<'_>, now: DateTime<Utc>) -> 
 }
 
 /// Replaces everything but the status, which `[``move_status``]` alone may touch.
-pub async fn replace(tx: &mut PgConnection, told: &Told<'_>) -> sqlx::Result<()> {
+pub async fn replace(tx: &mut PgConnection, told: &Observation<'_>) -> sqlx::Result<()> {
     let offer = &told.offer;
     let terms = offer.offered_terms.as_ref();
     sqlx::query!(

@@ -44,13 +44,13 @@ enum Phase {
 
 /// What may be begun.
 #[derive(Debug)]
-pub enum Admits {
+pub enum Admission {
     /// Anything.
     All,
     /// One attempt, to see whether the other side is back. It is to hold this until it ends.
     OneProbe(Probe),
     /// Nothing for so long.
-    NothingFor(Duration),
+    RetryAfter(Duration),
 }
 
 /// The right to make the one attempt. Where it came to no conclusion, dropping it lets another be made at once.
@@ -75,9 +75,9 @@ const FAILURES: u32 = 5;
 /// A restart of the other side takes about this long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How late we may notice that the other side is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// A probe that hangs must not keep the circuit open for ever.
-const LONGEST_PROBE: TimeDelta = TimeDelta::minutes(1);
+const MAX_PROBE: TimeDelta = TimeDelta::minutes(1);
 /// How soon to ask again while somebody else probes.
 const WHILE_PROBING: Duration = Duration::from_millis(200);
 
@@ -94,25 +94,25 @@ impl Circuit {
     }
 
     /// What may be begun now. One caller gets the probe; the others wait for what comes of it.
-    pub fn admits(&self) -> Admits {
+    pub fn admission(&self) -> Admission {
         let now = self.clock.now();
         let mut state = self.state();
         match state.phase {
-            Phase::Closed => Admits::All,
+            Phase::Closed => Admission::All,
             Phase::Open { until } if now < until => {
                 // A clock that was set back must not keep the circuit open.
-                let pause = (until - now).to_std().unwrap_or_default().min(LONGEST_PAUSE);
+                let pause = (until - now).to_std().unwrap_or_default().min(MAX_PAUSE);
                 state.phase = Phase::Open { until: now + pause };
-                Admits::NothingFor(pause)
+                Admission::RetryAfter(pause)
             }
-            Phase::Probing { since, .. } if (now - since).abs() < LONGEST_PROBE => {
-                Admits::NothingFor(WHILE_PROBING)
+            Phase::Probing { since, .. } if (now - since).abs() < MAX_PROBE => {
+                Admission::RetryAfter(WHILE_PROBING)
             }
             Phase::Open { .. } | Phase::Probing { .. } => {
                 state.probes += 1;
                 let number = state.probes;
                 state.phase = Phase::Probing { since: now, number };
-                Admits::OneProbe(Probe { circuit: self.clone(), number })
+                Admission::OneProbe(Probe { circuit: self.clone(), number })
             }
         }
     }
@@ -154,7 +154,7 @@ impl Circuit {
         if opens {
             let pause = state.pause;
             state.phase = Phase::Open { until: now + pause };
-            state.pause = (pause * 2).min(LONGEST_PAUSE);
+            state.pause = (pause * 2).min(MAX_PAUSE);
             tracing::warn!(
                 circuit = self.name,
                 pause.seconds = pause.as_secs(),
@@ -188,17 +188,17 @@ mod tests {
     }
 
     fn expect_nothing_for(circuit: &Circuit, pause: Duration) {
-        let admits = circuit.admits();
+        let admits = circuit.admission();
         assert!(
-            matches!(admits, Admits::NothingFor(found) if found == pause),
+            matches!(admits, Admission::RetryAfter(found) if found == pause),
             "{admits:?}, not {pause:?}"
         );
     }
 
     fn expect_probe(circuit: &Circuit) -> Probe {
-        match circuit.admits() {
-            Admits::OneProbe(probe) => probe,
-            other @ (Admits::All | Admits::NothingFor(_)) => panic!("{other:?}, not a probe"),
+        match circuit.admission() {
+            Admission::OneProbe(probe) => probe,
+            other @ (Admission::All | Admission::RetryAfter(_)) => panic!("{other:?}, not a probe"),
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
             }
             circuit.succeeded();
         }
-        assert!(matches!(circuit.admits(), Admits::All));
+        assert!(matches!(circuit.admission(), Admission::All));
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let probe = expect_probe(&circuit);
         circuit.succeeded();
         drop(probe);
-        assert!(matches!(circuit.admits(), Admits::All));
+        assert!(matches!(circuit.admission(), Admission::All));
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
         clock.advance(TimeDelta::seconds(1));
         drop(expect_probe(&circuit));
         let hangs = expect_probe(&circuit);
-        clock.advance(LONGEST_PROBE);
+        clock.advance(MAX_PROBE);
         let _second = expect_probe(&circuit);
         drop(hangs);
         expect_nothing_for(&circuit, WHILE_PROBING);

@@ -62,30 +62,30 @@ impl Claim {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug)]
-pub enum Ending<'a> {
+pub enum Outcome<'a> {
     /// Nothing is left to do.
     Done,
     /// Another attempt at this time.
-    Again {
+    Retry {
         /// When.
         at: DateTime<Utc>,
         /// What went wrong.
         error: &'a str,
     },
     /// The same attempt once more at this time: the other side was down or busy.
-    Postponed {
+    Snooze {
         /// When.
         at: DateTime<Utc>,
         /// What went wrong.
         error: &'a str,
     },
     /// Done for now; it is to be done again at this time, as the first attempt.
-    Later {
+    Reschedule {
         /// When.
         at: DateTime<Utc>,
     },
     /// No other attempt: a person must look.
-    Dead {
+    Discard {
         /// What went wrong.
         error: &'a str,
     },

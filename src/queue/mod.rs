@@ -31,15 +31,15 @@ use std::time::Duration;
 use crate::database;
 
 pub use backoff::delay;
-pub use circuit::{Admits, Circuit, Probe};
-pub use claim::{Claim, Ending, Finished};
+pub use circuit::{Admission, Circuit, Probe};
+pub use claim::{Claim, Finished, Outcome};
 pub use correction::WrongClock;
-pub use notify::{Bell, Ear, ring_on_notify};
-pub use runner::{Room, Runner, Stopped, Work, insist};
+pub use notify::{Listener, Notifier, notify_on_insert};
+pub use runner::{Capacity, Runner, Stopped, Work, retry_until_recorded};
 pub use stats::{claimed_count, dead_count};
 pub use store::{
-    Queued, Wanted, bring_forward, cancel, claim, claim_now, enqueue, enqueue_giving_way, finish,
-    renew, requeue_dead, revive, still_held,
+    ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, finish, renew,
+    requeue, requeue_dead, reschedule_now, still_held,
 };
 
 /// How a worker goes about its jobs.
@@ -76,13 +76,13 @@ pub trait Retryable: std::error::Error {
 
 /// What follows from a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// Another attempt after this pause.
-    Again(Duration),
+    Retry(Duration),
     /// The same attempt once more after this pause.
-    Postponed(Duration),
+    Snooze(Duration),
     /// None.
-    Dead,
+    Discard,
 }
 
 /// While the other side is down the circuit decides when something is begun; a job need only be there when it does.
@@ -90,21 +90,27 @@ const WHILE_DOWN: Duration = Duration::from_secs(2);
 
 /// Judges a failed attempt: its number, counted from 1, and whether somebody that the work leans on is down. `spread` as for
 /// [`delay`].
-pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread: f64) -> Verdict {
+pub fn retry_policy(
+    next: Next,
+    attempt: i32,
+    max_attempts: i32,
+    is_down: bool,
+    spread: f64,
+) -> RetryDecision {
     // Those that were turned away together do not come back together, and yet hardly later than they were told to.
     let spread_out =
         |pause: Duration| pause + Duration::from_secs(1).mul_f64(spread.clamp(0.0, 1.0));
     let pause = delay(attempt, spread);
     let pause = match next {
-        Next::GiveUp => return Verdict::Dead,
-        Next::Postpone(least) => return Verdict::Postponed(spread_out(least)),
+        Next::GiveUp => return RetryDecision::Discard,
+        Next::Postpone(least) => return RetryDecision::Snooze(spread_out(least)),
         Next::TryAgain | Next::TryAgainIn(_) if is_down => {
-            return Verdict::Postponed(spread_out(WHILE_DOWN));
+            return RetryDecision::Snooze(spread_out(WHILE_DOWN));
         }
         Next::TryAgain => pause,
         Next::TryAgainIn(least) => pause.max(least),
     };
-    if attempt < max_attempts { Verdict::Again(pause) } else { Verdict::Dead }
+    if attempt < max_attempts { RetryDecision::Retry(pause) } else { RetryDecision::Discard }
 }
 
 /// A database that is away, or read-only after a failover, comes back, and what it did not take is
@@ -112,7 +118,7 @@ pub fn judge(next: Next, attempt: i32, max_attempts: i32, is_down: bool, spread:
 /// next. Values that it refuses, it refuses each time.
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
-        if database::is_away(self) {
+        if database::is_unavailable(self) {
             Next::Postpone(Duration::from_secs(1))
         } else if database::is_unstorable(self) {
             Next::GiveUp
@@ -133,29 +139,29 @@ mod tests {
     fn what_follows_from_a_failure_is_one_pure_function() {
         let seconds = Duration::from_secs;
         for (next, attempt, is_down, verdict) in [
-            (Next::TryAgain, 1, false, Verdict::Again(seconds(2))),
-            (Next::TryAgain, 4, false, Verdict::Again(seconds(16))),
-            (Next::TryAgain, 5, false, Verdict::Dead),
-            (Next::TryAgainIn(seconds(90)), 1, false, Verdict::Again(seconds(90))),
-            (Next::TryAgainIn(seconds(1)), 4, false, Verdict::Again(seconds(16))),
-            (Next::TryAgainIn(seconds(90)), 5, false, Verdict::Dead),
+            (Next::TryAgain, 1, false, RetryDecision::Retry(seconds(2))),
+            (Next::TryAgain, 4, false, RetryDecision::Retry(seconds(16))),
+            (Next::TryAgain, 5, false, RetryDecision::Discard),
+            (Next::TryAgainIn(seconds(90)), 1, false, RetryDecision::Retry(seconds(90))),
+            (Next::TryAgainIn(seconds(1)), 4, false, RetryDecision::Retry(seconds(16))),
+            (Next::TryAgainIn(seconds(90)), 5, false, RetryDecision::Discard),
             // An outage uses up no attempt, however many there were.
-            (Next::TryAgain, 5, true, Verdict::Postponed(WHILE_DOWN)),
-            (Next::TryAgainIn(seconds(90)), 9, true, Verdict::Postponed(WHILE_DOWN)),
-            (Next::Postpone(seconds(90)), 9, false, Verdict::Postponed(seconds(90))),
+            (Next::TryAgain, 5, true, RetryDecision::Snooze(WHILE_DOWN)),
+            (Next::TryAgainIn(seconds(90)), 9, true, RetryDecision::Snooze(WHILE_DOWN)),
+            (Next::Postpone(seconds(90)), 9, false, RetryDecision::Snooze(seconds(90))),
             // What cannot succeed is not tried again for an outage's sake.
-            (Next::GiveUp, 1, true, Verdict::Dead),
+            (Next::GiveUp, 1, true, RetryDecision::Discard),
         ] {
             assert_eq!(
-                judge(next, attempt, 5, is_down, 0.0),
+                retry_policy(next, attempt, 5, is_down, 0.0),
                 verdict,
                 "{next:?}, attempt {attempt}"
             );
         }
-        let spread = judge(Next::Postpone(seconds(90)), 1, 5, false, 1.0);
+        let spread = retry_policy(Next::Postpone(seconds(90)), 1, 5, false, 1.0);
         assert_eq!(
             spread,
-            Verdict::Postponed(seconds(91)),
+            RetryDecision::Snooze(seconds(91)),
             "hardly later than the other side said"
         );
     }

@@ -7,41 +7,41 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::Pool;
 
-/// Rung after the commit that made work. Clones are the same bell.
+/// Rung after the commit that made work. Clones are the same notifier.
 #[derive(Clone, Debug)]
-pub struct Bell(watch::Sender<()>);
+pub struct Notifier(watch::Sender<()>);
 
-/// Hears a bell. A ring between two waits is not lost.
+/// Hears a notifier. A ring between two waits is not lost.
 #[derive(Clone, Debug)]
-pub struct Ear(watch::Receiver<()>);
+pub struct Listener(watch::Receiver<()>);
 
-impl Bell {
-    /// A bell that nobody hears yet.
+impl Notifier {
+    /// A notifier that nobody hears yet.
     pub fn new() -> Self {
         Self(watch::Sender::new(()))
     }
 
     /// Wakes everybody who listens.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.send_replace(());
     }
 
     /// Somebody who hears every ring from now on.
-    pub fn ear(&self) -> Ear {
-        Ear(self.0.subscribe())
+    pub fn listen(&self) -> Listener {
+        Listener(self.0.subscribe())
     }
 }
 
-impl Default for Bell {
+impl Default for Notifier {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Ear {
+impl Listener {
     /// Waits for a ring, at most `longest`.
-    pub async fn heard(&mut self, longest: Duration) {
-        // A dropped bell leaves the waiting to the time limit, not to a busy loop.
+    pub async fn wait(&mut self, longest: Duration) {
+        // A dropped notifier leaves the waiting to the time limit, not to a busy loop.
         let rung = async {
             if self.0.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -54,11 +54,11 @@ impl Ear {
 /// How long to leave a database alone after it would not let us listen.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Rings `bell` at each `NOTIFY` of a new job until `stop`. Takes one connection of its own.
-pub async fn ring_on_notify(db: Pool, bell: Bell, stop: CancellationToken) {
+/// Rings `notifier` at each `NOTIFY` of a new job until `stop`. Takes one connection of its own.
+pub async fn notify_on_insert(db: Pool, notifier: Notifier, stop: CancellationToken) {
     let listen = async {
         loop {
-            if let Err(error) = listen(&db, &bell).await {
+            if let Err(error) = listen(&db, &notifier).await {
                 tracing::debug!(error = %error, "not listening for new jobs; polling finds them");
             }
             tokio::time::sleep(PAUSE).await;
@@ -70,12 +70,12 @@ pub async fn ring_on_notify(db: Pool, bell: Bell, stop: CancellationToken) {
     }
 }
 
-async fn listen(db: &Pool, bell: &Bell) -> sqlx::Result<()> {
+async fn listen(db: &Pool, notifier: &Notifier) -> sqlx::Result<()> {
     let mut listener = db.listener().await?;
     listener.listen(super::store::CHANNEL).await?;
     loop {
         // `None` says that the connection broke and came back: what was notified meanwhile is lost, so look.
         listener.try_recv().await?;
-        bell.ring();
+        notifier.notify();
     }
 }

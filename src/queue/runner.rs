@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admits, Circuit, Claim, Ear, Ending, Finished, Next, Probe, Retryable, Settings, Verdict,
-    Wanted, correction, judge, store,
+    Admission, Circuit, Claim, ClaimRequest, Finished, Listener, Next, Outcome, Probe,
+    RetryDecision, Retryable, Settings, correction, retry_policy, store,
 };
 use crate::clock::{Agreement, Clock};
-use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, within};
+use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, with_timeout};
 use crate::telemetry::chain;
 
 /// What a kind of job is to do.
@@ -35,7 +35,7 @@ pub trait Work: Send + Sync + 'static {
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// Whom it talks to. While one of them is down, nothing is begun but probes.
-    fn leans_on(&self) -> &[Circuit];
+    fn dependencies(&self) -> &[Circuit];
 
     /// Whether [`Work::room`] has to be asked before a job is claimed.
     fn is_limited(&self) -> bool {
@@ -49,12 +49,12 @@ pub trait Work: Send + Sync + 'static {
 
     /// How many jobs, of so many that are wanted, may be begun now. Asked in the transaction that claims them, which is rolled back
     /// where none is due: a turn that nobody takes is not used up. Jobs that were begun already have their place.
-    fn room(
+    fn capacity(
         &self,
         _tx: &mut PgConnection,
         wanted: usize,
-    ) -> impl Future<Output = sqlx::Result<Room>> + Send {
-        std::future::ready(Ok(Room::For(wanted)))
+    ) -> impl Future<Output = sqlx::Result<Capacity>> + Send {
+        std::future::ready(Ok(Capacity::Of(wanted)))
     }
 }
 
@@ -69,11 +69,11 @@ const WHILE_CLOCK_IS_WRONG: Duration = Duration::from_secs(1);
 
 /// How many jobs may be begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Capacity {
     /// So many.
-    For(usize),
+    Of(usize),
     /// None for so long.
-    NothingFor(Duration),
+    RetryAfter(Duration),
 }
 
 /// Why an attempt ended without finishing its job.
@@ -98,7 +98,7 @@ pub struct Runner<W> {
     work: Arc<W>,
     db: Pool,
     clock: Clock,
-    troubles: Troubles,
+    database_health: DatabaseHealth,
     settings: Settings,
     slots: Arc<Semaphore>,
     corrected_at: Arc<Mutex<Option<Instant>>>,
@@ -110,7 +110,7 @@ impl<W> Clone for Runner<W> {
             work: Arc::clone(&self.work),
             db: self.db.clone(),
             clock: self.clock.clone(),
-            troubles: self.troubles.clone(),
+            database_health: self.database_health.clone(),
             settings: self.settings,
             slots: Arc::clone(&self.slots),
             corrected_at: Arc::clone(&self.corrected_at),
@@ -123,19 +123,25 @@ enum Found {
     /// Jobs, each with its slot; a single one where it is to probe somebody who is down.
     Jobs(Vec<(Claim, OwnedSemaphorePermit)>, Vec<Probe>),
     /// Nothing is due, or nothing may be begun: look again after this long, or when the bell rings.
-    NothingFor(Duration),
+    RetryAfter(Duration),
 }
 
 impl<W: Work> Runner<W> {
     /// Makes a runner; claims nothing yet.
-    pub fn new(work: W, db: Pool, clock: Clock, troubles: Troubles, settings: Settings) -> Self {
+    pub fn new(
+        work: W,
+        db: Pool,
+        clock: Clock,
+        database_health: DatabaseHealth,
+        settings: Settings,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
         let (work, corrected_at) = (Arc::new(work), Arc::default());
-        Self { work, db, clock, troubles, settings, slots, corrected_at }
+        Self { work, db, clock, database_health, settings, slots, corrected_at }
     }
 
     /// Claims and works until `stop`; jobs in hand go on in `tracker` after that.
-    pub async fn run(self, mut ear: Ear, tracker: TaskTracker, stop: CancellationToken) {
+    pub async fn run(self, mut listener: Listener, tracker: TaskTracker, stop: CancellationToken) {
         loop {
             let slot = tokio::select! {
                 biased;
@@ -158,15 +164,16 @@ impl<W: Work> Runner<W> {
                     }
                     continue;
                 }
-                Ok(Found::NothingFor(idle)) => idle,
+                Ok(Found::RetryAfter(idle)) => idle,
                 Err(error) => {
-                    self.troubles.tell(&error, "cannot claim jobs; they stay where they are");
-                    PAUSE_IN_TROUBLE
+                    self.database_health
+                        .report(&error, "cannot claim jobs; they stay where they are");
+                    RETRY_INTERVAL
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = ear.heard(idle) => {}
+                () = listener.wait(idle) => {}
             }
         }
     }
@@ -197,16 +204,16 @@ impl<W: Work> Runner<W> {
         let mut slots = vec![slot];
         let probes = match self.admitted() {
             Ok(probes) => probes,
-            Err(pause) => return Ok(Found::NothingFor(pause.min(self.settings.poll_interval))),
+            Err(pause) => return Ok(Found::RetryAfter(pause.min(self.settings.poll_interval))),
         };
         if probes.is_empty() {
             while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
                 slots.push(slot);
             }
         }
-        let (claims, pause) = within(self.claim(slots.len())).await?;
+        let (claims, pause) = with_timeout(self.claim(slots.len())).await?;
         if claims.is_empty() {
-            return Ok(Found::NothingFor(pause));
+            return Ok(Found::RetryAfter(pause));
         }
         Ok(Found::Jobs(claims.into_iter().zip(slots).collect(), probes))
     }
@@ -224,9 +231,9 @@ impl<W: Work> Runner<W> {
             return Ok((store::claim(&self.db, &self.wanted(limit, limit), now).await?, poll));
         }
         let mut tx = self.db.begin().await?;
-        let (fresh, pause) = match self.work.room(&mut tx, limit).await? {
-            Room::For(fresh) => (fresh, poll),
-            Room::NothingFor(pause) => (0, pause.min(poll)),
+        let (fresh, pause) = match self.work.capacity(&mut tx, limit).await? {
+            Capacity::Of(fresh) => (fresh, poll),
+            Capacity::RetryAfter(pause) => (0, pause.min(poll)),
         };
         let claims = store::claim(&mut *tx, &self.wanted(limit, fresh), now).await?;
         if claims.is_empty() {
@@ -269,26 +276,26 @@ impl<W: Work> Runner<W> {
 
     /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of
     /// them know an outcome that nobody else does.
-    fn wanted(&self, limit: usize, fresh: usize) -> Wanted<'static> {
+    fn wanted(&self, limit: usize, fresh: usize) -> ClaimRequest<'static> {
         let lease = self.settings.lease;
         let grace = if !self.clock.can_judge_leases(lease) {
             FOR_EVER
-        } else if self.troubles.were_within(lease) {
+        } else if self.database_health.was_unhealthy_within(lease) {
             lease
         } else {
             Duration::ZERO
         };
-        Wanted { kind: W::KIND, limit, fresh, lease, grace }
+        ClaimRequest { kind: W::KIND, limit, fresh, lease, grace }
     }
 
     /// What all those whom the work leans on let through: anything, or one attempt that holds these probes; or nothing for so long.
     fn admitted(&self) -> Result<Vec<Probe>, Duration> {
         let mut probes = Vec::new();
-        for circuit in self.work.leans_on() {
-            match circuit.admits() {
-                Admits::All => {}
-                Admits::OneProbe(probe) => probes.push(probe),
-                Admits::NothingFor(pause) => return Err(pause),
+        for circuit in self.work.dependencies() {
+            match circuit.admission() {
+                Admission::All => {}
+                Admission::OneProbe(probe) => probes.push(probe),
+                Admission::RetryAfter(pause) => return Err(pause),
             }
         }
         Ok(probes)
@@ -302,7 +309,7 @@ impl<W: Work> Runner<W> {
         if claim.attempt > self.settings.max_attempts {
             let error = store::ENDED_THE_PROCESS;
             tracing::error!(error, "job is dead: a person must look");
-            self.settle(&claim, Ending::Dead { error }).await;
+            self.settle(&claim, Outcome::Discard { error }).await;
             return;
         }
         let outcome = tokio::select! {
@@ -314,7 +321,7 @@ impl<W: Work> Runner<W> {
             Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
             Err(Stopped::Released) => {
                 let at = self.due_from();
-                self.settle(&claim, Ending::Postponed { at, error: "the process was stopping" })
+                self.settle(&claim, Outcome::Snooze { at, error: "the process was stopping" })
                     .await;
             }
             Err(Stopped::Failed(error)) => self.settle_failure(&claim, error.as_ref()).await,
@@ -323,26 +330,26 @@ impl<W: Work> Runner<W> {
 
     async fn settle_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
         let text = chain(error);
-        let is_down = self.work.leans_on().iter().any(Circuit::is_open);
+        let is_down = self.work.dependencies().iter().any(Circuit::is_open);
         let now = self.due_from();
-        match judge(
+        match retry_policy(
             error.next(),
             claim.attempt,
             self.settings.max_attempts,
             is_down,
             rand::random(),
         ) {
-            Verdict::Again(pause) => {
+            RetryDecision::Retry(pause) => {
                 tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
-                self.settle(claim, Ending::Again { at: now + pause, error: &text }).await;
+                self.settle(claim, Outcome::Retry { at: now + pause, error: &text }).await;
             }
-            Verdict::Postponed(pause) => {
+            RetryDecision::Snooze(pause) => {
                 tracing::debug!(error = text, retry.in_seconds = pause.as_secs(), "postponed");
-                self.settle(claim, Ending::Postponed { at: now + pause, error: &text }).await;
+                self.settle(claim, Outcome::Snooze { at: now + pause, error: &text }).await;
             }
-            Verdict::Dead => {
+            RetryDecision::Discard => {
                 tracing::error!(error = text, "job is dead: a person must look");
-                self.settle(claim, Ending::Dead { error: &text }).await;
+                self.settle(claim, Outcome::Discard { error: &text }).await;
             }
         }
     }
@@ -354,22 +361,23 @@ impl<W: Work> Runner<W> {
     }
 
     /// Tries for as long as the database is away: an attempt that could not be settled would count, and wait for its lease.
-    async fn settle(&self, claim: &Claim, ending: Ending<'_>) {
+    async fn settle(&self, claim: &Claim, ending: Outcome<'_>) {
         let write = || async {
             let mut tx = self.db.begin().await?;
             store::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
-            if let Ending::Dead { error } = ending {
+            if let Outcome::Discard { error } = ending {
                 self.work.give_up(&mut tx, claim, error).await?;
             }
             Ok(tx.commit().await?)
         };
-        match insist(claim, &self.troubles, write).await {
+        match retry_until_recorded(claim, &self.database_health, write).await {
             Ok(()) => {}
             Err(Stopped::LeaseLost | Stopped::Released) => {
                 tracing::debug!("somebody else has the job");
             }
             Err(Stopped::Failed(error)) => {
-                self.troubles.say(&chain(error.as_ref()), "cannot record how an attempt ended");
+                self.database_health
+                    .report_text(&chain(error.as_ref()), "cannot record how an attempt ended");
             }
         }
     }
@@ -403,9 +411,9 @@ impl<W: Work> Runner<W> {
 
 /// Writes down an outcome that only this process knows, such as the relay's 2xx: tries for as long as the database is away,
 /// however long that is. Ends early where the lease is lost.
-pub async fn insist<F>(
+pub async fn retry_until_recorded<F>(
     claim: &Claim,
-    troubles: &Troubles,
+    database_health: &DatabaseHealth,
     write: impl Fn() -> F,
 ) -> Result<(), Stopped>
 where
@@ -415,12 +423,13 @@ where
     claim.outcome_is_known();
     loop {
         let written = async { Ok(write().await) };
-        let error = match within(written).await {
+        let error = match with_timeout(written).await {
             Ok(Err(Stopped::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => error,
             Ok(outcome) => return outcome,
             Err(error) => Box::new(error),
         };
-        troubles.say(&chain(error.as_ref()), "cannot record an outcome yet; trying on");
+        database_health
+            .report_text(&chain(error.as_ref()), "cannot record an outcome yet; trying on");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{Claim, Ending, Finished};
+use super::{Claim, Finished, Outcome};
 use crate::database::storable;
 
 /// The `NOTIFY` channel that says that there is a new job.
@@ -19,9 +19,9 @@ pub(super) const ENDED_THE_PROCESS: &str = "the process ended in the midst of ea
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queued {
     /// It did.
-    First,
+    Inserted,
     /// There is one with this key already, perhaps done long ago. Nothing was changed.
-    Again,
+    Duplicate,
 }
 
 /// Queues a job, due at once, in the transaction that makes it necessary.
@@ -35,7 +35,7 @@ pub async fn enqueue(
 }
 
 /// The same for a job that is claimed only where no other of its kind is due.
-pub async fn enqueue_giving_way(
+pub async fn enqueue_low_priority(
     db: impl PgExecutor<'_>,
     kind: &str,
     subject: &str,
@@ -70,7 +70,7 @@ async fn add(
     )
     .fetch_optional(db)
     .await?;
-    Ok(if added.is_some() { Queued::First } else { Queued::Again })
+    Ok(if added.is_some() { Queued::Inserted } else { Queued::Duplicate })
 }
 
 /// Ends a job that waits: there is nothing left for it to do. One that somebody works on finds that out by itself.
@@ -96,7 +96,7 @@ pub async fn cancel(
 }
 
 /// Queues a job again that is over, done or dead, as if for the first time. False where there is none such.
-pub async fn revive(
+pub async fn requeue(
     db: impl PgExecutor<'_>,
     kind: &str,
     subject: &str,
@@ -158,7 +158,7 @@ pub async fn requeue_dead(
 
 /// Makes a job due that waits for later, or is over. One that somebody works on is left alone, but does not end before the caller's
 /// transaction does: how it ends can depend on what that wrote.
-pub async fn bring_forward(
+pub async fn reschedule_now(
     tx: &mut PgConnection,
     kind: &str,
     subject: &str,
@@ -191,7 +191,7 @@ pub async fn bring_forward(
 
 /// What to claim.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ClaimRequest<'a> {
     /// The kind of the jobs.
     pub kind: &'a str,
     /// How many at most.
@@ -207,7 +207,7 @@ pub struct Wanted<'a> {
 /// Claims jobs that are due or whose lease ran out: the longest due first, and those that give way last. Commit before working.
 pub async fn claim(
     db: impl PgExecutor<'_>,
-    wanted: &Wanted<'_>,
+    wanted: &ClaimRequest<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Claim>> {
     let token = Uuid::new_v4();
@@ -339,17 +339,15 @@ pub async fn still_held(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<
 pub async fn finish(
     tx: &mut PgConnection,
     claim: &Claim,
-    ending: Ending<'_>,
+    ending: Outcome<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Finished> {
     let (state, due_at, error, finished_at, attempt) = match ending {
-        Ending::Done => ("done", None, None, Some(now), claim.attempt),
-        Ending::Again { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
-        Ending::Postponed { at, error } => {
-            ("queued", Some(at), Some(error), None, claim.attempt - 1)
-        }
-        Ending::Later { at } => ("queued", Some(at), None, None, 0),
-        Ending::Dead { error } => ("dead", None, Some(error), Some(now), claim.attempt),
+        Outcome::Done => ("done", None, None, Some(now), claim.attempt),
+        Outcome::Retry { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
+        Outcome::Snooze { at, error } => ("queued", Some(at), Some(error), None, claim.attempt - 1),
+        Outcome::Reschedule { at } => ("queued", Some(at), None, None, 0),
+        Outcome::Discard { error } => ("dead", None, Some(error), Some(now), claim.attempt),
     };
     let finished = sqlx::query!(
         "

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use moka::future::Cache;
+use moka::future::Cache as Moka;
 use tokio::sync::Mutex;
 
 use super::{Account, AccountId, Answered, Client, Error, FinancingOffer, OfferId, Person};
@@ -23,30 +23,30 @@ const MOST: u64 = 1000;
 
 /// Asks Stripe, and remembers the answers for a while. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct Cache {
     client: Client,
-    offers: Cache<OfferId, Arc<Answered<FinancingOffer>>>,
-    accounts: Cache<AccountId, Arc<Account>>,
-    owners: Cache<AccountId, Option<Arc<Person>>>,
+    offers: Moka<OfferId, Arc<Answered<FinancingOffer>>>,
+    accounts: Moka<AccountId, Arc<Account>>,
+    owners: Moka<AccountId, Option<Arc<Person>>>,
     /// Those who wait for an answer about an offer.
     asking: Arc<AtomicUsize>,
     /// Held by who fetches a list.
     listing: Arc<Mutex<()>>,
 }
 
-impl Memory {
+impl Cache {
     /// Remembers nothing yet.
     pub fn new(client: Client) -> Self {
-        let accounts = Cache::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
-        let owners = Cache::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
-        let offers = Cache::builder().max_capacity(MOST).time_to_live(OFFERS_FOR).build();
+        let accounts = Moka::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
+        let owners = Moka::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
+        let offers = Moka::builder().max_capacity(MOST).time_to_live(OFFERS_FOR).build();
         Self { client, offers, accounts, owners, asking: Arc::default(), listing: Arc::default() }
     }
 
     /// The same memory, and calls that a person waits for.
     #[must_use]
-    pub fn for_somebody_who_waits(&self) -> Self {
-        Self { client: self.client.for_somebody_who_waits(), ..self.clone() }
+    pub fn interactive(&self) -> Self {
+        Self { client: self.client.interactive(), ..self.clone() }
     }
 
     /// The offer as it was not longer than ten seconds ago. What was remembered is told once: who asks again wants to know anew.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::list::{self, List};
-use super::rate_limit::Pace;
+use super::rate_limit::RateLimit;
 use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
 use crate::clock::Clock;
 use crate::queue::{Circuit, Next, Retryable};
@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct Client {
     http: reqwest::Client,
     settings: std::sync::Arc<Settings>,
-    pace: std::sync::Arc<Pace>,
+    pace: std::sync::Arc<RateLimit>,
     circuit: Circuit,
     clock: Clock,
     /// How long each call may take, where that is less than the settings say.
@@ -60,7 +60,7 @@ pub struct Answered<T> {
 }
 
 /// Nobody sensible asks for more, and a slip of Stripe's must not put a letter off for a day.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Stripe mostly answers within a second; whoever looks at a page does not wait for much longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bodies of accounts are some 10 KB; anything near this is not an answer.
@@ -78,7 +78,7 @@ impl Client {
             // Stripe's API does not redirect; a redirect would carry the key to somebody else.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let pace = Pace::new(settings.requests_per_second).into();
+        let pace = RateLimit::new(settings.requests_per_second).into();
         Ok(Self { http, settings: settings.into(), pace, circuit, clock, patience: None })
     }
 
@@ -89,7 +89,7 @@ impl Client {
 
     /// The same for calls that a person waits for: given up sooner than those of a job, which can be tried again.
     #[must_use]
-    pub fn for_somebody_who_waits(&self) -> Self {
+    pub fn interactive(&self) -> Self {
         Self { patience: Some(self.settings.timeout.min(PATIENCE)), ..self.clone() }
     }
 
@@ -343,7 +343,7 @@ impl Answer {
             request_id: header("request-id"),
             retry_after: header("retry-after")
                 .and_then(|after| after.parse().ok())
-                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
+                .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
             limited: header("stripe-rate-limited-reason"),
             should_retry: header("stripe-should-retry").and_then(|should| should.parse().ok()),
             body: Some(self.body),

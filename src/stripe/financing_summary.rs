@@ -76,10 +76,10 @@ open_enum! {
 fn maybe_seconds_or_millis<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
-    const MOST_SECONDS: f64 = 1e11;
+    const MAX_SECONDS: f64 = 1e11;
     let number = Option::<f64>::deserialize(from)?;
     Ok(number
-        .and_then(|number| instant(if number > MOST_SECONDS { number / 1000.0 } else { number })))
+        .and_then(|number| instant(if number > MAX_SECONDS { number / 1000.0 } else { number })))
 }
 
 #[cfg(test)]

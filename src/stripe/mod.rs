@@ -21,7 +21,7 @@ mod rate_limit;
 
 pub use account::{Account, BusinessProfile, Person};
 pub use account_link::{AccountLink, LinkTo};
-pub use cache::Memory;
+pub use cache::Cache;
 pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;
 pub use client::{Answered, Client, Settings};

@@ -2,7 +2,7 @@
 //!
 //! Stripe counts all calls of an account, and those to each endpoint. Here is a lane for both: starting times that are at least
 //! `1 / per_second` apart, handed out in the order of asking. Several replicas share what Stripe allows: each takes its part of the
-//! rate ([`Pace::share_with`]), and where Stripe says 429 all the same, the lane that it named pauses and goes on at half the
+//! rate ([`RateLimit::share_with`]), and where Stripe says 429 all the same, the lane that it named pauses and goes on at half the
 //! speed, which it wins back call by call. Replicas that know nothing of each other come to equal speeds that way.
 
 use std::collections::HashMap;
@@ -22,10 +22,10 @@ pub(super) enum Limit {
 
 /// Hands out starting times.
 #[derive(Debug)]
-pub(super) struct Pace(Mutex<Lanes>);
+pub(super) struct RateLimit(Mutex<DomainLimiter>);
 
 #[derive(Debug)]
-struct Lanes {
+struct DomainLimiter {
     per_second: f64,
     /// Replicas that share the rate.
     replicas: u32,
@@ -47,9 +47,9 @@ const SLOWEST: f64 = 1.0 / 32.0;
 const WON_BACK: f64 = 0.02;
 
 /// A call that has to wait for longer is put off as a whole.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// However long Stripe wants one call to wait, the others find out by themselves whether they have to.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Lane {
     fn gap(&self, rate: f64) -> Duration {
@@ -57,12 +57,12 @@ impl Lane {
     }
 }
 
-impl Pace {
+impl RateLimit {
     /// `per_second` is above zero: the settings are checked.
     pub(super) fn new(per_second: u32) -> Self {
         let all = Lane { next: Instant::now(), speed: 1.0 };
         let per_second = f64::from(per_second.max(1));
-        Self(Mutex::new(Lanes { per_second, replicas: 1, all, endpoints: HashMap::new() }))
+        Self(Mutex::new(DomainLimiter { per_second, replicas: 1, all, endpoints: HashMap::new() }))
     }
 
     /// Takes one part of the rate where so many replicas share it.
@@ -85,7 +85,7 @@ impl Pace {
         let mut one = *lanes.endpoints.entry(endpoint).or_insert(fresh);
         let mut all = lanes.all;
         let start = one.next.max(all.next).max(now);
-        if start - now > LONGEST_WAIT {
+        if start - now > MAX_WAIT {
             return Err(start - now);
         }
         one.next = one.next.max(now) + one.gap(rate);
@@ -106,7 +106,7 @@ impl Pace {
 
     /// Stripe said 429: the lane that it means pauses and slows down.
     pub(super) fn slow_down(&self, endpoint: &'static str, limit: Limit, pause: Duration) {
-        let (now, pause) = (Instant::now(), pause.min(LONGEST_PAUSE));
+        let (now, pause) = (Instant::now(), pause.min(MAX_PAUSE));
         let mut lanes = self.lanes();
         let slower = |lane: &mut Lane| {
             lane.speed = (lane.speed / 2.0).max(SLOWEST);
@@ -121,7 +121,7 @@ impl Pace {
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+    fn lanes(&self) -> MutexGuard<'_, DomainLimiter> {
         // Plain values, whole at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,7 +131,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn starts(pace: &Pace, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
+    fn starts(pace: &RateLimit, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
         let start =
             |_| u64::try_from((pace.book(endpoint, begin).unwrap() - begin).as_millis()).unwrap();
         (0..count).map(start).collect()
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn calls_are_spread_and_a_pause_is_not_saved_up() {
-        let (pace, begin) = (Pace::new(10), later());
+        let (pace, begin) = (RateLimit::new(10), later());
         assert_eq!(starts(&pace, "a", begin, 3), [0, 100, 200]);
         let much_later = begin + Duration::from_mins(1);
         assert_eq!(starts(&pace, "a", much_later, 2), [0, 100]);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn replicas_share_what_stripe_allows() {
-        let (pace, begin) = (Pace::new(10), later());
+        let (pace, begin) = (RateLimit::new(10), later());
         pace.share_with(4);
         assert_eq!(starts(&pace, "a", begin, 3), [0, 400, 800]);
         assert_eq!(
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_429_slows_down_whom_it_means_and_nobody_else() {
         let begin = later();
-        let pace = Pace::new(10);
+        let pace = RateLimit::new(10);
         let _ = (pace.book("a", begin), pace.book("b", begin));
         pace.slow_down("a", Limit::Object, Duration::from_secs(4));
         assert_eq!(starts(&pace, "a", begin, 1), [200]);
@@ -177,7 +177,7 @@ mod tests {
             "its turn is after four of `a`, and not after the pause"
         );
 
-        let pace = Pace::new(10);
+        let pace = RateLimit::new(10);
         pace.slow_down("a", Limit::Account, Duration::from_secs(4));
         let b = starts(&pace, "b", begin, 2);
         assert!(b[0] > 2900 && b[1] - b[0] == 200, "{b:?}");
@@ -185,18 +185,18 @@ mod tests {
 
     #[test]
     fn a_turn_that_is_far_away_is_not_waited_for_and_a_pause_is_bounded() {
-        let pace = Pace::new(10);
+        let pace = RateLimit::new(10);
         pace.slow_down("a", Limit::Account, Duration::from_hours(1));
         let now = Instant::now();
         let far = pace.book("a", now).unwrap_err();
-        assert!(far > LONGEST_WAIT && far <= LONGEST_PAUSE, "{far:?}");
+        assert!(far > MAX_WAIT && far <= MAX_PAUSE, "{far:?}");
         assert_eq!(pace.book("a", now).unwrap_err(), far, "nothing was booked");
-        assert!(pace.book("a", now + LONGEST_PAUSE).is_ok());
+        assert!(pace.book("a", now + MAX_PAUSE).is_ok());
     }
 
     #[test]
     fn speed_is_won_back_call_by_call_and_never_lost_for_good() {
-        let pace = Pace::new(10);
+        let pace = RateLimit::new(10);
         let _ = pace.book("a", Instant::now());
         for _ in 0..100 {
             pace.slow_down("a", Limit::Endpoint, Duration::ZERO);

@@ -24,7 +24,7 @@ pub async fn settle(world: &World, longest: Duration) -> bool {
 
 async fn is_done(world: &World) -> bool {
     let open = "select (select count(*) from jobs where state in ('queued', 'claimed')
-             and kind in ('send_letter', 'mark_delivered', 'look_at_offer'))
+             and kind in ('send_letter', 'mark_delivered', 'refresh_offer'))
                      + (select count(*) from inbox_events where state = 'unread')";
     one(&world.db, open).await == 0 && undelivered(world).await.is_empty()
 }
@@ -33,7 +33,7 @@ async fn is_done(world: &World) -> bool {
 pub async fn waiting(world: &World) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "select count(*) from jobs where state in ('queued', 'claimed')
-             and kind in ('send_letter', 'mark_delivered', 'look_at_offer')",
+             and kind in ('send_letter', 'mark_delivered', 'refresh_offer')",
     )
     .fetch_one(&world.db)
     .await

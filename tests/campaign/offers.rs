@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::{World, count};
 
 /// More work that waits would only make a backlog that the kills never reach the end of.
-const MOST_WAITING: i64 = 100;
+const MAX_WAITING: i64 = 100;
 
 /// An address of its own for each offer: so the mail server alone can tell which offer a letter is about.
 pub fn address_of(number: usize) -> String {
@@ -34,7 +34,7 @@ pub async fn make(world: &Arc<World>) {
         let kills = world.kills.load(Ordering::SeqCst);
         let share = u64::from(kills + 10) * world.plan.events as u64 / u64::from(world.plan.kills);
         let is_early = !world.calm.is_cancelled() && world.stripe.event_count() as u64 > share;
-        if waiting < MOST_WAITING && !is_early {
+        if waiting < MAX_WAITING && !is_early {
             let account = world.stripe.add_account(&NewAccount {
                 name: Some(format!("Merchant {number}")),
                 email: Some(address_of(number)),

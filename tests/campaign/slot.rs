@@ -25,7 +25,7 @@ const POINTS: [(&str, bool); 8] = [
 /// `SIGABRT`: how it dies where it is told to.
 const ABORT: i32 = 6;
 /// A replica that is to die at a point and never comes there is killed after this.
-const LONGEST_LIFE: Duration = Duration::from_secs(3);
+const MAX_LIFE: Duration = Duration::from_secs(3);
 
 pub async fn run(world: Arc<World>, number: usize) {
     let mut dice =
@@ -47,7 +47,7 @@ pub async fn run(world: Arc<World>, number: usize) {
 
 async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>, life: Duration) {
     let mut process = start(world, number, point.map(|(name, _)| name)).await;
-    let longest = if point.is_some() { LONGEST_LIFE } else { life };
+    let longest = if point.is_some() { MAX_LIFE } else { life };
     let by_itself = tokio::select! {
         status = process.ended_whenever() => Some(status),
         () = tokio::time::sleep(longest) => None,

@@ -1,7 +1,7 @@
 //! Reading an account's list of transactions: to its end once, then what is new, and nothing is left out whatever comes between.
 
 use capital_courier::financing::summary::store::differing;
-use capital_courier::financing::{self, ToRead, take_in};
+use capital_courier::financing::{self, BackfillRequests, take_in};
 use capital_courier::queue;
 use capital_courier::simulator::{Button, Fault, Trouble};
 use capital_courier::stripe::AccountId;
@@ -143,7 +143,7 @@ async fn differing_ever(app: &TestApp) -> i64 {
 async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
     let object = listed(account, number);
     let transaction = serde_json::from_value(object.clone()).unwrap();
-    take_in(tx, &financing::Told { transaction, object: &object }, day_one()).await.unwrap();
+    take_in(tx, &financing::Observation { transaction, object: &object }, day_one()).await.unwrap();
 }
 
 /// Waits until a connection waits for another one's lock.
@@ -534,14 +534,20 @@ async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPo
         app.stripe.add_transaction(&account, listed(&account, number));
     }
     let mut tx = app.db.begin().await.unwrap();
-    ToRead::on_sight(&account.parse().unwrap(), true).queue(&mut tx, now).await.unwrap();
+    BackfillRequests::first_seen(&account.parse().unwrap(), true)
+        .queue(&mut tx, now)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     assert_eq!((kept(&app).await, is_complete(&app, &account).await), (250, true));
     // That was it: who was read is not read again because of one more event.
     let mut tx = app.db.begin().await.unwrap();
-    ToRead::on_sight(&account.parse().unwrap(), true).queue(&mut tx, now).await.unwrap();
+    BackfillRequests::first_seen(&account.parse().unwrap(), true)
+        .queue(&mut tx, now)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     app.clock.advance(TimeDelta::minutes(6));
     let before = list_calls(&app);

@@ -1,7 +1,7 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
 use capital_courier::consent::opt_outs;
-use capital_courier::consent::opt_outs::{Source, Wish};
+use capital_courier::consent::opt_outs::{OptOutRequest, Source};
 use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -220,8 +220,13 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     let opt_out = async |offer: &str| {
         let mut tx = app.db.begin().await.unwrap();
         let (account, now) = (account_of(&app, offer), app.clock.now());
-        let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
-        opt_outs::opt_out(&mut tx, &wish, now).await.unwrap();
+        let request = OptOutRequest {
+            account_id: &account,
+            source: Source::Operator,
+            note: None,
+            since: now,
+        };
+        opt_outs::opt_out(&mut tx, &request, now).await.unwrap();
         tx.commit().await.unwrap();
     };
     let before = app.offer();

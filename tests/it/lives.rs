@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Per};
-use capital_courier::financing::{Told, take_in};
+use capital_courier::financing::{Observation, take_in};
 use capital_courier::flow::offer;
 use capital_courier::offers;
 use capital_courier::simulator::{Life, Phase, Truth};
@@ -28,7 +28,7 @@ async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     let mut tx = app.db.begin().await.unwrap();
     for object in &all {
         let transaction = serde_json::from_value(object.clone()).unwrap();
-        take_in(&mut tx, &Told { transaction, object }, app.clock.now()).await.unwrap();
+        take_in(&mut tx, &Observation { transaction, object }, app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     all.len()
@@ -51,7 +51,7 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     for (number, event) in all.iter().enumerate() {
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
-        let told = offers::Told {
+        let told = offers::Observation {
             offer: serde_json::from_value(object.clone()).unwrap(),
             object,
             source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },

@@ -251,7 +251,7 @@ async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer
                     "{order:?}, after {kind}"
                 );
             }
-            let looks = "select count(*) from jobs where kind = 'look_at_offer' and state = 'queued' and subject like $1 || '/%'";
+            let looks = "select count(*) from jobs where kind = 'refresh_offer' and state = 'queued' and subject like $1 || '/%'";
             let looks: i64 = app.one(looks, &offer).await;
             assert!(looks > 0, "{order:?}: nobody asks Stripe");
             app.run_due_work().await;

@@ -23,7 +23,7 @@ fn page(status: u16) -> Trouble {
 async fn states(app: &TestApp) -> Vec<(String, String)> {
     sqlx::query_as(
         "select kind, state from jobs
-         where state <> 'done' and kind in ('send_letter', 'mark_delivered', 'look_at_offer') order by 1, 2",
+         where state <> 'done' and kind in ('send_letter', 'mark_delivered', 'refresh_offer') order by 1, 2",
     )
     .fetch_all(&app.db)
     .await
@@ -59,7 +59,7 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
 async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    queue::enqueue(&app.db, "look_at_offer", &format!("{offer}/reconcile"), app.clock.now())
+    queue::enqueue(&app.db, "refresh_offer", &format!("{offer}/reconcile"), app.clock.now())
         .await
         .unwrap();
     app.stripe.fail(Fault {
@@ -69,7 +69,7 @@ async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: Pg
         trouble: page(404),
     });
     app.run_due_work().await;
-    assert_eq!(states(&app).await, [("look_at_offer".to_owned(), "queued".to_owned())]);
+    assert_eq!(states(&app).await, [("refresh_offer".to_owned(), "queued".to_owned())]);
     app.after(TimeDelta::seconds(5)).await;
     app.expect_delivered(&offer).await;
     app.finish().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capital_courier::queue::{
-    self, Claim, Ending, Finished, Queued, Wanted, claim, enqueue, finish, renew, still_held,
+    self, Claim, ClaimRequest, Finished, Outcome, Queued, claim, enqueue, finish, renew, still_held,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -12,15 +12,20 @@ use crate::support::day_one;
 
 const LEASE: Duration = Duration::from_mins(1);
 
-fn wanted(limit: usize) -> Wanted<'static> {
-    Wanted { kind: "test", limit, fresh: limit, lease: LEASE, grace: Duration::ZERO }
+fn wanted(limit: usize) -> ClaimRequest<'static> {
+    ClaimRequest { kind: "test", limit, fresh: limit, lease: LEASE, grace: Duration::ZERO }
 }
 
 async fn claim_one(db: &PgPool, now: DateTime<Utc>) -> Option<Claim> {
     claim(db, &wanted(1), now).await.unwrap().pop()
 }
 
-async fn finish_as(db: &PgPool, claim: &Claim, ending: Ending<'_>, now: DateTime<Utc>) -> Finished {
+async fn finish_as(
+    db: &PgPool,
+    claim: &Claim,
+    ending: Outcome<'_>,
+    now: DateTime<Utc>,
+) -> Finished {
     let mut tx = db.begin().await.unwrap();
     let finished = finish(&mut tx, claim, ending, now).await.unwrap();
     tx.commit().await.unwrap();
@@ -30,11 +35,11 @@ async fn finish_as(db: &PgPool, claim: &Claim, ending: Ending<'_>, now: DateTime
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_same_work_is_queued_once_even_after_it_is_done(db: PgPool) {
     let now = day_one();
-    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::First);
-    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Again);
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Inserted);
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Duplicate);
     let held = claim_one(&db, now).await.unwrap();
-    assert_eq!(finish_as(&db, &held, Ending::Done, now).await, Finished::Yes);
-    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Again);
+    assert_eq!(finish_as(&db, &held, Outcome::Done, now).await, Finished::Yes);
+    assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Duplicate);
     assert!(claim_one(&db, now + TimeDelta::days(1)).await.is_none());
 }
 
@@ -48,12 +53,12 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
     let second = claim_one(&db, later).await.unwrap();
     assert_eq!((first.attempt, second.attempt), (1, 2));
 
-    assert_eq!(finish_as(&db, &first, Ending::Done, later).await, Finished::LeaseLost);
+    assert_eq!(finish_as(&db, &first, Outcome::Done, later).await, Finished::LeaseLost);
     assert_eq!(renew(&db, &first, LEASE, later).await.unwrap(), Finished::LeaseLost);
     assert_eq!(still_held(&db, &first).await.unwrap(), Finished::LeaseLost);
-    assert_eq!(finish_as(&db, &second, Ending::Done, later).await, Finished::Yes);
+    assert_eq!(finish_as(&db, &second, Outcome::Done, later).await, Finished::Yes);
     assert_eq!(
-        finish_as(&db, &second, Ending::Done, later).await,
+        finish_as(&db, &second, Outcome::Done, later).await,
         Finished::LeaseLost,
         "finished twice"
     );
@@ -76,11 +81,14 @@ async fn a_job_comes_back_when_it_is_due_and_a_dead_one_never(db: PgPool) {
     enqueue(&db, "test", "a", now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
     let due = now + TimeDelta::minutes(5);
-    let ending = Ending::Again { at: due, error: "not yet" };
+    let ending = Outcome::Retry { at: due, error: "not yet" };
     assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
     assert!(claim_one(&db, due - TimeDelta::seconds(1)).await.is_none());
     let held = claim_one(&db, due).await.unwrap();
-    assert_eq!(finish_as(&db, &held, Ending::Dead { error: "never" }, due).await, Finished::Yes);
+    assert_eq!(
+        finish_as(&db, &held, Outcome::Discard { error: "never" }, due).await,
+        Finished::Yes
+    );
     assert!(claim_one(&db, due + TimeDelta::days(1)).await.is_none());
     assert_eq!(queue::dead_count(&db).await.unwrap(), 1);
 }
@@ -113,11 +121,11 @@ async fn after_an_outage_of_the_database_the_holder_of_a_lease_comes_first(db: P
     let now = day_one();
     enqueue(&db, "test", "a", now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
-    let patient = Wanted { grace: LEASE, ..wanted(1) };
+    let patient = ClaimRequest { grace: LEASE, ..wanted(1) };
     let back = now + TimeDelta::seconds(119);
     assert!(claim(&db, &patient, back).await.unwrap().is_empty());
     assert_eq!(renew(&db, &held, LEASE, back).await.unwrap(), Finished::Yes);
-    assert_eq!(finish_as(&db, &held, Ending::Done, back).await, Finished::Yes);
+    assert_eq!(finish_as(&db, &held, Outcome::Done, back).await, Finished::Yes);
 
     enqueue(&db, "test", "b", now).await.unwrap();
     claim_one(&db, now).await.unwrap();
@@ -136,17 +144,17 @@ async fn what_is_postponed_costs_no_attempt_and_what_is_done_for_now_begins_anew
     for _ in 0..3 {
         let held = claim_one(&db, now).await.unwrap();
         assert_eq!(held.attempt, 1);
-        let ending = Ending::Postponed { at: now, error: "down" };
+        let ending = Outcome::Snooze { at: now, error: "down" };
         assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
     }
     let held = claim_one(&db, now).await.unwrap();
     assert_eq!(
-        finish_as(&db, &held, Ending::Again { at: now, error: "no" }, now).await,
+        finish_as(&db, &held, Outcome::Retry { at: now, error: "no" }, now).await,
         Finished::Yes
     );
     let held = claim_one(&db, now).await.unwrap();
     assert_eq!(held.attempt, 2);
-    let ending = Ending::Later { at: now + TimeDelta::minutes(5) };
+    let ending = Outcome::Reschedule { at: now + TimeDelta::minutes(5) };
     assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
     assert!(claim_one(&db, now + TimeDelta::minutes(4)).await.is_none());
     let held = claim_one(&db, now + TimeDelta::minutes(5)).await.unwrap();

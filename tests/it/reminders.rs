@@ -1,6 +1,6 @@
 //! Letters after the first: when they go out, in which words, and what keeps them from it.
 
-use capital_courier::letters::operator::withdraw_by_hand;
+use capital_courier::letters::operator::withdraw;
 use capital_courier::simulator::Button;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -198,7 +198,7 @@ async fn a_reminder_that_never_went_out_keeps_no_later_one_from_going_out_and_is
         app.one("select account_id from financing_offers where offer_id = $1", &suppressed).await;
     app.opts_out(&account).await;
     let mut tx = app.db.begin().await.unwrap();
-    withdraw_by_hand(&mut tx, &withdrawn, app.clock.now()).await.unwrap();
+    withdraw(&mut tx, &withdrawn, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     sqlx::query("update opt_outs set ended_at = opted_out_at, ended_by = 'operator'")
         .execute(&app.db)

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::database::Troubles;
+use capital_courier::database::DatabaseHealth;
 use capital_courier::web::api::Api;
 use capital_courier::web::feedback::ses::{Amazon, Ses};
 use capital_courier::web::feedback::{self, Counts, Inbound};
@@ -45,7 +45,7 @@ fn listening_with(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) ->
     let api = Api {
         db: app.db.clone().into(),
         clock: app.clock.clone(),
-        troubles: Troubles::default(),
+        database_health: DatabaseHealth::default(),
         read_timeout: std::time::Duration::from_secs(5),
     };
     let trusted = CertificateDer::from_pem_slice(trusted).unwrap();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::consent::opt_outs::{Source, Wish, opt_out};
+use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 
@@ -168,8 +168,9 @@ async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwar
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let mut tx = app.db.begin().await.unwrap();
     let now = app.clock.now();
-    let wish = Wish { account_id: &account, source: Source::Operator, note: None, since: now };
-    opt_out(&mut tx, &wish, now).await.unwrap();
+    let request =
+        OptOutRequest { account_id: &account, source: Source::Operator, note: None, since: now };
+    opt_out(&mut tx, &request, now).await.unwrap();
     tx.commit().await.unwrap();
     let shown = ask(&app, "POST", &path, "again=yes").await;
     assert!(

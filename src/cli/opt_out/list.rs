@@ -13,7 +13,7 @@ use crate::stripe::AccountId;
 /// The columns that are written, in their order.
 const COLUMNS: [&str; 6] = ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
 /// A list with more mistakes than this is another list.
-const MOST_MISTAKES: usize = 20;
+const MAX_MISTAKES: usize = 20;
 
 /// Writes opt-outs, a line each.
 pub(super) struct Writer<W: Write>(csv::Writer<W>);
@@ -57,9 +57,9 @@ pub(super) struct Mistakes(Vec<String>);
 
 fn lines(mistakes: &[String]) -> String {
     let mut shown: Vec<String> =
-        mistakes.iter().take(MOST_MISTAKES).map(|mistake| format!("  {mistake}")).collect();
-    if mistakes.len() > MOST_MISTAKES {
-        shown.push(format!("  and {} more", mistakes.len() - MOST_MISTAKES));
+        mistakes.iter().take(MAX_MISTAKES).map(|mistake| format!("  {mistake}")).collect();
+    if mistakes.len() > MAX_MISTAKES {
+        shown.push(format!("  and {} more", mistakes.len() - MAX_MISTAKES));
     }
     shown.join("\n")
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use crate::cli::out::{self, say};
 use crate::consent::opt_outs::{self, OptedOut};
-use crate::consent::opt_outs::{Note, Source, Wish, store};
+use crate::consent::opt_outs::{Note, OptOutRequest, Source, store};
 use crate::database::{self, Pool};
 use crate::stripe::AccountId;
 
@@ -52,7 +52,7 @@ pub(super) enum Action {
 const PAGE: i64 = 1000;
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::over_the_database(config, async |db| act(db, action).await).await
+    super::with_database(config, async |db| act(db, action).await).await
 }
 
 async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
@@ -89,18 +89,18 @@ async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
 
 async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
     let now = database::now(db).await?;
-    let wish = Wish {
+    let request = OptOutRequest {
         account_id: account.as_str(),
         source: Source::Operator,
         note: note.map(Note::as_str),
         since: now,
     };
     let mut tx = db.begin().await?;
-    let opted_out = opt_outs::opt_out(&mut tx, &wish, now).await?;
+    let opted_out = opt_outs::opt_out(&mut tx, &request, now).await?;
     tx.commit().await?;
     match opted_out {
-        OptedOut::First => say!("{account} gets no more letters")?,
-        OptedOut::Again => say!("{account} got no letters before either")?,
+        OptedOut::Inserted => say!("{account} gets no more letters")?,
+        OptedOut::Duplicate => say!("{account} got no letters before either")?,
     }
     Ok(())
 }
@@ -132,13 +132,13 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let mut new = 0;
     for row in &rows {
-        let wish = Wish {
+        let request = OptOutRequest {
             account_id: row.account.as_str(),
             source: Source::Import,
             note: row.note.as_ref().map(Note::as_str),
             since: row.opted_out_at.unwrap_or(now),
         };
-        new += usize::from(opt_outs::opt_out(&mut tx, &wish, now).await? == OptedOut::First);
+        new += usize::from(opt_outs::opt_out(&mut tx, &request, now).await? == OptedOut::Inserted);
     }
     tx.commit().await?;
     say!("{new} accounts opted out, {} were before", rows.len() - new)?;

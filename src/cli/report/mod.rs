@@ -69,7 +69,7 @@ impl Asked {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::over_the_database(config, async |db| match action {
+    super::with_database(config, async |db| match action {
         Action::Delivery { asked, addresses } => delivery::write(db, &asked, addresses).await,
         Action::Transactions { asked } => transactions::write(db, &asked).await,
         Action::Message { letter, out } => message(db, &letter, &out).await,

@@ -30,7 +30,7 @@ pub(super) async fn write(db: &Pool, asked: &Asked) -> anyhow::Result<()> {
     let (from, until) = asked.period()?;
     let mut out = writer(stdout());
     out.write_record(COLUMNS)?;
-    let mut connection = database::unhurried(db).await?;
+    let mut connection = database::without_statement_timeout(db).await?;
     let period = Period { from, until, account_id: asked.account() };
     let mut movements = store::movements(&mut connection, &period);
     while let Some(movement) = movements.try_next().await? {

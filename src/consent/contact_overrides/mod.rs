@@ -13,7 +13,7 @@ use crate::mail::Address;
 
 /// What is said of an account's letters.
 #[derive(Clone, Copy, Debug)]
-pub struct Naming<'a> {
+pub struct ContactOverride<'a> {
     /// The connected account.
     pub account_id: &'a str,
     /// Where its letters are to go.
@@ -24,9 +24,9 @@ pub struct Naming<'a> {
 
 /// Writes down where an account's letters are to go, in the caller's transaction, and has those tried again that are held for want of an
 /// address that works, or gave up. Says how many. What is on its way goes where it was going; what may have been sent goes there again.
-pub async fn name(
+pub async fn set(
     tx: &mut PgConnection,
-    naming: &Naming<'_>,
+    naming: &ContactOverride<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     store::put(&mut *tx, naming, now).await?;
@@ -40,13 +40,8 @@ pub async fn name(
             .as_deref()
             .is_some_and(|why| reason::lacks_address(why) || why == reason::GAVE_UP);
         if letter.state == State::Held && may_go_out {
-            transition::try_again(
-                &mut *tx,
-                &letter,
-                Some("the platform named another address"),
-                now,
-            )
-            .await?;
+            transition::retry(&mut *tx, &letter, Some("the platform named another address"), now)
+                .await?;
             released += 1;
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::Naming;
+use super::ContactOverride;
 
 /// Where an account's letters are to go. Prints without the address.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Opt
 /// Writes an address down, in the place of the one before.
 pub async fn put(
     db: impl PgExecutor<'_>,
-    naming: &Naming<'_>,
+    naming: &ContactOverride<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(

@@ -18,9 +18,9 @@ pub use note::{Note, NoteError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptedOut {
     /// It was.
-    First,
+    Inserted,
     /// It was before; nothing changed.
-    Again,
+    Duplicate,
 }
 
 /// Who says that an account wants no letters.
@@ -72,7 +72,7 @@ impl Source {
 
 /// That an account wants no letters.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct OptOutRequest<'a> {
     /// The connected account.
     pub account_id: &'a str,
     /// Who says so.
@@ -87,12 +87,12 @@ pub struct Wish<'a> {
 /// wanted none before stays as it was written down then.
 pub async fn opt_out(
     tx: &mut PgConnection,
-    wish: &Wish<'_>,
+    request: &OptOutRequest<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<OptedOut> {
-    let opted_out = store::add(&mut *tx, wish).await?;
-    for letter in find_waiting_of_account(&mut *tx, wish.account_id).await? {
-        transition::stop(&mut *tx, &letter, State::Suppressed, OPTED_OUT, now).await?;
+    let opted_out = store::add(&mut *tx, request).await?;
+    for letter in find_waiting_of_account(&mut *tx, request.account_id).await? {
+        transition::cancel(&mut *tx, &letter, State::Suppressed, OPTED_OUT, now).await?;
     }
     Ok(opted_out)
 }

@@ -10,11 +10,11 @@ pub struct Note(String);
 
 /// Not a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a note is one line of at most {MOST_CHARACTERS} characters")]
+#[error("a note is one line of at most {MAX_CHARACTERS} characters")]
 pub struct NoteError;
 
 /// A sentence or two: whoever wants to keep more keeps it elsewhere, and its number here.
-const MOST_CHARACTERS: usize = 500;
+const MAX_CHARACTERS: usize = 500;
 
 impl Note {
     /// The text.
@@ -30,7 +30,7 @@ impl FromStr for Note {
         let given = given.trim();
         // A control character is a mistake; what is invisible may have come along with a copied text.
         let text = text::plain(given);
-        let is_short = (1..=MOST_CHARACTERS).contains(&text.chars().count());
+        let is_short = (1..=MAX_CHARACTERS).contains(&text.chars().count());
         if is_short && !given.contains(char::is_control) { Ok(Self(text)) } else { Err(NoteError) }
     }
 }

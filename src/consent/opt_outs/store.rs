@@ -3,24 +3,24 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{OptedOut, Source, Wish};
+use super::{OptOutRequest, OptedOut, Source};
 
 /// Writes an opt-out down, once.
-pub async fn add(db: impl PgExecutor<'_>, wish: &Wish<'_>) -> sqlx::Result<OptedOut> {
+pub async fn add(db: impl PgExecutor<'_>, request: &OptOutRequest<'_>) -> sqlx::Result<OptedOut> {
     let added = sqlx::query!(
         "
         insert into opt_outs (account_id, source, note, opted_out_at)
         values ($1, $2, $3, $4)
         on conflict (account_id) where ended_at is null do nothing
         ",
-        wish.account_id,
-        wish.source.as_str(),
-        wish.note,
-        wish.since,
+        request.account_id,
+        request.source.as_str(),
+        request.note,
+        request.since,
     )
     .execute(db)
     .await?;
-    Ok(if added.rows_affected() == 1 { OptedOut::First } else { OptedOut::Again })
+    Ok(if added.rows_affected() == 1 { OptedOut::Inserted } else { OptedOut::Duplicate })
 }
 
 /// Ends an opt-out, if one of these sources made it; its row stays. False where there is none such.

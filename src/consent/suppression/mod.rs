@@ -79,7 +79,7 @@ impl Reason {
 
 /// What was found out about an address.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
+pub struct AddressFailure<'a> {
     pub address: AddressHash,
     pub reason: Reason,
     /// The enhanced status code.
@@ -87,17 +87,17 @@ pub struct Found<'a> {
 }
 
 /// Writes down that no letter can go to an address, once, with a line in the timeline of the letter that showed it.
-pub async fn note(
+pub async fn record(
     tx: &mut PgConnection,
     letter: &Letter,
-    found: &Found<'_>,
+    found: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     store::link(&mut *tx, &letter.letter_id, &found.address).await?;
     if store::add(&mut *tx, &letter.letter_id, found, now).await? {
         let note = format!("{} {}", found.reason.as_str(), found.status);
         let entry = Entry::ours(&letter.offer_id, &letter.account_id, "address.refused", now);
-        timeline::add(tx, &entry.noting(&note), now).await?;
+        timeline::add(tx, &entry.with_note(&note), now).await?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ pub async fn allow(
     let mut held = 0;
     for letter_id in store::held_for(&mut *tx, address, ADDRESS_BOUNCED).await? {
         let Some(letter) = find(&mut *tx, &letter_id).await? else { continue };
-        transition::try_again(&mut *tx, &letter, Some("its address works again"), now).await?;
+        transition::retry(&mut *tx, &letter, Some("its address works again"), now).await?;
         held += 1;
     }
     Ok(Some(Allowed { held, offers: store::stopped_for(tx, address).await? }))

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{AddressHash, Found};
+use super::{AddressFailure, AddressHash};
 
 /// Writes an address down. False where it is written down already.
 pub async fn add(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    found: &Found<'_>,
+    found: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let added = sqlx::query!(

@@ -5,14 +5,14 @@ mod store;
 use chrono_tz::Tz;
 
 use super::Financings;
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::format::locale;
 use crate::format::text;
 use crate::stripe::AccountId;
 
 /// Where an account is at home, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
+pub struct AccountLocale {
     /// Two letters.
     pub country: Option<String>,
     /// That of the account's own dashboard, else one of its country, else UTC.
@@ -23,8 +23,8 @@ pub struct Home {
 
 impl Financings {
     /// Where an account is at home: as Stripe says, else as it said last, else UTC.
-    pub async fn home(&self, account: &AccountId) -> sqlx::Result<Home> {
-        let kept = within(store::find(&self.db, account.as_str())).await?;
+    pub async fn home(&self, account: &AccountId) -> sqlx::Result<AccountLocale> {
+        let kept = with_timeout(store::find(&self.db, account.as_str())).await?;
         match self.accounts.account(account).await {
             Ok(said) => {
                 let time_zone = locale::time_zone(said.time_zone(), said.country.as_deref());
@@ -33,11 +33,11 @@ impl Financings {
                 });
                 if !is_known {
                     let place = (said.country.as_deref(), time_zone.name());
-                    within(store::keep(&self.db, account.as_str(), place, self.clock.now()))
+                    with_timeout(store::keep(&self.db, account.as_str(), place, self.clock.now()))
                         .await?;
                 }
                 let name = said.display_name().map(text::plain).filter(|name| !name.is_empty());
-                Ok(Home { country: said.country.clone(), time_zone, name })
+                Ok(AccountLocale { country: said.country.clone(), time_zone, name })
             }
             Err(error) => {
                 tracing::warn!(account.id = %account, %error, "cannot ask for the account's time zone: taking the one before");
@@ -45,7 +45,7 @@ impl Financings {
                 let country = country.flatten();
                 let time_zone =
                     locale::time_zone(zone.as_deref().or(Some("UTC")), country.as_deref());
-                Ok(Home { country, time_zone, name: None })
+                Ok(AccountLocale { country, time_zone, name: None })
             }
         }
     }

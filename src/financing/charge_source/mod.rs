@@ -5,12 +5,12 @@
 mod store;
 
 use super::{Financings, Unanswered};
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::stripe::AccountId;
 
 /// What is behind a charge on an account.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Origin {
+pub struct ChargeSource {
     /// The charge on the account: `py_…` or `ch_…`.
     pub charge_id: String,
     /// The transfer that brought it, where it was made on the platform.
@@ -21,8 +21,14 @@ pub struct Origin {
 
 impl Financings {
     /// Follows a charge on an account to where it was made.
-    pub async fn origin(&self, account: &AccountId, charge_id: &str) -> Result<Origin, Unanswered> {
-        if let Some(known) = within(store::find(&self.db, account.as_str(), charge_id)).await? {
+    pub async fn origin(
+        &self,
+        account: &AccountId,
+        charge_id: &str,
+    ) -> Result<ChargeSource, Unanswered> {
+        if let Some(known) =
+            with_timeout(store::find(&self.db, account.as_str(), charge_id)).await?
+        {
             return Ok(known);
         }
         let charge = self.stripe.charge(account, charge_id).await?;
@@ -31,8 +37,8 @@ impl Financings {
             Some(transfer) => self.stripe.transfer(transfer).await?.source_transaction,
         };
         let (charge_id, transfer_id) = (charge_id.to_owned(), charge.source_transfer);
-        let origin = Origin { charge_id, transfer_id, source_charge_id };
-        within(store::keep(&self.db, account.as_str(), &origin, self.clock.now())).await?;
+        let origin = ChargeSource { charge_id, transfer_id, source_charge_id };
+        with_timeout(store::keep(&self.db, account.as_str(), &origin, self.clock.now())).await?;
         Ok(origin)
     }
 }

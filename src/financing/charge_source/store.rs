@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::Origin;
+use super::ChargeSource;
 
 pub(super) async fn find(
     db: impl PgExecutor<'_>,
     account_id: &str,
     charge_id: &str,
-) -> sqlx::Result<Option<Origin>> {
+) -> sqlx::Result<Option<ChargeSource>> {
     sqlx::query_as!(
-        Origin,
+        ChargeSource,
         "
         select charge_id, transfer_id, source_charge_id
         from charge_origins
@@ -27,7 +27,7 @@ pub(super) async fn find(
 pub(super) async fn keep(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    origin: &Origin,
+    origin: &ChargeSource,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(

@@ -6,7 +6,7 @@ pub mod store;
 
 use chrono::{DateTime, Utc};
 
-use crate::database::Place;
+use crate::database::Cursor;
 use crate::stripe::TransactionId;
 
 /// What the transactions of a financing add up to. Minor units of `currency`.
@@ -92,12 +92,12 @@ pub struct Wanted {
     /// And before this one.
     pub until: Option<DateTime<Utc>>,
     /// Older than this one, which the page before ended with.
-    pub after: Option<Place<TransactionId>>,
+    pub after: Option<Cursor<TransactionId>>,
 }
 
 impl Movement {
     /// Where a list goes on after it.
-    pub fn place(&self) -> Place<&str> {
-        Place { created_at: self.created_at, id: &self.transaction_id }
+    pub fn cursor(&self) -> Cursor<&str> {
+        Cursor { created_at: self.created_at, id: &self.transaction_id }
     }
 }

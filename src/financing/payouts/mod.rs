@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Days;
 use super::{Financings, Unanswered};
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::stripe::{AccountId, BalanceTransaction, Payout};
 
 /// A payout to the merchant's bank, explained. Minor units of `currency`:
@@ -51,7 +51,7 @@ pub struct Explanation {
 }
 
 /// A payout is asked about one by one: more than a month's would keep somebody waiting.
-pub const MOST_DAYS: i64 = 31;
+pub const MAX_DAYS: i64 = 31;
 
 impl Financings {
     /// The payouts that arrive in some days, explained, the newest first.
@@ -79,7 +79,8 @@ impl Financings {
         // One that is on its way can still fail; of one that is not reconciled Stripe lists some movements alone.
         let is_final = payout.status == "paid" && is_listed(payout);
         if is_final
-            && let Some(known) = within(store::find(&self.db, account.as_str(), &payout.id)).await?
+            && let Some(known) =
+                with_timeout(store::find(&self.db, account.as_str(), &payout.id)).await?
         {
             return Ok(known);
         }
@@ -90,7 +91,7 @@ impl Financings {
         }
         line.end();
         if is_final {
-            within(store::keep(&self.db, account.as_str(), &line, self.clock.now())).await?;
+            with_timeout(store::keep(&self.db, account.as_str(), &line, self.clock.now())).await?;
         }
         Ok(line)
     }

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::Financings;
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::stripe::AccountId;
 use days::midnight;
 pub use days::{BadDays, Days};
@@ -106,7 +106,7 @@ impl Financings {
             first_days: &first_days,
             beginnings: &beginnings,
         };
-        let lines = within(store::lines(&self.db, &wanted)).await?;
+        let lines = with_timeout(store::lines(&self.db, &wanted)).await?;
         let totals = totals(&lines, days.first());
         Ok(Report { lines, totals })
     }

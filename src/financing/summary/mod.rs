@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
 use super::{Financings, Unanswered, backfill_requests};
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
 use store::Since;
 
@@ -23,7 +23,7 @@ const WORTH_ANOTHER_LOOK: TimeDelta = TimeDelta::days(1);
 
 /// Where an account's financing stands.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct SummaryComparison {
     /// As Stripe counts.
     pub summary: FinancingSummary,
     /// When Stripe was asked.
@@ -85,12 +85,12 @@ fn theirs(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
 /// Whether a difference that has been the same for so long will stay: not one that changes with
 /// each event on its way. It is seen again after the list was read from end to end, or after an
 /// hour.
-fn has_settled(next: Reread, unchanged_for: TimeDelta) -> bool {
+fn has_settled(next: FullPass, unchanged_for: TimeDelta) -> bool {
     match next {
         // Somebody looks: what is read because of it has not been compared yet.
-        Reread::Newest => false,
-        Reread::All => unchanged_for >= MAY_DIFFER_FOR,
-        Reread::Nothing => unchanged_for > TimeDelta::zero(),
+        FullPass::Newest => false,
+        FullPass::All => unchanged_for >= MAY_DIFFER_FOR,
+        FullPass::Nothing => unchanged_for > TimeDelta::zero(),
     }
 }
 
@@ -103,7 +103,7 @@ struct Said<'a> {
 
 /// What of an account's list to read where our sums are others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reread {
+pub(super) enum FullPass {
     /// What came since it was read last.
     Newest,
     /// All of it.
@@ -115,9 +115,9 @@ pub(super) enum Reread {
 impl Financings {
     /// Where the financing of an account stands: as Stripe said within the last minute, if nothing happened since, else as it says
     /// now. Where it does not answer, what it said last, however long ago.
-    pub async fn standing(&self, account: &AccountId) -> Result<Standing, Unanswered> {
+    pub async fn standing(&self, account: &AccountId) -> Result<SummaryComparison, Unanswered> {
         let now = self.clock.now();
-        let kept = within(store::find(&self.db, account.as_str(), self.livemode())).await?;
+        let kept = with_timeout(store::find(&self.db, account.as_str(), self.livemode())).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for, now))
             && let Ok(standing) = self.compared(account, kept, true).await?
         {
@@ -126,7 +126,7 @@ impl Financings {
         match (self.stripe.summary(account).await, kept) {
             (Ok(answered), _) => {
                 let said = Said { summary: answered.object, object: &answered.body, as_of: now };
-                Ok(self.keep(account, said, Reread::Newest).await?)
+                Ok(self.keep(account, said, FullPass::Newest).await?)
             }
             (Err(error), Some(kept)) => {
                 tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
@@ -138,9 +138,9 @@ impl Financings {
 
     /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
     /// all stays as it was.
-    pub(super) async fn check(&self, account: &AccountId, next: Reread) -> sqlx::Result<()> {
+    pub(super) async fn check(&self, account: &AccountId, next: FullPass) -> sqlx::Result<()> {
         let is_under_way = async { self.is_under_way(&mut *self.db.begin().await?, account).await };
-        if !within(is_under_way).await? {
+        if !with_timeout(is_under_way).await? {
             return Ok(());
         }
         let now = self.clock.now();
@@ -151,7 +151,7 @@ impl Financings {
             }
             // Gone from the platform: there is nothing left to compare.
             Err(error) if error.is_gone() => {
-                within(store::stop_differing(&self.db, account.as_str())).await
+                with_timeout(store::stop_differing(&self.db, account.as_str())).await
             }
             Err(error) => {
                 tracing::warn!(%error, "no summary to hold our sums against");
@@ -165,8 +165,8 @@ impl Financings {
         &self,
         account: &AccountId,
         said: Said<'_>,
-        next: Reread,
-    ) -> sqlx::Result<Standing> {
+        next: FullPass,
+    ) -> sqlx::Result<SummaryComparison> {
         let Said { summary, object, as_of } = said;
         let livemode = self.livemode();
         let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
@@ -178,19 +178,19 @@ impl Financings {
                 store::keep(&mut *tx, &answer, difference.as_ref()).await?;
             match next {
                 // The event may be on its way; else the newest of the list tells.
-                Reread::Newest if since == Some(as_of) => {
+                FullPass::Newest if since == Some(as_of) => {
                     backfill_requests::read_now(&mut tx, account.as_str(), as_of).await?;
                 }
                 // The newest did not tell: something older is missing. That is looked for once.
-                Reread::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {
+                FullPass::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {
                     super::store::ask_again(&mut *tx, account.as_str(), as_of).await?;
                 }
-                Reread::Newest | Reread::All | Reread::Nothing => {}
+                FullPass::Newest | FullPass::All | FullPass::Nothing => {}
             }
             tx.commit().await?;
             Ok((totals, difference, by_this))
         };
-        let (totals, difference, by_this) = within(keeping).await?;
+        let (totals, difference, by_this) = with_timeout(keeping).await?;
         if let (Some(difference), Some(since)) = (difference, by_this) {
             if has_settled(next, as_of - since) {
                 tracing::warn!(account.id = %account, ?difference, "our totals differ from Stripe's summary");
@@ -198,7 +198,7 @@ impl Financings {
                 tracing::debug!(account.id = %account, ?difference, "our totals differ from Stripe's summary for now");
             }
         }
-        Ok(Standing { summary, as_of, is_current: true, totals, difference })
+        Ok(SummaryComparison { summary, as_of, is_current: true, totals, difference })
     }
 
     /// What was kept, held against our sums as they are now.
@@ -207,14 +207,14 @@ impl Financings {
         account: &AccountId,
         kept: &store::Kept,
         is_current: bool,
-    ) -> sqlx::Result<serde_json::Result<Standing>> {
+    ) -> sqlx::Result<serde_json::Result<SummaryComparison>> {
         let summary: FinancingSummary = match serde_json::from_value(kept.object.clone()) {
             Ok(summary) => summary,
             Err(error) => return Ok(Err(error)),
         };
         let totals = self.totals(account).await?;
         let difference = Difference::between(&totals, &summary);
-        Ok(Ok(Standing { summary, as_of: kept.as_of, is_current, totals, difference }))
+        Ok(Ok(SummaryComparison { summary, as_of: kept.as_of, is_current, totals, difference }))
     }
 }
 
@@ -299,11 +299,11 @@ mod tests {
     fn a_difference_is_warned_of_where_it_stays_the_same_after_a_reading() {
         let (moment, hour) = (TimeDelta::seconds(1), TimeDelta::hours(1));
         for (next, unchanged_for, expected) in [
-            (Reread::Newest, hour, false),
-            (Reread::All, moment, false),
-            (Reread::All, hour, true),
-            (Reread::Nothing, TimeDelta::zero(), false),
-            (Reread::Nothing, moment, true),
+            (FullPass::Newest, hour, false),
+            (FullPass::All, moment, false),
+            (FullPass::All, hour, true),
+            (FullPass::Nothing, TimeDelta::zero(), false),
+            (FullPass::Nothing, moment, true),
         ] {
             assert_eq!(
                 has_settled(next, unchanged_for),

@@ -8,11 +8,13 @@ use sqlx::PgConnection;
 
 use super::store::{self, Answer, Delivery};
 use crate::clock::Clock;
-use crate::database::{Pool, Troubles};
+use crate::database::{DatabaseHealth, Pool};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::by_event;
-use crate::queue::{self, Circuit, Claim, Ending, Next, Retryable, Stopped, Work, insist};
+use crate::queue::{
+    self, Circuit, Claim, Next, Outcome, Retryable, Stopped, Work, retry_until_recorded,
+};
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
 
 /// Tells Stripe that offers were delivered.
@@ -20,8 +22,8 @@ use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatu
 pub struct MarkDelivered {
     /// Where the deliveries are.
     pub db: Pool,
-    /// Told of a database that would not take an outcome.
-    pub troubles: Troubles,
+    /// Observation of a database that would not take an outcome.
+    pub database_health: DatabaseHealth,
     /// When things are written down.
     pub clock: Clock,
     /// Whom to tell.
@@ -41,7 +43,10 @@ impl Work for MarkDelivered {
         crate::crash::point("mark.after_stripe");
         match outcome {
             Ok(answer) if was_delivered(&answer.object.status) => {
-                insist(claim, &self.troubles, || self.record(claim, &delivery, &answer, None)).await
+                retry_until_recorded(claim, &self.database_health, || {
+                    self.record(claim, &delivery, &answer, None)
+                })
+                .await
             }
             Ok(answer) => Err(NotMarked(answer.object.status).into()),
             Err(error) if error.may_mean_done() => {
@@ -56,7 +61,7 @@ impl Work for MarkDelivered {
         }
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         std::slice::from_ref(self.stripe.circuit())
     }
 
@@ -79,7 +84,7 @@ fn idempotency_key(delivery: &Delivery) -> String {
 impl MarkDelivered {
     async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 
@@ -99,7 +104,7 @@ impl MarkDelivered {
             note,
         };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         let status = &answered.object.status;
         let before = follow(&mut tx, delivery, status, now).await?;
         store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
@@ -174,7 +179,7 @@ async fn follow(
     };
     let effect = by_event(&known, answered, Ordering::Equal);
     if effect.asks {
-        offers::ask_stripe(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
+        offers::request_refresh(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
     }
     if effect.moves {
         offers::store::move_status(tx, &delivery.offer_id, answered).await

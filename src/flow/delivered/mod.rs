@@ -45,7 +45,7 @@ pub async fn owe_again(
             offer.id = offer_id,
             "Stripe forgot that the offer was delivered: telling it again"
         );
-        queue::revive(tx, JOB, offer_id, now).await?;
+        queue::requeue(tx, JOB, offer_id, now).await?;
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ pub async fn retry(
 ) -> sqlx::Result<bool> {
     let retried = store::owe_anew(&mut *tx, offer_id).await?;
     if retried {
-        queue::revive(tx, JOB, offer_id, now).await?;
+        queue::requeue(tx, JOB, offer_id, now).await?;
     }
     Ok(retried)
 }

@@ -16,7 +16,7 @@ use crate::format::locale::{self, Language};
 use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
-use crate::letters::reminders::schedule::{LEAST_LEFT, WHILE_OFF};
+use crate::letters::reminders::schedule::{MIN_LEFT, WHILE_OFF};
 use crate::letters::store::{self, Content, Letter, State};
 use crate::letters::wording::{Disclaimer, approvals};
 use crate::letters::wording::{Facts, FinancingType};
@@ -191,11 +191,11 @@ impl SendLetter {
         account: &AccountId,
     ) -> Result<Option<DateTime<Utc>>, Stopped> {
         let now = self.clock.now();
-        if !self.settings.cadence.is_on(letter.step) {
+        if !self.settings.schedule.is_on(letter.step) {
             return Ok(Some(now + WHILE_OFF));
         }
         let account = self.stripe.account(account).await?;
-        Ok(self.settings.cadence.not_before(now, time_zone(&account)))
+        Ok(self.settings.schedule.not_before(now, time_zone(&account)))
     }
 
     /// Why an offer is not to be written about any more, where it is not. A reminder is about one that was delivered; so may a letter
@@ -209,7 +209,7 @@ impl SendLetter {
             return Ok(Some("offer_expired".to_owned()));
         }
         if letter.step > 0 {
-            if offer.expires_at.is_some_and(|end| end <= self.clock.now() + LEAST_LEFT) {
+            if offer.expires_at.is_some_and(|end| end <= self.clock.now() + MIN_LEFT) {
                 return Ok(Some(OFFER_ENDS.to_owned()));
             }
             if store::state_of(&self.db, &letter.offer_id).await? != Some(State::Sent) {

@@ -23,7 +23,7 @@ use sqlx::PgConnection;
 use url::Url;
 
 use crate::consent::opt_outs;
-use crate::letters::reminders::Cadence;
+use crate::letters::reminders::Schedule;
 use crate::letters::{State, store, transition};
 use crate::mail::sending_rate::Limits;
 use crate::mail::{self, RelayUrl, Timeouts};
@@ -59,7 +59,7 @@ pub struct Settings {
     /// Under which key an account's metadata name its language.
     pub locale_metadata_key: String,
     /// Which letters follow the first, and when.
-    pub cadence: Cadence,
+    pub schedule: Schedule,
     /// May a letter go to the public support address where no other is known?
     pub allow_support_address: bool,
 }
@@ -99,7 +99,7 @@ pub async fn withdraw(
         if is_delivered && (letter.step > 0 || to_delivered::is_told(&mut *tx, offer_id).await?) {
             continue;
         }
-        transition::stop(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now)
+        transition::cancel(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now)
             .await?;
     }
     Ok(())

@@ -7,18 +7,18 @@ use sqlx::PgConnection;
 use super::recipient::NoRecipient;
 use super::{SendLetter, WhenUncertain, to_delivered};
 use crate::consent::contact_overrides;
-use crate::consent::suppression::{self, AddressHash, Found, Reason};
-use crate::letters::evidence::{self, Outcome};
+use crate::consent::suppression::{self, AddressFailure, AddressHash, Reason};
+use crate::letters::evidence::{self, AttemptOutcome};
 use crate::letters::reason::{self, GAVE_UP, UNCERTAIN};
-use crate::letters::store::{self, Letter, Move, State};
+use crate::letters::store::{self, Letter, State, Transition};
 use crate::letters::transition;
 use crate::mail::Address;
 use crate::mail::SendError;
 use crate::mail::send_error::status_in;
-use crate::queue::{self, Claim, Ending, Next, Retryable, Stopped, Verdict, judge};
+use crate::queue::{self, Claim, Next, Outcome, RetryDecision, Retryable, Stopped, retry_policy};
 
 /// A letter that may have been sent so often is not sent again: the merchant has it, or something is wrong that no copy will mend.
-const MOST_DOUBTS: i32 = 3;
+const MAX_DOUBTS: i32 = 3;
 
 impl SendLetter {
     /// An earlier attempt ended between the commit of `sending` and that of the relay's answer. Goes by the policy; returns
@@ -37,13 +37,13 @@ impl SendLetter {
         if resend {
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
         } else {
-            queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+            queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         }
         self.doubt(&mut tx, &letter, "the process ended before the relay's answer was recorded")
             .await?;
         let to = if resend { State::Waiting } else { State::Held };
         let onward =
-            Move { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
+            Transition { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
         self.shift(&mut tx, &letter, &onward).await?;
         tx.commit().await?;
         tell(&letter, to, UNCERTAIN);
@@ -55,7 +55,7 @@ impl SendLetter {
 
     /// Whether a letter that is in doubt once more is sent again.
     fn resends(&self, letter: &Letter) -> bool {
-        self.settings.when_uncertain == WhenUncertain::Resend && letter.doubts + 1 < MOST_DOUBTS
+        self.settings.when_uncertain == WhenUncertain::Resend && letter.doubts + 1 < MAX_DOUBTS
     }
 
     /// `sent`, and Stripe is owed the word.
@@ -67,23 +67,23 @@ impl SendLetter {
         answer: &str,
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
-        let sent = Move {
+        let sent = Transition {
             from: State::Sending,
             to: State::Sent,
             reason: None,
             relay_answer: Some(answer),
         };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         self.shift(&mut tx, letter, &sent).await?;
-        evidence::store::answer(&mut *tx, letter, Outcome::Taken, answer, now).await?;
+        evidence::store::answer(&mut *tx, letter, AttemptOutcome::Taken, answer, now).await?;
         // Stripe is told of an offer once: a reminder owes it nothing.
         if letter.step == 0 {
             to_delivered::hand_over(&mut tx, letter, now).await?;
         }
         tx.commit().await?;
         crate::crash::point("letter.after_sent");
-        self.jobs.ring();
+        self.jobs.notify();
         tracing::info!(letter.message_id = letter.message_id, letter.recipient = %to, relay.answer = answer, "sent letter");
         Ok(())
     }
@@ -108,7 +108,7 @@ impl SendLetter {
             self.answer_refusal(&mut tx, letter, error).await?;
             letter.state
         };
-        let onward = Move { from, to, reason, relay_answer: Some(&text) };
+        let onward = Transition { from, to, reason, relay_answer: Some(&text) };
         // A relay that is away says nothing about this letter, and may be away for long: the job's error is enough.
         if from == to && matches!(error, SendError::Unreachable(_) | SendError::NotServed(_)) {
             store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
@@ -117,8 +117,9 @@ impl SendLetter {
         }
         if matches!(error, SendError::AddressRefused(_)) {
             let address = AddressHash::of(to_address.expose());
-            let found = Found { address, reason: Reason::Refused, status: &status_in(&text) };
-            suppression::note(&mut tx, letter, &found, now).await?;
+            let found =
+                AddressFailure { address, reason: Reason::Refused, status: &status_in(&text) };
+            suppression::record(&mut tx, letter, &found, now).await?;
         }
         tx.commit().await?;
         tell(letter, to, &text);
@@ -132,17 +133,17 @@ impl SendLetter {
         letter: &Letter,
         error: &SendError,
         text: &'a str,
-    ) -> (Ending<'a>, State, Option<&'static str>) {
+    ) -> (Outcome<'a>, State, Option<&'static str>) {
         let in_doubt = letter.doubts > 0 || matches!(error, SendError::Unknown(_));
         let next = match error {
             SendError::AddressRefused(_) => {
-                return (Ending::Done, State::Rejected, Some(reason::ADDRESS_REFUSED));
+                return (Outcome::Done, State::Rejected, Some(reason::ADDRESS_REFUSED));
             }
             SendError::LetterRefused(_) => {
-                return (Ending::Done, State::Rejected, Some(reason::RELAY_REFUSED));
+                return (Outcome::Done, State::Rejected, Some(reason::RELAY_REFUSED));
             }
             SendError::Unknown(_) if !self.resends(letter) => {
-                return (Ending::Done, State::Held, Some(UNCERTAIN));
+                return (Outcome::Done, State::Held, Some(UNCERTAIN));
             }
             SendError::Unknown(_) => Next::TryAgain,
             SendError::Unreachable(_)
@@ -153,14 +154,16 @@ impl SendLetter {
         let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
         let doubt = in_doubt.then_some(UNCERTAIN);
-        match judge(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
-            Verdict::Again(pause) => {
-                (Ending::Again { at: now + pause, error: text }, State::Waiting, doubt)
+        match retry_policy(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
+            RetryDecision::Retry(pause) => {
+                (Outcome::Retry { at: now + pause, error: text }, State::Waiting, doubt)
             }
-            Verdict::Postponed(pause) => {
-                (Ending::Postponed { at: now + pause, error: text }, State::Waiting, doubt)
+            RetryDecision::Snooze(pause) => {
+                (Outcome::Snooze { at: now + pause, error: text }, State::Waiting, doubt)
             }
-            Verdict::Dead => (Ending::Dead { error: text }, State::Held, doubt.or(Some(GAVE_UP))),
+            RetryDecision::Discard => {
+                (Outcome::Discard { error: text }, State::Held, doubt.or(Some(GAVE_UP)))
+            }
         }
     }
 
@@ -173,8 +176,9 @@ impl SendLetter {
         reason: &str,
     ) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
-        let ended = Move { from: State::Waiting, to, reason: Some(reason), relay_answer: None };
+        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
+        let ended =
+            Transition { from: State::Waiting, to, reason: Some(reason), relay_answer: None };
         self.shift(&mut tx, letter, &ended).await?;
         tx.commit().await?;
         tell(letter, to, reason);
@@ -186,7 +190,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         // Not `Later`: that would begin to count attempts anew each evening.
         let ending =
-            Ending::Postponed { at, error: "a reminder waits for the merchant's working hours" };
+            Outcome::Snooze { at, error: "a reminder waits for the merchant's working hours" };
         queue::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
@@ -200,15 +204,15 @@ impl SendLetter {
         nobody: &NoRecipient,
     ) -> Result<(), Stopped> {
         let (reason, now) = (nobody.reason(), self.clock.now());
-        let held = Move {
+        let held = Transition {
             from: State::Waiting,
             to: State::Held,
             reason: Some(reason),
             relay_answer: None,
         };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
-        let is_held = transition::shift(&mut tx, letter, &held, now).await?;
+        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
+        let is_held = transition::apply(&mut tx, letter, &held, now).await?;
         let suppressed = match nobody {
             NoRecipient::Refused(to) => Some(AddressHash::of(to.expose())),
             NoRecipient::None | NoRecipient::Bad => None,
@@ -225,7 +229,7 @@ impl SendLetter {
             )
             .await?
         {
-            transition::try_again(&mut tx, &held, Some("the platform named another address"), now)
+            transition::retry(&mut tx, &held, Some("the platform named another address"), now)
                 .await?;
         }
         tx.commit().await?;
@@ -237,7 +241,7 @@ impl SendLetter {
     pub(super) async fn turn_away(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
         let error = "as many letters are on their way to this domain as may be, or it takes no more for now";
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Postponed { at, error }, self.clock.now())
+        queue::finish(&mut tx, claim, Outcome::Snooze { at, error }, self.clock.now())
             .await?
             .or_stop()?;
         Ok(tx.commit().await?)
@@ -246,7 +250,7 @@ impl SendLetter {
     /// Nothing was left to do.
     pub(super) async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Done, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 
@@ -255,12 +259,19 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
         let reason = (letter.doubts > 0).then_some(UNCERTAIN);
-        let back = Move { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
+        let back =
+            Transition { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
         self.shift(&mut tx, letter, &back).await?;
         let why =
             "nothing was handed over: the database would not say whether this was written down";
-        evidence::store::answer(&mut *tx, letter, Outcome::NeverBegun, why, self.clock.now())
-            .await?;
+        evidence::store::answer(
+            &mut *tx,
+            letter,
+            AttemptOutcome::NeverBegun,
+            why,
+            self.clock.now(),
+        )
+        .await?;
         Ok(tx.commit().await?)
     }
 
@@ -271,14 +282,14 @@ impl SendLetter {
         letter: &Letter,
         why: &str,
     ) -> sqlx::Result<()> {
-        let doubt = Move {
+        let doubt = Transition {
             from: State::Sending,
             to: State::Uncertain,
             reason: Some(UNCERTAIN),
             relay_answer: Some(why),
         };
         self.shift(&mut *tx, letter, &doubt).await?;
-        evidence::store::answer(tx, letter, Outcome::Unknown, why, self.clock.now()).await
+        evidence::store::answer(tx, letter, AttemptOutcome::Unknown, why, self.clock.now()).await
     }
 
     /// What the relay said to a message that it was handed; before that there is nothing to prove.
@@ -290,12 +301,12 @@ impl SendLetter {
     ) -> sqlx::Result<()> {
         let outcome = match error {
             _ if letter.state != State::Sending => return Ok(()),
-            SendError::AddressRefused(_) | SendError::LetterRefused(_) => Outcome::Refused,
+            SendError::AddressRefused(_) | SendError::LetterRefused(_) => AttemptOutcome::Refused,
             SendError::Unreachable(_)
             | SendError::NotServed(_)
             | SendError::Deferred(_)
-            | SendError::TooFast(_) => Outcome::Deferred,
-            SendError::Unknown(_) => Outcome::Unknown,
+            | SendError::TooFast(_) => AttemptOutcome::Deferred,
+            SendError::Unknown(_) => AttemptOutcome::Unknown,
         };
         evidence::store::answer(tx, letter, outcome, &error.to_string(), self.clock.now()).await
     }
@@ -304,9 +315,9 @@ impl SendLetter {
         &self,
         tx: &mut PgConnection,
         letter: &Letter,
-        to: &Move<'_>,
+        to: &Transition<'_>,
     ) -> sqlx::Result<()> {
-        transition::shift(tx, letter, to, self.clock.now()).await.map(drop)
+        transition::apply(tx, letter, to, self.clock.now()).await.map(drop)
     }
 }
 

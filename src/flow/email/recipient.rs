@@ -9,7 +9,7 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::letters::reason;
 use crate::mail::Address;
 use crate::queue::Stopped;
-use crate::stripe::{Account, AccountId, Error, Memory};
+use crate::stripe::{Account, AccountId, Cache, Error};
 
 /// Why nobody can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ async fn look_up_once(
 /// Finds the recipient at Stripe: the account's `email`, else the individual's, else the owner's among the persons, else the public
 /// support address where the operator allows that. The first that is there decides.
 async fn find(
-    stripe: &Memory,
+    stripe: &Cache,
     account: &Account,
     allow_support_address: bool,
 ) -> Result<Result<Address, NoRecipient>, Error> {

@@ -19,41 +19,43 @@ use super::recipient::NoRecipient;
 use crate::clock::Clock;
 use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
-use crate::database::{Pool, Troubles};
+use crate::database::{DatabaseHealth, Pool};
 use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
-use crate::letters::store::{self, Content, Letter, Move, State};
+use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::wording::Disclaimers;
 use crate::letters::wording::{TemplateError, Writer};
 use crate::letters::{SEND_JOB, evidence};
 use crate::mail::Address;
 use crate::mail::mask;
 use crate::mail::mime::{self, Parts, Ready};
-use crate::mail::per_domain::Place;
-use crate::mail::sending_rate::{DayCount, Gate};
-use crate::mail::{Lanes, Relay, SendError};
+use crate::mail::per_domain::DomainSlot;
+use crate::mail::sending_rate::{DayCount, SendingRate};
+use crate::mail::{DomainLimiter, Relay, SendError};
 use crate::offers;
-use crate::queue::{self, Bell, Circuit, Claim, Next, Retryable, Room, Stopped, Work, insist};
-use crate::stripe::{self, AccountId, Memory, OfferStatus};
+use crate::queue::{
+    self, Capacity, Circuit, Claim, Next, Notifier, Retryable, Stopped, Work, retry_until_recorded,
+};
+use crate::stripe::{self, AccountId, Cache, OfferStatus};
 
 /// Sends letters.
 #[derive(Debug)]
 pub struct SendLetter {
     /// Where the letters are.
     pub db: Pool,
-    /// Told of a database that would not take an outcome.
-    pub troubles: Troubles,
+    /// Observation of a database that would not take an outcome.
+    pub database_health: DatabaseHealth,
     /// When things happen.
     pub clock: Clock,
     /// Whom to ask about the offer and the account.
-    pub stripe: Memory,
+    pub stripe: Cache,
     /// Whom it leans on: Stripe and the relay.
     pub circuits: [Circuit; 2],
     /// Who takes the letters.
     pub relay: Relay,
     /// How many letters may be begun now.
-    pub gate: Gate,
+    pub sending_rate: SendingRate,
     /// Which receiving domains take one more.
-    pub lanes: Lanes,
+    pub domains: DomainLimiter,
     /// Who writes them.
     pub writer: Writer,
     /// What stands under them.
@@ -65,7 +67,7 @@ pub struct SendLetter {
     /// How long a claim lasts.
     pub lease: Duration,
     /// Rung when Stripe is owed a word.
-    pub jobs: Bell,
+    pub jobs: Notifier,
 }
 
 /// Why no attempt at sending could be made.
@@ -118,16 +120,16 @@ impl Work for SendLetter {
         }
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         &self.circuits
     }
 
     fn is_limited(&self) -> bool {
-        self.gate.is_limited()
+        self.sending_rate.is_limited()
     }
 
-    async fn room(&self, tx: &mut PgConnection, wanted: usize) -> sqlx::Result<Room> {
-        self.gate.room(tx, wanted, letters_since).await
+    async fn capacity(&self, tx: &mut PgConnection, wanted: usize) -> sqlx::Result<Capacity> {
+        self.sending_rate.capacity(tx, wanted, letters_since).await
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
@@ -137,8 +139,12 @@ impl Work for SendLetter {
         }
         let waiting = if letter.doubts > 0 { UNCERTAIN } else { GAVE_UP };
         for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
-            let held =
-                Move { from, to: State::Held, reason: Some(reason), relay_answer: Some(error) };
+            let held = Transition {
+                from,
+                to: State::Held,
+                reason: Some(reason),
+                relay_answer: Some(error),
+            };
             self.shift(&mut *tx, &letter, &held).await?;
         }
         Ok(())
@@ -154,14 +160,14 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
-        let place = match self.lanes.enter(to.domain()) {
+        let place = match self.domains.enter(to.domain()) {
             Ok(place) => place,
             Err(at) => return self.turn_away(claim, at).await,
         };
         let ready = self.assemble(&letter, &to, content)?;
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
-        let talk = match self.relay.open(&ready.envelope, &name).await {
-            Ok(talk) => talk,
+        let data_phase = match self.relay.open(&ready.envelope, &name).await {
+            Ok(data_phase) => data_phase,
             Err(error) => {
                 return self
                     .record_failure(claim, &letter, &to, &refused(error, &to, &place))
@@ -179,27 +185,34 @@ impl SendLetter {
             Ok(Begun::No(instead)) => return self.leave(claim, &letter, &to, instead).await,
             // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
             Err(Stopped::Failed(error)) => {
-                drop(talk);
-                insist(claim, &self.troubles, || self.take_back(claim, &letter)).await?;
+                drop(data_phase);
+                retry_until_recorded(claim, &self.database_health, || {
+                    self.take_back(claim, &letter)
+                })
+                .await?;
                 return Err(Stopped::Failed(error));
             }
             Err(stopped) => return Err(stopped),
         }
         claim.hands_over();
         crate::crash::point("letter.after_sending");
-        let outcome = talk.hand_over(&ready.bytes).await;
+        let outcome = data_phase.hand_over(&ready.bytes).await;
         crate::crash::point("letter.after_relay");
         match outcome {
             Ok(answer) => {
                 place.was_taken();
                 let answer = mask::masked(&answer, &to);
-                insist(claim, &self.troubles, || self.record_sent(claim, &letter, &to, &answer))
-                    .await
+                retry_until_recorded(claim, &self.database_health, || {
+                    self.record_sent(claim, &letter, &to, &answer)
+                })
+                .await
             }
             Err(error) => {
                 let error = refused(error, &to, &place);
-                insist(claim, &self.troubles, || self.record_failure(claim, &letter, &to, &error))
-                    .await
+                retry_until_recorded(claim, &self.database_health, || {
+                    self.record_failure(claim, &letter, &to, &error)
+                })
+                .await
             }
         }
     }
@@ -307,7 +320,7 @@ enum Instead {
 }
 
 /// Tells the lane, and masks the address.
-fn refused(error: SendError, to: &Address, place: &Place) -> SendError {
+fn refused(error: SendError, to: &Address, place: &DomainSlot) -> SendError {
     place.was_refused(&error);
     error.map(|text| mask::masked(&text, to))
 }

@@ -5,13 +5,13 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::store::{self, Outcome, Unread};
+use super::store::{self, ReadOutcome, Unread};
 use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
-use crate::database::{PAUSE_IN_TROUBLE, Pool, Troubles, is_about_the_data, within};
-use crate::financing::ToRead;
+use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
+use crate::financing::BackfillRequests;
 use crate::offers::timeline::{self, Entry};
-use crate::queue::{Bell, Ear};
+use crate::queue::{Listener, Notifier};
 use crate::telemetry::chain;
 
 /// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
@@ -30,9 +30,9 @@ pub struct Reader {
     /// The domain of the Message-ID of letters that reading opens.
     pub message_id_domain: String,
     /// Rung after a batch that may have queued a job.
-    pub jobs: Bell,
-    /// Told of a database that would not be read.
-    pub troubles: Troubles,
+    pub jobs: Notifier,
+    /// Observation of a database that would not be read.
+    pub database_health: DatabaseHealth,
     /// How much at once, how often.
     pub settings: Settings,
 }
@@ -54,27 +54,28 @@ async fn keep_line(tx: &mut PgConnection, event: &Unread, now: DateTime<Utc>) ->
 
 impl Reader {
     /// Reads until `stop`. A batch in hand is finished first.
-    pub async fn run(self, mut ear: Ear, stop: CancellationToken) {
+    pub async fn run(self, mut listener: Listener, stop: CancellationToken) {
         while !stop.is_cancelled() {
             // Reading opens letters, whose jobs are due by this clock.
             if self.clock.is_wrong() {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE_IN_TROUBLE) => continue,
+                    () = tokio::time::sleep(RETRY_INTERVAL) => continue,
                 }
             }
-            let idle = match within(self.read_batch()).await {
+            let idle = match with_timeout(self.read_batch()).await {
                 // A full batch: there may be more.
                 Ok(read) if read > 0 => continue,
                 Ok(_) => self.settings.poll_interval,
                 Err(error) => {
-                    self.troubles.tell(&error, "cannot read the inbox; what is in it stays there");
-                    PAUSE_IN_TROUBLE
+                    self.database_health
+                        .report(&error, "cannot read the inbox; what is in it stays there");
+                    RETRY_INTERVAL
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = ear.heard(idle) => {}
+                () = listener.wait(idle) => {}
             }
         }
     }
@@ -104,7 +105,7 @@ impl Reader {
         }
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
-        self.jobs.ring();
+        self.jobs.notify();
         Ok(events)
     }
 
@@ -113,7 +114,7 @@ impl Reader {
         // Every reader takes the locks of offers and movements in this order, so that two of them cannot wait for each other. The
         // sort is stable: events of one offer stay in the order of their arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        let mut to_read = ToRead::default();
+        let mut to_read = BackfillRequests::default();
         for event in &events {
             let outcome = self.project(&mut *tx, event, &mut to_read).await?;
             self.mark(&mut *tx, event, &outcome).await?;
@@ -128,7 +129,7 @@ impl Reader {
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut *tx, 1).await?;
-        let mut to_read = ToRead::default();
+        let mut to_read = BackfillRequests::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;
             let outcome = match self.project(&mut savepoint, event, &mut to_read).await {
@@ -138,7 +139,7 @@ impl Reader {
                 }
                 Err(error) if is_about_the_data(&error) => {
                     savepoint.rollback().await?;
-                    Outcome::Unreadable(chain(&error))
+                    ReadOutcome::Unreadable(chain(&error))
                 }
                 Err(error) => return Err(error),
             };
@@ -146,7 +147,7 @@ impl Reader {
         }
         to_read.queue(&mut tx, self.clock.now()).await?;
         tx.commit().await?;
-        self.jobs.ring();
+        self.jobs.notify();
         Ok(events.len())
     }
 
@@ -155,27 +156,27 @@ impl Reader {
         &self,
         tx: &mut PgConnection,
         event: &Unread,
-        to_read: &mut ToRead,
-    ) -> sqlx::Result<Outcome> {
+        to_read: &mut BackfillRequests,
+    ) -> sqlx::Result<ReadOutcome> {
         if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
-            return Ok(Outcome::WrongMode);
+            return Ok(ReadOutcome::WrongMode);
         }
         if !event.event_type.starts_with("capital.") {
-            return Ok(Outcome::Ignored);
+            return Ok(ReadOutcome::Ignored);
         }
         if event.payload.is_empty() {
-            return Ok(Outcome::Unreadable(
+            return Ok(ReadOutcome::Unreadable(
                 "its body was erased: it cannot be read again".to_owned(),
             ));
         }
         let body: Value = match serde_json::from_slice(&event.payload) {
             Ok(body) => body,
-            Err(error) => return Ok(Outcome::Unreadable(chain(&error))),
+            Err(error) => return Ok(ReadOutcome::Unreadable(chain(&error))),
         };
         let (mut outcome, then) = self.hand_over(tx, event, &body).await?;
         to_read.add(then);
-        if outcome == Outcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
-            outcome = Outcome::Read(Some(CONNECT_ENDPOINT));
+        if outcome == ReadOutcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
+            outcome = ReadOutcome::Read(Some(CONNECT_ENDPOINT));
         }
         Ok(outcome)
     }
@@ -186,17 +187,20 @@ impl Reader {
         tx: &mut PgConnection,
         event: &Unread,
         body: &Value,
-    ) -> sqlx::Result<(Outcome, ToRead)> {
+    ) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
         let now = self.clock.now();
         let kind = event.event_type.trim_start_matches("capital.");
         let is_about =
             |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
         if !is_about("financing_offer") && !is_about("financing_transaction") {
             keep_line(tx, event, now).await?;
-            return Ok((Outcome::Read(None), ToRead::default()));
+            return Ok((ReadOutcome::Read(None), BackfillRequests::default()));
         }
         let Some(object) = body.pointer("/data/object") else {
-            return Ok((Outcome::Unreadable("no `data.object`".to_owned()), ToRead::default()));
+            return Ok((
+                ReadOutcome::Unreadable("no `data.object`".to_owned()),
+                BackfillRequests::default(),
+            ));
         };
         if is_about("financing_offer") {
             to_offer::hand_over(tx, event, object, &self.message_id_domain, now).await
@@ -209,25 +213,27 @@ impl Reader {
         &self,
         tx: &mut PgConnection,
         event: &Unread,
-        outcome: &Outcome,
+        outcome: &ReadOutcome,
     ) -> sqlx::Result<()> {
         let (id, kind) = (&event.event_id, &event.event_type);
         match outcome {
-            Outcome::Read(None) => tracing::info!(event.id = id, event.r#type = kind, "read event"),
-            Outcome::Read(Some(note)) => {
+            ReadOutcome::Read(None) => {
+                tracing::info!(event.id = id, event.r#type = kind, "read event")
+            }
+            ReadOutcome::Read(Some(note)) => {
                 tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
             }
-            Outcome::Ignored => {
+            ReadOutcome::Ignored => {
                 tracing::debug!(event.id = id, event.r#type = kind, "ignored event");
             }
-            Outcome::WrongMode => {
+            ReadOutcome::WrongMode => {
                 tracing::warn!(
                     event.id = id,
                     event.r#type = kind,
                     "event of the wrong mode: not acted on"
                 );
             }
-            Outcome::Unreadable(why) => {
+            ReadOutcome::Unreadable(why) => {
                 tracing::error!(
                     event.id = id,
                     event.r#type = kind,

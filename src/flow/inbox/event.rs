@@ -33,9 +33,9 @@ pub struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// It is kept now.
-    First,
+    Inserted,
     /// It was kept before; nothing was changed.
-    Again,
+    Duplicate,
 }
 
 /// What is searched by has an index, and Postgres has no room there for more than 2.7 KB. Stripe

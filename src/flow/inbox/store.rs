@@ -28,7 +28,7 @@ pub struct Unread {
 
 /// What reading made of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReadOutcome {
     /// Projected. The note, if any, is a warning to the operator.
     Read(Option<&'static str>),
     /// Not about Capital.
@@ -39,7 +39,7 @@ pub enum Outcome {
     Unreadable(String),
 }
 
-impl Outcome {
+impl ReadOutcome {
     /// A note that Postgres takes whatever the event was: without NUL, and not without end.
     fn columns(&self) -> (&'static str, Option<String>) {
         const LONGEST: usize = 500;
@@ -77,7 +77,7 @@ pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Ke
     )
     .execute(db)
     .await?;
-    Ok(if inserted.rows_affected() == 1 { Kept::First } else { Kept::Again })
+    Ok(if inserted.rows_affected() == 1 { Kept::Inserted } else { Kept::Duplicate })
 }
 
 /// Keeps a body that has a good signature and is no event, so that a person can see it. One row each body.
@@ -127,7 +127,7 @@ pub async fn lock_unread(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Ve
 pub async fn mark(
     db: impl PgExecutor<'_>,
     event_id: &str,
-    outcome: &Outcome,
+    outcome: &ReadOutcome,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let (state, note) = outcome.columns();

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::store::{Outcome, Unread};
+use super::store::{ReadOutcome, Unread};
 use crate::financing::ledger::store::find;
-use crate::financing::{self, TakenIn, ToRead, Told};
+use crate::financing::{self, BackfillRequests, Observation, Recorded};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::stripe::{OfferId, TransactionType};
@@ -19,15 +19,15 @@ pub(super) async fn hand_over(
     event: &Unread,
     object: &Value,
     now: DateTime<Utc>,
-) -> sqlx::Result<(Outcome, ToRead)> {
+) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
     let transaction = match serde_json::from_value(object.clone()) {
         Ok(transaction) => transaction,
         Err(error) => {
             let why = format!("data.object is no transaction that we know: {error}");
-            return Ok((Outcome::Unreadable(why), ToRead::default()));
+            return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
         }
     };
-    let told = Told { transaction, object };
+    let told = Observation { transaction, object };
     let taken = financing::take_in(&mut *tx, &told, now).await?;
     let transaction = &told.transaction;
     let entry = Entry {
@@ -41,17 +41,19 @@ pub(super) async fn hand_over(
         happened_at: transaction.created_at,
     };
     timeline::add(&mut *tx, &entry, now).await?;
-    if taken == TakenIn::First && transaction.type_ == TransactionType::Reversal {
+    if taken == Recorded::Inserted && transaction.type_ == TransactionType::Reversal {
         ask_about_cancellation(tx, &told, &event.event_id, now).await?;
     }
     let to_read = match taken {
-        TakenIn::First if transaction.type_ == TransactionType::Payout => {
-            ToRead::at_once(&transaction.account)
+        Recorded::Inserted if transaction.type_ == TransactionType::Payout => {
+            BackfillRequests::now(&transaction.account)
         }
-        TakenIn::First => ToRead::on_sight(&transaction.account, transaction.livemode),
-        TakenIn::Again => ToRead::default(),
+        Recorded::Inserted => {
+            BackfillRequests::first_seen(&transaction.account, transaction.livemode)
+        }
+        Recorded::Duplicate => BackfillRequests::default(),
     };
-    Ok((Outcome::Read(None), to_read))
+    Ok((ReadOutcome::Read(None), to_read))
 }
 
 /// What undoes a payout can indicate that the financing was canceled
@@ -59,7 +61,7 @@ pub(super) async fn hand_over(
 /// never come: Stripe is asked.
 async fn ask_about_cancellation(
     tx: &mut PgConnection,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     event_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -68,7 +70,7 @@ async fn ask_about_cancellation(
         find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
     let undone = movement.filter(|movement| movement.effect == "advanced");
     if let Some(offer_id) = undone.and_then(|movement| movement.offer_id) {
-        offers::ask_stripe(tx, &offer_id, event_id, now).await?;
+        offers::request_refresh(tx, &offer_id, event_id, now).await?;
     }
     Ok(())
 }

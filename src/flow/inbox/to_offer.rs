@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::store::{Outcome, Unread};
-use crate::financing::ToRead;
+use super::store::{ReadOutcome, Unread};
+use crate::financing::BackfillRequests;
 use crate::flow::offer;
-use crate::offers::{Source, Told};
+use crate::offers::{Observation, Source};
 
 /// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read. Says whose transactions are to be
 /// read then.
@@ -17,20 +17,20 @@ pub(super) async fn hand_over(
     object: &Value,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<(Outcome, ToRead)> {
+) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
     let offer = match serde_json::from_value(object.clone()) {
         Ok(offer) => offer,
         Err(error) => {
             let why = format!("data.object is no offer that we know: {error}");
-            return Ok((Outcome::Unreadable(why), ToRead::default()));
+            return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
         }
     };
-    let told = Told {
+    let told = Observation {
         offer,
         object,
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },
         as_of: event.happened_at,
     };
     let (_, to_read) = offer::take_in(tx, &told, message_id_domain, now).await?;
-    Ok((Outcome::Read(None), to_read))
+    Ok((ReadOutcome::Read(None), to_read))
 }

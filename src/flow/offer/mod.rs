@@ -9,7 +9,7 @@
 //! What an event does to the status that is known is in one table
 //! ([`crate::offers::transition`]); the object's other fields follow whichever rendering Stripe
 //! made last. Events come late, twice and in any order, some within one second; where two of them
-//! cannot both be true, Stripe is asked ([`LookAtOffer`]), and its answer stands. An offer that is
+//! cannot both be true, Stripe is asked ([`RefreshOffer`]), and its answer stands. An offer that is
 //! no longer `undelivered` takes back a letter that has not left; a letter that was taken back
 //! stays so.
 
@@ -20,23 +20,23 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::financing::ToRead;
+use crate::financing::BackfillRequests;
 use crate::offers::store::{self, Known};
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::{self, Decision, Effect};
-use crate::offers::{self, Source, Told};
+use crate::offers::{self, Observation, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
-pub use refresh::LookAtOffer;
+pub use refresh::RefreshOffer;
 
 /// The kind of the jobs that ask Stripe about an offer.
-pub(crate) const JOB: &str = offers::LOOK_AT_OFFER;
+pub(crate) const JOB: &str = offers::REFRESH_JOB;
 /// The occasion of a look that reconciliation asks for.
 const RECONCILIATION: &str = "reconcile";
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakenIn {
+pub enum Applied {
     /// The offer was new to us.
     New,
     /// It was known, and is now another than before.
@@ -50,10 +50,10 @@ pub enum TakenIn {
 /// transactions are to be read: the caller queues that when all else of its transaction is written.
 pub async fn take_in(
     tx: &mut PgConnection,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<(TakenIn, ToRead)> {
+) -> sqlx::Result<(Applied, BackfillRequests)> {
     let offer = &told.offer;
     let known = match store::lock(&mut *tx, offer.id.as_str()).await? {
         Some(known) => Some(known),
@@ -68,16 +68,16 @@ pub async fn take_in(
     write_line(&mut *tx, told, known.is_some(), &change, now).await?;
     let to_read = match (&known, &change.before) {
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => {
-            ToRead::at_once(&offer.account)
+            BackfillRequests::now(&offer.account)
         }
         // The reversal of the payout may be on its way.
         (Some(known), Some(_))
             if known.status == OfferStatus::PaidOut && offer.status == OfferStatus::Canceled =>
         {
-            ToRead::at_once(&offer.account)
+            BackfillRequests::now(&offer.account)
         }
-        (None, _) => ToRead::on_sight(&offer.account, offer.livemode),
-        (Some(_), _) => ToRead::default(),
+        (None, _) => BackfillRequests::first_seen(&offer.account, offer.livemode),
+        (Some(_), _) => BackfillRequests::default(),
     };
     let status = match (&known, &change.before) {
         (Some(known), None) => &known.status,
@@ -92,12 +92,12 @@ pub async fn take_in(
     }
     if let (Source::Event { id, .. }, Some(old)) = (told.source, &offer.replacement_for) {
         // No event says that an offer was replaced but its replacement's.
-        offers::ask_stripe(tx, old.as_str(), id, now).await?;
+        offers::request_refresh(tx, old.as_str(), id, now).await?;
     }
     let taken = match known {
-        None => TakenIn::New,
-        Some(_) if change.before.is_some() || change.note.is_some() => TakenIn::Changed,
-        Some(_) => TakenIn::Same,
+        None => Applied::New,
+        Some(_) if change.before.is_some() || change.note.is_some() => Applied::Changed,
+        Some(_) => Applied::Same,
     };
     Ok((taken, to_read))
 }
@@ -108,7 +108,7 @@ pub async fn look_again(
     offer: &OfferId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    offers::ask_stripe(tx, offer.as_str(), RECONCILIATION, now).await
+    offers::request_refresh(tx, offer.as_str(), RECONCILIATION, now).await
 }
 
 /// How a known offer changed.
@@ -123,7 +123,7 @@ struct Change {
 /// Brings a known offer up to what is told.
 async fn follow(
     tx: &mut PgConnection,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     known: &Known,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Change> {
@@ -150,14 +150,14 @@ async fn follow(
             Source::Event { id, .. } => id,
             Source::Listed | Source::Asked => RECONCILIATION,
         };
-        offers::ask_stripe(tx, offer.id.as_str(), occasion, now).await?;
+        offers::request_refresh(tx, offer.id.as_str(), occasion, now).await?;
     }
     notes.extend(said(told, known, &effect));
     Ok(Change { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })
 }
 
 /// What a person should know of a status that does not simply follow.
-fn said(told: &Told<'_>, known: &Known, effect: &Effect) -> Option<String> {
+fn said(told: &Observation<'_>, known: &Known, effect: &Effect) -> Option<String> {
     let (known, says) = (&known.status, &told.offer.status);
     if effect.asks {
         return Some(format!(
@@ -195,7 +195,7 @@ fn changed_terms(known: &Value, told: &Value) -> Option<String> {
 /// An event always has its line. A look has one where it brought something new.
 async fn write_line(
     tx: &mut PgConnection,
-    told: &Told<'_>,
+    told: &Observation<'_>,
     was_known: bool,
     change: &Change,
     now: DateTime<Utc>,
@@ -223,7 +223,7 @@ async fn write_line(
 
 /// Whether this says that there is an offer that the platform must deliver. A replacement usually arrives already delivered, by
 /// Stripe (<https://docs.stripe.com/capital/replacements>).
-fn announces(told: &Told<'_>) -> bool {
+fn announces(told: &Observation<'_>) -> bool {
     let says_so = match told.source {
         Source::Listed | Source::Asked => true,
         Source::Event { event_type, .. } => {

@@ -6,13 +6,13 @@ use sqlx::PgConnection;
 
 use crate::clock::Clock;
 use crate::database::Pool;
-use crate::offers::{Source, Told, store};
-use crate::queue::{self, Bell, Circuit, Claim, Ending, Next, Retryable, Stopped, Work};
+use crate::offers::{Observation, Source, store};
+use crate::queue::{self, Circuit, Claim, Next, Notifier, Outcome, Retryable, Stopped, Work};
 use crate::stripe::{Client, IdError, OfferId};
 
 /// Looks at offers.
 #[derive(Clone, Debug)]
-pub struct LookAtOffer {
+pub struct RefreshOffer {
     /// Where the offers are.
     pub db: Pool,
     /// When things are written down.
@@ -22,10 +22,10 @@ pub struct LookAtOffer {
     /// The domain of the Message-ID of a letter that a look opens.
     pub message_id_domain: String,
     /// Rung when a letter was opened.
-    pub jobs: Bell,
+    pub jobs: Notifier,
 }
 
-/// Cannot happen while jobs are queued by `offers::ask_stripe`.
+/// Cannot happen while jobs are queued by `offers::request_refresh`.
 #[derive(Debug, thiserror::Error)]
 #[error("the job's subject names no offer")]
 struct NotAnOffer(#[source] IdError);
@@ -36,7 +36,7 @@ impl Retryable for NotAnOffer {
     }
 }
 
-impl Work for LookAtOffer {
+impl Work for RefreshOffer {
     const KIND: &'static str = super::JOB;
 
     #[tracing::instrument(name = "offer.look", skip_all, fields(offer.id))]
@@ -51,12 +51,12 @@ impl Work for LookAtOffer {
             Err(error) if error.is_not_found() => {
                 tracing::warn!("Stripe does not know this offer");
                 let mut tx = self.db.begin().await?;
-                queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+                queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
                 return Ok(tx.commit().await?);
             }
             seen => seen?,
         };
-        let told = Told {
+        let told = Observation {
             offer: seen.object,
             object: &seen.body,
             source: Source::Asked,
@@ -67,14 +67,14 @@ impl Work for LookAtOffer {
         // What was heard since Stripe was asked may be younger than its answer: then it is asked
         // once more.
         if store::lock_version(&mut tx, offer_id.as_str()).await? != before {
-            queue::finish(&mut tx, claim, Ending::Later { at: now }, now).await?.or_stop()?;
+            queue::finish(&mut tx, claim, Outcome::Reschedule { at: now }, now).await?.or_stop()?;
             return Ok(tx.commit().await?);
         }
-        queue::finish(&mut tx, claim, Ending::Done, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         let (_, to_read) = super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
         to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
-        self.jobs.ring();
+        self.jobs.notify();
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Work for LookAtOffer {
         Ok(())
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         std::slice::from_ref(self.stripe.circuit())
     }
 }

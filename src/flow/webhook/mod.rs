@@ -21,8 +21,8 @@ use axum::routing::post;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::database::{Pool, Troubles};
-use crate::queue::Bell;
+use crate::database::{DatabaseHealth, Pool};
+use crate::queue::Notifier;
 
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
 
@@ -47,9 +47,9 @@ pub struct Webhook {
     /// Our time, to hold against the signature's.
     pub clock: Clock,
     /// Rung when there is something to read.
-    pub inbox: Bell,
-    /// Told of a database that would not keep an event.
-    pub troubles: Troubles,
+    pub inbox: Notifier,
+    /// Observation of a database that would not keep an event.
+    pub database_health: DatabaseHealth,
     /// Sizes and times.
     pub settings: Settings,
 }

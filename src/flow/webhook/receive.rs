@@ -58,7 +58,9 @@ pub(super) async fn receive(
             Err(Refusal::MalformedEvent)
         }
         Err(NotKept::Database(error)) => {
-            webhook.troubles.tell(&error, "cannot keep an event: Stripe was told to send it again");
+            webhook
+                .database_health
+                .report(&error, "cannot keep an event: Stripe was told to send it again");
             Err(Refusal::NotKept)
         }
     }
@@ -84,7 +86,7 @@ fn welcome(accepted: &Accepted, webhook: &Webhook) {
     match accepted {
         Accepted::First { event_id } => {
             tracing::info!(event.id = event_id, "kept event");
-            webhook.inbox.ring();
+            webhook.inbox.notify();
         }
         Accepted::Again { event_id } => tracing::info!(event.id = event_id, "event came again"),
     }

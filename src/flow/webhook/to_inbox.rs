@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::database::{Pool, is_about_the_data, within};
+use crate::database::{Pool, is_about_the_data, with_timeout};
 use crate::flow::inbox::{Arrival, Kept, store};
 
 /// What became of a body.
@@ -45,9 +45,9 @@ pub(super) async fn hand_over(
         Err(reason) => return Err(malformed(db, &body, reason, received_at).await),
     };
     crate::crash::point("webhook.before_commit");
-    match within(store::keep(db, &arrival)).await {
-        Ok(Kept::First) => Ok(Accepted::First { event_id: arrival.event_id }),
-        Ok(Kept::Again) => Ok(Accepted::Again { event_id: arrival.event_id }),
+    match with_timeout(store::keep(db, &arrival)).await {
+        Ok(Kept::Inserted) => Ok(Accepted::First { event_id: arrival.event_id }),
+        Ok(Kept::Duplicate) => Ok(Accepted::Again { event_id: arrival.event_id }),
         // Stripe would send it for days, and it would be refused each time.
         Err(error) if is_about_the_data(&error) => {
             Err(malformed(db, &body, format!("Postgres refuses it: {error}"), received_at).await)
@@ -59,7 +59,7 @@ pub(super) async fn hand_over(
 /// Keeps the bytes of a body that is no event. When this says that it is malformed, they are
 /// committed.
 async fn malformed(db: &Pool, body: &Bytes, reason: String, received_at: DateTime<Utc>) -> NotKept {
-    match within(store::keep_malformed(db, body, &reason, received_at)).await {
+    match with_timeout(store::keep_malformed(db, body, &reason, received_at)).await {
         Ok(()) => NotKept::Malformed(reason),
         Err(error) => error.into(),
     }

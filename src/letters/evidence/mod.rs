@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// What came of a handing over, as in `handover_answers.outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// 2xx to the final dot.
     Taken,
     /// 5xx to it.
@@ -23,7 +23,7 @@ pub enum Outcome {
     NeverBegun,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Taken => "taken",

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Outcome, hash};
+use super::{AttemptOutcome, hash};
 use crate::database::storable;
 use crate::letters::store::{Content, Letter};
 
@@ -61,7 +61,7 @@ pub async fn begin(
 pub async fn answer(
     db: impl PgExecutor<'_>,
     letter: &Letter,
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     answer: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {

@@ -14,9 +14,9 @@ use sqlx::PgConnection;
 use super::{Kind, Opening};
 use crate::clock::Clock;
 use crate::database::Pool;
-pub use schedule::{Cadence, Hours, Weekdays};
+pub use schedule::{Hours, Schedule, Weekdays};
 
-use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
+use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Queued, Stopped, Work};
 
 /// The one job of this kind.
 pub(crate) const SUBJECT: &str = "all";
@@ -27,28 +27,28 @@ const BATCH: i64 = 200;
 
 /// Opens reminders.
 #[derive(Clone, Debug)]
-pub struct Remind {
+pub struct OpenReminders {
     /// Where offers and letters are.
     pub db: Pool,
     /// When they are due.
     pub clock: Clock,
     /// Which of them there are.
-    pub cadence: Cadence,
+    pub schedule: Schedule,
     /// Live or test, as the key says; none where it does not say.
     pub livemode: Option<bool>,
     /// The domain of their Message-ID.
     pub message_id_domain: String,
     /// Rung when a letter was opened.
-    pub jobs: Bell,
+    pub jobs: Notifier,
 }
 
-impl Work for Remind {
+impl Work for OpenReminders {
     const KIND: &'static str = "remind";
 
     #[tracing::instrument(name = "reminders.open", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let (mut opened, mut after) = (0, String::new());
-        while self.cadence.reminds() && !claim.is_stopping() {
+        while self.schedule.reminds() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
             let due = self.open_due(&mut tx, &after).await?;
@@ -56,14 +56,16 @@ impl Work for Remind {
             let Some(last) = due.last() else { break };
             after.clone_from(&last.offer_id);
             opened += due.len();
-            self.jobs.ring();
+            self.jobs.notify();
         }
         if opened > 0 {
             tracing::info!(opened, "reminders are due");
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Later { at: now + EVERY }, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + EVERY }, now)
+            .await?
+            .or_stop()?;
         Ok(tx.commit().await?)
     }
 
@@ -80,17 +82,17 @@ impl Work for Remind {
         Ok(())
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         &[]
     }
 }
 
-impl Remind {
+impl OpenReminders {
     /// Sees to it that the job exists and is alive.
     pub async fn schedule(&self) -> sqlx::Result<()> {
         let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
-            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
+            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
         }
         Ok(())
     }
@@ -98,7 +100,7 @@ impl Remind {
     async fn open_due(&self, tx: &mut PgConnection, after: &str) -> sqlx::Result<Vec<store::Due>> {
         let now = self.clock.now();
         let page = store::Page { after, most: BATCH };
-        let due = store::find_due(&mut *tx, &self.cadence, self.livemode, &page, now).await?;
+        let due = store::find_due(&mut *tx, &self.schedule, self.livemode, &page, now).await?;
         for reminder in &due {
             let opening = Opening {
                 offer_id: &reminder.offer_id,

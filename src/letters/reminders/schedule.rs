@@ -9,13 +9,13 @@ use chrono::{
 use chrono_tz::Tz;
 
 /// What is left of an offer that is reminded of, at least.
-pub const LEAST_LEFT: TimeDelta = TimeDelta::days(1);
+pub const MIN_LEFT: TimeDelta = TimeDelta::days(1);
 /// A reminder whose switch is off here waits for a process that has it on, or for the end of the offer.
 pub const WHILE_OFF: TimeDelta = TimeDelta::hours(1);
 
 /// Which letters follow the first one, and when they may go out.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cadence {
+pub struct Schedule {
     /// One a week after the first.
     pub after_7_days: bool,
     /// One two weeks after the first.
@@ -74,7 +74,7 @@ impl FromStr for Weekdays {
     }
 }
 
-impl Cadence {
+impl Schedule {
     /// Whether letters at a step go out; the first one, 0, always does.
     pub fn is_on(&self, step: i16) -> bool {
         match step {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_reminder_waits_for_the_merchants_working_hours() {
-        let cadence = Cadence::default();
+        let schedule = Schedule::default();
         for (now, zone, expected) in [
             // Tuesday noon in Chicago.
             ("2026-11-24T18:00:00Z", Tz::America__Chicago, None),
@@ -145,18 +145,18 @@ mod tests {
             // On Sunday, in summer time.
             ("2026-06-07T10:00:00Z", Tz::Europe__Paris, Some("2026-06-08T07:00:00Z")),
         ] {
-            assert_eq!(cadence.not_before(at(now), zone), expected.map(at), "{now} in {zone}");
+            assert_eq!(schedule.not_before(at(now), zone), expected.map(at), "{now} in {zone}");
         }
         // In Sydney it is Tuesday already.
-        assert_eq!(cadence.not_before(at("2026-11-23T23:00:00Z"), Tz::Australia__Sydney), None);
+        assert_eq!(schedule.not_before(at("2026-11-23T23:00:00Z"), Tz::Australia__Sydney), None);
     }
 
     #[test]
     fn an_hour_that_the_clocks_leave_out_comes_an_hour_later() {
-        let sundays = Cadence {
+        let sundays = Schedule {
             hours: "2-4".parse().unwrap(),
             weekdays: "sun".parse().unwrap(),
-            ..Cadence::default()
+            ..Schedule::default()
         };
         let expected = at("2027-03-14T08:00:00Z");
         assert_eq!(
@@ -186,12 +186,12 @@ mod tests {
         ) {
             let mut weekdays = Weekdays([false; 7]);
             weekdays.0[day] = true;
-            let cadence = Cadence { hours: Hours(from, 24), weekdays, ..Cadence::default() };
+            let schedule = Schedule { hours: Hours(from, 24), weekdays, ..Schedule::default() };
             let zone = chrono_tz::TZ_VARIANTS[zone % chrono_tz::TZ_VARIANTS.len()];
             let now = DateTime::from_timestamp(seconds, 0).unwrap();
-            if let Some(later) = cadence.not_before(now, zone) {
+            if let Some(later) = schedule.not_before(now, zone) {
                 prop_assert!(later > now && later - now < TimeDelta::days(8), "{} to {}", now, later);
-                prop_assert_eq!(cadence.not_before(later, zone), None);
+                prop_assert_eq!(schedule.not_before(later, zone), None);
             }
         }
     }

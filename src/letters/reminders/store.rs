@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 
-use super::Cadence;
-use super::schedule::LEAST_LEFT;
+use super::Schedule;
+use super::schedule::MIN_LEFT;
 
 /// A reminder that is due.
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(super) struct Page<'a> {
 }
 
 /// From one letter about an offer to the next, whatever was late.
-const LEAST_APART: TimeDelta = TimeDelta::days(5);
+const MIN_APART: TimeDelta = TimeDelta::days(5);
 
 /// The reminders that are due and not opened yet, one for an offer: the last one that is, where several are.
 pub(super) async fn find_due(
     db: impl PgExecutor<'_>,
-    cadence: &Cadence,
+    schedule: &Schedule,
     livemode: Option<bool>,
     page: &Page<'_>,
     now: DateTime<Utc>,
@@ -75,12 +75,12 @@ pub(super) async fn find_due(
         order by financing_offers.offer_id
         limit $7
         "#,
-        cadence.after_7_days,
-        cadence.after_14_days,
-        cadence.every_30_days,
+        schedule.after_7_days,
+        schedule.after_14_days,
+        schedule.every_30_days,
         now,
-        now + LEAST_LEFT,
-        now - LEAST_APART,
+        now + MIN_LEFT,
+        now - MIN_APART,
         page.most,
         livemode,
         page.after,

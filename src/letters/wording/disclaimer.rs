@@ -20,7 +20,7 @@ const VARIANTS: [(&str, &str, Language, bool); 7] = [
 ];
 
 /// A disclaimer is a few sentences; a file of this size is something else.
-const MOST_BYTES: u64 = 16 * 1024;
+const MAX_BYTES: u64 = 16 * 1024;
 
 /// All disclaimers that may be needed.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +167,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, DisclaimerError> {
 fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
     let unreadable = |source| DisclaimerError::Unreadable { path: path.to_owned(), source };
     let wrong = |what| DisclaimerError::Wrong { path: path.to_owned(), what };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MOST_BYTES {
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
         return Err(wrong("longer than any disclaimer"));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;

@@ -42,7 +42,7 @@ const OURS: &[(&str, &str)] = compiled_in! {
 };
 
 /// A template is a page or two; a file of this size is something else.
-const MOST_BYTES: u64 = 256 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 /// What filling in one template may cost: an instruction, or 64 bytes, is one. Ours cost some thousands; a loop in a loop that would
 /// take for ever, or all memory, ends here.
 const MAX_FUEL: u64 = 1_000_000;
@@ -329,7 +329,7 @@ fn read_folder(
         if !is_known(&name) {
             return Err(TemplateError::Stray(path));
         }
-        if std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len() > MOST_BYTES {
+        if std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len() > MAX_BYTES {
             return Err(TemplateError::TooLong(path));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;

@@ -103,7 +103,7 @@ const SLOTS: [&str; 23] = [
 ];
 
 /// A name that is longer is no name; a subject line has some 60 characters.
-const LONGEST_NAME: usize = 80;
+const MAX_NAME: usize = 80;
 
 impl<'a> Slots<'a> {
     /// The facts, written as the reader writes them.
@@ -169,7 +169,7 @@ pub(super) fn names(is_words: bool) -> BTreeSet<String> {
 /// A name as plain text, without links; none where nothing is left. An account's owner chooses both its
 /// name and its address: a letter could carry a link of theirs, in the platform's name, to anybody.
 fn name(given: &str) -> Option<String> {
-    let name: String = text::plain(given).chars().take(LONGEST_NAME).collect();
+    let name: String = text::plain(given).chars().take(MAX_NAME).collect();
     Some(text::without_links(&name)).filter(|name| !name.is_empty())
 }
 

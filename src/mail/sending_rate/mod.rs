@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 
 use super::RelayUrl;
 use crate::clock::Clock;
-use crate::queue::Room;
+use crate::queue::Capacity;
 
 /// How fast letters may go out. Zero is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,13 +52,13 @@ pub struct DayCount {
 
 /// Says how many letters may be begun now. Clones share what was said in the log.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct SendingRate {
     limits: Limits,
     /// As in `relays.relay`.
     relay: String,
     clock: Clock,
     /// The day on which the log says that its letters are out.
-    told: Arc<Mutex<Option<NaiveDate>>>,
+    logged_on: Arc<Mutex<Option<NaiveDate>>>,
 }
 
 /// Doubled so often, the first letter of a sender has become a million: nobody has to be careful any more.
@@ -66,7 +66,7 @@ const DOUBLINGS: i64 = 20;
 /// Turns are taken for so long at once. Shorter, and a fast relay would wait for us to count.
 const AT_ONCE: TimeDelta = TimeDelta::milliseconds(50);
 /// Clocks of several machines differ a little. Where they differ more, `replicas` says so in the log.
-const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(5);
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 impl Limits {
     /// From one letter to the next where they are spread evenly; none where there is no limit.
@@ -88,10 +88,10 @@ impl WarmUp {
     }
 }
 
-impl Gate {
+impl SendingRate {
     /// A gate for the letters that go to this relay.
     pub fn new(limits: Limits, relay: &RelayUrl, clock: Clock) -> Self {
-        Self { limits, relay: relay.to_string(), clock, told: Arc::default() }
+        Self { limits, relay: relay.to_string(), clock, logged_on: Arc::default() }
     }
 
     /// Whether it is ever closed.
@@ -100,32 +100,32 @@ impl Gate {
     }
 
     /// How many of so many letters may be begun now. Their places are taken with the caller's commit.
-    pub async fn room<F>(
+    pub async fn capacity<F>(
         &self,
         tx: &mut PgConnection,
         wanted: usize,
         day_count: F,
-    ) -> sqlx::Result<Room>
+    ) -> sqlx::Result<Capacity>
     where
         F: AsyncFnOnce(&mut PgConnection, DateTime<Utc>) -> sqlx::Result<DayCount>,
     {
         let now = self.clock.now();
         let next_at = store::hold(&mut *tx, &self.relay, now).await?;
         let wanted = match self.left_today(&mut *tx, now, day_count).await? {
-            Some(0) => return Ok(Room::NothingFor(until_tomorrow(now))),
+            Some(0) => return Ok(Capacity::RetryAfter(until_tomorrow(now))),
             Some(left) => wanted.min(left),
             None => wanted,
         };
-        let Some(gap) = self.limits.gap() else { return Ok(Room::For(wanted)) };
+        let Some(gap) = self.limits.gap() else { return Ok(Capacity::Of(wanted)) };
         let turns = turns(gap);
         // Nobody books for longer than this: a clock that was wrong once, or a limit that was narrower, is not waited for.
-        let is_booked = next_at > now && next_at <= now + gap * turns + LARGEST_SKEW;
+        let is_booked = next_at > now && next_at <= now + gap * turns + MAX_SKEW;
         if is_booked {
-            return Ok(Room::NothingFor((next_at - now).to_std().unwrap_or_default()));
+            return Ok(Capacity::RetryAfter((next_at - now).to_std().unwrap_or_default()));
         }
         let turns = turns.min(i32::try_from(wanted).unwrap_or(i32::MAX));
         store::book(tx, &self.relay, now + gap * turns).await?;
-        Ok(Room::For(usize::try_from(turns).unwrap_or_default()))
+        Ok(Capacity::Of(usize::try_from(turns).unwrap_or_default()))
     }
 
     /// What is left of the day's letters; none where a day has no limit. Those that somebody works on are counted as if sent.
@@ -153,8 +153,8 @@ impl Gate {
 
     fn tell(&self, today: NaiveDate, letters: u32) {
         // A date is whole at any time.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.replace(today) != Some(today) {
+        let mut logged_on = self.logged_on.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged_on.replace(today) != Some(today) {
             tracing::info!(
                 warm_up.letters = letters,
                 "today's letters are out: the others wait for midnight, UTC"

@@ -26,12 +26,12 @@ use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
 use crate::flow::delivered;
 use crate::flow::inbox::{self, Arrival, Kept};
-use crate::flow::offer::{self, TakenIn};
+use crate::flow::offer::{self, Applied};
 use crate::letters::transition;
 use crate::offers;
 use crate::offers::store::Missing;
-use crate::offers::{Source, Told};
-use crate::queue::{self, Bell, Circuit, Claim, Ending, Queued, Stopped, Work};
+use crate::offers::{Observation, Source};
+use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Queued, Stopped, Work};
 use crate::stripe::{Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
 use store::Counts;
@@ -51,9 +51,9 @@ pub struct Reconcile {
     /// The domain of the Message-ID of letters that are opened.
     pub message_id_domain: String,
     /// Rung when an event was taken in.
-    pub inbox: Bell,
+    pub inbox: Notifier,
     /// Rung when a letter was opened.
-    pub jobs: Bell,
+    pub jobs: Notifier,
     /// From the end of one run to the beginning of the next.
     pub every: Duration,
 }
@@ -61,7 +61,7 @@ pub struct Reconcile {
 /// After a run that could not see everything.
 const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
 /// More looks at once would hold up letters; the next run goes on.
-const MOST_LOOKS: i64 = 1000;
+const MAX_LOOKS: i64 = 1000;
 /// Stripe may not list an offer yet that its event told us of a moment ago.
 const SETTLED: TimeDelta = TimeDelta::minutes(2);
 
@@ -94,12 +94,14 @@ impl Work for Reconcile {
         let run_id = Uuid::now_v7();
         store::begin(&self.db, run_id, self.clock.now()).await?;
         let mut counts = Counts::default();
-        let outcome = self.go(claim, &mut counts).await;
+        let outcome = self.execute(claim, &mut counts).await;
         let error = outcome.as_ref().err().map(|error| chain(error));
         let now = self.clock.now();
         let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Later { at: now + pause }, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now)
+            .await?
+            .or_stop()?;
         store::end(&mut *tx, run_id, &counts, error.as_deref(), now).await?;
         tx.commit().await?;
         let Counts { offers_seen, offers_new, events_seen, events_new, looks, unreadable } = counts;
@@ -138,7 +140,7 @@ impl Work for Reconcile {
         Ok(())
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         std::slice::from_ref(self.stripe.circuit())
     }
 }
@@ -147,18 +149,18 @@ impl Reconcile {
     /// Sees to it that the job exists and is alive: the first run is due at once.
     pub async fn schedule(&self) -> sqlx::Result<()> {
         let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
             // It is never done, but dies where the process did in each of many runs.
-            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
         }
         Ok(())
     }
 
     /// One list that cannot be had does not cost the other.
-    async fn go(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
+    async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
         let events = self.take_events(claim, counts).await;
         let listed = self.take_offers(claim, counts).await;
-        events.and(self.look_at_the_rest(&listed?, counts).await)
+        events.and(self.check_unlisted(&listed?, counts).await)
     }
 
     async fn take_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
@@ -170,17 +172,17 @@ impl Reconcile {
                 let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
                 match Arrival::parse(bytes, self.clock.now()) {
                     Ok(arrival) => match inbox::store::keep(&self.db, &arrival).await {
-                        Ok(Kept::First) => counts.events_new += 1,
-                        Ok(Kept::Again) => {}
+                        Ok(Kept::Inserted) => counts.events_new += 1,
+                        Ok(Kept::Duplicate) => {}
                         Err(error) if is_about_the_data(&error) => {
-                            pass_over("an event", &chain(&error), counts);
+                            skip("an event", &chain(&error), counts);
                         }
                         Err(error) => return Err(error.into()),
                     },
-                    Err(why) => pass_over("an event", &why, counts),
+                    Err(why) => skip("an event", &why, counts),
                 }
             }
-            self.inbox.ring();
+            self.inbox.notify();
             after = next_page(&page)?;
             if after.is_none() {
                 return Ok(());
@@ -209,20 +211,21 @@ impl Reconcile {
                 });
                 match read {
                     Ok((offer, object)) => {
-                        let told = Told { offer, object: &object, source: Source::Listed, as_of };
+                        let told =
+                            Observation { offer, object: &object, source: Source::Listed, as_of };
                         match self.take_offer(&told).await {
-                            Ok(TakenIn::New) => counts.offers_new += 1,
-                            Ok(TakenIn::Changed | TakenIn::Same) => {}
+                            Ok(Applied::New) => counts.offers_new += 1,
+                            Ok(Applied::Changed | Applied::Same) => {}
                             Err(error) if is_about_the_data(&error) => {
-                                pass_over("an offer", &chain(&error), counts);
+                                skip("an offer", &chain(&error), counts);
                             }
                             Err(error) => return Err(error.into()),
                         }
                     }
-                    Err(why) => pass_over("an offer", &why.to_string(), counts),
+                    Err(why) => skip("an offer", &why.to_string(), counts),
                 }
             }
-            self.jobs.ring();
+            self.jobs.notify();
             after = next_page(&page)?;
             if after.is_none() {
                 return Ok(listed);
@@ -231,7 +234,7 @@ impl Reconcile {
         }
     }
 
-    async fn take_offer(&self, told: &Told<'_>) -> sqlx::Result<TakenIn> {
+    async fn take_offer(&self, told: &Observation<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let (taken, to_read) = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
@@ -247,7 +250,7 @@ impl Reconcile {
 
     /// Offers that we call undelivered and Stripe did not list, and financings that a transaction
     /// undid: an event about each is missing.
-    async fn look_at_the_rest(
+    async fn check_unlisted(
         &self,
         listed: &HashSet<String>,
         counts: &mut Counts,
@@ -256,7 +259,7 @@ impl Reconcile {
         let listed: Vec<String> = listed.iter().cloned().collect();
         let wanted =
             Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - SETTLED };
-        let missing = offers::store::undelivered_but(&self.db, &wanted, MOST_LOOKS).await?;
+        let missing = offers::store::undelivered_but(&self.db, &wanted, MAX_LOOKS).await?;
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;
@@ -264,8 +267,8 @@ impl Reconcile {
             tx.commit().await?;
             counts.looks += 1;
         }
-        self.jobs.ring();
-        if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MOST_LOOKS {
+        self.jobs.notify();
+        if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MAX_LOOKS {
             Ok(())
         } else {
             Err(Incomplete::MoreToLookAt)
@@ -273,7 +276,7 @@ impl Reconcile {
     }
 }
 
-fn pass_over(what: &str, why: &str, counts: &mut Counts) {
+fn skip(what: &str, why: &str, counts: &mut Counts) {
     counts.unreadable += 1;
     tracing::error!(why, "cannot read {what} in Stripe's list: a person must look");
 }

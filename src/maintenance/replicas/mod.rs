@@ -14,7 +14,7 @@ use crate::database::Pool;
 use crate::stripe::Client;
 
 /// Between two signs of life.
-const BEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// A process that was not seen for three beats counts no longer.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
 
@@ -24,19 +24,19 @@ pub async fn is_any_alive(db: &Pool) -> sqlx::Result<bool> {
 }
 
 /// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
-pub async fn take_part(db: Pool, clock: Clock, stripe: Client, stop: CancellationToken) {
+pub async fn register(db: Pool, clock: Clock, stripe: Client, stop: CancellationToken) {
     let process_id = Uuid::new_v4();
     let started_at = clock.now();
     loop {
-        match store::beat(&db, process_id, started_at, clock.now(), GONE_AFTER).await {
+        match store::heartbeat(&db, process_id, started_at, clock.now(), GONE_AFTER).await {
             Ok(processes) => stripe.share_with(u32::try_from(processes).unwrap_or(1)),
             Err(error) => tracing::debug!(error = %error, "cannot give a sign of life"),
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(BEAT) => {}
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
         }
     }
     // Without it, the others only take their larger share a few seconds later.
-    let _ = tokio::time::timeout(BEAT, store::leave(&db, process_id)).await;
+    let _ = tokio::time::timeout(HEARTBEAT_INTERVAL, store::leave(&db, process_id)).await;
 }

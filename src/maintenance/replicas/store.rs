@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 /// Gives a sign of life, forgets those that are long gone, and counts those that live.
-pub(super) async fn beat(
+pub(super) async fn heartbeat(
     db: impl PgExecutor<'_>,
     process_id: Uuid,
     started_at: DateTime<Utc>,

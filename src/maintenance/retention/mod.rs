@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::consent::contact_overrides;
 use crate::database::Pool;
 use crate::letters;
-use crate::queue::{self, Circuit, Claim, Ending, Queued, Stopped, Work};
+use crate::queue::{self, Circuit, Claim, Outcome, Queued, Stopped, Work};
 use crate::stripe::Client;
 
 /// The one job of this kind.
@@ -33,7 +33,7 @@ const BATCH: i64 = 500;
 
 /// Takes out personal data.
 #[derive(Clone, Debug)]
-pub struct Retain {
+pub struct EraseExpired {
     /// Where they are.
     pub db: Pool,
     /// How old they are.
@@ -61,7 +61,7 @@ pub struct Erased {
     pub left: u64,
 }
 
-impl Work for Retain {
+impl Work for EraseExpired {
     const KIND: &'static str = "retain";
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
@@ -114,12 +114,12 @@ impl Work for Retain {
         Ok(())
     }
 
-    fn leans_on(&self) -> &[Circuit] {
+    fn dependencies(&self) -> &[Circuit] {
         &[]
     }
 }
 
-impl Retain {
+impl EraseExpired {
     /// The present, where Stripe's clock agrees with it; asks Stripe where that was not done lately.
     async fn confirmed_now(&self) -> Option<DateTime<Utc>> {
         let now = self.clock.confirmed_now(AGREED_WITHIN);
@@ -134,15 +134,17 @@ impl Retain {
     async fn finish(&self, claim: &Claim, pause: Duration) -> Result<(), Stopped> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Ending::Later { at: now + pause }, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now)
+            .await?
+            .or_stop()?;
         Ok(tx.commit().await?)
     }
 
     /// Sees to it that the job exists and is alive.
     pub async fn schedule(&self) -> sqlx::Result<()> {
         let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Again {
-            queue::revive(&self.db, Self::KIND, SUBJECT, now).await?;
+        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
+            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl<'a> Entry<'a> {
 
     /// The same line with a note.
     #[must_use]
-    pub fn noting(self, note: &'a str) -> Self {
+    pub fn with_note(self, note: &'a str) -> Self {
         Self { note: Some(note), ..self }
     }
 }

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use super::keys::{self, Caller, Scope};
 use super::{Api, Refusal};
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::http::rate::Rate;
 use crate::telemetry::LogLimit;
 
@@ -43,9 +43,9 @@ impl Guard {
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let secret = presented(headers).ok_or(Refusal::MissingKey)?;
-        let found = within(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
+        let found = with_timeout(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
         let caller = found.map_err(|error| {
-            self.api.troubles.tell(&error, "cannot look up an API key");
+            self.api.database_health.report(&error, "cannot look up an API key");
             Refusal::Unavailable
         })?;
         let caller = caller.ok_or(Refusal::BadKey)?;
@@ -57,7 +57,7 @@ impl Guard {
 }
 
 /// Lets a request through, before its body is read, or refuses it. Whom it let through is the request's extension [`Caller`].
-pub async fn admit(
+pub async fn authenticate(
     State(guard): State<Guard>,
     mut request: Request,
     next: Next,

@@ -11,8 +11,8 @@ use super::keys::Caller;
 use super::query;
 use super::{Api, Platform, Refusal};
 use crate::consent::contact_overrides::store::{self, Contact as Named};
-use crate::consent::contact_overrides::{Naming, name};
-use crate::database::within;
+use crate::consent::contact_overrides::{ContactOverride, set};
+use crate::database::with_timeout;
 use crate::mail::Address;
 use crate::stripe::AccountId;
 
@@ -74,7 +74,7 @@ pub(super) async fn put(
 ) -> Result<Json<Contact>, Refusal> {
     let NewContact { email } = query::read_json(&api, request).await?;
     let address: Address = email.parse().map_err(|_| Refusal::BadAddress)?;
-    let released = within(api.name_contact(&account, &address, &caller.key_id)).await;
+    let released = with_timeout(api.name_contact(&account, &address, &caller.key_id)).await;
     let released = api.done(released, "cannot keep an address")?;
     tracing::info!(account.id = %account, key.id = caller.key_id, letter.recipient = %address, released, "address named by the API");
     api.contact(account).await
@@ -95,7 +95,7 @@ pub(super) async fn forget(
     Extension(caller): Extension<Caller>,
     Account(account): Account,
 ) -> Result<Json<Contact>, Refusal> {
-    let removed = within(store::remove(&api.db, account.as_str())).await;
+    let removed = with_timeout(store::remove(&api.db, account.as_str())).await;
     if api.done(removed, "cannot forget an address")? {
         tracing::info!(account.id = %account, key.id = caller.key_id, "address forgotten by the API");
     }
@@ -109,15 +109,15 @@ impl Api {
         address: &Address,
         named_by: &str,
     ) -> sqlx::Result<usize> {
-        let naming = Naming { account_id: account.as_str(), address, named_by };
+        let naming = ContactOverride { account_id: account.as_str(), address, named_by };
         let mut tx = self.db.begin().await?;
-        let released = name(&mut tx, &naming, self.clock.now()).await?;
+        let released = set(&mut tx, &naming, self.clock.now()).await?;
         tx.commit().await?;
         Ok(released)
     }
 
     async fn contact(&self, account: AccountId) -> Result<Json<Contact>, Refusal> {
-        let named = within(store::find(&self.db, account.as_str())).await;
+        let named = with_timeout(store::find(&self.db, account.as_str())).await;
         let (email, named_at) = match self.done(named, "cannot look up an address")? {
             Some(Named { address, named_at }) => (Some(address), Some(named_at)),
             None => (None, None),

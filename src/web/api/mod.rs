@@ -5,7 +5,7 @@
 //!              401, 403                                   429
 //! ```
 //!
-//! A program has a key ([`keys`]) with the few scopes that it needs. [`admit`] stands before every address that wants one, so that
+//! A program has a key ([`keys`]) with the few scopes that it needs. [`authenticate`] stands before every address that wants one, so that
 //! nothing of a request is read before its key is known. Refusals have one shape ([`Refusal`]). Under `/api/v1` is what the platform's
 //! own programs use; what mail servers and senders report comes in at [`super::feedback`], behind the same keys.
 //!
@@ -40,14 +40,14 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{Pool, Troubles};
+use crate::database::{DatabaseHealth, Pool};
 use crate::financing::{Financings, Unanswered};
 use crate::http::rate::Rate;
 
-pub use auth::{Guard, admit};
+pub use auth::{Guard, authenticate};
 pub use keys::Scope;
 pub use links::is_fit_to_come_back_to;
-pub use refusal::{Refusal, Silence};
+pub use refusal::{Refusal, StripeUnavailable};
 pub use routes::router;
 
 /// What answering programs needs.
@@ -58,7 +58,7 @@ pub struct Api {
     /// When something was done.
     pub clock: Clock,
     /// Told of a database that would not do it.
-    pub troubles: Troubles,
+    pub database_health: DatabaseHealth,
     /// How long a body may take to arrive.
     pub read_timeout: Duration,
 }
@@ -93,7 +93,7 @@ impl Api {
     /// What the database answered; or the refusal, when it did not.
     fn done<T>(&self, outcome: sqlx::Result<T>, doing: &str) -> Result<T, Refusal> {
         outcome.map_err(|error| {
-            self.troubles.tell(&error, doing);
+            self.database_health.report(&error, doing);
             Refusal::Unavailable
         })
     }

@@ -9,11 +9,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
 use super::keys::Caller;
-use super::query::{self, Asked};
+use super::query::{self, Query};
 use super::{Api, Platform, Refusal};
 use crate::consent::opt_outs::store::{self, OptOut};
-use crate::consent::opt_outs::{Note, NoteError, Source, Wish, opt_out};
-use crate::database::within;
+use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, Source, opt_out};
+use crate::database::with_timeout;
 use crate::format::text;
 use crate::stripe::AccountId;
 
@@ -107,15 +107,15 @@ impl From<OptOut> for Shown {
 )]
 pub(super) async fn list(
     State(Platform { api, .. }): State<Platform>,
-    Asked(wanted): Asked<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<OptOuts>, Refusal> {
     let size = query::page_size(wanted.limit)?;
-    let after = query::place(wanted.cursor.as_deref())?.unwrap_or_default();
+    let after = query::cursor(wanted.cursor.as_deref())?.unwrap_or_default();
     // One more than is shown says whether there is another page.
     let page =
         store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
     let mut rows =
-        api.done(within(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
+        api.done(with_timeout(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
     let next_cursor = query::cut(&mut rows, size, |row| row.opt_out_id.to_string());
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
     Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
@@ -156,7 +156,7 @@ pub(super) async fn begin(
     request: Request,
 ) -> Result<Json<OptOutStanding>, Refusal> {
     let note = read_note(&api, request).await?;
-    let outcome = within(api.opt_out(&account, note.as_ref())).await;
+    let outcome = with_timeout(api.opt_out(&account, note.as_ref())).await;
     api.done(outcome, "cannot keep an opt-out")?;
     tracing::info!(account.id = %account, key.id = caller.key_id, "opted out by the API");
     api.standing(account).await
@@ -178,7 +178,8 @@ pub(super) async fn end(
     Account(account): Account,
 ) -> Result<Json<OptOutStanding>, Refusal> {
     let now = api.clock.now();
-    let ended = within(store::end(&api.db, account.as_str(), &Source::ALL, Source::Api, now)).await;
+    let ended =
+        with_timeout(store::end(&api.db, account.as_str(), &Source::ALL, Source::Api, now)).await;
     if api.done(ended, "cannot end an opt-out")? {
         tracing::info!(account.id = %account, key.id = caller.key_id, "opt-out ended by the API");
     }
@@ -188,20 +189,20 @@ pub(super) async fn end(
 impl Api {
     async fn opt_out(&self, account: &AccountId, note: Option<&Note>) -> sqlx::Result<()> {
         let now = self.clock.now();
-        let wish = Wish {
+        let request = OptOutRequest {
             account_id: account.as_str(),
             source: Source::Api,
             note: note.map(Note::as_str),
             since: now,
         };
         let mut tx = self.db.begin().await?;
-        opt_out(&mut tx, &wish, now).await?;
+        opt_out(&mut tx, &request, now).await?;
         tx.commit().await
     }
 
     /// How an account stands now.
     async fn standing(&self, account: AccountId) -> Result<Json<OptOutStanding>, Refusal> {
-        let found = within(store::current(&self.db, account.as_str())).await;
+        let found = with_timeout(store::current(&self.db, account.as_str())).await;
         let found = self.done(found, "cannot look up an opt-out")?;
         Ok(Json(OptOutStanding {
             account,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, Query, Request};
+use axum::extract::{FromRequestParts, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -13,18 +13,18 @@ use crate::http::body::{self, Limits};
 
 /// Entries of a page, where nobody says how many.
 const USUAL_PAGE: i64 = 100;
-const LARGEST_PAGE: i64 = 1000;
+const MAX_PAGE: i64 = 1000;
 /// A note of 500 characters, all of them escaped, is 6 KB; nothing else that is sent is longer.
-const MOST_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// What stands behind the `?`, or the refusal.
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct Query<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let asked = Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked));
+        let asked = AxumQuery::try_from_uri(&parts.uri).map(|AxumQuery(asked)| Self(asked));
         asked.map_err(|rejection| Refusal::BadQuery(innermost(&rejection).into()))
     }
 }
@@ -41,7 +41,7 @@ fn innermost(error: &dyn Error) -> String {
 /// How many entries a page is to have.
 pub(super) fn page_size(given: Option<i64>) -> Result<i64, Refusal> {
     match given.unwrap_or(USUAL_PAGE) {
-        size @ 1..=LARGEST_PAGE => Ok(size),
+        size @ 1..=MAX_PAGE => Ok(size),
         _ => Err(Refusal::BadQuery("limit is from 1 to 1000".into())),
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn cut<T>(rows: &mut Vec<T>, size: i64, place: impl Fn(&T) -> String)
 }
 
 /// The place that a cursor stands for.
-pub(super) fn place<P: FromStr>(cursor: Option<&str>) -> Result<Option<P>, Refusal> {
+pub(super) fn cursor<P: FromStr>(cursor: Option<&str>) -> Result<Option<P>, Refusal> {
     let read = cursor.map(str::parse).transpose();
     read.map_err(|_| Refusal::BadQuery("cursor is none that this list gave as next_cursor".into()))
 }
@@ -63,7 +63,7 @@ pub(super) fn place<P: FromStr>(cursor: Option<&str>) -> Result<Option<P>, Refus
 /// Reads a body.
 pub(super) async fn read_body(api: &Api, request: Request) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MOST_BYTES, timeout: api.read_timeout };
+    let limits = Limits { max_bytes: MAX_BYTES, timeout: api.read_timeout };
     Ok(body::read(&head.headers, body, limits).await?)
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Scope;
-use crate::financing::payouts::MOST_DAYS;
+use crate::financing::payouts::MAX_DAYS;
 use crate::financing::report::BadDays;
 use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
@@ -56,14 +56,14 @@ pub enum Refusal {
     /// The body took too long.
     BodyTooSlow,
     /// Stripe, which alone knows, does not say.
-    Stripe(Silence),
+    Stripe(StripeUnavailable),
     /// Not now: later.
     Unavailable,
 }
 
 /// Why Stripe does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
+pub enum StripeUnavailable {
     /// It cannot be reached, or it is broken.
     Down,
     /// Its rate limit is used up, for so many seconds.
@@ -71,7 +71,7 @@ pub enum Silence {
     /// It does not take the platform's key for this.
     KeyRefused,
     /// It refused, or said something that cannot be read.
-    Odd,
+    Unexpected,
 }
 
 /// For whoever is not told how long.
@@ -85,27 +85,27 @@ impl Refusal {
         }
         let status = match error {
             stripe::Error::NotYet(pause) => {
-                return Self::Stripe(Silence::Busy(pause.as_secs().max(1)));
+                return Self::Stripe(StripeUnavailable::Busy(pause.as_secs().max(1)));
             }
             stripe::Error::Unreadable { .. } | stripe::Error::NotStripe { status: 200..=299 } => {
-                return Self::Stripe(Silence::Odd);
+                return Self::Stripe(StripeUnavailable::Unexpected);
             }
             stripe::Error::NoAnswer(_) | stripe::Error::NotStripe { .. } => {
-                return Self::Stripe(Silence::Down);
+                return Self::Stripe(StripeUnavailable::Down);
             }
             stripe::Error::Refused { status, .. } => *status,
         };
         match status {
-            401 | 403 => Self::Stripe(Silence::KeyRefused),
+            401 | 403 => Self::Stripe(StripeUnavailable::KeyRefused),
             429 => {
                 let seconds = match error.next() {
                     Next::Postpone(pause) | Next::TryAgainIn(pause) => pause.as_secs(),
                     Next::TryAgain | Next::GiveUp => 0,
                 };
-                Self::Stripe(Silence::Busy(seconds.max(1)))
+                Self::Stripe(StripeUnavailable::Busy(seconds.max(1)))
             }
-            409 | 424 | 500..=599 => Self::Stripe(Silence::Down),
-            _ => Self::Stripe(Silence::Odd),
+            409 | 424 | 500..=599 => Self::Stripe(StripeUnavailable::Down),
+            _ => Self::Stripe(StripeUnavailable::Unexpected),
         }
     }
 
@@ -128,10 +128,11 @@ impl Refusal {
             Self::LinkRefused => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Stripe(Silence::KeyRefused | Silence::Odd) => StatusCode::BAD_GATEWAY,
-            Self::Stripe(Silence::Down | Silence::Busy(_)) | Self::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {
+                StatusCode::BAD_GATEWAY
             }
+            Self::Stripe(StripeUnavailable::Down | StripeUnavailable::Busy(_))
+            | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -186,7 +187,7 @@ impl Refusal {
                     "from and until are no stretch of time that can be told of: {why}."
                 );
             }
-            Self::TooManyDays => return format!("per=payout reports {MOST_DAYS} days at most."),
+            Self::TooManyDays => return format!("per=payout reports {MAX_DAYS} days at most."),
             Self::BadUrl => {
                 "refresh_url and return_url must be https:// addresses, or http://localhost for trying out."
             }
@@ -250,9 +251,11 @@ impl Refusal {
     /// After how many seconds another try makes sense, where any does.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::RateLimited(seconds) | Self::Stripe(Silence::Busy(seconds)) => Some(*seconds),
-            Self::Stripe(Silence::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
-            Self::Stripe(Silence::KeyRefused | Silence::Odd)
+            Self::RateLimited(seconds) | Self::Stripe(StripeUnavailable::Busy(seconds)) => {
+                Some(*seconds)
+            }
+            Self::Stripe(StripeUnavailable::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
+            Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected)
             | Self::MissingKey
             | Self::BadKey
             | Self::MissingScope(_)
@@ -274,7 +277,7 @@ impl Refusal {
     }
 }
 
-impl Silence {
+impl StripeUnavailable {
     fn sentence(self) -> &'static str {
         match self {
             Self::Down => {
@@ -284,7 +287,7 @@ impl Silence {
             Self::KeyRefused => {
                 "Stripe does not take the platform's key for this: an operator must look."
             }
-            Self::Odd => {
+            Self::Unexpected => {
                 "Stripe refused, or answered something that cannot be read: an operator must look."
             }
         }

@@ -17,12 +17,13 @@ use super::Refusal::{
 };
 use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
 use super::openapi::{self, Description};
-use super::{Guard, Platform, Refusal, Scope, Silence, admit};
+use super::{Guard, Platform, Refusal, Scope, StripeUnavailable, authenticate};
 use super::{contact, links, offers, opt_outs, report, summary, transactions};
 use crate::financing::report::BadDays;
 
 /// Where Stripe is asked.
-const NO_WORD: [Refusal; 2] = [Stripe(Silence::Down), Stripe(Silence::Odd)];
+const NO_WORD: [Refusal; 2] =
+    [Stripe(StripeUnavailable::Down), Stripe(StripeUnavailable::Unexpected)];
 /// Where a body is read.
 const NO_BODY: [Refusal; 3] = [MALFORMED_BODY, BodyTooLarge, BodyTooSlow];
 /// As an example.
@@ -109,7 +110,7 @@ impl Table<'_> {
         let (schemas, mut paths, methods) = routes;
         openapi::say(&mut paths, scope, refusals);
         let guard = Guard::new(self.platform.api.clone(), scope).at(self.platform.rate.clone());
-        let methods = methods.route_layer(from_fn_with_state(guard, admit));
+        let methods = methods.route_layer(from_fn_with_state(guard, authenticate));
         Self { router: self.router.routes((schemas, paths, methods)), ..self }
     }
 }

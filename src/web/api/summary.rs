@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::account::{Account, OfAccount};
 use super::{Platform, Refusal};
 use crate::financing::ledger::Totals;
-use crate::financing::summary::{self, Standing};
+use crate::financing::summary::{self, SummaryComparison};
 use crate::stripe::{AccountId, Period, SummaryDetails, SummaryStatus};
 
 /// Where an account's financing stands.
@@ -132,8 +132,8 @@ pub(super) async fn show(
     Ok(Json(told(account, standing)))
 }
 
-fn told(account: AccountId, standing: Standing) -> Summary {
-    let Standing { summary, as_of, is_current, totals, difference } = standing;
+fn told(account: AccountId, standing: SummaryComparison) -> Summary {
+    let SummaryComparison { summary, as_of, is_current, totals, difference } = standing;
     let currency = summary.details.as_ref().map(|details| details.currency.to_lowercase());
     Summary {
         account,

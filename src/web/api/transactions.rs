@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
-use super::query::{self, Asked};
+use super::query::{self, Query};
 use super::{Platform, Refusal};
 
 use crate::financing::charge_source;
@@ -155,11 +155,11 @@ impl From<Movement> for Transaction {
 pub(super) async fn list(
     State(platform): State<Platform>,
     Account(account): Account,
-    Asked(wanted): Asked<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Transactions>, Refusal> {
     let api = &platform.api;
     let size = query::page_size(wanted.limit)?;
-    let after = query::place(wanted.cursor.as_deref())?;
+    let after = query::cursor(wanted.cursor.as_deref())?;
     let (from, until) = bounds(&platform, &account, &wanted).await?;
     let asked = ledger::Wanted {
         offer_id: wanted.offer.map(String::from),
@@ -170,7 +170,7 @@ pub(super) async fn list(
     };
     let rows = platform.financings.movements(&account, &asked, size + 1).await;
     let mut rows = api.done(rows, "cannot list an account's transactions")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.place().to_string());
+    let next_cursor = query::cut(&mut rows, size, |row| row.cursor().to_string());
     Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
 }
 
@@ -308,7 +308,7 @@ pub(super) async fn origin(
         }));
     };
     let origin = financings.origin(&account, &charge).await;
-    let charge_source::Origin { charge_id, transfer_id, source_charge_id } =
+    let charge_source::ChargeSource { charge_id, transfer_id, source_charge_id } =
         api.answered(origin, "cannot follow a charge to its origin")?;
     Ok(Json(Origin { transaction_id, charge_id: Some(charge_id), transfer_id, source_charge_id }))
 }

@@ -1,4 +1,4 @@
-//! `POST /inbound/bounces`: a report as the message that it is, `message/rfc822`. What `capital-courier bounce` takes from a pipe.
+//! `POST /inbound/bounces`: a report as the message that it is, `message/rfc822`. FeedbackEvent `capital-courier bounce` takes from a pipe.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{Inbound, Said};
-use crate::feedback::{Door, MAX_BYTES, NoReport, Report};
+use crate::feedback::{Channel, MAX_BYTES, NoReport, Report};
 use crate::http::body::{self, Limits};
 use crate::web::api::Refusal;
 
@@ -23,7 +23,7 @@ pub(super) async fn receive(
     let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let message = body::read(&head.headers, body, limits).await?;
     let refuse =
-        |why: &dyn std::fmt::Display| inbound.refuse(Door::Mail, Refusal::UnreadableReport, why);
+        |why: &dyn std::fmt::Display| inbound.refuse(Channel::Mail, Refusal::UnreadableReport, why);
     match parse(message).await {
         Some(Ok(report)) => inbound.take(&report).await,
         Some(Err(error)) => Err(refuse(&error)),

@@ -7,7 +7,7 @@
 //! | `POST /inbound/sendgrid` | SendGrid | its signature, by the key in the settings |
 //! | `POST /inbound/postmark` | Postmark | a key with `bounces:write` |
 //!
-//! Each says it in its own way; all of it becomes a [`Report`] and goes through one door ([`feedback::take`]). What is proven and about
+//! Each says it in its own way; all of it becomes a [`Report`] and goes through one channel ([`feedback::apply`]). FeedbackEvent is proven and about
 //! no letter of ours, or not understood, is answered with 200 all the same, so that nobody sends it for ever, and counted ([`Counts`]).
 //! 503 says that it is to be sent again.
 
@@ -24,9 +24,9 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use super::api::{Api, Guard, Refusal, Scope, admit};
+use super::api::{Api, Guard, Refusal, Scope, authenticate};
 use crate::database::is_about_the_data;
-use crate::feedback::{self, Door, NotTaken, Report, Taken};
+use crate::feedback::{self, Applied, ApplyError, Channel, Report};
 use crate::mail::Address;
 use crate::telemetry::chain;
 
@@ -37,7 +37,7 @@ pub use sendgrid::VerificationKey;
 
 static REFUSED: LogLimit = LogLimit::new();
 
-/// What taking reports needs.
+/// FeedbackEvent taking reports needs.
 #[derive(Clone, Debug)]
 pub struct Inbound {
     /// Where letters are, and who may report.
@@ -46,7 +46,7 @@ pub struct Inbound {
     pub copy: Option<Address>,
     /// Counts what comes in.
     pub counts: Counts,
-    /// What SES tells; none: it is not listened to.
+    /// FeedbackEvent SES tells; none: it is not listened to.
     pub ses: Option<ses::Ses>,
     /// Proves what SendGrid tells; none: it is not listened to.
     pub sendgrid: Option<VerificationKey>,
@@ -61,7 +61,7 @@ pub struct Settings {
     pub sendgrid_public_key: Option<VerificationKey>,
 }
 
-/// What the sender of a report hears.
+/// FeedbackEvent the sender of a report hears.
 #[derive(Clone, Debug, Serialize)]
 struct Said {
     outcome: &'static str,
@@ -77,16 +77,17 @@ impl Said {
     }
 }
 
-impl From<Taken> for Said {
-    fn from(taken: Taken) -> Self {
-        let Taken { outcome, letter_id, offer_id } = taken;
+impl From<Applied> for Said {
+    fn from(taken: Applied) -> Self {
+        let Applied { outcome, letter_id, offer_id } = taken;
         Self { outcome: outcome.as_str(), letter_id, offer_id }
     }
 }
 
 /// The addresses below `/inbound`.
 pub fn router(inbound: Inbound) -> Router {
-    let by_key = from_fn_with_state(Guard::new(inbound.api.clone(), Scope::BouncesWrite), admit);
+    let by_key =
+        from_fn_with_state(Guard::new(inbound.api.clone(), Scope::BouncesWrite), authenticate);
     let mut router = Router::new()
         .route("/inbound/bounces", post(mailbox::receive).route_layer(by_key.clone()))
         .route("/inbound/postmark", post(postmark::receive).route_layer(by_key));
@@ -117,27 +118,27 @@ impl Inbound {
     /// Takes a report in. One that the database refuses for what it says is passed over: it would be refused each time it comes.
     async fn take(&self, report: &Report) -> Result<Json<Said>, Refusal> {
         let taken =
-            feedback::take(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
+            feedback::apply(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
         match taken {
             Ok(taken) => {
-                self.counts.count(report.door, taken.outcome.as_str());
+                self.counts.count(report.channel, taken.outcome.as_str());
                 Ok(Json(taken.into()))
             }
-            Err(NotTaken::Database(error)) if is_about_the_data(&error) => {
+            Err(ApplyError::Database(error)) if is_about_the_data(&error) => {
                 tracing::error!(
                     error = chain(&error),
-                    report.door = report.door.as_str(),
+                    report.channel = report.channel.as_str(),
                     "the database refused what a report says"
                 );
-                Ok(self.pass_over(report.door, "a report that the database refused"))
+                Ok(self.pass_over(report.channel, "a report that the database refused"))
             }
             Err(error) => {
-                self.counts.count(report.door, "not_taken");
+                self.counts.count(report.channel, "not_taken");
                 match &error {
-                    NotTaken::Database(error) => {
-                        self.api.troubles.tell(error, "cannot take a report");
+                    ApplyError::Database(error) => {
+                        self.api.database_health.report(error, "cannot take a report");
                     }
-                    NotTaken::BeingSent => {
+                    ApplyError::BeingSent => {
                         tracing::info!("a report came before its letter was booked as sent");
                     }
                 }
@@ -146,18 +147,18 @@ impl Inbound {
         }
     }
 
-    /// What is proven, and nothing that we act on.
-    fn pass_over(&self, door: Door, what: &str) -> Json<Said> {
-        self.counts.count(door, "ignored");
-        tracing::info!(report.door = door.as_str(), "passed over {what}");
+    /// FeedbackEvent is proven, and nothing that we act on.
+    fn pass_over(&self, channel: Channel, what: &str) -> Json<Said> {
+        self.counts.count(channel, "ignored");
+        tracing::info!(report.channel = channel.as_str(), "passed over {what}");
         Json(Said::only("ignored"))
     }
 
-    /// What is no report, or none that was asked for.
-    fn refuse(&self, door: Door, refusal: Refusal, why: &dyn std::fmt::Display) -> Refusal {
-        self.counts.count(door, refusal.code());
+    /// FeedbackEvent is no report, or none that was asked for.
+    fn refuse(&self, channel: Channel, refusal: Refusal, why: &dyn std::fmt::Display) -> Refusal {
+        self.counts.count(channel, refusal.code());
         REFUSED.write(refusal.code(), |suppressed| {
-            tracing::warn!(log.suppressed = suppressed, code = refusal.code(), report.door = door.as_str(), why = %why,
+            tracing::warn!(log.suppressed = suppressed, code = refusal.code(), report.channel = channel.as_str(), why = %why,
                 "refused a report");
         });
         refusal

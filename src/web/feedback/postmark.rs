@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Inbound, Said};
-use crate::feedback::{Blame, Clues, Door, Finding, Fingerprint, Report, What};
+use crate::feedback::{Cause, Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
 use crate::http::body::{self, Limits};
 use crate::web::api::Refusal;
 
 /// Postmark adds the message as it came back where it is told to.
-const MOST_BYTES: usize = 10 * 1024 * 1024;
+const MAX_BYTES: usize = 10 * 1024 * 1024;
 const LETTER_ID: &str = "letter-id";
 
 /// Takes what one request tells.
@@ -28,12 +28,12 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<Json<Said>, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
+    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
     match read(&body) {
         Some(report) => inbound.take(&report).await,
         None => Ok(inbound.pass_over(
-            Door::Postmark,
+            Channel::Postmark,
             "a record that is not about a bounce, a complaint or a wish",
         )),
     }
@@ -68,62 +68,63 @@ struct Record {
 fn read(body: &[u8]) -> Option<Report> {
     let record: Record = serde_json::from_slice(body).ok()?;
     let what = record.what()?;
-    let mut clues = Clues::default();
+    let mut letter_ref = LetterRef::default();
     for (name, value) in record.metadata.iter().flatten() {
         if let (true, Some(letter_id)) = (name.eq_ignore_ascii_case(LETTER_ID), value.as_str()) {
-            clues.add_letter(letter_id);
+            letter_ref.add_letter(letter_id);
         }
     }
     let addresses = [&record.email, &record.recipient].into_iter().flatten().cloned().collect();
-    let fingerprint = Fingerprint::of(Door::Postmark, record.own_id());
+    let fingerprint = Fingerprint::of(Channel::Postmark, record.own_id());
     Some(Report {
-        door: Door::Postmark,
+        channel: Channel::Postmark,
         fingerprint,
-        clues,
+        letter_ref,
         findings: vec![Finding { addresses, what }],
     })
 }
 
 impl Record {
-    fn what(&self) -> Option<What> {
+    fn what(&self) -> Option<FeedbackEvent> {
         match self.about.as_str() {
             "Bounce" => self.bounce(),
-            "SpamComplaint" => Some(What::told("abuse")),
+            "SpamComplaint" => Some(FeedbackEvent::told("abuse")),
             "SubscriptionChange" if self.suppress_sending == Some(true) => self.suppressed(),
             _ => None,
         }
     }
 
     /// By Postmark's types (<https://postmarkapp.com/developer/api/bounce-api#bounce-types>).
-    fn bounce(&self) -> Option<What> {
-        let failed =
-            |whose: Blame| What::failed(self.details.as_deref().unwrap_or_default()).blaming(whose);
+    fn bounce(&self) -> Option<FeedbackEvent> {
+        let failed = |whose: Cause| {
+            FeedbackEvent::failed(self.details.as_deref().unwrap_or_default()).blaming(whose)
+        };
         match self.kind.as_deref()? {
             "HardBounce" | "BadEmailAddress" | "ManuallyDeactivated" => {
-                Some(failed(Blame::Address))
+                Some(failed(Cause::Address))
             }
             "Blocked" | "DMARCPolicy" | "SpamNotification" | "VirusNotification"
-            | "SMTPApiError" => Some(failed(Blame::Letter)),
-            "SpamComplaint" => Some(What::told("abuse")),
-            "Unsubscribe" => Some(What::Unsubscribed),
+            | "SMTPApiError" => Some(failed(Cause::Letter)),
+            "SpamComplaint" => Some(FeedbackEvent::told("abuse")),
+            "Unsubscribe" => Some(FeedbackEvent::Unsubscribed),
             "Transient"
             | "SoftBounce"
             | "DnsError"
             | "AutoResponder"
             | "AddressChange"
-            | "ChallengeVerification" => Some(What::NotForGood),
+            | "ChallengeVerification" => Some(FeedbackEvent::Transient),
             _ => None,
         }
     }
 
     /// A stream for broadcasts tells bounces and complaints in this way alone.
-    fn suppressed(&self) -> Option<What> {
+    fn suppressed(&self) -> Option<FeedbackEvent> {
         match (self.suppression_reason.as_deref()?, self.origin.as_deref()) {
-            ("HardBounce", _) => Some(What::failed("").blaming(Blame::Address)),
-            ("SpamComplaint", _) => Some(What::told("abuse")),
+            ("HardBounce", _) => Some(FeedbackEvent::failed("").blaming(Cause::Address)),
+            ("SpamComplaint", _) => Some(FeedbackEvent::told("abuse")),
             // The platform itself did it, and knows.
             ("ManualSuppression", Some("Customer" | "Admin")) => None,
-            ("ManualSuppression", _) => Some(What::Unsubscribed),
+            ("ManualSuppression", _) => Some(FeedbackEvent::Unsubscribed),
             _ => None,
         }
     }
@@ -165,24 +166,24 @@ mod tests {
         })
     }
 
-    fn what(record: &Value) -> Option<What> {
+    fn what(record: &Value) -> Option<FeedbackEvent> {
         Some(read(record.to_string().as_bytes())?.findings.remove(0).what)
     }
 
     #[test]
     fn bounces_are_read_by_their_type() {
-        let failed = |blame| What::Failed { status: "5.1.1".to_owned(), blame };
+        let failed = |blame| FeedbackEvent::Failed { status: "5.1.1".to_owned(), blame };
         for (kind, expected) in [
-            ("HardBounce", Some(failed(Blame::Address))),
-            ("BadEmailAddress", Some(failed(Blame::Address))),
-            ("ManuallyDeactivated", Some(failed(Blame::Address))),
-            ("Blocked", Some(failed(Blame::Letter))),
-            ("SpamNotification", Some(failed(Blame::Letter))),
-            ("SpamComplaint", Some(What::told("abuse"))),
-            ("Unsubscribe", Some(What::Unsubscribed)),
-            ("Transient", Some(What::NotForGood)),
-            ("SoftBounce", Some(What::NotForGood)),
-            ("AutoResponder", Some(What::NotForGood)),
+            ("HardBounce", Some(failed(Cause::Address))),
+            ("BadEmailAddress", Some(failed(Cause::Address))),
+            ("ManuallyDeactivated", Some(failed(Cause::Address))),
+            ("Blocked", Some(failed(Cause::Letter))),
+            ("SpamNotification", Some(failed(Cause::Letter))),
+            ("SpamComplaint", Some(FeedbackEvent::told("abuse"))),
+            ("Unsubscribe", Some(FeedbackEvent::Unsubscribed)),
+            ("Transient", Some(FeedbackEvent::Transient)),
+            ("SoftBounce", Some(FeedbackEvent::Transient)),
+            ("AutoResponder", Some(FeedbackEvent::Transient)),
             ("SomethingNew", None),
         ] {
             assert_eq!(what(&bounce(kind)), expected, "{kind}");
@@ -191,11 +192,11 @@ mod tests {
 
     #[test]
     fn a_subscription_that_ended_is_read_by_its_reason() {
-        let address = What::Failed { status: "5.0.0".to_owned(), blame: Blame::Address };
+        let address = FeedbackEvent::Failed { status: "5.0.0".to_owned(), blame: Cause::Address };
         for (reason, origin, suppress, expected) in [
             (json!("HardBounce"), "Recipient", true, Some(address)),
-            (json!("SpamComplaint"), "Recipient", true, Some(What::told("abuse"))),
-            (json!("ManualSuppression"), "Recipient", true, Some(What::Unsubscribed)),
+            (json!("SpamComplaint"), "Recipient", true, Some(FeedbackEvent::told("abuse"))),
+            (json!("ManualSuppression"), "Recipient", true, Some(FeedbackEvent::Unsubscribed)),
             (json!("ManualSuppression"), "Customer", true, None),
             (json!(null), "Recipient", false, None),
         ] {
@@ -205,16 +206,16 @@ mod tests {
 
     #[test]
     fn a_record_names_the_letter_by_its_metadata_and_itself_by_its_id() {
-        let mut clues = Clues::default();
-        clues.add_letter("letter_1");
+        let mut letter_ref = LetterRef::default();
+        letter_ref.add_letter("letter_1");
         let [bounced, changed] =
             [bounce("HardBounce"), change(&json!("HardBounce"), "Recipient", true)]
                 .map(|record| read(record.to_string().as_bytes()).unwrap());
-        assert_eq!((&bounced.clues, &changed.clues), (&clues, &clues));
+        assert_eq!((&bounced.letter_ref, &changed.letter_ref), (&letter_ref, &letter_ref));
         assert_eq!(changed.findings[0].addresses, ["jenny@bakery.example"]);
         assert_eq!(
             bounced.fingerprint,
-            Fingerprint::of(Door::Postmark, "Bounce\0".to_owned() + "42")
+            Fingerprint::of(Channel::Postmark, "Bounce\0".to_owned() + "42")
         );
         assert_ne!(bounced.fingerprint, changed.fingerprint);
     }

@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Inbound;
-use crate::feedback::{Blame, Clues, Door, Finding, Fingerprint, Report, What};
+use crate::feedback::{Cause, Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
 use crate::http::body::{self, Limits};
 use crate::web::api::Refusal;
 
 /// A thousand events are some 500 KB.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// SendGrid tries for a day, and does not say that it signs each try anew. What comes twice changes nothing, so there is no harm in
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// SendGrid tries for a day, and does not say that it signs each try anew. FeedbackEvent comes twice changes nothing, so there is no harm in
 /// an old signature.
 const OLDEST: TimeDelta = TimeDelta::hours(25);
 /// Clocks differ.
@@ -40,7 +40,7 @@ pub struct VerificationKey([u8; 65]);
 #[error("not the verification key of SendGrid's signed event webhook (MFkwEwYHKoZIzj0…)")]
 pub struct NotAKey;
 
-/// What stands before the point in every public key on P-256 (RFC 5480 section 2): there is nothing else to read.
+/// FeedbackEvent stands before the point in every public key on P-256 (RFC 5480 section 2): there is nothing else to read.
 const SPKI_P256: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -103,14 +103,15 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<Json<Outcomes>, Refusal> {
     let (head, body) = request.into_parts();
-    let refuse = |error: NotProven| inbound.refuse(Door::SendGrid, Refusal::BadSignature, &error);
+    let refuse =
+        |error: NotProven| inbound.refuse(Channel::SendGrid, Refusal::BadSignature, &error);
     // Without a signature the body is not read, and takes no memory.
     signature(&head.headers).map_err(refuse)?;
-    let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
+    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
     key.prove(&head.headers, &body, inbound.api.clock.now()).map_err(refuse)?;
     let Ok(events) = serde_json::from_slice::<Vec<Value>>(&body) else {
-        let said = inbound.pass_over(Door::SendGrid, "what is no list of events");
+        let said = inbound.pass_over(Channel::SendGrid, "what is no list of events");
         return Ok(Json(Outcomes { outcomes: BTreeMap::from([(said.outcome, 1)]) }));
     };
     let mut outcomes = BTreeMap::new();
@@ -128,7 +129,7 @@ pub(super) async fn receive(
 
 async fn take_event(inbound: &Inbound, event: &Value) -> Result<&'static str, Refusal> {
     let Some(report) = read(event) else {
-        inbound.counts.count(Door::SendGrid, "ignored");
+        inbound.counts.count(Channel::SendGrid, "ignored");
         return Ok("ignored");
     };
     Ok(inbound.take(&report).await?.outcome)
@@ -158,53 +159,57 @@ fn read(value: &Value) -> Option<Report> {
     if whats.is_empty() {
         return None;
     }
-    let mut clues = Clues::default();
-    event.letter_id.iter().for_each(|letter_id| clues.add_letter(letter_id));
-    event.smtp_id.iter().for_each(|id| clues.add_message_id(id));
+    let mut letter_ref = LetterRef::default();
+    event.letter_id.iter().for_each(|letter_id| letter_ref.add_letter(letter_id));
+    event.smtp_id.iter().for_each(|id| letter_ref.add_message_id(id));
     let id = event.sg_event_id.clone().unwrap_or_else(|| value.to_string());
     let addresses = vec![event.email.clone()];
     let findings =
         whats.into_iter().map(|what| Finding { addresses: addresses.clone(), what }).collect();
     Some(Report {
-        door: Door::SendGrid,
-        fingerprint: Fingerprint::of(Door::SendGrid, id),
-        clues,
+        channel: Channel::SendGrid,
+        fingerprint: Fingerprint::of(Channel::SendGrid, id),
+        letter_ref,
         findings,
     })
 }
 
 impl Event {
-    fn whats(&self) -> Vec<What> {
+    fn whats(&self) -> Vec<FeedbackEvent> {
         match self.name.as_str() {
             "bounce" => vec![self.bounced()],
             "dropped" => self.dropped(),
-            "spamreport" => vec![What::told("abuse")],
-            "unsubscribe" | "group_unsubscribe" => vec![What::Unsubscribed],
+            "spamreport" => vec![FeedbackEvent::told("abuse")],
+            "unsubscribe" | "group_unsubscribe" => vec![FeedbackEvent::Unsubscribed],
             _ => Vec::new(),
         }
     }
 
-    fn bounced(&self) -> What {
+    fn bounced(&self) -> FeedbackEvent {
         match self.kind.as_deref() {
             // SendGrid sends no other letter to such an address either.
-            Some("bounce") | None => self.failed(Blame::Address),
-            Some("blocked") => self.failed(Blame::Letter),
-            Some(_) => What::NotForGood,
+            Some("bounce") | None => self.failed(Cause::Address),
+            Some("blocked") => self.failed(Cause::Letter),
+            Some(_) => FeedbackEvent::Transient,
         }
     }
 
     /// Not even tried, because of what happened to others before.
-    fn dropped(&self) -> Vec<What> {
+    fn dropped(&self) -> Vec<FeedbackEvent> {
         match self.reason.as_deref() {
-            Some("Bounced Address" | "Invalid") => vec![self.failed(Blame::Address)],
-            Some("Unsubscribed Address") => vec![self.failed(Blame::Letter), What::Unsubscribed],
-            Some("Spam Reporting Address") => vec![self.failed(Blame::Letter), What::told("abuse")],
-            Some(_) | None => vec![self.failed(Blame::Letter)],
+            Some("Bounced Address" | "Invalid") => vec![self.failed(Cause::Address)],
+            Some("Unsubscribed Address") => {
+                vec![self.failed(Cause::Letter), FeedbackEvent::Unsubscribed]
+            }
+            Some("Spam Reporting Address") => {
+                vec![self.failed(Cause::Letter), FeedbackEvent::told("abuse")]
+            }
+            Some(_) | None => vec![self.failed(Cause::Letter)],
         }
     }
 
-    fn failed(&self, whose: Blame) -> What {
-        What::failed(self.status.as_deref().unwrap_or_default()).blaming(whose)
+    fn failed(&self, whose: Cause) -> FeedbackEvent {
+        FeedbackEvent::failed(self.status.as_deref().unwrap_or_default()).blaming(whose)
     }
 }
 
@@ -281,13 +286,14 @@ mod tests {
         }
     }
 
-    fn whats(event: &Value) -> Option<Vec<What>> {
+    fn whats(event: &Value) -> Option<Vec<FeedbackEvent>> {
         Some(read(event)?.findings.into_iter().map(|finding| finding.what).collect())
     }
 
     #[test]
     fn every_event_that_concerns_us_is_read() {
-        let failed = |status: &str, blame| What::Failed { status: status.to_owned(), blame };
+        let failed =
+            |status: &str, blame| FeedbackEvent::Failed { status: status.to_owned(), blame };
         let event = |event: &str, more: Value| {
             let mut all = json!({
                 "email": "jenny@bakery.example", "timestamp": 1_513_299_569, "event": event, "category": ["cat facts"],
@@ -296,7 +302,7 @@ mod tests {
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             whats(&all)
         };
-        let (address, letter) = (Blame::Address, Blame::Letter);
+        let (address, letter) = (Cause::Address, Cause::Letter);
         for (name, more, expected) in [
             (
                 "bounce",
@@ -313,7 +319,7 @@ mod tests {
                 json!({"type": "blocked", "status": "5.7.1"}),
                 vec![failed("5.7.1", letter)],
             ),
-            ("bounce", json!({"type": "expired"}), vec![What::NotForGood]),
+            ("bounce", json!({"type": "expired"}), vec![FeedbackEvent::Transient]),
             (
                 "dropped",
                 json!({"reason": "Bounced Address", "status": "5.0.0"}),
@@ -322,17 +328,17 @@ mod tests {
             (
                 "dropped",
                 json!({"reason": "Unsubscribed Address"}),
-                vec![failed("5.0.0", letter), What::Unsubscribed],
+                vec![failed("5.0.0", letter), FeedbackEvent::Unsubscribed],
             ),
             (
                 "dropped",
                 json!({"reason": "Spam Reporting Address"}),
-                vec![failed("5.0.0", letter), What::told("abuse")],
+                vec![failed("5.0.0", letter), FeedbackEvent::told("abuse")],
             ),
             ("dropped", json!({"reason": "Invalid SMTPAPI header"}), vec![failed("5.0.0", letter)]),
-            ("spamreport", json!({}), vec![What::told("abuse")]),
-            ("unsubscribe", json!({}), vec![What::Unsubscribed]),
-            ("group_unsubscribe", json!({"asm_group_id": 10}), vec![What::Unsubscribed]),
+            ("spamreport", json!({}), vec![FeedbackEvent::told("abuse")]),
+            ("unsubscribe", json!({}), vec![FeedbackEvent::Unsubscribed]),
+            ("group_unsubscribe", json!({"asm_group_id": 10}), vec![FeedbackEvent::Unsubscribed]),
         ] {
             assert_eq!(event(name, more.clone()), Some(expected), "{name} {more}");
         }
@@ -356,13 +362,13 @@ mod tests {
             "email": "jenny@bakery.example", "event": "spamreport", "sg_event_id": "e1", "letter_id": "letter_1",
             "smtp-id": "<letter_1@rocket.example>"
         });
-        let mut clues = Clues::default();
-        clues.add_letter("letter_1");
-        clues.add_message_id("letter_1@rocket.example");
+        let mut letter_ref = LetterRef::default();
+        letter_ref.add_letter("letter_1");
+        letter_ref.add_message_id("letter_1@rocket.example");
         let report = read(&event).unwrap();
         assert_eq!(
-            (report.clues, report.fingerprint),
-            (clues, Fingerprint::of(Door::SendGrid, "e1"))
+            (report.letter_ref, report.fingerprint),
+            (letter_ref, Fingerprint::of(Channel::SendGrid, "e1"))
         );
     }
 }

@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::clock::Clock;
-use crate::database::{Pool, within};
+use crate::database::{Pool, with_timeout};
 use crate::financing;
 use crate::flow::inbox;
 use crate::maintenance::reconcile;
@@ -47,7 +47,7 @@ pub fn router(sources: Sources) -> Router {
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    match within(read(&sources)).await {
+    match with_timeout(read(&sources)).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             tracing::debug!(error = %error, "no figures: the database gives none");

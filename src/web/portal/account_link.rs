@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::response::Notice;
-use super::tenant::{Whose, Words};
+use super::tenant::{Tenant, TenantQuery};
 use super::{LINES, Shared, Visitor};
 use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
@@ -32,7 +32,7 @@ pub fn rate_of_links() -> Rate {
 
 pub(super) async fn apply(
     State(shared): State<Shared>,
-    Words(words): Words<Whose>,
+    TenantQuery(words): TenantQuery<Tenant>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -41,7 +41,7 @@ pub(super) async fn apply(
 
 pub(super) async fn report(
     State(shared): State<Shared>,
-    Words(words): Words<Whose>,
+    TenantQuery(words): TenantQuery<Tenant>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -63,7 +63,7 @@ fn comes_from_another_site(headers: &HeaderMap) -> bool {
 impl Shared {
     async fn go(
         &self,
-        words: &Whose,
+        words: &Tenant,
         method: &Method,
         headers: &HeaderMap,
         to: LinkTo,

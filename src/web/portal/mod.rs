@@ -30,7 +30,7 @@ use axum::routing::get;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{Pool, Troubles, within};
+use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::financing::Financings;
 use crate::format::locale::Language;
 use crate::http::rate::Rate;
@@ -39,7 +39,7 @@ use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
 use response::{Notice, Pages};
 use session::Session;
-use tenant::Words;
+use tenant::TenantQuery;
 use token::Visit;
 
 pub use account_link::rate_of_links;
@@ -74,7 +74,7 @@ pub struct Portal {
     /// When a visit began.
     pub clock: Clock,
     /// Told of a database that gives nothing.
-    pub troubles: Troubles,
+    pub database_health: DatabaseHealth,
     /// What is known of financings.
     pub financings: Financings,
     /// What must stand wherever Capital is spoken of.
@@ -132,7 +132,7 @@ struct Entering {
 /// With a token: opens a session and takes the token out of the address. Without: shows the section.
 async fn enter(
     State(shared): State<Shared>,
-    Words(words): Words<Entering>,
+    TenantQuery(words): TenantQuery<Entering>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -164,13 +164,13 @@ impl Shared {
         let portal = &self.0.0;
         let language = response::liked_language(headers).unwrap_or(Language::English);
         let section = [(header::LOCATION, portal.settings.path_for(&visit.account, "/capital"))];
-        match within(portal.open(visit)).await {
+        match with_timeout(portal.open(visit)).await {
             Ok(Some(cookie)) => {
                 tracing::info!(account.id = %visit.account, "a merchant came from the dashboard");
                 (StatusCode::SEE_OTHER, session::set(cookie), section).into_response()
             }
             // Used before: by this very browser, where somebody went back to the address or reloaded it.
-            Ok(None) => match within(portal.session(headers)).await {
+            Ok(None) => match with_timeout(portal.session(headers)).await {
                 Ok(Some(session)) if session.account == visit.account => {
                     (StatusCode::SEE_OTHER, section).into_response()
                 }
@@ -197,7 +197,7 @@ impl Shared {
         let liked = response::liked_language(headers);
         let fallback = liked.unwrap_or(Language::English);
         let nobody = TurnedAway { notice: Notice::SignIn, language: fallback };
-        let session = within(self.0.0.session(headers)).await;
+        let session = with_timeout(self.0.0.session(headers)).await;
         let session = session.map_err(|error| self.trouble(&error, fallback))?;
         let Session { account, language, refresh_mark } = session.ok_or(nobody)?;
         if whose.is_some_and(|whose| whose != tenant::tag(&account)) {
@@ -224,7 +224,7 @@ impl Shared {
     }
 
     fn trouble(&self, error: &sqlx::Error, language: Language) -> TurnedAway {
-        self.0.0.troubles.tell(error, "cannot show the Capital section");
+        self.0.0.database_health.report(error, "cannot show the Capital section");
         TurnedAway { notice: Notice::NotNow, language }
     }
 

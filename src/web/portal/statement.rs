@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::response::{Notice, value};
 use super::section::view::Writer;
-use super::tenant::Words;
+use super::tenant::TenantQuery;
 use super::{Shared, TurnedAway, Visitor};
-use crate::database::within;
-use crate::financing::Home;
+use crate::database::with_timeout;
+use crate::financing::AccountLocale;
 use crate::financing::report::{Days, Line, Per, Report};
 use crate::format::csv::{amount, code, writer};
 use crate::format::locale::Formats;
@@ -43,7 +43,7 @@ struct Shown {
 
 pub(super) async fn show(
     State(shared): State<Shared>,
-    Words(asked): Words<Asked>,
+    TenantQuery(asked): TenantQuery<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
@@ -54,7 +54,7 @@ pub(super) async fn show(
 
 pub(super) async fn csv(
     State(shared): State<Shared>,
-    Words(asked): Words<Asked>,
+    TenantQuery(asked): TenantQuery<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match shared.statement(&asked, &headers).await {
@@ -72,7 +72,7 @@ pub(super) async fn csv(
 /// A month, and the ones beside it.
 struct Month {
     days: Days,
-    home: Home,
+    home: AccountLocale,
     /// None where it would be in the future.
     next: Option<String>,
     previous: Option<String>,
@@ -91,7 +91,7 @@ impl Shared {
             let report = self.0.0.financings.report(account, month.days, Per::Day, zone).await?;
             Ok((month, report))
         };
-        let found: sqlx::Result<(Month, Report)> = within(found).await;
+        let found: sqlx::Result<(Month, Report)> = with_timeout(found).await;
         let (month, report) = found.map_err(|error| self.trouble(&error, visitor.language))?;
         Ok((visitor, month, report))
     }

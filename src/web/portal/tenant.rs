@@ -22,11 +22,11 @@ const FOR: &str = "for";
 const TAG_BYTES: usize = 6;
 
 /// The words behind the `?` of an address. One that is there twice gets a notice: nobody can say which is meant.
-pub(super) struct Words<T>(pub(super) T);
+pub(super) struct TenantQuery<T>(pub(super) T);
 
 /// The words of an address that leads on to Stripe.
 #[derive(Deserialize)]
-pub(super) struct Whose {
+pub(super) struct Tenant {
     #[serde(rename = "for")]
     pub(super) whose: Option<String>,
     /// The mark of the session, where Stripe sends the visitor back.
@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<Shared> for Words<T> {
+impl<T: DeserializeOwned> FromRequestParts<Shared> for TenantQuery<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {

@@ -88,7 +88,7 @@ struct NumericDate(i64);
 const LONGEST: i64 = 5 * 60;
 /// By how many seconds two clocks may differ.
 const LEEWAY: i64 = 10;
-const LONGEST_ID: usize = 256;
+const MAX_ID: usize = 256;
 
 impl From<f64> for NumericDate {
     fn from(seconds: f64) -> Self {
@@ -141,7 +141,7 @@ impl Keys {
         claims.hold(NumericDate(now.timestamp()))?;
         let expires_at = DateTime::from_timestamp(claims.exp.0, 0).ok_or(BadToken::TooLong)?;
         let account = claims.sub.parse().map_err(|_| BadToken::NoAccount)?;
-        if claims.jti.is_empty() || claims.jti.len() > LONGEST_ID {
+        if claims.jti.is_empty() || claims.jti.len() > MAX_ID {
             return Err(BadToken::NoId);
         }
         let tag = claims.lang.as_deref().and_then(|tag| tag.split(['-', '_']).next());

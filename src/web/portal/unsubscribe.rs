@@ -20,8 +20,8 @@ use minijinja::{Environment, context};
 
 use super::response::{keep_private, liked_language};
 use crate::clock::Clock;
-use crate::consent::opt_outs::{Links, OptedOut, Source, Wish, opt_out, store};
-use crate::database::{Pool, Troubles, within};
+use crate::consent::opt_outs::{Links, OptOutRequest, OptedOut, Source, opt_out, store};
+use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::format::locale::{Formats, Language};
 use crate::http::body::{self, Limits};
 use crate::http::rate::Rate;
@@ -32,7 +32,7 @@ pub struct Unsubscribe {
     /// Where opt-outs are kept.
     pub db: Pool,
     /// Told of a database that would not keep one.
-    pub troubles: Troubles,
+    pub database_health: DatabaseHealth,
     /// When one was made.
     pub clock: Clock,
     /// Reads the tokens.
@@ -117,7 +117,7 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
         .with_state(shared))
 }
 
-/// Words with the blanks of the page's language that must not end a line.
+/// TenantQuery with the blanks of the page's language that must not end a line.
 fn typeset(state: &minijinja::State<'_, '_>, words: &str) -> String {
     let code = state.lookup("language").unwrap_or_default().to_string();
     let language = code.parse().unwrap_or(Language::English);
@@ -185,8 +185,8 @@ async fn show(
     let page = match unsubscribe.links.read(&token) {
         None => Page::Unknown,
         Some(account) => {
-            within(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
-                unsubscribe.troubles.tell(&error, "cannot look up an opt-out");
+            with_timeout(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
+                unsubscribe.database_health.report(&error, "cannot look up an opt-out");
                 // The button works whatever the state is.
                 Page::Ask
             })
@@ -210,15 +210,15 @@ async fn decide(
     let asks_for_letters =
         url::form_urlencoded::parse(&body).any(|pair| pair == ("again".into(), "yes".into()));
     let outcome = if asks_for_letters {
-        within(unsubscribe.again(account.as_str())).await
+        with_timeout(unsubscribe.again(account.as_str())).await
     } else {
         // RFC 8058 section 3.2: the words come as a form or as multipart, from a program and not from the page.
         let is_one_click = String::from_utf8_lossy(&body).contains("One-Click");
         let source = if is_one_click { Source::OneClick } else { Source::Link };
-        within(unsubscribe.stop(account.as_str(), source)).await
+        with_timeout(unsubscribe.stop(account.as_str(), source)).await
     };
     let page = outcome.unwrap_or_else(|error| {
-        unsubscribe.troubles.tell(&error, "cannot keep an opt-out");
+        unsubscribe.database_health.report(&error, "cannot keep an opt-out");
         Page::Failed
     });
     shared.answer(page, language)
@@ -242,10 +242,11 @@ impl Unsubscribe {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let outcome =
-            opt_out(&mut tx, &Wish { account_id, source, note: None, since: now }, now).await?;
+            opt_out(&mut tx, &OptOutRequest { account_id, source, note: None, since: now }, now)
+                .await?;
         tx.commit().await?;
         // What changes nothing leaves no line: anyone with the link can repeat it.
-        if outcome == OptedOut::First {
+        if outcome == OptedOut::Inserted {
             tracing::info!(
                 account.id = account_id,
                 source = source.as_str(),

@@ -17,7 +17,7 @@ use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
-use capital_courier::consent::opt_outs::{Source, Wish, opt_out};
+use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
 use capital_courier::simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
@@ -168,9 +168,10 @@ impl TestApp {
     /// Somebody says for an account that it wants no letters.
     pub async fn opts_out(&self, account: &str) {
         let now = self.clock.now();
-        let wish = Wish { account_id: account, source: Source::Operator, note: None, since: now };
+        let request =
+            OptOutRequest { account_id: account, source: Source::Operator, note: None, since: now };
         let mut tx = self.db.begin().await.unwrap();
-        opt_out(&mut tx, &wish, now).await.unwrap();
+        opt_out(&mut tx, &request, now).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -273,7 +274,7 @@ impl TestApp {
     pub async fn finish(mut self) {
         self.finished = true;
         let open: i64 = sqlx::query_scalar(
-            "select count(*) from jobs where state in ('queued', 'claimed') and kind in ('send_letter', 'mark_delivered', 'look_at_offer')",
+            "select count(*) from jobs where state in ('queued', 'claimed') and kind in ('send_letter', 'mark_delivered', 'refresh_offer')",
         )
         .fetch_one(&self.db)
         .await

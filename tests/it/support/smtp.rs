@@ -81,7 +81,7 @@ impl Received {
 #[derive(Default)]
 struct Shared {
     letters: Vec<Received>,
-    troubles: Vec<(Step, Trouble, u32)>,
+    database_health: Vec<(Step, Trouble, u32)>,
     /// Steps at which a trouble has begun.
     reached: Vec<Step>,
     connections: u32,
@@ -132,12 +132,12 @@ impl Relay {
 
     /// The next `times` talks that come to this step run into trouble.
     pub fn fail(&self, step: Step, trouble: Trouble, times: u32) {
-        self.shared.lock().unwrap().troubles.push((step, trouble, times));
+        self.shared.lock().unwrap().database_health.push((step, trouble, times));
     }
 
-    /// Takes back all troubles.
+    /// Takes back all database_health.
     pub fn heal(&self) {
-        self.shared.lock().unwrap().troubles.clear();
+        self.shared.lock().unwrap().database_health.clear();
     }
 
     pub fn close_after_message(&self) {
@@ -366,7 +366,7 @@ impl Talk {
     fn rcpt(&self, recipient: &str, position: usize) -> Step {
         let domain = recipient.split_once('@').map(|(_, domain)| domain);
         let shared = self.shared.lock().unwrap();
-        let own = shared.troubles.iter().find(
+        let own = shared.database_health.iter().find(
             |(step, _, times)| matches!(step, Step::To(troubled) if *times > 0 && Some(*troubled) == domain),
         );
         own.map_or(Step::Rcpt(position), |(step, _, _)| *step)
@@ -375,7 +375,7 @@ impl Talk {
     fn next_trouble(&self, step: Step) -> Option<Trouble> {
         let mut shared = self.shared.lock().unwrap();
         let (_, trouble, times) =
-            shared.troubles.iter_mut().find(|(at, _, times)| *at == step && *times > 0)?;
+            shared.database_health.iter_mut().find(|(at, _, times)| *at == step && *times > 0)?;
         *times -= 1;
         let trouble = trouble.clone();
         shared.reached.push(step);

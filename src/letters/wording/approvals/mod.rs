@@ -66,7 +66,7 @@ pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
         let mut tx = db.begin().await?;
         let held = find_held_for(&mut *tx, &[NO_DISCLAIMER, NOT_APPROVED], &after, BATCH).await?;
         for letter in &held {
-            transition::try_again(&mut tx, letter, None, now).await?;
+            transition::retry(&mut tx, letter, None, now).await?;
         }
         tx.commit().await?;
         let Some(last) = held.last() else { return Ok(released) };

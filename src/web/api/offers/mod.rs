@@ -10,9 +10,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
-use super::query::{self, Asked};
+use super::query::{self, Query};
 use super::{Platform, Refusal};
-use crate::database::within;
+use crate::database::with_timeout;
 use crate::stripe::OfferId;
 use store::Row;
 
@@ -176,15 +176,15 @@ fn accepted_terms(object: &Value) -> Option<Terms> {
 pub(super) async fn list(
     State(Platform { api, financings, .. }): State<Platform>,
     Account(account): Account,
-    Asked(wanted): Asked<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Offers>, Refusal> {
     let size = query::page_size(wanted.limit)?;
-    let after = query::place(wanted.cursor.as_deref())?;
+    let after = query::cursor(wanted.cursor.as_deref())?;
     let page =
         store::Page { after: after.as_ref(), livemode: financings.livemode(), limit: size + 1 };
-    let rows = within(store::of_account(&api.db, account.as_str(), &page)).await;
+    let rows = with_timeout(store::of_account(&api.db, account.as_str(), &page)).await;
     let mut rows = api.done(rows, "cannot list an account's offers")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.place().to_string());
+    let next_cursor = query::cut(&mut rows, size, |row| row.cursor().to_string());
     Ok(Json(Offers { data: rows.into_iter().map(Offer::from).collect(), next_cursor }))
 }
 
@@ -241,17 +241,17 @@ pub(super) async fn timeline(
     State(Platform { api, .. }): State<Platform>,
     Account(account): Account,
     Path(InPath { offer }): Path<InPath>,
-    Asked(wanted): Asked<WantedLines>,
+    Query(wanted): Query<WantedLines>,
 ) -> Result<Json<Timeline>, Refusal> {
     let size = query::page_size(wanted.limit)?;
-    let after = query::place(wanted.cursor.as_deref())?.unwrap_or_default();
+    let after = query::cursor(wanted.cursor.as_deref())?.unwrap_or_default();
     let offer: OfferId = offer.parse().map_err(|_| Refusal::NotFound)?;
     let (account, offer) = (account.as_str(), offer.as_str());
-    let is_its_own = within(store::has(&api.db, account, offer)).await;
+    let is_its_own = with_timeout(store::has(&api.db, account, offer)).await;
     if !api.done(is_its_own, "cannot look up an offer")? {
         return Err(Refusal::NotFound);
     }
-    let rows = within(store::timeline(&api.db, offer, after, size + 1)).await;
+    let rows = with_timeout(store::timeline(&api.db, offer, after, size + 1)).await;
     let mut rows = api.done(rows, "cannot read an offer's timeline")?;
     let next_cursor = query::cut(&mut rows, size, |row| row.timeline_entry_id.to_string());
     Ok(Json(Timeline { data: rows.into_iter().map(Line::from).collect(), next_cursor }))

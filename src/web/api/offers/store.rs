@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use crate::database::Place;
+use crate::database::Cursor;
 use crate::stripe::OfferId;
 
 /// An offer, with the first letter about it.
@@ -34,8 +34,8 @@ pub(super) struct Row {
 
 impl Row {
     /// Where a list goes on after it.
-    pub(super) fn place(&self) -> Place<&str> {
-        Place { created_at: self.created_at, id: &self.offer_id }
+    pub(super) fn cursor(&self) -> Cursor<&str> {
+        Cursor { created_at: self.created_at, id: &self.offer_id }
     }
 }
 
@@ -43,7 +43,7 @@ impl Row {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Page<'a> {
     /// Older than this one.
-    pub(super) after: Option<&'a Place<OfferId>>,
+    pub(super) after: Option<&'a Cursor<OfferId>>,
     /// Of this mode alone.
     pub(super) livemode: Option<bool>,
     pub(super) limit: i64,

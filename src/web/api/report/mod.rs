@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
-use super::query::Asked;
-use super::{Platform, Refusal, Silence};
-use crate::financing::payouts::{Explanation, MOST_DAYS};
+use super::query::Query;
+use super::{Platform, Refusal, StripeUnavailable};
+use crate::financing::payouts::{Explanation, MAX_DAYS};
 use crate::financing::report::{self, Days};
 use crate::stripe::AccountId;
 
 /// The days of a report that nobody says the days of, today among them.
 const USUAL_DAYS: u64 = 30;
 /// For so long Stripe is asked about payouts. Proxies give up sooner or later too.
-const LONGEST_TALK: Duration = Duration::from_secs(55);
+const MAX_TALK: Duration = Duration::from_secs(55);
 
 /// What to report. Days are days by the account's own clock, both ends in it.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -184,7 +184,7 @@ struct PayoutSums {
 pub(super) async fn show(
     State(platform): State<Platform>,
     Account(account): Account,
-    Asked(wanted): Asked<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Report>, Refusal> {
     platform.report(account, &wanted).await.map(Json)
 }
@@ -208,7 +208,7 @@ pub(super) async fn show(
 pub(super) async fn download(
     State(platform): State<Platform>,
     Account(account): Account,
-    Asked(wanted): Asked<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     let report = platform.report(account, &wanted).await?;
     let csv = table::write(&report).map_err(|error| {
@@ -253,13 +253,12 @@ impl Platform {
     }
 
     async fn payouts(&self, account: &AccountId, days: Days) -> Result<Body, Refusal> {
-        if days.count() > MOST_DAYS {
+        if days.count() > MAX_DAYS {
             return Err(Refusal::TooManyDays);
         }
         // What was explained is remembered: another try goes on where this one ended.
-        let payouts =
-            tokio::time::timeout(LONGEST_TALK, self.financings.payouts(account, days)).await;
-        let payouts = payouts.map_err(|_| Refusal::Stripe(Silence::Down))?;
+        let payouts = tokio::time::timeout(MAX_TALK, self.financings.payouts(account, days)).await;
+        let payouts = payouts.map_err(|_| Refusal::Stripe(StripeUnavailable::Down))?;
         let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
         let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();
         let arriving: Vec<&PayoutSums> =

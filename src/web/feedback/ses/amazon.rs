@@ -1,4 +1,4 @@
-//! What is asked of Amazon: the certificates that its messages are signed with, and the visit that confirms a subscription. Both go
+//! FeedbackEvent is asked of Amazon: the certificates that its messages are signed with, and the visit that confirms a subscription. Both go
 //! to Amazon SNS in the topic's region, over https and nowhere else, whatever a message says. The one exception is the certificate of
 //! the certificate's issuer, which is published over http: it is verified, not trusted.
 
@@ -18,9 +18,9 @@ use super::topic::TopicArn;
 /// SNS waits 15 seconds for our answer: enough for a turn, a certificate, its issuer and a visit.
 const LONGEST: Duration = Duration::from_secs(3);
 /// A certificate is some 2 KB, and so is the answer to a confirmation.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 /// A region has one certificate at a time, for about a year.
-const MOST_CERTIFICATES: u64 = 16;
+const MAX_CERTIFICATES: u64 = 16;
 const KEPT_FOR: Duration = Duration::from_hours(24);
 /// Anyone can make us ask for a certificate that does not exist, so only this many are asked for at once.
 const MAX_FETCHES: usize = 4;
@@ -87,7 +87,7 @@ impl Amazon {
         let anchor = |certificate| webpki::anchor_from_trusted_cert(certificate).ok();
         let roots = trusted.iter().filter_map(anchor).map(|anchor| anchor.to_owned()).collect();
         let certificates =
-            Cache::builder().max_capacity(MOST_CERTIFICATES).time_to_live(KEPT_FOR).build();
+            Cache::builder().max_capacity(MAX_CERTIFICATES).time_to_live(KEPT_FOR).build();
         Self { http, roots, certificates, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }
     }
 
@@ -159,7 +159,7 @@ impl Amazon {
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(away)? {
             bytes.extend_from_slice(&piece);
-            if bytes.len() > MOST_BYTES {
+            if bytes.len() > MAX_BYTES {
                 return Err(AskError::Useless("Amazon's answer is too long"));
             }
         }

@@ -12,7 +12,7 @@ use rustls::pki_types::{
 use url::Url;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
-/// What a file with a certificate begins with.
+/// FeedbackEvent a file with a certificate begins with.
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// No authority has longer chains.
 const MAX_INTERMEDIATES: usize = 4;

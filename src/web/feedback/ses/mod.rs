@@ -21,7 +21,7 @@ use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
 
 use super::{Inbound, Said};
-use crate::feedback::Door;
+use crate::feedback::Channel;
 use crate::http::body::{self, Limits};
 use crate::web::api::Refusal;
 
@@ -32,7 +32,7 @@ use amazon::AskError;
 use sns::{Envelope, Kind};
 
 /// SNS sends 256 KB at most; as JSON within JSON that is twice as long where every character is escaped.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// Which of SNS' messages are listened to.
 #[derive(Clone, Debug)]
@@ -60,11 +60,11 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<Json<Said>, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MOST_BYTES, timeout: inbound.api.read_timeout };
+    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
     let refuse =
-        |why: &dyn std::fmt::Display| inbound.refuse(Door::Ses, Refusal::BadSignature, why);
-    // What serde says of a body repeats parts of it.
+        |why: &dyn std::fmt::Display| inbound.refuse(Channel::Ses, Refusal::BadSignature, why);
+    // FeedbackEvent serde says of a body repeats parts of it.
     let envelope: Envelope =
         serde_json::from_slice(&body).map_err(|_| refuse(&"not a message as SNS sends it"))?;
     let Some(topic) = ses.topics.iter().find(|topic| topic.is(&envelope.topic_arn)) else {
@@ -75,15 +75,17 @@ pub(super) async fn receive(
     match envelope.kind {
         Kind::Notification => match notification::read(&envelope.message, &envelope.message_id) {
             Some(report) => inbound.take(&report).await,
-            None => Ok(inbound
-                .pass_over(Door::Ses, "a notification that is not about a bounce or a complaint")),
+            None => Ok(inbound.pass_over(
+                Channel::Ses,
+                "a notification that is not about a bounce or a complaint",
+            )),
         },
         Kind::SubscriptionConfirmation => {
             confirm(&envelope, topic, &ses.amazon)
                 .await
                 .map_err(|error| inbound.not_proven(&error))?;
             tracing::info!(topic = envelope.topic_arn, "subscribed to what SES tells of letters");
-            inbound.counts.count(Door::Ses, "subscribed");
+            inbound.counts.count(Channel::Ses, "subscribed");
             Ok(Json(Said::only("subscribed")))
         }
         Kind::UnsubscribeConfirmation => {
@@ -91,7 +93,7 @@ pub(super) async fn receive(
                 topic = envelope.topic_arn,
                 "SNS will not tell of letters any more: unsubscribed"
             );
-            Ok(inbound.pass_over(Door::Ses, "an end of the subscription"))
+            Ok(inbound.pass_over(Channel::Ses, "an end of the subscription"))
         }
     }
 }
@@ -128,6 +130,6 @@ impl Inbound {
             AskError::Useless(_) => Refusal::BadSignature,
             AskError::Away(_) => Refusal::Unavailable,
         };
-        self.refuse(Door::Ses, refusal, error)
+        self.refuse(Channel::Ses, refusal, error)
     }
 }

@@ -1,4 +1,4 @@
-//! What Amazon SES says about a message: as a notification of an identity
+//! FeedbackEvent Amazon SES says about a message: as a notification of an identity
 //! (<https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html>), or as an event of a configuration set
 //! (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>). The two differ in the name of one field.
 //!
@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use crate::feedback::{Blame, Clues, Door, Finding, Fingerprint, Report, What};
+use crate::feedback::{Cause, Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,27 +80,27 @@ pub(super) fn read(message: &str, sns_message_id: &str) -> Option<Report> {
     for address in findings.iter().flat_map(|finding| &finding.addresses) {
         id.extend(["\0", address]);
     }
-    let fingerprint = Fingerprint::of(Door::Ses, id);
-    Some(Report { door: Door::Ses, fingerprint, clues: mail.clues(), findings })
+    let fingerprint = Fingerprint::of(Channel::Ses, id);
+    Some(Report { channel: Channel::Ses, fingerprint, letter_ref: mail.letter_ref(), findings })
 }
 
 impl Mail {
-    fn clues(&self) -> Clues {
-        let mut clues = Clues::default();
+    fn letter_ref(&self) -> LetterRef {
+        let mut letter_ref = LetterRef::default();
         if let Some(source) = &self.source {
-            clues.add_addresses(source);
+            letter_ref.add_addresses(source);
         }
         for header in &self.headers {
             if header.name.eq_ignore_ascii_case("message-id") {
-                clues.add_message_id(&header.value);
+                letter_ref.add_message_id(&header.value);
             }
         }
         if let Some(id) =
             self.common_headers.as_ref().and_then(|common| common.message_id.as_deref())
         {
-            clues.add_message_id(id);
+            letter_ref.add_message_id(id);
         }
-        clues
+        letter_ref
     }
 }
 
@@ -110,10 +110,10 @@ impl Bounce {
         let is_permanent = self.kind == "Permanent";
         let what = |recipient: &Recipient| {
             if is_permanent {
-                What::failed(recipient.status.as_deref().unwrap_or_default())
-                    .blaming(Blame::Address)
+                FeedbackEvent::failed(recipient.status.as_deref().unwrap_or_default())
+                    .blaming(Cause::Address)
             } else {
-                What::NotForGood
+                FeedbackEvent::Transient
             }
         };
         let finding = |recipient: &Recipient| Finding {
@@ -129,7 +129,7 @@ impl Complaint {
     fn findings(&self) -> Vec<Finding> {
         let addresses =
             self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
-        let what = What::told(self.kind.as_deref().unwrap_or("abuse"));
+        let what = FeedbackEvent::told(self.kind.as_deref().unwrap_or("abuse"));
         vec![Finding { addresses, what }]
     }
 }
@@ -174,14 +174,16 @@ mod tests {
         let bounce = bounce("Permanent", &recipients);
         let told = json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()});
         let report = read(&told).unwrap();
-        let mut clues = Clues::default();
-        clues.add_letter("letter_0193a1b2c3d47e5f8091a2b3c4d5e6f7");
-        clues.add_message_id("letter_1@rocket.example");
-        clues.add_message_id("letter_1@rocket.example");
-        assert_eq!(report.clues, clues);
+        let mut letter_ref = LetterRef::default();
+        letter_ref.add_letter("letter_0193a1b2c3d47e5f8091a2b3c4d5e6f7");
+        letter_ref.add_message_id("letter_1@rocket.example");
+        letter_ref.add_message_id("letter_1@rocket.example");
+        assert_eq!(report.letter_ref, letter_ref);
         assert_eq!(report.findings[0].addresses, ["jenny@bakery.example"]);
-        let failed =
-            |status: &str| What::Failed { status: status.to_owned(), blame: Blame::Address };
+        let failed = |status: &str| FeedbackEvent::Failed {
+            status: status.to_owned(),
+            blame: Cause::Address,
+        };
         assert_eq!(
             (&report.findings[0].what, &report.findings[1].what),
             (&failed("5.1.1"), &failed("5.0.0"))
@@ -196,16 +198,16 @@ mod tests {
         for kind in ["Transient", "Undetermined", "SomethingNew"] {
             let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
             let told = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
-            assert_eq!(read(&told).unwrap().findings[0].what, What::NotForGood, "{kind}");
+            assert_eq!(read(&told).unwrap().findings[0].what, FeedbackEvent::Transient, "{kind}");
         }
     }
 
     #[test]
     fn a_complaint_has_a_kind_or_is_taken_for_abuse() {
         for (kind, what) in [
-            (json!("abuse"), What::told("abuse")),
-            (json!("not-spam"), What::NotSpam),
-            (Value::Null, What::told("abuse")),
+            (json!("abuse"), FeedbackEvent::told("abuse")),
+            (json!("not-spam"), FeedbackEvent::NotSpam),
+            (Value::Null, FeedbackEvent::told("abuse")),
         ] {
             let complaint = json!({
                 "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,

@@ -31,7 +31,7 @@ pub(super) struct Envelope {
     pub(super) signing_cert_url: String,
 }
 
-/// What it is for.
+/// FeedbackEvent it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum Kind {
     Notification,
@@ -61,7 +61,7 @@ impl Envelope {
         certificate.made(algorithm, self.signed_text().as_bytes(), &signature)
     }
 
-    /// What was signed: name and value of the fields that there are, a line each, in the order of the names.
+    /// FeedbackEvent was signed: name and value of the fields that there are, a line each, in the order of the names.
     fn signed_text(&self) -> String {
         let subject = self.subject.as_deref().filter(|_| self.kind == Kind::Notification);
         let is_about_subscription = self.kind != Kind::Notification;

@@ -10,7 +10,7 @@ use url::Url;
 pub struct TopicArn {
     arn: String,
     region: String,
-    /// What the names of the partition's hosts end with.
+    /// FeedbackEvent the names of the partition's hosts end with.
     domain: &'static str,
 }
 

@@ -12,19 +12,19 @@ use serde::Serialize;
 
 use super::response::value;
 use super::{Portal, Shared, Visitor};
-use crate::database::{Place, within};
+use crate::database::{Cursor, with_timeout};
 use crate::financing::ledger::{Movement, Totals, Wanted};
-use crate::financing::summary::Standing;
-use crate::financing::{Home, Unanswered};
+use crate::financing::summary::SummaryComparison;
+use crate::financing::{AccountLocale, Unanswered};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::Disclaimer;
 use crate::offers::store::{OfAccount, of_account};
 use crate::stripe::{AccountId, TransactionId};
-use phase::{Card, Known, Phase, cards};
+use phase::{Card, Figures, Phase, cards};
 use view::{Row, Writer};
 
 /// More than an account ever had.
-const MOST_OFFERS: i64 = 50;
+const MAX_OFFERS: i64 = 50;
 /// So many movements fit on a phone before somebody tires.
 const MOVEMENTS: i64 = 20;
 
@@ -32,11 +32,11 @@ const MOVEMENTS: i64 = 20;
 struct Facts {
     offers: Vec<OfAccount>,
     /// None where Stripe never said anything.
-    standing: Option<Standing>,
+    standing: Option<SummaryComparison>,
     /// What the transactions add up to, where Stripe's summary was not there to be held against it.
     alone: Vec<Totals>,
     movements: Vec<Movement>,
-    home: Home,
+    home: AccountLocale,
 }
 
 /// Shows the section, with movements older than a place.
@@ -45,7 +45,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let (account, language) = (&visitor.account, visitor.language);
     let after = before.and_then(|word| word.parse().ok());
     let is_later_page = after.is_some();
-    let facts = match Box::pin(within(portal.facts(account, after))).await {
+    let facts = match Box::pin(with_timeout(portal.facts(account, after))).await {
         Ok(facts) => facts,
         Err(error) => return shared.fail(&error, language),
     };
@@ -53,7 +53,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let formats = Formats::new(language, facts.home.country.as_deref());
     let writer = Writer { formats: &formats, zone: facts.home.time_zone };
     let totals = facts.standing.as_ref().map_or(&facts.alone, |standing| &standing.totals);
-    let known = Known { offers: facts.offers, standing: facts.standing.as_ref(), totals, now };
+    let known = Figures { offers: facts.offers, standing: facts.standing.as_ref(), totals, now };
     let (mut current, past) = cards(&known);
     let disclaimers = portal.disclaimers(&mut current, &past, &facts.home, language);
     let has_more = facts.movements.len() > usize::try_from(MOVEMENTS).unwrap_or(usize::MAX);
@@ -61,7 +61,7 @@ pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str
     let rows: Vec<Row> =
         shown.map(|movement| writer.row(movement, known.contract_of(movement))).collect();
     let older = has_more
-        .then(|| facts.movements.get(rows.len() - 1).map(|movement| movement.place().to_string()))
+        .then(|| facts.movements.get(rows.len() - 1).map(|movement| movement.cursor().to_string()))
         .flatten();
     let has_stripes = current.iter().any(Card::has_stripes_figures);
     let standing = facts.standing.as_ref().filter(|_| has_stripes);
@@ -100,10 +100,10 @@ impl Portal {
     async fn facts(
         &self,
         account: &AccountId,
-        after: Option<Place<TransactionId>>,
+        after: Option<Cursor<TransactionId>>,
     ) -> sqlx::Result<Facts> {
         let id = account.as_str();
-        let offers = of_account(&self.db, id, self.financings.livemode(), MOST_OFFERS).await?;
+        let offers = of_account(&self.db, id, self.financings.livemode(), MAX_OFFERS).await?;
         let wanted = Wanted { after, ..Wanted::default() };
         let movements = self.financings.movements(account, &wanted, MOVEMENTS + 1).await?;
         let has_begun =
@@ -119,7 +119,7 @@ impl Portal {
     }
 
     /// Stripe's summary; where there is none, our own sums are all there is.
-    async fn standing(&self, account: &AccountId) -> sqlx::Result<Option<Standing>> {
+    async fn standing(&self, account: &AccountId) -> sqlx::Result<Option<SummaryComparison>> {
         match self.financings.standing(account).await {
             Ok(standing) => Ok(Some(standing)),
             Err(Unanswered::Database(error)) => Err(error),
@@ -136,7 +136,7 @@ impl Portal {
         &self,
         current: &mut Vec<Card>,
         past: &[Card],
-        home: &Home,
+        home: &AccountLocale,
         language: Language,
     ) -> Said {
         let is_live = self.financings.livemode() != Some(false);

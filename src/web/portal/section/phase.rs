@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::progress::{By, Progress, Terms, progress, terms};
+use super::progress::{FiguresFrom, Progress, Terms, progress, terms};
 use crate::financing::ledger::Totals;
-use crate::financing::summary::Standing;
+use crate::financing::summary::SummaryComparison;
 use crate::offers::store::OfAccount;
 use crate::stripe::OfferStatus;
 
@@ -55,9 +55,9 @@ pub(super) enum Turn {
 }
 
 /// What is known of an account.
-pub(super) struct Known<'a> {
+pub(super) struct Figures<'a> {
     pub(super) offers: Vec<OfAccount>,
-    pub(super) standing: Option<&'a Standing>,
+    pub(super) standing: Option<&'a SummaryComparison>,
     pub(super) totals: &'a [Totals],
     pub(super) now: DateTime<Utc>,
 }
@@ -70,13 +70,16 @@ impl Card {
 
     pub(super) fn has_stripes_figures(&self) -> bool {
         self.phase == Phase::InProgress
-            && self.progress.as_ref().is_some_and(|progress| !matches!(progress.by, By::Us(_)))
+            && self
+                .progress
+                .as_ref()
+                .is_some_and(|progress| !matches!(progress.by, FiguresFrom::Ledger(_)))
     }
 }
 
 /// The cards in the order in which they are shown: what runs, what is decided on, what is open. Then how the newest offer ended, where
 /// nothing is open or decided on since. And, apart, the financings that are paid in full.
-pub(super) fn cards(known: &Known<'_>) -> (Vec<Card>, Vec<Card>) {
+pub(super) fn cards(known: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
     let all: Vec<Card> = known.offers.iter().map(|offer| card(offer, known)).collect();
     let end = newest_end(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
@@ -129,7 +132,7 @@ fn rank(phase: Phase) -> Option<u8> {
     }
 }
 
-fn card(offer: &OfAccount, known: &Known<'_>) -> Card {
+fn card(offer: &OfAccount, known: &Figures<'_>) -> Card {
     let phase = phase(offer, known);
     let terms = terms(offer);
     let progress = match phase {
@@ -145,7 +148,7 @@ fn card(offer: &OfAccount, known: &Known<'_>) -> Card {
     Card { phase, offer: offer.clone(), terms, progress, is_replacement, turn: Turn::Alone }
 }
 
-fn phase(offer: &OfAccount, known: &Known<'_>) -> Phase {
+fn phase(offer: &OfAccount, known: &Figures<'_>) -> Phase {
     let has_successor = || {
         let id = Some(offer.offer_id.as_str());
         known.offers.iter().any(|other| other.replacement_for_offer_id.as_deref() == id)
@@ -208,13 +211,13 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::web::portal::section) fn standing(offer: &str) -> Standing {
+    pub(in crate::web::portal::section) fn standing(offer: &str) -> SummaryComparison {
         let summary = json!({
             "status": "accepted", "financing_offer": offer,
             "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
                         "currency": "gbp", "withhold_rate": 0.1, "advance_paid_out_at": 1_790_000_000_000_i64},
         });
-        Standing {
+        SummaryComparison {
             summary: serde_json::from_value(summary).unwrap(),
             as_of: now(),
             is_current: true,
@@ -224,7 +227,7 @@ pub(super) mod tests {
     }
 
     fn phases(offers: Vec<OfAccount>) -> (Vec<Phase>, usize) {
-        let (current, past) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+        let (current, past) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
         (current.iter().map(|card| card.phase).collect(), past.len())
     }
 
@@ -282,13 +285,13 @@ pub(super) mod tests {
         let mut newest = offer("newest", "paid_out");
         newest.withhold_rate = Some(0.2);
         let offers = vec![newest, offer("middle", "paid_out"), offer("oldest", "paid_out")];
-        let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+        let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
         let turns: Vec<Turn> = current.iter().map(|card| card.turn).collect();
         assert_eq!(turns, [Turn::Waits, Turn::Waits, Turn::First(Some(0.2))]);
         let mut over = offer("over", "paid_out");
         over.charged_off_at = Some(now());
         let offers = vec![offer("running", "paid_out"), over];
-        let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+        let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
         assert!(current.iter().all(|card| card.turn == Turn::Alone));
     }
 
@@ -306,12 +309,15 @@ pub(super) mod tests {
         let by = |statuses: [(&str, &str); 2]| {
             let offers = statuses.map(|(id, status)| offer(id, status)).to_vec();
             let (current, past) =
-                cards(&Known { offers, standing: Some(&nameless), totals: &[], now: now() });
+                cards(&Figures { offers, standing: Some(&nameless), totals: &[], now: now() });
             let all = current.into_iter().chain(past);
             all.map(|card| card.progress.map(|progress| progress.by)).collect::<Vec<_>>()
         };
-        let ours = || Some(By::Us(0));
-        assert_eq!(by([("new", "paid_out"), ("old", "fully_repaid")]), [Some(By::Stripe), ours()]);
+        let ours = || Some(FiguresFrom::Ledger(0));
+        assert_eq!(
+            by([("new", "paid_out"), ("old", "fully_repaid")]),
+            [Some(FiguresFrom::Stripe), ours()]
+        );
         assert_eq!(by([("new", "paid_out"), ("old", "paid_out")]), [ours(), ours()]);
         assert_eq!(by([("new", "accepted"), ("old", "fully_repaid")]), [None, ours()]);
     }
@@ -322,15 +328,15 @@ pub(super) mod tests {
             let remaining_minor = advanced_minor - paid_minor;
             let difference = Difference { advanced_minor, paid_minor, remaining_minor };
             let standing =
-                Standing { difference: Some(difference), ..standing("financingoffer_1") };
+                SummaryComparison { difference: Some(difference), ..standing("financingoffer_1") };
             let offers = vec![offer("financingoffer_1", "paid_out")];
-            let known = Known { offers, standing: Some(&standing), totals: &[], now: now() };
+            let known = Figures { offers, standing: Some(&standing), totals: &[], now: now() };
             cards(&known).0[0].progress.clone().unwrap().by
         };
         let usd = |minor| Money { minor, currency: "gbp".to_owned() };
-        assert_eq!(paid(0, -3_000), By::StripeAlone(Some(usd(30_000))));
+        assert_eq!(paid(0, -3_000), FiguresFrom::StripeDiffers(Some(usd(30_000))));
         // The payout's event never came: all that was paid is known.
-        assert_eq!(paid(-110_000, 0), By::StripeAlone(None));
+        assert_eq!(paid(-110_000, 0), FiguresFrom::StripeDiffers(None));
     }
 
     #[test]
@@ -346,7 +352,7 @@ pub(super) mod tests {
         refused.replacement_offer_id = Some("new".to_owned());
         let mut better = offer("new", "delivered");
         better.replacement_for_offer_id = Some("old".to_owned());
-        let (current, _) = cards(&Known {
+        let (current, _) = cards(&Figures {
             offers: vec![better, refused.clone()],
             standing: None,
             totals: &[],
@@ -374,14 +380,17 @@ pub(super) mod tests {
         }];
         let offers =
             vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
-        let known = Known { offers, standing: Some(&standing), totals: &totals, now: now() };
-        let progress: Vec<(i64, i64, i64, By)> = cards(&known)
+        let known = Figures { offers, standing: Some(&standing), totals: &totals, now: now() };
+        let progress: Vec<(i64, i64, i64, FiguresFrom)> = cards(&known)
             .0
             .into_iter()
             .map(|card| card.progress.unwrap())
             .map(|its| (its.total.minor, its.remaining.minor, its.per_mille(), its.by))
             .collect();
-        assert_eq!(progress, [(110_000, 77_000, 300, By::Stripe), (50_000, 1, 999, By::Us(2))]);
+        assert_eq!(
+            progress,
+            [(110_000, 77_000, 300, FiguresFrom::Stripe), (50_000, 1, 999, FiguresFrom::Ledger(2))]
+        );
     }
 
     #[test]
@@ -392,7 +401,7 @@ pub(super) mod tests {
             "previous_financing_fee_discount_amount": null,
         }));
         let (current, _) =
-            cards(&Known { offers: vec![agreed], standing: None, totals: &[], now: now() });
+            cards(&Figures { offers: vec![agreed], standing: None, totals: &[], now: now() });
         let progress = current[0].progress.as_ref().unwrap();
         assert_eq!(
             (progress.total.minor, progress.paid.minor, progress.per_mille()),

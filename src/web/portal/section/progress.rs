@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::phase::Known;
+use super::phase::Figures;
 use crate::financing::ledger::Totals;
-use crate::financing::summary::{Standing, only};
+use crate::financing::summary::{SummaryComparison, only};
 use crate::format::money::{Money, is_currency};
 use crate::offers::store::OfAccount;
 use crate::stripe::{OfferedTerms, Period, SummaryDetails};
@@ -29,18 +29,18 @@ pub(super) struct Progress {
     /// The period that runs, where the contract has periods.
     pub(super) period: Option<Period>,
     /// Who says so.
-    pub(super) by: By,
+    pub(super) by: FiguresFrom,
 }
 
-/// Whose figures they are.
+/// The source of the figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum FiguresFrom {
     /// Stripe's, and our transactions add up to the same.
     Stripe,
     /// Stripe's, and our transactions add up to something else: what was paid by them, where that is another sum.
-    StripeAlone(Option<Money>),
+    StripeDiffers(Option<Money>),
     /// Our own, from the transactions that are known; of so many more nobody can tell what they did.
-    Us(i64),
+    Ledger(i64),
 }
 
 /// None where Stripe sent none, or such that no merchant should read them.
@@ -66,16 +66,16 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
 pub(super) fn progress(
     offer: &OfAccount,
     terms: Option<&Terms>,
-    known: &Known<'_>,
+    known: &Figures<'_>,
 ) -> Option<Progress> {
     let id = offer.offer_id.as_str();
     let ours = known.totals_of(id).filter(|ours| is_currency(&ours.currency));
     if let Some((standing, details)) = known.figures_of_stripe(id) {
         let money = |minor| Money { minor, currency: details.currency.to_lowercase() };
-        let by = standing.difference.map_or(By::Stripe, |by| {
+        let by = standing.difference.map_or(FiguresFrom::Stripe, |by| {
             let ours =
                 (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
-            By::StripeAlone(ours.map(money))
+            FiguresFrom::StripeDiffers(ours.map(money))
         });
         return Some(Progress {
             // A refill can make the fee of the financing before it smaller.
@@ -105,18 +105,18 @@ pub(super) fn progress(
         paid_out_at: first,
         begins_at: None,
         period: None,
-        by: By::Us(ours.map_or(0, |ours| ours.unclear)),
+        by: FiguresFrom::Ledger(ours.map_or(0, |ours| ours.unclear)),
     })
 }
 
-impl Known<'_> {
+impl Figures<'_> {
     /// What the transactions of a financing add up to.
     fn totals_of(&self, offer_id: &str) -> Option<&Totals> {
         self.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(offer_id))
     }
 
     /// Stripe's summary, where it is about this financing and the money went out.
-    fn figures_of_stripe(&self, offer_id: &str) -> Option<(&Standing, &SummaryDetails)> {
+    fn figures_of_stripe(&self, offer_id: &str) -> Option<(&SummaryComparison, &SummaryDetails)> {
         let standing = self.standing?;
         let is_about_it = match &standing.summary.financing_offer {
             Some(named) => named.as_str() == offer_id,
@@ -169,14 +169,15 @@ mod tests {
             first_at: now(),
             last_at: now(),
         }];
-        let shown = |standing: Option<&Standing>| {
+        let shown = |standing: Option<&SummaryComparison>| {
             let offers = vec![offer("financingoffer_1", "paid_out")];
-            let card = cards(&Known { offers, standing, totals: &totals, now: now() }).0.remove(0);
+            let card =
+                cards(&Figures { offers, standing, totals: &totals, now: now() }).0.remove(0);
             (card.phase, card.progress.map(|progress| progress.remaining.minor))
         };
         let runs = standing("financingoffer_1");
         assert_eq!(shown(Some(&runs)), (Phase::InProgress, Some(77_000)));
-        let old = Standing { is_current: false, ..runs };
+        let old = SummaryComparison { is_current: false, ..runs };
         for summary in [None, Some(&old), Some(&standing("financingoffer_2"))] {
             assert_eq!(shown(summary), (Phase::Canceled, None));
         }
@@ -194,7 +195,7 @@ mod tests {
             odd.currency = Some(currency.to_owned());
             (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));
             let offers = vec![odd.clone(), OfAccount { status: "paid_out".to_owned(), ..odd }];
-            let (current, _) = cards(&Known { offers, standing: None, totals: &[], now: now() });
+            let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
             assert_eq!(current.len(), 2);
             assert!(
                 current.iter().all(|card| card.terms.is_none() && card.progress.is_none()),

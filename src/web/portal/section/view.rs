@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::phase::{Card, Known, Phase, Turn};
-use super::progress::{By, Progress};
-use crate::financing::Home;
+use super::phase::{Card, Figures, Phase, Turn};
+use super::progress::{FiguresFrom, Progress};
+use crate::financing::AccountLocale;
 use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
@@ -88,7 +88,7 @@ pub(super) struct Row {
 }
 
 impl Writer<'_> {
-    pub(super) fn card(&self, card: &Card, home: &Home, now: DateTime<Utc>) -> Shown {
+    pub(super) fn card(&self, card: &Card, home: &AccountLocale, now: DateTime<Utc>) -> Shown {
         let contract = Contract::of(&card.offer);
         let terms = card.terms.as_ref().map(|terms| ShownTerms {
             advance: self.money(&terms.advance),
@@ -159,15 +159,15 @@ impl Writer<'_> {
                 due_on: period.due_at.map(|at| self.day(at)),
                 is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
             }),
-            differs: matches!(progress.by, By::StripeAlone(_)),
+            differs: matches!(progress.by, FiguresFrom::StripeDiffers(_)),
             paid_by_ours: match &progress.by {
-                By::StripeAlone(sum) => sum.as_ref().map(|sum| self.money(sum)),
-                By::Stripe | By::Us(_) => None,
+                FiguresFrom::StripeDiffers(sum) => sum.as_ref().map(|sum| self.money(sum)),
+                FiguresFrom::Stripe | FiguresFrom::Ledger(_) => None,
             },
-            is_ours: matches!(progress.by, By::Us(_)),
+            is_ours: matches!(progress.by, FiguresFrom::Ledger(_)),
             unclear: match progress.by {
-                By::Us(unclear) => unclear,
-                By::Stripe | By::StripeAlone(_) => 0,
+                FiguresFrom::Ledger(unclear) => unclear,
+                FiguresFrom::Stripe | FiguresFrom::StripeDiffers(_) => 0,
             },
         }
     }
@@ -232,7 +232,7 @@ impl Contract {
     }
 }
 
-impl Known<'_> {
+impl Figures<'_> {
     /// The contract that a movement belongs to.
     pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
         let offer =
