@@ -271,18 +271,18 @@ fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
     for (settings, place, word) in [
         (
             vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector],
-            "email.sender.dkim_key",
+            "email.dkim_key",
             "not a private key",
         ),
-        (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.sender.dkim_selector", "missing"),
-        (vec![selector], "email.sender.dkim_selector", "no email.dkim_key"),
+        (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.dkim_selector", "missing"),
+        (vec![selector], "email.dkim_selector", "no email.dkim_key"),
         (
             vec![
                 ("COURIER_EMAIL__DKIM_KEY", ED25519),
                 selector,
                 ("COURIER_EMAIL__DKIM_DOMAIN", "evil.example"),
             ],
-            "email.sender.dkim_domain",
+            "email.dkim_domain",
             "DMARC",
         ),
     ] {
