@@ -21,7 +21,7 @@ async fn with_a_row_of_each(db: PgPool) -> (TestApp, String) {
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     app.opts_out("acct_other").await;
-    crate::api::key(&app, &[capital_courier::web::api::Scope::OptOutsRead]).await;
+    crate::web::api::key(&app, &[capital_courier::web::api::Scope::OptOutsRead]).await;
     let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     sqlx::query(
         "insert into refused_addresses (address_sha256, reason, status, letter_id, noted_at)

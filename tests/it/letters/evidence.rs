@@ -123,7 +123,7 @@ async fn nobody_changes_the_books_by_accident(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPool) {
-    let roles = include_str!("../../deploy/roles.sql");
+    let roles = include_str!("../../../deploy/roles.sql");
     db.execute(roles).await.unwrap();
     let as_service = PgPoolOptions::new()
         .max_connections(10)

@@ -11,9 +11,9 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::api::{Answer, key, send};
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
+use crate::web::api::{Answer, key, send};
 
 const RETURN_PATH: (&str, &str) = ("COURIER_EMAIL__RETURN_PATH", "bounces@rocket.example");
 

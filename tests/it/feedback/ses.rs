@@ -13,22 +13,22 @@ use sqlx::PgPool;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use crate::api::Answer;
-use crate::reports::delivered;
+use crate::feedback::reports::delivered;
 use crate::support::TestApp;
 use crate::support::https::Https;
+use crate::web::api::Answer;
 
 const HOST: &str = "sns.eu-west-1.amazonaws.com";
 const CERTIFICATE: (&str, &[u8]) = (
     "/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem",
-    include_bytes!("../data/sns/certificate.pem"),
+    include_bytes!("../../data/sns/certificate.pem"),
 );
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:letters";
 
 /// Signed messages of a kind, by both versions.
 fn signed(kind: &str, word: &str) -> Vec<Value> {
     let mut all: Vec<Value> =
-        serde_json::from_str(include_str!("../data/sns/signed.json")).unwrap();
+        serde_json::from_str(include_str!("../../data/sns/signed.json")).unwrap();
     all.retain(|message| {
         message["Type"] == kind && message["Message"].as_str().unwrap().contains(word)
     });
@@ -234,6 +234,6 @@ async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgP
     app.expect_letter(&offer, "sent", None).await;
     // Where no topic is named, there is no such address.
     let request = Request::post("/inbound/ses").body(Body::from(message.to_string())).unwrap();
-    assert_eq!(crate::api::send(&app, request).await.status, 404);
+    assert_eq!(crate::web::api::send(&app, request).await.status, 404);
     app.abandon();
 }

@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::phases::tell_transactions;
 use crate::support::TestApp;
 use crate::support::browser::{Browser, press};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+use crate::web::section_phases::tell_transactions;
 
 /// An offer and its account that have a NUL wherever nothing depends on what is said there.
 fn offer(app: &TestApp) -> (String, String) {
@@ -68,9 +68,9 @@ async fn an_offer_with_a_nul_in_it_is_emailed_marked_and_shown(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_transaction_with_a_nul_in_it_is_kept(db: PgPool) {
     let app = TestApp::start(db).await;
-    let told = crate::financing::Told {
+    let told = crate::financing::ledger::Told {
         id: "cptxn_1",
-        offer: crate::financing::OFFER,
+        offer: crate::financing::ledger::OFFER,
         kind: "payout",
         reason: None,
         total: 110_000,

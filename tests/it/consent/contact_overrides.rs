@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::api::{Answer, call, key};
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
+use crate::web::api::{Answer, call, key};
 
 fn account_of(app: &TestApp, offer: &str) -> String {
     app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned()

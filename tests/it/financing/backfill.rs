@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
-use crate::financing::{OFFER, Told};
+use crate::financing::ledger::{OFFER, Told};
 use crate::support::{TestApp, day_one};
 
 /// A transaction of Stripe's list, which no event told of.

@@ -166,7 +166,7 @@ async fn no_report_from_a_pipe_ends_in_a_crash_however_it_nests() {
         "DATABASE_URL".to_owned(),
         "postgres://nobody@127.0.0.1:1/nothing".to_owned(),
     )]);
-    for (bomb, message) in crate::reports::bombs() {
+    for (bomb, message) in crate::feedback::reports::bombs() {
         let (code, said) = piped(&env, &message).await;
         assert!(
             code == Some(65) && said.contains("which no report does"),

@@ -11,9 +11,9 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::api::{Answer, key, send};
-use crate::reports::delivered;
+use crate::feedback::reports::delivered;
 use crate::support::TestApp;
+use crate::web::api::{Answer, key, send};
 
 /// A key pair, and its public half as SendGrid shows it.
 fn key_pair() -> (EcdsaKeyPair, String) {

@@ -6,12 +6,12 @@ use capital_courier::simulator::Button;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::phases::{sell, tell_transactions};
 use crate::support::TestApp;
 use crate::support::browser::{
     Browser, Shown, cookie_of, delivered, press, section_of, signed, tag, token,
 };
 use crate::support::stripe::{Stub, refusal};
+use crate::web::section_phases::{sell, tell_transactions};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {

@@ -7,8 +7,8 @@ use axum::http::Request;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::api::send;
 use crate::support::TestApp;
+use crate::web::api::send;
 
 async fn description(app: &TestApp) -> Value {
     let request = Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap();
@@ -63,7 +63,7 @@ async fn no_route_is_registered_beside_the_description(db: PgPool) {
     let app = TestApp::start(db).await;
     let described = operations(&description(&app).await).len();
     let mut handlers = 0;
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/api")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

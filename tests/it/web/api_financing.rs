@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::api::{Answer, call, key};
 use crate::support::stripe::{Stub, list, refusal};
 use crate::support::{TestApp, day_one};
+use crate::web::api::{Answer, call, key};
 
 /// The service with a key, and a Stripe that answers as it is told.
 pub struct Bench {

@@ -251,10 +251,10 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
     let table = browser.open("/capital/statement.csv").await.text;
     assert!(table.contains("2200.00") && !table.contains("3300.00"), "{table}");
 
-    let key = crate::api::key(&app, &[capital_courier::web::api::Scope::FinancingsRead]).await;
+    let key = crate::web::api::key(&app, &[capital_courier::web::api::Scope::FinancingsRead]).await;
     let list = async |what: &str| {
         let path = format!("/api/v1/accounts/acct_1/{what}");
-        crate::api::call(&app, &key, "GET", &path, "").await.expect(200)["data"].clone()
+        crate::web::api::call(&app, &key, "GET", &path, "").await.expect(200)["data"].clone()
     };
     let offers = list("offers").await;
     assert_eq!(

@@ -1,0 +1,6 @@
+//! The commands, as processes.
+
+mod demo;
+mod operator;
+mod start;
+mod terminal;

@@ -1,0 +1,4 @@
+//! Opt-outs and contact overrides.
+
+mod contact_overrides;
+mod unsubscribe;

@@ -1,0 +1,11 @@
+//! Crashes, outages, and peers that misbehave.
+
+mod connections;
+#[cfg(feature = "crash-points")]
+mod crash;
+mod hostile_relay;
+mod load;
+mod outage;
+mod pgbouncer;
+mod processes;
+mod stripe_impostor;

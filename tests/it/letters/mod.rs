@@ -1,0 +1,6 @@
+//! What a letter says, to whom, and which wording may go out.
+
+mod approvals;
+mod evidence;
+mod recipient_and_content;
+mod reminders;

@@ -1,0 +1,6 @@
+//! Periodic work: reconciliation, retention, the clock, the list of replicas.
+
+mod clock;
+mod reconcile;
+mod replicas;
+mod retention;
