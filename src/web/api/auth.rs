@@ -50,7 +50,7 @@ impl Guard {
         })?;
         let caller = caller.ok_or(Refusal::BadKey)?;
         if let Some(rate) = &self.rate {
-            rate.count(&caller.key_id, self.api.clock.now()).map_err(Refusal::RateLimited)?;
+            rate.count(&caller.key_id).map_err(Refusal::RateLimited)?;
         }
         if caller.may(self.scope) { Ok(caller) } else { Err(Refusal::MissingScope(self.scope)) }
     }

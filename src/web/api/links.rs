@@ -83,10 +83,7 @@ pub(super) async fn make(
     if !is_fit_to_come_back_to(&refresh_url) || !is_fit_to_come_back_to(&return_url) {
         return Err(Refusal::BadUrl);
     }
-    platform
-        .links
-        .count(account.as_str(), platform.api.clock.now())
-        .map_err(Refusal::RateLimited)?;
+    platform.links.count(account.as_str()).map_err(Refusal::RateLimited)?;
     let stripe = &platform.financings.stripe;
     match stripe.account_link(&account, wanted.r#type.into(), &refresh_url, &return_url).await {
         Ok(AccountLink { url, expires_at }) => {

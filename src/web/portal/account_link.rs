@@ -7,6 +7,7 @@
 //! says so (`Sec-Fetch-Site`): then it gets the section instead. Stripe comes from another site too, so the address that it sends the
 //! merchant back to has the mark of the session, which no other site knows.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use super::response::Notice;
 use super::tenant::{Tenant, TenantQuery};
 use super::{LINES, Shared, Visitor};
+use crate::clock::Clock;
 use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
 
@@ -23,11 +25,11 @@ use crate::stripe::LinkTo;
 /// below this; a script, or a page that reloads itself, has a fiftieth of what `stripe.requests_per_second` allows.
 const LINKS_EVERY: Duration = Duration::from_secs(2);
 /// Somebody impatient on a slow line, in two tabs.
-const LINKS_AT_ONCE: u32 = 10;
+const LINKS_AT_ONCE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// How often links of one account are made, for its visitors or for the platform's own page. To be shared by all who make some in a process.
-pub fn rate_of_links() -> Rate {
-    Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE)
+pub fn rate_of_links(clock: Clock) -> Rate {
+    Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE, clock)
 }
 
 pub(super) async fn apply(
@@ -81,7 +83,7 @@ impl Shared {
             let section = portal.settings.path_for(&visitor.account, "/capital");
             return (StatusCode::SEE_OTHER, [(header::LOCATION, section)]).into_response();
         }
-        match portal.links.count(visitor.account.as_str(), portal.clock.now()) {
+        match portal.links.count(visitor.account.as_str()) {
             Ok(()) => self.on_to(&visitor, to).await,
             Err(seconds) => {
                 LINES.write("links", |suppressed| {

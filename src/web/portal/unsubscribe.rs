@@ -6,6 +6,7 @@
 //! A link may be forwarded, and each round of stopping and asking again adds a row that is kept for years. So asking again is limited by
 //! account; stopping never is, because the law wants it to work and a second stop adds nothing.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,8 +86,9 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 /// How often each account may subscribe again. To be shared by all routers of a process.
-pub fn rate_of_subscribing_again() -> Rate {
-    Rate::one_in(Duration::from_hours(1), 5)
+pub fn rate_of_subscribing_again(clock: Clock) -> Rate {
+    const BURST: NonZeroU32 = NonZeroU32::new(5).unwrap();
+    Rate::one_in(Duration::from_hours(1), BURST, clock)
 }
 
 /// The route. Fails where the page's template is wrong.
@@ -258,10 +260,10 @@ impl Unsubscribe {
 
     /// What a person entered for the merchant is not undone by a link that may have been forwarded.
     async fn again(&self, account_id: &str) -> sqlx::Result<Page> {
-        let now = self.clock.now();
-        if let Err(seconds) = self.again.count(account_id, now) {
+        if let Err(seconds) = self.again.count(account_id) {
             return Ok(Page::TooOften(seconds));
         }
+        let now = self.clock.now();
         if store::end(&self.db, account_id, &Source::BY_LINK, Source::Link, now).await? {
             tracing::info!(account.id = account_id, "a merchant subscribed again");
         }
