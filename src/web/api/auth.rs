@@ -5,11 +5,10 @@
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use axum_extra::headers::HeaderMapExt;
+use axum_extra::headers::authorization::{Authorization, Basic, Bearer};
 use secrecy::SecretString;
 
 use super::keys::{self, Caller, Scope};
@@ -84,22 +83,19 @@ pub async fn authenticate(
 
 /// The key that a request presents.
 fn presented(headers: &HeaderMap) -> Option<SecretString> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.split_once(' ')?;
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.to_owned().into());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
-    pair.split_once(':').map(|(_, password)| password.to_owned().into())
+    let bearer = headers.typed_get::<Authorization<Bearer>>();
+    let bearer = bearer.map(|given| given.token().trim_end().to_owned());
+    let basic =
+        || headers.typed_get::<Authorization<Basic>>().map(|given| given.password().to_owned());
+    bearer.or_else(basic).map(SecretString::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::header::AUTHORIZATION;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use secrecy::ExposeSecret;
 
     #[test]

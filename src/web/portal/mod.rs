@@ -167,7 +167,7 @@ impl Shared {
         match with_timeout(portal.open(visit)).await {
             Ok(Some(cookie)) => {
                 tracing::info!(account.id = %visit.account, "a merchant came from the dashboard");
-                (StatusCode::SEE_OTHER, session::set(cookie), section).into_response()
+                (StatusCode::SEE_OTHER, cookie, section).into_response()
             }
             // Used before: by this very browser, where somebody went back to the address or reloaded it.
             Ok(None) => match with_timeout(portal.session(headers)).await {

@@ -2,8 +2,9 @@
 
 mod store;
 
-use axum::http::header::{COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -28,7 +29,7 @@ const MARK_BYTES: usize = 16;
 
 impl Portal {
     /// Opens a session by a token, which is used up by that. None where it was used before.
-    pub(super) async fn open(&self, visit: &Visit) -> sqlx::Result<Option<HeaderValue>> {
+    pub(super) async fn open(&self, visit: &Visit) -> sqlx::Result<Option<CookieJar>> {
         let now = self.clock.now();
         let secret: [u8; SECRET_BYTES] = rand::random();
         let mut tx = self.db.begin().await?;
@@ -65,19 +66,18 @@ impl Portal {
     }
 
     /// Sent back on the way from the dashboard and from Stripe (`Lax`), and never read by a script.
-    fn cookie(&self, secret: &[u8; SECRET_BYTES]) -> HeaderValue {
+    fn cookie(&self, secret: &[u8; SECRET_BYTES]) -> CookieJar {
         let settings = &self.settings;
-        let secure = if settings.public_url.scheme() == "https" { "; Secure" } else { "" };
-        let age = settings.session.as_secs();
         let name = settings.cookie_name();
         let path =
             if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
-        let value = format!(
-            "{name}={}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}",
-            URL_SAFE_NO_PAD.encode(secret)
-        );
-        HeaderValue::from_str(&value)
-            .expect("base64, numbers and the path of a URL are plain ASCII")
+        let cookie = Cookie::build((name, URL_SAFE_NO_PAD.encode(secret)))
+            .path(path)
+            .max_age(settings.session.try_into().unwrap_or_default())
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(settings.public_url.scheme() == "https");
+        CookieJar::new().add(cookie)
     }
 }
 
@@ -94,17 +94,12 @@ impl Settings {
     }
 }
 
-/// With the header's name.
-pub(super) fn set(cookie: HeaderValue) -> [(axum::http::HeaderName, HeaderValue); 1] {
-    [(SET_COOKIE, cookie)]
-}
-
-/// What could be secrets of ours.
+/// The secrets in all cookies of this name. A `CookieJar` would keep one of them.
 fn presented(headers: &HeaderMap, name: &str) -> impl Iterator<Item = Vec<u8>> {
-    let pairs = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
-    let pairs = pairs.flat_map(|header| header.split(';'));
-    let values = pairs.filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
-    let secrets = values.filter_map(|value| URL_SAFE_NO_PAD.decode(value).ok());
+    let texts = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
+    let cookies = texts.flat_map(Cookie::split_parse).flatten();
+    let cookies = cookies.filter(move |cookie| cookie.name() == name);
+    let secrets = cookies.filter_map(|cookie| URL_SAFE_NO_PAD.decode(cookie.value()).ok());
     secrets.filter(|secret| secret.len() == SECRET_BYTES)
 }
 
