@@ -1,10 +1,12 @@
 //! `SMTP_URL`: who takes the letters, and how.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use url::Url;
 
@@ -118,8 +120,11 @@ fn tls(url: &Url) -> Result<Tls, RelayUrlError> {
 }
 
 fn login(url: &Url) -> Result<Option<(String, SecretString)>, RelayUrlError> {
-    let decoded = |part: &str| {
-        percent_decoded(part).ok_or(RelayUrlError("user or password are not percent-encoded UTF-8"))
+    let decoded = |part| {
+        let decoded = percent_decode_str(part).decode_utf8();
+        decoded
+            .map(Cow::into_owned)
+            .map_err(|_| RelayUrlError("user or password are not percent-encoded UTF-8"))
     };
     match (url.username(), url.password()) {
         ("", None) => Ok(None),
@@ -127,13 +132,6 @@ fn login(url: &Url) -> Result<Option<(String, SecretString)>, RelayUrlError> {
         (_, None) => Err(RelayUrlError("a user without a password")),
         (user, Some(password)) => Ok(Some((decoded(user)?, decoded(password)?.into()))),
     }
-}
-
-/// `application/x-www-form-urlencoded` differs from percent-encoding in `+` alone, which is protected here.
-fn percent_decoded(part: &str) -> Option<String> {
-    let pair = format!("v={}", part.replace('+', "%2B"));
-    let value = url::form_urlencoded::parse(pair.as_bytes()).next()?.1.into_owned();
-    (!value.contains('\u{fffd}')).then_some(value)
 }
 
 /// Whether a host, without brackets, is this machine.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
+use textwrap::{WordSeparator, WordSplitter};
 use url::Url;
 
 use super::Settings;
@@ -185,17 +186,13 @@ pub(super) fn one_line(text: &str) -> String {
 pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
     const WIDTH: usize = 72;
     let width = WIDTH.saturating_sub(indent);
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in one_line(paragraph).split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
+    // Links and hyphenated names stay whole, and blanks that do not break do not.
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    let paragraph = one_line(paragraph);
+    let lines = textwrap::wrap(&paragraph, options);
     lines.join(&format!("\n{}", " ".repeat(indent.min(WIDTH))))
 }
 
