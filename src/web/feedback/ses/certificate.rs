@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{
-    CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
-};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use url::Url;
+use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
 /// FeedbackEvent a file with a certificate begins with.
@@ -111,15 +110,10 @@ impl Certificate {
         }
     }
 
-    /// Whether its key made the signature.
-    pub(super) fn made(
-        &self,
-        algorithm: &dyn SignatureVerificationAlgorithm,
-        message: &[u8],
-        signature: &[u8],
-    ) -> bool {
+    /// Whether its key made the signature, by RSA with PKCS #1 and SHA-256.
+    pub(super) fn made(&self, message: &[u8], signature: &[u8]) -> bool {
         EndEntityCert::try_from(&self.leaf).is_ok_and(|certificate| {
-            certificate.verify_signature(algorithm, message, signature).is_ok()
+            certificate.verify_signature(RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
         })
     }
 }

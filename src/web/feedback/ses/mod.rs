@@ -2,8 +2,8 @@
 //! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>).
 //!
 //! ```text
-//! body ─▶ a topic of ours? ─▶ certificate, from Amazon alone ─▶ signature ─▶ subscription: confirmed
-//!              401                        401, 503                 401     └▶ notification: a report
+//! body ─▶ a topic of ours? version 2? ─▶ certificate, from Amazon alone ─▶ signature ─▶ subscription: confirmed
+//!              401            401                   401, 503                  401     └▶ notification: a report
 //! ```
 //!
 //! Only topics that the settings name are listened to, for anybody can have Amazon sign messages of his own. `topic` is a topic and
@@ -29,7 +29,7 @@ pub use amazon::{Amazon, NoClient};
 pub use topic::{NotATopic, TopicArn};
 
 use amazon::AskError;
-use sns::{Envelope, Kind};
+use sns::{Envelope, Kind, SIGNATURE_VERSION};
 
 /// SNS sends 256 KB at most; as JSON within JSON that is twice as long where every character is escaped.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -105,6 +105,11 @@ async fn prove(
     amazon: &Amazon,
     now: DateTime<Utc>,
 ) -> Result<(), AskError> {
+    if envelope.signature_version != SIGNATURE_VERSION {
+        return Err(AskError::Useless(
+            "signed with SHA-1 (version 1): set the attribute SignatureVersion of the topic to 2",
+        ));
+    }
     let url = topic
         .certificate_url(&envelope.signing_cert_url)
         .ok_or(AskError::Useless("the certificate is not at Amazon SNS in the topic's region"))?;
