@@ -13,11 +13,12 @@
 //!
 //! Tests hold a clock that stands still and is moved by hand.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::{Mutex, MutexGuard};
 
 /// How far the database's clock may be from Stripe's. Well below the 300 s after which webhook
 /// signatures are refused, and far above what an NTP client leaves.
@@ -222,8 +223,7 @@ impl Clock {
     }
 
     fn reference(&self) -> MutexGuard<'_, Option<Reference>> {
-        // A plain value, whole at any time.
-        self.0.reference.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.reference.lock()
     }
 }
 

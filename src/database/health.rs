@@ -1,7 +1,9 @@
 //! A database in trouble: which errors say so, one log line a second about it, and connections that a failover left behind.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::telemetry::{LogLimit, chain};
 
@@ -51,8 +53,7 @@ impl DatabaseHealth {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Plain values, whole at any time.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock()
     }
 }
 

@@ -6,9 +6,10 @@
 //! and again. DomainLimiter are in memory: a restart forgets them and finds out with its next letter.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::SendError;
 use crate::clock::Clock;
@@ -94,8 +95,7 @@ impl DomainLimiter {
     }
 
     fn by_domain(&self) -> MutexGuard<'_, HashMap<String, DomainState>> {
-        // Plain values, whole at any time.
-        self.by_domain.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_domain.lock()
     }
 }
 

@@ -9,10 +9,10 @@
 //! the answer. Between the two the caller writes down that it begins. A talk that is dropped there has sent nothing.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lettre::address::Envelope;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWriteExt;
 
 use super::send_error::{SendError, Step, refusal};
@@ -228,9 +228,8 @@ impl Smtp {
         self.idle().push(Idle { connection, since: Instant::now() });
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        // A list of connections is whole at any time, whoever panicked.
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock()
     }
 }
 

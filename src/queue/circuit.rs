@@ -8,10 +8,11 @@
 //! Each process has its own circuit for Stripe and for the relay. What fails while one is open costs a job no attempt: an outage
 //! of the other side is no fault of the job's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Clock;
 
@@ -164,8 +165,7 @@ impl Circuit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Plain values, whole at any time.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Claims jobs of one kind and has them worked on, so many at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -265,8 +266,7 @@ impl<W: Work> Runner<W> {
     }
 
     fn is_correction_due(&self) -> bool {
-        // A plain value, whole at any time.
-        let mut last = self.corrected_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.corrected_at.lock();
         let is_due = last.is_none_or(|at| at.elapsed() >= BETWEEN_CORRECTIONS);
         if is_due {
             *last = Some(Instant::now());

@@ -6,8 +6,9 @@
 //! speed, which it wins back call by call. Replicas that know nothing of each other come to equal speeds that way.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// What a 429 is about, as far as it decides who has to slow down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +123,7 @@ impl RateLimit {
     }
 
     fn lanes(&self) -> MutexGuard<'_, DomainLimiter> {
-        // Plain values, whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

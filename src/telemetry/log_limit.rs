@@ -1,8 +1,9 @@
 //! A limit on log lines that anyone can cause: one line of each kind a second, with a count of the lines left out.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -31,8 +32,7 @@ impl LogLimit {
     }
 
     fn admit(&self, kind: &'static str, now: Instant) -> Option<u64> {
-        // The map holds plain values, so it is valid even after a panic elsewhere.
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.0.lock();
         let Some(known) = kinds.get_mut(kind) else {
             kinds.insert(kind, Kind { written_at: now, suppressed: 0 });
             return Some(0);

@@ -9,10 +9,11 @@
 
 pub mod store;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use sqlx::PgConnection;
 
 use super::RelayUrl;
@@ -152,8 +153,7 @@ impl SendingRate {
     }
 
     fn tell(&self, today: NaiveDate, letters: u32) {
-        // A date is whole at any time.
-        let mut logged_on = self.logged_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged_on = self.logged_on.lock();
         if logged_on.replace(today) != Some(today) {
             tracing::info!(
                 warm_up.letters = letters,
