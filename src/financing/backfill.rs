@@ -25,8 +25,8 @@ use super::store::{self, BackfillPass, PassOutcome};
 use super::summary::FullPass;
 use super::{Financings, Observation, take_in};
 use crate::database::is_about_the_data;
-use crate::queue::{self, Circuit, Claim, Next, Outcome, Retryable, Stopped, Work};
-use crate::stripe::{AccountId, FinancingTransaction, IdError, Page};
+use crate::queue::{self, Circuit, Claim, Outcome, Stopped, Work};
+use crate::stripe::{AccountId, FinancingTransaction, Page};
 
 /// The kind of the jobs.
 pub(super) const JOB: &str = "read_transactions";
@@ -42,17 +42,6 @@ pub struct BackfillTransactions {
     pub financings: Financings,
     /// How long a claim lasts.
     pub lease: Duration,
-}
-
-/// Cannot happen while jobs are queued by [`super::BackfillRequests`].
-#[derive(Debug, thiserror::Error)]
-#[error("the job's subject names no account")]
-struct NotAnAccount(#[from] IdError);
-
-impl Retryable for NotAnAccount {
-    fn next(&self) -> Next {
-        Next::GiveUp
-    }
 }
 
 /// How a reading ended.
@@ -71,7 +60,7 @@ impl Work for BackfillTransactions {
 
     #[tracing::instrument(name = "financing.read_transactions", skip_all, fields(account.id = %claim.subject))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        let account: AccountId = claim.subject.parse().map_err(NotAnAccount)?;
+        let account: AccountId = claim.subject.parse()?;
         let mut reading = self.begin(claim, &account).await?;
         let ended = self.read_on(claim, &account, &mut reading).await?;
         let next = if reading.is_whole { FullPass::Nothing } else { FullPass::All };
@@ -152,7 +141,7 @@ impl BackfillTransactions {
         let kept = take_in_all(&mut tx, &told, now).await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
         reading.pass_over(page.entries.len() - kept);
-        let last = page.entries.last().and_then(|entry| id_of(entry));
+        let last = page.last_id();
         let ended = if !page.has_more || reading.has_come_to_what_was_seen(oldest) {
             Some(Ended::AtTheEnd)
         } else if last.is_none() {
@@ -277,17 +266,4 @@ fn read(object: &Value) -> Option<Observation<'_>> {
             None
         }
     }
-}
-
-/// The id of an entry that may have nothing else that we know: what comes after it can be asked for.
-fn id_of(entry: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct HasId {
-        id: String,
-    }
-    // Postgres has no way to write a NUL.
-    serde_json::from_str::<HasId>(entry.get())
-        .ok()
-        .map(|entry| entry.id)
-        .filter(|id| !id.contains('\0'))
 }

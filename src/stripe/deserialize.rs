@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 
 /// Makes an enum of Stripe's words that keeps a word it does not know.
 macro_rules! open_enum {
@@ -61,6 +61,11 @@ pub(super) fn maybe_country<'de, D: Deserializer<'de>>(
     let is_code =
         |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
     Ok(Option::<String>::deserialize(from)?.filter(is_code))
+}
+
+/// Seconds since the epoch, as an integer or as a float.
+pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    instant(f64::deserialize(from)?).ok_or_else(|| de::Error::custom("not a time"))
 }
 
 /// Seconds since the epoch, as an integer or as a float. Absent, null and out of range are no time.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-use super::deserialize::{instant, maybe_id, open_enum};
+use super::deserialize::{maybe_id, open_enum, seconds};
 use super::{AccountId, OfferId, TransactionId};
 use crate::format::money::is_currency;
 
@@ -101,10 +101,6 @@ open_enum! {
         /// The merchant paid by itself.
         UserInitiated = "user_initiated",
     }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
-    instant(f64::deserialize(from)?).ok_or_else(|| de::Error::custom("not a time"))
 }
 
 /// Currencies are never added up together, so one that is none would make sums of its own.

@@ -1,11 +1,20 @@
 //! Stripe's ids, a type each, so that an account can never be handed over as an offer.
 
+use crate::queue::{Next, Retryable};
+
 /// An id that does not have the form that its type demands.
 #[derive(Debug, thiserror::Error)]
 #[error("`{given}` is not an id of the form {prefix}…")]
 pub struct IdError {
     given: String,
     prefix: &'static str,
+}
+
+/// The ids in jobs were parsed when the jobs were queued. If one is none all the same, no retry helps.
+impl Retryable for IdError {
+    fn next(&self) -> Next {
+        Next::GiveUp
+    }
 }
 
 /// Longer than any id that Stripe has sent, and short enough to be part of an Idempotency-Key (255 characters at most).

@@ -22,3 +22,21 @@ pub struct Page {
     /// Stripe's time of the answer.
     pub at: Option<DateTime<Utc>>,
 }
+
+impl Page {
+    /// The id of the last entry, after which the next page begins.
+    pub fn last_id(&self) -> Option<String> {
+        self.entries.last().and_then(|entry| id_of(entry))
+    }
+}
+
+/// The id of an entry, of which nothing else need be known.
+pub fn id_of(entry: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct HasId {
+        id: String,
+    }
+    let read = serde_json::from_str::<HasId>(entry.get()).ok();
+    // Postgres has no way to write a NUL.
+    read.map(|entry| entry.id).filter(|id| !id.contains('\0'))
+}

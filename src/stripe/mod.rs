@@ -30,5 +30,5 @@ pub use financing_offer::{FinancingOffer, FinancingType, OfferStatus, OfferedTer
 pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummaryStatus};
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
-pub use list::Page;
+pub use list::{Page, id_of};
 pub use payout::{BalanceTransaction, Fee, Payout};

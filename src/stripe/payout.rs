@@ -2,9 +2,9 @@
 //! <https://docs.stripe.com/api/balance_transactions/object>).
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
-use super::deserialize::instant;
+use super::deserialize::seconds;
 
 /// Money on its way to a merchant's bank.
 #[derive(Clone, Debug, Deserialize)]
@@ -68,8 +68,4 @@ pub struct Fee {
     /// `application_fee` is the platform's; `stripe_fee`, `tax` and others are not.
     #[serde(rename = "type")]
     pub type_: String,
-}
-
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
-    instant(f64::deserialize(from)?).ok_or_else(|| de::Error::custom("not a time"))
 }

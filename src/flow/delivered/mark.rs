@@ -38,7 +38,7 @@ impl Work for MarkDelivered {
         let Some(delivery) = store::find_owed(&self.db, &claim.subject).await? else {
             return self.finish(claim).await;
         };
-        let offer_id: OfferId = delivery.offer_id.parse().map_err(NotAnOffer)?;
+        let offer_id: OfferId = delivery.offer_id.parse()?;
         let outcome = self.stripe.mark_delivered(&offer_id, &idempotency_key(&delivery)).await;
         crate::crash::point("mark.after_stripe");
         match outcome {
@@ -215,16 +215,5 @@ struct NotMarked(OfferStatus);
 impl Retryable for NotMarked {
     fn next(&self) -> Next {
         Next::TryAgain
-    }
-}
-
-/// Cannot happen while offers are written down by their parsed id; if it does, no retry helps.
-#[derive(Debug, thiserror::Error)]
-#[error("the job's subject is no offer")]
-struct NotAnOffer(#[source] crate::stripe::IdError);
-
-impl Retryable for NotAnOffer {
-    fn next(&self) -> Next {
-        Next::GiveUp
     }
 }

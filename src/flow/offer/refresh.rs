@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::offers::{Observation, Source, store};
-use crate::queue::{self, Circuit, Claim, Next, Notifier, Outcome, Retryable, Stopped, Work};
-use crate::stripe::{Client, IdError, OfferId};
+use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Stopped, Work};
+use crate::stripe::{Client, OfferId};
 
 /// Looks at offers.
 #[derive(Clone, Debug)]
@@ -25,24 +25,13 @@ pub struct RefreshOffer {
     pub jobs: Notifier,
 }
 
-/// Cannot happen while jobs are queued by `offers::request_refresh`.
-#[derive(Debug, thiserror::Error)]
-#[error("the job's subject names no offer")]
-struct NotAnOffer(#[source] IdError);
-
-impl Retryable for NotAnOffer {
-    fn next(&self) -> Next {
-        Next::GiveUp
-    }
-}
-
 impl Work for RefreshOffer {
     const KIND: &'static str = super::JOB;
 
     #[tracing::instrument(name = "offer.look", skip_all, fields(offer.id))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
-        let offer_id: OfferId = offer_id.parse().map_err(NotAnOffer)?;
+        let offer_id: OfferId = offer_id.parse()?;
         tracing::Span::current().record("offer.id", offer_id.as_str());
         let before = store::find_version(&self.db, offer_id.as_str()).await?;
         let now = self.clock.now();

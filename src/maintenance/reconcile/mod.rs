@@ -18,7 +18,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -32,7 +31,7 @@ use crate::offers;
 use crate::offers::store::Missing;
 use crate::offers::{Observation, Source};
 use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Queued, Stopped, Work};
-use crate::stripe::{Client, Error, FinancingOffer, OfferId, Page};
+use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
 use store::Counts;
 
@@ -204,7 +203,7 @@ impl Reconcile {
             let as_of = page.at.unwrap_or_else(|| self.clock.now());
             for entry in &page.entries {
                 counts.offers_seen += 1;
-                listed.extend(id_of(entry));
+                listed.extend(stripe::id_of(entry));
                 let read = serde_json::from_str::<Value>(entry.get()).and_then(|object| {
                     serde_json::from_value::<FinancingOffer>(object.clone())
                         .map(|offer| (offer, object))
@@ -286,19 +285,10 @@ fn next_page(page: &Page) -> Result<Option<String>, Incomplete> {
     if !page.has_more {
         return Ok(None);
     }
-    let last = page.entries.last().and_then(|entry| id_of(entry));
-    last.map(Some).ok_or(Incomplete::PageWithoutEnd)
+    page.last_id().map(Some).ok_or(Incomplete::PageWithoutEnd)
 }
 
 /// A long run does not hold up a stop: the next process begins anew.
 fn go_on(claim: &Claim) -> Result<(), Incomplete> {
     if claim.is_stopping() { Err(Incomplete::Stopping) } else { Ok(()) }
-}
-
-fn id_of(entry: &RawValue) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct HasId {
-        id: String,
-    }
-    serde_json::from_str::<HasId>(entry.get()).ok().map(|entry| entry.id)
 }
