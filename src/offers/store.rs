@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::Observation;
 use crate::database::json_text;
-use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
+use crate::stripe::{Contract, FinancingType, OfferId, OfferStatus, ProductType};
 
 /// An offer as we know it, locked until the transaction ends.
 #[derive(Debug)]
@@ -276,6 +276,13 @@ pub struct OfAccount {
     pub charged_off_at: Option<DateTime<Utc>>,
     /// What the merchant agreed to, as Stripe sent it; may differ from what was offered.
     pub accepted_terms: Option<Value>,
+}
+
+impl OfAccount {
+    /// Which words are right for it.
+    pub fn contract(&self) -> Contract {
+        self.financing_type.clone().map(FinancingType::from).as_ref().into()
+    }
 }
 
 /// The offers of an account, the newest first; of one mode alone, or of both.

@@ -69,6 +69,11 @@ impl FinancingOffer {
     pub fn kind_of_financing(&self) -> Option<&FinancingType> {
         self.type_.as_ref().or(self.financing_type.as_ref())
     }
+
+    /// Which words are right for it.
+    pub fn contract(&self) -> Contract {
+        self.kind_of_financing().into()
+    }
 }
 
 /// `offered_terms`. Amounts are minor units of `currency`.
@@ -142,6 +147,52 @@ open_enum! {
         FlexLoan = "flex_loan",
         /// A loan with a fixed term.
         FixedTermLoan = "fixed_term_loan",
+    }
+}
+
+/// The kind of contract, as far as it decides which words are right
+/// (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contract {
+    /// With a minimum due in each period.
+    Loan,
+    /// A purchase of future receipts: no debt, no term, no minimum.
+    CashAdvance,
+    /// Stripe did not say, or said something new: only words that are right for both.
+    Unspecified,
+}
+
+impl Contract {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Loan, Self::CashAdvance, Self::Unspecified];
+
+    /// The word that templates ask for.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loan => "loan",
+            Self::CashAdvance => "cash_advance",
+            Self::Unspecified => "unspecified",
+        }
+    }
+}
+
+impl From<Option<&FinancingType>> for Contract {
+    fn from(financing_type: Option<&FinancingType>) -> Self {
+        match financing_type {
+            Some(FinancingType::CashAdvance) => Self::CashAdvance,
+            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => Self::Loan,
+            Some(FinancingType::Other(_)) | None => Self::Unspecified,
+        }
+    }
+}
+
+/// What a refill does to the financing that still runs, by the account's country: `settles`,
+/// `stacks`, or nothing where Stripe does not say (<https://docs.stripe.com/capital/refills>).
+pub fn refill_way(country: Option<&str>) -> &'static str {
+    match country {
+        Some("US" | "AU") => "settles",
+        Some("GB" | "FR" | "DE") => "stacks",
+        Some(_) | None => "",
     }
 }
 

@@ -26,7 +26,9 @@ pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;
 pub use client::{Answered, Client, Settings};
 pub use error::Error;
-pub use financing_offer::{FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType};
+pub use financing_offer::{
+    Contract, FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType, refill_way,
+};
 pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummaryStatus};
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};

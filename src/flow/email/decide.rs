@@ -18,11 +18,10 @@ use crate::letters::Kind;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
 use crate::letters::reminders::schedule::{MIN_LEFT, WHILE_OFF};
 use crate::letters::store::{self, Content, Letter, State};
-use crate::letters::wording::{Disclaimer, approvals};
-use crate::letters::wording::{Facts, FinancingType};
+use crate::letters::wording::{Disclaimer, Facts, approvals};
 use crate::mail::Address;
 use crate::queue::{Stopped, WrongClock};
-use crate::stripe::{self, Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
 
 /// What to do with a letter after looking at Stripe.
 pub(super) enum Decision {
@@ -133,7 +132,7 @@ impl SendLetter {
             fee: money(terms.fee_amount),
             withhold_rate: terms.withhold_rate,
             expires_at,
-            financing_type: vocabulary(offer),
+            financing_type: offer.contract(),
             disclaimer: disclaimer.paragraphs.clone(),
             unsubscribe_url: self.unsubscribe_url(&account.id),
             livemode: offer.livemode,
@@ -269,15 +268,4 @@ fn written_before(letter: &Letter) -> Option<(Address, Content)> {
         market: None,
     };
     Some((content.recipient.parse().ok()?, content))
-}
-
-/// Which words the letter may use (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
-fn vocabulary(offer: &FinancingOffer) -> FinancingType {
-    match offer.kind_of_financing() {
-        Some(stripe::FinancingType::CashAdvance) => FinancingType::CashAdvance,
-        Some(stripe::FinancingType::FlexLoan | stripe::FinancingType::FixedTermLoan) => {
-            FinancingType::Loan
-        }
-        Some(stripe::FinancingType::Other(_)) | None => FinancingType::Unspecified,
-    }
 }

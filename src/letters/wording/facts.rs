@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use url::Url;
 
+use super::FinancingType;
 use crate::format::locale::Language;
 use crate::format::money::Money;
 use crate::letters::Kind;
@@ -41,29 +42,4 @@ pub struct Facts {
     pub unsubscribe_url: Option<Url>,
     /// False for test data.
     pub livemode: bool,
-}
-
-/// What kind of contract the letter is about, as far as that decides its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FinancingType {
-    /// With a minimum due in each period.
-    Loan,
-    /// A purchase of future receipts: no debt, no term, no minimum.
-    CashAdvance,
-    /// Stripe did not say, or said something new: only words that are right for both.
-    Unspecified,
-}
-
-impl FinancingType {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Loan, Self::CashAdvance, Self::Unspecified];
-
-    /// The word that templates ask for.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Loan => "loan",
-            Self::CashAdvance => "cash_advance",
-            Self::Unspecified => "unspecified",
-        }
-    }
 }

@@ -12,6 +12,7 @@ use super::Settings;
 use super::{Facts, FinancingType};
 use crate::format::locale::Formats;
 use crate::format::text;
+use crate::stripe::refill_way;
 
 /// The blocks of a file of words.
 pub(super) const BLOCKS: [&str; 28] = [
@@ -147,15 +148,6 @@ impl<'a> Slots<'a> {
     /// As the templates of the parts see them: with the words.
     pub(super) fn with(&self, words: &BTreeMap<&'static str, String>) -> Value {
         minijinja::context! { words => words, ..self.alone() }
-    }
-}
-
-/// What becomes of a financing that still runs when its refill is paid out (<https://docs.stripe.com/capital/refills>).
-fn refill_way(country: Option<&str>) -> &'static str {
-    match country {
-        Some("US" | "AU") => "settles",
-        Some("GB" | "FR" | "DE") => "stacks",
-        Some(_) | None => "",
     }
 }
 

@@ -11,7 +11,7 @@ use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
 use crate::offers::store::OfAccount;
-use crate::stripe::FinancingType;
+use crate::stripe::{Contract, refill_way};
 
 /// Writes for one reader.
 pub(in crate::web::portal) struct Writer<'a> {
@@ -89,7 +89,7 @@ pub(super) struct Row {
 
 impl Writer<'_> {
     pub(super) fn card(&self, card: &Card, home: &AccountLocale, now: DateTime<Utc>) -> Shown {
-        let contract = Contract::of(&card.offer);
+        let contract = card.offer.contract();
         let terms = card.terms.as_ref().map(|terms| ShownTerms {
             advance: self.money(&terms.advance),
             fee: self.money(&terms.fee),
@@ -115,11 +115,7 @@ impl Writer<'_> {
             },
             next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.product_type.as_deref() == Some("refill"),
-            refill_way: match home.country.as_deref() {
-                Some("US" | "AU") => "settles",
-                Some("GB" | "FR" | "DE") => "stacks",
-                Some(_) | None => "",
-            },
+            refill_way: refill_way(home.country.as_deref()),
             is_replacement: card.is_replacement,
             terms,
             expires_on,
@@ -205,39 +201,12 @@ impl Writer<'_> {
     }
 }
 
-/// Which words are right for a financing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contract {
-    Loan,
-    CashAdvance,
-    /// Nobody knows which: then only words that are right for both.
-    Unspecified,
-}
-
-impl Contract {
-    pub(super) fn of(offer: &OfAccount) -> Self {
-        match offer.financing_type.clone().map(FinancingType::from) {
-            Some(FinancingType::CashAdvance) => Self::CashAdvance,
-            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => Self::Loan,
-            Some(FinancingType::Other(_)) | None => Self::Unspecified,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Loan => "loan",
-            Self::CashAdvance => "cash_advance",
-            Self::Unspecified => "unspecified",
-        }
-    }
-}
-
 impl Figures<'_> {
     /// The contract that a movement belongs to.
     pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
         let offer =
             self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
-        offer.map_or(Contract::Unspecified, Contract::of)
+        offer.map_or(Contract::Unspecified, OfAccount::contract)
     }
 }
 
