@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use icu_calendar::{Date, Gregorian};
 use icu_datetime::FixedCalendarDateTimeFormatter;
@@ -101,6 +101,20 @@ pub fn time_zone(name: Option<&str>, country: Option<&str>) -> Tz {
         _ => Tz::UTC,
     };
     name.and_then(|name| name.parse().ok()).unwrap_or(of_country)
+}
+
+/// The first moment of a day.
+pub fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    first_moment(day.and_time(NaiveTime::MIN), zone)
+}
+
+/// The first moment at which clocks in a place show a time or a later one. A change of the clocks can
+/// leave the time out; a place that changes sides of the date line leaves out a whole day, which
+/// then begins and ends with the next.
+pub fn first_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+    let quarters = (0..=96).map(|quarters| local + TimeDelta::minutes(15 * quarters));
+    let mut moments = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest());
+    moments.next().map_or_else(|| local.and_utc(), |moment| moment.to_utc())
 }
 
 /// Writes amounts, shares and days as the readers of a language in a country do.

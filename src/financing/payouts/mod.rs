@@ -6,7 +6,8 @@
 
 mod store;
 
-use chrono::{NaiveDate, NaiveTime};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::report::Days;
@@ -60,10 +61,9 @@ impl Financings {
         account: &AccountId,
         days: Days,
     ) -> Result<Vec<Explanation>, Unanswered> {
-        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp();
         // Stripe's day of arrival is a date that is written as a moment, whatever the account's time zone.
-        let until = midnight(days.last()) + 86_400;
-        let payouts = self.stripe.payouts(account, midnight(days.first()), until).await?;
+        let (from, until) = (days.from(Tz::UTC).timestamp(), days.until(Tz::UTC).timestamp());
+        let payouts = self.stripe.payouts(account, from, until).await?;
         let mut explanations = Vec::with_capacity(payouts.len());
         for payout in &payouts {
             explanations.push(self.explained(account, payout).await?);

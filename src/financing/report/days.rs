@@ -1,9 +1,9 @@
 //! A stretch of whole days, and the moments that it begins and ends at in a time zone.
 
-use chrono::{
-    DateTime, Datelike, Days as Span, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc,
-};
+use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+
+use crate::format::locale::start_of_day;
 
 /// From one day to another, both of them in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,26 +68,13 @@ impl Days {
 
     /// When they begin.
     pub fn from(self, zone: Tz) -> DateTime<Utc> {
-        midnight(self.first, zone)
+        start_of_day(self.first, zone)
     }
 
     /// When they are over: the first moment that is not in them.
     pub fn until(self, zone: Tz) -> DateTime<Utc> {
-        midnight(self.last.checked_add_days(Span::new(1)).unwrap_or(self.last), zone)
+        start_of_day(self.last.checked_add_days(Span::new(1)).unwrap_or(self.last), zone)
     }
-}
-
-/// The first moment of a day. Where clocks are set forward at midnight there is none at 0:00; the day begins later then. One that a place
-/// left out, when it changed sides of the date line, begins and ends with the next.
-pub(super) fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let mut local = day.and_time(NaiveTime::MIN);
-    for _ in 0..=96 {
-        if let Some(found) = zone.from_local_datetime(&local).earliest() {
-            return found.with_timezone(&Utc);
-        }
-        local += TimeDelta::minutes(15);
-    }
-    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 #[cfg(test)]

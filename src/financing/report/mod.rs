@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Financings;
 use crate::database::with_timeout;
+use crate::format::locale::start_of_day;
 use crate::stripe::AccountId;
-use days::midnight;
 pub use days::{BadDays, Days};
 
 /// How long the periods are.
@@ -97,7 +97,7 @@ impl Financings {
         zone: Tz,
     ) -> sqlx::Result<Report> {
         let first_days = per.first_days(days);
-        let beginnings: Vec<_> = first_days.iter().map(|day| midnight(*day, zone)).collect();
+        let beginnings: Vec<_> = first_days.iter().map(|day| start_of_day(*day, zone)).collect();
         let wanted = store::Wanted {
             account_id: account.as_str(),
             livemode: self.livemode(),

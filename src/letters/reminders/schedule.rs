@@ -3,10 +3,10 @@
 
 use std::str::FromStr;
 
-use chrono::{
-    DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday,
-};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
+
+use crate::format::locale::first_moment;
 
 /// What is left of an offer that is reminded of, at least.
 pub const MIN_LEFT: TimeDelta = TimeDelta::days(1);
@@ -105,13 +105,10 @@ impl Schedule {
             .and_then(|day| self.morning(day, zone))
     }
 
-    /// The first allowed hour of a day. One that a change of the clocks leaves out comes an hour later.
+    /// The first allowed hour of a day.
     fn morning(&self, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
-        let local = day.and_time(NaiveTime::from_hms_opt(self.hours.0, 0, 0)?);
-        let morning = zone.from_local_datetime(&local).earliest();
-        let morning =
-            morning.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
-        morning.map(|morning| morning.with_timezone(&Utc))
+        let hour = NaiveTime::from_hms_opt(self.hours.0, 0, 0)?;
+        Some(first_moment(day.and_time(hour), zone))
     }
 }
 

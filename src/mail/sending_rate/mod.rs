@@ -12,12 +12,14 @@ pub mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 use parking_lot::Mutex;
 use sqlx::PgConnection;
 
 use super::RelayUrl;
 use crate::clock::Clock;
+use crate::format::locale::start_of_day;
 use crate::queue::Capacity;
 
 /// How fast letters may go out. Zero is no limit.
@@ -169,9 +171,9 @@ fn turns(gap: TimeDelta) -> i32 {
     i32::try_from(micros(AT_ONCE) / micros(gap)).unwrap_or(i32::MAX).max(1)
 }
 
-/// The beginning of a day, in UTC.
+/// When a day of the limits begins: in UTC.
 pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
+    start_of_day(day, Tz::UTC)
 }
 
 fn until_tomorrow(now: DateTime<Utc>) -> Duration {
