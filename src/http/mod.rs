@@ -13,8 +13,10 @@
 //! `rate` counts who asks how often, `descriptors` raises the limit on open files.
 
 pub mod body;
+pub mod client;
 mod connections;
 pub mod descriptors;
+mod loopback;
 pub mod rate;
 mod write_deadline;
 
@@ -40,6 +42,7 @@ use crate::telemetry::LogLimit;
 use connections::{Connections, Slot};
 
 pub use connections::Proven;
+pub use loopback::is_loopback;
 use write_deadline::WriteDeadline;
 
 /// Where and how to listen.

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use url::Url;
+
+use crate::http::is_loopback;
 
 /// A relay's address, read and found to make sense.
 #[derive(Clone, Debug)]
@@ -132,12 +133,6 @@ fn login(url: &Url) -> Result<Option<(String, SecretString)>, RelayUrlError> {
         (_, None) => Err(RelayUrlError("a user without a password")),
         (user, Some(password)) => Ok(Some((decoded(user)?, decoded(password)?.into()))),
     }
-}
-
-/// Whether a host, without brackets, is this machine.
-pub fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Without user and password.

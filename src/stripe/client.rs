@@ -15,6 +15,7 @@ use super::list::{self, List};
 use super::rate_limit::RateLimit;
 use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
 use crate::clock::Clock;
+use crate::http;
 use crate::queue::{Circuit, Next, Retryable};
 
 /// What a client needs.
@@ -69,14 +70,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 impl Client {
     /// Makes the client; opens no connection yet.
     pub fn new(settings: Settings, circuit: Circuit, clock: Clock) -> Result<Self, reqwest::Error> {
-        // More than one crate brings rustls along. Whichever is first decides, and all of ours decide alike.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("capital-courier/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
+        let http = http::client::builder(settings.timeout)
             .connect_timeout(settings.timeout.min(Duration::from_secs(5)))
-            // Stripe's API does not redirect; a redirect would carry the key to somebody else.
-            .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let pace = RateLimit::new(settings.requests_per_second).into();
         Ok(Self { http, settings: settings.into(), pace, circuit, clock, patience: None })

@@ -7,13 +7,14 @@ use axum::Json;
 use axum::extract::{Extension, Request, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 use utoipa::ToSchema;
 
 use super::account::{Account, OfAccount};
 use super::keys::Caller;
 use super::query;
 use super::{Platform, Refusal};
+use crate::http::is_loopback;
 use crate::stripe::{self, AccountLink, LinkTo};
 
 /// What a link is to lead to.
@@ -111,15 +112,9 @@ fn refusal(error: &stripe::Error) -> Refusal {
 
 /// Whether a merchant may be sent to an address: over TLS, or to the developer's own machine.
 pub fn is_fit_to_come_back_to(url: &Url) -> bool {
-    let is_this_machine = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => url.host().is_some(),
-        "http" => is_this_machine,
+        "http" => url.host_str().is_some_and(is_loopback),
         _ => false,
     }
 }

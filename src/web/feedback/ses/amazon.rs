@@ -14,6 +14,7 @@ use url::Url;
 
 use super::certificate::{Certificate, Untrusted};
 use super::topic::TopicArn;
+use crate::http;
 
 /// SNS waits 15 seconds for our answer: enough for a turn, a certificate, its issuer and a visit.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -65,14 +66,7 @@ impl From<Untrusted> for AskError {
 impl Amazon {
     /// Asks as this service does, and trusts whom this machine trusts.
     pub fn new() -> Result<Self, NoClient> {
-        // More than one crate brings rustls along. Whichever is first decides, and all of ours decide alike.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("capital-courier/", env!("CARGO_PKG_VERSION")))
-            .timeout(LONGEST)
-            // Where a redirect leads was not looked at.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let http = http::client::builder(LONGEST).build()?;
         let trusted = rustls_native_certs::load_native_certs();
         if trusted.certs.is_empty() {
             tracing::error!(
