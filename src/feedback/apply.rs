@@ -14,7 +14,8 @@ use crate::mail::Address;
 use crate::offers::timeline::{self, Entry};
 
 /// FeedbackEvent a report did. Of several things the last one in this list counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FeedbackOutcome {
     /// It is about no letter of ours that was sent.
     NoSuchLetter,
@@ -37,16 +38,7 @@ pub enum FeedbackOutcome {
 impl FeedbackOutcome {
     /// As in `letter_reports.outcome`, and as the senders of reports hear it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoSuchLetter => "no_such_letter",
-            Self::SomebodyElse => "somebody_else",
-            Self::Transient => "not_for_good",
-            Self::NotSpam => "not_spam",
-            Self::Known => "known",
-            Self::Noted => "noted",
-            Self::Bounced => "bounced",
-            Self::OptedOut => "opted_out",
-        }
+        self.into()
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Report {
 }
 
 /// By which way a report came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Channel {
     /// As a message, from a mail server.
     Mail,
@@ -60,12 +61,7 @@ pub enum Channel {
 impl Channel {
     /// As in `letter_reports.channel`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Ses => "ses",
-            Self::SendGrid => "sendgrid",
-            Self::Postmark => "postmark",
-        }
+        self.into()
     }
 }
 

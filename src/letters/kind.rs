@@ -6,7 +6,8 @@ use std::str::FromStr;
 use crate::stripe::{FinancingOffer, ProductType};
 
 /// What a letter is for. Each kind has its words in each language, in `templates/emails/<kind>/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The first word about an offer.
     Offer,
@@ -15,8 +16,10 @@ pub enum Kind {
     /// The first word about an offer to an account that has had a financing before.
     Repeat,
     /// A week later.
+    #[strum(serialize = "reminder_7d")]
     Reminder7d,
     /// Two weeks later.
+    #[strum(serialize = "reminder_14d")]
     Reminder14d,
     /// Each thirty days after that.
     ReEngagement,
@@ -35,14 +38,7 @@ impl Kind {
 
     /// The word in `letters.kind`, and the folder of its templates.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Offer => "offer",
-            Self::Refill => "refill",
-            Self::Repeat => "repeat",
-            Self::Reminder7d => "reminder_7d",
-            Self::Reminder14d => "reminder_14d",
-            Self::ReEngagement => "re_engagement",
-        }
+        self.into()
     }
 
     /// The first word about an offer, by what Stripe calls it (<https://docs.stripe.com/capital/refills>).

@@ -5,7 +5,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 
 /// Where a letter stands, as in `letters.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// To be sent.
     Waiting,
@@ -30,30 +31,8 @@ pub enum State {
 impl State {
     /// The word in the table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Rejected => "rejected",
-            Self::Uncertain => "uncertain",
-            Self::Withdrawn => "withdrawn",
-            Self::Suppressed => "suppressed",
-            Self::Held => "held",
-            Self::Bounced => "bounced",
-        }
+        self.into()
     }
-
-    const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Sending,
-        Self::Sent,
-        Self::Rejected,
-        Self::Uncertain,
-        Self::Withdrawn,
-        Self::Suppressed,
-        Self::Held,
-        Self::Bounced,
-    ];
 }
 
 /// A newer replica may write a state that this version does not know: then the letter cannot be
@@ -71,7 +50,6 @@ impl sqlx::Type<Postgres> for State {
 impl<'r> sqlx::Decode<'r, Postgres> for State {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         let word = <&str as sqlx::Decode<'r, Postgres>>::decode(value)?;
-        let known = Self::ALL.into_iter().find(|state| state.as_str() == word);
-        known.ok_or_else(|| UnknownState(word.to_owned()).into())
+        word.parse().map_err(|_| UnknownState(word.to_owned()).into())
     }
 }

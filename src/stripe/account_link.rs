@@ -10,21 +10,20 @@ use url::Url;
 use super::deserialize::maybe_seconds;
 
 /// What a link leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum LinkTo {
     /// The application for the offer that is open.
+    #[strum(serialize = "capital_financing_offer")]
     Application,
     /// The tracker of an application, the state of a financing, or its history.
+    #[strum(serialize = "capital_financing_reporting")]
     Reporting,
 }
 
 impl LinkTo {
     /// Stripe's word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Application => "capital_financing_offer",
-            Self::Reporting => "capital_financing_reporting",
-        }
+        self.into()
     }
 }
 

@@ -152,7 +152,8 @@ open_enum! {
 
 /// The kind of contract, as far as it decides which words are right
 /// (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Contract {
     /// With a minimum due in each period.
     Loan,
@@ -168,11 +169,7 @@ impl Contract {
 
     /// The word that templates ask for.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Loan => "loan",
-            Self::CashAdvance => "cash_advance",
-            Self::Unspecified => "unspecified",
-        }
+        self.into()
     }
 }
 

@@ -24,7 +24,8 @@ pub enum OptedOut {
 }
 
 /// Who says that an account wants no letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// A person, by the command.
     Operator,
@@ -58,15 +59,7 @@ impl Source {
 
     /// As in `opt_outs.source`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Link => "link",
-            Self::OneClick => "one_click",
-            Self::Api => "api",
-            Self::Import => "import",
-            Self::Complaint => "complaint",
-            Self::Sender => "sender",
-        }
+        self.into()
     }
 }
 

@@ -60,7 +60,8 @@ impl FromStr for AddressHash {
 }
 
 /// How it was found out, as in `refused_addresses.reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// A letter came back.
     Bounce,
@@ -70,10 +71,7 @@ pub enum Reason {
 
 impl Reason {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Bounce => "bounce",
-            Self::Refused => "refused",
-        }
+        self.into()
     }
 }
 

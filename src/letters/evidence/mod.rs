@@ -9,7 +9,8 @@ pub mod store;
 use sha2::{Digest, Sha256};
 
 /// What came of a handing over, as in `handover_answers.outcome`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum AttemptOutcome {
     /// 2xx to the final dot.
     Taken,
@@ -25,13 +26,7 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Refused => "refused",
-            Self::Deferred => "deferred",
-            Self::Unknown => "unknown",
-            Self::NeverBegun => "never_begun",
-        }
+        self.into()
     }
 }
 

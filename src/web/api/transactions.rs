@@ -45,8 +45,9 @@ pub(super) struct Wanted {
 }
 
 /// Stripe's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum Kind {
     Payment,
     Payout,
@@ -55,11 +56,7 @@ enum Kind {
 
 impl Kind {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Payout => "payout",
-            Self::Reversal => "reversal",
-        }
+        self.into()
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Unsubscribe {
 struct Shared(Arc<(Unsubscribe, Environment<'static>)>);
 
 /// What is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum Page {
     Ask,
     Stopped,
@@ -138,15 +139,7 @@ impl Page {
 
     /// As the template calls it.
     fn name(self) -> &'static str {
-        match self {
-            Self::Ask => "ask",
-            Self::Stopped => "stopped",
-            Self::Again => "again",
-            Self::Kept => "kept",
-            Self::TooOften(_) => "too_often",
-            Self::Unknown => "unknown",
-            Self::Failed => "failed",
-        }
+        self.into()
     }
 }
 

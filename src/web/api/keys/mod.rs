@@ -14,19 +14,25 @@ use uuid::Uuid;
 use crate::database::Pool;
 
 /// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Scope {
     /// See who wants no letters.
+    #[strum(serialize = "opt_outs:read")]
     OptOutsRead,
     /// Say that an account wants no letters, and that it may have them again.
+    #[strum(serialize = "opt_outs:write")]
     OptOutsWrite,
     /// Report that letters came back, or were called spam.
+    #[strum(serialize = "bounces:write")]
     BouncesWrite,
     /// See offers, what became of them, and what they add up to.
+    #[strum(serialize = "financings:read")]
     FinancingsRead,
     /// Make links that let a merchant into what Stripe shows.
+    #[strum(serialize = "links:write")]
     LinksWrite,
     /// See and say to which address an account's letters go.
+    #[strum(serialize = "contacts:write")]
     ContactsWrite,
 }
 
@@ -43,14 +49,7 @@ impl Scope {
 
     /// As in `api_keys.scopes`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OptOutsRead => "opt_outs:read",
-            Self::OptOutsWrite => "opt_outs:write",
-            Self::BouncesWrite => "bounces:write",
-            Self::FinancingsRead => "financings:read",
-            Self::LinksWrite => "links:write",
-            Self::ContactsWrite => "contacts:write",
-        }
+        self.into()
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Envelope {
 }
 
 /// FeedbackEvent it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::IntoStaticStr)]
 pub(super) enum Kind {
     Notification,
     SubscriptionConfirmation,
@@ -40,11 +40,7 @@ pub(super) enum Kind {
 
 impl Kind {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Notification => "Notification",
-            Self::SubscriptionConfirmation => "SubscriptionConfirmation",
-            Self::UnsubscribeConfirmation => "UnsubscribeConfirmation",
-        }
+        self.into()
     }
 }
 

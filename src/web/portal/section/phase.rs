@@ -9,7 +9,8 @@ use crate::offers::store::OfAccount;
 use crate::stripe::OfferStatus;
 
 /// Where an offer is in its life, as far as the merchant is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Phase {
     /// Money went out, and some of it is still to come back.
     InProgress,

@@ -106,7 +106,7 @@ impl Writer<'_> {
             Turn::Waits => None,
         };
         Shown {
-            phase: name(card.phase),
+            phase: card.phase.into(),
             contract: contract.as_str(),
             next: match card.turn {
                 _ if card.offer.charged_off_at.is_some() => "closed",
@@ -207,19 +207,6 @@ impl Figures<'_> {
         let offer =
             self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
         offer.map_or(Contract::Unspecified, OfAccount::contract)
-    }
-}
-
-fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::InProgress => "in_progress",
-        Phase::UnderReview => "under_review",
-        Phase::Open => "open",
-        Phase::PaidInFull => "paid_in_full",
-        Phase::Rejected => "rejected",
-        Phase::Canceled => "canceled",
-        Phase::Expired => "expired",
-        Phase::Gone => "gone",
     }
 }
 
