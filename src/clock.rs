@@ -227,6 +227,21 @@ impl Clock {
     }
 }
 
+/// Lets something happen once in an interval, by the monotonic clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Throttle(Option<Instant>);
+
+impl Throttle {
+    /// Whether `interval` has passed at `now` since this was last true. It is at the first call.
+    pub fn is_due(&mut self, interval: Duration, now: Instant) -> bool {
+        let is_due = self.0.is_none_or(|last| now.saturating_duration_since(last) >= interval);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -59,8 +59,17 @@ impl DatabaseHealth {
 
 /// Waits for the database, but not for ever: past 35 s it counts as away.
 pub async fn with_timeout<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from Postgres");
-    tokio::time::timeout(MAX_WAIT, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
+    with_timeout(MAX_WAIT, "no answer from Postgres", work).await
+}
+
+/// Waits for the database this long; past it, it counts as away, for the reason `late`.
+pub(super) async fn with_timeout<T>(
+    limit: Duration,
+    late: &'static str,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, late);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
 }
 
 fn is_read_only(error: &sqlx::Error) -> bool {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 
+use super::health::with_timeout;
+
 /// What the settings say of a pooler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooler {
@@ -39,19 +41,22 @@ pub(super) enum Found {
     EachStatement,
 }
 
+const LATE: &str =
+    "no answer in time; a pooler in session mode gives none while its servers are all in use";
+
 /// In turn, and not strictly: a pooler that hands out two servers in turn would give each of us always the same.
 const TURNS: [usize; 7] = [0, 1, 1, 0, 0, 1, 0];
 
 /// Finds out what connections lead to: two that are open at the same time never share a server, unless a pooler hands it from one to
 /// the other.
 pub(super) async fn find(options: &PgConnectOptions, within: Duration) -> sqlx::Result<Found> {
-    let mut one = in_time(within, PgConnection::connect_with(options)).await?;
+    let mut one = with_timeout(within, LATE, PgConnection::connect_with(options)).await?;
     // The first statement is what a pooler in session mode finds a server for.
-    let first = in_time(within, server_of(&mut one)).await?;
+    let first = with_timeout(within, LATE, server_of(&mut one)).await?;
     if refuses_transactions(&mut one).await? {
         return Ok(Found::EachStatement);
     }
-    let compared = in_time(within, async {
+    let compared = with_timeout(within, LATE, async {
         let mut two = PgConnection::connect_with(options).await?;
         let second = server_of(&mut two).await?;
         let mut is_shared = first == second;
@@ -86,15 +91,4 @@ async fn refuses_transactions(connection: &mut PgConnection) -> sqlx::Result<boo
         }
         Err(error) => Err(error),
     }
-}
-
-async fn in_time<T>(
-    within: Duration,
-    work: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    let late = || {
-        let text = "no answer in time; a pooler in session mode gives none while its servers are all in use";
-        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
-    };
-    tokio::time::timeout(within, work).await.unwrap_or_else(|_| Err(late()))
 }

@@ -1,12 +1,12 @@
 //! Keeps this process's clock on the database's, and compares that with Stripe's ([`crate::clock`]).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Agreement, Clock, NOTABLE_MOVE};
+use crate::clock::{Agreement, Clock, NOTABLE_MOVE, Throttle};
 use crate::database::{self, Pool};
 use crate::stripe::Client;
 use crate::telemetry::chain;
@@ -33,44 +33,31 @@ pub struct ClockSync {
     pub stripe: Client,
 }
 
-/// When something was last done.
-#[derive(Debug, Default)]
-struct Last(Option<Instant>);
-
-impl Last {
-    /// Whether it is to be done again, which then counts as done.
-    fn is_due(&mut self, every: Duration) -> bool {
-        let is_due = self.0.is_none_or(|at| at.elapsed() >= every);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
-    }
-}
-
 impl ClockSync {
     /// Measures and compares until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let (mut asked, mut logged, mut wall_logged) =
-            (Last::default(), Last::default(), Last::default());
+            (Throttle::default(), Throttle::default(), Throttle::default());
         loop {
             self.measure().await;
             let ask_again = match self.clock.agreement() {
                 Agreement::Agrees => None,
                 Agreement::Unknown => Some(ASK_FIRST_EVERY),
                 Agreement::Differs(skew) => {
-                    if logged.is_due(LOG_EVERY) {
+                    if logged.is_due(LOG_EVERY, Instant::now()) {
                         log_difference(skew);
                     }
                     Some(ASK_STRIPE_EVERY)
                 }
             };
-            if ask_again.is_some_and(|every| asked.is_due(every)) {
+            if ask_again.is_some_and(|every| asked.is_due(every, Instant::now())) {
                 // `Client` passes the date of the answer to the clock.
                 let _ = timeout(MEASURE_EVERY, self.stripe.probe()).await;
             }
             let skew = self.clock.wall_clock_skew();
-            if skew.abs() >= NOTABLE_WALL_CLOCK_SKEW && wall_logged.is_due(LOG_EVERY) {
+            if skew.abs() >= NOTABLE_WALL_CLOCK_SKEW
+                && wall_logged.is_due(LOG_EVERY, Instant::now())
+            {
                 tracing::warn!(
                     clock.skew_seconds = skew.num_seconds(),
                     "this machine's clock differs from the database's; jobs go by the database's, but \

@@ -14,7 +14,7 @@ use super::{
     Admission, Circuit, Claim, ClaimRequest, Finished, Listener, Next, Outcome, Probe,
     RetryDecision, Retryable, Settings, correction, retry_policy, store,
 };
-use crate::clock::{Agreement, Clock};
+use crate::clock::{Agreement, Clock, Throttle};
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, with_timeout};
 use crate::telemetry::chain;
 
@@ -102,7 +102,7 @@ pub struct Runner<W> {
     database_health: DatabaseHealth,
     settings: Settings,
     slots: Arc<Semaphore>,
-    corrected_at: Arc<Mutex<Option<Instant>>>,
+    corrections: Arc<Mutex<Throttle>>,
 }
 
 impl<W> Clone for Runner<W> {
@@ -114,7 +114,7 @@ impl<W> Clone for Runner<W> {
             database_health: self.database_health.clone(),
             settings: self.settings,
             slots: Arc::clone(&self.slots),
-            corrected_at: Arc::clone(&self.corrected_at),
+            corrections: Arc::clone(&self.corrections),
         }
     }
 }
@@ -137,8 +137,8 @@ impl<W: Work> Runner<W> {
         settings: Settings,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
-        let (work, corrected_at) = (Arc::new(work), Arc::default());
-        Self { work, db, clock, database_health, settings, slots, corrected_at }
+        let (work, corrections) = (Arc::new(work), Arc::default());
+        Self { work, db, clock, database_health, settings, slots, corrections }
     }
 
     /// Claims and works until `stop`; jobs in hand go on in `tracker` after that.
@@ -248,7 +248,8 @@ impl<W: Work> Runner<W> {
     /// Makes jobs due that a wrong clock put off for longer than this work ever does, and ends leases
     /// that it made too long.
     async fn correct_times(&self) -> sqlx::Result<()> {
-        if self.clock.agreement() != Agreement::Agrees || !self.is_correction_due() {
+        let is_due = || self.corrections.lock().is_due(BETWEEN_CORRECTIONS, Instant::now());
+        if self.clock.agreement() != Agreement::Agrees || !is_due() {
             return Ok(());
         }
         let limits =
@@ -263,15 +264,6 @@ impl<W: Work> Runner<W> {
             );
         }
         Ok(())
-    }
-
-    fn is_correction_due(&self) -> bool {
-        let mut last = self.corrected_at.lock();
-        let is_due = last.is_none_or(|at| at.elapsed() >= BETWEEN_CORRECTIONS);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
     }
 
     /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of

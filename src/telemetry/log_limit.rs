@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::clock::Throttle;
+
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits the lines of each kind that pass through it.
 #[derive(Debug, Default)]
 pub struct LogLimit(Mutex<BTreeMap<&'static str, Kind>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kind {
-    written_at: Instant,
+    written: Throttle,
     suppressed: u64,
 }
 
@@ -33,16 +35,12 @@ impl LogLimit {
 
     fn admit(&self, kind: &'static str, now: Instant) -> Option<u64> {
         let mut kinds = self.0.lock();
-        let Some(known) = kinds.get_mut(kind) else {
-            kinds.insert(kind, Kind { written_at: now, suppressed: 0 });
-            return Some(0);
-        };
-        if now.saturating_duration_since(known.written_at) < INTERVAL {
-            known.suppressed += 1;
-            return None;
+        let known = kinds.entry(kind).or_default();
+        if known.written.is_due(INTERVAL, now) {
+            return Some(std::mem::take(&mut known.suppressed));
         }
-        known.written_at = now;
-        Some(std::mem::take(&mut known.suppressed))
+        known.suppressed += 1;
+        None
     }
 }
 
