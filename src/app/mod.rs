@@ -25,10 +25,10 @@ use crate::http::rate::Rate;
 use crate::letters::reminders::OpenReminders;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
-use crate::maintenance::reconcile::{self, Reconcile};
+use crate::maintenance::reconcile::Reconcile;
 use crate::maintenance::replicas;
 use crate::maintenance::retention::EraseExpired;
-use crate::queue::{self, Circuit, Notifier, Runner};
+use crate::queue::{self, Circuit, Notifier, Periodic, Runner};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
 use crate::web::api::{self, Api, Platform};
@@ -233,7 +233,7 @@ impl App {
     /// Asks Stripe what we missed, now. False where another process is at it.
     pub async fn reconcile_now(&self) -> sqlx::Result<bool> {
         self.reconcile.schedule().await?;
-        self.reconciling.run_now(reconcile::SUBJECT).await
+        self.reconciling.run_now(queue::SUBJECT).await
     }
 
     /// Reads the transactions of the accounts whose turn it is. Says of how many.
@@ -244,13 +244,13 @@ impl App {
     /// Takes out the personal data that are old enough, now. False where another process is at it.
     pub async fn erase_now(&self) -> sqlx::Result<bool> {
         self.retain.schedule().await?;
-        self.retaining.run_now("all").await
+        self.retaining.run_now(queue::SUBJECT).await
     }
 
     /// Opens the reminders that are due, now. False where another process is at it.
     pub async fn remind_now(&self) -> sqlx::Result<bool> {
         self.remind.schedule().await?;
-        self.reminding.run_now("all").await
+        self.reminding.run_now(queue::SUBJECT).await
     }
 
     /// Closes the database, without waiting for ever for somebody who still holds a connection.

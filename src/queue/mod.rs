@@ -22,6 +22,7 @@ mod circuit;
 mod claim;
 mod correction;
 mod notify;
+mod periodic;
 mod runner;
 pub mod stats;
 mod store;
@@ -35,6 +36,7 @@ pub use circuit::{Admission, Circuit, Probe};
 pub use claim::{Claim, Finished, Outcome};
 pub use correction::WrongClock;
 pub use notify::{Listener, Notifier, notify_on_insert};
+pub use periodic::{Periodic, SUBJECT};
 pub use runner::{Capacity, Runner, Stopped, Work, retry_until_recorded};
 pub use stats::{claimed_count, dead_count};
 pub use store::{

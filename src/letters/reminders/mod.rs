@@ -1,7 +1,7 @@
 //! The job that opens reminders: it looks through the offers that merchants were told of and have not applied for, and opens the letter
 //! that is due. Touches the database alone; `send_letter` looks at Stripe before anything goes out, as for every letter.
 //!
-//! One run at a time over all replicas: like the reconciliation it is a job that is never done, only done for now. Nothing is planned
+//! One run at a time over all replicas ([`Periodic`]). Nothing is planned
 //! ahead, so a switch that is turned means what it says for every open offer, and an offer that ends leaves nothing to clear away.
 
 pub mod schedule;
@@ -16,10 +16,8 @@ use crate::clock::Clock;
 use crate::database::Pool;
 pub use schedule::{Hours, Schedule, Weekdays};
 
-use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Queued, Stopped, Work};
+use crate::queue::{self, Claim, Notifier, Periodic, Stopped};
 
-/// The one job of this kind.
-pub(crate) const SUBJECT: &str = "all";
 /// Reminders are a matter of days.
 const EVERY: Duration = Duration::from_mins(5);
 /// Opened in one transaction.
@@ -42,11 +40,24 @@ pub struct OpenReminders {
     pub jobs: Notifier,
 }
 
-impl Work for OpenReminders {
+impl Periodic for OpenReminders {
     const KIND: &'static str = "remind";
+    type Report = ();
+
+    fn db(&self) -> &Pool {
+        &self.db
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn max_pause(&self) -> Duration {
+        EVERY
+    }
 
     #[tracing::instrument(name = "reminders.open", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
         let (mut opened, mut after) = (0, String::new());
         while self.schedule.reminds() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
@@ -61,42 +72,11 @@ impl Work for OpenReminders {
         if opened > 0 {
             tracing::info!(opened, "reminders are due");
         }
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + EVERY }, now)
-            .await?
-            .or_stop()?;
-        Ok(tx.commit().await?)
-    }
-
-    fn max_delay(&self) -> Duration {
-        EVERY
-    }
-
-    async fn give_up(
-        &self,
-        _tx: &mut PgConnection,
-        _claim: &Claim,
-        _error: &str,
-    ) -> sqlx::Result<()> {
-        Ok(())
-    }
-
-    fn dependencies(&self) -> &[Circuit] {
-        &[]
+        Ok((EVERY, ()))
     }
 }
 
 impl OpenReminders {
-    /// Sees to it that the job exists and is alive.
-    pub async fn schedule(&self) -> sqlx::Result<()> {
-        let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
-            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
-        }
-        Ok(())
-    }
-
     async fn open_due(&self, tx: &mut PgConnection, after: &str) -> sqlx::Result<Vec<store::Due>> {
         let now = self.clock.now();
         let page = store::Page { after, most: BATCH };

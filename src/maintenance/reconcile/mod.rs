@@ -7,8 +7,7 @@
 //! financings that a transaction undid ──────▶ look      likewise
 //! ```
 //!
-//! One run at a time over all replicas: it is a job that is never done, only done for now. Its lease dies with its holder; a lock
-//! on a connection would stay with a process that hangs. A run that could not see everything says so and counts as none.
+//! One run at a time over all replicas ([`Periodic`]). A run that could not see everything says so and counts as none.
 
 pub mod store;
 
@@ -16,7 +15,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -30,13 +29,10 @@ use crate::letters::transition;
 use crate::offers;
 use crate::offers::store::Missing;
 use crate::offers::{Observation, Source};
-use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Queued, Stopped, Work};
+use crate::queue::{Circuit, Claim, Notifier, Periodic, Stopped};
 use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
 use store::Counts;
-
-/// The one job of this kind.
-pub const SUBJECT: &str = "all";
 
 /// Asks Stripe what we missed.
 #[derive(Clone, Debug)]
@@ -64,6 +60,15 @@ const MAX_LOOKS: i64 = 1000;
 /// Stripe may not list an offer yet that its event told us of a moment ago.
 const SETTLED: TimeDelta = TimeDelta::minutes(2);
 
+/// A run that ended.
+#[derive(Debug)]
+pub struct Run {
+    run_id: Uuid,
+    counts: Counts,
+    /// Why it is incomplete.
+    error: Option<String>,
+}
+
 /// Why a run is incomplete.
 #[derive(Debug, thiserror::Error)]
 enum Incomplete {
@@ -85,76 +90,71 @@ impl From<Error> for Incomplete {
     }
 }
 
-impl Work for Reconcile {
+impl Periodic for Reconcile {
     const KIND: &'static str = "reconcile";
+    type Report = Run;
 
-    #[tracing::instrument(name = "reconcile.run", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        let run_id = Uuid::now_v7();
-        store::begin(&self.db, run_id, self.clock.now()).await?;
-        let mut counts = Counts::default();
-        let outcome = self.execute(claim, &mut counts).await;
-        let error = outcome.as_ref().err().map(|error| chain(error));
-        let now = self.clock.now();
-        let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now)
-            .await?
-            .or_stop()?;
-        store::end(&mut *tx, run_id, &counts, error.as_deref(), now).await?;
-        tx.commit().await?;
-        let Counts { offers_seen, offers_new, events_seen, events_new, looks, unreadable } = counts;
-        match error {
-            None => tracing::info!(
-                offers_seen,
-                offers_new,
-                events_seen,
-                events_new,
-                looks,
-                unreadable,
-                "reconciled"
-            ),
-            Some(error) => {
-                tracing::warn!(
-                    error,
-                    offers_seen,
-                    events_seen,
-                    "reconciliation is incomplete; trying again"
-                );
-            }
-        }
-        Ok(())
+    fn db(&self) -> &Pool {
+        &self.db
     }
 
-    fn max_delay(&self) -> Duration {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn max_pause(&self) -> Duration {
         self.every.max(AFTER_INCOMPLETE)
-    }
-
-    async fn give_up(
-        &self,
-        _tx: &mut PgConnection,
-        _claim: &Claim,
-        _error: &str,
-    ) -> sqlx::Result<()> {
-        Ok(())
     }
 
     fn dependencies(&self) -> &[Circuit] {
         std::slice::from_ref(self.stripe.circuit())
     }
+
+    #[tracing::instrument(name = "reconcile.run", skip_all)]
+    async fn run(&self, claim: &Claim) -> Result<(Duration, Run), Stopped> {
+        let run_id = Uuid::now_v7();
+        store::begin(&self.db, run_id, self.clock.now()).await?;
+        let mut counts = Counts::default();
+        let outcome = self.execute(claim, &mut counts).await;
+        let error = outcome.as_ref().err().map(|error| chain(error));
+        log(&counts, error.as_deref());
+        let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
+        Ok((pause, Run { run_id, counts, error }))
+    }
+
+    async fn record(
+        &self,
+        tx: &mut PgConnection,
+        run: &Run,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        store::end(tx, run.run_id, &run.counts, run.error.as_deref(), now).await
+    }
+}
+
+fn log(counts: &Counts, error: Option<&str>) {
+    let &Counts { offers_seen, offers_new, events_seen, events_new, looks, unreadable } = counts;
+    if let Some(error) = error {
+        tracing::warn!(
+            error,
+            offers_seen,
+            events_seen,
+            "reconciliation is incomplete; trying again"
+        );
+    } else {
+        tracing::info!(
+            offers_seen,
+            offers_new,
+            events_seen,
+            events_new,
+            looks,
+            unreadable,
+            "reconciled"
+        );
+    }
 }
 
 impl Reconcile {
-    /// Sees to it that the job exists and is alive: the first run is due at once.
-    pub async fn schedule(&self) -> sqlx::Result<()> {
-        let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
-            // It is never done, but dies where the process did in each of many runs.
-            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
-        }
-        Ok(())
-    }
-
     /// One list that cannot be had does not cost the other.
     async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
         let events = self.take_events(claim, counts).await;

@@ -3,7 +3,7 @@
 //! stays (`flow::email::evidence`): Stripe wants marketing material, distribution lists and opt-outs kept for five years
 //! (<https://docs.stripe.com/capital/regulatory-compliance>).
 //!
-//! A job that is never done, only done for now, in small transactions that stand in nobody's way. What is left of a letter is its ids,
+//! A [`Periodic`] job, in small transactions that stand in nobody's way. What is left of a letter is its ids,
 //! states and times, and of an event its id, so that it is known when it comes again.
 
 mod store;
@@ -17,11 +17,9 @@ use crate::clock::Clock;
 use crate::consent::contact_overrides;
 use crate::database::Pool;
 use crate::letters;
-use crate::queue::{self, Circuit, Claim, Outcome, Queued, Stopped, Work};
+use crate::queue::{self, Claim, Periodic, Stopped};
 use crate::stripe::Client;
 
-/// The one job of this kind.
-pub(crate) const SUBJECT: &str = "all";
 /// Whatever is a year old may be a year and an hour old.
 const EVERY: Duration = Duration::from_hours(1);
 /// Erasing cannot be undone, so Stripe's clock must have agreed within this time.
@@ -61,18 +59,31 @@ pub struct Erased {
     pub left: u64,
 }
 
-impl Work for EraseExpired {
+impl Periodic for EraseExpired {
     const KIND: &'static str = "retain";
+    type Report = ();
+
+    fn db(&self) -> &Pool {
+        &self.db
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn max_pause(&self) -> Duration {
+        EVERY
+    }
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        let Some(age) = self.personal_data else { return self.finish(claim, EVERY).await };
+    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
+        let Some(age) = self.personal_data else { return Ok((EVERY, ())) };
         let Some(now) = self.confirmed_now().await else {
             tracing::warn!(
                 retry.in_seconds = AFTER_DOUBT.as_secs(),
                 "erased nothing: the database's clock could not be confirmed by Stripe's"
             );
-            return self.finish(claim, AFTER_DOUBT).await;
+            return Ok((AFTER_DOUBT, ()));
         };
         let before = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
         let mut erased = Erased::default();
@@ -98,24 +109,7 @@ impl Work for EraseExpired {
                 "personal data were old enough to go"
             );
         }
-        self.finish(claim, EVERY).await
-    }
-
-    fn max_delay(&self) -> Duration {
-        EVERY
-    }
-
-    async fn give_up(
-        &self,
-        _tx: &mut PgConnection,
-        _claim: &Claim,
-        _error: &str,
-    ) -> sqlx::Result<()> {
-        Ok(())
-    }
-
-    fn dependencies(&self) -> &[Circuit] {
-        &[]
+        Ok((EVERY, ()))
     }
 }
 
@@ -129,24 +123,6 @@ impl EraseExpired {
         // The client passes the date of the answer to the clock, whatever else the answer says.
         let _ = self.stripe.probe().await;
         self.clock.confirmed_now(AGREED_WITHIN)
-    }
-
-    async fn finish(&self, claim: &Claim, pause: Duration) -> Result<(), Stopped> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now)
-            .await?
-            .or_stop()?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Sees to it that the job exists and is alive.
-    pub async fn schedule(&self) -> sqlx::Result<()> {
-        let now = self.clock.now();
-        if queue::enqueue(&self.db, Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
-            queue::requeue(&self.db, Self::KIND, SUBJECT, now).await?;
-        }
-        Ok(())
     }
 }
 
