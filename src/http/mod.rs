@@ -12,6 +12,7 @@
 //!
 //! `rate` counts who asks how often, `descriptors` raises the limit on open files.
 
+pub mod api_error;
 pub mod body;
 pub mod client;
 mod connections;

@@ -1,10 +1,10 @@
 //! What the sender of a request hears when it is not taken: a stable code and a fixed sentence, never our inner workings.
 
-use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::SignatureError;
+use crate::http::api_error::{ApiError, RETRY_AFTER_SECONDS};
 use crate::http::body::BodyError;
 
 /// Why a request was not taken. The codes are a promise: see `docs/api.md`.
@@ -20,28 +20,22 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn status(&self) -> StatusCode {
+    fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::MissingSignature
-            | Self::BadSignature
-            | Self::TimestampOutsideTolerance
-            | Self::MalformedEvent => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MissingSignature => (StatusCode::BAD_REQUEST, "missing_signature"),
+            Self::BadSignature => (StatusCode::BAD_REQUEST, "bad_signature"),
+            Self::TimestampOutsideTolerance => {
+                (StatusCode::BAD_REQUEST, "timestamp_outside_tolerance")
+            }
+            Self::MalformedEvent => (StatusCode::BAD_REQUEST, "malformed_event"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
+            Self::NotKept => (StatusCode::SERVICE_UNAVAILABLE, "not_kept"),
         }
     }
 
     pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::MissingSignature => "missing_signature",
-            Self::BadSignature => "bad_signature",
-            Self::TimestampOutsideTolerance => "timestamp_outside_tolerance",
-            Self::MalformedEvent => "malformed_event",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BodyTooSlow => "body_too_slow",
-            Self::NotKept => "not_kept",
-        }
+        self.kind().1
     }
 
     fn sentence(&self) -> &'static str {
@@ -87,13 +81,8 @@ impl From<BodyError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({"error": {"code": self.code(), "message": self.sentence()}});
-        let mut response = (self.status(), Json(body)).into_response();
-        if self == Self::NotKept {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
-        }
-        response
+        let (status, code) = self.kind();
+        let retry_after = (self == Self::NotKept).then_some(RETRY_AFTER_SECONDS);
+        ApiError { retry_after, ..ApiError::new(status, code, self.sentence()) }.into_response()
     }
 }

@@ -19,8 +19,8 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::refusal::{ErrorBody, ErrorDetail};
 use super::{Refusal, Scope};
+use crate::http::api_error::{ApiError, ErrorBody, ErrorDetail};
 
 const ABOUT: &str = "What a platform's own programs ask capital-courier: its merchants' offers of financing, what became of them and what \
     they add up to; links into what Stripe shows; where letters go, and to whom none do.\n\n\
@@ -115,15 +115,13 @@ pub(super) fn say(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
         operation.security = Some(
             [BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into(),
         );
-        let mut by_status: BTreeMap<u16, Vec<Refusal>> = BTreeMap::new();
-        for refusal in of_all.iter().chain(refusals) {
-            by_status.entry(refusal.status().as_u16()).or_default().push(refusal.clone());
+        let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
+        for error in of_all.iter().chain(refusals).map(Refusal::describe) {
+            by_status.entry(error.status.as_u16()).or_default().push(error);
         }
-        for (status, refusals) in by_status {
-            operation
-                .responses
-                .responses
-                .insert(status.to_string(), response(&refusals).build().into());
+        for (status, errors) in by_status {
+            let response = response(&errors).build();
+            operation.responses.responses.insert(status.to_string(), response.into());
         }
     }
 }
@@ -143,19 +141,17 @@ fn tag(scope: Scope) -> &'static str {
 }
 
 /// An answer that can be any of these, each with an example under its code.
-fn response(refusals: &[Refusal]) -> ResponseBuilder {
-    let example = |refusal: &Refusal| {
-        let body = ErrorBody::from(refusal);
-        let value =
-            serde_json::json!({"error": {"code": body.error.code, "message": body.error.message}});
-        (refusal.code(), ExampleBuilder::new().value(Some(value)).build())
+fn response(errors: &[ApiError]) -> ResponseBuilder {
+    let code = |error: &ApiError| error.body.error.code;
+    let example = |error: &ApiError| {
+        let value = serde_json::json!(error.body);
+        (code(error), ExampleBuilder::new().value(Some(value)).build())
     };
-    let mut codes: Vec<String> =
-        refusals.iter().map(|refusal| format!("`{}`", refusal.code())).collect();
+    let mut codes: Vec<String> = errors.iter().map(|error| format!("`{}`", code(error))).collect();
     codes.dedup();
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name(ErrorBody::name())))
-        .examples_from_iter(refusals.iter().map(example))
+        .examples_from_iter(errors.iter().map(example))
         .build();
     let response =
         ResponseBuilder::new().description(codes.join(", ")).content("application/json", content);
@@ -163,9 +159,9 @@ fn response(refusals: &[Refusal]) -> ResponseBuilder {
         let schema = ObjectBuilder::new().schema_type(kind).build();
         HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build()
     };
-    if refusals.iter().any(|refusal| refusal.retry_after().is_some()) {
+    if errors.iter().any(|error| error.retry_after.is_some()) {
         response.header("Retry-After", header("In how many seconds to try again", Type::Integer))
-    } else if refusals.iter().any(|refusal| !refusal.challenges().is_empty()) {
+    } else if errors.iter().any(|error| !error.challenges.is_empty()) {
         response.header("WWW-Authenticate", header("What would do", Type::String))
     } else {
         response

@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Scope;
 use crate::financing::payouts::MAX_DAYS;
 use crate::financing::report::BadDays;
+use crate::http::api_error::{ApiError, RETRY_AFTER_SECONDS};
 use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
 use crate::stripe;
@@ -74,9 +71,6 @@ pub enum StripeUnavailable {
     Unexpected,
 }
 
-/// For whoever is not told how long.
-const RETRY_AFTER_SECONDS: u64 = 5;
-
 impl Refusal {
     /// What a refusal, or a silence, of Stripe's is to a caller who asked for something that is there or not.
     pub(super) fn by_stripe(error: &stripe::Error) -> Self {
@@ -109,60 +103,50 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status.
-    pub(super) fn status(&self) -> StatusCode {
+    /// The HTTP status and the code.
+    fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::MissingKey | Self::BadKey | Self::BadSignature => StatusCode::UNAUTHORIZED,
-            Self::MissingScope(_) => StatusCode::FORBIDDEN,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::BadAccount
-            | Self::BadQuery(_)
-            | Self::BadPeriod(_)
-            | Self::TooManyDays
-            | Self::BadUrl
-            | Self::BadAddress
-            | Self::MalformedBody(_)
-            | Self::UnreadableReport => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::LinkRefused => StatusCode::CONFLICT,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
+            Self::BadKey => (StatusCode::UNAUTHORIZED, "bad_key"),
+            Self::MissingScope(_) => (StatusCode::FORBIDDEN, "missing_scope"),
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::BadSignature => (StatusCode::UNAUTHORIZED, "bad_signature"),
+            Self::BadAccount => (StatusCode::BAD_REQUEST, "bad_account"),
+            Self::BadQuery(_) => (StatusCode::BAD_REQUEST, "bad_query"),
+            Self::BadPeriod(_) | Self::TooManyDays => (StatusCode::BAD_REQUEST, "bad_period"),
+            Self::BadUrl => (StatusCode::BAD_REQUEST, "bad_url"),
+            Self::BadAddress => (StatusCode::BAD_REQUEST, "bad_address"),
+            Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed_body"),
+            Self::UnreadableReport => (StatusCode::BAD_REQUEST, "unreadable_report"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::LinkRefused => (StatusCode::CONFLICT, "link_refused"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {
-                StatusCode::BAD_GATEWAY
+                (StatusCode::BAD_GATEWAY, "stripe_unavailable")
             }
-            Self::Stripe(StripeUnavailable::Down | StripeUnavailable::Busy(_))
-            | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stripe(StripeUnavailable::Down | StripeUnavailable::Busy(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "stripe_unavailable")
+            }
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 
     /// The code.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::MissingKey => "missing_key",
-            Self::BadKey => "bad_key",
-            Self::MissingScope(_) => "missing_scope",
-            Self::RateLimited(_) => "rate_limited",
-            Self::BadSignature => "bad_signature",
-            Self::BadAccount => "bad_account",
-            Self::BadQuery(_) => "bad_query",
-            Self::BadPeriod(_) | Self::TooManyDays => "bad_period",
-            Self::BadUrl => "bad_url",
-            Self::BadAddress => "bad_address",
-            Self::MalformedBody(_) => "malformed_body",
-            Self::UnreadableReport => "unreadable_report",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::LinkRefused => "link_refused",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BodyTooSlow => "body_too_slow",
-            Self::Stripe(_) => "stripe_unavailable",
-            Self::Unavailable => "unavailable",
-        }
+        self.kind().1
+    }
+
+    /// As it is sent.
+    pub(super) fn describe(&self) -> ApiError {
+        let (status, code) = self.kind();
+        let (retry_after, challenges) = (self.retry_after(), self.challenges());
+        ApiError { retry_after, challenges, ..ApiError::new(status, code, self.sentence()) }
     }
 
     /// What a person reads.
-    pub(super) fn sentence(&self) -> String {
+    fn sentence(&self) -> String {
         let fixed = match self {
             Self::MissingKey => {
                 "There is no API key in the request. Send it as Authorization: Bearer, or as the password of Basic."
@@ -215,7 +199,7 @@ impl Refusal {
     }
 
     /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
-    pub(super) fn challenges(&self) -> &'static [&'static str] {
+    fn challenges(&self) -> &'static [&'static str] {
         match self {
             Self::MissingKey => &[
                 "Bearer realm=\"capital-courier\"",
@@ -249,7 +233,7 @@ impl Refusal {
     }
 
     /// After how many seconds another try makes sense, where any does.
-    pub(super) fn retry_after(&self) -> Option<u64> {
+    fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(seconds) | Self::Stripe(StripeUnavailable::Busy(seconds)) => {
                 Some(*seconds)
@@ -311,39 +295,8 @@ impl From<BodyError> for Refusal {
     }
 }
 
-/// What is answered instead.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Error)]
-pub(super) struct ErrorBody {
-    pub(super) error: ErrorDetail,
-}
-
-/// Why.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ErrorDetail {
-    /// Stable, for a program.
-    #[schema(example = "bad_query")]
-    pub(super) code: &'static str,
-    /// For a person. May change.
-    pub(super) message: String,
-}
-
-impl From<&Refusal> for ErrorBody {
-    fn from(refusal: &Refusal) -> Self {
-        Self { error: ErrorDetail { code: refusal.code(), message: refusal.sentence() } }
-    }
-}
-
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(ErrorBody::from(&self))).into_response();
-        let headers = response.headers_mut();
-        for challenge in self.challenges() {
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if let Some(seconds) = self.retry_after() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        self.describe().into_response()
     }
 }
