@@ -63,7 +63,7 @@ const SETTLED: TimeDelta = TimeDelta::minutes(2);
 /// A run that ended.
 #[derive(Debug)]
 pub struct Run {
-    run_id: Uuid,
+    id: Uuid,
     counts: Counts,
     /// Why it is incomplete.
     error: Option<String>,
@@ -119,7 +119,7 @@ impl Periodic for Reconcile {
         let error = outcome.as_ref().err().map(|error| chain(error));
         log(&counts, error.as_deref());
         let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
-        Ok((pause, Run { run_id, counts, error }))
+        Ok((pause, Run { id: run_id, counts, error }))
     }
 
     async fn record(
@@ -128,7 +128,7 @@ impl Periodic for Reconcile {
         run: &Run,
         now: DateTime<Utc>,
     ) -> sqlx::Result<()> {
-        store::end(tx, run.run_id, &run.counts, run.error.as_deref(), now).await
+        store::end(tx, run.id, &run.counts, run.error.as_deref(), now).await
     }
 }
 

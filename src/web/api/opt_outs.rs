@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
 use super::keys::Caller;
-use super::query::{self, Query};
+use super::query::{self, PageOf, Query};
 use super::{Api, Platform, Refusal};
 use crate::consent::opt_outs::store::{self, OptOut};
 use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, Source, opt_out};
@@ -109,14 +109,12 @@ pub(super) async fn list(
     State(Platform { api, .. }): State<Platform>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<OptOuts>, Refusal> {
-    let size = query::page_size(wanted.limit)?;
-    let after = query::cursor(wanted.cursor.as_deref())?.unwrap_or_default();
-    // One more than is shown says whether there is another page.
-    let page =
-        store::Page { after, limit: size + 1, with_ended: wanted.include == Some(Include::Ended) };
-    let mut rows =
-        api.done(with_timeout(store::page(&api.db, &page)).await, "cannot list the opt-outs")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.opt_out_id.to_string());
+    let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
+    let (after, limit) = (page.after.unwrap_or_default(), page.rows());
+    let asked = store::Page { after, limit, with_ended: wanted.include == Some(Include::Ended) };
+    let rows = with_timeout(store::page(&api.db, &asked)).await;
+    let mut rows = api.done(rows, "cannot list the opt-outs")?;
+    let next_cursor = page.cut(&mut rows, |row| row.opt_out_id.to_string());
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
     Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
 }

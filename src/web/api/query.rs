@@ -38,26 +38,37 @@ fn innermost(error: &dyn Error) -> String {
     error.to_string()
 }
 
-/// How many entries a page is to have.
-pub(super) fn page_size(given: Option<i64>) -> Result<i64, Refusal> {
-    match given.unwrap_or(USUAL_PAGE) {
-        size @ 1..=MAX_PAGE => Ok(size),
-        _ => Err(Refusal::BadQuery("limit is from 1 to 1000".into())),
+/// Which page of a list: `limit` and `cursor`.
+pub(super) struct PageOf<P> {
+    size: i64,
+    /// Where it begins: after this place.
+    pub(super) after: Option<P>,
+}
+
+impl<P: FromStr> PageOf<P> {
+    pub(super) fn read(limit: Option<i64>, cursor: Option<&str>) -> Result<Self, Refusal> {
+        let size = limit.unwrap_or(USUAL_PAGE);
+        if !(1..=MAX_PAGE).contains(&size) {
+            return Err(Refusal::BadQuery("limit is from 1 to 1000".into()));
+        }
+        let after = cursor.map(str::parse).transpose().map_err(|_| {
+            Refusal::BadQuery("cursor is none that this list gave as next_cursor".into())
+        })?;
+        Ok(Self { size, after })
     }
-}
 
-/// Takes the entry off that was read beyond a page's size, and says where the next page begins: none after the last.
-pub(super) fn cut<T>(rows: &mut Vec<T>, size: i64, place: impl Fn(&T) -> String) -> Option<String> {
-    let shown = usize::try_from(size).unwrap_or(usize::MAX);
-    let has_more = rows.len() > shown;
-    rows.truncate(shown);
-    rows.last().filter(|_| has_more).map(place)
-}
+    /// How many rows to read: one more than is shown says whether there is another page.
+    pub(super) fn rows(&self) -> i64 {
+        self.size + 1
+    }
 
-/// The place that a cursor stands for.
-pub(super) fn cursor<P: FromStr>(cursor: Option<&str>) -> Result<Option<P>, Refusal> {
-    let read = cursor.map(str::parse).transpose();
-    read.map_err(|_| Refusal::BadQuery("cursor is none that this list gave as next_cursor".into()))
+    /// Takes the row off that is not shown, and says where the next page begins: none after the last.
+    pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> String) -> Option<String> {
+        let shown = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let has_more = rows.len() > shown;
+        rows.truncate(shown);
+        rows.last().filter(|_| has_more).map(place)
+    }
 }
 
 /// Reads a body.

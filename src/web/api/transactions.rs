@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
-use super::query::{self, Query};
+use super::query::{PageOf, Query};
 use super::{Platform, Refusal};
 
 use crate::financing::charge_source;
@@ -155,19 +155,18 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Transactions>, Refusal> {
     let api = &platform.api;
-    let size = query::page_size(wanted.limit)?;
-    let after = query::cursor(wanted.cursor.as_deref())?;
+    let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
     let (from, until) = bounds(&platform, &account, &wanted).await?;
     let asked = ledger::Wanted {
         offer_id: wanted.offer.map(String::from),
         kind: wanted.r#type.map(|kind| kind.as_str().to_owned()),
         from,
         until,
-        after,
+        after: page.after.clone(),
     };
-    let rows = platform.financings.movements(&account, &asked, size + 1).await;
+    let rows = platform.financings.movements(&account, &asked, page.rows()).await;
     let mut rows = api.done(rows, "cannot list an account's transactions")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.cursor().to_string());
+    let next_cursor = page.cut(&mut rows, |row| row.cursor().to_string());
     Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::account::{Account, OfAccount};
-use super::query::{self, Query};
+use super::query::{PageOf, Query};
 use super::{Platform, Refusal};
 use crate::database::with_timeout;
 use crate::stripe::OfferId;
@@ -178,13 +178,12 @@ pub(super) async fn list(
     Account(account): Account,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Offers>, Refusal> {
-    let size = query::page_size(wanted.limit)?;
-    let after = query::cursor(wanted.cursor.as_deref())?;
-    let page =
-        store::Page { after: after.as_ref(), livemode: financings.livemode(), limit: size + 1 };
-    let rows = with_timeout(store::of_account(&api.db, account.as_str(), &page)).await;
+    let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
+    let (after, limit) = (page.after.as_ref(), page.rows());
+    let asked = store::Page { after, livemode: financings.livemode(), limit };
+    let rows = with_timeout(store::of_account(&api.db, account.as_str(), &asked)).await;
     let mut rows = api.done(rows, "cannot list an account's offers")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.cursor().to_string());
+    let next_cursor = page.cut(&mut rows, |row| row.cursor().to_string());
     Ok(Json(Offers { data: rows.into_iter().map(Offer::from).collect(), next_cursor }))
 }
 
@@ -243,17 +242,17 @@ pub(super) async fn timeline(
     Path(InPath { offer }): Path<InPath>,
     Query(wanted): Query<WantedLines>,
 ) -> Result<Json<Timeline>, Refusal> {
-    let size = query::page_size(wanted.limit)?;
-    let after = query::cursor(wanted.cursor.as_deref())?.unwrap_or_default();
+    let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
+    let after = page.after.unwrap_or_default();
     let offer: OfferId = offer.parse().map_err(|_| Refusal::NotFound)?;
     let (account, offer) = (account.as_str(), offer.as_str());
     let is_its_own = with_timeout(store::has(&api.db, account, offer)).await;
     if !api.done(is_its_own, "cannot look up an offer")? {
         return Err(Refusal::NotFound);
     }
-    let rows = with_timeout(store::timeline(&api.db, offer, after, size + 1)).await;
+    let rows = with_timeout(store::timeline(&api.db, offer, after, page.rows())).await;
     let mut rows = api.done(rows, "cannot read an offer's timeline")?;
-    let next_cursor = query::cut(&mut rows, size, |row| row.timeline_entry_id.to_string());
+    let next_cursor = page.cut(&mut rows, |row| row.timeline_entry_id.to_string());
     Ok(Json(Timeline { data: rows.into_iter().map(Line::from).collect(), next_cursor }))
 }
 
