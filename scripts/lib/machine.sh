@@ -63,7 +63,8 @@ cargo_tool() {
     PATH=$PWD/target/tools/bin:$PATH
     # `cargo-deny 0.20.2`, `sqlx-cli-sqlx 0.9.0`; `0.9.2` where a tool knows the option alone.
     local found
-    found=$("$command" "${command#cargo-}" --version 2>/dev/null || "$command" --version 2>/dev/null || true)
+    found=$("$command" "${command#cargo-}" --version 2>/dev/null) ||
+        found=$("$command" --version 2>/dev/null) || true
     case " $found" in
         *" ${version%.*}."*) ;;
         *) cargo install --locked --quiet --root target/tools "$crate@$version" "$@" ;;

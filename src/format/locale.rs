@@ -108,9 +108,9 @@ pub fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     first_moment(day.and_time(NaiveTime::MIN), zone)
 }
 
-/// The first moment at which clocks in a place show a time or a later one. A change of the clocks can
-/// leave the time out; a place that changes sides of the date line leaves out a whole day, which
-/// then begins and ends with the next.
+/// The first moment at which clocks in a place show a time or a later one. A change of the clocks
+/// can leave the time out; a place that changes sides of the date line leaves out a whole day,
+/// which then begins and ends with the next.
 pub fn first_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     let quarters = (0..=96).map(|quarters| local + TimeDelta::minutes(15 * quarters));
     let mut moments = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest());

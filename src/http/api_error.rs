@@ -1,5 +1,5 @@
-//! The answer to a request that is refused: a status, a stable code for a program, and a sentence for a
-//! person. Never an error chain.
+//! The answer to a request that is refused: a status, a stable code for a program, and a sentence
+//! for a person. Never an error chain.
 
 use std::borrow::Cow;
 

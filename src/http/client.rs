@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A client with TLS by ring that follows no redirect: where one leads was not looked at, and it would
-/// carry a key along. Fails where the machine's TLS set-up is broken.
+/// A client with TLS by ring. It follows no redirect, which would carry a key to an address that
+/// nobody checked.
 pub fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     // More than one crate brings rustls along. The first one decides, and all of ours decide alike.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Whether a host of a URL is this machine, by its text alone. An IPv6 address may have its brackets.
+/// Whether the host of a URL is this machine, by its text alone. An IPv6 address may have brackets.
 pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost")

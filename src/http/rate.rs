@@ -1,7 +1,7 @@
 //! The rate limit of requests by key (an API key, an account), in this process alone.
 //!
-//! `governor` counts, by the generic cell rate algorithm. It goes by our [`Clock`], which tests move,
-//! and by the part of it that no correction sets back.
+//! `governor` counts, by the generic cell rate algorithm. It goes by the part of our [`Clock`] that
+//! no correction sets back, and that tests move.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::clock::Clock;
 
 /// The burst of a limit by the second, in seconds of the rate.
 const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(2).unwrap();
-/// More keys than any platform has, and more merchants than click within seconds. Above it, keys that
-/// have their whole burst left are forgotten.
+/// More keys than any platform has, and more merchants than click within seconds. Above it, keys
+/// that have their whole burst left are forgotten.
 const MAX_KEYS: usize = 10_000;
 
 /// Counts requests by key. Clones count together.
@@ -56,8 +56,8 @@ impl Rate {
         Self(quota.map(|quota| Arc::new(Limiter::hashmap_with_clock(quota, Elapsed(clock)))))
     }
 
-    /// Counts a request of `key`. Where it is over the limit it is not counted, and the error is the
-    /// number of seconds to wait.
+    /// Counts a request of `key`. One over the limit is not counted, and the error is the number of
+    /// seconds to wait.
     pub fn count(&self, key: &str) -> Result<(), u64> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         if limiter.len() >= MAX_KEYS {

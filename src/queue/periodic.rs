@@ -1,8 +1,8 @@
 //! Jobs that repeat: one row of `jobs` for each kind, which no run finishes for good.
 //!
-//! All replicas share the row, so its lease keeps two runs from overlapping, and dies with a holder
-//! that hangs (a lock on a connection would not). Each run that ends puts the job off until the next.
-//! A job dies only where the process did in each of many runs; [`Periodic::schedule`] queues it again.
+//! All replicas share the row, so its lease keeps two runs from overlapping. The lease ends with a
+//! holder that hangs; a lock on a connection would not. Each run puts the job off until the next. A
+//! job dies only if the process did in each of many runs, and [`Periodic::schedule`] requeues it.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub struct IdError {
     prefix: &'static str,
 }
 
-/// The ids in jobs were parsed when the jobs were queued. If one is none all the same, no retry helps.
+/// The ids in jobs were parsed when the jobs were queued. If one is malformed, no retry helps.
 impl Retryable for IdError {
     fn next(&self) -> Next {
         Next::GiveUp

@@ -7,7 +7,8 @@
 //! financings that a transaction undid ──────▶ look      likewise
 //! ```
 //!
-//! One run at a time over all replicas ([`Periodic`]). A run that could not see everything says so and counts as none.
+//! One run at a time over all replicas ([`Periodic`]). A run that could not see everything says so
+//! and counts as none.
 
 pub mod store;
 

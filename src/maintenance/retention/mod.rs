@@ -3,8 +3,8 @@
 //! stays (`flow::email::evidence`): Stripe wants marketing material, distribution lists and opt-outs kept for five years
 //! (<https://docs.stripe.com/capital/regulatory-compliance>).
 //!
-//! A [`Periodic`] job, in small transactions that stand in nobody's way. What is left of a letter is its ids,
-//! states and times, and of an event its id, so that it is known when it comes again.
+//! A [`Periodic`] job, in small transactions that stand in nobody's way. What is left of a letter is
+//! its ids, states and times, and of an event its id, so that it is known when it comes again.
 
 mod store;
 

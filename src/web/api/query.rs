@@ -62,7 +62,8 @@ impl<P: FromStr> PageOf<P> {
         self.size + 1
     }
 
-    /// Takes the row off that is not shown, and says where the next page begins: none after the last.
+    /// Takes the row off that is not shown, and says where the next page begins: none after the
+    /// last.
     pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> String) -> Option<String> {
         let shown = usize::try_from(self.size).unwrap_or(usize::MAX);
         let has_more = rows.len() > shown;

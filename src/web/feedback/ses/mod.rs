@@ -2,8 +2,8 @@
 //! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>).
 //!
 //! ```text
-//! body ─▶ a topic of ours? version 2? ─▶ certificate, from Amazon alone ─▶ signature ─▶ subscription: confirmed
-//!              401            401                   401, 503                  401     └▶ notification: a report
+//! body ─▶ topic of ours, version 2? ─▶ certificate of Amazon ─▶ signature ─▶ subscription: confirmed
+//!                   401                      401, 503             401     └▶ notification: a report
 //! ```
 //!
 //! Only topics that the settings name are listened to, for anybody can have Amazon sign messages of his own. `topic` is a topic and

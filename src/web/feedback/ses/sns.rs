@@ -1,5 +1,5 @@
-//! The envelope in which Amazon SNS sends a message, and its signature: RSA with PKCS #1 and SHA-256
-//! over some of the fields (signature version 2).
+//! The envelope in which Amazon SNS sends a message, and its signature: RSA with PKCS #1 and
+//! SHA-256 over some of the fields (signature version 2).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -45,8 +45,8 @@ impl Kind {
 }
 
 impl Envelope {
-    /// Whether the certificate's key made the signature. [`SIGNATURE_VERSION`] is the caller's to check:
-    /// the version is not among the signed fields.
+    /// Whether the certificate's key made the signature. The caller checks [`SIGNATURE_VERSION`]: the
+    /// version is not among the signed fields.
     pub(super) fn is_signed_with(&self, certificate: &Certificate) -> bool {
         let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
         certificate.made(self.signed_text().as_bytes(), &signature)
