@@ -11,8 +11,9 @@ use capital_courier::flow::inbox::Arrival;
 use capital_courier::flow::webhook::{Secrets, verify};
 use capital_courier::format::locale::Language;
 use capital_courier::letters::Kind;
-use capital_courier::letters::wording::{self, FinancingType};
+use capital_courier::letters::wording;
 use capital_courier::simulator::sign;
+use capital_courier::stripe::Contract;
 use capital_courier::stripe::FinancingOffer;
 use chrono::DateTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -106,7 +107,7 @@ fn writing(criterion: &mut Criterion) {
         templates_dir: None,
     });
     let writer = writer.unwrap();
-    let facts = wording::sample(Kind::Offer, Language::English, FinancingType::Loan);
+    let facts = wording::sample(Kind::Offer, Language::English, Contract::Loan);
     criterion.bench_function("writing a letter", |bencher| {
         bencher.iter(|| writer.write(black_box(&facts)).unwrap());
     });

@@ -90,11 +90,11 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("mrml", &["letters/wording/"]),
     ("pglite_oxide", &["database/embedded.rs"]),
     ("prometheus_client", &["web/ops/metrics.rs"]),
-    ("reqwest", &["web/feedback/ses/amazon.rs", "stripe/", "simulator/"]),
+    ("reqwest", &["http/client.rs", "simulator/", "stripe/", "web/feedback/ses/amazon.rs"]),
     ("ring", &["web/feedback/"]),
     ("rlimit", &["http/descriptors.rs"]),
     ("rsa", &["mail/dkim.rs"]),
-    ("rustls", &["mail/smtp/", "web/feedback/ses/", "simulator/", "stripe/"]),
+    ("rustls", &["http/client.rs", "mail/smtp/", "simulator/", "web/feedback/ses/"]),
     ("rustls_native_certs", &["mail/smtp/", "web/feedback/ses/amazon.rs"]),
     // Through a pooler only `database::Pool` knows how to ask.
     ("sqlx::PgPool", &["database/"]),
@@ -111,7 +111,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["mail/smtp/"]),
     ("toml", &["config/", "letters/lint/rules.rs"]),
     ("unicode_normalization", &["letters/lint/fold.rs"]),
-    ("utoipa", &["web/api/"]),
+    ("utoipa", &["http/api_error.rs", "web/api/"]),
     ("utoipa_axum", &["web/api/routes.rs"]),
     ("webpki", &["web/feedback/ses/"]),
 ];

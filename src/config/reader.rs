@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
         }
         let stripe_host = stripe.api_base.host_str().unwrap_or_default();
         let stripe_host = stripe_host.trim_start_matches('[').trim_end_matches(']');
-        if stripe.api_base.scheme() != "https" && !crate::mail::is_loopback(stripe_host) {
+        if stripe.api_base.scheme() != "https" && !crate::http::is_loopback(stripe_host) {
             self.fault(
                 "stripe.api_base",
                 "a live key needs an https:// address: the key is sent there",

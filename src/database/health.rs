@@ -59,11 +59,11 @@ impl DatabaseHealth {
 
 /// Waits for the database, but not for ever: past 35 s it counts as away.
 pub async fn with_timeout<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    with_timeout(MAX_WAIT, "no answer from Postgres", work).await
+    with_limit(MAX_WAIT, "no answer from Postgres", work).await
 }
 
 /// Waits for the database this long; past it, it counts as away, for the reason `late`.
-pub(super) async fn with_timeout<T>(
+pub(super) async fn with_limit<T>(
     limit: Duration,
     late: &'static str,
     work: impl Future<Output = sqlx::Result<T>>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 
-use super::health::with_timeout;
+use super::health::with_limit;
 
 /// What the settings say of a pooler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +50,13 @@ const TURNS: [usize; 7] = [0, 1, 1, 0, 0, 1, 0];
 /// Finds out what connections lead to: two that are open at the same time never share a server, unless a pooler hands it from one to
 /// the other.
 pub(super) async fn find(options: &PgConnectOptions, within: Duration) -> sqlx::Result<Found> {
-    let mut one = with_timeout(within, LATE, PgConnection::connect_with(options)).await?;
+    let mut one = with_limit(within, LATE, PgConnection::connect_with(options)).await?;
     // The first statement is what a pooler in session mode finds a server for.
-    let first = with_timeout(within, LATE, server_of(&mut one)).await?;
+    let first = with_limit(within, LATE, server_of(&mut one)).await?;
     if refuses_transactions(&mut one).await? {
         return Ok(Found::EachStatement);
     }
-    let compared = with_timeout(within, LATE, async {
+    let compared = with_limit(within, LATE, async {
         let mut two = PgConnection::connect_with(options).await?;
         let second = server_of(&mut two).await?;
         let mut is_shared = first == second;

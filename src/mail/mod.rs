@@ -30,7 +30,7 @@ pub use address::{Address, AddressError, Mailbox};
 pub use dkim::{Algorithm, Dkim, DkimError};
 pub use per_domain::DomainLimiter;
 pub use relay::Relay;
-pub use relay_url::{RelayUrl, RelayUrlError, is_loopback};
+pub use relay_url::{RelayUrl, RelayUrlError};
 pub use return_path::{ReturnPath, letters_in};
 pub use send_error::SendError;
 

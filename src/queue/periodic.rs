@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Circuit, Claim, Outcome, Queued, Stopped, Work, enqueue, finish, revive};
+use super::{Circuit, Claim, Outcome, Queued, Stopped, Work, enqueue, finish, requeue};
 use crate::clock::Clock;
 use crate::database::Pool;
 

@@ -37,7 +37,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::wording::FinancingType;
+use crate::stripe::Contract as FinancingType;
 use html::Page;
 use legible::Looks;
 use phrase::Search;

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use url::Url;
 
-use super::FinancingType;
 use crate::format::locale::Language;
 use crate::format::money::Money;
 use crate::letters::Kind;
+use crate::stripe::Contract;
 
 /// All that a letter may say about an offer and the account that it is made to.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Facts {
     /// After this moment nobody can apply.
     pub expires_at: DateTime<Utc>,
     /// Which words may be used.
-    pub financing_type: FinancingType,
+    pub financing_type: Contract,
     /// The mandatory disclaimer, by its paragraphs.
     pub disclaimer: Vec<String>,
     /// By which the merchant stops the letters.

@@ -25,7 +25,7 @@ use templates::{Part, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
-pub use facts::{Facts, FinancingType};
+pub use facts::Facts;
 pub use sample_facts::{about_refills, sample};
 pub use templates::TemplateError;
 

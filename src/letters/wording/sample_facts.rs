@@ -4,13 +4,14 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use url::Url;
 
-use super::{Facts, FinancingType};
+use super::Facts;
 use crate::format::locale::Language;
 use crate::format::money::Money;
 use crate::letters::Kind;
+use crate::stripe::Contract;
 
 /// A letter of a kind in a language, to a bakery with a name, about real money: what a compliance team looks at.
-pub fn sample(kind: Kind, language: Language, financing_type: FinancingType) -> Facts {
+pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts {
     let (country, currency) = match language {
         Language::English => ("US", "usd"),
         Language::German => ("DE", "eur"),
@@ -66,7 +67,7 @@ pub(super) fn all_branches(kind: Kind, language: Language) -> impl Iterator<Item
 
 fn branches(kind: Kind, language: Language) -> [Facts; 5] {
     let [loan, advance, unspecified] =
-        [FinancingType::Loan, FinancingType::CashAdvance, FinancingType::Unspecified]
+        [Contract::Loan, Contract::CashAdvance, Contract::Unspecified]
             .map(|financing_type| sample(kind, language, financing_type));
     let unlike = Money { minor: 1, currency: "xxx".to_owned() };
     [
@@ -75,12 +76,12 @@ fn branches(kind: Kind, language: Language) -> [Facts; 5] {
         Facts {
             country: Some("GB".to_owned()),
             livemode: false,
-            ..sample(kind, language, FinancingType::CashAdvance)
+            ..sample(kind, language, Contract::CashAdvance)
         },
         Facts {
             country: Some("US".to_owned()),
             unsubscribe_url: None,
-            ..sample(kind, language, FinancingType::Loan)
+            ..sample(kind, language, Contract::Loan)
         },
         Facts {
             livemode: false,

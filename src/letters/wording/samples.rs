@@ -7,11 +7,12 @@ use serde::Serialize;
 use url::Url;
 
 use super::Disclaimer;
-use super::{Facts, FinancingType};
+use super::Facts;
 use super::{TemplateError, Writer, Written, about_refills, sample};
 use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::letters::lint::{self, Finding, Rules, Severity, Specimen};
+use crate::stripe::Contract;
 
 /// A letter to nobody.
 #[derive(Debug)]
@@ -73,16 +74,16 @@ pub fn write_all<'a>(
     Ok(all)
 }
 
-fn cases(kind: Kind) -> impl Iterator<Item = (FinancingType, bool)> {
+fn cases(kind: Kind) -> impl Iterator<Item = (Contract, bool)> {
     let about = about_refills(kind);
-    FinancingType::ALL
+    Contract::ALL
         .into_iter()
         .flat_map(move |financing| about.iter().map(move |is_refill| (financing, *is_refill)))
 }
 
 fn facts(
     kind: Kind,
-    financing_type: FinancingType,
+    financing_type: Contract,
     disclaimer: &Disclaimer,
     unsubscribe_url: Option<&Url>,
 ) -> Facts {

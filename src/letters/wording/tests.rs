@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::FinancingType;
 use super::*;
+use crate::stripe::Contract;
 
 fn settings(templates_dir: Option<&Path>) -> Settings {
     Settings {
@@ -24,7 +24,7 @@ fn writer() -> Writer {
     Writer::new(settings(None)).unwrap()
 }
 
-fn english(kind: Kind, financing_type: FinancingType, name: Option<&str>) -> Facts {
+fn english(kind: Kind, financing_type: Contract, name: Option<&str>) -> Facts {
     Facts {
         account_name: name.map(str::to_owned),
         ..sample(kind, Language::English, financing_type)
@@ -36,7 +36,7 @@ fn all_letters() -> Vec<(Facts, Written)> {
     let writer = writer();
     let mut letters = Vec::new();
     for (kind, language) in kinds_and_languages() {
-        for financing_type in FinancingType::ALL {
+        for financing_type in Contract::ALL {
             for account_name in [None, Some("Jenny's Bakery".to_owned())] {
                 let facts = Facts { account_name, ..sample(kind, language, financing_type) };
                 let letter = writer.write(&facts).unwrap();
@@ -70,7 +70,7 @@ fn words_of(html: &str) -> String {
 fn every_letter_reads_well_in_every_language() {
     let writer = writer();
     for (kind, language) in kinds_and_languages() {
-        let letter = writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+        let letter = writer.write(&sample(kind, language, Contract::Loan)).unwrap();
         let page =
             format!("Subject: {}\nPreview: {}\n\n{}", letter.subject, letter.preview, letter.text);
         insta::assert_snapshot!(format!("{kind}_{language}"), page);
@@ -84,7 +84,7 @@ fn a_cash_advance_has_a_vocabulary_of_its_own() {
             account_name: None,
             livemode: false,
             unsubscribe_url: None,
-            ..sample(Kind::Offer, language, FinancingType::CashAdvance)
+            ..sample(Kind::Offer, language, Contract::CashAdvance)
         };
         let letter = writer().write(&facts).unwrap();
         assert!(letter.subject.starts_with("[Test] "), "{}", letter.subject);
@@ -95,7 +95,7 @@ fn a_cash_advance_has_a_vocabulary_of_its_own() {
 #[test]
 fn the_html_says_the_same_in_another_form() {
     let letter =
-        writer().write(&english(Kind::Offer, FinancingType::Loan, Some("Jenny's Bakery"))).unwrap();
+        writer().write(&english(Kind::Offer, Contract::Loan, Some("Jenny's Bakery"))).unwrap();
     insta::assert_snapshot!("offer_en_html", letter.html);
     insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
 }
@@ -115,7 +115,7 @@ fn said_of_what_runs(facts: &Facts) -> Option<&'static str> {
 
 #[test]
 fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
-    let [loan, advance] = [FinancingType::Loan, FinancingType::CashAdvance];
+    let [loan, advance] = [Contract::Loan, Contract::CashAdvance];
     for kind in [Kind::Refill, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement] {
         for (country, financing_type, says) in [
             (
@@ -147,7 +147,7 @@ fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
 fn a_reminder_of_an_only_financing_says_nothing_of_another() {
     for kind in [Kind::Offer, Kind::Repeat, Kind::Reminder7d, Kind::Reminder14d, Kind::ReEngagement]
     {
-        assert_eq!(said_of_what_runs(&english(kind, FinancingType::Loan, None)), None, "{kind}");
+        assert_eq!(said_of_what_runs(&english(kind, Contract::Loan, None)), None, "{kind}");
     }
 }
 
@@ -207,8 +207,7 @@ fn a_name_is_text_and_nothing_else() {
         "]]>",
         "<!--",
     ] {
-        let letter =
-            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        let letter = writer().write(&english(Kind::Offer, Contract::Loan, Some(name))).unwrap();
         assert!(letter.text.contains(name), "{name} was filled in as something else");
         let harmless = !name.contains(['<', '>', '"', '&']);
         assert!(
@@ -217,7 +216,7 @@ fn a_name_is_text_and_nothing_else() {
         );
     }
     let name = "Bob\r\nBcc: x\u{202e}y";
-    let letter = writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+    let letter = writer().write(&english(Kind::Offer, Contract::Loan, Some(name))).unwrap();
     assert!(letter.text.contains("Hello Bob Bcc: xy,") && !letter.html.contains('\u{202e}'));
 }
 
@@ -230,8 +229,7 @@ fn a_name_greets_without_what_nobody_sees_and_without_links() {
         ("a@evil.example", "Hello,"),
         ("Win at https://evil.example now", "Hello Win at now,"),
     ] {
-        let letter =
-            writer().write(&english(Kind::Offer, FinancingType::Loan, Some(name))).unwrap();
+        let letter = writer().write(&english(Kind::Offer, Contract::Loan, Some(name))).unwrap();
         assert!(letter.text.contains(greeting) && !letter.html.contains("evil"), "{name:?}");
     }
 }
@@ -316,8 +314,7 @@ fn an_operators_template_takes_the_place_of_ours() {
         "\u{feff}<mjml>\r\n<mj-body><mj-section><mj-column>{% include \"partials/look.mjml\" %}</mj-column></mj-section></mj-body></mjml>",
     );
     let writer = Writer::new(settings(Some(dir.path()))).unwrap();
-    let letter =
-        |kind, language| writer.write(&sample(kind, language, FinancingType::Loan)).unwrap();
+    let letter = |kind, language| writer.write(&sample(kind, language, Contract::Loan)).unwrap();
     let offer = letter(Kind::Offer, Language::English);
     assert_eq!(
         offer.subject,
@@ -404,10 +401,10 @@ proptest! {
     #[test]
     fn whatever_the_name_the_subject_is_one_line_and_the_html_keeps_its_shape(name in any::<String>()) {
         let writer = writer();
-        let letter = writer.write(&english(Kind::Offer, FinancingType::Loan, Some(&name))).unwrap();
+        let letter = writer.write(&english(Kind::Offer, Contract::Loan, Some(&name))).unwrap();
         prop_assert!(!letter.subject.chars().any(char::is_control));
-        let plain = writer.write(&english(Kind::Offer, FinancingType::Loan, Some("x"))).unwrap();
-        let nothing = writer.write(&english(Kind::Offer, FinancingType::Loan, None)).unwrap();
+        let plain = writer.write(&english(Kind::Offer, Contract::Loan, Some("x"))).unwrap();
+        let nothing = writer.write(&english(Kind::Offer, Contract::Loan, None)).unwrap();
         let tags = letter.html.matches('<').count();
         prop_assert!(tags == plain.html.matches('<').count() || tags == nothing.html.matches('<').count());
     }

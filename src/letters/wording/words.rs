@@ -8,10 +8,11 @@ use serde::Serialize;
 use textwrap::{WordSeparator, WordSplitter};
 use url::Url;
 
+use super::Facts;
 use super::Settings;
-use super::{Facts, FinancingType};
 use crate::format::locale::Formats;
 use crate::format::text;
+use crate::stripe::Contract;
 use crate::stripe::refill_way;
 
 /// The blocks of a file of words.
@@ -131,7 +132,7 @@ impl<'a> Slots<'a> {
             // Of the last moment at which it is open.
             expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
             financing: facts.financing_type.as_str(),
-            has_minimum: facts.financing_type == FinancingType::Loan
+            has_minimum: facts.financing_type == Contract::Loan
                 && facts.country.as_deref() == Some("US"),
             refill_way: refill_way(facts.country.as_deref()),
             disclaimer: &facts.disclaimer,

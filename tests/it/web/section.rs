@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::Method;
 use capital_courier::letters::lint::{Rules, Specimen, check};
-use capital_courier::letters::wording::FinancingType;
+use capital_courier::stripe::Contract;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -117,12 +117,7 @@ fn words(page: &Shown) -> String {
 }
 
 /// What the rules for letters find in a page, but for what only a letter must have.
-fn findings(
-    page: &Shown,
-    language: &str,
-    financing: FinancingType,
-    status: &str,
-) -> BTreeSet<String> {
+fn findings(page: &Shown, language: &str, financing: Contract, status: &str) -> BTreeSet<String> {
     let rules = Rules::built_in().unwrap();
     let text = words(page);
     let specimen = Specimen {
@@ -166,9 +161,9 @@ async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_lang
         json!({"id": "acct_1", "object": "account", "country": "US"}),
     );
     let contracts = [
-        ("loan", Some("flex_loan"), FinancingType::Loan),
-        ("advance", Some("cash_advance"), FinancingType::CashAdvance),
-        ("either", None, FinancingType::Unspecified),
+        ("loan", Some("flex_loan"), Contract::Loan),
+        ("advance", Some("cash_advance"), Contract::CashAdvance),
+        ("either", None, Contract::Unspecified),
     ];
     let statuses =
         ["delivered", "accepted", "paid_out", "fully_repaid", "rejected", "canceled", "expired"];
