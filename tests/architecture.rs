@@ -49,6 +49,7 @@ const KNOWN_TO: &[(&str, &[&str])] =
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
     ("axum", &["app/listen.rs", "app/mod.rs", "http/", "flow/webhook/", "simulator/", "web/"]),
+    ("axum_extra", &["web/api/auth.rs", "web/portal/session/"]),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("csscolorparser", &["letters/lint/style.rs"]),
@@ -63,6 +64,7 @@ const CORNERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ed25519_dalek", &["mail/dkim.rs"]),
+    ("governor", &["http/rate.rs"]),
     ("hmac", &["consent/opt_outs/link.rs", "flow/webhook/signature.rs", "simulator/events.rs"]),
     ("hostname", &["mail/smtp/"]),
     ("html5gum", &["letters/lint/html.rs"]),
@@ -88,6 +90,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ),
     ("moka", &["stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
     ("mrml", &["letters/wording/"]),
+    ("percent_encoding", &["mail/relay_url.rs"]),
     ("pglite_oxide", &["database/embedded.rs"]),
     ("prometheus_client", &["web/ops/metrics.rs"]),
     ("reqwest", &["http/client.rs", "simulator/", "stripe/", "web/feedback/ses/amazon.rs"]),
@@ -107,7 +110,10 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("std::io::stdout", &["cli/out.rs"]),
     // A panic must not poison the others: `parking_lot::Mutex`.
     ("std::sync::Mutex", &["simulator/"]),
+    // A panic must not poison the others: `parking_lot::Mutex`.
+    ("std::sync::Mutex", &["simulator/"]),
     ("std::time::SystemTime", &["clock.rs"]),
+    ("textwrap", &["letters/wording/words.rs"]),
     ("tokio_rustls", &["mail/smtp/"]),
     ("toml", &["config/", "letters/lint/rules.rs"]),
     ("unicode_normalization", &["letters/lint/fold.rs"]),
