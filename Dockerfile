@@ -11,6 +11,8 @@ COPY config config
 COPY migrations migrations
 COPY templates templates
 COPY benches benches
+# Cargo reads the manifest of every member of the workspace; none of them is built.
+COPY crates crates
 COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

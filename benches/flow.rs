@@ -12,12 +12,12 @@ use capital_courier::flow::webhook::{Secrets, verify};
 use capital_courier::format::locale::Language;
 use capital_courier::letters::Kind;
 use capital_courier::letters::wording;
-use capital_courier::simulator::sign;
 use capital_courier::stripe::Contract;
 use capital_courier::stripe::FinancingOffer;
 use chrono::DateTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
+use stripe_simulator::sign;
 
 const SECRET: &str = "whsec_benchmark";
 const NOW: i64 = 1_795_521_600;

@@ -21,11 +21,11 @@ use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
 use capital_courier::database::Pool;
-use capital_courier::simulator::{NewAccount, Options, Simulator};
 use capital_courier::web::api::keys::{self, Scope};
 use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::ExposeSecret;
+use stripe_simulator::{NewAccount, Options, Simulator, TimeSource};
 use tower::ServiceExt;
 
 const API_KEY: &str = "sk_test_benchmark";
@@ -135,7 +135,7 @@ async fn session(router: &Router, account: &str) -> String {
 #[tokio::main]
 async fn main() {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let options = Options { listen, api_key: API_KEY.to_owned(), clock: Clock::system() };
+    let options = Options { listen, api_key: API_KEY.to_owned(), time: TimeSource::system() };
     let stripe = Simulator::start(options).await.unwrap();
     let app = App::open(settings(&stripe), Clock::system()).await.unwrap();
     let router = app.router().unwrap();

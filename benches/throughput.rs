@@ -27,8 +27,8 @@ use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
 use capital_courier::database::Pool;
 use capital_courier::shutdown::Shutdown;
-use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, sign};
 use futures_util::stream::{self, StreamExt};
+use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, TimeSource, sign};
 
 const CONNECTIONS: usize = 32;
 const API_KEY: &str = "sk_test_benchmark";
@@ -88,7 +88,7 @@ async fn main() {
     let count: u32 =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
     let listen = "127.0.0.1:0".parse().unwrap();
-    let options = Options { listen, api_key: API_KEY.to_owned(), clock: Clock::system() };
+    let options = Options { listen, api_key: API_KEY.to_owned(), time: TimeSource::system() };
     let (stripe, relay) = (Simulator::start(options).await.unwrap(), smtp::Relay::start().await);
     let app = App::open(settings(&stripe, &relay), Clock::system()).await.unwrap();
     let email = Some("jenny@bakery.example".to_owned());

@@ -25,7 +25,6 @@
 //! | [`format`] | amounts, languages and dates, CSV, text from outside |
 //! | [`app`] | assembles the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
-//! | `simulator` | a stand-in for Stripe's Capital API (feature `demo`) |
 //!
 //! Two ways of working, and only two. *Reading*: database only, in one transaction. *Acting*: a job, claimed by lease,
 //! outside any transaction. `docs/architecture.md` explains both and shows what each crash leaves behind.
@@ -50,8 +49,6 @@ pub mod maintenance;
 pub mod offers;
 pub mod queue;
 pub mod shutdown;
-#[cfg(feature = "demo")]
-pub mod simulator;
 pub mod stripe;
 pub mod telemetry;
 pub mod web;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
+use stripe_simulator::{Dashboard, NewAccount, NewOffer, Options, Simulator, Target, TimeSource};
 use tokio::sync::oneshot;
 
 use crate::app::{App, Role};
@@ -20,7 +21,6 @@ use crate::flow::delivered;
 use crate::letters;
 use crate::mail::RelayUrl;
 use crate::shutdown::Shutdown;
-use crate::simulator::{Dashboard, NewAccount, NewOffer, Options, Simulator, Target};
 use crate::telemetry;
 use crate::web::api::{Scope, keys};
 
@@ -107,7 +107,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn start_simulator(clock: &Clock) -> anyhow::Result<Simulator> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options { listen, api_key: API_KEY.to_owned(), clock: clock.clone() };
+    // The page on which days pass moves the service's clock as well.
+    let (read, moved) = (clock.clone(), clock.clone());
+    let time = TimeSource::from_fns(move || read.now(), move |by| moved.advance(by));
+    let options = Options { listen, api_key: API_KEY.to_owned(), time };
     Simulator::start(options).await.context("cannot start the simulator")
 }
 
@@ -160,7 +163,11 @@ async fn tell(
         disorder: Duration::ZERO,
     });
     let section = format!("http://{address}/capital").parse()?;
-    simulator.set_dashboard(Dashboard { section, secret: TOKEN_SECRET.to_owned() });
+    simulator.set_dashboard(Dashboard {
+        section,
+        secret: TOKEN_SECRET.to_owned(),
+        audience: "capital-courier".to_owned(),
+    });
     say!("Stripe (simulated) makes {} offers, and sends each event twice …", MERCHANTS.len())?;
     say!("")?;
     let mut offers = Vec::new();

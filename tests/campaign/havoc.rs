@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use capital_courier::simulator::{Fault, Trouble};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use stripe_simulator::{Fault, Trouble};
 
 use crate::World;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};

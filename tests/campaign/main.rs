@@ -27,9 +27,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use capital_courier::clock::Clock;
-use capital_courier::simulator::{Options, Simulator, Target};
 use sqlx::PgPool;
+use stripe_simulator::{Options, Simulator, Target, TimeSource};
 use tokio_util::sync::CancellationToken;
 
 use balancer::Balancer;
@@ -115,7 +114,7 @@ impl World {
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             api_key: API_KEY.to_owned(),
-            clock: Clock::system(),
+            time: TimeSource::system(),
         };
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
         relay.keep_heads_only();

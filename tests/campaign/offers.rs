@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use capital_courier::simulator::{Button, NewAccount, NewOffer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use stripe_simulator::{Button, NewAccount, NewOffer};
 use tokio_util::task::TaskTracker;
 
 use crate::{World, count};

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::process::Output;
 use std::time::Duration;
 
-use capital_courier::simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use sqlx::PgPool;
+use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;

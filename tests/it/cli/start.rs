@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use capital_courier::simulator::{Fault, Trouble};
 use sqlx::PgPool;
+use stripe_simulator::{Fault, Trouble};
 
 use crate::support::process::{Process, command, world};
 

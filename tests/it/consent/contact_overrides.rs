@@ -56,8 +56,7 @@ async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_fo
     for _ in 0..2 {
         assert_eq!(contact(&app, "DELETE", &account, "").await.expect(200), nothing);
     }
-    let second =
-        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     learn_of(&app, &second).await;
     assert_eq!(recipients(&app), ["owner@bakery.example", "jenny@bakery.example"]);
     app.finish().await;
@@ -91,8 +90,7 @@ async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_wo
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
     learn_of(&app, &first).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
-    let second =
-        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     learn_of(&app, &second).await;
     app.expect_letter(&second, "held", Some("address_bounced")).await;
     // The same address works no better by being named.

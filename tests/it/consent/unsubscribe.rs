@@ -188,7 +188,7 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    let next = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let next = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
     app.stripe_sends(&app.created(&next)).await.expect_kept();
     app.run_due_work().await;

@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use capital_courier::clock::Clock;
-use capital_courier::simulator::{NewAccount, NewOffer, Options, Simulator, Target};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, Target, TimeSource};
 
 use crate::support::process::{Process, put_off_reconciliation, url_of};
 use crate::support::smtp::Relay;
@@ -24,7 +23,7 @@ impl World {
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             api_key: API_KEY.to_owned(),
-            clock: Clock::system(),
+            time: TimeSource::system(),
         };
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
         let mut env = environment(&stripe, &relay.url());

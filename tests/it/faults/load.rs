@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use capital_courier::app::Role;
 use capital_courier::shutdown::Shutdown;
-use capital_courier::simulator::{NewAccount, NewOffer, sign};
 use futures_util::stream::{self, StreamExt};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, sign};
 
 use crate::support::{SECRET, TestApp};
 

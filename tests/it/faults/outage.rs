@@ -5,9 +5,9 @@ use std::time::Duration;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
-use capital_courier::simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 
 use crate::support::TestApp;
 use crate::support::process::{Outage, Process, post, world};
@@ -138,11 +138,8 @@ async fn open(db: &PgPool, settings: &[(&str, &str)]) -> (App, axum::Router) {
 async fn webhook(router: &axum::Router, id: &str) -> u16 {
     let body =
         format!(r#"{{"id":"{id}","object":"event","type":"charge.succeeded"}}"#).into_bytes();
-    let signature = capital_courier::simulator::sign(
-        &body,
-        &[crate::support::SECRET.to_owned()],
-        Clock::system().now(),
-    );
+    let signature =
+        stripe_simulator::sign(&body, &[crate::support::SECRET.to_owned()], Clock::system().now());
     let request = axum::http::Request::post("/webhooks/stripe")
         .header("Stripe-Signature", signature)
         .body(axum::body::Body::from(body))

@@ -6,10 +6,10 @@ use std::time::Duration;
 use capital_courier::clock::Clock;
 use capital_courier::config::DatabaseOnly;
 use capital_courier::database;
-use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, Simulator};
 
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::process::{Process, command, post, world};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, Simulator};
 
 use crate::support::process::{Outage, Process, command, post, world};
 use crate::support::smtp::{Relay, Step, Trouble};

@@ -1,9 +1,9 @@
 //! Something between us and Stripe answers in Stripe's place: a captive portal, a proxy, a load balancer.
 
 use capital_courier::queue;
-use capital_courier::simulator::{Fault, Trouble};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{Fault, Trouble};
 
 use crate::support::TestApp;
 

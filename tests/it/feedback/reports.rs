@@ -5,11 +5,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use capital_courier::consent::suppression::AddressHash;
-use capital_courier::simulator::NewOffer;
 use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use stripe_simulator::NewOffer;
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};

@@ -3,11 +3,11 @@
 use capital_courier::financing::summary::store::differing;
 use capital_courier::financing::{self, BackfillRequests, take_in};
 use capital_courier::queue;
-use capital_courier::simulator::{Button, Fault, Trouble};
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
+use stripe_simulator::{Button, Fault, Trouble};
 
 use crate::financing::ledger::{OFFER, Told};
 use crate::support::{TestApp, day_one};

@@ -8,7 +8,6 @@ use capital_courier::financing::report::{Days, Per};
 use capital_courier::financing::{Observation, take_in};
 use capital_courier::flow::offer;
 use capital_courier::offers;
-use capital_courier::simulator::{Life, Phase, Truth};
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, NaiveDate};
 use rand::rngs::StdRng;
@@ -16,6 +15,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use sqlx::PgPool;
+use stripe_simulator::{Life, Phase, Truth};
 
 use crate::support::TestApp;
 

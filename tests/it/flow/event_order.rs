@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::Request;
-use capital_courier::simulator::{Button, Fault, NewOffer, Trouble};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
+use stripe_simulator::{Button, Fault, NewOffer, Trouble};
 use tokio::sync::Notify;
 
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};

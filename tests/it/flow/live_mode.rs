@@ -8,8 +8,8 @@ use capital_courier::format::locale::Language;
 use capital_courier::letters::Kind;
 use capital_courier::letters::wording::Disclaimers;
 use capital_courier::letters::wording::approvals::{self, Approval};
-use capital_courier::simulator::{NewAccount, NewOffer};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer};
 
 use crate::support::TestApp;
 

@@ -1,8 +1,8 @@
 //! Telling Stripe, through everything that Stripe and the way to it can do.
 
-use capital_courier::simulator::{Button, Fault, Trouble};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{Button, Fault, Trouble};
 
 use crate::support::TestApp;
 

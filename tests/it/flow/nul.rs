@@ -1,10 +1,10 @@
 //! A NUL anywhere in what Stripe or a relay says: kept, worked on, shown, and never tried again for
 //! it.
 
-use capital_courier::simulator::Button;
 use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgPool;
+use stripe_simulator::Button;
 
 use crate::support::TestApp;
 use crate::support::browser::{Browser, press};

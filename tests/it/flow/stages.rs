@@ -1,8 +1,8 @@
 //! The main job: from Stripe's event to the merchant's inbox and back to Stripe.
 
-use capital_courier::simulator::{Button, EVENT_TYPES};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{Button, EVENT_TYPES};
 
 use crate::support::TestApp;
 

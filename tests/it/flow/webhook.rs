@@ -3,9 +3,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use capital_courier::clock::Clock;
-use capital_courier::simulator::sign;
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::sign;
 
 use crate::support::{SECRET, TestApp};
 

@@ -184,15 +184,13 @@ async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPoo
 async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     let (disclaimers, templates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(disclaimers.path(), "celtic_us_loan");
-    let clock = capital_courier::clock::Clock::system();
-    let stripe =
-        capital_courier::simulator::Simulator::start(capital_courier::simulator::Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            api_key: crate::support::API_KEY.to_owned(),
-            clock,
-        })
-        .await
-        .unwrap();
+    let stripe = stripe_simulator::Simulator::start(stripe_simulator::Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        api_key: crate::support::API_KEY.to_owned(),
+        time: stripe_simulator::TimeSource::system(),
+    })
+    .await
+    .unwrap();
     let mut env = crate::support::environment(&stripe, "file:/nowhere");
     env.insert(
         "COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(),

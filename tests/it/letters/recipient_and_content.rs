@@ -2,9 +2,9 @@
 
 use capital_courier::consent::opt_outs;
 use capital_courier::consent::opt_outs::{OptOutRequest, Source};
-use capital_courier::simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use stripe_simulator::{Fault, Trouble};
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
@@ -250,7 +250,7 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     };
     assert!(!end(&Source::BY_LINK).await, "an operator made it");
     assert!(end(&Source::ALL).await);
-    let again = app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let again = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;
     app.finish().await;

@@ -1,9 +1,9 @@
 //! Letters after the first: when they go out, in which words, and what keeps them from it.
 
 use capital_courier::letters::operator::withdraw;
-use capital_courier::simulator::Button;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
+use stripe_simulator::Button;
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};

@@ -2,9 +2,9 @@
 //! reputation can bear.
 
 use capital_courier::app::App;
-use capital_courier::simulator::{NewAccount, NewOffer};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer};
 
 use crate::support::TestApp;
 use crate::support::process::{Process, post, world};

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, Simulator};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

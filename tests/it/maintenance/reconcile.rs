@@ -1,8 +1,8 @@
 //! What never reached us, and what we make of Stripe's lists.
 
-use capital_courier::simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 use chrono::TimeDelta;
 use sqlx::PgPool;
+use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};

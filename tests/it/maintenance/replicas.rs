@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use capital_courier::simulator::{NewAccount, NewOffer, Simulator};
 use sqlx::PgPool;
+use stripe_simulator::{NewAccount, NewOffer, Simulator};
 
 use crate::support::process::{Process, command, post, world};
 use crate::support::smtp::{Step, Trouble};
@@ -127,7 +127,7 @@ async fn a_rolling_restart_under_load_costs_no_event_but_connections_that_were_c
                             let urls = urls.lock().unwrap();
                             urls[(lane + turn) % urls.len()].clone()
                         };
-                        let signature = capital_courier::simulator::sign(
+                        let signature = stripe_simulator::sign(
                             &body,
                             &[crate::support::SECRET.to_owned()],
                             capital_courier::clock::Clock::system().now(),

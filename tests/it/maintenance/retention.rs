@@ -96,8 +96,7 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     deliver(&app, &sent).await;
     deliver(&app, &other).await;
     let account = account_of(&app, &sent).await;
-    let waiting =
-        app.stripe.create_offer(&account, &capital_courier::simulator::NewOffer::default());
+    let waiting = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
     deliver(&app, &waiting).await;
     app.opts_out("acct_unrelated").await;

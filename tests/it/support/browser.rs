@@ -3,11 +3,11 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use capital_courier::app::App;
-use capital_courier::simulator::Button;
 use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use stripe_simulator::Button;
 
 use super::TestApp;
 

@@ -18,11 +18,11 @@ use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
 use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
-use capital_courier::simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
+use stripe_simulator::{Call, NewAccount, NewOffer, Options, Simulator, TimeSource, sign};
 use tower::ServiceExt;
 
 use smtp::{Received, Relay};
@@ -67,6 +67,12 @@ impl Answer {
 /// The day on which all tests begin.
 pub fn day_one() -> DateTime<Utc> {
     "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+/// The service's clock as the simulator's, so that both move together.
+pub fn time_source(clock: &Clock) -> TimeSource {
+    let (read, moved) = (clock.clone(), clock.clone());
+    TimeSource::from_fns(move || read.now(), move |by| moved.advance(by))
 }
 
 /// The settings that every service under test has.
@@ -114,7 +120,7 @@ impl TestApp {
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             api_key: key.to_owned(),
-            clock: clock.clone(),
+            time: time_source(&clock),
         };
         let stripe = Simulator::start(options).await.unwrap();
         let mut env = environment(&stripe, &relay.url());

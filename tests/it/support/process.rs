@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use capital_courier::clock::Clock;
-use capital_courier::simulator::{Options, Simulator, sign};
 use sqlx::PgPool;
+use stripe_simulator::{Options, Simulator, TimeSource, sign};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -50,7 +50,7 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
     let options = Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         api_key: API_KEY.to_owned(),
-        clock: Clock::system(),
+        time: TimeSource::system(),
     };
     let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
     let mut env = environment(&stripe, &relay.url());

@@ -1,10 +1,10 @@
 //! What the platform's own programs ask about financings: over HTTP, with a key, and with a Stripe that answers as the test says.
 
-use capital_courier::simulator::Button;
 use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use stripe_simulator::Button;
 
 use crate::support::stripe::{Stub, list, refusal};
 use crate::support::{TestApp, day_one};

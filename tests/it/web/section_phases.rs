@@ -1,7 +1,7 @@
 //! What the Capital section shows of an offer's life, from the letter to the last payment.
 
-use capital_courier::simulator::{Button, Charge, ChargeKind, Fault, NewOffer, Trouble};
 use sqlx::PgPool;
+use stripe_simulator::{Button, Charge, ChargeKind, Fault, NewOffer, Trouble};
 
 use crate::support::TestApp;
 use crate::support::browser::{Browser, cookie_of, delivered, press, tag, token};

@@ -2,9 +2,9 @@
 
 use axum::http::Method;
 use capital_courier::maintenance::retention::erase_account;
-use capital_courier::simulator::Button;
 use serde_json::json;
 use sqlx::PgPool;
+use stripe_simulator::Button;
 
 use crate::support::TestApp;
 use crate::support::browser::{
