@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use stripe_simulator::{Dashboard, NewAccount, NewOffer, Options, Simulator, Target, TimeSource};
+use stripe_simulator::{
+    NewAccount, NewOffer, Options, PlatformDashboard, Simulator, TimeSource, WebhookEndpoint,
+};
 use tokio::sync::oneshot;
 
 use crate::app::{App, Role};
@@ -154,16 +156,16 @@ async fn tell(
     place: &Place,
     address: SocketAddr,
 ) -> anyhow::Result<bool> {
-    simulator.set_target(Target {
+    simulator.register_webhook(WebhookEndpoint {
         url: format!("http://{address}/webhooks/stripe").parse()?,
         secrets: vec![SECRET.to_owned()],
-        first_pause: Duration::from_millis(200),
-        tries: 5,
+        first_retry_after: Duration::from_millis(200),
+        max_attempts: 5,
         copies: 2,
-        disorder: Duration::ZERO,
+        max_delay: Duration::ZERO,
     });
     let section = format!("http://{address}/capital").parse()?;
-    simulator.set_dashboard(Dashboard {
+    simulator.set_platform_dashboard(PlatformDashboard {
         section,
         secret: TOKEN_SECRET.to_owned(),
         audience: "capital-courier".to_owned(),
@@ -186,7 +188,7 @@ async fn tell(
         };
         offers.push(simulator.create_offer(&account, &offer));
     }
-    simulator.settled().await;
+    simulator.deliveries_finished().await;
     let stories = wait(app.db(), simulator, &offers).await?;
     let delivered = stories.iter().filter(|story| story.simulator_status == "delivered").count();
     for story in &stories {

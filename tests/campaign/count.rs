@@ -12,7 +12,7 @@ use crate::World;
 /// Waits until nothing is left to do that is not for a person; false where that takes too long.
 pub async fn settle(world: &World, longest: Duration) -> bool {
     let deadline = Instant::now() + longest;
-    world.stripe.settled().await;
+    world.stripe.deliveries_finished().await;
     while Instant::now() < deadline {
         if is_done(world).await {
             return true;
@@ -116,7 +116,7 @@ async fn tally(world: &World) -> Tally {
         let address = &addresses[offer["account"].as_str().unwrap()];
         letters.get(address).map(Vec::as_slice).unwrap_or_default()
     };
-    let marks = |offer: &Value| world.stripe.marked(offer["id"].as_str().unwrap());
+    let marks = |offer: &Value| world.stripe.delivered_marks(offer["id"].as_str().unwrap());
     // A replacement goes to the same account, is delivered by Stripe, and gets no letter.
     let (originals, replacements): (Vec<&Value>, Vec<&Value>) =
         offers.iter().partition(|offer| offer["replacement_for"].is_null());

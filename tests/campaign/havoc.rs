@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use stripe_simulator::{Fault, Trouble};
+use stripe_simulator::{Fault, FaultKind};
 
 use crate::World;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
@@ -49,24 +49,24 @@ fn relay(world: &World, dice: &mut StdRng) {
 }
 
 fn stripe(world: &World, dice: &mut StdRng) {
-    let answer = |status, code, headers| Trouble::Answer { status, code, headers };
-    let (trouble, times) = match dice.random_range(0..8) {
+    let answer = |status, code, headers| FaultKind::Error { status, code, headers };
+    let (kind, times) = match dice.random_range(0..8) {
         0 => (answer(429, "rate_limit", vec![("Retry-After", "1".to_owned())]), 5),
         1 => (answer(503, "api_error", vec![]), 10),
-        2 => (Trouble::Remembered500, 1),
-        3 => (Trouble::Garbage, 1),
-        4 => (Trouble::DropBefore, 3),
-        5 => (Trouble::DropAfter, 3),
-        6 => (Trouble::Stall(Duration::from_secs(3)), 1),
+        2 => (FaultKind::StoredError, 1),
+        3 => (FaultKind::MalformedBody, 1),
+        4 => (FaultKind::DisconnectBefore, 3),
+        5 => (FaultKind::DisconnectAfter, 3),
+        6 => (FaultKind::Delay(Duration::from_secs(3)), 1),
         _ => (answer(409, "lock_timeout", vec![]), 3),
     };
     let path = ["mark_delivered", "/v1/capital/financing_offers", "/v1/accounts", "/v1/events"];
-    let path = if matches!(trouble, Trouble::Remembered500) {
+    let path = if matches!(kind, FaultKind::StoredError) {
         "mark_delivered"
     } else {
         path[dice.random_range(0..path.len())]
     };
-    world.stripe.fail(Fault { method: "", path, times, trouble });
+    world.stripe.inject(Fault { method: "", path, times, kind });
 }
 
 /// As if the machine had lost its power, but for the disk's cache.

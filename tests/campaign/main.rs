@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
-use stripe_simulator::{Options, Simulator, Target, TimeSource};
+use stripe_simulator::{Options, Simulator, TimeSource, WebhookEndpoint};
 use tokio_util::sync::CancellationToken;
 
 use balancer::Balancer;
@@ -119,13 +119,13 @@ impl World {
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
         relay.keep_heads_only();
         let balancer = Balancer::start().await;
-        stripe.set_target(Target {
+        stripe.register_webhook(WebhookEndpoint {
             url: format!("http://{}/webhooks/stripe", balancer.address()).parse().unwrap(),
             secrets: vec![SECRET.to_owned()],
-            first_pause: Duration::from_millis(100),
-            tries: 7,
+            first_retry_after: Duration::from_millis(100),
+            max_attempts: 7,
             copies: 2,
-            disorder: Duration::from_millis(500),
+            max_delay: Duration::from_millis(500),
         });
         let database_url =
             std::env::var("DATABASE_URL").expect("scripts/campaign sets DATABASE_URL");
@@ -198,7 +198,7 @@ async fn campaign(plan: Plan) -> bool {
     world.calm.cancelled().await;
     havoc.await.unwrap();
     world.relay.heal();
-    world.stripe.heal();
+    world.stripe.clear_faults();
     let troubled = begun.elapsed();
     let settled = count::settle(&world, SETTLING).await;
     let calm = begun.elapsed().saturating_sub(troubled);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use stripe_simulator::{Button, NewAccount, NewOffer};
+use stripe_simulator::{Action, NewAccount, NewOffer};
 use tokio_util::task::TaskTracker;
 
 use crate::{World, count};
@@ -55,19 +55,19 @@ pub async fn make(world: &Arc<World>) {
 
 async fn live(world: Arc<World>, offer: String, seed: u64) {
     let mut dice = StdRng::seed_from_u64(seed);
-    let buttons: &[Button] = match dice.random_range(0..100) {
+    let buttons: &[Action] = match dice.random_range(0..100) {
         0..45 => &[],
-        45..55 => &[Button::Expire],
-        55..60 => &[Button::Replace],
-        60..62 => &[Button::TakeOther],
-        62..70 => &[Button::Apply, Button::Reject],
-        70..75 => &[Button::Apply, Button::Counter],
-        75..80 => &[Button::Apply, Button::Cancel],
-        _ => &[Button::Apply, Button::Approve, Button::Repay],
+        45..55 => &[Action::Expire],
+        55..60 => &[Action::Replace],
+        60..62 => &[Action::TakeOther],
+        62..70 => &[Action::Apply, Action::Reject],
+        70..75 => &[Action::Apply, Action::Counter],
+        75..80 => &[Action::Apply, Action::Cancel],
+        _ => &[Action::Apply, Action::Approve, Action::Repay],
     };
     for button in buttons {
         tokio::time::sleep(Duration::from_millis(dice.random_range(0..3000))).await;
         // One that its life does not allow yet, or any more, is not pressed.
-        let _ = world.stripe.press(*button, &offer);
+        let _ = world.stripe.perform(*button, &offer);
     }
 }

@@ -1,140 +1,158 @@
-//! The simulator's own `/_simulator/…`, for `curl`: what Stripe's dashboard does by buttons, what customers and merchants do, and
-//! the truth about it. Bodies are JSON; amounts are minor units.
+//! `/_simulator/…`, the simulator's own routes, for `curl`: what Stripe's Dashboard does, and what
+//! customers and merchants do. Bodies are JSON; amounts are minor units.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::api::Asked;
-use super::buttons::{self, Button, Impossible};
-use super::financing::{self, Charge, ChargeKind, PaidFrom, Reversal};
-use super::state::{NewAccount, NewOffer};
-use super::{Shared, events, routes};
+use crate::engine::Engine;
+use crate::error::ActionError;
+use crate::financing::charge::{self, ChargeKind, NewCharge};
+use crate::financing::payment::{collect, pay_manually};
+use crate::financing::{balance, reversal};
+use crate::http::request::ApiRequest;
+use crate::http::response::ApiResponse;
+use crate::lifecycle::{self, Action};
+use crate::state::account::NewAccount;
+use crate::state::offer::NewOffer;
 
-/// What a body says.
-struct Given(Value);
+/// A JSON body.
+struct Body(Value);
 
-impl Given {
-    fn word(&self, name: &str) -> Option<String> {
+impl Body {
+    /// No body is an empty one.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self(Value::Null));
+        }
+        serde_json::from_slice(bytes).ok().map(Self)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
         self.0[name].as_str().map(str::to_owned)
     }
 
-    fn amount(&self, name: &str) -> Option<i64> {
+    fn integer(&self, name: &str) -> Option<i64> {
         self.0[name].as_i64()
     }
 }
 
-pub(crate) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
-    let path: Vec<&str> = asked.path.trim_matches('/').split('/').skip(1).collect();
-    let given = Given(serde_json::from_slice(&asked.body).unwrap_or(Value::Null));
-    match (asked.method.as_str(), path.as_slice()) {
-        ("POST", ["accounts"]) => add_account(shared, &given),
-        ("POST", ["accounts", id, "charges"]) => charge(shared, id, &given),
+pub(crate) fn respond(engine: &Arc<Engine>, request: &ApiRequest) -> ApiResponse {
+    let Some(body) = Body::parse(&request.body) else {
+        return ApiResponse::invalid_request(None, "The body is not JSON.");
+    };
+    let path = request.segments();
+    match (request.method.as_str(), &path[1..]) {
+        ("POST", ["accounts"]) => add_account(engine, &body),
+        ("POST", ["accounts", id, "charges"]) => add_charge(engine, id, &body),
         ("POST", ["accounts", id, "pay_out"]) => {
-            let payout = events::act(shared, |act| financing::balance::pay_out(act, id));
-            Answer::ok(json!({"id": payout}))
+            let payout = engine.change(|change| balance::pay_out_sales(change, id));
+            ApiResponse::ok(json!({"id": payout}))
         }
-        ("GET", ["accounts", id, "truth"]) => Answer::ok(json!(shared.state().books.truth(id))),
+        ("GET", ["accounts", id, "journal"]) => {
+            let journal = engine.state().journal.get(*id).cloned().unwrap_or_default();
+            ApiResponse::ok(json!({"data": journal}))
+        }
         ("POST", ["charges", id, "refund"]) => {
-            let minor = given.amount("amount").unwrap_or_default();
-            done(events::act(shared, |act| financing::charge::refund(act, id, minor)))
+            let minor = body.integer("amount").unwrap_or_default();
+            created(engine.change(|change| charge::refund(change, id, minor)))
         }
-        ("POST", ["offers"]) => create_offer(shared, &given),
-        ("POST", ["offers", id, act @ ("pay" | "collect")]) => pay(shared, id, act, &given),
-        ("POST", ["offers", id, button]) => press(shared, id, button),
-        ("POST", ["transactions", id, "reverse"]) => reverse(shared, id, &given),
+        ("POST", ["offers"]) => create_offer(engine, &body),
+        ("POST", ["offers", id, action @ ("pay" | "collect")]) => pay(engine, id, action, &body),
+        ("POST", ["offers", id, action]) => perform(engine, id, action),
+        ("POST", ["transactions", id, "reverse"]) => reverse(engine, id, &body),
         ("GET", ["state"]) => {
-            let state = shared.state();
-            Answer::ok(
-                json!({"offers": state.offers, "accounts": state.accounts.keys().collect::<Vec<_>>()}),
-            )
+            let state = engine.state();
+            let accounts: Vec<&String> = state.accounts.objects.keys().collect();
+            ApiResponse::ok(json!({"offers": state.offers.all(), "accounts": accounts}))
         }
-        _ => Answer::missing("route of the simulator", &asked.path),
+        _ => ApiResponse::not_found("route of the simulator", &request.path),
     }
 }
 
-fn done(made: Result<String, Impossible>) -> Answer {
-    match made {
-        Ok(id) => Answer::ok(json!({"id": id})),
-        Err(impossible) => Answer::invalid(None, &impossible.to_string()),
-    }
+fn refused(error: &ActionError) -> ApiResponse {
+    ApiResponse::invalid_request(None, &error.to_string())
 }
 
-fn add_account(shared: &Shared, given: &Given) -> Answer {
+fn created(id: Result<String, ActionError>) -> ApiResponse {
+    id.map_or_else(|error| refused(&error), |id| ApiResponse::ok(json!({"id": id})))
+}
+
+fn add_account(engine: &Engine, body: &Body) -> ApiResponse {
     let new = NewAccount {
-        name: given.word("name"),
-        email: given.word("email"),
-        country: given.word("country"),
+        name: body.text("name"),
+        email: body.text("email"),
+        country: body.text("country"),
     };
-    let id = shared.state().add_account(&new, shared.clock.now());
-    Answer::ok(json!({"id": id}))
+    let id = engine.state().add_account(&new, engine.time.now());
+    ApiResponse::ok(json!({"id": id}))
 }
 
-fn create_offer(shared: &Arc<Shared>, given: &Given) -> Answer {
-    let account = given.word("account").unwrap_or_default();
-    if !shared.state().accounts.contains_key(&account) {
-        return Answer::missing("account", &account);
+fn create_offer(engine: &Arc<Engine>, body: &Body) -> ApiResponse {
+    let account = body.text("account").unwrap_or_default();
+    if !engine.state().accounts.contains(&account) {
+        return ApiResponse::not_found("account", &account);
     }
-    let usual = NewOffer::default();
+    let default = NewOffer::default();
     let new = NewOffer {
-        advance_amount: given.amount("advance_amount").unwrap_or(usual.advance_amount),
-        fee_amount: given.amount("fee_amount").unwrap_or(usual.fee_amount),
-        currency: given.word("currency"),
-        withhold_rate: given.0["withhold_rate"].as_f64().unwrap_or(usual.withhold_rate),
-        product_type: given.word("product_type").unwrap_or(usual.product_type),
-        financing_type: given.word("financing_type").unwrap_or(usual.financing_type),
-        open_for: usual.open_for,
+        advance_amount: body.integer("advance_amount").unwrap_or(default.advance_amount),
+        fee_amount: body.integer("fee_amount").unwrap_or(default.fee_amount),
+        currency: body.text("currency"),
+        withhold_rate: body.0["withhold_rate"].as_f64().unwrap_or(default.withhold_rate),
+        product_type: body.text("product_type").unwrap_or(default.product_type),
+        financing_type: body.text("financing_type").unwrap_or(default.financing_type),
+        open_for: default.open_for,
     };
-    let id = shared.state().add_offer(&account, &new, shared.clock.now());
-    events::announce(shared, "capital.financing_offer.created", &id);
-    Answer::ok(json!({"id": id}))
+    let id = engine.change(|change| lifecycle::create_offer(change, &account, &new));
+    ApiResponse::ok(json!({"id": id}))
 }
 
-fn press(shared: &Arc<Shared>, id: &str, button: &str) -> Answer {
-    match button.parse::<Button>().map(|button| buttons::press(shared, button, id)) {
-        Err(()) => Answer::invalid(None, "no such button"),
-        Ok(Ok(())) => routes::offer(shared, id),
-        Ok(Err(impossible)) => Answer::invalid(None, &impossible.to_string()),
+fn perform(engine: &Arc<Engine>, id: &str, action: &str) -> ApiResponse {
+    let Ok(action) = action.parse::<Action>() else {
+        return ApiResponse::invalid_request(None, "There is no such action.");
+    };
+    match engine.change(|change| lifecycle::perform(change, action, id)) {
+        Ok(()) => ApiResponse::ok(engine.state().offers.get(id).cloned().unwrap_or_default()),
+        Err(error) => refused(&error),
     }
 }
 
 /// A direct charge, or with `transfer_amount` a destination charge.
-fn charge(shared: &Arc<Shared>, account: &str, given: &Given) -> Answer {
-    let kind = match given.amount("transfer_amount") {
+fn add_charge(engine: &Arc<Engine>, account: &str, body: &Body) -> ApiResponse {
+    let kind = match body.integer("transfer_amount") {
         Some(transfer_amount) => ChargeKind::Destination { transfer_amount },
         None => ChargeKind::Direct {
-            application_fee: given.amount("application_fee").unwrap_or_default(),
+            application_fee: body.integer("application_fee").unwrap_or_default(),
         },
     };
-    let charge = Charge { amount: given.amount("amount").unwrap_or_default(), kind };
-    match events::act(shared, |act| financing::charge::charge(act, account, &charge)) {
-        Ok(charged) => {
-            Answer::ok(json!({"id": charged.charge, "withheld": charged.withheld_minor}))
+    let new = NewCharge { amount: body.integer("amount").unwrap_or_default(), kind };
+    match engine.change(|change| charge::charge(change, account, &new)) {
+        Ok(outcome) => {
+            ApiResponse::ok(json!({"id": outcome.charge, "withheld": outcome.withheld_minor}))
         }
-        Err(impossible) => Answer::invalid(None, &impossible.to_string()),
+        Err(error) => refused(&error),
     }
 }
 
-fn pay(shared: &Arc<Shared>, offer: &str, what: &str, given: &Given) -> Answer {
-    let Ok(from) = PaidFrom::from_str(given.0["from"].as_str().unwrap_or("balance")) else {
-        return Answer::invalid(None, "`from` is `balance` or `bank`");
+fn pay(engine: &Arc<Engine>, offer: &str, action: &str, body: &Body) -> ApiResponse {
+    let Ok(from) = body.0["from"].as_str().unwrap_or("balance").parse() else {
+        return ApiResponse::invalid_request(None, "`from` is `balance` or `bank`.");
     };
-    let minor = given.amount("amount").unwrap_or_default();
-    done(events::act(shared, |act| {
-        if what == "pay" {
-            financing::paydown::pay_by_hand(act, offer, minor, from)
+    let minor = body.integer("amount").unwrap_or_default();
+    created(engine.change(|change| {
+        if action == "pay" {
+            pay_manually(change, offer, minor, from)
         } else {
-            financing::paydown::collect(act, offer, minor, from)
+            collect(change, offer, minor, from)
         }
     }))
 }
 
-fn reverse(shared: &Arc<Shared>, transaction: &str, given: &Given) -> Answer {
-    let Ok(reversal) = Reversal::from_str(given.0["reason"].as_str().unwrap_or_default()) else {
-        let reasons = "`reason` is `collection_failure`, `requested_by_user` or `automatic_withholding_refund`";
-        return Answer::invalid(None, reasons);
+fn reverse(engine: &Arc<Engine>, transaction: &str, body: &Body) -> ApiResponse {
+    let Ok(reason) = body.0["reason"].as_str().unwrap_or_default().parse() else {
+        let message = "`reason` is `collection_failure`, `requested_by_user` or \
+                       `automatic_withholding_refund`.";
+        return ApiResponse::invalid_request(None, message);
     };
-    done(events::act(shared, |act| financing::reversal::reverse(act, transaction, reversal)))
+    created(engine.change(|change| reversal::reverse(change, transaction, reason)))
 }

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;
@@ -267,11 +267,11 @@ async fn dead_jobs_are_listed_and_done_after_all(db: PgPool) {
     let (letter, mark) = (app.offer(), app.offer());
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
     takes_created(&app, &letter).await;
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
         times: 1,
-        trouble: Trouble::DropBefore,
+        kind: FaultKind::DisconnectBefore,
     });
     takes_created(&app, &mark).await;
     let jobs: serde_json::Value =
@@ -317,7 +317,7 @@ async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
     let app = TestApp::start(db).await;
     let (delivered, expired) = (app.offer(), app.offer());
     takes_created(&app, &delivered).await;
-    app.stripe.press(Button::Expire, &expired).unwrap();
+    app.stripe.perform(Action::Expire, &expired).unwrap();
     app.stripe_sends(&app.event(&expired, "capital.financing_offer.expired")).await.expect_kept();
     app.run_due_work().await;
     let all = done(&app.db, &["offer", "list"]).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use stripe_simulator::{Fault, Trouble};
+use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::process::{Process, command, world};
 
@@ -41,18 +41,18 @@ async fn a_key_without_permission_and_a_stripe_that_is_not_reached_are_told_apar
     let (stripe, _relay, env) = world(&db).await;
     expect_logged(&Process::serve(&env).await, "INFO", "Stripe accepts STRIPE_API_KEY").await;
     let fails = |trouble| {
-        stripe.heal();
-        stripe.fail(Fault {
+        stripe.clear_faults();
+        stripe.inject(Fault {
             method: "GET",
             path: "/v1/capital/financing_offers",
             times: u32::MAX,
-            trouble,
+            kind: trouble,
         });
     };
-    fails(Trouble::Answer { status: 403, code: "more_permissions_required", headers: vec![] });
+    fails(FaultKind::Error { status: 403, code: "more_permissions_required", headers: vec![] });
     expect_logged(&Process::serve(&env).await, "ERROR", "lacks a permission (403)").await;
-    fails(Trouble::DropBefore);
+    fails(FaultKind::DisconnectBefore);
     expect_logged(&Process::serve(&env).await, "WARN", "cannot check STRIPE_API_KEY").await;
-    fails(Trouble::Page { status: 401, headers: vec![] });
+    fails(FaultKind::ProxyPage { status: 401, headers: vec![] });
     expect_logged(&Process::serve(&env).await, "WARN", "does not come from Stripe").await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, Target, TimeSource};
+use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, TimeSource, WebhookEndpoint};
 
 use crate::support::process::{Process, put_off_reconciliation, url_of};
 use crate::support::smtp::Relay;
@@ -59,13 +59,13 @@ impl World {
             .webhook
             .as_deref()
             .unwrap_or_else(|| panic!("it did not start: {}", process.logged()));
-        self.stripe.set_target(Target {
+        self.stripe.register_webhook(WebhookEndpoint {
             url: url.parse().unwrap(),
             secrets: vec![SECRET.to_owned()],
-            first_pause: Duration::from_millis(100),
-            tries: 1,
+            first_retry_after: Duration::from_millis(100),
+            max_attempts: 1,
             copies: 1,
-            disorder: Duration::ZERO,
+            max_delay: Duration::ZERO,
         });
     }
 
@@ -73,9 +73,9 @@ impl World {
     async fn start_again(&self, offer: &str) {
         let process = Process::serve(&self.env).await;
         let url = process.webhook.clone().unwrap();
-        self.stripe.settled().await;
-        if !self.stripe.heard(offer) {
-            self.stripe.redeliver(offer, &url).await;
+        self.stripe.deliveries_finished().await;
+        if !self.stripe.is_event_delivered(offer) {
+            self.stripe.resend_events(offer, &url.parse().unwrap()).await;
         }
         let delivered = async {
             while self.state(offer, "deliveries").await.as_deref() != Some("delivered") {
@@ -85,7 +85,7 @@ impl World {
         let waited = tokio::time::timeout(Duration::from_secs(30), delivered).await;
         waited.unwrap_or_else(|_| panic!("not delivered after a crash: {}", process.logged()));
         assert_eq!(self.state(offer, "letters").await.as_deref(), Some("sent"));
-        assert_eq!(self.stripe.marked(offer), 1);
+        assert_eq!(self.stripe.delivered_marks(offer), 1);
         // SIGTERM, and it ends as it should.
         let mut process = process;
         process.signal("-TERM");
@@ -114,7 +114,7 @@ async fn before_the_commit_of_the_inbox_stripe_got_no_2xx_and_sends_again(db: Pg
     let world = World::start(db).await;
     let offer = world.crash_at("webhook.before_commit").await;
     assert_eq!(world.count(EVENTS).await, 0);
-    assert!(!world.stripe.heard(&offer));
+    assert!(!world.stripe.is_event_delivered(&offer));
     world.start_again(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
@@ -124,7 +124,7 @@ async fn after_that_commit_and_before_the_200_the_event_is_kept_once(db: PgPool)
     let world = World::start(db).await;
     let offer = world.crash_at("webhook.after_commit").await;
     assert_eq!(world.count(EVENTS).await, 1);
-    assert!(!world.stripe.heard(&offer));
+    assert!(!world.stripe.is_event_delivered(&offer));
     world.start_again(&offer).await;
     assert_eq!((world.count(EVENTS).await, world.relay.letters().len()), (1, 1));
 }
@@ -166,7 +166,7 @@ async fn before_the_relays_answer_is_recorded_the_letter_is_sent_again_under_the
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_relay").await;
     assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sending"));
-    assert_eq!((world.relay.letters().len(), world.stripe.marked(&offer)), (1, 0));
+    assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
     world.start_again(&offer).await;
     let letters = world.relay.letters();
     assert_eq!(letters.len(), 2);
@@ -187,7 +187,7 @@ async fn the_same_crash_leaves_a_held_letter_where_the_operator_wants_no_second_
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), held).await;
     waited.unwrap_or_else(|_| panic!("not held: {}", process.logged()));
-    assert_eq!((world.relay.letters().len(), world.stripe.marked(&offer)), (1, 0));
+    assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -207,11 +207,11 @@ async fn after_stripe_acknowledged_and_before_we_recorded_it_stripe_answers_the_
     let world = World::start(db).await;
     let offer = world.crash_at("mark.after_stripe").await;
     assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("owed"));
-    assert_eq!(world.stripe.marked(&offer), 1);
+    assert_eq!(world.stripe.delivered_marks(&offer), 1);
     world.start_again(&offer).await;
     let marks: Vec<_> = world
         .stripe
-        .calls()
+        .requests()
         .into_iter()
         .filter(|call| call.path.ends_with("mark_delivered"))
         .collect();

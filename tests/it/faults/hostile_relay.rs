@@ -128,7 +128,7 @@ async fn only_354_to_data_and_nothing_in_advance_lets_the_message_go(db: PgPool)
         app.relay.fail(step, Trouble::Say(answer), 1);
         let offer = send(&app).await;
         app.expect_letter(&offer, "waiting", None).await;
-        assert_eq!(app.stripe.marked(&offer), 0, "{step:?} {answer}");
+        assert_eq!(app.stripe.delivered_marks(&offer), 0, "{step:?} {answer}");
         let error = last_error(&app).await;
         assert!(error.contains("broke the protocol"), "{step:?} {answer}: {error}");
         app.after(TimeDelta::seconds(3)).await;
@@ -144,7 +144,7 @@ async fn an_answer_to_the_final_dot_that_is_no_answer_leaves_the_letter_in_doubt
         app.relay.fail(Step::Dot, Trouble::Say(answer), 1);
         let offer = send(&app).await;
         app.expect_letter(&offer, "held", Some("uncertain")).await;
-        assert_eq!(app.stripe.marked(&offer), 0, "{answer}");
+        assert_eq!(app.stripe.delivered_marks(&offer), 0, "{answer}");
         // What counts in a row is not what this is about.
         app.after(TimeDelta::minutes(1)).await;
         app.expect_delivered(&send(&app).await).await;
@@ -206,7 +206,7 @@ async fn answers_without_an_end_are_cut_off(db: PgPool) {
         assert!(error.contains(told), "{step:?}: {error}");
         let reason = (step == Step::Dot).then_some("uncertain");
         app.expect_letter(&offer, "waiting", reason).await;
-        assert_eq!(app.stripe.marked(&offer), 0);
+        assert_eq!(app.stripe.delivered_marks(&offer), 0);
         app.after(TimeDelta::seconds(3)).await;
         app.expect_letter(&offer, "sent", None).await;
     }

@@ -7,7 +7,7 @@ use capital_courier::clock::Clock;
 use capital_courier::config::{Needs, Settings};
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 
 use crate::support::TestApp;
 use crate::support::process::{Outage, Process, post, world};
@@ -48,30 +48,30 @@ async fn expect_all_delivered_soon(app: &TestApp, offers: &[String]) {
     assert!(most <= 3 && dead == 0, "{most} attempts, {dead} dead");
 }
 
-async fn ten_minutes_without_stripe(db: PgPool, trouble: Trouble) {
+async fn ten_minutes_without_stripe(db: PgPool, kind: FaultKind) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
     let offers = told(&app).await;
-    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble });
+    app.stripe.inject(Fault { method: "", path: "/v1/", times: u32::MAX, kind });
     ten_minutes_pass(&app).await;
-    let calls = app.stripe.calls().len();
+    let calls = app.stripe.requests().len();
     assert!((10..60).contains(&calls), "{calls} calls in ten minutes");
     println!(
         "{calls} calls to a Stripe that was down for ten minutes, with {OFFERS} letters waiting"
     );
-    app.stripe.heal();
+    app.stripe.clear_faults();
     expect_all_delivered_soon(&app, &offers).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn ten_minutes_without_stripe_cost_ten_minutes_a_few_probes_and_no_letter(db: PgPool) {
-    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    let down = FaultKind::Error { status: 503, code: "api_error", headers: vec![] };
     ten_minutes_without_stripe(db, down).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn ten_minutes_of_a_proxys_pages_in_place_of_stripes_answers_cost_no_more(db: PgPool) {
-    ten_minutes_without_stripe(db, Trouble::Page { status: 404, headers: vec![] }).await;
+    ten_minutes_without_stripe(db, FaultKind::ProxyPage { status: 404, headers: vec![] }).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -94,14 +94,14 @@ async fn ten_minutes_without_the_relay_cost_a_few_probes_and_no_letter(db: PgPoo
 async fn a_wrong_key_is_noticed_at_the_first_call_and_costs_no_attempt(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
     let offers = told(&app).await;
-    let wrong = Trouble::Answer { status: 401, code: "api_key_expired", headers: vec![] };
-    app.stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: wrong });
+    let wrong = FaultKind::Error { status: 401, code: "api_key_expired", headers: vec![] };
+    app.stripe.inject(Fault { method: "", path: "/v1/", times: u32::MAX, kind: wrong });
     app.run_due_work().await;
-    assert_eq!(app.stripe.calls().len(), 1);
+    assert_eq!(app.stripe.requests().len(), 1);
     for _ in 0..120 {
         app.after(TimeDelta::minutes(1)).await;
     }
-    app.stripe.heal();
+    app.stripe.clear_faults();
     app.after(TimeDelta::minutes(6)).await;
     expect_all_delivered_soon(&app, &offers).await;
     app.finish().await;
@@ -112,8 +112,8 @@ async fn a_job_that_alone_fails_is_given_up_while_the_others_go_on(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "4")]).await;
     let poison = app.offer();
     let path: &'static str = Box::leak(format!("financing_offers/{poison}").into_boxed_str());
-    let broken = Trouble::Answer { status: 500, code: "api_error", headers: vec![] };
-    app.stripe.fail(Fault { method: "GET", path, times: u32::MAX, trouble: broken });
+    let broken = FaultKind::Error { status: 500, code: "api_error", headers: vec![] };
+    app.stripe.inject(Fault { method: "GET", path, times: u32::MAX, kind: broken });
     app.stripe_sends(&app.created(&poison)).await.expect_kept();
     for _ in 0..10 {
         let offer = app.offer();
@@ -237,7 +237,7 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     tokio::time::sleep(Duration::from_secs(7)).await;
     outage.end().await;
     let marked = async {
-        while stripe.marked(&offer) == 0 {
+        while stripe.delivered_marks(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -259,9 +259,9 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
 async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time(db: PgPool) {
     let (stripe, _relay, env) = world(&db).await;
     let process = Process::serve(&env).await;
-    let down = Trouble::Answer { status: 503, code: "api_error", headers: vec![] };
+    let down = FaultKind::Error { status: 503, code: "api_error", headers: vec![] };
     let begun = std::time::Instant::now();
-    stripe.fail(Fault { method: "", path: "/v1/", times: u32::MAX, trouble: down });
+    stripe.inject(Fault { method: "", path: "/v1/", times: u32::MAX, kind: down });
     let email = Some("jenny@bakery.example".to_owned());
     let account = stripe.add_account(&NewAccount { email, ..NewAccount::default() });
     for _ in 0..OFFERS {
@@ -278,10 +278,10 @@ async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time
     });
     assert!(waited.await.is_ok(), "{}", process.logged());
     // Probes after 1, 2 and 4 seconds; and before them eight letters that were begun at once, some with two calls.
-    let (calls, took) = (stripe.calls().len(), begun.elapsed());
+    let (calls, took) = (stripe.requests().len(), begun.elapsed());
     assert!(took >= Duration::from_millis(6500), "three probes in {took:?}");
     assert!((5..40).contains(&calls), "{calls} calls in {took:?}\n{}", process.logged());
-    stripe.heal();
+    stripe.clear_faults();
     let delivered = async {
         while !stripe.offers().iter().all(|offer| offer["status"] == "delivered") {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -320,7 +320,7 @@ async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_g
     let app = TestApp::start(db).await;
     let odd = app.offer();
     app.stripe.deliver(&odd);
-    app.stripe.press(Button::Apply, &odd).unwrap();
+    app.stripe.perform(Action::Apply, &odd).unwrap();
     app.stripe.edit_offer(&odd, |offer| {
         for terms in ["offered_terms", "accepted_terms"] {
             offer[terms]["currency"] = 7.into();

@@ -44,7 +44,7 @@ async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&
     let logged = || processes.iter().map(|process| process.logged()).collect::<Vec<_>>().join("\n");
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}\n{}", logged());
     let delivered = async {
-        while !offers.iter().all(|offer| stripe.marked(offer) == 1) {
+        while !offers.iter().all(|offer| stripe.delivered_marks(offer) == 1) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

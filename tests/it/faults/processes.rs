@@ -32,7 +32,7 @@ async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db:
     }
     relay.wait_for(offers.len()).await;
     let delivered = async {
-        while !offers.iter().all(|offer| stripe.marked(offer) == 1) {
+        while !offers.iter().all(|offer| stripe.delivered_marks(offer) == 1) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -284,7 +284,7 @@ async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: Pg
             "events are taken again {} ms after the database is back",
             back.elapsed().as_millis()
         );
-        while stripe.marked(&offer) == 0 {
+        while stripe.delivered_marks(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

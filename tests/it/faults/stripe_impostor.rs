@@ -3,21 +3,24 @@
 use capital_courier::queue;
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use stripe_simulator::{Fault, Trouble};
+use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::TestApp;
 
 /// What such things answer with, and nothing of which is Stripe's word.
 const STATUSES: [u16; 14] = [301, 302, 307, 400, 401, 404, 405, 407, 410, 413, 421, 429, 451, 502];
 
-fn page(status: u16) -> Trouble {
+fn page(status: u16) -> FaultKind {
     // Headers that would count in an answer of Stripe's.
     let headers = [
         ("Location", "https://portal.example/login"),
         ("Stripe-Should-Retry", "false"),
         ("Retry-After", "3600"),
     ];
-    Trouble::Page { status, headers: headers.map(|(name, value)| (name, value.to_owned())).into() }
+    FaultKind::ProxyPage {
+        status,
+        headers: headers.map(|(name, value)| (name, value.to_owned())).into(),
+    }
 }
 
 async fn states(app: &TestApp) -> Vec<(String, String)> {
@@ -40,7 +43,7 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
     ] {
         for status in STATUSES {
             let offer = app.offer();
-            app.stripe.fail(Fault { method: "", path, times: 1, trouble: page(status) });
+            app.stripe.inject(Fault { method: "", path, times: 1, kind: page(status) });
             app.stripe_sends(&app.created(&offer)).await.expect_kept();
             app.run_due_work().await;
             assert_eq!(
@@ -62,11 +65,11 @@ async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: Pg
     queue::enqueue(&app.db, "refresh_offer", &format!("{offer}/reconcile"), app.clock.now())
         .await
         .unwrap();
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "",
         path: "/v1/capital/financing_offers/",
         times: 1,
-        trouble: page(404),
+        kind: page(404),
     });
     app.run_due_work().await;
     assert_eq!(states(&app).await, [("refresh_offer".to_owned(), "queued".to_owned())]);
@@ -78,8 +81,8 @@ async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: Pg
 /// Stripe itself refuses once, and the work is given up.
 async fn given_up(app: &TestApp, path: &'static str, times: u32) -> String {
     let offer = app.offer();
-    let refusal = Trouble::Answer { status: 400, code: "odd", headers: vec![] };
-    app.stripe.fail(Fault { method: "", path, times, trouble: refusal });
+    let refusal = FaultKind::Error { status: 400, code: "odd", headers: vec![] };
+    app.stripe.inject(Fault { method: "", path, times, kind: refusal });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     offer
@@ -115,7 +118,7 @@ async fn what_fails_each_time_is_revived_once_an_hour_and_not_at_each_reconcilia
     let offer = given_up(&app, "/v1/capital/financing_offers/", u32::MAX).await;
     let fetches = |app: &TestApp| {
         let path = format!("/v1/capital/financing_offers/{offer}");
-        app.stripe.calls().iter().filter(|call| call.path == path).count()
+        app.stripe.requests().iter().filter(|call| call.path == path).count()
     };
     for expected in [2, 3] {
         for _ in 0..3 {

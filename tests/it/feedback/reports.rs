@@ -154,7 +154,7 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
     let lines = app.timeline(&offer).await;
     assert_eq!(&lines[lines.len() - 2..], ["letter.bounced", "address.refused"]);
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
-    assert_eq!((state.as_str(), app.stripe.marked(&offer)), ("delivered", 1));
+    assert_eq!((state.as_str(), app.stripe.delivered_marks(&offer)), ("delivered", 1));
 
     // Also where another account has the same address, in another case.
     let other = app.offer_to(Some("Jenny@Bakery.example"));
@@ -473,7 +473,7 @@ async fn a_letter_whose_address_is_mended_before_it_is_allowed_is_not_held_for_t
     app.expect_letter(&offer, "sent", None).await;
     let to: Vec<String> = app.relay.letters().iter().map(|letter| letter.to[0].clone()).collect();
     assert_eq!(
-        (to, app.stripe.marked(&offer)),
+        (to, app.stripe.delivered_marks(&offer)),
         (vec!["jenny@bakery.example".to_owned(), "jenny@new.example".to_owned()], 1)
     );
     app.abandon();

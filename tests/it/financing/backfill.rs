@@ -7,7 +7,7 @@ use capital_courier::stripe::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
-use stripe_simulator::{Button, Fault, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind};
 
 use crate::financing::ledger::{OFFER, Told};
 use crate::support::{TestApp, day_one};
@@ -37,8 +37,8 @@ fn listed_at(account: &str, number: usize, at: DateTime<Utc>) -> Value {
 }
 
 fn not_found(path: &'static str) -> Fault {
-    let trouble = Trouble::Answer { status: 404, code: "", headers: Vec::new() };
-    Fault { method: "GET", path, times: 1, trouble }
+    let kind = FaultKind::Error { status: 404, code: "", headers: Vec::new() };
+    Fault { method: "GET", path, times: 1, kind }
 }
 
 async fn kept(app: &TestApp) -> i64 {
@@ -84,8 +84,8 @@ async fn cut_off_after_the_first_page(app: &TestApp, account: &str) {
 
 /// A financing of the offer begins, and its event comes.
 async fn begin(app: &TestApp, offer: &str) {
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, offer).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, offer).unwrap();
     }
     app.stripe_sends(&app.event(offer, "capital.financing_offer.paid_out")).await.expect_kept();
     app.run_due_work().await;
@@ -166,7 +166,11 @@ async fn expect_no_error(app: &TestApp) {
 }
 
 fn list_calls(app: &TestApp) -> usize {
-    app.stripe.calls().iter().filter(|call| call.path.ends_with("/financing_transactions")).count()
+    app.stripe
+        .requests()
+        .iter()
+        .filter(|call| call.path.ends_with("/financing_transactions"))
+        .count()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -178,7 +182,7 @@ async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     assert_eq!((kept(&app).await, list_calls(&app)), (250, 3));
-    let calls = app.stripe.calls();
+    let calls = app.stripe.requests();
     let call = calls.iter().find(|call| call.path.ends_with("/financing_transactions")).unwrap();
     assert_eq!(call.stripe_account.as_deref(), Some(account.as_str()));
     // No financing is under way: that was it.
@@ -315,7 +319,7 @@ async fn an_account_that_is_gone_differs_no_longer(db: PgPool) {
     read(&app).await;
     assert_eq!(differing_ever(&app).await, 1);
     for path in ["financing_transactions", "financing_summary"] {
-        app.stripe.fail(not_found(path));
+        app.stripe.inject(not_found(path));
     }
     app.clock.advance(TimeDelta::hours(25));
     read(&app).await;
@@ -331,8 +335,8 @@ async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_begin
     let offer = app.offer();
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     app.stripe.deliver(&offer);
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &offer).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, &offer).unwrap();
     }
     for number in 0..20 {
         app.stripe.add_transaction(&account, listed(&account, number));
@@ -362,7 +366,7 @@ async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_begin
 async fn an_account_that_stripe_does_not_know_yet_was_not_read(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = account_with_a_past(&app, 250).await;
-    app.stripe.fail(not_found("financing_transactions"));
+    app.stripe.inject(not_found("financing_transactions"));
     app.clock.advance(TimeDelta::days(12));
     read(&app).await;
     assert_eq!((list_calls(&app), is_complete(&app, &account).await), (1, false), "asked once");
@@ -493,8 +497,8 @@ async fn a_difference_that_is_seen_while_a_reading_goes_on_is_healed_by_it(db: P
 async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: PgPool) {
     let app = TestApp::start(db).await;
     account_with_a_past(&app, 3).await;
-    let trouble = Trouble::Answer { status: 403, code: "account_invalid", headers: Vec::new() };
-    app.stripe.fail(Fault { method: "GET", path: "financing_transactions", times: 1, trouble });
+    let kind = FaultKind::Error { status: 403, code: "account_invalid", headers: Vec::new() };
+    app.stripe.inject(Fault { method: "GET", path: "financing_transactions", times: 1, kind });
     app.clock.advance(TimeDelta::hours(1));
     read(&app).await;
     let (state, error): (String, Option<String>) =

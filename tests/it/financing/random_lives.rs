@@ -15,9 +15,10 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use sqlx::PgPool;
-use stripe_simulator::{Life, Phase, Truth};
 
-use crate::support::TestApp;
+use crate::support::expected_ledger::{ExpectedLedger, FinancingPhase};
+use crate::support::random_merchant::RandomMerchant;
+use crate::support::{TestApp, time_source};
 
 /// Tells the service of all movements of an account: in disorder, and some of them twice.
 async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
@@ -81,17 +82,19 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     canceled
 }
 
-async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &Truth) {
+async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &ExpectedLedger) {
     let totals = totals(&app.db, account, None).await.unwrap();
     assert_eq!(totals.len(), truth.financings.len(), "{account}");
     for financing in &truth.financings {
         let ours =
             totals.iter().find(|of| of.offer_id.as_deref() == Some(&financing.offer)).unwrap();
         let advanced = match financing.phase {
-            Phase::UnderWay | Phase::FullyRepaid => financing.advance_minor + financing.fee_minor,
-            Phase::Canceled => 0,
+            FinancingPhase::Active | FinancingPhase::FullyRepaid => {
+                financing.advance_minor + financing.fee_minor
+            }
+            FinancingPhase::Canceled => 0,
         };
-        let paid = financing.paid_minor - financing.given_back_minor;
+        let paid = financing.paid_minor - financing.reversed_minor;
         let expected = (advanced, paid, financing.remaining_minor, 0, financing.currency.as_str());
         let found = (
             ours.advanced_minor,
@@ -105,20 +108,25 @@ async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &Truth) {
 }
 
 /// What was paid, less what was undone, by the date where the merchant is.
-fn paid_by_date(truth: &Truth) -> BTreeMap<NaiveDate, i64> {
+fn paid_by_date(truth: &ExpectedLedger) -> BTreeMap<NaiveDate, i64> {
     let mut by_date = BTreeMap::new();
     for financing in &truth.financings {
         for (date, minor) in &financing.paid_minor_on {
             *by_date.entry(*date).or_default() += minor;
         }
-        for (date, minor) in &financing.given_back_minor_on {
+        for (date, minor) in &financing.reversed_minor_on {
             *by_date.entry(*date).or_default() -= minor;
         }
     }
     by_date
 }
 
-async fn expect_reports_are_true(app: &TestApp, account: &AccountId, truth: &Truth, days: Days) {
+async fn expect_reports_are_true(
+    app: &TestApp,
+    account: &AccountId,
+    truth: &ExpectedLedger,
+    days: Days,
+) {
     let by_date = paid_by_date(truth);
     let sum: i64 = by_date.values().sum();
     let zone = app.app.financings().home(account).await.unwrap().time_zone;
@@ -149,7 +157,7 @@ fn sum_between(by_date: &BTreeMap<NaiveDate, i64>, from: NaiveDate, until: Naive
 async fn expect_payouts_are_explained(
     app: &TestApp,
     account: &AccountId,
-    truth: &Truth,
+    truth: &ExpectedLedger,
     days: Days,
 ) {
     let explained = app.app.financings().payouts(account, days).await.unwrap();
@@ -181,9 +189,9 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
     for seed in lives {
         let mut dice = StdRng::seed_from_u64(seed);
         let first = app.clock.now().date_naive();
-        let mut life = Life::random(&app.stripe, seed);
-        life.live(dice.random_range(20..250));
-        let account: AccountId = life.account().parse().unwrap();
+        let mut merchant = RandomMerchant::new(&app.stripe, &time_source(&app.clock), seed);
+        merchant.run(dice.random_range(20..250));
+        let account: AccountId = merchant.account().parse().unwrap();
         // Before or after its movements: neither waits for the other.
         let offers_first = dice.random_bool(0.5);
         if offers_first {
@@ -193,7 +201,7 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         if !offers_first {
             canceled += tell_offers(&app, account.as_str(), &mut dice).await;
         }
-        let truth = app.stripe.truth(account.as_str());
+        let truth = ExpectedLedger::of(&app.stripe, account.as_str());
         expect_ledger_is_true(&app, account.as_str(), &truth).await;
         let standing = app.app.financings().standing(&account).await.unwrap();
         assert_eq!(standing.difference, None, "{account}, seed {seed}");
@@ -207,7 +215,7 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
             let days = Days::new(first - chrono::Days::new(1), later).unwrap();
             expect_payouts_are_explained(&app, &account, &truth, days).await;
         }
-        app.stripe.forget_events();
+        app.stripe.clear_events();
     }
     assert!(told > 0, "nothing ever moved");
     assert!(canceled > 0, "no financing was canceled after its payout");

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
-use stripe_simulator::{Button, Fault, NewOffer, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind, NewOffer};
 use tokio::sync::Notify;
 
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
@@ -45,9 +45,9 @@ async fn waiting(app: &TestApp) -> String {
 }
 
 /// What can end an offer before it is delivered, its event, and the reason that the letter is withdrawn for.
-const ENDS: [(Button, &str, &str); 2] = [
-    (Button::Expire, "expired", "offer_expired"),
-    (Button::TakeOther, "accepted_other_offer", "offer_accepted_other_offer"),
+const ENDS: [(Action, &str, &str); 2] = [
+    (Action::Expire, "expired", "offer_expired"),
+    (Action::TakeOther, "accepted_other_offer", "offer_accepted_other_offer"),
 ];
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -55,7 +55,7 @@ async fn an_offer_that_ends_before_its_letter_is_sent_takes_the_letter_back(db: 
     let app = TestApp::start(db).await;
     for (button, kind, reason) in ENDS {
         let offer = waiting(&app).await;
-        app.stripe.press(button, &offer).unwrap();
+        app.stripe.perform(button, &offer).unwrap();
         // Not the next attempt but the event itself takes it back.
         app.stripe_sends(&event(&app, &offer, kind)).await.expect_kept();
         app.app.read_inbox().await.unwrap();
@@ -83,7 +83,7 @@ async fn a_letter_that_is_held_is_taken_back_too_unless_it_may_have_been_sent(db
     app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
     takes(&app, &app.created(&in_doubt)).await;
     for offer in [&nobody, &in_doubt] {
-        app.stripe.press(Button::Expire, offer).unwrap();
+        app.stripe.perform(Action::Expire, offer).unwrap();
         takes(&app, &event(&app, offer, "expired")).await;
     }
     app.expect_letter(&nobody, "withdrawn", Some("offer_expired")).await;
@@ -97,7 +97,7 @@ async fn an_end_that_comes_before_the_beginning_opens_no_letter(db: PgPool) {
     for (button, kind, _) in ENDS {
         let offer = app.offer();
         let created = app.created(&offer);
-        app.stripe.press(button, &offer).unwrap();
+        app.stripe.perform(button, &offer).unwrap();
         takes(&app, &event(&app, &offer, kind)).await;
         takes(&app, &created).await;
         let letters: i64 =
@@ -114,14 +114,14 @@ async fn an_offer_that_ends_while_its_letter_is_handed_over_leaves_a_letter_and_
     let app = TestApp::start(db).await;
     let offer = app.offer();
     // The letter is sent; before Stripe is told, the offer ends.
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
         times: 1,
-        trouble: Trouble::DropBefore,
+        kind: FaultKind::DisconnectBefore,
     });
     takes(&app, &app.created(&offer)).await;
-    app.stripe.press(Button::Expire, &offer).unwrap();
+    app.stripe.perform(Action::Expire, &offer).unwrap();
     takes(&app, &event(&app, &offer, "expired")).await;
     app.after(TimeDelta::minutes(1)).await;
 
@@ -132,28 +132,28 @@ async fn an_offer_that_ends_while_its_letter_is_handed_over_leaves_a_letter_and_
             .fetch_one(&app.db)
             .await
             .unwrap();
-    assert_eq!((state.as_str(), app.stripe.marked(&offer)), ("refused", 0), "{note}");
+    assert_eq!((state.as_str(), app.stripe.delivered_marks(&offer)), ("refused", 0), "{note}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn every_end_after_the_delivery_is_followed_and_the_letter_stays_sent(db: PgPool) {
     let app = TestApp::start(db).await;
-    let lives: [(&[Button], &str); 8] = [
-        (&[Button::Expire], "expired"),
-        (&[Button::TakeOther], "accepted_other_offer"),
-        (&[Button::Apply], "accepted"),
-        (&[Button::Apply, Button::Reject], "rejected"),
-        (&[Button::Apply, Button::Cancel], "canceled"),
-        (&[Button::Apply, Button::Approve], "paid_out"),
-        (&[Button::Apply, Button::Approve, Button::Cancel], "canceled"),
-        (&[Button::Apply, Button::Approve, Button::Repay], "fully_repaid"),
+    let lives: [(&[Action], &str); 8] = [
+        (&[Action::Expire], "expired"),
+        (&[Action::TakeOther], "accepted_other_offer"),
+        (&[Action::Apply], "accepted"),
+        (&[Action::Apply, Action::Reject], "rejected"),
+        (&[Action::Apply, Action::Cancel], "canceled"),
+        (&[Action::Apply, Action::Approve], "paid_out"),
+        (&[Action::Apply, Action::Approve, Action::Cancel], "canceled"),
+        (&[Action::Apply, Action::Approve, Action::Repay], "fully_repaid"),
     ];
     for (buttons, last) in lives {
         let offer = app.offer();
         takes(&app, &app.created(&offer)).await;
         for button in buttons {
-            app.stripe.press(*button, &offer).unwrap();
+            app.stripe.perform(*button, &offer).unwrap();
         }
         // All at once and the last one first.
         let mut events = app.stripe.events();
@@ -165,7 +165,7 @@ async fn every_end_after_the_delivery_is_followed_and_the_letter_stays_sent(db: 
         app.run_due_work().await;
         assert_eq!(status(&app, &offer).await, last);
         app.expect_letter(&offer, "sent", None).await;
-        assert_eq!(app.stripe.marked(&offer), 1);
+        assert_eq!(app.stripe.delivered_marks(&offer), 1);
     }
     app.finish().await;
 }
@@ -175,8 +175,8 @@ async fn of_two_ends_stripe_says_which_is_true(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     takes(&app, &app.created(&offer)).await;
-    app.stripe.press(Button::Apply, &offer).unwrap();
-    app.stripe.press(Button::Cancel, &offer).unwrap();
+    app.stripe.perform(Action::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Cancel, &offer).unwrap();
     // An event that says rejected, in the same second; Stripe itself says canceled.
     let mut rejected = another(&event(&app, &offer, "canceled"));
     rejected["type"] = "capital.financing_offer.rejected".into();
@@ -200,11 +200,11 @@ async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool
     let app = TestApp::start(db).await;
     let offer = app.offer();
     takes(&app, &app.created(&offer)).await;
-    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Apply, &offer).unwrap();
     takes(&app, &event(&app, &offer, "accepted")).await;
     app.clock.advance(TimeDelta::minutes(1));
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
-    takes(&app, &app.stripe.announce("capital.financing_offer.created", &offer)).await;
+    takes(&app, &app.stripe.emit("capital.financing_offer.created", &offer)).await;
     assert_eq!(status(&app, &offer).await, "delivered");
     let note: String = app
         .one(
@@ -233,9 +233,9 @@ async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer
         for apart in [TimeDelta::zero(), TimeDelta::hours(20)] {
             let offer = app.offer();
             takes(&app, &app.created(&offer)).await;
-            for button in [Button::Apply, Button::Approve, Button::Cancel] {
+            for button in [Action::Apply, Action::Approve, Action::Cancel] {
                 app.clock.advance(apart);
-                app.stripe.press(button, &offer).unwrap();
+                app.stripe.perform(button, &offer).unwrap();
             }
             let mut is_canceled = false;
             for kind in order.map(|index| kinds[index]) {
@@ -257,7 +257,7 @@ async fn in_whatever_order_a_cancellation_is_told_stripe_is_asked_and_its_answer
             app.run_due_work().await;
             assert_eq!(status(&app, &offer).await, "canceled", "{order:?}");
             app.expect_letter(&offer, "sent", None).await;
-            assert_eq!(app.stripe.marked(&offer), 1);
+            assert_eq!(app.stripe.delivered_marks(&offer), 1);
         }
     }
     app.finish().await;
@@ -268,19 +268,19 @@ async fn a_cancellation_that_stripe_does_not_confirm_is_taken_back(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     takes(&app, &app.created(&offer)).await;
-    for (button, kind) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
-        app.stripe.press(button, &offer).unwrap();
+    for (button, kind) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
+        app.stripe.perform(button, &offer).unwrap();
         takes(&app, &event(&app, &offer, kind)).await;
     }
     let mut canceled = another(&event(&app, &offer, "paid_out"));
     canceled["type"] = "capital.financing_offer.canceled".into();
     canceled["data"]["object"]["status"] = "canceled".into();
     // While Stripe does not answer, the page goes by the event: nothing is shown as owed.
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "GET",
         path: "/v1/capital/financing_offers/",
         times: 1,
-        trouble: Trouble::DropBefore,
+        kind: FaultKind::DisconnectBefore,
     });
     takes(&app, &canceled).await;
     assert_eq!(status(&app, &offer).await, "canceled");
@@ -295,15 +295,15 @@ async fn a_reversal_of_the_payout_leads_to_a_look_though_no_event_says_canceled(
     for by_reconciliation in [false, true] {
         let offer = app.offer();
         takes(&app, &app.created(&offer)).await;
-        for (button, kind) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
-            app.stripe.press(button, &offer).unwrap();
+        for (button, kind) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
+            app.stripe.perform(button, &offer).unwrap();
             takes(&app, &event(&app, &offer, kind)).await;
         }
         app.clock.advance(TimeDelta::minutes(5));
-        app.stripe.press(Button::Cancel, &offer).unwrap();
+        app.stripe.perform(Action::Cancel, &offer).unwrap();
         let mut events = app.stripe.events();
         events.retain(|event| event["data"]["object"]["financing_offer"] == offer.as_str());
-        app.stripe.forget_events();
+        app.stripe.clear_events();
         if by_reconciliation {
             // Not by an event: the list of the account's transactions tells.
             app.after(TimeDelta::hours(25)).await;
@@ -335,7 +335,7 @@ async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_an
     let unopened = app.offer();
     for offer in [&withdrawn, &unopened] {
         let created = app.created(offer);
-        app.stripe.press(Button::Expire, offer).unwrap();
+        app.stripe.perform(Action::Expire, offer).unwrap();
         takes(&app, &event(&app, offer, "expired")).await;
         assert_eq!(status(&app, offer).await, "expired");
         // A late event opens nothing.
@@ -351,7 +351,7 @@ async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_an
     app.expect_delivered(&unopened).await;
     app.expect_letter(&withdrawn, "withdrawn", Some("offer_expired")).await;
     assert_eq!(
-        (status(&app, &withdrawn).await.as_str(), app.stripe.marked(&withdrawn)),
+        (status(&app, &withdrawn).await.as_str(), app.stripe.delivered_marks(&withdrawn)),
         ("undelivered", 0)
     );
     let note: String = app
@@ -440,7 +440,7 @@ async fn a_replacement_before_the_application_ends_the_old_offer_and_gets_no_let
         if is_delivered {
             takes(&app, &app.created(&old)).await;
         }
-        app.stripe.press(Button::Replace, &old).unwrap();
+        app.stripe.perform(Action::Replace, &old).unwrap();
         let new = app.stripe.offer(&old).unwrap()["replacement"].as_str().unwrap().to_owned();
         takes(&app, &event(&app, &new, "replacement_created")).await;
 
@@ -452,7 +452,7 @@ async fn a_replacement_before_the_application_ends_the_old_offer_and_gets_no_let
             if is_delivered { ("sent", None) } else { ("withdrawn", Some("offer_replaced")) };
         app.expect_letter(&old, letter.0, letter.1).await;
         let letters: i64 = app.one("select count(*) from letters where offer_id = $1", &new).await;
-        assert_eq!((letters, app.stripe.marked(&new)), (0, 0));
+        assert_eq!((letters, app.stripe.delivered_marks(&new)), (0, 0));
         let linked: String = app
             .one("select replacement_offer_id from financing_offers where offer_id = $1", &old)
             .await;
@@ -466,8 +466,8 @@ async fn a_counteroffer_after_the_application_leaves_the_old_offer_rejected(db: 
     let app = TestApp::start(db).await;
     let old = app.offer();
     takes(&app, &app.created(&old)).await;
-    app.stripe.press(Button::Apply, &old).unwrap();
-    app.stripe.press(Button::Counter, &old).unwrap();
+    app.stripe.perform(Action::Apply, &old).unwrap();
+    app.stripe.perform(Action::Counter, &old).unwrap();
     let new = app.stripe.offer(&old).unwrap()["replacement"].as_str().unwrap().to_owned();
     // The replacement is told of before the application is.
     takes(&app, &event(&app, &new, "replacement_created")).await;
@@ -484,10 +484,10 @@ async fn a_counteroffer_after_the_application_leaves_the_old_offer_rejected(db: 
 async fn a_replacement_that_nobody_was_told_of_gets_a_letter_of_its_own(db: PgPool) {
     let app = TestApp::start(db).await;
     let old = app.offer();
-    app.stripe.press(Button::Replace, &old).unwrap();
+    app.stripe.perform(Action::Replace, &old).unwrap();
     let new = app.stripe.offer(&old).unwrap()["replacement"].as_str().unwrap().to_owned();
     app.stripe.edit_offer(&new, |offer| offer["status"] = "undelivered".into());
-    takes(&app, &app.stripe.announce("capital.financing_offer.replacement_created", &new)).await;
+    takes(&app, &app.stripe.emit("capital.financing_offer.replacement_created", &new)).await;
     app.expect_delivered(&new).await;
     // The old one was never heard of before: the look that its replacement led to is what we know of it.
     assert_eq!(
@@ -505,23 +505,23 @@ async fn two_financings_at_once_are_two_offers_with_a_life_each(db: PgPool) {
     let account = app.stripe.offer(&first).unwrap()["account"].as_str().unwrap().to_owned();
     app.stripe.edit_account(&account, |account| account["country"] = "GB".into());
     takes(&app, &app.created(&first)).await;
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &first).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, &first).unwrap();
     }
     takes(&app, &event(&app, &first, "paid_out")).await;
     let refill = NewOffer { product_type: "refill".to_owned(), ..NewOffer::default() };
     let refill = app.stripe.create_offer(&account, &refill);
     takes(&app, &app.created(&refill)).await;
     app.expect_delivered(&refill).await;
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &refill).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, &refill).unwrap();
     }
     takes(&app, &event(&app, &refill, "paid_out")).await;
     assert_eq!(
         (status(&app, &first).await.as_str(), status(&app, &refill).await.as_str()),
         ("paid_out", "paid_out")
     );
-    app.stripe.press(Button::Repay, &first).unwrap();
+    app.stripe.perform(Action::Repay, &first).unwrap();
     takes(&app, &event(&app, &first, "fully_repaid")).await;
     assert_eq!(
         (status(&app, &first).await.as_str(), status(&app, &refill).await.as_str()),
@@ -537,7 +537,7 @@ async fn terms_that_stripe_changes_in_place_are_in_the_letter_and_in_the_timelin
     app.clock.advance(TimeDelta::seconds(1));
     app.stripe
         .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 300_000.into());
-    takes(&app, &app.stripe.announce("capital.financing_offer.created", &offer)).await;
+    takes(&app, &app.stripe.emit("capital.financing_offer.created", &offer)).await;
     app.after(TimeDelta::minutes(1)).await;
 
     let letter = app.expect_delivered(&offer).await;

@@ -152,7 +152,7 @@ async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
             | Sort::ToRefusedAddress => {}
         }
     });
-    let mut event = app.stripe.announce("capital.financing_offer.created", &offer);
+    let mut event = app.stripe.emit("capital.financing_offer.created", &offer);
     event["livemode"] = true.into();
     app.stripe_sends(&event).await.expect_kept();
     offer
@@ -184,7 +184,7 @@ async fn of_a_thousand_offers_only_what_may_go_out_reaches_the_mail_server(db: P
     for (sort, offer) in &offers {
         let (state, reason) = sort.outcome();
         app.expect_letter(offer, state, reason).await;
-        assert_eq!(app.stripe.marked(offer), u32::from(state == "sent"));
+        assert_eq!(app.stripe.delivered_marks(offer), u32::from(state == "sent"));
         *found.entry(*sort).or_default() += 1;
     }
     assert!(found.values().all(|count| *count == 100), "{found:?}");

@@ -2,20 +2,20 @@
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use stripe_simulator::{Button, Fault, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind};
 
 use crate::support::TestApp;
 
-async fn sent_to_trouble(app: &TestApp, path: &'static str, trouble: Trouble) -> String {
+async fn sent_into_fault(app: &TestApp, path: &'static str, kind: FaultKind) -> String {
     let offer = app.offer();
-    app.stripe.fail(Fault { method: "", path, times: 1, trouble });
+    app.stripe.inject(Fault { method: "", path, times: 1, kind });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     offer
 }
 
-fn answer(status: u16, code: &'static str) -> Trouble {
-    Trouble::Answer { status, code, headers: vec![] }
+fn answer(status: u16, code: &'static str) -> FaultKind {
+    FaultKind::Error { status, code, headers: vec![] }
 }
 
 /// The distinct keys of the calls that marked this offer, in order.
@@ -33,21 +33,21 @@ fn keys(app: &TestApp, offer: &str) -> Vec<String> {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
-    for trouble in [
-        Trouble::DropBefore,
-        Trouble::DropAfter,
-        Trouble::Stall(std::time::Duration::from_millis(600)),
-        Trouble::Garbage,
-        Trouble::Page { status: 504, headers: vec![] },
+    for kind in [
+        FaultKind::DisconnectBefore,
+        FaultKind::DisconnectAfter,
+        FaultKind::Delay(std::time::Duration::from_millis(600)),
+        FaultKind::MalformedBody,
+        FaultKind::ProxyPage { status: 504, headers: vec![] },
         answer(409, "idempotency_key_in_use"),
     ] {
-        let offer = sent_to_trouble(&app, "mark_delivered", trouble.clone()).await;
+        let offer = sent_into_fault(&app, "mark_delivered", kind.clone()).await;
         let owed: String =
             app.one("select state from deliveries where offer_id = $1", &offer).await;
-        assert_eq!(owed, "owed", "{trouble:?}");
+        assert_eq!(owed, "owed", "{kind:?}");
         app.after(TimeDelta::seconds(3)).await;
         app.expect_delivered(&offer).await;
-        assert_eq!(keys(&app, &offer).len(), 1, "{trouble:?}");
+        assert_eq!(keys(&app, &offer).len(), 1, "{kind:?}");
     }
     app.finish().await;
 }
@@ -55,9 +55,9 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_answer_that_stripe_repeats_does_not_take_an_offer_back(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = sent_to_trouble(&app, "mark_delivered", Trouble::DropAfter).await;
+    let offer = sent_into_fault(&app, "mark_delivered", FaultKind::DisconnectAfter).await;
     // Marked, which we did not hear. The merchant applies before the second try.
-    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Apply, &offer).unwrap();
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
     app.after(TimeDelta::seconds(3)).await;
     let status: String =
@@ -74,7 +74,7 @@ async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_fa
     db: PgPool,
 ) {
     let app = TestApp::start(db).await;
-    let offer = sent_to_trouble(&app, "mark_delivered", Trouble::Remembered500).await;
+    let offer = sent_into_fault(&app, "mark_delivered", FaultKind::StoredError).await;
     app.after(TimeDelta::seconds(3)).await;
     app.expect_delivered(&offer).await;
     assert_eq!(
@@ -92,10 +92,10 @@ async fn stripes_limit_is_honoured_to_the_second(db: PgPool) {
         ("Retry-After", "90".to_owned()),
         ("Stripe-Rate-Limited-Reason", "resource-specific".to_owned()),
     ];
-    let limit = Trouble::Answer { status: 429, code: "rate_limit", headers };
-    let offer = sent_to_trouble(&app, "mark_delivered", limit).await;
+    let limit = FaultKind::Error { status: 429, code: "rate_limit", headers };
+    let offer = sent_into_fault(&app, "mark_delivered", limit).await;
     app.after(TimeDelta::seconds(89)).await;
-    assert_eq!(app.stripe.marked(&offer), 0);
+    assert_eq!(app.stripe.delivered_marks(&offer), 0);
     app.after(TimeDelta::seconds(2)).await;
     app.expect_delivered(&offer).await;
     app.finish().await;
@@ -105,20 +105,20 @@ async fn stripes_limit_is_honoured_to_the_second(db: PgPool) {
 async fn whatever_stripe_answers_before_the_letter_nothing_is_lost(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
     for path in ["/v1/capital/financing_offers/", "/v1/accounts/"] {
-        for trouble in [
+        for kind in [
             answer(401, "invalid_api_key"),
             answer(403, "permission"),
             answer(409, "lock_timeout"),
             answer(429, "rate_limit"),
             answer(500, "api_error"),
             answer(503, "api_error"),
-            Trouble::Garbage,
-            Trouble::DropBefore,
-            Trouble::Stall(std::time::Duration::from_millis(600)),
+            FaultKind::MalformedBody,
+            FaultKind::DisconnectBefore,
+            FaultKind::Delay(std::time::Duration::from_millis(600)),
         ] {
-            let offer = sent_to_trouble(&app, path, trouble.clone()).await;
+            let offer = sent_into_fault(&app, path, kind.clone()).await;
             app.expect_letter(&offer, "waiting", None).await;
-            assert_eq!(app.stripe.marked(&offer), 0);
+            assert_eq!(app.stripe.delivered_marks(&offer), 0);
             app.after(TimeDelta::minutes(6)).await;
             app.expect_delivered(&offer).await;
         }
@@ -131,16 +131,16 @@ async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db:
     let app = TestApp::start(db).await;
     let offer = app.offer();
     // Between the letter and the mark: the mark is refused, and a look at the offer shows why.
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
         times: 1,
-        trouble: Trouble::DropBefore,
+        kind: FaultKind::DisconnectBefore,
     });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
-    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Apply, &offer).unwrap();
     app.after(TimeDelta::seconds(3)).await;
 
     let (state, note): (String, String) =
@@ -158,15 +158,15 @@ async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db:
 async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
         times: 1,
-        trouble: Trouble::DropBefore,
+        kind: FaultKind::DisconnectBefore,
     });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
-    app.stripe.press(Button::Expire, &offer).unwrap();
+    app.stripe.perform(Action::Expire, &offer).unwrap();
     app.after(TimeDelta::seconds(3)).await;
 
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgPool;
-use stripe_simulator::Button;
+use stripe_simulator::Action;
 
 use crate::support::TestApp;
 use crate::support::browser::{Browser, press};
@@ -34,10 +34,10 @@ async fn an_offer_with_a_nul_in_it_is_emailed_marked_and_shown(db: PgPool) {
     for by_event in [true, false] {
         let (offer, account) = offer(&app);
         if by_event {
-            let created = app.stripe.announce("capital.financing_offer.created", &offer);
+            let created = app.stripe.emit("capital.financing_offer.created", &offer);
             app.stripe_sends(&created).await.expect_kept();
         } else {
-            app.stripe.forget_events();
+            app.stripe.clear_events();
             assert!(app.app.reconcile_now().await.unwrap());
         }
         app.run_due_work().await;
@@ -46,7 +46,7 @@ async fn an_offer_with_a_nul_in_it_is_emailed_marked_and_shown(db: PgPool) {
         let kept: String =
             app.one("select answer_body::text from deliveries where offer_id = $1", &offer).await;
         assert!(kept.contains(r"v\u0000alue"), "{kept}");
-        for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+        for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
             press(&app, &offer, button, event).await;
         }
         tell_transactions(&app, &account).await;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use stripe_simulator::{Button, EVENT_TYPES};
+use stripe_simulator::{Action, EVENT_TYPES};
 
 use crate::support::TestApp;
 
@@ -76,7 +76,7 @@ async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     for event_type in EVENT_TYPES {
-        let event = app.stripe.announce(event_type, &offer);
+        let event = app.stripe.emit(event_type, &offer);
         app.stripe_sends(&event).await.expect_kept();
     }
     app.run_due_work().await;
@@ -102,8 +102,8 @@ async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
     let created = app.created(&offer);
     app.stripe_sends(&created).await.expect_kept();
     app.run_due_work().await;
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &offer).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, &offer).unwrap();
     }
     // The later event comes first, then the earlier one, then the first of all once more under another id.
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
@@ -117,7 +117,7 @@ async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
     let status: String =
         app.one("select status from financing_offers where offer_id = $1", &offer).await;
     assert_eq!(status, "paid_out");
-    assert_eq!((app.relay.letters().len(), app.stripe.marked(&offer)), (1, 1));
+    assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (1, 1));
     app.finish().await;
 }
 
@@ -128,8 +128,8 @@ async fn an_offer_that_is_no_longer_open_gets_no_letter(db: PgPool) {
     for offer in [&expired, &replaced] {
         app.stripe_sends(&app.created(offer)).await.expect_kept();
     }
-    app.stripe.press(Button::Expire, &expired).unwrap();
-    app.stripe.press(Button::Replace, &replaced).unwrap();
+    app.stripe.perform(Action::Expire, &expired).unwrap();
+    app.stripe.perform(Action::Replace, &replaced).unwrap();
     app.run_due_work().await;
 
     app.expect_letter(&expired, "withdrawn", Some("offer_expired")).await;
@@ -159,7 +159,7 @@ async fn an_event_that_says_accepted_before_created_opens_no_letter(db: PgPool) 
     let offer = app.offer();
     let created = app.created(&offer);
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
-    app.stripe.press(Button::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Apply, &offer).unwrap();
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
     app.run_due_work().await;
     app.stripe_sends(&created).await.expect_kept();

@@ -28,7 +28,7 @@ async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> Stri
         offer["livemode"] = true.into();
         offer["disclaimer_variant"] = variant.into();
     });
-    let mut event = app.stripe.announce("capital.financing_offer.created", &offer);
+    let mut event = app.stripe.emit("capital.financing_offer.created", &offer);
     event["livemode"] = true.into();
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;

@@ -4,7 +4,7 @@ use capital_courier::consent::opt_outs;
 use capital_courier::consent::opt_outs::{OptOutRequest, Source};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use stripe_simulator::{Fault, Trouble};
+use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
@@ -202,8 +202,8 @@ async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
 async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    let fault = Trouble::Answer { status: 404, code: "resource_missing", headers: vec![] };
-    app.stripe.fail(Fault { method: "GET", path: "financing_offers", times: 1, trouble: fault });
+    let fault = FaultKind::Error { status: 404, code: "resource_missing", headers: vec![] };
+    app.stripe.inject(Fault { method: "GET", path: "financing_offers", times: 1, kind: fault });
     deliver(&app, &offer).await;
     app.expect_letter(&offer, "held", Some("gave_up")).await;
     app.expect_untouched(&offer).await;

@@ -3,7 +3,7 @@
 use capital_courier::letters::operator::withdraw;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
-use stripe_simulator::Button;
+use stripe_simulator::Action;
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
@@ -20,7 +20,7 @@ async fn delivered(app: &TestApp) -> String {
     let offer = app.offer();
     let end = (app.clock.now() + TimeDelta::days(100)).timestamp();
     app.stripe.edit_offer(&offer, |offer| offer["expires_after"] = end.into());
-    let created = app.stripe.announce("capital.financing_offer.created", &offer);
+    let created = app.stripe.emit("capital.financing_offer.created", &offer);
     app.stripe_sends(&created).await.expect_kept();
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
@@ -86,7 +86,7 @@ async fn an_open_offer_is_reminded_of_after_a_week_two_weeks_and_each_thirty_day
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 5, "each is a letter of its own");
-    assert_eq!(app.stripe.marked(&offer), 1, "Stripe is told of the first alone");
+    assert_eq!(app.stripe.delivered_marks(&offer), 1, "Stripe is told of the first alone");
     app.finish().await;
 }
 
@@ -122,11 +122,11 @@ async fn whoever_applied_opted_out_or_cannot_be_reached_is_not_reminded(db: PgPo
         delivered(&app).await,
     ];
     for (offer, button, event) in [
-        (&applied, Button::Apply, "accepted"),
-        (&replaced, Button::Replace, "replacement_created"),
-        (&ended, Button::Expire, "expired"),
+        (&applied, Action::Apply, "accepted"),
+        (&replaced, Action::Replace, "replacement_created"),
+        (&ended, Action::Expire, "expired"),
     ] {
-        app.stripe.press(button, offer).unwrap();
+        app.stripe.perform(button, offer).unwrap();
         if event != "replacement_created" {
             app.stripe_sends(&app.event(offer, &format!("capital.financing_offer.{event}")))
                 .await
@@ -164,10 +164,10 @@ async fn a_reminder_that_waits_is_taken_back_by_what_ends_the_offer_and_by_an_op
     let (applied, opted_out) = (delivered(&app).await, delivered(&app).await);
     let (told_twice, gone) = (delivered(&app).await, delivered(&app).await);
     days_pass(&app, 7).await;
-    app.stripe.press(Button::Apply, &applied).unwrap();
+    app.stripe.perform(Action::Apply, &applied).unwrap();
     app.stripe_sends(&app.event(&applied, "capital.financing_offer.accepted")).await.expect_kept();
     // That an offer was delivered is no reason not to remind of it.
-    let late = app.stripe.announce("capital.financing_offer.delivered", &told_twice);
+    let late = app.stripe.emit("capital.financing_offer.delivered", &told_twice);
     app.stripe_sends(&late).await.expect_kept();
     let account: String =
         app.one("select account_id from financing_offers where offer_id = $1", &opted_out).await;
@@ -230,7 +230,7 @@ async fn a_switch_that_is_off_in_one_process_costs_no_reminder_that_another_open
     let old = app.another_with(&[]);
     old.run_due_work().await.unwrap();
     assert_eq!(said(&letters(&app, &offer).await), ["offer", "sent", "reminder_7d", "waiting"]);
-    app.stripe.press(Button::Apply, &ended).unwrap();
+    app.stripe.perform(Action::Apply, &ended).unwrap();
     app.after(TimeDelta::hours(1)).await;
     assert_eq!(said(&letters(&app, &offer).await), ["offer", "sent", "reminder_7d", "sent"]);
     assert_eq!(said(&letters(&app, &ended).await), ["offer", "sent", "reminder_7d", "withdrawn"]);
@@ -302,7 +302,7 @@ async fn a_letter_is_in_the_accounts_language_and_of_the_kind_that_the_offer_is(
             offer["product_type"] = product.into();
             offer["offered_terms"]["campaign_type"] = campaign.into();
         });
-        let created = app.stripe.announce("capital.financing_offer.created", &offer);
+        let created = app.stripe.emit("capital.financing_offer.created", &offer);
         app.stripe_sends(&created).await.expect_kept();
         app.run_due_work().await;
         let letter = app.expect_delivered(&offer).await;

@@ -36,7 +36,7 @@ async fn trouble_before_the_final_dot_means_not_sent_and_sent_later(db: PgPool) 
     for (step, trouble) in cases {
         let offer = sent_to_trouble(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", None).await;
-        assert_eq!(app.stripe.marked(&offer), 0, "{step:?} {trouble:?}");
+        assert_eq!(app.stripe.delivered_marks(&offer), 0, "{step:?} {trouble:?}");
         let handed_over: i32 =
             app.one("select attempt from letters where offer_id = $1", &offer).await;
         assert_eq!(handed_over, i32::from(step == Step::Dot), "{step:?} {trouble:?}");
@@ -116,7 +116,7 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
     ] {
         let offer = sent_to_trouble(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", Some("uncertain")).await;
-        assert_eq!(app.stripe.marked(&offer), 0);
+        assert_eq!(app.stripe.delivered_marks(&offer), 0);
         // The account's name changes meanwhile; what may have been sent is sent again word for word.
         let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
         app.stripe.edit_account(&account, |account| {
@@ -125,7 +125,7 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
         app.after(TimeDelta::seconds(3)).await;
 
         app.expect_letter(&offer, "sent", None).await;
-        assert_eq!(app.stripe.marked(&offer), 1);
+        assert_eq!(app.stripe.delivered_marks(&offer), 1);
         let id: String = app
             .one("select '<' || message_id || '>' from letters where offer_id = $1", &offer)
             .await;
@@ -158,7 +158,7 @@ async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPo
         app.after(TimeDelta::hours(1)).await;
     }
     app.expect_letter(&offer, "held", Some("uncertain")).await;
-    assert_eq!((app.relay.letters().len(), app.stripe.marked(&offer)), (3, 0));
+    assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (3, 0));
     let doubts: i32 = app.one("select doubts from letters where offer_id = $1", &offer).await;
     assert_eq!(doubts, 3);
     app.finish().await;
@@ -186,7 +186,7 @@ async fn what_may_have_been_sent_is_held_where_the_operator_says_so(db: PgPool) 
     let offer = sent_to_trouble(&app, Step::Dot, Trouble::TakeAndDrop).await;
     app.after(TimeDelta::days(1)).await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
-    assert_eq!((app.relay.letters().len(), app.stripe.marked(&offer)), (1, 0));
+    assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (1, 0));
     app.finish().await;
 }
 
@@ -253,7 +253,7 @@ async fn a_real_mail_server_takes_the_letter(db: PgPool) {
     app.run_due_work().await;
 
     app.expect_letter(&offer, "sent", None).await;
-    assert_eq!(app.stripe.marked(&offer), 1);
+    assert_eq!(app.stripe.delivered_marks(&offer), 1);
     let letters = server.letters();
     assert_eq!(letters.len(), 1);
     let message = mail_parser::MessageParser::default().parse(&letters[0]).unwrap();

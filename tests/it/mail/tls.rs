@@ -28,7 +28,7 @@ async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
         200
     );
     let marked = async {
-        while stripe.marked(&offer) == 0 {
+        while stripe.delivered_marks(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -81,7 +81,7 @@ async fn where_tls_is_required_a_relay_without_it_gets_no_letter(db: PgPool) {
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.expect_letter(&offer, "waiting", None).await;
-    assert_eq!(app.stripe.marked(&offer), 0);
+    assert_eq!(app.stripe.delivered_marks(&offer), 0);
     assert!(server.letters().is_empty());
     app.abandon();
 }

@@ -34,9 +34,9 @@ async fn a_wrong_clock_withdraws_nothing_and_the_letter_goes_out_afterwards(db: 
     wrong.run_due_work().await.unwrap();
     app.expect_letter(&offer, "waiting", None).await;
     app.expect_untouched(&offer).await;
-    let calls = app.stripe.calls().len();
+    let calls = app.stripe.requests().len();
     wrong.run_due_work().await.unwrap();
-    assert_eq!(app.stripe.calls().len(), calls, "nothing is claimed any more");
+    assert_eq!(app.stripe.requests().len(), calls, "nothing is claimed any more");
 
     // It does not say when to try again either.
     assert!(due_at(&app.db, "send_letter").await <= day_one());

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use stripe_simulator::{Button, Fault, NewAccount, NewOffer, Trouble};
+use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
@@ -57,7 +57,7 @@ async fn all_pages_are_read(db: PgPool) {
     assert_eq!(reconcile(&app).await, complete([250, 250, 250, 250, 0, 0]));
     let lists = app
         .stripe
-        .calls()
+        .requests()
         .iter()
         .filter(|call| call.path == "/v1/capital/financing_offers")
         .count();
@@ -70,14 +70,14 @@ async fn a_run_that_could_not_see_everything_says_so_and_counts_as_none(db: PgPo
     let app = TestApp::start(db).await;
     app.offer();
     for (path, trouble) in [
-        ("/v1/events", Trouble::Answer { status: 500, code: "api_error", headers: vec![] }),
+        ("/v1/events", FaultKind::Error { status: 500, code: "api_error", headers: vec![] }),
         (
             "/v1/capital/financing_offers",
-            Trouble::Answer { status: 429, code: "rate_limit", headers: vec![] },
+            FaultKind::Error { status: 429, code: "rate_limit", headers: vec![] },
         ),
-        ("/v1/capital/financing_offers", Trouble::Garbage),
+        ("/v1/capital/financing_offers", FaultKind::MalformedBody),
     ] {
-        app.stripe.fail(Fault { method: "GET", path, times: 1, trouble });
+        app.stripe.inject(Fault { method: "GET", path, times: 1, kind: trouble });
         assert!(app.app.reconcile_now().await.unwrap());
         let (state, error): (String, String) =
             sqlx::query_as("select state, error from reconcile_runs order by run_id desc limit 1")
@@ -117,9 +117,9 @@ async fn an_offer_whose_end_nobody_told_us_of_is_looked_at(db: PgPool) {
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
-    app.stripe.press(Button::Expire, &offer).unwrap();
+    app.stripe.perform(Action::Expire, &offer).unwrap();
     // As if Stripe had never made the event.
-    app.stripe.forget_events();
+    app.stripe.clear_events();
     // A moment later Stripe's lists may be behind, and nothing is concluded from them.
     assert!(app.app.reconcile_now().await.unwrap());
     app.expect_letter(&offer, "waiting", None).await;
@@ -145,10 +145,10 @@ async fn an_offer_that_stripe_forgot_the_delivery_of_is_marked_again_without_a_s
     app.expect_delivered(&offer).await;
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "undelivered".into());
     reconcile(&app).await;
-    assert_eq!(app.stripe.marked(&offer), 1, "a list may be behind for a moment");
+    assert_eq!(app.stripe.delivered_marks(&offer), 1, "a list may be behind for a moment");
     app.clock.advance(TimeDelta::minutes(5));
     reconcile(&app).await;
-    assert_eq!((app.stripe.marked(&offer), app.relay.letters().len()), (2, 1));
+    assert_eq!((app.stripe.delivered_marks(&offer), app.relay.letters().len()), (2, 1));
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
     assert_eq!(state, "delivered");
     app.finish().await;
@@ -159,7 +159,7 @@ async fn one_entry_that_cannot_be_read_does_not_cost_the_others(db: PgPool) {
     let app = TestApp::start(db).await;
     let (bad, good) = (app.offer(), app.offer());
     app.stripe.edit_offer(&bad, |offer| offer["account"] = 7.into());
-    app.stripe.forget_events();
+    app.stripe.clear_events();
     assert_eq!(reconcile(&app).await, complete([2, 1, 0, 0, 0, 1]));
     app.expect_delivered(&good).await;
     app.finish().await;

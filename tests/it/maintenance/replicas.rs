@@ -41,12 +41,12 @@ async fn a_worker_that_was_frozen_past_its_lease_cannot_send_what_another_took(d
     relay.reached(Step::Data).await;
     frozen.signal("-STOP");
     let other = Process::serve(&env).await;
-    until("the other one delivers", &other, async || stripe.marked(&offer) == 1).await;
+    until("the other one delivers", &other, async || stripe.delivered_marks(&offer) == 1).await;
     frozen.signal("-CONT");
     until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease"))
         .await;
     assert_eq!(
-        (relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()),
+        (relay.letters().len(), stripe.delivered_marks(&offer), state(&db).await.as_str()),
         (1, 1, "sent")
     );
     let doubts: i32 =
@@ -70,7 +70,7 @@ async fn a_worker_that_was_frozen_past_its_lease_cannot_finish_what_another_sett
     until("the first one notices", &frozen, async || frozen.logged().contains("lost the lease"))
         .await;
     assert_eq!(
-        (relay.letters().len(), stripe.marked(&offer), state(&db).await.as_str()),
+        (relay.letters().len(), stripe.delivered_marks(&offer), state(&db).await.as_str()),
         (1, 0, "held")
     );
 }
@@ -83,7 +83,7 @@ async fn a_letter_that_takes_longer_than_a_lease_stays_with_its_worker(db: PgPoo
     relay.fail(Step::Dot, Trouble::Wait(Duration::from_secs(5)), 1);
     let offer = offer(&stripe);
     post(one.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
-    until("it is delivered", &one, async || stripe.marked(&offer) == 1).await;
+    until("it is delivered", &one, async || stripe.delivered_marks(&offer) == 1).await;
     let doubts: i32 =
         sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
     assert_eq!((relay.letters().len(), doubts), (1, 0));

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stripe_simulator::Button;
+use stripe_simulator::Action;
 
 use super::TestApp;
 
@@ -138,8 +138,8 @@ pub async fn delivered(app: &TestApp) -> (String, String) {
     (offer, account)
 }
 
-pub async fn press(app: &TestApp, offer: &str, button: Button, event: &str) {
-    app.stripe.press(button, offer).unwrap();
+pub async fn press(app: &TestApp, offer: &str, button: Action, event: &str) {
+    app.stripe.perform(button, offer).unwrap();
     app.stripe_sends(&app.event(offer, &format!("capital.financing_offer.{event}")))
         .await
         .expect_kept();

@@ -3,9 +3,13 @@
 pub mod aiosmtpd;
 pub mod browser;
 pub mod dkim;
+#[path = "../../../crates/stripe-simulator/tests/support/expected_ledger.rs"]
+pub mod expected_ledger;
 pub mod https;
 pub mod pgbouncer;
 pub mod process;
+#[path = "../../../crates/stripe-simulator/tests/support/random_merchant.rs"]
+pub mod random_merchant;
 pub mod smtp;
 pub mod stripe;
 
@@ -22,7 +26,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
-use stripe_simulator::{Call, NewAccount, NewOffer, Options, Simulator, TimeSource, sign};
+use stripe_simulator::{
+    NewAccount, NewOffer, Options, RecordedRequest, Simulator, TimeSource, sign,
+};
 use tower::ServiceExt;
 
 use smtp::{Received, Relay};
@@ -233,7 +239,7 @@ impl TestApp {
         let state: String =
             self.one("select state from deliveries where offer_id = $1", offer).await;
         assert_eq!(state, "delivered");
-        assert_eq!(self.stripe.marked(offer), 1);
+        assert_eq!(self.stripe.delivered_marks(offer), 1);
         assert_eq!(self.stripe.offer(offer).unwrap()["status"], "delivered");
         let message_id: String =
             self.one("select message_id from letters where offer_id = $1", offer).await;
@@ -245,7 +251,7 @@ impl TestApp {
 
     /// The offer was not marked, and nobody got a letter.
     pub async fn expect_untouched(&self, offer: &str) {
-        assert_eq!(self.stripe.marked(offer), 0);
+        assert_eq!(self.stripe.delivered_marks(offer), 0);
         assert!(self.relay.letters().is_empty());
         let owed: i64 =
             self.one("select count(*) from deliveries where offer_id = $1", offer).await;
@@ -270,8 +276,8 @@ impl TestApp {
         sqlx::query_scalar(query).bind(argument).fetch_one(&self.db).await.unwrap()
     }
 
-    pub fn calls_to_mark(&self) -> Vec<Call> {
-        let mut calls = self.stripe.calls();
+    pub fn calls_to_mark(&self) -> Vec<RecordedRequest> {
+        let mut calls = self.stripe.requests();
         calls.retain(|call| call.path.ends_with("/mark_delivered"));
         calls
     }

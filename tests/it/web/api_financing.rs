@@ -4,7 +4,7 @@ use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use stripe_simulator::Button;
+use stripe_simulator::Action;
 
 use crate::support::stripe::{Stub, list, refusal};
 use crate::support::{TestApp, day_one};
@@ -96,8 +96,8 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
-    for button in [Button::Apply, Button::Approve] {
-        app.stripe.press(button, &offer).unwrap();
+    for button in [Action::Apply, Action::Approve] {
+        app.stripe.perform(button, &offer).unwrap();
     }
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
     app.run_due_work().await;

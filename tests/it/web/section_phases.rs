@@ -1,7 +1,7 @@
 //! What the Capital section shows of an offer's life, from the letter to the last payment.
 
 use sqlx::PgPool;
-use stripe_simulator::{Button, Charge, ChargeKind, Fault, NewOffer, Trouble};
+use stripe_simulator::{Action, ChargeKind, Fault, FaultKind, NewCharge, NewOffer};
 
 use crate::support::TestApp;
 use crate::support::browser::{Browser, cookie_of, delivered, press, tag, token};
@@ -23,13 +23,13 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
     ]);
     open.expect_silent_about(&["Transactions", "remaining"]);
 
-    press(&app, &offer, Button::Apply, "accepted").await;
+    press(&app, &offer, Action::Apply, "accepted").await;
     let review = browser.open("/capital").await;
     let way_on = format!("href=\"/capital/report?for={}\"", tag(&account));
     review.expect_says(&["Your application is under review", &way_on]);
     review.expect_silent_about(&["prequalified", "/capital/apply"]);
 
-    press(&app, &offer, Button::Approve, "paid_out").await;
+    press(&app, &offer, Action::Approve, "paid_out").await;
     tell_transactions(&app, &account).await;
     let begun = browser.open("/capital").await;
     begun.expect_says(&[
@@ -58,7 +58,7 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
     ]);
     progress.expect_silent_about(&["add up to", "Paydown", "your loan"]);
 
-    press(&app, &offer, Button::Repay, "fully_repaid").await;
+    press(&app, &offer, Action::Repay, "fully_repaid").await;
     tell_transactions(&app, &account).await;
     let full = browser.open("/capital").await;
     full.expect_says(&["Your financing is paid in full", "Funds sent on", "\u{2212}$950.00"]);
@@ -79,7 +79,7 @@ pub async fn tell_transactions(app: &TestApp, account: &str) {
 }
 
 pub fn sell(app: &TestApp, account: &str, amount: i64) {
-    let sale = Charge { amount, kind: ChargeKind::Direct { application_fee: 0 } };
+    let sale = NewCharge { amount, kind: ChargeKind::Direct { application_fee: 0 } };
     app.stripe.charge(account, &sale).unwrap();
 }
 
@@ -87,7 +87,7 @@ pub fn sell(app: &TestApp, account: &str, amount: i64) {
 async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
-    for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+    for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
         press(&app, &offer, button, event).await;
     }
     tell_transactions(&app, &account).await;
@@ -118,11 +118,11 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
 
     // Without Stripe the figures are those of before, and say so.
     app.clock.advance(chrono::TimeDelta::minutes(2));
-    app.stripe.fail(Fault {
+    app.stripe.inject(Fault {
         method: "GET",
         path: "financing_summary",
         times: 10,
-        trouble: Trouble::Answer { status: 500, code: "api_error", headers: Vec::new() },
+        kind: FaultKind::Error { status: 500, code: "api_error", headers: Vec::new() },
     });
     browser
         .open("/capital")
@@ -135,7 +135,7 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
 async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
-    for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+    for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
         press(&app, &offer, button, event).await;
     }
     sell(&app, &account, 100_000);
@@ -180,14 +180,14 @@ async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
     let app = TestApp::start(db).await;
     for (buttons, words) in [
         (
-            &[(Button::Apply, "accepted"), (Button::Reject, "rejected")][..],
+            &[(Action::Apply, "accepted"), (Action::Reject, "rejected")][..],
             "Your application was not approved",
         ),
         (
-            &[(Button::Apply, "accepted"), (Button::Cancel, "canceled")],
+            &[(Action::Apply, "accepted"), (Action::Cancel, "canceled")],
             "Your financing was canceled",
         ),
-        (&[(Button::Expire, "expired")], "Your offer has expired"),
+        (&[(Action::Expire, "expired")], "Your offer has expired"),
     ] {
         let (offer, account) = delivered(&app).await;
         for (button, event) in buttons {
@@ -204,19 +204,19 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
     // Whether the reversal of the payout comes with the cancellation, without it, or not at all.
     for (says_canceled, says_reversed) in [(true, true), (true, false), (false, true)] {
         let (offer, account) = delivered(&app).await;
-        press(&app, &offer, Button::Apply, "accepted").await;
-        press(&app, &offer, Button::Approve, "paid_out").await;
+        press(&app, &offer, Action::Apply, "accepted").await;
+        press(&app, &offer, Action::Approve, "paid_out").await;
         tell_transactions(&app, &account).await;
         let browser = comes_in(&app, &account, &offer).await;
         browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
 
         app.clock.advance(chrono::TimeDelta::seconds(1));
-        app.stripe.press(Button::Cancel, &offer).unwrap();
+        app.stripe.perform(Action::Cancel, &offer).unwrap();
         if !says_canceled {
             // Nor does Stripe answer: the transactions alone tell.
-            let down = Trouble::Answer { status: 500, code: "api_error", headers: Vec::new() };
+            let down = FaultKind::Error { status: 500, code: "api_error", headers: Vec::new() };
             for path in ["financing_offers/", "financing_summary", "financing_transactions"] {
-                app.stripe.fail(Fault { method: "GET", path, times: 100, trouble: down.clone() });
+                app.stripe.inject(Fault { method: "GET", path, times: 100, kind: down.clone() });
             }
         }
         let events = app.stripe.events();
@@ -239,7 +239,7 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
             .unwrap();
         assert_eq!(totals.iter().map(|totals| totals.remaining_minor).sum::<i64>(), 0);
 
-        app.stripe.heal();
+        app.stripe.clear_faults();
         app.after(chrono::TimeDelta::hours(2)).await;
         app.app.read_transactions().await.unwrap();
         let now = app.clock.now();

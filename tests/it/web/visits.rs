@@ -4,7 +4,7 @@ use axum::http::Method;
 use capital_courier::maintenance::retention::erase_account;
 use serde_json::json;
 use sqlx::PgPool;
-use stripe_simulator::Button;
+use stripe_simulator::Action;
 
 use crate::support::TestApp;
 use crate::support::browser::{
@@ -80,7 +80,7 @@ async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
             );
         }
     }
-    assert!(app.stripe.calls().is_empty(), "Stripe was asked for somebody unknown");
+    assert!(app.stripe.requests().is_empty(), "Stripe was asked for somebody unknown");
     app.finish().await;
 }
 
@@ -119,20 +119,20 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
         "{}",
         third.header("location")
     );
-    let made = app.stripe.calls().len();
+    let made = app.stripe.requests().len();
     let other_mark = format!("{here}{}", "0".repeat(32));
     for path in ["/capital/apply", "/capital/report", &*here, &*other_mark] {
         let sent = browser.ask(Method::GET, path, &[other_site]).await;
         assert_eq!((sent.status, sent.header("location")), (303, &*section_of(&account)), "{path}");
     }
-    assert_eq!(app.stripe.calls().len(), made, "Stripe was asked for another site");
+    assert_eq!(app.stripe.requests().len(), made, "Stripe was asked for another site");
     for site in ["same-origin", "same-site", "none"] {
         let onward = browser.ask(Method::GET, "/capital/apply", &[("Sec-Fetch-Site", site)]).await;
         assert!(onward.header("location").contains("/_connect/capital/"), "{site}");
     }
 
     // A look, or a browser that looks ahead, uses no link up.
-    let before = app.stripe.calls().len();
+    let before = app.stripe.requests().len();
     for path in ["/capital/apply", "/capital/report"] {
         for ahead in
             [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")]
@@ -141,9 +141,9 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
         }
         assert_eq!(browser.ask(Method::HEAD, path, &[]).await.status, 204);
     }
-    assert_eq!(app.stripe.calls().len(), before);
+    assert_eq!(app.stripe.requests().len(), before);
 
-    press(&app, &offer, Button::Expire, "expired").await;
+    press(&app, &offer, Action::Expire, "expired").await;
     let nothing = browser.open("/capital/apply").await;
     assert_eq!(nothing.status, 404);
     assert!(nothing.text.contains("There is nothing to open right now"));
@@ -159,7 +159,7 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
     for path in ["/capital/apply", "/capital/report"].repeat(5) {
         assert_ne!(browser.open(path).await.status, 429);
     }
-    let before = app.stripe.calls().len();
+    let before = app.stripe.requests().len();
     // By whichever session.
     let second = open_visit(&app, &account, "second").await;
     for browser in [&browser, &second] {
@@ -171,7 +171,7 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
             refused.text
         );
     }
-    assert_eq!(app.stripe.calls().len(), before, "Stripe was asked all the same");
+    assert_eq!(app.stripe.requests().len(), before, "Stripe was asked all the same");
     browser.open("/capital").await.expect_says(&["Start your application"]);
     let elsewhere = open_visit(&app, &other, "other").await;
     assert_eq!(elsewhere.open("/capital/apply").await.status, 303, "another account has its own");
@@ -198,7 +198,7 @@ async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db:
     page.expect_says(&[&format!("/capital/apply?for={}", tag(&first))]);
     // The same browser, and so the same cookie.
     let browser = open_visit(&app, &second, "second").await;
-    let calls = app.stripe.calls().len();
+    let calls = app.stripe.requests().len();
     for path in [
         "/capital",
         "/capital/apply",
@@ -216,7 +216,7 @@ async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db:
             );
         }
     }
-    assert_eq!(app.stripe.calls().len(), calls, "Stripe was asked for the wrong shop");
+    assert_eq!(app.stripe.requests().len(), calls, "Stripe was asked for the wrong shop");
     for (path, status) in [("/capital", 200), ("/capital/apply", 303), ("/capital/statement", 200)]
     {
         assert_eq!(browser.open(&format!("{path}?for={}", tag(&second))).await.status, status);
@@ -229,7 +229,7 @@ async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db:
 async fn what_is_older_is_the_same_accounts(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
-    for (button, event) in [(Button::Apply, "accepted"), (Button::Approve, "paid_out")] {
+    for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
         press(&app, &offer, button, event).await;
     }
     for _ in 0..21 {

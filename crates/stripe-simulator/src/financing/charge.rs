@@ -1,109 +1,98 @@
-//! Sales and their refunds, and what is withheld from a sale (<https://docs.stripe.com/connect/charges>).
+//! Sales, their refunds, and what is withheld from a sale
+//! (<https://docs.stripe.com/connect/charges>).
 //!
-//! A direct charge (`ch_…`) is the merchant's own. A destination charge (`ch_…`) is the platform's; its transfer (`tr_…`) arrives at
-//! the merchant as a payment (`py_…`). What is withheld is a share of the whole direct charge, the application fee included, or of
-//! the transfer.
+//! A direct charge (`ch_…`) is the merchant's own. A destination charge (`ch_…`) is the platform's,
+//! and its transfer (`tr_…`) arrives at the merchant as a payment (`py_…`). The withheld share is
+//! taken of the whole direct charge, the application fee included, or of the transfer.
 
 use serde_json::{Value, json};
 
-use super::balance::{Move, Source, book, currency_of};
-use super::paydown::{Paying, pay};
-use super::{Financing, PaidFrom};
-use crate::buttons::Impossible;
-use crate::events::Act;
+use super::balance::{NewBalanceTransaction, post};
+use super::payment::{NewPayment, pay};
+use crate::error::ActionError;
+use crate::state::StoredCharge;
+use crate::state::balance::Fund;
+use crate::state::change::Change;
+use crate::state::journal::Movement;
+use crate::state::ledger::{ActiveFinancing, Financing, PaymentSource};
 
-/// A sale. Minor units of the account's currency.
+/// A sale, in minor units of the account's currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charge {
+pub struct NewCharge {
     /// What the customer pays.
     pub amount: i64,
-    /// Whose charge it is.
     pub kind: ChargeKind,
 }
 
-/// Whose charge it is.
+/// Whose charge it is, and the part of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChargeKind {
     /// The merchant's.
-    Direct {
-        /// The platform's part.
-        application_fee: i64,
-    },
-    /// The platform's, which hands a part on.
-    Destination {
-        /// The merchant's part.
-        transfer_amount: i64,
-    },
+    Direct { application_fee: i64 },
+    /// The platform's.
+    Destination { transfer_amount: i64 },
 }
 
-/// What became of a sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charged {
+pub struct ChargeOutcome {
     /// The charge on the merchant's account: `ch_…` or `py_…`.
     pub charge: String,
-    /// The platform's own `ch_…` of a destination charge.
+    /// The platform's `ch_…` of a destination charge.
     pub platform_charge: Option<String>,
-    /// What was withheld, of all financings.
+    /// For all financings.
     pub withheld_minor: i64,
-    /// The transactions that say so: one for each financing that got a part.
+    /// The financing transactions: one for each financing that got a part.
     pub transactions: Vec<String>,
 }
 
-/// A charge and whose it is: none is the platform.
-pub(crate) struct Kept {
-    pub(crate) account: Option<String>,
-    pub(crate) object: Value,
-}
-
-/// Stripe's own fee for cards in the US; it makes net amounts that nobody can guess from the gross ones.
+/// Stripe's fee for cards in the United States, so that net amounts cannot be guessed from gross.
 fn processing_fee(amount: i64) -> i64 {
     (amount * 29 / 1000 + 30).min(amount)
 }
 
 pub(crate) fn charge(
-    act: &mut Act<'_>,
+    change: &mut Change<'_>,
     account: &str,
-    charge: &Charge,
-) -> Result<Charged, Impossible> {
-    let part = match charge.kind {
+    new: &NewCharge,
+) -> Result<ChargeOutcome, ActionError> {
+    let part = match new.kind {
         ChargeKind::Direct { application_fee } => application_fee,
         ChargeKind::Destination { transfer_amount } => transfer_amount,
     };
-    if !act.state.accounts.contains_key(account) {
-        return Err(Impossible("no such account".to_owned()));
+    if !change.state.accounts.contains(account) {
+        return Err(ActionError::new("there is no such account"));
     }
-    if charge.amount <= 0 || !(0..=charge.amount).contains(&part) {
-        return Err(Impossible(
-            "a charge has an amount, and its part is no more than that".to_owned(),
-        ));
+    if new.amount <= 0 || !(0..=new.amount).contains(&part) {
+        return Err(ActionError::new("the amount must be positive and no less than its part"));
     }
-    let currency = currency_of(act.state, account);
-    let (id, platform_charge, base) = match charge.kind {
+    let currency = change.state.accounts.currency(account);
+    let (id, platform_charge, base) = match new.kind {
         ChargeKind::Direct { application_fee } => {
-            (direct(act, account, &currency, (charge.amount, application_fee)), None, charge.amount)
+            let id = direct(change, account, &currency, (new.amount, application_fee));
+            (id, None, new.amount)
         }
         ChargeKind::Destination { transfer_amount } => {
-            let (payment, platform) =
-                destination(act, account, &currency, (charge.amount, transfer_amount));
+            let amounts = (new.amount, transfer_amount);
+            let (payment, platform) = destination(change, account, &currency, amounts);
             (payment, Some(platform), transfer_amount)
         }
     };
-    let withheld = withhold(act, account, &currency, (&id, base));
+    let withheld = withhold(change, account, &currency, (&id, base));
     let withheld_minor = withheld.iter().map(|(_, minor)| minor).sum();
     let transactions = withheld.into_iter().map(|(id, _)| id).collect();
-    Ok(Charged { charge: id, platform_charge, withheld_minor, transactions })
+    Ok(ChargeOutcome { charge: id, platform_charge, withheld_minor, transactions })
 }
 
 fn direct(
-    act: &mut Act<'_>,
+    change: &mut Change<'_>,
     account: &str,
     currency: &str,
     (amount, application_fee): (i64, i64),
 ) -> String {
-    let id = act.state.new_id("ch_");
+    let id = change.state.new_id("ch_");
     let stripe_fee = processing_fee(amount).min(amount - application_fee);
-    let sale = Move {
-        of: Source::Sales,
+    let credit = NewBalanceTransaction {
+        fund: Fund::Sales,
         currency,
         kind: "charge",
         category: "charge",
@@ -112,94 +101,105 @@ fn direct(
         source: &id,
         description: "A sale",
     };
-    let moved = book(act, account, &sale);
-    let mut object = object(act, &id, (amount, currency));
-    object["balance_transaction"] = json!(moved);
+    let transaction = post(change, account, &credit);
+    let mut object = charge_object(change, &id, (amount, currency));
+    object["balance_transaction"] = json!(transaction);
     object["application_fee_amount"] = json!(application_fee);
-    act.state.books.ledger.sold(account, amount - application_fee - stripe_fee);
-    keep(act, id, Some(account), object)
+    change.record(account, Movement::Sale { net_minor: amount - application_fee - stripe_fee });
+    store(change, &id, Some(account), object);
+    id
 }
 
-/// Gives the payment on the merchant's account and the platform's charge.
+/// Returns the payment on the merchant's account and the platform's charge.
 fn destination(
-    act: &mut Act<'_>,
+    change: &mut Change<'_>,
     account: &str,
     currency: &str,
     (amount, transfer_amount): (i64, i64),
 ) -> (String, String) {
-    let ids = ["ch_", "tr_", "py_"].map(|prefix| act.state.new_id(prefix));
-    let [platform, transfer, payment] = &ids;
-    let mut platforms = object(act, platform, (amount, currency));
-    platforms["transfer"] = json!(transfer);
-    platforms["transfer_data"] = json!({"amount": transfer_amount, "destination": account});
-    platforms["destination"] = json!(account);
-    let handed_on = json!({
-        "id": transfer, "object": "transfer", "amount": transfer_amount, "amount_reversed": 0, "balance_transaction": null,
-        "created": act.now.timestamp(), "currency": currency, "description": null, "destination": account,
-        "destination_payment": payment, "livemode": false, "metadata": {}, "reversed": false, "source_transaction": platform,
-        "source_type": "card", "transfer_group": null,
+    let [platform, transfer, payment] =
+        ["ch_", "tr_", "py_"].map(|prefix| change.state.new_id(prefix));
+    let mut platform_charge = charge_object(change, &platform, (amount, currency));
+    platform_charge["transfer"] = json!(transfer);
+    platform_charge["transfer_data"] = json!({"amount": transfer_amount, "destination": account});
+    platform_charge["destination"] = json!(account);
+    let transfer_object = json!({
+        "id": transfer, "object": "transfer", "amount": transfer_amount, "amount_reversed": 0,
+        "balance_transaction": null, "created": change.now.timestamp(), "currency": currency,
+        "description": null, "destination": account, "destination_payment": payment,
+        "livemode": change.state.livemode, "metadata": {}, "reversed": false,
+        "source_transaction": platform, "source_type": "card", "transfer_group": null,
     });
-    act.state.books.transfers.insert(transfer.clone(), handed_on);
-    let sale = Move {
-        of: Source::Sales,
+    change.state.transfers.insert(transfer.clone(), transfer_object);
+    let credit = NewBalanceTransaction {
+        fund: Fund::Sales,
         currency,
         kind: "payment",
         category: "charge",
         amount: transfer_amount,
         fees: Vec::new(),
-        source: payment,
+        source: &payment,
         description: "A sale through the platform",
     };
-    let moved = book(act, account, &sale);
-    let mut merchants = object(act, payment, (transfer_amount, currency));
-    merchants["balance_transaction"] = json!(moved);
-    merchants["source_transfer"] = json!(transfer);
-    act.state.books.ledger.sold(account, transfer_amount);
-    keep(act, platform.clone(), None, platforms);
-    keep(act, payment.clone(), Some(account), merchants);
-    (payment.clone(), platform.clone())
+    let transaction = post(change, account, &credit);
+    let mut merchant_charge = charge_object(change, &payment, (transfer_amount, currency));
+    merchant_charge["balance_transaction"] = json!(transaction);
+    merchant_charge["source_transfer"] = json!(transfer);
+    change.record(account, Movement::Sale { net_minor: transfer_amount });
+    store(change, &platform, None, platform_charge);
+    store(change, &payment, Some(account), merchant_charge);
+    (payment, platform)
 }
 
-fn object(act: &Act<'_>, id: &str, (amount, currency): (i64, &str)) -> Value {
+fn charge_object(change: &Change<'_>, id: &str, (amount, currency): (i64, &str)) -> Value {
     json!({
-        "id": id, "object": "charge", "amount": amount, "amount_captured": amount, "amount_refunded": 0,
-        "application_fee_amount": null, "balance_transaction": null, "captured": true, "created": act.now.timestamp(),
-        "currency": currency, "description": null, "destination": null, "livemode": false, "metadata": {}, "paid": true,
-        "refunded": false, "source_transfer": null, "status": "succeeded", "transfer": null,
+        "id": id, "object": "charge", "amount": amount, "amount_captured": amount,
+        "amount_refunded": 0, "application_fee_amount": null, "balance_transaction": null,
+        "captured": true, "created": change.now.timestamp(), "currency": currency,
+        "description": null, "destination": null, "livemode": change.state.livemode,
+        "metadata": {}, "paid": true, "refunded": false, "source_transfer": null,
+        "status": "succeeded", "transfer": null,
     })
 }
 
-fn keep(act: &mut Act<'_>, id: String, account: Option<&str>, object: Value) -> String {
-    let kept = Kept { account: account.map(str::to_owned), object };
-    act.state.books.charges.insert(id.clone(), kept);
-    id
+fn store(change: &mut Change<'_>, id: &str, account: Option<&str>, object: Value) {
+    let stored = StoredCharge { account: account.map(str::to_owned), object };
+    change.state.charges.insert(id.to_owned(), stored);
 }
 
-/// By the newest financing's rate, and to the oldest one first (<https://docs.stripe.com/capital/refills>, where refills stack).
+/// By the newest financing's rate, and to the oldest financing first
+/// (<https://docs.stripe.com/capital/refills>, where refills stack).
 fn withhold(
-    act: &mut Act<'_>,
+    change: &mut Change<'_>,
     account: &str,
     currency: &str,
     (charge, base): (&str, i64),
 ) -> Vec<(String, i64)> {
     let fits = |financing: &&Financing| financing.currency == currency;
-    let under_way = act.state.books.all_under_way(account).filter(fits);
-    let lacking: Vec<(String, i64)> =
-        under_way.map(|financing| (financing.offer.clone(), financing.left().total())).collect();
-    let newest = act.state.books.all_under_way(account).rfind(fits);
-    let mut minor = newest.map_or(0, |newest| share_of(base, newest.rate_millionths));
+    let active: Vec<ActiveFinancing> = change
+        .state
+        .ledger
+        .active(account)
+        .filter(fits)
+        .map(|financing| ActiveFinancing {
+            offer: financing.offer.clone(),
+            remaining_minor: financing.remaining().total(),
+        })
+        .collect();
+    let newest = change.state.ledger.active(account).rfind(fits);
+    let mut minor = newest.map_or(0, |newest| share(base, newest.rate_millionths));
     let mut withheld = Vec::new();
-    for (offer, lacks) in lacking {
-        let part = minor.min(lacks);
-        let paying = Paying {
+    for ActiveFinancing { offer, remaining_minor } in active {
+        let part = minor.min(remaining_minor);
+        let payment = NewPayment {
             offer: &offer,
             minor: part,
             reason: "automatic_withholding",
-            from: PaidFrom::Balance,
+            from: PaymentSource::Balance,
             charge: Some(charge),
         };
-        // Nothing of nothing is no payment.
-        if let Ok(transaction) = pay(act, &paying) {
+        // Fails where nothing is left to withhold.
+        if let Ok(transaction) = pay(change, &payment) {
             withheld.push((transaction, part));
             minor -= part;
         }
@@ -207,29 +207,35 @@ fn withhold(
     withheld
 }
 
-/// To whole minor units; a half goes down.
-fn share_of(base: i64, rate_millionths: i64) -> i64 {
+/// Rounded to whole minor units; a half goes down.
+fn share(base: i64, rate_millionths: i64) -> i64 {
     const MILLION: i128 = 1_000_000;
     let share = (i128::from(base) * i128::from(rate_millionths) + MILLION / 2 - 1) / MILLION;
     i64::try_from(share).expect("no more than the base, as the rate is at most one")
 }
 
-pub(crate) fn refund(act: &mut Act<'_>, charge: &str, minor: i64) -> Result<String, Impossible> {
-    let no_such = || Impossible("no account has such a charge".to_owned());
-    let kept = act.state.books.charges.get_mut(charge).ok_or_else(no_such)?;
-    let account = kept.account.clone().ok_or_else(no_such)?;
-    let amount = kept.object["amount"].as_i64().unwrap_or_default();
-    let refunded = kept.object["amount_refunded"].as_i64().unwrap_or_default() + minor;
+/// Returns the refund's id. What was withheld from the charge stays withheld
+/// (<https://docs.stripe.com/capital/reporting-and-reconciliation>).
+pub(crate) fn refund(
+    change: &mut Change<'_>,
+    charge: &str,
+    minor: i64,
+) -> Result<String, ActionError> {
+    let no_such = || ActionError::new("no account has such a charge");
+    let stored = change.state.charges.get_mut(charge).ok_or_else(no_such)?;
+    let account = stored.account.clone().ok_or_else(no_such)?;
+    let amount = stored.object["amount"].as_i64().unwrap_or_default();
+    let refunded = stored.object["amount_refunded"].as_i64().unwrap_or_default() + minor;
     if minor <= 0 || refunded > amount {
-        return Err(Impossible("no more can go back than came in".to_owned()));
+        return Err(ActionError::new("a refund is positive and no more than the charge"));
     }
-    kept.object["amount_refunded"] = json!(refunded);
-    kept.object["refunded"] = json!(refunded == amount);
-    let is_payment = !kept.object["source_transfer"].is_null();
-    let id = act.state.new_id(if is_payment { "pyr_" } else { "re_" });
-    let currency = currency_of(act.state, &account);
-    let given_back = Move {
-        of: Source::Sales,
+    stored.object["amount_refunded"] = json!(refunded);
+    stored.object["refunded"] = json!(refunded == amount);
+    let is_payment = !stored.object["source_transfer"].is_null();
+    let id = change.state.new_id(if is_payment { "pyr_" } else { "re_" });
+    let currency = change.state.accounts.currency(&account);
+    let debit = NewBalanceTransaction {
+        fund: Fund::Sales,
         currency: &currency,
         kind: if is_payment { "payment_refund" } else { "refund" },
         category: "refund",
@@ -238,14 +244,14 @@ pub(crate) fn refund(act: &mut Act<'_>, charge: &str, minor: i64) -> Result<Stri
         source: &id,
         description: "A refund",
     };
-    book(act, &account, &given_back);
-    act.state.books.ledger.refunded(&account, minor);
+    post(change, &account, &debit);
+    change.record(&account, Movement::Refund { minor });
     Ok(id)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::share_of;
+    use super::share;
 
     #[test]
     fn a_share_is_rounded_to_the_nearest_unit_and_a_half_goes_down() {
@@ -258,7 +264,7 @@ mod tests {
             (1, 1_000_000),
             (0, 5),
         ]
-        .map(|(base, rate)| share_of(base, rate));
+        .map(|(base, rate)| share(base, rate));
         assert_eq!(shares, [1, 4, 5, 0, 1, 1, 0]);
     }
 }

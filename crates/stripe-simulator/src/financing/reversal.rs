@@ -1,22 +1,26 @@
-//! The undoing of payments and payouts (<https://docs.stripe.com/capital/reporting-and-reconciliation>).
+//! Reversals of payments and payouts
+//! (<https://docs.stripe.com/capital/reporting-and-reconciliation>).
 //!
-//! `linked_payment` belongs to a withholding alone, so a reversal names the payment that it undoes and no sale.
-//! Stripe documents no way back from `fully_repaid`, so only what belongs to a financing that is under way can be undone here.
+//! `linked_payment` belongs to a withholding alone, so a reversal names the payment that it undoes
+//! and no charge. Stripe documents no way back from `fully_repaid`, so only a payment to an active
+//! financing can be undone.
 
 use std::str::FromStr;
 
 use chrono::TimeDelta;
 
-use super::PaidFrom;
-use super::balance::{Move, Source, book};
-use super::transaction::{New, record};
-use crate::buttons::{Impossible, enter};
-use crate::events::Act;
+use super::balance::{NewBalanceTransaction, post};
+use super::transaction::{NewTransaction, record};
+use crate::error::ActionError;
+use crate::state::balance::Fund;
+use crate::state::change::Change;
+use crate::state::journal::Movement;
+use crate::state::ledger::PaymentSource;
 
 /// Why a payment is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reversal {
-    /// The bank gave the collected money back.
+pub enum ReversalReason {
+    /// The bank returned the collected money.
     CollectionFailure,
     /// The merchant asked for it.
     RequestedByUser,
@@ -24,19 +28,20 @@ pub enum Reversal {
     WithholdingRefund,
 }
 
-impl FromStr for Reversal {
+impl FromStr for ReversalReason {
     type Err = ();
 
-    fn from_str(reason: &str) -> Result<Self, ()> {
+    fn from_str(name: &str) -> Result<Self, ()> {
         [Self::CollectionFailure, Self::RequestedByUser, Self::WithholdingRefund]
             .into_iter()
-            .find(|reversal| reversal.reason() == reason)
+            .find(|reason| reason.as_str() == name)
             .ok_or(())
     }
 }
 
-impl Reversal {
-    fn reason(self) -> &'static str {
+impl ReversalReason {
+    /// `details.reason` of the reversal.
+    fn as_str(self) -> &'static str {
         match self {
             Self::CollectionFailure => "collection_failure",
             Self::RequestedByUser => "requested_by_user",
@@ -44,8 +49,8 @@ impl Reversal {
         }
     }
 
-    /// Which payments can be undone so, by their reason.
-    fn undoes(self) -> &'static [&'static str] {
+    /// The reasons of the payments that can be undone for this reason.
+    fn applies_to(self) -> &'static [&'static str] {
         match self {
             Self::CollectionFailure => &["collection"],
             Self::RequestedByUser => &["automatic_withholding", "collection", "user_initiated"],
@@ -54,123 +59,137 @@ impl Reversal {
     }
 }
 
+/// Undoes a payment, whole and once.
 pub(crate) fn reverse(
-    act: &mut Act<'_>,
+    change: &mut Change<'_>,
     transaction: &str,
-    reversal: Reversal,
-) -> Result<String, Impossible> {
-    let payment = act.state.books.payments.get(transaction);
-    let payment = payment.ok_or_else(|| Impossible("no such payment".to_owned()))?;
-    if payment.is_reversed || !reversal.undoes().contains(&payment.reason) {
-        let why = format!("a payment by {} cannot be undone so, or it was already", payment.reason);
-        return Err(Impossible(why));
+    reason: ReversalReason,
+) -> Result<String, ActionError> {
+    let payment = change.state.ledger.payments.get(transaction);
+    let payment = payment.ok_or_else(|| ActionError::new("there is no such payment"))?;
+    if payment.is_reversed {
+        return Err(ActionError::new("the payment is reversed already"));
     }
-    undo(act, transaction, reversal.reason())
+    if !reason.applies_to().contains(&payment.reason) {
+        let message = format!("a payment by {} is not reversed for this reason", payment.reason);
+        return Err(ActionError(message));
+    }
+    undo(change, transaction, reason.as_str())
 }
 
-/// Takes back a financing: what came back is returned, and then the advance is taken from the balance of sales. That it goes in
-/// this order, and from there, is an assumption.
-pub(crate) fn cancel(act: &mut Act<'_>, offer: &str) -> Result<(), Impossible> {
-    let applied_at = act
-        .state
-        .offer(offer)
-        .and_then(|offer| offer["status_transitions"]["accepted_at"].as_i64());
-    let late =
-        |applied_at: i64| act.now.timestamp() - applied_at > TimeDelta::hours(48).num_seconds();
-    let financing = act.state.books.under_way(offer)?;
-    if financing.settled_another {
-        return Err(Impossible(
-            "it settled another financing, which does not come to life again".to_owned(),
-        ));
-    }
-    if applied_at.is_none_or(late) {
-        return Err(Impossible("48 hours are over".to_owned()));
-    }
-    let (account, currency) = (financing.account.clone(), financing.currency.clone());
-    let (terms, payout) = (financing.terms, financing.payout.clone());
-    let payments = act.state.books.payments.iter();
+/// Cancels a financing: its payments are undone, and then the advance is taken from the balance of
+/// sales. This order, and the balance, are assumptions.
+pub(crate) fn cancel(change: &mut Change<'_>, offer: &str) -> Result<(), ActionError> {
+    check_cancelable(change, offer)?;
+    let payments = change.state.ledger.payments.iter();
     let open = payments.filter(|(_, payment)| payment.offer == offer && !payment.is_reversed);
     let mut open: Vec<String> = open.map(|(id, _)| id.clone()).collect();
-    // Ids are in the order of making.
+    // Ids grow, so this is the order of the payments.
     open.sort();
     for payment in open {
-        undo(act, &payment, "financing_cancellation")?;
+        undo(change, &payment, "financing_cancellation")?;
     }
-    act.state.books.under_way(offer)?.is_under_way = false;
-    let source = act.state.new_id("fnpor_");
-    let taken = Move {
-        of: Source::Sales,
+    let financing = change.state.ledger.active_mut(offer)?;
+    financing.is_active = false;
+    let (account, currency) = (financing.account.clone(), financing.currency.clone());
+    let (terms, payout) = (financing.terms, financing.payout.clone());
+    let source = change.state.new_id("fnpor_");
+    let description = "Cancellation of your loan";
+    let debit = NewBalanceTransaction {
+        fund: Fund::Sales,
         currency: &currency,
         kind: "financing_payout_reversal",
         category: "financing_payout_reversal",
         amount: -terms.advance,
         fees: Vec::new(),
         source: &source,
-        description: "Cancellation of your loan",
+        description,
     };
-    book(act, &account, &taken);
-    let new = New {
+    post(change, &account, &debit);
+    let reversal = NewTransaction {
         account: &account,
         offer,
         currency: &currency,
         kind: "reversal",
         reason: Some("financing_cancellation"),
-        part: terms,
-        description: "Cancellation of your loan",
+        amount: terms,
+        description,
         charge: None,
         reverses: Some(&payout),
         source: Some(source),
     };
-    record(act, new);
-    act.state.books.ledger.canceled(&account, offer);
-    enter(act, offer, "canceled");
-    act.tell_of("capital.financing_offer.canceled", offer);
+    record(change, reversal);
+    let movement = Movement::Cancellation { offer: offer.to_owned(), advance_minor: terms.advance };
+    change.record(&account, movement);
+    change.set_offer_status(offer, "canceled");
+    change.emit_for_offer("capital.financing_offer.canceled", offer);
     Ok(())
 }
 
-/// Undoes a payment of a financing that is under way.
-fn undo(act: &mut Act<'_>, transaction: &str, reason: &'static str) -> Result<String, Impossible> {
-    let books = &mut act.state.books;
-    let payment =
-        books.payments.get(transaction).ok_or_else(|| Impossible("no such payment".to_owned()))?;
-    let (offer, part, period) = (payment.offer.clone(), payment.part, payment.period);
-    let from = payment.from;
-    let financing = books.under_way(&offer)?;
-    financing.came_back = financing.came_back.minus(part);
-    *financing.came_back_in.entry(period).or_default() -= part.total();
+/// Within 48 hours of the application, unless it settled an earlier financing.
+fn check_cancelable(change: &mut Change<'_>, offer: &str) -> Result<(), ActionError> {
+    let accepted_at = change
+        .state
+        .offers
+        .get(offer)
+        .and_then(|offer| offer["status_transitions"]["accepted_at"].as_i64());
+    let is_late = |at: i64| change.now.timestamp() - at > TimeDelta::hours(48).num_seconds();
+    if change.state.ledger.active_mut(offer)?.settled_another {
+        return Err(ActionError::new("the refill settled another financing, which is over"));
+    }
+    if accepted_at.is_none_or(is_late) {
+        return Err(ActionError::new("more than 48 hours have passed since the application"));
+    }
+    Ok(())
+}
+
+/// Undoes a payment of an active financing.
+fn undo(
+    change: &mut Change<'_>,
+    transaction: &str,
+    reason: &'static str,
+) -> Result<String, ActionError> {
+    let ledger = &mut change.state.ledger;
+    let payment = ledger.payments.get(transaction);
+    let payment = payment.ok_or_else(|| ActionError::new("there is no such payment"))?;
+    let (offer, amount, from) = (payment.offer.clone(), payment.amount, payment.from);
+    let interval = payment.interval;
+    let financing = ledger.active_mut(&offer)?;
+    financing.repaid = financing.repaid.minus(amount);
+    *financing.repaid_in_interval.entry(interval).or_default() -= amount.total();
     let (account, currency) = (financing.account.clone(), financing.currency.clone());
-    if let Some(payment) = books.payments.get_mut(transaction) {
+    if let Some(payment) = ledger.payments.get_mut(transaction) {
         payment.is_reversed = true;
     }
     let description = "Reversal of a paydown of your loan";
-    let source = (from == PaidFrom::Balance).then(|| act.state.new_id("fnpdr_"));
+    let source = (from == PaymentSource::Balance).then(|| change.state.new_id("fnpdr_"));
     if let Some(source) = &source {
-        let given_back = Move {
-            of: Source::Sales,
+        let credit = NewBalanceTransaction {
+            fund: Fund::Sales,
             currency: &currency,
             kind: "financing_paydown_reversal",
             category: "financing_paydown_reversal",
-            amount: part.total(),
+            amount: amount.total(),
             fees: Vec::new(),
             source,
             description,
         };
-        book(act, &account, &given_back);
+        post(change, &account, &credit);
     }
-    let new = New {
+    let reversal = NewTransaction {
         account: &account,
         offer: &offer,
         currency: &currency,
         kind: "reversal",
         reason: Some(reason),
-        part,
+        amount,
         description,
         charge: None,
         reverses: Some(transaction),
         source,
     };
-    let id = record(act, new);
-    let date = act.state.local_date(&account, act.now);
-    act.state.books.ledger.gave_back(&account, &offer, (part.total(), from), date);
+    let id = record(change, reversal);
+    let date = change.state.accounts.local_date(&account, change.now);
+    change.record(&account, Movement::Reversal { offer, minor: amount.total(), to: from, date });
     Ok(id)
 }

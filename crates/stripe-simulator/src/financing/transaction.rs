@@ -1,33 +1,32 @@
-//! `capital.financing_transaction`, by the reference (<https://docs.stripe.com/api/capital/financing_transactions>).
+//! `capital.financing_transaction` (<https://docs.stripe.com/api/capital/financing_transactions>).
 
 use serde_json::{Value, json};
 
-use super::Split;
-use crate::events::Act;
+use crate::state::change::Change;
+use crate::state::ledger::AmountParts;
 
-/// A transaction to be.
-pub(crate) struct New<'a> {
+pub(crate) struct NewTransaction<'a> {
     pub(crate) account: &'a str,
     pub(crate) offer: &'a str,
     pub(crate) currency: &'a str,
     /// `payment`, `payout` or `reversal`.
     pub(crate) kind: &'static str,
     pub(crate) reason: Option<&'static str>,
-    pub(crate) part: Split,
+    pub(crate) amount: AmountParts,
     pub(crate) description: &'static str,
-    /// The sale that it was withheld from.
+    /// The charge that it was withheld from.
     pub(crate) charge: Option<&'a str>,
     pub(crate) reverses: Option<&'a str>,
-    /// What moved the account's balance for it.
+    /// The source of the balance transaction that belongs to it.
     pub(crate) source: Option<String>,
 }
 
-/// Keeps a transaction and announces it. Amounts have no sign: the kind says which way they go.
-pub(crate) fn record(act: &mut Act<'_>, new: New<'_>) -> String {
-    let id = act.state.new_id("cptxn_");
+/// Stores a transaction and emits its event. Amounts have no sign: `type` says which way they go.
+pub(crate) fn record(change: &mut Change<'_>, new: NewTransaction<'_>) -> String {
+    let id = change.state.new_id("cptxn_");
     let mut details = json!({
-        "advance_amount": new.part.advance, "fee_amount": new.part.fee, "total_amount": new.part.total(),
-        "currency": new.currency,
+        "advance_amount": new.amount.advance, "fee_amount": new.amount.fee,
+        "total_amount": new.amount.total(), "currency": new.currency,
     });
     let optional = [
         ("reason", new.reason),
@@ -43,14 +42,16 @@ pub(crate) fn record(act: &mut Act<'_>, new: New<'_>) -> String {
         details["transaction"] = json!({"charge": charge});
     }
     let mut transaction = json!({
-        "id": id, "object": "capital.financing_transaction", "account": new.account, "created_at": act.now.timestamp(),
-        "financing_offer": new.offer, "livemode": false, "type": new.kind, "details": details,
+        "id": id, "object": "capital.financing_transaction", "account": new.account,
+        "created_at": change.now.timestamp(), "financing_offer": new.offer,
+        "livemode": change.state.livemode, "type": new.kind, "details": details,
         "user_facing_description": new.description,
     });
     if let Some(source) = new.source {
         transaction["legacy_balance_transaction_source"] = Value::String(source);
     }
-    act.state.transactions.entry(new.account.to_owned()).or_default().push(transaction.clone());
-    act.tell("capital.financing_transaction.created", &transaction);
+    let of_account = change.state.transactions.entry(new.account.to_owned()).or_default();
+    of_account.push(transaction.clone());
+    change.emit("capital.financing_transaction.created", &transaction);
     id
 }

@@ -1,0 +1,50 @@
+//! Financing offers (<https://docs.stripe.com/api/capital/financing_offers>).
+
+use serde_json::Value;
+
+use super::{Outcome, found, refuse_parameters, require_platform};
+use crate::engine::Engine;
+use crate::http::list::{self, CREATED, TimeFilter};
+use crate::http::request::ApiRequest;
+use crate::http::response::ApiResponse;
+
+pub(super) fn list(engine: &Engine, request: &ApiRequest) -> Outcome {
+    list::check_filters(request, &[&["connected_account", "status"], &CREATED])?;
+    let created = TimeFilter::parse(&request.query, "created")?;
+    let state = engine.state();
+    require_platform(&state, request)?;
+    let matches = |offer: &&Value| {
+        list::matches(&request.query, "connected_account", &offer["account"])
+            && list::matches(&request.query, "status", &offer["status"])
+            && created.matches(offer)
+    };
+    list::page(request, state.offers.all().iter().rev().filter(matches))
+}
+
+pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
+    refuse_parameters(request)?;
+    let state = engine.state();
+    require_platform(&state, request)?;
+    found(state.offers.get(id), "financing_offer", id)
+}
+
+/// Stripe does not document what happens to an offer that is not undelivered.
+pub(super) fn mark_delivered(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
+    refuse_parameters(request)?;
+    let mut state = engine.state();
+    require_platform(&state, request)?;
+    let offer = state.offers.get_mut(id);
+    let offer = offer.ok_or_else(|| ApiResponse::not_found("financing_offer", id))?;
+    let refused = |message: &str| {
+        ApiResponse::invalid_request(Some("financing_offer_unexpected_state"), message)
+    };
+    if offer["status"] != "undelivered" {
+        let status = offer["status"].as_str().unwrap_or_default();
+        let message = format!("This offer cannot be marked as delivered: its status is {status}.");
+        return Err(refused(&message));
+    }
+    offer["status"] = "delivered".into();
+    let response = ApiResponse::ok(offer.clone());
+    *state.offers.delivered_marks.entry(id.to_owned()).or_default() += 1;
+    Ok(response)
+}

@@ -1,0 +1,329 @@
+//! [`Simulator`]: starts the server, and is the handle by which a test or a demo makes things
+//! happen and looks at what did.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::engine::Engine;
+use crate::error::ActionError;
+use crate::financing::charge::{ChargeOutcome, NewCharge};
+use crate::financing::reversal::ReversalReason;
+use crate::financing::summary::summarize;
+use crate::financing::{balance, charge, payment, reversal};
+use crate::http::fault::Fault;
+use crate::http::request::RecordedRequest;
+use crate::lifecycle::{self, Action};
+use crate::pages::PlatformDashboard;
+use crate::server::Server;
+use crate::state::account::NewAccount;
+use crate::state::event::Delivery;
+use crate::state::journal::Movement;
+use crate::state::ledger::{ActiveFinancing, PaymentSource};
+use crate::state::offer::NewOffer;
+use crate::time::TimeSource;
+use crate::webhook::WebhookEndpoint;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// The one key that is accepted. A live key (`sk_live_…`) makes every object one of live mode.
+    pub api_key: String,
+    pub time: TimeSource,
+}
+
+/// A running simulator. Clones are the same one.
+#[derive(Clone)]
+pub struct Simulator {
+    server: Arc<Server>,
+    stop: CancellationToken,
+}
+
+impl Simulator {
+    /// Listens, and serves requests until [`Simulator::stop`].
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        // Fails where the program installed a provider already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind(options.listen).await?;
+        let origin = format!("http://{}/", listener.local_addr()?);
+        let livemode = options.api_key.contains("_live_");
+        let engine = Engine::new(origin, options.time, livemode).map_err(std::io::Error::other)?;
+        let server = Arc::new(Server::new(engine, options.api_key));
+        let stop = CancellationToken::new();
+        server.engine.tasks.spawn(accept(listener, Arc::clone(&server), stop.clone()));
+        Ok(Self { server, stop })
+    }
+
+    /// Takes no more requests.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.server.engine
+    }
+
+    /// What a client uses in place of `https://api.stripe.com`.
+    pub fn base_url(&self) -> Url {
+        Url::parse(&self.engine().origin).expect("a scheme and an address make a URL")
+    }
+}
+
+/// Webhooks, and the pages.
+impl Simulator {
+    /// Sends the events of the future to this endpoint. Without one, events are in the Events API
+    /// alone, and nothing of them is pending or failed.
+    pub fn register_webhook(&self, endpoint: WebhookEndpoint) {
+        self.engine().state().endpoint = Some(endpoint);
+    }
+
+    /// Signs merchants in to the platform's Capital section, at `/dashboard/{account}`.
+    pub fn set_platform_dashboard(&self, dashboard: PlatformDashboard) {
+        self.server.pages.set_platform(dashboard);
+    }
+
+    /// Sends all events about an offer once more, to this URL, as Stripe's Dashboard can.
+    pub async fn resend_events(&self, offer: &str, url: &Url) {
+        let endpoint = self.engine().state().endpoint.clone();
+        if let Some(endpoint) = endpoint {
+            self.engine().resend(offer, &WebhookEndpoint { url: url.clone(), ..endpoint });
+        }
+        self.deliveries_finished().await;
+    }
+
+    /// Waits until every delivery succeeded or ran out of attempts.
+    pub async fn deliveries_finished(&self) {
+        self.engine().deliveries_finished().await;
+    }
+
+    /// Whether an endpoint answered 2xx to some event about the offer.
+    pub fn is_event_delivered(&self, offer: &str) -> bool {
+        self.engine().state().events.all().iter().any(|event| {
+            event.body["data"]["object"]["id"] == offer && event.delivery == Delivery::Delivered
+        })
+    }
+}
+
+/// Accounts.
+impl Simulator {
+    pub fn add_account(&self, account: &NewAccount) -> String {
+        self.engine().state().add_account(account, self.engine().time.now())
+    }
+
+    /// Changes an account without an event.
+    pub fn edit_account(&self, id: &str, edit: impl FnOnce(&mut Value)) {
+        if let Some(account) = self.engine().state().accounts.objects.get_mut(id) {
+            edit(account);
+        }
+    }
+
+    /// Adds a person, as `/persons` shows it.
+    pub fn add_person(&self, account: &str, person: Value) {
+        let mut state = self.engine().state();
+        state.accounts.persons.entry(account.to_owned()).or_default().push(person);
+    }
+
+    /// The email address of each account that has one.
+    pub fn account_emails(&self) -> HashMap<String, String> {
+        let email = |account: &Value| account["email"].as_str().map(str::to_owned);
+        let state = self.engine().state();
+        let accounts = state.accounts.objects.iter();
+        accounts.filter_map(|(id, account)| Some((id.clone(), email(account)?))).collect()
+    }
+}
+
+/// Offers.
+impl Simulator {
+    /// Makes an offer, and its event.
+    pub fn create_offer(&self, account: &str, offer: &NewOffer) -> String {
+        self.engine().change(|change| lifecycle::create_offer(change, account, offer))
+    }
+
+    /// Makes a refill, and its event.
+    pub fn create_refill(&self, account: &str, offer: &NewOffer) -> String {
+        let refill = NewOffer { product_type: "refill".to_owned(), ..offer.clone() };
+        self.create_offer(account, &refill)
+    }
+
+    /// Does what Stripe or the merchant can do to an offer in its status, and makes the event.
+    pub fn perform(&self, action: Action, offer: &str) -> Result<(), ActionError> {
+        self.engine().change(|change| lifecycle::perform(change, action, offer))
+    }
+
+    /// Stripe itself tells the merchant of an undelivered offer. False in any other status.
+    pub fn deliver(&self, offer: &str) -> bool {
+        self.engine().change(|change| lifecycle::set_delivered(change, offer))
+    }
+
+    /// An offer as the API shows it.
+    pub fn offer(&self, id: &str) -> Option<Value> {
+        self.engine().state().offers.get(id).cloned()
+    }
+
+    /// All offers, oldest first.
+    pub fn offers(&self) -> Vec<Value> {
+        self.engine().state().offers.all().to_vec()
+    }
+
+    /// An account's newest offer.
+    pub fn newest_offer(&self, account: &str) -> Option<Value> {
+        self.engine().state().offers.of_account(account).next().cloned()
+    }
+
+    /// Changes an offer without an event, to make shapes and statuses that its life does not.
+    pub fn edit_offer(&self, id: &str, edit: impl FnOnce(&mut Value)) {
+        if let Some(offer) = self.engine().state().offers.get_mut(id) {
+            edit(offer);
+        }
+    }
+
+    /// How often `mark_delivered` was carried out for an offer. Replays of a stored response do not
+    /// count.
+    pub fn delivered_marks(&self, offer: &str) -> u32 {
+        self.engine().state().offers.delivered_marks.get(offer).copied().unwrap_or(0)
+    }
+}
+
+/// Events.
+impl Simulator {
+    /// Makes an event of any type about an offer as it is now, whatever its status.
+    pub fn emit(&self, event_type: &str, offer: &str) -> Value {
+        self.engine().change(|change| change.emit_for_offer(event_type, offer))
+    }
+
+    /// All events, oldest first, also those that are too old for the API.
+    pub fn events(&self) -> Vec<Value> {
+        self.engine().state().events.all().iter().map(|event| event.body.clone()).collect()
+    }
+
+    pub fn event_count(&self) -> usize {
+        self.engine().state().events.all().len()
+    }
+
+    /// Forgets all events, as if Stripe had never made them.
+    pub fn clear_events(&self) {
+        self.engine().state().events.clear();
+    }
+}
+
+/// Money.
+impl Simulator {
+    /// A customer buys from a merchant, and active financings get their share.
+    pub fn charge(&self, account: &str, new: &NewCharge) -> Result<ChargeOutcome, ActionError> {
+        self.engine().change(|change| charge::charge(change, account, new))
+    }
+
+    /// Refunds a part of a charge. Returns the refund's id. What was withheld stays withheld.
+    pub fn refund(&self, charge: &str, minor: i64) -> Result<String, ActionError> {
+        self.engine().change(|change| charge::refund(change, charge, minor))
+    }
+
+    /// The merchant pays. Returns the transaction's id.
+    pub fn pay(&self, offer: &str, minor: i64, from: PaymentSource) -> Result<String, ActionError> {
+        self.engine().change(|change| payment::pay_manually(change, offer, minor, from))
+    }
+
+    /// Stripe collects what an interval's minimum lacks. Returns the transaction's id.
+    pub fn collect(
+        &self,
+        offer: &str,
+        minor: i64,
+        from: PaymentSource,
+    ) -> Result<String, ActionError> {
+        self.engine().change(|change| payment::collect(change, offer, minor, from))
+    }
+
+    /// Undoes a payment, whole and once. Returns the reversal's id.
+    pub fn reverse(
+        &self,
+        transaction: &str,
+        reason: ReversalReason,
+    ) -> Result<String, ActionError> {
+        self.engine().change(|change| reversal::reverse(change, transaction, reason))
+    }
+
+    /// Sends an account's sales to its bank. Returns the payout's id; none if there is nothing.
+    pub fn pay_out(&self, account: &str) -> Option<String> {
+        self.engine().change(|change| balance::pay_out_sales(change, account))
+    }
+
+    /// An account's active financings, oldest first.
+    pub fn active_financings(&self, account: &str) -> Vec<ActiveFinancing> {
+        self.engine().state().ledger.remaining(account)
+    }
+
+    /// An account's summary as the API shows it.
+    pub fn summary(&self, account: &str) -> Value {
+        summarize(&self.engine().state(), account, self.engine().time.now())
+    }
+
+    /// An account's financing transactions as the API shows them, oldest first.
+    pub fn transactions(&self, account: &str) -> Vec<Value> {
+        self.engine().state().transactions.get(account).cloned().unwrap_or_default()
+    }
+
+    /// Adds a financing transaction of any shape, without an event.
+    pub fn add_transaction(&self, account: &str, transaction: Value) {
+        let mut state = self.engine().state();
+        state.transactions.entry(account.to_owned()).or_default().push(transaction);
+    }
+
+    /// An account's balance transactions as the API shows them, oldest first.
+    pub fn balance_transactions(&self, account: &str) -> Vec<Value> {
+        let state = self.engine().state();
+        let balance = state.balances.get(account);
+        balance.map(|balance| balance.transactions.clone()).unwrap_or_default()
+    }
+
+    /// What moved an account's money, oldest first.
+    pub fn journal(&self, account: &str) -> Vec<Movement> {
+        self.engine().state().journal.get(account).cloned().unwrap_or_default()
+    }
+}
+
+/// Faults, and what was asked.
+impl Simulator {
+    /// The next requests that match go wrong.
+    pub fn inject(&self, fault: Fault) {
+        self.server.faults.push(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.server.faults.clear();
+    }
+
+    /// All requests so far, oldest first.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.server.requests()
+    }
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let _ = stream.set_nodelay(true);
+        let (handler, stop) = (Arc::clone(&server), stop.clone());
+        server.engine.tasks.spawn(async move {
+            let service = service_fn(move |request| Arc::clone(&handler).serve(request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                // Fails where a fault closes the connection, or the client does.
+                _ = connection => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}

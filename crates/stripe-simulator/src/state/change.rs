@@ -1,0 +1,94 @@
+//! One atomic change: everything that it alters, and every event that it makes, has one time and
+//! happens under one lock.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::State;
+use super::event::{API_VERSION, Delivery, Event};
+use super::journal::Movement;
+
+pub(crate) struct Change<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) now: DateTime<Utc>,
+    /// Events that were made, in order. They are sent once the change is over.
+    pub(crate) events: Vec<Value>,
+}
+
+impl<'a> Change<'a> {
+    pub(crate) fn new(state: &'a mut State, now: DateTime<Utc>) -> Self {
+        Self { state, now, events: Vec::new() }
+    }
+
+    /// Makes an event about an object.
+    pub(crate) fn emit(&mut self, event_type: &str, object: &Value) -> Value {
+        let is_sent = self.state.endpoint.is_some();
+        let event = json!({
+            "id": self.state.new_id("evt_"), "object": "event", "api_version": API_VERSION,
+            "created": self.now.timestamp(), "data": {"object": object},
+            "livemode": self.state.livemode, "pending_webhooks": i32::from(is_sent),
+            "request": {"id": null, "idempotency_key": null}, "type": event_type,
+        });
+        let delivery = if is_sent { Delivery::Undelivered } else { Delivery::NotSent };
+        self.state.events.push(Event { body: event.clone(), delivery });
+        self.events.push(event.clone());
+        event
+    }
+
+    /// Makes an event about an offer as it is now.
+    pub(crate) fn emit_for_offer(&mut self, event_type: &str, offer: &str) -> Value {
+        let offer = self.state.offers.get(offer).cloned().unwrap_or_default();
+        let object = if event_type.starts_with("capital.financing_offer.") {
+            offer
+        } else {
+            self.sample_object(event_type, &offer)
+        };
+        self.emit(event_type, &object)
+    }
+
+    /// An object for an event that no change of an offer makes. A transaction's shape is
+    /// documented; nothing is known of the object of a credit line's update.
+    fn sample_object(&mut self, event_type: &str, offer: &Value) -> Value {
+        if event_type == "capital.financing_transaction.created" {
+            json!({
+                "id": self.state.new_id("cptxn_"), "object": "capital.financing_transaction",
+                "account": offer["account"], "created_at": self.now.timestamp(),
+                "financing_offer": offer["id"], "livemode": self.state.livemode,
+                "type": "payment", "user_facing_description": "Withheld from a sale",
+                "details": {
+                    "advance_amount": 900, "fee_amount": 100, "total_amount": 1000,
+                    "currency": "usd", "reason": "automatic_withholding",
+                },
+            })
+        } else {
+            json!({
+                "object": "capital.financing_summary", "account": offer["account"],
+                "status": "accepted", "financing_offer": offer["id"], "details": null,
+            })
+        }
+    }
+
+    /// Gives an offer its next status, the time of it, and after an application its terms.
+    pub(crate) fn set_offer_status(&mut self, id: &str, status: &str) {
+        let now = self.now.timestamp();
+        let Some(offer) = self.state.offers.get_mut(id) else { return };
+        offer["status"] = json!(status);
+        if let Some(time) = offer["status_transitions"].get_mut(format!("{status}_at")) {
+            *time = json!(now);
+        }
+        if matches!(status, "accepted" | "paid_out") && offer["accepted_terms"].is_null() {
+            let offered = &offer["offered_terms"];
+            // Stripe says that these may differ from the offered terms. Here they never do.
+            offer["accepted_terms"] = json!({
+                "advance_amount": offered["advance_amount"], "currency": offered["currency"],
+                "fee_amount": offered["fee_amount"],
+                "previous_financing_fee_discount_amount": null,
+                "withhold_rate": offered["withhold_rate"],
+            });
+        }
+    }
+
+    pub(crate) fn record(&mut self, account: &str, movement: Movement) {
+        self.state.journal.entry(account.to_owned()).or_default().push(movement);
+    }
+}

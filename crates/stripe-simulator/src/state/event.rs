@@ -1,0 +1,91 @@
+//! Events (<https://docs.stripe.com/api/events>), and whether a webhook endpoint got them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+/// Every type of event that Capital has.
+pub const EVENT_TYPES: [&str; 11] = [
+    "capital.financing_offer.created",
+    "capital.financing_offer.accepted",
+    "capital.financing_offer.accepted_other_offer",
+    "capital.financing_offer.canceled",
+    "capital.financing_offer.expired",
+    "capital.financing_offer.fully_repaid",
+    "capital.financing_offer.paid_out",
+    "capital.financing_offer.rejected",
+    "capital.financing_offer.replacement_created",
+    "capital.financing_summary.line_of_credit_update",
+    "capital.financing_transaction.created",
+];
+
+/// The version that events are rendered at, and the default of requests.
+pub(crate) const API_VERSION: &str = "2025-09-30.preview";
+
+/// How long the API knows an event.
+const RETENTION: TimeDelta = TimeDelta::days(30);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) body: Value,
+    pub(crate) delivery: Delivery,
+}
+
+/// What became of an event at the registered endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// No endpoint was registered when the event was made. Nothing is pending, and nothing failed.
+    NotSent,
+    /// Pending, or every attempt failed.
+    Undelivered,
+    /// An attempt was answered 2xx.
+    Delivered,
+}
+
+#[derive(Default)]
+pub(crate) struct EventLog {
+    /// Oldest first.
+    events: Vec<Event>,
+    positions: HashMap<String, usize>,
+}
+
+impl EventLog {
+    pub(crate) fn push(&mut self, event: Event) {
+        let id = event.body["id"].as_str().unwrap_or_default().to_owned();
+        self.positions.insert(id, self.events.len());
+        self.events.push(event);
+    }
+
+    /// Oldest first, those too old for the API included.
+    pub(crate) fn all(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// What the API still knows, newest first.
+    pub(crate) fn retained(&self, now: DateTime<Utc>) -> impl Iterator<Item = &Event> {
+        self.events.iter().rev().filter(move |event| is_retained(event, now))
+    }
+
+    pub(crate) fn get(&self, id: &str, now: DateTime<Utc>) -> Option<&Event> {
+        let event = self.events.get(*self.positions.get(id)?)?;
+        is_retained(event, now).then_some(event)
+    }
+
+    pub(crate) fn set_delivered(&mut self, id: &str) {
+        let position = self.positions.get(id).copied();
+        if let Some(event) = position.and_then(|position| self.events.get_mut(position)) {
+            event.delivery = Delivery::Delivered;
+            event.body["pending_webhooks"] = json!(0);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn is_retained(event: &Event, now: DateTime<Utc>) -> bool {
+    let created = event.body["created"].as_i64().unwrap_or_default();
+    created > (now - RETENTION).timestamp()
+}

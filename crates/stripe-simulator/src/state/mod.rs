@@ -1,0 +1,92 @@
+//! Stripe's objects, in memory. Nothing here knows of HTTP.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `account` | connected accounts |
+//! | `market` | what an account's country decides |
+//! | `offer` | financing offers |
+//! | `account_link` | Account Links |
+//! | `event` | events, and whether an endpoint got them |
+//! | `ledger` | financings and the payments to them |
+//! | `balance` | balance transactions and payouts of an account |
+//! | `journal` | what moved an account's money, in order |
+//! | `change` | one atomic change of all of it, and the events that it makes |
+
+pub(crate) mod account;
+pub(crate) mod account_link;
+pub(crate) mod balance;
+pub(crate) mod change;
+pub(crate) mod event;
+pub(crate) mod journal;
+pub(crate) mod ledger;
+pub(crate) mod market;
+pub(crate) mod offer;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use self::account::Accounts;
+use self::account_link::AccountLink;
+use self::balance::Balance;
+use self::event::EventLog;
+use self::journal::Movement;
+use self::ledger::Ledger;
+use self::offer::Offers;
+use crate::webhook::WebhookEndpoint;
+
+pub(crate) struct State {
+    /// `livemode` of every object. The API key decides.
+    pub(crate) livemode: bool,
+    pub(crate) accounts: Accounts,
+    pub(crate) offers: Offers,
+    pub(crate) events: EventLog,
+    /// Where events are sent from now on. Those made before the registration are never sent.
+    pub(crate) endpoint: Option<WebhookEndpoint>,
+    /// By the secret in their URL.
+    pub(crate) links: HashMap<String, AccountLink>,
+    pub(crate) ledger: Ledger,
+    /// Financing transactions by account, oldest first.
+    pub(crate) transactions: HashMap<String, Vec<Value>>,
+    pub(crate) charges: HashMap<String, StoredCharge>,
+    pub(crate) transfers: HashMap<String, Value>,
+    pub(crate) balances: HashMap<String, Balance>,
+    /// By account, oldest first.
+    pub(crate) journal: HashMap<String, Vec<Movement>>,
+    last_id: u64,
+}
+
+/// A charge and its owner; none is the platform.
+pub(crate) struct StoredCharge {
+    pub(crate) account: Option<String>,
+    pub(crate) object: Value,
+}
+
+impl State {
+    /// Ids grow from the time of the start, so that those of one run do not meet those of an
+    /// earlier one in a database.
+    pub(crate) fn new(now: DateTime<Utc>, livemode: bool) -> Self {
+        Self {
+            livemode,
+            accounts: Accounts::default(),
+            offers: Offers::default(),
+            events: EventLog::default(),
+            endpoint: None,
+            links: HashMap::new(),
+            ledger: Ledger::default(),
+            transactions: HashMap::new(),
+            charges: HashMap::new(),
+            transfers: HashMap::new(),
+            balances: HashMap::new(),
+            journal: HashMap::new(),
+            last_id: now.timestamp_millis().unsigned_abs(),
+        }
+    }
+
+    /// An id of Stripe's form. Later ids sort after earlier ones.
+    pub(crate) fn new_id(&mut self, prefix: &str) -> String {
+        self.last_id += 1;
+        format!("{prefix}1Sim{:014}", self.last_id)
+    }
+}

@@ -1,0 +1,131 @@
+//! Financing offers (<https://docs.stripe.com/api/capital/financing_offers>).
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::State;
+
+#[derive(Clone, Debug)]
+pub struct NewOffer {
+    /// Minor units.
+    pub advance_amount: i64,
+    /// Minor units.
+    pub fee_amount: i64,
+    /// Lower-case ISO code; that of the account's country if absent.
+    pub currency: Option<String>,
+    /// A fraction of sales.
+    pub withhold_rate: f64,
+    /// `standard` or `refill`.
+    pub product_type: String,
+    /// `flex_loan`, `cash_advance` or `fixed_term_loan`.
+    pub financing_type: String,
+    /// Until `expires_after`. Stripe's offers are open for about 30 days.
+    pub open_for: TimeDelta,
+}
+
+impl Default for NewOffer {
+    fn default() -> Self {
+        Self {
+            advance_amount: 100_000,
+            fee_amount: 10_000,
+            currency: None,
+            withhold_rate: 0.15,
+            product_type: "standard".to_owned(),
+            financing_type: "flex_loan".to_owned(),
+            open_for: TimeDelta::days(30),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Offers {
+    /// Oldest first.
+    objects: Vec<Value>,
+    positions: HashMap<String, usize>,
+    /// How often `mark_delivered` was carried out, by offer.
+    pub(crate) delivered_marks: HashMap<String, u32>,
+}
+
+impl Offers {
+    pub(crate) fn push(&mut self, offer: Value) {
+        let id = offer["id"].as_str().unwrap_or_default().to_owned();
+        self.positions.insert(id, self.objects.len());
+        self.objects.push(offer);
+    }
+
+    /// Oldest first.
+    pub(crate) fn all(&self) -> &[Value] {
+        &self.objects
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Value> {
+        self.objects.get(*self.positions.get(id)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Value> {
+        self.objects.get_mut(*self.positions.get(id)?)
+    }
+
+    /// An account's offers, newest first.
+    pub(crate) fn of_account<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.objects.iter().rev().filter(move |offer| offer["account"] == account)
+    }
+}
+
+impl State {
+    pub(crate) fn add_offer(
+        &mut self,
+        account: &str,
+        new: &NewOffer,
+        now: DateTime<Utc>,
+    ) -> String {
+        let id = self.new_id("financingoffer_");
+        #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
+        let expires_after = (now + new.open_for).timestamp() as f64;
+        let market = self.accounts.market(account);
+        let currency = new.currency.as_deref().unwrap_or(market.currency);
+        self.offers.push(json!({
+            "id": id, "object": "capital.financing_offer", "account": account,
+            "created": now.timestamp(), "expires_after": expires_after, "livemode": self.livemode,
+            "status": "undelivered", "metadata": {}, "financing_type": new.financing_type,
+            "type": new.financing_type, "product_type": new.product_type,
+            "disclaimer_variant": market.disclaimer(&new.financing_type),
+            "offered_terms": {
+                "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user",
+                "currency": currency, "fee_amount": new.fee_amount,
+                "previous_financing_fee_discount_rate": null, "withhold_rate": new.withhold_rate,
+            },
+            "status_transitions": no_transitions(),
+        }));
+        id
+    }
+}
+
+/// `status_transitions` of a new offer: a time for each status that it may come to.
+pub(crate) fn no_transitions() -> Value {
+    json!({
+        "accepted_at": null, "canceled_at": null, "fully_repaid_at": null, "paid_out_at": null,
+        "rejected_at": null, "replaced_at": null,
+    })
+}
+
+/// Whether `expires_after` has passed. Stripe may call such an offer open for a while longer, but
+/// nothing that needs an open offer may be relied on.
+pub(crate) fn is_past_expiry(offer: &Value, now: DateTime<Utc>) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
+    let now = now.timestamp() as f64;
+    offer["expires_after"].as_f64().is_some_and(|end| now >= end)
+}
+
+/// The accepted terms, or before an application the offered ones.
+pub(crate) fn current_terms(offer: &Value) -> &Value {
+    let accepted = &offer["accepted_terms"];
+    if accepted.is_null() { &offer["offered_terms"] } else { accepted }
+}
+
+/// A string in one of Stripe's objects; empty if absent.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
