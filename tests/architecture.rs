@@ -7,6 +7,8 @@
 
 #[path = "architecture/scan.rs"]
 mod scan;
+#[path = "architecture/simulator.rs"]
+mod simulator;
 
 use std::path::{Path, PathBuf};
 

@@ -149,13 +149,8 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
     Ok(Settings::load(None, &env, Needs::Webhooks)?)
 }
 
-/// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
-async fn tell(
-    app: &App,
-    simulator: &Simulator,
-    place: &Place,
-    address: SocketAddr,
-) -> anyhow::Result<bool> {
+/// Points the simulator's webhooks and its stand-in for the platform's dashboard at the service.
+fn connect(simulator: &Simulator, address: SocketAddr) -> anyhow::Result<()> {
     simulator.register_webhook(WebhookEndpoint {
         url: format!("http://{address}/webhooks/stripe").parse()?,
         secrets: vec![SECRET.to_owned()],
@@ -170,6 +165,17 @@ async fn tell(
         secret: TOKEN_SECRET.to_owned(),
         audience: "capital-courier".to_owned(),
     });
+    Ok(())
+}
+
+/// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
+async fn tell(
+    app: &App,
+    simulator: &Simulator,
+    place: &Place,
+    address: SocketAddr,
+) -> anyhow::Result<bool> {
+    connect(simulator, address)?;
     say!("Stripe (simulated) makes {} offers, and sends each event twice …", MERCHANTS.len())?;
     say!("")?;
     let mut offers = Vec::new();

@@ -9,15 +9,15 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`simulator`] | the handle, and the listener |
-//! | [`server`] | one request: faults, authentication, Idempotency-Key, route |
-//! | [`pages`], [`control`], [`api`] | what browsers, `curl` and Stripe's clients ask for |
-//! | [`http`] | requests, responses, lists, Idempotency-Keys, faults |
-//! | [`lifecycle`] | the life of an offer |
-//! | [`financing`] | the money of financings |
-//! | [`engine`] | the state behind its lock, and the deliveries of events |
-//! | [`state`] | Stripe's objects |
-//! | [`webhook`], [`time`], [`error`] | signatures and deliveries, the clock, refusals |
+//! | `simulator` | the handle, and the listener |
+//! | `server` | one request: faults, authentication, Idempotency-Key, route |
+//! | `pages`, `control`, `api` | what browsers, `curl` and Stripe's clients ask for |
+//! | `http` | requests, responses, lists, Idempotency-Keys, faults |
+//! | `lifecycle` | the life of an offer |
+//! | `financing` | the money of financings |
+//! | `engine` | the state behind its lock, and the deliveries of events |
+//! | `state` | Stripe's objects |
+//! | `webhook`, `time`, `error` | signatures and deliveries, the clock, refusals |
 
 mod api;
 mod control;
@@ -49,3 +49,8 @@ pub use state::ledger::{ActiveFinancing, PaymentSource};
 pub use state::offer::NewOffer;
 pub use time::TimeSource;
 pub use webhook::{WebhookEndpoint, sign};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::error::ActionError;
 use crate::financing::{disbursement, payment, reversal};
 use crate::state::change::Change;
-use crate::state::offer::{NewOffer, no_transitions};
+use crate::state::offer::{NewOffer, is_past_expiry, no_transitions};
 
 /// One step in an offer's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,9 @@ pub(crate) fn perform(
     }
     if !from.contains(&status) {
         return Err(not_allowed_in(status));
+    }
+    if action == Action::Apply && is_past_expiry(offer, change.now) {
+        return Err(ActionError::new("the offer is past its expiry"));
     }
     match action {
         // The last payment ends the financing, and with it the offer.

@@ -170,8 +170,8 @@ async fn read(request: Request<Incoming>) -> Result<ApiRequest, Disconnected> {
 }
 
 /// The pages need no key, so a page of any site could submit their forms in the browser of the
-/// person who runs the simulator, and under a domain that resolves to 127.0.0.1 (DNS rebinding) read
-/// them as well. Programs send neither header.
+/// person who runs the simulator, and under a domain that resolves to 127.0.0.1 (DNS rebinding)
+/// read them as well. Programs send neither header.
 fn refuse_other_sites(request: &ApiRequest) -> Option<ApiResponse> {
     let is_local = |origin: &str| {
         let host = Url::parse(origin).ok().and_then(|url| url.host().map(|host| host.to_owned()));

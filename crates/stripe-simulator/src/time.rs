@@ -15,7 +15,8 @@ pub struct TimeSource {
 }
 
 impl TimeSource {
-    /// The caller's own clock. `advance` moves it, for the pages on which a week passes in a second.
+    /// The caller's own clock. `advance` moves it, for the pages on which a week passes in a
+    /// second.
     pub fn from_fns(
         now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
         advance: impl Fn(TimeDelta) + Send + Sync + 'static,

@@ -31,6 +31,7 @@ fn complete(counts: [i64; 6]) -> Run {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn what_no_webhook_told_us_of_is_found_by_the_same_door_and_only_once(db: PgPool) {
     let app = TestApp::start(db).await;
+    app.register_broken_webhook();
     let offers: Vec<String> = (0..3).map(|_| app.offer()).collect();
     assert_eq!(reconcile(&app).await, complete([3, 3, 3, 3, 0, 0]));
     for offer in &offers {
@@ -45,8 +46,18 @@ async fn what_no_webhook_told_us_of_is_found_by_the_same_door_and_only_once(db: 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_offer_is_found_though_no_webhook_was_registered(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    reconcile(&app).await;
+    app.expect_delivered(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn all_pages_are_read(db: PgPool) {
     let app = TestApp::start(db).await;
+    app.register_broken_webhook();
     let account = app.stripe.add_account(&NewAccount {
         email: Some("jenny@bakery.example".to_owned()),
         ..NewAccount::default()

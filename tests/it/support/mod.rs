@@ -27,7 +27,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
 use stripe_simulator::{
-    NewAccount, NewOffer, Options, RecordedRequest, Simulator, TimeSource, sign,
+    NewAccount, NewOffer, Options, RecordedRequest, Simulator, TimeSource, WebhookEndpoint, sign,
 };
 use tower::ServiceExt;
 
@@ -148,6 +148,15 @@ impl TestApp {
     pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
         App::with_database(self.settings_with(settings), self.clock.clone(), self.db.clone().into())
             .unwrap()
+    }
+
+    /// Registers a webhook endpoint that is down: from now on every event is undelivered at Stripe.
+    /// Without an endpoint none is.
+    pub fn register_broken_webhook(&self) {
+        // Port 9 (discard): nothing listens there.
+        let url = "http://127.0.0.1:9/webhooks/stripe".parse().unwrap();
+        let endpoint = WebhookEndpoint::new(url, SECRET);
+        self.stripe.register_webhook(WebhookEndpoint { max_attempts: 1, ..endpoint });
     }
 
     /// A merchant with an address, and an offer to it. The event is not sent yet.

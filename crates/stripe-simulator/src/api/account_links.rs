@@ -7,7 +7,7 @@
 use serde_json::json;
 use url::Url;
 
-use super::{Outcome, require_platform};
+use super::caller::{Outcome, require_platform};
 use crate::engine::Engine;
 use crate::http::request::{ApiRequest, Parameters};
 use crate::http::response::ApiResponse;

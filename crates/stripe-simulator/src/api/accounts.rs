@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Outcome, caller, found, refuse_parameters};
+use super::caller::{Outcome, caller, found, refuse_parameters};
 use crate::engine::Engine;
 use crate::http::list;
 use crate::http::request::ApiRequest;

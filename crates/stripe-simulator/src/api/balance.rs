@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Outcome, caller, found, refuse_parameters, require_platform};
+use super::caller::{Outcome, caller, found, refuse_parameters, require_platform};
 use crate::engine::Engine;
 use crate::http::list::{self, CREATED, TimeFilter};
 use crate::http::request::ApiRequest;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Outcome, found, refuse_parameters, require_platform};
+use super::caller::{Outcome, found, refuse_parameters, require_platform};
 use crate::engine::Engine;
 use crate::http::list::{self, CREATED, TimeFilter};
 use crate::http::request::{ApiRequest, Parameters};
@@ -35,10 +35,12 @@ pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outco
     found(event.map(|event| &event.body), "event", id)
 }
 
+/// `delivery_success=false` lists what is pending or failed at an endpoint. Where no endpoint was
+/// registered nothing is.
 fn is_success(delivery: Delivery) -> bool {
     match delivery {
-        Delivery::Delivered => true,
-        Delivery::NotSent | Delivery::Undelivered => false,
+        Delivery::NotSent | Delivery::Delivered => true,
+        Delivery::Undelivered => false,
     }
 }
 

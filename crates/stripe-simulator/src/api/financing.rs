@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Outcome, found, refuse_parameters, require_account};
+use super::caller::{Outcome, found, refuse_parameters, require_account};
 use crate::engine::Engine;
 use crate::financing::summary::summarize;
 use crate::http::list;

@@ -8,25 +8,21 @@
 //! | `events` | the Events API |
 //! | `financing` | the summary and the financing transactions of an account |
 //! | `balance` | charges, transfers, payouts, balance transactions |
+//! | `caller` | who a call is made for, and what all calls check |
 //!
 //! `expand` is not simulated, so it is refused as an unknown parameter.
 
 mod account_links;
 mod accounts;
 mod balance;
+mod caller;
 mod events;
 mod financing;
 mod offers;
 
-use serde_json::Value;
-
 use crate::engine::Engine;
 use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
-use crate::state::State;
-
-/// A response, or the refusal that ended the work early.
-type Outcome = Result<ApiResponse, ApiResponse>;
 
 /// Answers a request whose key was accepted.
 pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
@@ -60,51 +56,4 @@ pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
 fn unrecognized(request: &ApiRequest) -> ApiResponse {
     let message = format!("Unrecognized request URL ({}: {})", request.method, request.path);
     ApiResponse::error(404, "invalid_request_error", None, &message).not_executed()
-}
-
-/// The account that the request is made for (`Stripe-Account`); none is the platform itself.
-fn caller<'a>(state: &State, request: &'a ApiRequest) -> Result<Option<&'a str>, ApiResponse> {
-    match request.header("Stripe-Account") {
-        None => Ok(None),
-        Some(account) if state.accounts.contains(account) => Ok(Some(account)),
-        Some(account) => {
-            let message = format!(
-                "The provided key does not have access to account '{account}' (or that account \
-                 does not exist). Application access may have been revoked."
-            );
-            let code = Some("account_invalid");
-            Err(ApiResponse::error(403, "invalid_request_error", code, &message).not_executed())
-        }
-    }
-}
-
-/// Stripe documents these calls for the platform alone, and does not say what they do for an
-/// account.
-fn require_platform(state: &State, request: &ApiRequest) -> Result<(), ApiResponse> {
-    match caller(state, request)? {
-        None => Ok(()),
-        Some(_) => {
-            let message = "This belongs to the platform: send no Stripe-Account.";
-            Err(ApiResponse::invalid_request(None, message).not_executed())
-        }
-    }
-}
-
-/// What Stripe answers a platform that asks for its own financing is not documented.
-fn require_account<'a>(state: &State, request: &'a ApiRequest) -> Result<&'a str, ApiResponse> {
-    caller(state, request)?.ok_or_else(|| {
-        let message = "Financings belong to connected accounts: send Stripe-Account.";
-        ApiResponse::invalid_request(None, message).not_executed()
-    })
-}
-
-/// A call that takes no parameters.
-fn refuse_parameters(request: &ApiRequest) -> Result<(), ApiResponse> {
-    request.query.refuse_unknown(&[])?;
-    request.form().refuse_unknown(&[])
-}
-
-/// One object, or 404.
-fn found(object: Option<&Value>, kind: &str, id: &str) -> Outcome {
-    object.cloned().map(ApiResponse::ok).ok_or_else(|| ApiResponse::not_found(kind, id))
 }

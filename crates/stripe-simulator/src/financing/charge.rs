@@ -173,7 +173,7 @@ fn withhold(
     change: &mut Change<'_>,
     account: &str,
     currency: &str,
-    (charge, base): (&str, i64),
+    (charge_id, base): (&str, i64),
 ) -> Vec<(String, i64)> {
     let fits = |financing: &&Financing| financing.currency == currency;
     let active: Vec<ActiveFinancing> = change
@@ -196,7 +196,7 @@ fn withhold(
             minor: part,
             reason: "automatic_withholding",
             from: PaymentSource::Balance,
-            charge: Some(charge),
+            charge: Some(charge_id),
         };
         // Fails where nothing is left to withhold.
         if let Ok(transaction) = pay(change, &payment) {
@@ -218,11 +218,11 @@ fn share(base: i64, rate_millionths: i64) -> i64 {
 /// (<https://docs.stripe.com/capital/reporting-and-reconciliation>).
 pub(crate) fn refund(
     change: &mut Change<'_>,
-    charge: &str,
+    charge_id: &str,
     minor: i64,
 ) -> Result<String, ActionError> {
     let no_such = || ActionError::new("no account has such a charge");
-    let stored = change.state.charges.get_mut(charge).ok_or_else(no_such)?;
+    let stored = change.state.charges.get_mut(charge_id).ok_or_else(no_such)?;
     let account = stored.account.clone().ok_or_else(no_such)?;
     let amount = stored.object["amount"].as_i64().unwrap_or_default();
     let refunded = stored.object["amount_refunded"].as_i64().unwrap_or_default() + minor;

@@ -7,7 +7,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::State;
 use super::market::Market;
 
 #[derive(Clone, Debug, Default)]
@@ -55,28 +54,24 @@ impl Accounts {
     }
 }
 
-impl State {
-    pub(crate) fn add_account(&mut self, new: &NewAccount, now: DateTime<Utc>) -> String {
-        let id = self.new_id("acct_");
-        let country = new.country.as_deref().unwrap_or("US");
-        let market = Market::of(country);
-        let account = json!({
-            "id": id, "object": "account", "type": "express", "created": now.timestamp(),
-            "country": country, "default_currency": market.currency, "email": new.email,
-            "business_type": "company", "charges_enabled": true, "payouts_enabled": true,
-            "details_submitted": true,
-            "business_profile": {
-                "name": new.name, "support_email": null, "support_phone": null,
-                "support_url": null, "url": null, "mcc": "5734", "product_description": null,
-                "support_address": null,
-            },
-            "capabilities": {"card_payments": "active", "transfers": "active"},
-            "company": {"name": null, "owners_provided": true}, "individual": null, "metadata": {},
-            "settings": {
-                "dashboard": {"display_name": new.name, "timezone": market.timezone.name()},
-            },
-        });
-        self.accounts.objects.insert(id.clone(), account);
-        id
-    }
+/// The object of a new account.
+pub(super) fn account_object(id: &str, new: &NewAccount, now: DateTime<Utc>) -> Value {
+    let country = new.country.as_deref().unwrap_or("US");
+    let market = Market::of(country);
+    json!({
+        "id": id, "object": "account", "type": "express", "created": now.timestamp(),
+        "country": country, "default_currency": market.currency, "email": new.email,
+        "business_type": "company", "charges_enabled": true, "payouts_enabled": true,
+        "details_submitted": true,
+        "business_profile": {
+            "name": new.name, "support_email": null, "support_phone": null,
+            "support_url": null, "url": null, "mcc": "5734", "product_description": null,
+            "support_address": null,
+        },
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "company": {"name": null, "owners_provided": true}, "individual": null, "metadata": {},
+        "settings": {
+            "dashboard": {"display_name": new.name, "timezone": market.timezone.name()},
+        },
+    })
 }

@@ -27,13 +27,13 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use self::account::Accounts;
+use self::account::{Accounts, NewAccount, account_object};
 use self::account_link::AccountLink;
 use self::balance::Balance;
 use self::event::EventLog;
 use self::journal::Movement;
 use self::ledger::Ledger;
-use self::offer::Offers;
+use self::offer::{NewOffer, Offers, offer_object};
 use crate::webhook::WebhookEndpoint;
 
 pub(crate) struct State {
@@ -88,5 +88,25 @@ impl State {
     pub(crate) fn new_id(&mut self, prefix: &str) -> String {
         self.last_id += 1;
         format!("{prefix}1Sim{:014}", self.last_id)
+    }
+
+    pub(crate) fn add_account(&mut self, new: &NewAccount, now: DateTime<Utc>) -> String {
+        let id = self.new_id("acct_");
+        self.accounts.objects.insert(id.clone(), account_object(&id, new, now));
+        id
+    }
+
+    pub(crate) fn add_offer(
+        &mut self,
+        account: &str,
+        new: &NewOffer,
+        now: DateTime<Utc>,
+    ) -> String {
+        let id = self.new_id("financingoffer_");
+        let market = self.accounts.market(account);
+        let mut offer = offer_object((&id, account), new, &market, now);
+        offer["livemode"] = self.livemode.into();
+        self.offers.push(offer);
+        id
     }
 }

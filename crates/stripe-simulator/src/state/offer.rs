@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::State;
+use super::market::Market;
 
 #[derive(Clone, Debug)]
 pub struct NewOffer {
@@ -74,33 +74,29 @@ impl Offers {
     }
 }
 
-impl State {
-    pub(crate) fn add_offer(
-        &mut self,
-        account: &str,
-        new: &NewOffer,
-        now: DateTime<Utc>,
-    ) -> String {
-        let id = self.new_id("financingoffer_");
-        #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
-        let expires_after = (now + new.open_for).timestamp() as f64;
-        let market = self.accounts.market(account);
-        let currency = new.currency.as_deref().unwrap_or(market.currency);
-        self.offers.push(json!({
-            "id": id, "object": "capital.financing_offer", "account": account,
-            "created": now.timestamp(), "expires_after": expires_after, "livemode": self.livemode,
-            "status": "undelivered", "metadata": {}, "financing_type": new.financing_type,
-            "type": new.financing_type, "product_type": new.product_type,
-            "disclaimer_variant": market.disclaimer(&new.financing_type),
-            "offered_terms": {
-                "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user",
-                "currency": currency, "fee_amount": new.fee_amount,
-                "previous_financing_fee_discount_rate": null, "withhold_rate": new.withhold_rate,
-            },
-            "status_transitions": no_transitions(),
-        }));
-        id
-    }
+/// The object of a new offer to an account of this market.
+pub(super) fn offer_object(
+    (id, account): (&str, &str),
+    new: &NewOffer,
+    market: &Market,
+    now: DateTime<Utc>,
+) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
+    let expires_after = (now + new.open_for).timestamp() as f64;
+    json!({
+        "id": id, "object": "capital.financing_offer", "account": account,
+        "created": now.timestamp(), "expires_after": expires_after,
+        "status": "undelivered", "metadata": {}, "financing_type": new.financing_type,
+        "type": new.financing_type, "product_type": new.product_type,
+        "disclaimer_variant": market.disclaimer(&new.financing_type),
+        "offered_terms": {
+            "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user",
+            "currency": new.currency.as_deref().unwrap_or(market.currency),
+            "fee_amount": new.fee_amount, "previous_financing_fee_discount_rate": null,
+            "withhold_rate": new.withhold_rate,
+        },
+        "status_transitions": no_transitions(),
+    })
 }
 
 /// `status_transitions` of a new offer: a time for each status that it may come to.

@@ -17,7 +17,7 @@ async fn fresh(client: &Client, account: &str, kind: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_application_link_opens_once_and_its_button_applies() {
+async fn an_application_link_opens_once_and_its_form_applies() {
     let (client, account, offer) = Client::start().await;
     client.simulator.deliver(&offer);
     let url = fresh(&client, &account, "capital_financing_offer").await;
@@ -35,7 +35,7 @@ async fn an_application_link_opens_once_and_its_button_applies() {
 }
 
 #[tokio::test]
-async fn a_link_is_over_after_five_minutes_and_a_form_that_nobody_was_shown_does_nothing() {
+async fn a_link_expires_after_five_minutes_and_must_be_opened_to_apply() {
     let (client, account, offer) = Client::start().await;
     client.simulator.deliver(&offer);
     let in_time = fresh(&client, &account, "capital_financing_offer").await;
@@ -51,7 +51,7 @@ async fn a_link_is_over_after_five_minutes_and_a_form_that_nobody_was_shown_does
 }
 
 #[tokio::test]
-async fn a_reporting_link_shows_where_a_financing_stands() {
+async fn a_reporting_link_shows_the_progress_of_a_financing() {
     let (client, account, offer) = Client::start().await;
     client.simulator.edit_account(&account, |account| {
         account["business_profile"]["name"] = "<b>Jenny's</b>".into();
@@ -70,7 +70,7 @@ async fn a_reporting_link_shows_where_a_financing_stands() {
 }
 
 #[tokio::test]
-async fn a_link_that_stripe_would_not_make_is_refused_and_says_which_parameter() {
+async fn a_refused_link_names_the_parameter() {
     let (client, account, _) = Client::start().await;
     let (status, body) = link(&client, &account, "capital_financing_offer").await;
     assert_eq!(

@@ -2,17 +2,17 @@
 
 use crate::*;
 
-/// A merchant in a country whose financing of 1,100.00 is under way, at 15 %.
+/// An account with an active financing of 1,100.00, at 15 %.
 async fn financed(country: &str) -> (Client, String, String) {
     let (client, ..) = Client::start().await;
     let new = NewAccount { country: Some(country.to_owned()), ..NewAccount::default() };
     let account = client.simulator.add_account(&new);
     let offer = client.simulator.create_offer(&account, &NewOffer::default());
-    take(&client, &offer);
+    apply_and_approve(&client, &offer);
     (client, account, offer)
 }
 
-fn take(client: &Client, offer: &str) {
+fn apply_and_approve(client: &Client, offer: &str) {
     client.simulator.deliver(offer);
     for action in [Action::Apply, Action::Approve] {
         client.simulator.perform(action, offer).unwrap();
@@ -28,7 +28,7 @@ fn status(client: &Client, offer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_direct_sale_gives_its_share_of_the_whole_amount_and_every_object_names_the_next() {
+async fn a_direct_charge_gives_its_share_of_the_whole_amount() {
     let (client, account, offer) = financed("US").await;
     let charged = client.simulator.charge(&account, &direct(10_000, 1_000)).unwrap();
     assert_eq!(charged.withheld_minor, 1_500, "of the whole, the application fee included");
@@ -71,7 +71,7 @@ async fn a_direct_sale_gives_its_share_of_the_whole_amount_and_every_object_name
 }
 
 #[tokio::test]
-async fn a_destination_charge_leads_from_the_payment_over_the_transfer_to_the_platforms_charge() {
+async fn a_destination_charge_links_payment_transfer_and_platform_charge() {
     let (client, account, _) = financed("US").await;
     let sale =
         NewCharge { amount: 10_000, kind: ChargeKind::Destination { transfer_amount: 8_000 } };
@@ -89,7 +89,7 @@ async fn a_destination_charge_leads_from_the_payment_over_the_transfer_to_the_pl
 }
 
 #[tokio::test]
-async fn the_summary_is_none_then_delivered_then_accepted_and_counts_down_to_none_again() {
+async fn the_summary_follows_a_financing_from_none_to_none() {
     let (client, account, offer) = Client::start().await;
     let summary = async || client.get_as(&account, "/v1/capital/financing_summary").await.1;
     assert_eq!(
@@ -101,7 +101,7 @@ async fn the_summary_is_none_then_delivered_then_accepted_and_counts_down_to_non
         (&summary().await["status"], &summary().await["details"]["paid_amount"]),
         (&"delivered".into(), &0.into())
     );
-    take(&client, &offer);
+    apply_and_approve(&client, &offer);
     client.time.advance(chrono::TimeDelta::days(61));
     client.simulator.pay(&offer, 2_000, PaymentSource::BankAccount).unwrap();
     let running = summary().await;
@@ -131,7 +131,7 @@ async fn the_summary_is_none_then_delivered_then_accepted_and_counts_down_to_non
 }
 
 #[tokio::test]
-async fn what_is_an_accounts_own_is_refused_without_its_name_and_under_a_wrong_one() {
+async fn calls_of_an_account_need_its_stripe_account_header() {
     let (client, account, _) = financed("US").await;
     for path in ["/v1/capital/financing_summary", "/v1/capital/financing_transactions"] {
         assert_eq!(client.get(path).await.0, 400, "{path}");
@@ -164,7 +164,7 @@ async fn what_is_an_accounts_own_is_refused_without_its_name_and_under_a_wrong_o
 }
 
 #[tokio::test]
-async fn what_is_withheld_never_passes_what_remains_and_the_last_part_ends_the_financing() {
+async fn the_last_withholding_is_what_remains_and_ends_the_financing() {
     let (client, account, offer) = financed("US").await;
     client.simulator.pay(&offer, 109_990, PaymentSource::BankAccount).unwrap();
     assert!(client.simulator.pay(&offer, 11, PaymentSource::BankAccount).is_err());
@@ -178,7 +178,7 @@ async fn what_is_withheld_never_passes_what_remains_and_the_last_part_ends_the_f
 }
 
 #[tokio::test]
-async fn a_refill_settles_the_old_financing_in_the_us_and_stands_beside_it_in_the_uk() {
+async fn a_refill_settles_in_the_us_and_stacks_in_the_uk() {
     for (country, old_status, old_remaining) in
         [("US", "fully_repaid", 0), ("GB", "paid_out", 10_000)]
     {
@@ -186,7 +186,7 @@ async fn a_refill_settles_the_old_financing_in_the_us_and_stands_beside_it_in_th
         client.simulator.pay(&old, 100_000, PaymentSource::BankAccount).unwrap();
         let terms = NewOffer { withhold_rate: 0.2, ..NewOffer::default() };
         let refill = client.simulator.create_refill(&account, &terms);
-        take(&client, &refill);
+        apply_and_approve(&client, &refill);
         assert_eq!(
             (status(&client, &old).as_str(), status(&client, &refill).as_str()),
             (old_status, "paid_out")
@@ -230,7 +230,7 @@ async fn a_country_decides_currency_and_disclaimer() {
 }
 
 #[tokio::test]
-async fn payments_are_undone_once_and_each_kind_in_its_own_way() {
+async fn a_payment_is_reversed_once_and_for_a_reason_that_fits() {
     let (client, account, offer) = financed("US").await;
     let withheld =
         client.simulator.charge(&account, &direct(10_000, 0)).unwrap().transactions.remove(0);
@@ -264,7 +264,7 @@ async fn payments_are_undone_once_and_each_kind_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_financing_is_taken_back_within_48_hours_and_not_later() {
+async fn a_financing_is_canceled_within_48_hours_and_not_later() {
     let (client, account, offer) = financed("US").await;
     client.simulator.charge(&account, &direct(10_000, 0)).unwrap();
     client.time.advance(chrono::TimeDelta::hours(48));
@@ -288,7 +288,7 @@ async fn a_financing_is_taken_back_within_48_hours_and_not_later() {
 }
 
 #[tokio::test]
-async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved() {
+async fn a_refund_keeps_the_paydown_and_a_payout_takes_the_whole_balance() {
     let (client, account, _) = financed("US").await;
     let charged = client.simulator.charge(&account, &direct(10_000, 1_000)).unwrap();
     client.simulator.refund(&charged.charge, 4_000).unwrap();
@@ -296,7 +296,8 @@ async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved()
     let payout = client.simulator.pay_out(&account).unwrap();
     assert_eq!(client.simulator.pay_out(&account), None, "nothing is left");
     let (_, sent) = client.get_as(&account, &format!("/v1/payouts/{payout}")).await;
-    // The sale, less both fees (1,000 and 320), the refund, and what was withheld. The advance had a payout of its own.
+    // The sale, less both fees (1,000 and 320), the refund, and what was withheld. The advance
+    // had a payout of its own.
     let expected = 10_000 - 1_320 - 4_000 - 1_500;
     assert_eq!(sent["amount"], expected);
     let (_, moves) =
@@ -328,7 +329,7 @@ async fn a_refunded_sale_keeps_its_paydown_and_a_payout_carries_all_that_moved()
 }
 
 #[tokio::test]
-async fn all_of_it_can_be_done_by_curl() {
+async fn everything_can_be_done_by_curl() {
     let (client, account, offer) = Client::start().await;
     client.simulator.deliver(&offer);
     let control = async |path: &str, body: Value| {

@@ -11,6 +11,8 @@ mod pages;
 #[path = "../support/random_merchant.rs"]
 mod random_merchant;
 mod random_merchants;
+mod strictness;
+mod webhooks;
 
 use chrono::DateTime;
 use expected_ledger::{ExpectedFinancing, ExpectedLedger, ExpectedPayout, FinancingPhase};
@@ -18,7 +20,7 @@ use random_merchant::RandomMerchant;
 use serde_json::Value;
 use stripe_simulator::{
     Action, ChargeKind, Fault, FaultKind, NewAccount, NewCharge, NewOffer, Options, PaymentSource,
-    PlatformDashboard, ReversalReason, Simulator, TimeSource,
+    PlatformDashboard, ReversalReason, Simulator, TimeSource, WebhookEndpoint,
 };
 use url::Url;
 
@@ -104,7 +106,7 @@ fn fault(kind: FaultKind) -> Fault {
 }
 
 #[tokio::test]
-async fn a_wrong_key_and_an_unknown_route_are_refused_in_stripes_shape() {
+async fn a_wrong_key_and_an_unknown_route_are_refused() {
     let (client, ..) = Client::start().await;
     let url = client.simulator.base_url().join("/v1/capital/financing_offers").unwrap();
     let refused = client.http.get(url).bearer_auth("sk_test_other").send().await.unwrap();
@@ -140,10 +142,10 @@ async fn a_list_comes_in_pages_newest_first() {
 }
 
 #[tokio::test]
-async fn a_key_is_carried_out_once_and_its_answer_given_again() {
+async fn a_key_is_carried_out_once_and_its_response_replayed() {
     let (client, account, offer) = Client::start().await;
     client.simulator.inject(fault(FaultKind::DisconnectAfter));
-    assert!(client.mark(&offer, "k1").await.is_err(), "the connection was to be dropped");
+    assert!(client.mark(&offer, "k1").await.is_err(), "the fault closes the connection");
     let again = client.mark(&offer, "k1").await.unwrap();
     assert_eq!(
         (again.status().as_u16(), again.headers().get("idempotent-replayed").is_some()),
@@ -158,7 +160,7 @@ async fn a_key_is_carried_out_once_and_its_answer_given_again() {
 }
 
 #[tokio::test]
-async fn a_remembered_500_comes_again_for_a_day() {
+async fn a_stored_500_is_replayed_for_a_day() {
     let (client, _, offer) = Client::start().await;
     client.simulator.inject(fault(FaultKind::StoredError));
     for _ in 0..2 {
@@ -169,7 +171,7 @@ async fn a_remembered_500_comes_again_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_offer_goes_through_its_life_and_nowhere_else() {
+async fn an_offer_follows_its_life_and_emits_each_event() {
     let (client, _, offer) = Client::start().await;
     assert!(client.simulator.perform(Action::Apply, &offer).is_err());
     client.mark(&offer, "k1").await.unwrap();

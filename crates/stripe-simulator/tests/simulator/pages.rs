@@ -17,15 +17,15 @@ async fn page(client: &Client) -> String {
     page.replace("&#x2f;", "/")
 }
 
-/// Waits until the days are over, as the page says it.
-async fn over(client: &Client) {
+/// Waits until the page says that the time lapse is over.
+async fn time_lapse_is_over(client: &Client) {
     while page(client).await.contains("A time lapse is running") {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn the_page_shows_what_can_be_pressed_now_and_each_button_leads_back() {
+async fn the_dashboard_shows_the_possible_actions_and_each_leads_back() {
     let (client, account, offer) = Client::start().await;
     client.simulator.edit_account(&account, |account| {
         account["business_profile"]["name"] = "<b>Jenny's</b>".into();
@@ -59,7 +59,7 @@ async fn a_week_is_seven_days_of_sales_and_a_payout() {
     }
     let before = client.time.now();
     submit(&client, &format!("accounts/{account}/week")).await;
-    over(&client).await;
+    time_lapse_is_over(&client).await;
     assert_eq!(client.time.now() - before, chrono::TimeDelta::days(7));
     let ledger = ExpectedLedger::of(&client.simulator, &account);
     assert_eq!(ledger.financings[0].withheld_minor_by_charge.len(), 7);
@@ -67,16 +67,16 @@ async fn a_week_is_seven_days_of_sales_and_a_payout() {
 }
 
 #[tokio::test]
-async fn a_year_goes_from_the_offer_to_the_last_payment_and_the_next_offer() {
+async fn a_year_runs_from_an_offer_to_the_next_one() {
     let (client, account, offer) = Client::start().await;
     client.simulator.deliver(&offer);
-    // The next offer has nobody who tells the merchant of it; so somebody does.
+    // Nothing marks the next offer as delivered, so the test does.
     submit(&client, &format!("accounts/{account}/year")).await;
     while client.simulator.offers().len() < 2 {
         tokio::task::yield_now().await;
     }
     client.simulator.deliver(client.simulator.offers()[1]["id"].as_str().unwrap());
-    over(&client).await;
+    time_lapse_is_over(&client).await;
     assert_eq!(client.simulator.offer(&offer).unwrap()["status"], "fully_repaid");
     let ledger = ExpectedLedger::of(&client.simulator, &account);
     assert_eq!(
@@ -89,7 +89,7 @@ async fn a_year_goes_from_the_offer_to_the_last_payment_and_the_next_offer() {
 }
 
 #[tokio::test]
-async fn the_platforms_dashboard_hands_over_with_a_token_that_is_new_each_time() {
+async fn the_platform_dashboard_signs_a_new_token_each_time() {
     let (client, account, _) = Client::start().await;
     let open = format!("/dashboard/{account}");
     assert_eq!(
@@ -118,7 +118,7 @@ async fn the_platforms_dashboard_hands_over_with_a_token_that_is_new_each_time()
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_presses_no_button_and_reads_nothing() {
+async fn another_site_submits_no_form_and_reads_no_page() {
     let (client, _, offer) = Client::start().await;
     client.simulator.deliver(&offer);
     let apply = format!("/_simulator/page/offers/{offer}/apply");

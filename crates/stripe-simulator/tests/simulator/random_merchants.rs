@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::*;
 
-/// What an amount of a financing does to what is left of it, by the documented meaning of the transaction.
+/// What a transaction does to the remaining amount, by its documented meaning.
 fn effect(transaction: &Value, kinds: &HashMap<&str, &str>) -> i64 {
     let total = transaction["details"]["total_amount"].as_i64().unwrap();
     match transaction["type"].as_str().unwrap() {
@@ -37,7 +37,7 @@ fn expect_books_agree(simulator: &Simulator, account: &str) {
         assert!(part("advance_amount") >= 0 && part("fee_amount") >= 0 && part("total_amount") > 0);
         let left = left.entry(transaction["financing_offer"].as_str().unwrap()).or_default();
         *left += effect(transaction, &kinds);
-        assert!(*left >= 0, "more came back than was to come: {transaction}");
+        assert!(*left >= 0, "more was repaid than was due: {transaction}");
     }
     for financing in &ledger.financings {
         let offer = simulator.offer(&financing.offer).unwrap();
@@ -84,11 +84,11 @@ fn parts_add_up(transactions: &[Value], financing: &ExpectedFinancing) {
     }
     match financing.phase {
         FinancingPhase::FullyRepaid => {
-            assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor))
+            assert_eq!((advance, fee), (financing.advance_minor, financing.fee_minor));
         }
         FinancingPhase::Canceled => assert_eq!((advance, fee), (0, 0)),
         FinancingPhase::Active => {
-            assert!(advance <= financing.advance_minor && fee <= financing.fee_minor)
+            assert!(advance <= financing.advance_minor && fee <= financing.fee_minor);
         }
     }
 }
