@@ -19,7 +19,7 @@ use axum::body::Body;
 use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
-use capital_courier::config::{Needs, Settings};
+use capital_courier::config::{Requirement, Settings};
 use capital_courier::database::Pool;
 use capital_courier::web::api::keys::{self, Scope};
 use http_body_util::BodyExt;
@@ -51,7 +51,7 @@ fn settings(stripe: &Simulator) -> Settings {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    Settings::load(None, &env, Needs::Webhooks).unwrap()
+    Settings::load(None, &env, Requirement::WebhookSecret).unwrap()
 }
 
 /// `count` transactions over a year; one in fifty gives back the one before it.

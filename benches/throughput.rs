@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use capital_courier::app::{App, Role};
 use capital_courier::clock::Clock;
-use capital_courier::config::{Needs, Settings};
+use capital_courier::config::{Requirement, Settings};
 use capital_courier::database::Pool;
 use capital_courier::shutdown::Shutdown;
 use futures_util::stream::{self, StreamExt};
@@ -52,7 +52,7 @@ fn settings(stripe: &Simulator, relay: &smtp::Relay) -> Settings {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    Settings::load(None, &env, Needs::Webhooks).unwrap()
+    Settings::load(None, &env, Requirement::WebhookSecret).unwrap()
 }
 
 async fn post_all(url: &str, posts: Vec<Vec<u8>>) -> Duration {

@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::cli::out::{self, note, say};
-use crate::config::{ForReports, environment};
-use crate::feedback::{self, Report};
-use crate::feedback::{Applied, FeedbackOutcome, MAX_BYTES, NoReport};
+use crate::config::{BounceSettings, environment};
+use crate::feedback::{self, Applied, FeedbackOutcome, MAX_BYTES, NoReport, Report};
 use crate::{database, telemetry};
 
 /// One byte more than is read, so that a report that is too large is seen to be.
@@ -33,7 +32,7 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
         Err(error @ (NoReport::NotAReport | NoReport::NoLetter)) => return Err(error.into()),
     };
-    let settings = ForReports::load(config, &environment())?;
+    let settings = BounceSettings::load(config, &environment())?;
     telemetry::init(&settings.database.telemetry);
     Ok(match take_in(&settings, &report).await {
         Ok(taken) => {
@@ -47,10 +46,10 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn take_in(settings: &ForReports, report: &Report) -> anyhow::Result<Applied> {
+async fn take_in(settings: &BounceSettings, report: &Report) -> anyhow::Result<Applied> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
-    let taken = feedback::apply(&database.pool, report, settings.copy.as_ref(), now).await;
+    let taken = feedback::apply(&database.pool, report, settings.bcc.as_ref(), now).await;
     database.close().await;
     Ok(taken?)
 }

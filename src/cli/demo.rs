@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::app::{App, Role};
 use crate::cli::out::say;
 use crate::clock::Clock;
-use crate::config::{Needs, Settings};
+use crate::config::{Requirement, Settings};
 use crate::database::Pool;
 use crate::flow::delivered;
 use crate::letters;
@@ -146,7 +146,7 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    Ok(Settings::load(None, &env, Needs::Webhooks)?)
+    Ok(Settings::load(None, &env, Requirement::WebhookSecret)?)
 }
 
 /// Points the simulator's webhooks and its stand-in for the platform's dashboard at the service.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::app;
 use crate::cli::out::{self, say};
 use crate::clock::{Agreement, Clock};
-use crate::config::{Needs, Settings, environment};
+use crate::config::{Requirement, Settings, environment};
 use crate::database::{self, Database, Health};
 use crate::feedback;
 use crate::financing;
@@ -65,7 +65,7 @@ fn warn(what: &'static str, found: impl Into<String>, remedy: &'static str) -> F
 }
 
 pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
-    let mut settings = Settings::load(config, &environment(), Needs::Webhooks)?;
+    let mut settings = Settings::load(config, &environment(), Requirement::WebhookSecret)?;
     telemetry::init(&settings.telemetry);
     // To look must not change what is looked at.
     settings.database.migrate_on_start = false;

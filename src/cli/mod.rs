@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{DatabaseOnly, Faults, environment};
+use crate::config::{self, DatabaseOnly, environment};
 use crate::database::Pool;
 use crate::{database, telemetry};
 
@@ -148,7 +148,7 @@ pub fn run() -> ExitCode {
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             out::failure(&error);
-            ExitCode::from(if error.is::<Faults>() { USAGE } else { 1 })
+            ExitCode::from(if error.is::<config::Errors>() { USAGE } else { 1 })
         }
     }
 }

@@ -8,12 +8,12 @@ use anyhow::Context;
 use crate::app::App;
 use crate::cli::out::{self, say};
 use crate::clock::Clock;
-use crate::config::{Needs, Settings, environment};
+use crate::config::{Requirement, Settings, environment};
 use crate::maintenance::reconcile::store;
 use crate::telemetry;
 
 pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(config, &environment(), Needs::WorkOnly)?;
+    let settings = Settings::load(config, &environment(), Requirement::None)?;
     telemetry::init(&settings.telemetry);
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;

@@ -4,20 +4,24 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::app::{self, Role};
-use crate::config::{Needs, Settings, environment};
+use crate::config::{Requirement, Settings, environment};
 use crate::telemetry;
 
 pub(super) async fn serve(config: Option<&Path>, no_worker: bool) -> anyhow::Result<ExitCode> {
     let role = if no_worker { Role::ServeWithoutWorker } else { Role::Serve };
-    start(config, Needs::Webhooks, role).await
+    start(config, Requirement::WebhookSecret, role).await
 }
 
 pub(super) async fn work(config: Option<&Path>) -> anyhow::Result<ExitCode> {
-    start(config, Needs::WorkOnly, Role::Worker).await
+    start(config, Requirement::None, Role::Worker).await
 }
 
-async fn start(config: Option<&Path>, needs: Needs, role: Role) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(config, &environment(), needs)?;
+async fn start(
+    config: Option<&Path>,
+    requirement: Requirement,
+    role: Role,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(config, &environment(), requirement)?;
     telemetry::init(&settings.telemetry);
     if let Some(host) = settings.unencrypted_relay() {
         tracing::warn!(

@@ -1,17 +1,16 @@
-//! Settings: read once, checked whole, handed down to each part as its own small struct.
+//! Settings: read once at startup, validated as a whole, and passed to each part as a small struct.
 //!
-//! `config/default.toml` names every setting. A file is laid over it, and the environment over both (`layers`). All faults
-//! are told at once, each with the place to mend, and never with a secret's value. This is the one place that reads the
-//! environment.
+//! `config/default.toml` lists every setting. [`layers`] merges it with the file and the
+//! environment, [`reader`] converts single values, and [`sections`] and [`email`](self::email)
+//! assemble the structs. All errors are reported together, each with the key or variable to change
+//! and without the value of a secret. No other module reads the environment.
 
+mod email;
 mod layers;
-mod letters;
-mod portal;
 mod reader;
-mod sending;
+mod sections;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,109 +18,90 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use crate::flow::{email, inbox, webhook};
-use crate::web::{api, feedback, ops, portal as section};
+use crate::flow::email as letters;
+use crate::flow::{inbox, webhook};
+use crate::web::{api, feedback, ops, portal};
 use crate::{database, http, queue, stripe, telemetry};
 
-use layers::Layers;
 use reader::Reader;
 
-/// Every setting with its default and what it is for, as TOML. Compiled in.
+/// The commented defaults, as TOML.
 pub const DEFAULTS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/default.toml"));
 
-/// Everything that the service was told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to keep things.
     pub database: database::Settings,
-    /// How to speak to Stripe.
     pub stripe: stripe::Settings,
-    /// What to take from Stripe.
     pub webhook: webhook::Settings,
-    /// How the inbox is read.
     pub inbox: inbox::Settings,
-    /// What letters need.
-    pub email: email::Settings,
-    /// What merchants see; none where they reach no address of ours.
-    pub portal: Option<section::Settings>,
-    /// What the platform's programs can have.
+    pub email: letters::Settings,
+    /// `None` without `http.public_url` or without a key for the tokens of the dashboard.
+    pub portal: Option<portal::Settings>,
     pub api: api::Settings,
-    /// Which senders' webhooks are listened to.
     pub inbound: feedback::Settings,
-    /// How work is done.
     pub queue: queue::Settings,
-    /// For how long a summary of Stripe's is good, if nothing is heard of the account meanwhile.
+    /// Maximum age of a cached financing summary.
     pub summary_for: Duration,
-    /// How old personal data may become; none: they stay.
+    /// Age at which personal data is erased; `None`: never.
     pub personal_data_for: Option<Duration>,
-    /// From the end of one reconciliation to the beginning of the next.
+    /// From the end of one reconciliation to the start of the next.
     pub reconcile_every: Duration,
-    /// Where the public side listens.
     pub http: http::Settings,
-    /// Where the operators' side listens.
     pub ops: ops::Settings,
-    /// What is logged, and how.
     pub telemetry: telemetry::Settings,
-    /// How long a stop waits for what is in hand.
+    /// How long a shutdown waits for running work.
     pub shutdown_grace: Duration,
 }
 
-/// What it takes to bring the schema up to date.
+/// The settings of commands that work on the database alone.
 #[derive(Clone, Debug)]
 pub struct DatabaseOnly {
-    /// Where to keep things.
     pub database: database::Settings,
-    /// What is logged, and how.
     pub telemetry: telemetry::Settings,
 }
 
-/// What it takes to take reports about letters in.
+/// The settings of commands that record bounces.
 #[derive(Clone, Debug)]
-pub struct ForReports {
-    /// Where to keep things, and what is logged.
+pub struct BounceSettings {
     pub database: DatabaseOnly,
-    /// Who gets the blind copy of each letter.
-    pub copy: Option<crate::mail::Address>,
+    /// Receives a blind copy of each letter, so its bounces are ignored.
+    pub bcc: Option<letters::Address>,
 }
 
-/// What a command needs.
+/// What a command requires beyond the settings that every command requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Takes webhooks: secrets to verify them with.
-    Webhooks,
-    /// Works without ever seeing a webhook.
-    WorkOnly,
+pub enum Requirement {
+    /// At least one signing secret, to verify webhooks.
+    WebhookSecret,
+    None,
 }
 
-/// Something wrong with one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where to mend it: a variable, a file, a key.
-    pub place: String,
-    /// What is wrong, and what to write instead.
-    pub problem: String,
+pub struct Error {
+    /// The variable, file or key to change.
+    place: String,
+    problem: String,
 }
 
-/// All that is wrong with the settings.
+/// Everything that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", lines(.0))]
-pub struct Faults(pub Vec<Fault>);
+#[error("{}", listed(.0))]
+pub struct Errors(Vec<Error>);
 
-fn lines(faults: &[Fault]) -> String {
-    let lines: Vec<String> =
-        faults.iter().map(|fault| format!("  {}: {}", fault.place, fault.problem)).collect();
-    format!("the settings need mending:\n{}", lines.join("\n"))
+fn listed(errors: &[Error]) -> String {
+    let lines = errors.iter().map(|error| format!("\n  {}: {}", error.place, error.problem));
+    std::iter::once("invalid settings:".to_owned()).chain(lines).collect()
 }
 
-impl Fault {
-    fn new(place: &str, problem: impl Into<String>) -> Self {
-        Self { place: place.to_owned(), problem: problem.into() }
+impl Error {
+    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
     }
 }
 
-/// The environment of this process. Variables that are not UTF-8 cannot be settings and are left out.
-#[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+/// The environment of this process, without variables that are not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "the one place that the ban allows")]
 pub fn environment() -> HashMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -129,21 +109,17 @@ pub fn environment() -> HashMap<String, String> {
 }
 
 impl Settings {
-    /// Reads all settings.
     pub fn load(
         file: Option<&Path>,
         env: &HashMap<String, String>,
-        needs: Needs,
-    ) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let layers = Layers::read(file, env, &mut faults);
-        let mut reader = Reader::new(&layers, faults);
-        let settings = reader.settings(needs);
-        reader.finish(settings)
+        requirement: Requirement,
+    ) -> Result<Self, Errors> {
+        Reader::load(file, env, |reader| reader.settings(requirement))
     }
 
-    /// The host to which letters to real merchants may travel unencrypted. A warning and no fault: a
-    /// relay in the same private network is often reached without TLS, and its name does not tell.
+    /// The relay's host, if letters to real merchants may reach it unencrypted. This deserves a
+    /// warning and not an error: a relay in the same private network often has no TLS, and its name
+    /// does not tell.
     pub fn unencrypted_relay(&self) -> Option<&str> {
         let livemode = stripe::livemode_of_key(self.stripe.api_key.expose_secret());
         self.email.relay.unencrypted_host().filter(|_| livemode == Some(true))
@@ -151,29 +127,16 @@ impl Settings {
 }
 
 impl DatabaseOnly {
-    /// Reads what concerns the database.
-    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let layers = Layers::read(file, env, &mut faults);
-        let mut reader = Reader::new(&layers, faults);
-        let settings = Self::read(&mut reader);
-        reader.finish(settings)
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (database, telemetry) = (reader.database(), reader.telemetry());
-        Some(Self { database: database?, telemetry: telemetry? })
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Errors> {
+        Reader::load(file, env, Reader::database_only)
     }
 }
 
-impl ForReports {
-    /// Reads what concerns reports.
-    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let layers = Layers::read(file, env, &mut faults);
-        let mut reader = Reader::new(&layers, faults);
-        let (database, copy) = (DatabaseOnly::read(&mut reader), reader.bcc());
-        let settings = database.map(|database| Self { database, copy });
-        reader.finish(settings)
+impl BounceSettings {
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Errors> {
+        Reader::load(file, env, |reader| Self {
+            database: reader.database_only(),
+            bcc: reader.bcc(),
+        })
     }
 }

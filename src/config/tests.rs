@@ -1,4 +1,4 @@
-//! Settings as operators write them, rightly and wrongly.
+//! Valid and invalid settings, as an operator writes them.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ fn env(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The least that `serve` needs.
-fn least() -> HashMap<String, String> {
+/// The minimum that `serve` requires.
+fn minimal() -> HashMap<String, String> {
     env(&[
         ("STRIPE_API_KEY", "sk_test_1"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_a, whsec_b"),
@@ -24,103 +24,106 @@ fn least() -> HashMap<String, String> {
     ])
 }
 
-fn with(pairs: &[(&str, &str)]) -> Result<Settings, Faults> {
-    let mut all = least();
+fn with(pairs: &[(&str, &str)]) -> Result<Settings, Errors> {
+    let mut all = minimal();
     all.extend(env(pairs));
-    Settings::load(None, &all, Needs::Webhooks)
+    Settings::load(None, &all, Requirement::WebhookSecret)
 }
 
-fn faults(pairs: &[(&str, &str)]) -> String {
+fn errors(pairs: &[(&str, &str)]) -> String {
     with(pairs).unwrap_err().to_string()
 }
 
 #[test]
-fn the_least_that_serve_needs_is_enough() {
+fn the_minimal_settings_are_enough_to_serve() {
     let settings = with(&[]).unwrap();
     assert_eq!(settings.webhook.secrets.len(), 2);
-    assert_eq!(settings.email.sender.bcc.unwrap().expose(), "capital-offers@stripe.com");
-    assert_eq!(settings.email.sender.reply_to.address(), "capital@rocket.example");
+    assert_eq!(settings.email.bcc.unwrap().expose(), "capital-offers@stripe.com");
+    assert_eq!(settings.email.reply_to.address(), "capital@rocket.example");
     assert!(settings.database.url.is_none());
     assert_eq!(settings.webhook.tolerance, Duration::from_mins(5));
 }
 
 #[test]
-fn every_setting_is_read_by_somebody() {
-    // The names themselves: a snapshot, because other people's deployments hold them.
+fn every_setting_is_read() {
+    // Deployments depend on the names, so a change of one must be seen.
     let layers = Layers::read(None, &HashMap::new(), &mut Vec::new());
     let names: Vec<&str> = layers.keys().map(String::as_str).collect();
     insta::assert_snapshot!(names.join("\n"));
-    // A value of the wrong type must be complained about, wherever it stands; if not, nobody reads it.
+    // A setting without an error for a value of the wrong type is never read.
     for key in names {
         let wrong = if layers.get(key).value.is_str() { "7" } else { "\"x\"" };
         let (section, name) = key.split_once('.').unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("[{section}]\n{name} = {wrong}\n")).unwrap();
-        let mut env = least();
+        let mut env = minimal();
         env.retain(|variable, _| {
             !matches!(variable.as_str(), "STRIPE_API_KEY" | "STRIPE_WEBHOOK_SECRET" | "SMTP_URL")
         });
         env.retain(|variable, _| !variable.starts_with("COURIER_"));
-        let complaint =
-            Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
-        assert!(complaint.contains(&format!("{key} (from")), "nobody reads {key}: {complaint}");
+        let message = Settings::load(Some(file.path()), &env, Requirement::WebhookSecret)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(&format!("{key} (from")), "{key} is never read: {message}");
     }
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+fn the_environment_overrides_the_file_and_the_file_the_default() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[queue]\nlease = \"10s\"\npoll_interval = \"9s\"\n").unwrap();
-    let mut all = least();
+    let mut all = minimal();
     all.insert("COURIER_QUEUE__LEASE".to_owned(), "20s".to_owned());
-    let settings = Settings::load(Some(file.path()), &all, Needs::Webhooks).unwrap();
+    let settings = Settings::load(Some(file.path()), &all, Requirement::WebhookSecret).unwrap();
     assert_eq!(settings.queue.lease, Duration::from_secs(20));
     assert_eq!(settings.queue.poll_interval, Duration::from_secs(9));
     assert_eq!(settings.queue.max_attempts, 60);
 }
 
 #[test]
-fn a_courier_name_wins_over_a_well_known_one_and_port_is_a_port() {
+fn a_courier_name_overrides_a_well_known_one() {
     let settings = with(&[("PORT", "7000"), ("COURIER_STRIPE__API_KEY", "rk_test_2")]).unwrap();
     assert_eq!(settings.http.listen.to_string(), "0.0.0.0:7000");
     assert_eq!(settings.stripe.api_key.expose_secret(), "rk_test_2");
 }
 
 #[test]
-fn a_secret_can_stand_in_a_file() {
+fn a_secret_can_be_read_from_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "whsec_from_file\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let mut all = least();
+    let mut all = minimal();
     all.remove("STRIPE_WEBHOOK_SECRET");
     all.insert("STRIPE_WEBHOOK_SECRET_FILE".to_owned(), path.to_owned());
-    let settings = Settings::load(None, &all, Needs::Webhooks).unwrap();
+    let settings = Settings::load(None, &all, Requirement::WebhookSecret).unwrap();
     assert_eq!(settings.webhook.secrets[0].expose_secret(), "whsec_from_file");
 
-    assert!(faults(&[("STRIPE_WEBHOOK_SECRET_FILE", path)]).contains("set one of them"));
+    assert!(errors(&[("STRIPE_WEBHOOK_SECRET_FILE", path)]).contains("set only one of them"));
     assert!(
-        faults(&[("STRIPE_API_KEY", ""), ("COURIER_STRIPE__API_KEY_FILE", "/nowhere")])
+        errors(&[("STRIPE_API_KEY", ""), ("COURIER_STRIPE__API_KEY_FILE", "/nowhere")])
             .contains("/nowhere")
     );
 }
 
 #[test]
-fn a_webhook_secret_that_is_not_whole_is_called_what_it_is() {
-    for (given, said) in [
-        ("whsec_", "secret number 1 is `whsec_` with nothing behind it"),
-        ("whsec_a, whsec_", "secret number 2 is `whsec_` with nothing behind it"),
-        ("wh_a", "secret number 1 is not a signing secret: each begins with whsec_"),
+fn an_incomplete_webhook_secret_is_refused() {
+    for (given, expected) in [
+        ("whsec_", "value 1: nothing follows `whsec_`"),
+        ("whsec_a, whsec_", "value 2: nothing follows `whsec_`"),
+        ("wh_a", "value 1: not a signing secret: must start with whsec_"),
     ] {
-        let told = faults(&[("STRIPE_WEBHOOK_SECRET", given)]);
-        assert!(told.contains(said), "{told}");
+        let message = errors(&[("STRIPE_WEBHOOK_SECRET", given)]);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn all_faults_come_at_once_and_no_secret_is_told() {
+fn all_errors_are_reported_at_once_and_no_secret_is_shown() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let text = "[http]\nlisten = 8080\nlissten = \"x\"\n[email]\nrelay_url = \"smtp://me:hunter2@mail.example\"\n\
-                from = \"me\\r\\nBcc: you\"\nwhen_uncertain = \"maybe\"\n[queue]\nlease = \"1s\"\nmax_attempts = 0\n";
+    let text = "[http]\nlisten = 8080\nlissten = \"x\"\n\
+                [email]\nrelay_url = \"smtp://me:hunter2@mail.example\"\n\
+                from = \"me\\r\\nBcc: you\"\nwhen_uncertain = \"maybe\"\n\
+                [queue]\nlease = \"1s\"\nmax_attempts = 0\n";
     std::fs::write(file.path(), text).unwrap();
     let env = env(&[
         ("STRIPE_API_KEY", "pk_live_hunter3"),
@@ -129,18 +132,19 @@ fn all_faults_come_at_once_and_no_secret_is_told() {
         ("COURIER_QUEUE__LEASEE", "3s"),
         ("COURIER_DELIVERY__CONCURRENCY", "many"),
     ]);
-    let complaint =
-        Settings::load(Some(file.path()), &env, Needs::Webhooks).unwrap_err().to_string();
-    assert!(!complaint.contains("hunter"), "{complaint}");
+    let message = Settings::load(Some(file.path()), &env, Requirement::WebhookSecret)
+        .unwrap_err()
+        .to_string();
+    assert!(!message.contains("hunter"), "{message}");
     insta::with_settings!({filters => vec![(file.path().to_str().unwrap(), "FILE")]}, {
-        insta::assert_snapshot!(complaint);
+        insta::assert_snapshot!(message);
     });
 }
 
 #[test]
-fn the_section_is_there_with_an_address_of_ours_and_the_links_in_letters_need_the_secret_beside_a_public_key()
- {
-    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+fn the_portal_requires_a_public_url_and_a_key() {
+    let pem = "-----BEGIN PUBLIC KEY-----\n\
+               MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let secret = ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
     let (key, address) = (
         ("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem),
@@ -149,43 +153,40 @@ fn the_section_is_there_with_an_address_of_ours_and_the_links_in_letters_need_th
     assert!(with(&[secret, key]).unwrap().portal.is_none());
     assert!(with(&[secret, address]).unwrap().portal.is_some());
     assert!(with(&[secret, key, address]).unwrap().portal.is_some());
-    let complaint = faults(&[key, address]);
-    assert!(
-        complaint.contains("missing: the links in the letters are signed with it"),
-        "{complaint}"
-    );
+    let message = errors(&[key, address]);
+    assert!(message.contains("missing: http.public_url requires it"), "{message}");
 }
 
 #[test]
-fn what_kubernetes_sets_is_none_of_ours_and_a_missing_underscore_is() {
+fn variables_of_kubernetes_are_ignored_and_misspelt_ones_refused() {
     let services =
         [("COURIER_SERVICE_HOST", "10.0.0.1"), ("COURIER_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
     assert!(with(&services).is_ok());
     assert!(
-        faults(&[("COURIER_HTTP_LISTEN", "0.0.0.0:80")])
+        errors(&[("COURIER_HTTP_LISTEN", "0.0.0.0:80")])
             .contains("did you mean COURIER_HTTP__LISTEN?")
     );
 }
 
 #[test]
-fn a_live_key_refuses_what_is_only_for_trying_out() {
+fn a_live_key_refuses_settings_for_test_mode() {
     let live = [
         ("STRIPE_API_KEY", "sk_live_1"),
         ("SMTP_URL", "file:mail"),
         ("COURIER_CAPITAL__DASHBOARD_URL", "http://x.example"),
     ];
-    let complaint = faults(&live);
+    let message = errors(&live);
     assert!(
-        complaint.contains("email.relay_url") && complaint.contains("capital.dashboard_url"),
-        "{complaint}"
+        message.contains("email.relay_url") && message.contains("capital.dashboard_url"),
+        "{message}"
     );
 }
 
 #[test]
-fn a_live_key_goes_out_over_https_or_not_at_all() {
+fn a_live_key_is_sent_over_tls_only() {
     let base = |key: &str, base: &str| {
         let settings = [("STRIPE_API_KEY", key), ("COURIER_STRIPE__API_BASE", base)];
-        with(&settings).err().map(|faults| faults.to_string()).unwrap_or_default()
+        with(&settings).err().map(|errors| errors.to_string()).unwrap_or_default()
     };
     for bad in ["http://stripe.example", "http://10.0.0.1:12111", "http://localhost.example"] {
         assert!(base("sk_live_1", bad).contains("stripe.api_base"), "{bad}");
@@ -199,7 +200,7 @@ fn a_live_key_goes_out_over_https_or_not_at_all() {
 }
 
 #[test]
-fn a_relay_without_tls_is_warned_about_where_merchants_are_real() {
+fn an_unencrypted_relay_deserves_a_warning_in_live_mode() {
     let host = |key: &str, relay: &str| {
         let settings = with(&[("STRIPE_API_KEY", key), ("SMTP_URL", relay)]).unwrap();
         settings.unencrypted_relay().map(str::to_owned)
@@ -214,68 +215,65 @@ fn a_relay_without_tls_is_warned_about_where_merchants_are_real() {
 }
 
 #[test]
-fn a_password_never_travels_without_tls() {
-    let complaint = faults(&[("SMTP_URL", "smtp://me:hunter2@mail.example?tls=opportunistic")]);
-    assert!(complaint.contains("?tls=required") && !complaint.contains("hunter2"), "{complaint}");
+fn a_password_requires_tls() {
+    let message = errors(&[("SMTP_URL", "smtp://me:hunter2@mail.example?tls=opportunistic")]);
+    assert!(message.contains("?tls=required") && !message.contains("hunter2"), "{message}");
 }
 
 #[test]
-fn senders_of_reports_are_named_exactly_or_not_at_all() {
+fn sources_of_bounces_are_validated() {
     let settings = with(&[
         ("COURIER_INBOUND__SNS_TOPICS", "arn:aws:sns:eu-west-1:1:a, arn:aws:sns:eu-west-1:1:b"),
         ("COURIER_EMAIL__RETURN_PATH", "bounces@rocket.example"),
     ])
     .unwrap();
     assert_eq!(settings.inbound.sns_topics.len(), 2);
-    assert!(
-        settings.email.sender.return_path.is_some()
-            && settings.inbound.sendgrid_public_key.is_none()
-    );
-    for (name, value, told) in [
+    assert!(settings.email.return_path.is_some() && settings.inbound.sendgrid_public_key.is_none());
+    for (name, value, expected) in [
         ("COURIER_INBOUND__SNS_TOPICS", "letters", "ARN"),
         ("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", "SG.secret", "verification key"),
         ("COURIER_EMAIL__RETURN_PATH", "Bounces <bounces@rocket.example>", "at most 31 characters"),
     ] {
-        let complaint = faults(&[(name, value)]);
-        assert!(complaint.contains(told), "{complaint}");
+        let message = errors(&[(name, value)]);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn a_worker_needs_no_webhook_secret() {
-    let mut all = least();
+fn a_worker_requires_no_webhook_secret() {
+    let mut all = minimal();
     all.remove("STRIPE_WEBHOOK_SECRET");
-    assert!(Settings::load(None, &all, Needs::WorkOnly).is_ok());
-    assert!(Settings::load(None, &all, Needs::Webhooks).is_err());
+    assert!(Settings::load(None, &all, Requirement::None).is_ok());
+    assert!(Settings::load(None, &all, Requirement::WebhookSecret).is_err());
 }
 
-/// RFC 8410 section 10.3: a key that everybody knows.
+/// The example key of RFC 8410 section 10.3.
 const ED25519: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----";
 
 #[test]
-fn letters_are_signed_with_a_key_that_stands_in_a_file_under_the_senders_domain() {
+fn the_dkim_domain_is_the_senders_by_default() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("{ED25519}\n")).unwrap();
     let path = file.path().to_str().unwrap();
     let settings =
         with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")])
             .unwrap();
-    assert_eq!(settings.email.sender.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
-    assert!(with(&[]).unwrap().email.sender.dkim.is_none());
+    assert_eq!(settings.email.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
+    assert!(with(&[]).unwrap().email.dkim.is_none());
 }
 
 #[test]
-fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
+fn invalid_dkim_settings_are_refused_and_the_key_is_not_shown() {
     let selector = ("COURIER_EMAIL__DKIM_SELECTOR", "s1");
-    for (settings, place, word) in [
+    for (settings, place, expected) in [
         (
             vec![("COURIER_EMAIL__DKIM_KEY", "hunter2"), selector],
             "email.dkim_key",
             "not a private key",
         ),
         (vec![("COURIER_EMAIL__DKIM_KEY", ED25519)], "email.dkim_selector", "missing"),
-        (vec![selector], "email.dkim_selector", "no email.dkim_key"),
+        (vec![selector], "email.dkim_selector", "without email.dkim_key"),
         (
             vec![
                 ("COURIER_EMAIL__DKIM_KEY", ED25519),
@@ -286,20 +284,18 @@ fn what_is_wrong_with_a_signature_stops_the_start_and_tells_no_key() {
             "DMARC",
         ),
     ] {
-        let complaint = faults(&settings);
-        assert!(complaint.contains(place) && complaint.contains(word), "{complaint}");
-        assert!(!complaint.contains("hunter") && !complaint.contains("MC4C"), "{complaint}");
+        let message = errors(&settings);
+        assert!(message.contains(place) && message.contains(expected), "{message}");
+        assert!(!message.contains("hunter") && !message.contains("MC4C"), "{message}");
     }
 }
 
 #[test]
-fn a_warm_up_has_a_day_to_begin_with_and_limits_are_none_where_they_are_zero() {
+fn a_warm_up_has_a_first_day_and_limits_are_off_by_default() {
     let limits = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.limits;
     assert_eq!(limits(&[]), crate::mail::sending_rate::Limits::default());
     let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
     assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
-    assert!(
-        faults(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("a day like 2026-12-01")
-    );
-    assert!(faults(&[("COURIER_EMAIL__MAX_PER_SECOND", "-1")]).contains("0 or more"));
+    assert!(errors(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("example: 2026-12-01"));
+    assert!(errors(&[("COURIER_EMAIL__MAX_PER_SECOND", "-1")]).contains("0 or more"));
 }

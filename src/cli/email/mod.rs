@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::app;
 use crate::cli::out::{self, say};
-use crate::config::{Needs, Settings, environment};
+use crate::config::{Requirement, Settings, environment};
 use crate::database;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
@@ -56,7 +56,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(config, &environment(), Needs::WorkOnly)?;
+    let settings = Settings::load(config, &environment(), Requirement::None)?;
     telemetry::init(&settings.telemetry);
     let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
     match action {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
-use capital_courier::config::{Needs, Settings};
+use capital_courier::config::{Requirement, Settings};
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
@@ -129,7 +129,7 @@ async fn a_job_that_alone_fails_is_given_up_while_the_others_go_on(db: PgPool) {
 async fn open(db: &PgPool, settings: &[(&str, &str)]) -> (App, axum::Router) {
     let (_stripe, _relay, mut env) = world(db).await;
     env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
+    let settings = Settings::load(None, &env, Requirement::WebhookSecret).unwrap();
     let app = App::open(settings, Clock::system()).await.unwrap();
     let router = app.router().unwrap();
     (app, router)

@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
-use capital_courier::config::{Needs, Settings};
+use capital_courier::config::{Requirement, Settings};
 use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
@@ -131,7 +131,7 @@ impl TestApp {
         let stripe = Simulator::start(options).await.unwrap();
         let mut env = environment(&stripe, &relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let settings = Settings::load(None, &env, Needs::Webhooks).unwrap();
+        let settings = Settings::load(None, &env, Requirement::WebhookSecret).unwrap();
         let app = App::with_database(settings, clock.clone(), db.clone().into()).unwrap();
         let router = app.router().unwrap();
         Self { app, stripe, relay, clock, db, router, finished: false }
@@ -141,7 +141,7 @@ impl TestApp {
     pub fn settings_with(&self, settings: &[(&str, &str)]) -> Settings {
         let mut env = environment(&self.stripe, &self.relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Settings::load(None, &env, Needs::Webhooks).unwrap()
+        Settings::load(None, &env, Requirement::WebhookSecret).unwrap()
     }
 
     /// Another process of the same platform, with other settings.

@@ -1,0 +1,224 @@
+//! The settings of every part except the letters (see [`email`](super::email)).
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::reader::{Reader, from_str};
+use super::{DatabaseOnly, Requirement, Settings};
+use crate::flow::email;
+use crate::flow::{inbox, webhook};
+use crate::http::body::MAX_BYTES;
+use crate::mail::RelayUrl;
+use crate::stripe::livemode_of_key;
+use crate::web::portal::{self, Brand, Keys};
+use crate::web::{api, feedback, ops};
+use crate::{database, http, queue, stripe, telemetry};
+
+/// A worker renews its lease after a third of it. A third below one second is too short for a busy
+/// machine.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
+impl Reader {
+    pub(super) fn settings(&mut self, requirement: Requirement) -> Settings {
+        let email = self.email();
+        let settings = Settings {
+            database: self.database(),
+            stripe: self.stripe(),
+            webhook: self.webhook(requirement),
+            inbox: self.inbox(),
+            portal: self.portal(&email),
+            api: self.api(&email.dashboard_url),
+            email,
+            inbound: self.inbound(),
+            queue: self.queue(),
+            summary_for: self.duration("capital.summary_max_age"),
+            personal_data_for: self
+                .non_empty("retention.personal_data")
+                .map(|_| self.duration("retention.personal_data")),
+            reconcile_every: self.duration("reconcile.every"),
+            http: self.http(),
+            ops: ops::Settings { listen: self.parsed("ops.listen", "127.0.0.1:9090") },
+            telemetry: self.telemetry(),
+            shutdown_grace: self.duration("shutdown.grace"),
+        };
+        // Reserved names: deployments may set them already, and a wrong type is reported.
+        for key in ["ops.token", "telemetry.otlp_endpoint"] {
+            self.text(key);
+        }
+        if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
+            self.check_live(&settings);
+        }
+        settings
+    }
+
+    pub(super) fn database_only(&mut self) -> DatabaseOnly {
+        DatabaseOnly { database: self.database(), telemetry: self.telemetry() }
+    }
+
+    fn database(&mut self) -> database::Settings {
+        database::Settings {
+            url: self.non_empty("database.url").map(SecretString::from),
+            data_dir: self.text("database.data_dir").into(),
+            max_connections: self.number("database.max_connections", 1),
+            pooler: self.parsed("database.pooler", "auto"),
+            acquire_timeout: self.duration("database.acquire_timeout"),
+            start_timeout: self.duration("database.start_timeout"),
+            migrate_on_start: self.flag("database.migrate_on_start"),
+        }
+    }
+
+    fn telemetry(&mut self) -> telemetry::Settings {
+        telemetry::Settings {
+            filter: self.parsed("telemetry.filter", "info,sqlx=warn"),
+            format: self.parsed("telemetry.format", "auto"),
+        }
+    }
+
+    fn stripe(&mut self) -> stripe::Settings {
+        let api_key = self.parsed_by("stripe.api_key", "sk_test_…", |key| {
+            // The prefix tells test from live mode.
+            livemode_of_key(key).map(|_| key.into()).ok_or_else(|| {
+                "not a Stripe key: must start with sk_test_, rk_test_, sk_live_ or rk_live_".into()
+            })
+        });
+        stripe::Settings {
+            api_key,
+            api_base: self.url("stripe.api_base"),
+            api_version: self.text("stripe.api_version"),
+            requests_per_second: self.number("stripe.requests_per_second", 1),
+            timeout: self.duration("stripe.timeout"),
+        }
+    }
+
+    fn webhook(&mut self, requirement: Requirement) -> webhook::Settings {
+        let key = "webhook.secrets";
+        let secrets = self.list(key, |secret| match secret.strip_prefix("whsec_") {
+            None => Err("not a signing secret: must start with whsec_".to_owned()),
+            Some("") => {
+                Err("nothing follows `whsec_`: copy the whole signing secret from Stripe's \
+                 dashboard or from the output of `stripe listen`"
+                    .to_owned())
+            }
+            Some(_) => Ok(SecretString::from(secret)),
+        });
+        if requirement == Requirement::WebhookSecret && secrets.is_empty() {
+            self.error(key, "missing: set the signing secret of the webhook endpoint (whsec_…)");
+        }
+        let max_body_bytes = self.number("webhook.max_body_bytes", 1024);
+        if max_body_bytes > MAX_BYTES {
+            self.error("webhook.max_body_bytes", &format!("must be {MAX_BYTES} or less"));
+        }
+        webhook::Settings {
+            secrets,
+            tolerance: Duration::from_secs(self.number("webhook.tolerance_seconds", 1)),
+            max_body_bytes,
+            read_timeout: self.duration("webhook.read_timeout"),
+        }
+    }
+
+    fn inbox(&mut self) -> inbox::Settings {
+        inbox::Settings {
+            batch_size: self.number("inbox.batch_size", 1),
+            poll_interval: self.duration("queue.poll_interval"),
+        }
+    }
+
+    fn queue(&mut self) -> queue::Settings {
+        let lease = self.duration("queue.lease");
+        if lease < MIN_LEASE {
+            self.error("queue.lease", "must be 3s or more: a worker renews it after a third");
+        }
+        queue::Settings {
+            lease,
+            poll_interval: self.duration("queue.poll_interval"),
+            concurrency: self.number("delivery.concurrency", 1),
+            max_attempts: self.number("queue.max_attempts", 1),
+        }
+    }
+
+    fn http(&mut self) -> http::Settings {
+        let limits = http::Limits {
+            header_timeout: self.duration("http.header_timeout"),
+            write_timeout: self.duration("http.write_timeout"),
+            max_connections: self.number("http.max_connections", 1),
+        };
+        http::Settings { listen: self.parsed("http.listen", "127.0.0.1:8080"), limits }
+    }
+
+    fn api(&mut self, dashboard_url: &Url) -> api::Settings {
+        let refresh_url = self.account_link_url("capital.refresh_url");
+        let return_url = self.account_link_url("capital.return_url");
+        api::Settings {
+            refresh_url: refresh_url.unwrap_or_else(|| dashboard_url.clone()),
+            return_url: return_url.unwrap_or_else(|| dashboard_url.clone()),
+            requests_per_second: self.number("api.requests_per_second", 0),
+        }
+    }
+
+    /// Where Stripe sends a merchant back to.
+    fn account_link_url(&mut self, key: &'static str) -> Option<Url> {
+        let url = self.optional_url(key)?;
+        if !api::is_fit_to_come_back_to(&url) {
+            self.error(key, "must be an https:// address: Stripe sends merchants there");
+        }
+        Some(url)
+    }
+
+    fn inbound(&mut self) -> feedback::Settings {
+        feedback::Settings {
+            sns_topics: self.list("inbound.sns_topics", from_str),
+            sendgrid_public_key: self.optional("inbound.sendgrid_public_key", "MFkwEwYHKoZIzj0…"),
+        }
+    }
+
+    fn portal(&mut self, email: &email::Settings) -> Option<portal::Settings> {
+        let audience = self.parsed::<String>("portal.token_audience", "capital-courier");
+        let keys = self.token_keys(&audience);
+        let settings = portal::Settings {
+            session: self.duration("portal.session"),
+            refresh_url: self.account_link_url("capital.refresh_url"),
+            return_url: self.account_link_url("capital.return_url"),
+            locale_metadata_key: email.locale_metadata_key.clone(),
+            brand: Brand {
+                program_name: email.program_name.clone(),
+                dashboard_url: email.dashboard_url.clone(),
+                logo_url: self.optional_url("portal.logo_url"),
+                accent: self.parsed("portal.accent_color", "#1f5eff"),
+            },
+            public_url: self.optional_url("http.public_url")?,
+            keys: keys?,
+        };
+        Some(settings)
+    }
+
+    /// A public key takes precedence over the secret.
+    fn token_keys(&mut self, audience: &str) -> Option<Keys> {
+        let secret = self.non_empty("portal.token_secret");
+        let Some(pem) = self.non_empty("portal.token_public_key") else {
+            return secret.map(|secret| Keys::shared(&secret.into(), audience));
+        };
+        Keys::public(&pem, audience)
+            .map_err(|error| self.error("portal.token_public_key", &error.to_string()))
+            .ok()
+    }
+
+    /// Refuses with a live key what is acceptable only in test mode.
+    fn check_live(&mut self, settings: &Settings) {
+        if matches!(settings.email.relay, RelayUrl::File(_)) {
+            self.error("email.relay_url", "a live key requires a relay: files reach no merchant");
+        }
+        if self.text("http.public_url").starts_with("http:") {
+            self.error("http.public_url", "a live key requires an https:// address");
+        }
+        let base = &settings.stripe.api_base;
+        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        if base.scheme() != "https" && !email::is_loopback(host) {
+            self.error("stripe.api_base", "a live key must not be sent without TLS: use https://");
+        }
+        if settings.email.dashboard_url.scheme() != "https" {
+            self.error("capital.dashboard_url", "a live key requires an https:// address");
+        }
+    }
+}
