@@ -1,4 +1,4 @@
-//! The two addresses that a process listens on: the public one, and the operators'.
+//! The two listeners of a process: public and for operators.
 
 use std::net::SocketAddr;
 
@@ -11,15 +11,14 @@ use super::{App, Role};
 use crate::http;
 use crate::web::ops;
 
-/// A listener, and what it serves.
-pub(super) struct Side {
+pub(super) struct Server {
     pub(super) address: SocketAddr,
     listener: TcpListener,
     router: Router,
     limits: http::Limits,
 }
 
-impl Side {
+impl Server {
     async fn listen(
         listen: SocketAddr,
         router: Router,
@@ -39,7 +38,7 @@ impl Side {
 }
 
 impl App {
-    pub(super) async fn ops_side(&self) -> anyhow::Result<Side> {
+    pub(super) async fn ops_server(&self) -> anyhow::Result<Server> {
         let sources = ops::Sources {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
@@ -48,19 +47,19 @@ impl App {
         };
         let router = ops::router(self.database.pool.clone(), self.clock.clone())
             .merge(ops::metrics(sources));
-        // Connections of its own: probes get through while the public side is full.
+        // A limit of its own: probes are answered while the public listener is at its limit.
         let limits =
             http::Limits { max_connections: ops::MAX_CONNECTIONS, ..self.settings.http.limits };
-        Side::listen(self.settings.ops.listen, router, limits).await
+        Server::listen(self.settings.ops.listen, router, limits).await
     }
 
-    /// None where this process takes no webhooks.
-    pub(super) async fn public_side(&self, role: Role) -> anyhow::Result<Option<Side>> {
+    /// `None` for a worker.
+    pub(super) async fn public_server(&self, role: Role) -> anyhow::Result<Option<Server>> {
         if role == Role::Worker {
             return Ok(None);
         }
         let http::Settings { listen, mut limits } = self.settings.http;
         limits.max_connections = http::descriptors::affordable(limits.max_connections);
-        Side::listen(listen, self.router()?, limits).await.map(Some)
+        Server::listen(listen, self.router()?, limits).await.map(Some)
     }
 }

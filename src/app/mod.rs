@@ -1,4 +1,4 @@
-//! Puts the parts together, runs them, and ends them.
+//! Assembles the parts of the service, runs them and stops them.
 
 mod listen;
 mod parts;
@@ -39,21 +39,20 @@ use parts::Resources;
 
 pub use parts::{disclaimers, samples, writer};
 
-/// Which parts of the service this process is.
+/// What this process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Webhooks and work.
+    /// HTTP and jobs.
     Serve,
-    /// Webhooks alone.
+    /// HTTP without jobs.
     ServeWithoutWorker,
-    /// Work alone.
+    /// Jobs, without public HTTP.
     Worker,
 }
 
-/// The grace of a shutdown is over by then.
+/// For connections that are still in use. The grace period of the shutdown is over by then.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// All parts, ready to run.
 pub struct App {
     database: Database,
     reader: Reader,
@@ -71,62 +70,65 @@ pub struct App {
     stripe: Client,
     /// Stripe's and the relay's.
     circuits: [Circuit; 2],
-    /// Rung when an event was kept.
+    /// Rung when an event was stored.
     inbox: Notifier,
     /// Rung when a job was queued.
     jobs: Notifier,
-    /// How often each API key asks.
+    /// Requests per API key.
     rate: Rate,
-    /// How often links of one account are made, by the section and by the API.
+    /// Account Links per account, created by the portal and by the API.
     links: Rate,
-    /// How often an account subscribes again by the link in its letters.
+    /// New subscriptions per account by the link in its letters.
     again: Rate,
-    /// Reports about letters that came in.
+    /// Bounces and complaints received.
     reports: feedback::Counts,
     clock: Clock,
     settings: Settings,
 }
 
 impl App {
-    /// Opens the database and makes the parts. Listens and works not yet.
+    /// Opens the database and builds the parts. [`App::serve`] starts them.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open_for_service(&settings.database).await?;
-        clock
-            .follow(database::measure_clock(&database.pool).await.context("cannot read the time")?);
+        clock.follow(
+            database::measure_clock(&database.pool)
+                .await
+                .context("cannot read the time of the database")?,
+        );
         Self::with_database(settings, clock, database)
     }
 
-    /// Makes the parts over a database that is open.
+    /// As [`App::open`], with a database that is open already.
     pub fn with_database(
         settings: Settings,
         clock: Clock,
         database: Database,
     ) -> anyhow::Result<Self> {
-        let shared = Resources::new(&settings, &clock, &database)?;
+        let resources = Resources::new(&settings, &clock, &database)?;
         let queue = settings.queue;
         let few = queue::Settings { concurrency: 2, ..queue };
         let one = queue::Settings { concurrency: 1, ..queue };
-        let reconcile = shared.reconcile(settings.reconcile_every);
-        let remind = shared.remind(settings.email.schedule);
-        let retain = shared.retain(settings.personal_data_for);
+        let reconcile = resources.reconcile(settings.reconcile_every);
+        let remind = resources.remind(settings.email.schedule);
+        let retain = resources.retain(settings.personal_data_for);
         Ok(Self {
-            retaining: shared.runner(retain.clone(), one),
+            retaining: resources.runner(retain.clone(), one),
             retain,
-            reader: shared.reader(settings.inbox),
-            letters: shared.runner(shared.letters(&settings)?, queue),
-            marks: shared.runner(shared.marks(), queue),
-            looks: shared.runner(shared.looks(), few),
-            reconciling: shared.runner(reconcile.clone(), one),
+            reader: resources.reader(settings.inbox),
+            letters: resources.runner(resources.letters(&settings)?, queue),
+            marks: resources.runner(resources.marks(), queue),
+            looks: resources.runner(resources.looks(), few),
+            reconciling: resources.runner(reconcile.clone(), one),
             reconcile,
-            transactions: shared
-                .runner(shared.transactions(settings.summary_for, queue.lease), one),
-            financings: shared.financings(settings.summary_for),
-            reminding: shared.runner(remind.clone(), one),
+            transactions: resources
+                .runner(resources.transactions(settings.summary_for, queue.lease), one),
+            financings: resources.financings(settings.summary_for),
+            reminding: resources.runner(remind.clone(), one),
             remind,
-            circuits: [shared.stripe.circuit().clone(), shared.to_relay],
-            stripe: shared.stripe,
-            inbox: shared.inbox,
-            jobs: shared.jobs,
+            circuits: [resources.stripe.circuit().clone(), resources.to_relay],
+            stripe: resources.stripe,
+            inbox: resources.inbox,
+            jobs: resources.jobs,
             rate: Rate::per_second(settings.api.requests_per_second, clock.clone()),
             links: portal::rate_of_links(clock.clone()),
             again: portal::rate_of_subscribing_again(clock.clone()),
@@ -164,11 +166,10 @@ impl App {
             program_name: self.settings.email.program_name.clone(),
         };
         let page = portal::unsubscribe_router(unsubscribe)
-            .context("the page's template cannot be used")?;
+            .context("cannot use the template of the unsubscribe page")?;
         Ok(router.merge(page))
     }
 
-    /// What answers questions about financings.
     pub fn financings(&self) -> &Financings {
         &self.financings
     }
@@ -183,7 +184,7 @@ impl App {
             links: self.links.clone(),
             settings: settings.clone(),
         };
-        portal::router(portal).context("a template of the Capital section cannot be used")
+        portal::router(portal).context("cannot use a template of the Capital section")
     }
 
     fn api(&self) -> Api {
@@ -204,15 +205,14 @@ impl App {
     fn inbound(&self) -> anyhow::Result<Inbound> {
         let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.reports.clone());
         let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
-        inbound.context("cannot make a client for Amazon")
+        inbound.context("cannot create the HTTP client for Amazon")
     }
 
-    /// The database's connections.
     pub fn db(&self) -> &Pool {
         &self.database.pool
     }
 
-    /// Does all the work that is due, here and now, until none is. For tests, which have no patience for polling.
+    /// Processes the inbox and all due jobs until none is left. For tests, which do not poll.
     pub async fn run_due_work(&self) -> sqlx::Result<()> {
         loop {
             let done = self.reader.read_batch().await?
@@ -225,43 +225,44 @@ impl App {
         }
     }
 
-    /// Reads one batch of the inbox, and nothing else.
+    /// Processes one batch of the inbox.
     pub async fn read_inbox(&self) -> sqlx::Result<usize> {
         self.reader.read_batch().await
     }
 
-    /// Asks Stripe what we missed, now. False where another process is at it.
+    /// Reconciles with Stripe now. `false` if another process is doing it.
     pub async fn reconcile_now(&self) -> sqlx::Result<bool> {
         self.reconcile.schedule().await?;
         self.reconciling.run_now(queue::SUBJECT).await
     }
 
-    /// Reads the transactions of the accounts whose turn it is. Says of how many.
+    /// Reads the transactions of all accounts that are due; returns how many.
     pub async fn read_transactions(&self) -> sqlx::Result<usize> {
         self.transactions.run_due().await
     }
 
-    /// Takes out the personal data that are old enough, now. False where another process is at it.
+    /// Erases expired personal data now. `false` if another process is doing it.
     pub async fn erase_now(&self) -> sqlx::Result<bool> {
         self.retain.schedule().await?;
         self.retaining.run_now(queue::SUBJECT).await
     }
 
-    /// Opens the reminders that are due, now. False where another process is at it.
+    /// Creates the reminders that are due now. `false` if another process is doing it.
     pub async fn remind_now(&self) -> sqlx::Result<bool> {
         self.remind.schedule().await?;
         self.reminding.run_now(queue::SUBJECT).await
     }
 
-    /// Closes the database, without waiting for ever for somebody who still holds a connection.
+    /// Closes the database. Does not wait longer than [`CLOSE_TIMEOUT`] for open connections.
     pub async fn close(self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.database.close()).await.is_err() {
-            tracing::warn!("somebody still holds a connection to the database");
+            tracing::warn!("closed the database while a connection was in use");
         }
     }
 
-    /// Listens and works until the shutdown says stop, then ends in order: no new request, no new job, what is in hand
-    /// finished. Says on which address it listens for webhooks as soon as it does.
+    /// Serves HTTP and processes jobs until the shutdown begins. Then accepts no new request and
+    /// claims no new job, and waits for the running ones. Calls `on_ready` with the public address
+    /// once it is listening.
     pub async fn serve(
         &self,
         role: Role,
@@ -269,18 +270,18 @@ impl App {
         on_ready: impl FnOnce(std::net::SocketAddr),
     ) -> anyhow::Result<Drained> {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
-        // All that can fail comes before the first task, so that an error leaves nothing running.
-        let (ops, public) = (self.ops_side().await?, self.public_side(role).await?);
-        tracing::info!(address = %ops.address, "operators' side listens");
+        // What can fail comes before the first task, so that an error leaves no task running.
+        let (ops, public) = (self.ops_server().await?, self.public_server(role).await?);
+        tracing::info!(address = %ops.address, "listening for operators");
         shutdown.spawn_vital("operators' side", ops.serve(tracker, stop));
         if let Some(public) = public {
             let address = public.address;
-            tracing::info!(address = %address, "webhooks are taken at /webhooks/stripe");
+            tracing::info!(address = %address, "listening for webhooks at /webhooks/stripe");
             shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }
-        // The answer also tells Stripe's time, so the clock is compared before the first job is claimed.
-        // Without one, leases of others are respected for as long as a lease lasts.
+        // The response also carries Stripe's time, so the clock is checked before the first job is
+        // claimed. Without a response, the leases of other processes still hold for their duration.
         stop.run_until_cancelled(start::check_api_key(&self.stripe)).await;
         if role != Role::ServeWithoutWorker {
             self.spawn_workers(shutdown);
@@ -290,7 +291,7 @@ impl App {
         let drained = shutdown.drain(self.settings.shutdown_grace).await;
         match shutdown.broken() {
             Some(part) => {
-                Err(anyhow::anyhow!("the part `{part}` ended by itself: see the log above"))
+                Err(anyhow::anyhow!("the task `{part}` ended unexpectedly: see the log above"))
             }
             None => Ok(drained),
         }
@@ -329,14 +330,14 @@ impl App {
             let listening = queue::notify_on_insert(db.clone(), self.jobs.clone(), stop.clone());
             shutdown.spawn_vital("notifications", listening);
         }
-        // The embedded database has no other process.
+        // No other process can use the embedded database.
         if !self.database.is_embedded() {
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
             shutdown.spawn_vital("replicas", replicas::register(db, clock, stripe, stop.clone()));
         }
     }
 
-    /// The job has to exist first; a database that is away just now comes back.
+    /// Creates the periodic jobs before it runs them. Retries while the database is unavailable.
     fn keep_reconciling(
         &self,
         tracker: TaskTracker,
@@ -354,7 +355,7 @@ impl App {
                 retain.schedule().await
             };
             while let Err(error) = prepare().await {
-                database_health.report(&error, "cannot schedule the reconciliation");
+                database_health.report(&error, "cannot schedule the periodic jobs");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(RETRY_INTERVAL) => {}
@@ -365,14 +366,15 @@ impl App {
         }
     }
 
-    /// This process may have been started with the disclaimer that letters lacked. Thousands may be held: the start does not wait.
+    /// Releases letters that were held for a disclaimer which this process now has. There may be
+    /// thousands, so the start does not wait.
     fn release_held(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
         let database_health = self.database.database_health.clone();
         async move {
             let release = async {
                 while let Err(error) = approvals::release(&db, clock.now()).await {
-                    database_health.report(&error, "cannot release the letters that are held");
+                    database_health.report(&error, "cannot release held letters");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 jobs.notify();
@@ -385,34 +387,35 @@ impl App {
     }
 }
 
-/// Runs the service until a signal. A second signal ends it at once.
+/// Runs the service until a signal. A second signal ends the process immediately.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     http::descriptors::raise_limit();
-    // A stop is a stop also while the database is waited for.
+    // A signal must also stop a process that is waiting for the database.
     let app = tokio::select! {
         app = App::open(settings, Clock::system()) => app?,
         () = shutdown.soft.cancelled() => return Ok(()),
     };
     if role != Role::ServeWithoutWorker {
-        // Beside the work: it takes longer than all the rest of a start. Not tracked: a stop need not wait for it.
+        // In the background, because it takes longer than the rest of the start; untracked, because a
+        // shutdown need not wait for it.
         let settings = app.settings.email.clone();
         TaskTracker::new().spawn_blocking(move || {
             if let Err(error) = start::check_wording(&settings) {
                 tracing::error!(
                     error = format!("{error:#}"),
-                    "cannot check the wording of the letters"
+                    "cannot check the wording of the emails"
                 );
             }
         });
     }
     let served = app.serve(role, &shutdown, |_| {}).await;
-    // Also after an error: the embedded database would keep the process from ending.
+    // Also after an error: the embedded database would keep the process alive.
     app.close().await;
     match served? {
-        Drained::All => tracing::info!("all that was in hand is finished"),
+        Drained::All => tracing::info!("stopped: all running work is finished"),
         Drained::GaveUp => {
-            tracing::warn!("stopped in the midst of work; it will be taken up again");
+            tracing::warn!("stopped before running work finished: it will be resumed");
         }
     }
     Ok(())

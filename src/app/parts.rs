@@ -1,4 +1,4 @@
-//! The parts of the service, each made from what they have in common and from its settings.
+//! Builds each part of the service from the shared resources and its settings.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
 
-/// What the parts have in common.
+/// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
     pub(super) db: Pool,
     pub(super) database_health: DatabaseHealth,
@@ -31,9 +31,10 @@ pub(super) struct Resources {
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
     pub(super) message_id_domain: String,
-    /// What Stripe said about accounts a moment ago.
     pub(super) memory: Cache,
+    /// Rung when an event was stored.
     pub(super) inbox: Notifier,
+    /// Rung when a job was queued.
     pub(super) jobs: Notifier,
 }
 
@@ -45,7 +46,7 @@ impl Resources {
     ) -> anyhow::Result<Self> {
         let circuit = |name| Circuit::new(name, clock.clone());
         let stripe = Client::new(settings.stripe.clone(), circuit("stripe"), clock.clone())
-            .context("cannot make a client for Stripe")?;
+            .context("cannot create the Stripe client")?;
         Ok(Self {
             db: database.pool.clone(),
             database_health: database.database_health.clone(),
@@ -132,7 +133,7 @@ impl Resources {
         summary_for: Duration,
         lease: Duration,
     ) -> BackfillTransactions {
-        // A job has more patience than somebody who waits.
+        // A job can wait longer for Stripe than a person who waits for a page.
         let financings = Financings { stripe: self.stripe.clone(), ..self.financings(summary_for) };
         BackfillTransactions { financings, lease }
     }
@@ -176,7 +177,7 @@ impl Resources {
     }
 }
 
-/// Compiles the templates and renders a sample of each.
+/// Compiles the templates and renders each once, so that an invalid one is found at startup.
 pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     let wording = wording::Settings {
         program_name: settings.program_name.clone(),
@@ -188,24 +189,23 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         reply_to: settings.sender.reply_to.address().to_owned(),
         templates_dir: settings.templates_dir.clone(),
     };
-    Writer::new(wording).context("the letter's templates cannot be used")
+    Writer::new(wording).context("cannot use the email templates")
 }
 
-/// Writes every letter that can go out with these disclaimers, to nobody.
+/// Renders every kind of letter with each disclaimer and sample data.
 pub fn samples<'a>(
     settings: &email::Settings,
     writer: &Writer,
     disclaimers: &'a [Disclaimer],
 ) -> anyhow::Result<Vec<Sample<'a>>> {
-    let nobody: AccountId = "acct_sample".parse()?;
-    // As the letters have it: without an address for the public there is no link.
-    let link = settings.links.as_ref().map(|links| links.link(&nobody));
-    samples::write_all(writer, disclaimers, link.as_ref())
-        .context("the letter's templates cannot be used")
+    let account: AccountId = "acct_sample".parse()?;
+    // Like the letters: without `http.public_url` there is no link.
+    let link = settings.links.as_ref().map(|links| links.link(&account));
+    samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
 }
 
-/// Reads the operator's disclaimers.
+/// The disclaimers in `email.disclaimers_dir`, or the samples.
 pub fn disclaimers(settings: &email::Settings) -> anyhow::Result<Disclaimers> {
     Disclaimers::load(settings.disclaimers_dir.as_deref())
-        .context("email.disclaimers_dir cannot be used")
+        .context("cannot use email.disclaimers_dir")
 }

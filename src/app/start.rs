@@ -1,4 +1,4 @@
-//! What is checked once when a process starts.
+//! Checks at startup.
 
 use super::{disclaimers, samples, writer};
 use crate::flow::email;
@@ -7,7 +7,7 @@ use crate::letters::wording::samples as sample_letters;
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
-/// Says in the log what the rules have against the wording of the letters. They go out all the same: Stripe's approval decides.
+/// Logs violations of the wording rules. Letters are sent all the same: Stripe's approval decides.
 pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
     let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
     let found =
@@ -18,14 +18,14 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
             part = %finding.part,
             found = finding.found,
             letters = letters.len(),
-            "the wording of letters is against a rule: see `email check`"
+            "the wording of emails violates a rule: run `email check`"
         );
     }
     Ok(())
 }
 
-/// Asks Stripe once whether it accepts the API key, and logs what is wrong with it. A process that has nothing to do would
-/// otherwise not notice before its first letter. Takes five seconds at most.
+/// Calls Stripe once and logs whether it accepts the API key. An idle process would otherwise not
+/// notice an invalid key before its first letter. Takes at most five seconds.
 pub(super) async fn check_api_key(stripe: &Client) {
     let Err(error) = stripe.interactive().probe().await else {
         return tracing::info!("Stripe accepts STRIPE_API_KEY");
@@ -35,7 +35,7 @@ pub(super) async fn check_api_key(stripe: &Client) {
     } else {
         tracing::warn!(
             error = chain(&error),
-            "cannot check STRIPE_API_KEY: Stripe gives no usable answer; letters wait until it does"
+            "cannot check STRIPE_API_KEY: no usable answer from Stripe; emails wait for one"
         );
     }
 }

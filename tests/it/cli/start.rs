@@ -29,7 +29,7 @@ async fn a_key_that_stripe_does_not_accept_is_reported_at_the_start_and_holds_up
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("STRIPE_API_KEY".to_owned(), "sk_test_wrong".to_owned());
     let process = Process::serve(&env).await;
-    assert!(process.webhook.is_some(), "webhooks are taken all the same");
+    assert!(process.webhook.is_some(), "webhooks are received all the same");
     expect_logged(&process, "ERROR", "Stripe rejects STRIPE_API_KEY (401)").await;
     let doctor = command(&["doctor"], &env).output().await.unwrap();
     let said = String::from_utf8(doctor.stdout).unwrap();

@@ -108,7 +108,7 @@ impl Process {
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if line["message"]
                     .as_str()
-                    .is_some_and(|message| message.starts_with("webhooks are taken"))
+                    .is_some_and(|message| message.starts_with("listening for webhooks"))
                 {
                     webhook = line["address"]
                         .as_str()
