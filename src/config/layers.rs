@@ -133,11 +133,9 @@ fn value_of(
 
 /// `section.key` for every value.
 fn flatten(table: Table) -> impl Iterator<Item = (String, Value)> {
-    table.into_iter().flat_map(|(section, value)| match value {
-        Value::Table(inner) => {
-            inner.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)).collect()
-        }
-        value => vec![(section, value)],
+    table.into_iter().flat_map(|(section, value)| {
+        let Some(inner) = value.as_table() else { return vec![(section, value)] };
+        inner.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())).collect()
     })
 }
 
