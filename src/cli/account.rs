@@ -1,29 +1,28 @@
-//! `account`: what is kept of an account.
+//! `account`: erase personal data.
 
 use std::io::Write;
-use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::ensure;
 
 use crate::cli::out::{self, say};
 use crate::database::{self, Pool};
-use crate::maintenance::retention;
+use crate::maintenance::retention::{self, Erased};
 use crate::stripe::AccountId;
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// Take out an account's personal data, and keep the proof that letters were sent; letters that wait are withdrawn
+    /// Erase the personal data of an account; emails that wait are withdrawn, the evidence is kept
     ///
-    /// A letter that is being sent is passed over: the output says so. Visits to the account's Capital section end. The account is not opted out: see `opt-out add`.
+    /// Emails that are being sent are skipped, and the output says so. Sessions in the Capital
+    /// section end. The account is not opted out: see `opt-out add`.
     Erase {
         /// The connected account, acct_…
         account: AccountId,
-        /// Also the messages and addresses in the proof, of which hashes stay. Needs the database's owner
+        /// Also erase messages and addresses from the evidence, which keeps their hashes. Requires
+        /// the owner of the database
         #[arg(long)]
         with_proof: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         /// Print JSON
@@ -32,28 +31,24 @@ pub(super) enum Action {
     },
 }
 
-pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    let Action::Erase { account, with_proof, yes, json } = action;
-    super::with_database(config, async |db| {
-        // Before the question: a mistyped id must not look like one of which everything is erased.
+impl Action {
+    pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
+        let Self::Erase { account, with_proof, yes, json } = self;
+        // A mistyped id must not look like an account whose data was erased.
         ensure!(
             retention::is_known(db, account.as_str()).await?,
-            "no account {account} is known here: nothing was erased; check the id"
+            "account {account} not found: nothing was erased; check the id"
         );
-        ensure!(yes || confirmed(&account, with_proof)?, "nothing was erased");
+        ensure!(yes || confirm(&account, with_proof)?, "nothing was erased");
         erase(db, &account, with_proof, json).await
-    })
-    .await
+    }
 }
 
-fn confirmed(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
+fn confirm(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
     let what =
-        if with_proof { "personal data and the messages in the proof" } else { "personal data" };
+        if with_proof { "personal data and the messages in evidence" } else { "personal data" };
     let mut stderr = std::io::stderr();
-    write!(
-        stderr,
-        "Erase {what} of {account}? It cannot be brought back. Type the account's id: "
-    )?;
+    write!(stderr, "Erase {what} of {account}? This cannot be undone. Type the account id: ")?;
     stderr.flush()?;
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
@@ -69,22 +64,22 @@ async fn erase(db: &Pool, account: &AccountId, with_proof: bool, json: bool) -> 
     if json {
         return out::json(&erased);
     }
-    let retention::Erased { letters, events, contacts, proofs, visits, left } = erased;
+    let Erased { letters, events, contacts, proofs, visits, left } = erased;
     say!(
-        "{account}: {letters} letters, {events} events, {contacts} named addresses, {proofs} proofs, {visits} visits"
+        "{account}: erased {letters} emails, {events} events, {contacts} contact addresses, \
+         {proofs} pieces of evidence, {visits} sessions"
     )?;
     if messages > 0 {
         say!(
-            "the proof keeps {messages} messages, with the address and the words of each: `--with-proof` removes them"
+            "{messages} messages are kept as evidence, with address and content: `--with-proof` \
+             erases them"
         )?;
     }
     if left > 0 {
         say!(
-            "{left} letters are being sent, or may be sent yet: run this again when they are settled"
+            "skipped {left} emails that are being sent or may still be sent: run this again later"
         )?;
     }
-    say!(
-        "it is not opted out by this: `capital-courier opt-out add {account}` keeps it from further letters"
-    )?;
+    say!("the account is not opted out: `capital-courier opt-out add {account}` stops emails")?;
     Ok(())
 }

@@ -1,64 +1,51 @@
-//! `address`: addresses that no letter can go to.
-
-use std::path::Path;
-use std::process::ExitCode;
+//! `address`: suppressed addresses.
 
 use anyhow::Context;
 
-use crate::cli::out::{self, say};
+use crate::cli::out::{self, MINUTE, say};
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::{self, Pool};
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// List them, by the hash that is kept of them, with the offer whose letter came back
+    /// List suppressed addresses by their hash, with the offer whose email bounced
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Let letters go to an address again, and send those that are held for it
+    /// Allow emails to an address again, and send the emails held for it
     Allow {
-        /// The address, or its hash as `list` shows it
+        /// The address, or its hash as shown by `list`
         address: AddressHash,
     },
 }
 
-pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::with_database(config, async |db| act(db, action).await).await
-}
-
-async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
-    match action {
-        Action::List { json } => {
-            let all = suppression::store::list(db).await?;
-            if json {
-                return out::json(&all);
+impl Action {
+    pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
+        match self {
+            Self::List { json } => {
+                out::list(json, &suppression::store::list(db).await?, |address| {
+                    let since = address.noted_at.format(MINUTE);
+                    let why = format!("{} {}", address.reason, address.status);
+                    format!(
+                        "{}  {since}  {why:<14}  {}  {} held",
+                        address.address_sha256, address.offer_id, address.held
+                    )
+                })
             }
-            for one in all {
-                let noted = one.noted_at.format("%Y-%m-%d %H:%M");
-                let why = format!("{} {}", one.reason, one.status);
-                say!(
-                    "{}  {noted}  {why:<14}  {}  {} held",
-                    one.address_sha256,
-                    one.offer_id,
-                    one.held
-                )?;
+            Self::Allow { address } => {
+                let mut tx = db.begin().await?;
+                let now = database::now(&mut *tx).await?;
+                let allowed = suppression::allow(&mut tx, &address, "operator", now).await?;
+                tx.commit().await?;
+                let allowed = allowed.context("the address is not suppressed")?;
+                say!("the address is allowed again; queued {} held emails", allowed.held)?;
+                for offer in allowed.offers {
+                    say!("not queued: run `offer resend {offer}` to send its email again")?;
+                }
+                Ok(())
             }
-            Ok(())
-        }
-        Action::Allow { address } => {
-            let mut tx = db.begin().await?;
-            let now = database::now(&mut *tx).await?;
-            let allowed = suppression::allow(&mut tx, &address, "operator", now).await?;
-            tx.commit().await?;
-            let allowed = allowed.context("letters may go to this address already")?;
-            say!("letters may go there again; {} that were held are tried again", allowed.held)?;
-            for offer in allowed.offers {
-                say!("not sent by itself: `offer resend {offer}`, if it is still wanted")?;
-            }
-            Ok(())
         }
     }
 }

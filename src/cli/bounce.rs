@@ -1,4 +1,4 @@
-//! `bounce`: takes in a report about a letter, as a mail server pipes it.
+//! `bounce`: records a bounce or complaint that a mail server pipes in.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::config::{BounceSettings, environment};
 use crate::feedback::{self, Applied, FeedbackOutcome, MAX_BYTES, NoReport, Report};
 use crate::{database, telemetry};
 
-/// One byte more than is read, so that a report that is too large is seen to be.
-const READ_AT_MOST: u64 = MAX_BYTES as u64 + 1;
-/// `EX_DATAERR` of sysexits.h: the same input would be refused again.
+/// One byte more than the maximum, so that a report that is too large is recognized.
+const READ_LIMIT: u64 = MAX_BYTES as u64 + 1;
+/// `EX_DATAERR` of sysexits.h: the mail server must not retry.
 const BAD_INPUT: u8 = 65;
-/// `EX_TEMPFAIL` of sysexits.h: a mail server that pipes keeps the report and tries again.
-const LATER: u8 = 75;
+/// `EX_TEMPFAIL` of sysexits.h: the mail server keeps the report and retries.
+const TRY_AGAIN: u8 = 75;
 
 pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut message = Vec::new();
     std::io::stdin()
-        .take(READ_AT_MOST)
+        .take(READ_LIMIT)
         .read_to_end(&mut message)
         .context("cannot read the report from stdin")?;
     let report = match Report::parse(&message) {
@@ -34,19 +34,19 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     };
     let settings = BounceSettings::load(config, &environment())?;
     telemetry::init(&settings.database.telemetry);
-    Ok(match take_in(&settings, &report).await {
+    Ok(match record(&settings, &report).await {
         Ok(taken) => {
-            out::as_far_as_read(say!("{}", said(&taken)).map_err(Into::into))?;
+            out::ignore_closed(say!("{}", describe(&taken)).map_err(Into::into))?;
             ExitCode::SUCCESS
         }
         Err(error) => {
-            out::failure(&error);
-            ExitCode::from(LATER)
+            out::print_error(&error);
+            ExitCode::from(TRY_AGAIN)
         }
     })
 }
 
-async fn take_in(settings: &BounceSettings, report: &Report) -> anyhow::Result<Applied> {
+async fn record(settings: &BounceSettings, report: &Report) -> anyhow::Result<Applied> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
     let taken = feedback::apply(&database.pool, report, settings.bcc.as_ref(), now).await;
@@ -54,18 +54,18 @@ async fn take_in(settings: &BounceSettings, report: &Report) -> anyhow::Result<A
     Ok(taken?)
 }
 
-fn said(taken: &Applied) -> String {
+fn describe(taken: &Applied) -> String {
     let what = match taken.outcome {
-        FeedbackOutcome::NoSuchLetter => "no letter of ours that was sent: nothing changes",
+        FeedbackOutcome::NoSuchLetter => "no email with this id was sent: ignored",
         FeedbackOutcome::SomebodyElse => {
-            "about somebody else who had the letter, such as the blind copy: nothing changes"
+            "about another recipient of the email, such as the blind copy: ignored"
         }
-        FeedbackOutcome::Transient => "not for good: nothing changes",
-        FeedbackOutcome::NotSpam => "said to be no spam: nothing changes",
-        FeedbackOutcome::Known => "known already: nothing changes",
-        FeedbackOutcome::Noted => "the letter came back: its timeline says so",
-        FeedbackOutcome::Bounced => "the letter came back: it is bounced now",
-        FeedbackOutcome::OptedOut => "the account gets no more letters",
+        FeedbackOutcome::Transient => "a temporary failure: ignored",
+        FeedbackOutcome::NotSpam => "reported as not spam: ignored",
+        FeedbackOutcome::Known => "already recorded: ignored",
+        FeedbackOutcome::Noted => "recorded the bounce in the timeline",
+        FeedbackOutcome::Bounced => "the email is bounced",
+        FeedbackOutcome::OptedOut => "the account is opted out",
     };
     match &taken.offer_id {
         Some(offer) => format!("{offer}: {what}"),

@@ -1,79 +1,64 @@
-//! `event`: look at what Stripe sent, and have it read again.
-
-use std::path::Path;
-use std::process::ExitCode;
+//! `event`: what Stripe sent.
 
 use anyhow::{Context, ensure};
 
-use crate::cli::out::{self, note, say};
+use crate::cli::out::{self, SECOND, note, say};
 use crate::database::Pool;
-use crate::flow::inbox;
+use crate::flow::inbox::store;
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// List the newest events
     List {
-        /// Only those in this state: `unread`, `read`, `ignored`, `wrong_mode`, `unreadable`
+        /// Only events in this state: `unread`, `read`, `ignored`, `wrong_mode`, `unreadable`
         #[arg(long)]
         state: Option<String>,
-        /// How many
+        /// Maximum number of events
         #[arg(long, default_value_t = 50)]
         limit: u16,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print an event's body as it came; what we made of it goes to stderr
+    /// Print the body of an event as received; its state goes to stderr
     ///
-    /// To a terminal, control characters are printed as `\u{1b}`.
+    /// On a terminal, control characters are printed as `\u{1b}`.
     Show {
         /// evt_…
         id: String,
     },
-    /// Have an event read again, by whatever process works. Nothing happens twice
+    /// Process an event again; repeating it has no further effect
     Replay {
         /// evt_…
         id: String,
     },
 }
 
-pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::with_database(config, async |db| act(db, action).await).await
-}
-
-async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
-    match action {
-        Action::List { state, limit, json } => {
-            let events = inbox::store::list(db, state.as_deref(), i64::from(limit)).await?;
-            if json {
-                return out::json(&events);
+impl Action {
+    pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
+        match self {
+            Self::List { state, limit, json } => {
+                let events = store::list(db, state.as_deref(), limit.into()).await?;
+                out::list(json, &events, |event| {
+                    let received = event.received_at.format(SECOND);
+                    let note = event.note.as_deref().unwrap_or_default();
+                    format!(
+                        "{}  {received}  {:<10}  {:<45}  {note}",
+                        event.event_id, event.state, event.event_type
+                    )
+                })
             }
-            for event in events {
-                let at = event.received_at.format("%Y-%m-%d %H:%M:%S");
-                let note = event.note.unwrap_or_default();
-                say!(
-                    "{}  {at}  {:<10}  {:<45}  {note}",
-                    event.event_id,
-                    event.state,
-                    event.event_type
-                )?;
+            Self::Show { id } => {
+                let found = store::find(db, &id).await?;
+                let (event, body) = found.with_context(|| format!("event {id} not found"))?;
+                note!("{} {} {}", event.state, event.event_type, event.note.unwrap_or_default());
+                Ok(out::bytes(&body)?)
             }
-            Ok(())
-        }
-        Action::Show { id } => {
-            let found = inbox::store::find(db, &id).await?;
-            let (event, payload) = found.with_context(|| format!("no event {id} is known"))?;
-            note!("{} {} {}", event.state, event.event_type, event.note.unwrap_or_default());
-            Ok(out::bytes(&payload)?)
-        }
-        Action::Replay { id } => {
-            ensure!(
-                inbox::store::replay(db, &id).await?,
-                "no event {id} is known that was read before"
-            );
-            say!("{id} is unread again")?;
-            Ok(())
+            Self::Replay { id } => {
+                let replayed = store::replay(db, &id).await?;
+                ensure!(replayed, "event {id} not found, or not processed yet");
+                Ok(say!("{id} is unread again")?)
+            }
         }
     }
 }

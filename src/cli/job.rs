@@ -1,74 +1,63 @@
-//! `job`: look at work, and have what was given up done after all.
-
-use std::path::Path;
-use std::process::ExitCode;
+//! `job`: list jobs and retry dead ones.
 
 use anyhow::{Context, ensure};
 
-use crate::cli::out::{self, say};
+use crate::cli::out::{self, SECOND, say};
 use crate::database::{self, Pool};
 use crate::flow::delivered;
 use crate::flow::email::SendLetter;
 use crate::letters::{self, operator};
 use crate::queue::{self, Work};
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// List jobs
     List {
-        /// Those in this state: queued, claimed, done, dead
+        /// Only jobs in this state: queued, claimed, done, dead
         #[arg(long, default_value = "dead")]
         state: String,
-        /// How many
+        /// Maximum number of jobs
         #[arg(long, default_value_t = 50)]
         limit: u16,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Have a dead job done after all, from its first attempt
+    /// Retry a dead job, starting at its first attempt
     Retry {
-        /// The number that `job list` prints first
+        /// The number in the first column of `job list`
         id: i64,
     },
 }
 
-pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::with_database(config, async |db| act(db, action).await).await
-}
-
-async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
-    match action {
-        Action::List { state, limit, json } => {
-            let jobs = queue::stats::list(db, &state, i64::from(limit)).await?;
-            if json {
-                return out::json(&jobs);
+impl Action {
+    pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
+        match self {
+            Self::List { state, limit, json } => {
+                let jobs = queue::stats::list(db, &state, limit.into()).await?;
+                out::list(json, &jobs, |job| {
+                    let due = job.due_at.format(SECOND);
+                    let error = job.last_error.as_deref().unwrap_or_default();
+                    format!(
+                        "{:>8}  {due}  {}:{}  attempt {}  {error}",
+                        job.job_id, job.kind, job.subject, job.attempt
+                    )
+                })
             }
-            for job in jobs {
-                let at = job.due_at.format("%Y-%m-%d %H:%M:%S");
-                let error = job.last_error.unwrap_or_default();
-                say!(
-                    "{:>8}  {at}  {}:{}  attempt {}  {error}",
-                    job.job_id,
-                    job.kind,
-                    job.subject,
-                    job.attempt
-                )?;
-            }
-            Ok(())
+            Self::Retry { id } => retry(db, id).await,
         }
-        Action::Retry { id } => retry(db, id).await,
     }
 }
 
-/// A job alone would find that its letter is held or its delivery refused, and do nothing: what it is about is taken up again.
+/// A letter whose job died is held, and a delivery is marked as failed. So it is the letter or the
+/// delivery that is retried: the job alone would find nothing to do.
 async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
-    let job = queue::stats::find(db, id).await?.with_context(|| format!("there is no job {id}"))?;
+    let job =
+        queue::stats::find(db, id).await?.with_context(|| format!("job {id} not found"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
     let now = database::now(db).await?;
     let mut tx = db.begin().await?;
-    let taken_up = if job.kind == SendLetter::KIND {
+    let retried = if job.kind == SendLetter::KIND {
         match letters::store::offer_of(&mut *tx, &job.subject).await? {
             Some(offer) => operator::resend(&mut tx, &offer, now).await? > 0,
             None => false,
@@ -79,7 +68,6 @@ async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
         queue::requeue(&mut *tx, &job.kind, &job.subject, now).await?
     };
     tx.commit().await?;
-    ensure!(taken_up, "job {id} has nothing left to do: what it is about was settled otherwise");
-    say!("{}:{} is queued again", job.kind, job.subject)?;
-    Ok(())
+    ensure!(retried, "job {id} is obsolete: its {} was completed in another way", job.subject);
+    Ok(say!("queued {}:{}", job.kind, job.subject)?)
 }

@@ -1,4 +1,4 @@
-//! `migrate`: the schema, up to date.
+//! `migrate`: apply the migrations.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     telemetry::init(&settings.telemetry);
     settings.database.migrate_on_start = true;
     let database = database::open(&settings.database).await?;
-    say!("the schema is up to date: {} migrations", MIGRATOR.iter().count())?;
+    say!("the schema is current: {} migrations", MIGRATOR.iter().count())?;
     database.close().await;
     Ok(ExitCode::SUCCESS)
 }

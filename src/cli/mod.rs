@@ -1,4 +1,7 @@
-//! The commands: a file each. Data goes to stdout, logs to stderr. Exit 0 done, 1 failed, 64 wrong usage or settings.
+//! The commands, one file each.
+//!
+//! Data goes to stdout, logs and notes to stderr. Exit status 0: success, 1: failure, 64: invalid
+//! usage or settings.
 
 mod account;
 mod address;
@@ -32,17 +35,19 @@ use crate::{database, telemetry};
 const USAGE: u8 = 64;
 
 const AFTER_HELP: &str = "\
-Settings come from the built-in defaults, from --config FILE, and from the environment, which wins.
-Every key section.key is COURIER_SECTION__KEY; DATABASE_URL, STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET,
-SMTP_URL, PORT and RUST_LOG work too. Secrets can be given as ..._FILE, a path to read.
+Settings are read from the built-in defaults, from the file given with --config, and from the
+environment; the later source overrides the earlier one. The variable for the key section.key is
+COURIER_SECTION__KEY. DATABASE_URL, STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, SMTP_URL, PORT and
+RUST_LOG are accepted too. The path in a variable that ends in _FILE names a file with a secret.
 
-Exit status: 0 done, 1 failed, 64 wrong usage or settings.";
+Exit status: 0 success, 1 failure, 64 invalid usage or settings.";
 
-/// Delivers Stripe Capital financing offers to the merchants of a Connect platform, and proves it.
+/// Emails Stripe Capital financing offers to the merchants of a Connect platform, and keeps
+/// evidence of every delivery
 #[derive(Debug, Parser)]
 #[command(name = "capital-courier", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Read settings from this TOML file, over the built-in defaults
+    /// Read settings from this TOML file, which overrides the built-in defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -52,102 +57,102 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the whole story on this machine: embedded Postgres, Stripe simulator, letters kept as files
+    /// Run a demo on this machine: embedded Postgres, Stripe simulator, emails written to files
     #[cfg(feature = "demo")]
     Demo(demo::Args),
-    /// Take webhooks and do the work: send letters, tell Stripe
+    /// Receive webhooks and process jobs: send emails, mark offers as delivered at Stripe
     Serve {
-        /// Take webhooks only, and leave the work to other processes
+        /// Receive webhooks only; other processes run the jobs
         #[arg(long)]
         no_worker: bool,
     },
-    /// Do the work without taking webhooks
+    /// Process jobs without receiving webhooks
     Worker,
-    /// Bring the database's schema up to date
+    /// Apply the database migrations
     Migrate,
-    /// Check each thing that must be right, one line each, with its remedy
+    /// Check the settings and every dependency; print a remedy for each problem
     Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Ask Stripe for offers and events that never reached us, now
+    /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Look at offers; send again or withdraw a letter
+    /// List and show offers; resend or withdraw an email
     Offer {
         #[command(subcommand)]
         action: offer::Action,
     },
-    /// Look at events; have one read again
+    /// List, show and replay events
     Event {
         #[command(subcommand)]
         action: event::Action,
     },
-    /// Look at jobs; have one done that was given up
+    /// List jobs; retry dead jobs
     Job {
         #[command(subcommand)]
         action: job::Action,
     },
-    /// See what letters look like; record that Stripe approved them; print the record of their signature
+    /// Preview and check emails; record Stripe's approval; print the DKIM record
     Email {
         #[command(subcommand)]
         action: email::Action,
     },
-    /// Make, list and revoke the keys of programs that call the service
+    /// Create, list and revoke API keys
     ApiKey {
         #[command(subcommand)]
         action: api_key::Action,
     },
-    /// Keep accounts that want no letters about Capital
+    /// Manage the accounts that opted out of emails about Capital
     OptOut {
         #[command(subcommand)]
         action: opt_out::Action,
     },
-    /// See which addresses letters come back from; let letters go there again
+    /// List suppressed addresses; allow emails to an address again
     Address {
         #[command(subcommand)]
         action: address::Action,
     },
-    /// Take in a report about a letter from stdin: it came back (RFC 3464), or was called spam (RFC 5965)
+    /// Record a bounce (RFC 3464) or a spam complaint (RFC 5965) from stdin
     ///
-    /// For a mail server's pipe. Ends with 75 where the report is to be tried again later, because the database is away or the
-    /// letter is still being sent; with 1 where it is no report; with 65 where it was not read, because it is larger than 1 MB or
-    /// nests deeper than any report.
+    /// Intended for the pipe of a mail server. Exit status: 75 if the report must be retried later,
+    /// because the database is unavailable or the email is still being sent; 1 if the input is not
+    /// a report; 65 if it was not read, because it is larger than 1 MB or too deeply nested.
     Bounce,
-    /// Take out what there is of an account
+    /// Erase the personal data of an account
     Account {
         #[command(subcommand)]
         action: account::Action,
     },
-    /// What was sent to whom, and what came of the financings, as CSV
+    /// Export emails and financing transactions as CSV
     Report {
         #[command(subcommand)]
         action: report::Action,
     },
-    /// Print every setting with its default and what it is for, as TOML
+    /// Print every setting with its default and a description, as TOML
     Settings,
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command in the arguments of the process.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            // `--help` and `--version` come this way too, and are no errors.
+            // clap returns `--help` and `--version` as errors that go to stdout.
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
     match cli.run() {
         Ok(code) => code,
-        // `| head` has what it wants, as with other tools that do not leave this to SIGPIPE.
+        // `| head` has read enough. Other tools end by SIGPIPE here, which Rust ignores.
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            out::failure(&error);
+            out::print_error(&error);
             ExitCode::from(if error.is::<config::Errors>() { USAGE } else { 1 })
         }
     }
@@ -164,18 +169,18 @@ impl Cli {
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
             Command::Reconcile { json } => block_on(reconcile::run(config, json)),
-            Command::Offer { action } => block_on(offer::run(config, action)),
-            Command::Event { action } => block_on(event::run(config, action)),
-            Command::Job { action } => block_on(job::run(config, action)),
             Command::Email { action } => block_on(email::run(config, action)),
-            Command::ApiKey { action } => block_on(api_key::run(config, action)),
-            Command::OptOut { action } => block_on(opt_out::run(config, action)),
-            Command::Address { action } => block_on(address::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
-            Command::Account { action } => block_on(account::run(config, action)),
-            Command::Report { action } => block_on(report::run(config, action)),
+            Command::Offer { action } => with_database(config, async |db| action.run(db).await),
+            Command::Event { action } => with_database(config, async |db| action.run(db).await),
+            Command::Job { action } => with_database(config, async |db| action.run(db).await),
+            Command::ApiKey { action } => with_database(config, async |db| action.run(db).await),
+            Command::OptOut { action } => with_database(config, async |db| action.run(db).await),
+            Command::Address { action } => with_database(config, async |db| action.run(db).await),
+            Command::Account { action } => with_database(config, async |db| action.run(db).await),
+            Command::Report { action } => with_database(config, async |db| action.run(db).await),
             Command::Settings => {
-                out::stdout().write_all(crate::config::DEFAULTS.as_bytes())?;
+                out::stdout().write_all(config::DEFAULTS.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -184,23 +189,26 @@ impl Cli {
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(work);
-    // To drop it would wait for blocking work that nobody waits for any more, such as the check of the wording.
+    let result = runtime.block_on(work);
+    // Dropping the runtime would wait for blocking tasks whose result is no longer needed, such as
+    // the check of the wording.
     runtime.shutdown_background();
-    done
+    result
 }
 
-/// Opens the database for a command that needs nothing else, and closes it.
-async fn with_database(
+/// Runs a command that requires the database alone.
+fn with_database(
     config: Option<&Path>,
-    work: impl AsyncFnOnce(&Pool) -> anyhow::Result<()>,
+    command: impl AsyncFnOnce(&Pool) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let settings = DatabaseOnly::load(config, &environment())?;
-    telemetry::init(&settings.telemetry);
-    let database = database::open(&settings.database).await?;
-    let done = work(&database.pool).await;
-    database.close().await;
-    done.map(|()| ExitCode::SUCCESS)
+    block_on(async {
+        let settings = DatabaseOnly::load(config, &environment())?;
+        telemetry::init(&settings.telemetry);
+        let database = database::open(&settings.database).await?;
+        let result = command(&database.pool).await;
+        database.close().await;
+        result.map(|()| ExitCode::SUCCESS)
+    })
 }
 
 #[cfg(test)]
@@ -209,7 +217,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_help_says_what_there_is() {
+    fn the_help_is_complete() {
         let mut command = Cli::command();
         command.build();
         let mut help = command.render_long_help().to_string();

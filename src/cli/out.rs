@@ -1,8 +1,8 @@
-//! What commands print, and the one place where they do. Lines for people go through [`printable`],
-//! since much of what they show was written by others; data (JSON, CSV, an event's body) are
-//! written as they are.
+//! Output of commands; no other module prints.
 //!
-//! A reader who has seen enough (`| head`) ends a command early, and without an error: [`Closed`].
+//! Lines for people are escaped with [`printable`], because much of their content comes from
+//! outside. Data (JSON, CSV, the body of an event) is written unchanged. A command whose stdout is
+//! closed by the reader (`| head`) ends without an error: [`Closed`].
 
 use std::error::Error;
 use std::fmt::Arguments;
@@ -10,45 +10,62 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::format::text::{is_unprintable, printable};
 
-/// The reader of stdout closed it.
+/// Formats of times in UTC.
+pub(super) const DAY: &str = "%Y-%m-%d";
+pub(super) const MINUTE: &str = "%Y-%m-%d %H:%M";
+pub(super) const SECOND: &str = "%Y-%m-%d %H:%M:%S";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader of the output closed it")]
 pub(super) struct Closed;
 
-/// Prints a line for a person to stdout.
+/// Prints a line to stdout.
 macro_rules! say {
-    ($($words:tt)*) => { $crate::cli::out::line(format_args!($($words)*)) };
+    ($($args:tt)*) => { $crate::cli::out::line(format_args!($($args)*)) };
 }
 
-/// Prints a line for a person to stderr.
+/// Prints a line to stderr.
 macro_rules! note {
-    ($($words:tt)*) => { $crate::cli::out::note_line(format_args!($($words)*)) };
+    ($($args:tt)*) => { $crate::cli::out::note_line(format_args!($($args)*)) };
 }
 
 pub(super) use {note, say};
 
-/// As [`say!`] prints it.
-pub(super) fn line(words: Arguments<'_>) -> io::Result<()> {
-    writeln!(stdout(), "{}", printable(&words.to_string()))
+pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
+    writeln!(stdout(), "{}", printable(&text.to_string()))
 }
 
-/// As [`note!`] prints it. Where stderr is closed nobody can be told.
-pub(super) fn note_line(words: Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{}", printable(&words.to_string()));
+pub(super) fn note_line(text: Arguments<'_>) {
+    // If stderr is closed, there is nowhere to report it.
+    let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
 
-/// Prints why a command failed to stderr, with the lines that lists of faults have.
-pub(super) fn failure(error: &anyhow::Error) {
-    for words in format!("error: {error:#}").lines() {
-        note_line(format_args!("{words}"));
+/// Prints the error of a command to stderr. A list of settings errors has several lines.
+pub(super) fn print_error(error: &anyhow::Error) {
+    for text in format!("error: {error:#}").lines() {
+        note_line(format_args!("{text}"));
     }
 }
 
-/// Prints data as JSON. Inside of strings, where alone it can stand, what a terminal would obey is
-/// written as JSON can write it.
-pub(super) fn json(what: &impl serde::Serialize) -> anyhow::Result<()> {
+/// Prints rows as a JSON array, or one line each.
+pub(super) fn list<T: serde::Serialize>(
+    as_json: bool,
+    rows: &[T],
+    line: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    if as_json {
+        return json(&rows);
+    }
+    for row in rows {
+        say!("{}", line(row))?;
+    }
+    Ok(())
+}
+
+/// Prints JSON. Control characters, which occur only within strings, are printed as JSON escapes.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut out = stdout();
-    let text = serde_json::to_string_pretty(what)?;
+    let text = serde_json::to_string_pretty(value)?;
     let mut rest = text.as_str();
     while let Some(at) = rest.find(|c: char| c != '\n' && is_unprintable(c)) {
         let (before, after) = rest.split_at(at);
@@ -63,41 +80,35 @@ pub(super) fn json(what: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(out, "{rest}")?)
 }
 
-/// Prints bytes as they are; to a terminal, without what it would obey.
+/// Prints bytes unchanged, or escaped on a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = stdout();
     if !out.0.is_terminal() {
         return out.write_all(bytes);
     }
-    for words in String::from_utf8_lossy(bytes).lines() {
-        writeln!(out, "{}", printable(words))?;
+    for text in String::from_utf8_lossy(bytes).lines() {
+        writeln!(out, "{}", printable(text))?;
     }
     Ok(())
 }
 
-/// Whether a command ended because the reader of its output closed it.
+/// Whether a command failed because the reader closed stdout.
 pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        // A `csv::Error` does not name its source.
-        let of_csv = cause.downcast_ref::<csv::Error>().and_then(|error| {
-            if let csv::ErrorKind::Io(error) = error.kind() { Some(error) } else { None }
-        });
-        let error = of_csv.or_else(|| cause.downcast_ref::<io::Error>());
+        let error = cause.downcast_ref::<io::Error>();
         error.and_then(io::Error::get_ref).is_some_and(<dyn Error + Send + Sync>::is::<Closed>)
     })
 }
 
-/// For a command whose exit status says what it found: that stands, whether or not the rest was
-/// read.
-pub(super) fn as_far_as_read(printed: anyhow::Result<()>) -> anyhow::Result<()> {
+/// For a command whose exit status is its result, whether or not the output was read to the end.
+pub(super) fn ignore_closed(printed: anyhow::Result<()>) -> anyhow::Result<()> {
     printed.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error) })
 }
 
-/// Stdout, for data.
 pub(super) struct Stdout(io::StdoutLock<'static>);
 
-/// Stdout, for data.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+/// Stdout, whose errors [`is_closed`] recognizes.
+#[expect(clippy::disallowed_methods, reason = "the one place that the ban allows")]
 pub(super) fn stdout() -> Stdout {
     Stdout(io::stdout().lock())
 }
@@ -112,7 +123,7 @@ impl Write for Stdout {
     }
 }
 
-/// Tells our own pipe from others that break, such as a database's connection.
+/// Marks errors of stdout. Other pipes break too, such as the connection to the database.
 fn closed(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::BrokenPipe {
         io::Error::new(ErrorKind::BrokenPipe, Closed)
@@ -128,11 +139,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_pipe_is_told_from_others() {
+    fn a_closed_stdout_differs_from_other_broken_pipes() {
         let ours = closed(io::Error::from(ErrorKind::BrokenPipe));
-        assert!(is_closed(
-            &anyhow::Error::from(csv::Error::from(ours)).context("while it printed")
-        ));
+        assert!(is_closed(&anyhow::Error::from(ours).context("cannot print")));
         let theirs: anyhow::Result<()> =
             Err(io::Error::from(ErrorKind::BrokenPipe)).context("the database");
         assert!(!is_closed(&theirs.unwrap_err()));

@@ -1,9 +1,9 @@
-//! `reconcile`: asks Stripe what never reached us, now. The work itself is done by whatever process works.
+//! `reconcile`: compares with Stripe now. Running workers process what it finds.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::app::App;
 use crate::cli::out::{self, say};
@@ -17,14 +17,12 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
     telemetry::init(&settings.telemetry);
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;
-    let ran = app.reconcile_now().await.context("cannot begin")?;
+    let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
     let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
-    if !ran {
-        anyhow::bail!("another process is at it; see the table reconcile_runs");
-    }
-    let run = newest.context("the run left no trace")?;
-    out::as_far_as_read(print(&run, json))?;
+    ensure!(ran, "another process is reconciling: see the table reconcile_runs");
+    let run = newest.context("the reconciliation left no record")?;
+    out::ignore_closed(print(&run, json))?;
     Ok(ExitCode::from(u8::from(run.state != "complete")))
 }
 
@@ -33,14 +31,14 @@ fn print(run: &store::Run, json: bool) -> anyhow::Result<()> {
         return out::json(run);
     }
     say!("{}", run.state)?;
-    say!("  offers   {} undelivered at Stripe, {} new to us", run.offers_seen, run.offers_new)?;
-    say!("  events   {} that reached nobody, {} new to us", run.events_seen, run.events_new)?;
-    say!("  looks    {} offers that only we call undelivered", run.looks)?;
+    say!("  offers   {} undelivered at Stripe, {} new", run.offers_seen, run.offers_new)?;
+    say!("  events   {} without a successful webhook, {} new", run.events_seen, run.events_new)?;
+    say!("  checks   {} offers that are not undelivered at Stripe", run.looks)?;
     if run.unreadable > 0 {
-        say!("  look     {} entries cannot be read: see the log", run.unreadable)?;
+        say!("  skipped  {} entries that cannot be read: see the log", run.unreadable)?;
     }
     if let Some(error) = &run.error {
-        say!("  WRONG    {error}")?;
+        say!("  ERROR    {error}")?;
     }
     Ok(())
 }

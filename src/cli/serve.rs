@@ -26,8 +26,8 @@ async fn start(
     if let Some(host) = settings.unencrypted_relay() {
         tracing::warn!(
             relay.host = host,
-            "letters to real merchants may travel unencrypted to the relay: use smtps:// or ?tls=required in \
-             SMTP_URL, unless the network up to the relay is private"
+            "emails to merchants may reach the relay unencrypted: use smtps:// or ?tls=required in \
+             SMTP_URL, unless the network to the relay is private"
         );
     }
     Box::pin(app::run(settings, role)).await?;

@@ -1,56 +1,118 @@
-//! CSV that a spreadsheet opens without harm: text that begins like a formula would be taken for one.
+//! CSV files for spreadsheets.
 //!
-//! RFC 4180, in UTF-8 without a byte order mark: what stands in the cells is ASCII but for the words that people enter, so a mark would
-//! help hardly anybody and would stick to the name of the first column in every program that does not know it.
+//! RFC 4180 with CRLF, in UTF-8. There is no byte order mark, because many programs read it as part
+//! of the first column's name. Text that a spreadsheet would evaluate as a formula is escaped.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 use super::money::Money;
 
-/// What makes a spreadsheet take a cell for a formula (OWASP, *CSV Injection*), in the widths that some take for the same.
+/// First characters of a formula (OWASP, *CSV Injection*), with the full-width forms that some
+/// programs treat alike.
 pub const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// Writes lines that end as RFC 4180 wants them.
-pub fn writer<W: Write>(out: W) -> csv::Writer<W> {
-    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)
+/// Writes a table of `N` columns.
+#[derive(Debug)]
+pub struct CsvWriter<W: Write, const N: usize>(csv::Writer<W>);
+
+/// The text of a cell. Conversions from text escape formulas; numbers and dates need no escape.
+#[derive(Debug)]
+pub struct Cell(String);
+
+impl<W: Write, const N: usize> CsvWriter<W, N> {
+    /// Writes the header.
+    pub fn new(out: W, columns: [&str; N]) -> io::Result<Self> {
+        let terminator = csv::Terminator::CRLF;
+        let mut writer = csv::WriterBuilder::new().terminator(terminator).from_writer(out);
+        writer.write_record(columns).map_err(io_error)?;
+        Ok(Self(writer))
+    }
+
+    pub fn write(&mut self, row: [Cell; N]) -> io::Result<()> {
+        self.0.write_record(row.map(|cell| cell.0)).map_err(io_error)
+    }
+
+    /// Flushes, and returns the destination.
+    pub fn finish(self) -> io::Result<W> {
+        self.0.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
 }
 
-/// Text that no spreadsheet takes for a formula. Not for numbers that we write: a sign is no formula's.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    if is_formula(text) { format!("'{text}").into() } else { text.into() }
+/// The conversion of the `csv` crate wraps the error, and a closed pipe could not be recognized.
+fn io_error(error: csv::Error) -> io::Error {
+    let text = error.to_string();
+    if let csv::ErrorKind::Io(error) = error.into_kind() { error } else { io::Error::other(text) }
 }
 
-/// An amount as a decimal number, whose sign is no formula's.
-pub fn amount(minor: i64, currency: &str) -> String {
-    Money { minor, currency: currency.to_owned() }.plain()
+impl Cell {
+    /// A decimal number. Its sign does not start a formula.
+    pub fn amount(minor: i64, currency: &str) -> Self {
+        Self(Money { minor, currency: currency.to_owned() }.plain())
+    }
+
+    /// A currency code in upper case.
+    pub fn currency(code: &str) -> Self {
+        code.to_uppercase().into()
+    }
 }
 
-/// A currency, whatever Stripe may send one day.
-pub fn code(currency: &str) -> String {
-    harmless(&currency.to_uppercase()).into_owned()
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self(escape_formula(text).into_owned())
+    }
 }
 
-/// The same text without what made it harmless.
-pub fn as_it_was(text: &str) -> &str {
-    text.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(text)
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
 }
 
-/// Also what looks as if it was made harmless before, so that it is read back as it was.
-fn is_formula(text: &str) -> bool {
+impl From<DateTime<Utc>> for Cell {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl From<NaiveDate> for Cell {
+    fn from(day: NaiveDate) -> Self {
+        Self(day.to_string())
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(is: bool) -> Self {
+        Self(is.to_string())
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or_else(|| Self(String::new()), Into::into)
+    }
+}
+
+fn escape_formula(text: &str) -> Cow<'_, str> {
+    if needs_escape(text) { format!("'{text}").into() } else { text.into() }
+}
+
+/// Reverses the escape of text in a [`Cell`].
+pub fn unescape_formula(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| needs_escape(rest)).unwrap_or(text)
+}
+
+/// Text that looks escaped is escaped again, so that [`unescape_formula`] restores it.
+fn needs_escape(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(FORMULA)
-}
-
-/// A moment, by RFC 3339.
-pub fn moment(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// A moment that may not have come.
-pub fn maybe(at: Option<DateTime<Utc>>) -> String {
-    at.map(moment).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -58,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_a_formula_and_each_is_read_back_as_it_was() {
+    fn formulas_are_escaped_and_restored() {
         for (text, cell) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),
@@ -73,8 +135,16 @@ mod tests {
             ("'quoted", "'quoted"),
             ("'=1", "''=1"),
         ] {
-            assert_eq!(harmless(text), cell);
-            assert_eq!(as_it_was(cell), text);
+            assert_eq!(escape_formula(text), cell);
+            assert_eq!(unescape_formula(cell), text);
         }
+    }
+
+    #[test]
+    fn lines_end_in_crlf_and_numbers_keep_their_sign() {
+        let mut out = CsvWriter::new(Vec::new(), ["a", "b", "c"]).unwrap();
+        out.write([Cell::amount(-150, "usd"), "x,\"y\"".into(), None::<&str>.into()]).unwrap();
+        let written = String::from_utf8(out.finish().unwrap()).unwrap();
+        assert_eq!(written, "a,b,c\r\n-1.50,\"x,\"\"y\"\"\",\r\n");
     }
 }

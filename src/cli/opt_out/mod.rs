@@ -1,95 +1,80 @@
-//! `opt-out`: accounts that want no letters.
+//! `opt-out`: accounts that opted out of emails.
 
 mod list;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
-use crate::consent::opt_outs::{self, OptedOut};
+use crate::consent::opt_outs::OptedOut;
 use crate::consent::opt_outs::{Note, OptOutRequest, Source, store};
 use crate::database::{self, Pool};
+use crate::flow::email;
 use crate::stripe::AccountId;
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// Send an account no more letters; those that wait are suppressed
+    /// Opt an account out; emails that wait are suppressed
     Add {
         /// The connected account, acct_…
         account: AccountId,
-        /// Why, or in whose words
+        /// The reason, or the merchant's request
         #[arg(long, value_name = "TEXT")]
         note: Option<Note>,
     },
-    /// Let an account have letters again; those that were suppressed stay so
+    /// Allow emails to an account again; suppressed emails stay suppressed
     Remove {
         /// The connected account, acct_…
         account: AccountId,
     },
-    /// List the accounts that want no letters
+    /// List the accounts that are opted out
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print every opt-out as CSV, also those that have ended: who said so, and when
+    /// Print all opt-outs as CSV, with source and time, including ended ones
     Export,
-    /// Take in a list that was kept elsewhere: all of it, or nothing where a line is wrong
+    /// Import opt-outs from CSV; if any line is invalid, nothing is imported
     ///
-    /// CSV with a header: `account`, and where they are known `note` and `opted_out_at` (2026-11-24 or 2026-11-24T12:00:00Z).
-    /// An account that is opted out already stays as it is.
+    /// The header names the columns: `account`, and optionally `note` and `opted_out_at`
+    /// (2026-11-24 or 2026-11-24T12:00:00Z). Accounts that are opted out already do not change.
     Import {
-        /// The list, or `-` for stdin
+        /// The file, or `-` for stdin
         file: PathBuf,
     },
 }
 
-/// Rows that are read at once.
-const PAGE: i64 = 1000;
+/// Rows per query of an export.
+const PAGE_SIZE: i64 = 1000;
 
-pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    super::with_database(config, async |db| act(db, action).await).await
-}
-
-async fn act(db: &Pool, action: Action) -> anyhow::Result<()> {
-    match action {
-        Action::Add { account, note } => add(db, &account, note.as_ref()).await,
-        Action::Remove { account } => {
-            let now = database::now(db).await?;
-            let ended =
-                store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
-            anyhow::ensure!(ended, "{account} is not opted out");
-            say!("{account} may have letters again")?;
-            Ok(())
-        }
-        Action::List { json } => {
-            let all = store::list(db).await?;
-            if json {
-                return out::json(&all);
+impl Action {
+    pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
+        match self {
+            Self::Add { account, note } => add(db, &account, note.as_ref()).await,
+            Self::Remove { account } => {
+                let now = database::now(db).await?;
+                let ended =
+                    store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
+                ensure!(ended, "{account} is not opted out");
+                Ok(say!("{account} is no longer opted out")?)
             }
-            for out in all {
-                let note = out.note.unwrap_or_default();
-                say!(
-                    "{}  {}  {}  {note}",
-                    out.account_id,
-                    out.opted_out_at.to_rfc3339(),
-                    out.source
-                )?;
-            }
-            Ok(())
+            Self::List { json } => out::list(json, &store::list(db).await?, |opt_out| {
+                let since = opt_out.opted_out_at.to_rfc3339();
+                let note = opt_out.note.as_deref().unwrap_or_default();
+                format!("{}  {since}  {}  {note}", opt_out.account_id, opt_out.source)
+            }),
+            Self::Export => export(db).await,
+            Self::Import { file } => import(db, &file).await,
         }
-        Action::Export => export(db).await,
-        Action::Import { file } => import(db, &file).await,
     }
 }
 
 async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
     let now = database::now(db).await?;
-    let request = OptOutRequest {
+    let wish = OptOutRequest {
         account_id: account.as_str(),
         source: Source::Operator,
         note: note.map(Note::as_str),
@@ -99,25 +84,25 @@ async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Res
     let opted_out = opt_outs::opt_out(&mut tx, &request, now).await?;
     tx.commit().await?;
     match opted_out {
-        OptedOut::Inserted => say!("{account} gets no more letters")?,
-        OptedOut::Duplicate => say!("{account} got no letters before either")?,
+        OptedOut::Inserted => say!("{account} is opted out")?,
+        OptedOut::Duplicate => say!("{account} was opted out already")?,
     }
     Ok(())
 }
 
 async fn export(db: &Pool) -> anyhow::Result<()> {
-    let mut writer = list::Writer::new(out::stdout())?;
-    let mut page = store::Page { after: 0, limit: PAGE, with_ended: true };
+    let mut writer = list::writer(out::stdout())?;
+    let mut page = store::Page { after: 0, limit: PAGE_SIZE, with_ended: true };
     loop {
-        let rows = store::page(db, &page).await?;
-        for row in &rows {
-            writer.write(row)?;
+        let opt_outs = store::page(db, &page).await?;
+        for opt_out in &opt_outs {
+            writer.write(list::cells(opt_out))?;
         }
-        match rows.last() {
-            Some(last) => page.after = last.opt_out_id,
-            None => return Ok(writer.finish()?),
-        }
+        let Some(last) = opt_outs.last() else { break };
+        page.after = last.opt_out_id;
     }
+    writer.finish()?;
+    Ok(())
 }
 
 async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
@@ -128,11 +113,11 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
         bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
     let now = database::now(db).await?;
-    let rows = list::read(&bytes, now)?;
+    let imported = list::read(&bytes, now)?;
     let mut tx = db.begin().await?;
     let mut new = 0;
-    for row in &rows {
-        let request = OptOutRequest {
+    for row in &imported {
+        let wish = OptOutRequest {
             account_id: row.account.as_str(),
             source: Source::Import,
             note: row.note.as_ref().map(Note::as_str),
@@ -141,6 +126,6 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
         new += usize::from(opt_outs::opt_out(&mut tx, &request, now).await? == OptedOut::Inserted);
     }
     tx.commit().await?;
-    say!("{new} accounts opted out, {} were before", rows.len() - new)?;
+    say!("opted out {new} accounts; {} were opted out already", imported.len() - new)?;
     Ok(())
 }

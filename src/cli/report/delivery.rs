@@ -1,11 +1,11 @@
-//! `report delivery`: the letters of a period, with the proof of what was sent.
+//! `report delivery`: the emails of a period, with evidence.
 
 use futures_util::TryStreamExt;
 
-use super::Asked;
+use super::Filter;
 use crate::cli::out::stdout;
 use crate::database::{self, Pool};
-use crate::format::csv::{harmless, maybe, moment, writer};
+use crate::format::csv::{Cell, CsvWriter};
 use crate::letters::evidence::store::{self, Line, Period};
 use crate::mail::Address;
 
@@ -38,61 +38,53 @@ const COLUMNS: [&str; 26] = [
     "stripe_request",
 ];
 
-/// Writes the report to stdout, as it comes from the database.
-pub(super) async fn write(db: &Pool, asked: &Asked, addresses: bool) -> anyhow::Result<()> {
-    let (from, until) = asked.period()?;
-    let mut out = writer(stdout());
-    out.write_record(COLUMNS)?;
+/// Streams the report from the database to stdout.
+pub(super) async fn write(db: &Pool, filter: &Filter, addresses: bool) -> anyhow::Result<()> {
+    let (from, until) = filter.period()?;
+    let mut out = CsvWriter::new(stdout(), COLUMNS)?;
     let mut connection = database::without_statement_timeout(db).await?;
-    let period = Period { from, until, account_id: asked.account() };
+    let period = Period { from, until, account_id: filter.account() };
     let mut lines = store::lines(&mut connection, &period);
     while let Some(line) = lines.try_next().await? {
-        out.write_record(cells(&line, addresses))?;
+        out.write(cells(line, addresses))?;
     }
-    Ok(out.flush()?)
+    out.finish()?;
+    Ok(())
 }
 
-fn cells(line: &Line, addresses: bool) -> [String; 26] {
-    let text = |text: &Option<String>| harmless(text.as_deref().unwrap_or_default()).into_owned();
+fn cells(line: Line, addresses: bool) -> [Cell; 26] {
+    let shown = |address: String| if addresses { address } else { masked(&address) };
     [
-        line.letter_id.clone(),
-        line.offer_id.clone(),
-        line.account_id.clone(),
-        line.kind.clone(),
-        text(&line.locale),
-        text(&line.disclaimer_variant),
-        line.state.clone(),
-        text(&line.reason),
-        recipient(line.recipient.as_deref(), addresses),
-        text(&line.subject),
-        line.message_id.clone(),
-        line.message_sha256.as_deref().map(hex::encode).unwrap_or_default(),
-        text(&line.copy_hash),
-        text(&line.approval_market),
-        text(&line.approval_reference),
-        text(&line.approved_by),
-        line.attempt.to_string(),
-        line.doubts.to_string(),
-        moment(line.opened_at),
-        maybe(line.checked_at),
-        maybe(line.first_handed_over_at),
-        maybe(line.last_handed_over_at),
-        maybe(line.sent_at),
-        text(&line.relay_answer),
-        maybe(line.told_at),
-        text(&line.told_request_id),
+        line.letter_id.into(),
+        line.offer_id.into(),
+        line.account_id.into(),
+        line.kind.into(),
+        line.locale.into(),
+        line.disclaimer_variant.into(),
+        line.state.into(),
+        line.reason.into(),
+        line.recipient.map(shown).into(),
+        line.subject.into(),
+        line.message_id.into(),
+        line.message_sha256.map(hex::encode).into(),
+        line.copy_hash.into(),
+        line.approval_market.into(),
+        line.approval_reference.into(),
+        line.approved_by.into(),
+        i64::from(line.attempt).into(),
+        i64::from(line.doubts).into(),
+        line.opened_at.into(),
+        line.checked_at.into(),
+        line.first_handed_over_at.into(),
+        line.last_handed_over_at.into(),
+        line.sent_at.into(),
+        line.relay_answer.into(),
+        line.told_at.into(),
+        line.told_request_id.into(),
     ]
 }
 
-fn recipient(address: Option<&str>, in_full: bool) -> String {
-    match address {
-        None => String::new(),
-        Some(address) if in_full => harmless(address).into_owned(),
-        Some(address) => {
-            let masked = address
-                .parse()
-                .map_or_else(|_| "***".to_owned(), |address: Address| address.to_string());
-            harmless(&masked).into_owned()
-        }
-    }
+fn masked(address: &str) -> String {
+    let address = address.parse::<Address>();
+    address.map_or_else(|_| "***".to_owned(), |address| address.to_string())
 }

@@ -1,5 +1,7 @@
 //! `/capital/statement`: what moved in a month, day by day, to print; and the same as CSV.
 
+use std::io;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +16,7 @@ use super::{Shared, TurnedAway, Visitor};
 use crate::database::with_timeout;
 use crate::financing::AccountLocale;
 use crate::financing::report::{Days, Line, Per, Report};
-use crate::format::csv::{amount, code, writer};
+use crate::format::csv::{Cell, CsvWriter};
 use crate::format::locale::Formats;
 use crate::format::money::Money;
 
@@ -164,24 +166,22 @@ const COLUMNS: [&str; 8] = [
     "unclear",
 ];
 
-/// The days of a month under the names of their columns.
-fn table(report: &Report) -> csv::Result<Vec<u8>> {
-    let mut out = writer(Vec::new());
-    out.write_record(COLUMNS)?;
+fn table(report: &Report) -> io::Result<Vec<u8>> {
+    let mut out = CsvWriter::new(Vec::new(), COLUMNS)?;
     for line in &report.lines {
-        let amount = |minor| amount(minor, &line.currency);
-        out.write_record([
-            line.begins_on.to_string(),
-            code(&line.currency),
+        let amount = |minor| Cell::amount(minor, &line.currency);
+        out.write([
+            line.begins_on.into(),
+            Cell::currency(&line.currency),
             amount(line.advanced_minor),
             amount(line.withheld_minor),
             amount(line.paid_otherwise_minor),
             amount(line.paid_minor),
-            line.transactions.to_string(),
-            line.unclear.to_string(),
+            line.transactions.into(),
+            line.unclear.into(),
         ])?;
     }
-    out.into_inner().map_err(|error| error.into_error().into())
+    out.finish()
 }
 
 fn file(month: &Month, table: Vec<u8>) -> Response {

@@ -54,7 +54,7 @@ async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_
     assert!(done(&app.db, &["offer", "show", &in_doubt]).await.contains("may have been sent"));
 
     for offer in [&refused_one, &in_doubt] {
-        assert!(done(&app.db, &["offer", "resend", offer]).await.contains("waits to be sent"));
+        assert!(done(&app.db, &["offer", "resend", offer]).await.contains("the email is queued"));
     }
     // The command has the clock of the machine; the service here has its own, which is behind.
     sqlx::query("update jobs set due_at = $1")
@@ -69,7 +69,7 @@ async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_
         app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
     let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
-    assert!(again.contains("no letter that is held"), "{again}");
+    assert!(again.contains("no email that is held"), "{again}");
     app.finish().await;
 }
 
@@ -86,14 +86,11 @@ async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows
     );
     let shown = done(&app.db, &["offer", "show", &offer]).await;
     assert!(
-        shown.contains("no letter goes to its address since") && shown.contains("address.refused"),
+        shown.contains("its address is suppressed since") && shown.contains("address.refused"),
         "{shown}"
     );
     let told = done(&app.db, &["offer", "resend", &offer]).await;
-    assert!(
-        told.contains("no letter goes to its address") && told.contains("held again"),
-        "{told}"
-    );
+    assert!(told.contains("its address is suppressed") && told.contains("held again"), "{told}");
     // The command has the clock of the machine; the service here has its own, which is behind.
     let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
     make_due.execute(&app.db).await.unwrap();
@@ -102,10 +99,12 @@ async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows
     assert!(done(&app.db, &["address", "list"]).await.contains("1 held"));
 
     let told = done(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
-    assert!(told.contains("1 that were held"), "{told}");
+    assert!(told.contains("queued 1 held emails"), "{told}");
     assert_eq!(done(&app.db, &["address", "list"]).await, "");
     assert!(
-        refused(&app.db, &["address", "allow", "jenny@bakery.example"]).await.contains("already")
+        refused(&app.db, &["address", "allow", "jenny@bakery.example"])
+            .await
+            .contains("not suppressed")
     );
     assert_eq!(run(&app.db, &["address", "allow", "jenny"]).await.status.code(), Some(64));
     let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
@@ -148,11 +147,11 @@ async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
     assert!(code == Some(1) && said.contains("neither a delivery report"), "{said}");
     let (code, said) = piped(&env, &report).await;
     assert!(
-        code == Some(0) && said.contains("it is bounced now") && said.contains(&offer),
+        code == Some(0) && said.contains("the email is bounced") && said.contains(&offer),
         "{said}"
     );
     let (code, said) = piped(&env, &report).await;
-    assert!(code == Some(0) && said.contains("known already"), "{said}");
+    assert!(code == Some(0) && said.contains("already recorded"), "{said}");
     env.insert("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned());
     env.insert("COURIER_DATABASE__START_TIMEOUT".to_owned(), "1ms".to_owned());
     assert_eq!(piped(&env, &report).await.0, Some(75));
@@ -215,7 +214,7 @@ async fn a_letter_that_is_sent_again_says_what_became_of_it(db: PgPool) {
     }
     let told = done(&db, &["offer", "resend", &offers[0]]).await;
     assert!(
-        told.contains("waits to be sent") && told.contains("the letter was sent: 250"),
+        told.contains("the email is queued") && told.contains("the email was sent: 250"),
         "{told}"
     );
     let told = refused(&db, &["offer", "resend", &offers[1]]).await;
@@ -232,18 +231,18 @@ async fn an_erasure_says_what_the_proof_keeps_and_knows_unknown_accounts(db: PgP
         app.one("select account_id from letters where offer_id = $1", &offer).await;
     for arguments in [&["--yes"][..], &["--yes", "--json"], &["--yes", "--with-proof"], &[]] {
         let arguments = [&["account", "erase", "acct_unknown"], arguments].concat();
-        assert!(refused(&app.db, &arguments).await.contains("no account acct_unknown is known"));
+        assert!(refused(&app.db, &arguments).await.contains("account acct_unknown not found"));
     }
     let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
     assert!(
-        told.contains("the proof keeps 1 messages") && told.contains("`--with-proof` removes"),
+        told.contains("1 messages are kept as evidence") && told.contains("`--with-proof` erases"),
         "{told}"
     );
     let told = done(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
-    assert!(told.contains("1 proofs") && !told.contains("the proof keeps"), "{told}");
+    assert!(told.contains("1 pieces of evidence") && !told.contains("kept as evidence"), "{told}");
     // Once more finds nothing, and is no error: the account is known.
     let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
-    assert!(told.contains("0 letters") && !told.contains("the proof keeps"), "{told}");
+    assert!(told.contains("erased 0 emails") && !told.contains("kept as evidence"), "{told}");
     app.finish().await;
 }
 
@@ -308,7 +307,7 @@ async fn an_event_is_shown_as_it_came_and_read_again_without_a_second_letter(db:
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     assert_eq!(app.relay.letters().len(), 1);
-    assert!(refused(&app.db, &["event", "replay", "evt_unknown"]).await.contains("no event"));
+    assert!(refused(&app.db, &["event", "replay", "evt_unknown"]).await.contains("not found"));
     app.finish().await;
 }
 
@@ -336,7 +335,7 @@ async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
     );
     assert!(!shown.to_string().contains("jenny@"), "{shown}");
     assert!(
-        refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("no offer")
+        refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("not found")
     );
     assert_eq!(run(&app.db, &["offer", "show", "nonsense"]).await.status.code(), Some(64));
     app.finish().await;
@@ -369,14 +368,14 @@ async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its
     std::fs::write(&bad, "account,opted_out_at\nacct_3,2026-01-02\nacct_4,soon\n").unwrap();
     let told = refused(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
     assert!(
-        told.contains("nothing was taken in") && told.contains("line 3, column opted_out_at"),
+        told.contains("nothing was imported") && told.contains("line 3, column opted_out_at"),
         "{told}"
     );
     assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
     let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
-    assert_eq!(told, "2 accounts opted out, 1 were before\n");
+    assert_eq!(told, "opted out 2 accounts; 1 were opted out already\n");
     let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
-    assert_eq!(told, "0 accounts opted out, 3 were before\n");
+    assert_eq!(told, "opted out 0 accounts; 3 were opted out already\n");
     done(&app.db, &["opt-out", "remove", "acct_2"]).await;
 
     let written = done(&app.db, &["opt-out", "export"]).await;
@@ -413,7 +412,7 @@ async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPo
         "{listed}"
     );
     done(&app.db, &["api-key", "revoke", id]).await;
-    assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no key"));
+    assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no active key"));
     let listed = done(&app.db, &["api-key", "list", "--json"]).await;
     assert!(listed.contains("revoked_at") && !listed.contains(secret), "{listed}");
     let wrong = run(&app.db, &["api-key", "create", "--name", "x", "--scope", "everything"]).await;

@@ -1,7 +1,9 @@
-//! A report as a table for a spreadsheet.
+//! A report as CSV.
+
+use std::io;
 
 use super::{Body, MovementLine, PayoutLine, Report};
-use crate::format::csv::{amount, code, harmless, writer};
+use crate::format::csv::{Cell, CsvWriter};
 
 const MOVEMENTS: [&str; 8] = [
     "begins_on",
@@ -30,48 +32,48 @@ const PAYOUTS: [&str; 14] = [
     "is_complete",
 ];
 
-/// The lines of a report under the names of their columns. The totals are left out: a spreadsheet adds up by itself.
-pub(super) fn write(report: &Report) -> csv::Result<Vec<u8>> {
-    let mut out = writer(Vec::new());
+/// Without the totals: a spreadsheet computes them.
+pub(super) fn write(report: &Report) -> io::Result<Vec<u8>> {
     match &report.body {
         Body::Movements { lines, .. } => {
-            out.write_record(MOVEMENTS)?;
+            let mut out = CsvWriter::new(Vec::new(), MOVEMENTS)?;
             for line in lines {
-                out.write_record(movement(line))?;
+                out.write(movement(line))?;
             }
+            out.finish()
         }
         Body::Payouts { lines, .. } => {
-            out.write_record(PAYOUTS)?;
+            let mut out = CsvWriter::new(Vec::new(), PAYOUTS)?;
             for line in lines {
-                out.write_record(payout(line))?;
+                out.write(payout(line))?;
             }
+            out.finish()
         }
     }
-    out.into_inner().map_err(|error| error.into_error().into())
 }
 
-fn movement(line: &MovementLine) -> [String; 8] {
-    let amount = |minor| amount(minor, &line.currency);
+fn movement(line: &MovementLine) -> [Cell; 8] {
+    let amount = |minor| Cell::amount(minor, &line.currency);
     [
-        line.begins_on.to_string(),
-        code(&line.currency),
+        line.begins_on.into(),
+        Cell::currency(&line.currency),
         amount(line.advanced_minor),
         amount(line.withheld_minor),
         amount(line.paid_otherwise_minor),
         amount(line.paid_minor),
-        line.transactions.to_string(),
-        line.unclear.to_string(),
+        line.transactions.into(),
+        line.unclear.into(),
     ]
 }
 
-fn payout(line: &PayoutLine) -> [String; 14] {
+fn payout(line: &PayoutLine) -> [Cell; 14] {
     let sums = &line.sums;
-    let amount = |minor| amount(minor, &sums.currency);
+    let amount = |minor| Cell::amount(minor, &sums.currency);
     [
-        harmless(&line.payout_id).into_owned(),
-        harmless(&line.status).into_owned(),
-        line.arrives_on.to_string(),
-        code(&sums.currency),
+        line.payout_id.as_str().into(),
+        line.status.as_str().into(),
+        line.arrives_on.into(),
+        Cell::currency(&sums.currency),
         amount(sums.gross_sales_minor),
         amount(sums.refunds_minor),
         amount(sums.platform_fees_minor),
@@ -81,6 +83,6 @@ fn payout(line: &PayoutLine) -> [String; 14] {
         amount(sums.other_minor),
         amount(sums.paid_out_minor),
         amount(sums.unexplained_minor),
-        line.is_complete.to_string(),
+        line.is_complete.into(),
     ]
 }
