@@ -52,8 +52,7 @@ impl Action {
 /// A letter whose job died is held, and a delivery is marked as failed. So it is the letter or the
 /// delivery that is retried: the job alone would find nothing to do.
 async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
-    let job =
-        queue::stats::find(db, id).await?.with_context(|| format!("job {id} not found"))?;
+    let job = queue::stats::find(db, id).await?.with_context(|| format!("job {id} not found"))?;
     ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
     let now = database::now(db).await?;
     let mut tx = db.begin().await?;

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, MINUTE, SECOND, say};
-use crate::database::{self, Pool};
 use crate::consent::suppression;
+use crate::database::{self, Pool};
 use crate::flow::delivered;
-use crate::letters::{self, operator};
-use crate::offers;
 use crate::format::locale::{Formats, Language};
 use crate::format::money::Money;
 use crate::letters::store::Shown as Letter;
+use crate::letters::{self, operator};
 use crate::maintenance::replicas;
+use crate::offers;
 use crate::offers::timeline;
 use crate::stripe::OfferId;
 

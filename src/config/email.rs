@@ -8,7 +8,7 @@ use crate::consent::opt_outs::Links;
 use crate::flow::email::Settings;
 use crate::letters::reminders::Schedule;
 use crate::mail::sending_rate::{Limits, WarmUp};
-use crate::mail::{Address, Dkim, DkimError, Mailbox, Timeouts};
+use crate::mail::{Address, Dkim, DkimError, Mailbox, Sender, Timeouts};
 
 const MAILBOX: &str = "Rocket Capital <capital@example.com>";
 /// As hexadecimal digits they hold 128 random bits.
@@ -16,25 +16,17 @@ const MIN_TOKEN_SECRET_LEN: usize = 32;
 
 impl Reader {
     pub(super) fn email(&mut self) -> Settings {
-        let from: Mailbox = self.parsed("email.from", MAILBOX);
         Settings {
             relay: self.parsed("email.relay_url", "smtp://user:password@host:587?tls=required"),
             timeouts: Timeouts {
                 command: self.duration("email.relay_timeout"),
                 answer: self.duration("email.relay_answer_timeout"),
             },
-            reply_to: self.optional("email.reply_to", MAILBOX).unwrap_or_else(|| from.clone()),
-            return_path: self.optional(
-                "email.return_path",
-                "bounces@example.com, with at most 31 characters before the @",
-            ),
-            bcc: self.bcc(),
+            sender: self.sender(),
             // 15 U.S.C. § 7704(a)(5) requires it in every commercial email.
             postal_address: self.parsed("email.postal_address", "1 Main Street, Springfield, IL"),
             program_name: self.parsed("capital.program_name", "Rocket Capital"),
             dashboard_url: self.url("capital.dashboard_url"),
-            dkim: self.dkim(from.domain()),
-            from,
             limits: self.limits(),
             when_uncertain: self.parsed("email.when_uncertain", "resend"),
             links: self.links(),
@@ -49,6 +41,20 @@ impl Reader {
                 weekdays: self.parsed("reminders.weekdays", "mon,tue,wed,thu,fri"),
             },
             allow_support_address: self.flag("email.allow_support_address"),
+        }
+    }
+
+    fn sender(&mut self) -> Sender {
+        let from: Mailbox = self.parsed("email.from", MAILBOX);
+        Sender {
+            reply_to: self.optional("email.reply_to", MAILBOX).unwrap_or_else(|| from.clone()),
+            return_path: self.optional(
+                "email.return_path",
+                "bounces@example.com, with at most 31 characters before the @",
+            ),
+            bcc: self.bcc(),
+            dkim: self.dkim(from.domain()),
+            from,
         }
     }
 

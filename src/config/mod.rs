@@ -21,7 +21,7 @@ use secrecy::ExposeSecret;
 use crate::flow::email as letters;
 use crate::flow::{inbox, webhook};
 use crate::web::{api, feedback, ops, portal};
-use crate::{database, http, queue, stripe, telemetry};
+use crate::{database, http, mail, queue, stripe, telemetry};
 
 use reader::Reader;
 
@@ -66,7 +66,7 @@ pub struct DatabaseOnly {
 pub struct BounceSettings {
     pub database: DatabaseOnly,
     /// Receives a blind copy of each letter, so its bounces are ignored.
-    pub bcc: Option<letters::Address>,
+    pub bcc: Option<mail::Address>,
 }
 
 /// What a command requires beyond the settings that every command requires.

@@ -214,7 +214,7 @@ impl Reader {
         }
         let base = &settings.stripe.api_base;
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if base.scheme() != "https" && !email::is_loopback(host) {
+        if base.scheme() != "https" && !http::is_loopback(host) {
             self.error("stripe.api_base", "a live key must not be sent without TLS: use https://");
         }
         if settings.email.dashboard_url.scheme() != "https" {

@@ -38,8 +38,8 @@ fn errors(pairs: &[(&str, &str)]) -> String {
 fn the_minimal_settings_are_enough_to_serve() {
     let settings = with(&[]).unwrap();
     assert_eq!(settings.webhook.secrets.len(), 2);
-    assert_eq!(settings.email.bcc.unwrap().expose(), "capital-offers@stripe.com");
-    assert_eq!(settings.email.reply_to.address(), "capital@rocket.example");
+    assert_eq!(settings.email.sender.bcc.unwrap().expose(), "capital-offers@stripe.com");
+    assert_eq!(settings.email.sender.reply_to.address(), "capital@rocket.example");
     assert!(settings.database.url.is_none());
     assert_eq!(settings.webhook.tolerance, Duration::from_mins(5));
 }
@@ -228,7 +228,10 @@ fn sources_of_bounces_are_validated() {
     ])
     .unwrap();
     assert_eq!(settings.inbound.sns_topics.len(), 2);
-    assert!(settings.email.return_path.is_some() && settings.inbound.sendgrid_public_key.is_none());
+    assert!(
+        settings.email.sender.return_path.is_some()
+            && settings.inbound.sendgrid_public_key.is_none()
+    );
     for (name, value, expected) in [
         ("COURIER_INBOUND__SNS_TOPICS", "letters", "ARN"),
         ("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", "SG.secret", "verification key"),
@@ -259,8 +262,8 @@ fn the_dkim_domain_is_the_senders_by_default() {
     let settings =
         with(&[("COURIER_EMAIL__DKIM_KEY_FILE", path), ("COURIER_EMAIL__DKIM_SELECTOR", "s1")])
             .unwrap();
-    assert_eq!(settings.email.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
-    assert!(with(&[]).unwrap().email.dkim.is_none());
+    assert_eq!(settings.email.sender.dkim.unwrap().record_name(), "s1._domainkey.rocket.example");
+    assert!(with(&[]).unwrap().email.sender.dkim.is_none());
 }
 
 #[test]

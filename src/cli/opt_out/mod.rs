@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
-use crate::consent::opt_outs::OptedOut;
-use crate::consent::opt_outs::{Note, OptOutRequest, Source, store};
+use crate::consent::opt_outs::{self, Note, OptOutRequest, OptedOut, Source, store};
 use crate::database::{self, Pool};
-use crate::flow::email;
 use crate::stripe::AccountId;
 
 #[derive(Debug, clap::Subcommand)]
@@ -74,7 +72,7 @@ impl Action {
 
 async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
     let now = database::now(db).await?;
-    let wish = OptOutRequest {
+    let request = OptOutRequest {
         account_id: account.as_str(),
         source: Source::Operator,
         note: note.map(Note::as_str),
@@ -117,7 +115,7 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let mut new = 0;
     for row in &imported {
-        let wish = OptOutRequest {
+        let request = OptOutRequest {
             account_id: row.account.as_str(),
             source: Source::Import,
             note: row.note.as_ref().map(Note::as_str),
