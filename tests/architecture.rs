@@ -9,8 +9,6 @@
 mod scan;
 #[path = "architecture/simulator.rs"]
 mod simulator;
-#[path = "architecture/simulator.rs"]
-mod simulator;
 
 use std::path::{Path, PathBuf};
 
