@@ -1,35 +1,32 @@
-//! The lint of the letters' copy. An offer letter is a financial promotion: Stripe decides which words may be in it, and the law of
-//! advertising by mail what else must be (<https://docs.stripe.com/capital/marketing>). [`check`] reads a finished letter as a
-//! compliance officer would, and says what is wrong and what to say instead.
+//! The lint of the letters' copy. An offer letter is a financial promotion: Stripe decides which
+//! words it may contain (<https://docs.stripe.com/capital/marketing>), and advertising law what it
+//! must contain. [`check`] reads a finished letter and reports what is wrong and what to say
+//! instead. It needs no database and no network, and blocks nothing: Stripe's approval decides.
 //!
-//! The rules about words are data, one file for each locale (`templates/emails/rules`); those that are the same in all languages
-//! are code (`ours`). A letter without findings is no approval: that is Stripe's to give. `docs/copy-rules.md` is for who reads
-//! findings and writes rules.
+//! The rules about words are data, one file for each locale (`templates/emails/rules`); rules that
+//! are the same in all languages are code. `docs/copy-rules.md` explains findings and how to write
+//! rules.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `words`, `scan`, `fold` | a text as words, so that a line end, a hyphen or a strange letter hides nothing |
-//! | `phrase`, `rules`, `ours` | phrases, the files that have them, and the rules that need no file |
-//! | `html`, `css`, `style` | the HTML part as its readers see it |
-//! | `vocabulary` | words that must not be said, or not alone |
-//! | `required`, `legible` | what must be said, and seen |
-//! | `links`, `compare`, `subject`, `shape` | the links; text against HTML; the subject; size, images and what a template left |
+//! | `words`, `normalize` | a text as words, which hyphens and look-alike letters do not disguise |
+//! | `phrase`, `rules`, `builtin_rules` | phrases, the rule files, and rules that need no file |
+//! | `html` | what readers of the HTML part see, and its links |
+//! | `forbidden`, `required` | what must not be said, and what must |
+//! | `links`, `numbers` | where links lead; the same figures and links in text and HTML |
+//! | `subject`, `structure` | the subject; size, images and what a template left behind |
 
-mod compare;
-mod css;
-mod fold;
+mod builtin_rules;
+mod forbidden;
 mod html;
-mod legible;
 mod links;
-mod ours;
+mod normalize;
+mod numbers;
 mod phrase;
 mod required;
 mod rules;
-mod scan;
-mod shape;
-mod style;
+mod structure;
 mod subject;
-mod vocabulary;
 mod words;
 
 use std::fmt;
@@ -39,46 +36,40 @@ use url::Url;
 
 use crate::stripe::Contract as FinancingType;
 use html::Page;
-use legible::Looks;
 use phrase::Search;
 pub use rules::{Rules, RulesError};
 use words::{Kind, Words};
 
-/// A letter of this size is cut off by all who show letters. Looking at it would take seconds.
-const MOST_BYTES: usize = 512 * 1024;
+/// Mail programs cut off far shorter letters. Parsing HTML takes time by the square of its depth,
+/// so a longer one could take seconds.
+const MAX_BYTES: usize = 256 * 1024;
 
 /// A finished letter, and what is known about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Specimen<'a> {
-    /// In which language it is: `en`, `de`, `fr`.
+pub struct Input<'a> {
+    /// Its language: `en`, `de`, `fr`.
     pub locale: &'a str,
-    /// What kind of contract it is about.
     pub financing: FinancingType,
-    /// The subject line.
     pub subject: &'a str,
-    /// The part for readers of plain text.
     pub text: &'a str,
-    /// The part for everybody else.
     pub html: &'a str,
-    /// The disclaimer's paragraphs. What is in them was approved, and may be what is forbidden elsewhere; they must be there, word for word.
+    /// The disclaimer's paragraphs. They are approved, so they may say what is forbidden
+    /// elsewhere, but they must be there word for word.
     pub disclaimer: &'a [String],
-    /// The platform's postal address.
     pub postal_address: &'a str,
-    /// Where the merchant stops the letters; none: by answering alone.
+    /// None: merchants stop the letters by a reply.
     pub unsubscribe_url: Option<&'a Url>,
-    /// Where answers go.
     pub reply_to: &'a str,
-    /// The platform's name for its Capital program. The platform chose it: a program called "Rocket Loans" is a finding.
+    /// The platform chose it, so rules apply: a program called "Rocket Loans" is a finding.
     pub program_name: &'a str,
-    /// Who writes. The platform's choice too.
+    /// The platform chose it too.
     pub platform_name: &'a str,
-    /// The merchant's name as it stands in the letter. "Loan Star Bakery" may be called what it likes.
+    /// The merchant's name as it stands in the letter. No rule applies to it.
     pub account_name: Option<&'a str>,
-    /// The bare address that the letter goes to.
+    /// The bare address of the recipient.
     pub recipient: &'a str,
 }
 
-/// How bad it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -89,26 +80,22 @@ pub enum Severity {
     Warning,
 }
 
-/// Where it is.
+/// Where in the letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// The subject line.
     Subject,
-    /// The text part.
     Text,
-    /// The HTML part, with its preview, its titles and its images' texts.
+    /// With its preview, its titles and the texts of its images.
     Html,
 }
 
 /// Something that is wrong with a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// Where.
     pub part: Part,
-    /// How bad.
     pub severity: Severity,
-    /// Against which rule: its code does not change.
+    /// The code of the rule. It is stable.
     pub rule: String,
     /// The words, with a few around them. Names and addresses of merchants are left out.
     pub found: String,
@@ -145,68 +132,82 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Reads a letter, and says all that is wrong with it: by parts, each finding once.
-pub fn check(rules: &Rules, specimen: &Specimen<'_>) -> Vec<Finding> {
-    if specimen.html.len() + specimen.text.len() + specimen.subject.len() > MOST_BYTES {
-        return vec![
-            ours::NOT_READ.found(Part::Html, format!("{} KB", specimen.html.len() / 1024)),
-        ];
+/// All findings about a letter, by parts, each once.
+pub fn check(rules: &Rules, input: &Input<'_>) -> Vec<Finding> {
+    if input.html.len() + input.text.len() + input.subject.len() > MAX_BYTES {
+        let size = format!("{} KB", input.html.len() / 1024);
+        return vec![builtin_rules::NOT_READ.found(Part::Html, size)];
     }
-    let Some(locale) = rules.get(specimen.locale) else {
-        return vec![
-            ours::NO_RULES
-                .found(Part::Text, format!("there are no rules for `{}`", specimen.locale)),
-        ];
+    let Some(locale) = rules.get(input.locale) else {
+        let problem = format!("there are no rules for `{}`", input.locale);
+        return vec![builtin_rules::NO_RULES.found(Part::Text, problem)];
     };
-    let letter = Letter::read(specimen, locale);
-    let mut findings = Vec::new();
-    findings.extend(vocabulary::check(&letter));
-    findings.extend(required::check(&letter));
-    findings.extend(links::check(&letter));
-    findings.extend(compare::check(&letter));
-    findings.extend(subject::check(&letter));
-    findings.extend(shape::check(&letter));
+    let letter = Letter::read(input, locale);
+    let mut findings = [
+        forbidden::check(&letter),
+        required::check(&letter),
+        links::check(&letter),
+        numbers::check(&letter),
+        subject::check(&letter),
+        structure::check(&letter),
+    ]
+    .concat();
     findings.sort();
     findings.dedup();
     findings
 }
 
-/// A letter, read.
+/// A parsed letter.
 struct Letter<'a> {
-    specimen: &'a Specimen<'a>,
+    input: &'a Input<'a>,
     rules: &'a rules::Locale,
-    search: Search,
+    program: Words,
+    platform: Words,
     subject: Words,
     text: Words,
     page: Page,
-    looks: Looks,
     /// The words of the page's text.
     html: Words,
-    /// The words of what is beside it.
+    /// The words of its asides.
     asides: Words,
 }
 
 impl<'a> Letter<'a> {
-    fn read(specimen: &'a Specimen<'a>, rules: &'a rules::Locale) -> Self {
-        let page = Page::read(specimen.html);
-        let words = |source: &str| {
-            let mut words = Words::read(source, specimen.locale);
-            set_names_apart(&mut words, specimen);
-            words
+    fn read(input: &'a Input<'a>, rules: &'a rules::Locale) -> Self {
+        let read = |source: &str| Words::read(source, input.locale == "de");
+        let disclaimer: Vec<Words> = input.disclaimer.iter().map(|text| read(text)).collect();
+        let names = [
+            input.account_name.unwrap_or_default(),
+            input.postal_address,
+            input.recipient,
+            input.reply_to,
+        ]
+        .map(read);
+        let copy = |source: &str| {
+            let mut words = read(source);
+            for text in &disclaimer {
+                words.set_kind(text, Kind::Disclaimer);
+            }
+            for name in &names {
+                words.set_kind(name, Kind::Name);
+            }
+            words.join()
         };
-        let name = |name: &str| Words::read(name, specimen.locale);
-        let search = Search {
-            program: name(specimen.program_name),
-            platform: name(specimen.platform_name),
-            in_disclaimer: false,
-        };
-        let (subject, text) = (words(specimen.subject), words(specimen.text));
-        let (html, asides) = (words(&page.text), words(&page.asides));
-        let looks = Looks::of(&page);
-        Self { specimen, rules, search, subject, text, page, looks, html, asides }
+        let page = Page::parse(input.html);
+        Self {
+            input,
+            rules,
+            program: read(input.program_name),
+            platform: read(input.platform_name),
+            subject: copy(input.subject),
+            text: copy(input.text),
+            html: copy(&page.text),
+            asides: copy(&page.asides),
+            page,
+        }
     }
 
-    /// All that is read, by parts.
+    /// Everything that is read.
     fn parts(&self) -> [(Part, &Words); 4] {
         [
             (Part::Subject, &self.subject),
@@ -216,30 +217,12 @@ impl<'a> Letter<'a> {
         ]
     }
 
-    /// The two parts that must say the same.
-    fn bodies(&self) -> [(Part, &Words); 2] {
-        [(Part::Text, &self.text), (Part::Html, &self.html)]
+    fn search(&self) -> Search<'_> {
+        Search { program: &self.program, platform: &self.platform, in_disclaimer: false }
     }
 
     fn words(&self, source: &str) -> Words {
-        Words::read(source, self.specimen.locale)
-    }
-}
-
-/// Takes out of the rules' reach what nobody chose for this letter, and what was approved.
-fn set_names_apart(words: &mut Words, specimen: &Specimen<'_>) {
-    let read = |source: &str| Words::read(source, specimen.locale);
-    for paragraph in specimen.disclaimer {
-        let places = words.find(&read(paragraph));
-        words.set_apart(&places, Kind::Disclaimer);
-    }
-    for name in [specimen.account_name.unwrap_or_default(), specimen.postal_address] {
-        let places = words.find_cased(&read(name));
-        words.set_apart(&places, Kind::Name);
-    }
-    for address in [specimen.recipient, specimen.reply_to] {
-        let places = words.find(&read(address));
-        words.set_apart(&places, Kind::Name);
+        Words::read(source, self.input.locale == "de")
     }
 }
 

@@ -1,147 +1,105 @@
-//! What must be said, in both parts: the sentences of the rules' file, the disclaimer, the postal address, and how to stop the
-//! letters. In the HTML it must also be seen ([`legible`]).
+//! What must be said, and seen, in both parts: the required phrases of the rule file, the
+//! disclaimer, the postal address, and how to stop the letters.
 
-use std::ops::Range;
+use super::builtin_rules::{ADDRESS, BuiltinRule, DISCLAIMER, HIDDEN, OPT_OUT, UNSUBSCRIBE};
+use super::links;
+use super::phrase::{Phrase, Search};
+use super::rules::Rule;
+use super::words::Words;
+use super::{Finding, Letter, Part};
 
-use url::Url;
-
-use super::phrase::Search;
-use super::vocabulary::{Views, nowhere};
-use super::words::{Kind, Words};
-use super::{Finding, Letter, Part, legible, links, ours};
-
-/// What is missing, and what is not seen.
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (part, words) in letter.bodies() {
-        let search = Search { in_disclaimer: true, ..letter.search.clone() };
-        let place = Place { letter, part, words, views: Views::of(words), search };
-        let demands = [place.sentences(), place.disclaimer(), place.address(), place.opt_out()];
-        for demand in demands.into_iter().flatten() {
-            match (demand.spans.is_empty(), part) {
-                (true, _) => findings.push(demand.missing),
-                (false, Part::Html) => {
-                    findings.extend(legible::check(letter, &demand.what, &demand.spans));
-                }
-                (false, Part::Subject | Part::Text) => {}
+    for (part, text) in [(Part::Text, &letter.text), (Part::Html, &letter.html)] {
+        let demands = Demands { letter, part, text }.all();
+        // Text that an inline style hides is among the asides.
+        let asides = Demands { letter, part, text: &letter.asides }.all();
+        for (demand, aside) in demands.into_iter().zip(asides) {
+            if !demand.is_met && aside.is_met && part == Part::Html {
+                findings.push(HIDDEN.found(part, format!("not visible: {}", demand.what)));
+            } else if !demand.is_met {
+                findings.push(demand.missing);
             }
         }
     }
     findings
 }
 
-/// Something that must be said, where it is said, and what to find where it is not.
 struct Demand {
     what: String,
-    spans: Vec<Range<usize>>,
+    is_met: bool,
     missing: Finding,
 }
 
-struct Place<'a> {
+/// The demands on one part, judged by one text.
+struct Demands<'a> {
     letter: &'a Letter<'a>,
     part: Part,
-    words: &'a Words,
-    views: Views<'a>,
-    search: Search,
+    text: &'a Words,
 }
 
-impl Place<'_> {
-    fn sentences(&self) -> Vec<Demand> {
-        let rules = self
-            .letter
-            .rules
-            .required
-            .iter()
-            .filter(|rule| rule.is_for(self.letter.specimen.financing));
-        let demand = |rule: &super::rules::Rule| Demand {
-            what: rule.code.clone(),
-            spans: self.views.find(&rule.phrases, &self.search),
-            missing: nowhere(rule, self.part),
-        };
-        rules.map(demand).collect()
-    }
-
-    fn disclaimer(&self) -> Vec<Demand> {
-        let paragraphs = self.letter.specimen.disclaimer;
-        if paragraphs.is_empty() {
-            let missing = ours::DISCLAIMER.found(self.part, "there is none for this letter");
-            return vec![Demand { what: String::new(), spans: Vec::new(), missing }];
+impl Demands<'_> {
+    fn all(&self) -> Vec<Demand> {
+        let Letter { rules, input, .. } = self.letter;
+        let required = rules.required.iter().filter(|rule| rule.is_for(input.financing));
+        let mut all: Vec<Demand> = required.map(|rule| self.rule(rule)).collect();
+        if input.disclaimer.is_empty() {
+            all.push(self.builtin(&DISCLAIMER, "a disclaimer for this letter".to_owned(), false));
         }
-        let demand = |paragraph: &String| Demand {
-            what: format!("the disclaimer ({})", beginning(paragraph)),
-            spans: self.spans_of(paragraph),
-            missing: ours::DISCLAIMER
-                .found(self.part, format!("not there: {}", beginning(paragraph))),
-        };
-        paragraphs.iter().map(demand).collect()
-    }
-
-    fn address(&self) -> Vec<Demand> {
-        let spans = self.spans_of(self.letter.specimen.postal_address);
-        let missing = ours::ADDRESS.found(self.part, "the postal address is not there");
-        vec![Demand { what: "the postal address".to_owned(), spans, missing }]
-    }
-
-    fn opt_out(&self) -> Vec<Demand> {
-        let demand = match self.letter.specimen.unsubscribe_url {
-            Some(url) => Demand {
-                what: "the link that stops the letters".to_owned(),
-                spans: self.links_to(url),
-                missing: ours::UNSUBSCRIBE
-                    .found(self.part, "the link that stops the letters is not there"),
-            },
-            None => Demand {
-                what: "how to stop the letters".to_owned(),
-                spans: self.by_reply(),
-                missing: ours::OPT_OUT.found(self.part, "how to stop the letters is not there"),
-            },
-        };
-        vec![demand]
-    }
-
-    fn spans_of(&self, wanted: &str) -> Vec<Range<usize>> {
-        let places = self.words.find(&self.letter.words(wanted));
-        places.iter().map(|place| self.span(place)).collect()
-    }
-
-    fn span(&self, place: &Range<usize>) -> Range<usize> {
-        self.words.all[place.start].span.start..self.words.all[place.end - 1].span.end
-    }
-
-    /// In the text the address itself; in the HTML also the words of a link to it.
-    fn links_to(&self, url: &Url) -> Vec<Range<usize>> {
-        let is_it = |href: &str| links::parse(href).as_ref() == Some(url);
-        let shown =
-            self.words.all.iter().filter(|word| word.kind == Kind::Link && is_it(&word.cased));
-        let mut spans: Vec<Range<usize>> = shown.map(|word| word.span.clone()).collect();
-        if self.part == Part::Html {
-            let page = &self.letter.page;
-            let anchors =
-                page.named("a").filter(|(_, anchor)| anchor.get("href").is_some_and(is_it));
-            let said = anchors.flat_map(|(place, _)| page.pieces_of(place));
-            let said = said.filter(|piece| !page.text[piece.range.clone()].trim().is_empty());
-            spans.extend(said.map(|piece| piece.range.clone()));
+        for paragraph in input.disclaimer {
+            let start: Vec<&str> = paragraph.split_whitespace().take(6).collect();
+            let what = format!("the disclaimer (“{} …”)", start.join(" "));
+            all.push(self.builtin(&DISCLAIMER, what, self.says(paragraph)));
         }
-        spans
-    }
-
-    /// The sentence that says how, if the address to write to is there too.
-    fn by_reply(&self) -> Vec<Range<usize>> {
-        let address = self.letter.specimen.reply_to.to_lowercase();
-        let shown = self.words.all.iter().any(|word| word.text == address);
-        let anchors = || self.letter.page.named("a").filter_map(|(_, anchor)| anchor.get("href"));
-        let linked =
-            || anchors().any(|href| href.to_lowercase().starts_with(&format!("mailto:{address}")));
-        if shown || self.part == Part::Html && linked() {
-            self.views.find(&self.letter.rules.opt_out.by_reply, &self.search)
+        let says_address = self.says(input.postal_address);
+        all.push(self.builtin(&ADDRESS, "the postal address".to_owned(), says_address));
+        all.push(if input.unsubscribe_url.is_some() {
+            let what = "the link that stops the letters".to_owned();
+            self.builtin(&UNSUBSCRIBE, what, self.links_to_opt_out())
         } else {
-            Vec::new()
-        }
+            let what = "how to stop the letters".to_owned();
+            self.builtin(&OPT_OUT, what, self.explains_opt_out())
+        });
+        all
     }
-}
 
-fn beginning(paragraph: &str) -> String {
-    const WORDS: usize = 6;
-    let words: Vec<&str> = paragraph.split_whitespace().take(WORDS).collect();
-    format!("“{} …”", words.join(" "))
+    fn rule(&self, rule: &Rule) -> Demand {
+        let missing = rule.found(self.part, "it is not said".to_owned());
+        Demand { what: rule.code.clone(), is_met: self.has_one_of(&rule.phrases), missing }
+    }
+
+    fn builtin(&self, rule: &BuiltinRule, what: String, is_met: bool) -> Demand {
+        let missing = rule.found(self.part, format!("not there: {what}"));
+        Demand { what, is_met, missing }
+    }
+
+    fn has_one_of(&self, phrases: &[Phrase]) -> bool {
+        let search = Search { in_disclaimer: true, ..self.letter.search() };
+        phrases.iter().any(|phrase| !phrase.find(self.text, search).is_empty())
+    }
+
+    fn says(&self, wanted: &str) -> bool {
+        !self.text.find(&self.letter.words(wanted)).is_empty()
+    }
+
+    /// In the text the address itself; in the HTML also a link with words to click on.
+    fn links_to_opt_out(&self) -> bool {
+        let leads_there =
+            |href: &str| links::parse(href).as_ref() == self.letter.input.unsubscribe_url;
+        let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
+        links::shown(self.text).any(leads_there)
+            || anchors.any(|anchor| {
+                anchor.is_visible && !anchor.text.trim().is_empty() && leads_there(&anchor.href)
+            })
+    }
+
+    /// The sentence that says how, and the address to write to.
+    fn explains_opt_out(&self) -> bool {
+        let address = self.letter.input.reply_to.to_lowercase();
+        let is_mailto = |href: &str| href.to_lowercase().starts_with(&format!("mailto:{address}"));
+        let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
+        let has_address = self.text.all.iter().any(|word| word.text == address)
+            || anchors.any(|anchor| is_mailto(&anchor.href));
+        has_address && self.has_one_of(&self.letter.rules.opt_out_by_reply)
+    }
 }

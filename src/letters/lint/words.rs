@@ -1,275 +1,349 @@
-//! A text as words. White space, line ends, quotation marks and hyphens only part them; numbers, links and names are of their own
-//! kind, so that no rule about words is ever applied to them.
+//! A text as words. White space, line ends, punctuation and hyphens only separate words; numbers,
+//! links and names have kinds of their own, so that no rule about words applies to them.
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use super::fold;
-use super::scan;
+use linkify::LinkFinder;
+use regex::Regex;
+use unicode_normalization::UnicodeNormalization;
 
-/// What a word is.
+use super::normalize::{is_invisible, normalize};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A word, which rules are about.
     Word,
-    /// A number that is nothing else.
     Number,
     /// A number with a currency.
     Amount,
-    /// A number with a per cent sign.
     Percent,
-    /// An address on the web or of a mailbox.
+    /// A web address or a mailbox.
     Link,
-    /// Part of a name or of an address: what is in it is not our choice.
+    /// Part of a name or of an address, which the letter's author did not choose.
     Name,
-    /// Part of the disclaimer: what is in it was approved.
+    /// Part of the disclaimer, which Stripe approved as it is.
     Disclaimer,
 }
 
-/// One word.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Word {
-    /// As rules compare it ([`fold::fold`]); numbers without spaces, amounts with their currency before them.
+    /// As rules compare it: see [`normalize`]. Numbers have their currency first and no spaces.
     pub(super) text: String,
-    /// In small letters, with its accents.
-    pub(super) small: String,
-    /// As it was written, less what is invisible.
-    pub(super) cased: String,
-    /// What it is.
     pub(super) kind: Kind,
-    /// Where it stands in the text, in bytes.
+    /// Bytes of the source.
     pub(super) span: Range<usize>,
-    /// A sentence, a paragraph or a block ends before it.
+    /// A sentence, a paragraph or a list item begins here.
     pub(super) breaks: bool,
-    /// It numbers an item of a list, and tells nothing.
-    pub(super) counts: bool,
-    /// Something invisible that is no soft hyphen stands between its letters.
-    pub(super) hides: bool,
 }
 
 /// The words of a text.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Words {
     pub(super) source: String,
     pub(super) all: Vec<Word>,
-    /// Each word once: most phrases are not in most texts, and need not be looked for.
-    known: HashSet<String>,
+    /// The same words with those put together that were split. See [`Words::join`].
+    joined: Vec<Vec<Word>>,
+    /// Each word once: most phrases have a word that the text does not have.
+    pub(super) vocabulary: HashSet<String>,
+}
+
+/// What [`LinkFinder`] does not find: links without a scheme, or to an IPv6 address.
+const OTHER_LINK: &str = r#"(?i:www\.|https?://)[^\s<>"“”„«»()]*[^\s<>"“”„«»().,;:!?'’*\]}]"#;
+/// Spaces and apostrophes group digits by three. Only currencies of Capital's markets and their
+/// neighbours count.
+const NUMBER: &str = r"(?x)
+    (?: (?<sign> [$€£¥] | USD | EUR | GBP | AUD | CAD | CHF | JPY | NZD ) [^\S\n]* )?
+    (?<digits> \d+ (?: [.,]\d+ | ['’\u{a0}\u{202f}\u{2009}]\d{3} )* )
+    (?<suffix> [\p{L}\p{M}\p{N}]* )
+    (?: [^\S\n]* (?: (?<percent> [%％٪] )
+        | (?<after> [$€£¥] | (?: USD | EUR | GBP | AUD | CAD | CHF | JPY | NZD )(?-u:\b) ) ) )?";
+const WORD: &str = r"[\p{L}\p{M}\p{N}](?:[\p{DI}\p{Bidi_Control}\u{2800}]*[\p{L}\p{M}\p{N}])*";
+
+const QUOTES: [char; 6] = ['“', '”', '„', '«', '»', '’'];
+const ORDINALS: [&str; 7] = ["", "st", "nd", "rd", "th", "er", "e"];
+
+static TOKEN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!("{OTHER_LINK}|(?:{NUMBER})|{WORD}")));
+static NUMBER_PARTS: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("^(?:{NUMBER})$")));
+static PARAGRAPH_OR_ITEM: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n\s*[\n•*–·-]"));
+static HYPHEN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^\p{DI}*[-‐‑–−_]\p{DI}*(?:\r?\n\s*)?$"));
+
+/// A regular expression of this module's authors.
+pub(super) fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the lint's patterns are constants, and a test compiles each")
 }
 
 impl Words {
-    /// Reads a text.
-    pub(super) fn read(source: &str, locale: &str) -> Self {
-        let german = locale == "de";
-        let mut words = Self::of(source, scan::scan(source, german));
-        for place in 0..words.all.len() {
-            let counts = words.counts(place);
-            words.all[place].counts = counts;
-            words.all[place].breaks = counts || words.breaks(place);
-        }
-        words
-    }
-
-    fn of(source: &str, all: Vec<Word>) -> Self {
-        let known = all.iter().map(|word| word.text.clone()).collect();
-        Self { source: source.to_owned(), all, known }
-    }
-
-    /// Is this one of the words?
-    pub(super) fn know(&self, text: &str) -> bool {
-        self.known.contains(text)
-    }
-
-    /// Where these words stand, one after the other, whatever parts them.
-    pub(super) fn find(&self, wanted: &Self) -> Vec<Range<usize>> {
-        self.find_by(wanted, |word, wanted| word.text == wanted.text)
-    }
-
-    /// The same, with the capitals as they are in `wanted`.
-    pub(super) fn find_cased(&self, wanted: &Self) -> Vec<Range<usize>> {
-        self.find_by(wanted, |word, wanted| word.cased == wanted.cased)
-    }
-
-    fn find_by(&self, wanted: &Self, same: impl Fn(&Word, &Word) -> bool) -> Vec<Range<usize>> {
-        let length = wanted.all.len();
-        if length == 0 {
-            return Vec::new();
-        }
-        let starts = self.all.windows(length).enumerate();
-        let found =
-            starts.filter(|(_, window)| window.iter().zip(&wanted.all).all(|(a, b)| same(a, b)));
-        found.map(|(start, _)| start..start + length).collect()
-    }
-
-    /// Gives these words another kind.
-    pub(super) fn set_apart(&mut self, places: &[Range<usize>], kind: Kind) {
-        for place in places.iter().flat_map(Clone::clone) {
-            self.all[place].kind = kind;
-        }
-    }
-
-    /// The same text with the words put together that hyphens or the ends of lines part, or that are spaced out letter by letter; as
-    /// often as there are ways to do that.
-    pub(super) fn joined(&self) -> Vec<Self> {
-        // In `a l o a n` the first letter is a word of its own.
-        let ways = [self.joined_from(0), self.joined_from(1)];
-        let differs = |way: &Self, others: &[Self]| {
-            others.iter().all(|other| way.all.len() != other.all.len())
+    pub(super) fn read(source: &str, german: bool) -> Self {
+        let mut all: Vec<Word> = Vec::new();
+        let mut push = |span: Range<usize>, (kind, text)| {
+            let gap = &source[all.last().map_or(0, |word| word.span.end)..span.start];
+            let breaks = all.last().is_none_or(|before| ends_sentence(before, gap));
+            all.push(Word { text, kind, span, breaks });
         };
-        let mut kept = vec![self.clone()];
-        for way in ways {
-            if differs(&way, &kept) {
-                kept.push(way);
+        for span in LinkFinder::new().spans(source) {
+            if span.kind().is_some() {
+                // It takes quotation marks other than ASCII for a part of the address.
+                let link = span.as_str().trim_start_matches(QUOTES);
+                let start = span.end() - link.len();
+                let link = link.trim_end_matches(QUOTES);
+                push(start..start + link.len(), (Kind::Link, link.to_lowercase()));
+                continue;
+            }
+            for token in TOKEN.find_iter(span.as_str()) {
+                let range = span.start() + token.start()..span.start() + token.end();
+                push(range, read_token(token.as_str(), german));
             }
         }
-        kept.split_off(1)
+        Self { source: source.to_owned(), all, ..Self::default() }
     }
 
-    /// The first so many letters of what is spaced out stay apart.
-    fn joined_from(&self, first: usize) -> Self {
-        let mut all: Vec<Word> = Vec::with_capacity(self.all.len());
-        let mut letters = 0;
+    /// Where these words stand one after the other, whatever separates them.
+    pub(super) fn find(&self, wanted: &Self) -> Vec<Range<usize>> {
+        let length = wanted.all.len();
+        let same = |here: &[Word]| here.iter().zip(&wanted.all).all(|(a, b)| a.text == b.text);
+        let starts = 0..(self.all.len() + 1).saturating_sub(length);
+        let found = starts.map(|start| start..start + length);
+        found.filter(|place| length > 0 && same(&self.all[place.clone()])).collect()
+    }
+
+    /// Gives these words another kind wherever they stand.
+    pub(super) fn set_kind(&mut self, wanted: &Self, kind: Kind) {
+        let cased = |words: &Self, place: Range<usize>| -> Vec<String> {
+            place.map(|place| words.visible(place)).collect()
+        };
+        // A shop named "Loan" must not excuse every "loan": names count with their capitals.
+        let name = (kind == Kind::Name).then(|| cased(wanted, 0..wanted.all.len()));
+        for place in self.find(wanted) {
+            if name.as_ref().is_none_or(|name| *name == cased(self, place.clone())) {
+                self.all[place].iter_mut().for_each(|word| word.kind = kind);
+            }
+        }
+    }
+
+    /// A word as it is written, without invisible characters.
+    pub(super) fn visible(&self, place: usize) -> String {
+        self.written(&self.all[place]).chars().filter(|c| !is_invisible(*c)).collect()
+    }
+
+    pub(super) fn written(&self, word: &Word) -> &str {
+        &self.source[word.span.clone()]
+    }
+
+    /// Adds the readings of the text in which `pre-\napproved` is one word and so is `l o a n`. In
+    /// `a l o a n` the first letter may be a word of its own, so there are two such readings.
+    pub(super) fn join(mut self) -> Self {
+        for kept_apart in [0, 1] {
+            let joined = self.joined(kept_apart);
+            let known = self.views().any(|view| view.len() == joined.len());
+            self.joined.extend((!known).then_some(joined));
+        }
+        self.vocabulary = self.views().flatten().map(|word| word.text.clone()).collect();
+        self
+    }
+
+    /// The words as they stand, and as [`Self::join`] reads them.
+    pub(super) fn views(&self) -> impl Iterator<Item = &[Word]> {
+        std::iter::once(&self.all).chain(&self.joined).map(Vec::as_slice)
+    }
+
+    fn joined(&self, kept_apart: usize) -> Vec<Word> {
+        let (mut joined, mut letters): (Vec<Word>, usize) = (Vec::new(), 0);
         for (place, word) in self.all.iter().enumerate() {
-            let spaced = self.is_spaced_out(place);
-            letters = if spaced { letters + 1 } else { 0 };
-            let join = if spaced { letters > first } else { self.is_hyphenated(place) };
-            match all.last_mut() {
-                Some(last) if join => last.append(word),
-                Some(_) | None => all.push(word.clone()),
+            let is_letter = self.continues_spaced_word(place);
+            letters = if is_letter { letters + 1 } else { 0 };
+            let joins = if is_letter { letters > kept_apart } else { self.is_hyphenated(place) };
+            match joined.last_mut() {
+                Some(last) if joins => {
+                    last.text.push_str(&word.text);
+                    last.span.end = word.span.end;
+                }
+                Some(_) | None => joined.push(word.clone()),
             }
         }
-        Self::of(&self.source, all)
+        joined
     }
 
-    /// How many words stand between two places, in bytes.
-    pub(super) fn between(&self, one: &Range<usize>, other: &Range<usize>) -> usize {
-        let (from, to) =
-            if one.start < other.start { (one.end, other.start) } else { (other.end, one.start) };
-        self.ended_by(to).saturating_sub(self.started_before(from))
+    fn are_words(&self, place: usize) -> bool {
+        place > 0 && self.all[place - 1..=place].iter().all(|word| word.kind == Kind::Word)
     }
 
-    fn started_before(&self, offset: usize) -> usize {
-        self.all.partition_point(|word| word.span.start < offset)
+    fn is_hyphenated(&self, place: usize) -> bool {
+        self.are_words(place) && HYPHEN.is_match(self.gap(place))
     }
 
-    fn ended_by(&self, offset: usize) -> usize {
-        self.all.partition_point(|word| word.span.end <= offset)
+    fn continues_spaced_word(&self, place: usize) -> bool {
+        self.are_words(place)
+            && self.all[place - 1..=place].iter().all(|word| word.text.chars().count() == 1)
+            && self.gap(place).chars().count() <= 1
+            && !self.gap(place).contains(['\n', '\'', '’'])
     }
 
-    /// What stands between a word and the one before it.
+    /// What separates a word from the one before it.
     pub(super) fn gap(&self, place: usize) -> &str {
         let start = if place == 0 { 0 } else { self.all[place - 1].span.end };
         &self.source[start..self.all[place].span.start]
     }
 
-    /// These words and a few on either side, the words themselves in `«»`. Names are left out: findings are logged.
+    /// The number of words between two spans of the source.
+    pub(super) fn distance(&self, one: &Range<usize>, other: &Range<usize>) -> usize {
+        let (from, to) = (one.end.min(other.end), one.start.max(other.start));
+        self.all.iter().filter(|word| from <= word.span.start && word.span.end <= to).count()
+    }
+
+    /// A span of the source in `«»` with a few words around it.
     pub(super) fn context(&self, span: &Range<usize>) -> String {
         const AROUND: usize = 4;
-        let (first, end) = (self.ended_by(span.start), self.started_before(span.end));
-        let Some(last) = end.checked_sub(1).filter(|last| first <= *last) else {
-            return String::new();
-        };
-        let (from, to) = (first.saturating_sub(AROUND), (last + AROUND).min(self.all.len() - 1));
-        let mut context = String::from(if from > 0 { "… " } else { "" });
-        for place in from..=to {
-            let between: String = self.gap(place).split_whitespace().collect();
-            let parted = self.gap(place).contains(char::is_whitespace) && place > from;
-            context.push_str(if place > from { &between } else { "" });
-            context.push_str(if parted { " " } else { "" });
-            context.push_str(if place == first { "«" } else { "" });
-            context.push_str(self.shown(place));
-            context.push_str(if place == last { "»" } else { "" });
+        let first = self.all.partition_point(|word| word.span.end <= span.start);
+        let end = self.all.partition_point(|word| word.span.start < span.end).max(first + 1);
+        let from = first.saturating_sub(AROUND);
+        let to = (end + AROUND).min(self.all.len());
+        let before = if from > 0 { "… " } else { "" };
+        let after = if to < self.all.len() { " …" } else { "" };
+        format!("{before}{}{after}", self.shown(from..to, &(first..end)))
+    }
+
+    /// The text on one line, without names and links: findings are logged, and a link may hold a
+    /// secret.
+    pub(super) fn anonymous(&self) -> String {
+        let end = self.all.last().map_or(0, |word| word.span.end);
+        let start = self.all.first().map_or(0, |word| word.span.start);
+        let shown = self.shown(0..self.all.len(), &(0..0));
+        format!("{}{shown}{}", &self.source[..start], &self.source[end..]).trim().to_owned()
+    }
+
+    fn shown(&self, words: Range<usize>, marked: &Range<usize>) -> String {
+        let mut shown = String::new();
+        for place in words.clone() {
+            let word = &self.all[place];
+            shown.push_str(if place > words.start { self.gap(place) } else { "" });
+            shown.push_str(if place == marked.start && !marked.is_empty() { "«" } else { "" });
+            shown.push_str(match word.kind {
+                Kind::Name => "(name)",
+                Kind::Link => "(link)",
+                Kind::Word | Kind::Number | Kind::Amount | Kind::Percent | Kind::Disclaimer => {
+                    self.written(word)
+                }
+            });
+            shown.push_str(if place + 1 == marked.end { "»" } else { "" });
         }
-        context.push_str(if to + 1 < self.all.len() { " …" } else { "" });
-        context
-    }
-
-    /// The beginning of these words, as it is written. Names are left out.
-    pub(super) fn quote(&self, place: &Range<usize>) -> String {
-        const LONGEST: usize = 12;
-        let cut = place.start..place.end.min(place.start + LONGEST);
-        let quoted: Vec<&str> = cut.clone().map(|place| self.shown(place)).collect();
-        quoted.join(" ") + if cut.end < place.end { " …" } else { "" }
-    }
-
-    /// Some of the words alone.
-    pub(super) fn part(&self, place: &Range<usize>) -> Self {
-        Self::of("", self.all[place.clone()].to_vec())
-    }
-
-    fn shown(&self, place: usize) -> &str {
-        let word = &self.all[place];
-        match word.kind {
-            Kind::Name => "(name)",
-            Kind::Link if word.text.contains('@') => "(address)",
-            Kind::Word
-            | Kind::Number
-            | Kind::Amount
-            | Kind::Percent
-            | Kind::Link
-            | Kind::Disclaimer => &self.source[word.span.clone()],
-        }
-    }
-
-    /// `1.` or `2)` at the beginning of a line; not the day of a date, as in `24. Dezember 2026`.
-    fn counts(&self, place: usize) -> bool {
-        let word = &self.all[place];
-        let at_start = place == 0 || self.gap(place).contains('\n');
-        let after = &self.source[word.span.end..];
-        let ends = after.starts_with(". ")
-            || after.starts_with(".\n")
-            || after.starts_with(')')
-            || after == ".";
-        let year = self
-            .all
-            .get(place + 2)
-            .is_some_and(|year| year.kind == Kind::Number && year.text.len() == 4);
-        word.kind == Kind::Number && word.text.len() <= 2 && at_start && ends && !year
-    }
-
-    fn breaks(&self, place: usize) -> bool {
-        if place == 0 {
-            return true;
-        }
-        let (gap, before) = (self.gap(place), &self.all[place - 1]);
-        let abbreviated = before.text.chars().count() == 1
-            || before.kind == Kind::Number && before.text.len() <= 2;
-        let stops = gap.contains('.') && gap.contains(char::is_whitespace) && !abbreviated;
-        let lists = gap
-            .split('\n')
-            .skip(1)
-            .any(|line| line.trim_start().starts_with(['•', '*', '-', '–', '·']));
-        stops || lists || gap.contains(['!', '?', '…']) || gap.matches('\n').count() > 1
-    }
-
-    fn is_hyphenated(&self, place: usize) -> bool {
-        let is_word = |place: usize| self.all[place].kind == Kind::Word;
-        if place == 0 || !is_word(place) || !is_word(place - 1) {
-            return false;
-        }
-        let gap: String = self.gap(place).chars().filter(|c| !fold::is_invisible(*c)).collect();
-        let mut gap = gap.chars();
-        let hyphen = gap.next().is_some_and(|c| matches!(c, '-' | '‐' | '‑' | '–' | '−' | '_'));
-        let rest = gap.as_str();
-        hyphen && (rest.is_empty() || rest.starts_with(['\n', '\r']) && rest.trim().is_empty())
-    }
-
-    /// Is this a single letter, and the one before it too, with as little between them as letters have that are spaced out?
-    fn is_spaced_out(&self, place: usize) -> bool {
-        let single = |word: &Word| word.kind == Kind::Word && word.text.chars().count() == 1;
-        place > 0
-            && single(&self.all[place])
-            && single(&self.all[place - 1])
-            && self.gap(place).chars().count() <= 1
-            && !self.gap(place).contains(['\n', '\'', '’'])
+        shown.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
-impl Word {
-    fn append(&mut self, next: &Self) {
-        self.text.push_str(&next.text);
-        self.small.push_str(&next.small);
-        self.cased.push_str(&next.cased);
-        self.span.end = next.span.end;
-        self.hides |= next.hides;
+fn read_token(token: &str, german: bool) -> (Kind, String) {
+    let is_bare = token.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
+    if is_bare || token.contains("://") {
+        return (Kind::Link, token.to_lowercase());
+    }
+    let is_number = token.contains(char::is_numeric);
+    let number = is_number.then(|| NUMBER_PARTS.captures(token)).flatten();
+    // `1st` and `24e` are numbers, `4x4` is not.
+    let number = number.filter(|number| ORDINALS.contains(&&number["suffix"]));
+    let Some(number) = number else { return (Kind::Word, normalize(token, german)) };
+    let digits = number["digits"].nfkd().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let digits: String = digits.collect();
+    match number.name("sign").or(number.name("after")) {
+        Some(currency) => (Kind::Amount, format!("{}{digits}", currency.as_str())),
+        None if number.name("percent").is_some() => (Kind::Percent, digits + "%"),
+        None => (Kind::Number, digits),
+    }
+}
+
+fn ends_sentence(before: &Word, gap: &str) -> bool {
+    // `St. Gallen` and `24. Dezember` go on.
+    let is_abbreviated =
+        before.text.chars().count() == 1 || before.kind == Kind::Number && before.text.len() <= 2;
+    let has_stop = gap.contains('.') && gap.contains(char::is_whitespace) && !is_abbreviated;
+    has_stop || gap.contains(['!', '?', '…']) || PARAGRAPH_OR_ITEM.is_match(gap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(source: &str) -> Vec<(Kind, String)> {
+        Words::read(source, false).all.into_iter().map(|word| (word.kind, word.text)).collect()
+    }
+
+    #[test]
+    fn numbers_are_recognized_in_every_notation() {
+        for (written, kind, text) in [
+            ("$1,000.00", Kind::Amount, "$1,000.00"),
+            ("1.000,00 €", Kind::Amount, "€1.000,00"),
+            ("1\u{202f}000,00\u{a0}€", Kind::Amount, "€1000,00"),
+            ("EUR 1’000.50", Kind::Amount, "EUR1000.50"),
+            ("1,000.00 CHF", Kind::Amount, "CHF1,000.00"),
+            ("15 %", Kind::Percent, "15%"),
+            ("12.5%", Kind::Percent, "12.5%"),
+            ("１５%", Kind::Percent, "15%"),
+            ("24.12.2026", Kind::Number, "24.12.2026"),
+            ("24th", Kind::Number, "24"),
+            ("12-month", Kind::Number, "12"),
+            ("4x4", Kind::Word, "4x4"),
+            ("2026,", Kind::Number, "2026"),
+        ] {
+            assert_eq!(tokens(written)[0], (kind, text.to_owned()), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_one_token_without_the_punctuation_around_it() {
+        for written in [
+            "https://loans.example/instant?x=1&y=2",
+            "www.loan.example",
+            "loan.officer@bank.example",
+            "ftp://x.example",
+            "http://localhost:8080/capital",
+            "http://[::1]:8080/capital",
+            "https://bücher.example/ä",
+        ] {
+            let expected = [(Kind::Link, written.to_owned())];
+            for text in [format!("({written})."), format!("“{written}”,"), format!("<{written}>")]
+            {
+                assert_eq!(tokens(&text), expected, "{text}");
+            }
+        }
+        let words = tokens("and/or @ home: me@ end.The next");
+        assert!(words.iter().all(|(kind, _)| *kind == Kind::Word), "{words:?}");
+    }
+
+    #[test]
+    fn sentences_end_where_a_reader_would_end_them() {
+        let starts = |source: &str| -> Vec<String> {
+            let words = Words::read(source, false);
+            words.all.into_iter().filter(|word| word.breaks).map(|word| word.text).collect()
+        };
+        assert_eq!(
+            starts("One two. Three\nfour! Five\n\nsix\n- seven"),
+            ["one", "three", "five", "six", "seven"]
+        );
+        assert_eq!(starts("On 24. Dezember at St. B. Smith, 3.5 km"), ["on", "b"]);
+    }
+
+    #[test]
+    fn words_split_by_hyphens_line_ends_or_spaces_are_also_read_as_one() {
+        for (written, joined) in [
+            ("pre-approved", "preapproved"),
+            ("pre\u{2011}approved", "preapproved"),
+            ("Dar-\n  lehen", "darlehen"),
+            ("l o a n", "loan"),
+            ("l-o-a-n", "loan"),
+            ("a l o a n", "loan"),
+        ] {
+            let words = Words::read(written, false).join();
+            assert!(words.vocabulary.contains(joined), "{written}: {:?}", words.vocabulary);
+        }
+        assert!(!Words::read("low\nan", false).join().vocabulary.contains("lowan"));
+    }
+
+    #[test]
+    fn a_name_is_set_apart_with_its_capitals_and_is_not_shown() {
+        let mut words = Words::read("Loan Inc, get a loan inc.", false);
+        words.set_kind(&Words::read("Loan Inc", false), Kind::Name);
+        assert_eq!(words.anonymous(), "(name) (name), get a loan inc.");
+        assert_eq!(words.context(&(16..20)), "(name) (name), get a «loan» inc");
     }
 }

@@ -11,7 +11,7 @@ use super::Facts;
 use super::{TemplateError, Writer, Written, about_refills, sample};
 use crate::format::money::Money;
 use crate::letters::Kind;
-use crate::letters::lint::{self, Finding, Rules, Severity, Specimen};
+use crate::letters::lint::{self, Finding, Input, Rules, Severity};
 use crate::stripe::Contract;
 
 /// A letter to nobody.
@@ -110,7 +110,7 @@ fn facts(
 pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<Found> {
     let mut all: Vec<Found> = Vec::new();
     for sample in samples {
-        for finding in lint::check(rules, &specimen(writer, sample)) {
+        for finding in lint::check(rules, &input(writer, sample)) {
             match all.iter_mut().find(|found| found.finding == finding) {
                 Some(found) => found.letters.push(sample.name()),
                 None => all.push(Found { finding, letters: vec![sample.name()] }),
@@ -127,9 +127,9 @@ pub fn has_errors(found: &[Found]) -> bool {
     found.iter().any(|found| found.finding.severity == Severity::Error)
 }
 
-fn specimen<'a>(writer: &'a Writer, sample: &'a Sample<'_>) -> Specimen<'a> {
+fn input<'a>(writer: &'a Writer, sample: &'a Sample<'_>) -> Input<'a> {
     let (settings, Sample { facts, letter, .. }) = (writer.settings(), sample);
-    Specimen {
+    Input {
         locale: facts.language.code(),
         financing: facts.financing_type,
         subject: &letter.subject,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
-use capital_courier::letters::lint::{Rules, Specimen, check};
+use capital_courier::letters::lint::{Input, Rules, check};
 use capital_courier::stripe::Contract;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -120,7 +120,7 @@ fn words(page: &Shown) -> String {
 fn findings(page: &Shown, language: &str, financing: Contract, status: &str) -> BTreeSet<String> {
     let rules = Rules::built_in().unwrap();
     let text = words(page);
-    let specimen = Specimen {
+    let specimen = Input {
         locale: language,
         financing,
         subject: "x",
