@@ -152,8 +152,9 @@ open_enum! {
 
 /// The kind of contract, as far as it decides which words are right
 /// (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, serde::Deserialize)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Contract {
     /// With a minimum due in each period.
     Loan,

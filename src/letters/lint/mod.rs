@@ -34,7 +34,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::stripe::Contract as FinancingType;
+use crate::stripe::Contract;
 use html::Page;
 use phrase::Search;
 pub use rules::{Rules, RulesError};
@@ -49,7 +49,7 @@ const MAX_BYTES: usize = 256 * 1024;
 pub struct Input<'a> {
     /// Its language: `en`, `de`, `fr`.
     pub locale: &'a str,
-    pub financing: FinancingType,
+    pub financing: Contract,
     pub subject: &'a str,
     pub text: &'a str,
     pub html: &'a str,

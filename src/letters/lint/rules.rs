@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::builtin_rules::CODES;
 use super::normalize::normalize;
 use super::phrase::Phrase;
-use super::{FinancingType, Finding, Part, Severity};
+use super::{Contract, Finding, Part, Severity};
 
 const FILES: [(&str, &str); 3] = [
     ("en", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/emails/rules/en.toml"))),
@@ -62,7 +62,7 @@ pub(super) struct Rule<P = Phrase> {
     pub(super) within: usize,
     /// None: all.
     #[serde(default)]
-    financing: Vec<FinancingType>,
+    financing: Vec<Contract>,
     #[serde(default)]
     severity: Severity,
     instead: String,
@@ -76,7 +76,7 @@ const fn near() -> usize {
 }
 
 impl Rule {
-    pub(super) fn is_for(&self, financing: FinancingType) -> bool {
+    pub(super) fn is_for(&self, financing: Contract) -> bool {
         self.financing.is_empty() || self.financing.contains(&financing)
     }
 

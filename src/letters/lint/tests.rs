@@ -16,7 +16,7 @@ use crate::letters::wording::{self, Writer, about_refills, kinds_and_languages, 
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::built_in().unwrap());
 
-const ALL: [FinancingType; 3] = FinancingType::ALL;
+const ALL: [Contract; 3] = Contract::ALL;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +135,7 @@ impl Clean {
         changed.saying("")
     }
 
-    fn findings(&self, financing: FinancingType) -> Vec<Finding> {
+    fn findings(&self, financing: Contract) -> Vec<Finding> {
         let input = Input {
             locale: self.locale,
             financing,
@@ -159,12 +159,12 @@ fn html_of(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn kinds(about: Option<&str>) -> Vec<FinancingType> {
+fn kinds(about: Option<&str>) -> Vec<Contract> {
     match about {
         None => ALL.to_vec(),
-        Some("loan") => vec![FinancingType::Loan],
-        Some("cash_advance") => vec![FinancingType::CashAdvance],
-        Some(_) => vec![FinancingType::Unspecified],
+        Some("loan") => vec![Contract::Loan],
+        Some("cash_advance") => vec![Contract::CashAdvance],
+        Some(_) => vec![Contract::Unspecified],
     }
 }
 
@@ -296,7 +296,7 @@ fn the_languages_have_the_same_rules() {
 fn what_must_be_said_is_missed_in_every_language_and_part() {
     for locale in LOCALES {
         let silent = Clean::letter(locale).changed_wholly("");
-        let findings = silent.findings(FinancingType::Loan);
+        let findings = silent.findings(Contract::Loan);
         for rule in &RULES.get(locale).unwrap().required {
             let missed: Vec<Part> = findings
                 .iter()
@@ -330,10 +330,10 @@ fn what_needs_company_is_wrong_alone() {
         ("fr", "font l'objet d'un examen", "Sans paperasse.", "no-paperwork"),
     ] {
         let letter = Clean::letter(locale);
-        let alone = letter.saying(&format!("{far} {sentence} {far}")).findings(FinancingType::Loan);
+        let alone = letter.saying(&format!("{far} {sentence} {far}")).findings(Contract::Loan);
         assert_eq!(codes(&alone), BTreeSet::from([rule.to_owned()]), "{sentence}{}", shown(&alone));
         let accompanied = letter.saying(&format!("{far} {sentence} It is {company}. {far}"));
-        let accompanied = accompanied.findings(FinancingType::Loan);
+        let accompanied = accompanied.findings(Contract::Loan);
         assert!(accompanied.is_empty(), "{sentence}{}", shown(&accompanied));
     }
 }
@@ -347,15 +347,15 @@ fn without_a_link_a_letter_says_how_to_stop_it_by_answering() {
     let end = start + letter.html[start..].find("</a>").unwrap() + 4;
     letter.html.replace_range(start..end, "");
     letter.html = letter.html.replace(" with one click. Or reply", "To stop these letters, reply");
-    assert_eq!(letter.findings(FinancingType::Loan), []);
+    assert_eq!(letter.findings(Contract::Loan), []);
     let mut silent = letter.clone();
     silent.text = silent.text.replace("or reply with the word", "or not");
     assert_eq!(
-        codes(&silent.findings(FinancingType::Loan)),
+        codes(&silent.findings(Contract::Loan)),
         BTreeSet::from(["opt-out-missing".to_owned()])
     );
     letter.html = letter.html.replace("capital@rocket.example", "us");
-    assert!(codes(&letter.findings(FinancingType::Loan)).contains("opt-out-missing"));
+    assert!(codes(&letter.findings(Contract::Loan)).contains("opt-out-missing"));
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn a_program_may_not_be_called_what_a_merchant_may() {
         disclaimer: vec![letter.disclaimer[0].replace("Rocket Capital", "Rocket Loans")],
         ..letter
     };
-    let findings = renamed.findings(FinancingType::Loan);
+    let findings = renamed.findings(Contract::Loan);
     assert_eq!(codes(&findings), BTreeSet::from(["loan".to_owned()]), "{}", shown(&findings));
 }
 
@@ -378,7 +378,7 @@ fn a_letter_that_gmail_would_cut_off_is_found() {
         let html = letter
             .html
             .replace("<!-- a comment", &format!("<!-- {} a comment", "x".repeat(kilobytes * 1024)));
-        codes(&Clean { html, ..letter.clone() }.findings(FinancingType::Loan))
+        codes(&Clean { html, ..letter.clone() }.findings(Contract::Loan))
     };
     assert_eq!(padded(60), BTreeSet::new());
     assert_eq!(padded(85), BTreeSet::from(["html-size-near".to_owned()]));
@@ -390,23 +390,20 @@ fn a_letter_that_gmail_would_cut_off_is_found() {
 fn a_letter_of_images_is_found() {
     let html = "<body><a href='https://rocket.example/capital?tab=offer&from=letter'><img src='a.png' alt='The offer'></a>";
     let letter = Clean { html: html.to_owned(), ..Clean::letter("en").saying("") };
-    assert!(codes(&letter.findings(FinancingType::Loan)).contains("image-only"));
+    assert!(codes(&letter.findings(Contract::Loan)).contains("image-only"));
 }
 
 #[test]
 fn a_letter_in_a_language_without_rules_is_not_passed() {
     let letter = Clean { locale: "nl", ..Clean::letter("en").saying("") };
-    assert_eq!(
-        codes(&letter.findings(FinancingType::Loan)),
-        BTreeSet::from(["no-rules".to_owned()])
-    );
+    assert_eq!(codes(&letter.findings(Contract::Loan)), BTreeSet::from(["no-rules".to_owned()]));
 }
 
 #[test]
 fn a_finding_says_what_to_do_and_names_nobody() {
     let letter =
         Clean::letter("en").saying("Loan Star Bakery, jenny.rosen@example.com, get a loan.");
-    let findings = letter.findings(FinancingType::Loan);
+    let findings = letter.findings(Contract::Loan);
     let shown = findings[0].to_string();
     assert_eq!(
         shown,
@@ -421,7 +418,7 @@ fn a_finding_says_what_to_do_and_names_nobody() {
 fn our_facts() -> Vec<Facts> {
     let mut all = Vec::new();
     for (kind, language) in kinds_and_languages() {
-        for financing in FinancingType::ALL {
+        for financing in Contract::ALL {
             let facts = sample(kind, language, financing);
             for (country, is_refill) in
                 about_refills(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
@@ -533,7 +530,7 @@ fn a_letter_is_read_in_no_time() {
     ];
     for text in worst {
         let started = Instant::now();
-        letter.saying("").changed_wholly(&text).findings(FinancingType::CashAdvance);
+        letter.saying("").changed_wholly(&text).findings(Contract::CashAdvance);
         // Generous for a test build on a busy machine: a run that explodes takes hours.
         let took = started.elapsed();
         assert!(took < Duration::from_secs(10), "{took:?} for {}", &text[..20]);
@@ -557,7 +554,7 @@ proptest! {
     #[test]
     fn whatever_a_letter_is_it_is_read(text in any::<String>(), html in any::<String>()) {
         let letter = Clean { text, html, ..Clean::letter("de") };
-        prop_assert!(!letter.findings(FinancingType::Loan).is_empty());
+        prop_assert!(!letter.findings(Contract::Loan).is_empty());
     }
 
     #[test]
@@ -573,6 +570,6 @@ proptest! {
     ) {
         let html = parts.concat();
         let letter = Clean { text: html.clone(), subject: html.clone(), html, ..Clean::letter("fr") };
-        letter.findings(FinancingType::CashAdvance);
+        letter.findings(Contract::CashAdvance);
     }
 }
