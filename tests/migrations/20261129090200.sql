@@ -16,3 +16,8 @@ values
     ('financingoffer_1', 'acct_1', 'evt_read', 'capital.financing_offer.created', null, 'undelivered', null,
         '2026-11-24T12:00:00Z', '2026-11-24T12:00:01Z'),
     (null, 'acct_1', null, 'letter.sent', null, null, '250 ok', '2026-11-24T12:00:00Z', '2026-11-24T12:00:01Z');
+
+insert into financing_offers (offer_id, account_id, livemode, status, object, created_at, first_seen_at, object_as_of)
+values
+    ('financingoffer_4', 'acct_1', false, 'canceled', '{}', '2026-11-28T12:00:00Z', '2026-11-28T12:00:01Z',
+        '2026-11-28T12:00:00Z');

@@ -13,3 +13,6 @@ values
 
 insert into malformed_bodies (body_sha256, body, reason, first_received_at, last_received_at)
 values ('\xabcd', '\xff', 'not UTF-8', '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z');
+
+insert into inbox_events (event_id, event_type, payload, state, received_at, read_at, erased_at)
+values ('evt_erased', 'capital.financing_offer.created', '', 'read', '2025-11-24T12:00:00Z', '2025-11-24T12:00:01Z', '2026-11-24T12:00:00Z');

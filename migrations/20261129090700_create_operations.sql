@@ -1,32 +1,35 @@
--- Asking Stripe what never reached us, and who takes part in the work.
+-- What the service records about its own operation.
 
+-- Runs of reconciliation with Stripe. A run that a crash interrupted stays `running`; the next one
+-- does its work.
 create table reconcile_runs (
     -- Version 7: sorts by time.
     run_id uuid primary key,
     state text not null default 'running',
     started_at timestamptz not null,
     ended_at timestamptz,
-    -- Offers that Stripe calls undelivered, and those of them that were new to us.
+    -- Offers that Stripe calls undelivered, and how many of them were new.
     offers_seen bigint not null default 0,
     offers_new bigint not null default 0,
-    -- Events that no endpoint answered 2xx to, and those of them that were new to us.
+    -- Events that no endpoint answered with 2xx, and how many of them were new.
     events_seen bigint not null default 0,
     events_new bigint not null default 0,
-    -- Offers that we call undelivered and Stripe does not: each is looked at.
+    -- Offers that only we call undelivered: each is fetched from Stripe.
     looks bigint not null default 0,
-    -- Entries of Stripe's lists that we could not read.
+    -- Entries of Stripe's lists that could not be read.
     unreadable bigint not null default 0,
     error text,
     constraint reconcile_runs_state check (state in ('running', 'complete', 'incomplete')),
     constraint reconcile_runs_end_has_time check ((state = 'running') = (ended_at is null)),
-    constraint reconcile_runs_incomplete_has_error check ((state = 'incomplete') = (error is not null))
+    constraint reconcile_runs_incomplete_has_error check (
+        (state = 'incomplete') = (error is not null)
+    )
 );
 
 create index reconcile_runs_state_ended on reconcile_runs (state, ended_at);
 
-comment on table reconcile_runs is 'A run that a crash cut off stays `running`; the next one does its work';
-
--- Processes that work: they share Stripe's rate limit. A row that is not renewed counts no longer.
+-- Replicas of the service: they share Stripe's rate limit. One whose heartbeat is old does not
+-- count.
 create table processes (
     process_id uuid primary key,
     started_at timestamptz not null,

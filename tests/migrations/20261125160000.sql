@@ -1,2 +1,0 @@
--- A view has no rows of its own.
-select 1;
