@@ -86,9 +86,9 @@ async fn fill_all(db: &Pool, accounts: &[String]) {
         from += size;
         sqlx::query(
             "
-            insert into financing_offers (offer_id, account_id, livemode, status, status_rank, financing_type, currency, advance_minor,
+            insert into financing_offers (offer_id, account_id, livemode, status, financing_type, currency, advance_minor,
                 fee_minor, withhold_rate, object, created_at, first_seen_at, object_as_of)
-            values ('financingoffer_' || $1, $1, false, 'paid_out', 40, 'flex_loan', 'usd', 100000000, 10000000, 0.15, '{}', now(), now(), now())
+            values ('financingoffer_' || $1, $1, false, 'paid_out', 'flex_loan', 'usd', 100000000, 10000000, 0.15, '{}', now(), now(), now())
             ",
         )
         .bind(account)

@@ -14,7 +14,7 @@ grant usage on schema public to courier_service;
 grant select, insert, update, delete on all tables in schema public to courier_service;
 
 -- The proof of what was sent is added to, and neither changed nor thrown away.
-revoke update, delete, truncate on handovers, handover_answers from courier_service;
+revoke update, delete, truncate on delivery_attempts, delivery_attempt_results from courier_service;
 -- Who opted out when, and what Stripe approved, is kept: an opt-out is ended, not deleted.
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;

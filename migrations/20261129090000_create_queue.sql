@@ -11,7 +11,7 @@ create table jobs (
     -- Attempts, counted from 1.
     attempt integer not null default 0,
     -- Claimed only while no other job of its kind is due: reminders wait for first letters.
-    gives_way boolean not null default false,
+    low_priority boolean not null default false,
     due_at timestamptz not null,
     -- The holder's token, and when its lease ends. Only the holder of the token can finish the job.
     lease_token uuid,
@@ -31,7 +31,7 @@ create table jobs (
     )
 );
 
-create index jobs_queued on jobs (kind, gives_way, due_at, job_id) where state = 'queued';
+create index jobs_queued on jobs (kind, low_priority, due_at, job_id) where state = 'queued';
 create index jobs_abandoned on jobs (kind, leased_until) where state = 'claimed';
 create index jobs_dead on jobs (finished_at) where state = 'dead';
 create index jobs_finished on jobs (finished_at) where state in ('done', 'dead');

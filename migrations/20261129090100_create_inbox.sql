@@ -42,7 +42,7 @@ create table malformed_bodies (
     body_sha256 bytea primary key,
     body bytea not null,
     reason text not null,
-    times bigint not null default 1,
+    receipts bigint not null default 1,
     first_received_at timestamptz not null,
     last_received_at timestamptz not null
 );

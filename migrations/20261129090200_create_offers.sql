@@ -7,7 +7,6 @@ create table financing_offers (
     -- Stripe's status, including one that this version does not know. `timeline::transition` says
     -- which status an event may replace.
     status text not null,
-    status_rank smallint not null default 0,
     product_type text,
     campaign_type text,
     financing_type text,
@@ -45,7 +44,7 @@ create table timeline_entries (
     -- The event that caused the entry; null if the service acted by itself.
     event_id text unique,
     -- Stripe's event type, or one of our own: `letter.sent`, `offer.delivered`, …
-    what text not null,
+    kind text not null,
     status_before text,
     status_after text,
     note text,

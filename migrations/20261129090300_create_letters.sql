@@ -7,7 +7,7 @@ create table letters (
     account_id text not null,
     -- Position in the offer's schedule: 0 for the first letter, the only one that makes the offer
     -- delivered; then the reminders.
-    step smallint not null default 0,
+    sequence smallint not null default 0,
     kind text not null,
     state text not null default 'waiting',
     -- Why the state is what it is: `no_recipient`, `offer_accepted`, … Null if all is well.
@@ -19,7 +19,7 @@ create table letters (
     attempt integer not null default 0,
     -- Attempts with an unknown outcome. Never decreases: above zero, the merchant may have the
     -- letter, whatever the state says.
-    doubts integer not null default 0,
+    uncertain_attempts integer not null default 0,
     -- The content, written before the relay sees its first byte.
     recipient text,
     locale text,
@@ -33,20 +33,20 @@ create table letters (
     copy_hash text,
     disclaimer_variant text,
     -- The relay's last reply, verbatim.
-    relay_answer text,
+    relay_reply text,
     -- The suppressed address that the letter is held for, was rejected for or bounced from.
-    refused_address_sha256 bytea,
-    opened_at timestamptz not null,
+    suppressed_address_sha256 bytea,
+    created_at timestamptz not null,
     -- The start of the last attempt.
-    sending_at timestamptz,
+    sending_started_at timestamptz,
     -- When the relay answered 2xx.
     sent_at timestamptz,
     changed_at timestamptz not null,
-    -- When recipient and content were erased. `handovers` keeps the evidence.
+    -- When recipient and content were erased. `delivery_attempts` keeps the evidence.
     erased_at timestamptz,
     -- Two events about one change cannot make two letters.
-    constraint letters_one_at_a_step unique (offer_id, step),
-    constraint letters_step check (step >= 0),
+    constraint letters_one_per_sequence unique (offer_id, sequence),
+    constraint letters_sequence check (sequence >= 0),
     constraint letters_state check (state in (
         'waiting', 'sending', 'sent', 'rejected', 'uncertain', 'withdrawn', 'suppressed', 'held',
         'bounced'
@@ -60,7 +60,7 @@ create table letters (
         or (erased_at is not null and state in ('sent', 'bounced'))
         or (recipient is not null and subject is not null and body_text is not null
             and body_html is not null and template_version is not null
-            and sending_at is not null and attempt > 0)
+            and sending_started_at is not null and attempt > 0)
     ),
     constraint letters_end_has_reason check (
         state not in ('rejected', 'withdrawn', 'suppressed', 'held') or reason is not null
@@ -69,8 +69,8 @@ create table letters (
 
 create index letters_state_changed on letters (state, changed_at);
 create index letters_account on letters (account_id, state);
-create index letters_refused_address on letters (refused_address_sha256)
-    where refused_address_sha256 is not null;
+create index letters_suppressed_address on letters (suppressed_address_sha256)
+    where suppressed_address_sha256 is not null;
 create index letters_not_erased on letters (changed_at)
     where erased_at is null and recipient is not null;
 
@@ -90,8 +90,8 @@ create table copy_approvals (
 
 -- Evidence: one row per attempt to send a letter, written before its first byte leaves.
 -- Append-only.
-create table handovers (
-    handover_id bigint generated always as identity primary key,
+create table delivery_attempts (
+    delivery_attempt_id bigint generated always as identity primary key,
     letter_id text not null references letters (letter_id),
     attempt integer not null,
     offer_id text not null,
@@ -112,32 +112,32 @@ create table handovers (
     approval_reference text,
     approved_by text,
     -- When the opt-outs and suppressed addresses were checked, in the same transaction.
-    checked_at timestamptz not null,
-    handed_over_at timestamptz not null,
-    constraint handovers_one_for_an_attempt unique (letter_id, attempt),
-    constraint handovers_hash check (octet_length(message_sha256) = 32)
+    consent_checked_at timestamptz not null,
+    attempted_at timestamptz not null,
+    constraint delivery_attempts_one_per_attempt unique (letter_id, attempt),
+    constraint delivery_attempts_hash check (octet_length(message_sha256) = 32)
 );
 
-create index handovers_offer on handovers (offer_id, handover_id);
-create index handovers_account on handovers (account_id, handover_id);
-create index handovers_time on handovers (handed_over_at);
+create index delivery_attempts_offer on delivery_attempts (offer_id, delivery_attempt_id);
+create index delivery_attempts_account on delivery_attempts (account_id, delivery_attempt_id);
+create index delivery_attempts_attempted on delivery_attempts (attempted_at);
 
 -- Evidence: what came of an attempt. Append-only. An attempt without a result is under way, or its
 -- process has just died.
-create table handover_answers (
-    handover_id bigint primary key references handovers (handover_id),
+create table delivery_attempt_results (
+    delivery_attempt_id bigint primary key references delivery_attempts (delivery_attempt_id),
     outcome text not null,
     -- The relay's reply, or why there is none.
-    answer text not null,
-    answered_at timestamptz not null,
-    constraint handover_answers_outcome check (
-        outcome in ('taken', 'refused', 'deferred', 'unknown', 'never_begun')
+    reply text not null,
+    recorded_at timestamptz not null,
+    constraint delivery_attempt_results_outcome check (
+        outcome in ('sent', 'rejected', 'deferred', 'unknown', 'not_started')
     )
 );
 
 -- Erasing sets `courier.erasing` in its transaction, and needs privileges that deploy/roles.sql
 -- does not give the service.
-create function refuse_change() returns trigger
+create function reject_change() returns trigger
 language plpgsql as $$
 begin
     if current_setting('courier.erasing', true) is distinct from 'yes' then
@@ -147,37 +147,39 @@ begin
 end
 $$;
 
-create trigger handovers_are_kept before update or delete on handovers
-    for each row execute function refuse_change();
-create trigger handovers_stay before truncate on handovers
-    for each statement execute function refuse_change();
-create trigger handover_answers_are_kept before update or delete on handover_answers
-    for each row execute function refuse_change();
-create trigger handover_answers_stay before truncate on handover_answers
-    for each statement execute function refuse_change();
+create trigger delivery_attempts_append_only before update or delete on delivery_attempts
+    for each row execute function reject_change();
+create trigger delivery_attempts_no_truncate before truncate on delivery_attempts
+    for each statement execute function reject_change();
+create trigger delivery_attempt_results_append_only
+    before update or delete on delivery_attempt_results
+    for each row execute function reject_change();
+create trigger delivery_attempt_results_no_truncate
+    before truncate on delivery_attempt_results
+    for each statement execute function reject_change();
 
 -- Whether Stripe was told that an offer is delivered. A row exists once the first letter was sent.
 create table deliveries (
     offer_id text primary key references financing_offers (offer_id),
     letter_id text not null references letters (letter_id),
-    state text not null default 'owed',
+    state text not null default 'pending',
     -- Part of the Idempotency-Key. Increases after a failure that Stripe answered, because Stripe
     -- replays a stored 500 for a day.
     key_number integer not null default 1,
     -- Stripe's last response: HTTP status, Request-Id and body.
-    answer_status smallint,
-    answer_request_id text,
-    answer_body json,
+    response_status smallint,
+    response_request_id text,
+    response_body json,
     note text,
-    owed_at timestamptz not null,
+    requested_at timestamptz not null,
     delivered_at timestamptz,
-    constraint deliveries_state check (state in ('owed', 'delivered', 'refused')),
+    constraint deliveries_state check (state in ('pending', 'delivered', 'refused')),
     constraint deliveries_delivered_has_time check (
         (state = 'delivered') = (delivered_at is not null)
     )
 );
 
-create index deliveries_state on deliveries (state, owed_at);
+create index deliveries_state on deliveries (state, requested_at);
 
 -- The sending rate, shared by all replicas: one row per relay that has a limit. The row stays
 -- locked while letters are claimed.
@@ -185,6 +187,6 @@ create table relays (
     -- `smtp://host:port`, without credentials.
     relay text primary key,
     -- When the next letter may be started.
-    next_at timestamptz not null,
+    next_send_at timestamptz not null,
     constraint relays_relay check (relay <> '')
 );

@@ -21,12 +21,12 @@ create table opt_outs (
     constraint opt_outs_end_has_source check ((ended_at is null) = (ended_by is null))
 );
 
-create unique index opt_outs_one_at_a_time on opt_outs (account_id) where ended_at is null;
+create unique index opt_outs_one_active on opt_outs (account_id) where ended_at is null;
 
 -- Addresses that hard-bounced or that the relay refused. No letter goes there until an operator
 -- ends the suppression. A row stays after it ended.
-create table refused_addresses (
-    refused_address_id bigint generated always as identity primary key,
+create table suppressed_addresses (
+    suppressed_address_id bigint generated always as identity primary key,
     -- SHA-256 of the address in lower case.
     address_sha256 bytea not null,
     -- `bounce` (reported later) or `refused` (the relay's reply to RCPT).
@@ -34,47 +34,47 @@ create table refused_addresses (
     -- The enhanced status code (RFC 3463).
     status text not null,
     letter_id text not null references letters (letter_id),
-    noted_at timestamptz not null,
+    suppressed_at timestamptz not null,
     -- When and by which source it was ended.
     ended_at timestamptz,
     ended_by text,
-    constraint refused_addresses_reason check (reason in ('bounce', 'refused')),
-    constraint refused_addresses_end_has_source check ((ended_at is null) = (ended_by is null))
+    constraint suppressed_addresses_reason check (reason in ('bounce', 'refused')),
+    constraint suppressed_addresses_end_has_source check ((ended_at is null) = (ended_by is null))
 );
 
-create unique index refused_addresses_one_at_a_time on refused_addresses (address_sha256)
+create unique index suppressed_addresses_one_active on suppressed_addresses (address_sha256)
     where ended_at is null;
 
 -- Addresses that the platform set for an account. They take precedence over Stripe's.
 create table contact_overrides (
     account_id text primary key,
     address text not null,
-    named_at timestamptz not null,
+    updated_at timestamptz not null,
     -- The API key that set it.
-    named_by text not null,
+    updated_by text not null,
     constraint contact_overrides_address check (address like '%_@_%' and length(address) <= 254)
 );
 
-create index contact_overrides_named on contact_overrides (named_at);
+create index contact_overrides_updated on contact_overrides (updated_at);
 
 -- Bounces and complaints about letters. A repeated report changes nothing, even if the letter was
 -- sent again in between.
-create table letter_reports (
+create table feedback_events (
     -- SHA-256 of the channel and of the report's id there.
     fingerprint bytea primary key,
     letter_id text not null references letters (letter_id),
     -- `mail` (RFC 3464, RFC 5965), or the mail sender whose webhook reported it.
-    door text not null,
+    channel text not null,
     -- What the report changed.
     outcome text not null,
     -- The status code or the kind of complaint. Never an address.
     detail text,
     reported_at timestamptz not null,
-    constraint letter_reports_door check (door in ('mail', 'ses', 'sendgrid', 'postmark')),
-    constraint letter_reports_outcome check (outcome in (
-        'bounced', 'noted', 'opted_out', 'not_for_good', 'not_spam', 'somebody_else', 'known'
+    constraint feedback_events_channel check (channel in ('mail', 'ses', 'sendgrid', 'postmark')),
+    constraint feedback_events_outcome check (outcome in (
+        'bounced', 'recorded', 'opted_out', 'transient', 'not_spam', 'other_recipient', 'duplicate'
     ))
 );
 
-create index letter_reports_letter on letter_reports (letter_id);
-create index letter_reports_reported on letter_reports (reported_at);
+create index feedback_events_letter on feedback_events (letter_id);
+create index feedback_events_reported on feedback_events (reported_at);

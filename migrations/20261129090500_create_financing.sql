@@ -35,10 +35,10 @@ create index financing_transactions_offer on financing_transactions (offer_id, c
 create index financing_transactions_reversed on financing_transactions (reversed_transaction_id)
     where reversed_transaction_id is not null;
 -- Covers the sums of an account.
-create index financing_transactions_forward on financing_transactions
+create index financing_transactions_sums on financing_transactions
     (account_id, created_at, transaction_id)
     include (type, reason, currency, total_minor, offer_id, livemode) where type <> 'reversal';
-create index financing_transactions_backward on financing_transactions
+create index financing_transactions_reversals on financing_transactions
     (account_id, created_at, transaction_id) where type = 'reversal';
 
 -- A sum that a bigint cannot hold becomes the largest that it can.
@@ -137,23 +137,23 @@ create table transaction_backfills (
     -- The mode that was read: an account has a list in each.
     livemode boolean,
     -- When the first page of the current pass was requested; null between passes.
-    began_at timestamptz,
+    started_at timestamptz,
     -- The transaction to continue after; null at the beginning.
     after_transaction_id text,
     -- The pass reads to the end of the list, past what earlier passes saw.
-    is_whole boolean not null default false,
+    is_full boolean not null default false,
     -- Entries that the current pass could not read or store.
     skipped integer not null default 0,
     -- When a full pass was requested; null once one has begun.
-    asked_again_at timestamptz,
+    full_pass_requested_at timestamptz,
     -- When the last pass began that skipped nothing. Before the first one, the list is read to its
     -- end; afterwards, to what is known.
     completed_at timestamptz,
     -- Entries that the last finished pass skipped.
     unreadable integer not null default 0,
     changed_at timestamptz not null,
-    constraint transaction_backfills_reading check (
-        began_at is not null or (skipped = 0 and not is_whole)
+    constraint transaction_backfills_pass check (
+        started_at is not null or (skipped = 0 and not is_full)
     )
 );
 
@@ -183,25 +183,25 @@ create index financing_summaries_differing on financing_summaries (differs_since
     where differs_since is not null;
 
 -- The country and time zone of each account, for when Stripe cannot be asked.
-create table account_places (
+create table account_locales (
     account_id text primary key,
     -- Two letters; null if Stripe does not say.
     country text,
     -- A name of the IANA database.
     time_zone text not null,
-    learned_at timestamptz not null
+    fetched_at timestamptz not null
 );
 
 -- The platform's charge behind each charge on an account. It never changes, so Stripe is asked
 -- once.
-create table charge_origins (
+create table charge_sources (
     account_id text not null,
     -- `py_…` or `ch_…` on the account.
     charge_id text not null,
     -- Null if the charge was made on the account itself.
     transfer_id text,
     source_charge_id text,
-    learned_at timestamptz not null,
+    fetched_at timestamptz not null,
     primary key (account_id, charge_id)
 );
 

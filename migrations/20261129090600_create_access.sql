@@ -33,7 +33,7 @@ create table portal_sessions (
     account_id text not null,
     -- The language that the dashboard asked for; null: the browser's.
     language text,
-    opened_at timestamptz not null,
+    created_at timestamptz not null,
     expires_at timestamptz not null,
     constraint portal_sessions_hash check (octet_length(session_sha256) = 32)
 );

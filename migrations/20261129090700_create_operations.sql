@@ -15,7 +15,7 @@ create table reconcile_runs (
     events_seen bigint not null default 0,
     events_new bigint not null default 0,
     -- Offers that only we call undelivered: each is fetched from Stripe.
-    looks bigint not null default 0,
+    offers_refreshed bigint not null default 0,
     -- Entries of Stripe's lists that could not be read.
     unreadable bigint not null default 0,
     error text,
@@ -30,8 +30,8 @@ create index reconcile_runs_state_ended on reconcile_runs (state, ended_at);
 
 -- Replicas of the service: they share Stripe's rate limit. One whose heartbeat is old does not
 -- count.
-create table processes (
-    process_id uuid primary key,
+create table replicas (
+    replica_id uuid primary key,
     started_at timestamptz not null,
-    seen_at timestamptz not null
+    last_seen_at timestamptz not null
 );

@@ -93,8 +93,8 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
     for (constraint, lie) in [
         ("inbox_events_state", "update inbox_events set state = 'lost' where event_id = 'evt_read'"),
         ("inbox_events_read_has_time", "update inbox_events set read_at = null where event_id = 'evt_read'"),
-        ("letters_one_at_a_step", "update letters set step = 0 where letter_id = 'letter_reminder'"),
-        ("letters_step", "update letters set step = -1 where letter_id = 'letter_reminder'"),
+        ("letters_one_per_sequence", "update letters set sequence = 0 where letter_id = 'letter_reminder'"),
+        ("letters_sequence", "update letters set sequence = -1 where letter_id = 'letter_reminder'"),
         ("letters_state", "update letters set state = 'lost', reason = 'x' where letter_id = 'letter_held'"),
         ("letters_sent_has_time", "update letters set sent_at = null where letter_id = 'letter_sent'"),
         (
@@ -105,20 +105,20 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("letters_message_id_key", "update letters set message_id = 'sent@rocket.example'"),
         ("letters_offer_id_fkey", "update letters set offer_id = 'unknown' where letter_id = 'letter_held'"),
         (
-            "handovers_one_for_an_attempt",
-            "insert into handovers (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
-                 template_version, checked_at, handed_over_at)
+            "delivery_attempts_one_per_attempt",
+            "insert into delivery_attempts (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
+                 template_version, consent_checked_at, attempted_at)
              values ('letter_sent', 1, 'o', 'a', 'offer', 'en', 'm', 'r', 's', sha256(''), 'v', now(), now())",
         ),
         (
-            "handovers_hash",
-            "insert into handovers (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
-                 template_version, checked_at, handed_over_at)
+            "delivery_attempts_hash",
+            "insert into delivery_attempts (letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message_sha256,
+                 template_version, consent_checked_at, attempted_at)
              values ('letter_sent', 2, 'o', 'a', 'offer', 'en', 'm', 'r', 's', 'short', 'v', now(), now())",
         ),
         (
-            "handover_answers_outcome",
-            "insert into handover_answers (handover_id, outcome, answer, answered_at) select handover_id + 0, 'x', '', now() from handovers",
+            "delivery_attempt_results_outcome",
+            "insert into delivery_attempt_results (delivery_attempt_id, outcome, reply, recorded_at) select delivery_attempt_id + 0, 'x', '', now() from delivery_attempts",
         ),
         ("deliveries_state", "update deliveries set state = 'lost' where delivered_at is null"),
         (
@@ -141,29 +141,29 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("opt_outs_end_has_source", "update opt_outs set ended_at = opted_out_at"),
         ("opt_outs_scope", "update opt_outs set scope = 'everything'"),
         (
-            "opt_outs_one_at_a_time",
+            "opt_outs_one_active",
             "insert into opt_outs (account_id, source, opted_out_at) values ('acct_9', 'link', now())",
         ),
         ("api_keys_have_scopes", "update api_keys set scopes = '{}'"),
         ("api_keys_secret_sha256_key", "update api_keys set secret_sha256 = '\\x01'"),
-        ("letter_reports_door", "update letter_reports set door = 'window'"),
-        ("letter_reports_outcome", "update letter_reports set outcome = 'lost'"),
-        ("refused_addresses_reason", "update refused_addresses set reason = 'hearsay'"),
+        ("feedback_events_channel", "update feedback_events set channel = 'window'"),
+        ("feedback_events_outcome", "update feedback_events set outcome = 'lost'"),
+        ("suppressed_addresses_reason", "update suppressed_addresses set reason = 'hearsay'"),
         (
-            "refused_addresses_end_has_source",
-            "update refused_addresses set ended_by = null where ended_at is not null",
+            "suppressed_addresses_end_has_source",
+            "update suppressed_addresses set ended_by = null where ended_at is not null",
         ),
         (
-            "refused_addresses_one_at_a_time",
-            "update refused_addresses set ended_at = null, ended_by = null where ended_at is not null",
+            "suppressed_addresses_one_active",
+            "update suppressed_addresses set ended_at = null, ended_by = null where ended_at is not null",
         ),
         ("contact_overrides_address", "update contact_overrides set address = 'jenny'"),
         ("jobs_state", "update jobs set state = 'lost' where state = 'queued'"),
         ("jobs_claimed_has_lease", "update jobs set lease_token = null where state = 'claimed'"),
         ("jobs_finished_has_time", "update jobs set finished_at = null where state = 'dead'"),
         (
-            "transaction_backfills_reading",
-            "update transaction_backfills set began_at = null where account_id = 'acct_reading'",
+            "transaction_backfills_pass",
+            "update transaction_backfills set started_at = null where account_id = 'acct_reading'",
         ),
         ("relays_relay", "update relays set relay = ''"),
         ("jobs_key_key", "update jobs set key = 'send_letter:letter_held'"),

@@ -26,7 +26,7 @@ impl Action {
         match self {
             Self::List { json } => {
                 out::list(json, &suppression::store::list(db).await?, |address| {
-                    let since = address.noted_at.format(MINUTE);
+                    let since = address.suppressed_at.format(MINUTE);
                     let why = format!("{} {}", address.reason, address.status);
                     format!(
                         "{}  {since}  {why:<14}  {}  {} held",

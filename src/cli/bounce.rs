@@ -57,13 +57,13 @@ async fn record(settings: &BounceSettings, report: &Report) -> anyhow::Result<Ap
 fn describe(taken: &Applied) -> String {
     let what = match taken.outcome {
         FeedbackOutcome::NoSuchLetter => "no email with this id was sent: ignored",
-        FeedbackOutcome::SomebodyElse => {
+        FeedbackOutcome::OtherRecipient => {
             "about another recipient of the email, such as the blind copy: ignored"
         }
         FeedbackOutcome::Transient => "a temporary failure: ignored",
         FeedbackOutcome::NotSpam => "reported as not spam: ignored",
-        FeedbackOutcome::Known => "already recorded: ignored",
-        FeedbackOutcome::Noted => "recorded the bounce in the timeline",
+        FeedbackOutcome::Duplicate => "already recorded: ignored",
+        FeedbackOutcome::Recorded => "recorded the bounce in the timeline",
         FeedbackOutcome::Bounced => "the email is bounced",
         FeedbackOutcome::OptedOut => "the account is opted out",
     };

@@ -126,7 +126,7 @@ fn say_outcome(id: &str, letter: &Letter) -> anyhow::Result<()> {
     match letter.state.as_str() {
         "sent" => Ok(say!(
             "{id}: the email was sent: {}",
-            letter.relay_answer.as_deref().unwrap_or_default()
+            letter.relay_reply.as_deref().unwrap_or_default()
         )?),
         "waiting" | "sending" => {
             Ok(say!("{id}: the email is still {}: see `offer show {id}`", letter.state)?)
@@ -181,7 +181,7 @@ fn line(offer: &offers::store::Shown) -> String {
 }
 
 fn describe_suppressed(address: &suppression::store::Shown) -> String {
-    let since = address.noted_at.format(MINUTE);
+    let since = address.suppressed_at.format(MINUTE);
     format!(
         "its address is suppressed since {since} ({} {}): `address allow {}` allows it again",
         address.reason, address.status, address.address_sha256
@@ -197,7 +197,7 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     let entries = timeline::of_offer(db, id).await?;
     if json {
         return out::json(&serde_json::json!({
-            "offer": offer, "letters": letters, "refused_addresses": suppressed, "delivery": delivery,
+            "offer": offer, "letters": letters, "suppressed_addresses": suppressed, "delivery": delivery,
             "timeline": entries,
         }));
     }
@@ -205,23 +205,23 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     for letter in letters {
         let reason = letter.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         say!("  email     {}{reason}, attempts: {}", letter.state, letter.attempt)?;
-        if letter.doubts > 0 && letter.state != "sent" {
-            say!("            may have been sent: attempts without an answer: {}", letter.doubts)?;
+        if letter.uncertain_attempts > 0 && letter.state != "sent" {
+            say!("            may have been sent: attempts without an answer: {}", letter.uncertain_attempts)?;
         }
         say!("            <{}>", letter.message_id)?;
-        say!("            {}", letter.relay_answer.unwrap_or_default())?;
+        say!("            {}", letter.relay_reply.unwrap_or_default())?;
     }
     for address in suppressed {
         say!("            {}", describe_suppressed(&address))?;
     }
     if let Some(delivery) = delivery {
-        let answer = delivery.answer_status.map(|status| format!(", Stripe answered {status}"));
+        let answer = delivery.response_status.map(|status| format!(", Stripe answered {status}"));
         say!("  delivery  {}{}", delivery.state, answer.unwrap_or_default())?;
         say!("            {}", delivery.note.unwrap_or_default())?;
     }
     for entry in entries {
         let at = entry.happened_at.format(SECOND);
-        say!("  {at}  {:<45}  {}", entry.what, entry.note.unwrap_or_default())?;
+        say!("  {at}  {:<45}  {}", entry.kind, entry.note.unwrap_or_default())?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ fn print(run: &store::Run, json: bool) -> anyhow::Result<()> {
     say!("{}", run.state)?;
     say!("  offers   {} undelivered at Stripe, {} new", run.offers_seen, run.offers_new)?;
     say!("  events   {} without a successful webhook, {} new", run.events_seen, run.events_new)?;
-    say!("  checks   {} offers that are not undelivered at Stripe", run.looks)?;
+    say!("  checks   {} offers that are not undelivered at Stripe", run.offers_refreshed)?;
     if run.unreadable > 0 {
         say!("  skipped  {} entries that cannot be read: see the log", run.unreadable)?;
     }

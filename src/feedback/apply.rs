@@ -20,15 +20,15 @@ pub enum FeedbackOutcome {
     /// It is about no letter of ours that was sent.
     NoSuchLetter,
     /// It is about somebody else who had the letter, such as the blind copy: nothing changed.
-    SomebodyElse,
+    OtherRecipient,
     /// The letter is only late, or arrived after all: nothing changed.
     Transient,
     /// Somebody says that the letter is no spam: nothing changed.
     NotSpam,
     /// It was known already: nothing changed.
-    Known,
+    Duplicate,
     /// The letter came back while it was held, or about to be sent again: that stands in its timeline.
-    Noted,
+    Recorded,
     /// The letter is `bounced` now.
     Bounced,
     /// The account gets no more letters.
@@ -36,7 +36,7 @@ pub enum FeedbackOutcome {
 }
 
 impl FeedbackOutcome {
-    /// As in `letter_reports.outcome`, and as the senders of reports hear it.
+    /// As in `feedback_events.outcome`, and as the senders of reports hear it.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -95,7 +95,7 @@ async fn take_unless_being_sent(
         return Ok(Some(nothing));
     }
     let outcome = if store::has(&mut *tx, &report.fingerprint).await? {
-        FeedbackOutcome::Known
+        FeedbackOutcome::Duplicate
     } else {
         take_anew(&mut tx, report, letter.clone(), copy, now).await?
     };
@@ -120,7 +120,7 @@ async fn take_anew(
     copy: Option<&Address>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<FeedbackOutcome> {
-    let mut done = (FeedbackOutcome::SomebodyElse, None);
+    let mut done = (FeedbackOutcome::OtherRecipient, None);
     let recipient = letter.recipient.clone().unwrap_or_default();
     for finding in report.findings.iter().filter(|finding| finding.is_about(&recipient, copy)) {
         let outcome = follow(&mut *tx, &mut letter, &finding.what, now).await?;
@@ -197,14 +197,14 @@ async fn failed(
                 from: State::Sent,
                 to: State::Bounced,
                 reason: Some(&reason),
-                relay_answer: None,
+                relay_reply: None,
             };
             transition::apply(&mut *tx, letter, &bounced, now).await?;
             tracing::warn!(letter.message_id = letter.message_id, status, "letter came back");
             letter.state = State::Bounced;
             FeedbackOutcome::Bounced
         }
-        State::Bounced => return Ok(FeedbackOutcome::Known),
+        State::Bounced => return Ok(FeedbackOutcome::Duplicate),
         // Whether it was sent at all was in doubt, or it is sent once more: now this much is known.
         State::Waiting
         | State::Sending
@@ -214,7 +214,7 @@ async fn failed(
         | State::Withdrawn
         | State::Suppressed => {
             line(&mut *tx, letter, "letter.came_back", Some(status), now).await?;
-            FeedbackOutcome::Noted
+            FeedbackOutcome::Recorded
         }
     };
     if let (Cause::Address, Some(recipient)) = (blame, &letter.recipient) {

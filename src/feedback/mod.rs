@@ -59,7 +59,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// As in `letter_reports.channel`.
+    /// As in `feedback_events.channel`.
     pub fn as_str(self) -> &'static str {
         self.into()
     }

@@ -42,7 +42,7 @@ pub(super) async fn lock_letter(
 /// Whether a report was taken before.
 pub(super) async fn has(db: impl PgExecutor<'_>, fingerprint: &Fingerprint) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from letter_reports where fingerprint = $1) as "taken!""#,
+        r#"select exists (select from feedback_events where fingerprint = $1) as "taken!""#,
         &fingerprint.0[..],
     )
     .fetch_one(db)
@@ -66,7 +66,7 @@ pub(super) async fn add(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into letter_reports (fingerprint, letter_id, door, outcome, detail, reported_at)
+        insert into feedback_events (fingerprint, letter_id, channel, outcome, detail, reported_at)
         values ($1, $2, $3, $4, $5, $6)
         ",
         &report.fingerprint.0[..],
@@ -85,8 +85,8 @@ pub(super) async fn add(
 pub async fn last(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(DateTime<Utc>, String)>> {
     let last = sqlx::query!(
         "
-        select reported_at, door
-        from letter_reports
+        select reported_at, channel
+        from feedback_events
         order by reported_at desc
         limit 1
         ",

@@ -63,7 +63,7 @@ impl Work for BackfillTransactions {
         let account: AccountId = claim.subject.parse()?;
         let mut reading = self.begin(claim, &account).await?;
         let ended = self.read_on(claim, &account, &mut reading).await?;
-        let next = if reading.is_whole { FullPass::Nothing } else { FullPass::All };
+        let next = if reading.is_full { FullPass::Nothing } else { FullPass::All };
         self.financings.check(&account, next).await?;
         self.end(claim, &account, &reading, ended).await
     }
@@ -170,7 +170,7 @@ impl BackfillTransactions {
         let is_asked_again =
             store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
         // One that was cut off for so long has missed what came on top.
-        let is_late = ended == Ended::AtTheEnd && reading.began_at + EVERY <= now;
+        let is_late = ended == Ended::AtTheEnd && reading.started_at + EVERY <= now;
         let ending = if is_asked_again || is_late {
             Outcome::Reschedule { at: now }
         } else if reading.skipped > 0 || self.financings.is_under_way(&mut tx, account).await? {
@@ -185,7 +185,7 @@ impl BackfillTransactions {
 
 impl BackfillPass {
     fn begin_anew(&mut self, now: DateTime<Utc>) {
-        (self.began_at, self.after_transaction_id, self.skipped) = (now, None, 0);
+        (self.started_at, self.after_transaction_id, self.skipped) = (now, None, 0);
     }
 
     fn pass_over(&mut self, entries: usize) {
@@ -193,16 +193,16 @@ impl BackfillPass {
     }
 
     fn has_come_to_what_was_seen(&self, oldest: Option<DateTime<Utc>>) -> bool {
-        let seen = self.completed_at.filter(|_| !self.is_whole);
+        let seen = self.completed_at.filter(|_| !self.is_full);
         seen.zip(oldest).is_some_and(|(seen, oldest)| oldest < seen - OVERLAP)
     }
 
     /// What is known after it. A reading that passed entries over has seen nothing new for sure; the next one looks for them again.
     fn outcome(&self, ended: Ended) -> PassOutcome {
         let completed_at = match ended {
-            Ended::AtTheEnd if self.skipped == 0 => Some(self.began_at),
+            Ended::AtTheEnd if self.skipped == 0 => Some(self.started_at),
             // All the way down something was missing.
-            Ended::AtTheEnd if self.is_whole => None,
+            Ended::AtTheEnd if self.is_full => None,
             Ended::AtTheEnd | Ended::Nowhere | Ended::NotFound => self.completed_at,
         };
         let unreadable = match ended {

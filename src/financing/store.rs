@@ -19,10 +19,12 @@ pub(super) async fn add(
     let added = sqlx::query!(
         "
         insert into financing_transactions (
-            transaction_id, account_id, offer_id, livemode, type, reason, currency, advance_minor, fee_minor, total_minor,
-            reversed_transaction_id, charge_id, linked_payment_id, treasury_transaction_id, object, created_at, first_seen_at
+            transaction_id, account_id, offer_id, livemode, type, reason, currency, advance_minor,
+            fee_minor, total_minor, reversed_transaction_id, charge_id, linked_payment_id,
+            treasury_transaction_id, object, created_at, first_seen_at
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json, $16, $17)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json,
+            $16, $17)
         on conflict (transaction_id) do nothing
         ",
         transaction.id.as_str(),
@@ -52,13 +54,13 @@ pub(super) async fn add(
 #[derive(Debug)]
 pub(super) struct BackfillPass {
     /// When its first page was asked for.
-    pub(super) began_at: DateTime<Utc>,
+    pub(super) started_at: DateTime<Utc>,
     /// After which to go on; none at the beginning.
     pub(super) after_transaction_id: Option<String>,
     /// Whatever was in the list at this moment is known.
     pub(super) completed_at: Option<DateTime<Utc>>,
     /// Goes past that all the same.
-    pub(super) is_whole: bool,
+    pub(super) is_full: bool,
     /// Entries that were passed over so far.
     pub(super) skipped: i32,
 }
@@ -81,14 +83,19 @@ pub(super) async fn begin(
     sqlx::query_as!(
         BackfillPass,
         r#"
-        insert into transaction_backfills as kept (account_id, livemode, began_at, changed_at)
+        insert into transaction_backfills as kept (account_id, livemode, started_at, changed_at)
         values ($1, $3, $2, $2)
         on conflict (account_id) do update
-        set began_at = coalesce(kept.began_at, $2),
-            after_transaction_id = case when kept.began_at is not null then kept.after_transaction_id end,
-            is_whole = case when kept.began_at is null then kept.asked_again_at is not null else kept.is_whole end,
-            asked_again_at = case when kept.began_at is not null then kept.asked_again_at end
-        returning began_at as "began_at!", after_transaction_id, completed_at, is_whole, skipped
+        set started_at = coalesce(kept.started_at, $2),
+            after_transaction_id =
+                case when kept.started_at is not null then kept.after_transaction_id end,
+            is_full = case
+                when kept.started_at is null then kept.full_pass_requested_at is not null
+                else kept.is_full
+            end,
+            full_pass_requested_at =
+                case when kept.started_at is not null then kept.full_pass_requested_at end
+        returning started_at as "started_at!", after_transaction_id, completed_at, is_full, skipped
         "#,
         account_id,
         now,
@@ -108,7 +115,8 @@ pub(super) async fn was_read(
         r#"
         select exists (
             select from transaction_backfills
-            where account_id = $1 and coalesce(livemode = $2, true) and completed_at is not null and began_at is null and asked_again_at is null
+            where account_id = $1 and coalesce(livemode = $2, true) and completed_at is not null
+                and started_at is null and full_pass_requested_at is null
         ) as "was_read!"
         "#,
         account_id,
@@ -128,11 +136,11 @@ pub(super) async fn note_page(
     sqlx::query!(
         "
         update transaction_backfills
-        set began_at = $2, after_transaction_id = $3, skipped = $4, changed_at = $5
+        set started_at = $2, after_transaction_id = $3, skipped = $4, changed_at = $5
         where account_id = $1
         ",
         account_id,
-        reading.began_at,
+        reading.started_at,
         reading.after_transaction_id,
         reading.skipped,
         now,
@@ -161,10 +169,10 @@ pub(super) async fn end(
     sqlx::query_scalar!(
         r#"
         update transaction_backfills
-        set began_at = null, after_transaction_id = null, is_whole = false, skipped = 0, completed_at = $2,
-            unreadable = coalesce($3, unreadable), changed_at = $4
+        set started_at = null, after_transaction_id = null, is_full = false, skipped = 0,
+            completed_at = $2, unreadable = coalesce($3, unreadable), changed_at = $4
         where account_id = $1
-        returning asked_again_at is not null as "is_asked_again!"
+        returning full_pass_requested_at is not null as "is_asked_again!"
         "#,
         account_id,
         outcome.completed_at,
@@ -182,7 +190,7 @@ pub(super) async fn ask_again(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update transaction_backfills set asked_again_at = $2 where account_id = $1",
+        "update transaction_backfills set full_pass_requested_at = $2 where account_id = $1",
         account_id,
         now,
     )
@@ -202,7 +210,8 @@ pub(super) async fn is_to_be_watched(
         r#"
         select exists (
             select from financing_offers
-            where account_id = $1 and status in ('accepted', 'paid_out') and ($2::boolean is null or livemode = $2)
+            where account_id = $1 and status in ('accepted', 'paid_out')
+                and ($2::boolean is null or livemode = $2)
         ) or exists (
             select from financing_summaries where account_id = $1 and differs_since is not null
         ) as "is_to_be_watched!"

@@ -57,7 +57,7 @@ pub struct Opening<'a> {
     /// The connected account that it goes to.
     pub account_id: &'a str,
     /// Its place in the offer's schedule: 0 for the first word.
-    pub step: i16,
+    pub sequence: i16,
     /// What it is for, as far as that is known now.
     pub kind: Kind,
     /// What follows the `@` in its Message-ID.
@@ -65,7 +65,7 @@ pub struct Opening<'a> {
 }
 
 /// Opens the letter about an offer and queues its sending, in the caller's transaction. Does nothing where the offer has
-/// its letter at this step.
+/// its letter at this sequence.
 pub async fn open(
     tx: &mut PgConnection,
     opening: &Opening<'_>,
@@ -78,7 +78,7 @@ pub async fn open(
             .with_note(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
         // A reminder gives way to first letters where there is not room for all.
-        if opening.step == 0 {
+        if opening.sequence == 0 {
             queue::enqueue(tx, SEND_JOB, &letter_id, now).await?;
         } else {
             queue::enqueue_low_priority(tx, SEND_JOB, &letter_id, now).await?;

@@ -28,14 +28,14 @@ pub struct Letter {
     pub offer_id: String,
     pub account_id: String,
     /// Its place in the offer's schedule: 0 for the first word.
-    pub step: i16,
+    pub sequence: i16,
     pub kind: String,
     pub state: State,
     pub reason: Option<String>,
     pub message_id: String,
     pub attempt: i32,
     /// Times that it may have been sent.
-    pub doubts: i32,
+    pub uncertain_attempts: i32,
     pub recipient: Option<String>,
     pub locale: Option<String>,
     pub subject: Option<String>,
@@ -76,8 +76,10 @@ macro_rules! select_letters {
         sqlx::query_as!(
             Letter,
             r#"
-            select letter_id, offer_id, account_id, step, kind, state as "state: State", reason, message_id, attempt, doubts,
-                recipient, locale, subject, body_text, body_html, template_version, offered_terms, copy_hash,
+            select letter_id, offer_id, account_id, sequence, kind, state as "state: State", reason,
+                message_id, attempt, uncertain_attempts,
+                recipient, locale, subject, body_text, body_html, template_version, offered_terms,
+                copy_hash,
                 disclaimer_variant
             from letters
             where "#
@@ -96,7 +98,7 @@ pub async fn open(
 ) -> sqlx::Result<Opened> {
     let opened = sqlx::query!(
         "
-        insert into letters (letter_id, offer_id, account_id, step, kind, message_id, opened_at, changed_at)
+        insert into letters (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
         values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
         -- Whatever the constraint is called: an older process may work on a newer schema.
         on conflict do nothing
@@ -104,7 +106,7 @@ pub async fn open(
         letter_id,
         opening.offer_id,
         opening.account_id,
-        opening.step,
+        opening.sequence,
         opening.kind.as_str(),
         opening.message_id_domain,
         now,
@@ -131,8 +133,10 @@ pub async fn begin_sending(
         "
         update letters
         set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
-            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8::text::json, copy_hash = $9,
-            disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null, sending_at = $7, changed_at = $7
+            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8::text::json,
+            copy_hash = $9,
+            disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null,
+            sending_started_at = $7, changed_at = $7
         where letter_id = $1 and state = 'waiting'
         ",
         letter_id,
@@ -160,7 +164,7 @@ pub struct Transition<'a> {
     pub to: State,
     /// As in `letters.reason`.
     pub reason: Option<&'a str>,
-    pub relay_answer: Option<&'a str>,
+    pub relay_reply: Option<&'a str>,
 }
 
 /// Moves a letter. False where it is not in the state to start from.
@@ -173,8 +177,8 @@ pub async fn change(
     let changed = sqlx::query!(
         "
         update letters
-        set state = $3, reason = $4, relay_answer = coalesce($5, relay_answer),
-            doubts = doubts + (case when $3 = 'uncertain' then 1 else 0 end),
+        set state = $3, reason = $4, relay_reply = coalesce($5, relay_reply),
+            uncertain_attempts = uncertain_attempts + (case when $3 = 'uncertain' then 1 else 0 end),
             sent_at = case $3 when 'sent' then $6 when 'bounced' then sent_at end, changed_at = $6
         where letter_id = $1 and state = $2
         ",
@@ -182,7 +186,7 @@ pub async fn change(
         to.from.as_str(),
         to.to.as_str(),
         to.reason,
-        to.relay_answer.map(storable),
+        to.relay_reply.map(storable),
         now,
     )
     .execute(db)
@@ -193,7 +197,7 @@ pub async fn change(
 /// The letters of an offer that have not left: those that wait, and those that a person was to send on.
 pub async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
-        "offer_id = $1 and (state = 'waiting' or (state = 'held' and doubts = 0))",
+        "offer_id = $1 and (state = 'waiting' or (state = 'held' and uncertain_attempts = 0))",
         offer_id
     )
     .fetch_all(db)
@@ -273,7 +277,7 @@ pub async fn find_held_for(
 /// The state of an offer's first letter, where it has one.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
     sqlx::query_scalar!(
-        r#"select state as "state: State" from letters where offer_id = $1 and step = 0"#,
+        r#"select state as "state: State" from letters where offer_id = $1 and sequence = 0"#,
         offer_id,
     )
     .fetch_optional(db)
@@ -294,13 +298,13 @@ pub struct Shown {
     /// Times that it was handed over.
     pub attempt: i32,
     /// Times that nobody could know what became of it.
-    pub doubts: i32,
+    pub uncertain_attempts: i32,
     /// Without its angle brackets.
     pub message_id: String,
     /// Its subject, once it was written.
     pub subject: Option<String>,
     /// What the relay said last.
-    pub relay_answer: Option<String>,
+    pub relay_reply: Option<String>,
     /// When the relay took it.
     pub sent_at: Option<DateTime<Utc>>,
     /// When the state last changed.
@@ -312,7 +316,8 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     sqlx::query_as!(
         Shown,
         "
-        select letter_id, kind, state, reason, attempt, doubts, message_id, subject, relay_answer, sent_at, changed_at
+        select letter_id, kind, state, reason, attempt, uncertain_attempts, message_id, subject,
+            relay_reply, sent_at, changed_at
         from letters
         where offer_id = $1
         order by letter_id

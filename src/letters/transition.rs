@@ -19,7 +19,7 @@ pub async fn apply(
     let is_moved = store::change(&mut *tx, &letter.letter_id, to, now).await?;
     if is_moved {
         let what = format!("letter.{}", to.to.as_str());
-        let note = to.relay_answer.or(to.reason);
+        let note = to.relay_reply.or(to.reason);
         let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
         timeline::add(tx, &entry, now).await?;
     }
@@ -34,7 +34,7 @@ pub async fn cancel(
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let end = Transition { from: letter.state, to, reason: Some(reason), relay_answer: None };
+    let end = Transition { from: letter.state, to, reason: Some(reason), relay_reply: None };
     // One that somebody moved meanwhile keeps its job: it would wait for ever.
     if apply(&mut *tx, letter, &end, now).await? {
         queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
@@ -50,7 +50,7 @@ pub async fn retry(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let again =
-        Transition { from: letter.state, to: State::Waiting, reason: None, relay_answer: note };
+        Transition { from: letter.state, to: State::Waiting, reason: None, relay_reply: note };
     apply(&mut *tx, letter, &again, now).await?;
     queue::requeue(tx, SEND_JOB, &letter.letter_id, now).await?;
     Ok(())
@@ -65,13 +65,15 @@ pub async fn retry_given_up(
 ) -> sqlx::Result<()> {
     let letters = store::lock_of_offer(&mut *tx, offer_id).await?;
     let is_given_up = |letter: &&Letter| {
-        letter.step == 0 && letter.state == State::Held && letter.reason.as_deref() == Some(GAVE_UP)
+        letter.sequence == 0
+            && letter.state == State::Held
+            && letter.reason.as_deref() == Some(GAVE_UP)
     };
     let Some(letter) = letters.iter().find(is_given_up) else { return Ok(()) };
     if queue::requeue_dead(&mut *tx, SEND_JOB, &letter.letter_id, now).await? {
         let note = Some("tried again by reconciliation");
         let again =
-            Transition { from: State::Held, to: State::Waiting, reason: None, relay_answer: note };
+            Transition { from: State::Held, to: State::Waiting, reason: None, relay_reply: note };
         apply(tx, letter, &again, now).await?;
         tracing::warn!(
             offer.id = offer_id,

@@ -64,10 +64,13 @@ pub async fn add(
         "
         insert into financing_offers (
             offer_id, account_id, livemode, status, product_type, campaign_type, financing_type,
-            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, replacement_offer_id,
-            replacement_for_offer_id, object, created_at, expires_at, charged_off_at, first_seen_at, object_as_of
+            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate,
+            replacement_offer_id,
+            replacement_for_offer_id, object, created_at, expires_at, charged_off_at, first_seen_at,
+            object_as_of
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json, $16, $17, $18, $19, $20)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json,
+            $16, $17, $18, $19, $20)
         on conflict (offer_id) do nothing
         ",
         offer.id.as_str(),
@@ -103,7 +106,8 @@ pub async fn replace(tx: &mut PgConnection, told: &Observation<'_>) -> sqlx::Res
     sqlx::query!(
         "
         update financing_offers
-        set product_type = $2, campaign_type = $3, financing_type = $4, disclaimer_variant = $5, currency = $6,
+        set product_type = $2, campaign_type = $3, financing_type = $4, disclaimer_variant = $5,
+            currency = $6,
             advance_minor = $7, fee_minor = $8, withhold_rate = $9,
             -- Who took whose place does not change; an older shape of the object may leave it out.
             replacement_offer_id = coalesce($10, replacement_offer_id),
@@ -161,10 +165,12 @@ pub async fn undelivered_but(
             union all
             select offer_id, created_at
             from financing_offers
-            where status in ('accepted', 'paid_out') and object_as_of < $1 and ($3::boolean is null or livemode = $3)
+            where status in ('accepted', 'paid_out') and object_as_of < $1
+                and ($3::boolean is null or livemode = $3)
                 and exists (
                     select from financing_transactions
-                    where financing_transactions.offer_id = financing_offers.offer_id and type = 'reversal'
+                    where financing_transactions.offer_id = financing_offers.offer_id
+                        and type = 'reversal'
                         and reason = 'financing_cancellation'
                         and financing_transactions.created_at > financing_offers.object_as_of
                 )
@@ -213,7 +219,8 @@ pub async fn list(
     sqlx::query_as!(
         Shown,
         "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor, created_at, expires_at
+        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
+            created_at, expires_at
         from financing_offers
         where $1::text is null or status = $1
         order by created_at desc, offer_id desc
@@ -231,7 +238,8 @@ pub async fn find(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result
     sqlx::query_as!(
         Shown,
         "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor, created_at, expires_at
+        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
+            created_at, expires_at
         from financing_offers
         where offer_id = $1
         ",
@@ -294,8 +302,10 @@ pub async fn of_account(
 ) -> sqlx::Result<Vec<OfAccount>> {
     let rows = sqlx::query!(
         "
-        select offer_id, status, livemode, product_type, financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
-            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at, charged_off_at, object
+        select offer_id, status, livemode, product_type, financing_type, disclaimer_variant,
+            currency, advance_minor, fee_minor,
+            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at,
+            charged_off_at, object
         from financing_offers
         where account_id = $1 and ($2::boolean is null or livemode = $2)
         order by created_at desc, offer_id desc

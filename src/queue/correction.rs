@@ -35,7 +35,7 @@ pub(super) async fn correct_times(
         with due as (
             update jobs
             set due_at = $2
-            where kind = $1 and state = 'queued' and gives_way in (true, false) and due_at > $3
+            where kind = $1 and state = 'queued' and low_priority in (true, false) and due_at > $3
             returning job_id
         ),
         leased as (

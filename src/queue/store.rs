@@ -48,13 +48,13 @@ async fn add(
     db: impl PgExecutor<'_>,
     kind: &str,
     subject: &str,
-    gives_way: bool,
+    low_priority: bool,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Queued> {
     let added = sqlx::query!(
         r#"
         with added as (
-            insert into jobs (kind, key, subject, gives_way, due_at, queued_at)
+            insert into jobs (kind, key, subject, low_priority, due_at, queued_at)
             values ($1, $1 || ':' || $2, $2, $5, $3, $3)
             on conflict (key) do nothing
             returning job_id
@@ -66,7 +66,7 @@ async fn add(
         subject,
         now,
         CHANNEL,
-        gives_way,
+        low_priority,
     )
     .fetch_optional(db)
     .await?;
@@ -137,7 +137,8 @@ pub async fn requeue_dead(
         r#"
         with requeued as (
             update jobs
-            set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null, requeued_at = $3
+            set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null,
+                requeued_at = $3
             where key = $1 || ':' || $2 and state = 'dead' and last_error is distinct from $5
                 and (requeued_at between $6 and $3) is not true
             returning job_id
@@ -172,9 +173,11 @@ pub async fn reschedule_now(
         r#"
         with brought as (
             update jobs
-            set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end, due_at = $3, queued_at = $3,
+            set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end,
+                due_at = $3, queued_at = $3,
                 finished_at = null
-            where key = $1 || ':' || $2 and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
+            where key = $1 || ':' || $2
+                and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
             returning job_id
         )
         select pg_notify($4, '') as "notified" from brought
@@ -213,7 +216,8 @@ pub async fn claim(
     let token = Uuid::new_v4();
     let rows = sqlx::query!(
         r#"
-        -- Each a walk along an index, no further than needed: an `or` would sort the whole backlog at each claim.
+        -- Each a walk along an index, no further than needed: an `or` would sort the whole backlog
+        -- at each claim.
         with abandoned as (
             select job_id
             from jobs
@@ -225,15 +229,15 @@ pub async fn claim(
         queued as (
             select job_id
             from jobs
-            where kind = $1 and state = 'queued' and not gives_way and due_at <= $3
+            where kind = $1 and state = 'queued' and not low_priority and due_at <= $3
             order by due_at, job_id
             limit least($7, $2 - (select count(*) from abandoned))
             for update skip locked
         ),
-        giving_way as (
+        low_priority as (
             select job_id
             from jobs
-            where kind = $1 and state = 'queued' and gives_way and due_at <= $3
+            where kind = $1 and state = 'queued' and low_priority and due_at <= $3
             order by due_at, job_id
             limit least($7, $2 - (select count(*) from abandoned)) - (select count(*) from queued)
             for update skip locked
@@ -243,7 +247,7 @@ pub async fn claim(
             union all
             select job_id from queued
             union all
-            select job_id from giving_way
+            select job_id from low_priority
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
@@ -280,7 +284,8 @@ pub async fn claim_now(
         "
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
-        where key = $1 || ':' || $2 and (state = 'queued' or (state = 'claimed' and leased_until <= $3))
+        where key = $1 || ':' || $2
+            and (state = 'queued' or (state = 'claimed' and leased_until <= $3))
         returning job_id, attempt
         ",
         kind,

@@ -96,10 +96,10 @@ struct Tally {
     erased: i64,
 }
 
-const DEATHS: &str = "select count(*) from timeline_entries where what = 'letter.uncertain' and note like 'the process ended%'";
+const DEATHS: &str = "select count(*) from timeline_entries where kind = 'letter.uncertain' and note like 'the process ended%'";
 /// A line is dated before it waits for its offer's lock, and a handing over that had the lock first is dated later: hence the seconds.
 const TOO_LATE: &str = "select count(*) from letters l where sent_at is not null and exists (
-    select from timeline_entries t where t.offer_id = l.offer_id and t.recorded_at < l.sending_at - interval '2 seconds'
+    select from timeline_entries t where t.offer_id = l.offer_id and t.recorded_at < l.sending_started_at - interval '2 seconds'
         and t.status_after in ('expired', 'replaced', 'accepted_other_offer', 'delivered', 'accepted', 'rejected', 'canceled'))";
 const THOUGHT_ENDED: &str =
     "select count(*) from letters where state = 'withdrawn' and reason = 'offer_expired' and not exists (
@@ -140,7 +140,8 @@ async fn tally(world: &World) -> Tally {
         held: one(&world.db, "select count(*) from letters where state in ('held', 'rejected')")
             .await,
         deaths: one(&world.db, DEATHS).await,
-        doubts: one(&world.db, "select coalesce(sum(doubts), 0)::bigint from letters").await,
+        doubts: one(&world.db, "select coalesce(sum(uncertain_attempts), 0)::bigint from letters")
+            .await,
         booked: one(&world.db, "select count(*) from letters where state = 'sent'").await,
         booked_wrongly: booked_without_letter(world, &letters).await,
         too_late: one(&world.db, TOO_LATE).await,
@@ -262,7 +263,7 @@ async fn booked_without_letter(world: &World, letters: &HashMap<String, Vec<Stri
 /// What the database knows of an offer that was lost.
 async fn explain(world: &World, offer: &str) {
     let lines: Vec<(String, Option<String>)> = sqlx::query_as(
-        "select what, note from timeline_entries where offer_id = $1 order by timeline_entry_id",
+        "select kind, note from timeline_entries where offer_id = $1 order by timeline_entry_id",
     )
     .bind(offer)
     .fetch_all(&world.db)

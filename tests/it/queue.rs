@@ -173,7 +173,7 @@ async fn a_claim_walks_no_further_than_it_takes(db: PgPool) {
     .await
     .unwrap();
     sqlx::query("analyze jobs").execute(&db).await.unwrap();
-    for whose in ["not gives_way", "gives_way"] {
+    for whose in ["not low_priority", "low_priority"] {
         let query = format!(
             "explain select job_id from jobs where kind = 'test' and state = 'queued' and {whose} and due_at <= now()
              order by due_at, job_id limit 8 for update skip locked"

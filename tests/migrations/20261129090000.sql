@@ -7,8 +7,8 @@ values
     ('send_letter', 'send_letter:letter_held', 'letter_held', 'dead', 20, '2026-11-24T12:00:00Z', null, null, 'gave up',
         '2026-11-24T12:00:00Z', '2026-11-25T12:00:00Z');
 
-insert into jobs (kind, key, subject, gives_way, due_at, queued_at)
-values ('send_letter', 'send_letter:letter_giving_way', 'letter_giving_way', true, '2026-11-25', '2026-11-25');
+insert into jobs (kind, key, subject, low_priority, due_at, queued_at)
+values ('send_letter', 'send_letter:letter_low_priority', 'letter_low_priority', true, '2026-11-25', '2026-11-25');
 
 insert into jobs (kind, key, subject, state, attempt, due_at, last_error, queued_at, finished_at, requeued_at)
 values ('mark_delivered', 'mark_delivered:financingoffer_dead', 'financingoffer_dead', 'dead', 1, '2026-11-28',

@@ -22,7 +22,7 @@ values
 select sum(total_minor) from financing_ledger;
 
 insert into transaction_backfills
-    (account_id, after_transaction_id, completed_at, unreadable, changed_at, began_at, is_whole, skipped, asked_again_at)
+    (account_id, after_transaction_id, completed_at, unreadable, changed_at, started_at, is_full, skipped, full_pass_requested_at)
 values
     ('acct_reading', 'cptxn_payment', '2026-11-24T12:00:00Z', 1, '2026-11-26T12:00:00Z', '2026-11-26T11:59:00Z', true, 2, null),
     ('acct_asked', null, '2026-11-24T12:00:00Z', 0, '2026-11-26T12:00:00Z', null, false, 0, '2026-11-26T12:00:00Z');
@@ -37,11 +37,11 @@ insert into financing_summaries (account_id, object, as_of, livemode) values
 insert into financing_summaries (account_id, object, as_of, differs_since, difference, difference_since) values
     ('acct_absurd', '{"note": "\u0000"}', '2026-11-28T12:00:00Z', '2026-11-28T11:00:00Z', '0 -300 300', '2026-11-28T12:00:00Z');
 
-insert into account_places (account_id, country, time_zone, learned_at) values
+insert into account_locales (account_id, country, time_zone, fetched_at) values
     ('acct_1', 'US', 'America/New_York', '2026-11-25T16:00:00Z'),
     ('acct_2', null, 'UTC', '2026-11-25T16:00:00Z');
 
-insert into charge_origins (account_id, charge_id, transfer_id, source_charge_id, learned_at) values
+insert into charge_sources (account_id, charge_id, transfer_id, source_charge_id, fetched_at) values
     ('acct_1', 'py_1', 'tr_1', 'ch_1', '2026-11-25T16:00:00Z'),
     ('acct_1', 'ch_2', null, null, '2026-11-25T16:00:00Z');
 

@@ -19,7 +19,7 @@ pub struct ContactOverride<'a> {
     /// Where its letters are to go.
     pub address: &'a Address,
     /// The key of the program that says so.
-    pub named_by: &'a str,
+    pub updated_by: &'a str,
 }
 
 /// Writes down where an account's letters are to go, in the caller's transaction, and has those tried again that are held for want of an

@@ -13,12 +13,12 @@ pub struct Contact {
     /// The bare address.
     pub address: String,
     /// When the platform said so last.
-    pub named_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 impl fmt::Debug for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Contact").field("named_at", &self.named_at).finish_non_exhaustive()
+        f.debug_struct("Contact").field("updated_at", &self.updated_at).finish_non_exhaustive()
     }
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for Contact {
 pub async fn find(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Option<Contact>> {
     sqlx::query_as!(
         Contact,
-        "select address, named_at from contact_overrides where account_id = $1",
+        "select address, updated_at from contact_overrides where account_id = $1",
         account_id,
     )
     .fetch_optional(db)
@@ -41,14 +41,14 @@ pub async fn put(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into contact_overrides (account_id, address, named_by, named_at)
+        insert into contact_overrides (account_id, address, updated_by, updated_at)
         values ($1, $2, $3, $4)
         on conflict (account_id) do update
-        set address = $2, named_by = $3, named_at = $4
+        set address = $2, updated_by = $3, updated_at = $4
         ",
         naming.account_id,
         naming.address.expose(),
-        naming.named_by,
+        naming.updated_by,
         now,
     )
     .execute(db)

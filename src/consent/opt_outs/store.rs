@@ -52,7 +52,8 @@ pub async fn end(
 pub async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
-        select exists (select from opt_outs where account_id = $1 and ended_at is null) as "opted_out!"
+        select exists (select from opt_outs where account_id = $1 and ended_at is null)
+            as "opted_out!"
         "#,
         account_id,
     )

@@ -59,7 +59,7 @@ impl FromStr for AddressHash {
     }
 }
 
-/// How it was found out, as in `refused_addresses.reason`.
+/// How it was found out, as in `suppressed_addresses.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {

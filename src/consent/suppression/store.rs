@@ -14,7 +14,7 @@ pub async fn add(
 ) -> sqlx::Result<bool> {
     let added = sqlx::query!(
         "
-        insert into refused_addresses (address_sha256, reason, status, letter_id, noted_at)
+        insert into suppressed_addresses (address_sha256, reason, status, letter_id, suppressed_at)
         values ($1, $2, $3, $4, $5)
         on conflict (address_sha256) where ended_at is null do nothing
         ",
@@ -34,7 +34,7 @@ pub async fn has(db: impl PgExecutor<'_>, address: &AddressHash) -> sqlx::Result
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from refused_addresses where address_sha256 = $1 and ended_at is null
+            select from suppressed_addresses where address_sha256 = $1 and ended_at is null
         ) as "refused!"
         "#,
         address.as_bytes(),
@@ -50,7 +50,7 @@ pub async fn link(
     address: &AddressHash,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update letters set refused_address_sha256 = $2 where letter_id = $1",
+        "update letters set suppressed_address_sha256 = $2 where letter_id = $1",
         letter_id,
         address.as_bytes(),
     )
@@ -68,7 +68,7 @@ pub async fn end(
 ) -> sqlx::Result<bool> {
     let ended = sqlx::query!(
         "
-        update refused_addresses
+        update suppressed_addresses
         set ended_at = $3, ended_by = $2
         where address_sha256 = $1 and ended_at is null
         ",
@@ -91,7 +91,7 @@ pub async fn held_for(
         "
         select letter_id
         from letters
-        where refused_address_sha256 = $1 and state = 'held' and reason = $2
+        where suppressed_address_sha256 = $1 and state = 'held' and reason = $2
         order by offer_id, letter_id
         ",
         address.as_bytes(),
@@ -110,7 +110,7 @@ pub async fn stopped_for(
         "
         select offer_id
         from letters
-        where refused_address_sha256 = $1
+        where suppressed_address_sha256 = $1
             and (state = 'bounced' or (state = 'rejected' and reason = 'address_refused'))
         order by offer_id
         ",
@@ -132,7 +132,7 @@ pub struct Shown {
     /// The offer whose letter showed it.
     pub offer_id: String,
     /// Since when.
-    pub noted_at: DateTime<Utc>,
+    pub suppressed_at: DateTime<Utc>,
     /// Letters that are held for it.
     pub held: i64,
 }
@@ -142,18 +142,19 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
         r#"
-        select encode(refused.address_sha256, 'hex') as "address_sha256!", refused.reason, refused.status,
-            shown.offer_id, refused.noted_at,
+        select encode(refused.address_sha256, 'hex') as "address_sha256!", refused.reason,
+            refused.status,
+            shown.offer_id, refused.suppressed_at,
             (
                 select count(*)
                 from letters
-                where refused_address_sha256 = refused.address_sha256
+                where suppressed_address_sha256 = refused.address_sha256
                     and state = 'held' and reason = 'address_bounced'
             ) as "held!"
-        from refused_addresses as refused
+        from suppressed_addresses as refused
         join letters as shown using (letter_id)
         where refused.ended_at is null
-        order by refused.noted_at desc, refused.refused_address_id
+        order by refused.suppressed_at desc, refused.suppressed_address_id
         "#,
     )
     .fetch_all(db)
@@ -166,13 +167,13 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
         Shown,
         r#"
         select distinct encode(refused.address_sha256, 'hex') as "address_sha256!", refused.reason,
-            refused.status, shown.offer_id, refused.noted_at, 0::bigint as "held!"
+            refused.status, shown.offer_id, refused.suppressed_at, 0::bigint as "held!"
         from letters
-        join refused_addresses as refused on refused.address_sha256 = letters.refused_address_sha256
+        join suppressed_addresses as refused on refused.address_sha256 = letters.suppressed_address_sha256
         join letters as shown on shown.letter_id = refused.letter_id
         where letters.offer_id = $1 and refused.ended_at is null
             and letters.state in ('held', 'rejected', 'bounced', 'waiting')
-        order by refused.noted_at
+        order by refused.suppressed_at
         "#,
         offer_id,
     )

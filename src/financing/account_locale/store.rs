@@ -9,7 +9,7 @@ pub(super) async fn find(
     account_id: &str,
 ) -> sqlx::Result<Option<(Option<String>, String)>> {
     let found = sqlx::query!(
-        "select country, time_zone from account_places where account_id = $1",
+        "select country, time_zone from account_locales where account_id = $1",
         account_id
     )
     .fetch_optional(db)
@@ -26,10 +26,10 @@ pub(super) async fn keep(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into account_places (account_id, country, time_zone, learned_at)
+        insert into account_locales (account_id, country, time_zone, fetched_at)
         values ($1, $2, $3, $4)
         on conflict (account_id) do update
-        set country = $2, time_zone = $3, learned_at = $4
+        set country = $2, time_zone = $3, fetched_at = $4
         ",
         account_id,
         country,

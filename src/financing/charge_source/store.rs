@@ -14,7 +14,7 @@ pub(super) async fn find(
         ChargeSource,
         "
         select charge_id, transfer_id, source_charge_id
-        from charge_origins
+        from charge_sources
         where account_id = $1 and charge_id = $2
         ",
         account_id,
@@ -32,7 +32,7 @@ pub(super) async fn keep(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into charge_origins (account_id, charge_id, transfer_id, source_charge_id, learned_at)
+        insert into charge_sources (account_id, charge_id, transfer_id, source_charge_id, fetched_at)
         values ($1, $2, $3, $4, $5)
         on conflict (account_id, charge_id) do nothing
         ",

@@ -11,12 +11,14 @@ macro_rules! select_movements {
         sqlx::query_as!(
             Movement,
             r#"
-            select transaction_id as "transaction_id!", created_at as "created_at!", account_id as "account_id!",
+            select transaction_id as "transaction_id!", created_at as "created_at!", account_id
+                as "account_id!",
                 offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
                 is_withholding as "is_withholding!", currency as "currency!",
                 saturated_bigint(sign * total_minor::numeric) as "total_minor!",
                 saturated_bigint(sign * advance_minor::numeric) as "advance_minor?",
-                saturated_bigint(sign * fee_minor::numeric) as "fee_minor?", reversed_transaction_id as "reversed_transaction_id?",
+                saturated_bigint(sign * fee_minor::numeric) as "fee_minor?",
+                reversed_transaction_id as "reversed_transaction_id?",
                 charge_id as "charge_id?"
             from financing_ledger
             where "#
@@ -35,10 +37,14 @@ pub async fn totals(
     sqlx::query_as!(
         Totals,
         r#"
-        select sums.offer_id as "offer_id?", sums.currency as "currency!", saturated_bigint(advanced) as "advanced_minor!",
-            saturated_bigint(paid) as "paid_minor!", saturated_bigint(withheld) as "withheld_minor!",
-            case when canceled.offer_id is null then saturated_bigint(advanced - paid) else 0 end as "remaining_minor!",
-            unclear as "unclear!", (advanced <= 0 and has_taken_back) as "is_taken_back!", first_at as "first_at!",
+        select sums.offer_id as "offer_id?", sums.currency as "currency!",
+            saturated_bigint(advanced) as "advanced_minor!",
+            saturated_bigint(paid) as "paid_minor!", saturated_bigint(withheld)
+            as "withheld_minor!",
+            case when canceled.offer_id is null
+                then saturated_bigint(advanced - paid) else 0 end as "remaining_minor!",
+            unclear as "unclear!", (advanced <= 0 and has_taken_back) as "is_taken_back!",
+            first_at as "first_at!",
             last_at as "last_at!"
         from (
             select offer_id, currency,
@@ -53,7 +59,8 @@ pub async fn totals(
             group by offer_id, currency
         ) as sums
         left join financing_offers as canceled
-            on canceled.offer_id = sums.offer_id and canceled.account_id = $1 and canceled.status = 'canceled'
+            on canceled.offer_id = sums.offer_id and canceled.account_id = $1
+                and canceled.status = 'canceled'
         order by first_at desc, sums.offer_id, sums.currency
         "#,
         account_id,

@@ -38,7 +38,8 @@ pub(super) async fn keep(
         "
         insert into payout_explanations (payout_id, account_id, arrives_on, explanation, explained_at)
         values ($1, $2, $3, $4::text::json, $5)
-        on conflict (payout_id) do update set explanation = excluded.explanation, explained_at = excluded.explained_at
+        on conflict (payout_id) do update set explanation = excluded.explanation,
+            explained_at = excluded.explained_at
         ",
         explanation.payout_id,
         account_id,

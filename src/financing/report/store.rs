@@ -25,7 +25,8 @@ pub(super) async fn lines(db: impl PgExecutor<'_>, wanted: &Wanted<'_>) -> sqlx:
     sqlx::query_as!(
         Line,
         r#"
-        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!", currency as "currency!",
+        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!",
+            currency as "currency!",
             saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)) as "advanced_minor!",
             saturated_bigint(coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0))
                 as "withheld_minor!",
@@ -35,7 +36,8 @@ pub(super) async fn lines(db: impl PgExecutor<'_>, wanted: &Wanted<'_>) -> sqlx:
             count(*) filter (where effect <> 'unclear') as "transactions!",
             count(*) filter (where effect = 'unclear') as "unclear!"
         from financing_ledger
-        where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3 and created_at < $4
+        where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3
+            and created_at < $4
         group by 1, 2
         order by 1, 2
         "#,

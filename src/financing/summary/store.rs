@@ -83,12 +83,15 @@ pub(super) async fn keep(
         values ($1, $2::text::json, $3::timestamptz, $5, $4::text, case when $4 is not null then $3 end,
             case when $4 is not null then $3 end)
         on conflict (account_id) do update
-        set object = excluded.object, as_of = excluded.as_of, livemode = excluded.livemode, difference = excluded.difference,
+        set object = excluded.object, as_of = excluded.as_of, livemode = excluded.livemode,
+            difference = excluded.difference,
             differs_since = case when excluded.difference is not null then coalesce(
-                case when kept.livemode is not distinct from excluded.livemode then kept.differs_since end, excluded.as_of
+                case when kept.livemode is not distinct from excluded.livemode
+                    then kept.differs_since end, excluded.as_of
             ) end,
             difference_since = case when excluded.difference is not null then coalesce(
-                case when kept.livemode is not distinct from excluded.livemode and kept.difference = excluded.difference
+                case when kept.livemode is not distinct from excluded.livemode
+                    and kept.difference = excluded.difference
                     then kept.difference_since end,
                 excluded.as_of
             ) end

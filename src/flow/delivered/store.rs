@@ -33,7 +33,7 @@ pub(super) async fn owe(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into deliveries (offer_id, letter_id, owed_at)
+        insert into deliveries (offer_id, letter_id, requested_at)
         values ($1, $2, $3)
         on conflict (offer_id) do nothing
         ",
@@ -57,7 +57,7 @@ pub(super) async fn find_owed(
         select offer_id, account_id, key_number
         from deliveries
         join financing_offers using (offer_id)
-        where offer_id = $1 and state = 'owed'
+        where offer_id = $1 and state = 'pending'
         ",
         offer_id,
     )
@@ -75,9 +75,9 @@ pub(super) async fn mark_delivered(
     sqlx::query!(
         "
         update deliveries
-        set state = 'delivered', delivered_at = $2, answer_status = $3, answer_request_id = $4,
-            answer_body = $5::text::json, note = $6
-        where offer_id = $1 and state = 'owed'
+        set state = 'delivered', delivered_at = $2, response_status = $3, response_request_id = $4,
+            response_body = $5::text::json, note = $6
+        where offer_id = $1 and state = 'pending'
         ",
         offer_id,
         now,
@@ -100,9 +100,9 @@ pub(super) async fn change_key(
     sqlx::query!(
         "
         update deliveries
-        set key_number = key_number + 1, answer_status = $2, answer_request_id = $3,
-            answer_body = $4::text::json
-        where offer_id = $1 and state = 'owed'
+        set key_number = key_number + 1, response_status = $2, response_request_id = $3,
+            response_body = $4::text::json
+        where offer_id = $1 and state = 'pending'
         ",
         offer_id,
         i16::try_from(answer.status).ok(),
@@ -123,7 +123,7 @@ pub(super) async fn reopen(
     let reopened = sqlx::query!(
         "
         update deliveries
-        set state = 'owed', delivered_at = null, key_number = key_number + 1
+        set state = 'pending', delivered_at = null, key_number = key_number + 1
         where offer_id = $1 and state = 'delivered' and delivered_at < $2
         ",
         offer_id,
@@ -139,7 +139,7 @@ pub(super) async fn owe_anew(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::R
     let owed = sqlx::query!(
         "
         update deliveries
-        set state = 'owed', key_number = key_number + 1
+        set state = 'pending', key_number = key_number + 1
         where offer_id = $1 and state = 'refused'
         ",
         offer_id,
@@ -152,16 +152,16 @@ pub(super) async fn owe_anew(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::R
 /// A delivery, for a person.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Shown {
-    /// `owed`, `delivered` or `refused`.
+    /// `pending`, `delivered` or `refused`.
     pub state: String,
     /// The HTTP status of Stripe's last answer.
-    pub answer_status: Option<i16>,
+    pub response_status: Option<i16>,
     /// Its `Request-Id`.
-    pub answer_request_id: Option<String>,
+    pub response_request_id: Option<String>,
     /// Why.
     pub note: Option<String>,
     /// Since when it is owed.
-    pub owed_at: DateTime<Utc>,
+    pub requested_at: DateTime<Utc>,
     /// When Stripe acknowledged.
     pub delivered_at: Option<DateTime<Utc>>,
 }
@@ -171,7 +171,7 @@ pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Optio
     sqlx::query_as!(
         Shown,
         "
-        select state, answer_status, answer_request_id, note, owed_at, delivered_at
+        select state, response_status, response_request_id, note, requested_at, delivered_at
         from deliveries
         where offer_id = $1
         ",
@@ -191,7 +191,7 @@ pub(super) async fn mark_refused(
         "
         update deliveries
         set state = 'refused', note = $2
-        where offer_id = $1 and state = 'owed'
+        where offer_id = $1 and state = 'pending'
         ",
         offer_id,
         storable(why),
@@ -201,7 +201,7 @@ pub(super) async fn mark_refused(
     Ok(())
 }
 
-/// The state of an offer's delivery, where one is owed: `owed`, `delivered` or `refused`.
+/// The state of an offer's delivery, where one is owed: `pending`, `delivered` or `refused`.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id)
         .fetch_optional(db)

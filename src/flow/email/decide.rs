@@ -58,7 +58,7 @@ impl SendLetter {
             return Ok(Decision::Withdraw(reason));
         }
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
-        if letter.step > 0
+        if letter.sequence > 0
             && let Some(at) = self.not_before(letter, &account_id).await?
         {
             return Ok(Decision::Later(at));
@@ -66,7 +66,7 @@ impl SendLetter {
         let offered_terms = terms_of(&answered);
         // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions. Terms that
         // Stripe changed meanwhile weigh more: nobody may be told old ones.
-        if letter.doubts > 0
+        if letter.uncertain_attempts > 0
             && letter.offered_terms == offered_terms
             && let Some((to, content)) = written_before(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
@@ -78,7 +78,7 @@ impl SendLetter {
             (account, Ok(to)) => (account, to),
             (_, Err(nobody)) => return Ok(Decision::HoldForAddress(nobody)),
         };
-        let case = Case { kind: Kind::at_step(letter.step, offer), offer, account: &account };
+        let case = Case { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,
             Err(reason) => return Ok(Decision::Hold(reason)),
@@ -190,7 +190,7 @@ impl SendLetter {
         account: &AccountId,
     ) -> Result<Option<DateTime<Utc>>, Stopped> {
         let now = self.clock.now();
-        if !self.settings.schedule.is_on(letter.step) {
+        if !self.settings.schedule.is_on(letter.sequence) {
             return Ok(Some(now + WHILE_OFF));
         }
         let account = self.stripe.account(account).await?;
@@ -207,7 +207,7 @@ impl SendLetter {
         if offer.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Ok(Some("offer_expired".to_owned()));
         }
-        if letter.step > 0 {
+        if letter.sequence > 0 {
             if offer.expires_at.is_some_and(|end| end <= self.clock.now() + MIN_LEFT) {
                 return Ok(Some(OFFER_ENDS.to_owned()));
             }
@@ -232,7 +232,8 @@ impl SendLetter {
         status: &OfferStatus,
     ) -> sqlx::Result<bool> {
         let is_delivered = *status == OfferStatus::Delivered;
-        Ok(is_delivered && (letter.step > 0 || to_delivered::is_told(db, &letter.offer_id).await?))
+        Ok(is_delivered
+            && (letter.sequence > 0 || to_delivered::is_told(db, &letter.offer_id).await?))
     }
 }
 

@@ -96,7 +96,9 @@ pub async fn withdraw(
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
         // Whoever was told of an offer may still be reminded of it, and be sent the first letter again that came back.
         let is_delivered = *status == OfferStatus::Delivered;
-        if is_delivered && (letter.step > 0 || to_delivered::is_told(&mut *tx, offer_id).await?) {
+        if is_delivered
+            && (letter.sequence > 0 || to_delivered::is_told(&mut *tx, offer_id).await?)
+        {
             continue;
         }
         transition::cancel(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now)

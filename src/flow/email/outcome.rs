@@ -43,19 +43,20 @@ impl SendLetter {
             .await?;
         let to = if resend { State::Waiting } else { State::Held };
         let onward =
-            Transition { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_answer: None };
+            Transition { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_reply: None };
         self.shift(&mut tx, &letter, &onward).await?;
         tx.commit().await?;
         tell(&letter, to, UNCERTAIN);
         letter.state = State::Waiting;
         letter.reason = Some(UNCERTAIN.to_owned());
-        letter.doubts += 1;
+        letter.uncertain_attempts += 1;
         Ok(resend.then_some(letter))
     }
 
     /// Whether a letter that is in doubt once more is sent again.
     fn resends(&self, letter: &Letter) -> bool {
-        self.settings.when_uncertain == WhenUncertain::Resend && letter.doubts + 1 < MAX_DOUBTS
+        self.settings.when_uncertain == WhenUncertain::Resend
+            && letter.uncertain_attempts + 1 < MAX_DOUBTS
     }
 
     /// `sent`, and Stripe is owed the word.
@@ -71,14 +72,14 @@ impl SendLetter {
             from: State::Sending,
             to: State::Sent,
             reason: None,
-            relay_answer: Some(answer),
+            relay_reply: Some(answer),
         };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         self.shift(&mut tx, letter, &sent).await?;
-        evidence::store::answer(&mut *tx, letter, AttemptOutcome::Taken, answer, now).await?;
+        evidence::store::answer(&mut *tx, letter, AttemptOutcome::Sent, answer, now).await?;
         // Stripe is told of an offer once: a reminder owes it nothing.
-        if letter.step == 0 {
+        if letter.sequence == 0 {
             to_delivered::hand_over(&mut tx, letter, now).await?;
         }
         tx.commit().await?;
@@ -108,7 +109,7 @@ impl SendLetter {
             self.answer_refusal(&mut tx, letter, error).await?;
             letter.state
         };
-        let onward = Transition { from, to, reason, relay_answer: Some(&text) };
+        let onward = Transition { from, to, reason, relay_reply: Some(&text) };
         // A relay that is away says nothing about this letter, and may be away for long: the job's error is enough.
         if from == to && matches!(error, SendError::Unreachable(_) | SendError::NotServed(_)) {
             store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
@@ -134,7 +135,7 @@ impl SendLetter {
         error: &SendError,
         text: &'a str,
     ) -> (Outcome<'a>, State, Option<&'static str>) {
-        let in_doubt = letter.doubts > 0 || matches!(error, SendError::Unknown(_));
+        let in_doubt = letter.uncertain_attempts > 0 || matches!(error, SendError::Unknown(_));
         let next = match error {
             SendError::AddressRefused(_) => {
                 return (Outcome::Done, State::Rejected, Some(reason::ADDRESS_REFUSED));
@@ -178,7 +179,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         let ended =
-            Transition { from: State::Waiting, to, reason: Some(reason), relay_answer: None };
+            Transition { from: State::Waiting, to, reason: Some(reason), relay_reply: None };
         self.shift(&mut tx, letter, &ended).await?;
         tx.commit().await?;
         tell(letter, to, reason);
@@ -208,7 +209,7 @@ impl SendLetter {
             from: State::Waiting,
             to: State::Held,
             reason: Some(reason),
-            relay_answer: None,
+            relay_reply: None,
         };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
@@ -258,16 +259,16 @@ impl SendLetter {
     pub(super) async fn take_back(&self, claim: &Claim, letter: &Letter) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        let reason = (letter.doubts > 0).then_some(UNCERTAIN);
+        let reason = (letter.uncertain_attempts > 0).then_some(UNCERTAIN);
         let back =
-            Transition { from: State::Sending, to: State::Waiting, reason, relay_answer: None };
+            Transition { from: State::Sending, to: State::Waiting, reason, relay_reply: None };
         self.shift(&mut tx, letter, &back).await?;
         let why =
             "nothing was handed over: the database would not say whether this was written down";
         evidence::store::answer(
             &mut *tx,
             letter,
-            AttemptOutcome::NeverBegun,
+            AttemptOutcome::NotStarted,
             why,
             self.clock.now(),
         )
@@ -286,7 +287,7 @@ impl SendLetter {
             from: State::Sending,
             to: State::Uncertain,
             reason: Some(UNCERTAIN),
-            relay_answer: Some(why),
+            relay_reply: Some(why),
         };
         self.shift(&mut *tx, letter, &doubt).await?;
         evidence::store::answer(tx, letter, AttemptOutcome::Unknown, why, self.clock.now()).await
@@ -301,7 +302,7 @@ impl SendLetter {
     ) -> sqlx::Result<()> {
         let outcome = match error {
             _ if letter.state != State::Sending => return Ok(()),
-            SendError::AddressRefused(_) | SendError::LetterRefused(_) => AttemptOutcome::Refused,
+            SendError::AddressRefused(_) | SendError::LetterRefused(_) => AttemptOutcome::Rejected,
             SendError::Unreachable(_)
             | SendError::NotServed(_)
             | SendError::Deferred(_)

@@ -137,13 +137,13 @@ impl Work for SendLetter {
         if letter.state == State::Sending {
             self.doubt(&mut *tx, &letter, error).await?;
         }
-        let waiting = if letter.doubts > 0 { UNCERTAIN } else { GAVE_UP };
+        let waiting = if letter.uncertain_attempts > 0 { UNCERTAIN } else { GAVE_UP };
         for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
             let held = Transition {
                 from,
                 to: State::Held,
                 reason: Some(reason),
-                relay_answer: Some(error),
+                relay_reply: Some(error),
             };
             self.shift(&mut *tx, &letter, &held).await?;
         }

@@ -43,7 +43,7 @@ async fn keep_line(tx: &mut PgConnection, event: &Unread, now: DateTime<Utc>) ->
         offer_id: None,
         account_id: event.account_id.as_deref(),
         event_id: Some(&event.event_id),
-        what: &event.event_type,
+        kind: &event.event_type,
         status_before: None,
         status_after: None,
         note: event.object_id.as_deref(),

@@ -61,7 +61,8 @@ pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Ke
     let inserted = sqlx::query!(
         "
         insert into inbox_events
-            (event_id, event_type, object_id, account_id, livemode, api_version, payload, created_at, received_at)
+            (event_id, event_type, object_id, account_id, livemode, api_version, payload,
+            created_at, received_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict (event_id) do nothing
         ",
@@ -92,7 +93,7 @@ pub async fn keep_malformed(
         insert into malformed_bodies (body_sha256, body, reason, first_received_at, last_received_at)
         values ($1, $2, $3, $4, $4)
         on conflict (body_sha256) do update
-        set times = malformed_bodies.times + 1, last_received_at = excluded.last_received_at
+        set receipts = malformed_bodies.receipts + 1, last_received_at = excluded.last_received_at
         ",
         &Sha256::digest(body)[..],
         body,

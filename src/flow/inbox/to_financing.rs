@@ -34,7 +34,7 @@ pub(super) async fn hand_over(
         offer_id: transaction.financing_offer.as_ref().map(OfferId::as_str),
         account_id: Some(transaction.account.as_str()),
         event_id: Some(&event.event_id),
-        what: &event.event_type,
+        kind: &event.event_type,
         status_before: None,
         status_after: None,
         note: Some(transaction.id.as_str()),

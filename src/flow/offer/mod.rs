@@ -212,7 +212,7 @@ async fn write_line(
         offer_id: Some(told.offer.id.as_str()),
         account_id: Some(told.offer.account.as_str()),
         event_id,
-        what,
+        kind: what,
         status_before: change.before.as_deref(),
         status_after: Some(told.offer.status.as_str()),
         note: change.note.as_deref(),

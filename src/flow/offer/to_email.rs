@@ -19,7 +19,7 @@ pub(super) async fn hand_over(
     let opening = Opening {
         offer_id: offer.id.as_str(),
         account_id: offer.account.as_str(),
-        step: 0,
+        sequence: 0,
         kind: Kind::first(offer),
         message_id_domain,
     };

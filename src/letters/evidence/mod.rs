@@ -8,20 +8,20 @@ pub mod store;
 
 use sha2::{Digest, Sha256};
 
-/// What came of a handing over, as in `handover_answers.outcome`.
+/// The outcome of an attempt, as in `delivery_attempt_results.outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum AttemptOutcome {
     /// 2xx to the final dot.
-    Taken,
+    Sent,
     /// 5xx to it.
-    Refused,
+    Rejected,
     /// 4xx to it.
     Deferred,
     /// Nobody knows.
     Unknown,
     /// Written down, and then not begun.
-    NeverBegun,
+    NotStarted,
 }
 
 impl AttemptOutcome {

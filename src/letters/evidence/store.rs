@@ -18,19 +18,21 @@ pub async fn begin(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into handovers (
-            letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject, message, message_sha256,
-            template_version, copy_hash, disclaimer_variant, approval_market, approval_reference, approved_by, checked_at,
-            handed_over_at
+        insert into delivery_attempts (
+            letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject,
+            message, message_sha256, template_version, copy_hash, disclaimer_variant,
+            approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
         )
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market, approval.reference,
-            approval.approved_by, $15, $15
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
+            approval.reference, approval.approved_by, $15, $15
         from (select) nothing
         left join lateral (
-            -- What was sent before is sent again word for word: the approval is the one of the first time.
-            select market, reference, approved_by from copy_approvals where copy_hash = $13 and market = $16
+            -- What was sent before is sent again word for word: the approval is the one of the
+            -- first time.
+            select market, reference, approved_by from copy_approvals
+            where copy_hash = $13 and market = $16
             union all
-            select approval_market, approval_reference, approved_by from handovers
+            select approval_market, approval_reference, approved_by from delivery_attempts
             where letter_id = $1 and copy_hash = $13 and $16 is null
             limit 1
         ) approval on true
@@ -67,9 +69,10 @@ pub async fn answer(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into handover_answers (handover_id, outcome, answer, answered_at)
-        select handover_id, $3, $4, $5 from handovers where letter_id = $1 and attempt = $2
-        on conflict (handover_id) do nothing
+        insert into delivery_attempt_results (delivery_attempt_id, outcome, reply, recorded_at)
+        select delivery_attempt_id, $3, $4, $5 from delivery_attempts
+        where letter_id = $1 and attempt = $2
+        on conflict (delivery_attempt_id) do nothing
         ",
         letter.letter_id,
         letter.attempt,
@@ -102,7 +105,7 @@ pub async fn last_message(
         Message,
         r#"
         select attempt, message as "bytes?", message_sha256 as sha256
-        from handovers
+        from delivery_attempts
         where letter_id = $1
         order by attempt desc
         limit 1
@@ -145,13 +148,13 @@ pub struct Line {
     pub approval_reference: Option<String>,
     pub approved_by: Option<String>,
     pub attempt: i32,
-    pub doubts: i32,
-    pub opened_at: DateTime<Utc>,
-    pub checked_at: Option<DateTime<Utc>>,
-    pub first_handed_over_at: Option<DateTime<Utc>>,
-    pub last_handed_over_at: Option<DateTime<Utc>>,
+    pub uncertain_attempts: i32,
+    pub created_at: DateTime<Utc>,
+    pub consent_checked_at: Option<DateTime<Utc>>,
+    pub first_attempted_at: Option<DateTime<Utc>>,
+    pub last_attempted_at: Option<DateTime<Utc>>,
     pub sent_at: Option<DateTime<Utc>>,
-    pub relay_answer: Option<String>,
+    pub relay_reply: Option<String>,
     pub told_at: Option<DateTime<Utc>>,
     pub told_request_id: Option<String>,
 }
@@ -166,35 +169,47 @@ pub fn lines<'a>(
         r#"
         with chosen as (
             -- By their last handing over, and where there was none, by their opening.
-            select handover_id, letter_id, handed_over_at as at
-            from handovers
-            where handed_over_at >= $1 and handed_over_at < $2 and ($3::text is null or account_id = $3)
+            select delivery_attempt_id, letter_id, attempted_at as at
+            from delivery_attempts
+            where attempted_at >= $1 and attempted_at < $2 and ($3::text is null or account_id = $3)
                 and not exists (
-                    select from handovers later
-                    where later.letter_id = handovers.letter_id and later.attempt > handovers.attempt
+                    select from delivery_attempts later
+                    where later.letter_id = delivery_attempts.letter_id
+                        and later.attempt > delivery_attempts.attempt
                 )
             union all
-            select null, letter_id, opened_at
+            select null, letter_id, created_at
             from letters
-            where opened_at >= $1 and opened_at < $2 and ($3::text is null or account_id = $3)
-                and not exists (select from handovers where handovers.letter_id = letters.letter_id)
+            where created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
+                and not exists (
+                    select from delivery_attempts
+                    where delivery_attempts.letter_id = letters.letter_id
+                )
         )
-        select letters.letter_id, letters.offer_id, letters.account_id, letters.kind, letters.locale,
-            letters.disclaimer_variant, letters.state, reason, coalesce(last.recipient, letters.recipient) as "recipient?",
+        select letters.letter_id, letters.offer_id, letters.account_id, letters.kind,
+            letters.locale, letters.disclaimer_variant, letters.state, reason,
+            coalesce(last.recipient, letters.recipient) as "recipient?",
             coalesce(last.subject, letters.subject) as "subject?", letters.message_id,
-            last.message_sha256 as "message_sha256?", coalesce(last.copy_hash, letters.copy_hash) as "copy_hash?",
-            last.approval_market as "approval_market?", last.approval_reference as "approval_reference?",
-            last.approved_by as "approved_by?", letters.attempt, doubts, opened_at, last.checked_at as "checked_at?",
-            first.handed_over_at as "first_handed_over_at?", last.handed_over_at as "last_handed_over_at?", sent_at,
+            last.message_sha256 as "message_sha256?",
+            coalesce(last.copy_hash, letters.copy_hash) as "copy_hash?",
+            last.approval_market as "approval_market?", last.approval_reference
+            as "approval_reference?",
+            last.approved_by as "approved_by?", letters.attempt, uncertain_attempts, created_at,
+            last.consent_checked_at as "consent_checked_at?",
+            first.attempted_at as "first_attempted_at?", last.attempted_at as "last_attempted_at?",
+            sent_at,
             -- What was erased in the letter is still in the proof.
-            coalesce(letters.relay_answer, answers.answer) as "relay_answer?",
-            deliveries.delivered_at as "told_at?", deliveries.answer_request_id as "told_request_id?"
+            coalesce(letters.relay_reply, results.reply) as "relay_reply?",
+            deliveries.delivered_at as "told_at?", deliveries.response_request_id
+            as "told_request_id?"
         from chosen
         join letters on letters.letter_id = chosen.letter_id
-        left join handovers last on last.handover_id = chosen.handover_id
-        left join handover_answers answers on answers.handover_id = chosen.handover_id
+        left join delivery_attempts last on last.delivery_attempt_id = chosen.delivery_attempt_id
+        left join delivery_attempt_results results
+            on results.delivery_attempt_id = chosen.delivery_attempt_id
         left join lateral (
-            select handed_over_at from handovers where handovers.letter_id = chosen.letter_id order by attempt limit 1
+            select attempted_at from delivery_attempts
+                where delivery_attempts.letter_id = chosen.letter_id order by attempt limit 1
         ) first on true
         left join deliveries on deliveries.letter_id = chosen.letter_id
         order by chosen.at, chosen.letter_id

@@ -85,8 +85,8 @@ impl OpenReminders {
             let opening = Opening {
                 offer_id: &reminder.offer_id,
                 account_id: &reminder.account_id,
-                step: reminder.step,
-                kind: match reminder.step {
+                sequence: reminder.sequence,
+                kind: match reminder.sequence {
                     ..=1 => Kind::Reminder7d,
                     2 => Kind::Reminder14d,
                     3.. => Kind::ReEngagement,

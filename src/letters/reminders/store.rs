@@ -11,7 +11,7 @@ use super::schedule::MIN_LEFT;
 pub(super) struct Due {
     pub offer_id: String,
     pub account_id: String,
-    pub step: i16,
+    pub sequence: i16,
 }
 
 /// A part of the offers, in the order of their ids.
@@ -37,19 +37,20 @@ pub(super) async fn find_due(
     sqlx::query_as!(
         Due,
         r#"
-        select financing_offers.offer_id, financing_offers.account_id, due.step as "step!"
+        select financing_offers.offer_id, financing_offers.account_id, due.sequence as "sequence!"
         from financing_offers
-        join letters first on first.offer_id = financing_offers.offer_id and first.step = 0
+        join letters first on first.offer_id = financing_offers.offer_id and first.sequence = 0
         cross join lateral (
             select state, sent_at from letters
             where letters.offer_id = financing_offers.offer_id
                 -- One that never went out says nothing about those after it.
                 and state not in ('withdrawn', 'suppressed')
-            order by step desc
+            order by sequence desc
             limit 1
         ) last
         cross join lateral (
-            select max(step) as step from letters where letters.offer_id = financing_offers.offer_id
+            select max(sequence) as sequence from letters
+                where letters.offer_id = financing_offers.offer_id
         ) newest
         cross join lateral (
             select case
@@ -57,7 +58,7 @@ pub(super) async fn find_due(
                     then (2 + floor(extract(epoch from $4 - first.sent_at - interval '14 days') / 86400 / 30))::smallint
                 when $2 and first.sent_at + interval '14 days' <= $4 then 2::smallint
                 when $1 and first.sent_at + interval '7 days' <= $4 then 1::smallint
-            end as step
+            end as sequence
         ) due
         where financing_offers.status = 'delivered'
             -- A run walks through the offers once.
@@ -67,10 +68,11 @@ pub(super) async fn find_due(
             -- One that came back, was held or is still under way says: not now.
             and first.state = 'sent' and last.state = 'sent'
             and last.sent_at < $6
-            -- A step has its letter once, whatever became of it.
-            and due.step > newest.step
+            -- Each position has one letter, whatever became of it.
+            and due.sequence > newest.sequence
             and not exists (
-                select from opt_outs where opt_outs.account_id = financing_offers.account_id and ended_at is null
+                select from opt_outs where opt_outs.account_id = financing_offers.account_id
+                    and ended_at is null
             )
         order by financing_offers.offer_id
         limit $7

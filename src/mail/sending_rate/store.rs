@@ -10,13 +10,13 @@ pub async fn hold(
     now: DateTime<Utc>,
 ) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query!(
-        "insert into relays (relay, next_at) values ($1, $2) on conflict (relay) do nothing",
+        "insert into relays (relay, next_send_at) values ($1, $2) on conflict (relay) do nothing",
         relay,
         now,
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query_scalar!("select next_at from relays where relay = $1 for update", relay)
+    sqlx::query_scalar!("select next_send_at from relays where relay = $1 for update", relay)
         .fetch_one(tx)
         .await
 }
@@ -27,7 +27,7 @@ pub async fn book(
     relay: &str,
     next_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query!("update relays set next_at = $2 where relay = $1", relay, next_at)
+    sqlx::query!("update relays set next_send_at = $2 where relay = $1", relay, next_at)
         .execute(db)
         .await?;
     Ok(())

@@ -56,7 +56,7 @@ pub struct Reconcile {
 
 /// After a run that could not see everything.
 const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
-/// More looks at once would hold up letters; the next run goes on.
+/// More offers_refreshed at once would hold up letters; the next run goes on.
 const MAX_LOOKS: i64 = 1000;
 /// Stripe may not list an offer yet that its event told us of a moment ago.
 const SETTLED: TimeDelta = TimeDelta::minutes(2);
@@ -134,7 +134,7 @@ impl Periodic for Reconcile {
 }
 
 fn log(counts: &Counts, error: Option<&str>) {
-    let &Counts { offers_seen, offers_new, events_seen, events_new, looks, unreadable } = counts;
+    let &Counts { offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable } = counts;
     if let Some(error) = error {
         tracing::warn!(
             error,
@@ -148,7 +148,7 @@ fn log(counts: &Counts, error: Option<&str>) {
             offers_new,
             events_seen,
             events_new,
-            looks,
+            offers_refreshed,
             unreadable,
             "reconciled"
         );
@@ -265,7 +265,7 @@ impl Reconcile {
             let mut tx = self.db.begin().await?;
             offer::look_again(&mut tx, &offer_id, now).await?;
             tx.commit().await?;
-            counts.looks += 1;
+            counts.offers_refreshed += 1;
         }
         self.jobs.notify();
         if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MAX_LOOKS {

@@ -16,7 +16,7 @@ pub struct Counts {
     /// Of them, new to us.
     pub events_new: i64,
     /// Offers that we call undelivered and Stripe does not.
-    pub looks: i64,
+    pub offers_refreshed: i64,
     /// Entries of Stripe's lists that we could not read.
     pub unreadable: i64,
 }
@@ -39,7 +39,7 @@ pub struct Run {
     /// See [`Counts`].
     pub events_new: i64,
     /// See [`Counts`].
-    pub looks: i64,
+    pub offers_refreshed: i64,
     /// See [`Counts`].
     pub unreadable: i64,
     /// Why it is incomplete.
@@ -83,8 +83,10 @@ pub(super) async fn end(
     sqlx::query!(
         "
         update reconcile_runs
-        set state = case when $2::text is null then 'complete' else 'incomplete' end, error = $2, ended_at = $3,
-            offers_seen = $4, offers_new = $5, events_seen = $6, events_new = $7, looks = $8, unreadable = $9
+        set state = case when $2::text is null then 'complete' else 'incomplete' end, error = $2,
+            ended_at = $3,
+            offers_seen = $4, offers_new = $5, events_seen = $6, events_new = $7,
+            offers_refreshed = $8, unreadable = $9
         where run_id = $1
         ",
         run_id,
@@ -94,7 +96,7 @@ pub(super) async fn end(
         counts.offers_new,
         counts.events_seen,
         counts.events_new,
-        counts.looks,
+        counts.offers_refreshed,
         counts.unreadable,
     )
     .execute(db)
@@ -107,7 +109,8 @@ pub async fn newest(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result
     sqlx::query_as!(
         Run,
         "
-        select state, started_at, ended_at, offers_seen, offers_new, events_seen, events_new, looks, unreadable, error
+        select state, started_at, ended_at, offers_seen, offers_new, events_seen, events_new,
+            offers_refreshed, unreadable, error
         from reconcile_runs
         where started_at <= $1
         order by started_at desc

@@ -25,10 +25,10 @@ pub async fn is_any_alive(db: &Pool) -> sqlx::Result<bool> {
 
 /// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
 pub async fn register(db: Pool, clock: Clock, stripe: Client, stop: CancellationToken) {
-    let process_id = Uuid::new_v4();
+    let replica_id = Uuid::new_v4();
     let started_at = clock.now();
     loop {
-        match store::heartbeat(&db, process_id, started_at, clock.now(), GONE_AFTER).await {
+        match store::heartbeat(&db, replica_id, started_at, clock.now(), GONE_AFTER).await {
             Ok(processes) => stripe.share_with(u32::try_from(processes).unwrap_or(1)),
             Err(error) => tracing::debug!(error = %error, "cannot give a sign of life"),
         }
@@ -38,5 +38,5 @@ pub async fn register(db: Pool, clock: Clock, stripe: Client, stop: Cancellation
         }
     }
     // Without it, the others only take their larger share a few seconds later.
-    let _ = tokio::time::timeout(HEARTBEAT_INTERVAL, store::leave(&db, process_id)).await;
+    let _ = tokio::time::timeout(HEARTBEAT_INTERVAL, store::leave(&db, replica_id)).await;
 }

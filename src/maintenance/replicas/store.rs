@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// Gives a sign of life, forgets those that are long gone, and counts those that live.
 pub(super) async fn heartbeat(
     db: impl PgExecutor<'_>,
-    process_id: Uuid,
+    replica_id: Uuid,
     started_at: DateTime<Utc>,
     now: DateTime<Utc>,
     gone_after: TimeDelta,
@@ -15,20 +15,20 @@ pub(super) async fn heartbeat(
     sqlx::query_scalar!(
         r#"
         with mine as (
-            insert into processes (process_id, started_at, seen_at)
+            insert into replicas (replica_id, started_at, last_seen_at)
             values ($1, $2, $3)
-            on conflict (process_id) do update
-            set seen_at = excluded.seen_at
+            on conflict (replica_id) do update
+            set last_seen_at = excluded.last_seen_at
         ),
         forgotten as (
-            delete from processes
-            where seen_at < $3 - interval '1 hour'
+            delete from replicas
+            where last_seen_at < $3 - interval '1 hour'
         )
         -- This statement does not see its own insert, so this process is counted apart.
-        select 1 + count(*) filter (where process_id <> $1 and seen_at > $4) as "processes!"
-        from processes
+        select 1 + count(*) filter (where replica_id <> $1 and last_seen_at > $4) as "replicas!"
+        from replicas
         "#,
-        process_id,
+        replica_id,
         started_at,
         now,
         now - gone_after,
@@ -45,8 +45,8 @@ pub(super) async fn is_any_alive(
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from processes
-            where seen_at > now() - make_interval(secs => $1)
+            select from replicas
+            where last_seen_at > now() - make_interval(secs => $1)
         ) as "alive!"
         "#,
         within_seconds,
@@ -56,7 +56,7 @@ pub(super) async fn is_any_alive(
 }
 
 /// Takes this process's row away.
-pub(super) async fn leave(db: impl PgExecutor<'_>, process_id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("delete from processes where process_id = $1", process_id).execute(db).await?;
+pub(super) async fn leave(db: impl PgExecutor<'_>, replica_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("delete from replicas where replica_id = $1", replica_id).execute(db).await?;
     Ok(())
 }

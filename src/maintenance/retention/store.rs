@@ -14,7 +14,8 @@ pub(super) async fn erase_letters(
     let erased = sqlx::query!(
         "
         update letters
-        set recipient = null, subject = null, body_text = null, body_html = null, relay_answer = null, erased_at = $3
+        set recipient = null, subject = null, body_text = null, body_html = null,
+            relay_reply = null, erased_at = $3
         where letter_id in (
             select letter_id
             from letters
@@ -50,7 +51,8 @@ pub(super) async fn erase_events(
             select event_id
             from inbox_events
             -- What could not be read waits for somebody to look.
-            where erased_at is null and received_at < $1 and state in ('read', 'ignored', 'wrong_mode')
+            where erased_at is null and received_at < $1
+                and state in ('read', 'ignored', 'wrong_mode')
             order by received_at
             limit $2
             for update skip locked
@@ -78,13 +80,13 @@ pub(super) async fn erase_contacts(
         where account_id in (
             select account_id
             from contact_overrides as named
-            where named_at < $1
+            where updated_at < $1
                 and not exists (
                     select from letters
                     where letters.account_id = named.account_id
                         and (changed_at >= $1 or state in ('waiting', 'sending', 'uncertain', 'held'))
                 )
-            order by named_at
+            order by updated_at
             limit $2
             for update skip locked
         )
@@ -106,8 +108,10 @@ pub(super) async fn erase_letters_of(
     let erased = sqlx::query!(
         "
         update letters
-        set recipient = null, subject = null, body_text = null, body_html = null, relay_answer = null, erased_at = $2
-        where account_id = $1 and erased_at is null and (recipient is not null or relay_answer is not null)
+        set recipient = null, subject = null, body_text = null, body_html = null,
+            relay_reply = null, erased_at = $2
+        where account_id = $1 and erased_at is null
+            and (recipient is not null or relay_reply is not null)
             and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
         ",
         account_id,
@@ -165,8 +169,10 @@ pub(super) async fn erase_proofs_of(tx: &mut PgConnection, account_id: &str) -> 
         .await?;
     let erased = sqlx::query!(
         "
-        update handovers
-        set message = null, recipient = 'sha256:' || encode(sha256(convert_to(lower(recipient), 'UTF8')), 'hex'), subject = ''
+        update delivery_attempts
+        set message = null,
+            recipient = 'sha256:' || encode(sha256(convert_to(lower(recipient), 'UTF8')), 'hex'),
+            subject = ''
         where account_id = $1 and recipient not like 'sha256:%'
         ",
         account_id,
@@ -182,12 +188,12 @@ pub(super) async fn is_known(db: impl PgExecutor<'_>, account_id: &str) -> sqlx:
         r#"
         select exists (select from financing_offers where account_id = $1)
             or exists (select from letters where account_id = $1)
-            or exists (select from handovers where account_id = $1)
+            or exists (select from delivery_attempts where account_id = $1)
             or exists (select from inbox_events where account_id = $1)
             or exists (select from contact_overrides where account_id = $1)
             or exists (select from opt_outs where account_id = $1)
             or exists (select from portal_sessions where account_id = $1)
-            or exists (select from account_places where account_id = $1)
+            or exists (select from account_locales where account_id = $1)
             or exists (select from financing_transactions where account_id = $1)
             or exists (select from financing_summaries where account_id = $1)
             or exists (select from transaction_backfills where account_id = $1)
@@ -204,7 +210,7 @@ pub(super) async fn messages_kept(db: impl PgExecutor<'_>, account_id: &str) -> 
     let kept = sqlx::query_scalar!(
         r#"
         select count(*) as "kept!"
-        from handovers
+        from delivery_attempts
         where account_id = $1 and message is not null
         "#,
         account_id,

@@ -16,7 +16,7 @@ pub struct Entry<'a> {
     /// The event that caused it. A second line for the same event is not written.
     pub event_id: Option<&'a str>,
     /// Stripe's event type, or our own `letter.sent`, `offer.delivered`, …
-    pub what: &'a str,
+    pub kind: &'a str,
     /// The status that was replaced, where one was.
     pub status_before: Option<&'a str>,
     /// The status that the offer now has, or that the event spoke of.
@@ -29,12 +29,12 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// A line about an offer that we ourselves did something for.
-    pub fn ours(offer_id: &'a str, account_id: &'a str, what: &'a str, now: DateTime<Utc>) -> Self {
+    pub fn ours(offer_id: &'a str, account_id: &'a str, kind: &'a str, now: DateTime<Utc>) -> Self {
         Self {
             offer_id: Some(offer_id),
             account_id: Some(account_id),
             event_id: None,
-            what,
+            kind,
             status_before: None,
             status_after: None,
             note: None,

@@ -15,14 +15,15 @@ pub async fn add(
     sqlx::query!(
         "
         insert into timeline_entries
-            (offer_id, account_id, event_id, what, status_before, status_after, note, happened_at, recorded_at)
+            (offer_id, account_id, event_id, kind, status_before, status_after, note, happened_at,
+            recorded_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict (event_id) do nothing
         ",
         entry.offer_id,
         entry.account_id,
         entry.event_id,
-        entry.what,
+        entry.kind,
         entry.status_before,
         entry.status_after,
         entry.note.map(storable),
@@ -40,7 +41,7 @@ pub struct Line {
     /// When it happened.
     pub happened_at: DateTime<Utc>,
     /// Stripe's event type, or our own word.
-    pub what: String,
+    pub kind: String,
     /// The status that was replaced.
     pub status_before: Option<String>,
     /// The status that the offer then had, or that was told.
@@ -54,7 +55,7 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     sqlx::query_as!(
         Line,
         "
-        select happened_at, what, status_before, status_after, note
+        select happened_at, kind, status_before, status_after, note
         from timeline_entries
         where offer_id = $1
         order by timeline_entry_id

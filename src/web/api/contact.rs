@@ -25,7 +25,7 @@ pub(super) struct Contact {
     #[schema(format = Email, example = "owner@bakery.example")]
     email: Option<String>,
     /// When it was named last.
-    named_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
 }
 
 /// Where they are to go.
@@ -107,9 +107,9 @@ impl Api {
         &self,
         account: &AccountId,
         address: &Address,
-        named_by: &str,
+        updated_by: &str,
     ) -> sqlx::Result<usize> {
-        let naming = ContactOverride { account_id: account.as_str(), address, named_by };
+        let naming = ContactOverride { account_id: account.as_str(), address, updated_by };
         let mut tx = self.db.begin().await?;
         let released = set(&mut tx, &naming, self.clock.now()).await?;
         tx.commit().await?;
@@ -118,10 +118,10 @@ impl Api {
 
     async fn contact(&self, account: AccountId) -> Result<Json<Contact>, Refusal> {
         let named = with_timeout(store::find(&self.db, account.as_str())).await;
-        let (email, named_at) = match self.done(named, "cannot look up an address")? {
-            Some(Named { address, named_at }) => (Some(address), Some(named_at)),
+        let (email, updated_at) = match self.done(named, "cannot look up an address")? {
+            Some(Named { address, updated_at }) => (Some(address), Some(updated_at)),
             None => (None, None),
         };
-        Ok(Json(Contact { account, email, named_at }))
+        Ok(Json(Contact { account, email, updated_at }))
     }
 }

@@ -95,7 +95,9 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
 
     let reports = Family::<Vec<(&str, &str)>, Counter>::default();
     for (door, outcome, count) in sources.reports.all() {
-        reports.get_or_create(&vec![("door", door.as_str()), ("outcome", outcome)]).inc_by(count);
+        reports
+            .get_or_create(&vec![("channel", door.as_str()), ("outcome", outcome)])
+            .inc_by(count);
     }
     registry.register(
         "reports",

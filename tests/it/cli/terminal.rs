@@ -24,7 +24,7 @@ async fn with_a_row_of_each(db: PgPool) -> (TestApp, String) {
     crate::web::api::key(&app, &[capital_courier::web::api::Scope::OptOutsRead]).await;
     let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     sqlx::query(
-        "insert into refused_addresses (address_sha256, reason, status, letter_id, noted_at)
+        "insert into suppressed_addresses (address_sha256, reason, status, letter_id, suppressed_at)
          select sha256('jenny@bakery.example'), 'bounce', '5.1.1', $1, now()",
     )
     .bind(letter)
@@ -58,7 +58,7 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
         ("financing_offers", "status"),
         ("inbox_events", "note"),
         ("inbox_events", "event_type"),
-        ("letters", "relay_answer"),
+        ("letters", "relay_reply"),
         ("deliveries", "note"),
         ("jobs", "last_error"),
         ("api_keys", "name"),
@@ -70,7 +70,7 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
         assert!(changed.rows_affected() > 0, "{table}");
     }
     sqlx::query(
-        "insert into timeline_entries (offer_id, account_id, what, note, happened_at, recorded_at)
+        "insert into timeline_entries (offer_id, account_id, kind, note, happened_at, recorded_at)
          select offer_id, account_id, $1, $1, now(), now() from letters",
     )
     .bind(HOSTILE)

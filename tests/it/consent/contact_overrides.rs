@@ -43,7 +43,7 @@ async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_fo
     let app = TestApp::start(db).await;
     let first = app.offer_to(Some("jenny@bakery.example"));
     let account = account_of(&app, &first);
-    let nothing = json!({"account": account, "email": null, "named_at": null});
+    let nothing = json!({"account": account, "email": null, "updated_at": null});
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), nothing);
     name(&app, &account, "someone@bakery.example").await;
     let named = name(&app, &account, "owner@bakery.example").await;
@@ -130,7 +130,7 @@ async fn an_address_that_is_named_while_a_letter_is_being_held_is_not_missed(db:
         "
         create function name_address() returns trigger language plpgsql as $$
         begin
-            insert into contact_overrides (account_id, address, named_at, named_by)
+            insert into contact_overrides (account_id, address, updated_at, updated_by)
             values (new.account_id, 'owner@bakery.example', now(), 'key_1');
             return new;
         end $$;

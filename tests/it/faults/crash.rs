@@ -195,7 +195,7 @@ async fn after_the_relays_answer_is_recorded_any_worker_marks_it(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_sent").await;
     assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sent"));
-    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("owed"));
+    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("pending"));
     world.start_again(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
@@ -206,7 +206,7 @@ async fn after_stripe_acknowledged_and_before_we_recorded_it_stripe_answers_the_
 ) {
     let world = World::start(db).await;
     let offer = world.crash_at("mark.after_stripe").await;
-    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("owed"));
+    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("pending"));
     assert_eq!(world.stripe.delivered_marks(&offer), 1);
     world.start_again(&offer).await;
     let marks: Vec<_> = world

@@ -179,7 +179,7 @@ async fn an_acceptance_counts_whatever_its_words_are_made_of(db: PgPool) {
         let offer = send(&app).await;
         app.expect_delivered(&offer).await;
         let kept: String =
-            app.one("select relay_answer from letters where offer_id = $1", &offer).await;
+            app.one("select relay_reply from letters where offer_id = $1", &offer).await;
         assert!(
             kept.starts_with("250") && kept.len() <= 1_500 && !kept.contains(char::is_control),
             "{kept}"

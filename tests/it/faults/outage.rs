@@ -244,7 +244,10 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     let waited = tokio::time::timeout(Duration::from_secs(15), marked).await;
     assert!(waited.is_ok(), "{}", process.logged());
     let (state, doubts): (String, i32) =
-        sqlx::query_as("select state, doubts from letters").fetch_one(&db).await.unwrap();
+        sqlx::query_as("select state, uncertain_attempts from letters")
+            .fetch_one(&db)
+            .await
+            .unwrap();
     assert_eq!(
         (state.as_str(), doubts, relay.letters().len()),
         ("sent", 0, 1),

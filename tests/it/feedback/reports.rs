@@ -121,7 +121,7 @@ async fn resend(app: &TestApp, offer: &str) {
 }
 
 async fn refused(app: &TestApp) -> Vec<(String, String)> {
-    sqlx::query_as("select reason, status from refused_addresses where ended_at is null")
+    sqlx::query_as("select reason, status from suppressed_addresses where ended_at is null")
         .fetch_all(&app.db)
         .await
         .unwrap()
@@ -136,20 +136,20 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
     let offer = app.offer();
     let id = delivered(&app, &offer).await;
     let late = Bounce { id: "0@mx.example", action: "delayed", ..Bounce::of(&id, "4.4.1") };
-    assert_eq!(outcome(&app, &key, late.message()).await, "not_for_good");
+    assert_eq!(outcome(&app, &key, late.message()).await, "transient");
     let copy = Bounce {
         id: "2@mx.example",
         address: "capital-offers@stripe.com",
         ..Bounce::of(&id, "5.1.1")
     };
-    assert_eq!(outcome(&app, &key, copy.message()).await, "somebody_else");
+    assert_eq!(outcome(&app, &key, copy.message()).await, "other_recipient");
     assert!(refused(&app).await.is_empty());
 
     let answer = post(&app, &key, Bounce::of(&id, "5.1.1 (jenny@bakery.example)").message())
         .await
         .expect(200);
     assert_eq!((&answer["outcome"], &answer["offer_id"]), (&json!("bounced"), &json!(offer)));
-    assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "known");
+    assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "duplicate");
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     let lines = app.timeline(&offer).await;
     assert_eq!(&lines[lines.len() - 2..], ["letter.bounced", "address.refused"]);
@@ -199,7 +199,7 @@ async fn a_report_that_comes_again_after_the_letter_was_sent_again_changes_nothi
     assert_eq!(outcome(&app, &key, report.clone()).await, "bounced");
     resend(&app, &offer).await;
     app.expect_letter(&offer, "sent", None).await;
-    assert_eq!(outcome(&app, &key, report).await, "known");
+    assert_eq!(outcome(&app, &key, report).await, "duplicate");
     app.expect_letter(&offer, "sent", None).await;
     let again = Bounce { id: "2@mx.example", ..Bounce::of(&id, "5.7.1") };
     assert_eq!(outcome(&app, &key, again.message()).await, "bounced");
@@ -218,8 +218,8 @@ async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_n
     app.run_due_work().await;
     for (kind, address, expected) in [
         ("not-spam", "jenny@bakery.example", "not_spam"),
-        ("auth-failure", "jenny@bakery.example", "not_for_good"),
-        ("abuse", "capital-offers@stripe.com", "somebody_else"),
+        ("auth-failure", "jenny@bakery.example", "transient"),
+        ("abuse", "capital-offers@stripe.com", "other_recipient"),
     ] {
         assert_eq!(outcome(&app, &key, complaint(kind, &id, address)).await, expected, "{kind}");
     }
@@ -227,7 +227,7 @@ async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_n
     // Who complained is often hidden (RFC 6590).
     let report = complaint("abuse", &id, "redacted-4f2a@bakery.example");
     assert_eq!(outcome(&app, &key, report.clone()).await, "opted_out");
-    assert_eq!(outcome(&app, &key, report).await, "known");
+    assert_eq!(outcome(&app, &key, report).await, "duplicate");
     app.expect_letter(&waiting, "suppressed", Some("opted_out")).await;
     app.expect_letter(&offer, "sent", None).await;
     let lines = app.timeline(&offer).await;
@@ -297,7 +297,7 @@ async fn an_opt_out_or_a_refused_address_is_honoured_when_the_relay_already_wait
             "opted_out",
         ),
         (
-            "insert into refused_addresses (address_sha256, reason, status, letter_id, noted_at)
+            "insert into suppressed_addresses (address_sha256, reason, status, letter_id, suppressed_at)
              select sha256('jenny@bakery.example'), 'bounce', '5.1.1', letter_id, now()
              from letters where account_id <> $1 limit 1",
             "held",
@@ -331,7 +331,7 @@ async fn a_report_that_is_quicker_than_our_books_is_to_be_sent_again(db: PgPool)
     let report = Bounce::of(&id, "5.1.1").message();
     let set = |state: &'static str| {
         sqlx::query(
-            "update letters set state = $1, sent_at = case $1 when 'sent' then sending_at end",
+            "update letters set state = $1, sent_at = case $1 when 'sent' then sending_started_at end",
         )
         .bind(state)
     };
@@ -354,7 +354,7 @@ async fn a_letter_in_doubt_that_came_back_is_known_to_have_come_back_and_is_not_
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     let id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
-    assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "noted");
+    assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.1.1").message()).await, "recorded");
     let lines = app.timeline(&offer).await;
     assert_eq!(&lines[lines.len() - 2..], ["letter.came_back", "address.refused"]);
     resend(&app, &offer).await;
@@ -390,7 +390,7 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
     let get = Request::get("/inbound/bounces").body(Body::empty()).unwrap();
     send(&app, get).await.expect_refused(405, "method_not_allowed");
     app.expect_delivered(&offer).await;
-    sqlx::query("alter table letter_reports rename to elsewhere").execute(&app.db).await.unwrap();
+    sqlx::query("alter table feedback_events rename to elsewhere").execute(&app.db).await.unwrap();
     let headers = post(&app, &key_to_report, report).await.expect_refused(503, "unavailable");
     assert!(headers.contains_key("retry-after"));
     app.expect_letter(&offer, "sent", None).await;

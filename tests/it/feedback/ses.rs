@@ -88,7 +88,7 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once(db: PgPool) {
     let inbound = listening(&app, &amazon, TOPIC);
     let offer = sent_letter(&app).await;
     for (word, outcomes) in
-        [("Bounce", ["bounced", "known"]), ("Complaint", ["opted_out", "known"])]
+        [("Bounce", ["bounced", "duplicate"]), ("Complaint", ["opted_out", "duplicate"])]
     {
         for outcome in outcomes {
             let answer = post(&inbound, &signed("Notification", word)).await;
@@ -96,7 +96,7 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once(db: PgPool) {
         }
     }
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
-    let doors: Vec<String> = sqlx::query_scalar("select distinct door from letter_reports")
+    let doors: Vec<String> = sqlx::query_scalar("select distinct channel from feedback_events")
         .fetch_all(&app.db)
         .await
         .unwrap();
@@ -112,7 +112,7 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once(db: PgPool) {
     let response = tower::ServiceExt::oneshot(ops::metrics(sources), request).await.unwrap();
     let figures = response.into_body().collect().await.unwrap().to_bytes();
     let figures = String::from_utf8_lossy(&figures);
-    let line = "courier_reports_total{door=\"ses\",outcome=\"known\"} 2";
+    let line = "courier_reports_total{channel=\"ses\",outcome=\"duplicate\"} 2";
     assert!(figures.lines().any(|told| told == line), "{figures}");
     app.abandon();
 }

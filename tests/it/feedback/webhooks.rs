@@ -64,7 +64,7 @@ async fn what_sendgrid_signs_is_taken_event_by_event_and_once(db: PgPool) {
     let outcomes = from_sendgrid(&app, &pair, now, &events).await.expect(200)["outcomes"].clone();
     assert_eq!(outcomes, json!({"bounced": 1, "ignored": 1, "no_such_letter": 1, "opted_out": 1}));
     let outcomes = from_sendgrid(&app, &pair, now, &events).await.expect(200)["outcomes"].clone();
-    assert_eq!(outcomes, json!({"ignored": 1, "known": 2, "no_such_letter": 1}));
+    assert_eq!(outcomes, json!({"ignored": 1, "duplicate": 2, "no_such_letter": 1}));
     app.expect_letter(&bounced, "bounced", Some("status 5.1.1")).await;
     app.expect_letter(&complained, "sent", None).await;
     let sources: Vec<String> =
@@ -105,7 +105,7 @@ async fn what_sendgrid_did_not_sign_or_long_ago_is_refused(db: PgPool) {
     for strange in [json!({"not": "a list"}), json!(["x"]), json!([])] {
         from_sendgrid(&app, &pair, now, &strange).await.expect(200);
     }
-    sqlx::query("alter table letter_reports rename to elsewhere").execute(&app.db).await.unwrap();
+    sqlx::query("alter table feedback_events rename to elsewhere").execute(&app.db).await.unwrap();
     from_sendgrid(&app, &pair, now, &events).await.expect_refused(503, "unavailable");
     app.abandon();
 }
@@ -141,9 +141,9 @@ async fn what_postmark_tells_with_a_key_is_taken_once(db: PgPool) {
     };
     from_postmark(&app, "courier_x", &bounce(1, "HardBounce")).await.expect_refused(401, "bad_key");
     for (record, expected) in [
-        (bounce(1, "SoftBounce"), "not_for_good"),
+        (bounce(1, "SoftBounce"), "transient"),
         (bounce(2, "HardBounce"), "bounced"),
-        (bounce(2, "HardBounce"), "known"),
+        (bounce(2, "HardBounce"), "duplicate"),
         (change(false), "ignored"),
         (change(true), "opted_out"),
         (json!({"RecordType": "Open"}), "ignored"),

@@ -74,7 +74,7 @@ async fn account_with_a_past_of(
 /// A process that was killed had written the first page of 250 down.
 async fn cut_off_after_the_first_page(app: &TestApp, account: &str) {
     let now = app.clock.now();
-    sqlx::query("insert into transaction_backfills (account_id, livemode, began_at, after_transaction_id, changed_at) values ($1, false, $2, 'cptxn_0150', $2)")
+    sqlx::query("insert into transaction_backfills (account_id, livemode, started_at, after_transaction_id, changed_at) values ($1, false, $2, 'cptxn_0150', $2)")
         .bind(account)
         .bind(now)
         .execute(&app.db)

@@ -235,8 +235,8 @@ async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
     for seeds in (1_000..4_000).step_by(300) {
         play(db.clone(), seeds..seeds + 300).await;
         sqlx::query(
-            "truncate financing_transactions, financing_summaries, account_places, payout_explanations, jobs, financing_offers,
-                 letters, deliveries, timeline_entries, handovers, handover_answers, transaction_backfills",
+            "truncate financing_transactions, financing_summaries, account_locales, payout_explanations, jobs, financing_offers,
+                 letters, deliveries, timeline_entries, delivery_attempts, delivery_attempt_results, transaction_backfills",
         )
         .execute(&db)
         .await

@@ -63,7 +63,7 @@ async fn an_offer_that_ends_before_its_letter_is_sent_takes_the_letter_back(db: 
         app.after(TimeDelta::hours(1)).await;
         let note: Option<String> = app
             .one(
-                "select note from timeline_entries where offer_id = $1 and what = 'letter.withdrawn'",
+                "select note from timeline_entries where offer_id = $1 and kind = 'letter.withdrawn'",
                 &offer,
             )
             .await;
@@ -187,7 +187,7 @@ async fn of_two_ends_stripe_says_which_is_true(db: PgPool) {
     assert_eq!(status(&app, &offer).await, "canceled");
     let asked: String = app
         .one(
-            "select note from timeline_entries where offer_id = $1 and what like '%canceled'",
+            "select note from timeline_entries where offer_id = $1 and kind like '%canceled'",
             &offer,
         )
         .await;
@@ -208,7 +208,7 @@ async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool
     assert_eq!(status(&app, &offer).await, "delivered");
     let note: String = app
         .one(
-            "select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'",
+            "select note from timeline_entries where offer_id = $1 and kind = 'offer.looked_at'",
             &offer,
         )
         .await;
@@ -356,7 +356,7 @@ async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_an
     );
     let note: String = app
         .one(
-            "select note from timeline_entries where offer_id = $1 and what = 'offer.looked_at'
+            "select note from timeline_entries where offer_id = $1 and kind = 'offer.looked_at'
              order by timeline_entry_id desc limit 1",
             &withdrawn,
         )

@@ -44,7 +44,7 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
         let offer = sent_into_fault(&app, "mark_delivered", kind.clone()).await;
         let owed: String =
             app.one("select state from deliveries where offer_id = $1", &offer).await;
-        assert_eq!(owed, "owed", "{kind:?}");
+        assert_eq!(owed, "pending", "{kind:?}");
         app.after(TimeDelta::seconds(3)).await;
         app.expect_delivered(&offer).await;
         assert_eq!(keys(&app, &offer).len(), 1, "{kind:?}");

@@ -44,7 +44,7 @@ async fn an_offer_with_a_nul_in_it_is_emailed_marked_and_shown(db: PgPool) {
         app.expect_delivered(&offer).await;
         assert_eq!(app.calls_to_mark().iter().filter(|call| call.path.contains(&offer)).count(), 1);
         let kept: String =
-            app.one("select answer_body::text from deliveries where offer_id = $1", &offer).await;
+            app.one("select response_body::text from deliveries where offer_id = $1", &offer).await;
         assert!(kept.contains(r"v\u0000alue"), "{kept}");
         for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
             press(&app, &offer, button, event).await;

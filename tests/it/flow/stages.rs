@@ -33,7 +33,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
     app.run_due_work().await;
 
     let (status, request_id, answer): (i16, String, sqlx::types::JsonValue) = sqlx::query_as(
-        "select answer_status, answer_request_id, answer_body from deliveries where offer_id = $1",
+        "select response_status, response_request_id, response_body from deliveries where offer_id = $1",
     )
     .bind(&offer)
     .fetch_one(&app.db)
@@ -43,7 +43,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
     assert!(request_id.starts_with("req_"));
 
     let letter = app.expect_delivered(&offer).await;
-    let (recipient, subject, text, html, version, relay_answer): (
+    let (recipient, subject, text, html, version, relay_reply): (
         String,
         String,
         String,
@@ -51,7 +51,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
         String,
         String,
     ) = sqlx::query_as(
-        "select recipient, subject, body_text, body_html, template_version, relay_answer from letters
+        "select recipient, subject, body_text, body_html, template_version, relay_reply from letters
              where offer_id = $1 and sent_at is not null",
     )
     .bind(&offer)
@@ -67,7 +67,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
         |sent: &str, kept: &str| assert_eq!(sent.replace("\r\n", "\n").trim_end(), kept.trim_end());
     same(&message.body_text(0).unwrap(), &text);
     same(&message.body_html(0).unwrap(), &html);
-    assert_eq!((version.len(), relay_answer.as_str()), (32, "250 2.0.0 queued as 1A2B3C"));
+    assert_eq!((version.len(), relay_reply.as_str()), (32, "250 2.0.0 queued as 1A2B3C"));
     app.finish().await;
 }
 
@@ -89,7 +89,7 @@ async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
     assert_eq!(states, EVENT_TYPES.map(|event_type| (event_type.to_owned(), "read".to_owned())));
     for event_type in EVENT_TYPES {
         let lines: i64 =
-            app.one("select count(*) from timeline_entries where what = $1", event_type).await;
+            app.one("select count(*) from timeline_entries where kind = $1", event_type).await;
         assert_eq!(lines, 1, "{event_type}");
     }
     app.finish().await;

@@ -111,7 +111,7 @@ async fn a_signed_body_that_is_no_event_is_refused_and_its_bytes_are_kept_once(d
         }
     }
     let rows: Vec<(Vec<u8>, i64)> =
-        sqlx::query_as("select body, times from malformed_bodies order by length(body), body")
+        sqlx::query_as("select body, receipts from malformed_bodies order by length(body), body")
             .fetch_all(&app.db)
             .await
             .unwrap();

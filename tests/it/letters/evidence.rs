@@ -16,10 +16,10 @@ async fn deliver(app: &TestApp, offer: &str) {
 /// Attempt, Message-ID, subject, bytes and hash of each handing over of an offer's letter, with what came of it.
 type Handover = (i32, String, String, Vec<u8>, Vec<u8>, Option<String>);
 
-async fn handovers(app: &TestApp, offer: &str) -> Vec<Handover> {
+async fn delivery_attempts(app: &TestApp, offer: &str) -> Vec<Handover> {
     sqlx::query_as(
         "select attempt, message_id, subject, message, message_sha256, outcome
-         from handovers left join handover_answers using (handover_id) where offer_id = $1 order by attempt",
+         from delivery_attempts left join delivery_attempt_results using (delivery_attempt_id) where offer_id = $1 order by attempt",
     )
     .bind(offer)
     .fetch_all(&app.db)
@@ -34,11 +34,11 @@ async fn what_the_relay_got_is_kept_to_the_byte_with_its_hash(db: PgPool) {
     deliver(&app, &offer).await;
     let letter = app.expect_delivered(&offer).await;
     let [(attempt, message_id, subject, bytes, sha256, outcome)] =
-        &handovers(&app, &offer).await[..]
+        &delivery_attempts(&app, &offer).await[..]
     else {
         panic!("one handing over")
     };
-    assert_eq!((*attempt, outcome.as_deref()), (1, Some("taken")));
+    assert_eq!((*attempt, outcome.as_deref()), (1, Some("sent")));
     assert_eq!(format!("<{message_id}>"), letter.header("Message-ID"));
     assert_eq!(letter.message().subject(), Some(subject.as_str()));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -55,9 +55,9 @@ async fn a_letter_in_doubt_has_a_proof_of_each_handing_over_and_one_message_id(d
     deliver(&app, &offer).await;
     app.after(TimeDelta::hours(1)).await;
     app.expect_letter(&offer, "sent", None).await;
-    let all = handovers(&app, &offer).await;
+    let all = delivery_attempts(&app, &offer).await;
     let outcomes: Vec<_> = all.iter().map(|handover| (handover.0, handover.5.as_deref())).collect();
-    assert_eq!(outcomes, [(1, Some("unknown")), (2, Some("taken"))]);
+    assert_eq!(outcomes, [(1, Some("unknown")), (2, Some("sent"))]);
     assert_eq!(all[0].1, all[1].1);
     app.finish().await;
 }
@@ -76,11 +76,11 @@ async fn what_a_relay_refused_or_put_off_after_it_had_it_is_in_the_books_and_wha
     deliver(&app, &never).await;
     app.after(TimeDelta::hours(1)).await;
     for (offer, expected) in [
-        (&refused, vec![Some("refused")]),
-        (&put_off, vec![Some("deferred"), Some("taken")]),
+        (&refused, vec![Some("rejected")]),
+        (&put_off, vec![Some("deferred"), Some("sent")]),
         (&never, vec![]),
     ] {
-        let all = handovers(&app, offer).await;
+        let all = delivery_attempts(&app, offer).await;
         assert_eq!(all.iter().map(|handover| handover.5.as_deref()).collect::<Vec<_>>(), expected);
     }
     app.finish().await;
@@ -97,7 +97,7 @@ async fn words_that_were_written_anew_leave_the_old_ones_in_the_books(db: PgPool
         .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 777_700.into());
     app.after(TimeDelta::hours(1)).await;
     let subjects: Vec<String> =
-        handovers(&app, &offer).await.into_iter().map(|handover| handover.2).collect();
+        delivery_attempts(&app, &offer).await.into_iter().map(|handover| handover.2).collect();
     assert!(subjects[0].contains("$1,000") && subjects[1].contains("$7,777"), "{subjects:?}");
     app.finish().await;
 }
@@ -108,12 +108,12 @@ async fn nobody_changes_the_books_by_accident(db: PgPool) {
     let offer = app.offer();
     deliver(&app, &offer).await;
     for change in [
-        "update handovers set recipient = 'somebody@else.example'",
-        "delete from handovers",
-        "truncate handovers cascade",
-        "update handover_answers set outcome = 'refused'",
-        "delete from handover_answers",
-        "truncate handover_answers",
+        "update delivery_attempts set recipient = 'somebody@else.example'",
+        "delete from delivery_attempts",
+        "truncate delivery_attempts cascade",
+        "update delivery_attempt_results set outcome = 'refused'",
+        "delete from delivery_attempt_results",
+        "truncate delivery_attempt_results",
     ] {
         let refused = sqlx::query(change).execute(&app.db).await.unwrap_err().to_string();
         assert!(refused.contains("append-only"), "{change}: {refused}");
@@ -140,17 +140,17 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
     assert!(app.app.remind_now().await.unwrap() && app.app.reconcile_now().await.unwrap());
     app.expect_delivered(&offer).await;
     for change in [
-        "set courier.erasing = 'yes'; update handovers set recipient = 'x'",
-        "set courier.erasing = 'yes'; delete from handover_answers",
-        "truncate handovers cascade",
-        "drop table handovers cascade",
-        "alter table handovers disable trigger all",
+        "set courier.erasing = 'yes'; update delivery_attempts set recipient = 'x'",
+        "set courier.erasing = 'yes'; delete from delivery_attempt_results",
+        "truncate delivery_attempts cascade",
+        "drop table delivery_attempts cascade",
+        "alter table delivery_attempts disable trigger all",
         "delete from opt_outs",
         "delete from copy_approvals",
         "update copy_approvals set reference = 'x'",
         "update timeline_entries set note = 'x'",
         "delete from timeline_entries",
-        "drop function refuse_change cascade",
+        "drop function reject_change cascade",
         "delete from _sqlx_migrations",
     ] {
         let refused =
@@ -170,7 +170,7 @@ async fn a_report_says_of_each_letter_what_was_sent_and_harms_no_spreadsheet(db:
     app.opts_out(&account).await;
     deliver(&app, &sent).await;
     deliver(&app, &opted_out).await;
-    sqlx::query("update letters set relay_answer = '=cmd()' where offer_id = $1")
+    sqlx::query("update letters set relay_reply = '=cmd()' where offer_id = $1")
         .bind(&sent)
         .execute(&app.db)
         .await
@@ -193,7 +193,7 @@ async fn a_report_says_of_each_letter_what_was_sent_and_harms_no_spreadsheet(db:
         (cell(row, "state"), cell(row, "recipient")),
         ("sent".to_owned(), "j***@bakery.example".to_owned())
     );
-    assert_eq!(cell(row, "relay_answer"), "'=cmd()");
+    assert_eq!(cell(row, "relay_reply"), "'=cmd()");
     assert_eq!(cell(row, "sha256").len(), 64);
     assert!(!cell(row, "stripe_told_at").is_empty() && !cell(row, "opt_out_checked_at").is_empty());
     assert_eq!(

@@ -40,7 +40,7 @@ async fn remind(app: &TestApp) {
 
 /// Kind and state of each letter about an offer.
 async fn letters(app: &TestApp, offer: &str) -> Vec<(String, String)> {
-    sqlx::query_as("select kind, state from letters where offer_id = $1 order by step")
+    sqlx::query_as("select kind, state from letters where offer_id = $1 order by sequence")
         .bind(offer)
         .fetch_all(&app.db)
         .await
@@ -244,7 +244,7 @@ async fn a_reminder_that_waits_is_not_sent_after_the_first_letter_came_back_nor_
     let app = TestApp::start_with(db, &ALL).await;
     let (came_back, ends) = (delivered(&app).await, delivered(&app).await);
     days_pass(&app, 7).await;
-    sqlx::query("update letters set state = 'bounced' where offer_id = $1 and step = 0")
+    sqlx::query("update letters set state = 'bounced' where offer_id = $1 and sequence = 0")
         .bind(&came_back)
         .execute(&app.db)
         .await

@@ -91,7 +91,7 @@ async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
         app.clock.advance(TimeDelta::seconds(1));
     }
     // Nor is a process waited for whose clock was an hour fast.
-    sqlx::query("update relays set next_at = next_at + interval '1 hour'")
+    sqlx::query("update relays set next_send_at = next_at + interval '1 hour'")
         .execute(&app.db)
         .await
         .unwrap();

@@ -85,7 +85,7 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
         app.expect_letter(&offer, "rejected", Some(reason)).await;
         app.expect_untouched(&offer).await;
         let kept: String =
-            app.one("select relay_answer from letters where offer_id = $1", &offer).await;
+            app.one("select relay_reply from letters where offer_id = $1", &offer).await;
         assert!(
             kept.contains(&answer[..3])
                 && kept.contains(&answer[4..9])
@@ -93,10 +93,12 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
             "{kept}"
         );
         // The next letter goes to the same address.
-        sqlx::query("update refused_addresses set ended_at = noted_at, ended_by = 'operator'")
-            .execute(&app.db)
-            .await
-            .unwrap();
+        sqlx::query(
+            "update suppressed_addresses set ended_at = suppressed_at, ended_by = 'operator'",
+        )
+        .execute(&app.db)
+        .await
+        .unwrap();
     }
     app.after(TimeDelta::days(2)).await;
     assert!(app.relay.letters().is_empty());
@@ -159,7 +161,7 @@ async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPo
     }
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (3, 0));
-    let doubts: i32 = app.one("select doubts from letters where offer_id = $1", &offer).await;
+    let doubts: i32 = app.one("select uncertain_attempts from letters where offer_id = $1", &offer).await;
     assert_eq!(doubts, 3);
     app.finish().await;
 }

@@ -13,7 +13,7 @@ type Run = (String, i64, i64, i64, i64, i64, i64);
 async fn reconcile(app: &TestApp) -> Run {
     assert!(app.app.reconcile_now().await.unwrap(), "somebody else is at it");
     let run = sqlx::query_as(
-        "select state, offers_seen, offers_new, events_seen, events_new, looks, unreadable
+        "select state, offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable
          from reconcile_runs order by run_id desc limit 1",
     )
     .fetch_one(&app.db)
@@ -24,8 +24,16 @@ async fn reconcile(app: &TestApp) -> Run {
 }
 
 fn complete(counts: [i64; 6]) -> Run {
-    let [offers_seen, offers_new, events_seen, events_new, looks, unreadable] = counts;
-    ("complete".to_owned(), offers_seen, offers_new, events_seen, events_new, looks, unreadable)
+    let [offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable] = counts;
+    (
+        "complete".to_owned(),
+        offers_seen,
+        offers_new,
+        events_seen,
+        events_new,
+        offers_refreshed,
+        unreadable,
+    )
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

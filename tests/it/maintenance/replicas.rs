@@ -50,7 +50,7 @@ async fn a_worker_that_was_frozen_past_its_lease_cannot_send_what_another_took(d
         (1, 1, "sent")
     );
     let doubts: i32 =
-        sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
+        sqlx::query_scalar("select uncertain_attempts from letters").fetch_one(&db).await.unwrap();
     assert_eq!(doubts, 0, "nothing had been handed over");
 }
 
@@ -85,7 +85,7 @@ async fn a_letter_that_takes_longer_than_a_lease_stays_with_its_worker(db: PgPoo
     post(one.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
     until("it is delivered", &one, async || stripe.delivered_marks(&offer) == 1).await;
     let doubts: i32 =
-        sqlx::query_scalar("select doubts from letters").fetch_one(&db).await.unwrap();
+        sqlx::query_scalar("select uncertain_attempts from letters").fetch_one(&db).await.unwrap();
     assert_eq!((relay.letters().len(), doubts), (1, 0));
 }
 

@@ -20,7 +20,7 @@ async fn account_of(app: &TestApp, offer: &str) -> String {
 async fn is_named(app: &TestApp) -> bool {
     sqlx::query_scalar(
         "select exists (select from letters where recipient is not null or body_text is not null or subject is not null
-                                or relay_answer is not null)
+                                or relay_reply is not null)
              or exists (select from inbox_events where payload <> '')",
     )
     .fetch_one(&app.db)
@@ -42,7 +42,7 @@ async fn after_a_year_words_and_addresses_are_gone_and_the_proof_is_not(db: PgPo
     assert!(!is_named(&app).await);
     app.expect_letter(&offer, "sent", None).await;
     let (recipient, bytes): (String, i32) =
-        sqlx::query_as("select recipient, octet_length(message) from handovers")
+        sqlx::query_as("select recipient, octet_length(message) from delivery_attempts")
             .fetch_one(&app.db)
             .await
             .unwrap();
@@ -113,19 +113,21 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     );
     app.expect_letter(&waiting, "withdrawn", Some("erased")).await;
     app.expect_letter(&sent, "sent", None).await;
-    let hash: Vec<u8> =
-        app.one("select message_sha256 from handovers where account_id = $1", &account).await;
+    let hash: Vec<u8> = app
+        .one("select message_sha256 from delivery_attempts where account_id = $1", &account)
+        .await;
     assert_eq!(
         erase(true).await,
         Erased { letters: 0, events: 0, contacts: 0, proofs: 1, visits: 0, left: 0 }
     );
     assert_eq!(erase(true).await, Erased::default());
-    let (recipient, kept): (String, Vec<u8>) =
-        sqlx::query_as("select recipient, message_sha256 from handovers where account_id = $1")
-            .bind(&account)
-            .fetch_one(&app.db)
-            .await
-            .unwrap();
+    let (recipient, kept): (String, Vec<u8>) = sqlx::query_as(
+        "select recipient, message_sha256 from delivery_attempts where account_id = $1",
+    )
+    .bind(&account)
+    .fetch_one(&app.db)
+    .await
+    .unwrap();
     assert_eq!(kept, hash);
     assert_eq!(
         recipient,
@@ -156,7 +158,7 @@ async fn a_letter_that_may_be_sent_yet_is_passed_over_by_an_erasure_and_counted(
     // As a letter is while the relay has not answered yet.
     let put = async |state: &str| {
         sqlx::query(
-            "update letters set state = $1, sent_at = case when $1 = 'sent' then opened_at end",
+            "update letters set state = $1, sent_at = case when $1 = 'sent' then created_at end",
         )
         .bind(state)
         .execute(&app.db)

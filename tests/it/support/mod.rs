@@ -270,7 +270,7 @@ impl TestApp {
     /// What happened to an offer, in order.
     pub async fn timeline(&self, offer: &str) -> Vec<String> {
         sqlx::query_scalar(
-            "select what from timeline_entries where offer_id = $1 order by timeline_entry_id",
+            "select kind from timeline_entries where offer_id = $1 order by timeline_entry_id",
         )
         .bind(offer)
         .fetch_all(&self.db)
@@ -309,7 +309,7 @@ impl TestApp {
         assert_eq!(unread, 0, "events are left");
         // Whatever was sent is in the books, as sent or as in doubt, and the other way round.
         let booked: Vec<(String, bool)> = sqlx::query_as(
-            "select '<' || message_id || '>', doubts > 0 from letters where state in ('sent', 'bounced') or doubts > 0",
+            "select '<' || message_id || '>', uncertain_attempts > 0 from letters where state in ('sent', 'bounced') or uncertain_attempts > 0",
         )
         .fetch_all(&self.db)
         .await

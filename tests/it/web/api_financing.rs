@@ -125,7 +125,7 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
         cursor = format!("&cursor={next}");
     }
     assert_eq!(Value::from(seen.clone()), whole["data"]);
-    let whats: Vec<&str> = seen.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    let whats: Vec<&str> = seen.iter().map(|line| line["kind"].as_str().unwrap()).collect();
     assert_eq!(app.timeline(&offer).await, whats);
     let strange = format!("/api/v1/accounts/acct_other/offers/{offer}/timeline");
     call(&app, &key, "GET", &strange, "").await.expect_refused(404, "not_found");
@@ -136,9 +136,9 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
 async fn offers_and_transactions_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     sqlx::query(
-        "insert into financing_offers (offer_id, account_id, livemode, status, status_rank, object, created_at, first_seen_at,
+        "insert into financing_offers (offer_id, account_id, livemode, status, object, created_at, first_seen_at,
              object_as_of)
-         select 'financingoffer_' || n, 'acct_1', false, 'delivered', 10,
+         select 'financingoffer_' || n, 'acct_1', false, 'delivered',
              '{\"accepted_terms\": {\"currency\": \"usd\", \"advance_amount\": 7, \"fee_amount\": 1, \"withhold_rate\": 0.1}}',
              '2026-11-24T12:00:00Z'::timestamptz + (n / 3) * interval '1 second', now(), now()
          from generate_series(0, 9) as n",

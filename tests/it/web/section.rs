@@ -43,10 +43,10 @@ impl Default for Offer<'_> {
 impl Offer<'_> {
     async fn told(&self, app: &TestApp) {
         sqlx::query(
-            "insert into financing_offers (offer_id, account_id, livemode, status, status_rank, product_type, financing_type,
+            "insert into financing_offers (offer_id, account_id, livemode, status, product_type, financing_type,
                  disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object, created_at, expires_at, first_seen_at,
                  object_as_of)
-             values ($1, $2, $3, $4, 50, $5, $6, $7, 'usd', 100000, 10000, 0.15, '{}', $8 - $9 * interval '1 day',
+             values ($1, $2, $3, $4, $5, $6, $7, 'usd', 100000, 10000, 0.15, '{}', $8 - $9 * interval '1 day',
                  $8 + interval '20 days', $8, $8)",
         )
         .bind(self.id)

@@ -37,7 +37,8 @@ pub async fn is_approved(
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
-        select exists (select from copy_approvals where copy_hash = $1 and market = $2) as "approved!"
+        select exists (select from copy_approvals where copy_hash = $1 and market = $2)
+            as "approved!"
         "#,
         copy_hash,
         market,

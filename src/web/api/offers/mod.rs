@@ -213,7 +213,7 @@ struct Line {
     happened_at: DateTime<Utc>,
     /// Stripe's event type, or a word of ours: `letter.sent`, `offer.delivered`, …
     #[schema(example = "capital.financing_offer.created")]
-    what: String,
+    kind: String,
     /// The status that was replaced.
     status_before: Option<String>,
     /// The status that the offer then had, or that was told.
@@ -258,8 +258,8 @@ pub(super) async fn timeline(
 
 impl From<store::Line> for Line {
     fn from(line: store::Line) -> Self {
-        let store::Line { happened_at, what, status_before, status_after, note, .. } = line;
-        Self { happened_at, what, status_before, status_after, note }
+        let store::Line { happened_at, kind, status_before, status_after, note, .. } = line;
+        Self { happened_at, kind, status_before, status_after, note }
     }
 }
 

@@ -58,13 +58,17 @@ pub(super) async fn of_account(
     sqlx::query_as!(
         Row,
         r#"
-        select offers.offer_id, offers.status, offers.livemode, offers.financing_type, offers.product_type, offers.campaign_type,
-            offers.disclaimer_variant, offers.currency, offers.advance_minor, offers.fee_minor, offers.withhold_rate,
-            offers.object, offers.created_at, offers.expires_at, offers.charged_off_at, offers.replacement_offer_id,
-            offers.replacement_for_offer_id, letters.state as "letter_state?", letters.reason as "letter_reason?",
+        select offers.offer_id, offers.status, offers.livemode, offers.financing_type,
+            offers.product_type, offers.campaign_type,
+            offers.disclaimer_variant, offers.currency, offers.advance_minor, offers.fee_minor,
+            offers.withhold_rate,
+            offers.object, offers.created_at, offers.expires_at, offers.charged_off_at,
+            offers.replacement_offer_id,
+            offers.replacement_for_offer_id, letters.state as "letter_state?", letters.reason
+            as "letter_reason?",
             letters.sent_at as "letter_sent_at?"
         from financing_offers as offers
-        left join letters on letters.offer_id = offers.offer_id and letters.step = 0
+        left join letters on letters.offer_id = offers.offer_id and letters.sequence = 0
         where offers.account_id = $1 and ($5::boolean is null or offers.livemode = $5)
             and (offers.created_at, offers.offer_id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
         order by offers.created_at desc, offers.offer_id desc
@@ -88,7 +92,8 @@ pub(super) async fn has(
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
-        select exists (select from financing_offers where offer_id = $2 and account_id = $1) as "has!"
+        select exists (select from financing_offers where offer_id = $2 and account_id = $1)
+            as "has!"
         "#,
         account_id,
         offer_id,
@@ -102,7 +107,7 @@ pub(super) async fn has(
 pub(super) struct Line {
     pub(super) timeline_entry_id: i64,
     pub(super) happened_at: DateTime<Utc>,
-    pub(super) what: String,
+    pub(super) kind: String,
     pub(super) status_before: Option<String>,
     pub(super) status_after: Option<String>,
     pub(super) note: Option<String>,
@@ -118,7 +123,7 @@ pub(super) async fn timeline(
     sqlx::query_as!(
         Line,
         "
-        select timeline_entry_id, happened_at, what, status_before, status_after, note
+        select timeline_entry_id, happened_at, kind, status_before, status_after, note
         from timeline_entries
         where offer_id = $1 and timeline_entry_id > $2
         order by timeline_entry_id

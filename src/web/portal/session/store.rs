@@ -38,7 +38,7 @@ pub(super) async fn open(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into portal_sessions (session_sha256, account_id, language, opened_at, expires_at)
+        insert into portal_sessions (session_sha256, account_id, language, created_at, expires_at)
         values ($1, $2, $3, $4, $5)
         ",
         opening.session_sha256,
@@ -71,7 +71,7 @@ pub(super) async fn find_newest(
         select session_sha256, account_id, language
         from portal_sessions
         where session_sha256 = any($1) and expires_at > $2
-        order by opened_at desc
+        order by created_at desc
         limit 1
         ",
         sessions_sha256,
@@ -102,7 +102,8 @@ pub(super) async fn forget_old(tx: &mut PgConnection, now: DateTime<Utc>) -> sql
         "
         delete from portal_sessions
         where session_sha256 in (
-            select session_sha256 from portal_sessions where expires_at < $1 limit 10 for update skip locked
+            select session_sha256 from portal_sessions where expires_at < $1
+                limit 10 for update skip locked
         )
         ",
         now,
