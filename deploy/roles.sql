@@ -22,5 +22,9 @@ revoke update, delete, truncate on copy_approvals from courier_service;
 revoke update, delete, truncate on timeline_entries from courier_service;
 -- Letters and deliveries change, and do not go away.
 revoke delete, truncate on letters, deliveries from courier_service;
+-- Retention drops bodies of events by the day, and nothing else: by these two functions, which run
+-- with the owner's privileges.
+grant execute on function create_inbox_bodies_partition(date) to courier_service;
+grant execute on function drop_inbox_bodies_partition(date) to courier_service;
 -- The schema is the owner's.
 revoke insert, update, delete, truncate on _sqlx_migrations from courier_service;

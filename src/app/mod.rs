@@ -17,7 +17,7 @@ use crate::database::{self, Database, Pool, RETRY_INTERVAL};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::SendLetter;
-use crate::flow::inbox::Reader;
+use crate::flow::inbox::{self, Reader};
 use crate::flow::offer::RefreshOffer;
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
@@ -95,6 +95,10 @@ impl App {
                 .await
                 .context("cannot read the time of the database")?,
         );
+        // Not left to the retention job, which another replica may run in an hour.
+        if let Err(error) = inbox::bodies::create_partitions(&database.pool, clock.now()).await {
+            tracing::warn!(error = %error, "cannot create partitions for the bodies of events");
+        }
         Self::with_database(settings, clock, database)
     }
 

@@ -105,7 +105,8 @@ const THOUGHT_ENDED: &str =
     "select count(*) from letters where state = 'withdrawn' and reason = 'offer_expired' and not exists (
         select from financing_offers o where o.offer_id = letters.offer_id and o.status = 'expired')";
 const ERASED: &str = "select (select count(*) from letters where erased_at is not null)
-                           + (select count(*) from inbox_events where erased_at is not null)";
+                           + (select count(*) from inbox_events e
+                              where not exists (select from inbox_bodies b where b.event_id = e.event_id))";
 const HELD_IN_DOUBT: &str =
     "select count(*) from letters where state = 'held' and reason = 'uncertain'";
 

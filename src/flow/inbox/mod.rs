@@ -7,11 +7,13 @@
 //!         └─▶ unreadable   about Capital, but not as we know it: a person must look
 //! ```
 //!
+//! An event and its body are committed together, in `inbox_events` and `inbox_bodies`.
 //! `inbox_events` is its own queue. A reader takes a batch with `for update skip locked`, projects it and marks it read in one
 //! transaction, without any network call. A crash rolls back, and the batch is read again; nothing happens twice, because
 //! every projection is guarded by a key of its own.
 
 mod batch;
+pub mod bodies;
 mod event;
 pub mod store;
 mod to_financing;

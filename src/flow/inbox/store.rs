@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
-use super::{Arrival, Kept};
+use super::{Arrival, Kept, bodies};
 use crate::database::storable;
 
 /// An event that nobody read yet.
@@ -22,7 +22,7 @@ pub struct Unread {
     pub object_id: Option<String>,
     /// Stripe's time, else ours.
     pub happened_at: DateTime<Utc>,
-    /// The bytes as they came.
+    /// The bytes as they came; none if they were erased.
     pub payload: Vec<u8>,
 }
 
@@ -56,15 +56,22 @@ impl ReadOutcome {
     }
 }
 
-/// Keeps an event. The one write between Stripe's request and its answer.
+/// Keeps an event with its body. The one write between Stripe's request and its answer, and one
+/// statement: neither is ever there without the other.
 pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Kept> {
     let inserted = sqlx::query!(
         "
-        insert into inbox_events
-            (event_id, event_type, object_id, account_id, livemode, api_version, payload,
-            created_at, received_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        on conflict (event_id) do nothing
+        with event as (
+            insert into inbox_events (
+                event_id, event_type, object_id, account_id, livemode, api_version, created_at,
+                received_at
+            )
+            values ($1, $2, $3, $4, $5, $6, $7, $8)
+            on conflict (event_id) do nothing
+            returning event_id
+        )
+        insert into inbox_bodies (received_on, event_id, body)
+        select $9, event_id, $10 from event
         ",
         arrival.event_id,
         arrival.event_type,
@@ -72,9 +79,10 @@ pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Ke
         arrival.account_id,
         arrival.livemode,
         arrival.api_version,
-        &arrival.payload[..],
         arrival.created_at,
         arrival.received_at,
+        bodies::received_on(arrival.received_at),
+        &arrival.payload[..],
     )
     .execute(db)
     .await?;
@@ -106,11 +114,10 @@ pub async fn keep_malformed(
 }
 
 /// Locks the oldest unread events, passing over those that another reader has.
-pub async fn lock_unread(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Unread>> {
-    sqlx::query_as!(
-        Unread,
+pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Unread>> {
+    let rows = sqlx::query!(
         r#"
-        select event_id, event_type, livemode, account_id, object_id, payload,
+        select event_id, event_type, livemode, account_id, object_id, received_at,
             coalesce(created_at, received_at) as "happened_at!"
         from inbox_events
         where state = 'unread'
@@ -120,8 +127,20 @@ pub async fn lock_unread(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Ve
         "#,
         limit,
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *tx)
+    .await?;
+    let events = rows.iter().map(|row| (row.event_id.as_str(), row.received_at));
+    let mut bodies = bodies::find(tx, events).await?;
+    let unread = rows.into_iter().map(|row| Unread {
+        payload: bodies.remove(&row.event_id).unwrap_or_default(),
+        event_id: row.event_id,
+        event_type: row.event_type,
+        livemode: row.livemode,
+        account_id: row.account_id,
+        object_id: row.object_id,
+        happened_at: row.happened_at,
+    });
+    Ok(unread.collect())
 }
 
 /// Marks an event as read, with what came of it.
@@ -196,14 +215,15 @@ pub async fn list(
     .await
 }
 
-/// One event, and its bytes as they came.
+/// One event, and its bytes as they came; none if they were erased.
 pub async fn find(
-    db: impl PgExecutor<'_>,
+    db: impl PgExecutor<'_> + Copy,
     event_id: &str,
 ) -> sqlx::Result<Option<(Shown, Vec<u8>)>> {
-    let row = sqlx::query!(
+    let found = sqlx::query_as!(
+        Shown,
         "
-        select event_id, event_type, state, note, object_id, account_id, received_at, payload
+        select event_id, event_type, state, note, object_id, account_id, received_at
         from inbox_events
         where event_id = $1
         ",
@@ -211,28 +231,27 @@ pub async fn find(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| {
-        let shown = Shown {
-            event_id: row.event_id,
-            event_type: row.event_type,
-            state: row.state,
-            note: row.note,
-            object_id: row.object_id,
-            account_id: row.account_id,
-            received_at: row.received_at,
-        };
-        (shown, row.payload)
-    }))
+    let Some(shown) = found else { return Ok(None) };
+    let mut bodies = bodies::find(db, std::iter::once((event_id, shown.received_at))).await?;
+    let body = bodies.remove(event_id).unwrap_or_default();
+    Ok(Some((shown, body)))
 }
 
-/// Has an event read again. Nothing that it led to happens twice. False where there is no such event, it is still unread, or its
-/// body was erased.
+/// Has an event read again. Nothing that it led to happens twice. False where there is no such
+/// event, it is still unread, or its body was erased.
 pub async fn replay(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<bool> {
     let replayed = sqlx::query!(
         "
         update inbox_events
         set state = 'unread', note = null, read_at = null
-        where event_id = $1 and state <> 'unread' and erased_at is null
+        where event_id = $1 and state <> 'unread'
+            -- Looking at the body locks its partition, so that it cannot be dropped before the
+            -- commit.
+            and exists (
+                select from inbox_bodies
+                where inbox_bodies.event_id = $1
+                    and received_on = (received_at at time zone 'UTC')::date
+            )
         ",
         event_id,
     )

@@ -16,6 +16,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::clock::Clock;
 use crate::consent::contact_overrides;
 use crate::database::Pool;
+use crate::flow::inbox;
 use crate::letters;
 use crate::queue::{self, Claim, Periodic, Stopped};
 use crate::stripe::Client;
@@ -77,6 +78,10 @@ impl Periodic for EraseExpired {
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
+        // Bodies are kept without it: they go to the default partition.
+        if let Err(error) = inbox::bodies::create_partitions(&self.db, self.clock.now()).await {
+            tracing::warn!(error = %error, "cannot create partitions for the bodies of events");
+        }
         let Some(age) = self.personal_data else { return Ok((EVERY, ())) };
         let Some(now) = self.confirmed_now().await else {
             tracing::warn!(
@@ -91,7 +96,7 @@ impl Periodic for EraseExpired {
             let mut tx = self.db.begin().await?;
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
             let letters = store::erase_letters(&mut *tx, before, BATCH, now).await?;
-            let events = store::erase_events(&mut *tx, before, BATCH, now).await?;
+            let events = inbox::bodies::erase_from_default(&mut *tx, before, BATCH).await?;
             let contacts = store::erase_contacts(&mut *tx, before, BATCH).await?;
             tx.commit().await?;
             if letters + events + contacts == 0 {
@@ -101,12 +106,17 @@ impl Periodic for EraseExpired {
             erased.events += events;
             erased.contacts += contacts;
         }
-        if erased != Erased::default() {
+        let days = match before {
+            Some(before) => self.drop_bodies(claim, before).await?,
+            None => 0,
+        };
+        if erased != Erased::default() || days > 0 {
             tracing::info!(
                 letters = erased.letters,
                 events = erased.events,
+                events.days = days,
                 contacts = erased.contacts,
-                "personal data were old enough to go"
+                "erased expired personal data"
             );
         }
         Ok((EVERY, ()))
@@ -124,6 +134,19 @@ impl EraseExpired {
         let _ = self.stripe.probe().await;
         self.clock.confirmed_now(AGREED_WITHIN)
     }
+
+    /// Drops the bodies of events by the day. Returns the number of days.
+    async fn drop_bodies(&self, claim: &Claim, before: DateTime<Utc>) -> sqlx::Result<usize> {
+        let mut dropped = 0;
+        for day in inbox::bodies::partitions_before(&self.db, before).await? {
+            // A transaction each, and none for long: while a partition goes, webhooks wait.
+            if claim.is_stopping() || !inbox::bodies::drop_partition(&self.db, day).await? {
+                break;
+            }
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
 }
 
 /// Takes out what there is of an account, in the caller's transaction: letters that have not left are withdrawn; those that have lose
@@ -139,7 +162,7 @@ pub async fn erase_account(
 ) -> sqlx::Result<Erased> {
     letters::withdraw_for_account(&mut *tx, account_id, now).await?;
     let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
-    let events = store::erase_events_of(&mut *tx, account_id, now).await?;
+    let events = inbox::bodies::erase_account(&mut *tx, account_id).await?;
     let contacts = u64::from(contact_overrides::store::remove(&mut *tx, account_id).await?);
     let visits = store::end_visits_of(&mut *tx, account_id).await?;
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };

@@ -36,37 +36,6 @@ pub(super) async fn erase_letters(
     Ok(erased.rows_affected())
 }
 
-/// Takes the bodies out of events that came before a moment and were read, some at a time. Says of how many.
-pub(super) async fn erase_events(
-    db: impl PgExecutor<'_>,
-    before: DateTime<Utc>,
-    most: i64,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let erased = sqlx::query!(
-        "
-        update inbox_events
-        set payload = '', erased_at = $3
-        where event_id in (
-            select event_id
-            from inbox_events
-            -- What could not be read waits for somebody to look.
-            where erased_at is null and received_at < $1
-                and state in ('read', 'ignored', 'wrong_mode')
-            order by received_at
-            limit $2
-            for update skip locked
-        )
-        ",
-        before,
-        most,
-        now,
-    )
-    .execute(db)
-    .await?;
-    Ok(erased.rows_affected())
-}
-
 /// Forgets addresses that the platform named before a moment, some at a time, of accounts that were written to neither since then nor are
 /// about to be: one that is in use stays. Says of how many.
 pub(super) async fn erase_contacts(
@@ -131,26 +100,6 @@ pub(super) async fn count_left_of(db: impl PgExecutor<'_>, account_id: &str) -> 
     .fetch_one(db)
     .await?;
     Ok(left.unsigned_abs())
-}
-
-/// Takes the bodies out of all events about an account that were read.
-pub(super) async fn erase_events_of(
-    db: impl PgExecutor<'_>,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let erased = sqlx::query!(
-        "
-        update inbox_events
-        set payload = '', erased_at = $2
-        where account_id = $1 and erased_at is null and state <> 'unread'
-        ",
-        account_id,
-        now,
-    )
-    .execute(db)
-    .await?;
-    Ok(erased.rows_affected())
 }
 
 /// Ends the visits to the Capital section of an account: the cookies that carry them open nothing any more. Says how many there were.

@@ -105,7 +105,7 @@ impl World {
     }
 }
 
-const EVENTS: &str = "select count(*) from inbox_events";
+const EVENTS: &str = "select count(*) from inbox_events join inbox_bodies using (event_id)";
 const UNREAD: &str = "select count(*) from inbox_events where state = 'unread'";
 const LETTERS: &str = "select count(*) from letters";
 

@@ -147,7 +147,7 @@ async fn the_bytes_are_kept_as_they_came(db: PgPool) {
             .to_vec();
     app.stripe_sends_bytes(body.clone()).await.expect_kept();
     let kept: Vec<u8> =
-        app.one("select payload from inbox_events where event_id = $1", "evt_odd").await;
+        app.one("select body from inbox_bodies where event_id = $1", "evt_odd").await;
     assert_eq!(kept, body);
     app.run_due_work().await;
     app.finish().await;

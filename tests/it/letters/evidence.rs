@@ -139,6 +139,19 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
     app.opts_out("acct_1").await;
     assert!(app.app.remind_now().await.unwrap() && app.app.reconcile_now().await.unwrap());
     app.expect_delivered(&offer).await;
+    // By functions that run as the owner, whatever stands in for the owner's tables.
+    let mut connection = app.db.acquire().await.unwrap();
+    connection.execute("create temporary table inbox_bodies (received_on date)").await.unwrap();
+    connection.execute("select create_inbox_bodies_partition('2026-11-25')").await.unwrap();
+    connection.execute("drop table pg_temp.inbox_bodies").await.unwrap();
+    drop(connection);
+    let parent: String = app
+        .one(
+            "select inhparent::regclass::text from pg_inherits where inhrelid = $1::regclass",
+            "public.inbox_bodies_20261125",
+        )
+        .await;
+    assert_eq!(parent, "inbox_bodies");
     for change in [
         "set courier.erasing = 'yes'; update delivery_attempts set recipient = 'x'",
         "set courier.erasing = 'yes'; delete from delivery_attempt_results",
@@ -151,6 +164,8 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
         "update timeline_entries set note = 'x'",
         "delete from timeline_entries",
         "drop function reject_change cascade",
+        "drop table inbox_bodies_20261125",
+        "alter table inbox_bodies detach partition inbox_bodies_20261125",
         "delete from _sqlx_migrations",
     ] {
         let refused =
