@@ -31,7 +31,8 @@ create table jobs (
     )
 );
 
+-- Claims walk along these two.
 create index jobs_queued on jobs (kind, low_priority, due_at, job_id) where state = 'queued';
 create index jobs_abandoned on jobs (kind, leased_until) where state = 'claimed';
-create index jobs_dead on jobs (finished_at) where state = 'dead';
-create index jobs_finished on jobs (finished_at) where state in ('done', 'dead');
+-- Counted at every scrape, and listed.
+create index jobs_dead on jobs (due_at, job_id) where state = 'dead';

@@ -30,6 +30,7 @@ create table financing_offers (
     object_as_of timestamptz not null
 );
 
+-- An account's offers, the newest first.
 create index financing_offers_account on financing_offers (account_id, created_at);
 create index financing_offers_status on financing_offers (status, created_at);
 -- Reminders walk through the offers that are open.

@@ -67,10 +67,12 @@ create table letters (
     )
 );
 
+-- Letters that are held, and those that were sent in the last day.
 create index letters_state_changed on letters (state, changed_at);
 create index letters_account on letters (account_id, state);
 create index letters_suppressed_address on letters (suppressed_address_sha256)
     where suppressed_address_sha256 is not null;
+-- Erasing walks along this.
 create index letters_not_erased on letters (changed_at)
     where erased_at is null and recipient is not null;
 
@@ -118,8 +120,8 @@ create table delivery_attempts (
     constraint delivery_attempts_hash check (octet_length(message_sha256) = 32)
 );
 
-create index delivery_attempts_offer on delivery_attempts (offer_id, delivery_attempt_id);
-create index delivery_attempts_account on delivery_attempts (account_id, delivery_attempt_id);
+create index delivery_attempts_account on delivery_attempts (account_id);
+-- Reports about a period.
 create index delivery_attempts_attempted on delivery_attempts (attempted_at);
 
 -- Evidence: what came of an attempt. Append-only. An attempt without a result is under way, or its
@@ -178,8 +180,6 @@ create table deliveries (
         (state = 'delivered') = (delivered_at is not null)
     )
 );
-
-create index deliveries_state on deliveries (state, requested_at);
 
 -- The sending rate, shared by all replicas: one row per relay that has a limit. The row stays
 -- locked while letters are claimed.

@@ -76,5 +76,4 @@ create table feedback_events (
     ))
 );
 
-create index feedback_events_letter on feedback_events (letter_id);
 create index feedback_events_reported on feedback_events (reported_at);

@@ -31,9 +31,9 @@ create table financing_transactions (
 create index financing_transactions_account on financing_transactions
     (account_id, created_at, transaction_id);
 create index financing_transactions_created on financing_transactions (created_at, transaction_id);
-create index financing_transactions_offer on financing_transactions (offer_id, created_at);
-create index financing_transactions_reversed on financing_transactions (reversed_transaction_id)
-    where reversed_transaction_id is not null;
+-- Reconciliation looks for offers that were canceled after they were paid out.
+create index financing_transactions_cancellations on financing_transactions (offer_id, created_at)
+    where type = 'reversal' and reason = 'financing_cancellation';
 -- Covers the sums of an account.
 create index financing_transactions_sums on financing_transactions
     (account_id, created_at, transaction_id)
@@ -214,5 +214,3 @@ create table payout_explanations (
     explanation json not null,
     explained_at timestamptz not null
 );
-
-create index payout_explanations_account on payout_explanations (account_id, arrives_on);

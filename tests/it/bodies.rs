@@ -7,7 +7,7 @@ use capital_courier::flow::inbox::bodies::create_partitions;
 use chrono::TimeDelta;
 use sqlx::{Executor, PgPool};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, as_service};
 
 const OF: &str = "select tableoid::regclass::text from inbox_bodies where event_id = $1";
 const EXISTS: &str = "select to_regclass($1) is not null";
@@ -159,5 +159,25 @@ async fn replicas_that_start_together_create_each_partition_once(db: PgPool) {
         .one("select count(*) from pg_inherits where inhparent = $1::regclass", "inbox_bodies")
         .await;
     assert_eq!(partitions, 5, "today, three days ahead, and the default one");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_role_without_the_functions_works_through_the_default_partition(db: PgPool) {
+    let app = TestApp::start(as_service(&db).await).await;
+    db.execute(
+        "revoke execute on function create_inbox_bodies_partition, drop_inbox_bodies_partition
+         from courier_service",
+    )
+    .await
+    .unwrap();
+    erase(&app).await;
+    keep(&app, "evt_1").await;
+    assert_eq!(app.one::<String>(OF, "evt_1").await, "inbox_bodies_default");
+    app.app.read_inbox().await.unwrap();
+    app.clock.advance(TimeDelta::days(400));
+    erase(&app).await;
+    let left: i64 = app.one("select count(*) from inbox_bodies where event_id = $1", "evt_1").await;
+    assert_eq!(left, 0);
     app.finish().await;
 }

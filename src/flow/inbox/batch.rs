@@ -128,7 +128,7 @@ impl Reader {
     /// held throughout, as another reader could otherwise take it and leave us with an innocent one.
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
-        let events = store::lock_unread(&mut *tx, 1).await?;
+        let events = store::lock_unread(&mut tx, 1).await?;
         let mut to_read = BackfillRequests::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;

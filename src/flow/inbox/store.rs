@@ -130,7 +130,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     .fetch_all(&mut *tx)
     .await?;
     let events = rows.iter().map(|row| (row.event_id.as_str(), row.received_at));
-    let mut bodies = bodies::find(tx, events).await?;
+    let mut bodies = bodies::store::find(tx, events).await?;
     let unread = rows.into_iter().map(|row| Unread {
         payload: bodies.remove(&row.event_id).unwrap_or_default(),
         event_id: row.event_id,
@@ -232,7 +232,8 @@ pub async fn find(
     .fetch_optional(db)
     .await?;
     let Some(shown) = found else { return Ok(None) };
-    let mut bodies = bodies::find(db, std::iter::once((event_id, shown.received_at))).await?;
+    let mut bodies =
+        bodies::store::find(db, std::iter::once((event_id, shown.received_at))).await?;
     let body = bodies.remove(event_id).unwrap_or_default();
     Ok(Some((shown, body)))
 }

@@ -211,7 +211,8 @@ pub fn lines<'a>(
             select attempted_at from delivery_attempts
                 where delivery_attempts.letter_id = chosen.letter_id order by attempt limit 1
         ) first on true
-        left join deliveries on deliveries.letter_id = chosen.letter_id
+        left join deliveries
+            on deliveries.offer_id = letters.offer_id and deliveries.letter_id = letters.letter_id
         order by chosen.at, chosen.letter_id
         "#,
         period.from,

@@ -68,7 +68,7 @@ pub(super) async fn erase_contacts(
     Ok(erased.rows_affected())
 }
 
-/// The same for all letters of an account that are over.
+/// Takes the same out of all letters of an account that are over.
 pub(super) async fn erase_letters_of(
     db: impl PgExecutor<'_>,
     account_id: &str,

@@ -2,11 +2,10 @@
 
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use crate::support::smtp::{Step, Trouble};
-use crate::support::{TestApp, process};
+use crate::support::{TestApp, as_service, process};
 
 async fn deliver(app: &TestApp, offer: &str) {
     app.stripe_sends(&app.created(offer)).await.expect_kept();
@@ -123,17 +122,7 @@ async fn nobody_changes_the_books_by_accident(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPool) {
-    let roles = include_str!("../../../deploy/roles.sql");
-    db.execute(roles).await.unwrap();
-    let as_service = PgPoolOptions::new()
-        .max_connections(10)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("set role courier_service").await.map(drop) })
-        })
-        .connect_with(db.connect_options().as_ref().clone())
-        .await
-        .unwrap();
-    let app = TestApp::start(as_service).await;
+    let app = TestApp::start(as_service(&db).await).await;
     let offer = app.offer();
     deliver(&app, &offer).await;
     app.opts_out("acct_1").await;

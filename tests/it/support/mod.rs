@@ -25,7 +25,8 @@ use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor, PgPool};
 use stripe_simulator::{
     NewAccount, NewOffer, Options, RecordedRequest, Simulator, TimeSource, WebhookEndpoint, sign,
 };
@@ -35,6 +36,19 @@ use smtp::{Received, Relay};
 
 pub const API_KEY: &str = "sk_test_courier";
 pub const SECRET: &str = "whsec_courier";
+
+/// The database as the service's own role sees it, which `deploy/roles.sql` makes.
+pub async fn as_service(db: &PgPool) -> PgPool {
+    db.execute(include_str!("../../../deploy/roles.sql")).await.unwrap();
+    PgPoolOptions::new()
+        .max_connections(10)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("set role courier_service").await.map(drop) })
+        })
+        .connect_with(db.connect_options().as_ref().clone())
+        .await
+        .unwrap()
+}
 
 /// The service, with all that it leans on. `finish` says that the test is over, and fails if something is left lying about.
 pub struct TestApp {

@@ -1,0 +1,141 @@
+//! The SQL of the bodies of events. The caller owns the transaction.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::received_on;
+
+/// Gives a day its partition, if it has none. False if that is not possible just now, or if the
+/// default partition already has bodies of that day.
+pub(super) async fn create_partition(
+    db: impl PgExecutor<'_>,
+    day: NaiveDate,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select create_inbox_bodies_partition($1) as "is_there!""#, day)
+        .fetch_one(db)
+        .await
+}
+
+/// The days before `before` that have a partition, the oldest first.
+pub async fn partitions_before(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+) -> sqlx::Result<Vec<NaiveDate>> {
+    sqlx::query_scalar!(
+        r#"
+        select day as "day!"
+        from (
+            select to_date(right(relname::text, 8), 'YYYYMMDD') as day
+            from pg_inherits
+            join pg_class on pg_class.oid = inhrelid
+            where inhparent = 'inbox_bodies'::regclass and relname ~ '^inbox_bodies_\d{8}$'
+        ) as partitions
+        where day < $1
+        order by day
+        "#,
+        received_on(before),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Drops a day's partition; bodies of events that are unread or unreadable move to the default one.
+/// False if others held locks on it for too long.
+pub async fn drop_partition(db: impl PgExecutor<'_>, day: NaiveDate) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select drop_inbox_bodies_partition($1) as "is_gone!""#, day)
+        .fetch_one(db)
+        .await
+}
+
+/// Deletes up to `limit` bodies from the default partition: of events that were read and received on
+/// a day before `before`. Returns their number.
+pub async fn erase_from_default(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        delete from inbox_bodies_default
+        where (received_on, event_id) in (
+            select received_on, event_id
+            from inbox_bodies_default
+            join inbox_events using (event_id)
+            -- An unreadable event waits for an operator.
+            where received_on < $1 and state in ('read', 'ignored', 'wrong_mode')
+            order by received_on
+            limit $2
+            -- One that is being replayed keeps its body.
+            for update of inbox_events skip locked
+        )
+        ",
+        received_on(before),
+        limit,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// Deletes the bodies of all events about an account that were read. Returns their number.
+pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Result<u64> {
+    let events = sqlx::query!(
+        "
+        select event_id, received_at
+        from inbox_events
+        where account_id = $1 and state <> 'unread'
+        for update
+        ",
+        account_id,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let keys = Keys::of(events.iter().map(|event| (event.event_id.as_str(), event.received_at)));
+    let erased = sqlx::query!(
+        "delete from inbox_bodies where received_on = any($1) and event_id = any($2)",
+        &keys.days,
+        &keys.event_ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// The bodies of events, by event id. One that was erased is missing.
+pub(in crate::flow::inbox) async fn find(
+    db: impl PgExecutor<'_>,
+    events: impl Iterator<Item = (&str, DateTime<Utc>)>,
+) -> sqlx::Result<HashMap<String, Vec<u8>>> {
+    let keys = Keys::of(events);
+    let rows = sqlx::query!(
+        "
+        select event_id, body
+        from inbox_bodies
+        where received_on = any($1) and event_id = any($2)
+        ",
+        &keys.days,
+        &keys.event_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.event_id, row.body)).collect())
+}
+
+/// Days and ids apart, as parameters: Postgres then plans with the partitions of these days alone,
+/// where a join would open and lock every partition there is.
+struct Keys {
+    days: Vec<NaiveDate>,
+    event_ids: Vec<String>,
+}
+
+impl Keys {
+    fn of<'a>(events: impl Iterator<Item = (&'a str, DateTime<Utc>)>) -> Self {
+        let (mut days, event_ids): (Vec<_>, Vec<_>) =
+            events.map(|(event_id, at)| (received_on(at), event_id.to_owned())).unzip();
+        days.sort_unstable();
+        days.dedup();
+        Self { days, event_ids }
+    }
+}
