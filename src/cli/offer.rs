@@ -206,7 +206,10 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
         let reason = letter.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         say!("  email     {}{reason}, attempts: {}", letter.state, letter.attempt)?;
         if letter.uncertain_attempts > 0 && letter.state != "sent" {
-            say!("            may have been sent: attempts without an answer: {}", letter.uncertain_attempts)?;
+            say!(
+                "            may have been sent: attempts without an answer: {}",
+                letter.uncertain_attempts
+            )?;
         }
         say!("            <{}>", letter.message_id)?;
         say!("            {}", letter.relay_reply.unwrap_or_default())?;

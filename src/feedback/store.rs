@@ -93,5 +93,5 @@ pub async fn last(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(DateTime<Utc>
     )
     .fetch_optional(db)
     .await?;
-    Ok(last.map(|row| (row.reported_at, row.door)))
+    Ok(last.map(|row| (row.reported_at, row.channel)))
 }

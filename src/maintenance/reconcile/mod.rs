@@ -134,7 +134,8 @@ impl Periodic for Reconcile {
 }
 
 fn log(counts: &Counts, error: Option<&str>) {
-    let &Counts { offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable } = counts;
+    let &Counts { offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable } =
+        counts;
     if let Some(error) = error {
         tracing::warn!(
             error,

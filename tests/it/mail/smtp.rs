@@ -161,7 +161,8 @@ async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPo
     }
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (3, 0));
-    let doubts: i32 = app.one("select uncertain_attempts from letters where offer_id = $1", &offer).await;
+    let doubts: i32 =
+        app.one("select uncertain_attempts from letters where offer_id = $1", &offer).await;
     assert_eq!(doubts, 3);
     app.finish().await;
 }
