@@ -15,14 +15,14 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     listener: TcpListener,
     router: Router,
-    limits: http::Limits,
+    limits: http::ConnectionLimits,
 }
 
 impl Server {
     async fn listen(
         listen: SocketAddr,
         router: Router,
-        limits: http::Limits,
+        limits: http::ConnectionLimits,
     ) -> anyhow::Result<Self> {
         let listener = http::bind(listen).await?;
         Ok(Self { address: listener.local_addr()?, listener, router, limits })
@@ -48,8 +48,10 @@ impl App {
         let router = ops::router(self.database.pool.clone(), self.clock.clone())
             .merge(ops::metrics(sources));
         // A limit of its own: probes are answered while the public listener is at its limit.
-        let limits =
-            http::Limits { max_connections: ops::MAX_CONNECTIONS, ..self.settings.http.limits };
+        let limits = http::ConnectionLimits {
+            max_connections: ops::MAX_CONNECTIONS,
+            ..self.settings.http.limits
+        };
         Server::listen(self.settings.ops.listen, router, limits).await
     }
 
@@ -59,7 +61,7 @@ impl App {
             return Ok(None);
         }
         let http::Settings { listen, mut limits } = self.settings.http;
-        limits.max_connections = http::descriptors::affordable(limits.max_connections);
+        limits.max_connections = http::cap_to_descriptors(limits.max_connections);
         Server::listen(listen, self.router()?, limits).await.map(Some)
     }
 }

@@ -139,7 +139,7 @@ impl Reader {
     }
 
     fn http(&mut self) -> http::Settings {
-        let limits = http::Limits {
+        let limits = http::ConnectionLimits {
             header_timeout: self.duration("http.header_timeout"),
             write_timeout: self.duration("http.write_timeout"),
             max_connections: self.number("http.max_connections", 1),

@@ -1,9 +1,10 @@
-//! Reads a request's body, within limits on its size, its time, and the memory that all bodies take together.
+//! Reads request bodies, within limits on size, time, and the memory of all bodies together.
 //!
-//! Most bodies have to be read before anyone can tell whether they are genuine, because what is signed is the body.
-//! So their memory is bounded without knowing who sends them: each body may take 16 KB, which the cap on
-//! connections bounds; what is beyond comes out of one budget for the whole process. Stripe's events about Capital
-//! are some 4 KB, so they get through even while others have used the budget up.
+//! Most bodies must be read before the sender can be authenticated, because the signature covers
+//! the body. Their memory is therefore bounded without knowing who sends them: each body may use 16
+//! KB, which the connection limit bounds; anything beyond comes from one budget for the process.
+//! Stripe's events about Capital have about 4 KB, so they get through even when others have
+//! exhausted the budget.
 
 use std::time::Duration;
 
@@ -16,42 +17,40 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::telemetry::LogLimit;
 
-/// What a body may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The largest that is read; [`MAX_BYTES`] at most.
+pub struct BodyLimits {
+    /// At most [`MAX_BYTES`].
     pub max_bytes: usize,
     /// From the end of the headers to the end of the body.
     pub timeout: Duration,
 }
 
-/// Why there is no body. The log has been told.
+/// Why a body was not read. Already logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is larger than it may be, or says that it will be.
+    /// Larger than allmissing, or announced as such.
     TooLarge,
-    /// It did not arrive in time.
     TooSlow,
-    /// The line broke, or it is none.
+    /// The connection broke, or the encoding is invalid.
     Broken,
-    /// The budget for bodies is used up.
+    /// The budget of the process is exhausted.
     OutOfMemory,
 }
 
-/// Larger ones can never be read: they would take the budget for themselves.
+/// The largest limit a caller may set: a larger body could exhaust the budget alone.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 const BUDGET_BYTES: usize = 64 * 1024 * 1024;
-/// What each body may take outside of the budget.
+/// The part of each body that does not count towards the budget.
 const FREE_BYTES: usize = 16 * 1024;
-/// Of one permit.
+/// Bytes per semaphore permit.
 const UNIT_BYTES: usize = 1024;
 
-/// Cache is the process's, and so is its budget.
+/// Memory is shared by the whole process, and so is the budget.
 static BUDGET: Semaphore = Semaphore::const_new(BUDGET_BYTES / UNIT_BYTES);
 static REFUSED: LogLimit = LogLimit::new();
 
-/// Reads the whole body. One that announces too much is not read at all.
-pub async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Bytes, BodyError> {
+/// Reads the whole body. A body that announces too much is not read at all.
+pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let read = if announced.is_some_and(|length| length > limits.max_bytes) {
@@ -67,8 +66,8 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Byt
                 log.suppressed = suppressed,
                 announced,
                 limit,
-                "cannot read a body: {}",
-                error.as_str()
+                error = error.as_str(),
+                "cannot read a request body"
             );
         });
     })
@@ -78,9 +77,9 @@ impl BodyError {
     fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too large",
-            Self::TooSlow => "it did not arrive in time",
-            Self::Broken => "it broke off",
-            Self::OutOfMemory => "the memory for bodies is used up",
+            Self::TooSlow => "timed out",
+            Self::Broken => "the connection broke",
+            Self::OutOfMemory => "the memory budget is exhausted",
         }
     }
 }
@@ -90,53 +89,57 @@ async fn collect(
     max_bytes: usize,
     budget: &'static Semaphore,
 ) -> Result<Bytes, BodyError> {
-    let mut held = Held::default();
+    let mut buffer = BudgetedBytes::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            tracing::debug!(error = %error, "a body broke off");
+            tracing::debug!(error = %error, "a request body was incomplete");
             BodyError::Broken
         })?;
-        // Trailers say nothing to us.
+        // Trailers are ignored.
         let Ok(data) = frame.into_data() else { continue };
-        let length = held.bytes.len() + data.len();
+        let length = buffer.bytes.len() + data.len();
+        // Checked per frame: a chunked body announces no length.
         if length > max_bytes {
             return Err(BodyError::TooLarge);
         }
-        held.grow(length, budget)?;
-        held.bytes.extend_from_slice(&data);
+        buffer.grow(length, budget)?;
+        buffer.bytes.extend_from_slice(&data);
     }
-    Ok(Bytes::from_owner(held))
+    Ok(Bytes::from_owner(buffer))
 }
 
-/// Bytes and their part of the budget, which is given back with the last clone of them.
+/// A buffer and its share of the budget, which is returned when the last clone is dropped.
 #[derive(Default)]
-struct Held {
+struct BudgetedBytes {
     bytes: Vec<u8>,
     permit: Option<SemaphorePermit<'static>>,
 }
 
-impl Held {
-    /// Makes room for `length` bytes. Pays for what is allocated, as it is allocated: a body that announces much
-    /// and sends little costs little.
+impl BudgetedBytes {
+    /// Grows to `length` bytes. Permits are acquired for allocated memory only, so a body that
+    /// announces much and sends little costs little.
     fn grow(&mut self, length: usize, budget: &'static Semaphore) -> Result<(), BodyError> {
         if length <= self.bytes.capacity() {
             return Ok(());
         }
+        // Doubling keeps the number of copies logarithmic.
         let capacity = length.next_power_of_two();
-        let paid = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let owed = capacity.saturating_sub(FREE_BYTES).div_ceil(UNIT_BYTES) - paid;
-        let owed = u32::try_from(owed).map_err(|_| BodyError::OutOfMemory)?;
-        let more = budget.try_acquire_many(owed).map_err(|_| BodyError::OutOfMemory)?;
+        let acquired = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let missing = capacity.saturating_sub(FREE_BYTES).div_ceil(UNIT_BYTES) - acquired;
+        let missing = u32::try_from(missing).map_err(|_| BodyError::OutOfMemory)?;
+        // Never wait for permits: bodies waiting for each other's memory would deadlock.
+        let more = budget.try_acquire_many(missing).map_err(|_| BodyError::OutOfMemory)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
         }
+        // Permits are acquired before the allocation, so memory never exceeds the budget.
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BudgetedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -147,7 +150,7 @@ mod tests {
     use super::*;
     use futures_util::stream::{self, StreamExt};
 
-    /// A budget that nobody else uses.
+    /// A budget of its own for each test.
     fn budget(bytes: usize) -> &'static Semaphore {
         Box::leak(Box::new(Semaphore::new(bytes / UNIT_BYTES)))
     }
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_body_allocates_counts_until_its_last_clone_is_dropped() {
+    async fn memory_is_returned_with_the_last_clone() {
         let budget = budget(64 * 1024);
         let body = collect(in_chunks(40_000, 1000), MAX_BYTES, budget).await.unwrap();
         assert_eq!(&body[..], vec![b'x'; 40_000]);
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_body_is_refused_once_the_budget_is_used_up_and_a_small_one_never() {
+    async fn an_exhausted_budget_refuses_large_bodies_only() {
         let budget = budget(64 * 1024);
         let _first = collect(in_chunks(60_000, 60_000), MAX_BYTES, budget).await.unwrap();
         let second = collect(in_chunks(60_000, 1000), MAX_BYTES, budget).await;
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_stops_short_costs_what_it_sent_and_not_what_it_announced() {
+    async fn a_stalled_body_costs_only_what_it_sent() {
         let budget = budget(1024 * 1024);
         let started = stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 30_000])]);
         let body = Body::from_stream(started.chain(stream::pending()));

@@ -1,22 +1,22 @@
-//! Serves a router over HTTP/1.1, with limits on what a peer may hold without giving anything, and an end that cuts nobody off.
+//! Serves a router over HTTP/1.1, bounds what a peer can occupy without progress, and shuts down
+//! without cutting off requests.
 //!
 //! axum's own server has no such limits, so this is its accept loop over hyper, with them.
 //!
-//! | limit | holds for |
+//! | limit | applies to |
 //! |---|---|
-//! | `header_timeout` | silent and idle connections, and headers that arrive slowly (hyper) |
+//! | `header_timeout` | silent and idle connections, and slow headers (hyper) |
 //! | `write_timeout` | a peer that does not read the response (`write_deadline`) |
 //! | `max_connections` | all connections of a listener (`connections`) |
-//! | `HEAD_BYTES` | the request line and headers, and what is buffered of a response |
+//! | `HEAD_BYTES` | the request line and headers, and the buffered part of a response |
 //! | [`body`] | time and memory of request bodies |
 //!
-//! `rate` counts who asks how often, `descriptors` raises the limit on open files.
+//! `rate` limits requests per caller.
 
 pub mod api_error;
 pub mod body;
 pub mod client;
 mod connections;
-pub mod descriptors;
 mod loopback;
 pub mod rate;
 mod write_deadline;
@@ -40,60 +40,59 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::telemetry::LogLimit;
-use connections::{Connections, Slot};
+use connections::{ConnectionSlot, ConnectionTable};
 
-pub use connections::Proven;
+pub use connections::{VerifiedRequest, cap_to_descriptors, raise_descriptor_limit};
 pub use loopback::is_loopback;
 use write_deadline::WriteDeadline;
 
-/// Where and how to listen.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Address and port; port 0 takes any that is free.
+    /// Port 0 selects a free one.
     pub listen: SocketAddr,
-    /// What each connection may take.
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
 }
 
-/// What connections may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long a client may take for its request line and headers.
+pub struct ConnectionLimits {
+    /// For the request line and headers.
     pub header_timeout: Duration,
     /// How long a client may leave a response unread.
     pub write_timeout: Duration,
-    /// How many there may be at once.
+    /// Per listener.
     pub max_connections: usize,
 }
 
-/// Out of file descriptors, mostly: give those that are open time to end.
+/// `accept` mostly fails for lack of file descriptors; the pause lets open connections end.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
-/// The longest request line with headers, which every connection may have in memory. hyper's own limit is 400 KB.
-/// The longest that we make is a link with a dashboard's token, of some 500 bytes.
+/// The longest request line with headers, which every connection may hold in memory. hyper's
+/// default is 400 KB. Our longest is a link with a dashboard token, about 500 bytes.
 const HEAD_BYTES: usize = 32 * 1024;
 
-static LINES: LogLimit = LogLimit::new();
+static LOG_LIMIT: LogLimit = LogLimit::new();
 
-/// Takes the address, so that a wrong or taken one is known before anything else starts.
+/// Binds early, so that a wrong or occupied address is reported before anything else starts.
 pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(listen).await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
     })
 }
 
-/// Serves until `stop`, then takes no new connection, lets the requests in hand finish and closes idle connections.
+/// Serves until `stop`, then accepts no new connection, finishes open requests and closes idle
+/// connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     tracker: TaskTracker,
     stop: CancellationToken,
 ) {
     let router = router.fallback(not_found);
     let (graceful, connections) =
-        (GracefulShutdown::new(), Connections::new(limits.max_connections));
+        (GracefulShutdown::new(), ConnectionTable::new(limits.max_connections));
     loop {
         let accepted = tokio::select! {
+            // Shutdown is checked first, so a full backlog cannot delay it.
             biased;
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -102,7 +101,7 @@ pub async fn serve(
             Ok((stream, _)) => {
                 let (slot, evicted) = connections.admit();
                 if evicted {
-                    LINES.write("evicted", |suppressed| {
+                    LOG_LIMIT.write("evicted", |suppressed| {
                         tracing::warn!(
                             log.suppressed = suppressed,
                             limit = limits.max_connections,
@@ -110,40 +109,47 @@ pub async fn serve(
                         );
                     });
                 }
-                // Responses are small and complete: waiting to fill a packet only delays them.
+                // Responses are small and complete, so Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 let stream = WriteDeadline::new(stream, limits.write_timeout, stop.clone());
                 tracker.spawn(serve_connection(stream, slot, router.clone(), limits, &graceful));
             }
             Err(error) => {
-                LINES.write("accept", |suppressed| {
-                    tracing::warn!(log.suppressed = suppressed, error = %error, "cannot accept a connection");
+                LOG_LIMIT.write("accept", |suppressed| {
+                    tracing::warn!(
+                        log.suppressed = suppressed,
+                        error = %error,
+                        "cannot accept a connection"
+                    );
                 });
                 tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
             }
         }
     }
+    // Close the port before waiting, so that a load balancer sends no more connections.
     drop(listener);
     graceful.shutdown().await;
 }
 
-/// Its future is a task of its own: a handler that panics takes its connection with it, and nothing else.
+/// Each connection is a task, so a panicking handler closes only its own connection.
 fn serve_connection(
     stream: WriteDeadline<TcpStream>,
-    slot: Slot,
+    slot: ConnectionSlot,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<> {
     let slot = Arc::new(slot);
-    let of_requests = Arc::clone(&slot);
+    // The connection and its requests share one slot: only a response shows whether the request was
+    // verified.
+    let slot_of_requests = Arc::clone(&slot);
     let service = router
         .map_request(|request: hyper::Request<hyper::body::Incoming>| {
             request.map(axum::body::Body::new)
         })
         .map_response(move |response: Response| {
-            if response.extensions().get::<Proven>().is_some() {
-                of_requests.proven();
+            if response.extensions().get::<VerifiedRequest>().is_some() {
+                slot_of_requests.renew();
             }
             response
         });
@@ -158,15 +164,18 @@ fn serve_connection(
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(error = %error, "a connection ended early");
             },
+            // Dropping the connection future closes the socket at once.
             () = slot.evicted() => {}
         }
     }
 }
 
-/// What is nowhere today may be somewhere tomorrow, and a mistyped address may hold a secret: it is in nobody's cache, and told to nobody.
+/// 404s must not be cached, because a route may exist after an upgrade, and a mistyped URL may
+/// contain a token, so send no referrer.
 async fn not_found() -> Result<Infallible, Response> {
     let private = [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
-    let body = serde_json::json!({"error": {"code": "not_found", "message": "There is nothing at this address."}});
+    let message = "There is nothing at this address.";
+    let body = serde_json::json!({"error": {"code": "not_found", "message": message}});
     Err((StatusCode::NOT_FOUND, private, axum::Json(body)).into_response())
 }
 
@@ -181,7 +190,7 @@ mod tests {
         start_with(router, LIMITS).await
     }
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: ConnectionLimits = ConnectionLimits {
         header_timeout: Duration::from_millis(200),
         write_timeout: Duration::from_secs(30),
         max_connections: 64,
@@ -189,7 +198,7 @@ mod tests {
 
     async fn start_with(
         router: Router,
-        limits: Limits,
+        limits: ConnectionLimits,
     ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -198,7 +207,8 @@ mod tests {
         (address, stop, tracker.spawn(serving))
     }
 
-    /// Sends a request on a connection that stays open, and reads the response's first bytes.
+    /// Sends a request on a connection that stays open, and returns the first bytes of the
+    /// response.
     async fn ask(client: &mut TcpStream) -> String {
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut answer = [0; 4096];
@@ -207,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_connection_is_closed_after_a_request_as_before_one() {
+    async fn an_idle_connection_is_closed() {
         let (address, _stop, _task) =
             start(Router::new().route("/", axum::routing::get(async || "here"))).await;
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -219,9 +229,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_all_connections_taken_a_new_one_is_served_and_the_longest_idle_closed() {
-        let limits =
-            Limits { header_timeout: Duration::from_mins(1), max_connections: 3, ..LIMITS };
+    async fn at_the_limit_a_new_connection_replaces_the_oldest() {
+        let limits = ConnectionLimits {
+            header_timeout: Duration::from_mins(1),
+            max_connections: 3,
+            ..LIMITS
+        };
         let (address, _stop, _task) =
             start_with(Router::new().route("/", axum::routing::get(async || "here")), limits).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
@@ -237,8 +250,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_read_is_cut_off_and_its_connection_given_back() {
-        let limits = Limits { write_timeout: Duration::from_millis(200), ..LIMITS };
+    async fn a_client_that_does_not_read_is_disconnected() {
+        let limits = ConnectionLimits { write_timeout: Duration::from_millis(200), ..LIMITS };
         let large = Router::new().route("/", axum::routing::get(async || "x".repeat(100_000)));
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -248,7 +261,7 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
         client.write_all(&requests).await.unwrap();
-        // Its first bytes say that it is being served; it reads no more.
+        // The first bytes show that the request is being served; nothing more is read.
         client.readable().await.unwrap();
         tracker.close();
         tokio::time::timeout(Duration::from_secs(10), tracker.wait()).await.expect("it is cut off");
@@ -259,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn headers_without_end_are_refused_before_they_fill_the_memory() {
+    async fn endless_headers_are_refused() {
         let (address, _stop, _task) = start(Router::new()).await;
         let mut client = TcpStream::connect(address).await.unwrap();
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(HEAD_BYTES));
@@ -270,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_end_its_headers_is_cut_off() {
+    async fn incomplete_headers_time_out() {
         let (address, _stop, _task) = start(Router::new()).await;
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
@@ -280,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_address_is_not_found_in_the_shape_of_all_refusals_and_in_nobodys_cache() {
+    async fn an_unknown_path_is_a_private_json_404() {
         let known = Router::new().route("/api/v1/known", axum::routing::get(async || "here"));
         let (address, _stop, _task) = start(known).await;
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -301,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_lets_the_request_in_hand_finish_and_takes_no_other() {
+    async fn shutdown_finishes_open_requests_and_accepts_no_others() {
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (in_begun, in_go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
         let slow = async move || {

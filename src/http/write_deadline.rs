@@ -1,8 +1,9 @@
-//! A limit on how long a peer may leave what we write unread.
+//! Limits how long a peer may leave written data unread.
 //!
-//! hyper limits the time for a request's headers, and nothing for a response: a peer that never reads would keep
-//! its connection, and the response in memory, forever. The limit is on each stall, not on the whole response, so
-//! a large response over a slow line is fine as long as it moves.
+//! hyper limits the time for a request's headers and nothing for a response: a peer that never
+//! reads would keep its connection, and the response in memory, forever. The limit applies to each
+//! stall and not to the whole response, so a large response over a slow connection completes as
+//! long as it progresses.
 
 use std::io;
 use std::pin::Pin;
@@ -13,21 +14,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// During a shutdown a peer that reads at all reads within this time.
+/// During shutdown, a peer that reads at all does so within this time.
 const LIMIT_AT_STOP: Duration = Duration::from_secs(2);
 
-/// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the peer takes nothing for too long.
+/// A stream whose writes fail with [`io::ErrorKind::TimedOut`] if the peer reads nothing for too
+/// long.
 pub(super) struct WriteDeadline<S> {
     stream: S,
     limit: Duration,
     stop: CancellationToken,
-    /// Set while a write waits for the peer.
+    /// Set while a write is pending.
     stall: Option<Stall>,
 }
 
 struct Stall {
     deadline: Pin<Box<Sleep>>,
-    /// None once the shutdown has shortened the deadline.
+    /// `None` once shutdown has shortened the deadline.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -36,7 +38,7 @@ impl<S> WriteDeadline<S> {
         Self { stream, limit, stop, stall: None }
     }
 
-    /// Passes on the outcome of a write, or fails where it has been pending for too long.
+    /// Returns the outcome of a write, or an error if it has been pending for too long.
     fn check<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -51,13 +53,14 @@ impl<S> WriteDeadline<S> {
             deadline: Box::pin(tokio::time::sleep(limit)),
             stopping: Some(Box::pin(stop.clone().cancelled_owned())),
         });
+        // Polled until it fires once: the shutdown must wake a write that is already pending.
         if stall.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready()) {
             stall.stopping = None;
             let earlier = stall.deadline.deadline().min(Instant::now() + LIMIT_AT_STOP);
             stall.deadline.as_mut().reset(earlier);
         }
         let late =
-            || io::Error::new(io::ErrorKind::TimedOut, "the peer does not read what was written");
+            || io::Error::new(io::ErrorKind::TimedOut, "the peer does not read the response");
         stall.deadline.as_mut().poll(cx).map(|()| Err(late()))
     }
 }
@@ -112,7 +115,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_write_that_the_peer_does_not_take_fails_at_the_limit() {
+    async fn a_stalled_write_fails_at_the_limit() {
         let (ours, _theirs) = tokio::io::duplex(8);
         let limit = Duration::from_millis(100);
         let mut stream = WriteDeadline::new(ours, limit, CancellationToken::new());
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_reads_slowly_gets_all_even_if_that_takes_longer_than_the_limit() {
+    async fn a_slow_reader_gets_the_whole_response() {
         let (ours, mut theirs) = tokio::io::duplex(1);
         let limit = Duration::from_secs(2);
         let mut stream = WriteDeadline::new(ours, limit, CancellationToken::new());
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_shortens_the_wait_also_of_a_write_that_is_under_way() {
+    async fn shutdown_shortens_a_pending_write() {
         let (ours, _theirs) = tokio::io::duplex(8);
         let stop = CancellationToken::new();
         let mut stream = WriteDeadline::new(ours, Duration::from_hours(1), stop.clone());

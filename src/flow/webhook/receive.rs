@@ -9,8 +9,8 @@ use super::refusal::Refusal;
 use super::signature::check_form;
 use super::to_inbox::{self, Accepted, NotKept};
 use super::{Secrets, SignatureError, Webhook, verify};
-use crate::http::Proven;
-use crate::http::body::{self, Limits};
+use crate::http::VerifiedRequest;
+use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;
 
 static REFUSED: LogLimit = LogLimit::new();
@@ -30,14 +30,14 @@ impl State {
 pub(super) async fn receive(
     Shared(state): Shared<State>,
     request: Request,
-) -> Result<(Extension<Proven>, Json<serde_json::Value>), Refusal> {
+) -> Result<(Extension<VerifiedRequest>, Json<serde_json::Value>), Refusal> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     // Without a signature that can be checked, the body need not be read, and takes no memory.
     check_form(signature).map_err(|error| refuse(&error, None))?;
     let settings = &webhook.settings;
-    let limits = Limits { max_bytes: settings.max_body_bytes, timeout: settings.read_timeout };
+    let limits = BodyLimits { max_bytes: settings.max_body_bytes, timeout: settings.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
 
     let now = webhook.clock.now();
@@ -48,7 +48,7 @@ pub(super) async fn receive(
         Ok(accepted) => {
             crate::crash::point("webhook.after_commit");
             welcome(&accepted, webhook);
-            Ok((Extension(Proven), Json(serde_json::json!({"received": true}))))
+            Ok((Extension(VerifiedRequest), Json(serde_json::json!({"received": true}))))
         }
         Err(NotKept::Malformed(reason)) => {
             tracing::warn!(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{Api, Refusal};
-use crate::http::body::{self, Limits};
+use crate::http::body::{self, BodyLimits};
 
 /// Entries of a page, where nobody says how many.
 const USUAL_PAGE: i64 = 100;
@@ -75,7 +75,7 @@ impl<P: FromStr> PageOf<P> {
 /// Reads a body.
 pub(super) async fn read_body(api: &Api, request: Request) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MAX_BYTES, timeout: api.read_timeout };
+    let limits = BodyLimits { max_bytes: MAX_BYTES, timeout: api.read_timeout };
     Ok(body::read(&head.headers, body, limits).await?)
 }
 
