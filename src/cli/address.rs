@@ -37,11 +37,11 @@ impl Action {
             Self::Allow { address } => {
                 let mut tx = db.begin().await?;
                 let now = database::now(&mut *tx).await?;
-                let allowed = suppression::allow(&mut tx, &address, "operator", now).await?;
+                let lifted = suppression::lift(&mut tx, &address, "operator", now).await?;
                 tx.commit().await?;
-                let allowed = allowed.context("the address is not suppressed")?;
-                say!("the address is allowed again; queued {} held emails", allowed.held)?;
-                for offer in allowed.offers {
+                let lifted = lifted.context("the address is not suppressed")?;
+                say!("the address is allowed again; queued {} held emails", lifted.released)?;
+                for offer in lifted.offers_to_resend {
                     say!("not queued: run `offer resend {offer}` to send its email again")?;
                 }
                 Ok(())

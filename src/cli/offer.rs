@@ -86,7 +86,7 @@ async fn resend(db: &Pool, id: &str) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
     let resent = operator::resend(&mut tx, id, now).await?;
-    let suppressed = suppression::store::of_offer(&mut *tx, id).await?;
+    let suppressed = suppression::store::list_for_offer(&mut *tx, id).await?;
     let letters = letters::store::of_offer(&mut *tx, id).await?;
     tx.commit().await?;
     ensure!(
@@ -180,7 +180,7 @@ fn line(offer: &offers::store::Shown) -> String {
     )
 }
 
-fn describe_suppressed(address: &suppression::store::Shown) -> String {
+fn describe_suppressed(address: &suppression::store::SuppressedAddress) -> String {
     let since = address.suppressed_at.format(MINUTE);
     format!(
         "its address is suppressed since {since} ({} {}): `address allow {}` allows it again",
@@ -192,7 +192,7 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     let offer =
         offers::store::find(db, id).await?.with_context(|| format!("offer {id} not found"))?;
     let letters = letters::store::of_offer(db, id).await?;
-    let suppressed = suppression::store::of_offer(db, id).await?;
+    let suppressed = suppression::store::list_for_offer(db, id).await?;
     let delivery = delivered::store::find(db, id).await?;
     let entries = timeline::of_offer(db, id).await?;
     if json {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
-use crate::consent::opt_outs::{self, Note, OptOutRequest, OptedOut, Source, store};
+use crate::consent::opt_outs::{self, Note, OptOutRequest, OptOutOutcome, OptOutSource, store};
 use crate::database::{self, Pool};
 use crate::stripe::AccountId;
 
@@ -55,11 +55,11 @@ impl Action {
             Self::Remove { account } => {
                 let now = database::now(db).await?;
                 let ended =
-                    store::end(db, account.as_str(), &Source::ALL, Source::Operator, now).await?;
+                    store::end(db, account.as_str(), &OptOutSource::ALL, OptOutSource::Operator, now).await?;
                 ensure!(ended, "{account} is not opted out");
                 Ok(say!("{account} is no longer opted out")?)
             }
-            Self::List { json } => out::list(json, &store::list(db).await?, |opt_out| {
+            Self::List { json } => out::list(json, &store::list_active(db).await?, |opt_out| {
                 let since = opt_out.opted_out_at.to_rfc3339();
                 let note = opt_out.note.as_deref().unwrap_or_default();
                 format!("{}  {since}  {}  {note}", opt_out.account_id, opt_out.source)
@@ -74,7 +74,7 @@ async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Res
     let now = database::now(db).await?;
     let request = OptOutRequest {
         account_id: account.as_str(),
-        source: Source::Operator,
+        source: OptOutSource::Operator,
         note: note.map(Note::as_str),
         since: now,
     };
@@ -82,17 +82,17 @@ async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Res
     let opted_out = opt_outs::opt_out(&mut tx, &request, now).await?;
     tx.commit().await?;
     match opted_out {
-        OptedOut::Inserted => say!("{account} is opted out")?,
-        OptedOut::Duplicate => say!("{account} was opted out already")?,
+        OptOutOutcome::Inserted => say!("{account} is opted out")?,
+        OptOutOutcome::Duplicate => say!("{account} was opted out already")?,
     }
     Ok(())
 }
 
 async fn export(db: &Pool) -> anyhow::Result<()> {
     let mut writer = list::writer(out::stdout())?;
-    let mut page = store::Page { after: 0, limit: PAGE_SIZE, with_ended: true };
+    let mut page = store::OptOutPage { after: 0, limit: PAGE_SIZE, with_ended: true };
     loop {
-        let opt_outs = store::page(db, &page).await?;
+        let opt_outs = store::list_page(db, &page).await?;
         for opt_out in &opt_outs {
             writer.write(list::cells(opt_out))?;
         }
@@ -117,11 +117,13 @@ async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
     for row in &imported {
         let request = OptOutRequest {
             account_id: row.account.as_str(),
-            source: Source::Import,
+            source: OptOutSource::Import,
             note: row.note.as_ref().map(Note::as_str),
             since: row.opted_out_at.unwrap_or(now),
         };
-        new += usize::from(opt_outs::opt_out(&mut tx, &request, now).await? == OptedOut::Inserted);
+        new += usize::from(
+            opt_outs::opt_out(&mut tx, &request, now).await? == OptOutOutcome::Inserted,
+        );
     }
     tx.commit().await?;
     say!("opted out {new} accounts; {} were opted out already", imported.len() - new)?;

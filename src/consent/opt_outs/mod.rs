@@ -1,50 +1,50 @@
-//! Accounts that want no letters about Capital. Honoured at once, also by letters that already wait.
+//! Opt-outs: accounts that receive no letters about Capital. They take effect at once, also for
+//! letters that are already queued.
 
 mod link;
-mod note;
 pub mod store;
+
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::format::text;
 use crate::letters::reason::OPTED_OUT;
 use crate::letters::store::{State, find_waiting_of_account};
 use crate::letters::transition;
 
-pub use link::Links;
-pub use note::{Note, NoteError};
+pub use link::UnsubscribeLinks;
 
-/// Whether an account was opted out now.
+/// What recording an opt-out changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptedOut {
-    /// It was.
+pub enum OptOutOutcome {
     Inserted,
-    /// It was before; nothing changed.
+    /// The account was already opted out; nothing changed.
     Duplicate,
 }
 
-/// Who says that an account wants no letters.
+/// Who requested an opt-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Source {
-    /// A person, by the command.
+pub enum OptOutSource {
+    /// An operator, by the command line.
     Operator,
-    /// The merchant, by the page that the letters link to.
+    /// The merchant, on the page that every letter links to.
     Link,
     /// The merchant's mail program (RFC 8058).
     OneClick,
-    /// The platform's own program.
+    /// The platform, through the API.
     Api,
-    /// A list that was kept elsewhere.
+    /// An imported list.
     Import,
-    /// The merchant, by calling a letter spam.
+    /// The merchant, by a spam complaint.
     Complaint,
-    /// The merchant, by a link of the mail sender's.
+    /// The merchant, through an unsubscribe link of the mail provider.
     Sender,
 }
 
-impl Source {
-    /// All of them.
+impl OptOutSource {
     pub const ALL: [Self; 7] = [
         Self::Operator,
         Self::Link,
@@ -54,7 +54,8 @@ impl Source {
         Self::Complaint,
         Self::Sender,
     ];
-    /// Those of them that the link in the letters can take back: what a person entered, a person ends.
+    /// Opt-outs that the link in the letters can end. One that an operator entered, only an
+    /// operator ends.
     pub const BY_LINK: [Self; 2] = [Self::Link, Self::OneClick];
 
     /// As in `opt_outs.source`.
@@ -63,29 +64,76 @@ impl Source {
     }
 }
 
-/// That an account wants no letters.
+/// A request to opt an account out.
 #[derive(Clone, Copy, Debug)]
 pub struct OptOutRequest<'a> {
-    /// The connected account.
+    /// `acct_…`
     pub account_id: &'a str,
-    /// Who says so.
-    pub source: Source,
-    /// In whose words.
+    pub source: OptOutSource,
     pub note: Option<&'a str>,
-    /// Since when.
     pub since: DateTime<Utc>,
 }
 
-/// Writes down that an account wants no letters, and suppresses those that have not left, in the caller's transaction. One that
-/// wanted none before stays as it was written down then.
+/// Records an opt-out and suppresses the account's unsent letters, in the caller's transaction. An
+/// earlier opt-out remains as it was recorded.
 pub async fn opt_out(
     tx: &mut PgConnection,
     request: &OptOutRequest<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<OptedOut> {
-    let opted_out = store::add(&mut *tx, request).await?;
+) -> sqlx::Result<OptOutOutcome> {
+    let outcome = store::insert(&mut *tx, request).await?;
+    // The opt-out is recorded first: a letter created meanwhile checks it again before it is sent.
     for letter in find_waiting_of_account(&mut *tx, request.account_id).await? {
+        // Letters in progress are not waiting; the sender checks opt-outs again before the data
+        // phase.
         transition::cancel(&mut *tx, &letter, State::Suppressed, OPTED_OUT, now).await?;
     }
-    Ok(opted_out)
+    Ok(outcome)
+}
+
+/// A comment on an opt-out: one short line of visible characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a note is one line of at most {MAX_NOTE_CHARS} characters")]
+pub struct NoteError;
+
+/// A sentence or two, or a reference to a record elsewhere.
+const MAX_NOTE_CHARS: usize = 500;
+
+impl Note {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Note {
+    type Err = NoteError;
+
+    fn from_str(given: &str) -> Result<Self, NoteError> {
+        let given = given.trim();
+        // A control character is an error. Invisible characters are removed: they often come with
+        // copied text.
+        let text = text::plain(given);
+        let is_short = (1..=MAX_NOTE_CHARS).contains(&text.chars().count());
+        if is_short && !given.contains(char::is_control) { Ok(Self(text)) } else { Err(NoteError) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_one_short_visible_line() {
+        assert_eq!("  asked by phone ".parse::<Note>().unwrap().as_str(), "asked by phone");
+        for bad in ["", "  ", "two\nlines", "a\0b", &"é".repeat(501)] {
+            assert_eq!(bad.parse::<Note>(), Err(NoteError), "{bad:?}");
+        }
+        assert!("é".repeat(500).parse::<Note>().is_ok());
+        let note = "by \u{202e}phone\u{200b}\u{2066}".parse::<Note>().unwrap();
+        assert_eq!(note.as_str(), "by phone");
+        assert!("\u{2800}\u{115f}".parse::<Note>().is_err());
+    }
 }

@@ -1,13 +1,16 @@
-//! The SQL of the opt-outs. The caller owns the transaction.
+//! The SQL of `opt_outs`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{OptOutRequest, OptedOut, Source};
+use super::{OptOutOutcome, OptOutRequest, OptOutSource};
 
-/// Writes an opt-out down, once.
-pub async fn add(db: impl PgExecutor<'_>, request: &OptOutRequest<'_>) -> sqlx::Result<OptedOut> {
-    let added = sqlx::query!(
+/// Inserts an opt-out unless the account already has an active one.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    request: &OptOutRequest<'_>,
+) -> sqlx::Result<OptOutOutcome> {
+    let inserted = sqlx::query!(
         "
         insert into opt_outs (account_id, source, note, opted_out_at)
         values ($1, $2, $3, $4)
@@ -20,15 +23,21 @@ pub async fn add(db: impl PgExecutor<'_>, request: &OptOutRequest<'_>) -> sqlx::
     )
     .execute(db)
     .await?;
-    Ok(if added.rows_affected() == 1 { OptedOut::Inserted } else { OptedOut::Duplicate })
+    // The partial unique index allows one active opt-out per account.
+    Ok(if inserted.rows_affected() == 1 {
+        OptOutOutcome::Inserted
+    } else {
+        OptOutOutcome::Duplicate
+    })
 }
 
-/// Ends an opt-out, if one of these sources made it; its row stays. False where there is none such.
+/// Ends the active opt-out if it came from one of these sources. The row remains. False if there
+/// was none.
 pub async fn end(
     db: impl PgExecutor<'_>,
     account_id: &str,
-    made_by: &[Source],
-    ended_by: Source,
+    made_by: &[OptOutSource],
+    ended_by: OptOutSource,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let made_by: Vec<String> = made_by.iter().map(|source| source.as_str().to_owned()).collect();
@@ -48,8 +57,7 @@ pub async fn end(
     Ok(ended.rows_affected() == 1)
 }
 
-/// Whether an account wants no letters.
-pub async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+pub async fn is_opted_out(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (select from opt_outs where account_id = $1 and ended_at is null)
@@ -61,30 +69,28 @@ pub async fn has(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool
     .await
 }
 
-/// That an account wants no letters, or wanted none.
+/// A row of `opt_outs`, active or ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OptOut {
-    /// Its place among all, in the order in which they were written down.
+    /// Increases in the order of insertion.
     #[serde(skip)]
     pub opt_out_id: i64,
     /// `acct_…`
     pub account_id: String,
-    /// Who said so.
     pub source: String,
-    /// Which letters it is about.
+    /// The kind of letters it covers.
     pub scope: String,
-    /// In whose words.
     pub note: Option<String>,
-    /// Since when.
     pub opted_out_at: DateTime<Utc>,
-    /// Since when it holds no longer.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Who said that.
     pub ended_by: Option<String>,
 }
 
-/// How an account's opt-out stands; none where it may have letters.
-pub async fn current(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Option<OptOut>> {
+/// The active opt-out of an account.
+pub async fn find_active(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Option<OptOut>> {
     sqlx::query_as!(
         OptOut,
         "
@@ -98,19 +104,18 @@ pub async fn current(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<
     .await
 }
 
-/// Which opt-outs to read.
+/// A page of opt-outs to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// Only those that were written down after this one.
+pub struct OptOutPage {
+    /// Only rows with a larger `opt_out_id`.
     pub after: i64,
-    /// How many at most.
     pub limit: i64,
-    /// Those as well that have ended.
+    /// Includes ended opt-outs.
     pub with_ended: bool,
 }
 
-/// Opt-outs in the order in which they were written down.
-pub async fn page(db: impl PgExecutor<'_>, page: &Page) -> sqlx::Result<Vec<OptOut>> {
+/// In the order of insertion.
+pub async fn list_page(db: impl PgExecutor<'_>, page: &OptOutPage) -> sqlx::Result<Vec<OptOut>> {
     sqlx::query_as!(
         OptOut,
         "
@@ -128,8 +133,8 @@ pub async fn page(db: impl PgExecutor<'_>, page: &Page) -> sqlx::Result<Vec<OptO
     .await
 }
 
-/// All accounts that want no letters, the latest first.
-pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
+/// All active opt-outs, newest first.
+pub async fn list_active(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
     sqlx::query_as!(
         OptOut,
         "

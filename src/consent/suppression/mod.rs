@@ -1,8 +1,10 @@
-//! Addresses that no letter can go to: letters to them came back for good, or the relay would not take them.
+//! The suppression list: addresses that are undeliverable, because letters to them bounced
+//! permanently or the relay refused them.
 //!
-//! Whoever goes on writing to such addresses is soon taken for a spammer, and all of his letters with him. So no further letter goes
-//! there, to whichever account, until a person says that the address works again; a letter that would is held. What is kept of the
-//! address is its hash. An account that has another address at Stripe by now is written to at that one.
+//! A sender that keeps writing to such addresses loses its reputation, and with it the delivery of
+//! all its letters. No letter goes to a suppressed address, from any account, until an operator
+//! lifts the suppression; a letter that would is held. Only the hash of the address is stored. An
+//! account whose address at Stripe has changed receives letters at the new one.
 
 pub mod store;
 
@@ -24,11 +26,11 @@ pub struct AddressHash([u8; 32]);
 
 /// Neither an address nor the hash of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write the address, or its hash as `address list` shows it")]
-pub struct NotAnAddress;
+#[error("expected an address, or its hash as `address list` shows it")]
+pub struct AddressHashError;
 
 impl AddressHash {
-    /// The hash of an address. Servers that tell upper case from lower in what stands before the `@` are hardly to be found.
+    /// Case is ignored: servers that distinguish it in the local part are practically extinct.
     pub fn of(address: &str) -> Self {
         Self(Sha256::digest(address.to_ascii_lowercase()).into())
     }
@@ -44,89 +46,92 @@ impl fmt::Display for AddressHash {
     }
 }
 
-/// An address, or a hash in hexadecimal.
+/// Parses an address, or a hash in hexadecimal.
 impl FromStr for AddressHash {
-    type Err = NotAnAddress;
+    type Err = AddressHashError;
 
-    fn from_str(given: &str) -> Result<Self, NotAnAddress> {
+    fn from_str(given: &str) -> Result<Self, AddressHashError> {
         let given = given.trim();
         if given.contains('@') {
             return Ok(Self::of(given));
         }
         let mut hash = [0; 32];
-        hex::decode_to_slice(given, &mut hash).map_err(|_| NotAnAddress)?;
+        hex::decode_to_slice(given, &mut hash).map_err(|_| AddressHashError)?;
         Ok(Self(hash))
     }
 }
 
-/// How it was found out, as in `suppressed_addresses.reason`.
+/// Why an address is suppressed, as in `suppressed_addresses.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Reason {
-    /// A letter came back.
+pub enum SuppressionReason {
+    /// A letter bounced.
     Bounce,
-    /// The relay would not take it.
+    /// The relay refused the address.
     Refused,
 }
 
-impl Reason {
+impl SuppressionReason {
     fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// What was found out about an address.
+/// Evidence that an address is undeliverable.
 #[derive(Clone, Copy, Debug)]
 pub struct AddressFailure<'a> {
     pub address: AddressHash,
-    pub reason: Reason,
+    pub reason: SuppressionReason,
     /// The enhanced status code.
     pub status: &'a str,
 }
 
-/// Writes down that no letter can go to an address, once, with a line in the timeline of the letter that showed it.
+/// Suppresses an address, unless it already is, and adds an entry to the timeline of the letter
+/// that bounced.
 pub async fn record(
     tx: &mut PgConnection,
     letter: &Letter,
-    found: &AddressFailure<'_>,
+    failure: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::link(&mut *tx, &letter.letter_id, &found.address).await?;
-    if store::add(&mut *tx, &letter.letter_id, found, now).await? {
-        let note = format!("{} {}", found.reason.as_str(), found.status);
+    store::link_letter(&mut *tx, &letter.letter_id, &failure.address).await?;
+    // Only the first failure is reported in a timeline.
+    if store::insert(&mut *tx, &letter.letter_id, failure, now).await? {
+        let note = format!("{} {}", failure.reason.as_str(), failure.status);
         let entry = Entry::ours(&letter.offer_id, &letter.account_id, "address.refused", now);
         timeline::add(tx, &entry.with_note(&note), now).await?;
     }
     Ok(())
 }
 
-/// What follows when an address works again.
+/// What lifting a suppression changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// Letters that were held for it and are tried again.
-    pub held: usize,
-    /// Offers whose letters were rejected or came back before: those are a person's to send again.
-    pub offers: Vec<String>,
+pub struct Lifted {
+    /// Held letters that are retried.
+    pub released: usize,
+    /// Offers whose letters were rejected or bounced earlier. Only an operator sends those again.
+    pub offers_to_resend: Vec<String>,
 }
 
-/// Lets letters go to an address again, and has those tried that are held for it, in the caller's transaction. None where letters
-/// may go there already.
-pub async fn allow(
+/// Lifts the suppression of an address and retries the letters held for it, in the caller's
+/// transaction. `None` if the address is not suppressed.
+pub async fn lift(
     tx: &mut PgConnection,
     address: &AddressHash,
     ended_by: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Allowed>> {
+) -> sqlx::Result<Option<Lifted>> {
     if !store::end(&mut *tx, address, ended_by, now).await? {
         return Ok(None);
     }
-    let mut held = 0;
-    for letter_id in store::held_for(&mut *tx, address, ADDRESS_BOUNCED).await? {
+    let mut released = 0;
+    for letter_id in store::letters_held_for(&mut *tx, address, ADDRESS_BOUNCED).await? {
+        // Holding the letter finished its job; `retry` queues it again.
         let Some(letter) = find(&mut *tx, &letter_id).await? else { continue };
         transition::retry(&mut *tx, &letter, Some("its address works again"), now).await?;
-        held += 1;
+        released += 1;
     }
-    Ok(Some(Allowed { held, offers: store::stopped_for(tx, address).await? }))
+    Ok(Some(Lifted { released, offers_to_resend: store::offers_stopped_by(tx, address).await? }))
 }
 
 #[cfg(test)]
@@ -134,13 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_in_any_case_and_by_its_hash() {
+    fn case_is_ignored_and_a_hash_is_accepted() {
         let hash = AddressHash::of("Jenny@Bakery.example");
         assert_eq!(hash, AddressHash::of("jenny@bakery.example"));
         assert_eq!(" jenny@BAKERY.example ".parse(), Ok(hash));
         assert_eq!(hash.to_string().parse(), Ok(hash));
         for bad in ["", "jenny", "00", &"0".repeat(63), &"z".repeat(64)] {
-            assert_eq!(bad.parse::<AddressHash>(), Err(NotAnAddress), "{bad}");
+            assert_eq!(bad.parse::<AddressHash>(), Err(AddressHashError), "{bad}");
         }
     }
 }

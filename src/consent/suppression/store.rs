@@ -1,36 +1,35 @@
-//! The SQL of the addresses that no letter can go to. The caller owns the transaction.
+//! The SQL of the suppression list. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{AddressFailure, AddressHash};
 
-/// Writes an address down. False where it is written down already.
-pub async fn add(
+/// Inserts an address. False if it is already suppressed.
+pub async fn insert(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    found: &AddressFailure<'_>,
+    failure: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let added = sqlx::query!(
+    let inserted = sqlx::query!(
         "
         insert into suppressed_addresses (address_sha256, reason, status, letter_id, suppressed_at)
         values ($1, $2, $3, $4, $5)
         on conflict (address_sha256) where ended_at is null do nothing
         ",
-        found.address.as_bytes(),
-        found.reason.as_str(),
-        found.status,
+        failure.address.as_bytes(),
+        failure.reason.as_str(),
+        failure.status,
         letter_id,
         now,
     )
     .execute(db)
     .await?;
-    Ok(added.rows_affected() == 1)
+    Ok(inserted.rows_affected() == 1)
 }
 
-/// Whether no letter can go to an address.
-pub async fn has(db: impl PgExecutor<'_>, address: &AddressHash) -> sqlx::Result<bool> {
+pub async fn is_suppressed(db: impl PgExecutor<'_>, address: &AddressHash) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (
@@ -43,8 +42,8 @@ pub async fn has(db: impl PgExecutor<'_>, address: &AddressHash) -> sqlx::Result
     .await
 }
 
-/// Writes down for which address a letter is held, was rejected or came back.
-pub async fn link(
+/// Records the address that a letter was held, rejected or bounced for.
+pub async fn link_letter(
     db: impl PgExecutor<'_>,
     letter_id: &str,
     address: &AddressHash,
@@ -59,7 +58,7 @@ pub async fn link(
     Ok(())
 }
 
-/// Ends it: letters may go to the address. False where they may already.
+/// Lifts the suppression. False if the address is not suppressed.
 pub async fn end(
     db: impl PgExecutor<'_>,
     address: &AddressHash,
@@ -81,8 +80,7 @@ pub async fn end(
     Ok(ended.rows_affected() == 1)
 }
 
-/// The letters that are held for an address.
-pub async fn held_for(
+pub async fn letters_held_for(
     db: impl PgExecutor<'_>,
     address: &AddressHash,
     reason: &str,
@@ -101,8 +99,8 @@ pub async fn held_for(
     .await
 }
 
-/// The offers whose letters to an address were rejected or came back.
-pub async fn stopped_for(
+/// Offers whose letters to the address were rejected or bounced.
+pub async fn offers_stopped_by(
     db: impl PgExecutor<'_>,
     address: &AddressHash,
 ) -> sqlx::Result<Vec<String>> {
@@ -120,27 +118,26 @@ pub async fn stopped_for(
     .await
 }
 
-/// An address that no letter can go to, for a person.
+/// A suppressed address as operators see it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
+pub struct SuppressedAddress {
     /// SHA-256 of the address in lower case, in hexadecimal.
     pub address_sha256: String,
     /// `bounce` or `refused`.
     pub reason: String,
     /// The enhanced status code.
     pub status: String,
-    /// The offer whose letter showed it.
+    /// The offer whose letter bounced.
     pub offer_id: String,
-    /// Since when.
     pub suppressed_at: DateTime<Utc>,
-    /// Letters that are held for it.
+    /// Letters held for it.
     pub held: i64,
 }
 
-/// All addresses that no letter can go to, the latest first.
-pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
+/// All suppressed addresses, newest first.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<SuppressedAddress>> {
     sqlx::query_as!(
-        Shown,
+        SuppressedAddress,
         r#"
         select encode(refused.address_sha256, 'hex') as "address_sha256!", refused.reason,
             refused.status,
@@ -161,10 +158,14 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
     .await
 }
 
-/// Those of them that an offer's letter is held, was rejected or came back for, or waits to be sent to once more.
-pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Shown>> {
+/// The suppressed addresses that affect an offer: its letter is held, rejected or bounced for one,
+/// or is about to be sent to one again.
+pub async fn list_for_offer(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Vec<SuppressedAddress>> {
     sqlx::query_as!(
-        Shown,
+        SuppressedAddress,
         r#"
         select distinct encode(refused.address_sha256, 'hex') as "address_sha256!", refused.reason,
             refused.status, shown.offer_id, refused.suppressed_at, 0::bigint as "held!"

@@ -42,7 +42,7 @@ pub(super) enum Decision {
 impl SendLetter {
     /// Looks at Stripe, and decides.
     pub(super) async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
-        if opt_outs::store::has(&self.db, &letter.account_id).await? {
+        if opt_outs::store::is_opted_out(&self.db, &letter.account_id).await? {
             return Ok(Decision::Suppress);
         }
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
@@ -70,7 +70,8 @@ impl SendLetter {
             && letter.offered_terms == offered_terms
             && let Some((to, content)) = written_before(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
-            && !suppression::store::has(&self.db, &AddressHash::of(&content.recipient)).await?
+            && !suppression::store::is_suppressed(&self.db, &AddressHash::of(&content.recipient))
+                .await?
         {
             return Ok(Decision::Send(to, Box::new(content)));
         }

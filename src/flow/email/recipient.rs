@@ -51,13 +51,16 @@ async fn look_up_once(
     id: &AccountId,
 ) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
     let account = letters.stripe.account(id).await?;
-    let named = contact_overrides::store::find(&letters.db, id.as_str()).await?;
+    let named = contact_overrides::find(&letters.db, id.as_str()).await?;
     let found = match named {
         Some(named) => read(&named.address),
         None => find(&letters.stripe, &account, letters.settings.allow_support_address).await?,
     };
     let found = match found {
-        Ok(to) if suppression::store::has(&letters.db, &AddressHash::of(to.expose())).await? => {
+        Ok(to)
+            if suppression::store::is_suppressed(&letters.db, &AddressHash::of(to.expose()))
+                .await? =>
+        {
             Err(NoRecipient::Refused(to))
         }
         found => found,

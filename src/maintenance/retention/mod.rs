@@ -172,7 +172,7 @@ pub async fn erase_account(
     letters::withdraw_for_account(&mut *tx, account_id, now).await?;
     let letters = store::erase_letters_of(&mut *tx, account_id, now).await?;
     let events = inbox::bodies::store::erase_account(&mut *tx, account_id).await?;
-    let contacts = u64::from(contact_overrides::store::remove(&mut *tx, account_id).await?);
+    let contacts = u64::from(contact_overrides::delete(&mut *tx, account_id).await?);
     let visits = store::end_visits_of(&mut *tx, account_id).await?;
     let proofs = if with_proof { store::erase_proofs_of(&mut *tx, account_id).await? } else { 0 };
     let left = store::count_left_of(&mut *tx, account_id).await?;

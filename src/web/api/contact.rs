@@ -10,8 +10,7 @@ use super::account::{Account, OfAccount};
 use super::keys::Caller;
 use super::query;
 use super::{Api, Platform, Refusal};
-use crate::consent::contact_overrides::store::{self, Contact as Named};
-use crate::consent::contact_overrides::{ContactOverride, set};
+use crate::consent::contact_overrides::{self, ContactOverride, NewContactOverride};
 use crate::database::with_timeout;
 use crate::mail::Address;
 use crate::stripe::AccountId;
@@ -95,7 +94,7 @@ pub(super) async fn forget(
     Extension(caller): Extension<Caller>,
     Account(account): Account,
 ) -> Result<Json<Contact>, Refusal> {
-    let removed = with_timeout(store::remove(&api.db, account.as_str())).await;
+    let removed = with_timeout(contact_overrides::delete(&api.db, account.as_str())).await;
     if api.done(removed, "cannot forget an address")? {
         tracing::info!(account.id = %account, key.id = caller.key_id, "address forgotten by the API");
     }
@@ -109,17 +108,17 @@ impl Api {
         address: &Address,
         updated_by: &str,
     ) -> sqlx::Result<usize> {
-        let naming = ContactOverride { account_id: account.as_str(), address, updated_by };
+        let request = NewContactOverride { account_id: account.as_str(), address, updated_by };
         let mut tx = self.db.begin().await?;
-        let released = set(&mut tx, &naming, self.clock.now()).await?;
+        let released = contact_overrides::set(&mut tx, &request, self.clock.now()).await?;
         tx.commit().await?;
         Ok(released)
     }
 
     async fn contact(&self, account: AccountId) -> Result<Json<Contact>, Refusal> {
-        let named = with_timeout(store::find(&self.db, account.as_str())).await;
-        let (email, updated_at) = match self.done(named, "cannot look up an address")? {
-            Some(Named { address, updated_at }) => (Some(address), Some(updated_at)),
+        let contact = with_timeout(contact_overrides::find(&self.db, account.as_str())).await;
+        let (email, updated_at) = match self.done(contact, "cannot look up an address")? {
+            Some(ContactOverride { address, updated_at }) => (Some(address), Some(updated_at)),
             None => (None, None),
         };
         Ok(Json(Contact { account, email, updated_at }))

@@ -12,7 +12,7 @@ use super::keys::Caller;
 use super::query::{self, PageOf, Query};
 use super::{Api, Platform, Refusal};
 use crate::consent::opt_outs::store::{self, OptOut};
-use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, Source, opt_out};
+use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, OptOutSource, opt_out};
 use crate::database::with_timeout;
 use crate::format::text;
 use crate::stripe::AccountId;
@@ -111,8 +111,8 @@ pub(super) async fn list(
 ) -> Result<Json<OptOuts>, Refusal> {
     let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
     let (after, limit) = (page.after.unwrap_or_default(), page.rows());
-    let asked = store::Page { after, limit, with_ended: wanted.include == Some(Include::Ended) };
-    let rows = with_timeout(store::page(&api.db, &asked)).await;
+    let asked = store::OptOutPage { after, limit, with_ended: wanted.include == Some(Include::Ended) };
+    let rows = with_timeout(store::list_page(&api.db, &asked)).await;
     let mut rows = api.done(rows, "cannot list the opt-outs")?;
     let next_cursor = page.cut(&mut rows, |row| row.opt_out_id.to_string());
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
@@ -176,8 +176,14 @@ pub(super) async fn end(
     Account(account): Account,
 ) -> Result<Json<OptOutStanding>, Refusal> {
     let now = api.clock.now();
-    let ended =
-        with_timeout(store::end(&api.db, account.as_str(), &Source::ALL, Source::Api, now)).await;
+    let ended = with_timeout(store::end(
+        &api.db,
+        account.as_str(),
+        &OptOutSource::ALL,
+        OptOutSource::Api,
+        now,
+    ))
+    .await;
     if api.done(ended, "cannot end an opt-out")? {
         tracing::info!(account.id = %account, key.id = caller.key_id, "opt-out ended by the API");
     }
@@ -189,7 +195,7 @@ impl Api {
         let now = self.clock.now();
         let request = OptOutRequest {
             account_id: account.as_str(),
-            source: Source::Api,
+            source: OptOutSource::Api,
             note: note.map(Note::as_str),
             since: now,
         };
@@ -200,7 +206,7 @@ impl Api {
 
     /// How an account stands now.
     async fn standing(&self, account: AccountId) -> Result<Json<OptOutStanding>, Refusal> {
-        let found = with_timeout(store::current(&self.db, account.as_str())).await;
+        let found = with_timeout(store::find_active(&self.db, account.as_str())).await;
         let found = self.done(found, "cannot look up an opt-out")?;
         Ok(Json(OptOutStanding {
             account,

@@ -21,10 +21,12 @@ use minijinja::{Environment, context};
 
 use super::response::{keep_private, liked_language};
 use crate::clock::Clock;
-use crate::consent::opt_outs::{Links, OptOutRequest, OptedOut, Source, opt_out, store};
+use crate::consent::opt_outs::{
+    OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
+};
 use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::format::locale::{Formats, Language};
-use crate::http::body::{self, Limits};
+use crate::http::body::{self, BodyLimits};
 use crate::http::rate::Rate;
 
 /// What the page needs.
@@ -37,7 +39,7 @@ pub struct Unsubscribe {
     /// When one was made.
     pub clock: Clock,
     /// Reads the tokens.
-    pub links: Links,
+    pub links: UnsubscribeLinks,
     /// How often an account may subscribe again by its link.
     pub again: Rate,
     /// The platform's name for its Capital program.
@@ -70,7 +72,7 @@ const WORDS: (&str, &str) = (
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/unsubscribe_words.txt")),
 );
 /// A form's few words, or a mail client's one; as long as the webhook gives a body.
-const BODY: Limits = Limits { max_bytes: 4096, timeout: Duration::from_secs(10) };
+const BODY: BodyLimits = BodyLimits { max_bytes: 4096, timeout: Duration::from_secs(10) };
 /// No script, no picture, nothing from elsewhere, in nobody's frame; and the token in the address goes nowhere.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
@@ -177,7 +179,7 @@ async fn show(
     headers: HeaderMap,
 ) -> Response {
     let unsubscribe = &shared.0.0;
-    let page = match unsubscribe.links.read(&token) {
+    let page = match unsubscribe.links.verify(&token) {
         None => Page::Unknown,
         Some(account) => {
             with_timeout(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
@@ -197,7 +199,7 @@ async fn decide(
     body: Body,
 ) -> Response {
     let (unsubscribe, language) = (&shared.0.0, language(&headers));
-    let Some(account) = unsubscribe.links.read(&token) else {
+    let Some(account) = unsubscribe.links.verify(&token) else {
         return shared.answer(Page::Unknown, language);
     };
     // One that is late, or too long, is a wish to have no letters all the same.
@@ -209,7 +211,7 @@ async fn decide(
     } else {
         // RFC 8058 section 3.2: the words come as a form or as multipart, from a program and not from the page.
         let is_one_click = String::from_utf8_lossy(&body).contains("One-Click");
-        let source = if is_one_click { Source::OneClick } else { Source::Link };
+        let source = if is_one_click { OptOutSource::OneClick } else { OptOutSource::Link };
         with_timeout(unsubscribe.stop(account.as_str(), source)).await
     };
     let page = outcome.unwrap_or_else(|error| {
@@ -221,11 +223,11 @@ async fn decide(
 
 impl Unsubscribe {
     async fn state(&self, account_id: &str) -> sqlx::Result<Page> {
-        let current = store::current(&self.db, account_id).await?;
+        let current = store::find_active(&self.db, account_id).await?;
         Ok(match current {
             None => Page::Ask,
             Some(opt_out)
-                if Source::BY_LINK.iter().any(|source| source.as_str() == opt_out.source) =>
+                if OptOutSource::BY_LINK.iter().any(|source| source.as_str() == opt_out.source) =>
             {
                 Page::Stopped
             }
@@ -233,7 +235,7 @@ impl Unsubscribe {
         })
     }
 
-    async fn stop(&self, account_id: &str, source: Source) -> sqlx::Result<Page> {
+    async fn stop(&self, account_id: &str, source: OptOutSource) -> sqlx::Result<Page> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let outcome =
@@ -241,7 +243,7 @@ impl Unsubscribe {
                 .await?;
         tx.commit().await?;
         // What changes nothing leaves no line: anyone with the link can repeat it.
-        if outcome == OptedOut::Inserted {
+        if outcome == OptOutOutcome::Inserted {
             tracing::info!(
                 account.id = account_id,
                 source = source.as_str(),
@@ -257,9 +259,10 @@ impl Unsubscribe {
             return Ok(Page::TooOften(seconds));
         }
         let now = self.clock.now();
-        if store::end(&self.db, account_id, &Source::BY_LINK, Source::Link, now).await? {
+        if store::end(&self.db, account_id, &OptOutSource::BY_LINK, OptOutSource::Link, now).await?
+        {
             tracing::info!(account.id = account_id, "a merchant subscribed again");
         }
-        Ok(if store::has(&self.db, account_id).await? { Page::Kept } else { Page::Again })
+        Ok(if store::is_opted_out(&self.db, account_id).await? { Page::Kept } else { Page::Again })
     }
 }

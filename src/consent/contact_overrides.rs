@@ -1,0 +1,121 @@
+//! The address that the platform sets for an account's letters.
+//!
+//! It takes precedence over every address at Stripe, because the platform may know its owner
+//! better. Bounces suppress it like any other address (`suppression`).
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::suppression::AddressHash;
+use crate::letters::store::{State, lock_unsent_of_account};
+use crate::letters::{reason, transition};
+use crate::mail::Address;
+
+/// A request to set an account's address.
+#[derive(Clone, Copy, Debug)]
+pub struct NewContactOverride<'a> {
+    /// `acct_…`
+    pub account_id: &'a str,
+    pub address: &'a Address,
+    /// Id of the API key that sets it.
+    pub updated_by: &'a str,
+}
+
+/// The address set for an account. `Debug` omits it.
+#[derive(Clone)]
+pub struct ContactOverride {
+    pub address: String,
+    /// When it was last set.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for ContactOverride {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContactOverride").field("updated_at", &self.updated_at).finish_non_exhaustive()
+    }
+}
+
+/// Sets an account's address in the caller's transaction, and retries letters that are held for
+/// lack of a usable address or because they gave up. Returns their number. A letter in progress, or
+/// one that may have been sent, keeps its address.
+pub async fn set(
+    tx: &mut PgConnection,
+    request: &NewContactOverride<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    upsert(&mut *tx, request, now).await?;
+    let mut released = 0;
+    // The address is written before the letters are locked: a letter that is being held at the same
+    // time is waited for and found held; one that is held later sees the address
+    // (`recipient_still_missing`).
+    for letter in lock_unsent_of_account(&mut *tx, request.account_id).await? {
+        // A letter that gave up was not sent, and its address may be the reason: the new address
+        // gets attempts of its own.
+        let may_retry = letter
+            .reason
+            .as_deref()
+            .is_some_and(|why| reason::lacks_address(why) || why == reason::GAVE_UP);
+        if letter.state == State::Held && may_retry {
+            transition::retry(&mut *tx, &letter, Some("the platform named another address"), now)
+                .await?;
+            released += 1;
+        }
+    }
+    Ok(released)
+}
+
+/// Whether a letter held for lack of an address still lacks one, in the transaction that held it.
+/// `suppressed` is the address that could not be used, if there was one.
+pub async fn recipient_still_missing(
+    tx: &mut PgConnection,
+    account_id: &str,
+    suppressed: Option<&AddressHash>,
+) -> sqlx::Result<bool> {
+    let Some(contact) = find(tx, account_id).await? else { return Ok(true) };
+    Ok(suppressed.is_some_and(|hash| *hash == AddressHash::of(&contact.address)))
+}
+
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Option<ContactOverride>> {
+    sqlx::query_as!(
+        ContactOverride,
+        "select address, updated_at from contact_overrides where account_id = $1",
+        account_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+async fn upsert(
+    db: impl PgExecutor<'_>,
+    request: &NewContactOverride<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into contact_overrides (account_id, address, updated_by, updated_at)
+        values ($1, $2, $3, $4)
+        on conflict (account_id) do update
+        set address = $2, updated_by = $3, updated_at = $4
+        ",
+        request.account_id,
+        request.address.expose(),
+        request.updated_by,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Returns to the address at Stripe. False if none was set.
+pub async fn delete(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    let deleted = sqlx::query!("delete from contact_overrides where account_id = $1", account_id)
+        .execute(db)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
+}
