@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::consent::opt_outs::Links;
-use crate::feedback::{MAX_BYTES, Report};
+use crate::consent::opt_outs::UnsubscribeLinks;
+use crate::feedback::{FeedbackReport, MAX_BYTES};
 use crate::flow::inbox::Arrival;
 use crate::format::locale::{self, Formats, Language};
 use crate::format::money::Money;
@@ -22,11 +22,11 @@ use crate::web::portal::Keys;
 
 /// A message that a mail server sends.
 pub fn report(message: &[u8]) {
-    if let Ok(report) = Report::parse(message) {
+    if let Ok(report) = FeedbackReport::parse(message) {
         assert!(
             message.len() <= MAX_BYTES
                 && !report.letter_ref.is_empty()
-                && !report.findings.is_empty()
+                && !report.recipients.is_empty()
         );
     }
 }
@@ -111,14 +111,14 @@ pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
     assert!(!keys.opens(raw, now), "a token opens a session without a signature");
     let _ = keys.opens(signed, now);
     let public_url = "https://courier.example/".parse().expect("a constant address");
-    let links = Links::new(&SecretString::from(TOKEN_SECRET), public_url);
-    if let Some(account) = links.read(raw) {
+    let links = UnsubscribeLinks::new(&SecretString::from(TOKEN_SECRET), public_url);
+    if let Some(account) = links.verify(raw) {
         assert_eq!(links.link(&account).path().rsplit('/').next(), Some(raw), "a link was made up");
     }
     if let Ok(account) = raw.parse::<AccountId>() {
         let link = links.link(&account);
         let token = link.path().rsplit('/').next().unwrap_or_default();
-        assert_eq!(links.read(token), Some(account));
+        assert_eq!(links.verify(token), Some(account));
     }
 }
 

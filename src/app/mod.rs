@@ -81,7 +81,7 @@ pub struct App {
     /// New subscriptions per account by the link in its letters.
     again: Rate,
     /// Bounces and complaints received.
-    reports: feedback::Counts,
+    reports: feedback::ReportCounts,
     clock: Clock,
     settings: Settings,
 }
@@ -136,7 +136,7 @@ impl App {
             rate: Rate::per_second(settings.api.requests_per_second, clock.clone()),
             links: portal::rate_of_links(clock.clone()),
             again: portal::rate_of_subscribing_again(clock.clone()),
-            reports: feedback::Counts::default(),
+            reports: feedback::ReportCounts::default(),
             database,
             clock,
             settings,
@@ -394,7 +394,7 @@ impl App {
 /// Runs the service until a signal. A second signal ends the process immediately.
 pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
-    http::descriptors::raise_limit();
+    http::raise_descriptor_limit();
     // A signal must also stop a process that is waiting for the database.
     let app = tokio::select! {
         app = App::open(settings, Clock::system()) => app?,

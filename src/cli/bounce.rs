@@ -8,7 +8,9 @@ use anyhow::Context;
 
 use crate::cli::out::{self, note, say};
 use crate::config::{BounceSettings, environment};
-use crate::feedback::{self, Applied, FeedbackOutcome, MAX_BYTES, NoReport, Report};
+use crate::feedback::{
+    self, AppliedReport, FeedbackOutcome, FeedbackReport, MAX_BYTES, ParseReportError,
+};
 use crate::{database, telemetry};
 
 /// One byte more than the maximum, so that a report that is too large is recognized.
@@ -24,13 +26,15 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
         .take(READ_LIMIT)
         .read_to_end(&mut message)
         .context("cannot read the report from stdin")?;
-    let report = match Report::parse(&message) {
+    let report = match FeedbackReport::parse(&message) {
         Ok(report) => report,
-        Err(error @ (NoReport::TooLarge | NoReport::TooComplex)) => {
+        Err(error @ (ParseReportError::TooLarge | ParseReportError::TooComplex)) => {
             note!("error: {error}");
             return Ok(ExitCode::from(BAD_INPUT));
         }
-        Err(error @ (NoReport::NotAReport | NoReport::NoLetter)) => return Err(error.into()),
+        Err(error @ (ParseReportError::NotAReport | ParseReportError::NoLetter)) => {
+            return Err(error.into());
+        }
     };
     let settings = BounceSettings::load(config, &environment())?;
     telemetry::init(&settings.database.telemetry);
@@ -46,7 +50,7 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn record(settings: &BounceSettings, report: &Report) -> anyhow::Result<Applied> {
+async fn record(settings: &BounceSettings, report: &FeedbackReport) -> anyhow::Result<AppliedReport> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
     let taken = feedback::apply(&database.pool, report, settings.bcc.as_ref(), now).await;
@@ -54,7 +58,7 @@ async fn record(settings: &BounceSettings, report: &Report) -> anyhow::Result<Ap
     Ok(taken?)
 }
 
-fn describe(taken: &Applied) -> String {
+fn describe(taken: &AppliedReport) -> String {
     let what = match taken.outcome {
         FeedbackOutcome::NoSuchLetter => "no email with this id was sent: ignored",
         FeedbackOutcome::OtherRecipient => {

@@ -1,151 +1,156 @@
-//! Takes a report in: everything that follows from it, in one transaction.
+//! Applies a report to the letter, the suppression list and the opt-outs, in one transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{self, Done};
-use super::{Cause, FeedbackEvent, Finding, Report};
-use crate::consent::opt_outs::{OptOutRequest, Source, opt_out};
-use crate::consent::suppression::{self, AddressFailure, AddressHash, Reason};
+use super::store::{self, ReportEffect};
+use super::{Cause, FeedbackEvent, FeedbackReport, RecipientReport};
+use crate::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
+use crate::consent::suppression::{self, AddressFailure, AddressHash, SuppressionReason};
 use crate::database::{Pool, with_timeout};
 use crate::letters::store::{Letter, State, Transition, find};
 use crate::letters::transition;
 use crate::mail::Address;
 use crate::offers::timeline::{self, Entry};
 
-/// FeedbackEvent a report did. Of several things the last one in this list counts.
+/// The effect of a report. If it has several, the last in this list is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FeedbackOutcome {
-    /// It is about no letter of ours that was sent.
+    /// No letter with these references was sent.
     NoSuchLetter,
-    /// It is about somebody else who had the letter, such as the blind copy: nothing changed.
+    /// About another recipient, such as the blind copy; no effect.
     OtherRecipient,
-    /// The letter is only late, or arrived after all: nothing changed.
+    /// The letter was delayed, or delivered after all; no effect.
     Transient,
-    /// Somebody says that the letter is no spam: nothing changed.
+    /// Reported as not spam; no effect.
     NotSpam,
-    /// It was known already: nothing changed.
+    /// Already applied, or already bounced; no effect.
     Duplicate,
-    /// The letter came back while it was held, or about to be sent again: that stands in its timeline.
+    /// The letter bounced while it was held or queued to be sent again; added to its timeline.
     Recorded,
-    /// The letter is `bounced` now.
+    /// The letter is now `bounced`.
     Bounced,
-    /// The account gets no more letters.
+    /// The account is opted out.
     OptedOut,
 }
 
 impl FeedbackOutcome {
-    /// As in `feedback_events.outcome`, and as the senders of reports hear it.
+    /// As in `feedback_events.outcome` and in the response to the sender.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// FeedbackEvent a report did, and to which letter.
+/// The effect of a report, and the letter that it concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// FeedbackEvent it did.
+pub struct AppliedReport {
     pub outcome: FeedbackOutcome,
-    /// The letter, where it is one of ours that was sent.
+    /// `None` if no such letter was sent.
     pub letter_id: Option<String>,
-    /// The offer that the letter is about.
     pub offer_id: Option<String>,
 }
 
-/// Why a report was not taken. It is to be told again.
+/// Why a report was not applied. The sender must repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The relay has the letter and its answer is not written down yet: mail can be as quick as that.
+    /// The letter was handed to the relay and its reply is not recorded yet. A bounce can be that
+    /// fast.
     #[error("the letter is still being sent")]
-    BeingSent,
-    /// The database did not take it.
-    #[error("cannot write down what the report says")]
+    StillSending,
+    #[error("cannot record the effects of the report")]
     Database(#[from] sqlx::Error),
 }
 
-/// Takes a report in. When this returns, all that follows is committed. `copy` is who gets the blind copy of each letter.
+/// Applies a report; all effects are committed when this returns. `bcc` is the address of the blind
+/// copy of each letter.
 pub async fn apply(
     db: &Pool,
-    report: &Report,
-    copy: Option<&Address>,
+    report: &FeedbackReport,
+    bcc: Option<&Address>,
     now: DateTime<Utc>,
-) -> Result<Applied, ApplyError> {
-    with_timeout(take_unless_being_sent(db, report, copy, now)).await?.ok_or(ApplyError::BeingSent)
+) -> Result<AppliedReport, ApplyError> {
+    with_timeout(apply_unless_sending(db, report, bcc, now)).await?.ok_or(ApplyError::StillSending)
 }
 
-async fn take_unless_being_sent(
+async fn apply_unless_sending(
     db: &Pool,
-    report: &Report,
-    copy: Option<&Address>,
+    report: &FeedbackReport,
+    bcc: Option<&Address>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Applied>> {
+) -> sqlx::Result<Option<AppliedReport>> {
     let nothing =
-        Applied { outcome: FeedbackOutcome::NoSuchLetter, letter_id: None, offer_id: None };
+        AppliedReport { outcome: FeedbackOutcome::NoSuchLetter, letter_id: None, offer_id: None };
     let mut tx = db.begin().await?;
     let Some(letter_id) = store::lock_letter(&mut tx, &report.letter_ref).await? else {
         return Ok(Some(nothing));
     };
     let Some(letter) = find(&mut *tx, &letter_id).await? else { return Ok(Some(nothing)) };
+    // The outcome of the attempt is not recorded yet, and the report must not decide it.
     if letter.state == State::Sending {
         return Ok(None);
     }
-    // FeedbackEvent never left cannot come back.
+    // A letter that was never sent cannot bounce.
     if letter.attempt == 0 {
         return Ok(Some(nothing));
     }
-    let outcome = if store::has(&mut *tx, &report.fingerprint).await? {
+    // Checked under the letter's lock, so two deliveries of one report cannot both pass.
+    let outcome = if store::exists(&mut *tx, &report.fingerprint).await? {
         FeedbackOutcome::Duplicate
     } else {
-        take_anew(&mut tx, report, letter.clone(), copy, now).await?
+        apply_events(&mut tx, report, letter.clone(), bcc, now).await?
     };
     tx.commit().await?;
     tracing::info!(
         letter.message_id = letter.message_id,
         report.channel = report.channel.as_str(),
         report.outcome = outcome.as_str(),
-        "took a report"
+        "applied a feedback report"
     );
-    Ok(Some(Applied {
+    Ok(Some(AppliedReport {
         outcome,
         letter_id: Some(letter.letter_id),
         offer_id: Some(letter.offer_id),
     }))
 }
 
-async fn take_anew(
+async fn apply_events(
     tx: &mut PgConnection,
-    report: &Report,
+    report: &FeedbackReport,
     mut letter: Letter,
-    copy: Option<&Address>,
+    bcc: Option<&Address>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<FeedbackOutcome> {
-    let mut done = (FeedbackOutcome::OtherRecipient, None);
-    let recipient = letter.recipient.clone().unwrap_or_default();
-    for finding in report.findings.iter().filter(|finding| finding.is_about(&recipient, copy)) {
-        let outcome = follow(&mut *tx, &mut letter, &finding.what, now).await?;
-        if outcome > done.0 {
-            done = (outcome, finding.what.detail());
+    let mut effect = (FeedbackOutcome::OtherRecipient, None);
+    let merchant = letter.recipient.clone().unwrap_or_default();
+    for recipient in report.recipients.iter().filter(|recipient| recipient.is_about(&merchant, bcc))
+    {
+        let outcome = apply_event(&mut *tx, &mut letter, &recipient.event, now).await?;
+        if outcome > effect.0 {
+            effect = (outcome, recipient.event.detail());
         }
     }
-    let written = Done { letter_id: &letter.letter_id, outcome: done.0.as_str(), detail: done.1 };
-    store::add(tx, report, &written, now).await?;
-    Ok(done.0)
+    // Stored even without an effect, so that a repeat is recognized.
+    let stored =
+        ReportEffect { letter_id: &letter.letter_id, outcome: effect.0.as_str(), detail: effect.1 };
+    store::insert(tx, report, &stored, now).await?;
+    Ok(effect.0)
 }
 
-impl Finding {
-    /// Whether it is about the merchant. A letter comes back from the address that it was sent to. Complaints often hide who made them
-    /// (RFC 6590), or come from where the merchant has his mail forwarded to: they are his, unless they are the copy's.
-    fn is_about(&self, recipient: &str, copy: Option<&Address>) -> bool {
+impl RecipientReport {
+    /// Whether this is about the merchant. A bounce names the address that the letter was sent to.
+    /// A complaint often hides its author (RFC 6590), or comes from an address that the merchant
+    /// forwards to, so it counts unless it names the blind copy.
+    fn is_about(&self, merchant: &str, bcc: Option<&Address>) -> bool {
         let names = |wanted: &str| {
             self.addresses.iter().any(|address| address.eq_ignore_ascii_case(wanted))
         };
-        match self.what {
-            FeedbackEvent::Failed { .. } | FeedbackEvent::Transient => names(recipient),
+        match self.event {
+            FeedbackEvent::Failed { .. } | FeedbackEvent::Transient => names(merchant),
             FeedbackEvent::Complaint { .. }
             | FeedbackEvent::NotSpam
             | FeedbackEvent::Unsubscribed => {
-                names(recipient) || !copy.is_some_and(|copy| names(copy.expose()))
+                names(merchant) || !bcc.is_some_and(|bcc| names(bcc.expose()))
             }
         }
     }
@@ -161,33 +166,36 @@ impl FeedbackEvent {
     }
 }
 
-/// Does what follows for the letter, its address and its account.
-async fn follow(
+/// Applies one event.
+async fn apply_event(
     tx: &mut PgConnection,
     letter: &mut Letter,
-    what: &FeedbackEvent,
+    event: &FeedbackEvent,
     now: DateTime<Utc>,
 ) -> sqlx::Result<FeedbackOutcome> {
-    match what {
+    match event {
         FeedbackEvent::Transient => Ok(FeedbackOutcome::Transient),
         FeedbackEvent::NotSpam => Ok(FeedbackOutcome::NotSpam),
-        FeedbackEvent::Failed { status, blame } => failed(tx, letter, status, *blame, now).await,
+        FeedbackEvent::Failed { status, cause } => {
+            apply_failure(tx, letter, status, *cause, now).await
+        }
         FeedbackEvent::Complaint { kind } => {
-            line(&mut *tx, letter, "letter.complained", Some(kind), now).await?;
-            wants_no_more(tx, letter, Source::Complaint, now).await
+            // The letter itself stays `sent`: it arrived.
+            add_entry(&mut *tx, letter, "letter.complained", Some(kind), now).await?;
+            opt_account_out(tx, letter, OptOutSource::Complaint, now).await
         }
         FeedbackEvent::Unsubscribed => {
-            line(&mut *tx, letter, "letter.unsubscribed", None, now).await?;
-            wants_no_more(tx, letter, Source::Sender, now).await
+            add_entry(&mut *tx, letter, "letter.unsubscribed", None, now).await?;
+            opt_account_out(tx, letter, OptOutSource::Sender, now).await
         }
     }
 }
 
-async fn failed(
+async fn apply_failure(
     tx: &mut PgConnection,
     letter: &mut Letter,
     status: &str,
-    blame: Cause,
+    cause: Cause,
     now: DateTime<Utc>,
 ) -> sqlx::Result<FeedbackOutcome> {
     let outcome = match letter.state {
@@ -200,12 +208,14 @@ async fn failed(
                 relay_reply: None,
             };
             transition::apply(&mut *tx, letter, &bounced, now).await?;
-            tracing::warn!(letter.message_id = letter.message_id, status, "letter came back");
+            tracing::warn!(letter.message_id = letter.message_id, status, "letter bounced");
             letter.state = State::Bounced;
             FeedbackOutcome::Bounced
         }
+        // Another report already bounced the letter and, if needed, suppressed its address.
         State::Bounced => return Ok(FeedbackOutcome::Duplicate),
-        // Whether it was sent at all was in doubt, or it is sent once more: now this much is known.
+        // The letter's fate was unknown, or it is being sent again: only record that an earlier
+        // copy bounced.
         State::Waiting
         | State::Sending
         | State::Uncertain
@@ -213,22 +223,25 @@ async fn failed(
         | State::Rejected
         | State::Withdrawn
         | State::Suppressed => {
-            line(&mut *tx, letter, "letter.came_back", Some(status), now).await?;
+            add_entry(&mut *tx, letter, "letter.came_back", Some(status), now).await?;
             FeedbackOutcome::Recorded
         }
     };
-    if let (Cause::Address, Some(recipient)) = (blame, &letter.recipient) {
-        let found =
-            AddressFailure { address: AddressHash::of(recipient), reason: Reason::Bounce, status };
-        suppression::record(tx, letter, &found, now).await?;
+    if let (Cause::Address, Some(recipient)) = (cause, &letter.recipient) {
+        let failure = AddressFailure {
+            address: AddressHash::of(recipient),
+            reason: SuppressionReason::Bounce,
+            status,
+        };
+        suppression::record(tx, letter, &failure, now).await?;
     }
     Ok(outcome)
 }
 
-async fn wants_no_more(
+async fn opt_account_out(
     tx: &mut PgConnection,
     letter: &Letter,
-    source: Source,
+    source: OptOutSource,
     now: DateTime<Utc>,
 ) -> sqlx::Result<FeedbackOutcome> {
     let note = format!("about {}", letter.letter_id);
@@ -238,13 +251,13 @@ async fn wants_no_more(
     Ok(FeedbackOutcome::OptedOut)
 }
 
-async fn line(
+async fn add_entry(
     tx: &mut PgConnection,
     letter: &Letter,
-    what: &str,
+    kind: &str,
     note: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, what, now) };
+    let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, kind, now) };
     timeline::add(tx, &entry, now).await
 }

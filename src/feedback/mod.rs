@@ -1,21 +1,22 @@
-//! FeedbackEvent others tell about letters that were sent: they came back, or somebody called them spam.
+//! Feedback about letters that were sent: bounces, spam complaints and unsubscriptions.
 //!
 //! ```text
-//! a mail server's report (RFC 3464, RFC 5965) ─┐
-//! a mail sender's webhook ─────────────────────┴─▶ Report ─▶ take ─▶ letter, address, opt-out
+//! message (RFC 3464, RFC 5965) ─┐
+//! webhook of a mail provider ───┴─▶ FeedbackReport ─▶ apply ─▶ letter, suppression, opt-out
 //! ```
 //!
-//! | what is told | what follows |
+//! | event | effect |
 //! |---|---|
-//! | it will not arrive | the letter is `bounced`; if the address is to blame, no further letter goes there |
-//! | it is late, or did not arrive this time | nothing |
-//! | it was called spam, or worse | the account gets no more letters |
-//! | whoever got it wants no more, said by the sender's own link | the same |
-//! | it is not spam | nothing |
+//! | permanent failure | the letter is `bounced`; if the address is the cause, it is suppressed |
+//! | delay or transient failure | none |
+//! | complaint (spam or worse) | the account is opted out |
+//! | unsubscription through the provider's own link | the account is opted out |
+//! | "not spam" | none |
 //!
-//! A letter has two recipients, the merchant and the blind copy: what is told of the copy changes nothing. Each report is taken in one
-//! transaction, and the same report a second time changes nothing. `message` reads what mail servers send; webhooks are read in
-//! [`crate::web::feedback`], whose business it is who may tell such things.
+//! A letter goes to the merchant and to the blind copy; events about the blind copy have no
+//! effect. Each report is applied in one transaction, and applying it again changes nothing.
+//! `message` parses what mail servers send; [`crate::web::feedback`] parses webhooks and
+//! authenticates all senders.
 
 pub mod apply;
 mod message;
@@ -27,34 +28,29 @@ use sha2::{Digest, Sha256};
 use crate::mail::letters_in;
 use crate::mail::send_error;
 
-pub use apply::{Applied, ApplyError, FeedbackOutcome, apply};
-pub use message::{MAX_BYTES, NoReport};
-pub use store::last;
+pub use apply::{AppliedReport, ApplyError, FeedbackOutcome, apply};
+pub use message::{MAX_BYTES, ParseReportError};
+pub use store::find_last;
 
-/// FeedbackEvent somebody tells about a letter.
+/// Everything that one message or webhook event says about one letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// By which way it came.
+pub struct FeedbackReport {
     pub channel: Channel,
-    /// FeedbackEvent sets it apart from all others that came by this way.
+    /// Identifies the report within its channel.
     pub fingerprint: Fingerprint,
-    /// Which letter it is about.
     pub letter_ref: LetterRef,
-    /// FeedbackEvent it says, of one recipient or of several.
-    pub findings: Vec<Finding>,
+    pub recipients: Vec<RecipientReport>,
 }
 
-/// By which way a report came.
+/// The interface through which a report arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Channel {
-    /// As a message, from a mail server.
+    /// A message from a mail server.
     Mail,
-    /// From Amazon SES, through SNS.
+    /// Amazon SES, through SNS.
     Ses,
-    /// From Twilio SendGrid.
     SendGrid,
-    /// From Postmark.
     Postmark,
 }
 
@@ -65,12 +61,12 @@ impl Channel {
     }
 }
 
-/// Sets one report apart from all others.
+/// Detects repeated reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of a report that came by this way and has this id there.
+    /// Derived from the channel and the report's id within it.
     pub fn of(channel: Channel, id: impl AsRef<[u8]>) -> Self {
         Self(
             Sha256::new()
@@ -83,104 +79,99 @@ impl Fingerprint {
     }
 }
 
-/// FeedbackEvent may name the letter that a report is about. Others write it, so what no letter of ours can be
-/// called is left out: the database refuses some of it (a NUL), and the sender would repeat the report
-/// for days.
+/// References to a letter. Outsiders write them, so values that no letter can have are dropped:
+/// Postgres rejects some (a NUL), and the sender would repeat the report for days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterRef {
-    /// Ids of letters. They come first: a Message-ID can be changed on the way.
+    /// These take precedence: a relay may replace the Message-ID.
     letter_ids: Vec<String>,
-    /// Without their angle brackets.
     message_ids: Vec<String>,
 }
 
 impl LetterRef {
-    /// Whether nothing names a letter.
     pub fn is_empty(&self) -> bool {
         self.letter_ids.is_empty() && self.message_ids.is_empty()
     }
 
-    /// An id of ours that the sender gave back.
+    /// A letter id that the provider returned.
     pub fn add_letter(&mut self, letter_id: &str) {
-        self.letter_ids.extend(Some(letter_id).filter(|id| is_name(id)).map(str::to_owned));
+        self.letter_ids.extend(Some(letter_id).filter(|id| is_valid_id(id)).map(str::to_owned));
     }
 
-    /// Addresses, among which the letter's own return path may be.
+    /// Text that may contain the letter's return path.
     pub fn add_addresses(&mut self, text: &str) {
         self.letter_ids.extend(letters_in(text));
     }
 
-    /// A Message-ID, with or without its angle brackets.
+    /// With or without angle brackets.
     pub fn add_message_id(&mut self, text: &str) {
         let id = text.trim().trim_start_matches('<').trim_end_matches('>');
-        self.message_ids.extend(Some(id).filter(|id| is_name(id)).map(str::to_owned));
+        self.message_ids.extend(Some(id).filter(|id| is_valid_id(id)).map(str::to_owned));
     }
 }
 
-/// Could a letter be called this? A line of an email has 998 characters at most
-/// (RFC 5322 section 2.1.1).
-fn is_name(id: &str) -> bool {
+/// Whether a letter may have this id. A line of a message has at most 998 characters (RFC 5322
+/// section 2.1.1).
+fn is_valid_id(id: &str) -> bool {
     (1..=998).contains(&id.len()) && !id.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
-/// The longest that is registered, `auth-failure`, has 12.
+/// The longest registered type, `auth-failure`, has 12.
 const MAX_KIND_CHARS: usize = 40;
 
-/// FeedbackEvent a report says of a recipient.
+/// What a report says about one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// As the report names it; and as the letter's envelope did, where it was forwarded.
+pub struct RecipientReport {
+    /// The address in the report, and the one in the letter's envelope if it was forwarded.
     pub addresses: Vec<String>,
-    /// FeedbackEvent became of the letter there.
-    pub what: FeedbackEvent,
+    pub event: FeedbackEvent,
 }
 
-/// FeedbackEvent became of a letter.
+/// What happened to a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedbackEvent {
-    /// It will not arrive.
+    /// Permanent failure.
     Failed {
         /// The enhanced status code, such as `5.1.1`.
         status: String,
-        /// Whose fault that is.
-        blame: Cause,
+        cause: Cause,
     },
-    /// It is late, or did not arrive this time, or did after all.
+    /// Delayed, failed temporarily, or delivered after all.
     Transient,
-    /// It was called spam, or worse.
+    /// Reported as spam or worse.
     Complaint {
         /// `abuse`, `fraud`, … (RFC 5965 section 7.3).
         kind: String,
     },
-    /// It was said not to be spam.
+    /// Reported as not spam.
     NotSpam,
-    /// By the sender's own link.
+    /// Unsubscribed through the provider's own link.
     Unsubscribed,
 }
 
-/// Whose fault it is that a letter will not arrive.
+/// What caused a permanent failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The address's: no letter will arrive there.
+    /// The address: no letter can arrive there.
     Address,
-    /// This letter's, or its sender's reputation's.
+    /// This letter, or the sender's reputation.
     Letter,
 }
 
 impl FeedbackEvent {
-    /// A letter that will not arrive, with the status code that was told. Whose fault it is stands in the code.
+    /// A permanent failure. Its cause follows from the first status code in `status`.
     pub fn failed(status: &str) -> Self {
         let status = status_code(status);
-        let blame =
-            if send_error::speaks_of_the_address(&status) { Cause::Address } else { Cause::Letter };
-        Self::Failed { status, blame }
+        let cause =
+            if send_error::blames_address(&status) { Cause::Address } else { Cause::Letter };
+        Self::Failed { status, cause }
     }
 
-    /// The same, where the sender knows better than the code whose fault it is.
+    /// Overrides the cause, if the provider knows it better than the status code.
     #[must_use]
-    pub fn blaming(self, whom: Cause) -> Self {
+    pub fn with_cause(self, cause: Cause) -> Self {
         match self {
-            Self::Failed { status, .. } => Self::Failed { status, blame: whom },
+            Self::Failed { status, .. } => Self::Failed { status, cause },
             other @ (Self::Transient
             | Self::Complaint { .. }
             | Self::NotSpam
@@ -188,30 +179,26 @@ impl FeedbackEvent {
         }
     }
 
-    /// FeedbackEvent a kind of feedback says (RFC 5965 section 7.3). One that is not known yet is somebody's displeasure, as `other` is.
-    pub fn told(kind: &str) -> Self {
+    /// Maps a feedback type (RFC 5965 section 7.3). Unknown types count as complaints, like
+    /// `other`.
+    pub fn from_feedback_type(kind: &str) -> Self {
         let letters = kind.chars().map(|c| c.to_ascii_lowercase());
         let kind: String =
             letters.filter(|c| c.is_ascii_lowercase() || *c == '-').take(MAX_KIND_CHARS).collect();
         match kind.as_str() {
             "not-spam" => Self::NotSpam,
-            // About DKIM and SPF (RFC 6591): nobody complained.
+            // Reports about DKIM and SPF (RFC 6591) are not complaints.
             "auth-failure" | "dmarc" => Self::Transient,
             _ => Self::Complaint { kind },
         }
     }
 }
 
-/// The first status code in what was told, for it may go on in words and addresses; 5.0.0, "other", where there is none.
-fn status_code(told: &str) -> String {
-    let is_code = |word: &&str| {
-        let numbers: Vec<&str> = word.split('.').collect();
-        let is_number =
-            |text: &&str| (1..=3).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
-        numbers.len() == 3 && numbers.iter().all(is_number)
-    };
-    let mut words = told.split(|c: char| !(c.is_ascii_digit() || c == '.'));
-    words.find(is_code).unwrap_or("5.0.0").to_owned()
+/// The first status code in a text that may continue with words and addresses; 5.0.0 ("other") if
+/// there is none.
+fn status_code(text: &str) -> String {
+    let (class, subject, detail) = send_error::enhanced_codes(text).next().unwrap_or((5, 0, 0));
+    format!("{class}.{subject}.{detail}")
 }
 
 #[cfg(test)]
@@ -219,18 +206,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_a_code_is_kept_of_what_is_told() {
-        for (told, code) in [
+    fn only_the_status_code_is_stored() {
+        for (text, code) in [
             ("5.1.1", "5.1.1"),
             ("5.1.10 (unknown jenny@bakery.example)", "5.1.10"),
             ("smtp; 550 5.2.1 disabled", "5.2.1"),
             ("550 jenny@10.1.2.3 unknown", "5.0.0"),
             ("", "5.0.0"),
         ] {
-            assert_eq!(status_code(told), code, "{told}");
+            assert_eq!(status_code(text), code, "{text}");
         }
         assert_eq!(
-            FeedbackEvent::told("Abuse <x@y>"),
+            FeedbackEvent::from_feedback_type("Abuse <x@y>"),
             FeedbackEvent::Complaint { kind: "abusexy".to_owned() }
         );
     }

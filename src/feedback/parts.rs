@@ -1,10 +1,9 @@
-//! Splits a message into its MIME parts (RFC 2046), no deeper and into no more parts than a report
-//! can have.
+//! Splits a message into its MIME parts (RFC 2046), with bounded depth and number of parts.
 //!
-//! `mail_parser` reads the header fields, which it does without recursion. Its parser of whole
-//! messages is not used: it drops and clones messages in messages by recursion, so that one of some
-//! 500 KB overflows the stack. Here the parts that are still to be read stand in a list, so that no
-//! input decides how deep the stack grows.
+//! `mail_parser` parses the header fields, which it does without recursion. Its parser for whole
+//! messages is not used: it drops and clones nested messages recursively, so that a message of
+//! about 500 KB overflows the stack. Here the pending parts are in a list, so that no input
+//! controls the depth of the stack.
 
 use std::borrow::Cow;
 
@@ -13,69 +12,68 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, GetHeader, HeaderName, MessageParser};
 
-/// A report nests three deep, one that was forwarded a few more.
+/// A report has three levels, a forwarded one a few more.
 pub(super) const MAX_DEPTH: usize = 16;
 /// A report has three parts, and the letter in it a few.
 pub(super) const MAX_PARTS: usize = 250;
-/// Headers after this are not read. Those of mail that passed many servers have some 20 KB.
+/// Later headers are ignored. The headers of mail that passed many servers have about 20 KB.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// A message nests deeper, or has more parts, than any report.
+/// The message exceeds [`MAX_DEPTH`] or [`MAX_PARTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooComplex;
 
-/// A part of a message, with what its headers say.
+/// A part of a message and the header fields that we use.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
-    /// In small letters; empty where no type is given.
+pub(super) struct MimePart<'a> {
+    /// In lower case; empty if no type is given.
     kind: String,
     subtype: String,
-    /// Of a multipart.
     boundary: Option<String>,
-    encoding: Encoding,
-    /// Without its angle brackets.
+    encoding: TransferEncoding,
+    /// Without angle brackets.
     pub(super) message_id: Option<String>,
-    /// The values of the header fields that name a recipient, as they stand there.
+    /// The raw values of the fields in [`RECIPIENT_FIELDS`].
     pub(super) recipients: Vec<&'a str>,
     body: &'a [u8],
 }
 
 /// How the body is encoded (RFC 2045 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
+enum TransferEncoding {
     None,
     Base64,
     QuotedPrintable,
 }
 
-/// Header fields that name the address to which a message came.
+/// Header fields that contain the address at which a message arrived.
 const RECIPIENT_FIELDS: [&str; 5] =
     ["to", "delivered-to", "x-original-to", "original-rcpt-to", "envelope-to"];
 
-/// A part that is still to be read.
-struct Unread<'a> {
+/// A part not yet parsed.
+struct PendingPart<'a> {
     bytes: &'a [u8],
     depth: usize,
-    /// It belongs to a message that stands in the one that is read.
+    /// Part of a message that is attached to the outer one.
     is_embedded: bool,
 }
 
-/// The message itself and its parts, in their order, without those of messages in it. Those are
-/// counted too.
-pub(super) fn split(message: &[u8]) -> Result<Vec<Part<'_>>, TooComplex> {
+/// The message itself and its parts, in order, without the parts of attached messages. Those count
+/// towards the limit.
+pub(super) fn split(message: &[u8]) -> Result<Vec<MimePart<'_>>, TooComplex> {
     let mut parts = Vec::new();
-    let mut unread = vec![Unread { bytes: message, depth: 0, is_embedded: false }];
+    let mut unread = vec![PendingPart { bytes: message, depth: 0, is_embedded: false }];
     let mut count = 0;
-    while let Some(Unread { bytes, depth, is_embedded }) = unread.pop() {
+    while let Some(PendingPart { bytes, depth, is_embedded }) = unread.pop() {
         count += 1;
         if depth > MAX_DEPTH || count > MAX_PARTS {
             return Err(TooComplex);
         }
-        let part = Part::read(bytes);
+        let part = MimePart::read(bytes);
         let is_embedded_below = is_embedded || part.is_message();
         let children = part.children();
-        // The last to be pushed is the next to be read.
-        unread.extend(children.into_iter().rev().map(|bytes| Unread {
+        // The list is a stack, so children are pushed in reverse to be visited in order.
+        unread.extend(children.into_iter().rev().map(|bytes| PendingPart {
             bytes,
             depth: depth + 1,
             is_embedded: is_embedded_below,
@@ -87,8 +85,8 @@ pub(super) fn split(message: &[u8]) -> Result<Vec<Part<'_>>, TooComplex> {
     Ok(parts)
 }
 
-impl<'a> Part<'a> {
-    /// Reads a part's headers. FeedbackEvent has none is a part without a type.
+impl<'a> MimePart<'a> {
+    /// Parses the headers. Bytes without headers are a part without a type.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let head = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
         let mut headers = Vec::new();
@@ -102,7 +100,7 @@ impl<'a> Part<'a> {
             kind: content_type.map(ContentType::ctype).map(lower).unwrap_or_default(),
             subtype: content_type.and_then(ContentType::subtype).map(lower).unwrap_or_default(),
             boundary: content_type.and_then(|found| found.attribute("boundary")).map(str::to_owned),
-            encoding: Encoding::read(
+            encoding: TransferEncoding::read(
                 value(HeaderName::ContentTransferEncoding).and_then(|value| value.as_text()),
             ),
             message_id: value(HeaderName::MessageId)
@@ -124,41 +122,40 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Is it of this type?
     pub(super) fn is(&self, kind: &str, subtype: &str) -> bool {
         self.kind == kind && self.subtype == subtype
     }
 
-    /// Is it a message in a message?
+    /// Whether this is an attached message.
     pub(super) fn is_message(&self) -> bool {
         self.is("message", "rfc822") || self.is("message", "global")
     }
 
-    /// Its body, decoded; as it stands there where it cannot be decoded.
+    /// The decoded body, or the raw one if it cannot be decoded.
     pub(super) fn contents(&self) -> Cow<'a, [u8]> {
         let decoded = match self.encoding {
-            Encoding::None => None,
-            Encoding::Base64 => base64_decode(self.body),
-            Encoding::QuotedPrintable => quoted_printable_decode(self.body),
+            TransferEncoding::None => None,
+            TransferEncoding::Base64 => base64_decode(self.body),
+            TransferEncoding::QuotedPrintable => quoted_printable_decode(self.body),
         };
         decoded.map_or(Cow::Borrowed(self.body), Cow::Owned)
     }
 
-    /// The parts in it, at most one more than there may be.
+    /// The direct children, at most one more than [`MAX_PARTS`].
     fn children(&self) -> Vec<&'a [u8]> {
-        if self.is_message() && self.encoding == Encoding::None {
+        if self.is_message() && self.encoding == TransferEncoding::None {
             return vec![self.body];
         }
         match &self.boundary {
             Some(boundary) if self.kind == "multipart" && !boundary.is_empty() => {
-                between(self.body, boundary.as_bytes())
+                split_at_boundary(self.body, boundary.as_bytes())
             }
             Some(_) | None => Vec::new(),
         }
     }
 }
 
-impl Encoding {
+impl TransferEncoding {
     fn read(name: Option<&str>) -> Self {
         match name.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
             Some("base64") => Self::Base64,
@@ -168,7 +165,7 @@ impl Encoding {
     }
 }
 
-/// The fields whose values are read; of all others only the place is known.
+/// A parser for the fields used here; of all others only the position is recorded.
 fn fields() -> MessageParser {
     MessageParser::new()
         .header_content_type(HeaderName::ContentType)
@@ -177,25 +174,25 @@ fn fields() -> MessageParser {
         .default_header_ignore()
 }
 
-/// FeedbackEvent stands between the lines that part a multipart. Where the last such line is missing, the
-/// last part goes on to the end.
-fn between<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+/// The bytes between the boundary lines of a multipart. If the final boundary is missing, the last
+/// part extends to the end.
+fn split_at_boundary<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut begin = None;
-    let mut place = 0;
+    let mut position = 0;
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let after = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary));
         if let Some(after) = after {
             let is_last = after.starts_with(b"--");
             if is_last || after.trim_ascii().is_empty() {
-                parts.extend(begin.map(|begin| without_line_end(&body[begin..place])));
-                begin = (!is_last).then_some(place + line.len());
+                parts.extend(begin.map(|begin| without_line_end(&body[begin..position])));
+                begin = (!is_last).then_some(position + line.len());
                 if is_last || parts.len() > MAX_PARTS {
                     break;
                 }
             }
         }
-        place += line.len();
+        position += line.len();
     }
     parts.extend(begin.map(|begin| body.get(begin..).unwrap_or_default()));
     parts
@@ -221,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_stand_in_their_order_with_what_is_in_them() {
+    fn parts_are_returned_in_order_with_their_contents() {
         let message =
             b"To: <a@x.example>\r\nContent-Type: Multipart/Report; boundary=\"b\"\r\n\r\npreamble\r\n\
             --b\r\nContent-Type: multipart/mixed; boundary=b1\r\n\r\n--b1 \r\n\r\none\r\n--b1--\r\n\
@@ -249,11 +246,11 @@ mod tests {
         ];
         assert_eq!(seen, expected.map(|(kind, last)| (kind.to_owned(), last.to_owned())));
         assert_eq!(parts[0].recipients, [" <a@x.example>\r\n"]);
-        assert_eq!(Part::read(&parts[4].contents()).message_id.as_deref(), Some("3@x"));
+        assert_eq!(MimePart::read(&parts[4].contents()).message_id.as_deref(), Some("3@x"));
     }
 
     #[test]
-    fn depth_is_bounded_however_a_level_is_written() {
+    fn depth_is_bounded_in_every_spelling() {
         for level in [
             "Content-Type:message/rfc822\n\n",
             "content-type:\r\n MESSAGE/RFC822\r\n\r\n",
@@ -280,7 +277,7 @@ mod tests {
         for parts in [MAX_PARTS, 200_000] {
             assert!(split(&flat(parts)).is_err(), "{parts}");
         }
-        // Parts of parts are counted together.
+        // Nested parts count together.
         let two =
             |inner: &str| format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n{inner}");
         let wide = two(&"--c\n\nx\n".repeat(MAX_PARTS / 2 + 1)).repeat(2);
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_read_as_far_as_it_goes() {
+    fn malformed_messages_are_parsed_as_far_as_possible() {
         for broken in [
             &b""[..],
             b"\n",

@@ -1,11 +1,12 @@
-//! The SQL of the reports. The caller owns the transaction.
+//! The SQL of applied reports. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Fingerprint, LetterRef, Report};
+use super::{FeedbackReport, Fingerprint, LetterRef};
 
-/// The letter that a report is about, locked: reports about one letter are taken one after the other.
+/// Finds and locks the letter of a report, so that reports about one letter are applied one after
+/// the other.
 pub(super) async fn lock_letter(
     tx: &mut PgConnection,
     letter_ref: &LetterRef,
@@ -22,6 +23,7 @@ pub(super) async fn lock_letter(
     )
     .fetch_optional(&mut *tx)
     .await?;
+    // Our own id is more reliable than the Message-ID, which a relay may replace.
     if by_id.is_some() {
         return Ok(by_id);
     }
@@ -39,8 +41,11 @@ pub(super) async fn lock_letter(
     .await
 }
 
-/// Whether a report was taken before.
-pub(super) async fn has(db: impl PgExecutor<'_>, fingerprint: &Fingerprint) -> sqlx::Result<bool> {
+/// Whether a report was already applied.
+pub(super) async fn exists(
+    db: impl PgExecutor<'_>,
+    fingerprint: &Fingerprint,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from feedback_events where fingerprint = $1) as "taken!""#,
         &fingerprint.0[..],
@@ -49,19 +54,18 @@ pub(super) async fn has(db: impl PgExecutor<'_>, fingerprint: &Fingerprint) -> s
     .await
 }
 
-/// FeedbackEvent a report did.
+/// The effect of a report, as stored.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Done<'a> {
+pub(super) struct ReportEffect<'a> {
     pub(super) letter_id: &'a str,
     pub(super) outcome: &'a str,
     pub(super) detail: Option<&'a str>,
 }
 
-/// Writes down that a report was taken, and what it did.
-pub(super) async fn add(
+pub(super) async fn insert(
     db: impl PgExecutor<'_>,
-    report: &Report,
-    done: &Done<'_>,
+    report: &FeedbackReport,
+    effect: &ReportEffect<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -70,10 +74,10 @@ pub(super) async fn add(
         values ($1, $2, $3, $4, $5, $6)
         ",
         &report.fingerprint.0[..],
-        done.letter_id,
+        effect.letter_id,
         report.channel.as_str(),
-        done.outcome,
-        done.detail,
+        effect.outcome,
+        effect.detail,
         now,
     )
     .execute(db)
@@ -81,8 +85,8 @@ pub(super) async fn add(
     Ok(())
 }
 
-/// When a report about a letter of ours was last taken, and by which way; none where none ever was.
-pub async fn last(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(DateTime<Utc>, String)>> {
+/// When the last report about a known letter was applied, and its channel.
+pub async fn find_last(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(DateTime<Utc>, String)>> {
     let last = sqlx::query!(
         "
         select reported_at, channel

@@ -1,42 +1,40 @@
-//! `POST /inbound/bounces`: a report as the message that it is, `message/rfc822`. FeedbackEvent `capital-courier bounce` takes from a pipe.
+//! `POST /inbound/bounces`: a report as a `message/rfc822` body. `capital-courier bounce` reads the
+//! same from stdin.
 
 use axum::Json;
 use axum::extract::{Request, State};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Inbound, Said};
-use crate::feedback::{Channel, MAX_BYTES, NoReport, Report};
-use crate::http::body::{self, Limits};
+use super::{Inbound, ReportResponse};
+use crate::feedback::{Channel, FeedbackReport, MAX_BYTES, ParseReportError};
 use crate::web::api::Refusal;
 
-/// Reports that are parsed at once: one takes milliseconds, and a few times its size in memory.
+/// Reports parsed concurrently: each takes milliseconds and a few times its size in memory.
 static PARSING: Semaphore = Semaphore::const_new(4);
 
-/// Takes one report.
 #[tracing::instrument(name = "report.receive", skip_all)]
 pub(super) async fn receive(
     State(inbound): State<Inbound>,
     request: Request,
-) -> Result<Json<Said>, Refusal> {
+) -> Result<Json<ReportResponse>, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
-    let message = body::read(&head.headers, body, limits).await?;
+    let message = inbound.read_body(&head.headers, body, MAX_BYTES).await?;
     let refuse =
         |why: &dyn std::fmt::Display| inbound.refuse(Channel::Mail, Refusal::UnreadableReport, why);
     match parse(message).await {
-        Some(Ok(report)) => inbound.take(&report).await,
+        Some(Ok(report)) => inbound.apply(&report).await,
         Some(Err(error)) => Err(refuse(&error)),
-        // The same bytes would fail again: their sender must not repeat them for days.
-        None => Err(refuse(&"the parser of reports failed on it")),
+        // A panic would recur for the same bytes, so the sender must not repeat them for days.
+        None => Err(refuse(&"the parser failed")),
     }
 }
 
-/// The report in a message, parsed on a thread that serves no requests; none where the parser failed on it.
-async fn parse(message: Bytes) -> Option<Result<Report, NoReport>> {
+/// Parses on a thread that serves no requests. `None` if the parser panicked.
+async fn parse(message: Bytes) -> Option<Result<FeedbackReport, ParseReportError>> {
     let permit = PARSING.acquire().await.ok()?;
     let parsing = tokio::task::spawn_blocking(move || {
-        let report = Report::parse(&message);
+        let report = FeedbackReport::parse(&message);
         drop(permit);
         report
     });

@@ -1,69 +1,86 @@
-//! Where mail servers and mail senders tell what became of letters.
+//! Webhooks by which mail servers and mail providers report what happened to letters.
 //!
-//! | address | who calls it | how that is proven |
+//! | path | caller | authentication |
 //! |---|---|---|
-//! | `POST /inbound/bounces` | a mail server, with a report as a message | a key with `bounces:write` |
-//! | `POST /inbound/ses` | Amazon SNS, which is told by SES | its signature, and a topic that the settings name |
-//! | `POST /inbound/sendgrid` | SendGrid | its signature, by the key in the settings |
+//! | `POST /inbound/bounces` | a mail server (`message/rfc822`) | a key with `bounces:write` |
+//! | `POST /inbound/ses` | Amazon SNS, on behalf of SES | its signature, and a configured topic |
+//! | `POST /inbound/sendgrid` | SendGrid | its signature, by the configured key |
 //! | `POST /inbound/postmark` | Postmark | a key with `bounces:write` |
 //!
-//! Each says it in its own way; all of it becomes a [`Report`] and goes through one channel ([`feedback::apply`]). FeedbackEvent is proven and about
-//! no letter of ours, or not understood, is answered with 200 all the same, so that nobody sends it for ever, and counted ([`Counts`]).
-//! 503 says that it is to be sent again.
+//! Each format is parsed into a [`FeedbackReport`] and applied by [`feedback::apply`]. Authentic
+//! input that concerns no letter of ours, or is not understood, is counted ([`ReportCounts`]) and
+//! answered with 200, because the sender would otherwise repeat it forever. 503 asks for a repeat.
 
-mod counts;
 mod mailbox;
 mod postmark;
 mod sendgrid;
 pub mod ses;
 
+use std::collections::BTreeMap;
 use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::api::{Api, Guard, Refusal, Scope, authenticate};
 use crate::database::is_about_the_data;
-use crate::feedback::{self, Applied, ApplyError, Channel, Report};
+use crate::feedback::{self, AppliedReport, ApplyError, Channel, FeedbackReport};
+use crate::http::body::{self, BodyLimits};
 use crate::mail::Address;
-use crate::telemetry::chain;
+use crate::telemetry::{LogLimit, chain};
 
-use crate::telemetry::LogLimit;
-
-pub use counts::Counts;
 pub use sendgrid::VerificationKey;
 
 static REFUSED: LogLimit = LogLimit::new();
 
-/// FeedbackEvent taking reports needs.
+/// The state of all feedback endpoints.
 #[derive(Clone, Debug)]
 pub struct Inbound {
-    /// Where letters are, and who may report.
     pub api: Api,
-    /// Who gets the blind copy of each letter: what is told of it changes nothing.
-    pub copy: Option<Address>,
-    /// Counts what comes in.
-    pub counts: Counts,
-    /// FeedbackEvent SES tells; none: it is not listened to.
+    /// Address of the blind copy of each letter; reports about it have no effect.
+    pub bcc: Option<Address>,
+    pub counts: ReportCounts,
+    /// `None` disables the endpoint.
     pub ses: Option<ses::Ses>,
-    /// Proves what SendGrid tells; none: it is not listened to.
+    /// `None` disables the endpoint.
     pub sendgrid: Option<VerificationKey>,
 }
 
-/// Which senders' webhooks are listened to.
+/// The settings of the providers' webhooks.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Topics of Amazon SNS by which SES tells; none: not SES.
+    /// Accepted topics of Amazon SNS. Empty disables the endpoint.
     pub sns_topics: Vec<ses::TopicArn>,
-    /// Proves what SendGrid tells; none: not SendGrid.
+    /// Verifies SendGrid's signatures. `None` disables the endpoint.
     pub sendgrid_public_key: Option<VerificationKey>,
 }
 
-/// FeedbackEvent the sender of a report hears.
+/// Applied reports since the process started, by channel and outcome. Clones share the counters.
+#[derive(Clone, Debug, Default)]
+pub struct ReportCounts(Arc<Mutex<BTreeMap<(Channel, &'static str), u64>>>);
+
+impl ReportCounts {
+    fn count(&self, channel: Channel, outcome: &'static str) {
+        // Plain numbers, whole at any time.
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((channel, outcome)).or_default() += 1;
+    }
+
+    pub fn all(&self) -> Vec<(Channel, &'static str, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|((channel, outcome), count)| (*channel, *outcome, *count)).collect()
+    }
+}
+
+/// The response to the sender of a report.
 #[derive(Clone, Debug, Serialize)]
-struct Said {
+struct ReportResponse {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     letter_id: Option<String>,
@@ -71,20 +88,20 @@ struct Said {
     offer_id: Option<String>,
 }
 
-impl Said {
+impl ReportResponse {
     fn only(outcome: &'static str) -> Self {
         Self { outcome, letter_id: None, offer_id: None }
     }
 }
 
-impl From<Applied> for Said {
-    fn from(taken: Applied) -> Self {
-        let Applied { outcome, letter_id, offer_id } = taken;
+impl From<AppliedReport> for ReportResponse {
+    fn from(applied: AppliedReport) -> Self {
+        let AppliedReport { outcome, letter_id, offer_id } = applied;
         Self { outcome: outcome.as_str(), letter_id, offer_id }
     }
 }
 
-/// The addresses below `/inbound`.
+/// The routes below `/inbound`.
 pub fn router(inbound: Inbound) -> Router {
     let by_key =
         from_fn_with_state(Guard::new(inbound.api.clone(), Scope::BouncesWrite), authenticate);
@@ -103,43 +120,56 @@ pub fn router(inbound: Inbound) -> Router {
 }
 
 impl Inbound {
-    /// Listens to whom the settings say.
+    /// Enables the endpoints that the settings configure.
     pub fn new(
         api: Api,
-        copy: Option<Address>,
-        counts: Counts,
+        bcc: Option<Address>,
+        counts: ReportCounts,
         settings: &Settings,
     ) -> Result<Self, ses::NoClient> {
         let (ses, sendgrid) =
             (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
-        Ok(Self { api, copy, counts, ses, sendgrid })
+        Ok(Self { api, bcc, counts, ses, sendgrid })
     }
 
-    /// Takes a report in. One that the database refuses for what it says is passed over: it would be refused each time it comes.
-    async fn take(&self, report: &Report) -> Result<Json<Said>, Refusal> {
-        let taken =
-            feedback::apply(&self.api.db, report, self.copy.as_ref(), self.api.clock.now()).await;
-        match taken {
-            Ok(taken) => {
-                self.counts.count(report.channel, taken.outcome.as_str());
-                Ok(Json(taken.into()))
+    async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        max_bytes: usize,
+    ) -> Result<Bytes, Refusal> {
+        let limits = BodyLimits { max_bytes, timeout: self.api.read_timeout };
+        Ok(body::read(headers, body, limits).await?)
+    }
+
+    /// Applies a report. A report whose data the database rejects is ignored, because it would be
+    /// rejected again each time.
+    async fn apply(&self, report: &FeedbackReport) -> Result<Json<ReportResponse>, Refusal> {
+        let applied =
+            feedback::apply(&self.api.db, report, self.bcc.as_ref(), self.api.clock.now()).await;
+        match applied {
+            Ok(applied) => {
+                self.counts.count(report.channel, applied.outcome.as_str());
+                Ok(Json(applied.into()))
             }
             Err(ApplyError::Database(error)) if is_about_the_data(&error) => {
                 tracing::error!(
                     error = chain(&error),
                     report.channel = report.channel.as_str(),
-                    "the database refused what a report says"
+                    "the database rejected the data of a feedback report"
                 );
-                Ok(self.pass_over(report.channel, "a report that the database refused"))
+                Ok(self.ignore(report.channel, "a report with data that the database rejected"))
             }
             Err(error) => {
                 self.counts.count(report.channel, "not_taken");
                 match &error {
                     ApplyError::Database(error) => {
-                        self.api.database_health.report(error, "cannot take a report");
+                        self.api.database_health.report(error, "cannot apply a feedback report");
                     }
-                    ApplyError::BeingSent => {
-                        tracing::info!("a report came before its letter was booked as sent");
+                    ApplyError::StillSending => {
+                        tracing::info!(
+                            "a feedback report arrived before its letter was recorded as sent"
+                        );
                     }
                 }
                 Err(Refusal::Unavailable)
@@ -147,19 +177,24 @@ impl Inbound {
         }
     }
 
-    /// FeedbackEvent is proven, and nothing that we act on.
-    fn pass_over(&self, channel: Channel, what: &str) -> Json<Said> {
+    /// Acknowledges authentic input that has no effect.
+    fn ignore(&self, channel: Channel, what: &str) -> Json<ReportResponse> {
         self.counts.count(channel, "ignored");
-        tracing::info!(report.channel = channel.as_str(), "passed over {what}");
-        Json(Said::only("ignored"))
+        tracing::info!(report.channel = channel.as_str(), "ignored {what}");
+        Json(ReportResponse::only("ignored"))
     }
 
-    /// FeedbackEvent is no report, or none that was asked for.
-    fn refuse(&self, channel: Channel, refusal: Refusal, why: &dyn std::fmt::Display) -> Refusal {
+    /// Counts and logs a rejected request.
+    fn refuse(&self, channel: Channel, refusal: Refusal, error: &dyn std::fmt::Display) -> Refusal {
         self.counts.count(channel, refusal.code());
         REFUSED.write(refusal.code(), |suppressed| {
-            tracing::warn!(log.suppressed = suppressed, code = refusal.code(), report.channel = channel.as_str(), why = %why,
-                "refused a report");
+            tracing::warn!(
+                log.suppressed = suppressed,
+                code = refusal.code(),
+                report.channel = channel.as_str(),
+                error = %error,
+                "refused a report"
+            );
         });
         refusal
     }

@@ -1,9 +1,10 @@
-//! `POST /inbound/postmark`: Postmark's webhooks for bounces, spam complaints and subscription changes
-//! (<https://postmarkapp.com/developer/webhooks/webhooks-overview>). They are not signed: the address in Postmark's settings holds a
-//! key, as `https://postmark:courier_…@courier.example/inbound/postmark`.
+//! `POST /inbound/postmark`: Postmark's webhooks for bounces, spam complaints and subscription
+//! changes (<https://postmarkapp.com/developer/webhooks/webhooks-overview>). They are not signed:
+//! the webhook URL in Postmark's settings contains a key, as in
+//! `https://postmark:courier_…@courier.example/inbound/postmark`.
 //!
-//! Postmark gives a message an id of its own. Which letter it was stands in the metadata that every letter carries
-//! (`X-PM-Metadata-letter-id`).
+//! Postmark assigns its own message ids. The letter is identified by the metadata that every letter
+//! carries (`X-PM-Metadata-letter-id`).
 
 use std::collections::BTreeMap;
 
@@ -12,47 +13,45 @@ use axum::extract::{Request, State};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Inbound, Said};
-use crate::feedback::{Cause, Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
-use crate::http::body::{self, Limits};
+use super::{Inbound, ReportResponse};
+use crate::feedback::{
+    Cause, Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport,
+};
 use crate::web::api::Refusal;
 
-/// Postmark adds the message as it came back where it is told to.
+/// Postmark can be configured to include the bounced message.
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 const LETTER_ID: &str = "letter-id";
 
-/// Takes what one request tells.
 #[tracing::instrument(name = "report.receive_postmark", skip_all)]
 pub(super) async fn receive(
     State(inbound): State<Inbound>,
     request: Request,
-) -> Result<Json<Said>, Refusal> {
+) -> Result<Json<ReportResponse>, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
-    let body = body::read(&head.headers, body, limits).await?;
+    let body = inbound.read_body(&head.headers, body, MAX_BYTES).await?;
     match read(&body) {
-        Some(report) => inbound.take(&report).await,
-        None => Ok(inbound.pass_over(
+        Some(report) => inbound.apply(&report).await,
+        None => Ok(inbound.ignore(
             Channel::Postmark,
-            "a record that is not about a bounce, a complaint or a wish",
+            "a record that is not about a bounce, a complaint or a subscription",
         )),
     }
 }
 
-/// A record, as far as we read it.
+/// The fields that we use.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Record {
-    #[serde(rename = "RecordType")]
-    about: String,
-    /// Of a bounce or a complaint.
+struct PostmarkRecord {
+    record_type: String,
+    /// Present in bounces and complaints.
     #[serde(rename = "ID")]
     id: Option<i64>,
     #[serde(rename = "Type")]
     kind: Option<String>,
     email: Option<String>,
     details: Option<String>,
-    /// Of a subscription change.
+    /// Present in subscription changes.
     recipient: Option<String>,
     #[serde(rename = "MessageID")]
     message_id: Option<String>,
@@ -64,10 +63,10 @@ struct Record {
     metadata: Option<BTreeMap<String, Value>>,
 }
 
-/// The report in a record; none where it is about something else, or nothing that we know.
-fn read(body: &[u8]) -> Option<Report> {
-    let record: Record = serde_json::from_slice(body).ok()?;
-    let what = record.what()?;
+/// Parses a record. `None` if it is about something else, or not understood.
+fn read(body: &[u8]) -> Option<FeedbackReport> {
+    let record: PostmarkRecord = serde_json::from_slice(body).ok()?;
+    let event = record.event()?;
     let mut letter_ref = LetterRef::default();
     for (name, value) in record.metadata.iter().flatten() {
         if let (true, Some(letter_id)) = (name.eq_ignore_ascii_case(LETTER_ID), value.as_str()) {
@@ -75,29 +74,30 @@ fn read(body: &[u8]) -> Option<Report> {
         }
     }
     let addresses = [&record.email, &record.recipient].into_iter().flatten().cloned().collect();
-    let fingerprint = Fingerprint::of(Channel::Postmark, record.own_id());
-    Some(Report {
+    // The letter is identified by its metadata alone: Postmark replaces the Message-ID.
+    let fingerprint = Fingerprint::of(Channel::Postmark, record.id_within_channel());
+    Some(FeedbackReport {
         channel: Channel::Postmark,
         fingerprint,
         letter_ref,
-        findings: vec![Finding { addresses, what }],
+        recipients: vec![RecipientReport { addresses, event }],
     })
 }
 
-impl Record {
-    fn what(&self) -> Option<FeedbackEvent> {
-        match self.about.as_str() {
+impl PostmarkRecord {
+    fn event(&self) -> Option<FeedbackEvent> {
+        match self.record_type.as_str() {
             "Bounce" => self.bounce(),
-            "SpamComplaint" => Some(FeedbackEvent::told("abuse")),
+            "SpamComplaint" => Some(FeedbackEvent::from_feedback_type("abuse")),
             "SubscriptionChange" if self.suppress_sending == Some(true) => self.suppressed(),
             _ => None,
         }
     }
 
-    /// By Postmark's types (<https://postmarkapp.com/developer/api/bounce-api#bounce-types>).
+    /// Postmark's bounce types: <https://postmarkapp.com/developer/api/bounce-api#bounce-types>.
     fn bounce(&self) -> Option<FeedbackEvent> {
-        let failed = |whose: Cause| {
-            FeedbackEvent::failed(self.details.as_deref().unwrap_or_default()).blaming(whose)
+        let failed = |cause: Cause| {
+            FeedbackEvent::failed(self.details.as_deref().unwrap_or_default()).with_cause(cause)
         };
         match self.kind.as_deref()? {
             "HardBounce" | "BadEmailAddress" | "ManuallyDeactivated" => {
@@ -105,7 +105,7 @@ impl Record {
             }
             "Blocked" | "DMARCPolicy" | "SpamNotification" | "VirusNotification"
             | "SMTPApiError" => Some(failed(Cause::Letter)),
-            "SpamComplaint" => Some(FeedbackEvent::told("abuse")),
+            "SpamComplaint" => Some(FeedbackEvent::from_feedback_type("abuse")),
             "Unsubscribe" => Some(FeedbackEvent::Unsubscribed),
             "Transient"
             | "SoftBounce"
@@ -117,24 +117,29 @@ impl Record {
         }
     }
 
-    /// A stream for broadcasts tells bounces and complaints in this way alone.
+    /// Broadcast streams report bounces and complaints only in this way.
     fn suppressed(&self) -> Option<FeedbackEvent> {
         match (self.suppression_reason.as_deref()?, self.origin.as_deref()) {
-            ("HardBounce", _) => Some(FeedbackEvent::failed("").blaming(Cause::Address)),
-            ("SpamComplaint", _) => Some(FeedbackEvent::told("abuse")),
-            // The platform itself did it, and knows.
+            ("HardBounce", _) => Some(FeedbackEvent::failed("").with_cause(Cause::Address)),
+            ("SpamComplaint", _) => Some(FeedbackEvent::from_feedback_type("abuse")),
+            // The platform suppressed the address itself.
             ("ManualSuppression", Some("Customer" | "Admin")) => None,
             ("ManualSuppression", _) => Some(FeedbackEvent::Unsubscribed),
             _ => None,
         }
     }
 
-    fn own_id(&self) -> String {
+    fn id_within_channel(&self) -> String {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self.id {
-            Some(id) => format!("{}\0{id}", self.about),
+            Some(id) => format!("{}\0{id}", self.record_type),
             None => {
-                format!("{}\0{}\0{}", self.about, text(&self.message_id), text(&self.changed_at))
+                format!(
+                    "{}\0{}\0{}",
+                    self.record_type,
+                    text(&self.message_id),
+                    text(&self.changed_at)
+                )
             }
         }
     }
@@ -145,7 +150,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// As Postmark documents it.
+    /// As documented by Postmark.
     fn bounce(kind: &str) -> Value {
         json!({
             "RecordType": "Bounce", "ID": 42, "Type": kind, "TypeCode": 1, "Name": "Hard bounce", "Tag": "Test",
@@ -166,53 +171,58 @@ mod tests {
         })
     }
 
-    fn what(record: &Value) -> Option<FeedbackEvent> {
-        Some(read(record.to_string().as_bytes())?.findings.remove(0).what)
+    fn event(record: &Value) -> Option<FeedbackEvent> {
+        Some(read(record.to_string().as_bytes())?.recipients.remove(0).event)
     }
 
     #[test]
-    fn bounces_are_read_by_their_type() {
-        let failed = |blame| FeedbackEvent::Failed { status: "5.1.1".to_owned(), blame };
+    fn the_bounce_type_decides_the_event() {
+        let failed = |cause| FeedbackEvent::Failed { status: "5.1.1".to_owned(), cause };
         for (kind, expected) in [
             ("HardBounce", Some(failed(Cause::Address))),
             ("BadEmailAddress", Some(failed(Cause::Address))),
             ("ManuallyDeactivated", Some(failed(Cause::Address))),
             ("Blocked", Some(failed(Cause::Letter))),
             ("SpamNotification", Some(failed(Cause::Letter))),
-            ("SpamComplaint", Some(FeedbackEvent::told("abuse"))),
+            ("SpamComplaint", Some(FeedbackEvent::from_feedback_type("abuse"))),
             ("Unsubscribe", Some(FeedbackEvent::Unsubscribed)),
             ("Transient", Some(FeedbackEvent::Transient)),
             ("SoftBounce", Some(FeedbackEvent::Transient)),
             ("AutoResponder", Some(FeedbackEvent::Transient)),
             ("SomethingNew", None),
         ] {
-            assert_eq!(what(&bounce(kind)), expected, "{kind}");
+            assert_eq!(event(&bounce(kind)), expected, "{kind}");
         }
     }
 
     #[test]
-    fn a_subscription_that_ended_is_read_by_its_reason() {
-        let address = FeedbackEvent::Failed { status: "5.0.0".to_owned(), blame: Cause::Address };
+    fn the_suppression_reason_decides_the_event() {
+        let address = FeedbackEvent::Failed { status: "5.0.0".to_owned(), cause: Cause::Address };
         for (reason, origin, suppress, expected) in [
             (json!("HardBounce"), "Recipient", true, Some(address)),
-            (json!("SpamComplaint"), "Recipient", true, Some(FeedbackEvent::told("abuse"))),
+            (
+                json!("SpamComplaint"),
+                "Recipient",
+                true,
+                Some(FeedbackEvent::from_feedback_type("abuse")),
+            ),
             (json!("ManualSuppression"), "Recipient", true, Some(FeedbackEvent::Unsubscribed)),
             (json!("ManualSuppression"), "Customer", true, None),
             (json!(null), "Recipient", false, None),
         ] {
-            assert_eq!(what(&change(&reason, origin, suppress)), expected, "{reason} {origin}");
+            assert_eq!(event(&change(&reason, origin, suppress)), expected, "{reason} {origin}");
         }
     }
 
     #[test]
-    fn a_record_names_the_letter_by_its_metadata_and_itself_by_its_id() {
+    fn a_record_identifies_the_letter_and_itself() {
         let mut letter_ref = LetterRef::default();
         letter_ref.add_letter("letter_1");
         let [bounced, changed] =
             [bounce("HardBounce"), change(&json!("HardBounce"), "Recipient", true)]
                 .map(|record| read(record.to_string().as_bytes()).unwrap());
         assert_eq!((&bounced.letter_ref, &changed.letter_ref), (&letter_ref, &letter_ref));
-        assert_eq!(changed.findings[0].addresses, ["jenny@bakery.example"]);
+        assert_eq!(changed.recipients[0].addresses, ["jenny@bakery.example"]);
         assert_eq!(
             bounced.fingerprint,
             Fingerprint::of(Channel::Postmark, "Bounce\0".to_owned() + "42")
@@ -221,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_passed_over() {
+    fn other_records_are_ignored() {
         for record in [
             json!({"RecordType": "Open"}),
             json!({"RecordType": "Delivery"}),
             json!([]),
             json!({"Type": "x"}),
         ] {
-            assert_eq!(what(&record), None, "{record}");
+            assert_eq!(event(&record), None, "{record}");
         }
         assert_eq!(read(b"{"), None);
     }

@@ -23,7 +23,7 @@ use crate::financing;
 use crate::flow::inbox;
 use crate::maintenance::reconcile;
 use crate::queue::{self, Circuit};
-use crate::web::feedback::Counts;
+use crate::web::feedback::ReportCounts;
 
 /// What the figures are read from.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Sources {
     /// Stripe and the relay, as this process sees them.
     pub circuits: Vec<Circuit>,
     /// Reports about letters, as this process took them.
-    pub reports: Counts,
+    pub reports: ReportCounts,
 }
 
 /// A text of OpenMetrics 1.0.

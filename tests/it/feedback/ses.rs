@@ -5,7 +5,7 @@ use axum::http::Request;
 use capital_courier::database::DatabaseHealth;
 use capital_courier::web::api::Api;
 use capital_courier::web::feedback::ses::{Amazon, Ses};
-use capital_courier::web::feedback::{self, Counts, Inbound};
+use capital_courier::web::feedback::{self, Inbound, ReportCounts};
 use capital_courier::web::ops;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -53,7 +53,7 @@ fn listening_with(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) ->
     let trusted = CertificateDer::from_pem_slice(trusted).unwrap();
     let amazon = Amazon::over(amazon.client.clone(), &[trusted]);
     let ses = Ses { topics: vec![topic.parse().unwrap()], amazon };
-    Inbound { api, copy: None, counts: Counts::default(), ses: Some(ses), sendgrid: None }
+    Inbound { api, bcc: None, counts: ReportCounts::default(), ses: Some(ses), sendgrid: None }
 }
 
 async fn post(inbound: &Inbound, message: &Value) -> Answer {

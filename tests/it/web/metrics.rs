@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use capital_courier::clock::Clock;
 use capital_courier::queue::{self, Circuit};
-use capital_courier::web::feedback::Counts;
+use capital_courier::web::feedback::ReportCounts;
 use capital_courier::web::ops;
 use http_body_util::BodyExt;
 use sqlx::PgPool;
@@ -16,7 +16,7 @@ async fn figures(db: &PgPool, circuits: &[Circuit]) -> String {
         db: db.clone().into(),
         clock: Clock::system(),
         circuits: circuits.to_vec(),
-        reports: Counts::default(),
+        reports: ReportCounts::default(),
     });
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();

@@ -20,9 +20,9 @@ use axum::Json;
 use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
 
-use super::{Inbound, Said};
+use super::{Inbound, ReportResponse};
 use crate::feedback::Channel;
-use crate::http::body::{self, Limits};
+use crate::http::body::{self, BodyLimits};
 use crate::web::api::Refusal;
 
 pub use amazon::{Amazon, NoClient};
@@ -58,13 +58,13 @@ impl Ses {
 pub(super) async fn receive(
     State((inbound, ses)): State<(Inbound, Ses)>,
     request: Request,
-) -> Result<Json<Said>, Refusal> {
+) -> Result<Json<ReportResponse>, Refusal> {
     let (head, body) = request.into_parts();
-    let limits = Limits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
+    let limits = BodyLimits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
     let refuse =
         |why: &dyn std::fmt::Display| inbound.refuse(Channel::Ses, Refusal::BadSignature, why);
-    // FeedbackEvent serde says of a body repeats parts of it.
+    // serde errors quote the body, so they are not logged.
     let envelope: Envelope =
         serde_json::from_slice(&body).map_err(|_| refuse(&"not a message as SNS sends it"))?;
     let Some(topic) = ses.topics.iter().find(|topic| topic.is(&envelope.topic_arn)) else {
@@ -74,11 +74,9 @@ pub(super) async fn receive(
     prove(&envelope, topic, &ses.amazon, now).await.map_err(|error| inbound.not_proven(&error))?;
     match envelope.kind {
         Kind::Notification => match notification::read(&envelope.message, &envelope.message_id) {
-            Some(report) => inbound.take(&report).await,
-            None => Ok(inbound.pass_over(
-                Channel::Ses,
-                "a notification that is not about a bounce or a complaint",
-            )),
+            Some(report) => inbound.apply(&report).await,
+            None => Ok(inbound
+                .ignore(Channel::Ses, "a notification that is not about a bounce or a complaint")),
         },
         Kind::SubscriptionConfirmation => {
             confirm(&envelope, topic, &ses.amazon)
@@ -86,14 +84,14 @@ pub(super) async fn receive(
                 .map_err(|error| inbound.not_proven(&error))?;
             tracing::info!(topic = envelope.topic_arn, "subscribed to what SES tells of letters");
             inbound.counts.count(Channel::Ses, "subscribed");
-            Ok(Json(Said::only("subscribed")))
+            Ok(Json(ReportResponse::only("subscribed")))
         }
         Kind::UnsubscribeConfirmation => {
             tracing::warn!(
                 topic = envelope.topic_arn,
                 "SNS will not tell of letters any more: unsubscribed"
             );
-            Ok(inbound.pass_over(Channel::Ses, "an end of the subscription"))
+            Ok(inbound.ignore(Channel::Ses, "an end of the subscription"))
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use serde::Deserialize;
 
-use crate::feedback::{Cause, Channel, FeedbackEvent, Finding, Fingerprint, LetterRef, Report};
+use crate::feedback::{
+    Cause, Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +70,7 @@ struct Recipient {
 }
 
 /// The report in a notification; none where it is about something else, or nothing that we know.
-pub(super) fn read(message: &str, sns_message_id: &str) -> Option<Report> {
+pub(super) fn read(message: &str, sns_message_id: &str) -> Option<FeedbackReport> {
     let Notification { about, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
     let (findings, feedback_id) = match (about.as_str(), bounce, complaint) {
         ("Bounce", Some(bounce), _) => (bounce.findings(), bounce.feedback_id),
@@ -81,7 +83,12 @@ pub(super) fn read(message: &str, sns_message_id: &str) -> Option<Report> {
         id.extend(["\0", address]);
     }
     let fingerprint = Fingerprint::of(Channel::Ses, id);
-    Some(Report { channel: Channel::Ses, fingerprint, letter_ref: mail.letter_ref(), findings })
+    Some(FeedbackReport {
+        channel: Channel::Ses,
+        fingerprint,
+        letter_ref: mail.letter_ref(),
+        recipients: findings,
+    })
 }
 
 impl Mail {
@@ -106,19 +113,19 @@ impl Mail {
 
 impl Bounce {
     /// SES calls a bounce permanent where the address is to be taken off every list; all others may pass.
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<RecipientReport> {
         let is_permanent = self.kind == "Permanent";
         let what = |recipient: &Recipient| {
             if is_permanent {
                 FeedbackEvent::failed(recipient.status.as_deref().unwrap_or_default())
-                    .blaming(Cause::Address)
+                    .with_cause(Cause::Address)
             } else {
                 FeedbackEvent::Transient
             }
         };
-        let finding = |recipient: &Recipient| Finding {
+        let finding = |recipient: &Recipient| RecipientReport {
             addresses: vec![recipient.email_address.clone()],
-            what: what(recipient),
+            event: what(recipient),
         };
         self.bounced_recipients.iter().map(finding).collect()
     }
@@ -126,11 +133,11 @@ impl Bounce {
 
 impl Complaint {
     /// One for all: whoever complained is among them, and SES often does not know more.
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<RecipientReport> {
         let addresses =
             self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
-        let what = FeedbackEvent::told(self.kind.as_deref().unwrap_or("abuse"));
-        vec![Finding { addresses, what }]
+        let what = FeedbackEvent::from_feedback_type(self.kind.as_deref().unwrap_or("abuse"));
+        vec![RecipientReport { addresses, event: what }]
     }
 }
 
@@ -161,7 +168,7 @@ mod tests {
         })
     }
 
-    fn read(notification: &Value) -> Option<Report> {
+    fn read(notification: &Value) -> Option<FeedbackReport> {
         super::read(&notification.to_string(), "sns-1")
     }
 
@@ -179,13 +186,13 @@ mod tests {
         letter_ref.add_message_id("letter_1@rocket.example");
         letter_ref.add_message_id("letter_1@rocket.example");
         assert_eq!(report.letter_ref, letter_ref);
-        assert_eq!(report.findings[0].addresses, ["jenny@bakery.example"]);
+        assert_eq!(report.recipients[0].addresses, ["jenny@bakery.example"]);
         let failed = |status: &str| FeedbackEvent::Failed {
             status: status.to_owned(),
-            blame: Cause::Address,
+            cause: Cause::Address,
         };
         assert_eq!(
-            (&report.findings[0].what, &report.findings[1].what),
+            (&report.recipients[0].event, &report.recipients[1].event),
             (&failed("5.1.1"), &failed("5.0.0"))
         );
         // The same as an event of a configuration set.
@@ -198,16 +205,20 @@ mod tests {
         for kind in ["Transient", "Undetermined", "SomethingNew"] {
             let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
             let told = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
-            assert_eq!(read(&told).unwrap().findings[0].what, FeedbackEvent::Transient, "{kind}");
+            assert_eq!(
+                read(&told).unwrap().recipients[0].event,
+                FeedbackEvent::Transient,
+                "{kind}"
+            );
         }
     }
 
     #[test]
     fn a_complaint_has_a_kind_or_is_taken_for_abuse() {
         for (kind, what) in [
-            (json!("abuse"), FeedbackEvent::told("abuse")),
+            (json!("abuse"), FeedbackEvent::from_feedback_type("abuse")),
             (json!("not-spam"), FeedbackEvent::NotSpam),
-            (Value::Null, FeedbackEvent::told("abuse")),
+            (Value::Null, FeedbackEvent::from_feedback_type("abuse")),
         ] {
             let complaint = json!({
                 "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,
@@ -215,7 +226,7 @@ mod tests {
             });
             let told =
                 json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
-            assert_eq!(read(&told).unwrap().findings[0].what, what);
+            assert_eq!(read(&told).unwrap().recipients[0].event, what);
         }
     }
 
