@@ -18,9 +18,8 @@ use crate::flow::inbox;
 use crate::letters;
 use crate::letters::lint::Rules;
 use crate::letters::wording::samples;
-use crate::mail::sending_rate::Limits;
-use crate::mail::{self, sending_rate};
-use crate::mail::{Algorithm, Relay, Timeouts};
+use crate::mail::sending_rate::{self, SendingLimits};
+use crate::mail::{self, Algorithm, Relay, Timeouts};
 use crate::maintenance::reconcile;
 use crate::queue::{self, Circuit};
 use crate::stripe::Client;
@@ -189,7 +188,7 @@ fn recent(
 async fn last_bounce(db: &Pool) -> sqlx::Result<Finding> {
     const REMEDY: &str = "route bounces and complaints to /inbound or to `capital-courier bounce`: \
                           see docs/operations.md";
-    Ok(match feedback::last(db).await? {
+    Ok(match feedback::find_last(db).await? {
         Some((at, channel)) => ok("last bounce", format!("{}, by {channel}", at.to_rfc3339())),
         None => warn("last bounce", "never", REMEDY),
     })
@@ -222,7 +221,7 @@ async fn transactions(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<Finding> {
 }
 
 /// Emails sent today, with the limits.
-async fn sent_today(db: &Pool, limits: &Limits, now: DateTime<Utc>) -> sqlx::Result<Finding> {
+async fn sent_today(db: &Pool, limits: &SendingLimits, now: DateTime<Utc>) -> sqlx::Result<Finding> {
     let today = now.date_naive();
     let sent = letters::store::sent_since(db, sending_rate::midnight(today)).await?;
     let max_today = limits.warm_up.and_then(|warm_up| warm_up.letters_on(today));

@@ -296,7 +296,7 @@ fn invalid_dkim_settings_are_refused_and_the_key_is_not_shown() {
 #[test]
 fn a_warm_up_has_a_first_day_and_limits_are_off_by_default() {
     let limits = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.limits;
-    assert_eq!(limits(&[]), crate::mail::sending_rate::Limits::default());
+    assert_eq!(limits(&[]), crate::mail::sending_rate::SendingLimits::default());
     let warm_up = limits(&[("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01")]).warm_up.unwrap();
     assert_eq!((warm_up.from.to_string().as_str(), warm_up.first_day), ("2026-12-01", 50));
     assert!(errors(&[("COURIER_EMAIL__WARM_UP_FROM", "tomorrow")]).contains("example: 2026-12-01"));

@@ -1,31 +1,31 @@
-//! Addresses that are safe to put into a header or an SMTP command, and that print masked.
+//! Email addresses that are safe in a header or an SMTP command, and that print masked.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The address of a recipient. `Display` and `Debug` mask it, so that it cannot end up in a log by accident.
+/// The address of a recipient. `Display` and `Debug` mask it, so that it cannot leak into a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(lettre::Address);
 
-/// Somebody with a name: `Program <capital@example.com>`. For the platform's own addresses, which are no secret.
+/// An address with an optional display name: `Program <capital@example.com>`. Used for the
+/// platform's own addresses, which may be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox(lettre::message::Mailbox);
 
-/// Not an address that a letter can go to. Does not repeat the address.
+/// The input is not a deliverable address. The message does not repeat the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an email address that a letter can go to (name@example.com, without line breaks)")]
 pub struct AddressError;
 
-/// RFC 5321 section 4.5.3.1.3: a path is at most 256 octets with its angle brackets.
+/// RFC 5321 section 4.5.3.1.3: a path has at most 256 octets, including its angle brackets.
 const MAX_LENGTH: usize = 254;
 
 impl Address {
-    /// The address itself.
+    /// The unmasked address.
     pub fn expose(&self) -> &str {
         self.0.as_ref()
     }
 
-    /// What follows the `@`.
     pub fn domain(&self) -> &str {
         self.0.domain()
     }
@@ -36,17 +36,14 @@ impl Address {
 }
 
 impl Mailbox {
-    /// The address without the name.
     pub fn address(&self) -> &str {
         self.0.email.as_ref()
     }
 
-    /// What follows the `@`.
     pub fn domain(&self) -> &str {
         self.0.email.domain()
     }
 
-    /// The name, where there is one.
     pub fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
@@ -61,12 +58,13 @@ impl FromStr for Address {
 
     fn from_str(given: &str) -> Result<Self, AddressError> {
         let trimmed = given.trim_matches(' ');
-        // Beyond ASCII a relay needs SMTPUTF8 (RFC 6531), which few have; and control characters end headers.
+        // Non-ASCII addresses need SMTPUTF8 (RFC 6531), which few relays support. Control
+        // characters would end the header.
         if trimmed.len() > MAX_LENGTH || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AddressError);
         }
-        // Quoted names and address literals are valid in SMTP and are refused all the same: lettre cannot write all of them into a
-        // header, relays and providers refuse most of them, and no merchant has one.
+        // Quoted local parts and address literals are valid SMTP and are still rejected: lettre
+        // cannot write all of them into a header, and most relays and providers refuse them.
         let (local, domain) = trimmed.rsplit_once('@').ok_or(AddressError)?;
         if !is_dot_atom(local) || !is_host_name(domain) {
             return Err(AddressError);
@@ -83,7 +81,7 @@ impl FromStr for Mailbox {
             return Err(AddressError);
         }
         let mailbox = lettre::message::Mailbox::from_str(given).map_err(|_| AddressError)?;
-        // The same rules hold for the address in it.
+        // The contained address must pass the same checks.
         Address::from_str(mailbox.email.as_ref())?;
         Ok(Self(mailbox))
     }
@@ -102,14 +100,14 @@ impl fmt::Debug for Address {
     }
 }
 
-/// `name` or `first.last`, of the characters that need no quotes (RFC 5322 section 3.2.3).
+/// A dot-atom: `name` or `first.last`, of characters that need no quoting (RFC 5322 section 3.2.3).
 fn is_dot_atom(local: &str) -> bool {
     let is_atext =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// Labels of letters, digits and hyphens. A last label of digits alone belongs to an IP address.
+/// Labels of letters, digits and hyphens. A numeric last label marks an IP address.
 fn is_host_name(domain: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_break_a_header_is_no_address() {
+    fn unsafe_addresses_are_rejected() {
         let long = format!("{}@example.com", "x".repeat(250));
         for bad in [
             "",
@@ -156,21 +154,21 @@ mod tests {
             "a@b..example",
             &long,
         ] {
-            assert!(bad.parse::<Address>().is_err(), "{bad:?} was let through");
+            assert!(bad.parse::<Address>().is_err(), "{bad:?} was accepted");
         }
         assert!("X <a@b.example>\r\nBcc: c@d.example".parse::<Mailbox>().is_err());
     }
 
     proptest! {
         #[test]
-        fn whatever_is_let_through_is_one_line_of_ascii(given in "\\PC*@[a-z\r\n.]*") {
+        fn accepted_addresses_are_one_line_of_ascii(given in "\\PC*@[a-z\r\n.]*") {
             if let Ok(address) = given.parse::<Address>() {
                 prop_assert!(address.expose().bytes().all(|byte| byte.is_ascii_graphic()));
             }
         }
 
         #[test]
-        fn whatever_is_let_through_stands_in_a_header_as_it_is(
+        fn accepted_addresses_appear_unchanged_in_a_header(
             given in "[a-z.\"!#$%&'*+/=?^_`{|}~\\\\<>(),:; -]{1,20}@[a-z0-9.\\[\\]:-]{1,12}",
         ) {
             if let Ok(address) = given.parse::<Address>() {

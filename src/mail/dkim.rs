@@ -1,8 +1,9 @@
-//! DKIM (RFC 6376): signs the letters, so that receivers can tell that they come from the sender's domain. RFC 8058 section 4 wants
-//! such a signature over both headers by which a mail program unsubscribes; without one there is no button in it.
+//! DKIM signatures (RFC 6376), which prove to receivers that a letter comes from the sender's
+//! domain. RFC 8058 section 4 requires a signature over both unsubscribe headers; without one, mail
+//! programs show no unsubscribe button.
 //!
-//! lettre signs. Here is what it leaves to its caller: a key as `openssl` writes it, which headers are signed, and the record that
-//! belongs into the DNS.
+//! lettre computes the signature. This file owns what lettre leaves to its caller: keys in the
+//! formats that `openssl` writes, the list of signed headers, and the DNS record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,60 +23,56 @@ use rsa::traits::PublicKeyParts;
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A key, and the name under which receivers find its public half. Clones share it.
+/// A signing key with its selector and domain. Clones share the key.
 #[derive(Clone)]
-pub struct Dkim(Arc<Signing>);
+pub struct Dkim(Arc<Signer>);
 
-struct Signing {
+struct Signer {
     config: DkimConfig,
     selector: String,
     domain: String,
     algorithm: Algorithm,
-    /// The public half, as the record has it.
+    /// The public key as it appears in the DNS record.
     public: String,
 }
 
-/// How it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// `rsa-sha256`, with a key of so many bits.
-    Rsa {
-        /// 2048 where one can choose.
-        bits: usize,
-    },
+    /// `rsa-sha256`
+    Rsa { bits: usize },
     /// `ed25519-sha256` (RFC 8463).
     Ed25519,
 }
 
-/// Why nothing can be signed so. Never repeats the key.
+/// Why a signing configuration is rejected. Never contains the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DkimError {
-    /// No PEM, or nothing in it that DKIM can use.
     #[error(
-        "not a private key for DKIM: PEM of an RSA or an Ed25519 key, as `openssl genpkey` writes it"
+        "not a private key for DKIM: expected the PEM of an RSA or Ed25519 key, \
+         as `openssl genpkey` writes it"
     )]
     Key,
     /// RFC 8301 section 3.2.
-    #[error("an RSA key of less than 1024 bits: receivers refuse it; make one of 2048")]
+    #[error("an RSA key of less than 1024 bits, which receivers refuse: create one of 2048 bits")]
     TooShort,
-    /// Not a name.
     #[error("not a selector: letters, digits, hyphens and dots, such as courier1")]
     Selector,
-    /// Not a name.
     #[error("not a domain such as example.com")]
     Domain,
-    /// DMARC (RFC 7489 section 3.1.1) would not count it.
+    /// DMARC ignores a signature from an unaligned domain (RFC 7489 section 3.1.1).
     #[error(
-        "must be the domain of email.from, or one above or below it: receivers would not count the signature (DMARC)"
+        "must be the domain of email.from, a parent or a subdomain of it: \
+         otherwise DMARC ignores the signature"
     )]
     NotAligned,
 }
 
-/// RFC 8301 section 3.2: nothing shorter may be signed with or counted.
+/// RFC 8301 section 3.2: signers must use, and verifiers must accept, no shorter key.
 const MIN_RSA_BITS: usize = 1024;
 
-/// What a reader sees is named twice: whoever adds a second one breaks the signature (RFC 6376 section 8.15).
-const SIGNED: [&str; 16] = [
+/// Headers that a reader sees are listed twice, so that adding a second one breaks the signature
+/// (RFC 6376 section 8.15).
+const SIGNED_HEADERS: [&str; 16] = [
     "From",
     "From",
     "To",
@@ -94,15 +91,17 @@ const SIGNED: [&str; 16] = [
     "Feedback-ID",
 ];
 
-/// A key as lettre takes it, PKCS #1 for RSA and the bare seed for Ed25519; and its public half as the DNS has it.
-struct Key {
+/// A key in lettre's format (PKCS #1 for RSA, the bare seed for Ed25519), with its public key in
+/// the format of the DNS record.
+struct DkimKey {
     algorithm: Algorithm,
     signing: DkimSigningKey,
     public: String,
 }
 
 impl Dkim {
-    /// Signs with this key (PEM, PKCS #8 or PKCS #1) as `selector` of `domain`, for letters from an address at `from`.
+    /// Creates a signer for letters whose `From` address is in the domain `from`. The key is PEM,
+    /// in PKCS #8 or PKCS #1.
     pub fn new(
         pem: &SecretString,
         selector: &str,
@@ -110,17 +109,17 @@ impl Dkim {
         from: &str,
     ) -> Result<Self, DkimError> {
         let (selector, domain) = (selector.to_ascii_lowercase(), domain.to_ascii_lowercase());
-        if !is_name(&selector) {
+        if !is_dns_name(&selector) {
             return Err(DkimError::Selector);
         }
-        if !is_name(&domain) || !domain.contains('.') {
+        if !is_dns_name(&domain) || !domain.contains('.') {
             return Err(DkimError::Domain);
         }
         if !is_aligned(&domain, &from.to_ascii_lowercase()) {
             return Err(DkimError::NotAligned);
         }
-        let Key { algorithm, signing, public } =
-            Key::read(pem.expose_secret()).ok_or(DkimError::Key)?;
+        let DkimKey { algorithm, signing, public } =
+            DkimKey::parse(pem.expose_secret()).ok_or(DkimError::Key)?;
         if matches!(algorithm, Algorithm::Rsa { bits } if bits < MIN_RSA_BITS) {
             return Err(DkimError::TooShort);
         }
@@ -128,31 +127,30 @@ impl Dkim {
             selector.clone(),
             domain.clone(),
             signing,
-            SIGNED.map(HeaderName::new_from_ascii_str).into(),
+            SIGNED_HEADERS.map(HeaderName::new_from_ascii_str).into(),
             DkimCanonicalization {
                 header: DkimCanonicalizationType::Relaxed,
                 body: DkimCanonicalizationType::Relaxed,
             },
         );
-        Ok(Self(Arc::new(Signing { config, selector, domain, algorithm, public })))
+        Ok(Self(Arc::new(Signer { config, selector, domain, algorithm, public })))
     }
 
-    /// Adds the signature. Nothing that is signed may change after this.
+    /// Adds the signature header. Any later change to a signed header or the body invalidates it.
     pub fn sign(&self, message: &mut Message) {
         dkim_sign(message, &self.0.config);
     }
 
-    /// How it signs.
     pub fn algorithm(&self) -> Algorithm {
         self.0.algorithm
     }
 
-    /// Where in the DNS the public key belongs: `<selector>._domainkey.<domain>`.
+    /// The DNS name of the public key: `<selector>._domainkey.<domain>`.
     pub fn record_name(&self) -> String {
         format!("{}._domainkey.{}", self.0.selector, self.0.domain)
     }
 
-    /// What belongs there, as the text of a TXT record (RFC 6376 section 3.6.1).
+    /// The content of the TXT record at that name (RFC 6376 section 3.6.1).
     pub fn record(&self) -> String {
         let kind = match self.0.algorithm {
             Algorithm::Rsa { .. } => "rsa",
@@ -177,8 +175,8 @@ impl fmt::Display for Algorithm {
     }
 }
 
-impl Key {
-    fn read(pem: &str) -> Option<Self> {
+impl DkimKey {
+    fn parse(pem: &str) -> Option<Self> {
         Self::rsa(pem).or_else(|| Self::ed25519(pem))
     }
 
@@ -209,16 +207,16 @@ impl Key {
     }
 }
 
-/// Relaxed alignment asks for the same organization, which only a list of public suffixes can tell in general. One above the other is
-/// the case that needs no list.
+/// Relaxed DMARC alignment compares organizational domains, which requires the public suffix list.
+/// This check accepts the case that needs no list: one domain contains the other.
 fn is_aligned(domain: &str, from: &str) -> bool {
     let is_below =
         |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
     domain == from || is_below(domain, from) || is_below(from, domain)
 }
 
-/// Labels of letters, digits, hyphens and underscores, parted by dots.
-fn is_name(name: &str) -> bool {
+/// Labels of letters, digits, hyphens and underscores, separated by dots.
+fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let belongs = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         // RFC 1035 section 2.3.4.
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_has_the_public_half_of_the_key_and_the_log_neither() {
+    fn the_record_has_the_public_key_and_debug_has_no_key() {
         let found = dkim(ED25519, "Courier1", "rocket.example").unwrap();
         assert_eq!(found.record_name(), "courier1._domainkey.rocket.example");
         assert_eq!(found.record(), format!("v=DKIM1; k=ed25519; p={ED25519_PUBLIC}"));
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rsa_key_may_be_written_in_both_ways_and_not_be_short() {
+    fn rsa_keys_may_be_pkcs8_or_pkcs1_but_not_short() {
         use rsa::pkcs8::EncodePrivateKey;
         let key = rsa_key(1024);
         let pems = [
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_that_nobody_would_count_is_refused() {
+    fn invalid_or_unaligned_signing_settings_are_rejected() {
         for domain in ["mail.rocket.example", "rocket.example", "a.mail.rocket.example"] {
             assert!(dkim(ED25519, "s", domain).is_ok(), "{domain}");
         }

@@ -1,35 +1,35 @@
-//! Relay replies without recipient addresses. Relays repeat the address that they refuse, in a spelling of
-//! their own; it belongs in `letters.recipient`, and not in logs and timelines.
+//! Masks recipient addresses in relay replies. Relays often quote the address that they refuse, in
+//! their own spelling; it must not reach logs and timelines, only `letters.recipient`.
 //!
-//! Masked are the recipient's local part wherever it stands as a word, and everything that looks like an
-//! address, both also where characters are escaped: `%40` (URLs), `=40` (quoted-printable), `+40`
-//! (xtext, RFC 3461), `\x40`, `\u0040`, `&#64;` and `&#x40;` (HTML). Spelled-out forms such as `(at)` need no rule
-//! of their own: the local part beside them is a word. Text that was escaped twice is not recognized.
+//! Masked are the recipient's local part as a whole word, and anything that looks like an address,
+//! also where characters are escaped: `%40` (URLs), `=40` (quoted-printable), `+40` (xtext, RFC
+//! 3461), `\x40`, `\u0040`, `&#64;` and `&#x40;` (HTML). Spelled-out forms such as `(at)` need no
+//! rule: the local part next to them is a word. Text that was escaped twice is not recognized.
 
 use super::address::Address;
 
-/// A character as a reader means it, and where it is written.
+/// A decoded character and the range of its source text.
 #[derive(Clone, Copy)]
-struct Unit {
-    means: char,
+struct DecodedChar {
+    value: char,
     start: usize,
     end: usize,
 }
 
-/// The text with addresses reduced to their first character and their domain.
+/// Reduces addresses to their first character and their domain.
 pub fn masked(text: &str, to: &Address) -> String {
-    let literal: Vec<Unit> = text
+    let literal: Vec<DecodedChar> = text
         .char_indices()
-        .map(|(start, means)| Unit { means, start, end: start + means.len_utf8() })
+        .map(|(start, value)| DecodedChar { value, start, end: start + value.len_utf8() })
         .collect();
     let once = mask(text, &literal, to);
     let unescaped = unescaped(&once);
     mask(&once, &unescaped, to)
 }
 
-fn mask(text: &str, units: &[Unit], to: &Address) -> String {
+fn mask(text: &str, units: &[DecodedChar], to: &Address) -> String {
     let local = to.expose().rsplit_once('@').map_or("", |(local, _)| local);
-    // `jenny+capital@…` is `jenny` to her server.
+    // Servers often drop the `+` suffix before they report the address.
     let base = local.split('+').next().unwrap_or_default();
     let mut masked = String::with_capacity(text.len());
     let mut position = 0;
@@ -38,7 +38,7 @@ fn mask(text: &str, units: &[Unit], to: &Address) -> String {
             .or_else(|| word_at(units, position, base))
             .or_else(|| address_at(units, position));
         if let Some(length) = hidden {
-            masked.push(unit.means);
+            masked.push(unit.value);
             masked.push_str("***");
             position += length;
         } else {
@@ -49,62 +49,63 @@ fn mask(text: &str, units: &[Unit], to: &Address) -> String {
     masked
 }
 
-/// The length of `word` where it begins here and is no part of a longer word, in any case.
-fn word_at(units: &[Unit], position: usize, word: &str) -> Option<usize> {
+/// The length of `word` if it starts here, in any case, and is a whole word.
+fn word_at(units: &[DecodedChar], position: usize, word: &str) -> Option<usize> {
     let length = word.chars().count();
     let found = units.get(position..position + length)?;
     let following = &units[position + length..];
-    // Masked already.
-    let is_masked = following.len() >= 3 && following[..3].iter().all(|unit| unit.means == '*');
+    // Already masked.
+    let is_masked = following.len() >= 3 && following[..3].iter().all(|unit| unit.value == '*');
     let is_word = length > 0
         && !is_masked
-        && found.iter().zip(word.chars()).all(|(unit, c)| unit.means.eq_ignore_ascii_case(&c))
+        && found.iter().zip(word.chars()).all(|(unit, c)| unit.value.eq_ignore_ascii_case(&c))
         && is_border(units[..position].iter().rev())
         && is_border(following.iter());
     is_word.then_some(length)
 }
 
-/// Whether a word ends where these characters follow. Codes and ids such as `5.1.1` and `ab-5-cd` are one
-/// word; a full stop at its end is not a part of it.
-fn is_border<'a>(mut following: impl Iterator<Item = &'a Unit>) -> bool {
-    let mut next = || following.next().map_or(' ', |unit| unit.means);
+/// Whether a word ends before these characters. Codes and ids such as `5.1.1` and `ab-5-cd` are one
+/// word; a trailing full stop is not part of it.
+fn is_border<'a>(mut following: impl Iterator<Item = &'a DecodedChar>) -> bool {
+    let mut next = || following.next().map_or(' ', |unit| unit.value);
     let first = next();
     if "._-".contains(first) { !next().is_alphanumeric() } else { !first.is_alphanumeric() }
 }
 
-/// The length of the local part of an address that begins here.
-fn address_at(units: &[Unit], position: usize) -> Option<usize> {
+/// The length of the local part if an address starts here.
+fn address_at(units: &[DecodedChar], position: usize) -> Option<usize> {
     let is_local =
-        |unit: &&Unit| unit.means.is_ascii_alphanumeric() || "._%+-".contains(unit.means);
+        |unit: &&DecodedChar| unit.value.is_ascii_alphanumeric() || "._%+-".contains(unit.value);
     if position > 0 && is_local(&&units[position - 1]) {
         return None;
     }
     let length = units[position..].iter().take_while(is_local).count();
-    let at = units.get(position + length).filter(|unit| length > 0 && unit.means == '@')?;
+    let at = units.get(position + length).filter(|unit| length > 0 && unit.value == '@')?;
     let is_escaped = at.end - at.start > 1;
-    // Queue ids have `=40` in them as well: what was escaped must have a domain behind it.
+    // Queue ids may contain `=40`: an escaped at sign counts only before a domain.
     (!is_escaped || is_domain(&units[position + length + 1..])).then_some(length)
 }
 
-/// Whether a domain with a top level of letters begins here.
-fn is_domain(units: &[Unit]) -> bool {
-    let belongs = |unit: &&Unit| unit.means.is_ascii_alphanumeric() || ".-".contains(unit.means);
-    let domain: String = units.iter().take_while(belongs).map(|unit| unit.means).collect();
+/// Whether a domain with an alphabetic top-level label starts here.
+fn is_domain(units: &[DecodedChar]) -> bool {
+    let belongs =
+        |unit: &&DecodedChar| unit.value.is_ascii_alphanumeric() || ".-".contains(unit.value);
+    let domain: String = units.iter().take_while(belongs).map(|unit| unit.value).collect();
     let top = domain.trim_end_matches('.').rsplit_once('.').map_or("", |(_, top)| top);
     top.len() >= 2 && top.chars().all(|c| c.is_ascii_alphabetic())
 }
 
-fn unescaped(text: &str) -> Vec<Unit> {
+fn unescaped(text: &str) -> Vec<DecodedChar> {
     let (mut units, mut start) = (Vec::new(), 0);
     while let Some(literal) = text[start..].chars().next() {
-        let (means, length) = escape_at(&text[start..]).unwrap_or((literal, literal.len_utf8()));
-        units.push(Unit { means, start, end: start + length });
+        let (value, length) = escape_at(&text[start..]).unwrap_or((literal, literal.len_utf8()));
+        units.push(DecodedChar { value, start, end: start + length });
         start += length;
     }
     units
 }
 
-/// The printable ASCII character whose escape the text begins with, and the length of the escape.
+/// The printable ASCII character whose escape starts the text, and the length of the escape.
 fn escape_at(text: &str) -> Option<(char, usize)> {
     const HEX: [&str; 5] = ["%", "=", "+", "\\x", "\\u00"];
     let graphic = |byte: u8| byte.is_ascii_graphic().then_some(char::from(byte));
@@ -132,13 +133,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shown(said: &str, to: &str) -> String {
-        masked(said, &to.parse().unwrap())
+    fn mask_for(reply: &str, to: &str) -> String {
+        masked(reply, &to.parse().unwrap())
     }
 
     #[test]
-    fn a_relay_may_repeat_the_address_in_any_spelling() {
-        for (said, expected) in [
+    fn the_address_is_masked_in_every_spelling() {
+        for (reply, expected) in [
             (
                 "550 5.1.1 <jenny@bakery.example>: unknown",
                 "550 5.1.1 <j***@bakery.example>: unknown",
@@ -164,32 +165,32 @@ mod tests {
             ("100% &# &#; &#x; =4 %é \\u00", "100% &# &#; &#x; =4 %é \\u00"),
             ("", ""),
         ] {
-            assert_eq!(shown(said, "Jenny@Bakery.example"), expected);
+            assert_eq!(mask_for(reply, "Jenny@Bakery.example"), expected);
         }
     }
 
     #[test]
-    fn any_local_part_is_masked_and_codes_stay() {
-        for (said, to, expected) in [
+    fn unusual_local_parts_are_masked_and_codes_are_not() {
+        for (reply, to, expected) in [
             ("550 no such user o'neil", "o'neil@x.example", "550 no such user o***"),
             ("550 <a/b@x.example> unknown", "a/b@x.example", "550 <a***@x.example> unknown"),
             ("550 5.1.1 no mailbox 5 here", "5@x.example", "550 5.1.1 no mailbox 5*** here"),
             ("550 no such user jenny", "jenny+capital@x.example", "550 no such user j***"),
             ("550 jenny+capital@x.example", "jenny+capital@x.example", "550 j***@x.example"),
         ] {
-            assert_eq!(shown(said, to), expected);
+            assert_eq!(mask_for(reply, to), expected);
         }
     }
 
     proptest! {
         #[test]
-        fn the_recipient_is_in_no_text_whatever_stands_around_it(
+        fn the_recipient_never_survives_masking(
             before in "[ -~é]{0,10}",
             after in "[ -~é]{0,10}",
             at in prop_oneof![Just("@"), Just("%40"), Just("=40"), Just("&#64;"), Just("+40")],
         ) {
-            let said = format!("{before} <jenny{at}bakery.example> {after}");
-            prop_assert!(!shown(&said, "jenny@bakery.example").contains("jenny"), "{}", said);
+            let reply = format!("{before} <jenny{at}bakery.example> {after}");
+            prop_assert!(!mask_for(&reply, "jenny@bakery.example").contains("jenny"), "{}", reply);
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Mail: addresses, messages, signatures and the way to the relay. Knows nothing of offers or letters.
+//! Outgoing mail: addresses, messages, DKIM signatures, SMTP and rate limits. This module knows
+//! nothing about offers or letters.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address` | addresses that are safe to put into a header, and print masked |
-//! | `mime`, `dkim` | the message as it goes over the wire, and its signature |
-//! | `return_path` | the envelope sender, one per letter, that bounces come back to |
-//! | `relay_url`, `relay` | where the relay is, and the hand-over with its outcome |
+//! | `address` | addresses that are safe in a header; they print masked |
+//! | `mime`, `dkim` | the message as it is transmitted, and its signature |
+//! | `return_path` | the envelope sender, one per letter, which identifies bounces |
+//! | `relay_url`, `relay` | which relay to use; delivery to it, and the outcome |
 //! | `smtp` | the SMTP client: commands, replies, TLS |
-//! | `send_error` | what a refusal of the relay means |
-//! | `mask` | relay replies without recipient addresses |
+//! | `send_error` | what a refusal means for the letter |
+//! | `mask` | removes recipient addresses from relay replies |
 //! | `sending_rate` | letters per second, minute and day, shared by all replicas |
 //! | `per_domain` | concurrent sessions per receiving domain |
 
@@ -34,27 +35,27 @@ pub use relay_url::{RelayUrl, RelayUrlError};
 pub use return_path::{ReturnPath, letters_in};
 pub use send_error::SendError;
 
-/// Who sends, and with which signature.
+/// The sender of all letters.
 #[derive(Clone, Debug)]
 pub struct Sender {
     pub from: Mailbox,
     /// Receives replies, including those that say "unsubscribe".
     pub reply_to: Mailbox,
-    /// Envelope sender of each letter, unique per letter; none: the address of `from`.
+    /// A distinct envelope sender per letter; `None` uses the address of `from`.
     pub return_path: Option<ReturnPath>,
-    /// Gets a blind copy of each letter. Stripe demands one
+    /// Receives a blind copy of each letter, which Stripe requires
     /// (<https://docs.stripe.com/capital/api-integration>).
     pub bcc: Option<Address>,
-    /// None: the relay signs.
+    /// `None` leaves signing to the relay.
     pub dkim: Option<Dkim>,
 }
 
-/// How long to wait for the relay.
+/// Time limits of an SMTP session.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From connecting to the relay's 354 to `DATA`.
+    /// From connecting to the 354 reply to `DATA`.
     pub command: Duration,
-    /// From the first byte of the message to the reply to its end. Too short a limit makes
-    /// duplicates: RFC 5321 section 4.5.3.2.6 wants ten minutes.
+    /// Applies to the message content and to the reply to the final dot. A limit that is too short
+    /// causes duplicates: RFC 5321 section 4.5.3.2.6 asks for ten minutes.
     pub answer: Duration,
 }

@@ -1,9 +1,9 @@
-//! Receiving domains, a lane for each: how many letters go to one of them at once, and which one is left alone because it said that it
-//! takes no more for now.
+//! Limits concurrent sessions per receiving domain, and pauses domains that report a rate limit.
 //!
-//! Whoever finds a lane full is told when to come back, and keeps no worker from letters to other domains meanwhile. Turned away one
-//! after the other, letters come back one after the other, as far apart as talks with that domain have taken lately: none asks again
-//! and again. DomainLimiter are in memory: a restart forgets them and finds out with its next letter.
+//! A letter that finds its domain full or paused is told when to retry, and blocks no worker that
+//! could send to other domains. Retry times are spread by the recent duration of a session with the
+//! domain, so that rejected letters do not return all at once. The state is in memory: after a
+//! restart it is learned again from the first letters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,84 +14,90 @@ use parking_lot::{Mutex, MutexGuard};
 use super::SendError;
 use crate::clock::Clock;
 
-/// The domains of this process. Clones are the same.
+/// The domains of this process. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct DomainLimiter {
-    /// Letters to one domain at once; zero is no limit.
-    most: usize,
+    /// Per domain; zero means unlimited.
+    max_sessions: usize,
     clock: Clock,
     by_domain: Arc<Mutex<HashMap<String, DomainState>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct DomainState {
-    /// Letters that are on their way.
-    busy: usize,
-    /// How long a talk takes, of late.
-    talk: TimeDelta,
-    /// When the next one that finds the lane full is to come back.
-    next_at: DateTime<Utc>,
-    /// How long it is, or will next be, left alone.
+    active_sessions: usize,
+    /// Moving average of how long a session takes.
+    session_time: TimeDelta,
+    /// When the next rejected letter is to retry.
+    retry_at: DateTime<Utc>,
+    /// Length of the current pause, or of the next one.
     pause: TimeDelta,
-    /// Nothing is begun before.
-    closed_until: DateTime<Utc>,
+    paused_until: DateTime<Utc>,
 }
 
-/// A letter's place in a lane, until it is dropped.
+/// Permission for one session with a domain. Dropping it frees the slot.
 #[derive(Debug)]
 pub struct DomainSlot {
-    domains: DomainLimiter,
+    limiter: DomainLimiter,
     domain: String,
     since: DateTime<Utc>,
 }
 
-/// What a talk takes where nobody knows.
-const TALK: TimeDelta = TimeDelta::seconds(1);
-/// No talk is taken to be quicker: letters that were turned away are not to come back all at once.
-const MIN_TALK: TimeDelta = TimeDelta::milliseconds(100);
-/// Nor slower: one that hangs says little about the next.
-const MAX_TALK: TimeDelta = TimeDelta::seconds(10);
-/// Rate limits are counted by the minute.
+/// The session time assumed for an unknown domain.
+const INITIAL_SESSION_TIME: TimeDelta = TimeDelta::seconds(1);
+/// Lower bound, so that rejected letters do not retry all at once.
+const MIN_SESSION_TIME: TimeDelta = TimeDelta::milliseconds(100);
+/// Upper bound: one hanging session says little about the next.
+const MAX_SESSION_TIME: TimeDelta = TimeDelta::seconds(10);
+/// Rate limits are usually per minute.
 const FIRST_PAUSE: TimeDelta = TimeDelta::minutes(1);
-/// How late we may notice that a domain takes letters again.
+/// The latest we notice that a domain accepts letters again.
 const MAX_PAUSE: TimeDelta = TimeDelta::minutes(30);
 
 impl DomainState {
     fn new(now: DateTime<Utc>) -> Self {
-        Self { busy: 0, talk: TALK, next_at: now, pause: FIRST_PAUSE, closed_until: now }
+        Self {
+            active_sessions: 0,
+            session_time: INITIAL_SESSION_TIME,
+            retry_at: now,
+            pause: FIRST_PAUSE,
+            paused_until: now,
+        }
     }
 
-    /// Nothing is worth remembering.
+    /// Whether the state equals that of an unknown domain, so that it can be dropped.
     fn is_idle(&self, now: DateTime<Utc>) -> bool {
-        self.busy == 0
-            && self.next_at <= now
-            && self.closed_until <= now
+        self.active_sessions == 0
+            && self.retry_at <= now
+            && self.paused_until <= now
             && self.pause == FIRST_PAUSE
     }
 }
 
 impl DomainLimiter {
-    /// DomainLimiter for so many letters each; zero is no limit.
-    pub fn new(most: usize, clock: Clock) -> Self {
-        Self { most, clock, by_domain: Arc::default() }
+    /// Allows `max_sessions` per domain; zero means unlimited.
+    pub fn new(max_sessions: usize, clock: Clock) -> Self {
+        Self { max_sessions, clock, by_domain: Arc::default() }
     }
 
-    /// Takes a place in a domain's lane, or says when to come back.
-    pub fn enter(&self, domain: &str) -> Result<DomainSlot, DateTime<Utc>> {
+    /// Acquires a slot for the domain, or returns when to retry.
+    pub fn acquire(&self, domain: &str) -> Result<DomainSlot, DateTime<Utc>> {
         let now = self.clock.now();
         let domain = domain.to_ascii_lowercase();
-        let mut domains = self.by_domain();
-        let lane = domains.entry(domain.clone()).or_insert_with(|| DomainState::new(now));
-        // A clock that was set back must not keep a domain closed.
-        lane.closed_until = lane.closed_until.min(now + MAX_PAUSE);
-        let is_full = self.most > 0 && lane.busy >= self.most;
-        if is_full || lane.closed_until > now {
-            let at_once = i32::try_from(self.most.max(1)).unwrap_or(i32::MAX);
-            lane.next_at = lane.next_at.max(lane.closed_until).max(now) + lane.talk / at_once;
-            return Err(lane.next_at);
+        let mut states = self.by_domain();
+        let state = states.entry(domain.clone()).or_insert_with(|| DomainState::new(now));
+        // After the clock was set back, a pause must not outlast its maximum.
+        state.paused_until = state.paused_until.min(now + MAX_PAUSE);
+        let is_full = self.max_sessions > 0 && state.active_sessions >= self.max_sessions;
+        if is_full || state.paused_until > now {
+            // Each rejected letter retries one session later than the one before it.
+            let parallel = i32::try_from(self.max_sessions.max(1)).unwrap_or(i32::MAX);
+            state.retry_at =
+                state.retry_at.max(state.paused_until).max(now) + state.session_time / parallel;
+            return Err(state.retry_at);
         }
-        lane.busy += 1;
-        Ok(DomainSlot { domains: self.clone(), domain, since: now })
+        state.active_sessions += 1;
+        Ok(DomainSlot { limiter: self.clone(), domain, since: now })
     }
 
     fn by_domain(&self) -> MutexGuard<'_, HashMap<String, DomainState>> {
@@ -100,44 +106,46 @@ impl DomainLimiter {
 }
 
 impl DomainSlot {
-    /// The letter was taken: the lane is open.
-    pub fn was_taken(&self) {
-        if let Some(lane) = self.domains.by_domain().get_mut(&self.domain) {
-            lane.pause = FIRST_PAUSE;
+    /// Records that the letter was accepted, which resets the pause.
+    pub fn record_accepted(&self) {
+        if let Some(state) = self.limiter.by_domain().get_mut(&self.domain) {
+            state.pause = FIRST_PAUSE;
         }
     }
 
-    /// The letter was not taken. Where that is because there were too many, the lane is closed for a while.
-    pub fn was_refused(&self, error: &SendError) {
-        if !matches!(error, SendError::TooFast(_)) {
+    /// Records a failure. A rate limit pauses the domain, twice as long each time.
+    pub fn record_error(&self, error: &SendError) {
+        if !matches!(error, SendError::Throttled(_)) {
             return;
         }
-        let now = self.domains.clock.now();
-        let mut domains = self.domains.by_domain();
-        let Some(lane) = domains.get_mut(&self.domain) else { return };
-        // Those that were on their way when it closed are refused too, which says nothing new.
-        if lane.closed_until > now {
+        let now = self.limiter.clock.now();
+        let mut states = self.limiter.by_domain();
+        let Some(state) = states.get_mut(&self.domain) else { return };
+        // Sessions that were active when the pause began fail too; they must not double it.
+        if state.paused_until > now {
             return;
         }
-        lane.closed_until = now + lane.pause;
+        state.paused_until = now + state.pause;
         tracing::warn!(
             recipient.domain = self.domain,
-            pause.seconds = lane.pause.num_seconds(),
-            "a domain takes no more letters for now: it is left alone"
+            pause.seconds = state.pause.num_seconds(),
+            "paused a receiving domain that reported a rate limit"
         );
-        lane.pause = (lane.pause * 2).min(MAX_PAUSE);
+        state.pause = (state.pause * 2).min(MAX_PAUSE);
     }
 }
 
 impl Drop for DomainSlot {
     fn drop(&mut self) {
-        let now = self.domains.clock.now();
-        let mut domains = self.domains.by_domain();
-        let Some(lane) = domains.get_mut(&self.domain) else { return };
-        lane.busy = lane.busy.saturating_sub(1);
-        lane.talk = ((lane.talk * 3 + (now - self.since)) / 4).clamp(MIN_TALK, MAX_TALK);
-        if lane.is_idle(now) {
-            domains.remove(&self.domain);
+        let now = self.limiter.clock.now();
+        let mut states = self.limiter.by_domain();
+        let Some(state) = states.get_mut(&self.domain) else { return };
+        state.active_sessions = state.active_sessions.saturating_sub(1);
+        state.session_time = ((state.session_time * 3 + (now - self.since)) / 4)
+            .clamp(MIN_SESSION_TIME, MAX_SESSION_TIME);
+        // Otherwise the map would grow with every domain ever written to.
+        if state.is_idle(now) {
+            states.remove(&self.domain);
         }
     }
 }
@@ -146,78 +154,80 @@ impl Drop for DomainSlot {
 mod tests {
     use super::*;
 
-    fn domains(most: usize) -> (DomainLimiter, Clock) {
+    fn limiter(max_sessions: usize) -> (DomainLimiter, Clock) {
         let clock = Clock::movable(DateTime::UNIX_EPOCH);
-        (DomainLimiter::new(most, clock.clone()), clock)
+        (DomainLimiter::new(max_sessions, clock.clone()), clock)
     }
 
-    fn too_fast() -> SendError {
-        SendError::TooFast("450 4.7.28".to_owned())
+    fn throttled() -> SendError {
+        SendError::Throttled("450 4.7.28".to_owned())
     }
 
-    /// Milliseconds from now until a letter that is turned away is to come back.
-    fn turned_away(domains: &DomainLimiter, domain: &str) -> i64 {
-        (domains.enter(domain).unwrap_err() - domains.clock.now()).num_milliseconds()
+    /// Milliseconds until a rejected letter is to retry.
+    fn retry_in(limiter: &DomainLimiter, domain: &str) -> i64 {
+        (limiter.acquire(domain).unwrap_err() - limiter.clock.now()).num_milliseconds()
     }
 
     #[test]
-    fn a_full_lane_turns_away_one_after_the_other_and_no_other_lane_minds() {
-        let (domains, _) = domains(2);
+    fn a_full_domain_spreads_retries_and_affects_no_other() {
+        let (limiter, _) = limiter(2);
         let (one, _two) =
-            (domains.enter("slow.example").unwrap(), domains.enter("SLOW.example").unwrap());
-        assert_eq!([(); 3].map(|()| turned_away(&domains, "slow.example")), [500, 1000, 1500]);
-        assert!(domains.enter("other.example").is_ok());
+            (limiter.acquire("slow.example").unwrap(), limiter.acquire("SLOW.example").unwrap());
+        assert_eq!([(); 3].map(|()| retry_in(&limiter, "slow.example")), [500, 1000, 1500]);
+        assert!(limiter.acquire("other.example").is_ok());
         drop(one);
-        assert!(domains.enter("slow.example").is_ok());
+        assert!(limiter.acquire("slow.example").is_ok());
     }
 
     #[test]
-    fn letters_come_back_as_far_apart_as_talks_take() {
-        let (domains, clock) = domains(2);
-        let _one = domains.enter("slow.example").unwrap();
+    fn retries_are_spaced_by_the_session_time() {
+        let (limiter, clock) = limiter(2);
+        let _one = limiter.acquire("slow.example").unwrap();
         for _ in 0..20 {
-            let _other = domains.enter("slow.example").unwrap();
+            let _other = limiter.acquire("slow.example").unwrap();
             clock.advance(TimeDelta::seconds(5));
         }
-        let _other = domains.enter("slow.example").unwrap();
+        let _other = limiter.acquire("slow.example").unwrap();
         let (first, second) =
-            (turned_away(&domains, "slow.example"), turned_away(&domains, "slow.example"));
+            (retry_in(&limiter, "slow.example"), retry_in(&limiter, "slow.example"));
         assert!(
             (2450..=2500).contains(&first),
-            "half of a talk, as there are two at once: {first}"
+            "half a session time, because two run in parallel: {first}"
         );
         assert!((2450..=2500).contains(&(second - first)), "{first}, {second}");
     }
 
     #[test]
-    fn without_a_limit_nobody_is_turned_away_and_nothing_is_remembered() {
-        let (domains, _) = domains(0);
-        let places: Vec<_> = (0..1000).map(|_| domains.enter("busy.example").unwrap()).collect();
-        drop(places);
-        assert!(domains.by_domain().is_empty());
+    fn without_a_limit_nothing_is_rejected_or_stored() {
+        let (limiter, _) = limiter(0);
+        let slots: Vec<_> = (0..1000).map(|_| limiter.acquire("busy.example").unwrap()).collect();
+        drop(slots);
+        assert!(limiter.by_domain().is_empty());
     }
 
     #[test]
-    fn a_domain_that_takes_no_more_is_left_alone_ever_longer_until_it_takes_one() {
-        let (domains, clock) = domains(0);
+    fn pauses_double_until_a_letter_is_accepted() {
+        let (limiter, clock) = limiter(0);
         for minutes in [1, 2, 4, 8, 16, 30, 30] {
-            let (place, other) =
-                (domains.enter("full.example").unwrap(), domains.enter("full.example").unwrap());
-            place.was_refused(&SendError::Deferred("452 4.2.2 mailbox full".to_owned()));
-            assert!(domains.enter("full.example").is_ok(), "that was about one mailbox");
-            place.was_refused(&too_fast());
-            other.was_refused(&too_fast());
-            assert!(turned_away(&domains, "full.example") > minutes * 60_000);
+            let (slot, other) = (
+                limiter.acquire("full.example").unwrap(),
+                limiter.acquire("full.example").unwrap(),
+            );
+            slot.record_error(&SendError::Deferred("452 4.2.2 mailbox full".to_owned()));
+            assert!(limiter.acquire("full.example").is_ok(), "one mailbox pauses no domain");
+            slot.record_error(&throttled());
+            other.record_error(&throttled());
+            assert!(retry_in(&limiter, "full.example") > minutes * 60_000);
             clock.advance(TimeDelta::minutes(minutes));
         }
-        domains.enter("full.example").unwrap().was_taken();
-        let place = domains.enter("full.example").unwrap();
-        place.was_refused(&too_fast());
+        limiter.acquire("full.example").unwrap().record_accepted();
+        let slot = limiter.acquire("full.example").unwrap();
+        slot.record_error(&throttled());
         clock.advance(TimeDelta::minutes(1));
-        assert!(domains.enter("full.example").is_ok());
-        place.was_taken();
+        assert!(limiter.acquire("full.example").is_ok());
+        slot.record_accepted();
         clock.advance(TimeDelta::minutes(1));
-        drop(place);
-        assert!(domains.by_domain().is_empty());
+        drop(slot);
+        assert!(limiter.by_domain().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! `SMTP_URL`: who takes the letters, and how.
+//! `SMTP_URL`: the relay, and how to connect to it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,47 +11,43 @@ use url::Url;
 
 use crate::http::is_loopback;
 
-/// A relay's address, read and found to make sense.
+/// A valid relay URL.
 #[derive(Clone, Debug)]
 pub enum RelayUrl {
     /// `smtp://`, `smtps://`
-    Smtp(Server),
-    /// `file:DIR`: each letter becomes a file there.
+    Smtp(SmtpServer),
+    /// `file:DIR`: each letter is written to a file in the folder.
     File(PathBuf),
 }
 
-/// An SMTP server.
 #[derive(Clone, Debug)]
-pub struct Server {
-    /// Name or address.
+pub struct SmtpServer {
     pub host: String,
-    /// 25, 465 or 587 where the URL does not say.
+    /// Defaults to 25, 465 or 587, depending on `tls`.
     pub port: u16,
-    /// How the line is protected.
-    pub tls: Tls,
-    /// User and password.
+    /// How the connection is encrypted.
+    pub tls: TlsMode,
     pub login: Option<(String, SecretString)>,
 }
 
-/// How the line to the relay is protected.
+/// How the connection to the relay is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// Not at all.
+pub enum TlsMode {
     None,
-    /// `STARTTLS` where the relay offers it.
+    /// `STARTTLS` if the relay offers it.
     Opportunistic,
-    /// `STARTTLS`, or no letter (RFC 3207).
+    /// `STARTTLS`, or the connection fails (RFC 3207).
     Required,
-    /// From the first byte (RFC 8314).
+    /// TLS from the first byte (RFC 8314).
     Implicit,
 }
 
-/// Why a URL is no relay's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RelayUrlError(&'static str);
 
-const FORM: &str = "write smtp://host:25, smtps://user:password@host, smtp://user:password@host:587?tls=required, or file:DIR";
+const FORM: &str = "expected smtp://host:25, smtps://user:password@host, \
+    smtp://user:password@host:587?tls=required, or file:DIR";
 
 impl FromStr for RelayUrl {
     type Err = RelayUrlError;
@@ -67,52 +63,53 @@ impl FromStr for RelayUrl {
         }
         let url = Url::parse(given).map_err(|_| RelayUrlError(FORM))?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(RelayUrlError(FORM))?;
-        // A bracketed IPv6 address is written without its brackets when one connects to it.
+        // `TcpStream::connect` takes an IPv6 address without brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = tls(&url)?;
         let login = login(&url)?;
-        // `opportunistic` is no better than `none` here: who can read the password can take the offer of STARTTLS away.
-        let may_be_plain = matches!(tls, Tls::None | Tls::Opportunistic);
+        // `opportunistic` is no safer than `none`: an attacker who can read the password can also
+        // strip the STARTTLS offer.
+        let may_be_plain = matches!(tls, TlsMode::None | TlsMode::Opportunistic);
         if login.is_some() && may_be_plain && !is_loopback(&host) {
             return Err(RelayUrlError(
                 "could send the password unencrypted: write ?tls=required, or use smtps://",
             ));
         }
         let port = url.port().unwrap_or(match tls {
-            Tls::Implicit => 465,
-            Tls::Required => 587,
-            Tls::None | Tls::Opportunistic => 25,
+            TlsMode::Implicit => 465,
+            TlsMode::Required => 587,
+            TlsMode::None | TlsMode::Opportunistic => 25,
         });
-        Ok(Self::Smtp(Server { host, port, tls, login }))
+        Ok(Self::Smtp(SmtpServer { host, port, tls, login }))
     }
 }
 
 impl RelayUrl {
-    /// The host to which letters may travel unencrypted over a network; none where TLS is certain, and
-    /// where there is no network.
+    /// The host that letters may reach unencrypted over a network. `None` if TLS is guaranteed or
+    /// no network is involved.
     pub fn unencrypted_host(&self) -> Option<&str> {
         match self {
-            Self::Smtp(Server { host, tls: Tls::None | Tls::Opportunistic, .. }) => {
-                (!is_loopback(host)).then_some(host)
-            }
+            Self::Smtp(SmtpServer {
+                host, tls: TlsMode::None | TlsMode::Opportunistic, ..
+            }) => (!is_loopback(host)).then_some(host),
             Self::Smtp(_) | Self::File(_) => None,
         }
     }
 }
 
-fn tls(url: &Url) -> Result<Tls, RelayUrlError> {
-    let mut wanted = None;
+fn tls(url: &Url) -> Result<TlsMode, RelayUrlError> {
+    let mut mode = None;
     for (key, value) in url.query_pairs() {
         if key != "tls" {
-            return Err(RelayUrlError("the only parameter of a relay's URL is `tls`"));
+            return Err(RelayUrlError("the only parameter of a relay URL is `tls`"));
         }
-        wanted = Some(value);
+        mode = Some(value);
     }
-    match (url.scheme(), wanted.as_deref()) {
-        ("smtps", None | Some("wrapper" | "required")) => Ok(Tls::Implicit),
-        ("smtp", None | Some("none")) => Ok(Tls::None),
-        ("smtp", Some("required")) => Ok(Tls::Required),
-        ("smtp", Some("opportunistic")) => Ok(Tls::Opportunistic),
+    match (url.scheme(), mode.as_deref()) {
+        ("smtps", None | Some("wrapper" | "required")) => Ok(TlsMode::Implicit),
+        ("smtp", None | Some("none")) => Ok(TlsMode::None),
+        ("smtp", Some("required")) => Ok(TlsMode::Required),
+        ("smtp", Some("opportunistic")) => Ok(TlsMode::Opportunistic),
         ("smtp" | "smtps", Some(_)) => {
             Err(RelayUrlError("`tls` is none, opportunistic or required"))
         }
@@ -135,12 +132,12 @@ fn login(url: &Url) -> Result<Option<(String, SecretString)>, RelayUrlError> {
     }
 }
 
-/// Without user and password.
+/// Omits the credentials.
 impl fmt::Display for RelayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Smtp(server) => {
-                let scheme = if server.tls == Tls::Implicit { "smtps" } else { "smtp" };
+                let scheme = if server.tls == TlsMode::Implicit { "smtps" } else { "smtp" };
                 write!(f, "{scheme}://{}:{}", server.host, server.port)
             }
             Self::File(dir) => write!(f, "file:{}", dir.display()),
@@ -153,21 +150,21 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret;
 
-    fn server(given: &str) -> Server {
+    fn server(given: &str) -> SmtpServer {
         match given.parse().unwrap() {
             RelayUrl::Smtp(server) => server,
-            RelayUrl::File(dir) => panic!("{given} was read as the folder {}", dir.display()),
+            RelayUrl::File(dir) => panic!("{given} was parsed as the folder {}", dir.display()),
         }
     }
 
     #[test]
-    fn the_port_follows_from_how_the_line_is_protected() {
+    fn the_default_port_depends_on_the_tls_mode() {
         let cases = [
-            ("smtp://mail.example", 25, Tls::None),
-            ("smtp://mail.example?tls=opportunistic", 25, Tls::Opportunistic),
-            ("smtp://mail.example?tls=required", 587, Tls::Required),
-            ("smtps://mail.example", 465, Tls::Implicit),
-            ("smtps://mail.example:2465", 2465, Tls::Implicit),
+            ("smtp://mail.example", 25, TlsMode::None),
+            ("smtp://mail.example?tls=opportunistic", 25, TlsMode::Opportunistic),
+            ("smtp://mail.example?tls=required", 587, TlsMode::Required),
+            ("smtps://mail.example", 465, TlsMode::Implicit),
+            ("smtps://mail.example:2465", 2465, TlsMode::Implicit),
         ];
         for (given, port, tls) in cases {
             assert_eq!((server(given).port, server(given).tls), (port, tls), "{given}");
@@ -175,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn user_and_password_may_hold_any_character_and_are_never_printed() {
+    fn credentials_may_contain_any_character_and_are_never_printed() {
         let given = "smtp://us%40er:p%2Bss+%3A@mail.example:587?tls=required";
         let (user, password) = server(given).login.unwrap();
         assert_eq!((user.as_str(), password.expose_secret()), ("us@er", "p+ss+:"));
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_makes_no_sense_is_refused() {
+    fn invalid_or_unsafe_urls_are_rejected() {
         for bad in [
             "",
             "mail.example",
@@ -201,7 +198,7 @@ mod tests {
             "smtp://user:pw@10.0.0.1?tls=opportunistic",
             "smtp://user:pw@localhost.example?tls=opportunistic",
         ] {
-            assert!(bad.parse::<RelayUrl>().is_err(), "{bad:?} was let through");
+            assert!(bad.parse::<RelayUrl>().is_err(), "{bad:?} was accepted");
         }
         for good in [
             "smtp://user:pw@localhost:1025",
@@ -209,12 +206,12 @@ mod tests {
             "smtp://user:pw@[::1]?tls=opportunistic",
             "smtp://user:pw@mail.example?tls=required",
         ] {
-            assert!(good.parse::<RelayUrl>().is_ok(), "{good:?} was refused");
+            assert!(good.parse::<RelayUrl>().is_ok(), "{good:?} was rejected");
         }
     }
 
     #[test]
-    fn letters_may_travel_unencrypted_where_tls_is_not_certain() {
+    fn without_guaranteed_tls_the_host_may_get_plain_text() {
         for (given, host) in [
             ("smtp://mail.example", Some("mail.example")),
             ("smtp://mail:25?tls=opportunistic", Some("mail")),
@@ -228,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_can_be_relative_or_absolute() {
+    fn a_folder_may_be_relative_or_absolute() {
         for (given, dir) in [
             ("file:mail", "mail"),
             ("file:/tmp/mail", "/tmp/mail"),

@@ -1,14 +1,16 @@
-//! Where a letter goes back to that cannot be delivered: an address of its own, so that whatever comes there names the letter (VERP).
+//! The envelope sender of each letter (VERP): a distinct address, so that a bounce identifies its
+//! letter.
 //!
-//! `bounces@rocket.example` becomes `bounces+<letter>@rocket.example`, with the 32 digits of the letter's id. They are not signed: who
-//! has a letter has its Message-ID too, which names it as well, and nobody else can guess 74 bits of chance. Hexadecimal survives mail
-//! servers that write addresses in lower case.
+//! `bounces@rocket.example` becomes `bounces+<letter>@rocket.example`, with the 32 hexadecimal
+//! digits of the letter's id. The address is not signed: anyone who has the letter also has its
+//! Message-ID, which identifies it too, and nobody else can guess the id's 74 random bits.
+//! Hexadecimal survives mail servers that lower-case addresses.
 
 use std::str::FromStr;
 
 use super::address::{Address, AddressError};
 
-/// The address of which each letter gets a variant as its envelope's sender.
+/// The base address, which gets a suffix per letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnPath {
     user: String,
@@ -17,8 +19,8 @@ pub struct ReturnPath {
 
 /// RFC 5321 section 4.5.3.1.1.
 const MAX_LOCAL_PART: usize = 64;
-/// The digits of a letter's id.
-const DIGITS: usize = 32;
+/// Hexadecimal digits of a letter's id.
+const ID_DIGITS: usize = 32;
 const PREFIX: &str = "letter_";
 
 impl FromStr for ReturnPath {
@@ -27,7 +29,7 @@ impl FromStr for ReturnPath {
     fn from_str(given: &str) -> Result<Self, AddressError> {
         let address: Address = given.parse()?;
         let (user, domain) = address.expose().rsplit_once('@').ok_or(AddressError)?;
-        if user.len() + 1 + DIGITS > MAX_LOCAL_PART {
+        if user.len() + 1 + ID_DIGITS > MAX_LOCAL_PART {
             return Err(AddressError);
         }
         Ok(Self { user: user.to_owned(), domain: domain.to_owned() })
@@ -35,24 +37,25 @@ impl FromStr for ReturnPath {
 }
 
 impl ReturnPath {
-    /// The letter's own; none for a letter whose id is not of our making.
-    pub fn of(&self, letter_id: &str) -> Option<lettre::Address> {
-        let digits = letter_id.strip_prefix(PREFIX).filter(|digits| are_an_id(digits))?;
+    /// The return path of one letter. `None` if the id has an unexpected form.
+    pub fn for_letter(&self, letter_id: &str) -> Option<lettre::Address> {
+        let digits = letter_id.strip_prefix(PREFIX).filter(|digits| is_letter_id(digits))?;
         lettre::Address::new(format!("{}+{digits}", self.user), &self.domain).ok()
     }
 }
 
-/// The letters that are named in a text by variants of a return path, whichever that was when they were sent.
+/// The ids of letters whose return paths occur in a text, whichever base address was configured
+/// when they were sent.
 pub fn letters_in(text: &str) -> impl Iterator<Item = String> {
     text.split('+').skip(1).filter_map(|rest| {
-        let (digits, after) = rest.split_at_checked(DIGITS)?;
+        let (digits, after) = rest.split_at_checked(ID_DIGITS)?;
         let digits = digits.to_ascii_lowercase();
-        (after.starts_with('@') && are_an_id(&digits)).then(|| format!("{PREFIX}{digits}"))
+        (after.starts_with('@') && is_letter_id(&digits)).then(|| format!("{PREFIX}{digits}"))
     })
 }
 
-fn are_an_id(digits: &str) -> bool {
-    digits.len() == DIGITS
+fn is_letter_id(digits: &str) -> bool {
+    digits.len() == ID_DIGITS
         && digits.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
 }
 
@@ -63,9 +66,9 @@ mod tests {
     const LETTER: &str = "letter_0193a1b2c3d47e5f8091a2b3c4d5e6f7";
 
     #[test]
-    fn a_letter_goes_back_to_an_address_that_names_it_in_any_case() {
+    fn a_return_path_identifies_its_letter_in_any_case() {
         let path: ReturnPath = "bounces@rocket.example".parse().unwrap();
-        let address = path.of(LETTER).unwrap().to_string();
+        let address = path.for_letter(LETTER).unwrap().to_string();
         assert_eq!(address, "bounces+0193a1b2c3d47e5f8091a2b3c4d5e6f7@rocket.example");
         for text in [
             address.clone(),
@@ -74,11 +77,11 @@ mod tests {
         ] {
             assert_eq!(letters_in(&text).collect::<Vec<_>>(), [LETTER], "{text}");
         }
-        assert_eq!(path.of("letter_1"), None);
+        assert_eq!(path.for_letter("letter_1"), None);
     }
 
     #[test]
-    fn what_names_no_letter_is_passed_over() {
+    fn other_addresses_identify_no_letter() {
         for text in [
             "",
             "bounces@rocket.example",
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_return_path_leaves_room_for_the_letter() {
+    fn a_base_address_must_leave_room_for_the_id() {
         let user = "x".repeat(31);
         assert!(format!("{user}@rocket.example").parse::<ReturnPath>().is_ok());
         assert!(format!("{user}x@rocket.example").parse::<ReturnPath>().is_err());

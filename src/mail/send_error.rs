@@ -1,35 +1,38 @@
-//! What a relay's refusal means for a letter: a pure function of where in the talk it came, its code (RFC 5321 section 4.2) and its
-//! enhanced code (RFC 3463), where it has one.
+//! Classifies a relay's refusal by the protocol step, the reply code (RFC 5321 section 4.2) and the
+//! enhanced status code (RFC 3463), if there is one. Pure functions.
 
 use crate::queue::{Next, Retryable};
 
-/// Why a message was not, or perhaps not, taken.
+/// Why the relay did not accept a message, or did not confirm it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// No talk came about, or it ended before the message was handed over. Not sent, and no fault of the letter's.
+    /// No session was established, or it ended before the message was complete. Not sent; says
+    /// nothing about the letter.
     #[error("cannot reach the relay: {0}")]
     Unreachable(String),
-    /// The relay will not work for us: login, sender, the copy's address. Not sent, and the same for every letter.
-    #[error("the relay does not serve us: {0}")]
-    NotServed(String),
-    /// A 4xx: not now. Not sent.
-    #[error("the relay said later: {0}")]
+    /// The relay rejects this client: login, sender, or the address of the blind copy. Not sent;
+    /// affects every letter alike.
+    #[error("the relay rejects this client: {0}")]
+    RelayRefused(String),
+    /// A 4xx reply. Not sent.
+    #[error("the relay deferred the letter: {0}")]
     Deferred(String),
-    /// A 4xx that speaks of how much we send: not now, and no other letter that way either. Not sent.
-    #[error("too many letters for now: {0}")]
-    TooFast(String),
-    /// A 5xx about the recipient's address. Not sent, and will not be.
+    /// A 4xx reply that reports a rate limit. Not sent; other letters on the same path would be
+    /// refused too.
+    #[error("a rate limit was exceeded: {0}")]
+    Throttled(String),
+    /// A 5xx reply about the recipient's address. Not sent; final.
     #[error("the relay refused the address: {0}")]
     AddressRefused(String),
-    /// Another 5xx. Not sent, and will not be.
+    /// Any other 5xx reply. Not sent; final.
     #[error("the relay refused the letter: {0}")]
     LetterRefused(String),
-    /// The final dot was on its way when the talk ended: the relay may have taken the message.
-    #[error("the relay gave no answer after it had the letter: {0}")]
+    /// The session ended after the final dot was written: the relay may have accepted the message.
+    #[error("no valid reply after the final dot, so the letter may have been sent: {0}")]
     Unknown(String),
 }
 
-/// A step of the talk that the relay answers.
+/// The command that a reply belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The greeting, `EHLO`, `STARTTLS`, `AUTH`.
@@ -38,39 +41,40 @@ pub enum Step {
     Sender,
     /// `RCPT TO` with the merchant's address.
     Recipient,
-    /// `RCPT TO` with the blind copy's.
+    /// `RCPT TO` with the address of the blind copy.
     Copy,
     /// `DATA`, and the final dot.
     Message,
 }
 
-/// A wrong setting is wrong for every letter. People need minutes to put it right.
-const WHILE_NOT_SERVED: std::time::Duration = std::time::Duration::from_mins(5);
+/// A wrong setting affects every letter, and an operator needs minutes to correct it.
+const RELAY_REFUSED_DELAY: std::time::Duration = std::time::Duration::from_mins(5);
 
-/// Rate limits are counted by the minute. The domain's lane may be closed for longer.
-const WHILE_TOO_FAST: std::time::Duration = std::time::Duration::from_mins(1);
+/// Rate limits are usually per minute. The pause of the receiving domain may be longer.
+const THROTTLED_DELAY: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Retryable for SendError {
     fn next(&self) -> Next {
         match self {
             Self::Unreachable(_) | Self::Deferred(_) => Next::TryAgain,
-            Self::TooFast(_) => Next::TryAgainIn(WHILE_TOO_FAST),
-            Self::NotServed(_) => Next::Postpone(WHILE_NOT_SERVED),
-            // Whether an unknown outcome is tried again is the operator's policy, not the error's.
+            Self::Throttled(_) => Next::TryAgainIn(THROTTLED_DELAY),
+            Self::RelayRefused(_) => Next::Postpone(RELAY_REFUSED_DELAY),
+            // Whether to retry after an unknown outcome is the operator's policy, not a property of
+            // the error.
             Self::AddressRefused(_) | Self::LetterRefused(_) | Self::Unknown(_) => Next::GiveUp,
         }
     }
 }
 
 impl SendError {
-    /// The same with another text.
+    /// The same variant with its text replaced.
     #[must_use]
     pub fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Unreachable(text) => Self::Unreachable(change(text)),
-            Self::NotServed(text) => Self::NotServed(change(text)),
+            Self::RelayRefused(text) => Self::RelayRefused(change(text)),
             Self::Deferred(text) => Self::Deferred(change(text)),
-            Self::TooFast(text) => Self::TooFast(change(text)),
+            Self::Throttled(text) => Self::Throttled(change(text)),
             Self::AddressRefused(text) => Self::AddressRefused(change(text)),
             Self::LetterRefused(text) => Self::LetterRefused(change(text)),
             Self::Unknown(text) => Self::Unknown(change(text)),
@@ -78,38 +82,42 @@ impl SendError {
     }
 }
 
-/// Reads a refusal with a code; `text` is what the relay said.
+/// Classifies a refusal. `text` is the reply as the relay sent it.
 ///
-/// - 4xx: later. X.7.X (policy), at a step that is about the letter, is how receivers say that they get too much: 421 4.7.28, 450 4.7.1,
-///   451 4.7.650; Amazon SES says 454 after the message. Any other 421 says that the relay is about to hang up, which is no fault of
-///   the letter's.
-/// - 5xx before there is a recipient at the greeting, about the login (530, 534, 535, 538) or the copy: about us, not the letter.
-/// - 5xx that says that the day's letters are out, which is no letter's fault either: X.4.5 (Google's relay), X.1.90 (Exchange Online).
-/// - 552 to a recipient once meant "too many" and is to be taken as 452 (RFC 5321 section 4.5.3.1.10).
-/// - 5xx to the recipient: the address, unless the enhanced code speaks of policy (X.7.X), the message (X.6.X) or the system (X.3.X).
-/// - Any other 5xx: the letter, unless the enhanced code speaks of the address (X.1.X, X.2.1).
-pub fn refusal(step: Step, code: u16, text: String) -> SendError {
+/// - 4xx: deferred. X.7.X (policy), at a step about the letter, reports a rate limit: 421 4.7.28,
+///   450 4.7.1, 451 4.7.650; Amazon SES replies 454 after the message. Any other 421 announces that
+///   the relay closes the connection.
+/// - 5xx before any recipient, about authentication (530, 534, 535, 538) or about the blind copy:
+///   the relay rejects us, not the letter.
+/// - 5xx for an exhausted daily quota is not about the letter either: X.4.5 (Google's relay),
+///   X.1.90 (Exchange Online).
+/// - 552 to a recipient once meant "too many recipients" and must be treated as 452 (RFC 5321
+///   section 4.5.3.1.10).
+/// - 5xx to the recipient: the address, unless the enhanced code is about policy (X.7.X), the
+///   message (X.6.X) or the system (X.3.X).
+/// - Any other 5xx: the letter, unless the enhanced code is about the address (X.1.X, X.2.1).
+pub fn classify_refusal(step: Step, code: u16, text: String) -> SendError {
     let (subject, detail) = enhanced(code, &text).unwrap_or_default();
     match (code, step) {
         (421 | 450 | 451, Step::Recipient | Step::Message) | (450 | 451, Step::Sender)
             if subject == 7 =>
         {
-            SendError::TooFast(text)
+            SendError::Throttled(text)
         }
-        (454, Step::Message) => SendError::TooFast(text),
+        (454, Step::Message) => SendError::Throttled(text),
         (421, _) => SendError::Unreachable(text),
         (530 | 534 | 535 | 538, _) | (500..=599, Step::Greeting | Step::Copy) => {
-            SendError::NotServed(text)
+            SendError::RelayRefused(text)
         }
         (500..=599, _) if matches!((subject, detail), (4, 5) | (1, 90)) => {
-            SendError::NotServed(text)
+            SendError::RelayRefused(text)
         }
         (552, Step::Recipient) => SendError::Deferred(text),
         (500..=599, Step::Recipient) if matches!(subject, 3 | 6 | 7) => {
             SendError::LetterRefused(text)
         }
         (500..=599, Step::Recipient) => SendError::AddressRefused(text),
-        // X.1.7 and X.1.8 speak of the sender's address.
+        // X.1.7 and X.1.8 are about the sender's address.
         (500..=599, Step::Message)
             if (subject == 1 && !matches!(detail, 7 | 8)) || (subject, detail) == (2, 1) =>
         {
@@ -120,16 +128,17 @@ pub fn refusal(step: Step, code: u16, text: String) -> SendError {
     }
 }
 
-/// The enhanced code of a refusal for good, as the relay said it; 5.0.0, "other", where it said none.
-pub fn status_in(text: &str) -> String {
+/// The enhanced status code in a permanent refusal; 5.0.0 ("other") if the text has none.
+pub fn enhanced_status(text: &str) -> String {
     let (subject, detail) = enhanced(500, text).unwrap_or_default();
     format!("5.{subject}.{detail}")
 }
 
-/// Whether a letter that came back with this enhanced code shows that its address is none: as a rule, yes. Not where the code speaks
-/// of the message, of policy or of a system (X.3.X, X.5.X to X.7.X), of the sender's address (X.1.7, X.1.8), of a mailbox that is full
-/// or wants smaller letters (X.2.2, X.2.3), or of the time that it took (X.4.7): such an address may take the next letter.
-pub fn speaks_of_the_address(status: &str) -> bool {
+/// Whether a permanent failure with this enhanced status code means that the address is
+/// undeliverable. True, except where the code is about the message, policy or a system (X.3.X,
+/// X.5.X to X.7.X), the sender's address (X.1.7, X.1.8), a mailbox that is full or has a size limit
+/// (X.2.2, X.2.3), or an expired delivery time (X.4.7): such an address may accept the next letter.
+pub fn blames_address(status: &str) -> bool {
     let (subject, detail) = enhanced(500, status).unwrap_or_default();
     match subject {
         1 => !matches!(detail, 7 | 8),
@@ -140,16 +149,22 @@ pub fn speaks_of_the_address(status: &str) -> bool {
     }
 }
 
-/// Subject and detail of an enhanced status code of the same class as the reply's (RFC 3463 section 2): 5.1.2 is (1, 2).
-fn enhanced(code: u16, text: &str) -> Option<(u16, u16)> {
-    let class = code / 100;
-    text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
+/// The enhanced status codes in a text (RFC 3463 section 2), as class, subject and detail. Skips
+/// version numbers and IP addresses.
+pub fn enhanced_codes(text: &str) -> impl Iterator<Item = (u16, u16, u16)> {
+    text.split(|c: char| !(c.is_ascii_digit() || c == '.')).filter_map(|word| {
         let mut numbers = word
             .split('.')
             .map(|number| (number.len() <= 3).then(|| number.parse::<u16>().ok())?);
-        let found = (numbers.next()??, numbers.next()??, numbers.next()??);
-        (found.0 == class && numbers.next().is_none()).then_some((found.1, found.2))
+        let code = (numbers.next()??, numbers.next()??, numbers.next()??);
+        numbers.next().is_none().then_some(code)
     })
+}
+
+/// Subject and detail of the first enhanced status code of the reply's class: 5.1.2 is (1, 2).
+fn enhanced(code: u16, text: &str) -> Option<(u16, u16)> {
+    let (_, subject, detail) = enhanced_codes(text).find(|(class, ..)| *class == code / 100)?;
+    Some((subject, detail))
 }
 
 #[cfg(test)]
@@ -157,14 +172,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_and_enhanced_code_decide_at_each_step() {
-        use SendError::{AddressRefused, Deferred, LetterRefused, NotServed, TooFast, Unreachable};
-        type Kind = fn(String) -> SendError;
-        let cases: &[(Step, u16, &str, Kind)] = &[
-            (Step::Greeting, 554, "5.3.2 not here", NotServed),
-            (Step::Greeting, 535, "5.7.8 wrong password", NotServed),
+    fn step_reply_code_and_enhanced_code_decide_the_variant() {
+        use SendError::{
+            AddressRefused, Deferred, LetterRefused, RelayRefused, Throttled, Unreachable,
+        };
+        type Variant = fn(String) -> SendError;
+        let cases: &[(Step, u16, &str, Variant)] = &[
+            (Step::Greeting, 554, "5.3.2 not here", RelayRefused),
+            (Step::Greeting, 535, "5.7.8 wrong password", RelayRefused),
             (Step::Greeting, 421, "4.3.2 going down", Unreachable),
-            (Step::Sender, 530, "5.7.0 authentication required", NotServed),
+            (Step::Sender, 530, "5.7.0 authentication required", RelayRefused),
             (Step::Sender, 550, "5.7.1 sender not allowed", LetterRefused),
             (Step::Sender, 452, "4.3.1 no room", Deferred),
             (Step::Recipient, 550, "5.1.1 unknown", AddressRefused),
@@ -173,55 +190,55 @@ mod tests {
             (Step::Recipient, 550, "5.7.1 blocked by policy", LetterRefused),
             (Step::Recipient, 552, "too many recipients", Deferred),
             (Step::Recipient, 450, "4.2.1 greylisted", Deferred),
-            (Step::Copy, 550, "5.1.1 unknown", NotServed),
+            (Step::Copy, 550, "5.1.1 unknown", RelayRefused),
             (Step::Copy, 451, "4.3.0 later", Deferred),
             (Step::Message, 554, "5.7.1 looks like spam", LetterRefused),
             (Step::Message, 550, "5.1.1 unknown after all", AddressRefused),
             (Step::Message, 550, "5.1.8 the sender's domain is bad", LetterRefused),
             (Step::Message, 550, "5.2.1 disabled", AddressRefused),
-            (Step::Message, 550, "5.4.5 Daily SMTP relay limit exceeded for user", NotServed),
-            (Step::Recipient, 550, "5.1.90 the daily limit for message recipients", NotServed),
+            (Step::Message, 550, "5.4.5 Daily SMTP relay limit exceeded for user", RelayRefused),
+            (Step::Recipient, 550, "5.1.90 the daily limit for message recipients", RelayRefused),
             (Step::Message, 552, "5.3.4 too big", LetterRefused),
             (Step::Message, 552, "5.2.2 mailbox full", LetterRefused),
-            (Step::Message, 451, "4.7.1 try again", TooFast),
+            (Step::Message, 451, "4.7.1 try again", Throttled),
             (Step::Message, 451, "4.3.0 try again", Deferred),
-            (Step::Message, 454, "Throttling failure: Maximum sending rate exceeded.", TooFast),
+            (Step::Message, 454, "Throttling failure: Maximum sending rate exceeded.", Throttled),
             (Step::Message, 421, "4.3.2 going down", Unreachable),
-            (Step::Recipient, 421, "4.7.28 an unusual rate of mail", TooFast),
-            (Step::Recipient, 450, "4.7.1 too many connections", TooFast),
+            (Step::Recipient, 421, "4.7.28 an unusual rate of mail", Throttled),
+            (Step::Recipient, 450, "4.7.1 too many connections", Throttled),
             (Step::Recipient, 454, "4.7.1 relay access denied", Deferred),
-            (Step::Sender, 451, "4.7.1 too much mail", TooFast),
+            (Step::Sender, 451, "4.7.1 too much mail", Throttled),
             (Step::Sender, 421, "4.7.0 closing", Unreachable),
             (Step::Copy, 450, "4.7.1 greylisted", Deferred),
         ];
-        for (step, code, text, kind) in cases {
+        for (step, code, text, variant) in cases {
             assert_eq!(
-                refusal(*step, *code, (*text).to_owned()),
-                kind((*text).to_owned()),
+                classify_refusal(*step, *code, (*text).to_owned()),
+                variant((*text).to_owned()),
                 "{step:?} {code}"
             );
         }
     }
 
     #[test]
-    fn what_a_status_says_about_the_address() {
+    fn some_status_codes_do_not_blame_the_address() {
         for status in
             ["5.0.0", "5.1.1", "5.1.2", "5.1.10", "5.2.0", "5.2.1", "5.4.1", "5.4.4", "5", ""]
         {
-            assert!(speaks_of_the_address(status), "{status}");
+            assert!(blames_address(status), "{status}");
         }
         for status in [
             "5.1.7", "5.1.8", "5.2.2", "5.2.3", "5.3.4", "5.4.7", "5.5.0", "5.6.1", "5.7.1",
             "5.7.26",
         ] {
-            assert!(!speaks_of_the_address(status), "{status}");
+            assert!(!blames_address(status), "{status}");
         }
-        assert_eq!(status_in("550 5.1.1 unknown"), "5.1.1");
-        assert_eq!(status_in("550 no such user"), "5.0.0");
+        assert_eq!(enhanced_status("550 5.1.1 unknown"), "5.1.1");
+        assert_eq!(enhanced_status("550 no such user"), "5.0.0");
     }
 
     #[test]
-    fn an_enhanced_code_is_found_where_there_is_one() {
+    fn enhanced_codes_are_found_only_in_their_class() {
         for (code, text, found) in [
             (550, "550 5.1.1 <j@x.example> unknown", Some((1, 1))),
             (550, "5.7.26 unauthenticated", Some((7, 26))),

@@ -25,7 +25,7 @@ use url::Url;
 use crate::consent::opt_outs;
 use crate::letters::reminders::Schedule;
 use crate::letters::{State, store, transition};
-use crate::mail::sending_rate::Limits;
+use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
 use crate::stripe::OfferStatus;
 
@@ -47,11 +47,11 @@ pub struct Settings {
     /// The stable page that the letter links to.
     pub dashboard_url: Url,
     /// How fast letters may go out.
-    pub limits: Limits,
+    pub limits: SendingLimits,
     /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
     /// Makes the link by which a merchant stops the letters; none: by mail alone.
-    pub links: Option<opt_outs::Links>,
+    pub links: Option<opt_outs::UnsubscribeLinks>,
     /// Where the operator's templates are.
     pub templates_dir: Option<PathBuf>,
     /// Where the operator's disclaimers are.

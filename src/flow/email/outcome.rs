@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 use super::recipient::NoRecipient;
 use super::{SendLetter, WhenUncertain, to_delivered};
 use crate::consent::contact_overrides;
-use crate::consent::suppression::{self, AddressFailure, AddressHash, Reason};
+use crate::consent::suppression::{self, AddressFailure, AddressHash, SuppressionReason};
 use crate::letters::evidence::{self, AttemptOutcome};
 use crate::letters::reason::{self, GAVE_UP, UNCERTAIN};
 use crate::letters::store::{self, Letter, State, Transition};
 use crate::letters::transition;
 use crate::mail::Address;
 use crate::mail::SendError;
-use crate::mail::send_error::status_in;
+use crate::mail::send_error::enhanced_status;
 use crate::queue::{self, Claim, Next, Outcome, RetryDecision, Retryable, Stopped, retry_policy};
 
 /// A letter that may have been sent so often is not sent again: the merchant has it, or something is wrong that no copy will mend.
@@ -111,15 +111,18 @@ impl SendLetter {
         };
         let onward = Transition { from, to, reason, relay_reply: Some(&text) };
         // A relay that is away says nothing about this letter, and may be away for long: the job's error is enough.
-        if from == to && matches!(error, SendError::Unreachable(_) | SendError::NotServed(_)) {
+        if from == to && matches!(error, SendError::Unreachable(_) | SendError::RelayRefused(_)) {
             store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
         } else {
             self.shift(&mut tx, letter, &onward).await?;
         }
         if matches!(error, SendError::AddressRefused(_)) {
             let address = AddressHash::of(to_address.expose());
-            let found =
-                AddressFailure { address, reason: Reason::Refused, status: &status_in(&text) };
+            let found = AddressFailure {
+                address,
+                reason: SuppressionReason::Refused,
+                status: &enhanced_status(&text),
+            };
             suppression::record(&mut tx, letter, &found, now).await?;
         }
         tx.commit().await?;
@@ -148,9 +151,9 @@ impl SendLetter {
             }
             SendError::Unknown(_) => Next::TryAgain,
             SendError::Unreachable(_)
-            | SendError::NotServed(_)
+            | SendError::RelayRefused(_)
             | SendError::Deferred(_)
-            | SendError::TooFast(_) => error.next(),
+            | SendError::Throttled(_) => error.next(),
         };
         let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
@@ -219,7 +222,7 @@ impl SendLetter {
             NoRecipient::None | NoRecipient::Bad => None,
         };
         if let Some(address) = &suppressed {
-            suppression::store::link(&mut *tx, &letter.letter_id, address).await?;
+            suppression::store::link_letter(&mut *tx, &letter.letter_id, address).await?;
         }
         let held = Letter { state: State::Held, ..letter.clone() };
         if is_held
@@ -304,9 +307,9 @@ impl SendLetter {
             _ if letter.state != State::Sending => return Ok(()),
             SendError::AddressRefused(_) | SendError::LetterRefused(_) => AttemptOutcome::Rejected,
             SendError::Unreachable(_)
-            | SendError::NotServed(_)
+            | SendError::RelayRefused(_)
             | SendError::Deferred(_)
-            | SendError::TooFast(_) => AttemptOutcome::Deferred,
+            | SendError::Throttled(_) => AttemptOutcome::Deferred,
             SendError::Unknown(_) => AttemptOutcome::Unknown,
         };
         evidence::store::answer(tx, letter, outcome, &error.to_string(), self.clock.now()).await

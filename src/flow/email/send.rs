@@ -27,7 +27,7 @@ use crate::letters::wording::{TemplateError, Writer};
 use crate::letters::{SEND_JOB, evidence};
 use crate::mail::Address;
 use crate::mail::mask;
-use crate::mail::mime::{self, Parts, Ready};
+use crate::mail::mime::{self, AssembledMessage, MessageParts};
 use crate::mail::per_domain::DomainSlot;
 use crate::mail::sending_rate::{DayCount, SendingRate};
 use crate::mail::{DomainLimiter, Relay, SendError};
@@ -160,7 +160,7 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
-        let place = match self.domains.enter(to.domain()) {
+        let place = match self.domains.acquire(to.domain()) {
             Ok(place) => place,
             Err(at) => return self.turn_away(claim, at).await,
         };
@@ -200,7 +200,7 @@ impl SendLetter {
         crate::crash::point("letter.after_relay");
         match outcome {
             Ok(answer) => {
-                place.was_taken();
+                place.record_accepted();
                 let answer = mask::masked(&answer, &to);
                 retry_until_recorded(claim, &self.database_health, || {
                     self.record_sent(claim, &letter, &to, &answer)
@@ -223,10 +223,10 @@ impl SendLetter {
         letter: &Letter,
         to: &Address,
         content: &Content,
-    ) -> Result<Ready, PrepareError> {
+    ) -> Result<AssembledMessage, PrepareError> {
         let account_id: AccountId = letter.account_id.parse()?;
         let unsubscribe_url = self.unsubscribe_url(&account_id);
-        let parts = Parts {
+        let parts = MessageParts {
             letter_id: &letter.letter_id,
             message_id: &letter.message_id,
             kind: &content.kind,
@@ -260,10 +260,11 @@ impl SendLetter {
         {
             return Ok(Begun::No(Instead::OfferEnded(format!("offer_{status}"))));
         }
-        if opt_outs::store::has(&mut *tx, &letter.account_id).await? {
+        if opt_outs::store::is_opted_out(&mut *tx, &letter.account_id).await? {
             return Ok(Begun::No(Instead::OptedOut));
         }
-        if suppression::store::has(&mut *tx, &AddressHash::of(&content.recipient)).await? {
+        if suppression::store::is_suppressed(&mut *tx, &AddressHash::of(&content.recipient)).await?
+        {
             return Ok(Begun::No(Instead::AddressRefused));
         }
         if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
@@ -321,6 +322,6 @@ enum Instead {
 
 /// Tells the lane, and masks the address.
 fn refused(error: SendError, to: &Address, place: &DomainSlot) -> SendError {
-    place.was_refused(&error);
+    place.record_error(&error);
     error.map(|text| mask::masked(&text, to))
 }

@@ -1,4 +1,4 @@
-//! Connecting as the relay's URL demands: TCP, TLS or STARTTLS, EHLO, AUTH.
+//! Opens a session as the relay's URL demands: TCP, TLS or STARTTLS, EHLO, AUTH.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,39 +6,37 @@ use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::Error;
-use super::session::Session;
-use super::tls::Tls;
-use crate::mail::relay_url::{self, Server};
+use super::SmtpError;
+use super::session::SmtpSession;
+use super::tls::TlsClient;
+use crate::mail::relay_url::{SmtpServer, TlsMode};
 
 /// A session that is ready for a message.
-pub type Connection = Session<Box<dyn Stream>>;
+pub type Connection = SmtpSession<Box<dyn Stream>>;
 
-/// TCP, or TLS over it.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to one relay.
 pub struct Connector {
-    server: Server,
-    tls: Tls,
+    server: SmtpServer,
+    tls: TlsClient,
 }
 
 impl Connector {
-    pub fn new(server: Server) -> Self {
-        Self { server, tls: Tls::default() }
+    pub fn new(server: SmtpServer) -> Self {
+        Self { server, tls: TlsClient::default() }
     }
 
-    /// Connects, protects the connection and logs in.
-    pub async fn connect(&self) -> Result<Connection, Error> {
-        let Server { host, port, tls, login } = &self.server;
+    /// Connects, negotiates TLS and logs in.
+    pub async fn connect(&self) -> Result<Connection, SmtpError> {
+        let SmtpServer { host, port, tls, login } = &self.server;
         let tcp = TcpStream::connect((host.as_str(), *port)).await?;
-        // A command waits for the reply to the one before: Nagle's algorithm would only delay it.
+        // Each command waits for the previous reply, so Nagle's algorithm would only add delay.
         tcp.set_nodelay(true)?;
         let client_name = client_name(tcp.local_addr()?.ip());
         let is_loopback = tcp.peer_addr()?.ip().to_canonical().is_loopback();
-        let mut session = if *tls == relay_url::Tls::Implicit {
+        let mut session = if *tls == TlsMode::Implicit {
             Connection::new(Box::new(self.tls.handshake(host, tcp).await?), true)
         } else {
             Connection::new(Box::new(tcp), is_loopback)
@@ -46,13 +44,14 @@ impl Connector {
         session.greeting().await?;
         session.ehlo(&client_name).await?;
         let wants_starttls = match tls {
-            relay_url::Tls::None | relay_url::Tls::Implicit => false,
-            relay_url::Tls::Opportunistic => session.offers_starttls(),
-            relay_url::Tls::Required if session.offers_starttls() => true,
-            relay_url::Tls::Required => return Err(Error::NoStartTls),
+            TlsMode::None | TlsMode::Implicit => false,
+            TlsMode::Opportunistic => session.offers_starttls(),
+            TlsMode::Required if session.offers_starttls() => true,
+            TlsMode::Required => return Err(SmtpError::NoStartTls),
         };
         if wants_starttls {
             let stream = self.tls.handshake(host, session.starttls().await?).await?;
+            // Capabilities announced before TLS are not trusted: EHLO is sent again.
             session = Connection::new(Box::new(stream), true);
             session.ehlo(&client_name).await?;
         }
@@ -69,7 +68,8 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// The machine's name, or its address where the name is not a domain name (RFC 5321 section 4.1.4).
+/// The argument of EHLO: the host name, or the local address if that is not a domain name (RFC 5321
+/// section 4.1.4).
 fn client_name(local: IpAddr) -> String {
     let is_domain = |name: &String| {
         !name.is_empty()

@@ -1,10 +1,10 @@
-//! The message as it follows DATA: lines that end with CRLF, and dots that begin a line doubled.
+//! The message content after DATA: lines end with CRLF, and a leading dot is doubled.
 
-/// Encodes a message (RFC 5321 section 4.5.2), without the final dot. The result is empty or ends with
-/// CRLF.
+/// Encodes a message (RFC 5321 section 4.5.2), without the final dot. The result is empty or ends
+/// with CRLF.
 ///
-/// Bare CR and bare LF become CRLF before dots are doubled (section 2.3.8): relays that take `LF . LF`
-/// for the end of the message would otherwise read the rest as commands (SMTP smuggling,
+/// Bare CR and bare LF become CRLF before dots are doubled (section 2.3.8): a relay that accepts
+/// `LF . LF` as the end of the message would otherwise read the rest as commands (SMTP smuggling,
 /// CVE-2023-51764).
 pub fn encode(message: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(message.len() + message.len() / 64 + 2);
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same, slowly: split into lines, then write each.
+    /// A simple reference implementation: split into lines, then write each.
     fn reference(message: &str) -> String {
         let unified = message.replace("\r\n", "\n").replace('\r', "\n");
         let lines = unified.strip_suffix('\n').unwrap_or(&unified);
@@ -48,13 +48,13 @@ mod tests {
         lines.split('\n').map(|line| stuffed(line) + "\r\n").collect()
     }
 
-    /// What a receiver makes of it.
+    /// Decodes as a receiver does.
     fn decoded(encoded: &str) -> String {
         encoded.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect()
     }
 
     #[test]
-    fn dots_at_the_beginning_of_a_line_are_doubled() {
+    fn leading_dots_are_doubled() {
         for (message, encoded) in [
             ("", ""),
             ("a", "a\r\n"),
@@ -75,10 +75,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_message_is_encoded_as_by_the_reference_and_decodes_to_itself(message in "[a.\r\n]{0,60}") {
+        fn encoding_matches_the_reference_and_round_trips(message in "[a.\r\n]{0,60}") {
             let encoded = String::from_utf8(encode(message.as_bytes())).unwrap();
             prop_assert_eq!(&encoded, &reference(&message));
-            // Nothing in it ends the message, for strict and for lenient receivers.
+            // No receiver, strict or lenient, sees an end of message in the content.
             let bare = encoded.replace("\r\n", "");
             prop_assert!(!bare.contains(['\r', '\n']));
             let after_data = ["\r\n", &encoded].concat();

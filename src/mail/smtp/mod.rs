@@ -1,21 +1,22 @@
-//! The SMTP client (RFC 5321): one session with the relay, from the connection to the reply to the final dot.
+//! The SMTP client (RFC 5321): one session with the relay, from the connection to the reply to the
+//! final dot.
 //!
-//! Each step is a call of its own, because the caller must know how far a failed attempt came
-//! (`flow::email::relay`). Only the expected reply is an acceptance: 220 for the greeting and for
+//! Each step is a separate call, because the caller must know how far a failed attempt got
+//! ([`super::relay`]). Only the expected reply counts as acceptance: 220 for the greeting and for
 //! STARTTLS, 250 for EHLO, 235 for AUTH, 354 for DATA, any 2xx for MAIL, RCPT and the end of the
 //! message. Input that arrives before a command is written cannot be the reply to it, and ends the
-//! session. No part of this module has a time limit of its own; callers apply one.
+//! session. This module sets no time limits; callers do.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `reply` | the reply parser: pure, incremental, bounded |
-//! | `content` | the message on the wire: line ends and dot-stuffing |
+//! | `content` | line ends and dot-stuffing of the message content |
 //! | `session` | commands and their replies, over any stream |
 //! | `tls` | trusted certificates and the TLS handshake |
 //! | `connect` | TCP, TLS or STARTTLS, EHLO and AUTH, as the relay's URL demands |
 //!
-//! PIPELINING is not used. It would live in `session`: write several commands, then read as many
-//! replies; the check for early input stays in front of each group.
+//! PIPELINING is not used. It would belong in `session`: write several commands, then read as many
+//! replies, with the check for early input before each group.
 
 mod connect;
 mod content;
@@ -26,4 +27,4 @@ mod tls;
 pub use connect::{Connection, Connector};
 pub use content::encode;
 pub use reply::{Reply, ReplyError, ReplyParser, parse_replies};
-pub use session::Error;
+pub use session::SmtpError;

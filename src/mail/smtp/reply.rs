@@ -1,17 +1,17 @@
 //! Replies (RFC 5321 section 4.2), parsed from bytes as they arrive.
 //!
-//! The parser performs no I/O, looks at each byte once and keeps a bounded number of bytes, so a relay
-//! can exhaust neither memory nor CPU time. The digits decide; text is for people and is decoded
-//! lossily. Lines may end with LF alone.
+//! The parser performs no I/O, visits each byte once and stores a bounded number of bytes, so a
+//! relay can exhaust neither memory nor CPU time. Only the digits are interpreted; the text is
+//! decoded lossily. Lines may end with LF alone.
 
 use std::fmt;
 
 /// RFC 5321 section 4.5.3.1.5 allows 512; Postfix reads 2,048 (`line_length_limit`). The rest of a
-/// longer line is dropped: its code is known.
+/// longer line is dropped: its code is already known.
 const MAX_LINE_BYTES: usize = 2_048;
-/// Relays answer EHLO with some 20 lines, and refuse with some 10.
+/// Relays reply to EHLO with about 20 lines, and to a refused command with about 10.
 const MAX_LINES: usize = 128;
-/// Everything that is read for one reply, dropped bytes included.
+/// All bytes read for one reply, including dropped ones.
 const MAX_REPLY_BYTES: usize = 64 * 1024;
 
 /// A complete reply.
@@ -21,10 +21,10 @@ pub struct Reply {
     lines: Vec<String>,
 }
 
-/// Why the bytes are not a reply. The session cannot continue: where the next reply begins is unknown.
+/// Why the input is not a reply. The session cannot continue, because the start of the next reply
+/// is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
-    /// A line does not begin with a reply code.
     #[error("the relay sent a line that is not an SMTP reply")]
     Malformed,
     /// The reply does not end.
@@ -35,10 +35,9 @@ pub enum ReplyError {
     TooManyLines,
 }
 
-/// Collects one reply at a time. After an error it must not be used any further.
+/// Parses one reply at a time. Must not be used after an error.
 #[derive(Debug, Default)]
 pub struct ReplyParser {
-    /// The current line, without its end.
     line: Vec<u8>,
     received_bytes: usize,
     code: u16,
@@ -46,20 +45,19 @@ pub struct ReplyParser {
 }
 
 impl Reply {
-    /// The three-digit code, 200 to 599. Every line of a reply should have the same
-    /// (RFC 5321 section 4.2.1). Where they differ, this is the highest: clients disagree on which line
-    /// counts (Postfix takes the last, Exim the first), and the highest never turns a refusal on
-    /// any line into an acceptance.
+    /// The three-digit code, 200 to 599. All lines of a reply should have the same code (RFC 5321
+    /// section 4.2.1). If they differ, this is the highest: clients disagree about which line
+    /// counts (Postfix uses the last, Exim the first), and the highest never turns a refusal on any
+    /// line into an acceptance.
     pub fn code(&self) -> u16 {
         self.code
     }
 
-    /// The text of each line, without the code.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 
-    /// 4xx or 5xx: not done.
+    /// Whether the code is 4xx or 5xx.
     pub fn is_refusal(&self) -> bool {
         matches!(self.code / 100, 4 | 5)
     }
@@ -73,8 +71,8 @@ impl fmt::Display for Reply {
 }
 
 impl ReplyParser {
-    /// Consumes bytes up to the end of a reply. Returns how many were consumed, and the reply when it is
-    /// complete; the parser is then ready for the next one.
+    /// Consumes bytes up to the end of a reply. Returns the number consumed, and the reply once it
+    /// is complete; the parser is then ready for the next one.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
         for (position, &byte) in bytes.iter().enumerate() {
             self.received_bytes += 1;
@@ -106,8 +104,8 @@ impl ReplyParser {
     }
 }
 
-/// The code, whether this is the last line, and the text. A bare code is a line too
-/// (RFC 5321 section 4.2).
+/// The code, whether this is the last line, and the text. A bare code is a valid line (RFC 5321
+/// section 4.2).
 fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
     if !digits.iter().all(u8::is_ascii_digit) || !(b'2'..=b'5').contains(&digits[0]) {
@@ -117,13 +115,13 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     match rest {
         [b'-', text @ ..] => Some((code, false, text)),
         [b' ' | b'\t', text @ ..] => Some((code, true, text)),
-        // Four digits are another number.
+        // Four digits are not a reply code.
         [digit, ..] if digit.is_ascii_digit() => None,
         text => Some((code, true, text)),
     }
 }
 
-/// Parses bytes to their end and returns the complete replies in them. For tests and fuzzing.
+/// Parses all input and returns the complete replies. For tests and fuzzing.
 pub fn parse_replies(mut bytes: &[u8]) -> Result<Vec<Reply>, ReplyError> {
     let (mut parser, mut replies) = (ReplyParser::default(), Vec::new());
     while !bytes.is_empty() {
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_of_different_codes_counts() {
+    fn the_highest_code_of_a_reply_counts() {
         for (bytes, code) in [
             (&b"250-a\r\n550 b\r\n"[..], 550),
             (b"550-a\r\n250 b\r\n", 550),
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_reply_is_an_error() {
+    fn malformed_replies_are_errors() {
         for bytes in [
             &b"\r\n"[..],
             b"25\r\n",
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_and_a_reply_without_an_end_is_an_error() {
+    fn long_lines_are_cut_and_endless_replies_are_errors() {
         let long = [b"250 ".as_slice(), &[b'x'; 10_000], b"\r\n"].concat();
         let reply = one(&long);
         assert_eq!((reply.code(), reply.lines()[0].len()), (250, MAX_LINE_BYTES - 4));
@@ -202,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_give_the_same_replies_and_bounded_ones(
+        fn chunking_does_not_change_the_result(
             bytes in prop::collection::vec(
                 prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b'-'), Just(b' '), Just(b'\n'), any::<u8>()],
                 0..300,
@@ -229,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn a_reply_is_read_back_as_it_was_written(code in 200_u16..600, lines in prop::collection::vec("[ -~]{0,80}", 1..20)) {
+        fn replies_round_trip(code in 200_u16..600, lines in prop::collection::vec("[ -~]{0,80}", 1..20)) {
             let (last, others) = lines.split_last().unwrap();
             let mut written: Vec<String> = others.iter().map(|line| format!("{code}-{line}\r\n")).collect();
             written.push(format!("{code} {last}\r\n"));

@@ -1,4 +1,4 @@
-//! A session: commands and their replies, over any stream.
+//! One SMTP session: commands and their replies, over any stream.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,17 +15,16 @@ use super::content;
 use super::reply::{Reply, ReplyError, ReplyParser, parse_replies};
 
 const READ_BYTES: usize = 4_096;
-/// As much of unexpected input as an error shows.
-const SHOWN_BYTES: usize = 100;
+/// How much of unexpected input an error quotes.
+const QUOTED_BYTES: usize = 100;
 const ACCEPTED: RangeInclusive<u16> = 200..=299;
 
-/// Why a step failed. After an error the session is over, but for [`Error::Refused`].
+/// Why a command failed. After any error except [`SmtpError::Refused`] the session is unusable.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// 4xx or 5xx.
+pub enum SmtpError {
     #[error("{0}")]
     Refused(Reply),
-    #[error("the relay broke the protocol: it answered {command} with `{reply}`")]
+    #[error("the relay broke the protocol: it replied to {command} with `{reply}`")]
     Unexpected { command: &'static str, reply: Reply },
     #[error(transparent)]
     Reply(#[from] ReplyError),
@@ -33,70 +32,71 @@ pub enum Error {
     Io(#[from] io::Error),
     #[error("the relay closed the connection")]
     Closed,
-    #[error("the relay broke the protocol: it sent `{0}` before it was asked")]
+    #[error("the relay broke the protocol: it sent `{0}` before a command")]
     Unsolicited(String),
-    /// CVE-2011-0411 and its kind.
+    /// STARTTLS command injection (CVE-2011-0411).
     #[error(
-        "data arrived after the reply to STARTTLS and before TLS, and someone on the network may have injected them: \
-         closed the connection, sent nothing"
+        "data arrived after the reply to STARTTLS and before TLS, possibly injected on the \
+         network: closed the connection, sent nothing"
     )]
     InjectedBeforeTls,
     #[error("the relay does not offer STARTTLS, which tls=required demands: closed the connection")]
     NoStartTls,
     #[error(
-        "the relay offers neither AUTH PLAIN nor AUTH LOGIN: check the port, and whether it wants a login"
+        "the relay offers neither AUTH PLAIN nor AUTH LOGIN: check the port, and whether it requires \
+         a login"
     )]
     NoAuth,
     #[error(
-        "the connection is not encrypted, so no password was sent: write ?tls=required or smtps:// in SMTP_URL"
+        "the connection is not encrypted, so no password was sent: use ?tls=required or smtps:// in \
+         SMTP_URL"
     )]
     Unencrypted,
     #[error("cannot use TLS: {0}")]
     Tls(String),
-    /// It would end the command and begin another.
-    #[error("a control character in {0}")]
+    /// A line break in an argument would start another command.
+    #[error("the argument of {0} contains a control character")]
     ControlCharacter(&'static str),
 }
 
-/// One connection to the relay.
-pub struct Session<S> {
+pub struct SmtpSession<S> {
     stream: S,
     is_confidential: bool,
-    /// Received, and not parsed yet.
+    /// Received and not yet parsed.
     input: Vec<u8>,
-    /// The first line of the reply to EHLO: the relay's name. Then a capability a line.
-    hello: Vec<String>,
+    /// The reply to the latest EHLO: the relay's name, then one capability per line.
+    ehlo_lines: Vec<String>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A session over a connection on which nothing was said. It is confidential where nobody on the
-    /// network can read it: under TLS, and on the loopback interface.
+impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
+    /// Wraps a connection on which nothing has been exchanged. `is_confidential` says that the
+    /// network cannot read it: under TLS, or on the loopback interface.
     pub fn new(stream: S, is_confidential: bool) -> Self {
-        Self { stream, is_confidential, input: Vec::new(), hello: Vec::new() }
+        Self { stream, is_confidential, input: Vec::new(), ehlo_lines: Vec::new() }
     }
 
-    /// Waits for the relay's greeting.
-    pub async fn greeting(&mut self) -> Result<(), Error> {
+    /// Waits for the greeting, which the relay sends first.
+    pub async fn greeting(&mut self) -> Result<(), SmtpError> {
         let reply = self.read_reply().await?;
         expect(reply, "the connection", 220..=220).map(drop)
     }
 
-    /// Introduces us, and learns the relay's capabilities.
-    pub async fn ehlo(&mut self, client_name: &str) -> Result<(), Error> {
+    /// Sends EHLO and stores the relay's capabilities.
+    pub async fn ehlo(&mut self, client_name: &str) -> Result<(), SmtpError> {
         let reply = self.command("EHLO", &format!("EHLO {client_name}")).await?;
-        self.hello = expect(reply, "EHLO", 250..=250)?.lines().to_vec();
+        self.ehlo_lines = expect(reply, "EHLO", 250..=250)?.lines().to_vec();
         Ok(())
     }
 
-    /// The name by which the relay introduced itself.
+    /// The relay's name in its reply to EHLO.
     pub fn relay_name(&self) -> &str {
-        self.hello.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default()
+        self.ehlo_lines.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default()
     }
 
-    /// Whether the relay has a capability, and with which parameters: of the newest EHLO alone.
+    /// The parameters of a capability, if the latest EHLO reply announced it.
     fn capability(&self, keyword: &str) -> Option<impl Iterator<Item = &str>> {
-        self.hello.iter().skip(1).find_map(|line| {
-            // `AUTH=PLAIN LOGIN` is how some servers wrote it before RFC 2554.
+        self.ehlo_lines.iter().skip(1).find_map(|line| {
+            // Before RFC 2554 some servers wrote `AUTH=PLAIN LOGIN`.
             let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
             words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)).then_some(words)
         })
@@ -111,20 +111,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         offered.any(|word| word.eq_ignore_ascii_case(mechanism))
     }
 
-    /// Asks for TLS and returns the stream for the handshake. Everything learned so far is forgotten
-    /// with the session (RFC 3207 section 4.2), and nothing that was received may be left over: it came
-    /// unencrypted, and would be read as if it had come under TLS.
-    pub async fn starttls(mut self) -> Result<S, Error> {
+    /// Sends STARTTLS and returns the stream for the handshake. The session is consumed, because
+    /// everything learned before TLS must be forgotten (RFC 3207 section 4.2). Unread input is an
+    /// error: it arrived unencrypted and would be read as if it had arrived under TLS.
+    pub async fn starttls(mut self) -> Result<S, SmtpError> {
         let reply = self.command("STARTTLS", "STARTTLS").await?;
         expect(reply, "STARTTLS", 220..=220)?;
         self.receive_arrived().await?;
-        if self.input.is_empty() { Ok(self.stream) } else { Err(Error::InjectedBeforeTls) }
+        if self.input.is_empty() { Ok(self.stream) } else { Err(SmtpError::InjectedBeforeTls) }
     }
 
-    /// Logs in (RFC 4954). Sends nothing where others on the network could read the password.
-    pub async fn auth(&mut self, user: &str, password: &SecretString) -> Result<(), Error> {
+    /// Logs in (RFC 4954). Fails without sending anything if the network could read the password.
+    pub async fn auth(&mut self, user: &str, password: &SecretString) -> Result<(), SmtpError> {
         if !self.is_confidential {
-            return Err(Error::Unencrypted);
+            return Err(SmtpError::Unencrypted);
         }
         let reply = if self.offers_auth("PLAIN") {
             let response =
@@ -137,30 +137,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             self.command("AUTH", &BASE64_STANDARD.encode(password.expose_secret())).await?
         } else {
-            return Err(Error::NoAuth);
+            return Err(SmtpError::NoAuth);
         };
         expect(reply, "AUTH", 235..=235).map(drop)
     }
 
-    /// Begins a message. Empty: the null sender.
-    pub async fn mail(&mut self, sender: &str) -> Result<(), Error> {
+    /// Starts a message. An empty sender is the null reverse-path.
+    pub async fn mail(&mut self, sender: &str) -> Result<(), SmtpError> {
         let reply = self.command("MAIL", &format!("MAIL FROM:<{sender}>")).await?;
         expect(reply, "MAIL", ACCEPTED).map(drop)
     }
 
-    pub async fn rcpt(&mut self, recipient: &str) -> Result<(), Error> {
+    pub async fn rcpt(&mut self, recipient: &str) -> Result<(), SmtpError> {
         let reply = self.command("RCPT", &format!("RCPT TO:<{recipient}>")).await?;
         expect(reply, "RCPT", ACCEPTED).map(drop)
     }
 
-    /// Asks for the message to be accepted. Only 354 says that the relay waits for it.
-    pub async fn data(&mut self) -> Result<(), Error> {
+    /// Sends DATA. Only 354 means that the relay waits for the content.
+    pub async fn data(&mut self) -> Result<(), SmtpError> {
         let reply = self.command("DATA", "DATA").await?;
         expect(reply, "DATA", 354..=354).map(drop)
     }
 
-    /// Writes the message, without the final dot: after any error the relay does not have it.
-    pub async fn content(&mut self, message: &[u8]) -> Result<(), Error> {
+    /// Writes the content without the final dot. After any error the relay does not have the
+    /// message.
+    pub async fn content(&mut self, message: &[u8]) -> Result<(), SmtpError> {
         self.expect_silence().await?;
         self.stream.write_all(&content::encode(message)).await?;
         self.stream.flush().await?;
@@ -168,43 +169,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.input.is_empty() {
             return Ok(());
         }
-        // A relay may refuse a message before its end. It cannot accept one.
+        // A relay may refuse a message before its end, but cannot accept it.
         let reply = self.read_reply().await?;
         let command = "a message without its end";
         Err(if reply.is_refusal() {
-            Error::Refused(reply)
+            SmtpError::Refused(reply)
         } else {
-            Error::Unexpected { command, reply }
+            SmtpError::Unexpected { command, reply }
         })
     }
 
-    /// Writes the final dot, and returns the reply to the message. After any error but
-    /// [`Error::Refused`] the relay may have accepted it.
-    pub async fn end_of_message(&mut self) -> Result<Reply, Error> {
+    /// Writes the final dot and returns the reply to the message. After any error except
+    /// [`SmtpError::Refused`] the relay may have accepted it.
+    pub async fn end_of_message(&mut self) -> Result<Reply, SmtpError> {
         self.stream.write_all(b".\r\n").await?;
         self.stream.flush().await?;
         let reply = expect(self.read_reply().await?, "the end of the message", ACCEPTED)?;
-        // A refusal right behind the acceptance contradicts it. A relay that closes says 421.
+        // A refusal that directly follows the acceptance contradicts it. 421 only announces that
+        // the relay closes the connection.
         let _ = self.receive_arrived().await;
         let contradicts = |other: &Reply| other.is_refusal() && other.code() != 421;
         match parse_replies(&self.input).unwrap_or_default().into_iter().find(contradicts) {
-            Some(reply) => Err(Error::Unexpected { command: "an accepted message", reply }),
+            Some(reply) => Err(SmtpError::Unexpected { command: "an accepted message", reply }),
             None => Ok(reply),
         }
     }
 
-    pub async fn quit(&mut self) -> Result<(), Error> {
+    pub async fn quit(&mut self) -> Result<(), SmtpError> {
         self.command("QUIT", "QUIT").await.map(drop)
     }
 
-    /// Whether nothing was received beyond the last reply.
+    /// Whether all received input was consumed, so that the session can be reused.
     pub fn is_in_sync(&self) -> bool {
         self.input.is_empty()
     }
 
-    async fn command(&mut self, name: &'static str, line: &str) -> Result<Reply, Error> {
+    async fn command(&mut self, name: &'static str, line: &str) -> Result<Reply, SmtpError> {
+        // A line break in an address would start a second command (SMTP injection).
         if line.bytes().any(|byte| byte.is_ascii_control()) {
-            return Err(Error::ControlCharacter(name));
+            return Err(SmtpError::ControlCharacter(name));
         }
         self.expect_silence().await?;
         self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
@@ -212,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.read_reply().await
     }
 
-    async fn read_reply(&mut self) -> Result<Reply, Error> {
+    async fn read_reply(&mut self) -> Result<Reply, SmtpError> {
         let mut parser = ReplyParser::default();
         loop {
             let (consumed, reply) = parser.push(&self.input)?;
@@ -222,25 +225,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             let mut bytes = [0; READ_BYTES];
             match self.stream.read(&mut bytes).await? {
-                0 => return Err(Error::Closed),
+                0 => return Err(SmtpError::Closed),
                 read => self.input.extend_from_slice(&bytes[..read]),
             }
         }
     }
 
-    /// Fails where the relay spoke before it was asked, or hung up.
-    async fn expect_silence(&mut self) -> Result<(), Error> {
+    /// Fails if the relay sent something before a command was written, or closed the connection.
+    async fn expect_silence(&mut self) -> Result<(), SmtpError> {
         self.receive_arrived().await?;
         if self.input.is_empty() {
             return Ok(());
         }
-        let shown = &self.input[..self.input.len().min(SHOWN_BYTES)];
-        Err(Error::Unsolicited(String::from_utf8_lossy(shown).trim_end().to_owned()))
+        let quoted = &self.input[..self.input.len().min(QUOTED_BYTES)];
+        Err(SmtpError::Unsolicited(String::from_utf8_lossy(quoted).trim_end().to_owned()))
     }
 
-    /// Takes what has arrived, and does not wait for more. Input that is still on its way is not seen:
-    /// that cannot be told from a reply.
-    async fn receive_arrived(&mut self) -> Result<(), Error> {
+    /// Reads input that has already arrived, without waiting. Input still in transit is missed: it
+    /// cannot be distinguished from a reply.
+    async fn receive_arrived(&mut self) -> Result<(), SmtpError> {
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
         let stream = &mut self.stream;
@@ -251,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             })
             .await?;
         match (has_read, buffer.filled()) {
-            (true, []) => Err(Error::Closed),
+            (true, []) => Err(SmtpError::Closed),
             (_, bytes) => {
                 self.input.extend_from_slice(bytes);
                 Ok(())
@@ -260,18 +263,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// The reply, where it is the expected one.
+/// Returns the reply if its code is the expected one.
 fn expect(
     reply: Reply,
     command: &'static str,
     expected: RangeInclusive<u16>,
-) -> Result<Reply, Error> {
+) -> Result<Reply, SmtpError> {
     if expected.contains(&reply.code()) {
         Ok(reply)
     } else if reply.is_refusal() {
-        Err(Error::Refused(reply))
+        Err(SmtpError::Refused(reply))
     } else {
-        Err(Error::Unexpected { command, reply })
+        Err(SmtpError::Unexpected { command, reply })
     }
 }
 

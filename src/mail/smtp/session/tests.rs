@@ -1,11 +1,11 @@
-//! Sessions with a relay that plays from a script.
+//! Sessions with a scripted relay.
 
 use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
 
 use super::*;
 
-/// Says the first text, and one more after each line that it is sent. Returns the lines, and in the last
-/// place whatever came after the script.
+/// Sends the first text, then one more after each line received. Returns the received lines; the
+/// last entry holds everything after the script.
 async fn play(stream: DuplexStream, texts: &[&[u8]]) -> Vec<String> {
     let (mut stream, mut received) = (BufReader::new(stream), Vec::new());
     for (number, text) in texts.iter().enumerate() {
@@ -29,13 +29,13 @@ async fn play(stream: DuplexStream, texts: &[&[u8]]) -> Vec<String> {
 async fn with_relay<T>(
     texts: &[&[u8]],
     is_confidential: bool,
-    client: impl AsyncFnOnce(Session<DuplexStream>) -> T,
+    client: impl AsyncFnOnce(SmtpSession<DuplexStream>) -> T,
 ) -> (T, Vec<String>) {
     let (ours, theirs) = duplex(1 << 20);
-    tokio::join!(client(Session::new(ours, is_confidential)), play(theirs, texts))
+    tokio::join!(client(SmtpSession::new(ours, is_confidential)), play(theirs, texts))
 }
 
-async fn up_to_data(session: &mut Session<DuplexStream>) -> Result<(), Error> {
+async fn up_to_data(session: &mut SmtpSession<DuplexStream>) -> Result<(), SmtpError> {
     session.greeting().await?;
     session.ehlo("us.example").await?;
     session.mail("a@b.example").await?;
@@ -52,7 +52,7 @@ const UP_TO_DATA: [&[u8]; 5] = [
 ];
 
 #[tokio::test]
-async fn each_step_has_its_own_acceptance() {
+async fn each_step_accepts_only_its_own_code() {
     let dialog = async |texts: &[&[u8]]| {
         with_relay(texts, true, async |mut session| up_to_data(&mut session).await).await
     };
@@ -74,7 +74,7 @@ async fn each_step_has_its_own_acceptance() {
         let mut texts = UP_TO_DATA;
         texts[step] = text;
         let (result, received) = dialog(&texts).await;
-        assert!(matches!(result, Err(Error::Unexpected { .. })), "{step}: {result:?}");
+        assert!(matches!(result, Err(SmtpError::Unexpected { .. })), "{step}: {result:?}");
         assert_eq!(received.len(), step, "nothing is sent afterwards");
         texts[step] = b"451-4.3.0 later\r\n451 4.3.0 or never\r\n";
         let (result, _) = dialog(&texts).await;
@@ -105,18 +105,18 @@ async fn only_2xx_after_the_final_dot_accepts_the_message() {
     for refused in
         [&b"451 later\r\n"[..], b"554 no\r\n", b"250-a\r\n550 b\r\n", b"550-a\r\n250 b\r\n"]
     {
-        assert!(matches!(dialog(refused).await, Err(Error::Refused(_))));
+        assert!(matches!(dialog(refused).await, Err(SmtpError::Refused(_))));
     }
-    // A relay that closes after a message says so in the same breath.
+    // A relay that closes after a message may send 421 together with the acceptance.
     assert!(dialog(b"250 queued\r\n421 closing\r\n").await.is_ok());
     for neither in [&b"354 go\r\n"[..], b"334 x\r\n", b"250 ok\r\n550 no\r\n"] {
-        assert!(matches!(dialog(neither).await, Err(Error::Unexpected { .. })));
+        assert!(matches!(dialog(neither).await, Err(SmtpError::Unexpected { .. })));
     }
-    assert!(matches!(dialog(b"queued\r\n").await, Err(Error::Reply(_))));
+    assert!(matches!(dialog(b"queued\r\n").await, Err(SmtpError::Reply(_))));
 }
 
 #[tokio::test]
-async fn what_arrives_before_a_command_is_not_its_reply() {
+async fn input_before_a_command_is_not_its_reply() {
     for step in 0..UP_TO_DATA.len() {
         let twice = [UP_TO_DATA[step], b"250 2.0.0 queued\r\n"].concat();
         let mut texts = UP_TO_DATA;
@@ -127,7 +127,7 @@ async fn what_arrives_before_a_command_is_not_its_reply() {
         })
         .await;
         assert!(
-            matches!(&result, Err(Error::Unsolicited(text)) if text == "250 2.0.0 queued"),
+            matches!(&result, Err(SmtpError::Unsolicited(text)) if text == "250 2.0.0 queued"),
             "{result:?}"
         );
         assert_eq!(received.len(), step);
@@ -135,24 +135,24 @@ async fn what_arrives_before_a_command_is_not_its_reply() {
 }
 
 #[tokio::test]
-async fn a_message_may_be_refused_before_its_end_and_not_accepted() {
+async fn an_incomplete_message_may_be_refused_but_not_accepted() {
     for (answer, is_refused) in [(&b"552 too much\r\n"[..], true), (b"250 queued\r\n", false)] {
         let (ours, mut theirs) = duplex(1 << 20);
-        let mut session = Session::new(ours, true);
-        // Its stream is written to while the relay answers.
+        let mut session = SmtpSession::new(ours, true);
+        // The relay replies while the content is still being written.
         let (result, ()) = tokio::join!(session.content(b"hi\r\n"), async {
             let mut message = [0; 4];
             theirs.read_exact(&mut message).await.unwrap();
             theirs.write_all(answer).await.unwrap();
         });
-        // Too early to be seen, or not: then it is seen at the next step at the latest.
+        // The reply may arrive too late for the first call; then the next one sees it.
         let result = match result {
             Ok(()) => session.content(b"more\r\n").await,
             failed => failed,
         };
         match result {
-            Err(Error::Refused(_)) => assert!(is_refused),
-            Err(Error::Unexpected { .. } | Error::Unsolicited(_)) => {}
+            Err(SmtpError::Refused(_)) => assert!(is_refused),
+            Err(SmtpError::Unexpected { .. } | SmtpError::Unsolicited(_)) => {}
             other => panic!("{other:?}"),
         }
         let mut rest = Vec::new();
@@ -163,7 +163,7 @@ async fn a_message_may_be_refused_before_its_end_and_not_accepted() {
 }
 
 #[tokio::test]
-async fn whatever_follows_the_reply_to_starttls_ends_the_session() {
+async fn input_after_the_starttls_reply_ends_the_session() {
     let hello = b"250-relay.example\r\n250 StartTLS\r\n".as_slice();
     let dialog = async |answer: &[u8]| {
         with_relay(&[b"220 hi\r\n", hello, answer], true, async |mut session| {
@@ -176,15 +176,15 @@ async fn whatever_follows_the_reply_to_starttls_ends_the_session() {
     };
     let (result, received) =
         dialog(b"220 go\r\n250-x\r\n250 ok\r\n250 2.0.0 queued as FAKE\r\n").await;
-    assert!(matches!(result, Err(Error::InjectedBeforeTls)), "{result:?}");
+    assert!(matches!(result, Err(SmtpError::InjectedBeforeTls)), "{result:?}");
     assert_eq!(received, ["EHLO us.example", "STARTTLS"]);
-    assert!(matches!(dialog(b"220 go\r\n\x16").await.0, Err(Error::InjectedBeforeTls)));
-    assert!(matches!(dialog(b"250 go\r\n").await.0, Err(Error::Unexpected { .. })));
+    assert!(matches!(dialog(b"220 go\r\n\x16").await.0, Err(SmtpError::InjectedBeforeTls)));
+    assert!(matches!(dialog(b"250 go\r\n").await.0, Err(SmtpError::Unexpected { .. })));
     assert!(dialog(b"220 go\r\n").await.0.is_ok());
 }
 
 #[tokio::test]
-async fn a_password_is_sent_where_nobody_can_read_it_and_only_there() {
+async fn a_password_is_sent_only_over_a_confidential_connection() {
     let dialog = async |hello: &'static [u8], answers: &[&[u8]], is_confidential: bool| {
         let texts = [&[b"220 hi\r\n", hello], answers].concat();
         with_relay(&texts, is_confidential, async |mut session| {
@@ -209,27 +209,27 @@ async fn a_password_is_sent_where_nobody_can_read_it_and_only_there() {
     );
 
     let (result, received) = dialog(both, &[b"235 ok\r\n"], false).await;
-    assert!(matches!(result, Err(Error::Unencrypted)), "{result:?}");
+    assert!(matches!(result, Err(SmtpError::Unencrypted)), "{result:?}");
     assert_eq!(received.len(), 1, "{received:?}");
     let (result, _) = dialog(both, &[b"250 ok\r\n"], true).await;
-    assert!(matches!(result, Err(Error::Unexpected { .. })), "{result:?}");
+    assert!(matches!(result, Err(SmtpError::Unexpected { .. })), "{result:?}");
     let (result, received) = dialog(b"250 relay.example AUTH PLAIN\r\n", &[], true).await;
-    assert!(matches!(result, Err(Error::NoAuth)), "{result:?}");
+    assert!(matches!(result, Err(SmtpError::NoAuth)), "{result:?}");
     assert_eq!(received.len(), 1);
 }
 
 #[tokio::test]
-async fn a_relay_that_hung_up_is_noticed_before_a_command_is_written() {
+async fn a_closed_connection_is_detected_before_a_command() {
     let (ours, theirs) = duplex(1 << 10);
     drop(theirs);
-    let mut session = Session::new(ours, true);
-    assert!(matches!(session.mail("a@b.example").await, Err(Error::Closed)));
+    let mut session = SmtpSession::new(ours, true);
+    assert!(matches!(session.mail("a@b.example").await, Err(SmtpError::Closed)));
 }
 
 #[tokio::test]
-async fn no_address_begins_a_command_of_its_own() {
+async fn an_address_cannot_inject_a_command() {
     let (ours, _theirs) = duplex(1 << 10);
-    let mut session = Session::new(ours, true);
+    let mut session = SmtpSession::new(ours, true);
     let sent = session.rcpt("a@b.example>\r\nRCPT TO:<c@d.example").await;
-    assert!(matches!(sent, Err(Error::ControlCharacter("RCPT"))));
+    assert!(matches!(sent, Err(SmtpError::ControlCharacter("RCPT"))));
 }
