@@ -1,4 +1,4 @@
-//! The address that the platform names for an account's letters.
+//! Contact overrides: the address that the platform sets for an account.
 
 use capital_courier::maintenance::retention::erase_account;
 use capital_courier::web::api::Scope;
@@ -19,11 +19,11 @@ async fn contact(app: &TestApp, method: &str, account: &str, body: &str) -> Answ
     call(app, &key, method, &format!("/api/v1/accounts/{account}/contact"), body).await
 }
 
-async fn name(app: &TestApp, account: &str, email: &str) -> Value {
+async fn set_address(app: &TestApp, account: &str, email: &str) -> Value {
     contact(app, "PUT", account, &json!({"email": email}).to_string()).await.expect(200)
 }
 
-async fn learn_of(app: &TestApp, offer: &str) {
+async fn announce(app: &TestApp, offer: &str) {
     app.stripe_sends(&app.created(offer)).await.expect_kept();
     app.run_due_work().await;
 }
@@ -37,33 +37,32 @@ async fn addresses(app: &TestApp) -> i64 {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_address_that_the_platform_names_comes_before_stripes_until_it_is_forgotten(
-    db: PgPool,
-) {
+async fn an_override_precedes_stripes_address_until_deleted(db: PgPool) {
     let app = TestApp::start(db).await;
     let first = app.offer_to(Some("jenny@bakery.example"));
     let account = account_of(&app, &first);
     let nothing = json!({"account": account, "email": null, "updated_at": null});
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), nothing);
-    name(&app, &account, "someone@bakery.example").await;
-    let named = name(&app, &account, "owner@bakery.example").await;
+    set_address(&app, &account, "someone@bakery.example").await;
+    let named = set_address(&app, &account, "owner@bakery.example").await;
     assert_eq!(
         (&named["email"], &named["account"]),
         (&json!("owner@bakery.example"), &json!(account))
     );
     assert_eq!(contact(&app, "GET", &account, "").await.expect(200), named);
-    learn_of(&app, &first).await;
+    announce(&app, &first).await;
     for _ in 0..2 {
         assert_eq!(contact(&app, "DELETE", &account, "").await.expect(200), nothing);
     }
-    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
-    learn_of(&app, &second).await;
+    let second =
+        app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
+    announce(&app, &second).await;
     assert_eq!(recipients(&app), ["owner@bakery.example", "jenny@bakery.example"]);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named(db: PgPool) {
+async fn an_override_releases_letters_without_a_usable_address(db: PgPool) {
     let app = TestApp::start(db).await;
     for (stripes, reason) in [
         (None, "no_recipient"),
@@ -72,9 +71,9 @@ async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named
         (Some("jenny@[127.0.0.1]"), "bad_address"),
     ] {
         let offer = app.offer_to(stripes);
-        learn_of(&app, &offer).await;
+        announce(&app, &offer).await;
         app.expect_letter(&offer, "held", Some(reason)).await;
-        name(&app, &account_of(&app, &offer), "owner@bakery.example").await;
+        set_address(&app, &account_of(&app, &offer), "owner@bakery.example").await;
         app.expect_letter(&offer, "waiting", None).await;
         app.run_due_work().await;
         app.expect_delivered(&offer).await;
@@ -83,21 +82,22 @@ async fn a_letter_that_is_held_for_want_of_an_address_goes_out_when_one_is_named
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_works(db: PgPool) {
+async fn an_override_replaces_a_suppressed_address(db: PgPool) {
     let app = TestApp::start(db).await;
     let first = app.offer();
     let account = account_of(&app, &first);
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
-    learn_of(&app, &first).await;
+    announce(&app, &first).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
-    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
-    learn_of(&app, &second).await;
+    let second =
+        app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
+    announce(&app, &second).await;
     app.expect_letter(&second, "held", Some("address_bounced")).await;
-    // The same address works no better by being named.
-    name(&app, &account, "Jenny@bakery.example").await;
+    // Setting the suppressed address itself changes nothing.
+    set_address(&app, &account, "Jenny@bakery.example").await;
     app.run_due_work().await;
     app.expect_letter(&second, "held", Some("address_bounced")).await;
-    name(&app, &account, "owner@bakery.example").await;
+    set_address(&app, &account, "owner@bakery.example").await;
     app.run_due_work().await;
     app.expect_delivered(&second).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
@@ -106,25 +106,25 @@ async fn a_letter_whose_address_came_back_goes_to_the_one_that_is_named_if_it_wo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_gave_up_at_one_address_is_tried_at_another(db: PgPool) {
+async fn an_override_retries_a_letter_that_gave_up(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "2")]).await;
     let offer = app.offer();
     app.relay.fail(Step::To("bakery.example"), Trouble::Say("450 4.2.2 mailbox full"), 100);
-    learn_of(&app, &offer).await;
+    announce(&app, &offer).await;
     for _ in 0..4 {
         app.after(TimeDelta::hours(1)).await;
     }
     app.expect_letter(&offer, "held", Some("gave_up")).await;
-    name(&app, &account_of(&app, &offer), "owner@garage.example").await;
+    set_address(&app, &account_of(&app, &offer), "owner@garage.example").await;
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     assert_eq!(recipients(&app), ["owner@garage.example"]);
     app.finish().await;
 }
 
-/// The trigger names an address after the sender found none, and before it says so.
+/// The trigger sets an address after the sender found none and before it records that.
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_that_is_named_while_a_letter_is_being_held_is_not_missed(db: PgPool) {
+async fn an_override_set_during_the_hold_is_not_missed(db: PgPool) {
     let app = TestApp::start(db).await;
     sqlx::raw_sql(
         "
@@ -142,27 +142,27 @@ async fn an_address_that_is_named_while_a_letter_is_being_held_is_not_missed(db:
     .await
     .unwrap();
     let offer = app.offer_to(None);
-    learn_of(&app, &offer).await;
+    announce(&app, &offer).await;
     app.expect_delivered(&offer).await;
     assert_eq!(recipients(&app), ["owner@bakery.example"]);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_held_for_another_reason_stays_held(db: PgPool) {
+async fn letters_held_for_other_reasons_stay_held(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
     let offer = app.offer();
     app.relay.fail(Step::Dot, Trouble::Drop, 1);
-    learn_of(&app, &offer).await;
+    announce(&app, &offer).await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
-    name(&app, &account_of(&app, &offer), "owner@bakery.example").await;
+    set_address(&app, &account_of(&app, &offer), "owner@bakery.example").await;
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_no_address_is_refused(db: PgPool) {
+async fn invalid_addresses_are_refused(db: PgPool) {
     let app = TestApp::start(db).await;
     let long = json!({"email": format!("{}@x.example", "x".repeat(250))}).to_string();
     for (body, code) in [
@@ -188,14 +188,14 @@ async fn what_is_no_address_is_refused(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_named_address_goes_with_the_account_and_when_nobody_was_written_to_for_long(db: PgPool) {
+async fn overrides_are_erased_with_the_account_or_when_idle(db: PgPool) {
     let app = TestApp::start(db).await;
     let (used, idle) = (app.offer(), "acct_idle");
     let account = account_of(&app, &used);
-    name(&app, &account, "owner@bakery.example").await;
-    name(&app, idle, "owner@garage.example").await;
+    set_address(&app, &account, "owner@bakery.example").await;
+    set_address(&app, idle, "owner@garage.example").await;
     app.clock.advance(TimeDelta::days(10));
-    learn_of(&app, &used).await;
+    announce(&app, &used).await;
     app.clock.advance(TimeDelta::days(360));
     assert!(app.app.erase_now().await.unwrap());
     let left: Vec<String> = sqlx::query_scalar("select account_id from contact_overrides")

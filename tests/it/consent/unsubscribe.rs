@@ -1,8 +1,8 @@
-//! The link in every letter: what a merchant, a mail program and a mail scanner do with it.
+//! The unsubscribe link as merchants, mail programs and mail scanners use it.
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
+use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 
@@ -10,13 +10,13 @@ use crate::support::TestApp;
 use crate::support::browser::expect_each_once;
 use crate::support::smtp::{Step, Trouble};
 
-struct Shown {
+struct PageResponse {
     status: u16,
     headers: axum::http::HeaderMap,
     html: String,
 }
 
-async fn ask(app: &TestApp, method: &str, path: &str, body: &'static str) -> Shown {
+async fn visit(app: &TestApp, method: &str, path: &str, body: &'static str) -> PageResponse {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -27,10 +27,10 @@ async fn ask(app: &TestApp, method: &str, path: &str, body: &'static str) -> Sho
     let (head, body) = response.into_parts();
     expect_each_once(&head.headers);
     let html = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    Shown { status: head.status.as_u16(), headers: head.headers, html }
+    PageResponse { status: head.status.as_u16(), headers: head.headers, html }
 }
 
-/// Delivers a letter and returns the path of its link.
+/// Delivers a letter and returns the path of its unsubscribe link.
 async fn path_in_letter(app: &TestApp, offer: &str) -> String {
     app.stripe_sends(&app.created(offer)).await.expect_kept();
     app.run_due_work().await;
@@ -56,12 +56,12 @@ async fn opted_out(app: &TestApp) -> Vec<String> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whoever_only_opens_the_link_changes_nothing(db: PgPool) {
+async fn opening_the_link_changes_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     for method in ["GET", "HEAD"] {
-        let shown = ask(&app, method, &path, "").await;
+        let shown = visit(&app, method, &path, "").await;
         assert_eq!(shown.status, 200);
         assert!(method == "HEAD" || shown.html.contains("Unsubscribe</button>"), "{}", shown.html);
         for (name, value) in [
@@ -83,12 +83,12 @@ async fn whoever_only_opens_the_link_changes_nothing(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db: PgPool) {
+async fn a_merchant_unsubscribes_and_subscribes_again(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     for _ in 0..2 {
-        let shown = ask(&app, "POST", &path, "").await;
+        let shown = visit(&app, "POST", &path, "").await;
         assert!(
             shown.status == 200 && shown.html.contains("You’re unsubscribed"),
             "{}",
@@ -96,7 +96,7 @@ async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db:
         );
         assert_eq!(opted_out(&app).await, ["link"]);
     }
-    let shown = ask(&app, "POST", &path, "again=yes").await;
+    let shown = visit(&app, "POST", &path, "again=yes").await;
     assert!(
         shown.status == 200 && shown.html.contains("You’re subscribed again"),
         "{}",
@@ -104,25 +104,25 @@ async fn a_merchant_stops_the_letters_with_one_click_and_may_have_them_again(db:
     );
     assert!(opted_out(&app).await.is_empty());
     let kept: i64 = app.one("select count(*) from opt_outs where ended_by = $1", "link").await;
-    assert_eq!(kept, 1, "what was is kept");
+    assert_eq!(kept, 1, "the ended opt-out remains");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_link_shows_how_things_stand_and_the_way_back(db: PgPool) {
+async fn the_page_shows_the_current_state(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
-    ask(&app, "POST", &path, "List-Unsubscribe=One-Click").await;
-    let shown = ask(&app, "GET", &path, "").await;
+    visit(&app, "POST", &path, "List-Unsubscribe=One-Click").await;
+    let shown = visit(&app, "GET", &path, "").await;
     assert!(shown.status == 200 && shown.html.contains("You’re unsubscribed"), "{}", shown.html);
     assert!(shown.html.contains("name=\"again\" value=\"yes\""), "{}", shown.html);
-    ask(&app, "POST", &path, "again=yes").await;
-    let shown = ask(&app, "GET", &path, "").await;
+    visit(&app, "POST", &path, "again=yes").await;
+    let shown = visit(&app, "GET", &path, "").await;
     assert!(shown.status == 200 && shown.html.contains("Stop these emails?"), "{}", shown.html);
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     app.opts_out(&account).await;
-    let shown = ask(&app, "GET", &path, "").await;
+    let shown = visit(&app, "GET", &path, "").await;
     assert!(
         shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
         "{}",
@@ -133,16 +133,14 @@ async fn the_link_shows_how_things_stand_and_the_way_back(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_each_time(
-    db: PgPool,
-) {
+async fn subscribing_again_is_limited_and_unsubscribing_is_not(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     let mut again = Vec::new();
     for _ in 0..50 {
-        assert_eq!(ask(&app, "POST", &path, "").await.status, 200, "stopping is never refused");
-        again.push(ask(&app, "POST", &path, "again=yes").await);
+        assert_eq!(visit(&app, "POST", &path, "").await.status, 200, "stopping is never refused");
+        again.push(visit(&app, "POST", &path, "again=yes").await);
     }
     let taken = again.iter().filter(|shown| shown.status == 200).count();
     let last = again.last().unwrap();
@@ -155,24 +153,28 @@ async fn a_link_that_is_posted_to_and_fro_adds_few_rows_and_stops_the_letters_ea
     assert_eq!((rows, opted_out(&app).await.len()), (6, 1));
 
     app.clock.advance(chrono::TimeDelta::hours(1));
-    assert_eq!(ask(&app, "POST", &path, "again=yes").await.status, 200);
+    assert_eq!(visit(&app, "POST", &path, "again=yes").await.status, 200);
     assert!(opted_out(&app).await.is_empty());
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwarded(db: PgPool) {
+async fn the_link_cannot_end_an_operators_opt_out(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let mut tx = app.db.begin().await.unwrap();
     let now = app.clock.now();
-    let request =
-        OptOutRequest { account_id: &account, source: Source::Operator, note: None, since: now };
+    let request = OptOutRequest {
+        account_id: &account,
+        source: OptOutSource::Operator,
+        note: None,
+        since: now,
+    };
     opt_out(&mut tx, &request, now).await.unwrap();
     tx.commit().await.unwrap();
-    let shown = ask(&app, "POST", &path, "again=yes").await;
+    let shown = visit(&app, "POST", &path, "again=yes").await;
     assert!(
         shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
         "{}",
@@ -183,7 +185,7 @@ async fn what_a_person_entered_is_not_undone_by_a_link_that_may_have_been_forwar
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_sent(db: PgPool) {
+async fn one_click_suppresses_a_queued_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
@@ -196,7 +198,7 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
 
     let multipart = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
     for body in ["List-Unsubscribe=One-Click", multipart] {
-        assert_eq!(ask(&app, "POST", &path, body).await.status, 200);
+        assert_eq!(visit(&app, "POST", &path, body).await.status, 200);
         assert_eq!(opted_out(&app).await, ["one_click"]);
     }
     app.expect_letter(&next, "suppressed", Some("opted_out")).await;
@@ -207,7 +209,7 @@ async fn a_mail_program_unsubscribes_by_itself_and_a_letter_that_waits_is_not_se
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_page_speaks_the_readers_language(db: PgPool) {
+async fn the_page_uses_the_browsers_language(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
@@ -229,13 +231,13 @@ async fn the_page_speaks_the_readers_language(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(db: PgPool) {
+async fn a_forged_link_changes_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     for path in
         ["/unsubscribe/acct_1", "/unsubscribe/YWNjdF8x.AAAAAAAAAAAAAAAAAAAAAA", "/unsubscribe/%00"]
     {
         for method in ["GET", "POST"] {
-            let shown = ask(&app, method, path, "").await;
+            let shown = visit(&app, method, path, "").await;
             assert!(
                 shown.status == 404 && shown.html.contains("reply to the email"),
                 "{path}: {}",
@@ -248,16 +250,14 @@ async fn a_link_that_somebody_made_up_does_nothing_and_says_what_to_do_instead(d
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_the_database_is_away_a_merchant_hears_that_nobody_knows_whether_it_was_saved(
-    db: PgPool,
-) {
+async fn the_page_admits_an_unknown_outcome(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
     sqlx::query("alter table opt_outs rename to elsewhere").execute(&app.db).await.unwrap();
-    let shown = ask(&app, "GET", &path, "").await;
+    let shown = visit(&app, "GET", &path, "").await;
     assert!(shown.status == 200 && shown.html.contains("Stop these emails?"), "{}", shown.html);
-    let shown = ask(&app, "POST", &path, "").await;
+    let shown = visit(&app, "POST", &path, "").await;
     assert!(
         shown.status == 503 && shown.html.contains("We can’t tell whether that was saved"),
         "{}",
@@ -267,7 +267,7 @@ async fn while_the_database_is_away_a_merchant_hears_that_nobody_knows_whether_i
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn without_an_address_for_the_public_letters_are_stopped_by_mail_alone(db: PgPool) {
+async fn without_a_public_url_only_mail_unsubscribes(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_HTTP__PUBLIC_URL", "")]).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
@@ -278,6 +278,6 @@ async fn without_an_address_for_the_public_letters_are_stopped_by_mail_alone(db:
         "<mailto:help@rocket.example?subject=unsubscribe>"
     );
     assert_eq!(letter.header("List-Unsubscribe-Post"), "");
-    assert_eq!(ask(&app, "GET", "/unsubscribe/x", "").await.status, 404);
+    assert_eq!(visit(&app, "GET", "/unsubscribe/x", "").await.status, 404);
     app.finish().await;
 }

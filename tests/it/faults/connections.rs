@@ -1,4 +1,4 @@
-//! Peers that take what others need: connections, memory, log lines.
+//! Peers that occupy shared resources: connections, memory, log lines.
 
 use std::time::Duration;
 
@@ -24,9 +24,7 @@ async fn stuck(address: &str) -> TcpStream {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn connections_that_never_read_keep_neither_webhooks_nor_probes_nor_a_stop_waiting(
-    db: PgPool,
-) {
+async fn stuck_connections_delay_no_webhook_probe_or_shutdown(db: PgPool) {
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("COURIER_HTTP__MAX_CONNECTIONS".to_owned(), "50".to_owned());
     let mut process = Process::serve(&env).await;
@@ -59,14 +57,14 @@ async fn connections_that_never_read_keep_neither_webhooks_nor_probes_nor_a_stop
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn refusals_that_anyone_can_cause_write_a_line_a_second_and_count_the_others(db: PgPool) {
+async fn log_lines_anyone_can_cause_are_limited(db: PgPool) {
     let (_stripe, _relay, env) = world(&db).await;
     let process = Process::serve(&env).await;
     let webhook = process.webhook.clone().unwrap();
     let report = webhook.replace("/webhooks/stripe", "/inbound/bounces");
     let client = reqwest::Client::builder().build().unwrap();
     let mut refused = 0;
-    // Until a line of each tells of those that were suppressed since the one before.
+    // Until one line of each kind reports suppressed ones.
     let suppressed = |message: &str| {
         let lines = process.logged_lines(message);
         lines.iter().filter_map(|line| line["log.suppressed"].as_u64()).sum::<u64>()
@@ -86,7 +84,7 @@ async fn refusals_that_anyone_can_cause_write_a_line_a_second_and_count_the_othe
         assert!(written + suppressed(message) <= refused, "{lines:?}");
         assert!(lines.iter().all(|line| line["code"].is_string()), "{lines:?}");
     }
-    // Kinds do not hide each other.
+    // Each kind has its own limit.
     assert_eq!(post(&webhook, b"no JSON".to_vec()).await, 400);
     let signed = process.logged_lines("body with a good signature is no event");
     assert_eq!(signed.len(), 1, "{:?}", signed.first().map(Value::to_string));

@@ -1,5 +1,5 @@
-//! A relay that breaks the protocol, or someone on the network who speaks in its place: nothing counts as sent that the
-//! relay did not accept, and no answer costs more than its bounds.
+//! A relay that breaks the protocol, or an attacker on the network in its place: nothing counts as
+//! sent that the relay did not accept, and every reply is bounded.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn last_error(app: &TestApp) -> String {
     .await
 }
 
-/// On each connection says the first text, and the next one after each line that it is sent.
+/// On each connection sends the first text, then one more after each line received.
 struct Script {
     url: String,
     received: Arc<Mutex<Vec<String>>>,
@@ -38,11 +38,11 @@ impl Script {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}?tls=required", listener.local_addr().unwrap());
         let received = Arc::<Mutex<Vec<String>>>::default();
-        let keep = Arc::clone(&received);
+        let recorder = Arc::clone(&received);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                Self::play(stream, texts, &keep).await;
+                Self::play(stream, texts, &recorder).await;
             }
         });
         Self { url, received }
@@ -65,7 +65,7 @@ impl Script {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn answers_injected_before_tls_are_refused_and_nothing_is_sent(db: PgPool) {
+async fn replies_injected_before_tls_end_the_session(db: PgPool) {
     let relay = Script::start(&[
         "220 relay.test ready\r\n",
         "250-relay.test\r\n250 STARTTLS\r\n",
@@ -93,7 +93,7 @@ async fn answers_injected_before_tls_are_refused_and_nothing_is_sent(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_login_is_not_sent_to_a_relay_whose_starttls_was_taken_away(db: PgPool) {
+async fn no_login_is_sent_after_starttls_stripping(db: PgPool) {
     let app = TestApp::start(db).await;
     let url = app.relay.url().replace("smtp://", "smtp://me:hunter2@");
     let other = app.another_with(&[("SMTP_URL", &format!("{url}?tls=required"))]);
@@ -111,7 +111,7 @@ async fn a_login_is_not_sent_to_a_relay_whose_starttls_was_taken_away(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn only_354_to_data_and_nothing_in_advance_lets_the_message_go(db: PgPool) {
+async fn the_message_is_sent_only_after_a_354_reply(db: PgPool) {
     let app = TestApp::start(db).await;
     for (step, answer) in [
         (Step::Connect, "250 hello"),
@@ -138,14 +138,14 @@ async fn only_354_to_data_and_nothing_in_advance_lets_the_message_go(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_answer_to_the_final_dot_that_is_no_answer_leaves_the_letter_in_doubt(db: PgPool) {
+async fn an_invalid_final_reply_leaves_the_letter_in_doubt(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
     for answer in ["354 go on", "334 VXNlcg==", "queued", "150 ok", "250-ok\r\nok"] {
         app.relay.fail(Step::Dot, Trouble::Say(answer), 1);
         let offer = send(&app).await;
         app.expect_letter(&offer, "held", Some("uncertain")).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0, "{answer}");
-        // What counts in a row is not what this is about.
+        // Keep the circuit closed: consecutive failures are not the subject.
         app.after(TimeDelta::minutes(1)).await;
         app.expect_delivered(&send(&app).await).await;
     }
@@ -153,7 +153,7 @@ async fn an_answer_to_the_final_dot_that_is_no_answer_leaves_the_letter_in_doubt
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn two_codes_in_one_answer_accept_nothing_where_one_of_them_refuses(db: PgPool) {
+async fn a_reply_with_mixed_codes_counts_as_refusal(db: PgPool) {
     let app = TestApp::start(db).await;
     for answer in ["250-2.0.0 ok\r\n554 5.7.1 no", "554-5.7.1 no\r\n250 2.0.0 ok"] {
         app.relay.fail(Step::Dot, Trouble::Say(answer), 1);
@@ -165,7 +165,7 @@ async fn two_codes_in_one_answer_accept_nothing_where_one_of_them_refuses(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_acceptance_counts_whatever_its_words_are_made_of(db: PgPool) {
+async fn an_acceptance_counts_whatever_its_text(db: PgPool) {
     let app = TestApp::start(db).await;
     let long = [b"250 ".as_slice(), &[b'x'; 5_000], b"\r\n"].concat().leak();
     for bytes in [
@@ -178,21 +178,23 @@ async fn an_acceptance_counts_whatever_its_words_are_made_of(db: PgPool) {
         app.relay.fail(Step::Dot, Trouble::TakeAndSay(bytes), 1);
         let offer = send(&app).await;
         app.expect_delivered(&offer).await;
-        let kept: String =
+        let stored: String =
             app.one("select relay_reply from letters where offer_id = $1", &offer).await;
         assert!(
-            kept.starts_with("250") && kept.len() <= 1_500 && !kept.contains(char::is_control),
-            "{kept}"
+            stored.starts_with("250")
+                && stored.len() <= 1_500
+                && !stored.contains(char::is_control),
+            "{stored}"
         );
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn answers_without_an_end_are_cut_off(db: PgPool) {
+async fn endless_replies_are_cut_off(db: PgPool) {
     let app = TestApp::start(db).await;
     app.relay.close_after_message();
-    for (step, text, told) in [
+    for (step, text, expected) in [
         (Step::Connect, "x", "longer than 65536 bytes"),
         (Step::Connect, "220-x\r\n", "more than 128 lines"),
         (Step::Hello, "250-x\r\n", "more than 128 lines"),
@@ -201,9 +203,9 @@ async fn answers_without_an_end_are_cut_off(db: PgPool) {
     ] {
         app.relay.fail(step, Trouble::Flood(text), 1);
         let offer = send(&app).await;
-        // The relay would go on for ever, and the time limit is not what ended it.
+        // The relay would send forever; the bound must end it, not the time limit.
         let error = last_error(&app).await;
-        assert!(error.contains(told), "{step:?}: {error}");
+        assert!(error.contains(expected), "{step:?}: {error}");
         let reason = (step == Step::Dot).then_some("uncertain");
         app.expect_letter(&offer, "waiting", reason).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0);

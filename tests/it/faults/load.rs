@@ -1,4 +1,4 @@
-//! Many at once.
+//! A load of a thousand offers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,7 @@ const OFFERS: usize = 1000;
 const CONNECTIONS: usize = 32;
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_thousand_offers_posted_three_times_each_by_32_connections_make_a_thousand_letters(
-    db: PgPool,
-) {
+async fn a_thousand_repeated_offers_make_a_thousand_letters(db: PgPool) {
     let listen = [("COURIER_HTTP__LISTEN", "127.0.0.1:0"), ("COURIER_OPS__LISTEN", "127.0.0.1:0")];
     let app = TestApp::start_with(db, &listen).await;
     let shutdown = Shutdown::default();

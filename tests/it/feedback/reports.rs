@@ -1,4 +1,4 @@
-//! What comes back about letters, by the doors for mail servers, and what follows from it.
+//! Bounces and complaints reported by mail servers, and their effects.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::web::api::{Answer, key, send};
 
 const RETURN_PATH: (&str, &str) = ("COURIER_EMAIL__RETURN_PATH", "bounces@rocket.example");
 
-/// Delivers the letter about an offer, and returns its Message-ID.
+/// Delivers an offer's letter and returns its Message-ID.
 pub async fn delivered(app: &TestApp, offer: &str) -> String {
     app.stripe_sends(&app.created(offer)).await.expect_kept();
     app.run_due_work().await;
@@ -34,14 +34,14 @@ fn account_of(app: &TestApp, offer: &str) -> String {
     app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned()
 }
 
-/// A delivery report; `id` is its own.
+/// A delivery status notification; `id` is its own Message-ID.
 struct Bounce<'a> {
     id: &'a str,
     to: &'a str,
     address: &'a str,
     action: &'a str,
     status: &'a str,
-    /// Of the letter, where its headers are in the report.
+    /// The letter's, in the returned headers.
     message_id: &'a str,
 }
 
@@ -79,8 +79,8 @@ fn complaint(kind: &str, message_id: &str, address: &str) -> String {
     )
 }
 
-/// A mail server reports that the letter with this Message-ID came back for good.
-pub async fn comes_back(app: &TestApp, message_id: &str, address: &str) {
+/// Reports a permanent failure of the letter with this Message-ID.
+pub async fn report_bounce(app: &TestApp, message_id: &str, address: &str) {
     let key = key(app, &[Scope::BouncesWrite]).await;
     let report = Bounce { address, ..Bounce::of(message_id, "5.1.1") };
     assert_eq!(post(app, &key, report.message()).await.status, 200);
@@ -102,15 +102,11 @@ async fn outcome(app: &TestApp, key: &str, message: String) -> String {
 async fn allow(app: &TestApp, address: &str) -> usize {
     let mut tx = app.db.begin().await.unwrap();
     let address = address.parse::<AddressHash>().unwrap();
-    let refused = capital_courier::consent::suppression::allow(
-        &mut tx,
-        &address,
-        "operator",
-        app.clock.now(),
-    );
-    let allowed = refused.await.unwrap().unwrap();
+    let lifting =
+        capital_courier::consent::suppression::lift(&mut tx, &address, "operator", app.clock.now());
+    let lifted = lifting.await.unwrap().unwrap();
     tx.commit().await.unwrap();
-    allowed.held
+    lifted.released
 }
 
 async fn resend(app: &TestApp, offer: &str) {
@@ -120,7 +116,7 @@ async fn resend(app: &TestApp, offer: &str) {
     app.run_due_work().await;
 }
 
-async fn refused(app: &TestApp) -> Vec<(String, String)> {
+async fn suppressed(app: &TestApp) -> Vec<(String, String)> {
     sqlx::query_as("select reason, status from suppressed_addresses where ended_at is null")
         .fetch_all(&app.db)
         .await
@@ -128,9 +124,7 @@ async fn refused(app: &TestApp) -> Vec<(String, String)> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_address_is_held(
-    db: PgPool,
-) {
+async fn a_permanent_bounce_suppresses_the_address(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -143,7 +137,7 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
         ..Bounce::of(&id, "5.1.1")
     };
     assert_eq!(outcome(&app, &key, copy.message()).await, "other_recipient");
-    assert!(refused(&app).await.is_empty());
+    assert!(suppressed(&app).await.is_empty());
 
     let answer = post(&app, &key, Bounce::of(&id, "5.1.1 (jenny@bakery.example)").message())
         .await
@@ -156,7 +150,7 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
     let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
     assert_eq!((state.as_str(), app.stripe.delivered_marks(&offer)), ("delivered", 1));
 
-    // Also where another account has the same address, in another case.
+    // Also for another account with the same address in another case.
     let other = app.offer_to(Some("Jenny@Bakery.example"));
     let next = next_offer(&app, &offer);
     for held in [&other, &next] {
@@ -165,7 +159,7 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
         app.expect_letter(held, "held", Some("address_bounced")).await;
     }
     assert_eq!(app.relay.letters().len(), 1);
-    // By hand it goes there no more than by itself.
+    // An operator's resend does not bypass the suppression.
     resend(&app, &next).await;
     app.expect_letter(&next, "held", Some("address_bounced")).await;
     assert_eq!(allow(&app, "jenny@bakery.example").await, 2);
@@ -177,20 +171,20 @@ async fn a_letter_that_comes_back_for_good_is_bounced_and_the_next_to_its_addres
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_is_not_to_blame_for_what_is_said_of_the_letter_or_of_its_sender(db: PgPool) {
+async fn a_policy_bounce_does_not_suppress_the_address(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
     let id = delivered(&app, &offer).await;
     assert_eq!(outcome(&app, &key, Bounce::of(&id, "5.7.1").message()).await, "bounced");
-    assert!(refused(&app).await.is_empty());
+    assert!(suppressed(&app).await.is_empty());
     let next = next_offer(&app, &offer);
     delivered(&app, &next).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_that_comes_again_after_the_letter_was_sent_again_changes_nothing(db: PgPool) {
+async fn a_repeated_report_does_not_bounce_a_resent_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -207,7 +201,7 @@ async fn a_report_that_comes_again_after_the_letter_was_sent_again_changes_nothi
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_nothing(db: PgPool) {
+async fn a_complaint_opts_the_account_out(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -224,7 +218,7 @@ async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_n
         assert_eq!(outcome(&app, &key, complaint(kind, &id, address)).await, expected, "{kind}");
     }
     app.expect_letter(&waiting, "waiting", None).await;
-    // Who complained is often hidden (RFC 6590).
+    // The author of a complaint is often redacted (RFC 6590).
     let report = complaint("abuse", &id, "redacted-4f2a@bakery.example");
     assert_eq!(outcome(&app, &key, report.clone()).await, "opted_out");
     assert_eq!(outcome(&app, &key, report).await, "duplicate");
@@ -240,9 +234,7 @@ async fn an_account_that_calls_a_letter_spam_gets_no_more_and_not_spam_changes_n
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothing_else(
-    db: PgPool,
-) {
+async fn a_report_to_the_return_path_identifies_its_letter(db: PgPool) {
     let app = TestApp::start_with(db, &[RETURN_PATH]).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -253,7 +245,7 @@ async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothi
     assert_eq!(letter.header("X-PM-Metadata-letter-id"), format!("letter_{digits}"));
     let unique: Value = serde_json::from_str(&letter.header("X-SMTPAPI")).unwrap();
     assert_eq!(unique["unique_args"]["letter_id"], format!("letter_{digits}"));
-    // As a relay may have changed both.
+    // A relay may have changed both.
     let to = letter.from.to_uppercase();
     let report = Bounce { to: &to, ..Bounce::of("changed@relay.example", "5.1.1") };
     assert_eq!(outcome(&app, &key, report.message()).await, "bounced");
@@ -262,20 +254,18 @@ async fn each_letter_has_a_return_path_of_its_own_and_a_report_to_it_needs_nothi
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_has_another(
-    db: PgPool,
-) {
+async fn an_address_refused_by_the_relay_is_suppressed(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.expect_letter(&offer, "rejected", Some("address_refused")).await;
-    assert_eq!(refused(&app).await, [("refused".to_owned(), "5.1.1".to_owned())]);
+    assert_eq!(suppressed(&app).await, [("refused".to_owned(), "5.1.1".to_owned())]);
     resend(&app, &offer).await;
     app.expect_letter(&offer, "held", Some("address_bounced")).await;
     app.expect_untouched(&offer).await;
-    // Although the account was looked at a moment ago, its new address is used at once.
+    // The account was cached a moment ago; its new address is used at once.
     app.stripe.edit_account(&account_of(&app, &offer), |account| {
         account["email"] = "jenny@new.example".into();
     });
@@ -286,11 +276,9 @@ async fn an_address_that_the_relay_refuses_gets_no_further_letter_until_stripe_h
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_opt_out_or_a_refused_address_is_honoured_when_the_relay_already_waits_for_the_message(
-    db: PgPool,
-) {
+async fn opt_outs_and_suppressions_apply_until_the_data_phase(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (told, state, reason) in [
+    for (statement, state, reason) in [
         (
             "insert into opt_outs (account_id, source, opted_out_at) values ($1, 'operator', now())",
             "suppressed",
@@ -309,10 +297,10 @@ async fn an_opt_out_or_a_refused_address_is_honoured_when_the_relay_already_wait
         app.stripe_sends(&app.created(&offer)).await.expect_kept();
         app.app.read_inbox().await.unwrap();
         app.relay.fail(Step::Data, Trouble::Wait(Duration::from_millis(500)), 1);
-        // As if it had been committed by somebody who does not see the letter yet.
+        // As if committed by a transaction that did not see the letter yet.
         let meanwhile = async {
             app.relay.reached(Step::Data).await;
-            sqlx::query(told).bind(&account).execute(&app.db).await.unwrap();
+            sqlx::query(statement).bind(&account).execute(&app.db).await.unwrap();
         };
         tokio::join!(app.run_due_work(), meanwhile);
         app.relay.forget(Step::Data);
@@ -323,7 +311,7 @@ async fn an_opt_out_or_a_refused_address_is_honoured_when_the_relay_already_wait
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_that_is_quicker_than_our_books_is_to_be_sent_again(db: PgPool) {
+async fn a_report_during_sending_must_be_repeated(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -343,9 +331,7 @@ async fn a_report_that_is_quicker_than_our_books_is_to_be_sent_again(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_doubt_that_came_back_is_known_to_have_come_back_and_is_not_sent_there_again(
-    db: PgPool,
-) {
+async fn a_bounce_of_a_letter_in_doubt_is_recorded(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -364,7 +350,7 @@ async fn a_letter_in_doubt_that_came_back_is_known_to_have_come_back_and_is_not_
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused(db: PgPool) {
+async fn unknown_letters_are_acknowledged_and_other_messages_refused(db: PgPool) {
     let app = TestApp::start(db).await;
     let key_to_report = key(&app, &[Scope::BouncesWrite]).await;
     let other_key = key(&app, &[Scope::OptOutsRead]).await;
@@ -397,7 +383,7 @@ async fn what_is_about_nothing_of_ours_is_taken_and_what_is_no_report_is_refused
     app.abandon();
 }
 
-/// Messages in messages, or multiparts in multiparts, that a parser by recursion does not survive.
+/// Nested messages and multiparts that overflow a recursive parser.
 pub fn bombs() -> [(&'static str, String); 5] {
     let nested = |level: &str, levels: usize| level.repeat(levels) + "A: b\n\nx";
     let multiparts = |levels: usize| {
@@ -423,7 +409,7 @@ pub fn bombs() -> [(&'static str, String); 5] {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn no_report_ends_the_process_however_it_nests(db: PgPool) {
+async fn nested_messages_do_not_crash_the_process(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     for (bomb, message) in bombs() {
@@ -441,7 +427,7 @@ async fn no_report_ends_the_process_however_it_nests(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_that_names_what_the_database_refuses_is_answered_once_and_for_all(db: PgPool) {
+async fn invalid_references_are_dropped(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -451,15 +437,13 @@ async fn a_report_that_names_what_the_database_refuses_is_answered_once_and_for_
     let nul = complaint("abuse", "letter\0@rocket.example", "jenny@bakery.example");
     let mine =
         format!("Original-Mail-From: <bounces+{}@rocket.example>\r\nOriginal-Rcpt-To", &id[7..39]);
-    // A clue that is no use takes nothing from one that is.
+    // An invalid reference does not discard a valid one.
     assert_eq!(outcome(&app, &key, nul.replace("Original-Rcpt-To", &mine)).await, "opted_out");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_whose_address_is_mended_before_it_is_allowed_is_not_held_for_the_old_one(
-    db: PgPool,
-) {
+async fn a_corrected_address_at_stripe_is_used(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();

@@ -1,4 +1,4 @@
-//! What SendGrid and Postmark tell of letters, by the whole service.
+//! The webhooks of SendGrid and Postmark, through the whole service.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -15,7 +15,7 @@ use crate::feedback::reports::delivered;
 use crate::support::TestApp;
 use crate::web::api::{Answer, key, send};
 
-/// A key pair, and its public half as SendGrid shows it.
+/// A key pair, and its public key as SendGrid displays it.
 fn key_pair() -> (EcdsaKeyPair, String) {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
@@ -48,7 +48,7 @@ fn letter_id(message_id: &str) -> &str {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_sendgrid_signs_is_taken_event_by_event_and_once(db: PgPool) {
+async fn signed_sendgrid_events_are_each_applied_once(db: PgPool) {
     let (pair, shown) = key_pair();
     let app = TestApp::start_with(db, &[("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", &shown)]).await;
     let (bounced, complained) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
@@ -70,7 +70,7 @@ async fn what_sendgrid_signs_is_taken_event_by_event_and_once(db: PgPool) {
     let sources: Vec<String> =
         sqlx::query_scalar("select source from opt_outs").fetch_all(&app.db).await.unwrap();
     assert_eq!(sources, ["complaint"]);
-    // One entry that no database takes, and one whose letter is being sent, hold up none of the others.
+    // Entries that Postgres would reject affect none of the others.
     let third = app.offer_to(Some("mo@garage.example"));
     let (third, id) = (third.clone(), delivered(&app, &third).await);
     let events = json!([
@@ -86,7 +86,7 @@ async fn what_sendgrid_signs_is_taken_event_by_event_and_once(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_sendgrid_did_not_sign_or_long_ago_is_refused(db: PgPool) {
+async fn unsigned_and_old_sendgrid_requests_are_refused(db: PgPool) {
     let (pair, shown) = key_pair();
     let app = TestApp::start_with(db, &[("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", &shown)]).await;
     let offer = app.offer();
@@ -101,7 +101,7 @@ async fn what_sendgrid_did_not_sign_or_long_ago_is_refused(db: PgPool) {
     let bare = Request::post("/inbound/sendgrid").body(Body::from(events.to_string())).unwrap();
     send(&app, bare).await.expect_refused(401, "bad_signature");
     app.expect_letter(&offer, "sent", None).await;
-    // What is proven, and nothing that we know.
+    // Authentic, but nothing that we understand.
     for strange in [json!({"not": "a list"}), json!(["x"]), json!([])] {
         from_sendgrid(&app, &pair, now, &strange).await.expect(200);
     }
@@ -121,7 +121,7 @@ async fn from_postmark(app: &TestApp, key: &str, record: &Value) -> Answer {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_postmark_tells_with_a_key_is_taken_once(db: PgPool) {
+async fn postmark_records_with_a_key_are_applied_once(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::BouncesWrite]).await;
     let offer = app.offer();
@@ -153,8 +153,8 @@ async fn what_postmark_tells_with_a_key_is_taken_once(db: PgPool) {
             "no_such_letter",
         ),
     ] {
-        let told = from_postmark(&app, &key, &record).await.expect(200);
-        assert_eq!(told["outcome"], expected, "{record}");
+        let response = from_postmark(&app, &key, &record).await.expect(200);
+        assert_eq!(response["outcome"], expected, "{record}");
     }
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     let source: String = app

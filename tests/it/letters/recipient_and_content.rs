@@ -1,7 +1,8 @@
 //! Whom a letter goes to, what it looks like on the wire, and when there is none.
 
 use capital_courier::consent::opt_outs;
-use capital_courier::consent::opt_outs::{OptOutRequest, Source};
+use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource};
+use stripe_simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use stripe_simulator::{Fault, FaultKind};
@@ -222,7 +223,7 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
         let (account, now) = (account_of(&app, offer), app.clock.now());
         let request = OptOutRequest {
             account_id: &account,
-            source: Source::Operator,
+            source: OptOutSource::Operator,
             note: None,
             since: now,
         };
@@ -245,11 +246,11 @@ async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or
     }
     let account = account_of(&app, &before);
     let now = app.clock.now();
-    let end = async |made_by: &[Source]| {
-        opt_outs::store::end(&app.db, &account, made_by, Source::Operator, now).await.unwrap()
+    let end = async |made_by: &[OptOutSource]| {
+        opt_outs::store::end(&app.db, &account, made_by, OptOutSource::Operator, now).await.unwrap()
     };
-    assert!(!end(&Source::BY_LINK).await, "an operator made it");
-    assert!(end(&Source::ALL).await);
+    assert!(!end(&OptOutSource::BY_LINK).await, "an operator made it");
+    assert!(end(&OptOutSource::ALL).await);
     let again = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     deliver(&app, &again).await;
     app.expect_delivered(&again).await;

@@ -1,4 +1,4 @@
-//! The signature of the letters, as receivers check it.
+//! DKIM signatures as receivers verify them.
 
 use capital_courier::clock::Clock;
 use chrono::TimeDelta;
@@ -13,7 +13,8 @@ async fn start(db: PgPool, key: &str, others: &[(&str, &str)]) -> TestApp {
     let mut settings = vec![
         ("COURIER_EMAIL__DKIM_KEY", key),
         ("COURIER_EMAIL__DKIM_SELECTOR", SELECTOR),
-        // A line that begins with a dot travels with two (RFC 5321 section 4.5.2), and is signed with one.
+        // A line with a leading dot is transmitted with two (RFC 5321 section 4.5.2) but signed
+        // with one.
         ("COURIER_EMAIL__POSTAL_ADDRESS", ".1 Main Street, Springfield"),
     ];
     settings.extend(others);
@@ -29,7 +30,7 @@ async fn letter_to(app: &TestApp, country: &str) -> Received {
     app.expect_delivered(&offer).await
 }
 
-async fn expect_good_in_each_language(db: PgPool, key: &str) {
+async fn expect_valid_in_each_language(db: PgPool, key: &str) {
     let app = start(db, key, &[]).await;
     for (country, in_subject) in
         [("US", "prequalified"), ("DE", "Finanzierung"), ("FR", "préqualifié")]
@@ -46,17 +47,17 @@ async fn expect_good_in_each_language(db: PgPool, key: &str) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_each_language_is_signed_with_an_rsa_key(db: PgPool) {
-    expect_good_in_each_language(db, &rsa_key()).await;
+async fn an_rsa_key_signs_letters_in_each_language(db: PgPool) {
+    expect_valid_in_each_language(db, &rsa_key()).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_each_language_is_signed_with_an_ed25519_key(db: PgPool) {
-    expect_good_in_each_language(db, &ed25519_key()).await;
+async fn an_ed25519_key_signs_letters_in_each_language(db: PgPool) {
+    expect_valid_in_each_language(db, &ed25519_key()).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_without_a_link_is_signed_too(db: PgPool) {
+async fn a_letter_without_unsubscribe_link_is_signed(db: PgPool) {
     let key = ed25519_key();
     let app = start(db, &key, &[("COURIER_HTTP__PUBLIC_URL", "")]).await;
     let letter = letter_to(&app, "US").await;
@@ -66,7 +67,7 @@ async fn a_letter_without_a_link_is_signed_too(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whoever_changes_what_is_signed_breaks_the_signature(db: PgPool) {
+async fn changing_signed_content_breaks_the_signature(db: PgPool) {
     let key = ed25519_key();
     let app = start(db, &key, &[]).await;
     let letter = String::from_utf8(letter_to(&app, "US").await.bytes).unwrap();
@@ -101,8 +102,8 @@ async fn whoever_changes_what_is_signed_breaks_the_signature(db: PgPool) {
     }
     let other_terms = letter.replace("$1,000", "$9,000");
     assert!(other_terms != letter && verify(other_terms.as_bytes(), &key).await.is_err());
-    assert!(verify(letter.as_bytes(), &ed25519_key()).await.is_err(), "by somebody else's key");
-    // What a server on the way adds or folds anew does no harm.
+    assert!(verify(letter.as_bytes(), &ed25519_key()).await.is_err(), "by another key");
+    // Added headers and refolding by servers on the path do no harm.
     let on_the_way =
         format!("Received: from a by b; {}\r\n{letter}", Clock::system().now().to_rfc2822());
     let refolded = on_the_way.replacen("Auto-Submitted: ", "Auto-Submitted:\r\n\t", 1);
@@ -112,7 +113,7 @@ async fn whoever_changes_what_is_signed_breaks_the_signature(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_doubt_goes_out_again_as_the_same_bytes_but_for_date_and_signature(db: PgPool) {
+async fn a_resent_letter_differs_only_in_date_and_signature(db: PgPool) {
     let key = rsa_key();
     let app = start(db, &key, &[]).await;
     app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 1);
@@ -127,7 +128,7 @@ async fn a_letter_in_doubt_goes_out_again_as_the_same_bytes_but_for_date_and_sig
     }
     let same = |letter: &Received| {
         let text = String::from_utf8(letter.bytes.clone()).unwrap();
-        // The signature is folded: its lines begin with a space.
+        // The signature is folded: continuation lines start with a space.
         let (before, signature) = text.split_once("DKIM-Signature:").unwrap();
         let end =
             signature.match_indices("\r\n").find(|(at, _)| !signature[at + 2..].starts_with(' '));
@@ -148,7 +149,7 @@ async fn without_a_key_nothing_is_signed(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_real_mail_server_gets_the_letter_as_it_was_signed(db: PgPool) {
+async fn a_real_mail_server_receives_a_valid_signature(db: PgPool) {
     let server = Aiosmtpd::start(Line::Plain).await;
     let (key, url) = (rsa_key(), format!("smtp://127.0.0.1:{}", server.port()));
     let app = start(db, &key, &[("SMTP_URL", &url)]).await;
@@ -156,11 +157,11 @@ async fn a_real_mail_server_gets_the_letter_as_it_was_signed(db: PgPool) {
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
     app.expect_letter(&offer, "sent", None).await;
-    // It keeps letters with the line ends of the machine.
-    let kept = String::from_utf8(server.letters().remove(0))
+    // aiosmtpd stores letters with the system's line ends.
+    let stored = String::from_utf8(server.letters().remove(0))
         .unwrap()
         .replace("\r\n", "\n")
         .replace('\n', "\r\n");
-    assert_eq!(verify(kept.as_bytes(), &key).await, Ok(()));
+    assert_eq!(verify(stored.as_bytes(), &key).await, Ok(()));
     app.abandon();
 }

@@ -1,5 +1,5 @@
-//! Sending well: headers that keep machines from answering, and no more letters at once than the relay, a receiving domain or a young
-//! reputation can bear.
+//! Headers that suppress automatic replies, and the limits that protect the relay, receiving
+//! domains and a new sender's reputation.
 
 use capital_courier::app::App;
 use chrono::TimeDelta;
@@ -13,8 +13,8 @@ use crate::support::smtp::{Step, Trouble};
 const WARM_UP: [(&str, &str); 2] =
     [("COURIER_EMAIL__WARM_UP_FROM", "2026-11-24"), ("COURIER_EMAIL__WARM_UP_FIRST_DAY", "2")];
 
-/// Offers that Stripe tells us of, whose letters are not sent yet.
-async fn told(app: &TestApp, offers: usize) -> Vec<String> {
+/// Announces offers and reads the inbox, without sending.
+async fn announce(app: &TestApp, offers: usize) -> Vec<String> {
     let offers: Vec<String> = (0..offers).map(|_| app.offer()).collect();
     for offer in &offers {
         app.stripe_sends(&app.created(offer)).await.expect_kept();
@@ -23,14 +23,14 @@ async fn told(app: &TestApp, offers: usize) -> Vec<String> {
     offers
 }
 
-/// Letters that are out, after all that may be done now was done here and by another process.
+/// Runs all due work in two processes and returns the number of sent letters.
 async fn sent(app: &TestApp, other: &App) -> usize {
     app.run_due_work().await;
     other.run_due_work().await.unwrap();
     app.relay.letters().len()
 }
 
-/// No letter that waits has used up an attempt, nor has a word in its timeline.
+/// Asserts that no queued letter has used an attempt.
 async fn expect_untried(app: &TestApp) {
     let tried: i64 = app
         .one(
@@ -42,9 +42,9 @@ async fn expect_untried(app: &TestApp) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_headers_stand_in_one_order_and_say_nothing_of_the_merchant(db: PgPool) {
+async fn headers_are_stable_and_reveal_nothing_about_the_merchant(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = told(&app, 1).await.remove(0);
+    let offer = announce(&app, 1).await.remove(0);
     app.run_due_work().await;
     let letter = app.expect_delivered(&offer).await;
     assert_eq!(letter.header("Precedence"), "bulk");
@@ -58,7 +58,8 @@ async fn the_headers_stand_in_one_order_and_say_nothing_of_the_merchant(db: PgPo
         .map(|line| line.split(':').next().unwrap());
     insta::assert_debug_snapshot!(names.collect::<Vec<_>>());
     for line in head.lines() {
-        // RFC 5322 section 2.1.1: 78 where one can, and one cannot break an address.
+        // RFC 5322 section 2.1.1: at most 78 characters if the line can be folded; an address
+        // cannot.
         let words =
             line.strip_prefix(' ').or_else(|| line.split_once(": ").map(|(_, value)| value));
         let can_be_folded = words.is_some_and(|words| words.trim().contains(' '));
@@ -66,22 +67,22 @@ async fn the_headers_stand_in_one_order_and_say_nothing_of_the_merchant(db: PgPo
     }
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let private = ["Jenny", "Bakery", &account, &offer];
-    let told = |line: &&str| {
+    let reveals = |line: &&str| {
         !line.starts_with("To: ") && private.iter().any(|private| line.contains(private))
     };
-    // The link that stops the letters names the account, signed.
-    let telling: Vec<&str> =
-        head.lines().filter(told).filter(|line| !line.contains("/unsubscribe/")).collect();
-    assert!(telling.is_empty(), "{telling:?}");
+    // The unsubscribe link contains the account, signed.
+    let revealing: Vec<&str> =
+        head.lines().filter(reveals).filter(|line| !line.contains("/unsubscribe/")).collect();
+    assert!(revealing.is_empty(), "{revealing:?}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
+async fn processes_share_the_limit_per_minute(db: PgPool) {
     let limit = [("COURIER_EMAIL__MAX_PER_MINUTE", "30")];
     let app = TestApp::start_with(db, &limit).await;
     let other = app.another_with(&limit);
-    told(&app, 6).await;
+    announce(&app, 6).await;
     for letters in 1..=6 {
         assert_eq!(sent(&app, &other).await, letters);
         assert_eq!(sent(&app, &other).await, letters, "not twice in two seconds");
@@ -90,17 +91,17 @@ async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
         assert_eq!(sent(&app, &other).await, letters);
         app.clock.advance(TimeDelta::seconds(1));
     }
-    // Nor is a process waited for whose clock was an hour fast.
-    sqlx::query("update relays set next_send_at = next_at + interval '1 hour'")
+    // A reservation by a process whose clock was an hour fast is ignored.
+    sqlx::query("update relays set next_at = next_at + interval '1 hour'")
         .execute(&app.db)
         .await
         .unwrap();
-    told(&app, 1).await;
+    announce(&app, 1).await;
     app.clock.advance(TimeDelta::seconds(2));
     assert_eq!(sent(&app, &other).await, 7);
-    // An idle hour is not saved up.
+    // Unused capacity does not accumulate.
     app.clock.advance(TimeDelta::hours(1));
-    told(&app, 3).await;
+    announce(&app, 3).await;
     assert_eq!(sent(&app, &other).await, 8);
     app.clock.advance(TimeDelta::seconds(2));
     sent(&app, &other).await;
@@ -110,12 +111,10 @@ async fn processes_share_what_the_relay_takes_in_a_minute(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_new_sender_doubles_its_letters_each_day_over_a_restart_and_over_two_processes(
-    db: PgPool,
-) {
+async fn warm_up_doubles_daily_across_restarts_and_processes(db: PgPool) {
     let app = TestApp::start_with(db, &WARM_UP).await;
     let other = app.another_with(&WARM_UP);
-    let offers = told(&app, 16).await;
+    let offers = announce(&app, 16).await;
     assert_eq!(sent(&app, &other).await, 2);
     let restarted = app.another_with(&WARM_UP);
     app.clock.advance(TimeDelta::hours(11));
@@ -132,11 +131,11 @@ async fn a_new_sender_doubles_its_letters_each_day_over_a_restart_and_over_two_p
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn two_processes_that_claim_at_once_never_count_on_the_same_place(db: PgPool) {
+async fn concurrent_claims_never_exceed_the_daily_limit(db: PgPool) {
     let day = [WARM_UP[0], ("COURIER_EMAIL__WARM_UP_FIRST_DAY", "7")];
     let app = TestApp::start_with(db, &day).await;
     let others = [app.another_with(&day), app.another_with(&day)];
-    told(&app, 20).await;
+    announce(&app, 20).await;
     let working = [&app.app, &others[0], &others[1]].map(App::run_due_work);
     futures_util::future::try_join_all(working).await.unwrap();
     assert_eq!(app.relay.letters().len(), 7);
@@ -146,7 +145,7 @@ async fn two_processes_that_claim_at_once_never_count_on_the_same_place(db: PgPo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_place_that_a_letter_did_not_need_is_another_ones(db: PgPool) {
+async fn capacity_of_a_failed_letter_is_reused(db: PgPool) {
     let app = TestApp::start_with(db, &WARM_UP).await;
     let other = app.another_with(&[]);
     app.relay.fail(Step::To("unknown.example"), Trouble::Say("550 5.1.1 unknown"), 10);
@@ -158,30 +157,30 @@ async fn a_place_that_a_letter_did_not_need_is_another_ones(db: PgPool) {
     app.run_due_work().await;
     let to: Vec<String> = app.relay.letters().iter().map(|letter| letter.to[0].clone()).collect();
     assert_eq!(to, ["a@known.example", "b@known.example"]);
-    // The one that is to come later has no place any more today.
+    // The deferred letter finds no capacity left today.
     app.after(TimeDelta::minutes(1)).await;
     assert_eq!(app.relay.letters().len(), 2);
-    // A process without the limit is not held by it: settings are each process's own.
+    // Limits are each process's own: one without a limit is not held back.
     assert_eq!(sent(&app, &other).await, 3);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn first_letters_go_before_reminders_that_waited_for_longer(db: PgPool) {
+async fn first_letters_go_before_older_reminders(db: PgPool) {
     let settings = [
         ("COURIER_EMAIL__WARM_UP_FROM", "2026-12-01"),
         ("COURIER_EMAIL__WARM_UP_FIRST_DAY", "1"),
         ("COURIER_REMINDERS__AFTER_7_DAYS", "true"),
     ];
     let app = TestApp::start_with(db, &settings).await;
-    let reminded = told(&app, 1).await.remove(0);
+    let reminded = announce(&app, 1).await.remove(0);
     app.run_due_work().await;
     app.expect_delivered(&reminded).await;
-    // Nine in the morning in New York, a week later.
+    // 9 a.m. in New York, a week later.
     app.clock.advance(TimeDelta::days(7) + TimeDelta::hours(2));
     assert!(app.app.remind_now().await.unwrap());
     app.clock.advance(TimeDelta::minutes(1));
-    let first = told(&app, 1).await.remove(0);
+    let first = announce(&app, 1).await.remove(0);
     app.run_due_work().await;
     app.expect_delivered(&first).await;
     assert_eq!(app.relay.letters().len(), 2, "the day has one letter");
@@ -196,7 +195,7 @@ async fn first_letters_go_before_reminders_that_waited_for_longer(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_domain_that_takes_no_more_is_left_alone_and_the_others_get_theirs(db: PgPool) {
+async fn a_throttled_domain_is_paused_and_no_other(db: PgPool) {
     let app = TestApp::start(db).await;
     app.relay.fail(Step::To("full.example"), Trouble::Say("421 4.7.28 an unusual rate of mail"), 1);
     let mut full = Vec::new();
@@ -231,7 +230,7 @@ async fn a_domain_that_takes_no_more_is_left_alone_and_the_others_get_theirs(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_relay_that_takes_no_more_from_us_at_all_is_left_alone_as_a_whole(db: PgPool) {
+async fn a_throttling_relay_opens_the_circuit(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
     let mut offers = Vec::new();
     for number in 0..12 {
@@ -262,9 +261,9 @@ async fn a_relay_that_takes_no_more_from_us_at_all_is_left_alone_as_a_whole(db: 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn without_limits_everything_goes_at_once_and_nothing_is_counted(db: PgPool) {
+async fn without_limits_all_letters_go_at_once(db: PgPool) {
     let app = TestApp::start(db).await;
-    told(&app, 20).await;
+    announce(&app, 20).await;
     app.run_due_work().await;
     assert_eq!(app.relay.letters().len(), 20);
     let counted: i64 = app.one("select count(*) from relays where relay <> $1", "").await;
@@ -272,7 +271,7 @@ async fn without_limits_everything_goes_at_once_and_nothing_is_counted(db: PgPoo
     app.finish().await;
 }
 
-/// With the real workers, side by side: a domain that answers slowly has one of two, and not both.
+/// With real workers: a slow domain occupies one of two, not both.
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_slow_domain_does_not_hold_up_letters_to_others(db: PgPool) {
     let (stripe, relay, mut env) = world(&db).await;
@@ -295,7 +294,7 @@ async fn a_slow_domain_does_not_hold_up_letters_to_others(db: PgPool) {
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
-    // slow.example gives no answer, for longer than anybody waits here.
+    // slow.example does not reply for the length of this test.
     relay.wait_for(6).await;
     let waiting: i64 = sqlx::query_scalar("select count(*) from letters where state = 'waiting'")
         .fetch_one(&db)

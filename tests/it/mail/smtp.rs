@@ -1,5 +1,6 @@
-//! A relay that refuses, stalls, or drops the line at any step: what is known not to be sent is sent later, what may have been
-//! sent goes by the policy, and Stripe hears of a letter only when the relay has it.
+//! A relay that refuses, stalls, or closes the connection at any step. Letters known to be unsent
+//! are sent later, letters in doubt follow the policy, and Stripe is told only after the relay has
+//! accepted a letter.
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -11,7 +12,7 @@ use crate::support::smtp::{Step, Trouble};
 const SHORT: [(&str, &str); 2] =
     [("COURIER_EMAIL__RELAY_TIMEOUT", "300ms"), ("COURIER_EMAIL__RELAY_ANSWER_TIMEOUT", "300ms")];
 
-async fn sent_to_trouble(app: &TestApp, step: Step, trouble: Trouble) -> String {
+async fn send_with_failure(app: &TestApp, step: Step, trouble: Trouble) -> String {
     let offer = app.offer();
     app.relay.fail(step, trouble, 1);
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
@@ -20,7 +21,7 @@ async fn sent_to_trouble(app: &TestApp, step: Step, trouble: Trouble) -> String 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn trouble_before_the_final_dot_means_not_sent_and_sent_later(db: PgPool) {
+async fn a_failure_before_the_final_dot_is_retried(db: PgPool) {
     let app = TestApp::start_with(db, &SHORT).await;
     let steps = [Step::Connect, Step::Hello, Step::Mail, Step::Rcpt(0), Step::Rcpt(1), Step::Data];
     let mut cases: Vec<(Step, Trouble)> = Vec::new();
@@ -31,10 +32,10 @@ async fn trouble_before_the_final_dot_means_not_sent_and_sent_later(db: PgPool) 
     }
     cases.push((Step::Mail, Trouble::Say("421 4.7.0 closing")));
     cases.push((Step::Dot, Trouble::Say("452 4.3.1 no room")));
-    // Each case with a connection of its own: a pooled one would pass over the first steps.
+    // Each case needs its own connection: a pooled one would skip the first steps.
     app.relay.close_after_message();
     for (step, trouble) in cases {
-        let offer = sent_to_trouble(&app, step, trouble.clone()).await;
+        let offer = send_with_failure(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", None).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0, "{step:?} {trouble:?}");
         let handed_over: i32 =
@@ -47,7 +48,7 @@ async fn trouble_before_the_final_dot_means_not_sent_and_sent_later(db: PgPool) 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_relay_that_will_not_work_for_us_at_all_costs_no_attempt_and_no_letter(db: PgPool) {
+async fn a_rejected_client_costs_no_attempts(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "2")]).await;
     app.relay.close_after_message();
     for (step, answer) in [
@@ -69,7 +70,7 @@ async fn a_relay_that_will_not_work_for_us_at_all_costs_no_attempt_and_no_letter
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_5xx_is_the_relays_last_word(db: PgPool) {
+async fn a_5xx_reply_is_final(db: PgPool) {
     let app = TestApp::start(db).await;
     for (step, answer, reason) in [
         (Step::Rcpt(0), "550 5.1.1 <Jenny@bakery.EXAMPLE> unknown", "address_refused"),
@@ -81,24 +82,22 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
         (Step::Dot, "550 5.1.1 unknown: =3CJenny=40bakery.example=3E", "address_refused"),
         (Step::Rcpt(0), "550 5.1.1 unknown: jenny%40bakery.example", "address_refused"),
     ] {
-        let offer = sent_to_trouble(&app, step, Trouble::Say(answer)).await;
+        let offer = send_with_failure(&app, step, Trouble::Say(answer)).await;
         app.expect_letter(&offer, "rejected", Some(reason)).await;
         app.expect_untouched(&offer).await;
-        let kept: String =
+        let stored: String =
             app.one("select relay_reply from letters where offer_id = $1", &offer).await;
         assert!(
-            kept.contains(&answer[..3])
-                && kept.contains(&answer[4..9])
-                && !kept.to_lowercase().contains("jenny"),
-            "{kept}"
+            stored.contains(&answer[..3])
+                && stored.contains(&answer[4..9])
+                && !stored.to_lowercase().contains("jenny"),
+            "{stored}"
         );
-        // The next letter goes to the same address.
-        sqlx::query(
-            "update suppressed_addresses set ended_at = suppressed_at, ended_by = 'operator'",
-        )
-        .execute(&app.db)
-        .await
-        .unwrap();
+        // The next letter goes to the same address, so lift its suppression.
+        sqlx::query("update suppressed_addresses set ended_at = suppressed_at, ended_by = 'operator'")
+            .execute(&app.db)
+            .await
+            .unwrap();
     }
     app.after(TimeDelta::days(2)).await;
     assert!(app.relay.letters().is_empty());
@@ -106,9 +105,10 @@ async fn a_5xx_is_the_relays_last_word(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
+async fn a_letter_in_doubt_is_resent_unchanged(db: PgPool) {
     let app = TestApp::start_with(db, &SHORT).await;
-    // A line that dies in the midst of the message is no different: what was written may have arrived, with the dot.
+    // A connection lost in the middle of the message is no different: the data written may have
+    // arrived, including the dot.
     for (step, trouble, copies) in [
         (Step::Dot, Trouble::TakeAndDrop, 2),
         (Step::Dot, Trouble::TakeAndStall, 2),
@@ -116,10 +116,10 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
         (Step::Dot, Trouble::Stall, 1),
         (Step::Content, Trouble::Stall, 1),
     ] {
-        let offer = sent_to_trouble(&app, step, trouble.clone()).await;
+        let offer = send_with_failure(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", Some("uncertain")).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0);
-        // The account's name changes meanwhile; what may have been sent is sent again word for word.
+        // The account's name changes meanwhile; a letter in doubt is sent again word for word.
         let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
         app.stripe.edit_account(&account, |account| {
             account["business_profile"]["name"] = "Somebody Else".into();
@@ -151,7 +151,7 @@ async fn what_may_have_been_sent_is_sent_again_as_the_same_letter(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPool) {
+async fn a_letter_is_held_after_three_doubts(db: PgPool) {
     let app = TestApp::start(db).await;
     app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 1000);
     let offer = app.offer();
@@ -168,9 +168,9 @@ async fn a_letter_that_is_in_doubt_again_and_again_is_not_sent_for_ever(db: PgPo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_doubt_whose_terms_changed_meanwhile_is_written_anew(db: PgPool) {
+async fn a_letter_in_doubt_is_rewritten_when_terms_change(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = sent_to_trouble(&app, Step::Dot, Trouble::TakeAndDrop).await;
+    let offer = send_with_failure(&app, Step::Dot, Trouble::TakeAndDrop).await;
     app.stripe
         .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 200_000.into());
     app.after(TimeDelta::seconds(3)).await;
@@ -184,9 +184,9 @@ async fn a_letter_in_doubt_whose_terms_changed_meanwhile_is_written_anew(db: PgP
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_may_have_been_sent_is_held_where_the_operator_says_so(db: PgPool) {
+async fn a_letter_in_doubt_is_held_by_policy(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
-    let offer = sent_to_trouble(&app, Step::Dot, Trouble::TakeAndDrop).await;
+    let offer = send_with_failure(&app, Step::Dot, Trouble::TakeAndDrop).await;
     app.after(TimeDelta::days(1)).await;
     app.expect_letter(&offer, "held", Some("uncertain")).await;
     assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (1, 0));
@@ -194,7 +194,7 @@ async fn what_may_have_been_sent_is_held_where_the_operator_says_so(db: PgPool) 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_pooled_connection_that_turns_out_dead_costs_nothing(db: PgPool) {
+async fn a_dead_pooled_connection_costs_no_attempt(db: PgPool) {
     let app = TestApp::start(db).await;
     app.relay.close_after_message();
     for _ in 0..3 {
@@ -208,7 +208,7 @@ async fn a_pooled_connection_that_turns_out_dead_costs_nothing(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_connection_is_used_for_many_letters(db: PgPool) {
+async fn a_connection_is_reused_for_many_letters(db: PgPool) {
     let app = TestApp::start(db).await;
     let offers: Vec<String> = (0..20).map(|_| app.offer()).collect();
     for offer in &offers {
@@ -220,7 +220,7 @@ async fn a_connection_is_used_for_many_letters(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_relay_that_is_away_for_an_hour_costs_an_hour_and_no_letter(db: PgPool) {
+async fn an_unreachable_relay_costs_no_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Connect, Trouble::Drop, 9);
@@ -233,7 +233,7 @@ async fn a_relay_that_is_away_for_an_hour_costs_an_hour_and_no_letter(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_the_relay_puts_off_for_ever_is_held_in_the_end(db: PgPool) {
+async fn a_letter_deferred_too_often_is_held(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "3")]).await;
     let offer = app.offer();
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.0 greylisted"), 1000);
@@ -247,7 +247,7 @@ async fn a_letter_that_the_relay_puts_off_for_ever_is_held_in_the_end(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_real_mail_server_takes_the_letter(db: PgPool) {
+async fn a_real_mail_server_accepts_the_letter(db: PgPool) {
     let server = Aiosmtpd::start(Line::Plain).await;
     let url = format!("smtp://127.0.0.1:{}", server.port());
     let app = TestApp::start_with(db, &[("SMTP_URL", &url)]).await;

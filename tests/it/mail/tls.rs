@@ -1,4 +1,4 @@
-//! The line to the relay: protected as the URL says, or no letter at all.
+//! The connection to the relay: encrypted as the URL demands, or no letter is sent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::support::TestApp;
 use crate::support::aiosmtpd::{Aiosmtpd, Line};
 use crate::support::process::{Process, command, post, world};
 
-/// A merchant's offer, delivered by a process with these settings.
+/// Delivers an offer with a process that has these settings.
 async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
     let process = Process::serve(env).await;
     let merchant =
@@ -37,7 +37,7 @@ async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn letters_go_over_tls_from_the_first_byte_and_by_starttls(db: PgPool) {
+async fn letters_are_sent_over_implicit_tls_and_starttls(db: PgPool) {
     for (line, scheme, parameter) in
         [(Line::Tls, "smtps", ""), (Line::StartTls, "smtp", "?tls=required")]
     {
@@ -54,7 +54,7 @@ async fn letters_go_over_tls_from_the_first_byte_and_by_starttls(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_relay_whose_certificate_nobody_vouches_for_or_for_another_name_gets_nothing(db: PgPool) {
+async fn untrusted_and_mismatched_certificates_are_rejected(db: PgPool) {
     let server = Aiosmtpd::start(Line::Tls).await;
     let (_stripe, _relay, env) = world(&db).await;
     let trusted = server.certificate().display().to_string();
@@ -73,7 +73,7 @@ async fn a_relay_whose_certificate_nobody_vouches_for_or_for_another_name_gets_n
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn where_tls_is_required_a_relay_without_it_gets_no_letter(db: PgPool) {
+async fn without_required_tls_no_letter_is_sent(db: PgPool) {
     let server = Aiosmtpd::start(Line::Plain).await;
     let url = format!("smtp://localhost:{}?tls=required", server.port());
     let app = TestApp::start_with(db, &[("SMTP_URL", &url)]).await;
@@ -86,7 +86,7 @@ async fn where_tls_is_required_a_relay_without_it_gets_no_letter(db: PgPool) {
     app.abandon();
 }
 
-/// Says each text after a line from the client, and returns what the client sent.
+/// Sends one text after each line from the client, and returns the client's lines.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut BufReader<S>,
     texts: &[&str],
@@ -94,7 +94,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     let mut received = Vec::new();
     for text in texts {
         let mut line = String::new();
-        // A connection that is closed without a farewell is closed all the same.
+        // A connection closed without `close_notify` is closed all the same.
         let _ = stream.read_line(&mut line).await;
         received.push(line.trim_end().to_owned());
         let _ = stream.get_mut().write_all(text.as_bytes()).await;
@@ -103,7 +103,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_a_relay_offered_before_tls_is_forgotten(db: PgPool) {
+async fn capabilities_announced_before_tls_are_forgotten(db: PgPool) {
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -116,7 +116,7 @@ async fn what_a_relay_offered_before_tls_is_forgotten(db: PgPool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let received = Arc::<Mutex<Vec<String>>>::default();
-    let keep = Arc::clone(&received);
+    let recorder = Arc::clone(&received);
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"220 relay.test ready\r\n").await.unwrap();
@@ -126,7 +126,7 @@ async fn what_a_relay_offered_before_tls_is_forgotten(db: PgPool) {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let mut stream = BufReader::new(acceptor.accept(stream.into_inner()).await.unwrap());
         let commands = answer(&mut stream, &["250 relay.test\r\n", ""]).await;
-        keep.lock().unwrap().extend(commands);
+        recorder.lock().unwrap().extend(commands);
     });
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("SMTP_URL".to_owned(), format!("smtp://me:hunter2@localhost:{port}?tls=required"));

@@ -20,8 +20,9 @@ use axum::body::Body;
 use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
-use capital_courier::config::{Requirement, Settings};
-use capital_courier::consent::opt_outs::{OptOutRequest, Source, opt_out};
+use capital_courier::config::{Needs, Settings};
+use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
+use stripe_simulator::{Call, NewAccount, NewOffer, Options, Simulator, sign};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -203,8 +204,12 @@ impl TestApp {
     /// Somebody says for an account that it wants no letters.
     pub async fn opts_out(&self, account: &str) {
         let now = self.clock.now();
-        let request =
-            OptOutRequest { account_id: account, source: Source::Operator, note: None, since: now };
+        let request = OptOutRequest {
+            account_id: account,
+            source: OptOutSource::Operator,
+            note: None,
+            since: now,
+        };
         let mut tx = self.db.begin().await.unwrap();
         opt_out(&mut tx, &request, now).await.unwrap();
         tx.commit().await.unwrap();
