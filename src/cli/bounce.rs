@@ -50,7 +50,10 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn record(settings: &BounceSettings, report: &FeedbackReport) -> anyhow::Result<AppliedReport> {
+async fn record(
+    settings: &BounceSettings,
+    report: &FeedbackReport,
+) -> anyhow::Result<AppliedReport> {
     let database = database::open(&settings.database.database).await?;
     let now = database::now(&database.pool).await?;
     let taken = feedback::apply(&database.pool, report, settings.bcc.as_ref(), now).await;

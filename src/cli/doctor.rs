@@ -221,7 +221,11 @@ async fn transactions(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<Finding> {
 }
 
 /// Emails sent today, with the limits.
-async fn sent_today(db: &Pool, limits: &SendingLimits, now: DateTime<Utc>) -> sqlx::Result<Finding> {
+async fn sent_today(
+    db: &Pool,
+    limits: &SendingLimits,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Finding> {
     let today = now.date_naive();
     let sent = letters::store::sent_since(db, sending_rate::midnight(today)).await?;
     let max_today = limits.warm_up.and_then(|warm_up| warm_up.letters_on(today));

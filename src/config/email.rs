@@ -4,10 +4,10 @@
 use secrecy::SecretString;
 
 use super::reader::Reader;
-use crate::consent::opt_outs::Links;
+use crate::consent::opt_outs::UnsubscribeLinks;
 use crate::flow::email::Settings;
 use crate::letters::reminders::Schedule;
-use crate::mail::sending_rate::{Limits, WarmUp};
+use crate::mail::sending_rate::{SendingLimits, WarmUp};
 use crate::mail::{Address, Dkim, DkimError, Mailbox, Sender, Timeouts};
 
 const MAILBOX: &str = "Rocket Capital <capital@example.com>";
@@ -62,10 +62,10 @@ impl Reader {
         self.optional("email.bcc", "capital-offers@stripe.com")
     }
 
-    fn limits(&mut self) -> Limits {
+    fn limits(&mut self) -> SendingLimits {
         let first_day = self.number("email.warm_up_first_day", 1);
         let from = self.optional("email.warm_up_from", "2026-12-01");
-        Limits {
+        SendingLimits {
             max_per_second: self.number("email.max_per_second", 0),
             max_per_minute: self.number("email.max_per_minute", 0),
             max_per_domain: self.number("email.max_per_domain", 0),
@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// The unsubscribe links need a public URL, and a secret to sign them with.
-    fn links(&mut self) -> Option<Links> {
+    fn links(&mut self) -> Option<UnsubscribeLinks> {
         let public_url = self.optional_url("http.public_url");
         let secret = self.non_empty("portal.token_secret");
         match &secret {
@@ -122,6 +122,6 @@ impl Reader {
             ),
             Some(_) | None => {}
         }
-        Some(Links::new(&secret?.into(), public_url?))
+        Some(UnsubscribeLinks::new(&secret?.into(), public_url?))
     }
 }

@@ -33,7 +33,9 @@ pub struct ContactOverride {
 
 impl fmt::Debug for ContactOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ContactOverride").field("updated_at", &self.updated_at).finish_non_exhaustive()
+        f.debug_struct("ContactOverride")
+            .field("updated_at", &self.updated_at)
+            .finish_non_exhaustive()
     }
 }
 

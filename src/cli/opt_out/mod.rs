@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, say};
-use crate::consent::opt_outs::{self, Note, OptOutRequest, OptOutOutcome, OptOutSource, store};
+use crate::consent::opt_outs::{self, Note, OptOutOutcome, OptOutRequest, OptOutSource, store};
 use crate::database::{self, Pool};
 use crate::stripe::AccountId;
 
@@ -54,8 +54,14 @@ impl Action {
             Self::Add { account, note } => add(db, &account, note.as_ref()).await,
             Self::Remove { account } => {
                 let now = database::now(db).await?;
-                let ended =
-                    store::end(db, account.as_str(), &OptOutSource::ALL, OptOutSource::Operator, now).await?;
+                let ended = store::end(
+                    db,
+                    account.as_str(),
+                    &OptOutSource::ALL,
+                    OptOutSource::Operator,
+                    now,
+                )
+                .await?;
                 ensure!(ended, "{account} is not opted out");
                 Ok(say!("{account} is no longer opted out")?)
             }

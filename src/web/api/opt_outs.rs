@@ -111,7 +111,8 @@ pub(super) async fn list(
 ) -> Result<Json<OptOuts>, Refusal> {
     let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
     let (after, limit) = (page.after.unwrap_or_default(), page.rows());
-    let asked = store::OptOutPage { after, limit, with_ended: wanted.include == Some(Include::Ended) };
+    let asked =
+        store::OptOutPage { after, limit, with_ended: wanted.include == Some(Include::Ended) };
     let rows = with_timeout(store::list_page(&api.db, &asked)).await;
     let mut rows = api.done(rows, "cannot list the opt-outs")?;
     let next_cursor = page.cut(&mut rows, |row| row.opt_out_id.to_string());

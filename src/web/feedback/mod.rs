@@ -18,7 +18,7 @@ pub mod ses;
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -26,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::api::{Api, Guard, Refusal, Scope, authenticate};
@@ -68,12 +69,12 @@ pub struct ReportCounts(Arc<Mutex<BTreeMap<(Channel, &'static str), u64>>>);
 impl ReportCounts {
     fn count(&self, channel: Channel, outcome: &'static str) {
         // Plain numbers, whole at any time.
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         *counts.entry((channel, outcome)).or_default() += 1;
     }
 
     pub fn all(&self) -> Vec<(Channel, &'static str, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.iter().map(|((channel, outcome), count)| (*channel, *outcome, *count)).collect()
     }
 }

@@ -54,8 +54,7 @@ async fn an_override_precedes_stripes_address_until_deleted(db: PgPool) {
     for _ in 0..2 {
         assert_eq!(contact(&app, "DELETE", &account, "").await.expect(200), nothing);
     }
-    let second =
-        app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
+    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     announce(&app, &second).await;
     assert_eq!(recipients(&app), ["owner@bakery.example", "jenny@bakery.example"]);
     app.finish().await;
@@ -89,8 +88,7 @@ async fn an_override_replaces_a_suppressed_address(db: PgPool) {
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.1.1 unknown"), 1);
     announce(&app, &first).await;
     app.expect_letter(&first, "rejected", Some("address_refused")).await;
-    let second =
-        app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
+    let second = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
     announce(&app, &second).await;
     app.expect_letter(&second, "held", Some("address_bounced")).await;
     // Setting the suppressed address itself changes nothing.

@@ -104,7 +104,7 @@ async fn refuse(app: &TestApp, address: &str) {
     app.expect_letter(&offer, "sent", None).await;
     let message_id: String =
         app.one("select message_id from letters where offer_id = $1", &offer).await;
-    crate::reports::report_bounce(app, &message_id, address).await;
+    crate::feedback::reports::report_bounce(app, &message_id, address).await;
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
 }
 

@@ -2,7 +2,6 @@
 
 use capital_courier::consent::opt_outs;
 use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource};
-use stripe_simulator::{Fault, Trouble};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use stripe_simulator::{Fault, FaultKind};

@@ -94,10 +94,12 @@ async fn a_5xx_reply_is_final(db: PgPool) {
             "{stored}"
         );
         // The next letter goes to the same address, so lift its suppression.
-        sqlx::query("update suppressed_addresses set ended_at = suppressed_at, ended_by = 'operator'")
-            .execute(&app.db)
-            .await
-            .unwrap();
+        sqlx::query(
+            "update suppressed_addresses set ended_at = suppressed_at, ended_by = 'operator'",
+        )
+        .execute(&app.db)
+        .await
+        .unwrap();
     }
     app.after(TimeDelta::days(2)).await;
     assert!(app.relay.letters().is_empty());
