@@ -166,16 +166,16 @@ fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
     let fine = |what, counted| (what, counted, true);
     vec![
         fine("replicas / kills", format!("{} / {}", world.plan.replicas, kills.0)),
-        fine("kills at a named point where a letter is in doubt", kills.1.to_string()),
+        fine("kills at a point where the outcome becomes unknown", kills.1.to_string()),
         fine("events / offers at Stripe", format!("{} / {}", events.0, events.1)),
         fine(
-            "letters at the mail server / booked as sent",
+            "letters at the mail server / recorded as sent",
             format!("{} / {}", world.relay.count(), tally.booked),
         ),
-        fine("letters in doubt: their process died", tally.deaths.to_string()),
-        fine("letters in doubt: the relay fell silent", (tally.doubts - tally.deaths).to_string()),
-        fine("messages that the relay took without saying so", world.relay.untold().to_string()),
-        fine("letters whose offer ended before its mark", tally.ended.to_string()),
+        fine("unknown outcomes: the process died", tally.deaths.to_string()),
+        fine("unknown outcomes: no reply from the relay", (tally.doubts - tally.deaths).to_string()),
+        fine("messages that the relay accepted without a reply", world.relay.untold().to_string()),
+        fine("letters whose offer ended before it was marked", tally.ended.to_string()),
     ]
 }
 
@@ -188,10 +188,10 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
     let none = |what, count: usize| (what, count.to_string(), count == 0);
     vec![
         ("restarts of Postgres", restarts.to_string(), restarts > 0 || !is_long),
-        none("replicas that ended though nobody killed them", ended),
-        none("**lost**: still undelivered, and no person told", tally.lost.len()),
+        none("replicas that exited by themselves", ended),
+        none("**lost**: still undelivered, and not held for an operator", tally.lost.len()),
         (
-            "**duplicates**, under the same Message-ID",
+            "**duplicates** under the same Message-ID",
             tally.copies.to_string(),
             tally.copies <= most_copies,
         ),
@@ -200,25 +200,25 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
         none("marked twice", tally.marked_twice),
         none("replacements marked, which Stripe delivers itself", tally.replacements_marked),
         (
-            "letters without a mark: all of them held for a person",
+            "letters sent and not marked: all held as uncertain",
             tally.not_told.to_string(),
             i64::try_from(tally.not_told).unwrap() <= tally.held_in_doubt,
         ),
         (
-            "held for a person: all of them in doubt",
+            "held letters: all of them uncertain",
             tally.held.to_string(),
             tally.held == tally.held_in_doubt,
         ),
         none(
-            "sent after the end of their offer was known",
+            "sent after the end of their offer was recorded",
             usize::try_from(tally.too_late).unwrap(),
         ),
-        none("booked as sent, and the mail server never had it", tally.booked_wrongly),
-        none("dead jobs, but for marks of offers that ended", usize::try_from(tally.dead).unwrap()),
+        none("recorded as sent, and never at the mail server", tally.booked_wrongly),
+        none("dead jobs, except marks of offers that ended", usize::try_from(tally.dead).unwrap()),
         none("withdrawn as expired before the end", usize::try_from(tally.thought_ended).unwrap()),
-        none("erased before their time", usize::try_from(tally.erased).unwrap()),
+        none("erased too early", usize::try_from(tally.erased).unwrap()),
         (
-            "seconds from the end of all trouble to nothing left to do",
+            "seconds from the last fault to nothing left to do",
             calm.as_secs().to_string(),
             settled,
         ),
@@ -230,7 +230,7 @@ pub async fn table(world: &World, settled: bool, troubled: Duration, calm: Durat
     let tally = tally(world).await;
     let policy = if world.plan.resend { "resend" } else { "hold" };
     println!(
-        "seed {}, `when_uncertain = {policy}`, {} s of trouble\n",
+        "seed {}, `when_uncertain = {policy}`, {} s of faults\n",
         world.plan.seed,
         troubled.as_secs()
     );
