@@ -1,4 +1,4 @@
-# The service alone: no simulator, no embedded Postgres, no shell.
+# The service only: no simulator, no embedded Postgres, no shell.
 # `compose.yaml` runs it with a Postgres and a mail catcher.
 
 FROM rust:1.95-slim-bookworm AS build
@@ -19,10 +19,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --no-default-features \
     && cp target/release/capital-courier /capital-courier
 
-# glibc, CA certificates and a user that is not root; nothing else.
+# glibc, CA certificates and an unprivileged user (65532).
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /capital-courier /usr/local/bin/capital-courier
-# Inside a container the loopback address reaches nobody.
+# The defaults listen on the loopback address, which is unreachable from outside of a container.
 ENV COURIER_HTTP__LISTEN=0.0.0.0:8080 \
     COURIER_OPS__LISTEN=0.0.0.0:9090
 EXPOSE 8080 9090

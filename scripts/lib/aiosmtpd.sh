@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# A real SMTP server that is not ours: letters must be right for others too, not for our own test relay alone.
+# An SMTP server that is not ours, so that emails are not checked by our own test relay alone.
 #
-#   aiosmtpd_find    exports COURIER_TEST_AIOSMTPD, the command that starts it; installs it where it is missing
+#   aiosmtpd_find    exports COURIER_TEST_AIOSMTPD, the command that starts it; installs it if missing
 #
-# Needs scripts/lib/machine.sh, and to be run in the project's folder.
+# Needs scripts/lib/machine.sh, and the project as working directory.
 
 AIOSMTPD_VERSION=1.4.6
 
-# A system's package belongs to the system's Python, which need not be the first in PATH.
+# A system package belongs to the system's Python, which need not be the first in PATH.
 aiosmtpd_present() {
     local python
-    # The relative path has no spaces, wherever the project lies; tests run in the project's folder.
+    # A relative path has no spaces, wherever the project is; tests run in the project's directory.
     for python in target/tools/aiosmtpd/bin/python python3 /usr/bin/python3; do
         if "$python" -c 'import aiosmtpd' >/dev/null 2>&1; then
             COURIER_TEST_AIOSMTPD="$(command -v "$python") -m aiosmtpd"
@@ -39,6 +39,6 @@ aiosmtpd_find() {
     if aiosmtpd_present; then return; fi
     say "installing aiosmtpd into target/tools (pip)"
     aiosmtpd_into_venv || true
-    aiosmtpd_present || fail "no aiosmtpd, the SMTP server of the tests, and it could not be installed:" \
+    aiosmtpd_present || fail "cannot find or install aiosmtpd, the SMTP server of the tests:" \
         "install it (python3 -m pip install aiosmtpd), or set COURIER_TEST_AIOSMTPD to the command that starts it"
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The demo in the background, for scripts that try it from outside.
+# The demo in the background, for scripts that test it from outside.
 
-# demo_start DIR: builds and starts it with its files in DIR, waits until it can be used, and sets $courier and $simulator to where
-# it listens (http://127.0.0.1:8080). The caller sees to demo_stop.
+# demo_start DIR: builds and starts it with its files in DIR, waits until it is ready, and sets
+# $courier and $simulator to their URLs (http://127.0.0.1:8080). The caller calls demo_stop.
 demo_start() {
     local dir=$1
     mkdir -p "$dir"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What scripts need from the machine: saying something, and installing a package with the system's package manager.
+# Messages, timing, and installing packages with the system's package manager.
 
 say() { printf '%s\n' "· $*" >&2; }
 fail() {
@@ -7,7 +7,7 @@ fail() {
     exit 1
 }
 
-# Runs a command as root: directly, or through sudo. Asks for a password only where somebody can type one.
+# Runs a command as root, or through sudo. Asks for a password only on a terminal.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -20,8 +20,8 @@ as_root() {
     fi
 }
 
-# install_package APT DNF APK PACMAN BREW: the package's name with each manager, `-` where it has none.
-# Says nothing about success: the caller looks whether what it wanted is there now.
+# install_package APT DNF APK PACMAN BREW: the package's name with each manager, `-` for none. The
+# status says nothing about success: the caller checks for what it needs.
 install_package() {
     local apt=$1 dnf=$2 apk=$3 pacman=$4 brew=$5
     if command -v apt-get >/dev/null && [ "$apt" != - ]; then
@@ -45,7 +45,7 @@ install_package() {
     fi
 }
 
-# step NAME COMMAND…: runs the command and says how long it took. Its exit status is the command's.
+# step NAME COMMAND…: runs the command and prints how long it took. Returns the command's status.
 step() {
     local name=$1 started=$SECONDS status=0
     shift
@@ -55,8 +55,8 @@ step() {
     return "$status"
 }
 
-# cargo_tool CRATE VERSION COMMAND OPTIONS…: sees to it that COMMAND (`cargo-deny`) is there in this version; a newer patch
-# will do. What is missing is built once, into target/tools.
+# cargo_tool CRATE VERSION COMMAND OPTIONS…: makes COMMAND (`cargo-deny`) available in this version or
+# a newer patch. Builds it once, into target/tools.
 cargo_tool() {
     local crate=$1 version=$2 command=$3
     shift 3

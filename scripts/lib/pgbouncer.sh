@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# A real PgBouncer: the service must work through one, and say what is wrong where it cannot.
+# PgBouncer, for the tests that run the service behind it.
 #
-#   pgbouncer_find    exports COURIER_TEST_PGBOUNCER, the command that starts it; installs it where it is missing
+#   pgbouncer_find    exports COURIER_TEST_PGBOUNCER, the command that starts it; installs it if missing
 #
-# Needs scripts/lib/machine.sh. Debian keeps it in /usr/sbin, which need not be in PATH. Tests start it with a
-# configuration of their own, on 127.0.0.1 alone, and not as root, which it refuses.
+# Needs scripts/lib/machine.sh. Debian keeps it in /usr/sbin, which need not be in PATH. Tests start it
+# with their own configuration, on 127.0.0.1, and not as root, which it refuses.
 
 pgbouncer_present() {
     local found
@@ -21,8 +21,8 @@ pgbouncer_present() {
 pgbouncer_find() {
     if [ -n "${COURIER_TEST_PGBOUNCER:-}" ] || pgbouncer_present; then return; fi
     install_package pgbouncer pgbouncer pgbouncer pgbouncer pgbouncer || true
-    # A package may start a service with its defaults. Nobody asked for it.
+    # A package may start a service with its defaults, which nothing here needs.
     if command -v systemctl >/dev/null; then as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || true; fi
-    pgbouncer_present || fail "no pgbouncer, and it could not be installed:" \
+    pgbouncer_present || fail "cannot find or install pgbouncer:" \
         "install it, or set COURIER_TEST_PGBOUNCER to the command that starts it"
 }

@@ -1,16 +1,17 @@
 # shellcheck shell=bash
-# A private Postgres for tests and checks: real, of this machine, gone afterwards.
+# A private, temporary Postgres for tests and checks, from the machine's own binaries.
 #
 #   postgres_start    starts one and exports DATABASE_URL
-#   postgres_restart  ends it as a crash would and starts it again
-#   postgres_stop     stops it and removes its files; harmless where none runs
+#   postgres_restart  stops it as a crash would and starts it again
+#   postgres_stop     stops it and removes its files; does nothing if none runs
 #
-# Needs scripts/lib/machine.sh. The server listens on 127.0.0.1 alone, with a password made up for this run.
+# Needs scripts/lib/machine.sh. The server listens on 127.0.0.1, with a random password.
 
 POSTGRES_DIR=${POSTGRES_DIR:-}
 POSTGRES_BIN=${POSTGRES_BIN:-}
 
-# The folder of initdb and pg_ctl, newest version first. Debian, Red Hat and Alpine keep them out of PATH.
+# The directory of initdb and pg_ctl, newest version first. Debian, Red Hat and Alpine keep them out
+# of PATH.
 find_postgres() {
     local found
     found=$(
@@ -30,12 +31,12 @@ find_postgres() {
     [ -n "$POSTGRES_BIN" ]
 }
 
-# Postgres refuses to run as root: there it runs as a user of its own, or as nobody.
+# Postgres refuses to run as root: then it runs as `postgres`, or as `nobody`.
 postgres_user() {
     if id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi
 }
 
-# Runs one of Postgres's programs in its folder. Our own folder may be closed to that user.
+# Runs one of Postgres's programs in its own directory: ours may be inaccessible to that user.
 postgres_run() (
     cd "$POSTGRES_DIR" || exit
     program=$POSTGRES_BIN/$1
@@ -47,8 +48,8 @@ postgres_run() (
     if command -v runuser >/dev/null; then
         exec runuser -u "$user" -- "$program" "$@"
     fi
-    # busybox and BSD know `su` alone.
-    # shellcheck disable=SC2016 # It is the inner shell that expands them.
+    # busybox and BSD have only `su`.
+    # shellcheck disable=SC2016 # The inner shell expands them.
     exec su -s /bin/sh "$user" -c 'exec "$0" "$@"' -- "$program" "$@"
 )
 
@@ -59,11 +60,11 @@ postgres_start() {
     fi
     find_postgres || {
         install_package postgresql postgresql-server postgresql postgresql postgresql@17 || true
-        find_postgres || fail "no Postgres on this machine, and it could not be installed: install its server" \
-            "(initdb and pg_ctl), or set DATABASE_URL to a superuser's and COURIER_TEST_KEEP_DATABASE=1"
+        find_postgres || fail "cannot find or install Postgres: install its server (initdb and pg_ctl)," \
+            "or set DATABASE_URL to a superuser's and COURIER_TEST_KEEP_DATABASE=1"
     }
     local folder=${TMPDIR:-/tmp} password port try
-    # Root's own TMPDIR may be closed to the user that Postgres runs as.
+    # Root's TMPDIR may be inaccessible to the user that Postgres runs as.
     if [ "$(id -u)" = 0 ]; then folder=/tmp; fi
     POSTGRES_DIR=$(mktemp -d "$folder/courier-postgres.XXXXXX")
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -73,7 +74,7 @@ postgres_start() {
         -E UTF8 --locale=C --no-sync >"$POSTGRES_DIR/initdb.log" 2>&1 ||
         fail "initdb failed:" "$(cat "$POSTGRES_DIR/initdb.log")"
 
-    # Below the range from which systems hand out ports, so that only another Postgres of ours can be in the way.
+    # Below the ephemeral ports, so that only another Postgres of ours can be in the way.
     for try in 1 2 3 4 5 6 7 8 9 10; do
         port=$((15000 + (RANDOM % 15000)))
         if postgres_run pg_ctl start -w -s -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/log" \
@@ -83,11 +84,11 @@ postgres_start() {
             return
         fi
     done
-    fail "Postgres did not start, $try tries:" "$(cat "$POSTGRES_DIR/log")"
+    fail "Postgres did not start in $try attempts:" "$(cat "$POSTGRES_DIR/log")"
 }
 
-# Without fsync, unless POSTGRES_DURABLE is set: nobody will miss these data. Each test has a database and a pool of its own,
-# hence the connections.
+# Without fsync, unless POSTGRES_DURABLE is set: the data is disposable. Each test has its own database
+# and pool, hence the number of connections.
 postgres_options() {
     printf '%s ' -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300
     if [ -z "${POSTGRES_DURABLE:-}" ]; then
