@@ -55,8 +55,8 @@ step() {
     return "$status"
 }
 
-# cargo_tool CRATE VERSION COMMAND OPTIONS…: makes COMMAND (`cargo-deny`) available in this version or
-# a newer patch. Builds it once, into target/tools.
+# cargo_tool CRATE VERSION COMMAND OPTIONS…: makes COMMAND (`cargo-deny`) available in this version
+# or a newer patch. Builds it once, into target/tools.
 cargo_tool() {
     local crate=$1 version=$2 command=$3
     shift 3

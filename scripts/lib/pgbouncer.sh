@@ -3,8 +3,8 @@
 #
 #   pgbouncer_find    exports COURIER_TEST_PGBOUNCER, the command that starts it; installs it if missing
 #
-# Needs scripts/lib/machine.sh. Debian keeps it in /usr/sbin, which need not be in PATH. Tests start it
-# with their own configuration, on 127.0.0.1, and not as root, which it refuses.
+# Needs scripts/lib/machine.sh. Debian keeps it in /usr/sbin, which need not be in PATH. Tests start
+# it with their own configuration, on 127.0.0.1, and not as root, which it refuses.
 
 pgbouncer_present() {
     local found

@@ -87,8 +87,8 @@ postgres_start() {
     fail "Postgres did not start in $try attempts:" "$(cat "$POSTGRES_DIR/log")"
 }
 
-# Without fsync, unless POSTGRES_DURABLE is set: the data is disposable. Each test has its own database
-# and pool, hence the number of connections.
+# Without fsync, unless POSTGRES_DURABLE is set: the data is disposable. Each test has its own
+# database and pool, hence the number of connections.
 postgres_options() {
     printf '%s ' -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300
     if [ -z "${POSTGRES_DURABLE:-}" ]; then
