@@ -14,7 +14,7 @@ grant usage on schema public to courier_service;
 grant select, insert, update, delete on all tables in schema public to courier_service;
 
 -- Evidence of what was sent: insert only.
-revoke update, delete, truncate on handovers, handover_answers from courier_service;
+revoke update, delete, truncate on delivery_attempts, delivery_attempt_results from courier_service;
 -- Opt-outs are ended, not deleted. Approvals: insert only.
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;
@@ -22,5 +22,9 @@ revoke update, delete, truncate on copy_approvals from courier_service;
 revoke update, delete, truncate on timeline_entries from courier_service;
 -- Letters and deliveries are updated, never deleted.
 revoke delete, truncate on letters, deliveries from courier_service;
+-- Retention drops the bodies of events by the day, through these two functions, which run with the
+-- privileges of the owner.
+grant execute on function create_inbox_bodies_partition(date) to courier_service;
+grant execute on function drop_inbox_bodies_partition(date) to courier_service;
 -- Only the owner changes the schema.
 revoke insert, update, delete, truncate on _sqlx_migrations from courier_service;
