@@ -92,7 +92,7 @@ async fn processes_share_the_limit_per_minute(db: PgPool) {
         app.clock.advance(TimeDelta::seconds(1));
     }
     // A reservation by a process whose clock was an hour fast is ignored.
-    sqlx::query("update relays set next_at = next_at + interval '1 hour'")
+    sqlx::query("update relays set next_send_at = next_send_at + interval '1 hour'")
         .execute(&app.db)
         .await
         .unwrap();
