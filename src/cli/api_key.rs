@@ -60,7 +60,7 @@ impl Action {
     }
 }
 
-fn line(key: &keys::store::Shown) -> String {
+fn line(key: &keys::store::KeySummary) -> String {
     let state = match (key.revoked_at, key.last_used_at) {
         (Some(at), _) => format!("revoked {}", at.format(DAY)),
         (None, Some(at)) => format!("last used {}", at.format(DAY)),

@@ -160,7 +160,7 @@ impl Reader {
     /// Where Stripe sends a merchant back to.
     fn account_link_url(&mut self, key: &'static str) -> Option<Url> {
         let url = self.optional_url(key)?;
-        if !api::is_fit_to_come_back_to(&url) {
+        if !api::is_valid_return_url(&url) {
             self.error(key, "must be an https:// address: Stripe sends merchants there");
         }
         Some(url)

@@ -363,3 +363,31 @@ pub async fn sent_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::
     .fetch_one(db)
     .await
 }
+
+/// The state of an offer's first letter.
+#[derive(Clone, Debug)]
+pub struct FirstLetter {
+    pub offer_id: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub sent_at: Option<DateTime<Utc>>,
+}
+
+/// The first letters about these offers, in no particular order. Offers without a letter are
+/// missing from the result.
+pub async fn first_of_offers(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+) -> sqlx::Result<Vec<FirstLetter>> {
+    sqlx::query_as!(
+        FirstLetter,
+        "
+        select offer_id, state, reason, sent_at
+        from letters
+        where offer_id = any($1) and sequence = 0
+        ",
+        offer_ids,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::Observation;
-use crate::database::json_text;
+use crate::database::{Cursor, json_text};
 use crate::stripe::{Contract, FinancingType, OfferId, OfferStatus, ProductType};
 
 /// An offer as we know it, locked until the transaction ends.
@@ -388,4 +388,84 @@ pub async fn hold_status(
     .fetch_optional(tx)
     .await?;
     Ok(status.map(OfferStatus::from))
+}
+
+/// An offer with all columns that the API shows.
+#[derive(Clone, Debug)]
+pub struct OfferDetails {
+    pub offer_id: String,
+    pub status: String,
+    pub livemode: bool,
+    pub financing_type: Option<String>,
+    pub product_type: Option<String>,
+    pub campaign_type: Option<String>,
+    pub disclaimer_variant: Option<String>,
+    pub currency: Option<String>,
+    pub advance_minor: Option<i64>,
+    pub fee_minor: Option<i64>,
+    pub withhold_rate: Option<f64>,
+    /// Stripe's object as received.
+    pub object: Value,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub charged_off_at: Option<DateTime<Utc>>,
+    pub replacement_offer_id: Option<String>,
+    pub replacement_for_offer_id: Option<String>,
+}
+
+/// A page of an account's offers.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountPage<'a> {
+    /// Only offers older than this one.
+    pub after: Option<&'a Cursor<OfferId>>,
+    /// Only offers of this mode; `None` for both.
+    pub livemode: Option<bool>,
+    pub limit: i64,
+}
+
+/// A page of an account's offers, newest first.
+pub async fn page_of_account(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+    page: &AccountPage<'_>,
+) -> sqlx::Result<Vec<OfferDetails>> {
+    sqlx::query_as!(
+        OfferDetails,
+        "
+        select offer_id, status, livemode, financing_type, product_type, campaign_type,
+            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
+            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
+        from financing_offers
+        where account_id = $1 and ($5::boolean is null or livemode = $5)
+            and (created_at, offer_id)
+                < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
+        order by created_at desc, offer_id desc
+        limit $4
+        ",
+        account_id,
+        page.after.map(|cursor| cursor.created_at),
+        page.after.map(|cursor| cursor.id.as_str()),
+        page.limit,
+        page.livemode,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether an offer exists and belongs to an account.
+pub async fn belongs_to(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+    offer_id: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from financing_offers where offer_id = $2 and account_id = $1)
+            as "belongs!"
+        "#,
+        account_id,
+        offer_id,
+    )
+    .fetch_one(db)
+    .await
 }

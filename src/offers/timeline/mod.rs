@@ -5,6 +5,7 @@ mod store;
 use chrono::{DateTime, Utc};
 
 pub use store::{Line, add, of_offer};
+pub use store::{PageEntry, page_of_offer};
 
 /// One line.
 #[derive(Clone, Copy, Debug)]

@@ -65,3 +65,40 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     .fetch_all(db)
     .await
 }
+
+/// An entry of a page of a timeline.
+#[derive(Clone, Debug)]
+pub struct PageEntry {
+    /// The cursor of the page that follows this entry.
+    pub timeline_entry_id: i64,
+    pub happened_at: DateTime<Utc>,
+    pub kind: String,
+    pub status_before: Option<String>,
+    pub status_after: Option<String>,
+    pub note: Option<String>,
+}
+
+/// A page of an offer's timeline, in the order in which it was recorded: entries after the id
+/// `after`, at most `limit`.
+pub async fn page_of_offer(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<PageEntry>> {
+    sqlx::query_as!(
+        PageEntry,
+        "
+        select timeline_entry_id, happened_at, kind, status_before, status_after, note
+        from timeline_entries
+        where offer_id = $1 and timeline_entry_id > $2
+        order by timeline_entry_id
+        limit $3
+        ",
+        offer_id,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

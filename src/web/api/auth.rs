@@ -1,7 +1,8 @@
-//! Stands before an address: lets through whoever has a key with the scope that it needs.
+//! Authentication: middleware that admits requests with a valid API key and the required scope.
 //!
-//! `Authorization: Bearer courier_…` (RFC 6750), or Basic with the key as the password (RFC 7617) and any user: senders' webhooks can
-//! often do nothing else. A key is never logged.
+//! `Authorization: Bearer courier_…` (RFC 6750), or Basic with the key as the password (RFC 7617)
+//! and any user name, because the webhooks of mail providers often support only that. A key is
+//! never logged.
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -19,43 +20,45 @@ use crate::telemetry::LogLimit;
 
 static REFUSED: LogLimit = LogLimit::new();
 
-/// Which key is wanted.
+/// The requirements of a route.
 #[derive(Clone, Debug)]
 pub struct Guard {
     api: Api,
     scope: Scope,
-    /// How often a key may ask; none: as often as it likes.
+    /// Limit per key; `None` means no limit.
     rate: Option<Rate>,
 }
 
 impl Guard {
-    /// Wants a key with this scope.
+    /// Requires a key with this scope.
     pub fn new(api: Api, scope: Scope) -> Self {
         Self { api, scope, rate: None }
     }
 
-    /// Wants one that asks no more often than it may.
+    /// Also limits the requests of each key.
     #[must_use]
-    pub(super) fn at(self, rate: Rate) -> Self {
+    pub(super) fn with_rate_limit(self, rate: Rate) -> Self {
         Self { rate: Some(rate), ..self }
     }
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let secret = presented(headers).ok_or(Refusal::MissingKey)?;
-        let found = with_timeout(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
-        let caller = found.map_err(|error| {
+        let caller = with_timeout(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
+        let caller = caller.map_err(|error| {
             self.api.database_health.report(&error, "cannot look up an API key");
             Refusal::Unavailable
         })?;
         let caller = caller.ok_or(Refusal::BadKey)?;
         if let Some(rate) = &self.rate {
+            // Before the scope: a caller that repeats a forbidden request is limited too.
             rate.count(&caller.key_id).map_err(Refusal::RateLimited)?;
         }
-        if caller.may(self.scope) { Ok(caller) } else { Err(Refusal::MissingScope(self.scope)) }
+        if caller.has(self.scope) { Ok(caller) } else { Err(Refusal::MissingScope(self.scope)) }
     }
 }
 
-/// Lets a request through, before its body is read, or refuses it. Whom it let through is the request's extension [`Caller`].
+/// Verifies the key before the body is read. The handler finds the [`Caller`] among the request's
+/// extensions.
 pub async fn authenticate(
     State(guard): State<Guard>,
     mut request: Request,
@@ -67,6 +70,7 @@ pub async fn authenticate(
             Ok(next.run(request).await)
         }
         Err(refusal) => {
+            // Anyone can cause these, so each kind is logged at most once a second.
             REFUSED.write(refusal.code(), |suppressed| {
                 let path = request.uri().path();
                 tracing::warn!(
@@ -81,12 +85,12 @@ pub async fn authenticate(
     }
 }
 
-/// The key that a request presents.
+/// The key in the `Authorization` header.
 fn presented(headers: &HeaderMap) -> Option<SecretString> {
     let bearer = headers.typed_get::<Authorization<Bearer>>();
-    let bearer = bearer.map(|given| given.token().trim_end().to_owned());
+    let bearer = bearer.map(|header| header.token().trim_end().to_owned());
     let basic =
-        || headers.typed_get::<Authorization<Basic>>().map(|given| given.password().to_owned());
+        || headers.typed_get::<Authorization<Basic>>().map(|header| header.password().to_owned());
     bearer.or_else(basic).map(SecretString::from)
 }
 

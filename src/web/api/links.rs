@@ -1,7 +1,9 @@
-//! `POST /api/v1/accounts/{account}/links`: a fresh Account Link, a merchant's way into what Stripe shows.
+//! `POST /api/v1/accounts/{account}/links`: a fresh Account Link, which lets a merchant into
+//! Stripe's pages.
 //!
-//! Whoever has the link is let in, once and for some minutes. So it is made at each call, is in the answer and nowhere else, and belongs
-//! in a redirect of a page that knows its visitor: never in an email (<https://docs.stripe.com/capital/api-integration>).
+//! The link admits its holder once, for some minutes. So every call creates a new one, it appears
+//! only in the response, and it belongs in a redirect of a page that has authenticated its visitor,
+//! never in an email (<https://docs.stripe.com/capital/api-integration>).
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -10,28 +12,29 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::account::{Account, OfAccount};
 use super::keys::Caller;
-use super::query;
+use super::request::{self, AccountParams, AccountPath};
 use super::{Platform, Refusal};
 use crate::http::is_loopback;
 use crate::stripe::{self, AccountLink, LinkTo};
 
-/// What a link is to lead to.
+/// A new link.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewLink {
     #[schema(inline)]
     r#type: LinkType,
-    /// Where a merchant goes whose link is used up or too old: a page that makes a new one. `capital.refresh_url`, where it is left out.
+    /// Where Stripe sends a merchant whose link is used or expired: a page that creates a new one.
+    /// Defaults to `capital.refresh_url`.
     #[schema(example = "https://rocket.example/capital")]
     refresh_url: Option<Url>,
-    /// Where a merchant goes who is done. `capital.return_url`, where it is left out.
+    /// Where Stripe sends a merchant who is done. Defaults to `capital.return_url`.
     #[schema(example = "https://rocket.example/capital")]
     return_url: Option<Url>,
 }
 
-/// `application`: for the offer that is open. `reporting`: the application's tracker, the financing, its history.
+/// `application`: apply for the open offer. `reporting`: the application's status, the financing,
+/// its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum LinkType {
@@ -48,57 +51,64 @@ impl From<LinkType> for LinkTo {
     }
 }
 
-/// A fresh link. A secret: redirect to it, and do not keep it.
+/// A fresh link. It is a secret: redirect to it and do not store it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Link {
-    /// Where it leads, once.
+    /// Works once.
     #[schema(example = "https://connect.stripe.com/setup/c/acct_1Q2w3E4r5T6y7U8i/abc")]
     url: Url,
-    /// Until when it works.
+    /// When it expires.
     expires_at: Option<DateTime<Utc>>,
     #[schema(inline)]
     r#type: LinkType,
 }
 
-/// Make a link into what Stripe shows
+/// Create an Account Link
 ///
-/// Another one at each call; it opens once, for some minutes, and lets in whoever has it. Make it when the merchant clicks, and redirect;
-/// never send it by email.
+/// Every call creates a new link, which works once, for some minutes, and admits whoever has it.
+/// Create it when the merchant clicks, and redirect; never send it by email.
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{account}/links",
     operation_id = "makeLink",
-    params(OfAccount),
+    params(AccountParams),
     request_body = NewLink,
     responses((status = 200, body = Link, description = "The link")),
 )]
-pub(super) async fn make(
+pub(super) async fn create(
     State(platform): State<Platform>,
     Extension(caller): Extension<Caller>,
-    Account(account): Account,
+    AccountPath(account): AccountPath,
     request: Request,
 ) -> Result<Json<Link>, Refusal> {
-    let wanted: NewLink = query::read_json(&platform.api, request).await?;
-    let refresh_url = wanted.refresh_url.unwrap_or_else(|| platform.settings.refresh_url.clone());
-    let return_url = wanted.return_url.unwrap_or_else(|| platform.settings.return_url.clone());
-    if !is_fit_to_come_back_to(&refresh_url) || !is_fit_to_come_back_to(&return_url) {
+    let new: NewLink = request::read_json(&platform.api, request).await?;
+    let refresh_url = new.refresh_url.unwrap_or_else(|| platform.settings.refresh_url.clone());
+    let return_url = new.return_url.unwrap_or_else(|| platform.settings.return_url.clone());
+    if !is_valid_return_url(&refresh_url) || !is_valid_return_url(&return_url) {
         return Err(Refusal::BadUrl);
     }
+    // Per account, shared with the Capital section: each link is a call to Stripe.
     platform.links.count(account.as_str()).map_err(Refusal::RateLimited)?;
     let stripe = &platform.financings.stripe;
-    match stripe.account_link(&account, wanted.r#type.into(), &refresh_url, &return_url).await {
+    match stripe.account_link(&account, new.r#type.into(), &refresh_url, &return_url).await {
         Ok(AccountLink { url, expires_at }) => {
-            tracing::info!(account.id = %account, key.id = caller.key_id, link.type = ?wanted.r#type, "made a link");
-            Ok(Json(Link { url, expires_at, r#type: wanted.r#type }))
+            tracing::info!(
+                account.id = %account,
+                key.id = caller.key_id,
+                link.type = ?new.r#type,
+                "created an Account Link"
+            );
+            Ok(Json(Link { url, expires_at, r#type: new.r#type }))
         }
         Err(error) => {
-            tracing::warn!(account.id = %account, %error, "cannot make a link");
+            tracing::warn!(account.id = %account, %error, "cannot create an Account Link");
             Err(refusal(&error))
         }
     }
 }
 
-/// Stripe does not document how it says that there is nothing to link to; our parameters are right, so a 400 about them is that.
+/// Stripe does not document the error for an account without an offer or a financing. Our
+/// parameters are valid, so a 400 that concerns them means that.
 fn refusal(error: &stripe::Error) -> Refusal {
     match error {
         stripe::Error::Refused { status: 400, .. } if !error.is_missing() => Refusal::LinkRefused,
@@ -106,12 +116,12 @@ fn refusal(error: &stripe::Error) -> Refusal {
         | stripe::Error::NotYet(_)
         | stripe::Error::NoAnswer(_)
         | stripe::Error::NotStripe { .. }
-        | stripe::Error::Unreadable { .. } => Refusal::by_stripe(error),
+        | stripe::Error::Unreadable { .. } => Refusal::from_stripe(error),
     }
 }
 
-/// Whether a merchant may be sent to an address: over TLS, or to the developer's own machine.
-pub fn is_fit_to_come_back_to(url: &Url) -> bool {
+/// Whether Stripe may send a merchant to a URL: over TLS, or to the developer's own machine.
+pub fn is_valid_return_url(url: &Url) -> bool {
     match url.scheme() {
         "https" => url.host().is_some(),
         "http" => url.host_str().is_some_and(is_loopback),
@@ -124,8 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merchant_is_sent_over_tls_or_to_this_machine() {
-        for (url, fit) in [
+    fn a_return_url_is_https_or_on_the_loopback_interface() {
+        for (url, is_valid) in [
             ("https://rocket.example/capital?x=1", true),
             ("http://localhost:3000/", true),
             ("http://127.0.0.1/", true),
@@ -136,7 +146,7 @@ mod tests {
             ("data:text/html,x", false),
             ("ftp://rocket.example/", false),
         ] {
-            assert_eq!(is_fit_to_come_back_to(&url.parse().unwrap()), fit, "{url}");
+            assert_eq!(is_valid_return_url(&url.parse().unwrap()), is_valid, "{url}");
         }
     }
 }

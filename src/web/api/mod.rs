@@ -1,26 +1,27 @@
-//! What programs call, and how they prove who they are.
+//! The HTTP API for the platform's own programs: routing, API keys, errors, OpenAPI.
 //!
 //! ```text
-//! request ─▶ key: is it one of ours, may it do this? ─▶ does it ask too often? ─▶ what the address is for
-//!              401, 403                                   429
+//! request ─▶ API key: valid, has the scope? ─▶ rate limit ─▶ handler
+//!              401, 403                          429
 //! ```
 //!
-//! A program has a key ([`keys`]) with the few scopes that it needs. [`authenticate`] stands before every address that wants one, so that
-//! nothing of a request is read before its key is known. Refusals have one shape ([`Refusal`]). Under `/api/v1` is what the platform's
-//! own programs use; what mail servers and senders report comes in at [`super::feedback`], behind the same keys.
+//! A caller presents an API key ([`keys`]) with the scopes that it needs. [`authenticate`] runs
+//! before each handler, so nothing but the headers of a request is read before its key is verified.
+//! Errors have one shape ([`Refusal`]). The routes below `/api/v1` are for the platform's programs;
+//! the webhooks of mail servers and mail providers are in [`super::feedback`] and use the same
+//! keys.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `routes` | every address under `/api/v1`, with its scope and what it can be refused for |
-//! | `openapi` | their description, made from the same table |
-//! | `guard`, `keys` | who may ask, and how often |
-//! | `ask`, `account` | what a request says: account, query, page, body |
-//! | `refusal` | what a program hears instead |
-//! | `offers`, `summary`, `transactions`, `report` | what there is to know of a financing |
-//! | `links` | a merchant's way into what Stripe shows |
-//! | `contact`, `opt_outs` | to which address letters go, and to whom none do |
+//! | `routes` | the table of routes below `/api/v1`: scope and possible errors of each |
+//! | `openapi` | the OpenAPI document, generated from the same table |
+//! | `auth`, `keys` | authentication, scopes, rate limit |
+//! | `request` | parsing: account, query, pagination, body |
+//! | `refusal` | error codes and messages |
+//! | `offers`, `summary`, `transactions`, `report` | an account's financings |
+//! | `links` | Account Links into Stripe's pages |
+//! | `contact`, `opt_outs` | contact overrides and opt-outs |
 
-mod account;
 mod auth;
 mod contact;
 pub mod keys;
@@ -28,9 +29,9 @@ mod links;
 mod offers;
 mod openapi;
 mod opt_outs;
-mod query;
 mod refusal;
 mod report;
+mod request;
 mod routes;
 mod summary;
 mod transactions;
@@ -46,65 +47,63 @@ use crate::http::rate::Rate;
 
 pub use auth::{Guard, authenticate};
 pub use keys::Scope;
-pub use links::is_fit_to_come_back_to;
+pub use links::is_valid_return_url;
 pub use refusal::{Refusal, StripeUnavailable};
 pub use routes::router;
 
-/// What answering programs needs.
+/// The state that every authenticated endpoint needs, the mail webhooks included.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Where keys and opt-outs are kept.
     pub db: Pool,
-    /// When something was done.
     pub clock: Clock,
-    /// Told of a database that would not do it.
     pub database_health: DatabaseHealth,
-    /// How long a body may take to arrive.
+    /// Time limit for receiving a request body.
     pub read_timeout: Duration,
 }
 
-/// What answering the platform's own programs needs.
+/// The state of the routes below `/api/v1`.
 #[derive(Clone, Debug)]
 pub struct Platform {
-    /// What all programs need.
     pub api: Api,
-    /// Answers what is asked about financings.
     pub financings: Financings,
-    /// What an operator decides.
     pub settings: Settings,
-    /// How often each key may ask.
+    /// Rate limit per API key.
     pub rate: Rate,
-    /// How often a link is made for each account, whoever asks for it.
+    /// Rate limit per account for new Account Links, whichever key asks.
     pub links: Rate,
 }
 
-/// What an operator decides about `/api/v1`.
+/// The settings of `/api/v1`.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where an Account Link sends a merchant who comes too late, unless the caller says otherwise.
+    /// Where Stripe sends a merchant whose Account Link has expired; a request can override it.
     pub refresh_url: Url,
-    /// And one who is done.
+    /// Where Stripe sends a merchant who is done; a request can override it.
     pub return_url: Url,
-    /// How often a key may ask, on the average; 0: no limit.
+    /// Average requests per second and key; 0 means no limit.
     pub requests_per_second: u32,
 }
 
 impl Api {
-    /// What the database answered; or the refusal, when it did not.
-    fn done<T>(&self, outcome: sqlx::Result<T>, doing: &str) -> Result<T, Refusal> {
+    /// Reports a database error to [`DatabaseHealth`] and maps it to [`Refusal::Unavailable`].
+    fn database_result<T>(&self, outcome: sqlx::Result<T>, doing: &str) -> Result<T, Refusal> {
         outcome.map_err(|error| {
             self.database_health.report(&error, doing);
             Refusal::Unavailable
         })
     }
 
-    /// The same where Stripe is asked too.
-    fn answered<T>(&self, outcome: Result<T, Unanswered>, doing: &str) -> Result<T, Refusal> {
+    /// Like [`Self::database_result`], for calls that may also ask Stripe.
+    fn financing_result<T>(
+        &self,
+        outcome: Result<T, Unanswered>,
+        doing: &str,
+    ) -> Result<T, Refusal> {
         outcome.or_else(|error| match error {
-            Unanswered::Database(error) => self.done(Err(error), doing),
+            Unanswered::Database(error) => self.database_result(Err(error), doing),
             Unanswered::Stripe(error) => {
-                tracing::warn!(%error, "{doing}: Stripe does not say");
-                Err(Refusal::by_stripe(&error))
+                tracing::warn!(%error, "{doing}: the call to Stripe failed");
+                Err(Refusal::from_stripe(&error))
             }
         })
     }

@@ -1,5 +1,6 @@
-//! `GET /api/v1/openapi.json`: the addresses under `/api/v1` as OpenAPI 3.1, made from the handlers' own types and from the table of routes,
-//! so that it can say nothing else than they do.
+//! `GET /api/v1/openapi.json`: the routes below `/api/v1` as OpenAPI 3.1, generated from the
+//! handlers' own types and from the table of routes, so that the document cannot differ from the
+//! code.
 
 use std::collections::BTreeMap;
 
@@ -22,41 +23,49 @@ use utoipa::{PartialSchema, ToSchema};
 use super::{Refusal, Scope};
 use crate::http::api_error::{ApiError, ErrorBody, ErrorDetail};
 
-const ABOUT: &str = "What a platform's own programs ask capital-courier: its merchants' offers of financing, what became of them and what \
-    they add up to; links into what Stripe shows; where letters go, and to whom none do.\n\n\
-    Amounts are whole minor units, named `…_minor`, beside their `currency`; amounts of different currencies are never added up. Moments \
-    are RFC 3339 in UTC. A list is `data` and `next_cursor`, which is null after the last page. Every answer has `Cache-Control: no-store`.\n\n\
-    Refusals have one shape, a stable `error.code` and a sentence for a person; more codes and more fields may come. Where another try makes \
-    sense, `Retry-After` says in how many seconds. Another method than those that are described is 405 `method_not_allowed`.";
+const ABOUT: &str = "The API of capital-courier for a platform's own programs: the financing offers \
+    of its merchants with their state and totals, Account Links into Stripe's pages, contact \
+    overrides and opt-outs.\n\n\
+    Amounts are integers in minor units, named `…_minor`, beside their `currency`; amounts in \
+    different currencies are never added up. Times are RFC 3339 in UTC. A list has `data` and \
+    `next_cursor`, which is null on the last page. Every response has `Cache-Control: no-store`.\n\n\
+    Errors have one shape: a stable `error.code` and a message for people. Codes and fields may be \
+    added. If a retry makes sense, `Retry-After` gives the seconds to wait. A method that is not \
+    described is answered with 405 `method_not_allowed`.";
 
-/// The names of the two ways to present a key.
+/// Names of the two security schemes.
 const BEARER: &str = "bearer";
 const BASIC: &str = "basic";
 
-/// The description, once it is whole.
+/// The serialized document, as an extension of the request.
 #[derive(Clone, Debug)]
-pub(super) struct Description(pub(super) Bytes);
+pub(super) struct OpenApiJson(pub(super) Bytes);
 
 /// Describe the API
 ///
-/// This description. Needs no key.
+/// Returns this document. Needs no key.
 #[utoipa::path(
     get,
     path = "/api/v1/openapi.json",
     operation_id = "describeApi",
     tag = "Description",
     security(),
-    responses((status = 200, body = Object, content_type = "application/json", description = "OpenAPI 3.1")),
+    responses((
+        status = 200,
+        body = Object,
+        content_type = "application/json",
+        description = "OpenAPI 3.1",
+    )),
 )]
 pub(super) async fn show(
-    Extension(Description(json)): Extension<Description>,
+    Extension(OpenApiJson(json)): Extension<OpenApiJson>,
 ) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], json)
 }
 
-/// What a description begins with.
-pub(super) fn begin() -> OpenApi {
-    let mit = LicenseBuilder::new()
+/// The document without routes: metadata, tags, the error schema, authentication.
+pub(super) fn base() -> OpenApi {
+    let license = LicenseBuilder::new()
         .name("MIT OR Apache-2.0")
         .identifier(Some("MIT OR Apache-2.0"))
         .build();
@@ -64,18 +73,18 @@ pub(super) fn begin() -> OpenApi {
         .title("capital-courier")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
-        .license(Some(mit))
+        .license(Some(license))
         .build();
     let tags = [
-        ("Financings", "Offers, what became of them, what they add up to"),
-        ("Links", "A merchant's way into what Stripe shows"),
-        ("Contacts", "Where an account's letters go"),
-        ("Opt-outs", "Who wants no letters"),
-        ("Description", "This description"),
+        ("Financings", "Offers, transactions, totals and reports"),
+        ("Links", "Account Links into Stripe's pages"),
+        ("Contacts", "Contact overrides for an account's emails"),
+        ("Opt-outs", "Accounts that receive no emails"),
+        ("Description", "This document"),
     ];
     let tag = |(name, about)| TagBuilder::new().name(name).description(Some(about)).build();
     let this_server =
-        ServerBuilder::new().url("/").description(Some("Where this was read")).build();
+        ServerBuilder::new().url("/").description(Some("The server of this document")).build();
     let mut components = Components::new();
     for (name, schema) in
         [(ErrorBody::name(), ErrorBody::schema()), (ErrorDetail::name(), ErrorDetail::schema())]
@@ -84,8 +93,8 @@ pub(super) fn begin() -> OpenApi {
     }
     for (name, scheme) in [(BEARER, HttpAuthScheme::Bearer), (BASIC, HttpAuthScheme::Basic)] {
         let about = match name {
-            BEARER => "An API key, `courier_…`, that `capital-courier api-key create` makes.",
-            _ => "The same key as the password, with any user.",
+            BEARER => "An API key, `courier_…`, made by `capital-courier api-key create`.",
+            _ => "The same key as the password, with any user name.",
         };
         let scheme = HttpBuilder::new().scheme(scheme).description(Some(about)).build();
         components.add_security_scheme(name, SecurityScheme::Http(scheme));
@@ -98,9 +107,9 @@ pub(super) fn begin() -> OpenApi {
         .build()
 }
 
-/// Says of addresses which scope they need, and what they can be refused for besides.
-pub(super) fn say(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
-    let of_all = [
+/// Adds the required scope, the authentication and the possible errors to operations.
+pub(super) fn annotate(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
+    let common = [
         Refusal::MissingKey,
         Refusal::BadKey,
         Refusal::MissingScope(scope),
@@ -111,12 +120,13 @@ pub(super) fn say(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
         let about = operation.description.take().unwrap_or_default();
         let about = format!("{about}\n\nNeeds a key with the scope `{}`.", scope.as_str());
         operation.description = Some(about.trim().to_owned());
+        // The tag follows from the scope, so that no handler can be filed under a wrong one.
         operation.tags = Some(vec![tag(scope).to_owned()]);
         operation.security = Some(
             [BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into(),
         );
         let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
-        for error in of_all.iter().chain(refusals).map(Refusal::describe) {
+        for error in common.iter().chain(refusals).map(Refusal::to_api_error) {
             by_status.entry(error.status.as_u16()).or_default().push(error);
         }
         for (status, errors) in by_status {
@@ -136,11 +146,11 @@ fn tag(scope: Scope) -> &'static str {
         Scope::FinancingsRead => "Financings",
         Scope::LinksWrite => "Links",
         Scope::ContactsWrite => "Contacts",
-        Scope::BouncesWrite => "Reports about letters",
+        Scope::BouncesWrite => "Delivery reports",
     }
 }
 
-/// An answer that can be any of these, each with an example under its code.
+/// A response that stands for all errors of one status, each with an example under its code.
 fn response(errors: &[ApiError]) -> ResponseBuilder {
     let code = |error: &ApiError| error.body.error.code;
     let example = |error: &ApiError| {
@@ -160,9 +170,9 @@ fn response(errors: &[ApiError]) -> ResponseBuilder {
         HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build()
     };
     if errors.iter().any(|error| error.retry_after.is_some()) {
-        response.header("Retry-After", header("In how many seconds to try again", Type::Integer))
+        response.header("Retry-After", header("Seconds to wait before a retry", Type::Integer))
     } else if errors.iter().any(|error| !error.challenges.is_empty()) {
-        response.header("WWW-Authenticate", header("What would do", Type::String))
+        response.header("WWW-Authenticate", header("The accepted authentication", Type::String))
     } else {
         response
     }

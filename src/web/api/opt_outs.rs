@@ -1,5 +1,5 @@
-//! `/api/v1/opt-outs` and `/api/v1/accounts/{account}/opt-out`: who wants no letters. Every call can be made twice: the second time
-//! nothing changes, and the answer is the same.
+//! `/api/v1/opt-outs` and `/api/v1/accounts/{account}/opt-out`: accounts that receive no emails.
+//! Every call is idempotent: a repeat changes nothing and returns the same response.
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -7,9 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::{Account, OfAccount};
 use super::keys::Caller;
-use super::query::{self, PageOf, Query};
+use super::request::{self, AccountParams, AccountPath, PageRequest, Query};
 use super::{Api, Platform, Refusal};
 use crate::consent::opt_outs::store::{self, OptOut};
 use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, OptOutSource, opt_out};
@@ -17,165 +16,166 @@ use crate::database::with_timeout;
 use crate::format::text;
 use crate::stripe::AccountId;
 
-/// What may stand behind the `?` of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// Entries of a page.
+pub(super) struct OptOutsQuery {
+    /// Maximum number of entries.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
-    /// `ended`: those as well that hold no longer.
+    /// `ended`: also list opt-outs that have ended.
     #[param(inline)]
     include: Option<Include>,
 }
 
-/// What else the list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Include {
-    /// Those as well that have ended.
+    /// Opt-outs that have ended, too.
     Ended,
 }
 
-/// A page of those who want no letters.
+/// A page of opt-outs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OptOuts {
     data: Vec<OptOutEntry>,
-    /// Where the next page begins; null after the last.
+    /// Cursor of the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Somebody who wants no letters, or wanted none.
+/// An account's opt-out, current or ended.
 #[derive(Debug, Serialize, ToSchema)]
 struct OptOutEntry {
     #[schema(example = "acct_1Q2w3E4r5T6y7U8i")]
     account: String,
     #[serde(flatten)]
-    opt_out: Shown,
+    opt_out: OptOutDetails,
 }
 
-/// Whether an account wants no letters; where that is so, who said it and when.
+/// Whether an account has opted out; if so, with the details.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OptOutStanding {
+#[schema(as = OptOutStanding)]
+pub(super) struct OptOutStatus {
     #[schema(value_type = String, example = "acct_1Q2w3E4r5T6y7U8i")]
     account: AccountId,
     opted_out: bool,
     #[serde(flatten)]
-    opt_out: Option<Shown>,
+    opt_out: Option<OptOutDetails>,
 }
 
-/// Who said so, and when. All of it is absent where the account may have letters.
+/// How and when the account opted out. Every field is absent if it has not.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OptOut)]
-struct Shown {
+struct OptOutDetails {
     /// `operator`, `link`, `one_click`, `api`, `import`, `complaint` or `sender`.
     #[schema(example = "api", required = false)]
     source: String,
-    /// Which letters it is about: `capital_marketing`, all of them about Capital.
+    /// What the opt-out covers: `capital_marketing` is every email about Capital.
     #[schema(example = "capital_marketing", required = false)]
     scope: String,
-    /// In whose words.
+    /// The note given with the opt-out.
     note: Option<String>,
     #[schema(required = false)]
     opted_out_at: DateTime<Utc>,
-    /// Since when it holds no longer.
+    /// When it ended.
     ended_at: Option<DateTime<Utc>>,
-    /// Who said that.
+    /// How it ended; the values are those of `source`.
     ended_by: Option<String>,
 }
 
-impl From<OptOut> for Shown {
+impl From<OptOut> for OptOutDetails {
     fn from(row: OptOut) -> Self {
         let OptOut { source, scope, note, opted_out_at, ended_at, ended_by, .. } = row;
         Self { source, scope, note, opted_out_at, ended_at, ended_by }
     }
 }
 
-/// List who wants no letters
+/// List opt-outs
 ///
-/// In the order in which that was written down. A cursor is for going through all pages, not for following what is new.
+/// In the order in which they were recorded. A cursor pages through the list once; it does not
+/// follow new entries.
 #[utoipa::path(
     get,
     path = "/api/v1/opt-outs",
     operation_id = "listOptOuts",
-    params(Wanted),
+    params(OptOutsQuery),
     responses((status = 200, body = OptOuts, description = "A page")),
 )]
 pub(super) async fn list(
     State(Platform { api, .. }): State<Platform>,
-    Query(wanted): Query<Wanted>,
+    Query(query): Query<OptOutsQuery>,
 ) -> Result<Json<OptOuts>, Refusal> {
-    let page = PageOf::read(wanted.limit, wanted.cursor.as_deref())?;
-    let (after, limit) = (page.after.unwrap_or_default(), page.rows());
-    let asked =
-        store::OptOutPage { after, limit, with_ended: wanted.include == Some(Include::Ended) };
-    let rows = with_timeout(store::list_page(&api.db, &asked)).await;
-    let mut rows = api.done(rows, "cannot list the opt-outs")?;
-    let next_cursor = page.cut(&mut rows, |row| row.opt_out_id.to_string());
+    let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
+    let (after, limit) = (page.after.unwrap_or_default(), page.fetch_limit());
+    let page_query =
+        store::OptOutPage { after, limit, with_ended: query.include == Some(Include::Ended) };
+    let rows = with_timeout(store::list_page(&api.db, &page_query)).await;
+    let mut rows = api.database_result(rows, "cannot list the opt-outs")?;
+    let next_cursor = page.next_cursor(&mut rows, |row| row.opt_out_id.to_string());
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
     Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
 }
 
-/// Show whether an account wants no letters
+/// Show whether an account has opted out
 ///
-/// And where that is so, since when, and who said it.
+/// If so, since when and how.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "showOptOut",
-    params(OfAccount),
-    responses((status = 200, body = OptOutStanding, description = "How the account stands")),
+    params(AccountParams),
+    responses((status = 200, body = OptOutStatus, description = "The current state")),
 )]
 pub(super) async fn show(
     State(Platform { api, .. }): State<Platform>,
-    Account(account): Account,
-) -> Result<Json<OptOutStanding>, Refusal> {
-    api.standing(account).await
+    AccountPath(account): AccountPath,
+) -> Result<Json<OptOutStatus>, Refusal> {
+    api.opt_out_status(account).await
 }
 
-/// Stop an account's letters
+/// Opt an account out
 ///
-/// From now on; none that wait are sent. One that wanted none before stays as it was written down first.
+/// Effective at once: emails that wait are not sent. If the account has already opted out, the
+/// first record is kept.
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "beginOptOut",
-    params(OfAccount),
-    request_body(content = inline(Option<Told>), description = "Nothing, or in whose words"),
-    responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
+    params(AccountParams),
+    request_body(content = inline(Option<OptOutBody>), description = "Empty, or a note"),
+    responses((status = 200, body = OptOutStatus, description = "The new state")),
 )]
-pub(super) async fn begin(
+pub(super) async fn create(
     State(Platform { api, .. }): State<Platform>,
     Extension(caller): Extension<Caller>,
-    Account(account): Account,
+    AccountPath(account): AccountPath,
     request: Request,
-) -> Result<Json<OptOutStanding>, Refusal> {
+) -> Result<Json<OptOutStatus>, Refusal> {
     let note = read_note(&api, request).await?;
     let outcome = with_timeout(api.opt_out(&account, note.as_ref())).await;
-    api.done(outcome, "cannot keep an opt-out")?;
-    tracing::info!(account.id = %account, key.id = caller.key_id, "opted out by the API");
-    api.standing(account).await
+    api.database_result(outcome, "cannot store an opt-out")?;
+    tracing::info!(account.id = %account, key.id = caller.key_id, "an account opted out by the API");
+    api.opt_out_status(account).await
 }
 
-/// Let an account have letters again
+/// End an account's opt-out
 ///
-/// Whoever said that it wanted none. Letters that were suppressed stay so.
+/// However the account opted out. Emails that were suppressed stay suppressed.
 #[utoipa::path(
     delete,
     path = "/api/v1/accounts/{account}/opt-out",
     operation_id = "endOptOut",
-    params(OfAccount),
-    responses((status = 200, body = OptOutStanding, description = "How the account stands now")),
+    params(AccountParams),
+    responses((status = 200, body = OptOutStatus, description = "The new state")),
 )]
 pub(super) async fn end(
     State(Platform { api, .. }): State<Platform>,
     Extension(caller): Extension<Caller>,
-    Account(account): Account,
-) -> Result<Json<OptOutStanding>, Refusal> {
+    AccountPath(account): AccountPath,
+) -> Result<Json<OptOutStatus>, Refusal> {
     let now = api.clock.now();
     let ended = with_timeout(store::end(
         &api.db,
@@ -185,10 +185,10 @@ pub(super) async fn end(
         now,
     ))
     .await;
-    if api.done(ended, "cannot end an opt-out")? {
-        tracing::info!(account.id = %account, key.id = caller.key_id, "opt-out ended by the API");
+    if api.database_result(ended, "cannot end an opt-out")? {
+        tracing::info!(account.id = %account, key.id = caller.key_id, "an opt-out was ended by the API");
     }
-    api.standing(account).await
+    api.opt_out_status(account).await
 }
 
 impl Api {
@@ -200,28 +200,28 @@ impl Api {
             note: note.map(Note::as_str),
             since: now,
         };
+        // One transaction: the opt-out and the suppression of the letters that wait.
         let mut tx = self.db.begin().await?;
         opt_out(&mut tx, &request, now).await?;
         tx.commit().await
     }
 
-    /// How an account stands now.
-    async fn standing(&self, account: AccountId) -> Result<Json<OptOutStanding>, Refusal> {
+    async fn opt_out_status(&self, account: AccountId) -> Result<Json<OptOutStatus>, Refusal> {
         let found = with_timeout(store::find_active(&self.db, account.as_str())).await;
-        let found = self.done(found, "cannot look up an opt-out")?;
-        Ok(Json(OptOutStanding {
+        let found = self.database_result(found, "cannot look up an opt-out")?;
+        Ok(Json(OptOutStatus {
             account,
             opted_out: found.is_some(),
-            opt_out: found.map(Shown::from),
+            opt_out: found.map(OptOutDetails::from),
         }))
     }
 }
 
-/// In whose words.
+/// The optional body of a new opt-out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Told {
-    /// One line; a blank one is none.
+struct OptOutBody {
+    /// One line. A blank note counts as none.
     #[schema(
         max_length = 500,
         pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
@@ -230,11 +230,11 @@ struct Told {
     note: Option<String>,
 }
 
-/// The note in a body that may as well be empty.
+/// The note of the body, which may be empty.
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
-    let body = query::read_body(api, request).await?;
-    let told: Option<Told> = if body.is_empty() { None } else { query::json(&body)? };
-    let note = told.and_then(|told| told.note).filter(|note| !text::plain(note).is_empty());
+    let body = request::read_body(api, request).await?;
+    let body: Option<OptOutBody> = if body.is_empty() { None } else { request::parse_json(&body)? };
+    let note = body.and_then(|body| body.note).filter(|note| !text::plain(note).is_empty());
     note.map(|note| note.parse())
         .transpose()
         .map_err(|error: NoteError| Refusal::MalformedBody(error.to_string().into()))

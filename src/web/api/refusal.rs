@@ -1,4 +1,5 @@
-//! What a program hears when it does not get what it wants: a stable code and a sentence, in the shape that the webhook has too.
+//! The API's errors: a stable code, a message for people, and the HTTP status, in the same shape as
+//! the webhook's errors.
 
 use std::borrow::Cow;
 
@@ -13,68 +14,64 @@ use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
 use crate::stripe;
 
-/// Why a request was refused. The codes are a promise: see `docs/api.md`.
+/// An error response. The codes are a promise: see `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no key in it.
     MissingKey,
-    /// Its key is none of ours, or was revoked.
+    /// Unknown or revoked.
     BadKey,
-    /// Its key may not do that.
     MissingScope(Scope),
-    /// Its key asks too often, or for too many links of an account; it may again in so many seconds.
+    /// The rate limit of the key or of the account's links is used up, for so many seconds.
     RateLimited(u64),
-    /// It should be signed by a mail sender, and is not, or not by one that we listen to.
+    /// A provider's webhook without a valid signature of a configured sender.
     BadSignature,
-    /// The account in the address is none.
+    /// The path's account is not an account id.
     BadAccount,
-    /// What stands behind the `?` is not understood: which word, and why.
+    /// Which parameter is wrong and why.
     BadQuery(Cow<'static, str>),
-    /// What stands behind the `?` is no stretch of time that can be told of.
+    /// `from` and `until` are not a valid period.
     BadPeriod(BadDays),
-    /// What stands behind the `?` is a longer one than payouts can be explained of.
+    /// The period is longer than payouts can be reported for.
     TooManyDays,
-    /// An address to come back to is none that a merchant may be sent to.
+    /// `refresh_url` or `return_url` is not https.
     BadUrl,
-    /// That is no email address that a letter can go to.
+    /// Not an email address that the service can deliver to.
     BadAddress,
-    /// The body is not what it should be: what is wrong with it.
+    /// What is wrong with the body.
     MalformedBody(Cow<'static, str>),
-    /// The body is no report about a letter.
+    /// The body is not a delivery or feedback report about a letter.
     UnreadableReport,
-    /// There is no such thing, or it is another account's.
+    /// Does not exist, or belongs to another account.
     NotFound,
-    /// This address does not know the method.
     MethodNotAllowed,
-    /// Stripe makes no such link for this account now.
+    /// Stripe refuses an Account Link of this type for the account now.
     LinkRefused,
-    /// The body is too large.
     BodyTooLarge,
-    /// The body took too long.
     BodyTooSlow,
-    /// Stripe, which alone knows, does not say.
+    /// The request needs an answer of Stripe, which is unavailable.
     Stripe(StripeUnavailable),
-    /// Not now: later.
+    /// Temporary: the same request may succeed later.
     Unavailable,
 }
 
-/// Why Stripe does not say.
+/// Why Stripe is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StripeUnavailable {
-    /// It cannot be reached, or it is broken.
+    /// Unreachable, or responding with server errors.
     Down,
-    /// Its rate limit is used up, for so many seconds.
+    /// The rate limit is used up, for so many seconds.
     Busy(u64),
-    /// It does not take the platform's key for this.
+    /// Stripe rejects the platform's key for this call.
     KeyRefused,
-    /// It refused, or said something that cannot be read.
+    /// Stripe refused the call, or its response is not understood.
     Unexpected,
 }
 
 impl Refusal {
-    /// What a refusal, or a silence, of Stripe's is to a caller who asked for something that is there or not.
-    pub(super) fn by_stripe(error: &stripe::Error) -> Self {
+    /// Maps an error of a call that reads an object of the account.
+    pub(super) fn from_stripe(error: &stripe::Error) -> Self {
         if error.is_missing() || error.is_not_connected() {
+            // To a caller, an account that is not connected does not exist.
             return Self::NotFound;
         }
         let status = match error {
@@ -91,6 +88,8 @@ impl Refusal {
         };
         match status {
             401 | 403 => Self::Stripe(StripeUnavailable::KeyRefused),
+            // Stripe's own limit, as opposed to ours (`NotYet`): at least a second, so that a
+            // caller that honors Retry-After does not retry at once.
             429 => {
                 let seconds = match error.next() {
                     Next::Postpone(pause) | Next::TryAgainIn(pause) => pause.as_secs(),
@@ -103,8 +102,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status and the code.
-    fn kind(&self) -> (StatusCode, &'static str) {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
             Self::BadKey => (StatusCode::UNAUTHORIZED, "bad_key"),
@@ -133,72 +131,69 @@ impl Refusal {
         }
     }
 
-    /// The code.
     pub fn code(&self) -> &'static str {
-        self.kind().1
+        self.status_and_code().1
     }
 
-    /// As it is sent.
-    pub(super) fn describe(&self) -> ApiError {
-        let (status, code) = self.kind();
+    pub(super) fn to_api_error(&self) -> ApiError {
+        let (status, code) = self.status_and_code();
         let (retry_after, challenges) = (self.retry_after(), self.challenges());
-        ApiError { retry_after, challenges, ..ApiError::new(status, code, self.sentence()) }
+        ApiError { retry_after, challenges, ..ApiError::new(status, code, self.message()) }
     }
 
-    /// What a person reads.
-    fn sentence(&self) -> String {
+    fn message(&self) -> String {
         let fixed = match self {
             Self::MissingKey => {
-                "There is no API key in the request. Send it as Authorization: Bearer, or as the password of Basic."
+                "The request has no API key. Send it as Authorization: Bearer, or as the password of \
+                 Basic."
             }
-            Self::BadKey => "The API key is none of ours, or was revoked.",
+            Self::BadKey => "The API key is unknown or was revoked.",
             Self::MissingScope(scope) => {
                 return format!(
-                    "The API key lacks the scope {}. Make one that has it.",
+                    "The API key lacks the scope {}. Create a key that has it.",
                     scope.as_str()
                 );
             }
-            Self::RateLimited(_) => {
-                "That was asked for more often than is allowed: see Retry-After."
-            }
+            Self::RateLimited(_) => "Rate limit exceeded: see Retry-After.",
             Self::BadSignature => {
-                "The request is not signed by a sender that is listened to. Check the settings under [inbound]."
+                "The request is not signed by a configured sender. Check the settings under \
+                 [inbound]."
             }
-            Self::BadAccount => "The account in the address is not an id of the form acct_….",
-            Self::BadQuery(why) => return format!("The query is not understood: {why}."),
+            Self::BadAccount => "The account in the path is not an id of the form acct_….",
+            Self::BadQuery(why) => return format!("The query is invalid: {why}."),
             Self::BadPeriod(why) => {
-                return format!(
-                    "from and until are no stretch of time that can be told of: {why}."
-                );
+                return format!("from and until are not a valid period: {why}.");
             }
-            Self::TooManyDays => return format!("per=payout reports {MAX_DAYS} days at most."),
+            Self::TooManyDays => return format!("per=payout reports at most {MAX_DAYS} days."),
             Self::BadUrl => {
-                "refresh_url and return_url must be https:// addresses, or http://localhost for trying out."
+                "refresh_url and return_url must be https:// URLs, or http://localhost for \
+                 development."
             }
             Self::BadAddress => {
-                "That is not an email address that a letter can go to: name@example.com, in ASCII."
+                "Not a deliverable email address: use ASCII, as in name@example.com."
             }
             Self::MalformedBody(why) => {
-                return format!("The body is not the JSON that this address takes: {why}.");
+                return format!("The body is not the JSON that this endpoint accepts: {why}.");
             }
             Self::UnreadableReport => {
-                "The body is no report about a letter: neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) \
-                 that says which letter it is about."
+                "The body is neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) \
+                 that identifies an email."
             }
-            Self::NotFound => "There is no such thing, or it is not this account's.",
-            Self::MethodNotAllowed => "This address does not know the method.",
+            Self::NotFound => "Not found, or not of this account.",
+            Self::MethodNotAllowed => "This endpoint does not support the method.",
             Self::LinkRefused => {
-                "Stripe makes no such link for this account now: for `application` it needs an open offer, for `reporting` a financing."
+                "Stripe creates no such link for this account now: `application` needs an open \
+                 offer, `reporting` a financing."
             }
-            Self::BodyTooLarge => "The body is larger than this address takes.",
+            Self::BodyTooLarge => "The body is larger than this endpoint accepts.",
             Self::BodyTooSlow => "The body did not arrive in time.",
-            Self::Stripe(silence) => silence.sentence(),
-            Self::Unavailable => "That could not be done now. Send it again later.",
+            Self::Stripe(reason) => reason.message(),
+            Self::Unavailable => "Temporarily unavailable. Retry later.",
         };
         fixed.to_owned()
     }
 
-    /// RFC 9110 section 11.6.1 wants every 401 to say what would do.
+    /// RFC 9110 section 11.6.1 requires `WWW-Authenticate` in every 401.
     fn challenges(&self) -> &'static [&'static str] {
         match self {
             Self::MissingKey => &[
@@ -232,7 +227,7 @@ impl Refusal {
         }
     }
 
-    /// After how many seconds another try makes sense, where any does.
+    /// Seconds after which a retry makes sense; `None` if a retry cannot help.
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(seconds) | Self::Stripe(StripeUnavailable::Busy(seconds)) => {
@@ -262,17 +257,16 @@ impl Refusal {
 }
 
 impl StripeUnavailable {
-    fn sentence(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
-            Self::Down => {
-                "Stripe cannot be reached, or does not work just now. Send it again later."
-            }
-            Self::Busy(_) => "Stripe's rate limit leaves no room just now: see Retry-After.",
+            Self::Down => "Stripe is unavailable. Retry later.",
+            Self::Busy(_) => "Stripe's rate limit is used up: see Retry-After.",
             Self::KeyRefused => {
-                "Stripe does not take the platform's key for this: an operator must look."
+                "Stripe rejects the platform's key for this: an operator must fix it."
             }
             Self::Unexpected => {
-                "Stripe refused, or answered something that cannot be read: an operator must look."
+                "Stripe refused the call, or its response is not understood: needs an operator's \
+                 attention."
             }
         }
     }
@@ -289,7 +283,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::TooSlow => Self::BodyTooSlow,
-            BodyError::Broken => Self::MalformedBody("it broke off".into()),
+            BodyError::Broken => Self::MalformedBody("it is incomplete".into()),
             BodyError::OutOfMemory => Self::Unavailable,
         }
     }
@@ -297,6 +291,6 @@ impl From<BodyError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.describe().into_response()
+        self.to_api_error().into_response()
     }
 }

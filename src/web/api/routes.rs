@@ -1,5 +1,5 @@
-//! Every address under `/api/v1`, each behind the scope that it needs, with what it can be refused for. Their description (`openapi`) is
-//! made from this table, so an address is in both or in neither.
+//! The table of routes below `/api/v1`: the scope that each requires and the errors that it can
+//! return. The OpenAPI document (`openapi`) is generated from this table, so the two cannot differ.
 
 use std::borrow::Cow;
 use std::future::ready;
@@ -16,100 +16,100 @@ use super::Refusal::{
     TooManyDays,
 };
 use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
-use super::openapi::{self, Description};
+use super::openapi::{self, OpenApiJson};
 use super::{Guard, Platform, Refusal, Scope, StripeUnavailable, authenticate};
 use super::{contact, links, offers, opt_outs, report, summary, transactions};
 use crate::financing::report::BadDays;
 
-/// Where Stripe is asked.
-const NO_WORD: [Refusal; 2] =
+/// Errors of handlers that call Stripe.
+const STRIPE_ERRORS: [Refusal; 2] =
     [Stripe(StripeUnavailable::Down), Stripe(StripeUnavailable::Unexpected)];
-/// Where a body is read.
-const NO_BODY: [Refusal; 3] = [MALFORMED_BODY, BodyTooLarge, BodyTooSlow];
-/// As an example.
+/// Errors of handlers that read a body.
+const BODY_ERRORS: [Refusal; 3] = [MALFORMED_BODY, BodyTooLarge, BodyTooSlow];
+/// Examples, for the OpenAPI document.
 const BAD_QUERY: Refusal =
     Refusal::BadQuery(Cow::Borrowed("unknown field `lmit`, expected `limit` or `cursor`"));
 const BAD_PERIOD: Refusal = Refusal::BadPeriod(BadDays::Backwards);
 const MALFORMED_BODY: Refusal =
     Refusal::MalformedBody(Cow::Borrowed("EOF while parsing an object at line 1 column 9"));
 
-/// The addresses under `/api/v1`, and their description at one of them.
+/// The routes below `/api/v1`, with their OpenAPI document.
 pub fn router(platform: Platform) -> Router {
-    let (router, description) =
-        Table { platform: &platform, router: OpenApiRouter::with_openapi(openapi::begin()) }
-            .behind(OptOutsRead, &[BAD_QUERY], routes!(opt_outs::list))
-            .behind(OptOutsRead, &[BadAccount], routes!(opt_outs::show))
-            .behind(OptOutsWrite, &[&[BadAccount][..], &NO_BODY].concat(), routes!(opt_outs::begin))
-            .behind(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
-            .behind(FinancingsRead, &[BadAccount, BAD_QUERY], routes!(offers::list))
-            .behind(FinancingsRead, &[BadAccount, BAD_QUERY, NotFound], routes!(offers::timeline))
-            .behind(
+    let (router, document) =
+        RouteTable { platform: &platform, router: OpenApiRouter::with_openapi(openapi::base()) }
+            .add(OptOutsRead, &[BAD_QUERY], routes!(opt_outs::list))
+            .add(OptOutsRead, &[BadAccount], routes!(opt_outs::show))
+            .add(
+                OptOutsWrite,
+                &[&[BadAccount][..], &BODY_ERRORS].concat(),
+                routes!(opt_outs::create),
+            )
+            .add(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
+            .add(FinancingsRead, &[BadAccount, BAD_QUERY], routes!(offers::list))
+            .add(FinancingsRead, &[BadAccount, BAD_QUERY, NotFound], routes!(offers::timeline))
+            .add(
                 FinancingsRead,
-                &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
+                &[&[BadAccount, NotFound][..], &STRIPE_ERRORS].concat(),
                 routes!(summary::show),
             )
-            .behind(
+            .add(FinancingsRead, &[BadAccount, BAD_QUERY, BAD_PERIOD], routes!(transactions::list))
+            .add(
                 FinancingsRead,
-                &[BadAccount, BAD_QUERY, BAD_PERIOD],
-                routes!(transactions::list),
-            )
-            .behind(
-                FinancingsRead,
-                &[&[BadAccount, NotFound][..], &NO_WORD].concat(),
+                &[&[BadAccount, NotFound][..], &STRIPE_ERRORS].concat(),
                 routes!(transactions::origin),
             )
-            .behind(FinancingsRead, &reports(), routes!(report::show))
-            .behind(FinancingsRead, &reports(), routes!(report::download))
-            .behind(
+            .add(FinancingsRead, &report_errors(), routes!(report::show))
+            .add(FinancingsRead, &report_errors(), routes!(report::download))
+            .add(
                 LinksWrite,
-                &[&[BadAccount, BadUrl, NotFound, LinkRefused][..], &NO_BODY, &NO_WORD].concat(),
-                routes!(links::make),
+                &[&[BadAccount, BadUrl, NotFound, LinkRefused][..], &BODY_ERRORS, &STRIPE_ERRORS]
+                    .concat(),
+                routes!(links::create),
             )
-            .behind(ContactsWrite, &[BadAccount], routes!(contact::show, contact::forget))
-            .behind(
+            .add(ContactsWrite, &[BadAccount], routes!(contact::show, contact::delete))
+            .add(
                 ContactsWrite,
-                &[&[BadAccount, BadAddress][..], &NO_BODY].concat(),
+                &[&[BadAccount, BadAddress][..], &BODY_ERRORS].concat(),
                 routes!(contact::put),
             )
             .router
             .routes(routes!(openapi::show))
             .split_for_parts();
-    let description = serde_json::to_vec(&description)
-        .expect("a description has names for keys, and no number that is none");
+    let document = serde_json::to_vec(&document)
+        .expect("an OpenAPI document has string keys and finite numbers");
     router
         .method_not_allowed_fallback(|| ready(Refusal::MethodNotAllowed))
-        .layer(Extension(Description(description.into())))
-        .layer(map_response(never_stored))
+        .layer(Extension(OpenApiJson(document.into())))
+        .layer(map_response(forbid_caching))
         .with_state(platform)
 }
 
-fn reports() -> Vec<Refusal> {
-    [&[BadAccount, BAD_QUERY, BAD_PERIOD, TooManyDays, NotFound][..], &NO_WORD].concat()
+fn report_errors() -> Vec<Refusal> {
+    [&[BadAccount, BAD_QUERY, BAD_PERIOD, TooManyDays, NotFound][..], &STRIPE_ERRORS].concat()
 }
 
-/// What is asked of us is somebody's money or address: no cache on the way is to keep it.
-async fn never_stored(mut response: Response) -> Response {
+/// Responses contain amounts or email addresses, so no cache may store them.
+async fn forbid_caching(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The addresses that are registered so far.
-struct Table<'a> {
+/// The routes registered so far.
+struct RouteTable<'a> {
     platform: &'a Platform,
     router: OpenApiRouter<Platform>,
 }
 
-impl Table<'_> {
-    /// Registers addresses that need a key with this scope, and can be refused for these reasons besides those of all.
-    fn behind(
-        self,
-        scope: Scope,
-        refusals: &[Refusal],
-        routes: UtoipaMethodRouter<Platform>,
-    ) -> Self {
+impl RouteTable<'_> {
+    /// Registers routes that require a key with this scope. `refusals` are their errors besides
+    /// those that every route has.
+    fn add(self, scope: Scope, refusals: &[Refusal], routes: UtoipaMethodRouter<Platform>) -> Self {
         let (schemas, mut paths, methods) = routes;
-        openapi::say(&mut paths, scope, refusals);
-        let guard = Guard::new(self.platform.api.clone(), scope).at(self.platform.rate.clone());
+        openapi::annotate(&mut paths, scope, refusals);
+        // One limiter for all routes: the limit counts the requests of a key, not of a route.
+        let guard = Guard::new(self.platform.api.clone(), scope)
+            .with_rate_limit(self.platform.rate.clone());
+        // The guard wraps the methods only: an unknown method is 405 even without a key.
         let methods = methods.route_layer(from_fn_with_state(guard, authenticate));
         Self { router: self.router.routes((schemas, paths, methods)), ..self }
     }

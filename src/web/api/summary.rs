@@ -1,4 +1,5 @@
-//! `GET /api/v1/accounts/{account}/summary`: where an account's financing stands, as Stripe counts and as we do.
+//! `GET /api/v1/accounts/{account}/summary`: an account's current financing as Stripe reports it,
+//! and the totals of our own ledger.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,134 +7,138 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::account::{Account, OfAccount};
+use super::request::{AccountParams, AccountPath};
 use super::{Platform, Refusal};
 use crate::financing::ledger::Totals;
 use crate::financing::summary::{self, SummaryComparison};
 use crate::stripe::{AccountId, Period, SummaryDetails, SummaryStatus};
 
-/// Where an account's financing stands.
+/// The current state of an account's financing.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Summary {
     #[schema(value_type = String, example = "acct_1Q2w3E4r5T6y7U8i")]
     account: AccountId,
-    /// Stripe's word, which is not an offer's status: `accepted` (a financing runs, or is applied for), `delivered` (there is an offer),
-    /// `none`. An open list; null where Stripe does not say.
+    /// Stripe's summary status, which is not the status of an offer: `accepted` (a financing is
+    /// running or applied for), `delivered` (an offer is open), `none`. More values may be added;
+    /// null if Stripe sends none.
     #[schema(example = "accepted")]
     status: Option<String>,
-    /// The financing that Stripe's summary shows: one, also where two run side by side.
+    /// The financing that Stripe's summary covers: one, even if two run side by side.
     #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer_id: Option<String>,
-    /// Its amounts as Stripe counts; null without a financing.
+    /// Its amounts as Stripe reports them; null without a financing.
     financing: Option<Financing>,
-    /// When Stripe was asked.
+    /// When Stripe's summary was read.
     as_of: DateTime<Utc>,
-    /// False where Stripe should have been asked again, and did not answer.
+    /// False if Stripe did not answer and the summary is older than it should be.
     is_current: bool,
-    /// How our sums are others than Stripe's; null where they agree, or where there is nothing to compare. It can be there for a moment,
-    /// while an event is on its way.
+    /// How the ledger differs from Stripe's summary; null if they agree or if there is nothing to
+    /// compare. A difference can appear for a moment, while an event is on its way.
     difference: Option<Difference>,
-    /// What the transactions of each financing add up to, the newest financing first.
-    ledger: Vec<Sums>,
+    /// The ledger totals of each financing, the newest financing first.
+    ledger: Vec<LedgerTotals>,
 }
 
-/// A financing's amounts as Stripe counts. Minor units of `currency`.
+/// A financing's amounts as Stripe reports them, in minor units of `currency`.
 #[derive(Debug, Serialize, ToSchema)]
 struct Financing {
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     currency: String,
-    /// What was paid out.
+    /// The amount advanced.
     #[schema(example = 1_000_000)]
     advance_minor: i64,
-    /// The flat fee for it.
+    /// The flat fee.
     #[schema(example = 100_000)]
     fee_minor: i64,
-    /// What came back.
+    /// Paid so far, advance and fee together.
     #[schema(example = 150_000)]
     paid_minor: i64,
-    /// What is still to come.
+    /// Still to be paid.
     #[schema(example = 950_000)]
     remaining_minor: i64,
-    /// The share of daily sales: 0.15 is 15 %.
+    /// The fraction of daily sales that is withheld: 0.15 is 15 %.
     #[schema(example = 0.15)]
     withhold_rate: f64,
-    /// When the money went out; null before that.
+    /// When the advance was paid out; null before that.
     advance_paid_out_at: Option<DateTime<Utc>>,
-    /// From when on a part of the sales goes to it.
+    /// When withholding begins.
     paydown_begins_at: Option<DateTime<Utc>>,
-    /// The period that runs, where the contract has periods.
+    /// The current period, if the contract has periods.
     current_period: Option<CurrentPeriod>,
 }
 
-/// A period with a minimum. Minor units of the financing's currency.
+/// A period with a minimum payment, in minor units of the financing's currency.
 #[derive(Debug, Serialize, ToSchema)]
 struct CurrentPeriod {
-    /// By when the minimum is due.
+    /// When the minimum is due.
     due_at: Option<DateTime<Utc>>,
-    /// What came in of it.
+    /// Paid in this period.
     paid_minor: Option<i64>,
-    /// What it lacks.
+    /// Still to be paid in this period.
     remaining_minor: Option<i64>,
 }
 
-/// Our sums less Stripe's. Minor units of `currency`.
+/// The ledger's amounts minus Stripe's, in minor units of `currency`.
 #[derive(Debug, Serialize, ToSchema)]
 struct Difference {
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     currency: String,
-    /// Of advance and fee.
+    /// Advance and fee.
     advanced_minor: i64,
-    /// Of what came back.
+    /// Paid.
     paid_minor: i64,
-    /// Of what is still to come.
+    /// Still to be paid.
     remaining_minor: i64,
 }
 
-/// What the transactions of a financing add up to. Minor units of `currency`.
+/// The ledger totals of a financing, in minor units of `currency`.
 #[derive(Debug, Serialize, ToSchema)]
-struct Sums {
+#[schema(as = Sums)]
+struct LedgerTotals {
     /// The financing; null for transactions that name none.
     #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer_id: Option<String>,
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     currency: String,
-    /// The advance and the fee that were paid out, less what was taken back.
+    /// Advance and fee paid out, less what was taken back.
     advanced_minor: i64,
-    /// What came back, less what was reversed.
+    /// Paid, less reversals.
     paid_minor: i64,
-    /// The part of it that was withheld from sales, likewise.
+    /// The part of `paid_minor` that was withheld from sales, less reversals.
     withheld_minor: i64,
-    /// What is still to come.
+    /// Still to be paid.
     remaining_minor: i64,
-    /// How many transactions are in none of the sums, as nobody can tell what they did.
+    /// Number of transactions of unknown effect, which the totals leave out.
     unclear: i64,
     first_at: DateTime<Utc>,
     last_at: DateTime<Utc>,
 }
 
-/// Show where an account's financing stands
+/// Show an account's financing summary
 ///
-/// As Stripe counts, asked within the last minute or remembered, and as the transactions add up that we know of.
+/// Stripe's summary, at most a minute old if Stripe answers, and the totals of the known
+/// transactions.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/summary",
     operation_id = "showSummary",
-    params(OfAccount),
-    responses((status = 200, body = Summary, description = "Where it stands")),
+    params(AccountParams),
+    responses((status = 200, body = Summary, description = "The summary")),
 )]
 pub(super) async fn show(
     State(Platform { api, financings, .. }): State<Platform>,
-    Account(account): Account,
+    AccountPath(account): AccountPath,
 ) -> Result<Json<Summary>, Refusal> {
-    let standing = api.answered(financings.standing(&account).await, "cannot look up a summary")?;
-    Ok(Json(told(account, standing)))
+    let comparison = financings.standing(&account).await;
+    let comparison = api.financing_result(comparison, "cannot look up a summary")?;
+    Ok(Json(response(account, comparison)))
 }
 
-fn told(account: AccountId, standing: SummaryComparison) -> Summary {
-    let SummaryComparison { summary, as_of, is_current, totals, difference } = standing;
+fn response(account: AccountId, comparison: SummaryComparison) -> Summary {
+    let SummaryComparison { summary, as_of, is_current, totals, difference } = comparison;
     let currency = summary.details.as_ref().map(|details| details.currency.to_lowercase());
     Summary {
         account,
@@ -143,7 +148,7 @@ fn told(account: AccountId, standing: SummaryComparison) -> Summary {
         financing: summary.details.map(Financing::from),
         as_of,
         is_current,
-        ledger: totals.into_iter().map(Sums::from).collect(),
+        ledger: totals.into_iter().map(LedgerTotals::from).collect(),
     }
 }
 
@@ -177,7 +182,7 @@ impl From<(summary::Difference, String)> for Difference {
     }
 }
 
-impl From<Totals> for Sums {
+impl From<Totals> for LedgerTotals {
     fn from(totals: Totals) -> Self {
         let Totals { offer_id, currency, advanced_minor, paid_minor, withheld_minor, .. } = totals;
         let (remaining_minor, unclear) = (totals.remaining_minor, totals.unclear);

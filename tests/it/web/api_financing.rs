@@ -592,7 +592,10 @@ async fn neither_a_link_nor_a_key_nor_an_address_is_ever_logged(db: PgPool) {
     call(&bench.app, &writer, "PUT", "/api/v1/accounts/acct_1/contact", body).await.expect(200);
     drop(guard);
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(logged.contains("made a link") && logged.contains("o***@bakery.example"), "{logged}");
+    assert!(
+        logged.contains("created an Account Link") && logged.contains("o***@bakery.example"),
+        "{logged}"
+    );
     for secret in ["SESAME", "owner@", &bench.key, &writer] {
         assert!(!logged.contains(secret), "{secret} in {logged}");
     }

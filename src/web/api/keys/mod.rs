@@ -1,4 +1,4 @@
-//! The keys of programs that call us: made by the command `api-key`, shown once, kept as a hash.
+//! API keys: created by the command `api-key`, shown once, stored as a hash.
 
 pub mod store;
 
@@ -13,31 +13,30 @@ use uuid::Uuid;
 
 use crate::database::Pool;
 
-/// What a key may do.
+/// A permission of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Scope {
-    /// See who wants no letters.
+    /// Read opt-outs.
     #[strum(serialize = "opt_outs:read")]
     OptOutsRead,
-    /// Say that an account wants no letters, and that it may have them again.
+    /// Create and end opt-outs.
     #[strum(serialize = "opt_outs:write")]
     OptOutsWrite,
-    /// Report that letters came back, or were called spam.
+    /// Report bounces and complaints.
     #[strum(serialize = "bounces:write")]
     BouncesWrite,
-    /// See offers, what became of them, and what they add up to.
+    /// Read offers, transactions, summaries and reports.
     #[strum(serialize = "financings:read")]
     FinancingsRead,
-    /// Make links that let a merchant into what Stripe shows.
+    /// Create Account Links.
     #[strum(serialize = "links:write")]
     LinksWrite,
-    /// See and say to which address an account's letters go.
+    /// Read, set and remove contact overrides.
     #[strum(serialize = "contacts:write")]
     ContactsWrite,
 }
 
 impl Scope {
-    /// All of them.
     pub const ALL: [Self; 6] = [
         Self::OptOutsRead,
         Self::OptOutsWrite,
@@ -47,57 +46,54 @@ impl Scope {
         Self::ContactsWrite,
     ];
 
-    /// As in `api_keys.scopes`.
+    /// The name in `api_keys.scopes` and on the command line.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// There is no such scope.
+/// No scope has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such scope; there are {}", Scope::ALL.map(Scope::as_str).join(", "))]
-pub struct NoSuchScope;
+#[error("unknown scope; the scopes are {}", Scope::ALL.map(Scope::as_str).join(", "))]
+pub struct UnknownScope;
 
 impl FromStr for Scope {
-    type Err = NoSuchScope;
+    type Err = UnknownScope;
 
-    fn from_str(given: &str) -> Result<Self, NoSuchScope> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == given).ok_or(NoSuchScope)
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownScope)
     }
 }
 
-/// Sets a secret of ours apart from others, for people and for programs that look for secrets where none should be.
+/// Distinguishes our secrets, for people and for secret scanners.
 const PREFIX: &str = "courier_";
-/// Nobody guesses so many bytes, so a plain hash of them gives nothing away.
+/// 256 random bits cannot be guessed, so a plain hash without salt is enough.
 const SECRET_BYTES: usize = 32;
-/// Whoever asks when a key was last used wants to know whether it is in use at all.
-const USE_NOTED_EVERY: TimeDelta = TimeDelta::hours(1);
+/// `last_used_at` is updated at most this often: it shows whether a key is in use at all.
+const LAST_USED_PRECISION: TimeDelta = TimeDelta::hours(1);
 
-/// A key that was just made. Its secret is nowhere else.
+/// A new key. The secret is stored nowhere.
 #[derive(Debug)]
 pub struct NewKey {
-    /// `key_…`
     pub key_id: String,
-    /// What the program presents.
+    /// What the program sends.
     pub secret: SecretString,
 }
 
-/// Who calls.
+/// The authenticated caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// `key_…`
     pub key_id: String,
     scopes: Vec<String>,
 }
 
 impl Caller {
-    /// Whether the key has this scope.
-    pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.iter().any(|word| word == scope.as_str())
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|name| name == scope.as_str())
     }
 }
 
-/// Makes a key.
+/// Creates a key.
 pub async fn create(
     db: &Pool,
     name: &str,
@@ -107,28 +103,31 @@ pub async fn create(
     let key_id = format!("key_{}", Uuid::now_v7().simple());
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-    let words: Vec<String> = scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
-    let key = store::Key { key_id: &key_id, name, scopes: &words, secret_sha256: &hash(&secret) };
-    store::add(db, &key, now).await?;
+    let names: Vec<String> = scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+    let key =
+        store::KeyRecord { key_id: &key_id, name, scopes: &names, secret_sha256: &hash(&secret) };
+    store::insert(db, &key, now).await?;
     Ok(NewKey { key_id, secret: secret.into() })
 }
 
-/// The caller who has this secret; none where it is not that of a key which holds. Looked up by its hash, so how long it takes tells
-/// nothing about the secrets that there are.
+/// The caller with this secret, unless its key is unknown or revoked. Keys are looked up by hash,
+/// so the time of the lookup reveals nothing about the stored secrets.
 pub async fn find(
     db: &Pool,
     secret: &SecretString,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Caller>> {
     let secret = secret.expose_secret();
+    // Spares the database requests that cannot match.
     if !secret.starts_with(PREFIX) {
         return Ok(None);
     }
-    let Some(found) = store::find(db, &hash(secret)).await? else { return Ok(None) };
-    if found.last_used_at.is_none_or(|at| now - at >= USE_NOTED_EVERY) {
-        store::note_use(db, &found.key_id, now).await?;
+    let Some(key) = store::find(db, &hash(secret)).await? else { return Ok(None) };
+    // Not on every request, which would turn each read into a write of the same row.
+    if key.last_used_at.is_none_or(|at| now - at >= LAST_USED_PRECISION) {
+        store::record_use(db, &key.key_id, now).await?;
     }
-    Ok(Some(Caller { key_id: found.key_id, scopes: found.scopes }))
+    Ok(Some(Caller { key_id: key.key_id, scopes: key.scopes }))
 }
 
 fn hash(secret: &str) -> [u8; 32] {
@@ -140,22 +139,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_scope_is_read_as_it_is_written_and_no_other_is() {
+    fn a_scope_round_trips_and_an_unknown_one_is_refused() {
         for scope in Scope::ALL {
             assert_eq!(scope.as_str().parse(), Ok(scope));
         }
-        let told = "everything".parse::<Scope>().unwrap_err().to_string();
+        let error = "everything".parse::<Scope>().unwrap_err().to_string();
         assert!(
-            told.contains(
-                "opt_outs:read, opt_outs:write, bounces:write, financings:read, links:write, contacts:write"
+            error.contains(
+                "opt_outs:read, opt_outs:write, bounces:write, financings:read, links:write, \
+                 contacts:write"
             ),
-            "{told}"
+            "{error}"
         );
     }
 
     #[test]
-    fn a_scope_that_this_binary_does_not_know_allows_nothing() {
+    fn a_scope_of_a_newer_version_permits_nothing() {
         let caller = Caller { key_id: "key_1".to_owned(), scopes: vec!["offers:read".to_owned()] };
-        assert!(Scope::ALL.into_iter().all(|scope| !caller.may(scope)));
+        assert!(Scope::ALL.into_iter().all(|scope| !caller.has(scope)));
     }
 }

@@ -1,22 +1,20 @@
-//! The SQL of the keys.
+//! The SQL of `api_keys`.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-/// A key that is to be written down.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-pub(super) struct Key<'a> {
+pub(super) struct KeyRecord<'a> {
     pub(super) key_id: &'a str,
     pub(super) name: &'a str,
     pub(super) scopes: &'a [String],
     pub(super) secret_sha256: &'a [u8],
 }
 
-/// Writes a key down.
-pub(super) async fn add(
+pub(super) async fn insert(
     db: impl PgExecutor<'_>,
-    key: &Key<'_>,
+    key: &KeyRecord<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -35,21 +33,21 @@ pub(super) async fn add(
     Ok(())
 }
 
-/// A key that holds.
+/// What authentication reads of a key.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct StoredKey {
     pub(super) key_id: String,
     pub(super) scopes: Vec<String>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
 }
 
-/// The key with this secret, unless it was revoked.
+/// The key with this hash, unless it was revoked.
 pub(super) async fn find(
     db: impl PgExecutor<'_>,
     secret_sha256: &[u8],
-) -> sqlx::Result<Option<Found>> {
+) -> sqlx::Result<Option<StoredKey>> {
     sqlx::query_as!(
-        Found,
+        StoredKey,
         "
         select key_id, scopes, last_used_at
         from api_keys
@@ -61,8 +59,7 @@ pub(super) async fn find(
     .await
 }
 
-/// Writes down that a key was used.
-pub(super) async fn note_use(
+pub(super) async fn record_use(
     db: impl PgExecutor<'_>,
     key_id: &str,
     now: DateTime<Utc>,
@@ -73,27 +70,23 @@ pub(super) async fn note_use(
     Ok(())
 }
 
-/// A key, for a person.
+/// A key as the command `api-key list` shows it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
-    /// `key_…`
+pub struct KeySummary {
     pub key_id: String,
-    /// For whom or what it was made.
+    /// Describes the key's use.
     pub name: String,
-    /// What it may do.
     pub scopes: Vec<String>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to the hour.
+    /// Accurate to the hour.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// Since when it is good for nothing.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// All keys, the newest first.
-pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
+/// All keys, newest first.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KeySummary>> {
     sqlx::query_as!(
-        Shown,
+        KeySummary,
         "
         select key_id, name, scopes, created_at, last_used_at, revoked_at
         from api_keys
@@ -104,7 +97,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Shown>> {
     .await
 }
 
-/// Revokes a key, at once and for good. False where there is none that holds.
+/// Revokes a key, at once and permanently. False if no active key has this id.
 pub async fn revoke(
     db: impl PgExecutor<'_>,
     key_id: &str,

@@ -1,5 +1,5 @@
-//! `/api/v1/accounts/{account}/report` and `…/report.csv`: what moved in each day, week or month of an account, by its own clock; or what
-//! its payouts to the bank were made of.
+//! `/api/v1/accounts/{account}/report` and `…/report.csv`: an account's transactions added up per
+//! day, week or month in its own time zone, or the composition of its payouts to the bank.
 
 mod table;
 
@@ -14,46 +14,46 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::account::{Account, OfAccount};
-use super::query::Query;
+use super::request::{AccountParams, AccountPath, Query};
 use super::{Platform, Refusal, StripeUnavailable};
 use crate::financing::payouts::{Explanation, MAX_DAYS};
 use crate::financing::report::{self, Days};
 use crate::stripe::AccountId;
 
-/// The days of a report that nobody says the days of, today among them.
-const USUAL_DAYS: u64 = 30;
-/// For so long Stripe is asked about payouts. Proxies give up sooner or later too.
-const MAX_TALK: Duration = Duration::from_secs(55);
+/// Length of a report without `from`, the last day included.
+const DEFAULT_DAYS: u64 = 30;
+/// Time limit for asking Stripe about payouts. Proxies often give up after a minute.
+const PAYOUTS_TIMEOUT: Duration = Duration::from_secs(55);
 
-/// What to report. Days are days by the account's own clock, both ends in it.
+/// The report's period. Days are calendar days in the account's time zone; both ends are included.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// What a line is about. `payout`: a payout to the merchant's bank that arrives in these days, at most 31 of them. The others: what
-    /// moved in that time; a week begins on Monday.
+pub(super) struct ReportQuery {
+    /// The unit of a line. `payout`: a payout to the merchant's bank that arrives within the
+    /// period, which is limited to 31 days. The others: the transactions of that time; a week
+    /// begins on Monday.
     #[param(inline)]
-    per: Per,
-    /// The first day; without it, the 30th up to `until`.
+    per: PerQuery,
+    /// The first day; defaults to 30 days up to `until`.
     #[param(value_type = Option<String>, format = Date, example = "2026-11-01")]
     from: Option<NaiveDate>,
-    /// The last day; without it, today.
+    /// The last day; defaults to today.
     #[param(value_type = Option<String>, format = Date, example = "2026-11-30")]
     until: Option<NaiveDate>,
 }
 
-/// What a line is about.
+/// The unit of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Per {
+enum PerQuery {
     Day,
     Week,
     Month,
     Payout,
 }
 
-/// What moved in an account, or what its payouts were made of: as `per` was.
+/// A report; `per` decides the shape of its lines.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Report {
     #[schema(value_type = String, example = "acct_1Q2w3E4r5T6y7U8i")]
@@ -62,160 +62,170 @@ pub(super) struct Report {
     from: NaiveDate,
     /// The last day.
     until: NaiveDate,
-    /// Whose midnight the account's days end at, by its name in the IANA database.
+    /// The account's time zone, as named in the IANA database.
     #[schema(example = "America/New_York")]
     time_zone: String,
     #[serde(flatten)]
-    body: Body,
+    body: ReportBody,
 }
 
-/// The lines, and what they add up to in each currency. `per` tells the two apart, also where there are no lines.
+/// The lines, and their totals per currency. `per` distinguishes the two shapes, even without
+/// lines.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-enum Body {
+#[schema(as = Body)]
+enum ReportBody {
     Movements {
         #[schema(inline)]
-        per: Stretch,
+        per: CalendarUnit,
         lines: Vec<MovementLine>,
         totals: Vec<MovementLine>,
     },
     Payouts {
         #[schema(inline)]
-        per: Payout,
+        per: PayoutUnit,
         lines: Vec<PayoutLine>,
-        totals: Vec<PayoutSums>,
+        totals: Vec<PayoutTotals>,
     },
 }
 
-/// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Stretch {
+enum CalendarUnit {
     Day,
     Week,
     Month,
 }
 
-/// A payout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Payout {
+enum PayoutUnit {
     Payout,
 }
 
-/// What moved in a day, week or month, in one currency. Minor units of `currency`. `advanced_minor - paid_minor` is by how much what is
-/// still to come rose.
+/// The transactions of a day, week or month in one currency, in minor units of `currency`.
+/// `advanced_minor - paid_minor` is the increase of the amount still to be paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct MovementLine {
-    /// Its first day. A week or month that the report cuts begins before the report does, and is not whole. In a total: the report's first.
+    /// Its first day. A week or month that the report's start cuts begins before the report and is
+    /// incomplete. In a total: the report's first day.
     begins_on: NaiveDate,
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     currency: String,
-    /// Advances and fees of what was paid out, less what was taken back.
+    /// Advances and fees paid out, less what was taken back.
     advanced_minor: i64,
-    /// Shares of sales, less those that were given back.
+    /// Withheld shares of sales, less those returned.
     withheld_minor: i64,
-    /// What came back in other ways, less what was undone of it.
+    /// Other payments, less reversals.
     paid_otherwise_minor: i64,
-    /// Both together.
+    /// `withheld_minor` and `paid_otherwise_minor` together.
     paid_minor: i64,
-    /// How many transactions that were.
+    /// Number of transactions.
     transactions: i64,
-    /// How many there are besides of which nobody can tell what they did.
+    /// Number of further transactions, of unknown effect.
     unclear: i64,
 }
 
-/// A payout to the merchant's bank, and what it was made of.
+/// A payout to the merchant's bank and its composition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct PayoutLine {
     #[schema(example = "po_1Q2w3E4r5T6y7U8i")]
     payout_id: String,
-    /// Stripe's word: `paid`, `pending`, `in_transit`, `canceled`, `failed`. An open list. One that failed or was canceled is in no total.
+    /// As Stripe names it: `paid`, `pending`, `in_transit`, `canceled`, `failed`. More values may
+    /// be added. Failed and canceled payouts are in no total.
     #[schema(example = "paid")]
     status: String,
-    /// The day on which the bank should have it.
+    /// The day on which the bank should receive it.
     arrives_on: NaiveDate,
+    /// Whether it counts towards the totals.
     #[serde(skip)]
     arrives: bool,
-    /// Whether Stripe lists all that it was made of: not yet of one that it is still reconciling, never of one by hand or an instant one.
+    /// Whether Stripe lists all of its components: not yet for a payout that is being reconciled,
+    /// never for a manual or instant payout.
     is_complete: bool,
     #[serde(flatten)]
-    sums: PayoutSums,
+    sums: PayoutTotals,
 }
 
-/// What payouts were made of. Minor units of `currency`: `gross_sales - refunds - platform_fees - other_fees - withheld + advanced + other
-/// = paid_out - unexplained`.
+/// The composition of payouts, in minor units of `currency`.
+///
+/// `gross_sales + advanced + other - refunds - platform_fees - other_fees - withheld` equals
+/// `paid_out - unexplained`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-struct PayoutSums {
+#[schema(as = PayoutSums)]
+struct PayoutTotals {
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     currency: String,
-    /// What customers paid; of a destination charge, what was transferred to the account.
+    /// Customers' payments; for a destination charge, the amount transferred to the account.
     gross_sales_minor: i64,
-    /// What went back to customers, by refunds and disputes.
+    /// Returned to customers by refunds and disputes.
     refunds_minor: i64,
-    /// What the platform kept.
+    /// Kept by the platform.
     platform_fees_minor: i64,
-    /// What Stripe and tax offices kept.
+    /// Fees and taxes kept by Stripe.
     other_fees_minor: i64,
-    /// What went from the balance to the financing, less what came back.
+    /// Moved from the balance to the financing, less what was returned.
     withheld_minor: i64,
-    /// Advances that came into the balance, less those taken back.
+    /// Advances added to the balance, less those taken back.
     advanced_minor: i64,
-    /// Everything else, with its own sign.
+    /// Everything else, signed.
     other_minor: i64,
-    /// What the bank gets.
+    /// The amount of the payout.
     paid_out_minor: i64,
-    /// What the movements lack of it: nothing where a payout `is_complete`.
+    /// The part that the listed components do not explain: 0 if `is_complete`.
     unexplained_minor: i64,
 }
 
-/// Report what moved in an account
+/// Report an account's transactions or payouts
 ///
-/// In each day, week or month by its own clock; or what each payout to its bank was made of.
+/// The transactions per day, week or month in the account's time zone, or the composition of each
+/// payout to its bank.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/report",
     operation_id = "showReport",
-    params(OfAccount, Wanted),
+    params(AccountParams, ReportQuery),
     responses((status = 200, body = Report, description = "The report")),
 )]
 pub(super) async fn show(
     State(platform): State<Platform>,
-    Account(account): Account,
-    Query(wanted): Query<Wanted>,
+    AccountPath(account): AccountPath,
+    Query(query): Query<ReportQuery>,
 ) -> Result<Json<Report>, Refusal> {
-    platform.report(account, &wanted).await.map(Json)
+    platform.report(account, &query).await.map(Json)
 }
 
-/// Report the same for a spreadsheet
+/// Download a report as CSV
 ///
-/// CSV (RFC 4180) in UTF-8, without a byte order mark: the lines alone, amounts as decimal numbers with a point beside their currency.
+/// CSV (RFC 4180) in UTF-8 without a byte order mark: the lines without totals. Amounts are decimal
+/// numbers with a point, beside their currency.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/report.csv",
     operation_id = "downloadReport",
-    params(OfAccount, Wanted),
+    params(AccountParams, ReportQuery),
     responses((
         status = 200,
         body = String,
         content_type = "text/csv; charset=utf-8",
         description = "The report",
-        example = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,unclear\r\n2026-11-24,USD,0.00,15.00,0.00,15.00,1,0\r\n",
+        example = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,unclear\r\n\
+            2026-11-24,USD,0.00,15.00,0.00,15.00,1,0\r\n",
     )),
 )]
 pub(super) async fn download(
     State(platform): State<Platform>,
-    Account(account): Account,
-    Query(wanted): Query<Wanted>,
+    AccountPath(account): AccountPath,
+    Query(query): Query<ReportQuery>,
 ) -> Result<Response, Refusal> {
-    let report = platform.report(account, &wanted).await?;
+    let report = platform.report(account, &query).await?;
     let csv = table::write(&report).map_err(|error| {
         tracing::error!(%error, "cannot write a report as CSV");
         Refusal::Unavailable
     })?;
-    // Ids and days: nothing in it needs escaping.
+    // An id and dates: nothing in the file name needs escaping.
     let name =
         format!("attachment; filename=\"{}_{}_{}.csv\"", report.account, report.from, report.until);
     let headers =
@@ -224,16 +234,17 @@ pub(super) async fn download(
 }
 
 impl Platform {
-    async fn report(&self, account: AccountId, wanted: &Wanted) -> Result<Report, Refusal> {
+    async fn report(&self, account: AccountId, query: &ReportQuery) -> Result<Report, Refusal> {
         let home = self.financings.home(&account).await;
-        let zone = self.api.done(home, "cannot look up an account's time zone")?.time_zone;
+        let zone =
+            self.api.database_result(home, "cannot look up an account's time zone")?.time_zone;
         let today = self.api.clock.now().with_timezone(&zone).date_naive();
-        let days = days(wanted, today)?;
-        let body = match wanted.per {
-            Per::Day => self.movements(&account, days, Stretch::Day, zone).await?,
-            Per::Week => self.movements(&account, days, Stretch::Week, zone).await?,
-            Per::Month => self.movements(&account, days, Stretch::Month, zone).await?,
-            Per::Payout => self.payouts(&account, days).await?,
+        let days = days(query, today)?;
+        let body = match query.per {
+            PerQuery::Day => self.movements(&account, days, CalendarUnit::Day, zone).await?,
+            PerQuery::Week => self.movements(&account, days, CalendarUnit::Week, zone).await?,
+            PerQuery::Month => self.movements(&account, days, CalendarUnit::Month, zone).await?,
+            PerQuery::Payout => self.payouts(&account, days).await?,
         };
         let (from, until) = (days.first(), days.last());
         Ok(Report { account, from, until, time_zone: zone.name().to_owned(), body })
@@ -243,38 +254,44 @@ impl Platform {
         &self,
         account: &AccountId,
         days: Days,
-        per: Stretch,
+        per: CalendarUnit,
         zone: Tz,
-    ) -> Result<Body, Refusal> {
+    ) -> Result<ReportBody, Refusal> {
         let report = self.financings.report(account, days, per.into(), zone).await;
-        let report = self.api.done(report, "cannot add up what moved in an account")?;
-        let told = |lines: Vec<report::Line>| lines.into_iter().map(MovementLine::from).collect();
-        Ok(Body::Movements { per, lines: told(report.lines), totals: told(report.totals) })
+        let report = self.api.database_result(report, "cannot add up an account's transactions")?;
+        let to_lines =
+            |lines: Vec<report::Line>| lines.into_iter().map(MovementLine::from).collect();
+        Ok(ReportBody::Movements {
+            per,
+            lines: to_lines(report.lines),
+            totals: to_lines(report.totals),
+        })
     }
 
-    async fn payouts(&self, account: &AccountId, days: Days) -> Result<Body, Refusal> {
+    async fn payouts(&self, account: &AccountId, days: Days) -> Result<ReportBody, Refusal> {
         if days.count() > MAX_DAYS {
             return Err(Refusal::TooManyDays);
         }
-        // What was explained is remembered: another try goes on where this one ended.
-        let payouts = tokio::time::timeout(MAX_TALK, self.financings.payouts(account, days)).await;
+        // Finished payouts are cached, so a retry continues where this request stopped.
+        let payouts =
+            tokio::time::timeout(PAYOUTS_TIMEOUT, self.financings.payouts(account, days)).await;
         let payouts = payouts.map_err(|_| Refusal::Stripe(StripeUnavailable::Down))?;
-        let payouts = self.api.answered(payouts, "cannot explain an account's payouts")?;
+        let payouts = self.api.financing_result(payouts, "cannot read an account's payouts")?;
         let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();
-        let arriving: Vec<&PayoutSums> =
+        let arriving: Vec<&PayoutTotals> =
             lines.iter().filter(|line| line.arrives).map(|line| &line.sums).collect();
-        Ok(Body::Payouts { per: Payout::Payout, totals: totals(&arriving), lines })
+        Ok(ReportBody::Payouts { per: PayoutUnit::Payout, totals: totals(&arriving), lines })
     }
 }
 
-fn days(wanted: &Wanted, today: NaiveDate) -> Result<Days, Refusal> {
-    let until = wanted.until.unwrap_or(today);
-    let usual = until.checked_sub_days(Span::new(USUAL_DAYS - 1)).unwrap_or(until);
-    Days::new(wanted.from.unwrap_or(usual), until).map_err(Refusal::from)
+fn days(query: &ReportQuery, today: NaiveDate) -> Result<Days, Refusal> {
+    let until = query.until.unwrap_or(today);
+    let default_start = until.checked_sub_days(Span::new(DEFAULT_DAYS - 1)).unwrap_or(until);
+    Days::new(query.from.unwrap_or(default_start), until).map_err(Refusal::from)
 }
 
-fn totals(lines: &[&PayoutSums]) -> Vec<PayoutSums> {
-    let mut totals: Vec<PayoutSums> = Vec::new();
+fn totals(lines: &[&PayoutTotals]) -> Vec<PayoutTotals> {
+    let mut totals: Vec<PayoutTotals> = Vec::new();
     for sums in lines {
         match totals.iter_mut().find(|total| total.currency == sums.currency) {
             Some(total) => total.add(sums),
@@ -285,7 +302,7 @@ fn totals(lines: &[&PayoutSums]) -> Vec<PayoutSums> {
     totals
 }
 
-impl PayoutSums {
+impl PayoutTotals {
     fn add(&mut self, other: &Self) {
         for (sum, part) in [
             (&mut self.gross_sales_minor, other.gross_sales_minor),
@@ -298,18 +315,18 @@ impl PayoutSums {
             (&mut self.paid_out_minor, other.paid_out_minor),
             (&mut self.unexplained_minor, other.unexplained_minor),
         ] {
-            // No account moves 92 quadrillion.
+            // Saturating: a total of 92 quadrillion is out of reach.
             *sum = sum.saturating_add(part);
         }
     }
 }
 
-impl From<Stretch> for report::Per {
-    fn from(stretch: Stretch) -> Self {
-        match stretch {
-            Stretch::Day => Self::Day,
-            Stretch::Week => Self::Week,
-            Stretch::Month => Self::Month,
+impl From<CalendarUnit> for report::Per {
+    fn from(unit: CalendarUnit) -> Self {
+        match unit {
+            CalendarUnit::Day => Self::Day,
+            CalendarUnit::Week => Self::Week,
+            CalendarUnit::Month => Self::Month,
         }
     }
 }
@@ -334,7 +351,7 @@ impl From<report::Line> for MovementLine {
 impl From<Explanation> for PayoutLine {
     fn from(payout: Explanation) -> Self {
         let arrives = payout.arrives();
-        let sums = PayoutSums {
+        let sums = PayoutTotals {
             currency: payout.currency,
             gross_sales_minor: payout.gross_sales_minor,
             refunds_minor: payout.refunds_minor,

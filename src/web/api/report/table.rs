@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::{Body, MovementLine, PayoutLine, Report};
+use super::{MovementLine, PayoutLine, Report, ReportBody};
 use crate::format::csv::{Cell, CsvWriter};
 
-const MOVEMENTS: [&str; 8] = [
+const MOVEMENT_COLUMNS: [&str; 8] = [
     "begins_on",
     "currency",
     "advanced",
@@ -15,7 +15,7 @@ const MOVEMENTS: [&str; 8] = [
     "transactions",
     "unclear",
 ];
-const PAYOUTS: [&str; 14] = [
+const PAYOUT_COLUMNS: [&str; 14] = [
     "payout",
     "status",
     "arrives_on",
@@ -32,27 +32,27 @@ const PAYOUTS: [&str; 14] = [
     "is_complete",
 ];
 
-/// Without the totals: a spreadsheet computes them.
+/// Writes the lines without totals: a spreadsheet computes them.
 pub(super) fn write(report: &Report) -> io::Result<Vec<u8>> {
     match &report.body {
-        Body::Movements { lines, .. } => {
-            let mut out = CsvWriter::new(Vec::new(), MOVEMENTS)?;
+        ReportBody::Movements { lines, .. } => {
+            let mut out = CsvWriter::new(Vec::new(), MOVEMENT_COLUMNS)?;
             for line in lines {
-                out.write(movement(line))?;
+                out.write(movement_cells(line))?;
             }
             out.finish()
         }
-        Body::Payouts { lines, .. } => {
-            let mut out = CsvWriter::new(Vec::new(), PAYOUTS)?;
+        ReportBody::Payouts { lines, .. } => {
+            let mut out = CsvWriter::new(Vec::new(), PAYOUT_COLUMNS)?;
             for line in lines {
-                out.write(payout(line))?;
+                out.write(payout_cells(line))?;
             }
             out.finish()
         }
     }
 }
 
-fn movement(line: &MovementLine) -> [Cell; 8] {
+fn movement_cells(line: &MovementLine) -> [Cell; 8] {
     let amount = |minor| Cell::amount(minor, &line.currency);
     [
         line.begins_on.into(),
@@ -66,7 +66,7 @@ fn movement(line: &MovementLine) -> [Cell; 8] {
     ]
 }
 
-fn payout(line: &PayoutLine) -> [Cell; 14] {
+fn payout_cells(line: &PayoutLine) -> [Cell; 14] {
     let sums = &line.sums;
     let amount = |minor| Cell::amount(minor, &sums.currency);
     [

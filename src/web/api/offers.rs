@@ -1,0 +1,316 @@
+//! `/api/v1/accounts/{account}/offers`: an account's offers with their first email, and the
+//! timeline of each offer.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::request::{AccountParams, AccountPath, PageRequest, Query};
+use super::{Platform, Refusal};
+use crate::database::{Cursor, with_timeout};
+use crate::letters::store::{FirstLetter, first_of_offers};
+use crate::offers::store::{AccountPage, OfferDetails, belongs_to, page_of_account};
+use crate::offers::timeline::{PageEntry, page_of_offer};
+use crate::stripe::OfferId;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OffersQuery {
+    /// Maximum number of entries.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<i64>,
+    /// `next_cursor` of the previous page.
+    #[param(pattern = r"^[0-9]{1,16}\.financingoffer_[A-Za-z0-9_-]{1,185}$")]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TimelineQuery {
+    /// Maximum number of entries.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<i64>,
+    /// `next_cursor` of the previous page.
+    #[param(pattern = "^[0-9]{1,18}$")]
+    cursor: Option<String>,
+}
+
+/// A page of an account's offers, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Offers {
+    data: Vec<Offer>,
+    /// Cursor of the next page; null on the last page.
+    next_cursor: Option<String>,
+}
+
+/// A financing offer.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that are promised")]
+struct Offer {
+    #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
+    offer_id: String,
+    /// Stripe's status: `undelivered`, `delivered`, `accepted`, `paid_out`, `fully_repaid`,
+    /// `expired`, … More values may be added.
+    #[schema(example = "delivered")]
+    status: String,
+    /// False for test data.
+    livemode: bool,
+    /// As Stripe names it: `cash_advance`, `flex_loan`, `fixed_term_loan`. More values may be
+    /// added.
+    financing_type: Option<String>,
+    /// As Stripe names it: `standard`, or `refill` for an offer that takes over the rest of
+    /// another.
+    product_type: Option<String>,
+    /// Stripe's name for the reason of the offer.
+    campaign_type: Option<String>,
+    /// Stripe's name for the disclaimer that must accompany the offer.
+    disclaimer_variant: Option<String>,
+    /// The offered terms; null if Stripe sends none.
+    offered_terms: Option<OfferTerms>,
+    /// The accepted terms, which may be lower than the offered ones; null before acceptance.
+    accepted_terms: Option<OfferTerms>,
+    created_at: DateTime<Utc>,
+    /// The last moment to apply.
+    expires_at: Option<DateTime<Utc>>,
+    /// When Stripe wrote the financing off.
+    charged_off_at: Option<DateTime<Utc>>,
+    /// The offer that replaced this one.
+    replacement_offer_id: Option<String>,
+    /// The offer that this one replaced.
+    replacement_for_offer_id: Option<String>,
+    /// The first email about the offer; null if none was created.
+    letter: Option<OfferLetter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Terms)]
+struct OfferTerms {
+    /// Lower-case ISO 4217 code.
+    #[schema(example = "usd")]
+    currency: String,
+    /// Minor units.
+    #[schema(example = 1_000_000)]
+    advance_minor: Option<i64>,
+    /// The flat fee, in minor units.
+    #[schema(example = 100_000)]
+    fee_minor: Option<i64>,
+    /// The fraction of daily sales that is withheld: 0.15 is 15 %.
+    #[schema(example = 0.15)]
+    withhold_rate: Option<f64>,
+}
+
+/// The state of an email about the offer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Letter)]
+struct OfferLetter {
+    /// `waiting`, `sending`, `sent`, `bounced`, `rejected`, `uncertain`, `withdrawn`, `suppressed`
+    /// or `held`.
+    #[schema(example = "sent")]
+    state: String,
+    /// Why it was not sent.
+    reason: Option<String>,
+    /// When the mail relay accepted it.
+    sent_at: Option<DateTime<Utc>>,
+}
+
+impl Offer {
+    fn new(offer: OfferDetails, letter: Option<FirstLetter>) -> Self {
+        let offered_terms = offer.currency.map(|currency| OfferTerms {
+            currency,
+            advance_minor: offer.advance_minor,
+            fee_minor: offer.fee_minor,
+            withhold_rate: offer.withhold_rate,
+        });
+        Self {
+            accepted_terms: accepted_terms(&offer.object),
+            offered_terms,
+            letter: letter.map(OfferLetter::from),
+            offer_id: offer.offer_id,
+            status: offer.status,
+            livemode: offer.livemode,
+            financing_type: offer.financing_type,
+            product_type: offer.product_type,
+            campaign_type: offer.campaign_type,
+            disclaimer_variant: offer.disclaimer_variant,
+            created_at: offer.created_at,
+            expires_at: offer.expires_at,
+            charged_off_at: offer.charged_off_at,
+            replacement_offer_id: offer.replacement_offer_id,
+            replacement_for_offer_id: offer.replacement_for_offer_id,
+        }
+    }
+}
+
+impl From<FirstLetter> for OfferLetter {
+    fn from(letter: FirstLetter) -> Self {
+        let FirstLetter { state, reason, sent_at, .. } = letter;
+        Self { state, reason, sent_at }
+    }
+}
+
+/// From Stripe's object, leniently: the terms are shown, but no decision depends on them.
+fn accepted_terms(object: &Value) -> Option<OfferTerms> {
+    let terms = object.get("accepted_terms")?;
+    Some(OfferTerms {
+        currency: terms.get("currency")?.as_str()?.to_lowercase(),
+        advance_minor: terms.get("advance_amount").and_then(Value::as_i64),
+        fee_minor: terms.get("fee_amount").and_then(Value::as_i64),
+        withhold_rate: terms.get("withhold_rate").and_then(Value::as_f64),
+    })
+}
+
+/// List an account's offers
+///
+/// Newest first, with their terms, their status and the state of the first email.
+#[utoipa::path(
+    get,
+    path = "/api/v1/accounts/{account}/offers",
+    operation_id = "listOffers",
+    params(AccountParams, OffersQuery),
+    responses((
+        status = 200,
+        body = Offers,
+        description = "A page",
+        links(("timeline" = (
+            operation_id = "showTimeline",
+            parameters(
+                ("account" = "$request.path.account"),
+                ("offer" = "$response.body#/data/0/offer_id"),
+            ),
+        ))),
+    )),
+)]
+pub(super) async fn list(
+    State(Platform { api, financings, .. }): State<Platform>,
+    AccountPath(account): AccountPath,
+    Query(query): Query<OffersQuery>,
+) -> Result<Json<Offers>, Refusal> {
+    let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
+    let (after, limit) = (page.after.as_ref(), page.fetch_limit());
+    let account_page = AccountPage { after, livemode: financings.livemode(), limit };
+    let offers = with_timeout(page_of_account(&api.db, account.as_str(), &account_page)).await;
+    let mut offers = api.database_result(offers, "cannot list an account's offers")?;
+    let next_cursor = page.next_cursor(&mut offers, |offer| {
+        Cursor { created_at: offer.created_at, id: offer.offer_id.as_str() }.to_string()
+    });
+    // A second statement, not a join: each module reads its own table. A letter that is created in
+    // between may be missing here and appears in the next response.
+    let ids: Vec<String> = offers.iter().map(|offer| offer.offer_id.clone()).collect();
+    let letters = with_timeout(first_of_offers(&api.db, &ids)).await;
+    let letters =
+        api.database_result(letters, "cannot list the letters about an account's offers")?;
+    let mut letters: HashMap<String, FirstLetter> =
+        letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
+    let data = offers.into_iter().map(|offer| {
+        let letter = letters.remove(&offer.offer_id);
+        Offer::new(offer, letter)
+    });
+    Ok(Json(Offers { data: data.collect(), next_cursor }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OfferPath {
+    /// The offer.
+    #[param(
+        pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$",
+        example = "financingoffer_1Q2w3E4r5T6y7U8i"
+    )]
+    offer: String,
+}
+
+/// A page of an offer's timeline, in the order in which it was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Timeline {
+    data: Vec<TimelineLine>,
+    /// Cursor of the next page; null on the last page.
+    next_cursor: Option<String>,
+}
+
+/// An entry of a timeline.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Line)]
+struct TimelineLine {
+    happened_at: DateTime<Utc>,
+    /// Stripe's event type, or one of ours: `letter.sent`, `offer.delivered`, …
+    #[schema(example = "capital.financing_offer.created")]
+    kind: String,
+    /// The previous status, if the status changed.
+    status_before: Option<String>,
+    /// The new status, or the one that the event carried.
+    status_after: Option<String>,
+    /// A reason, for people. Never an email address.
+    note: Option<String>,
+}
+
+/// Show an offer's timeline
+///
+/// One entry for each event of Stripe's and each step of ours, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/accounts/{account}/offers/{offer}/timeline",
+    operation_id = "showTimeline",
+    params(
+        AccountParams,
+        OfferPath,
+        TimelineQuery,
+    ),
+    responses((status = 200, body = Timeline, description = "A page")),
+)]
+pub(super) async fn timeline(
+    State(Platform { api, .. }): State<Platform>,
+    AccountPath(account): AccountPath,
+    Path(OfferPath { offer }): Path<OfferPath>,
+    Query(query): Query<TimelineQuery>,
+) -> Result<Json<Timeline>, Refusal> {
+    let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
+    let after = page.after.unwrap_or_default();
+    let offer: OfferId = offer.parse().map_err(|_| Refusal::NotFound)?;
+    let (account, offer) = (account.as_str(), offer.as_str());
+    let is_its_own = with_timeout(belongs_to(&api.db, account, offer)).await;
+    // Another account's offer is not found, rather than forbidden: its existence is not disclosed.
+    if !api.database_result(is_its_own, "cannot look up an offer")? {
+        return Err(Refusal::NotFound);
+    }
+    let rows = with_timeout(page_of_offer(&api.db, offer, after, page.fetch_limit())).await;
+    let mut rows = api.database_result(rows, "cannot read an offer's timeline")?;
+    let next_cursor = page.next_cursor(&mut rows, |row| row.timeline_entry_id.to_string());
+    Ok(Json(Timeline { data: rows.into_iter().map(TimelineLine::from).collect(), next_cursor }))
+}
+
+impl From<PageEntry> for TimelineLine {
+    fn from(entry: PageEntry) -> Self {
+        let PageEntry { happened_at, kind, status_before, status_after, note, .. } = entry;
+        Self { happened_at, kind, status_before, status_after, note }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn accepted_terms_with_unexpected_fields_are_read_in_part() {
+        assert_eq!(accepted_terms(&json!({})), None);
+        assert_eq!(accepted_terms(&json!({"accepted_terms": null})), None);
+        assert_eq!(
+            accepted_terms(&json!({"accepted_terms": {"advance_amount": 5}})),
+            None,
+            "no currency"
+        );
+        let terms = json!({"currency": "USD", "advance_amount": "a lot", "fee_amount": 5});
+        let terms = accepted_terms(&json!({"accepted_terms": terms})).unwrap();
+        assert_eq!(
+            (terms.currency.as_str(), terms.advance_minor, terms.fee_minor),
+            ("usd", None, Some(5))
+        );
+    }
+}
