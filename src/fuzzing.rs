@@ -108,8 +108,8 @@ fn conclude_from_account(account: &Account) {
 /// [`TOKEN_SECRET`]; `raw` was not.
 pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
     let keys = Keys::shared(&SecretString::from(TOKEN_SECRET), TOKEN_AUDIENCE);
-    assert!(!keys.opens(raw, now), "a token opens a session without a signature");
-    let _ = keys.opens(signed, now);
+    assert!(!keys.accepts(raw, now), "a token is accepted without a signature");
+    let _ = keys.accepts(signed, now);
     let public_url = "https://courier.example/".parse().expect("a constant address");
     let links = UnsubscribeLinks::new(&SecretString::from(TOKEN_SECRET), public_url);
     if let Some(account) = links.verify(raw) {

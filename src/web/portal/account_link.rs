@@ -1,11 +1,14 @@
-//! `/capital/apply` and `/capital/report`: on to Stripe, by an Account Link that is made for this one visit.
+//! `/capital/apply` and `/capital/report`: redirect to Stripe by an Account Link created for this
+//! request.
 //!
-//! A link opens once, and lets in whoever has it. So it is made when the merchant comes, handed on in the redirect, and neither kept,
-//! logged nor cached. Stripe sends a merchant whose link was too late back to the same address, which makes another.
+//! A link works once and admits its holder. So it is created when the merchant clicks, appears only
+//! in the redirect, and is neither stored, logged nor cached. Stripe sends a merchant whose link
+//! has expired back to the same URL, which creates another.
 //!
-//! The address is a plain link, so any site can send a visitor's browser here, and spend a link of the account with each visit. A browser
-//! says so (`Sec-Fetch-Site`): then it gets the section instead. Stripe comes from another site too, so the address that it sends the
-//! merchant back to has the mark of the session, which no other site knows.
+//! The URL is a plain link, so any site could send a visitor's browser here and use up the
+//! account's links. The browser reports this (`Sec-Fetch-Site`); such a request is redirected to
+//! the section. Stripe is another site too, so the URL for returning from Stripe carries the
+//! refresh mark of the session, which no other site knows.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,89 +18,90 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::response::Notice;
-use super::tenant::{Tenant, TenantQuery};
-use super::{LINES, Shared, Visitor};
+use super::tenant::{AccountLinkQuery, PortalQuery};
+use super::{LIMITED, PortalState, Viewer};
 use crate::clock::Clock;
 use crate::http::rate::Rate;
 use crate::stripe::LinkTo;
 
-/// Each link is a call to Stripe, whose limit all share: letters and marks as well. A person who clicks, comes back and clicks again stays
-/// below this; a script, or a page that reloads itself, has a fiftieth of what `stripe.requests_per_second` allows.
-const LINKS_EVERY: Duration = Duration::from_secs(2);
-/// Somebody impatient on a slow line, in two tabs.
-const LINKS_AT_ONCE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Every link is a call to Stripe, whose rate limit letters and marks share. A person who clicks,
+/// returns and clicks again stays below this; a script or a page that reloads itself gets a
+/// fiftieth of the default `stripe.requests_per_second`.
+const LINK_INTERVAL: Duration = Duration::from_secs(2);
+/// Enough for an impatient person on a slow connection, in two tabs.
+const LINK_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// How often links of one account are made, for its visitors or for the platform's own page. To be shared by all who make some in a process.
-pub fn rate_of_links(clock: Clock) -> Rate {
-    Rate::one_in(LINKS_EVERY, LINKS_AT_ONCE, clock)
+/// The rate limit per account for Account Links. A process needs exactly one, shared by the section
+/// and the API.
+pub fn account_link_rate(clock: Clock) -> Rate {
+    Rate::one_in(LINK_INTERVAL, LINK_BURST, clock)
 }
 
 pub(super) async fn apply(
-    State(shared): State<Shared>,
-    TenantQuery(words): TenantQuery<Tenant>,
+    State(state): State<PortalState>,
+    PortalQuery(query): PortalQuery<AccountLinkQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    shared.go(&words, &method, &headers, LinkTo::Application).await
+    state.redirect(&query, &method, &headers, LinkTo::Application).await
 }
 
 pub(super) async fn report(
-    State(shared): State<Shared>,
-    TenantQuery(words): TenantQuery<Tenant>,
+    State(state): State<PortalState>,
+    PortalQuery(query): PortalQuery<AccountLinkQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    shared.go(&words, &method, &headers, LinkTo::Reporting).await
+    state.redirect(&query, &method, &headers, LinkTo::Reporting).await
 }
 
-/// Whoever only asks whether the address is there, and a browser that looks ahead, would use a link up. Browsers say so in the header of
-/// the Fetch standard, or in one of those that came before it.
-fn is_only_a_look(method: &Method, headers: &HeaderMap) -> bool {
-    const SAYS_SO: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
-    let mut purposes = SAYS_SO.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+/// Whether the request is a probe or a prefetch, which must not use up a link. Browsers mark a
+/// prefetch in the header of the Fetch standard or in one of its predecessors.
+fn is_prefetch(method: &Method, headers: &HeaderMap) -> bool {
+    const PURPOSE_HEADERS: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
+    let mut purposes = PURPOSE_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
     method == Method::HEAD || purposes.any(|purpose| purpose.contains("prefetch"))
 }
 
-fn comes_from_another_site(headers: &HeaderMap) -> bool {
+fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
-impl Shared {
-    async fn go(
+impl PortalState {
+    async fn redirect(
         &self,
-        words: &Tenant,
+        query: &AccountLinkQuery,
         method: &Method,
         headers: &HeaderMap,
         to: LinkTo,
     ) -> Response {
-        if is_only_a_look(method, headers) {
+        if is_prefetch(method, headers) {
             return StatusCode::NO_CONTENT.into_response();
         }
-        let visitor = match self.visitor(headers, words.whose.as_deref()).await {
-            Ok(visitor) => visitor,
-            Err(away) => return self.turn(away),
+        let viewer = match self.viewer(headers, query.account_tag.as_deref()).await {
+            Ok(viewer) => viewer,
+            Err(error) => return self.error_page(error),
         };
-        let (portal, pages) = (&self.0.0, &self.0.1);
-        if comes_from_another_site(headers) && words.refresh.as_ref() != Some(&visitor.refresh_mark)
-        {
-            let section = portal.settings.path_for(&visitor.account, "/capital");
+        let (portal, pages) = (&self.portal, &self.pages);
+        if is_cross_site(headers) && query.refresh.as_ref() != Some(&viewer.refresh_mark) {
+            let section = portal.settings.path_for(&viewer.account, "/capital");
             return (StatusCode::SEE_OTHER, [(header::LOCATION, section)]).into_response();
         }
-        match portal.links.count(visitor.account.as_str()) {
-            Ok(()) => self.on_to(&visitor, to).await,
+        match portal.links.count(viewer.account.as_str()) {
+            Ok(()) => self.redirect_to_stripe(&viewer, to).await,
             Err(seconds) => {
-                LINES.write("links", |suppressed| {
-                    tracing::warn!(log.suppressed = suppressed, account.id = %visitor.account,
-                        "a merchant wants more links to Stripe than a person needs");
+                LIMITED.write("links", |suppressed| {
+                    tracing::warn!(log.suppressed = suppressed, account.id = %viewer.account,
+                        "a merchant requested more Account Links than a person needs");
                 });
-                pages.notice(Notice::TooOften(seconds), visitor.language)
+                pages.notice(Notice::TooOften(seconds), viewer.language)
             }
         }
     }
 
-    async fn on_to(&self, visitor: &Visitor, to: LinkTo) -> Response {
-        let Visitor { account, language, refresh_mark } = visitor;
-        let (portal, pages) = (&self.0.0, &self.0.1);
+    async fn redirect_to_stripe(&self, viewer: &Viewer, to: LinkTo) -> Response {
+        let Viewer { account, language, refresh_mark } = viewer;
+        let (portal, pages) = (&self.portal, &self.pages);
         let settings = &portal.settings;
         let here = match to {
             LinkTo::Application => "/capital/apply",
@@ -113,14 +117,24 @@ impl Shared {
         let stripe = &portal.financings.stripe;
         match stripe.account_link(account, to, &refresh, &back).await {
             Ok(link) => {
-                tracing::info!(account.id = %account, link = to.as_str(), "sent a merchant on to Stripe");
+                tracing::info!(
+                    account.id = %account,
+                    link = to.as_str(),
+                    "redirected a merchant to Stripe"
+                );
                 let Ok(url) = HeaderValue::from_str(link.url.as_str()) else {
                     return pages.notice(Notice::NotNow, *language);
                 };
                 (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response()
             }
             Err(error) => {
-                tracing::warn!(account.id = %account, link = to.as_str(), %error, "Stripe makes no link");
+                tracing::warn!(
+                    account.id = %account,
+                    link = to.as_str(),
+                    %error,
+                    "cannot create an Account Link"
+                );
+                // Stripe refuses if there is nothing to apply for or to report on.
                 let notice = if error.is_refusal() { Notice::NothingThere } else { Notice::NotNow };
                 pages.notice(notice, *language)
             }

@@ -1,13 +1,15 @@
-//! What a merchant sees in a browser: the account's Capital section, and the page that stops the letters.
+//! The merchant's web pages: the account's Capital section, and the page to unsubscribe from
+//! emails.
 //!
 //! ```text
-//! the platform's dashboard ─▶ /capital?token=… ─▶ a session ─▶ /capital            where the financing stands
-//!        signs a token          used up by that               /capital/statement   a month of it, to print or as CSV
-//!                                                             /capital/apply       ─▶ Stripe, by a link made for this visit
-//!                                                             /capital/report      ─▶ likewise
+//! the platform's dashboard ─▶ /capital?token=… ─▶ a session ─▶ /capital            current state
+//!        signs a token        redeems the token                /capital/statement  a month; print, CSV
+//!                                                              /capital/apply      ─▶ Stripe, by a new
+//!                                                              /capital/report     ─▶ Account Link
 //! ```
 //!
-//! Pages work without a script, load nothing but the platform's logo, and are in nobody's frame and nobody's cache.
+//! Pages work without scripts and load nothing but the platform's logo. They cannot be framed and
+//! are never cached.
 
 mod account_link;
 mod response;
@@ -39,62 +41,60 @@ use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
 use response::{Notice, Pages};
 use session::Session;
-use tenant::TenantQuery;
-use token::Visit;
+use tenant::PortalQuery;
+use token::VerifiedToken;
 
-pub use account_link::rate_of_links;
+pub use account_link::account_link_rate;
 pub use response::{BadColour, Brand};
-pub use token::{Keys, NotAKey};
-pub use unsubscribe::{Unsubscribe, rate_of_subscribing_again, router as unsubscribe_router};
+pub use token::{BadPublicKey, Keys};
+pub use unsubscribe::{Unsubscribe, resubscribe_rate, router as unsubscribe_router};
 
-/// What the Capital section was told.
+/// The settings of the Capital section.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the dashboard's tokens are verified with.
+    /// Verify the dashboard's tokens.
     pub keys: Keys,
-    /// The service's own address, as merchants reach it.
+    /// The service's base URL as merchants reach it.
     pub public_url: Url,
-    /// How long a visit lasts.
+    /// Lifetime of a session.
     pub session: Duration,
-    /// Where Stripe sends a merchant whose link was too late; none: to where the link was made.
+    /// Where Stripe sends a merchant whose Account Link has expired; `None` for the page that
+    /// created it.
     pub refresh_url: Option<Url>,
-    /// Where Stripe sends a merchant who is done; none: to the section.
+    /// Where Stripe sends a merchant who is done; `None` for the section.
     pub return_url: Option<Url>,
-    /// The account's metadata that names its language.
+    /// The key of the account's Stripe metadata that names its language.
     pub locale_metadata_key: String,
-    /// How it looks.
     pub brand: Brand,
 }
 
-/// The Capital section.
+/// The state of the Capital section.
 #[derive(Clone, Debug)]
 pub struct Portal {
-    /// Where sessions and offers are.
     pub db: Pool,
-    /// When a visit began.
     pub clock: Clock,
-    /// Told of a database that gives nothing.
     pub database_health: DatabaseHealth,
-    /// What is known of financings.
     pub financings: Financings,
-    /// What must stand wherever Capital is spoken of.
+    /// The legal texts that must accompany any mention of Capital.
     pub disclaimers: Disclaimers,
-    /// How often each account's visitors are sent on to Stripe, by whichever session.
+    /// Rate limit per account for Account Links, shared with the API.
     pub links: Rate,
-    /// What it was told.
     pub settings: Settings,
 }
 
-/// Lines that anyone, or any visitor, can cause.
-static LINES: LogLimit = LogLimit::new();
+/// Log messages that anyone can cause.
+static LIMITED: LogLimit = LogLimit::new();
 
 #[derive(Clone)]
-struct Shared(Arc<(Portal, Pages)>);
+struct PortalState {
+    portal: Arc<Portal>,
+    pages: Arc<Pages>,
+}
 
-/// The routes. Fails where a page's template is wrong.
+/// The routes of the section. Fails if a template does not compile.
 pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
     let pages = Pages::new(&portal.settings)?;
-    let shared = Shared(Arc::new((portal, pages)));
+    let state = PortalState { portal: Arc::new(portal), pages: Arc::new(pages) };
     Ok(Router::new()
         .route("/capital", get(enter))
         .route("/capital/apply", get(account_link::apply))
@@ -102,84 +102,89 @@ pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
         .route("/capital/statement", get(statement::show))
         .route("/capital/statement.csv", get(statement::csv))
         .layer(map_response(response::keep_private))
-        .with_state(shared))
+        .with_state(state))
 }
 
-/// A merchant with a session.
-struct Visitor {
+/// A merchant with a valid session.
+struct Viewer {
     account: AccountId,
     language: Language,
     refresh_mark: String,
 }
 
-/// Somebody who gets a notice instead of what was asked for.
+/// A notice that is shown instead of the requested page.
 #[derive(Clone, Copy)]
-struct TurnedAway {
+struct ErrorPage {
     notice: Notice,
     language: Language,
 }
 
 #[derive(serde::Deserialize)]
-struct Entering {
+struct SectionQuery {
     token: Option<String>,
-    /// Movements older than this place.
+    /// A cursor: show transactions older than it.
     before: Option<String>,
-    /// The tag of the account that the address is about.
+    /// The tag of the account whose page was requested.
     #[serde(rename = "for")]
-    whose: Option<String>,
+    account_tag: Option<String>,
 }
 
-/// With a token: opens a session and takes the token out of the address. Without: shows the section.
+/// With a token: starts a session and redirects to the URL without the token. Without: shows the
+/// section.
 async fn enter(
-    State(shared): State<Shared>,
-    TenantQuery(words): TenantQuery<Entering>,
+    State(state): State<PortalState>,
+    PortalQuery(query): PortalQuery<SectionQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let Some(token) = words.token else {
-        return match shared.visitor(&headers, words.whose.as_deref()).await {
-            Ok(visitor) => section::show(&shared, &visitor, words.before.as_deref()).await,
-            Err(away) => shared.turn(away),
+    let Some(token) = query.token else {
+        return match state.viewer(&headers, query.account_tag.as_deref()).await {
+            Ok(viewer) => section::show(&state, &viewer, query.before.as_deref()).await,
+            Err(error) => state.error_page(error),
         };
     };
-    // Whoever only wants to know whether an address is there must not use a token up.
+    // A HEAD request only probes the URL, and must not redeem the token.
     if method == Method::HEAD {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let portal = &shared.0.0;
-    match portal.settings.keys.read(&token, portal.clock.now()) {
-        Ok(visit) => shared.let_in(&visit, &headers).await,
-        Err(why) => {
-            LINES.write("token", |suppressed| {
-                tracing::warn!(log.suppressed = suppressed, %why, "a token of the dashboard opens nothing");
+    let portal = &state.portal;
+    match portal.settings.keys.verify(&token, portal.clock.now()) {
+        Ok(token) => state.start_session(&token, &headers).await,
+        Err(error) => {
+            // Anyone can cause this, so it is logged at most once a second.
+            LIMITED.write("token", |suppressed| {
+                tracing::warn!(log.suppressed = suppressed, %error, "rejected a dashboard token");
             });
-            shared.refuse(response::liked_language(&headers).unwrap_or(Language::English))
+            state.sign_in_required(
+                response::accepted_language(&headers).unwrap_or(Language::English),
+            )
         }
     }
 }
 
-impl Shared {
-    /// Opens a session, and leads on to an address without the token.
-    async fn let_in(&self, visit: &Visit, headers: &HeaderMap) -> Response {
-        let portal = &self.0.0;
-        let language = response::liked_language(headers).unwrap_or(Language::English);
-        let section = [(header::LOCATION, portal.settings.path_for(&visit.account, "/capital"))];
-        match with_timeout(portal.open(visit)).await {
+impl PortalState {
+    /// Redeems the token, sets the session cookie and redirects to the section.
+    async fn start_session(&self, token: &VerifiedToken, headers: &HeaderMap) -> Response {
+        let portal = &self.portal;
+        let language = response::accepted_language(headers).unwrap_or(Language::English);
+        let section = [(header::LOCATION, portal.settings.path_for(&token.account, "/capital"))];
+        match with_timeout(portal.open_session(token)).await {
             Ok(Some(cookie)) => {
-                tracing::info!(account.id = %visit.account, "a merchant came from the dashboard");
+                tracing::info!(account.id = %token.account, "a merchant signed in from the dashboard");
                 (StatusCode::SEE_OTHER, cookie, section).into_response()
             }
-            // Used before: by this very browser, where somebody went back to the address or reloaded it.
+            // Redeemed before. If this browser has the session of the same account, the merchant
+            // reloaded the URL or went back to it.
             Ok(None) => match with_timeout(portal.session(headers)).await {
-                Ok(Some(session)) if session.account == visit.account => {
+                Ok(Some(session)) if session.account == token.account => {
                     (StatusCode::SEE_OTHER, section).into_response()
                 }
                 Ok(Some(_) | None) => {
-                    LINES.write("replay", |suppressed| {
-                        tracing::warn!(log.suppressed = suppressed, account.id = %visit.account,
-                            "a token of the dashboard was used a second time");
+                    LIMITED.write("replay", |suppressed| {
+                        tracing::warn!(log.suppressed = suppressed, account.id = %token.account,
+                            "rejected a dashboard token that was already used");
                     });
-                    self.refuse(language)
+                    self.sign_in_required(language)
                 }
                 Err(error) => self.fail(&error, language),
             },
@@ -187,48 +192,47 @@ impl Shared {
         }
     }
 
-    /// Who is looking, and the language to answer in. Nobody, where the address is about another account than the session: `whose` is
-    /// that account's tag, where there is one.
-    async fn visitor(
+    /// The signed-in merchant and the language of the response. `account_tag` is the account that
+    /// the URL is about, if it names one; a session of another account does not count.
+    async fn viewer(
         &self,
         headers: &HeaderMap,
-        whose: Option<&str>,
-    ) -> Result<Visitor, TurnedAway> {
-        let liked = response::liked_language(headers);
-        let fallback = liked.unwrap_or(Language::English);
-        let nobody = TurnedAway { notice: Notice::SignIn, language: fallback };
-        let session = with_timeout(self.0.0.session(headers)).await;
-        let session = session.map_err(|error| self.trouble(&error, fallback))?;
-        let Session { account, language, refresh_mark } = session.ok_or(nobody)?;
-        if whose.is_some_and(|whose| whose != tenant::tag(&account)) {
-            LINES.write("another account", |suppressed| {
+        account_tag: Option<&str>,
+    ) -> Result<Viewer, ErrorPage> {
+        let accepted = response::accepted_language(headers);
+        let fallback = accepted.unwrap_or(Language::English);
+        let signed_out = ErrorPage { notice: Notice::SignIn, language: fallback };
+        let session = with_timeout(self.portal.session(headers)).await;
+        let session = session.map_err(|error| self.database_error(&error, fallback))?;
+        let Session { account, language, refresh_mark } = session.ok_or(signed_out)?;
+        if account_tag.is_some_and(|tag| tag != tenant::tag(&account)) {
+            LIMITED.write("another account", |suppressed| {
                 tracing::info!(log.suppressed = suppressed, account.id = %account,
-                    "an address of another account was opened");
+                    "a page of another account than the session's was requested");
             });
-            return Err(nobody);
+            return Err(signed_out);
         }
-        let language = match language.or(liked) {
+        let language = match language.or(accepted) {
             Some(language) => language,
-            None => self.0.0.language_of(&account).await,
+            None => self.portal.language_of(&account).await,
         };
-        Ok(Visitor { account, language, refresh_mark })
+        Ok(Viewer { account, language, refresh_mark })
     }
 
-    /// Nobody is known to be looking.
-    fn refuse(&self, language: Language) -> Response {
-        self.turn(TurnedAway { notice: Notice::SignIn, language })
+    fn sign_in_required(&self, language: Language) -> Response {
+        self.error_page(ErrorPage { notice: Notice::SignIn, language })
     }
 
     fn fail(&self, error: &sqlx::Error, language: Language) -> Response {
-        self.turn(self.trouble(error, language))
+        self.error_page(self.database_error(error, language))
     }
 
-    fn trouble(&self, error: &sqlx::Error, language: Language) -> TurnedAway {
-        self.0.0.database_health.report(error, "cannot show the Capital section");
-        TurnedAway { notice: Notice::NotNow, language }
+    fn database_error(&self, error: &sqlx::Error, language: Language) -> ErrorPage {
+        self.portal.database_health.report(error, "cannot show the Capital section");
+        ErrorPage { notice: Notice::NotNow, language }
     }
 
-    fn turn(&self, away: TurnedAway) -> Response {
-        self.0.1.notice(away.notice, away.language)
+    fn error_page(&self, error: ErrorPage) -> Response {
+        self.pages.notice(error.notice, error.language)
     }
 }

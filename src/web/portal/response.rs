@@ -1,4 +1,5 @@
-//! Pages as they go out: templates, headers, the platform's looks.
+//! Rendering of pages: templates, response headers, the platform's branding, the browser's
+//! language.
 
 use std::str::FromStr;
 
@@ -12,47 +13,48 @@ use url::Url;
 use super::Settings;
 use crate::format::locale::Language;
 
-/// The platform's looks.
+/// The platform's branding.
 #[derive(Clone, Debug, Serialize)]
 pub struct Brand {
-    /// Its name for its Capital program.
+    /// The name of the platform's Capital program.
     pub program_name: String,
-    /// Its own page, which knows its visitors.
+    /// The platform's page that signs merchants in.
     pub dashboard_url: Url,
-    /// A picture of its name.
+    /// The platform's logo.
     pub logo_url: Option<Url>,
-    /// Of buttons and bars, with what is legible on it.
+    /// The color of buttons and bars.
     pub accent: Colour,
 }
 
-/// A colour and the ink that is legible on it.
+/// A background color and a text color that is legible on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Colour {
-    paint: String,
-    ink: &'static str,
+    #[serde(rename = "paint")]
+    background: String,
+    #[serde(rename = "ink")]
+    text: &'static str,
 }
 
-/// Not a colour.
 #[derive(Debug, thiserror::Error)]
 #[error("write a colour as #rrggbb")]
 pub struct BadColour;
 
-/// A page that is not about an account.
+/// A page that shows a message instead of an account's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// The visitor is to come by the dashboard.
+    /// The merchant must sign in from the dashboard.
     SignIn,
-    /// There is nothing to apply for, or to report about.
+    /// Nothing to apply for or to report on.
     NothingThere,
-    /// Later.
+    /// Temporarily unavailable.
     NotNow,
-    /// After so many seconds: the visitor asks for more than a person needs.
+    /// Too many requests; retry after so many seconds.
     TooOften(u64),
-    /// The address cannot be understood; the dashboard has the right one.
+    /// The URL is invalid.
     Unclear,
 }
 
-/// The templates.
+/// The compiled templates, with what every page shares.
 #[derive(Debug)]
 pub(super) struct Pages {
     templates: Environment<'static>,
@@ -92,18 +94,20 @@ impl FromStr for Colour {
             text.trim().strip_prefix('#').filter(|digits| digits.len() == 6).ok_or(BadColour)?;
         let bytes = hex::decode(digits).map_err(|_| BadColour)?;
         let [red, green, blue]: [u8; 3] = bytes.try_into().map_err(|_| BadColour)?;
-        // Of black and white one always has a contrast of 4.5 (WCAG 2.2, 1.4.3); this is the luminance where they are equal.
+        // One of black and white always has a contrast of 4.5 (WCAG 2.2, 1.4.3). At this luminance
+        // both have the same.
         let is_light = luminance([red, green, blue]) > 0.179;
-        Ok(Self { paint: format!("#{digits}"), ink: if is_light { "#000000" } else { "#ffffff" } })
+        let text = if is_light { "#000000" } else { "#ffffff" };
+        Ok(Self { background: format!("#{digits}"), text })
     }
 }
 
-/// As templates see it.
+/// Converts a value for use in a template.
 pub(super) fn value<T: Serialize>(of: T) -> minijinja::Value {
     minijinja::Value::from(Serde(of))
 }
 
-/// Relative luminance (WCAG 2.2).
+/// Relative luminance, as WCAG 2.2 defines it.
 fn luminance(colour: [u8; 3]) -> f64 {
     let [red, green, blue] = colour.map(|channel| {
         let share = f64::from(channel) / 255.0;
@@ -113,7 +117,8 @@ fn luminance(colour: [u8; 3]) -> f64 {
 }
 
 impl Pages {
-    /// Compiles the templates and renders those that need no account.
+    /// Compiles the templates and renders every notice once, so that a broken template fails at
+    /// start.
     pub(super) fn new(settings: &Settings) -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -146,8 +151,8 @@ impl Pages {
         self.templates.get_template(template)?.render(page)
     }
 
-    /// A page, ready to go out.
-    pub(super) fn answer(
+    /// A page as a response; a notice if it cannot be rendered.
+    pub(super) fn render(
         &self,
         template: &str,
         language: Language,
@@ -156,7 +161,7 @@ impl Pages {
         match self.html(template, language, page) {
             Ok(html) => self.respond(StatusCode::OK, html),
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), template, "cannot write a page");
+                tracing::error!(error = format!("{error:#}"), template, "cannot render a page");
                 self.notice(Notice::NotNow, language)
             }
         }
@@ -180,7 +185,7 @@ impl Pages {
 }
 
 impl Notice {
-    /// Which of the templates' words it has.
+    /// The name of its text in the templates.
     fn name(self) -> &'static str {
         match self {
             Self::SignIn | Self::Unclear => "sign_in",
@@ -200,14 +205,16 @@ impl Notice {
     }
 }
 
-/// No script, nothing from elsewhere but the logo, in nobody's frame, in nobody's cache; and no address of ours goes to Stripe.
+/// No scripts, no external content but the logo, no framing, no caching; and `Referer` is never
+/// sent to Stripe.
 fn headers(brand: &Brand) -> HeaderMap {
     let logo = brand
         .logo_url
         .as_ref()
         .map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
     let policy = format!(
-        "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; \
+         frame-ancestors 'none'; base-uri 'none'"
     );
     let policy = HeaderValue::from_str(&policy).expect("an origin is plain ASCII");
     let fixed = HeaderValue::from_static;
@@ -222,8 +229,8 @@ fn headers(brand: &Brand) -> HeaderMap {
     ])
 }
 
-/// Whatever we answer is in nobody's cache, and no address of ours goes anywhere: also where there is no page in the answer, as in a
-/// redirect, a file, or a method that an address does not know.
+/// Forbids caching and `Referer` in every response, including redirects, files and 405s, which do
+/// not come from [`Pages`]. URLs may contain a token.
 pub(super) async fn keep_private(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in
@@ -234,21 +241,21 @@ pub(super) async fn keep_private(mut response: Response) -> Response {
     response
 }
 
-/// The language that a browser likes most of those that there are pages in (RFC 9110 section 12.5.4).
-pub(super) fn liked_language(headers: &HeaderMap) -> Option<Language> {
-    let liked = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
+/// The supported language with the highest weight in `Accept-Language` (RFC 9110 section 12.5.4).
+pub(super) fn accepted_language(headers: &HeaderMap) -> Option<Language> {
+    let header = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
     let mut best: Option<(f32, Language)> = None;
-    for (weight, language) in liked.split(',').filter_map(liking) {
-        if best.is_none_or(|(most, _)| weight > most) {
+    for (weight, language) in header.split(',').filter_map(parse_language_range) {
+        if best.is_none_or(|(highest, _)| weight > highest) {
             best = Some((weight, language));
         }
     }
     best.map(|(_, language)| language)
 }
 
-/// `de-AT;q=0.8`, by how much it is liked. None where it is not liked at all, or is no language of ours.
-fn liking(given: &str) -> Option<(f32, Language)> {
-    let (tag, weight) = given.split_once(';').unwrap_or((given, "q=1"));
+/// Parses `de-AT;q=0.8`. `None` for weight 0 and for an unsupported language.
+fn parse_language_range(range: &str) -> Option<(f32, Language)> {
+    let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
     let weight = weight.trim().strip_prefix("q=")?.parse().ok().filter(|weight| *weight > 0.0)?;
     Some((weight, tag.trim().split('-').next()?.parse().ok()?))
 }
@@ -258,9 +265,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_language_that_is_liked_most_is_the_pages() {
-        let liked = |given: &'static str| {
-            liked_language(&HeaderMap::from_iter([(
+    fn the_supported_language_with_the_highest_weight_is_chosen() {
+        let accepted = |given: &'static str| {
+            accepted_language(&HeaderMap::from_iter([(
                 header::ACCEPT_LANGUAGE,
                 HeaderValue::from_static(given),
             )]))
@@ -275,21 +282,22 @@ mod tests {
             ("de;q=much", None),
             ("", None),
         ] {
-            assert_eq!(liked(given), language, "{given}");
+            assert_eq!(accepted(given), language, "{given}");
         }
     }
 
     #[test]
-    fn what_is_written_on_a_colour_is_legible() {
+    fn the_text_on_a_colour_has_enough_contrast() {
         for text in
             ["#000000", "#ffffff", "#1f5eff", "#777777", "#757575", "#00ff00", "#ff0000", "#0a7d52"]
         {
             let colour: Colour = text.parse().unwrap();
             let digits: [u8; 3] = hex::decode(&text[1..]).unwrap().try_into().unwrap();
-            let (paint, ink) = (luminance(digits), if colour.ink == "#ffffff" { 1.0 } else { 0.0 });
+            let (paint, ink) =
+                (luminance(digits), if colour.text == "#ffffff" { 1.0 } else { 0.0 });
             let (light, dark) = if paint > ink { (paint, ink) } else { (ink, paint) };
             let contrast = (light + 0.05) / (dark + 0.05);
-            assert!(contrast >= 4.5, "{text} with {}: {contrast}", colour.ink);
+            assert!(contrast >= 4.5, "{text} with {}: {contrast}", colour.text);
         }
         for bad in ["", "red", "#fff", "#gggggg", "#12345678", "#1f5eff; }"] {
             assert!(bad.parse::<Colour>().is_err(), "{bad}");

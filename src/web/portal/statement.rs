@@ -1,4 +1,5 @@
-//! `/capital/statement`: what moved in a month, day by day, to print; and the same as CSV.
+//! `/capital/statement`: a month's transactions by day, for printing, and `.csv` with the same
+//! content.
 
 use std::io;
 
@@ -10,9 +11,9 @@ use minijinja::context;
 use serde::{Deserialize, Serialize};
 
 use super::response::{Notice, value};
-use super::section::view::Writer;
-use super::tenant::TenantQuery;
-use super::{Shared, TurnedAway, Visitor};
+use super::section::view::PageFormatter;
+use super::tenant::PortalQuery;
+use super::{ErrorPage, PortalState, Viewer};
 use crate::database::with_timeout;
 use crate::financing::AccountLocale;
 use crate::financing::report::{Days, Line, Per, Report};
@@ -21,20 +22,20 @@ use crate::format::locale::Formats;
 use crate::format::money::Money;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
-    /// `2026-11`; none: the month that runs.
+pub(super) struct StatementQuery {
+    /// As `2026-11`; the current month if absent or invalid.
     month: Option<String>,
-    /// The tag of the account that the address is about.
+    /// The tag of the account that the URL is about.
     #[serde(rename = "for")]
-    whose: Option<String>,
+    account_tag: Option<String>,
 }
 
-/// Older than Capital.
-const OLDEST: i32 = 2000;
+/// Stripe Capital did not exist before; earlier months are not offered.
+const FIRST_YEAR: i32 = 2000;
 
-/// A day and what moved on it.
+/// A day's totals, formatted.
 #[derive(Serialize)]
-struct Shown {
+struct StatementRow {
     on: String,
     advanced: Option<String>,
     withheld: Option<String>,
@@ -44,108 +45,113 @@ struct Shown {
 }
 
 pub(super) async fn show(
-    State(shared): State<Shared>,
-    TenantQuery(asked): TenantQuery<Asked>,
+    State(state): State<PortalState>,
+    PortalQuery(query): PortalQuery<StatementQuery>,
     headers: HeaderMap,
 ) -> Response {
-    match shared.statement(&asked, &headers).await {
-        Ok((visitor, month, report)) => shared.page(&visitor, &month, &report),
-        Err(away) => shared.turn(away),
+    match state.statement(&query, &headers).await {
+        Ok((viewer, month, report)) => state.page(&viewer, &month, &report),
+        Err(error) => state.error_page(error),
     }
 }
 
 pub(super) async fn csv(
-    State(shared): State<Shared>,
-    TenantQuery(asked): TenantQuery<Asked>,
+    State(state): State<PortalState>,
+    PortalQuery(query): PortalQuery<StatementQuery>,
     headers: HeaderMap,
 ) -> Response {
-    match shared.statement(&asked, &headers).await {
-        Ok((visitor, month, report)) => match table(&report) {
-            Ok(table) => file(&month, table),
+    match state.statement(&query, &headers).await {
+        Ok((viewer, month, report)) => match csv_table(&report) {
+            Ok(table) => csv_response(&month, table),
             Err(error) => {
                 tracing::error!(%error, "cannot write a statement as CSV");
-                shared.turn(TurnedAway { notice: Notice::NotNow, language: visitor.language })
+                state.error_page(ErrorPage { notice: Notice::NotNow, language: viewer.language })
             }
         },
-        Err(away) => shared.turn(away),
+        Err(error) => state.error_page(error),
     }
 }
 
-/// A month, and the ones beside it.
+/// The month of a statement, with links to its neighbors.
 struct Month {
     days: Days,
     home: AccountLocale,
-    /// None where it would be in the future.
+    /// `None` if it lies in the future.
     next: Option<String>,
     previous: Option<String>,
 }
 
-impl Shared {
+impl PortalState {
     async fn statement(
         &self,
-        asked: &Asked,
+        query: &StatementQuery,
         headers: &HeaderMap,
-    ) -> Result<(Visitor, Month, Report), TurnedAway> {
-        let visitor = self.visitor(headers, asked.whose.as_deref()).await?;
-        let found = async {
-            let month = self.month(&visitor, asked).await?;
-            let (account, zone) = (&visitor.account, month.home.time_zone);
-            let report = self.0.0.financings.report(account, month.days, Per::Day, zone).await?;
+    ) -> Result<(Viewer, Month, Report), ErrorPage> {
+        let viewer = self.viewer(headers, query.account_tag.as_deref()).await?;
+        let statement = async {
+            let month = self.month(&viewer, query).await?;
+            let (account, zone) = (&viewer.account, month.home.time_zone);
+            let report = self.portal.financings.report(account, month.days, Per::Day, zone).await?;
             Ok((month, report))
         };
-        let found: sqlx::Result<(Month, Report)> = with_timeout(found).await;
-        let (month, report) = found.map_err(|error| self.trouble(&error, visitor.language))?;
-        Ok((visitor, month, report))
+        let statement: sqlx::Result<(Month, Report)> = with_timeout(statement).await;
+        let (month, report) =
+            statement.map_err(|error| self.database_error(&error, viewer.language))?;
+        Ok((viewer, month, report))
     }
 
-    /// The month that is asked for; the one that runs, by the account's clock, where none is or what is asked for is none.
-    async fn month(&self, visitor: &Visitor, asked: &Asked) -> sqlx::Result<Month> {
-        let portal = &self.0.0;
-        let home = portal.financings.home(&visitor.account).await?;
+    /// The requested month; the current one in the account's time zone if none or an invalid one is
+    /// requested.
+    async fn month(&self, viewer: &Viewer, query: &StatementQuery) -> sqlx::Result<Month> {
+        let portal = &self.portal;
+        let home = portal.financings.home(&viewer.account).await?;
         let today = portal.clock.now().with_timezone(&home.time_zone).date_naive();
-        let this = today.with_day(1).unwrap_or(today);
-        let wanted: Option<NaiveDate> =
-            asked.month.as_deref().and_then(|month| format!("{month}-01").parse().ok());
-        let first = wanted.filter(|first| *first <= this && first.year() >= OLDEST).unwrap_or(this);
+        let current = today.with_day(1).unwrap_or(today);
+        let requested: Option<NaiveDate> =
+            query.month.as_deref().and_then(|month| format!("{month}-01").parse().ok());
+        let first = requested
+            .filter(|first| *first <= current && first.year() >= FIRST_YEAR)
+            .unwrap_or(current);
         let after = first.checked_add_months(Months::new(1)).unwrap_or(first);
         let before =
-            first.checked_sub_months(Months::new(1)).filter(|first| first.year() >= OLDEST);
-        let word = |first: NaiveDate| first.format("%Y-%m").to_string();
+            first.checked_sub_months(Months::new(1)).filter(|first| first.year() >= FIRST_YEAR);
+        let to_query = |first: NaiveDate| first.format("%Y-%m").to_string();
         Ok(Month {
             days: Days::month_of(first),
             home,
-            next: (after <= this).then(|| word(after)),
-            previous: before.map(word),
+            next: (after <= current).then(|| to_query(after)),
+            previous: before.map(to_query),
         })
     }
 
-    fn page(&self, visitor: &Visitor, month: &Month, report: &Report) -> Response {
-        let (portal, pages) = (&self.0.0, &self.0.1);
-        let formats = Formats::new(visitor.language, month.home.country.as_deref());
-        let writer = Writer { formats: &formats, zone: month.home.time_zone };
-        let shown = |line: &Line| shown(&writer, &formats, line);
+    fn page(&self, viewer: &Viewer, month: &Month, report: &Report) -> Response {
+        let (portal, pages) = (&self.portal, &self.pages);
+        let formats = Formats::new(viewer.language, month.home.country.as_deref());
+        let formatter = PageFormatter { formats: &formats, zone: month.home.time_zone };
+        let row = |line: &Line| row(&formatter, &formats, line);
         let page = context! {
             account_name => month.home.name.clone(),
-            account => visitor.account.as_str(),
+            account => viewer.account.as_str(),
             from => formats.date(month.days.first()),
             until => formats.date(month.days.last()),
             month => month.days.first().format("%Y-%m").to_string(),
             time_zone => month.home.time_zone.name(),
-            lines => value(report.lines.iter().map(shown).collect::<Vec<_>>()),
-            totals => value(report.totals.iter().map(shown).collect::<Vec<_>>()),
+            lines => value(report.lines.iter().map(row).collect::<Vec<_>>()),
+            totals => value(report.totals.iter().map(row).collect::<Vec<_>>()),
             next => month.next.clone(),
             previous => month.previous.clone(),
-            paths => portal.paths(&visitor.account),
+            paths => portal.paths(&viewer.account),
         };
-        pages.answer("statement.html", visitor.language, page)
+        pages.render("statement.html", viewer.language, page)
     }
 }
 
-fn shown(writer: &Writer<'_>, formats: &Formats, line: &Line) -> Shown {
+fn row(formatter: &PageFormatter<'_>, formats: &Formats, line: &Line) -> StatementRow {
     let amount = |minor: i64| {
-        (minor != 0).then(|| writer.money(&Money { minor, currency: line.currency.clone() }))
+        // The page leaves cells without an amount empty.
+        (minor != 0).then(|| formatter.money(&Money { minor, currency: line.currency.clone() }))
     };
-    Shown {
+    StatementRow {
         on: formats.short_date(line.begins_on),
         advanced: amount(line.advanced_minor),
         withheld: amount(line.withheld_minor),
@@ -166,7 +172,7 @@ const COLUMNS: [&str; 8] = [
     "unclear",
 ];
 
-fn table(report: &Report) -> io::Result<Vec<u8>> {
+fn csv_table(report: &Report) -> io::Result<Vec<u8>> {
     let mut out = CsvWriter::new(Vec::new(), COLUMNS)?;
     for line in &report.lines {
         let amount = |minor| Cell::amount(minor, &line.currency);
@@ -184,15 +190,12 @@ fn table(report: &Report) -> io::Result<Vec<u8>> {
     out.finish()
 }
 
-fn file(month: &Month, table: Vec<u8>) -> Response {
+fn csv_response(month: &Month, table: Vec<u8>) -> Response {
     let name =
         format!("attachment; filename=\"capital-{}.csv\"", month.days.first().format("%Y-%m"));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
-        (
-            header::CONTENT_DISPOSITION,
-            HeaderValue::from_str(&name).expect("digits and fixed words are plain ASCII"),
-        ),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).expect("the name is ASCII")),
     ];
     (StatusCode::OK, headers, table).into_response()
 }

@@ -1,7 +1,8 @@
-//! The section's own addresses: how a browser writes them, which account one is about, and what stands behind their `?`.
+//! The section's URLs: how they are built, which account a URL is about, and its query.
 //!
-//! A person can have two shops. The cookie is the browser's, so it is of the shop that signed in last, while a tab may still show the other.
-//! So each link names its account by a short tag (`for`), and an address that is about another account than the session's opens nothing.
+//! A person can have two accounts. The session cookie belongs to the browser, so it is that of the
+//! account that signed in last, while an open tab may show the other. So every link names its
+//! account by a short tag (`for`), and a URL of another account than the session's is not served.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -11,46 +12,47 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::response::{Notice, liked_language};
-use super::{Settings, Shared, TurnedAway};
+use super::response::{Notice, accepted_language};
+use super::{ErrorPage, PortalState, Settings};
 use crate::format::locale::Language;
 use crate::stripe::AccountId;
 
-/// The word behind the `?` that says whose page it is.
+/// The query parameter with the account's tag.
 const FOR: &str = "for";
-/// Enough to tell a person's shops apart. It guards nothing: the session does.
+/// Enough to distinguish one person's accounts. The tag protects nothing: the session does.
 const TAG_BYTES: usize = 6;
 
-/// The words behind the `?` of an address. One that is there twice gets a notice: nobody can say which is meant.
-pub(super) struct TenantQuery<T>(pub(super) T);
+/// The query of a page, deserialized. A repeated parameter is ambiguous and is answered with a
+/// notice.
+pub(super) struct PortalQuery<T>(pub(super) T);
 
-/// The words of an address that leads on to Stripe.
+/// The query of a page that redirects to Stripe.
 #[derive(Deserialize)]
-pub(super) struct Tenant {
+pub(super) struct AccountLinkQuery {
     #[serde(rename = "for")]
-    pub(super) whose: Option<String>,
-    /// The mark of the session, where Stripe sends the visitor back.
+    pub(super) account_tag: Option<String>,
+    /// The session's refresh mark, when Stripe sends the merchant back.
     pub(super) refresh: Option<String>,
 }
 
-/// What an account is called in an address.
+/// The account's tag in URLs.
 pub(super) fn tag(account: &AccountId) -> String {
     let hash = Sha256::digest(account.as_str().as_bytes());
     hex::encode(&hash[..TAG_BYTES])
 }
 
 impl Settings {
-    /// A path of ours as the browser sees it: below the path of the service's own address.
+    /// A path as the browser sees it: below the path of the service's base URL.
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.path().trim_end_matches('/'))
     }
 
-    /// The same for the pages of an account. More words can follow after a `&`.
+    /// The same for a page of an account. Further parameters can follow after `&`.
     pub(super) fn path_for(&self, account: &AccountId, path: &str) -> String {
         format!("{}?{FOR}={}", self.path(path), tag(account))
     }
 
-    /// The same for those who are elsewhere.
+    /// The absolute URL of a page of an account.
     pub(super) fn url_for(&self, account: &AccountId, path: &str) -> Url {
         let mut url = self.public_url.clone();
         url.set_path(&self.path(path));
@@ -59,14 +61,14 @@ impl Settings {
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<Shared> for TenantQuery<T> {
+impl<T: DeserializeOwned> FromRequestParts<PortalState> for PortalQuery<T> {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
-        let words = Query::try_from_uri(&parts.uri);
-        words.map(|Query(words)| Self(words)).map_err(|_| {
-            let language = liked_language(&parts.headers).unwrap_or(Language::English);
-            shared.turn(TurnedAway { notice: Notice::Unclear, language })
+    async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Response> {
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(query)| Self(query)).map_err(|_| {
+            let language = accepted_language(&parts.headers).unwrap_or(Language::English);
+            state.error_page(ErrorPage { notice: Notice::Unclear, language })
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `/capital`: where an account's financing stands, in the merchant's words.
+//! `/capital`: the state of an account's offers and financings, for the merchant.
 
 mod phase;
 mod progress;
@@ -11,7 +11,7 @@ use minijinja::context;
 use serde::Serialize;
 
 use super::response::value;
-use super::{Portal, Shared, Visitor};
+use super::{Portal, PortalState, Viewer};
 use crate::database::{Cursor, with_timeout};
 use crate::financing::ledger::{Movement, Totals, Wanted};
 use crate::financing::summary::SummaryComparison;
@@ -20,129 +20,142 @@ use crate::format::locale::{Formats, Language};
 use crate::letters::wording::Disclaimer;
 use crate::offers::store::{OfAccount, of_account};
 use crate::stripe::{AccountId, TransactionId};
-use phase::{Card, Figures, Phase, cards};
-use view::{Row, Writer};
+use phase::{Card, Phase, cards};
+use progress::Figures;
+use view::{MovementRow, PageFormatter};
 
-/// More than an account ever had.
+/// Far more than an account has.
 const MAX_OFFERS: i64 = 50;
-/// So many movements fit on a phone before somebody tires.
-const MOVEMENTS: i64 = 20;
+/// Transactions per page: what fits on a phone.
+const MOVEMENTS_PER_PAGE: i64 = 20;
 
-/// What is known of an account.
-struct Facts {
+/// The data of the page.
+struct AccountData {
     offers: Vec<OfAccount>,
-    /// None where Stripe never said anything.
-    standing: Option<SummaryComparison>,
-    /// What the transactions add up to, where Stripe's summary was not there to be held against it.
-    alone: Vec<Totals>,
+    /// `None` without a financing that was accepted, and if Stripe never answered.
+    comparison: Option<SummaryComparison>,
+    /// The ledger's totals, if Stripe's summary is missing; otherwise they are part of it.
+    ledger_totals: Vec<Totals>,
     movements: Vec<Movement>,
     home: AccountLocale,
 }
 
-/// Shows the section, with movements older than a place.
-pub(super) async fn show(shared: &Shared, visitor: &Visitor, before: Option<&str>) -> Response {
-    let (portal, pages) = (&shared.0.0, &shared.0.1);
-    let (account, language) = (&visitor.account, visitor.language);
-    let after = before.and_then(|word| word.parse().ok());
+/// Shows the section. `before` is the cursor of an earlier page: only older transactions are
+/// listed.
+pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&str>) -> Response {
+    let (portal, pages) = (&state.portal, &state.pages);
+    let (account, language) = (&viewer.account, viewer.language);
+    let after = before.and_then(|cursor| cursor.parse().ok());
     let is_later_page = after.is_some();
-    let facts = match Box::pin(with_timeout(portal.facts(account, after))).await {
-        Ok(facts) => facts,
-        Err(error) => return shared.fail(&error, language),
+    let data = match Box::pin(with_timeout(portal.load(account, after))).await {
+        Ok(data) => data,
+        Err(error) => return state.fail(&error, language),
     };
     let now = portal.clock.now();
-    let formats = Formats::new(language, facts.home.country.as_deref());
-    let writer = Writer { formats: &formats, zone: facts.home.time_zone };
-    let totals = facts.standing.as_ref().map_or(&facts.alone, |standing| &standing.totals);
-    let known = Figures { offers: facts.offers, standing: facts.standing.as_ref(), totals, now };
-    let (mut current, past) = cards(&known);
-    let disclaimers = portal.disclaimers(&mut current, &past, &facts.home, language);
-    let has_more = facts.movements.len() > usize::try_from(MOVEMENTS).unwrap_or(usize::MAX);
-    let shown = facts.movements.iter().take(usize::try_from(MOVEMENTS).unwrap_or(usize::MAX));
-    let rows: Vec<Row> =
-        shown.map(|movement| writer.row(movement, known.contract_of(movement))).collect();
+    let formats = Formats::new(language, data.home.country.as_deref());
+    let formatter = PageFormatter { formats: &formats, zone: data.home.time_zone };
+    let totals =
+        data.comparison.as_ref().map_or(&data.ledger_totals, |comparison| &comparison.totals);
+    let figures =
+        Figures { offers: data.offers, comparison: data.comparison.as_ref(), totals, now };
+    let (mut current, past) = cards(&figures);
+    let disclaimers = portal.disclaimers(&mut current, &past, &data.home, language);
+    let has_more = data.movements.len() > usize::try_from(MOVEMENTS_PER_PAGE).unwrap_or(usize::MAX);
+    let shown =
+        data.movements.iter().take(usize::try_from(MOVEMENTS_PER_PAGE).unwrap_or(usize::MAX));
+    let rows: Vec<MovementRow> =
+        shown.map(|movement| formatter.row(movement, figures.contract_of(movement))).collect();
     let older = has_more
-        .then(|| facts.movements.get(rows.len() - 1).map(|movement| movement.cursor().to_string()))
+        .then(|| data.movements.get(rows.len() - 1).map(|movement| movement.cursor().to_string()))
         .flatten();
-    let has_stripes = current.iter().any(Card::has_stripes_figures);
-    let standing = facts.standing.as_ref().filter(|_| has_stripes);
+    let uses_stripe = current.iter().any(Card::has_stripes_figures);
+    let comparison = data.comparison.as_ref().filter(|_| uses_stripe);
+    let to_view = |card: &Card| formatter.card(card, &data.home, now);
     let page = context! {
-        account_name => facts.home.name.clone(),
-        is_test => known.offers.first().is_some_and(|offer| !offer.livemode),
+        account_name => data.home.name.clone(),
+        is_test => figures.offers.first().is_some_and(|offer| !offer.livemode),
         is_hidden => disclaimers.is_hidden,
-        cards => value(current.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
-        past => value(past.iter().map(|card| writer.card(card, &facts.home, now)).collect::<Vec<_>>()),
-        as_of => standing.map(|standing| writer.moment(standing.as_of)),
-        is_current => standing.is_none_or(|standing| standing.is_current),
+        cards => value(current.iter().map(to_view).collect::<Vec<_>>()),
+        past => value(past.iter().map(to_view).collect::<Vec<_>>()),
+        as_of => comparison.map(|comparison| formatter.moment(comparison.as_of)),
+        is_current => comparison.is_none_or(|comparison| comparison.is_current),
         rows => value(rows),
         older,
         is_later_page,
         paths => portal.paths(account),
         disclaimers => value(disclaimers.shown),
     };
-    pages.answer("capital.html", language, page)
+    pages.render("capital.html", language, page)
 }
 
-/// The disclaimers of a page.
-struct Said {
-    /// Each once.
-    shown: Vec<SaidOnce>,
-    /// There is an open offer that may not be shown.
+/// The disclaimers of the page.
+struct PageDisclaimers {
+    /// Each text once.
+    shown: Vec<DisclaimerText>,
+    /// An open offer is hidden, because its approved disclaimer is missing.
     is_hidden: bool,
 }
 
 #[derive(Serialize)]
-struct SaidOnce {
+struct DisclaimerText {
     language: &'static str,
     paragraphs: Vec<String>,
 }
 
 impl Portal {
-    async fn facts(
+    async fn load(
         &self,
         account: &AccountId,
         after: Option<Cursor<TransactionId>>,
-    ) -> sqlx::Result<Facts> {
+    ) -> sqlx::Result<AccountData> {
         let id = account.as_str();
         let offers = of_account(&self.db, id, self.financings.livemode(), MAX_OFFERS).await?;
         let wanted = Wanted { after, ..Wanted::default() };
-        let movements = self.financings.movements(account, &wanted, MOVEMENTS + 1).await?;
+        let movements = self.financings.movements(account, &wanted, MOVEMENTS_PER_PAGE + 1).await?;
         let has_begun =
             offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
-        // Side by side: a Stripe that is slow keeps a merchant waiting once.
-        let standing = async { if has_begun { self.standing(account).await } else { Ok(None) } };
-        let (standing, home) = tokio::try_join!(standing, self.financings.home(account))?;
-        let alone = match standing {
+        // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.
+        let comparison =
+            async { if has_begun { self.comparison(account).await } else { Ok(None) } };
+        let (comparison, home) = tokio::try_join!(comparison, self.financings.home(account))?;
+        let ledger_totals = match comparison {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
         };
-        Ok(Facts { offers, standing, alone, movements, home })
+        Ok(AccountData { offers, comparison, ledger_totals, movements, home })
     }
 
-    /// Stripe's summary; where there is none, our own sums are all there is.
-    async fn standing(&self, account: &AccountId) -> sqlx::Result<Option<SummaryComparison>> {
+    /// Stripe's summary; `None` if Stripe is unavailable, and the ledger's totals are shown
+    /// instead.
+    async fn comparison(&self, account: &AccountId) -> sqlx::Result<Option<SummaryComparison>> {
         match self.financings.standing(account).await {
-            Ok(standing) => Ok(Some(standing)),
+            Ok(comparison) => Ok(Some(comparison)),
             Err(Unanswered::Database(error)) => Err(error),
             Err(Unanswered::Stripe(error)) => {
-                tracing::warn!(account.id = %account, %error, "no summary: showing our own sums");
+                tracing::warn!(
+                    account.id = %account,
+                    %error,
+                    "Stripe's summary is unavailable: showing the ledger's totals"
+                );
                 Ok(None)
             }
         }
     }
 
-    /// What must stand wherever Capital is spoken of, for each financing what Stripe wants beside it. An open offer may not be shown
-    /// without: it is taken out where the operator has not brought the approved wording, and real merchants are looking.
+    /// The general disclaimer, and those that Stripe requires for each card. An open offer may not
+    /// be shown without its disclaimer: for real merchants it is removed from `current` unless the
+    /// operator has provided the approved wording.
     fn disclaimers(
         &self,
         current: &mut Vec<Card>,
         past: &[Card],
         home: &AccountLocale,
         language: Language,
-    ) -> Said {
+    ) -> PageDisclaimers {
         let is_live = self.financings.livemode() != Some(false);
         let find = |variant: Option<&str>| {
-            let found = self.disclaimers.find(variant, home.country.as_deref(), &[language]);
-            found.filter(|found| !(found.is_sample && is_live))
+            let disclaimer = self.disclaimers.find(variant, home.country.as_deref(), &[language]);
+            disclaimer.filter(|found| !(found.is_sample && is_live))
         };
         let of = |card: &Card| find(card.offer.disclaimer_variant.as_deref());
         let open = current.len();
@@ -157,22 +170,22 @@ impl Portal {
         shown.retain(|disclaimer| seen.insert(disclaimer.paragraphs.clone()));
         let shown = shown
             .into_iter()
-            .map(|of| SaidOnce { language: of.language.code(), paragraphs: of.paragraphs });
-        Said { shown: shown.collect(), is_hidden }
+            .map(|of| DisclaimerText { language: of.language.code(), paragraphs: of.paragraphs });
+        PageDisclaimers { shown: shown.collect(), is_hidden }
     }
 
-    /// The language of an account whose visitor asked for none that there is.
+    /// The account's language, for a browser that accepts none of the supported ones.
     pub(super) async fn language_of(&self, account: &AccountId) -> Language {
         let account = self.financings.accounts.account(account).await.ok();
         let account = account.as_deref();
-        let said = account
+        let metadata = account
             .and_then(|account| account.metadata.as_ref()?.get(&self.settings.locale_metadata_key))
             .map(String::as_str);
         let country = account.and_then(|account| account.country.as_deref());
-        Language::preferred(said, country).first().copied().unwrap_or(Language::English)
+        Language::preferred(metadata, country).first().copied().unwrap_or(Language::English)
     }
 
-    /// Our own pages about an account, as the browser sees them. Each has a `?` already: more words follow after a `&`.
+    /// The URLs of the account's pages. Each has a query, so further parameters follow after `&`.
     pub(super) fn paths(&self, account: &AccountId) -> minijinja::Value {
         let path = |path: &str| self.settings.path_for(account, path);
         context! {

@@ -1,71 +1,59 @@
-//! What a merchant is to see of an account's offers: decided here, from what is known, without a word of any language.
+//! Which offers of an account are shown, in which order, and in which phase of their life each is.
 
-use chrono::{DateTime, Utc};
-
-use super::progress::{FiguresFrom, Progress, Terms, progress, terms};
-use crate::financing::ledger::Totals;
-use crate::financing::summary::SummaryComparison;
+use super::progress::{Figures, FiguresFrom, FinancingTerms, Progress, progress, terms};
 use crate::offers::store::OfAccount;
 use crate::stripe::OfferStatus;
 
-/// Where an offer is in its life, as far as the merchant is concerned.
+/// The phase of an offer as the merchant sees it; the names are used by the template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Phase {
-    /// Money went out, and some of it is still to come back.
+    /// Paid out and not yet paid back.
     InProgress,
-    /// The merchant applied.
+    /// Applied for.
     UnderReview,
-    /// The merchant can apply.
+    /// Open for an application.
     Open,
-    /// All of it came back.
+    /// Paid back.
     PaidInFull,
-    /// The review ended with a no.
+    /// The application was rejected.
     Rejected,
-    /// The merchant took it back, or Stripe took the money back.
+    /// Canceled by the merchant, or the payout was taken back.
     Canceled,
-    /// Nobody applied in time.
+    /// Expired without an application.
     Expired,
-    /// It is gone, and there is nothing to say about it.
+    /// Not shown, such as an offer that was replaced.
     Gone,
 }
 
-/// An offer and what there is to say about it.
+/// An offer with the data to show.
 #[derive(Clone, Debug)]
 pub(super) struct Card {
     pub(super) phase: Phase,
     pub(super) offer: OfAccount,
-    pub(super) terms: Option<Terms>,
+    pub(super) terms: Option<FinancingTerms>,
     pub(super) progress: Option<Progress>,
-    /// It took the place of an earlier one.
+    /// It replaced an earlier offer.
     pub(super) is_replacement: bool,
-    /// Of what runs: whose turn it is.
-    pub(super) turn: Turn,
+    /// For running financings.
+    pub(super) paydown_order: PaydownOrder,
 }
 
-/// Which of several financings that run at once gets the share of sales. Where refills stack, the newest one's rate holds, and what is
-/// withheld by it goes to the oldest first (<https://docs.stripe.com/capital/refills>).
+/// The order of paydown among financings that run at once. If refills stack, the rate of the newest
+/// applies, and what is withheld pays the oldest first (<https://docs.stripe.com/capital/refills>).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Turn {
-    /// It runs by itself.
-    Alone,
-    /// It is the oldest, and gets the share that the newest one agreed on: a fraction, where that is known.
+pub(super) enum PaydownOrder {
+    /// The only one that runs.
+    Only,
+    /// The oldest: it receives the withheld share, at the newest one's rate (a fraction, if known).
     First(Option<f64>),
-    /// It waits for an older one.
-    Waits,
-}
-
-/// What is known of an account.
-pub(super) struct Figures<'a> {
-    pub(super) offers: Vec<OfAccount>,
-    pub(super) standing: Option<&'a SummaryComparison>,
-    pub(super) totals: &'a [Totals],
-    pub(super) now: DateTime<Utc>,
+    /// An older one is paid first.
+    Queued,
 }
 
 impl Card {
-    /// One that Stripe wrote off gets no share of sales any more.
-    fn takes_turns(&self) -> bool {
+    /// Whether a share of sales is withheld for it: not after Stripe wrote it off.
+    fn is_paid_from_sales(&self) -> bool {
         self.phase == Phase::InProgress && self.offer.charged_off_at.is_none()
     }
 
@@ -74,55 +62,59 @@ impl Card {
             && self
                 .progress
                 .as_ref()
-                .is_some_and(|progress| !matches!(progress.by, FiguresFrom::Ledger(_)))
+                .is_some_and(|progress| !matches!(progress.source, FiguresFrom::Ledger(_)))
     }
 }
 
-/// The cards in the order in which they are shown: what runs, what is decided on, what is open. Then how the newest offer ended, where
-/// nothing is open or decided on since. And, apart, the financings that are paid in full.
-pub(super) fn cards(known: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
-    let all: Vec<Card> = known.offers.iter().map(|offer| card(offer, known)).collect();
-    let end = newest_end(&all).cloned();
+/// The cards in display order, and separately the financings that are paid in full. Running
+/// financings come first, then applications, then open offers; last the outcome of the newest
+/// offer, if nothing has been applied for or opened since.
+pub(super) fn cards(figures: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
+    let all: Vec<Card> = figures.offers.iter().map(|offer| card(offer, figures)).collect();
+    let outcome = newest_outcome(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
         all.into_iter().partition(|card| card.phase == Phase::PaidInFull);
     let mut current: Vec<Card> =
-        others.into_iter().filter(|card| rank(card.phase).is_some()).collect();
-    current.sort_by_key(|card| rank(card.phase));
-    take_turns(&mut current);
+        others.into_iter().filter(|card| display_rank(card.phase).is_some()).collect();
+    current.sort_by_key(|card| display_rank(card.phase));
+    set_paydown_order(&mut current);
     if current.iter().all(|card| card.phase == Phase::InProgress) {
-        current.extend(end);
+        current.extend(outcome);
     }
     (current, past)
 }
 
-/// How the newest offer of which there is anything to say ended; none where it did not. That nobody took an offer up is no news to who
-/// has a financing.
-fn newest_end(all: &[Card]) -> Option<&Card> {
+/// How the newest offer ended, if it did. To a merchant with a financing, an offer that expired is
+/// not worth a card.
+fn newest_outcome(all: &[Card]) -> Option<&Card> {
     let has_financing = all.iter().any(|card| card.phase == Phase::InProgress);
-    let is_told = |card: &&Card| {
+    let is_shown = |card: &&Card| {
         card.phase != Phase::Gone && !(has_financing && card.phase == Phase::Expired)
     };
-    let newest = all.iter().find(is_told)?;
+    let newest = all.iter().find(is_shown)?;
+    // Any other phase means that the newest offer has its own card.
     matches!(newest.phase, Phase::Rejected | Phase::Canceled | Phase::Expired).then_some(newest)
 }
 
-/// The cards come with the newest first.
-fn take_turns(cards: &mut [Card]) {
-    let mut running: Vec<&mut Card> = cards.iter_mut().filter(|card| card.takes_turns()).collect();
+/// `cards` is sorted newest first.
+fn set_paydown_order(cards: &mut [Card]) {
+    let mut running: Vec<&mut Card> =
+        cards.iter_mut().filter(|card| card.is_paid_from_sales()).collect();
+    // A single financing keeps its own rate.
     if running.len() < 2 {
         return;
     }
     let rate =
         running.first().and_then(|newest| newest.terms.as_ref()).map(|terms| terms.withhold_rate);
     if let Some((oldest, younger)) = running.split_last_mut() {
-        oldest.turn = Turn::First(rate);
+        oldest.paydown_order = PaydownOrder::First(rate);
         for card in younger {
-            card.turn = Turn::Waits;
+            card.paydown_order = PaydownOrder::Queued;
         }
     }
 }
 
-fn rank(phase: Phase) -> Option<u8> {
+fn display_rank(phase: Phase) -> Option<u8> {
     match phase {
         Phase::InProgress => Some(0),
         Phase::UnderReview => Some(1),
@@ -133,11 +125,11 @@ fn rank(phase: Phase) -> Option<u8> {
     }
 }
 
-fn card(offer: &OfAccount, known: &Figures<'_>) -> Card {
-    let phase = phase(offer, known);
+fn card(offer: &OfAccount, figures: &Figures<'_>) -> Card {
+    let phase = phase(offer, figures);
     let terms = terms(offer);
     let progress = match phase {
-        Phase::InProgress | Phase::PaidInFull => progress(offer, terms.as_ref(), known),
+        Phase::InProgress | Phase::PaidInFull => progress(offer, terms.as_ref(), figures),
         Phase::UnderReview
         | Phase::Open
         | Phase::Rejected
@@ -146,29 +138,36 @@ fn card(offer: &OfAccount, known: &Figures<'_>) -> Card {
         | Phase::Gone => None,
     };
     let is_replacement = offer.replacement_for_offer_id.is_some();
-    Card { phase, offer: offer.clone(), terms, progress, is_replacement, turn: Turn::Alone }
+    Card {
+        phase,
+        offer: offer.clone(),
+        terms,
+        progress,
+        is_replacement,
+        paydown_order: PaydownOrder::Only,
+    }
 }
 
-fn phase(offer: &OfAccount, known: &Figures<'_>) -> Phase {
+fn phase(offer: &OfAccount, figures: &Figures<'_>) -> Phase {
     let has_successor = || {
         let id = Some(offer.offer_id.as_str());
-        known.offers.iter().any(|other| other.replacement_for_offer_id.as_deref() == id)
+        figures.offers.iter().any(|other| other.replacement_for_offer_id.as_deref() == id)
     };
     match OfferStatus::from(offer.status.clone()) {
-        // Stripe's event about the end may be on its way.
+        // The event that ends the replaced offer may still be on its way.
         OfferStatus::Undelivered | OfferStatus::Delivered if has_successor() => Phase::Gone,
         OfferStatus::Undelivered | OfferStatus::Delivered => {
-            if offer.expires_at.is_some_and(|end| end <= known.now) {
+            if offer.expires_at.is_some_and(|end| end <= figures.now) {
                 Phase::Expired
             } else {
                 Phase::Open
             }
         }
         OfferStatus::Accepted => Phase::UnderReview,
-        OfferStatus::PaidOut if known.is_taken_back(&offer.offer_id) => Phase::Canceled,
+        OfferStatus::PaidOut if figures.is_taken_back(&offer.offer_id) => Phase::Canceled,
         OfferStatus::PaidOut => Phase::InProgress,
         OfferStatus::FullyRepaid | OfferStatus::Completed => Phase::PaidInFull,
-        // What took its place is shown instead.
+        // The replacement is shown instead.
         OfferStatus::Rejected if offer.replacement_offer_id.is_some() => Phase::Gone,
         OfferStatus::Rejected => Phase::Rejected,
         OfferStatus::Canceled => Phase::Canceled,
@@ -183,8 +182,10 @@ fn phase(offer: &OfAccount, known: &Figures<'_>) -> Phase {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::financing::summary::Difference;
+    use crate::financing::ledger::Totals;
+    use crate::financing::summary::{Difference, SummaryComparison};
     use crate::format::money::Money;
+    use chrono::{DateTime, Utc};
     use serde_json::json;
 
     pub(in crate::web::portal::section) fn now() -> DateTime<Utc> {
@@ -212,7 +213,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::web::portal::section) fn standing(offer: &str) -> SummaryComparison {
+    pub(in crate::web::portal::section) fn comparison(offer: &str) -> SummaryComparison {
         let summary = json!({
             "status": "accepted", "financing_offer": offer,
             "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
@@ -228,12 +229,12 @@ pub(super) mod tests {
     }
 
     fn phases(offers: Vec<OfAccount>) -> (Vec<Phase>, usize) {
-        let (current, past) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
+        let (current, past) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
         (current.iter().map(|card| card.phase).collect(), past.len())
     }
 
     #[test]
-    fn what_runs_comes_first_and_an_end_is_told_only_where_nothing_else_is() {
+    fn running_financings_come_first_and_an_outcome_is_shown_only_without_anything_newer() {
         use Phase::{Canceled, Expired, InProgress, Open, Rejected, UnderReview};
         let all = ["delivered", "accepted", "paid_out", "fully_repaid", "rejected"];
         let all = all.iter().map(|status| offer(status, status)).collect();
@@ -243,10 +244,10 @@ pub(super) mod tests {
         {
             let offers = vec![offer("new", status), offer("old", "fully_repaid")];
             assert_eq!(phases(offers), (vec![phase], 1), "{status}");
-            // An end before a financing that was paid in full is old news.
+            // An outcome before a financing that was paid in full is old news.
             let offers = vec![offer("new", "fully_repaid"), offer("old", status)];
             assert_eq!(phases(offers), (vec![], 1), "{status}");
-            // So is one before what runs, or is open.
+            // So is one before a running or open one.
             for now in ["paid_out", "accepted", "delivered"] {
                 assert_eq!(
                     phases(vec![offer("new", now), offer("old", status)]).0.len(),
@@ -259,13 +260,13 @@ pub(super) mod tests {
             assert_eq!(phases(vec![offer("new", status)]), (vec![], 0), "{status}");
         }
         assert_eq!(phases(Vec::new()), (vec![], 0));
-        // One that gave way to another says nothing: what became of that other one does.
+        // An offer that was given up for another is not shown; the other one is.
         let offers = vec![offer("other", "accepted_other_offer"), offer("taken", "rejected")];
         assert_eq!(phases(offers), (vec![Rejected], 0));
     }
 
     #[test]
-    fn what_became_of_an_application_is_told_beside_a_financing_that_runs() {
+    fn the_outcome_of_an_application_is_shown_beside_a_running_financing() {
         use Phase::{Canceled, InProgress, Open, Rejected};
         for (status, end) in
             [("rejected", vec![Rejected]), ("canceled", vec![Canceled]), ("expired", vec![])]
@@ -282,37 +283,40 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn of_financings_that_run_at_once_the_oldest_gets_the_share_by_the_newest_ones_rate() {
+    fn of_several_running_financings_the_oldest_is_paid_at_the_newest_ones_rate() {
         let mut newest = offer("newest", "paid_out");
         newest.withhold_rate = Some(0.2);
         let offers = vec![newest, offer("middle", "paid_out"), offer("oldest", "paid_out")];
-        let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
-        let turns: Vec<Turn> = current.iter().map(|card| card.turn).collect();
-        assert_eq!(turns, [Turn::Waits, Turn::Waits, Turn::First(Some(0.2))]);
+        let (current, _) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
+        let orders: Vec<PaydownOrder> = current.iter().map(|card| card.paydown_order).collect();
+        assert_eq!(
+            orders,
+            [PaydownOrder::Queued, PaydownOrder::Queued, PaydownOrder::First(Some(0.2))]
+        );
         let mut over = offer("over", "paid_out");
         over.charged_off_at = Some(now());
         let offers = vec![offer("running", "paid_out"), over];
-        let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
-        assert!(current.iter().all(|card| card.turn == Turn::Alone));
+        let (current, _) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
+        assert!(current.iter().all(|card| card.paydown_order == PaydownOrder::Only));
     }
 
     #[test]
-    fn an_offer_whose_place_was_taken_is_not_open_whatever_its_status() {
+    fn a_replaced_offer_is_not_open_whatever_its_status() {
         let mut new = offer("new", "delivered");
         new.replacement_for_offer_id = Some("old".to_owned());
         assert_eq!(phases(vec![new, offer("old", "delivered")]), (vec![Phase::Open], 0));
     }
 
     #[test]
-    fn a_summary_that_names_no_offer_is_about_the_one_that_runs_if_there_is_one_alone() {
-        let mut nameless = standing("financingoffer_1");
+    fn a_summary_without_an_offer_id_is_about_the_only_running_financing() {
+        let mut nameless = comparison("financingoffer_1");
         nameless.summary.financing_offer = None;
         let by = |statuses: [(&str, &str); 2]| {
             let offers = statuses.map(|(id, status)| offer(id, status)).to_vec();
             let (current, past) =
-                cards(&Figures { offers, standing: Some(&nameless), totals: &[], now: now() });
+                cards(&Figures { offers, comparison: Some(&nameless), totals: &[], now: now() });
             let all = current.into_iter().chain(past);
-            all.map(|card| card.progress.map(|progress| progress.by)).collect::<Vec<_>>()
+            all.map(|card| card.progress.map(|progress| progress.source)).collect::<Vec<_>>()
         };
         let ours = || Some(FiguresFrom::Ledger(0));
         assert_eq!(
@@ -324,38 +328,41 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn where_our_sums_are_others_it_is_said_in_what() {
+    fn a_difference_to_stripes_summary_shows_the_ledgers_amount() {
         let paid = |advanced_minor, paid_minor| {
             let remaining_minor = advanced_minor - paid_minor;
             let difference = Difference { advanced_minor, paid_minor, remaining_minor };
-            let standing =
-                SummaryComparison { difference: Some(difference), ..standing("financingoffer_1") };
+            let comparison = SummaryComparison {
+                difference: Some(difference),
+                ..comparison("financingoffer_1")
+            };
             let offers = vec![offer("financingoffer_1", "paid_out")];
-            let known = Figures { offers, standing: Some(&standing), totals: &[], now: now() };
-            cards(&known).0[0].progress.clone().unwrap().by
+            let figures =
+                Figures { offers, comparison: Some(&comparison), totals: &[], now: now() };
+            cards(&figures).0[0].progress.clone().unwrap().source
         };
         let usd = |minor| Money { minor, currency: "gbp".to_owned() };
         assert_eq!(paid(0, -3_000), FiguresFrom::StripeDiffers(Some(usd(30_000))));
-        // The payout's event never came: all that was paid is known.
+        // The payout's event never arrived: every payment is known.
         assert_eq!(paid(-110_000, 0), FiguresFrom::StripeDiffers(None));
     }
 
     #[test]
-    fn an_offer_whose_time_is_over_is_not_open_whatever_its_status() {
+    fn an_expired_offer_is_not_open_whatever_its_status() {
         let mut late = offer("late", "delivered");
         late.expires_at = Some(now());
         assert_eq!(phases(vec![late]), (vec![Phase::Expired], 0));
     }
 
     #[test]
-    fn of_a_counter_offer_the_new_one_is_shown_alone() {
+    fn of_a_counter_offer_only_the_new_one_is_shown() {
         let mut refused = offer("old", "rejected");
         refused.replacement_offer_id = Some("new".to_owned());
         let mut better = offer("new", "delivered");
         better.replacement_for_offer_id = Some("old".to_owned());
         let (current, _) = cards(&Figures {
             offers: vec![better, refused.clone()],
-            standing: None,
+            comparison: None,
             totals: &[],
             now: now(),
         });
@@ -365,8 +372,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn two_financings_at_once_have_a_progress_each_by_whoever_knows_it() {
-        let standing = standing("financingoffer_new");
+    fn two_running_financings_each_have_their_own_source_of_progress() {
+        let comparison = comparison("financingoffer_new");
         let totals = [Totals {
             offer_id: Some("financingoffer_old".to_owned()),
             currency: "gbp".to_owned(),
@@ -381,12 +388,13 @@ pub(super) mod tests {
         }];
         let offers =
             vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
-        let known = Figures { offers, standing: Some(&standing), totals: &totals, now: now() };
-        let progress: Vec<(i64, i64, i64, FiguresFrom)> = cards(&known)
+        let figures =
+            Figures { offers, comparison: Some(&comparison), totals: &totals, now: now() };
+        let progress: Vec<(i64, i64, i64, FiguresFrom)> = cards(&figures)
             .0
             .into_iter()
             .map(|card| card.progress.unwrap())
-            .map(|its| (its.total.minor, its.remaining.minor, its.per_mille(), its.by))
+            .map(|its| (its.total.minor, its.remaining.minor, its.per_mille(), its.source))
             .collect();
         assert_eq!(
             progress,
@@ -395,14 +403,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_agreed_counts_more_than_what_was_offered() {
+    fn accepted_terms_take_precedence_over_offered_ones() {
         let mut agreed = offer("financingoffer_1", "paid_out");
         agreed.accepted_terms = Some(json!({
             "advance_amount": 80_000, "fee_amount": 8_000, "currency": "usd", "withhold_rate": 0.12,
             "previous_financing_fee_discount_amount": null,
         }));
         let (current, _) =
-            cards(&Figures { offers: vec![agreed], standing: None, totals: &[], now: now() });
+            cards(&Figures { offers: vec![agreed], comparison: None, totals: &[], now: now() });
         let progress = current[0].progress.as_ref().unwrap();
         assert_eq!(
             (progress.total.minor, progress.paid.minor, progress.per_mille()),

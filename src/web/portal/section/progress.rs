@@ -1,24 +1,23 @@
-//! How far a financing is, and on what terms: from Stripe's summary where it is about this one, else from our own sums.
+//! The terms and progress of a financing: from Stripe's summary if it covers the financing,
+//! otherwise from the ledger.
 
 use chrono::{DateTime, Utc};
 
-use super::phase::Figures;
 use crate::financing::ledger::Totals;
 use crate::financing::summary::{SummaryComparison, only};
 use crate::format::money::{Money, is_currency};
 use crate::offers::store::OfAccount;
 use crate::stripe::{OfferedTerms, Period, SummaryDetails};
 
-/// What was agreed, else what was offered.
+/// The accepted terms, otherwise the offered ones.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Terms {
+pub(super) struct FinancingTerms {
     pub(super) advance: Money,
     pub(super) fee: Money,
     /// A fraction.
     pub(super) withhold_rate: f64,
 }
 
-/// How far a financing is.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     pub(super) total: Money,
@@ -26,25 +25,32 @@ pub(super) struct Progress {
     pub(super) remaining: Money,
     pub(super) paid_out_at: Option<DateTime<Utc>>,
     pub(super) begins_at: Option<DateTime<Utc>>,
-    /// The period that runs, where the contract has periods.
+    /// The current period, if the contract has periods.
     pub(super) period: Option<Period>,
-    /// Who says so.
-    pub(super) by: FiguresFrom,
+    pub(super) source: FiguresFrom,
 }
 
-/// The source of the figures.
+/// The inputs: an account's offers, with Stripe's summary and the ledger's totals.
+pub(super) struct Figures<'a> {
+    pub(super) offers: Vec<OfAccount>,
+    pub(super) comparison: Option<&'a SummaryComparison>,
+    pub(super) totals: &'a [Totals],
+    pub(super) now: DateTime<Utc>,
+}
+
+/// The source of the amounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FiguresFrom {
-    /// Stripe's, and our transactions add up to the same.
+    /// Stripe's summary; the ledger agrees.
     Stripe,
-    /// Stripe's, and our transactions add up to something else: what was paid by them, where that is another sum.
+    /// Stripe's summary; the ledger differs. If the paid amounts differ, the ledger's.
     StripeDiffers(Option<Money>),
-    /// Our own, from the transactions that are known; of so many more nobody can tell what they did.
+    /// The ledger; so many transactions of unknown effect are left out.
     Ledger(i64),
 }
 
-/// None where Stripe sent none, or such that no merchant should read them.
-pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
+/// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant.
+pub(super) fn terms(offer: &OfAccount) -> Option<FinancingTerms> {
     let accepted: Option<OfferedTerms> =
         offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
     let terms = accepted.or_else(|| {
@@ -59,44 +65,45 @@ pub(super) fn terms(offer: &OfAccount) -> Option<Terms> {
     let OfferedTerms { advance_amount, fee_amount, currency, withhold_rate, .. } =
         terms.filter(OfferedTerms::are_plausible)?;
     let money = |minor| Money { minor, currency: currency.to_lowercase() };
-    Some(Terms { advance: money(advance_amount), fee: money(fee_amount), withhold_rate })
+    Some(FinancingTerms { advance: money(advance_amount), fee: money(fee_amount), withhold_rate })
 }
 
-/// Stripe's summary, where it is about this financing; else what its transactions add up to.
+/// From Stripe's summary if it covers this financing, otherwise from the ledger's totals.
 pub(super) fn progress(
     offer: &OfAccount,
-    terms: Option<&Terms>,
-    known: &Figures<'_>,
+    terms: Option<&FinancingTerms>,
+    figures: &Figures<'_>,
 ) -> Option<Progress> {
     let id = offer.offer_id.as_str();
-    let ours = known.totals_of(id).filter(|ours| is_currency(&ours.currency));
-    if let Some((standing, details)) = known.figures_of_stripe(id) {
+    let ledger = figures.totals_of(id).filter(|ledger| is_currency(&ledger.currency));
+    if let Some((comparison, details)) = figures.summary_of(id) {
         let money = |minor| Money { minor, currency: details.currency.to_lowercase() };
-        let by = standing.difference.map_or(FiguresFrom::Stripe, |by| {
-            let ours =
-                (by.paid_minor != 0).then(|| details.paid_amount.saturating_add(by.paid_minor));
-            FiguresFrom::StripeDiffers(ours.map(money))
+        let source = comparison.difference.map_or(FiguresFrom::Stripe, |difference| {
+            let ledger = (difference.paid_minor != 0)
+                .then(|| details.paid_amount.saturating_add(difference.paid_minor));
+            FiguresFrom::StripeDiffers(ledger.map(money))
         });
         return Some(Progress {
-            // A refill can make the fee of the financing before it smaller.
+            // Not advance plus fee: a refill can reduce the fee of the financing that it takes
+            // over.
             total: money(details.paid_amount.saturating_add(details.remaining_amount)),
             paid: money(details.paid_amount),
             remaining: money(details.remaining_amount),
             paid_out_at: details.advance_paid_out_at,
             begins_at: details.paydown_begins_at,
             period: details.current_period.clone(),
-            by,
+            source,
         });
     }
-    let (currency, paid, first) = match (ours, terms) {
-        (Some(ours), _) => (ours.currency.clone(), ours.paid_minor, Some(ours.first_at)),
+    let (currency, paid, first) = match (ledger, terms) {
+        (Some(ledger), _) => (ledger.currency.clone(), ledger.paid_minor, Some(ledger.first_at)),
         (None, Some(terms)) => (terms.advance.currency.clone(), 0, None),
         (None, None) => return None,
     };
     let agreed = terms.and_then(|terms| terms.advance.plus(&terms.fee)).map(|total| total.minor);
-    // A payout that never reached us leaves the terms to say how much it was.
+    // If the payout's event never arrived, the terms give the amount.
     let advanced =
-        ours.map(|ours| ours.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
+        ledger.map(|ledger| ledger.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
     let money = |minor| Money { minor, currency: currency.clone() };
     Some(Progress {
         total: money(advanced),
@@ -105,41 +112,40 @@ pub(super) fn progress(
         paid_out_at: first,
         begins_at: None,
         period: None,
-        by: FiguresFrom::Ledger(ours.map_or(0, |ours| ours.unclear)),
+        source: FiguresFrom::Ledger(ledger.map_or(0, |ledger| ledger.unclear)),
     })
 }
 
 impl Figures<'_> {
-    /// What the transactions of a financing add up to.
     fn totals_of(&self, offer_id: &str) -> Option<&Totals> {
         self.totals.iter().find(|totals| totals.offer_id.as_deref() == Some(offer_id))
     }
 
-    /// Stripe's summary, where it is about this financing and the money went out.
-    fn figures_of_stripe(&self, offer_id: &str) -> Option<(&SummaryComparison, &SummaryDetails)> {
-        let standing = self.standing?;
-        let is_about_it = match &standing.summary.financing_offer {
+    /// Stripe's summary, if it covers this financing and the advance was paid out.
+    fn summary_of(&self, offer_id: &str) -> Option<(&SummaryComparison, &SummaryDetails)> {
+        let comparison = self.comparison?;
+        let is_about_it = match &comparison.summary.financing_offer {
             Some(named) => named.as_str() == offer_id,
-            // Stripe's own example names none: then it is about the one that runs.
+            // Stripe's own example names no offer: then the only running financing is meant.
             None => only(self.offers.iter().filter(|offer| offer.status == "paid_out"))
                 .is_some_and(|runs| runs.offer_id == offer_id),
         };
-        let details = standing.summary.details.as_ref().filter(|_| is_about_it)?;
+        let details = comparison.summary.details.as_ref().filter(|_| is_about_it)?;
         (details.advance_paid_out_at.is_some() && is_currency(&details.currency))
-            .then_some((standing, details))
+            .then_some((comparison, details))
     }
 
-    /// Whether the transactions say that a payout was taken back, and Stripe's summary does not say
-    /// otherwise: a canceled financing, whose status has not reached us.
+    /// Whether the ledger shows that the payout was taken back and Stripe's current summary does
+    /// not contradict: a canceled financing whose status update has not arrived.
     pub(super) fn is_taken_back(&self, offer_id: &str) -> bool {
-        let says_otherwise =
-            self.figures_of_stripe(offer_id).is_some_and(|(standing, _)| standing.is_current);
-        !says_otherwise && self.totals_of(offer_id).is_some_and(|totals| totals.is_taken_back)
+        let is_contradicted =
+            self.summary_of(offer_id).is_some_and(|(comparison, _)| comparison.is_current);
+        !is_contradicted && self.totals_of(offer_id).is_some_and(|totals| totals.is_taken_back)
     }
 }
 
 impl Progress {
-    /// Of a thousand parts, how many are paid: for a picture.
+    /// The paid part in thousandths, for the progress bar.
     pub(super) fn per_mille(&self) -> i64 {
         if self.total.minor <= 0 {
             return 0;
@@ -152,11 +158,11 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::portal::section::phase::tests::{now, offer, standing};
+    use crate::web::portal::section::phase::tests::{comparison, now, offer};
     use crate::web::portal::section::phase::{Phase, cards};
 
     #[test]
-    fn a_payout_that_was_taken_back_is_not_owed_unless_stripe_says_that_it_runs() {
+    fn a_payout_that_was_taken_back_is_canceled_unless_stripe_reports_it_as_running() {
         let totals = [Totals {
             offer_id: Some("financingoffer_1".to_owned()),
             currency: "gbp".to_owned(),
@@ -169,22 +175,22 @@ mod tests {
             first_at: now(),
             last_at: now(),
         }];
-        let shown = |standing: Option<&SummaryComparison>| {
+        let shown = |comparison: Option<&SummaryComparison>| {
             let offers = vec![offer("financingoffer_1", "paid_out")];
             let card =
-                cards(&Figures { offers, standing, totals: &totals, now: now() }).0.remove(0);
+                cards(&Figures { offers, comparison, totals: &totals, now: now() }).0.remove(0);
             (card.phase, card.progress.map(|progress| progress.remaining.minor))
         };
-        let runs = standing("financingoffer_1");
+        let runs = comparison("financingoffer_1");
         assert_eq!(shown(Some(&runs)), (Phase::InProgress, Some(77_000)));
         let old = SummaryComparison { is_current: false, ..runs };
-        for summary in [None, Some(&old), Some(&standing("financingoffer_2"))] {
+        for summary in [None, Some(&old), Some(&comparison("financingoffer_2"))] {
             assert_eq!(shown(summary), (Phase::Canceled, None));
         }
     }
 
     #[test]
-    fn terms_that_no_merchant_should_read_are_not_shown() {
+    fn implausible_terms_are_not_shown() {
         for (currency, rate, advance) in [
             ("<b>", 0.15, 100_000),
             ("usd", 1e-300, 100_000),
@@ -195,7 +201,8 @@ mod tests {
             odd.currency = Some(currency.to_owned());
             (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));
             let offers = vec![odd.clone(), OfAccount { status: "paid_out".to_owned(), ..odd }];
-            let (current, _) = cards(&Figures { offers, standing: None, totals: &[], now: now() });
+            let (current, _) =
+                cards(&Figures { offers, comparison: None, totals: &[], now: now() });
             assert_eq!(current.len(), 2);
             assert!(
                 current.iter().all(|card| card.terms.is_none() && card.progress.is_none()),

@@ -1,11 +1,12 @@
-//! What is shown, written as the reader writes amounts and days. The words between them are the templates' own.
+//! The template's view of cards and transactions: amounts and dates formatted for the reader. The
+//! text around them is in the templates.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::phase::{Card, Figures, Phase, Turn};
-use super::progress::{FiguresFrom, Progress};
+use super::phase::{Card, PaydownOrder, Phase};
+use super::progress::{Figures, FiguresFrom, Progress};
 use crate::financing::AccountLocale;
 use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
@@ -13,34 +14,34 @@ use crate::format::money::Money;
 use crate::offers::store::OfAccount;
 use crate::stripe::{Contract, refill_way};
 
-/// Writes for one reader.
-pub(in crate::web::portal) struct Writer<'a> {
+/// Formats amounts and dates for one reader's language and the account's time zone.
+pub(in crate::web::portal) struct PageFormatter<'a> {
     pub(in crate::web::portal) formats: &'a Formats,
     pub(in crate::web::portal) zone: Tz,
 }
 
-/// An offer or a financing.
+/// An offer or a financing, as the template reads it.
 #[derive(Serialize)]
-pub(super) struct Shown {
+pub(super) struct CardView {
     phase: &'static str,
-    /// `loan`, `cash_advance` or `unspecified`: which words are right for the contract.
+    /// The wording for the contract: `loan`, `cash_advance` or `unspecified`.
     contract: &'static str,
     is_refill: bool,
-    /// What a refill does to the financing that runs: `settles`, `stacks`, or nothing known.
+    /// What a refill does to the running financing: `settles` or `stacks` it; empty if unknown.
     refill_way: &'static str,
     is_replacement: bool,
-    terms: Option<ShownTerms>,
+    terms: Option<TermsView>,
     expires_on: Option<String>,
-    progress: Option<ShownProgress>,
-    /// What happens next: `share`, a share of sales goes to it; `waits`, an older financing comes first; `closed`, Stripe wrote it off,
-    /// and the rest is between it and the merchant.
+    progress: Option<ProgressView>,
+    /// What happens next: `share`, a share of sales is withheld for it; `waits`, an older financing
+    /// is paid first; `closed`, Stripe wrote it off and settles the rest with the merchant.
     next: &'static str,
-    /// The share of sales, where it is known.
+    /// The fraction of sales that is withheld, if known.
     next_rate: Option<String>,
 }
 
 #[derive(Serialize)]
-struct ShownTerms {
+struct TermsView {
     advance: String,
     fee: String,
     total: Option<String>,
@@ -48,7 +49,7 @@ struct ShownTerms {
 }
 
 #[derive(Serialize)]
-struct ShownProgress {
+struct ProgressView {
     total: String,
     paid: String,
     remaining: String,
@@ -56,19 +57,19 @@ struct ShownProgress {
     per_mille: i64,
     paid_out_on: Option<String>,
     begins_on: Option<String>,
-    period: Option<ShownPeriod>,
-    /// Our transactions do not add up to Stripe's figures.
+    period: Option<PeriodView>,
+    /// The ledger differs from Stripe's amounts.
     differs: bool,
-    /// What was paid by them, where that is another sum.
+    /// The ledger's paid amount, if it differs.
     paid_by_ours: Option<String>,
-    /// Stripe's figures are not there, so these are ours.
+    /// The amounts are the ledger's, because Stripe's are unavailable.
     is_ours: bool,
-    /// Transactions that ours leave out.
+    /// Transactions of unknown effect that the ledger leaves out.
     unclear: i64,
 }
 
 #[derive(Serialize)]
-struct ShownPeriod {
+struct PeriodView {
     minimum: Option<String>,
     paid: Option<String>,
     remaining: Option<String>,
@@ -76,42 +77,42 @@ struct ShownPeriod {
     is_met: bool,
 }
 
-/// A movement.
+/// A transaction, as the template reads it.
 #[derive(Serialize)]
-pub(super) struct Row {
+pub(super) struct MovementRow {
     on: String,
-    /// Which of the templates' words names it.
+    /// The key of its description in the templates.
     what: &'static str,
-    /// With a sign: what the merchant got, or gave.
+    /// Signed from the merchant's point of view.
     amount: String,
     is_in: bool,
 }
 
-impl Writer<'_> {
-    pub(super) fn card(&self, card: &Card, home: &AccountLocale, now: DateTime<Utc>) -> Shown {
+impl PageFormatter<'_> {
+    pub(super) fn card(&self, card: &Card, home: &AccountLocale, now: DateTime<Utc>) -> CardView {
         let contract = card.offer.contract();
-        let terms = card.terms.as_ref().map(|terms| ShownTerms {
+        let terms = card.terms.as_ref().map(|terms| TermsView {
             advance: self.money(&terms.advance),
             fee: self.money(&terms.fee),
             total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
             rate: self.formats.percent(terms.withhold_rate),
         });
-        // Stripe can end an offer before its time: then that time says nothing.
+        // Stripe can end an offer before `expires_at`, which then says nothing about the end.
         let end = card.offer.expires_at.filter(|end| card.phase != Phase::Expired || *end <= now);
-        // The last moment at which it is open.
+        // The date of the last moment at which the offer is open.
         let expires_on = end.map(|end| self.day(end - TimeDelta::seconds(1)));
-        let rate = match card.turn {
-            Turn::Alone => card.terms.as_ref().map(|terms| terms.withhold_rate),
-            Turn::First(rate) => rate,
-            Turn::Waits => None,
+        let rate = match card.paydown_order {
+            PaydownOrder::Only => card.terms.as_ref().map(|terms| terms.withhold_rate),
+            PaydownOrder::First(rate) => rate,
+            PaydownOrder::Queued => None,
         };
-        Shown {
+        CardView {
             phase: card.phase.into(),
             contract: contract.as_str(),
-            next: match card.turn {
+            next: match card.paydown_order {
                 _ if card.offer.charged_off_at.is_some() => "closed",
-                Turn::Waits => "waits",
-                Turn::Alone | Turn::First(_) => "share",
+                PaydownOrder::Queued => "waits",
+                PaydownOrder::Only | PaydownOrder::First(_) => "share",
             },
             next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.product_type.as_deref() == Some("refill"),
@@ -128,15 +129,16 @@ impl Writer<'_> {
         progress: &Progress,
         contract: Contract,
         now: DateTime<Utc>,
-    ) -> ShownProgress {
+    ) -> ProgressView {
         let per_mille = progress.per_mille();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
         let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
-        // An advance on receivables has no minimum and no date; nor may one be spoken of where nobody knows what it is.
+        // A cash advance has no minimum and no due date, and neither may be mentioned if the
+        // contract is unknown.
         let period = progress.period.as_ref().filter(|_| contract == Contract::Loan);
         let currency = &progress.total.currency;
         let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
-        ShownProgress {
+        ProgressView {
             total: self.money(&progress.total),
             paid: self.money(&progress.paid),
             remaining: self.money(&progress.remaining),
@@ -144,7 +146,7 @@ impl Writer<'_> {
             per_mille,
             paid_out_on: progress.paid_out_at.map(|at| self.day(at)),
             begins_on: progress.begins_at.filter(|at| *at > now).map(|at| self.day(at)),
-            period: period.map(|period| ShownPeriod {
+            period: period.map(|period| PeriodView {
                 minimum: period
                     .paid_amount
                     .zip(period.remaining_amount)
@@ -155,22 +157,22 @@ impl Writer<'_> {
                 due_on: period.due_at.map(|at| self.day(at)),
                 is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
             }),
-            differs: matches!(progress.by, FiguresFrom::StripeDiffers(_)),
-            paid_by_ours: match &progress.by {
+            differs: matches!(progress.source, FiguresFrom::StripeDiffers(_)),
+            paid_by_ours: match &progress.source {
                 FiguresFrom::StripeDiffers(sum) => sum.as_ref().map(|sum| self.money(sum)),
                 FiguresFrom::Stripe | FiguresFrom::Ledger(_) => None,
             },
-            is_ours: matches!(progress.by, FiguresFrom::Ledger(_)),
-            unclear: match progress.by {
+            is_ours: matches!(progress.source, FiguresFrom::Ledger(_)),
+            unclear: match progress.source {
                 FiguresFrom::Ledger(unclear) => unclear,
                 FiguresFrom::Stripe | FiguresFrom::StripeDiffers(_) => 0,
             },
         }
     }
 
-    pub(super) fn row(&self, movement: &Movement, contract: Contract) -> Row {
-        let what = what(movement, contract);
-        // Of what was paid out the fee never reached the merchant.
+    pub(super) fn row(&self, movement: &Movement, contract: Contract) -> MovementRow {
+        let what = description_key(movement, contract);
+        // The fee is part of the financing, but never reached the merchant.
         let minor = match movement.effect.as_str() {
             "advanced" => movement.advance_minor.unwrap_or(movement.total_minor),
             "paid" => -movement.total_minor,
@@ -184,7 +186,7 @@ impl Writer<'_> {
         let amount = if movement.effect == "unclear" { size } else { format!("{sign}{size}") };
         let on =
             self.formats.short_date(movement.created_at.with_timezone(&self.zone).date_naive());
-        Row { on, what, amount, is_in: minor >= 0 }
+        MovementRow { on, what, amount, is_in: minor >= 0 }
     }
 
     pub(in crate::web::portal) fn money(&self, money: &Money) -> String {
@@ -195,14 +197,13 @@ impl Writer<'_> {
         self.formats.day(at, self.zone)
     }
 
-    /// A day and the time of it.
     pub(in crate::web::portal) fn moment(&self, at: DateTime<Utc>) -> String {
         format!("{}, {}", self.day(at), at.with_timezone(&self.zone).format("%H:%M\u{a0}%Z"))
     }
 }
 
 impl Figures<'_> {
-    /// The contract that a movement belongs to.
+    /// The contract of a transaction's financing.
     pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
         let offer =
             self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
@@ -210,16 +211,16 @@ impl Figures<'_> {
     }
 }
 
-/// Stripe's own descriptions have words that the rules for copy forbid, so each kind of movement has words of ours.
-fn what(movement: &Movement, contract: Contract) -> &'static str {
-    let is_back = movement.r#type == "reversal";
+/// Our own keys, because Stripe's descriptions contain words that the copy rules forbid.
+fn description_key(movement: &Movement, contract: Contract) -> &'static str {
+    let is_reversal = movement.r#type == "reversal";
     match (movement.effect.as_str(), movement.reason.as_deref()) {
-        ("advanced", _) if is_back => "taken_back",
+        ("advanced", _) if is_reversal => "taken_back",
         ("advanced", _) => "paid_out",
-        ("paid", _) if movement.is_withholding && is_back => "share_returned",
+        ("paid", _) if movement.is_withholding && is_reversal => "share_returned",
         ("paid", _) if movement.is_withholding => "share",
         ("paid", Some("collection_failure")) => "payment_failed",
-        ("paid", _) if is_back => "payment_returned",
+        ("paid", _) if is_reversal => "payment_returned",
         ("paid", Some("collection")) if contract == Contract::Loan => "minimum",
         ("paid", Some("refill")) => "refill",
         ("paid", _) => "payment",

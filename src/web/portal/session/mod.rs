@@ -1,4 +1,4 @@
-//! A merchant's visit: opened by a token, carried by a cookie, over after a while.
+//! Sessions: started by a dashboard token, carried by a cookie, of limited lifetime.
 
 mod store;
 
@@ -9,18 +9,18 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::token::Visit;
+use super::token::VerifiedToken;
 use super::{Portal, Settings};
 use crate::format::locale::Language;
 use crate::stripe::AccountId;
 
-/// Who is looking.
+/// A valid session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) account: AccountId,
-    /// As the dashboard said; none: as the browser says.
+    /// As the token said; `None` for the browser's language.
     pub(super) language: Option<Language>,
-    /// Shows that an address was made by us for this visit. Not the session's secret, and of no use but that.
+    /// Proves that a URL was made for this session. Derived from the session, and of no other use.
     pub(super) refresh_mark: String,
 }
 
@@ -28,29 +28,35 @@ const SECRET_BYTES: usize = 32;
 const MARK_BYTES: usize = 16;
 
 impl Portal {
-    /// Opens a session by a token, which is used up by that. None where it was used before.
-    pub(super) async fn open(&self, visit: &Visit) -> sqlx::Result<Option<CookieJar>> {
+    /// Redeems a token and starts a session; returns its cookie. `None` if the token was redeemed
+    /// before.
+    pub(super) async fn open_session(
+        &self,
+        token: &VerifiedToken,
+    ) -> sqlx::Result<Option<CookieJar>> {
         let now = self.clock.now();
         let secret: [u8; SECRET_BYTES] = rand::random();
+        // One transaction: a crash between the two must not use up the token without a session.
         let mut tx = self.db.begin().await?;
-        if !store::use_up(&mut *tx, &hash(visit.id.as_bytes()), visit.expires_at).await? {
+        if !store::redeem_token(&mut *tx, &hash(token.id.as_bytes()), token.expires_at).await? {
             return Ok(None);
         }
-        let opening = store::Opening {
+        let session = store::NewSession {
             session_sha256: &hash(&secret),
-            account_id: visit.account.as_str(),
-            language: visit.language.map(Language::code),
+            account_id: token.account.as_str(),
+            language: token.language.map(Language::code),
             expires_at: now + self.settings.session,
         };
-        store::open(&mut *tx, &opening, now).await?;
-        store::forget_old(&mut tx, now).await?;
+        store::insert(&mut *tx, &session, now).await?;
+        store::delete_expired(&mut tx, now).await?;
         tx.commit().await?;
         Ok(Some(self.cookie(&secret)))
     }
 
-    /// The session that a request's cookie carries; of several the newest.
+    /// The session of the request's cookie; if there are several cookies, the newest session.
     pub(super) async fn session(&self, headers: &HeaderMap) -> sqlx::Result<Option<Session>> {
-        // However many there are: a sibling domain can put its own in front, and a head has 32 KB at most.
+        // All of them: a sibling domain can put its own cookie in front. The size limit of headers,
+        // 32 KB, bounds their number.
         let hashes: Vec<Vec<u8>> =
             presented(headers, self.settings.cookie_name()).map(|secret| hash(&secret)).collect();
         if hashes.is_empty() {
@@ -65,7 +71,8 @@ impl Portal {
         }))
     }
 
-    /// Sent back on the way from the dashboard and from Stripe (`Lax`), and never read by a script.
+    /// `Lax`, because the browser must send it when it arrives from the dashboard or from Stripe.
+    /// Not readable by scripts.
     fn cookie(&self, secret: &[u8; SECRET_BYTES]) -> CookieJar {
         let settings = &self.settings;
         let name = settings.cookie_name();
@@ -82,9 +89,10 @@ impl Portal {
 }
 
 impl Settings {
-    /// With `__Host-` a browser takes the cookie from this host alone, so that no sibling domain can put its own
-    /// session, or many false ones, in front (RFC 6265bis section 4.1.3). That needs https and the path `/`, so it
-    /// is for a service that has its host to itself; `__Secure-` at least keeps plain http out.
+    /// With `__Host-` a browser accepts the cookie from this host only, so no sibling domain can
+    /// plant its own session, or many false ones (RFC 6265bis section 4.1.3). This requires https
+    /// and the path `/`, so it applies if the service has its host to itself; `__Secure-` still
+    /// excludes plain http.
     fn cookie_name(&self) -> &'static str {
         match (self.public_url.scheme(), self.public_url.path()) {
             ("https", "/") => "__Host-courier_session",
@@ -94,7 +102,7 @@ impl Settings {
     }
 }
 
-/// The secrets in all cookies of this name. A `CookieJar` would keep one of them.
+/// The secrets of all cookies of this name; a `CookieJar` would keep only one.
 fn presented(headers: &HeaderMap, name: &str) -> impl Iterator<Item = Vec<u8>> {
     let texts = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
     let cookies = texts.flat_map(Cookie::split_parse).flatten();

@@ -1,15 +1,15 @@
-//! The SQL of the sessions.
+//! The SQL of `portal_tokens` and `portal_sessions`.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-/// Marks a token as used. False where it was used before.
-pub(super) async fn use_up(
+/// Marks a token as redeemed. False if it was redeemed before.
+pub(super) async fn redeem_token(
     db: impl PgExecutor<'_>,
     token_sha256: &[u8],
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let used = sqlx::query!(
+    let inserted = sqlx::query!(
         "
         insert into portal_tokens (token_sha256, expires_at)
         values ($1, $2)
@@ -20,20 +20,19 @@ pub(super) async fn use_up(
     )
     .execute(db)
     .await?;
-    Ok(used.rows_affected() == 1)
+    Ok(inserted.rows_affected() == 1)
 }
 
-/// A session to be.
-pub(super) struct Opening<'a> {
+pub(super) struct NewSession<'a> {
     pub(super) session_sha256: &'a [u8],
     pub(super) account_id: &'a str,
     pub(super) language: Option<&'a str>,
     pub(super) expires_at: DateTime<Utc>,
 }
 
-pub(super) async fn open(
+pub(super) async fn insert(
     db: impl PgExecutor<'_>,
-    opening: &Opening<'_>,
+    session: &NewSession<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -41,32 +40,31 @@ pub(super) async fn open(
         insert into portal_sessions (session_sha256, account_id, language, created_at, expires_at)
         values ($1, $2, $3, $4, $5)
         ",
-        opening.session_sha256,
-        opening.account_id,
-        opening.language,
+        session.session_sha256,
+        session.account_id,
+        session.language,
         now,
-        opening.expires_at,
+        session.expires_at,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// A session that is not over.
-pub(super) struct Found {
+pub(super) struct StoredSession {
     pub(super) session_sha256: Vec<u8>,
     pub(super) account_id: String,
     pub(super) language: Option<String>,
 }
 
-/// The newest of these sessions that is not over.
+/// The newest of these sessions that has not expired.
 pub(super) async fn find_newest(
     db: impl PgExecutor<'_>,
     sessions_sha256: &[Vec<u8>],
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Found>> {
+) -> sqlx::Result<Option<StoredSession>> {
     sqlx::query_as!(
-        Found,
+        StoredSession,
         "
         select session_sha256, account_id, language
         from portal_sessions
@@ -81,9 +79,10 @@ pub(super) async fn find_newest(
     .await
 }
 
-/// Deletes some of what is over: each opening takes more away than it adds. A token's id is kept as long as the token could be
-/// shown, and a minute more for clocks that differ.
-pub(super) async fn forget_old(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Deletes some expired rows. Each sign-in deletes more rows than it adds, so no cleanup job is
+/// needed. A token's hash is kept until the token has expired, and a minute longer for clocks that
+/// differ.
+pub(super) async fn delete_expired(tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "
         delete from portal_tokens
