@@ -1,7 +1,8 @@
-//! `/livez` and `/readyz`, for whatever restarts the process and sends it traffic.
+//! `/livez` and `/readyz`, for orchestrators and load balancers.
 //!
-//! They are two questions. *Alive* looks at nothing: a database that is away must not have every replica restarted. *Ready*
-//! looks at all that the work needs, and at writes in particular: after a failover a standby answers `select 1` happily.
+//! *Alive* checks nothing: an unavailable database must not restart every replica. *Ready* checks
+//! all that the work needs, including that the database accepts writes: after a failover, a standby
+//! answers `select 1` happily.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,43 +17,42 @@ use tokio::sync::Mutex;
 use crate::clock::{Agreement, Clock};
 use crate::database::{self, Health, Pool};
 
-/// An orchestrator gives up after a second or so; a database that takes longer is not ready.
-const LONGEST: Duration = Duration::from_secs(2);
-/// However many probes there are, the database is asked once a second.
-const FRESH: Duration = Duration::from_secs(1);
+/// Orchestrators give up after a second or so; a slower database counts as not ready.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Results are reused for this long, however many probes there are.
+const CACHE_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
-struct Ready {
+struct Readiness {
     db: Pool,
     clock: Clock,
     last: Arc<Mutex<Option<(Instant, Health)>>>,
 }
 
-/// The two routes.
 pub fn router(db: Pool, clock: Clock) -> Router {
-    let ready = Ready { db, clock, last: Arc::default() };
-    Router::new().route("/livez", get(alive)).route("/readyz", get(readiness)).with_state(ready)
+    let state = Readiness { db, clock, last: Arc::default() };
+    Router::new().route("/livez", get(alive)).route("/readyz", get(readiness)).with_state(state)
 }
 
 async fn alive() -> Json<Value> {
     Json(json!({"status": "alive"}))
 }
 
-async fn readiness(State(ready): State<Ready>) -> (StatusCode, Json<Value>) {
-    // Whoever comes while another asks waits for that answer.
-    let mut last = ready.last.lock().await;
+async fn readiness(State(state): State<Readiness>) -> (StatusCode, Json<Value>) {
+    // Concurrent probes wait for the lock and share one check.
+    let mut last = state.last.lock().await;
     let health = match *last {
-        Some((at, health)) if at.elapsed() < FRESH => health,
+        Some((at, health)) if at.elapsed() < CACHE_FOR => health,
         Some(_) | None => {
-            let asked = tokio::time::timeout(LONGEST, database::health(&ready.db)).await;
-            let health = asked.unwrap_or(Health::Away);
+            let checked = tokio::time::timeout(CHECK_TIMEOUT, database::health(&state.db)).await;
+            let health = checked.unwrap_or(Health::Away);
             *last = Some((Instant::now(), health));
             health
         }
     };
     drop(last);
     let [database, schema] = database_parts(health);
-    let parts = [database, schema, clock_part(&ready.clock)];
+    let parts = [database, schema, clock_part(&state.clock)];
     let is_ready = parts.iter().all(|part| part.is_ready);
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let by_name: Map<String, Value> =
@@ -60,15 +60,14 @@ async fn readiness(State(ready): State<Ready>) -> (StatusCode, Json<Value>) {
     (status, Json(json!({"ready": is_ready, "parts": by_name})))
 }
 
-/// One line of the answer.
-struct Part {
+/// An entry of `parts` in the response.
+struct ReadinessPart {
     name: &'static str,
     state: &'static str,
-    /// Whether the work can be done as far as this part goes.
     is_ready: bool,
 }
 
-fn database_parts(health: Health) -> [Part; 2] {
+fn database_parts(health: Health) -> [ReadinessPart; 2] {
     let (database, schema) = match health {
         Health::Ready => ("writable", "current"),
         Health::Away => ("away", "unknown"),
@@ -77,17 +76,18 @@ fn database_parts(health: Health) -> [Part; 2] {
         Health::SchemaBehind => ("writable", "behind"),
     };
     [
-        Part { name: "database", state: database, is_ready: database == "writable" },
-        Part { name: "schema", state: schema, is_ready: schema == "current" },
+        ReadinessPart { name: "database", state: database, is_ready: database == "writable" },
+        ReadinessPart { name: "schema", state: schema, is_ready: schema == "current" },
     ]
 }
 
-/// Before Stripe has answered once, nothing speaks against the clock.
-fn clock_part(clock: &Clock) -> Part {
+/// Ready until the first comparison: before Stripe has answered once, nothing speaks against the
+/// clock.
+fn clock_part(clock: &Clock) -> ReadinessPart {
     let (state, is_ready) = match clock.agreement() {
         Agreement::Unknown => ("not_compared", true),
         Agreement::Agrees => ("agrees_with_stripe", true),
         Agreement::Differs(_) => ("differs_from_stripe", false),
     };
-    Part { name: "clock", state, is_ready }
+    ReadinessPart { name: "clock", state, is_ready }
 }

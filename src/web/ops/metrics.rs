@@ -1,7 +1,8 @@
-//! `GET /metrics` for Prometheus: the few figures that are worth an alert.
+//! `GET /metrics` for Prometheus: the few values that are worth an alert.
 //!
-//! Each is read from an index when it is asked for, never by counting a large table. Times are told as timestamps, so that an alert
-//! is `time() - courier_last_event_timestamp_seconds > 86400` and goes on rising when nothing happens any more.
+//! Each is read from an index at scrape time, never by counting a large table. Times are exported
+//! as timestamps, so that an alert is `time() - courier_last_event_timestamp_seconds > 86400` and
+//! keeps rising when nothing happens any more.
 
 use std::sync::atomic::AtomicU64;
 
@@ -25,23 +26,19 @@ use crate::maintenance::reconcile;
 use crate::queue::{self, Circuit};
 use crate::web::feedback::ReportCounts;
 
-/// What the figures are read from.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Where events, runs and jobs are.
     pub db: Pool,
-    /// What is old.
     pub clock: Clock,
-    /// Stripe and the relay, as this process sees them.
+    /// The circuits of this process to Stripe and to the relay.
     pub circuits: Vec<Circuit>,
-    /// Reports about letters, as this process took them.
+    /// Feedback reports that this process applied.
     pub reports: ReportCounts,
 }
 
-/// A text of OpenMetrics 1.0.
+/// OpenMetrics 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The one route.
 pub fn router(sources: Sources) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(sources)
 }
@@ -50,7 +47,9 @@ async fn metrics(State(sources): State<Sources>) -> Response {
     match with_timeout(read(&sources)).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
-            tracing::debug!(error = %error, "no figures: the database gives none");
+            // Not an error in the log: the failed scrape alerts by itself, and the database's state
+            // is logged by those who need it.
+            tracing::debug!(%error, "cannot read the metrics");
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
@@ -66,46 +65,46 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
 
     let mut registry = Registry::with_prefix("courier");
     let mut time = |name: &str, help: &str, at: Option<DateTime<Utc>>| {
-        // Zero where it never happened: an age of half a century raises any alert.
+        // 0 if it never happened: an age of half a century triggers any alert.
         let seconds = Gauge::<i64>::default();
         seconds.set(at.map_or(0, |at| at.timestamp()));
         registry.register(name, help, seconds);
     };
-    time("last_event_timestamp_seconds", "When Stripe's last event was kept", event);
-    let help = "When Stripe was last asked, completely, for what never reached us";
+    time("last_event_timestamp_seconds", "When Stripe's last event was stored", event);
+    let help = "When reconciliation with Stripe last completed";
     time("last_complete_reconciliation_timestamp_seconds", help, run);
     let mut count = |name: &str, help: &str, count: i64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(count);
         registry.register(name, help, gauge);
     };
-    count("jobs_dead", "Jobs that were given up: a person must look", dead);
-    let help = "Accounts whose transactions have added up to something else than Stripe's summary for an hour";
+    count("jobs_dead", "Dead jobs: they need attention", dead);
+    let help = "Accounts whose ledger has differed from Stripe's summary for an hour";
     count("accounts_differing", help, differing);
-    let help = "Transactions of Stripe's lists that could not be read, or not be kept, when they were read last";
+    let help = "Entries of Stripe's transaction lists that the last pass could not read or store";
     count("transactions_unreadable", help, unreadable);
-    let help = "Seconds that the database's clock is ahead of Stripe's; above 120 either way all work stops";
+    let help = "Seconds that the database's clock is ahead of Stripe's; beyond 120 all work stops";
     let skew = sources.clock.skew().unwrap_or_default().num_seconds();
     count("clock_skew_seconds", help, skew);
     let circuits = Family::<Vec<(&str, &str)>, Gauge<u64, AtomicU64>>::default();
     for circuit in &sources.circuits {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());
     }
-    registry.register("circuit_open", "1 while the other side is taken to be down", circuits);
-
-    let reports = Family::<Vec<(&str, &str)>, Counter>::default();
-    for (door, outcome, count) in sources.reports.all() {
-        reports
-            .get_or_create(&vec![("channel", door.as_str()), ("outcome", outcome)])
-            .inc_by(count);
-    }
     registry.register(
-        "reports",
-        "Reports about letters, by the way that they came and what they did",
-        reports,
+        "circuit_open",
+        "1 while the service considers the other side down",
+        circuits,
     );
 
+    let reports = Family::<Vec<(&str, &str)>, Counter>::default();
+    for (channel, outcome, count) in sources.reports.all() {
+        reports
+            .get_or_create(&vec![("channel", channel.as_str()), ("outcome", outcome)])
+            .inc_by(count);
+    }
+    registry.register("reports", "Feedback reports about emails, by channel and outcome", reports);
+
     let mut text = String::new();
-    encode(&mut text, &registry).expect("a String takes whatever is written to it");
+    encode(&mut text, &registry).expect("writing to a String cannot fail");
     Ok(text)
 }

@@ -1,19 +1,19 @@
-//! What people and machines that run the service ask it.
+//! The operators' endpoints: health and metrics.
 
 mod health;
 mod metrics;
 
+use std::net::SocketAddr;
+
 pub use health::router;
 pub use metrics::{Sources, router as metrics};
 
-use std::net::SocketAddr;
-
-/// Connections at once: a scraper, an orchestrator's probes, a person or two.
+/// Concurrent connections: a scraper, an orchestrator's probes, a few people.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// Where the operators' side listens.
+/// The settings of the operators' endpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Address and port. Not for the public.
+    /// Must not be reachable from the internet.
     pub listen: SocketAddr,
 }
