@@ -127,7 +127,7 @@ impl Inbound {
         bcc: Option<Address>,
         counts: ReportCounts,
         settings: &Settings,
-    ) -> Result<Self, ses::NoClient> {
+    ) -> Result<Self, ses::HttpClientError> {
         let (ses, sendgrid) =
             (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
         Ok(Self { api, bcc, counts, ses, sendgrid })

@@ -1,5 +1,5 @@
-//! The certificate that Amazon SNS signs messages with. That it lies at Amazon's address is one proof; that an authority that this
-//! machine trusts issued it to Amazon SNS is the other, and both are asked for
+//! The certificate with which Amazon SNS signs messages. Two checks are required: it was downloaded
+//! from Amazon's host, and an authority that this machine trusts issued it to Amazon SNS
 //! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>).
 
 use std::time::Duration;
@@ -11,53 +11,54 @@ use url::Url;
 use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
-/// FeedbackEvent a file with a certificate begins with.
+/// The first bytes of a PEM file with a certificate.
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
-/// No authority has longer chains.
+/// More than any chain has.
 const MAX_INTERMEDIATES: usize = 4;
 /// `id-ad-caIssuers` (RFC 5280 section 4.2.2.1) and the tag of a URI behind it.
 const CA_ISSUERS: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02, 0x86];
-/// Where the issuers of Amazon's certificates publish their own: Amazon Trust Services, and `DigiCert`.
+/// The domains where the issuers of Amazon's certificates publish their own: Amazon Trust Services
+/// and `DigiCert`.
 const ISSUERS: [&str; 2] = [".amazontrust.com", ".digicert.com"];
 
-/// A certificate, and those of its issuers that came with it or were fetched.
+/// A certificate, with the issuers' certificates that came with it or were fetched.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
     leaf: CertificateDer<'static>,
     intermediates: Vec<CertificateDer<'static>>,
 }
 
-/// Why a certificate is not taken for Amazon SNS's.
+/// Why a certificate is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untrusted {
-    /// An issuer's certificate is missing, or no authority that this machine trusts issued it.
+    /// An issuer's certificate is missing, or the chain does not end at a trusted authority.
     UnknownIssuer,
-    /// It has expired, or is not valid yet.
-    NotNow,
-    /// It was issued to somebody else, or for something else.
-    NotSns,
+    NotValidNow,
+    /// Issued to another name or for another purpose, or unreadable.
+    WrongSubject,
 }
 
 impl Certificate {
-    /// Reads PEM; none where the answer is not a certificate from its first byte on. SNS serves the certificate alone, without its
-    /// issuers'.
-    pub(super) fn read(answer: &[u8]) -> Option<Self> {
-        if !answer.starts_with(PEM) {
+    /// Parses PEM. `None` unless the response begins with a certificate: an error page that merely
+    /// contains one is rejected. SNS serves the certificate without its issuers'.
+    pub(super) fn read(response: &[u8]) -> Option<Self> {
+        if !response.starts_with(PEM) {
             return None;
         }
-        let mut all = CertificateDer::pem_slice_iter(answer).take(1 + MAX_INTERMEDIATES);
+        let mut all = CertificateDer::pem_slice_iter(response).take(1 + MAX_INTERMEDIATES);
         let leaf = all.next()?.ok()?;
         EndEntityCert::try_from(&leaf).ok()?;
         Some(Self { leaf, intermediates: all.flatten().collect() })
     }
 
-    /// Where its issuer's certificate is published, if that is where Amazon's issuers publish theirs. Found by its object
-    /// identifier: what lies at the address is not trusted for lying there, but verified.
+    /// The URL of the issuer's certificate, if it is in one of the known domains. Found by
+    /// searching for the object identifier: this is not a DER parser, and the fetched certificate
+    /// is verified anyway.
     pub(super) fn issuer_url(&self) -> Option<Url> {
         let at = self.leaf.windows(CA_ISSUERS.len()).position(|bytes| bytes == CA_ISSUERS)?
             + CA_ISSUERS.len();
         let (&length, text) = self.leaf.get(at..)?.split_first()?;
-        // From 128 on a length has another form; no such address is so long.
+        // DER encodes lengths from 128 on differently; no such URL is that long.
         let text = text.get(..usize::from(length)).filter(|_| length < 128)?;
         let url = Url::parse(std::str::from_utf8(text).ok()?).ok()?;
         let is_known =
@@ -69,25 +70,27 @@ impl Certificate {
         (is_known && is_plain).then_some(url)
     }
 
-    /// Adds an issuer's certificate, as such are published: DER.
+    /// Adds an issuer's certificate in DER, the format in which issuers publish theirs.
     pub(super) fn add_issuer(&mut self, der: Vec<u8>) {
         self.intermediates.push(der.into());
     }
 
-    /// Verifies the chain up to `roots`, the time, and that it was issued to one of `names`.
+    /// Verifies the chain up to `roots`, the validity at `now`, and that the subject is one of
+    /// `names`.
     pub(super) fn verify(
         &self,
         names: &[String],
         roots: &[TrustAnchor<'_>],
         now: DateTime<Utc>,
     ) -> Result<(), Untrusted> {
-        let certificate = EndEntityCert::try_from(&self.leaf).map_err(|_| Untrusted::NotSns)?;
+        let certificate =
+            EndEntityCert::try_from(&self.leaf).map_err(|_| Untrusted::WrongSubject)?;
         let is_named = names.iter().any(|name| {
             ServerName::try_from(name.as_str())
                 .is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
         });
         if !is_named {
-            return Err(Untrusted::NotSns);
+            return Err(Untrusted::WrongSubject);
         }
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -103,15 +106,15 @@ impl Certificate {
         match verified {
             Ok(_) => Ok(()),
             Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {
-                Err(Untrusted::NotNow)
+                Err(Untrusted::NotValidNow)
             }
             Err(Error::UnknownIssuer) => Err(Untrusted::UnknownIssuer),
-            Err(_) => Err(Untrusted::NotSns),
+            Err(_) => Err(Untrusted::WrongSubject),
         }
     }
 
     /// Whether its key made the signature, by RSA with PKCS #1 and SHA-256.
-    pub(super) fn made(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         EndEntityCert::try_from(&self.leaf).is_ok_and(|certificate| {
             certificate.verify_signature(RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
         })
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_leads_to_a_root_by_way_of_the_issuer_that_the_certificate_names() {
+    fn a_chain_is_verified_with_the_fetched_issuer() {
         let root = authority("root", None);
         let intermediate = authority("intermediate", Some(&root));
         let mut certificate =
@@ -187,15 +190,19 @@ mod tests {
         assert_ne!(verify(&certificate, NAME, &other, "2026-11-24"), Ok(()));
         assert_eq!(
             verify(&certificate, "sns.example.com", &root, "2026-11-24"),
-            Err(Untrusted::NotSns)
+            Err(Untrusted::WrongSubject)
         );
         for day in ["2025-12-31", "2027-01-02"] {
-            assert_eq!(verify(&certificate, NAME, &root, day), Err(Untrusted::NotNow), "{day}");
+            assert_eq!(
+                verify(&certificate, NAME, &root, day),
+                Err(Untrusted::NotValidNow),
+                "{day}"
+            );
         }
     }
 
     #[test]
-    fn an_issuer_is_fetched_where_amazons_issuers_publish_and_nowhere_else() {
+    fn an_issuer_url_is_in_a_known_domain() {
         let root = authority("root", None);
         for (url, is_known) in [
             (ISSUER, true),
@@ -212,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_a_certificate_from_its_first_byte_on_or_none() {
+    fn a_response_must_begin_with_a_certificate() {
         let root = authority("root", None);
         let pem = leaf(NAME, &root, ISSUER);
         assert!(Certificate::read(pem.as_bytes()).is_some());

@@ -1,14 +1,21 @@
-//! `POST /inbound/ses`: what Amazon SES tells of letters, through Amazon SNS
+//! `POST /inbound/ses`: bounces and complaints from Amazon SES, delivered by Amazon SNS
 //! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>).
 //!
 //! ```text
-//! body ─▶ topic of ours, version 2? ─▶ certificate of Amazon ─▶ signature ─▶ subscription: confirmed
-//!                   401                      401, 503             401     └▶ notification: a report
+//! body ─▶ configured topic? ─▶ signature version 2? ─▶ certificate ─▶ signature ─▶ notification
+//!               401                   401               401, 503        401       or confirmation
 //! ```
 //!
-//! Only topics that the settings name are listened to, for anybody can have Amazon sign messages of his own. `topic` is a topic and
-//! what follows from its region, `sns` the envelope and its signature, `certificate` what the signature is proven by, `amazon` what is
-//! fetched, `notification` what SES says.
+//! Only configured topics are accepted, because anyone can have Amazon sign messages of a topic of
+//! their own.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `topic` | topics, and the URLs and certificate names that follow from a topic's region |
+//! | `sns` | the envelope of a message and its signature |
+//! | `certificate` | verification of the signing certificate |
+//! | `amazon` | requests to Amazon: certificates, confirmation of a subscription |
+//! | `notification` | SES's notifications, parsed into feedback reports |
 
 mod amazon;
 mod certificate;
@@ -25,27 +32,26 @@ use crate::feedback::Channel;
 use crate::http::body::{self, BodyLimits};
 use crate::web::api::Refusal;
 
-pub use amazon::{Amazon, NoClient};
-pub use topic::{NotATopic, TopicArn};
+pub use amazon::{Amazon, HttpClientError};
+pub use topic::{BadTopicArn, TopicArn};
 
-use amazon::AskError;
-use sns::{Envelope, Kind, SIGNATURE_VERSION};
+use amazon::FetchError;
+use sns::{Envelope, MessageType, SIGNATURE_VERSION};
 
-/// SNS sends 256 KB at most; as JSON within JSON that is twice as long where every character is escaped.
+/// SNS sends 256 KB at most; JSON within JSON is twice as long if every character is escaped.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Which of SNS' messages are listened to.
+/// The state of the endpoint.
 #[derive(Clone, Debug)]
 pub struct Ses {
-    /// Those of these topics.
+    /// Messages of other topics are rejected.
     pub topics: Vec<TopicArn>,
-    /// Where certificates come from.
     pub amazon: Amazon,
 }
 
 impl Ses {
-    /// Listens to these topics; none where there are none.
-    pub fn new(topics: &[TopicArn]) -> Result<Option<Self>, NoClient> {
+    /// `None` if no topic is configured, which disables the endpoint.
+    pub fn new(topics: &[TopicArn]) -> Result<Option<Self>, HttpClientError> {
         if topics.is_empty() {
             return Ok(None);
         }
@@ -53,7 +59,6 @@ impl Ses {
     }
 }
 
-/// Takes one message of SNS'.
 #[tracing::instrument(name = "report.receive_ses", skip_all)]
 pub(super) async fn receive(
     State((inbound, ses)): State<(Inbound, Ses)>,
@@ -64,74 +69,85 @@ pub(super) async fn receive(
     let body = body::read(&head.headers, body, limits).await?;
     let refuse =
         |why: &dyn std::fmt::Display| inbound.refuse(Channel::Ses, Refusal::BadSignature, why);
-    // serde errors quote the body, so they are not logged.
+    // serde errors quote the body, which may contain addresses, so they are not logged.
     let envelope: Envelope =
-        serde_json::from_slice(&body).map_err(|_| refuse(&"not a message as SNS sends it"))?;
-    let Some(topic) = ses.topics.iter().find(|topic| topic.is(&envelope.topic_arn)) else {
+        serde_json::from_slice(&body).map_err(|_| refuse(&"not a message of SNS"))?;
+    let Some(topic) = ses.topics.iter().find(|topic| topic.matches(&envelope.topic_arn)) else {
         return Err(refuse(&"not from a topic in inbound.sns_topics"));
     };
+    // Nothing of the message is used before its signature is verified, except the topic, which
+    // selects where the certificate may come from.
     let now = inbound.api.clock.now();
-    prove(&envelope, topic, &ses.amazon, now).await.map_err(|error| inbound.not_proven(&error))?;
+    authenticate(&envelope, topic, &ses.amazon, now)
+        .await
+        .map_err(|error| inbound.refuse_unauthenticated(&error))?;
     match envelope.kind {
-        Kind::Notification => match notification::read(&envelope.message, &envelope.message_id) {
-            Some(report) => inbound.apply(&report).await,
-            None => Ok(inbound
-                .ignore(Channel::Ses, "a notification that is not about a bounce or a complaint")),
-        },
-        Kind::SubscriptionConfirmation => {
-            confirm(&envelope, topic, &ses.amazon)
+        MessageType::Notification => {
+            match notification::read(&envelope.message, &envelope.message_id) {
+                Some(report) => inbound.apply(&report).await,
+                None => Ok(inbound.ignore(
+                    Channel::Ses,
+                    "a notification that is not about a bounce or a complaint",
+                )),
+            }
+        }
+        MessageType::SubscriptionConfirmation => {
+            confirm_subscription(&envelope, topic, &ses.amazon)
                 .await
-                .map_err(|error| inbound.not_proven(&error))?;
-            tracing::info!(topic = envelope.topic_arn, "subscribed to what SES tells of letters");
+                .map_err(|error| inbound.refuse_unauthenticated(&error))?;
+            tracing::info!(topic = envelope.topic_arn, "confirmed a subscription of Amazon SNS");
             inbound.counts.count(Channel::Ses, "subscribed");
             Ok(Json(ReportResponse::only("subscribed")))
         }
-        Kind::UnsubscribeConfirmation => {
+        MessageType::UnsubscribeConfirmation => {
             tracing::warn!(
                 topic = envelope.topic_arn,
-                "SNS will not tell of letters any more: unsubscribed"
+                "Amazon SNS unsubscribed this endpoint: SES reports no longer arrive"
             );
-            Ok(inbound.ignore(Channel::Ses, "an end of the subscription"))
+            Ok(inbound.ignore(Channel::Ses, "the end of a subscription"))
         }
     }
 }
 
-/// Proves that a message is Amazon's.
-async fn prove(
+/// Verifies that Amazon signed the message for this topic.
+async fn authenticate(
     envelope: &Envelope,
     topic: &TopicArn,
     amazon: &Amazon,
     now: DateTime<Utc>,
-) -> Result<(), AskError> {
+) -> Result<(), FetchError> {
     if envelope.signature_version != SIGNATURE_VERSION {
-        return Err(AskError::Useless(
+        return Err(FetchError::Invalid(
             "signed with SHA-1 (version 1): set the attribute SignatureVersion of the topic to 2",
         ));
     }
-    let url = topic
-        .certificate_url(&envelope.signing_cert_url)
-        .ok_or(AskError::Useless("the certificate is not at Amazon SNS in the topic's region"))?;
+    let url = topic.certificate_url(&envelope.signing_cert_url).ok_or(FetchError::Invalid(
+        "the certificate's URL is not of Amazon SNS in the topic's region",
+    ))?;
     let certificate = amazon.certificate(topic, &url, now).await?;
     if envelope.is_signed_with(&certificate) {
         Ok(())
     } else {
-        Err(AskError::Useless("the signature is not the certificate's"))
+        Err(FetchError::Invalid("the signature does not match the certificate"))
     }
 }
 
-/// Tells Amazon that its messages are wanted.
-async fn confirm(envelope: &Envelope, topic: &TopicArn, amazon: &Amazon) -> Result<(), AskError> {
+async fn confirm_subscription(
+    envelope: &Envelope,
+    topic: &TopicArn,
+    amazon: &Amazon,
+) -> Result<(), FetchError> {
     let url = envelope.subscribe_url.as_deref().and_then(|url| topic.confirmation_url(url));
     amazon
-        .visit(&url.ok_or(AskError::Useless("the address to confirm at is not Amazon SNS'"))?)
+        .confirm(&url.ok_or(FetchError::Invalid("the confirmation URL is not of Amazon SNS"))?)
         .await
 }
 
 impl Inbound {
-    fn not_proven(&self, error: &AskError) -> Refusal {
+    fn refuse_unauthenticated(&self, error: &FetchError) -> Refusal {
         let refusal = match error {
-            AskError::Useless(_) => Refusal::BadSignature,
-            AskError::Away(_) => Refusal::Unavailable,
+            FetchError::Invalid(_) => Refusal::BadSignature,
+            FetchError::Unavailable(_) => Refusal::Unavailable,
         };
         self.refuse(Channel::Ses, refusal, error)
     }

@@ -1,8 +1,11 @@
-//! FeedbackEvent Amazon SES says about a message: as a notification of an identity
-//! (<https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html>), or as an event of a configuration set
-//! (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>). The two differ in the name of one field.
+//! Amazon SES's messages about an email: notifications of an identity
+//! (<https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html>) and events of a
+//! configuration set
+//! (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>). The
+//! two differ in the name of one field.
 //!
-//! SES gives a message a Message-ID of its own; ours stands among the headers of the original, and our return path in `mail.source`.
+//! SES replaces the Message-ID by its own; ours is among the headers of the original, and our
+//! return path is in `mail.source`.
 
 use serde::Deserialize;
 
@@ -12,17 +15,17 @@ use crate::feedback::{
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Notification {
+struct SesNotification {
     #[serde(rename = "notificationType", alias = "eventType")]
     about: String,
-    mail: Mail,
+    mail: SesMail,
     bounce: Option<Bounce>,
     complaint: Option<Complaint>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Mail {
+struct SesMail {
     source: Option<String>,
     #[serde(default)]
     headers: Vec<Header>,
@@ -69,17 +72,18 @@ struct Recipient {
     status: Option<String>,
 }
 
-/// The report in a notification; none where it is about something else, or nothing that we know.
+/// Parses a notification. `None` if it is about something other than a bounce or a complaint.
 pub(super) fn read(message: &str, sns_message_id: &str) -> Option<FeedbackReport> {
-    let Notification { about, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
-    let (findings, feedback_id) = match (about.as_str(), bounce, complaint) {
-        ("Bounce", Some(bounce), _) => (bounce.findings(), bounce.feedback_id),
-        ("Complaint", _, Some(complaint)) => (complaint.findings(), complaint.feedback_id),
+    let SesNotification { about, mail, bounce, complaint } = serde_json::from_str(message).ok()?;
+    let (recipients, feedback_id) = match (about.as_str(), bounce, complaint) {
+        ("Bounce", Some(bounce), _) => (bounce.recipients(), bounce.feedback_id),
+        ("Complaint", _, Some(complaint)) => (complaint.recipients(), complaint.feedback_id),
         _ => return None,
     };
-    // The same feedback may come both ways; of a message to several, each recipient may come by himself.
+    // An identity and a configuration set may report the same feedback. For a message with several
+    // recipients, each may arrive separately, so the addresses are part of the fingerprint.
     let mut id = feedback_id.unwrap_or_else(|| sns_message_id.to_owned());
-    for address in findings.iter().flat_map(|finding| &finding.addresses) {
+    for address in recipients.iter().flat_map(|recipient| &recipient.addresses) {
         id.extend(["\0", address]);
     }
     let fingerprint = Fingerprint::of(Channel::Ses, id);
@@ -87,11 +91,11 @@ pub(super) fn read(message: &str, sns_message_id: &str) -> Option<FeedbackReport
         channel: Channel::Ses,
         fingerprint,
         letter_ref: mail.letter_ref(),
-        recipients: findings,
+        recipients,
     })
 }
 
-impl Mail {
+impl SesMail {
     fn letter_ref(&self) -> LetterRef {
         let mut letter_ref = LetterRef::default();
         if let Some(source) = &self.source {
@@ -112,10 +116,11 @@ impl Mail {
 }
 
 impl Bounce {
-    /// SES calls a bounce permanent where the address is to be taken off every list; all others may pass.
-    fn findings(&self) -> Vec<RecipientReport> {
+    /// SES reports a bounce as permanent if the address should be removed from all lists; others
+    /// may pass.
+    fn recipients(&self) -> Vec<RecipientReport> {
         let is_permanent = self.kind == "Permanent";
-        let what = |recipient: &Recipient| {
+        let event = |recipient: &Recipient| {
             if is_permanent {
                 FeedbackEvent::failed(recipient.status.as_deref().unwrap_or_default())
                     .with_cause(Cause::Address)
@@ -123,21 +128,24 @@ impl Bounce {
                 FeedbackEvent::Transient
             }
         };
-        let finding = |recipient: &Recipient| RecipientReport {
+        let report = |recipient: &Recipient| RecipientReport {
             addresses: vec![recipient.email_address.clone()],
-            event: what(recipient),
+            event: event(recipient),
         };
-        self.bounced_recipients.iter().map(finding).collect()
+        self.bounced_recipients.iter().map(report).collect()
     }
 }
 
 impl Complaint {
-    /// One for all: whoever complained is among them, and SES often does not know more.
-    fn findings(&self) -> Vec<RecipientReport> {
-        let addresses =
-            self.complained_recipients.iter().map(|one| one.email_address.clone()).collect();
-        let what = FeedbackEvent::from_feedback_type(self.kind.as_deref().unwrap_or("abuse"));
-        vec![RecipientReport { addresses, event: what }]
+    /// One report for all recipients: SES often does not know which of them complained.
+    fn recipients(&self) -> Vec<RecipientReport> {
+        let addresses = self
+            .complained_recipients
+            .iter()
+            .map(|recipient| recipient.email_address.clone())
+            .collect();
+        let event = FeedbackEvent::from_feedback_type(self.kind.as_deref().unwrap_or("abuse"));
+        vec![RecipientReport { addresses, event }]
     }
 }
 
@@ -179,8 +187,8 @@ mod tests {
             {"emailAddress": "x@y.example"}
         ]);
         let bounce = bounce("Permanent", &recipients);
-        let told = json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()});
-        let report = read(&told).unwrap();
+        let message = json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()});
+        let report = read(&message).unwrap();
         let mut letter_ref = LetterRef::default();
         letter_ref.add_letter("letter_0193a1b2c3d47e5f8091a2b3c4d5e6f7");
         letter_ref.add_message_id("letter_1@rocket.example");
@@ -201,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_not_for_good() {
+    fn a_bounce_that_may_pass_is_transient() {
         for kind in ["Transient", "Undetermined", "SomethingNew"] {
             let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
-            let told = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
+            let message = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
             assert_eq!(
-                read(&told).unwrap().recipients[0].event,
+                read(&message).unwrap().recipients[0].event,
                 FeedbackEvent::Transient,
                 "{kind}"
             );
@@ -214,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_has_a_kind_or_is_taken_for_abuse() {
+    fn a_complaint_without_a_kind_counts_as_abuse() {
         for (kind, what) in [
             (json!("abuse"), FeedbackEvent::from_feedback_type("abuse")),
             (json!("not-spam"), FeedbackEvent::NotSpam),
@@ -224,29 +232,29 @@ mod tests {
                 "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,
                 "feedbackId": "0000-2", "userAgent": "AnyCompany Feedback Loop (V0.01)"
             });
-            let told =
+            let message =
                 json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
-            assert_eq!(read(&told).unwrap().recipients[0].event, what);
+            assert_eq!(read(&message).unwrap().recipients[0].event, what);
         }
     }
 
     #[test]
-    fn what_is_told_of_another_recipient_or_in_another_feedback_is_another_report() {
-        let told = |id: &str, address: &str| {
+    fn another_recipient_or_feedback_id_is_another_report() {
+        let fingerprint = |id: &str, address: &str| {
             let mut bounce = bounce("Permanent", &json!([{"emailAddress": address}]));
             bounce["feedbackId"] = json!(id);
             read(&json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()}))
                 .unwrap()
                 .fingerprint
         };
-        assert_eq!(told("1", "a@x.example"), told("1", "a@x.example"));
-        assert_ne!(told("1", "a@x.example"), told("1", "b@x.example"));
-        assert_ne!(told("1", "a@x.example"), told("2", "a@x.example"));
+        assert_eq!(fingerprint("1", "a@x.example"), fingerprint("1", "a@x.example"));
+        assert_ne!(fingerprint("1", "a@x.example"), fingerprint("1", "b@x.example"));
+        assert_ne!(fingerprint("1", "a@x.example"), fingerprint("2", "a@x.example"));
     }
 
     #[test]
-    fn anything_else_is_passed_over() {
-        for told in [
+    fn anything_else_is_ignored() {
+        for message in [
             json!({"notificationType": "Delivery", "delivery": {}, "mail": mail()}).to_string(),
             json!({"eventType": "Open", "open": {}, "mail": mail()}).to_string(),
             json!({"notificationType": "Bounce", "mail": mail()}).to_string(),
@@ -255,7 +263,7 @@ mod tests {
             "Successfully validated SNS topic for Amazon SES event publishing.".to_owned(),
             "[]".to_owned(),
         ] {
-            assert_eq!(super::read(&told, "sns-1"), None, "{told}");
+            assert_eq!(super::read(&message, "sns-1"), None, "{message}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The envelope in which Amazon SNS sends a message, and its signature: RSA with PKCS #1 and
-//! SHA-256 over some of the fields (signature version 2).
+//! The envelope of an Amazon SNS message, and its signature: RSA with PKCS #1 and SHA-256 over some
+//! of the fields (signature version 2).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,15 +7,14 @@ use serde::Deserialize;
 
 use super::certificate::Certificate;
 
-/// SHA-256. Version 1 is SHA-1.
+/// SHA-256; version 1 is SHA-1, which is rejected.
 pub(super) const SIGNATURE_VERSION: &str = "2";
 
-/// A message of SNS'.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Envelope {
     #[serde(rename = "Type")]
-    pub(super) kind: Kind,
+    pub(super) kind: MessageType,
     pub(super) message_id: String,
     pub(super) topic_arn: String,
     pub(super) message: String,
@@ -30,32 +29,33 @@ pub(super) struct Envelope {
     pub(super) signing_cert_url: String,
 }
 
-/// FeedbackEvent it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::IntoStaticStr)]
-pub(super) enum Kind {
+pub(super) enum MessageType {
     Notification,
     SubscriptionConfirmation,
     UnsubscribeConfirmation,
 }
 
-impl Kind {
+impl MessageType {
     fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
 impl Envelope {
-    /// Whether the certificate's key made the signature. The caller checks [`SIGNATURE_VERSION`]: the
-    /// version is not among the signed fields.
+    /// Whether the certificate's key made the signature. The caller checks [`SIGNATURE_VERSION`],
+    /// which is not among the signed fields.
     pub(super) fn is_signed_with(&self, certificate: &Certificate) -> bool {
         let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
-        certificate.made(self.signed_text().as_bytes(), &signature)
+        certificate.verifies(self.signed_text().as_bytes(), &signature)
     }
 
-    /// FeedbackEvent was signed: name and value of the fields that there are, a line each, in the order of the names.
+    /// The signed text: the name and the value of each present field, one per line, ordered by
+    /// name.
     fn signed_text(&self) -> String {
-        let subject = self.subject.as_deref().filter(|_| self.kind == Kind::Notification);
-        let is_about_subscription = self.kind != Kind::Notification;
+        // Only notifications sign the subject, and only (un)subscriptions the URL and the token.
+        let subject = self.subject.as_deref().filter(|_| self.kind == MessageType::Notification);
+        let is_about_subscription = self.kind != MessageType::Notification;
         let if_subscription =
             |value: &'_ Option<String>| value.clone().filter(|_| is_about_subscription);
         let fields = [
@@ -93,28 +93,28 @@ mod tests {
         all
     }
 
-    fn is_good(message: &Value) -> bool {
+    fn is_verified(message: &Value) -> bool {
         let envelope = serde_json::from_value::<Envelope>(message.clone());
         envelope
             .is_ok_and(|envelope| envelope.is_signed_with(&Certificate::read(CERTIFICATE).unwrap()))
     }
 
     #[test]
-    fn every_kind_of_message_is_proven() {
+    fn every_type_of_message_is_verified() {
         for message in messages(SIGNATURE_VERSION) {
-            assert!(is_good(&message), "{message}");
+            assert!(is_verified(&message), "{message}");
         }
     }
 
     #[test]
-    fn a_sha_1_signature_proves_nothing() {
+    fn a_sha_1_signature_is_rejected() {
         for message in messages("1") {
-            assert!(!is_good(&message), "{message}");
+            assert!(!is_verified(&message), "{message}");
         }
     }
 
     #[test]
-    fn whatever_was_changed_is_not_proven() {
+    fn a_changed_field_invalidates_the_signature() {
         for message in &messages(SIGNATURE_VERSION) {
             for field in [
                 "Message",
@@ -130,12 +130,12 @@ mod tests {
                     continue;
                 };
                 changed[field] = value.into();
-                assert!(!is_good(&changed), "{field} of {message}");
+                assert!(!is_verified(&changed), "{field} of {message}");
             }
             for (field, value) in [("Signature", ""), ("Signature", "!"), ("Type", "Something")] {
                 let mut changed = message.clone();
                 changed[field] = json!(value);
-                assert!(!is_good(&changed), "{field} {value} of {message}");
+                assert!(!is_verified(&changed), "{field} {value} of {message}");
             }
         }
     }

@@ -1,48 +1,52 @@
-//! Topics of Amazon SNS, and what follows from a topic's region: where its certificates are, where its subscriptions are confirmed,
-//! and whom its certificates are issued to.
+//! Topics of Amazon SNS, and what follows from a topic's region: the URLs of its certificates and
+//! of the confirmation of its subscriptions, and the names that its certificates are issued to.
 
 use std::str::FromStr;
 
 use url::Url;
 
-/// The name of a topic, `arn:aws:sns:eu-west-1:123456789012:letters`.
+/// The ARN of a topic, `arn:aws:sns:eu-west-1:123456789012:letters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicArn {
     arn: String,
     region: String,
-    /// FeedbackEvent the names of the partition's hosts end with.
+    /// The suffix of the partition's host names.
     domain: &'static str,
 }
 
-/// Not the name of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the ARN of an SNS topic in one of the partitions aws, aws-cn and aws-us-gov")]
-pub struct NotATopic;
+pub struct BadTopicArn;
 
 impl FromStr for TopicArn {
-    type Err = NotATopic;
+    type Err = BadTopicArn;
 
-    fn from_str(given: &str) -> Result<Self, NotATopic> {
-        let parts: Vec<&str> = given.split(':').collect();
+    fn from_str(text: &str) -> Result<Self, BadTopicArn> {
+        let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "sns", region, account, name] = parts[..] else {
-            return Err(NotATopic);
+            return Err(BadTopicArn);
         };
-        let (home, domain) = if region.starts_with("cn-") {
+        let (expected_partition, domain) = if region.starts_with("cn-") {
             ("aws-cn", "amazonaws.com.cn")
         } else if region.starts_with("us-gov-") {
             ("aws-us-gov", "amazonaws.com")
         } else {
             ("aws", "amazonaws.com")
         };
-        if partition == home && is_region(region) && !account.is_empty() && !name.is_empty() {
-            Ok(Self { arn: given.to_owned(), region: region.to_owned(), domain })
+        if partition == expected_partition
+            && is_region(region)
+            && !account.is_empty()
+            && !name.is_empty()
+        {
+            Ok(Self { arn: text.to_owned(), region: region.to_owned(), domain })
         } else {
-            Err(NotATopic)
+            Err(BadTopicArn)
         }
     }
 }
 
-/// `eu-west-1`, `us-gov-west-1`. Hosts such as `s3-ap-southeast-2` belong to the customer that rents the name in front of them.
+/// As in `eu-west-1` and `us-gov-west-1`. A looser check would accept names such as
+/// `s3-ap-southeast-2`, below which customers choose their own host names.
 fn is_region(region: &str) -> bool {
     let is_word =
         |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -57,13 +61,12 @@ fn is_region(region: &str) -> bool {
 }
 
 impl TopicArn {
-    /// Whether a message says that it is from this topic.
-    pub(super) fn is(&self, arn: &str) -> bool {
+    pub(super) fn matches(&self, arn: &str) -> bool {
         self.arn == arn
     }
 
-    /// The address of a certificate that signs messages of this topic; none for any other address. The text is compared as it is:
-    /// what a parser would make of unusual spellings does not matter.
+    /// The URL, if a certificate that signs messages of this topic can be there. The text itself is
+    /// compared: a parser's reading of unusual spellings does not matter.
     pub(super) fn certificate_url(&self, text: &str) -> Option<Url> {
         let name = text.strip_prefix(&format!("{}/SimpleNotificationService-", self.endpoint()))?;
         let name = name.strip_suffix(".pem")?;
@@ -71,20 +74,21 @@ impl TopicArn {
         if name.len() == 32 && name.bytes().all(is_plain) { Url::parse(text).ok() } else { None }
     }
 
-    /// The address that confirms a subscription to this topic; none for any other address.
+    /// The URL, if it confirms a subscription to this topic.
     pub(super) fn confirmation_url(&self, text: &str) -> Option<Url> {
         text.strip_prefix(&format!("{}/?", self.endpoint()))?;
         let url = Url::parse(text).ok()?;
-        let says = |name: &str, value: &str| {
+        let has = |name: &str, value: &str| {
             let mut found = url.query_pairs().filter(|(key, _)| key == name);
             found.next().is_some_and(|(_, given)| given == value) && found.next().is_none()
         };
-        (says("Action", "ConfirmSubscription") && says("TopicArn", &self.arn)).then_some(url)
+        (has("Action", "ConfirmSubscription") && has("TopicArn", &self.arn)).then_some(url)
     }
 
-    /// The names that the region's signing certificates are issued to. AWS documents none; these are what its SDK for Java expects
-    /// (`SnsHostProvider`): `sns.amazonaws.com` in the older regions, `sns-signing.<region>.…` in the newer ones, one of their own
-    /// in China and in `GovCloud`. All of them are hosts of Amazon's.
+    /// The names that the region's signing certificates are issued to. AWS documents none; these
+    /// are the ones that its SDK for Java expects (`SnsHostProvider`): `sns.amazonaws.com` in older
+    /// regions, `sns-signing.<region>.…` in newer ones, separate ones in China and in `GovCloud`.
+    /// All are hosts of Amazon.
     pub(super) fn certificate_names(&self) -> Vec<String> {
         let Self { region, domain, .. } = self;
         let gov = region.starts_with("us-gov-").then(|| format!("sns-us-gov-west-1.{domain}"));
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_has_a_whole_name_in_a_region_of_its_partition() {
+    fn a_topic_is_in_a_region_of_its_partition() {
         for (partition, region) in [
             ("aws", "eu-west-1"),
             ("aws", "ap-southeast-2"),
@@ -138,12 +142,12 @@ mod tests {
             "arn:aws:sns:cn-north-1:123456789012:letters",
             "arn:aws:sns:us-gov-west-1:123456789012:letters",
         ] {
-            assert_eq!(bad.parse::<TopicArn>(), Err(NotATopic), "{bad}");
+            assert_eq!(bad.parse::<TopicArn>(), Err(BadTopicArn), "{bad}");
         }
     }
 
     #[test]
-    fn a_certificate_is_at_the_topics_region_under_a_name_of_sns_and_nowhere_else() {
+    fn a_certificate_url_is_of_sns_in_the_topics_region() {
         for (partition, region, host) in [
             ("aws", "eu-west-1", "sns.eu-west-1.amazonaws.com"),
             ("aws-cn", "cn-north-1", "sns.cn-north-1.amazonaws.com.cn"),
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_is_confirmed_at_the_topics_region_and_for_the_topic_alone() {
+    fn a_confirmation_url_is_of_the_topics_region_and_topic() {
         let ours = topic("aws", "eu-west-1");
         let url = |host: &str, topic: &str| {
             format!("https://{host}/?Action=ConfirmSubscription&TopicArn={topic}&Token=2336412f37")
