@@ -1,5 +1,5 @@
-//! `demo`: the whole story on this machine. The service itself runs as it would for `serve`; only Stripe is simulated, the
-//! database is the embedded one, and the relay keeps letters as files.
+//! `demo`: the whole flow on one machine. The service runs as under `serve`; Stripe is simulated,
+//! the database is embedded, and emails are written to files.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,41 +26,40 @@ use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::web::api::{Scope, keys};
 
-/// What `demo` can be told.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// End by itself, with exit status 0 if every offer was delivered
+    /// Stop by itself, with exit status 0 if every offer was delivered
     #[arg(long)]
     once: bool,
-    /// Keep the database and the letters in this folder
+    /// The folder for the database and the emails
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     dir: PathBuf,
-    /// Hand the letters to this relay, written as `SMTP_URL` is, rather than keep them as files
+    /// Send the emails to this relay, in the format of `SMTP_URL`, instead of writing files
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
 }
 
 const API_KEY: &str = "sk_test_demo";
 const SECRET: &str = "whsec_demo";
-const TOKEN_SECRET: &str = "the demo's links need not keep anybody out";
-/// The embedded database has a single connection; a handful of letters takes a second or two.
-const LONGEST: Duration = Duration::from_mins(1);
+const TOKEN_SECRET: &str = "the demo's links protect nothing";
+/// The embedded database has one connection; a handful of emails takes a second or two.
+const DELIVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Three merchants: the usual, a cash advance in another country, and one with little. With its country goes its currency.
+/// Name, email, advance in minor units, country, financing type. The country decides the currency.
 const MERCHANTS: [(&str, &str, i64, &str, &str); 3] = [
     ("Jenny's Bakery", "jenny@bakery.example", 1_250_000, "US", "flex_loan"),
     ("Rocket Rides", "owner@rocket.example", 4_800_000, "GB", "cash_advance"),
     ("Kite & Co", "hello@kite.example", 300_000, "US", "flex_loan"),
 ];
 
-/// Where to look afterwards.
-struct Place {
+/// Where the demo keeps its files.
+struct Output {
     dir: PathBuf,
     relay: RelayUrl,
 }
 
-/// One line of what happened.
-struct Story {
+/// The outcome of an offer.
+struct OfferOutcome {
     offer_id: String,
     letter_state: String,
     delivery_state: String,
@@ -71,12 +70,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = std::path::absolute(&args.dir)?;
     let clock = Clock::system();
     let simulator = start_simulator(&clock).await?;
-    let kept_in = format!("file:{}", dir.join("mail").display());
-    let relay = args.relay.unwrap_or(kept_in);
+    let mail_dir = format!("file:{}", dir.join("mail").display());
+    let relay = args.relay.unwrap_or(mail_dir);
     let settings = settings(&dir, &relay, &simulator)?;
-    let place = Place { dir, relay: settings.email.relay.clone() };
+    let output = Output { dir, relay: settings.email.relay.clone() };
     telemetry::init(&settings.telemetry);
-    say!("Starting Postgres in {} …", place.dir.join("postgres").display())?;
+    say!("Starting Postgres in {} …", output.dir.join("postgres").display())?;
     let shutdown = Shutdown::on_signals()?;
     let app = App::open(settings, clock.clone()).await?;
 
@@ -84,39 +83,39 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let serving = app.serve(Role::Serve, &shutdown, |address| {
         let _ = ready.send(address);
     });
-    let telling = async {
+    let demonstration = async {
         let Ok(address) = address.await else { return Ok(false) };
-        let told = async {
-            let delivered = tell(&app, &simulator, &place, address).await?;
-            point_out(app.db(), &simulator, &clock, address).await?;
+        let result = async {
+            let delivered = create_offers(&app, &simulator, &output, address).await?;
+            print_next_steps(app.db(), &simulator, &clock, address).await?;
             anyhow::Ok(delivered)
         }
         .await;
-        if args.once || told.is_err() {
+        if args.once || result.is_err() {
             shutdown.soft.cancel();
         } else {
             say!("")?;
             say!("Running. Stop it with Ctrl-C.")?;
         }
-        told
+        result
     };
-    let (served, told) = tokio::join!(serving, telling);
+    let (served, delivered) = tokio::join!(serving, demonstration);
     simulator.stop();
     app.close().await;
     served?;
-    Ok(if told? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if delivered? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn start_simulator(clock: &Clock) -> anyhow::Result<Simulator> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    // The page on which days pass moves the service's clock as well.
+    // The simulator's page that advances days advances the service's clock too.
     let (read, moved) = (clock.clone(), clock.clone());
     let time = TimeSource::from_fns(move || read.now(), move |by| moved.advance(by));
     let options = Options { listen, api_key: API_KEY.to_owned(), time };
     Simulator::start(options).await.context("cannot start the simulator")
 }
 
-/// Settings as an operator would write them. The usual ports are taken if they are free.
+/// The settings, as an operator would set them. The usual ports are used if they are free.
 fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Settings> {
     let listen = |port: u16| -> std::io::Result<SocketAddr> {
         let at = |port| std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -129,7 +128,7 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
         ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
         ("COURIER_STRIPE__API_BASE", simulator.base_url().to_string()),
         ("SMTP_URL", relay.to_owned()),
-        // Whatever the relay is: nobody at Stripe wants to hear of this.
+        // Even with a real relay, the blind copy must not reach Stripe.
         ("COURIER_EMAIL__BCC", "capital-offers@stripe.example".to_owned()),
         ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>".to_owned()),
         (
@@ -149,7 +148,7 @@ fn settings(dir: &Path, relay: &str, simulator: &Simulator) -> anyhow::Result<Se
     Ok(Settings::load(None, &env, Requirement::WebhookSecret)?)
 }
 
-/// Points the simulator's webhooks and its stand-in for the platform's dashboard at the service.
+/// Connects the simulator's webhooks and its stand-in for the platform's dashboard to the service.
 fn connect(simulator: &Simulator, address: SocketAddr) -> anyhow::Result<()> {
     simulator.register_webhook(WebhookEndpoint {
         url: format!("http://{address}/webhooks/stripe").parse()?,
@@ -168,15 +167,15 @@ fn connect(simulator: &Simulator, address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the offers, waits for what comes of them, and says so. True if every offer was delivered.
-async fn tell(
+/// Creates the offers, waits for their delivery and prints the outcome. True if all were delivered.
+async fn create_offers(
     app: &App,
     simulator: &Simulator,
-    place: &Place,
+    output: &Output,
     address: SocketAddr,
 ) -> anyhow::Result<bool> {
     connect(simulator, address)?;
-    say!("Stripe (simulated) makes {} offers, and sends each event twice …", MERCHANTS.len())?;
+    say!("Stripe (simulated) creates {} offers and sends each event twice …", MERCHANTS.len())?;
     say!("")?;
     let mut offers = Vec::new();
     for (name, email, advance_amount, country, financing_type) in MERCHANTS {
@@ -195,36 +194,37 @@ async fn tell(
         offers.push(simulator.create_offer(&account, &offer));
     }
     simulator.deliveries_finished().await;
-    let stories = wait(app.db(), simulator, &offers).await?;
-    let delivered = stories.iter().filter(|story| story.simulator_status == "delivered").count();
-    for story in &stories {
-        say!("  {}", story.offer_id)?;
+    let outcomes = wait_for_delivery(app.db(), simulator, &offers).await?;
+    let delivered =
+        outcomes.iter().filter(|outcome| outcome.simulator_status == "delivered").count();
+    for outcome in &outcomes {
+        say!("  {}", outcome.offer_id)?;
         say!(
             "      letter {}, delivery {}; at Stripe the offer is {}",
-            story.letter_state,
-            story.delivery_state,
-            story.simulator_status
+            outcome.letter_state,
+            outcome.delivery_state,
+            outcome.simulator_status
         )?;
     }
     say!("")?;
-    say!("{delivered} of {} offers delivered. Look at", offers.len())?;
-    match &place.relay {
+    say!("{delivered} of {} offers delivered. See", offers.len())?;
+    match &output.relay {
         RelayUrl::File(mail) => {
-            say!("  the letters      {} (.eml: a mail program opens them)", mail.display())?;
+            say!("  the emails       {} (.eml files for a mail program)", mail.display())?;
         }
-        RelayUrl::Smtp(_) => say!("  the letters      {} took them", place.relay)?,
+        RelayUrl::Smtp(_) => say!("  the emails       {} accepted them", output.relay)?,
     }
     say!("  the offers       curl {}_simulator/state", simulator.base_url())?;
     say!("  the webhook      http://{address}/webhooks/stripe, http://{address}/readyz")?;
     say!(
-        "  the proof        the tables letters, deliveries and timeline_entries, in {}",
-        place.dir.join("postgres").display()
+        "  the evidence     the tables letters, deliveries and timeline_entries, in {}",
+        output.dir.join("postgres").display()
     )?;
     Ok(delivered == offers.len())
 }
 
-/// Where to go on, and how a program of the platform asks.
-async fn point_out(
+/// Prints what to open in a browser, and how a program calls the API.
+async fn print_next_steps(
     db: &Pool,
     simulator: &Simulator,
     clock: &Clock,
@@ -235,41 +235,51 @@ async fn point_out(
     let account = offers.first().and_then(|offer| offer["account"].as_str()).unwrap_or_default();
     let key = keys::create(db, "the demo", &Scope::ALL, clock.now()).await?;
     say!("")?;
-    say!("Play on, in a browser:")?;
+    say!("Continue in a browser:")?;
     say!("  Stripe           {base}_simulator/ (apply, approve, sell, play a whole year)")?;
     say!("  the merchant     {base}dashboard/{account} (opens its Capital section)")?;
-    say!("By a program of the platform:")?;
+    say!("Call the API:")?;
     say!(
-        "  a summary        curl -H 'Authorization: Bearer {}' http://{address}/api/v1/accounts/{account}/summary",
+        "  a summary        curl -H 'Authorization: Bearer {}' \
+         http://{address}/api/v1/accounts/{account}/summary",
         key.secret.expose_secret()
     )?;
     Ok(())
 }
 
-async fn wait(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
-    let deadline = tokio::time::Instant::now() + LONGEST;
+async fn wait_for_delivery(
+    db: &Pool,
+    simulator: &Simulator,
+    offers: &[String],
+) -> anyhow::Result<Vec<OfferOutcome>> {
+    let deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
     loop {
-        let stories = look(db, simulator, offers).await?;
-        let done = stories.iter().all(|story| story.delivery_state == "delivered");
+        let outcomes = read_outcomes(db, simulator, offers).await?;
+        let done = outcomes.iter().all(|outcome| outcome.delivery_state == "delivered");
+        // After the timeout the outcomes show what is missing.
         if done || tokio::time::Instant::now() > deadline {
-            return Ok(stories);
+            return Ok(outcomes);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn look(db: &Pool, simulator: &Simulator, offers: &[String]) -> anyhow::Result<Vec<Story>> {
-    let mut stories = Vec::new();
+async fn read_outcomes(
+    db: &Pool,
+    simulator: &Simulator,
+    offers: &[String],
+) -> anyhow::Result<Vec<OfferOutcome>> {
+    let mut outcomes = Vec::new();
     for offer_id in offers {
         let letter = letters::store::state_of(db, offer_id).await?;
         let delivery = delivered::store::state_of(db, offer_id).await?;
         let offer = simulator.offer(offer_id).unwrap_or_default();
-        stories.push(Story {
+        outcomes.push(OfferOutcome {
             offer_id: offer_id.clone(),
             letter_state: letter.map_or("none", letters::store::State::as_str).to_owned(),
             delivery_state: delivery.unwrap_or_else(|| "none".to_owned()),
             simulator_status: offer["status"].as_str().unwrap_or_default().to_owned(),
         });
     }
-    Ok(stories)
+    Ok(outcomes)
 }

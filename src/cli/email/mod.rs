@@ -1,4 +1,5 @@
-//! `email`: see what letters look like, record that Stripe approved them, and what the DNS has to say about their signature.
+//! The command `email`: preview and check the wording of emails, record Stripe's approval, print
+//! the DKIM record.
 
 mod preview;
 
@@ -19,37 +20,40 @@ use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
 use crate::mail::Dkim;
 use crate::telemetry;
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// Write every letter with sample data into a folder, with a cover page: what a compliance team submits
+    /// Write every email with sample data into a folder, with an index: what a compliance team
+    /// submits
     Preview {
-        /// The folder; it is made where it is missing
+        /// The folder; it is created if missing
         dir: PathBuf,
     },
-    /// Read every letter against the rules for its wording; exit 1 where one must not go out like this
+    /// Check every email against the rules for its wording; exit 1 if one must not be sent
     Check {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the TXT record by which receivers check the signature of the letters (DKIM), as a zone file has it
+    /// Print the DKIM public key as a TXT record for a zone file
     DkimRecord,
-    /// Record that Stripe approved the letters for a market as they are now, and send those that were held for want of it
+    /// Record that Stripe approved the current emails for a market, and send those held for want of
+    /// approval
     Approve {
-        /// Two letters, as Stripe counts markets: US, GB, DE, FR, AU, CA
+        /// Stripe's code of the market: US, GB, DE, FR, AU, CA
         #[arg(long)]
         market: String,
         /// Stripe's reference of the approval
         #[arg(long)]
         reference: String,
-        /// For this disclaimer alone: needed for one that Stripe added after this version, whose market nobody knows here
+        /// Only for this disclaimer: needed for one that is newer than this version, whose market
+        /// is unknown
         #[arg(long, value_name = "NAME")]
         variant: Option<String>,
-        /// For this kind of letter alone: offer, refill, repeat, `reminder_7d`, `reminder_14d`, `re_engagement`
+        /// Only for this kind of email: offer, refill, repeat, `reminder_7d`, `reminder_14d`,
+        /// `re_engagement`
         #[arg(long)]
         kind: Option<Kind>,
-        /// Who records it
+        /// Who records the approval
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
     },
@@ -75,7 +79,8 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
             let hashes = hashes(&writer, &kinds, &wordings);
             ensure!(
                 !hashes.is_empty(),
-                "there is no such disclaimer for {market}: put its wording into email.disclaimers_dir, as <variant>/<language>.txt"
+                "no such disclaimer for {market}: put its wording into email.disclaimers_dir, as \
+                 <variant>/<language>.txt"
             );
             approve(&settings, &hashes, &approval).await?;
         }
@@ -92,11 +97,11 @@ fn check(
     let all = disclaimers.all();
     let samples = app::samples(&settings.email, writer, &all)?;
     let found = samples::check(writer, &Rules::built_in()?, &samples);
-    out::ignore_closed(print(&found, samples.len(), json))?;
+    out::ignore_closed(print_findings(&found, samples.len(), json))?;
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
 
-fn print(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()> {
+fn print_findings(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()> {
     if json {
         return out::json(&found);
     }
@@ -104,28 +109,29 @@ fn print(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()>
         for line in finding.to_string().lines() {
             say!("{line}")?;
         }
-        say!("    in {}", said(letters))?;
+        say!("    in {}", shorten(letters))?;
     }
     Ok(say!("{letters_read} letters read, {} findings", found.len())?)
 }
 
-/// The first letters, and how many others there are.
-fn said(letters: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let shown = letters.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
-    match letters.len().saturating_sub(SHOWN) {
+/// The first names, and the number of the others.
+fn shorten(letters: &[String]) -> String {
+    const MAX_NAMES: usize = 3;
+    let shown = letters.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match letters.len().saturating_sub(MAX_NAMES) {
         0 => shown,
         others => format!("{shown}; and {others} others"),
     }
 }
 
 fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
-    let dkim = dkim.context("letters are not signed here: set email.dkim_key")?;
+    let dkim = dkim.context("emails are not signed: set email.dkim_key")?;
     say!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()))?;
     Ok(())
 }
 
-/// A string in the DNS has 255 bytes at most; receivers put several together (RFC 6376 section 3.6.2.2).
+/// A string in a TXT record has at most 255 bytes; receivers join several (RFC 6376 section
+/// 3.6.2.2).
 fn quoted(record: &str) -> String {
     let mut parts = Vec::new();
     let mut rest = record;
@@ -137,12 +143,12 @@ fn quoted(record: &str) -> String {
     parts.join(" ")
 }
 
-/// The operator's wordings for a market, or one of them by its name.
+/// The operator's wordings for a market; only `variant`, if given.
 fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> Vec<Disclaimer> {
     let fits = |found: &Disclaimer| {
         let is_of_market = found.market.as_deref().is_none_or(|of| of == market);
-        let is_meant = variant.map_or(found.market.is_some(), |name| found.variant == name);
-        !found.is_sample && is_of_market && is_meant
+        let is_selected = variant.map_or(found.market.is_some(), |name| found.variant == name);
+        !found.is_sample && is_of_market && is_selected
     };
     disclaimers.all().into_iter().filter(fits).collect()
 }
@@ -162,9 +168,10 @@ async fn approve(
     let mut tx = database.pool.begin().await?;
     approvals::approve(&mut tx, hashes, approval, now).await?;
     tx.commit().await?;
+    // After the commit: the release reads the approval, and a crash in between only delays it.
     let released = approvals::release(&database.pool, now).await?;
     database.close().await;
     say!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "))?;
-    say!("{released} letters that were held are tried again")?;
+    say!("{released} held letters are tried again")?;
     Ok(())
 }

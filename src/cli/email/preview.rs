@@ -1,4 +1,4 @@
-//! `email preview`: every letter with sample data, as a folder of pages that a compliance team can submit.
+//! `email preview`: every email with sample data, as a folder of pages for a compliance team.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ const COVER: &str =
 const SHEET: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/preview_letter.html"));
 
-/// A letter of the collection.
+/// An email of the preview, as the templates read it.
 #[derive(Serialize)]
-struct Row {
+struct PreviewRow {
     market: Option<String>,
     variant: String,
     language: &'static str,
@@ -27,24 +27,25 @@ struct Row {
     hash: String,
     subject: String,
     is_sample: bool,
-    /// Of its files, without what follows the dot.
+    /// The base name of its files.
     name: String,
 }
 
-/// Writes the letters, for each an HTML file, a text file and a page that shows both at two widths; and a cover page.
+/// Writes an HTML file, a text file and a page that shows both at two widths for each email, and an
+/// index.
 pub(super) fn write(
     dir: &Path,
     from: &str,
     writer: &Writer,
     samples: &[Sample<'_>],
 ) -> anyhow::Result<()> {
-    let place = || format!("cannot write into {}", dir.display());
-    std::fs::create_dir_all(dir).with_context(place)?;
+    let context = || format!("cannot write into {}", dir.display());
+    std::fs::create_dir_all(dir).with_context(context)?;
     let mut pages = Environment::new();
     pages.set_undefined_behavior(UndefinedBehavior::Strict);
     pages.add_template("cover.html", COVER)?;
     pages.add_template("sheet.html", SHEET)?;
-    let rows: Vec<Row> = samples.iter().map(|sample| row(writer, sample)).collect();
+    let rows: Vec<PreviewRow> = samples.iter().map(|sample| row(writer, sample)).collect();
     for (Sample { facts, letter, .. }, row) in samples.iter().zip(&rows) {
         let sheet = pages.get_template("sheet.html")?.render(context! {
             from,
@@ -55,22 +56,24 @@ pub(super) fn write(
             row => Serde(row),
         })?;
         let text = format!("Subject: {}\n\n{}", letter.subject, letter.text);
-        for (end, content) in [("html", &letter.html), ("txt", &text), ("page.html", &sheet)] {
-            std::fs::write(dir.join(format!("{}.{end}", row.name)), content).with_context(place)?;
+        for (extension, content) in [("html", &letter.html), ("txt", &text), ("page.html", &sheet)]
+        {
+            std::fs::write(dir.join(format!("{}.{extension}", row.name)), content)
+                .with_context(context)?;
         }
     }
     let cover = dir.join("index.html");
     let page = pages.get_template("cover.html")?.render(context! { rows => Serde(&rows) })?;
-    std::fs::write(&cover, page).with_context(place)?;
+    std::fs::write(&cover, page).with_context(context)?;
     say!("{}: {} letters", cover.display(), rows.len())?;
     Ok(())
 }
 
-fn row(writer: &Writer, sample: &Sample<'_>) -> Row {
+fn row(writer: &Writer, sample: &Sample<'_>) -> PreviewRow {
     let Sample { disclaimer, facts, letter } = sample;
     let (language, financing) = (facts.language.code(), facts.financing_type.as_str());
     let kind = sample.kind();
-    Row {
+    PreviewRow {
         market: disclaimer.market.clone(),
         variant: disclaimer.variant.clone(),
         language,
