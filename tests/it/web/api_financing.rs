@@ -216,10 +216,10 @@ async fn transactions_are_found_by_type_financing_and_time(db: PgPool) {
     }
     for (query, part) in [
         ("limit=many", "limit: invalid digit"),
-        ("limit=1001", "limit is from 1 to 1000"),
-        ("from=yesterday", "from: neither a day (2026-11-01) nor"),
+        ("limit=1001", "limit must be from 1 to 1000"),
+        ("from=yesterday", "from: neither a date (2026-11-01) nor"),
         ("per=day", "unknown field `per`, expected one of"),
-        ("cursor=7", "cursor is none that this list gave"),
+        ("cursor=7", "cursor is not a next_cursor of this list"),
         ("from=2026-11-26&until=2026-11-25", "it ends before it begins"),
     ] {
         let refusal = bench.get(&format!("transactions?{query}")).await;
