@@ -17,7 +17,7 @@ use crate::database::{self, Database, Pool, RETRY_INTERVAL};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::SendLetter;
-use crate::flow::inbox::{self, Reader};
+use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::RefreshOffer;
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
@@ -55,7 +55,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub struct App {
     database: Database,
-    reader: Reader,
+    reader: InboxReader,
     letters: Runner<SendLetter>,
     marks: Runner<MarkDelivered>,
     looks: Runner<RefreshOffer>,

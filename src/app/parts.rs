@@ -10,7 +10,7 @@ use crate::database::{Database, DatabaseHealth, Pool};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
-use crate::flow::inbox::{self, Reader};
+use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::RefreshOffer;
 use crate::letters::reminders::{OpenReminders, Schedule};
 use crate::letters::wording::samples::{self, Sample};
@@ -70,8 +70,8 @@ impl Resources {
         )
     }
 
-    pub(super) fn reader(&self, settings: inbox::Settings) -> Reader {
-        Reader {
+    pub(super) fn reader(&self, settings: inbox::Settings) -> InboxReader {
+        InboxReader {
             db: self.db.clone(),
             clock: self.clock.clone(),
             livemode: self.stripe.livemode(),

@@ -12,7 +12,7 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
     let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
     let found =
         sample_letters::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
-    for sample_letters::Found { finding, letters } in &found {
+    for sample_letters::SampleFinding { finding, letters } in &found {
         tracing::warn!(
             rule = finding.rule,
             part = %finding.part,

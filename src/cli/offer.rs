@@ -10,7 +10,7 @@ use crate::database::{self, Pool};
 use crate::flow::delivered;
 use crate::format::locale::{Formats, Language};
 use crate::format::money::Money;
-use crate::letters::store::Shown as Letter;
+use crate::letters::store::LetterSummary as Letter;
 use crate::letters::{self, operator};
 use crate::maintenance::replicas;
 use crate::offers;

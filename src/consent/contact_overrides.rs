@@ -60,7 +60,7 @@ pub async fn set(
             .as_deref()
             .is_some_and(|why| reason::lacks_address(why) || why == reason::GAVE_UP);
         if letter.state == State::Held && may_retry {
-            transition::retry(&mut *tx, &letter, Some("the platform named another address"), now)
+            transition::retry(&mut *tx, &letter, Some("the platform set another address"), now)
                 .await?;
             released += 1;
         }

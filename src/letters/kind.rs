@@ -1,32 +1,32 @@
-//! The kinds of letter: which one opens the talk about an offer, and which ones remind of it.
+//! The kinds of letter: the announcement of an offer and its reminders.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::stripe::{FinancingOffer, ProductType};
 
-/// What a letter is for. Each kind has its words in each language, in `templates/emails/<kind>/`.
+/// The purpose of a letter. Each kind has templates per language in `templates/emails/<kind>/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// The first word about an offer.
+    /// The announcement of an offer.
     Offer,
-    /// The first word about an offer to an account whose financing still runs.
+    /// The announcement to an account whose financing is still running.
     Refill,
-    /// The first word about an offer to an account that has had a financing before.
+    /// The announcement to an account that had a financing before.
     Repeat,
-    /// A week later.
+    /// Seven days after the announcement.
     #[strum(serialize = "reminder_7d")]
     Reminder7d,
-    /// Two weeks later.
+    /// Fourteen days after the announcement.
     #[strum(serialize = "reminder_14d")]
     Reminder14d,
-    /// Each thirty days after that.
+    /// Every thirty days after that.
     ReEngagement,
 }
 
 impl Kind {
-    /// All of them, in the order in which a merchant may get them.
+    /// In the order in which a merchant may receive them.
     pub const ALL: [Self; 6] = [
         Self::Offer,
         Self::Refill,
@@ -36,12 +36,13 @@ impl Kind {
         Self::ReEngagement,
     ];
 
-    /// The word in `letters.kind`, and the folder of its templates.
+    /// As in `letters.kind` and in the template folder.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
-    /// The first word about an offer, by what Stripe calls it (<https://docs.stripe.com/capital/refills>).
+    /// The kind of announcement, from Stripe's product and campaign types
+    /// (<https://docs.stripe.com/capital/refills>).
     pub fn first(offer: &FinancingOffer) -> Self {
         let campaign =
             offer.offered_terms.as_ref().and_then(|terms| terms.campaign_type.as_deref());
@@ -52,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The letter at a step of an offer's schedule, counted from the first word, 0.
+    /// The kind at a position of the offer's sequence; 0 is the announcement.
     pub fn at_step(step: i16, offer: &FinancingOffer) -> Self {
         match step {
             ..=0 => Self::first(offer),

@@ -1,29 +1,31 @@
-//! Letters: one email about one offer to one recipient. The row and its transitions.
+//! Letters: one email about one offer to one recipient. Owns the row and its transitions.
 //!
 //! ```text
 //! waiting ─▶ sending ─▶ sent                 the relay answered 2xx
 //!    │          ├─▶ waiting                  4xx, or the connection died before the final dot
-//!    │          ├─▶ rejected                 5xx: final; a person must act
-//!    │          └─▶ uncertain                connection or process died after the hand-over began
-//!    ├─▶ rejected                            5xx before the relay wanted the message
+//!    │          ├─▶ rejected                 5xx: final; an operator must act
+//!    │          └─▶ uncertain                connection or process died during the hand-over
+//!    ├─▶ rejected                            5xx before the message was handed over
 //!    ├─▶ withdrawn                           the offer is no longer open
 //!    ├─▶ suppressed                          the account opted out
-//!    └─▶ held                                a person must act
-//! uncertain ─▶ waiting | held                by `email.when_uncertain`; the Message-ID never changes
-//! sent ─▶ bounced                            a bounce report came back
+//!    └─▶ held                                an operator must act
+//! uncertain ─▶ waiting | held                by `email.when_uncertain`, same Message-ID
+//! sent ─▶ bounced                            a bounce report arrived
 //! ```
 //!
-//! Every change of a letter's state goes through [`transition`]: the state and its timeline entry
-//! change together, and only from the state that the caller saw. [`store`] has the SQL.
+//! Every change of state goes through [`transition`] and applies only if the letter is still in the
+//! state that the caller saw. Except for `sending` (which the attempt's evidence records) and
+//! repeated transport failures (which the job records), the timeline entry is part of the same
+//! transaction. [`store`] has the SQL.
 //!
 //! | folder | owns |
 //! |---|---|
 //! | [`wording`] | templates, facts, disclaimers, approvals, samples |
-//! | [`lint`] | the rules that a wording must keep |
-//! | [`reminders`] | which letters follow the first, and when |
-//! | [`evidence`] | what was handed to the relay, byte for byte, and its answer |
-//! | [`reason`] | why a letter is where it is |
-//! | [`operator`] | what a person can do to a letter |
+//! | [`lint`] | the rules that a letter's wording must satisfy |
+//! | [`reminders`] | which letters follow the announcement, and when |
+//! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
+//! | [`reason`] | the values of `letters.reason` |
+//! | [`operator`] | resend and withdraw on an operator's request |
 
 pub mod evidence;
 mod kind;
@@ -46,39 +48,36 @@ use crate::queue;
 pub use kind::Kind;
 pub use state::State;
 
-/// The kind of the jobs that send letters.
 pub(crate) const SEND_JOB: &str = "send_letter";
 
-/// What it takes to open a letter.
+/// A letter to be opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening<'a> {
-    /// The offer that it is about.
+pub struct NewLetter<'a> {
     pub offer_id: &'a str,
-    /// The connected account that it goes to.
     pub account_id: &'a str,
-    /// Its place in the offer's schedule: 0 for the first word.
+    /// The position in the offer's sequence; 0 is the announcement.
     pub sequence: i16,
-    /// What it is for, as far as that is known now.
+    /// A preliminary kind: the final one is determined when the letter is sent.
     pub kind: Kind,
-    /// What follows the `@` in its Message-ID.
+    /// The part of the Message-ID after the `@`.
     pub message_id_domain: &'a str,
 }
 
-/// Opens the letter about an offer and queues its sending, in the caller's transaction. Does nothing where the offer has
-/// its letter at this sequence.
+/// Opens a letter and queues its job, in the caller's transaction. Does nothing if the offer
+/// already has a letter at this position.
 pub async fn open(
     tx: &mut PgConnection,
-    opening: &Opening<'_>,
+    new_letter: &NewLetter<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // Version 7 sorts by time, so letters that are made together lie together in the index.
+    // Version 7 sorts by time, so that new letters share index pages.
     let letter_id = format!("letter_{}", Uuid::now_v7().simple());
-    if store::open(&mut *tx, &letter_id, opening, now).await? == store::Opened::Inserted {
-        let entry = Entry::ours(opening.offer_id, opening.account_id, "letter.opened", now)
+    if store::open(&mut *tx, &letter_id, new_letter, now).await? == store::OpenResult::Inserted {
+        let entry = Entry::ours(new_letter.offer_id, new_letter.account_id, "letter.opened", now)
             .with_note(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
-        // A reminder gives way to first letters where there is not room for all.
-        if opening.sequence == 0 {
+        // If capacity is short, announcements go before reminders.
+        if new_letter.sequence == 0 {
             queue::enqueue(tx, SEND_JOB, &letter_id, now).await?;
         } else {
             queue::enqueue_low_priority(tx, SEND_JOB, &letter_id, now).await?;
@@ -87,7 +86,8 @@ pub async fn open(
     Ok(())
 }
 
-/// Withdraws what an account has not been sent yet, in the caller's transaction, whatever became of its offers.
+/// Withdraws all unsent letters of an account, whatever the state of its offers, in the caller's
+/// transaction.
 pub async fn withdraw_for_account(
     tx: &mut PgConnection,
     account_id: &str,

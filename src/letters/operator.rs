@@ -1,4 +1,4 @@
-//! What a person can do to a letter: send again what was stopped, and stop what was not sent.
+//! What an operator can do to a letter: resend it or withdraw it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use super::store::{self, State};
 use super::{reason, transition};
 
-/// Has the letters of an offer sent again that are held, rejected or came back, in the caller's transaction. Says how many. What
-/// may have been sent before goes out under the same Message-ID; whether the offer is still open is looked at as always.
+/// Retries the oldest letter of an offer that is held, rejected or bounced, in the caller's
+/// transaction. Returns the number of letters, 0 or 1. A letter that may have been sent keeps its
+/// Message-ID, and the job checks the offer as usual.
 pub async fn resend(
     tx: &mut PgConnection,
     offer_id: &str,
@@ -18,15 +19,16 @@ pub async fn resend(
         if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {
             continue;
         }
-        transition::retry(&mut *tx, &letter, Some("sent again by hand"), now).await?;
+        transition::retry(&mut *tx, &letter, Some("resent by an operator"), now).await?;
         resent += 1;
-        // One at a time: what came later about the same offer follows when this one is settled.
+        // One at a time: later letters about the offer wait until this one is settled.
         break;
     }
     Ok(resent)
 }
 
-/// Withdraws the letters of an offer that wait or are held, in the caller's transaction. Says how many.
+/// Withdraws the waiting and held letters of an offer, in the caller's transaction. Returns their
+/// number.
 pub async fn withdraw(
     tx: &mut PgConnection,
     offer_id: &str,

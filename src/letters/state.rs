@@ -1,42 +1,39 @@
-//! The states of a letter, as the table has them.
+//! The states of a letter, as stored.
 
 use sqlx::Postgres;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 
-/// Where a letter stands, as in `letters.state`.
+/// As in `letters.state`; the diagram is in the module above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// To be sent.
     Waiting,
-    /// Being handed over; with a dead lease: perhaps sent.
+    /// Being handed to the relay. Without a live lease, it may have been sent.
     Sending,
     /// The relay answered 2xx.
     Sent,
-    /// The relay's last word was no.
+    /// The relay answered 5xx.
     Rejected,
-    /// May have been sent.
+    /// It may have been sent.
     Uncertain,
-    /// The offer is no longer open.
+    /// The offer is no longer open, or an operator withdrew the letter.
     Withdrawn,
-    /// The account does not want such letters.
+    /// The account opted out.
     Suppressed,
-    /// A person must act.
+    /// An operator must act.
     Held,
-    /// It came back.
+    /// A bounce report arrived.
     Bounced,
 }
 
 impl State {
-    /// The word in the table.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// A newer replica may write a state that this version does not know: then the letter cannot be
-/// read here, and is left to others.
+/// A newer replica may write a state that this version does not know; such a letter is left to it.
 #[derive(Debug, thiserror::Error)]
 #[error("this version does not know the letter state `{0}`: update this replica")]
 struct UnknownState(String);

@@ -1,40 +1,38 @@
-//! The SQL of the letters. The caller owns the transaction.
+//! SQL of the `letters` table. The caller owns the transaction.
 //!
-//! Each change of state names the state that it starts from, so that a letter that somebody else has moved meanwhile is left
-//! alone.
+//! Every change of state names the state that it starts from, so that a letter that another
+//! transaction has changed meanwhile is left alone.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use super::Opening;
+use super::NewLetter;
 use crate::database::{json_text, storable};
 
 pub use super::state::State;
 
-/// Whether a letter was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// It was.
+pub enum OpenResult {
     Inserted,
-    /// The offer has its letter at this step.
+    /// The offer already has a letter at this position.
     Duplicate,
 }
 
-/// A letter, as far as sending it needs.
+/// A letter with everything that sending needs.
 #[derive(Clone, Debug)]
 pub struct Letter {
     pub letter_id: String,
     pub offer_id: String,
     pub account_id: String,
-    /// Its place in the offer's schedule: 0 for the first word.
+    /// The position in the offer's sequence; 0 is the announcement.
     pub sequence: i16,
     pub kind: String,
     pub state: State,
     pub reason: Option<String>,
     pub message_id: String,
     pub attempt: i32,
-    /// Times that it may have been sent.
+    /// Attempts with unknown outcome.
     pub uncertain_attempts: i32,
     pub recipient: Option<String>,
     pub locale: Option<String>,
@@ -47,7 +45,7 @@ pub struct Letter {
     pub disclaimer_variant: Option<String>,
 }
 
-/// What a letter says, and to whom.
+/// The content of a letter and its recipient.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// As in `letters.kind`.
@@ -60,17 +58,17 @@ pub struct Content {
     pub text: String,
     pub html: String,
     pub template_version: String,
-    /// Stripe's, as the letter tells them.
+    /// Stripe's JSON at the time of writing.
     pub offered_terms: Option<Value>,
-    /// What it was written with.
+    /// Identifies the wording for approvals.
     pub copy_hash: Option<String>,
-    /// Whose disclaimer stands in it.
     pub disclaimer_variant: Option<String>,
-    /// For which market its words had to be approved; none for test data, and for what was looked at in an earlier attempt.
+    /// The market whose approval is required; `None` for test data and for content that an earlier
+    /// attempt checked.
     pub market: Option<String>,
 }
 
-/// Letters with all that sending needs, by a condition.
+/// Selects letters by a condition.
 macro_rules! select_letters {
     ($condition:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -89,18 +87,18 @@ macro_rules! select_letters {
     };
 }
 
-/// Opens a letter, unless the offer has one at this step.
+/// Inserts a letter unless the offer has one at this position.
 pub async fn open(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    opening: &Opening<'_>,
+    opening: &NewLetter<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Opened> {
+) -> sqlx::Result<OpenResult> {
     let opened = sqlx::query!(
         "
         insert into letters (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
         values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
-        -- Whatever the constraint is called: an older process may work on a newer schema.
+        -- No constraint name: an older process may run on a newer schema.
         on conflict do nothing
         ",
         letter_id,
@@ -113,17 +111,16 @@ pub async fn open(
     )
     .execute(db)
     .await?;
-    Ok(if opened.rows_affected() == 1 { Opened::Inserted } else { Opened::Duplicate })
+    Ok(if opened.rows_affected() == 1 { OpenResult::Inserted } else { OpenResult::Duplicate })
 }
 
-/// Reads a letter.
 pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
     select_letters!("letter_id = $1", letter_id).fetch_optional(db).await
 }
 
-/// Writes down what is about to be handed over: from here on, the letter may have been sent. False where the letter does not
-/// wait any more.
-pub async fn begin_sending(
+/// Stores the content and moves the letter from `waiting` to `sending`. `false` if it is not
+/// waiting. Called by [`super::transition::begin_sending`] only.
+pub(super) async fn begin_sending(
     db: impl PgExecutor<'_>,
     letter_id: &str,
     content: &Content,
@@ -157,7 +154,6 @@ pub async fn begin_sending(
     Ok(begun.rows_affected() == 1)
 }
 
-/// A change of state and why.
 #[derive(Clone, Copy, Debug)]
 pub struct Transition<'a> {
     pub from: State,
@@ -167,7 +163,7 @@ pub struct Transition<'a> {
     pub relay_reply: Option<&'a str>,
 }
 
-/// Moves a letter. False where it is not in the state to start from.
+/// Changes a letter's state. `false` if it is not in `to.from`.
 pub async fn change(
     db: impl PgExecutor<'_>,
     letter_id: &str,
@@ -194,7 +190,7 @@ pub async fn change(
     Ok(changed.rows_affected() == 1)
 }
 
-/// The letters of an offer that have not left: those that wait, and those that a person was to send on.
+/// The unsent letters of an offer: waiting, or held without having been sent.
 pub async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
         "offer_id = $1 and (state = 'waiting' or (state = 'held' and uncertain_attempts = 0))",
@@ -204,7 +200,7 @@ pub async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Resul
     .await
 }
 
-/// The letters to an account that have not left.
+/// The waiting letters of an account.
 pub async fn find_waiting_of_account(
     db: impl PgExecutor<'_>,
     account_id: &str,
@@ -212,7 +208,7 @@ pub async fn find_waiting_of_account(
     select_letters!(
         "
         account_id = $1 and state = 'waiting'
-        -- Readers of the inbox take them in this order too.
+        -- The inbox reader locks offers in this order too.
         order by offer_id, letter_id
         ",
         account_id,
@@ -221,7 +217,7 @@ pub async fn find_waiting_of_account(
     .await
 }
 
-/// The letters to an account that wait or are held.
+/// The waiting and held letters of an account.
 pub async fn find_unsent_of_account(
     db: impl PgExecutor<'_>,
     account_id: &str,
@@ -234,7 +230,7 @@ pub async fn find_unsent_of_account(
     .await
 }
 
-/// The letters to an account that wait or are held, locked.
+/// The waiting and held letters of an account, locked.
 pub async fn lock_unsent_of_account(
     db: impl PgExecutor<'_>,
     account_id: &str,
@@ -251,12 +247,12 @@ pub async fn lock_unsent_of_account(
     .await
 }
 
-/// Letters that are held for one of these reasons, by their offers and their ids; at most `most` of those after `after`.
+/// Letters held for one of these reasons, ordered by offer and id: up to `limit` after `after`.
 pub async fn find_held_for(
     db: impl PgExecutor<'_>,
     reasons: &[&str],
     after: &(String, String),
-    most: i64,
+    limit: i64,
 ) -> sqlx::Result<Vec<Letter>> {
     let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
     select_letters!(
@@ -268,13 +264,13 @@ pub async fn find_held_for(
         &reasons,
         after.0,
         after.1,
-        most,
+        limit,
     )
     .fetch_all(db)
     .await
 }
 
-/// The state of an offer's first letter, where it has one.
+/// The state of the offer's announcement; `None` if it has none.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
     sqlx::query_scalar!(
         r#"select state as "state: State" from letters where offer_id = $1 and sequence = 0"#,
@@ -284,37 +280,34 @@ pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<O
     .await
 }
 
-/// A letter, for a person. The address is masked: who needs it reads the table.
+/// A letter as the API and the command line show it, without the recipient's address.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
+pub struct LetterSummary {
     /// `letter_…`
     pub letter_id: String,
-    /// What it is for: `offer`, `reminder_7d`, …
+    /// `offer`, `reminder_7d`, …
     pub kind: String,
-    /// Where it stands.
+    /// As in the diagram of the module above.
     pub state: String,
-    /// Why.
     pub reason: Option<String>,
-    /// Times that it was handed over.
+    /// The number of attempts.
     pub attempt: i32,
-    /// Times that nobody could know what became of it.
+    /// Attempts with unknown outcome.
     pub uncertain_attempts: i32,
-    /// Without its angle brackets.
+    /// Without angle brackets.
     pub message_id: String,
-    /// Its subject, once it was written.
+    /// `None` until it was written.
     pub subject: Option<String>,
-    /// What the relay said last.
+    /// The relay's last reply.
     pub relay_reply: Option<String>,
-    /// When the relay took it.
+    /// When the relay accepted it.
     pub sent_at: Option<DateTime<Utc>>,
-    /// When the state last changed.
     pub changed_at: DateTime<Utc>,
 }
 
-/// The letters of an offer.
-pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Shown>> {
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<LetterSummary>> {
     sqlx::query_as!(
-        Shown,
+        LetterSummary,
         "
         select letter_id, kind, state, reason, attempt, uncertain_attempts, message_id, subject,
             relay_reply, sent_at, changed_at
@@ -328,14 +321,12 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     .await
 }
 
-/// The offer that a letter is about.
 pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select offer_id from letters where letter_id = $1", letter_id)
         .fetch_optional(db)
         .await
 }
 
-/// The letters of an offer, locked.
 pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
         "
@@ -349,13 +340,13 @@ pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Res
     .await
 }
 
-/// Letters that the relay took at this moment or later.
+/// Counts letters that the relay accepted at or after `since`.
 pub async fn sent_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
         select count(*) as "count!"
         from letters
-        -- A letter changes last when it is sent or later, so the index on both columns finds them.
+        -- `changed_at` is never before `sent_at`, so this condition lets the index be used.
         where state in ('sent', 'bounced') and changed_at >= $1 and sent_at >= $1
         "#,
         since,

@@ -1,32 +1,52 @@
-//! A letter's change of state, and the line in the timeline that tells of it: always the two together.
+//! Changes a letter's state together with its timeline entry.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::SEND_JOB;
+use super::evidence;
 use super::reason::GAVE_UP;
-use super::store::{self, Letter, State, Transition};
+use super::store::{self, Content, Letter, State, Transition};
 use crate::offers::timeline::{self, Entry};
 use crate::queue;
 
-/// Changes the state and says so in the timeline. A letter that is not in the state to start from is left alone: false.
+/// Changes the state and adds the timeline entry. Returns `false`, without any effect, if the
+/// letter is not in `to.from`.
 pub async fn apply(
     tx: &mut PgConnection,
     letter: &Letter,
     to: &Transition<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let is_moved = store::change(&mut *tx, &letter.letter_id, to, now).await?;
-    if is_moved {
-        let what = format!("letter.{}", to.to.as_str());
+    let is_changed = store::change(&mut *tx, &letter.letter_id, to, now).await?;
+    if is_changed {
+        let kind = format!("letter.{}", to.to.as_str());
         let note = to.relay_reply.or(to.reason);
-        let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &what, now) };
+        let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &kind, now) };
         timeline::add(tx, &entry, now).await?;
     }
-    Ok(is_moved)
+    Ok(is_changed)
 }
 
-/// Ends a letter that has not left, with its job: there is nothing left to do.
+/// Moves a waiting letter to `sending` and records the attempt with its exact bytes, in the
+/// caller's transaction: once it commits, the letter counts as possibly sent. Returns `false`,
+/// without any effect, if the letter is not waiting. The attempt's evidence takes the place of a
+/// timeline entry.
+pub async fn begin_sending(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    content: &Content,
+    message: &[u8],
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let begun = store::begin_sending(&mut *tx, &letter.letter_id, content, now).await?;
+    if begun {
+        evidence::store::record_attempt(tx, letter, content, message, now).await?;
+    }
+    Ok(begun)
+}
+
+/// Moves an unsent letter to a final state and cancels its job.
 pub async fn cancel(
     tx: &mut PgConnection,
     letter: &Letter,
@@ -35,14 +55,15 @@ pub async fn cancel(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let end = Transition { from: letter.state, to, reason: Some(reason), relay_reply: None };
-    // One that somebody moved meanwhile keeps its job: it would wait for ever.
+    // If another transaction changed the state, keep its job, or the letter would wait for ever.
     if apply(&mut *tx, letter, &end, now).await? {
         queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
     }
     Ok(())
 }
 
-/// Has a letter tried again that was stopped, with its job from the first attempt. `note` says why, where somebody said so.
+/// Returns a stopped letter to `waiting` and restarts its job from the first attempt. `note` goes
+/// to the timeline.
 pub async fn retry(
     tx: &mut PgConnection,
     letter: &Letter,
@@ -56,13 +77,15 @@ pub async fn retry(
     Ok(())
 }
 
-/// Tries the first letter of an offer again whose job was given up, in the caller's transaction: Stripe still calls the offer
-/// undelivered. At most once an hour, so that a letter that cannot be sent does not take up every reconciliation.
+/// Retries the announcement of an offer that Stripe still lists as undelivered, if its job was
+/// discarded. At most once an hour, so that a letter that cannot be sent does not occupy every
+/// reconciliation.
 pub async fn retry_given_up(
     tx: &mut PgConnection,
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    // Locks all letters of the offer, in the order that operators' requests take.
     let letters = store::lock_of_offer(&mut *tx, offer_id).await?;
     let is_given_up = |letter: &&Letter| {
         letter.sequence == 0
@@ -71,14 +94,14 @@ pub async fn retry_given_up(
     };
     let Some(letter) = letters.iter().find(is_given_up) else { return Ok(()) };
     if queue::requeue_dead(&mut *tx, SEND_JOB, &letter.letter_id, now).await? {
-        let note = Some("tried again by reconciliation");
+        let note = Some("retried by reconciliation");
         let again =
             Transition { from: State::Held, to: State::Waiting, reason: None, relay_reply: note };
         apply(tx, letter, &again, now).await?;
         tracing::warn!(
             offer.id = offer_id,
             letter.id = letter.letter_id,
-            "reconciliation tries a letter again that was given up"
+            "reconciliation retries a letter whose job was discarded"
         );
     }
     Ok(())

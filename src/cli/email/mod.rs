@@ -15,7 +15,7 @@ use crate::database;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
 use crate::letters::wording::approvals::{self, Approval};
-use crate::letters::wording::samples::{self, Found};
+use crate::letters::wording::samples::{self, SampleFinding};
 use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
 use crate::mail::Dkim;
 use crate::telemetry;
@@ -101,11 +101,11 @@ fn check(
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
 
-fn print_findings(found: &[Found], letters_read: usize, json: bool) -> anyhow::Result<()> {
+fn print_findings(found: &[SampleFinding], letters_read: usize, json: bool) -> anyhow::Result<()> {
     if json {
         return out::json(&found);
     }
-    for Found { finding, letters } in found {
+    for SampleFinding { finding, letters } in found {
         for line in finding.to_string().lines() {
             say!("{line}")?;
         }

@@ -6,7 +6,7 @@ use super::Filter;
 use crate::cli::out::stdout;
 use crate::database::{self, Pool};
 use crate::format::csv::{Cell, CsvWriter};
-use crate::letters::evidence::store::{self, Line, Period};
+use crate::letters::evidence::store::{self, EvidencePeriod, EvidenceRecord};
 use crate::mail::Address;
 
 const COLUMNS: [&str; 26] = [
@@ -43,16 +43,16 @@ pub(super) async fn write(db: &Pool, filter: &Filter, addresses: bool) -> anyhow
     let (from, until) = filter.period()?;
     let mut out = CsvWriter::new(stdout(), COLUMNS)?;
     let mut connection = database::without_statement_timeout(db).await?;
-    let period = Period { from, until, account_id: filter.account() };
-    let mut lines = store::lines(&mut connection, &period);
-    while let Some(line) = lines.try_next().await? {
-        out.write(cells(line, addresses))?;
+    let period = EvidencePeriod { from, until, account_id: filter.account() };
+    let mut records = store::stream_records(&mut connection, &period);
+    while let Some(record) = records.try_next().await? {
+        out.write(cells(record, addresses))?;
     }
     out.finish()?;
     Ok(())
 }
 
-fn cells(line: Line, addresses: bool) -> [Cell; 26] {
+fn cells(line: EvidenceRecord, addresses: bool) -> [Cell; 26] {
     let shown = |address: String| if addresses { address } else { masked(&address) };
     [
         line.letter_id.into(),
@@ -79,8 +79,8 @@ fn cells(line: Line, addresses: bool) -> [Cell; 26] {
         line.last_attempted_at.into(),
         line.sent_at.into(),
         line.relay_reply.into(),
-        line.told_at.into(),
-        line.told_request_id.into(),
+        line.delivered_at.into(),
+        line.response_request_id.into(),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The job that tells Stripe.
+//! The `mark_delivered` job: tells Stripe that the merchant has received the offer.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{self, Answer, Delivery};
+use super::store::{self, Delivery, StripeReply};
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool};
 use crate::offers;
@@ -17,16 +17,13 @@ use crate::queue::{
 };
 use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
 
-/// Tells Stripe that offers were delivered.
+/// Executes [`super::JOB`]: one call to Stripe per offer, idempotent across retries.
 #[derive(Clone, Debug)]
 pub struct MarkDelivered {
-    /// Where the deliveries are.
     pub db: Pool,
-    /// Observation of a database that would not take an outcome.
+    /// Reports database errors.
     pub database_health: DatabaseHealth,
-    /// When things are written down.
     pub clock: Clock,
-    /// Whom to tell.
     pub stripe: Client,
 }
 
@@ -35,7 +32,8 @@ impl Work for MarkDelivered {
 
     #[tracing::instrument(name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
-        let Some(delivery) = store::find_owed(&self.db, &claim.subject).await? else {
+        // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
+        let Some(delivery) = store::find_pending(&self.db, &claim.subject).await? else {
             return self.finish(claim).await;
         };
         let offer_id: OfferId = delivery.offer_id.parse()?;
@@ -50,9 +48,10 @@ impl Work for MarkDelivered {
             }
             Ok(answer) => Err(NotMarked(answer.object.status).into()),
             Err(error) if error.may_mean_done() => {
-                self.look_again(claim, &delivery, &offer_id, error).await
+                self.confirm_status(claim, &delivery, &offer_id, error).await
             }
             Err(error) => {
+                // Same key after an unknown outcome, so that Stripe executes the call once.
                 if !error.outcome_is_unknown() {
                     self.change_key(claim, &delivery, &error).await?;
                 }
@@ -65,7 +64,7 @@ impl Work for MarkDelivered {
         std::slice::from_ref(self.stripe.circuit())
     }
 
-    /// A pause after a failure, or Stripe's own `Retry-After`: an hour at most, and a little.
+    /// Covers the longest backoff and Stripe's `Retry-After`, each at most one hour.
     fn max_delay(&self) -> Duration {
         Duration::from_mins(61)
     }
@@ -75,8 +74,9 @@ impl Work for MarkDelivered {
     }
 }
 
-/// The same for as long as the outcome of a try is unknown, so that Stripe does it once; another after an answered failure,
-/// because Stripe gives a stored failure again for a day (<https://docs.stripe.com/api/idempotent_requests>).
+/// Stays the same while the outcome of a call is unknown, so that Stripe executes it once. Changes
+/// after a failure response, because Stripe replays a stored failure for 24 hours
+/// (<https://docs.stripe.com/api/idempotent_requests>).
 fn idempotency_key(delivery: &Delivery) -> String {
     format!("mark_delivered:{}:{}", delivery.offer_id, delivery.key_number)
 }
@@ -88,7 +88,8 @@ impl MarkDelivered {
         Ok(tx.commit().await?)
     }
 
-    /// Writes down that Stripe knows, and what it answered.
+    /// Records Stripe's response, completes the job and adds the timeline entry, in one
+    /// transaction.
     async fn record(
         &self,
         claim: &Claim,
@@ -97,7 +98,7 @@ impl MarkDelivered {
         note: Option<&str>,
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
-        let answer = Answer {
+        let answer = StripeReply {
             status: answered.status,
             request_id: answered.request_id.as_deref(),
             body: Some(&answered.body),
@@ -106,26 +107,29 @@ impl MarkDelivered {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         let status = &answered.object.status;
-        let before = follow(&mut tx, delivery, status, now).await?;
+        // The offer's row is locked before its delivery, as by every other writer.
+        let before = update_status(&mut tx, delivery, status, now).await?;
         store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
         let entry = Entry {
             status_before: before.as_deref(),
             status_after: Some(status.as_str()),
             note,
-            ..Entry::ours(&delivery.offer_id, &delivery.account_id, "offer.delivered", now)
+            ..Entry::ours(
+                &delivery.offer_id,
+                answered.object.account.as_str(),
+                "offer.delivered",
+                now,
+            )
         };
         timeline::add(&mut *tx, &entry, now).await?;
         tx.commit().await?;
-        tracing::info!(
-            stripe.request_id = answered.request_id,
-            "Stripe knows that the offer was delivered"
-        );
+        tracing::info!(stripe.request_id = answered.request_id, "reported the delivery to Stripe");
         Ok(())
     }
 
-    /// Stripe will not. Its documentation does not say what it answers where the offer is delivered already, so the offer
-    /// itself is asked. What Stripe answered is written down first.
-    async fn look_again(
+    /// Handles a refusal. Stripe does not document how it responds when the offer is already
+    /// delivered, so this reads the offer and decides by its status. The refusal is recorded first.
+    async fn confirm_status(
         &self,
         claim: &Claim,
         delivery: &Delivery,
@@ -151,7 +155,7 @@ impl MarkDelivered {
         error: &Error,
     ) -> Result<(), Stopped> {
         let Error::Refused { status, request_id, body, .. } = error else { return Ok(()) };
-        let answer = Answer {
+        let answer = StripeReply {
             status: *status,
             request_id: request_id.as_deref(),
             body: body.as_ref(),
@@ -164,11 +168,11 @@ impl MarkDelivered {
     }
 }
 
-/// Brings the offer up to what Stripe answered. The answer counts no more than an event: under the
-/// same Idempotency-Key Stripe repeats its first answer for a day
-/// (<https://docs.stripe.com/api/idempotent_requests>), and what was heard since may be younger. Says
-/// which status was replaced.
-async fn follow(
+/// Updates the offer's status from the response. The response ranks like an event: under the same
+/// Idempotency-Key Stripe replays its first response for 24 hours
+/// (<https://docs.stripe.com/api/idempotent_requests>), so events received since may be newer.
+/// Returns the status that was replaced.
+async fn update_status(
     tx: &mut PgConnection,
     delivery: &Delivery,
     answered: &OfferStatus,
@@ -188,7 +192,8 @@ async fn follow(
     }
 }
 
-/// Whether an offer with this status was delivered at some time. An expired or replaced one may never have been.
+/// Whether an offer with this status has been delivered. An expired or replaced offer may not have
+/// been.
 fn was_delivered(status: &OfferStatus) -> bool {
     match status {
         OfferStatus::Delivered
@@ -207,9 +212,9 @@ fn was_delivered(status: &OfferStatus) -> bool {
     }
 }
 
-/// Stripe answered 2xx, and the offer is as it was.
+/// Stripe answered 2xx but did not change the offer's status.
 #[derive(Debug, thiserror::Error)]
-#[error("Stripe took the call, and the offer is still {0}")]
+#[error("Stripe accepted the call, but the offer is still {0}")]
 struct NotMarked(OfferStatus);
 
 impl Retryable for NotMarked {

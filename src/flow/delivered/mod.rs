@@ -1,9 +1,10 @@
-//! Telling Stripe that the merchant was shown the offer (<https://docs.stripe.com/capital/api-integration>): an affirmation, so never
-//! before the relay has the letter.
+//! Tells Stripe that the merchant received the offer
+//! (<https://docs.stripe.com/capital/api-integration>). The platform affirms delivery with this
+//! call, so it is never made before the relay has accepted the letter.
 //!
 //! ```text
-//! owed ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
-//!    └──▶ refused       Stripe will not, and the offer is not delivered: a person must look
+//! pending ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
+//!    └─────▶ refused       Stripe refused and the offer is not delivered: an operator must act
 //! ```
 
 mod mark;
@@ -16,64 +17,61 @@ use crate::queue;
 
 pub use mark::MarkDelivered;
 
-/// The kind of the jobs that tell Stripe.
 pub(crate) const JOB: &str = "mark_delivered";
 
-/// Owes Stripe the word about an offer and queues the telling, in the caller's transaction. Does nothing where it is owed
-/// already.
-pub async fn owe(
+/// Records that Stripe must be told about an offer and queues the job, in the caller's transaction.
+/// A second call for the same offer does nothing.
+pub async fn request(
     tx: &mut PgConnection,
     offer_id: &str,
     letter_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::owe(&mut *tx, offer_id, letter_id, now).await?;
+    store::request(&mut *tx, offer_id, letter_id, now).await?;
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }
 
-/// Stripe lists an offer as undelivered that it acknowledged before `before`: owes the word again, under a new Idempotency-Key.
-/// The letter was sent all the same.
-pub async fn owe_again(
+/// Repeats an acknowledged delivery under a new Idempotency-Key, for an offer that Stripe still
+/// lists as undelivered. Deliveries acknowledged at or after `before` are left alone.
+pub async fn request_again(
     tx: &mut PgConnection,
     offer_id: &str,
     before: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if store::reopen(&mut *tx, offer_id, before).await? {
+    if store::reopen_delivered(&mut *tx, offer_id, before).await? {
         tracing::warn!(
             offer.id = offer_id,
-            "Stripe forgot that the offer was delivered: telling it again"
+            "Stripe still lists a delivered offer as undelivered: reporting it again"
         );
         queue::requeue(tx, JOB, offer_id, now).await?;
     }
     Ok(())
 }
 
-/// Stripe lists an offer as undelivered although its letter was sent, and the job that was to mark it was given up: queues it
-/// again, in the caller's transaction, at most once an hour.
+/// Requeues the discarded job of an offer that Stripe still lists as undelivered, in the caller's
+/// transaction. At most once an hour.
 pub async fn retry_given_up(
     tx: &mut PgConnection,
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if queue::requeue_dead(&mut *tx, JOB, offer_id, now).await? {
-        store::owe_anew(&mut *tx, offer_id).await?;
-        tracing::warn!(
-            offer.id = offer_id,
-            "reconciliation marks an offer again that was given up"
-        );
+        store::reopen_refused(&mut *tx, offer_id).await?;
+        tracing::warn!(offer.id = offer_id, "reconciliation requeued a discarded delivery report");
     }
     Ok(())
 }
 
-/// Tries again to tell Stripe what it refused, in the caller's transaction. False where nothing was refused.
+/// Retries a delivery that Stripe refused, in the caller's transaction. Returns `false` if none was
+/// refused.
 pub async fn retry(
     tx: &mut PgConnection,
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let retried = store::owe_anew(&mut *tx, offer_id).await?;
+    let retried = store::reopen_refused(&mut *tx, offer_id).await?;
     if retried {
         queue::requeue(tx, JOB, offer_id, now).await?;
     }

@@ -1,4 +1,4 @@
-//! The SQL of the deliveries. The caller owns the transaction.
+//! SQL of the `deliveries` table. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,26 +6,25 @@ use sqlx::PgExecutor;
 
 use crate::database::{json_text, storable};
 
-/// What is still to be said to Stripe.
+/// A delivery that Stripe has not acknowledged yet.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) offer_id: String,
-    pub(super) account_id: String,
     pub(super) key_number: i32,
 }
 
-/// Stripe's answer, for the record.
+/// Stripe's response, as recorded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct StripeReply<'a> {
     pub(super) status: u16,
     pub(super) request_id: Option<&'a str>,
     pub(super) body: Option<&'a Value>,
-    /// Why the delivery is what it is, where the answer alone does not say.
+    /// Explains the state where the response alone does not.
     pub(super) note: Option<&'a str>,
 }
 
-/// Owes Stripe the word about an offer, once.
-pub(super) async fn owe(
+/// Inserts a pending delivery unless the offer already has a delivery.
+pub(super) async fn request(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     letter_id: &str,
@@ -46,17 +45,15 @@ pub(super) async fn owe(
     Ok(())
 }
 
-/// The delivery of an offer, while it is owed.
-pub(super) async fn find_owed(
+pub(super) async fn find_pending(
     db: impl PgExecutor<'_>,
     offer_id: &str,
 ) -> sqlx::Result<Option<Delivery>> {
     sqlx::query_as!(
         Delivery,
         "
-        select offer_id, account_id, key_number
+        select offer_id, key_number
         from deliveries
-        join financing_offers using (offer_id)
         where offer_id = $1 and state = 'pending'
         ",
         offer_id,
@@ -65,11 +62,11 @@ pub(super) async fn find_owed(
     .await
 }
 
-/// Stripe knows.
+/// Records that Stripe acknowledged the delivery.
 pub(super) async fn mark_delivered(
     db: impl PgExecutor<'_>,
     offer_id: &str,
-    answer: &Answer<'_>,
+    answer: &StripeReply<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -91,11 +88,11 @@ pub(super) async fn mark_delivered(
     Ok(())
 }
 
-/// Stripe answered with a failure: it is written down, and the next try has a new Idempotency-Key.
+/// Records a failure response. The next attempt uses a new Idempotency-Key.
 pub(super) async fn change_key(
     db: impl PgExecutor<'_>,
     offer_id: &str,
-    answer: &Answer<'_>,
+    answer: &StripeReply<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
@@ -114,8 +111,9 @@ pub(super) async fn change_key(
     Ok(())
 }
 
-/// Takes an acknowledgement back that Stripe itself no longer knows of. False where there is none from before this time.
-pub(super) async fn reopen(
+/// Returns an acknowledged delivery to `pending`. `false` if there is none acknowledged before
+/// `before`.
+pub(super) async fn reopen_delivered(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     before: DateTime<Utc>,
@@ -134,8 +132,8 @@ pub(super) async fn reopen(
     Ok(reopened.rows_affected() == 1)
 }
 
-/// Owes the word again that Stripe refused, under a new Idempotency-Key. False where nothing was refused.
-pub(super) async fn owe_anew(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<bool> {
+/// Returns a refused delivery to `pending` under a new Idempotency-Key. `false` if there is none.
+pub(super) async fn reopen_refused(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<bool> {
     let owed = sqlx::query!(
         "
         update deliveries
@@ -149,27 +147,28 @@ pub(super) async fn owe_anew(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::R
     Ok(owed.rows_affected() == 1)
 }
 
-/// A delivery, for a person.
+/// A delivery as the API and the command line show it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
+pub struct DeliverySummary {
     /// `pending`, `delivered` or `refused`.
     pub state: String,
-    /// The HTTP status of Stripe's last answer.
+    /// Of Stripe's last response.
     pub response_status: Option<i16>,
-    /// Its `Request-Id`.
+    /// The `Request-Id` of Stripe's last response.
     pub response_request_id: Option<String>,
-    /// Why.
     pub note: Option<String>,
-    /// Since when it is owed.
     pub requested_at: DateTime<Utc>,
     /// When Stripe acknowledged.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
-/// The delivery of an offer, where its letter was sent.
-pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Shown>> {
+/// `None` until the offer's letter has been sent.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Option<DeliverySummary>> {
     sqlx::query_as!(
-        Shown,
+        DeliverySummary,
         "
         select state, response_status, response_request_id, note, requested_at, delivered_at
         from deliveries
@@ -181,7 +180,7 @@ pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Optio
     .await
 }
 
-/// Nobody tries any more.
+/// Records that the job was discarded and why.
 pub(super) async fn mark_refused(
     db: impl PgExecutor<'_>,
     offer_id: &str,
@@ -201,7 +200,7 @@ pub(super) async fn mark_refused(
     Ok(())
 }
 
-/// The state of an offer's delivery, where one is owed: `pending`, `delivered` or `refused`.
+/// `pending`, `delivered` or `refused`; `None` until the offer's letter has been sent.
 pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id)
         .fetch_optional(db)

@@ -1,92 +1,118 @@
-//! What is to be done with a letter, after a look at Stripe: sent, and with which words; or withdrawn, suppressed, held. Changes nothing.
+//! Decides what happens to a letter: send, withdraw, suppress, hold or defer. Reads from Stripe and
+//! the database, and writes nothing.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 use url::Url;
 
-use super::SendLetter;
 use super::recipient::{self, NoRecipient};
 use super::send::PrepareError;
 use super::to_delivered;
-use crate::clock::Agreement;
-use crate::consent::opt_outs;
+use super::{SendLetter, Settings};
+use crate::clock::{Agreement, Clock};
+use crate::consent::opt_outs::{self, UnsubscribeLinks};
 use crate::consent::suppression::{self, AddressHash};
+use crate::database::Pool;
 use crate::format::locale::{self, Language};
 use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
-use crate::letters::reminders::schedule::{MIN_LEFT, WHILE_OFF};
+use crate::letters::reminders::schedule::{DISABLED_RECHECK_INTERVAL, MIN_REMAINING};
 use crate::letters::store::{self, Content, Letter, State};
-use crate::letters::wording::{Disclaimer, Facts, approvals};
+use crate::letters::wording::{Disclaimer, Disclaimers, Facts, Writer, approvals};
 use crate::mail::Address;
 use crate::queue::{Stopped, WrongClock};
-use crate::stripe::{Account, AccountId, Answered, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{Account, AccountId, Answered, Cache, FinancingOffer, OfferId, OfferStatus};
 
-/// What to do with a letter after looking at Stripe.
-pub(super) enum Decision {
-    /// Send this.
+/// What happens to a letter, given Stripe's current data.
+pub(super) enum SendDecision {
     Send(Address, Box<Content>),
-    /// The offer is not open any more.
+    /// The offer is no longer open; the value goes to `letters.reason`.
     Withdraw(String),
-    /// The account does not want it.
+    /// The account opted out.
     Suppress,
-    /// A person must act.
+    /// An operator must act; the value goes to `letters.reason`.
     Hold(&'static str),
-    /// It is night where the merchant is.
-    Later(DateTime<Utc>),
-    /// There is no address that works: a person must act.
-    HoldForAddress(NoRecipient),
+    /// Reminders only: it is outside the merchant's sending hours.
+    Defer(DateTime<Utc>),
+    /// No address works; an operator must act.
+    HoldWithoutRecipient(NoRecipient),
 }
 
-impl SendLetter {
-    /// Looks at Stripe, and decides.
-    pub(super) async fn decide(&self, letter: &Letter) -> Result<Decision, Stopped> {
-        if opt_outs::store::is_opted_out(&self.db, &letter.account_id).await? {
-            return Ok(Decision::Suppress);
+/// What a decision depends on.
+pub(super) struct Decider<'a> {
+    db: &'a Pool,
+    clock: &'a Clock,
+    stripe: &'a Cache,
+    writer: &'a Writer,
+    disclaimers: &'a Disclaimers,
+    settings: &'a Settings,
+}
+
+impl<'a> Decider<'a> {
+    pub(super) fn new(job: &'a SendLetter) -> Self {
+        let SendLetter { db, clock, stripe, writer, disclaimers, settings, .. } = job;
+        Self { db, clock, stripe, writer, disclaimers, settings }
+    }
+
+    /// Reads the offer and the account from Stripe and decides.
+    pub(super) async fn decide(&self, letter: &Letter) -> Result<SendDecision, Stopped> {
+        if opt_outs::store::is_opted_out(self.db, &letter.account_id).await? {
+            return Ok(SendDecision::Suppress);
         }
+        // Always from Stripe: our own copy of the offer may lag behind.
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
-        // Stripe's answer may just have shown that the clock is wrong: then no end has come. Nor does an
-        // end count that Stripe's clock has not confirmed.
+        // The response may have just revealed that our clock is wrong; then an offer's end means
+        // nothing. Nor does it before Stripe's clock has confirmed ours.
         let has_ended = offer.expires_at.is_some_and(|end| end <= self.clock.now());
         if self.clock.is_wrong() || has_ended && self.clock.agreement() == Agreement::Unknown {
             return Err(WrongClock.into());
         }
-        if let Some(reason) = self.closed(letter, offer).await? {
-            return Ok(Decision::Withdraw(reason));
+        if let Some(reason) = self.withdrawal_reason(letter, offer).await? {
+            return Ok(SendDecision::Withdraw(reason));
         }
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         if letter.sequence > 0
             && let Some(at) = self.not_before(letter, &account_id).await?
         {
-            return Ok(Decision::Later(at));
+            return Ok(SendDecision::Defer(at));
         }
-        let offered_terms = terms_of(&answered);
-        // What may have been sent is sent again word for word: whoever gets it twice has one letter, not two versions. Terms that
-        // Stripe changed meanwhile weigh more: nobody may be told old ones.
+        let offered_terms = offered_terms_of(&answered);
+        // If an earlier attempt may have reached the merchant, send the identical message again:
+        // two copies of one letter are better than two versions. Unless Stripe changed the terms
+        // since: outdated terms must not go out.
         if letter.uncertain_attempts > 0
             && letter.offered_terms == offered_terms
-            && let Some((to, content)) = written_before(letter)
+            && let Some((to, content)) = earlier_content(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
-            && !suppression::store::is_suppressed(&self.db, &AddressHash::of(&content.recipient))
+            && !suppression::store::is_suppressed(self.db, &AddressHash::of(&content.recipient))
                 .await?
         {
-            return Ok(Decision::Send(to, Box::new(content)));
+            return Ok(SendDecision::Send(to, Box::new(content)));
         }
-        let (account, to) = match recipient::look_up(self, &account_id).await? {
+        let (account, to) = match recipient::look_up(
+            self.db,
+            self.stripe,
+            &account_id,
+            self.settings.allow_support_address,
+        )
+        .await?
+        {
             (account, Ok(to)) => (account, to),
-            (_, Err(nobody)) => return Ok(Decision::HoldForAddress(nobody)),
+            (_, Err(missing)) => return Ok(SendDecision::HoldWithoutRecipient(missing)),
         };
-        let case = Case { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
+        let case =
+            LetterSubject { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,
-            Err(reason) => return Ok(Decision::Hold(reason)),
+            Err(reason) => return Ok(SendDecision::Hold(reason)),
         };
         let facts = match self.facts(&case, &to, &disclaimer) {
             Ok(facts) => facts,
-            Err(reason) => return Ok(Decision::Hold(reason)),
+            Err(reason) => return Ok(SendDecision::Hold(reason)),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
@@ -102,18 +128,18 @@ impl SendLetter {
             disclaimer_variant: Some(disclaimer.variant),
             market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),
         };
-        Ok(Decision::Send(to, Box::new(content)))
+        Ok(SendDecision::Send(to, Box::new(content)))
     }
 
-    /// What the letter is written from; a reason to hold it where the offer says no terms or no end, or such that no merchant
-    /// should read them.
+    /// The facts that the letter states. `Err` with the reason to hold the letter if the offer has
+    /// no terms or no end, or if its terms are implausible.
     fn facts(
         &self,
-        case: &Case<'_>,
+        case: &LetterSubject<'_>,
         to: &Address,
         disclaimer: &Disclaimer,
     ) -> Result<Facts, &'static str> {
-        let Case { kind, offer, account } = *case;
+        let LetterSubject { kind, offer, account } = *case;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err(reason::NO_TERMS);
         };
@@ -135,21 +161,26 @@ impl SendLetter {
             expires_at,
             financing_type: offer.contract(),
             disclaimer: disclaimer.paragraphs.clone(),
-            unsubscribe_url: self.unsubscribe_url(&account.id),
+            unsubscribe_url: unsubscribe_url(self.settings.links.as_ref(), &account.id),
             livemode: offer.livemode,
         })
     }
 
-    /// What stands under the letter, and with it the letter's language; or why it may not go out. Test data reach nobody, so samples
-    /// will do for them.
-    async fn disclaimer(&self, case: &Case<'_>) -> sqlx::Result<Result<Disclaimer, &'static str>> {
-        let Case { kind, offer, account } = *case;
+    /// The letter's disclaimer, which also determines its language. `Err` with the reason to hold
+    /// the letter. Letters about test data reach no merchant, so the sample disclaimers are good
+    /// enough for them.
+    async fn disclaimer(
+        &self,
+        case: &LetterSubject<'_>,
+    ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
+        let LetterSubject { kind, offer, account } = *case;
         let country = account.country.as_deref();
         let variant = offer.disclaimer_variant.as_deref();
         let languages = self.languages(account);
         let find = |variant| self.disclaimers.find(variant, country, &languages);
         if !offer.livemode {
             return Ok(find(variant)
+                // An unknown variant always yields a sample.
                 .or_else(|| find(Some("of this country")))
                 .ok_or(NO_DISCLAIMER));
         }
@@ -160,31 +191,28 @@ impl SendLetter {
             return Ok(Err(NOT_APPROVED));
         };
         let hash = self.writer.copy_hash(kind, &found);
-        let is_approved = approvals::store::is_approved(&self.db, &hash, market).await?;
+        let is_approved = approvals::store::is_approved(self.db, &hash, market).await?;
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
     }
 
-    /// The languages to write to an account in, the best first.
+    /// In order of preference.
     fn languages(&self, account: &Account) -> Vec<Language> {
-        let said =
+        let preferred =
             account.metadata.as_ref().and_then(|all| all.get(&self.settings.locale_metadata_key));
-        Language::preferred(said.map(String::as_str), account.country.as_deref())
+        Language::preferred(preferred.map(String::as_str), account.country.as_deref())
     }
 
-    /// Whether what was written for an earlier attempt is something that Stripe approved. What a version before approvals wrote is not.
+    /// Whether Stripe approved the content of an earlier attempt. Content without a hash predates
+    /// approvals and is not approved.
     async fn was_approved(&self, content: &Content) -> sqlx::Result<bool> {
         match &content.copy_hash {
-            Some(hash) => approvals::store::is_approved_anywhere(&self.db, hash).await,
+            Some(hash) => approvals::store::is_approved_anywhere(self.db, hash).await,
             None => Ok(false),
         }
     }
 
-    pub(super) fn unsubscribe_url(&self, account: &AccountId) -> Option<Url> {
-        self.settings.links.as_ref().map(|links| links.link(account))
-    }
-
-    /// When a reminder is to be looked at again that is not to go out now: outside the merchant's working hours, or while its switch is
-    /// off in this process.
+    /// When to look at a reminder again that cannot go out now: outside the merchant's sending
+    /// hours, or while this process has that reminder switched off.
     async fn not_before(
         &self,
         letter: &Letter,
@@ -192,15 +220,15 @@ impl SendLetter {
     ) -> Result<Option<DateTime<Utc>>, Stopped> {
         let now = self.clock.now();
         if !self.settings.schedule.is_on(letter.sequence) {
-            return Ok(Some(now + WHILE_OFF));
+            return Ok(Some(now + DISABLED_RECHECK_INTERVAL));
         }
         let account = self.stripe.account(account).await?;
         Ok(self.settings.schedule.not_before(now, time_zone(&account)))
     }
 
-    /// Why an offer is not to be written about any more, where it is not. A reminder is about one that was delivered; so may a letter
-    /// be that came back, by our own word.
-    async fn closed(
+    /// The reason to withdraw the letter, or `None` if the offer is still open. A delivered offer
+    /// is open to reminders, and to a first letter that bounced after we reported the delivery.
+    async fn withdrawal_reason(
         &self,
         letter: &Letter,
         offer: &FinancingOffer,
@@ -209,37 +237,43 @@ impl SendLetter {
             return Ok(Some("offer_expired".to_owned()));
         }
         if letter.sequence > 0 {
-            if offer.expires_at.is_some_and(|end| end <= self.clock.now() + MIN_LEFT) {
+            if offer.expires_at.is_some_and(|end| end <= self.clock.now() + MIN_REMAINING) {
                 return Ok(Some(OFFER_ENDS.to_owned()));
             }
-            if store::state_of(&self.db, &letter.offer_id).await? != Some(State::Sent) {
+            if store::state_of(self.db, &letter.offer_id).await? != Some(State::Sent) {
                 return Ok(Some(CAME_BACK.to_owned()));
             }
         }
         if offer.status == OfferStatus::Undelivered
-            || self.is_open(&mut *self.db.begin().await?, letter, &offer.status).await?
+            || may_announce(&mut *self.db.begin().await?, letter, &offer.status).await?
         {
             return Ok(None);
         }
         Ok(Some(format!("offer_{}", offer.status)))
     }
-
-    /// Whether an offer that is not undelivered may be written about: by a reminder, where nobody has applied yet; and once more by a
-    /// first letter that came back, where it is we who told Stripe that it was delivered.
-    pub(super) async fn is_open(
-        &self,
-        db: &mut PgConnection,
-        letter: &Letter,
-        status: &OfferStatus,
-    ) -> sqlx::Result<bool> {
-        let is_delivered = *status == OfferStatus::Delivered;
-        Ok(is_delivered
-            && (letter.sequence > 0 || to_delivered::is_told(db, &letter.offer_id).await?))
-    }
 }
 
-/// What a letter is about.
-struct Case<'a> {
+/// Whether a letter may go out about an offer that is past `undelivered`: a reminder while
+/// nobody has applied yet, and a first letter that bounced, if the `delivered` status is our
+/// own report.
+pub(super) async fn may_announce(
+    db: &mut PgConnection,
+    letter: &Letter,
+    status: &OfferStatus,
+) -> sqlx::Result<bool> {
+    let is_delivered = *status == OfferStatus::Delivered;
+    Ok(is_delivered
+        && (letter.sequence > 0 || to_delivered::is_delivered(db, &letter.offer_id).await?))
+}
+
+pub(super) fn unsubscribe_url(
+    links: Option<&UnsubscribeLinks>,
+    account: &AccountId,
+) -> Option<Url> {
+    links.map(|links| links.link(account))
+}
+
+struct LetterSubject<'a> {
     kind: Kind,
     offer: &'a FinancingOffer,
     account: &'a Account,
@@ -249,13 +283,13 @@ fn time_zone(account: &Account) -> Tz {
     locale::time_zone(account.time_zone(), account.country.as_deref())
 }
 
-/// The terms as Stripe sent them.
-fn terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
+/// Unparsed, as Stripe sent them.
+fn offered_terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
     answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
 }
 
-/// What was written for an earlier attempt.
-fn written_before(letter: &Letter) -> Option<(Address, Content)> {
+/// The content written for an earlier attempt, if it is complete and not erased.
+fn earlier_content(letter: &Letter) -> Option<(Address, Content)> {
     let content = Content {
         kind: letter.kind.clone(),
         locale: letter.locale.clone()?,

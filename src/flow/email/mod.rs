@@ -1,14 +1,15 @@
-//! The stage that sends: decide, find the recipient, write, hand over to the relay, record.
+//! The sending stage: decide, find the recipient, write the letter, hand it to the relay, record.
 //!
-//! What a letter is and how its state changes is in [`crate::letters`], how mail travels in
-//! [`crate::mail`], who may be written to in [`crate::consent`].
+//! Letters and their states are in [`crate::letters`], the mail transport in [`crate::mail`],
+//! suppressions and opt-outs in [`crate::consent`].
 //!
 //! | file | owns |
 //! |---|---|
 //! | `send` | the job, in the order of its commits |
-//! | `decide` | whether a letter goes out, and with which words |
-//! | `recipient` | the address that a letter goes to |
-//! | `outcome` | what follows from an attempt, for the letter and the job |
+//! | `decide` | whether a letter goes out, and its content |
+//! | `recipient` | the address of a letter |
+//! | `outcome` | the effect of an attempt on the letter and the job |
+//! | `to_delivered` | the arrow to the next stage |
 
 mod decide;
 mod outcome;
@@ -31,45 +32,38 @@ use crate::stripe::OfferStatus;
 
 pub use send::SendLetter;
 
-/// What letters need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who takes the letters.
     pub relay: RelayUrl,
-    /// How long to wait for the relay.
     pub timeouts: Timeouts,
-    /// Sender, recipients of copies, and signature.
+    /// Sender, blind copies, and DKIM signature.
     pub sender: mail::Sender,
-    /// The platform's postal address, for the footer (15 U.S.C. § 7704(a)(5)).
+    /// The platform's, for the footer (15 U.S.C. § 7704(a)(5)).
     pub postal_address: String,
     /// The platform's name for its Capital program.
     pub program_name: String,
     /// The stable page that the letter links to.
     pub dashboard_url: Url,
-    /// How fast letters may go out.
     pub limits: SendingLimits,
-    /// What becomes of a letter that may or may not have been sent.
     pub when_uncertain: WhenUncertain,
-    /// Makes the link by which a merchant stops the letters; none: by mail alone.
+    /// Signs unsubscribe links; `None` if merchants can unsubscribe by email only.
     pub links: Option<opt_outs::UnsubscribeLinks>,
-    /// Where the operator's templates are.
+    /// The operator's templates, which override the built-in ones.
     pub templates_dir: Option<PathBuf>,
-    /// Where the operator's disclaimers are.
     pub disclaimers_dir: Option<PathBuf>,
-    /// Under which key an account's metadata name its language.
+    /// The key in an account's metadata that names its language.
     pub locale_metadata_key: String,
-    /// Which letters follow the first, and when.
     pub schedule: Schedule,
-    /// May a letter go to the public support address where no other is known?
+    /// Whether a letter may go to the public support address if no other is known.
     pub allow_support_address: bool,
 }
 
-/// What becomes of a letter that may or may not have been sent.
+/// What happens to a letter that may or may not have been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenUncertain {
-    /// Send it again, with the same Message-ID: rather twice than never.
+    /// Send it again with the same Message-ID: at least once.
     Resend,
-    /// Hold it for a person: rather late than twice.
+    /// Hold it for an operator: at most once.
     Hold,
 }
 
@@ -80,13 +74,13 @@ impl std::str::FromStr for WhenUncertain {
         match given {
             "resend" => Ok(Self::Resend),
             "hold" => Ok(Self::Hold),
-            _ => Err("say `resend` or `hold`"),
+            _ => Err("expected `resend` or `hold`"),
         }
     }
 }
 
-/// Withdraws what an offer's merchant has not been sent yet, in the caller's transaction: the offer is no longer open. A letter
-/// that is being handed over goes on its way; what becomes of it is in the timeline.
+/// Withdraws the unsent letters of an offer that is no longer open, in the caller's transaction. A
+/// letter that is being handed to the relay is not stopped; its outcome is in the timeline.
 pub async fn withdraw(
     tx: &mut PgConnection,
     offer_id: &str,
@@ -94,10 +88,11 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        // Whoever was told of an offer may still be reminded of it, and be sent the first letter again that came back.
+        // `delivered` ends neither a reminder nor a first letter that bounced after we reported the
+        // delivery: that status is the effect of our own letter.
         let is_delivered = *status == OfferStatus::Delivered;
         if is_delivered
-            && (letter.sequence > 0 || to_delivered::is_told(&mut *tx, offer_id).await?)
+            && (letter.sequence > 0 || to_delivered::is_delivered(&mut *tx, offer_id).await?)
         {
             continue;
         }

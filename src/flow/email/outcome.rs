@@ -1,5 +1,5 @@
-//! What becomes of a letter: the change of its state, the line in the timeline and the end of the attempt, in one
-//! transaction that only the holder of the job's lease can commit.
+//! Records the outcome of an attempt: the letter's state, its timeline entry and the end of the
+//! job, in one transaction that only the holder of the job's lease can commit.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -17,20 +17,21 @@ use crate::mail::SendError;
 use crate::mail::send_error::enhanced_status;
 use crate::queue::{self, Claim, Next, Outcome, RetryDecision, Retryable, Stopped, retry_policy};
 
-/// A letter that may have been sent so often is not sent again: the merchant has it, or something is wrong that no copy will mend.
-const MAX_DOUBTS: i32 = 3;
+/// After this many attempts with unknown outcome the letter is held: the merchant probably has it,
+/// or another copy would not help.
+const MAX_UNCERTAIN_ATTEMPTS: i32 = 3;
 
 impl SendLetter {
-    /// An earlier attempt ended between the commit of `sending` and that of the relay's answer. Goes by the policy; returns
-    /// the letter where it is to be sent again.
-    pub(super) async fn settle_interrupted(
+    /// Handles an attempt that ended between the commit of `sending` and the commit of the relay's
+    /// reply. Applies `email.when_uncertain`; returns the letter if it is to be sent again.
+    pub(super) async fn resolve_interrupted(
         &self,
         claim: &Claim,
         mut letter: Letter,
     ) -> Result<Option<Letter>, Stopped> {
         tracing::warn!(
             letter.message_id = letter.message_id,
-            "an earlier attempt ended in the midst of sending"
+            "an earlier attempt ended while sending"
         );
         let mut tx = self.db.begin().await?;
         let resend = self.resends(&letter);
@@ -39,27 +40,30 @@ impl SendLetter {
         } else {
             queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         }
-        self.doubt(&mut tx, &letter, "the process ended before the relay's answer was recorded")
-            .await?;
+        self.mark_uncertain(
+            &mut tx,
+            &letter,
+            "the process ended before the relay's answer was recorded",
+        )
+        .await?;
         let to = if resend { State::Waiting } else { State::Held };
-        let onward =
+        let next =
             Transition { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_reply: None };
-        self.shift(&mut tx, &letter, &onward).await?;
+        self.apply(&mut tx, &letter, &next).await?;
         tx.commit().await?;
-        tell(&letter, to, UNCERTAIN);
+        log_outcome(&letter, to, UNCERTAIN);
         letter.state = State::Waiting;
         letter.reason = Some(UNCERTAIN.to_owned());
         letter.uncertain_attempts += 1;
         Ok(resend.then_some(letter))
     }
 
-    /// Whether a letter that is in doubt once more is sent again.
     fn resends(&self, letter: &Letter) -> bool {
         self.settings.when_uncertain == WhenUncertain::Resend
-            && letter.uncertain_attempts + 1 < MAX_DOUBTS
+            && letter.uncertain_attempts + 1 < MAX_UNCERTAIN_ATTEMPTS
     }
 
-    /// `sent`, and Stripe is owed the word.
+    /// Records the relay's acceptance and requests the report to Stripe.
     pub(super) async fn record_sent(
         &self,
         claim: &Claim,
@@ -75,10 +79,11 @@ impl SendLetter {
             relay_reply: Some(answer),
         };
         let mut tx = self.db.begin().await?;
+        // The fence comes first: without the lease, nothing below may be written.
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
-        self.shift(&mut tx, letter, &sent).await?;
-        evidence::store::answer(&mut *tx, letter, AttemptOutcome::Sent, answer, now).await?;
-        // Stripe is told of an offer once: a reminder owes it nothing.
+        self.apply(&mut tx, letter, &sent).await?;
+        evidence::store::record_result(&mut *tx, letter, AttemptOutcome::Sent, answer, now).await?;
+        // Stripe accepts one delivery per offer, so reminders do not report any.
         if letter.sequence == 0 {
             to_delivered::hand_over(&mut tx, letter, now).await?;
         }
@@ -89,7 +94,7 @@ impl SendLetter {
         Ok(())
     }
 
-    /// What becomes of the letter and of its job, together.
+    /// Records a failed attempt: the letter's next state and the job's outcome.
     pub(super) async fn record_failure(
         &self,
         claim: &Claim,
@@ -99,22 +104,23 @@ impl SendLetter {
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
         let text = error.to_string();
-        let (ending, to, reason) = self.consequence(claim, letter, error, &text);
+        let (ending, to, reason) = self.failure_outcome(claim, letter, error, &text);
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
         let from = if matches!(error, SendError::Unknown(_)) {
-            self.doubt(&mut tx, letter, &text).await?;
+            self.mark_uncertain(&mut tx, letter, &text).await?;
             State::Uncertain
         } else {
-            self.answer_refusal(&mut tx, letter, error).await?;
+            self.record_reply(&mut tx, letter, error).await?;
             letter.state
         };
-        let onward = Transition { from, to, reason, relay_reply: Some(&text) };
-        // A relay that is away says nothing about this letter, and may be away for long: the job's error is enough.
+        let next = Transition { from, to, reason, relay_reply: Some(&text) };
+        // An unreachable relay says nothing about this letter and may stay away for long: the job's
+        // error is enough, and the timeline stays readable.
         if from == to && matches!(error, SendError::Unreachable(_) | SendError::RelayRefused(_)) {
-            store::change(&mut *tx, &letter.letter_id, &onward, now).await?;
+            store::change(&mut *tx, &letter.letter_id, &next, now).await?;
         } else {
-            self.shift(&mut tx, letter, &onward).await?;
+            self.apply(&mut tx, letter, &next).await?;
         }
         if matches!(error, SendError::AddressRefused(_)) {
             let address = AddressHash::of(to_address.expose());
@@ -126,19 +132,20 @@ impl SendLetter {
             suppression::record(&mut tx, letter, &found, now).await?;
         }
         tx.commit().await?;
-        tell(letter, to, &text);
+        log_outcome(letter, to, &text);
         Ok(())
     }
 
-    /// What follows from a failure: for the job, and for the letter with its reason.
-    fn consequence<'a>(
+    /// The job's outcome, the letter's next state and its reason.
+    fn failure_outcome<'a>(
         &self,
         claim: &Claim,
         letter: &Letter,
         error: &SendError,
         text: &'a str,
     ) -> (Outcome<'a>, State, Option<&'static str>) {
-        let in_doubt = letter.uncertain_attempts > 0 || matches!(error, SendError::Unknown(_));
+        // Once uncertain, a letter keeps that reason: a copy may have been delivered.
+        let is_uncertain = letter.uncertain_attempts > 0 || matches!(error, SendError::Unknown(_));
         let next = match error {
             SendError::AddressRefused(_) => {
                 return (Outcome::Done, State::Rejected, Some(reason::ADDRESS_REFUSED));
@@ -157,22 +164,22 @@ impl SendLetter {
         };
         let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
-        let doubt = in_doubt.then_some(UNCERTAIN);
+        let uncertain = is_uncertain.then_some(UNCERTAIN);
         match retry_policy(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
             RetryDecision::Retry(pause) => {
-                (Outcome::Retry { at: now + pause, error: text }, State::Waiting, doubt)
+                (Outcome::Retry { at: now + pause, error: text }, State::Waiting, uncertain)
             }
             RetryDecision::Snooze(pause) => {
-                (Outcome::Snooze { at: now + pause, error: text }, State::Waiting, doubt)
+                (Outcome::Snooze { at: now + pause, error: text }, State::Waiting, uncertain)
             }
             RetryDecision::Discard => {
-                (Outcome::Discard { error: text }, State::Held, doubt.or(Some(GAVE_UP)))
+                (Outcome::Discard { error: text }, State::Held, uncertain.or(Some(GAVE_UP)))
             }
         }
     }
 
-    /// The letter will not be sent.
-    pub(super) async fn end(
+    /// Completes the job of a letter that will not be sent.
+    pub(super) async fn close(
         &self,
         claim: &Claim,
         letter: &Letter,
@@ -183,31 +190,35 @@ impl SendLetter {
         queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         let ended =
             Transition { from: State::Waiting, to, reason: Some(reason), relay_reply: None };
-        self.shift(&mut tx, letter, &ended).await?;
+        self.apply(&mut tx, letter, &ended).await?;
         tx.commit().await?;
-        tell(letter, to, reason);
+        log_outcome(letter, to, reason);
         Ok(())
     }
 
-    /// The letter waits for a better hour, which is no failure.
-    pub(super) async fn postpone(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
+    /// Waits for the merchant's sending hours. This does not count as a failed attempt.
+    pub(super) async fn snooze_until(
+        &self,
+        claim: &Claim,
+        at: DateTime<Utc>,
+    ) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        // Not `Later`: that would begin to count attempts anew each evening.
+        // Not `Reschedule`, which would reset the attempt count every evening.
         let ending =
             Outcome::Snooze { at, error: "a reminder waits for the merchant's working hours" };
         queue::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 
-    /// There is no address that works, until somebody says that one works again, or names another, or Stripe has another. One that was
-    /// named since this was found out is taken up at once.
-    pub(super) async fn hold_for_address(
+    /// Holds a letter until its account has a working address. If the platform named another
+    /// address in the meantime, the letter is retried at once.
+    pub(super) async fn hold_without_recipient(
         &self,
         claim: &Claim,
         letter: &Letter,
-        nobody: &NoRecipient,
+        missing: &NoRecipient,
     ) -> Result<(), Stopped> {
-        let (reason, now) = (nobody.reason(), self.clock.now());
+        let (reason, now) = (missing.reason(), self.clock.now());
         let held = Transition {
             from: State::Waiting,
             to: State::Held,
@@ -217,13 +228,15 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
         let is_held = transition::apply(&mut tx, letter, &held, now).await?;
-        let suppressed = match nobody {
-            NoRecipient::Refused(to) => Some(AddressHash::of(to.expose())),
-            NoRecipient::None | NoRecipient::Bad => None,
+        let suppressed = match missing {
+            NoRecipient::Suppressed(to) => Some(AddressHash::of(to.expose())),
+            NoRecipient::Missing | NoRecipient::Invalid => None,
         };
         if let Some(address) = &suppressed {
             suppression::store::link_letter(&mut *tx, &letter.letter_id, address).await?;
         }
+        // After the letter is held: an address set before this transaction is visible here, one set
+        // after it finds the held letter and retries it.
         let held = Letter { state: State::Held, ..letter.clone() };
         if is_held
             && !contact_overrides::recipient_still_missing(
@@ -233,17 +246,21 @@ impl SendLetter {
             )
             .await?
         {
-            transition::retry(&mut tx, &held, Some("the platform named another address"), now)
+            transition::retry(&mut tx, &held, Some("the platform set another address"), now)
                 .await?;
         }
         tx.commit().await?;
-        tell(letter, State::Held, reason);
+        log_outcome(letter, State::Held, reason);
         Ok(())
     }
 
-    /// The letter waits for its turn at the receiving domain. The attempt does not count: none was made.
-    pub(super) async fn turn_away(&self, claim: &Claim, at: DateTime<Utc>) -> Result<(), Stopped> {
-        let error = "as many letters are on their way to this domain as may be, or it takes no more for now";
+    /// Waits for capacity at the receiving domain. This does not count as an attempt.
+    pub(super) async fn wait_for_domain(
+        &self,
+        claim: &Claim,
+        at: DateTime<Utc>,
+    ) -> Result<(), Stopped> {
+        let error = "the receiving domain is at its limit or asked to slow down";
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Snooze { at, error }, self.clock.now())
             .await?
@@ -251,24 +268,27 @@ impl SendLetter {
         Ok(tx.commit().await?)
     }
 
-    /// Nothing was left to do.
+    /// Completes the job without touching the letter.
     pub(super) async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 
-    /// A beginning that may or may not have been written down is taken back: nothing was handed over.
-    pub(super) async fn take_back(&self, claim: &Claim, letter: &Letter) -> Result<(), Stopped> {
+    /// Reverts `sending` after a commit with unknown outcome. Nothing was handed to the relay.
+    pub(super) async fn revert_sending(
+        &self,
+        claim: &Claim,
+        letter: &Letter,
+    ) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
         let reason = (letter.uncertain_attempts > 0).then_some(UNCERTAIN);
         let back =
             Transition { from: State::Sending, to: State::Waiting, reason, relay_reply: None };
-        self.shift(&mut tx, letter, &back).await?;
-        let why =
-            "nothing was handed over: the database would not say whether this was written down";
-        evidence::store::answer(
+        self.apply(&mut tx, letter, &back).await?;
+        let why = "nothing was handed over: the outcome of the commit was unknown";
+        evidence::store::record_result(
             &mut *tx,
             letter,
             AttemptOutcome::NotStarted,
@@ -279,25 +299,27 @@ impl SendLetter {
         Ok(tx.commit().await?)
     }
 
-    /// `sending` to `uncertain`: the policy takes it on from there. The Message-ID stays.
-    pub(super) async fn doubt(
+    /// Moves the letter from `sending` to `uncertain`. The caller then applies the policy.
+    pub(super) async fn mark_uncertain(
         &self,
         tx: &mut PgConnection,
         letter: &Letter,
         why: &str,
     ) -> sqlx::Result<()> {
-        let doubt = Transition {
+        let uncertain = Transition {
             from: State::Sending,
             to: State::Uncertain,
             reason: Some(UNCERTAIN),
             relay_reply: Some(why),
         };
-        self.shift(&mut *tx, letter, &doubt).await?;
-        evidence::store::answer(tx, letter, AttemptOutcome::Unknown, why, self.clock.now()).await
+        self.apply(&mut *tx, letter, &uncertain).await?;
+        evidence::store::record_result(tx, letter, AttemptOutcome::Unknown, why, self.clock.now())
+            .await
     }
 
-    /// What the relay said to a message that it was handed; before that there is nothing to prove.
-    async fn answer_refusal(
+    /// Records the relay's reply to a message. Before `sending` there is no attempt to attach it
+    /// to.
+    async fn record_reply(
         &self,
         tx: &mut PgConnection,
         letter: &Letter,
@@ -312,10 +334,11 @@ impl SendLetter {
             | SendError::Throttled(_) => AttemptOutcome::Deferred,
             SendError::Unknown(_) => AttemptOutcome::Unknown,
         };
-        evidence::store::answer(tx, letter, outcome, &error.to_string(), self.clock.now()).await
+        evidence::store::record_result(tx, letter, outcome, &error.to_string(), self.clock.now())
+            .await
     }
 
-    pub(super) async fn shift(
+    pub(super) async fn apply(
         &self,
         tx: &mut PgConnection,
         letter: &Letter,
@@ -325,30 +348,30 @@ impl SendLetter {
     }
 }
 
-/// Says in the log what became of a letter that was not sent: loud only where a person must act.
-fn tell(letter: &Letter, now: State, why: &str) {
+/// Logs a letter that was not sent: as an error only if an operator must act.
+fn log_outcome(letter: &Letter, state: State, reason: &str) {
     let message_id = &letter.message_id;
-    match now {
+    match state {
         State::Held | State::Rejected => {
             tracing::error!(
                 letter.message_id = message_id,
-                letter.state = now.as_str(),
-                why,
-                "letter not sent: a person must look"
+                letter.state = state.as_str(),
+                reason,
+                "letter not sent: an operator must act"
             );
         }
         State::Waiting | State::Sending | State::Uncertain => {
             tracing::warn!(
                 letter.message_id = message_id,
-                why,
+                reason,
                 "letter not sent: another attempt follows"
             );
         }
         State::Withdrawn | State::Suppressed | State::Sent | State::Bounced => {
             tracing::info!(
                 letter.message_id = message_id,
-                letter.state = now.as_str(),
-                why,
+                letter.state = state.as_str(),
+                reason,
                 "letter will not be sent"
             );
         }

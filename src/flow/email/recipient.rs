@@ -1,75 +1,79 @@
-//! Whom to write to: at the address that the platform named (`contact`), else at one that Stripe knows. Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); any of the fields in
-//! which the owner's address may stand can be absent or null.
+//! Finds a letter's recipient: the address that the platform set (`contact`), else one from Stripe.
+//! Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); every
+//! field that may hold the owner's address can be absent or null.
 
 use std::sync::Arc;
 
-use super::SendLetter;
 use crate::consent::contact_overrides;
 use crate::consent::suppression::{self, AddressHash};
+use crate::database::Pool;
 use crate::letters::reason;
 use crate::mail::Address;
 use crate::queue::Stopped;
 use crate::stripe::{Account, AccountId, Cache, Error};
 
-/// Why nobody can be written to.
+/// Why an account has no usable address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoRecipient {
-    /// Stripe knows no address that we may use.
-    None,
-    /// What Stripe has in the place that decides is no address. Another place is not tried: somebody mistyped, or worse.
-    Bad,
-    /// Letters to it come back.
-    Refused(Address),
+    /// Stripe has none that we may use.
+    Missing,
+    /// The address that takes precedence is malformed. The next one is not tried: it may belong to
+    /// somebody else.
+    Invalid,
+    /// The address is on the suppression list.
+    Suppressed(Address),
 }
 
 impl NoRecipient {
     /// As in `letters.reason`.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::None => reason::NO_RECIPIENT,
-            Self::Bad => reason::BAD_ADDRESS,
-            Self::Refused(_) => reason::ADDRESS_BOUNCED,
+            Self::Missing => reason::NO_RECIPIENT,
+            Self::Invalid => reason::BAD_ADDRESS,
+            Self::Suppressed(_) => reason::ADDRESS_BOUNCED,
         }
     }
 }
 
-/// Looks an account up, and whom to write to. One whose address is refused is looked up anew: somebody may have mended it since.
+/// Reads the account and its recipient. If the address is suppressed, reads the account once more
+/// past the cache: it may have been corrected since.
 pub(super) async fn look_up(
-    letters: &SendLetter,
+    db: &Pool,
+    stripe: &Cache,
     id: &AccountId,
+    allow_support_address: bool,
 ) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
-    let found = look_up_once(letters, id).await?;
-    if !matches!(found, (_, Err(NoRecipient::Refused(_)))) {
+    let found = look_up_once(db, stripe, id, allow_support_address).await?;
+    if !matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
         return Ok(found);
     }
-    letters.stripe.forget(id).await;
-    look_up_once(letters, id).await
+    stripe.forget(id).await;
+    look_up_once(db, stripe, id, allow_support_address).await
 }
 
 async fn look_up_once(
-    letters: &SendLetter,
+    db: &Pool,
+    stripe: &Cache,
     id: &AccountId,
+    allow_support_address: bool,
 ) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
-    let account = letters.stripe.account(id).await?;
-    let named = contact_overrides::find(&letters.db, id.as_str()).await?;
-    let found = match named {
-        Some(named) => read(&named.address),
-        None => find(&letters.stripe, &account, letters.settings.allow_support_address).await?,
+    let account = stripe.account(id).await?;
+    let set_by_platform = contact_overrides::find(db, id.as_str()).await?;
+    let found = match set_by_platform {
+        Some(contact) => parse(&contact.address),
+        None => find(stripe, &account, allow_support_address).await?,
     };
     let found = match found {
-        Ok(to)
-            if suppression::store::is_suppressed(&letters.db, &AddressHash::of(to.expose()))
-                .await? =>
-        {
-            Err(NoRecipient::Refused(to))
+        Ok(to) if suppression::store::is_suppressed(db, &AddressHash::of(to.expose())).await? => {
+            Err(NoRecipient::Suppressed(to))
         }
         found => found,
     };
     Ok((account, found))
 }
 
-/// Finds the recipient at Stripe: the account's `email`, else the individual's, else the owner's among the persons, else the public
-/// support address where the operator allows that. The first that is there decides.
+/// In order of precedence: the account's `email`, the individual's, the owner's among the persons,
+/// and the public support address if the operator allows it. The first one present wins.
 async fn find(
     stripe: &Cache,
     account: &Account,
@@ -77,7 +81,7 @@ async fn find(
 ) -> Result<Result<Address, NoRecipient>, Error> {
     let individual = account.individual.as_ref().and_then(|person| person.email.as_deref());
     if let Some(given) = present(account.email.as_deref()).or_else(|| present(individual)) {
-        return Ok(read(given));
+        return Ok(parse(given));
     }
     let owner = stripe.owner(&account.id).await?.and_then(|person| person.email.clone());
     let support = account
@@ -85,13 +89,15 @@ async fn find(
         .as_ref()
         .filter(|_| allow_support_address)
         .and_then(|profile| profile.support_email.as_deref());
-    Ok(present(owner.as_deref()).or_else(|| present(support)).map_or(Err(NoRecipient::None), read))
+    Ok(present(owner.as_deref())
+        .or_else(|| present(support))
+        .map_or(Err(NoRecipient::Missing), parse))
 }
 
 fn present(given: Option<&str>) -> Option<&str> {
     given.filter(|given| !given.trim().is_empty())
 }
 
-fn read(given: &str) -> Result<Address, NoRecipient> {
-    given.parse().map_err(|_| NoRecipient::Bad)
+fn parse(given: &str) -> Result<Address, NoRecipient> {
+    given.parse().map_err(|_| NoRecipient::Invalid)
 }

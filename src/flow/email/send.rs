@@ -1,12 +1,14 @@
-//! The job that sends a letter: look again at the offer, find the recipient, write, hand over, record.
+//! The `send_letter` job.
 //!
-//! What a crash leaves behind is in the order of the commits:
+//! What a crash leaves behind follows from the order of the commits:
 //!
-//! 1. before `sending` is committed nothing has left: the lease runs out, the next worker begins again. That commit comes as late
-//!    as SMTP allows, between the relay's 354 and the first byte of the message;
-//! 2. after it the letter may have been sent: the next worker finds `sending` and goes by `email.when_uncertain`;
-//! 3. with the relay's answer `sent` is committed together with the debt to Stripe. That is tried for as long as the database is
-//!    away: nobody else knows the answer.
+//! 1. Before `sending` is committed, nothing has been sent. The lease expires and the next worker
+//!    starts over. The commit comes as late as SMTP allows: between the relay's 354 and the first
+//!    byte of the message.
+//! 2. After it, the letter may have been sent. The next worker finds `sending` and applies
+//!    `email.when_uncertain`.
+//! 3. The relay's reply, `sent` and the request to tell Stripe are committed together. This is
+//! retried for as long as the database is unavailable, because only this process knows the reply.
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Settings;
-use super::decide::Decision;
+use super::decide::{self, Decider, SendDecision};
 use super::recipient::NoRecipient;
 use crate::clock::Clock;
 use crate::consent::opt_outs;
@@ -24,7 +26,7 @@ use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::wording::Disclaimers;
 use crate::letters::wording::{TemplateError, Writer};
-use crate::letters::{SEND_JOB, evidence};
+use crate::letters::{SEND_JOB, transition};
 use crate::mail::Address;
 use crate::mail::mask;
 use crate::mail::mime::{self, AssembledMessage, MessageParts};
@@ -37,54 +39,44 @@ use crate::queue::{
 };
 use crate::stripe::{self, AccountId, Cache, OfferStatus};
 
-/// Sends letters.
+/// Executes [`crate::letters::SEND_JOB`].
 #[derive(Debug)]
 pub struct SendLetter {
-    /// Where the letters are.
     pub db: Pool,
-    /// Observation of a database that would not take an outcome.
+    /// Reports database errors.
     pub database_health: DatabaseHealth,
-    /// When things happen.
     pub clock: Clock,
-    /// Whom to ask about the offer and the account.
     pub stripe: Cache,
-    /// Whom it leans on: Stripe and the relay.
+    /// Stripe's and the relay's.
     pub circuits: [Circuit; 2],
-    /// Who takes the letters.
     pub relay: Relay,
-    /// How many letters may be begun now.
     pub sending_rate: SendingRate,
-    /// Which receiving domains take one more.
     pub domains: DomainLimiter,
-    /// Who writes them.
     pub writer: Writer,
-    /// What stands under them.
     pub disclaimers: Disclaimers,
-    /// What they need.
     pub settings: Settings,
-    /// Tries before a letter is held.
+    /// After this many failed attempts the letter is held.
     pub max_attempts: i32,
-    /// How long a claim lasts.
     pub lease: Duration,
-    /// Rung when Stripe is owed a word.
+    /// Wakes the `mark_delivered` worker.
     pub jobs: Notifier,
 }
 
-/// Why no attempt at sending could be made.
+/// Why a message could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PrepareError {
     #[error("cannot write the letter")]
     Write(#[from] TemplateError),
-    #[error("cannot put the message together")]
+    #[error("cannot assemble the message")]
     Assemble(#[from] lettre::error::Error),
-    #[error("an id in the letter's row is none of Stripe's")]
+    #[error("the letter's row has an invalid Stripe id")]
     Id(#[from] stripe::IdError),
 }
 
 impl Retryable for PrepareError {
     fn next(&self) -> Next {
         match self {
-            // The same words would come out wrong again: templates and rows do not change by waiting.
+            // Retrying does not help: templates and rows stay as they are.
             Self::Write(_) | Self::Assemble(_) | Self::Id(_) => Next::GiveUp,
         }
     }
@@ -99,23 +91,29 @@ impl Work for SendLetter {
         let letter = match letter {
             Some(letter) if letter.state == State::Waiting => letter,
             Some(letter) if letter.state == State::Sending => {
-                match self.settle_interrupted(claim, letter).await? {
+                match self.resolve_interrupted(claim, letter).await? {
                     Some(letter) => letter,
                     None => return Ok(()),
                 }
             }
-            // Somebody settled it, or there is none: nothing is left to do.
+            // Another worker or an operator finished it, or it was erased.
             Some(_) | None => return self.finish(claim).await,
         };
         tracing::Span::current().record("offer.id", &letter.offer_id);
-        match self.decide(&letter).await? {
-            Decision::Send(to, content) => Box::pin(self.send(claim, letter, to, &content)).await,
-            Decision::Withdraw(reason) => self.end(claim, &letter, State::Withdrawn, &reason).await,
-            Decision::Suppress => self.end(claim, &letter, State::Suppressed, OPTED_OUT).await,
-            Decision::Hold(reason) => self.end(claim, &letter, State::Held, reason).await,
-            Decision::Later(at) => self.postpone(claim, at).await,
-            Decision::HoldForAddress(nobody) => {
-                self.hold_for_address(claim, &letter, &nobody).await
+        match Decider::new(self).decide(&letter).await? {
+            SendDecision::Send(to, content) => {
+                Box::pin(self.send(claim, letter, to, &content)).await
+            }
+            SendDecision::Withdraw(reason) => {
+                self.close(claim, &letter, State::Withdrawn, &reason).await
+            }
+            SendDecision::Suppress => {
+                self.close(claim, &letter, State::Suppressed, OPTED_OUT).await
+            }
+            SendDecision::Hold(reason) => self.close(claim, &letter, State::Held, reason).await,
+            SendDecision::Defer(at) => self.snooze_until(claim, at).await,
+            SendDecision::HoldWithoutRecipient(missing) => {
+                self.hold_without_recipient(claim, &letter, &missing).await
             }
         }
     }
@@ -129,13 +127,13 @@ impl Work for SendLetter {
     }
 
     async fn capacity(&self, tx: &mut PgConnection, wanted: usize) -> sqlx::Result<Capacity> {
-        self.sending_rate.capacity(tx, wanted, letters_since).await
+        self.sending_rate.capacity(tx, wanted, count_letters_since).await
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
         let Some(letter) = store::find(&mut *tx, &claim.subject).await? else { return Ok(()) };
         if letter.state == State::Sending {
-            self.doubt(&mut *tx, &letter, error).await?;
+            self.mark_uncertain(&mut *tx, &letter, error).await?;
         }
         let waiting = if letter.uncertain_attempts > 0 { UNCERTAIN } else { GAVE_UP };
         for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
@@ -145,14 +143,15 @@ impl Work for SendLetter {
                 reason: Some(reason),
                 relay_reply: Some(error),
             };
-            self.shift(&mut *tx, &letter, &held).await?;
+            self.apply(&mut *tx, &letter, &held).await?;
         }
         Ok(())
     }
 }
 
 impl SendLetter {
-    /// Has the relay wait for the message, commits `sending`, hands the message over and writes down what came of it.
+    /// Opens the relay's data phase, commits `sending`, hands the message over and records the
+    /// outcome.
     async fn send(
         &self,
         claim: &Claim,
@@ -160,47 +159,49 @@ impl SendLetter {
         to: Address,
         content: &Content,
     ) -> Result<(), Stopped> {
-        let place = match self.domains.acquire(to.domain()) {
-            Ok(place) => place,
-            Err(at) => return self.turn_away(claim, at).await,
+        let slot = match self.domains.acquire(to.domain()) {
+            Ok(slot) => slot,
+            Err(at) => return self.wait_for_domain(claim, at).await,
         };
         let ready = self.assemble(&letter, &to, content)?;
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
         let data_phase = match self.relay.open(&ready.envelope, &name).await {
             Ok(data_phase) => data_phase,
             Err(error) => {
-                return self
-                    .record_failure(claim, &letter, &to, &refused(error, &to, &place))
-                    .await;
+                return self.record_failure(claim, &letter, &to, &refused(error, &to, &slot)).await;
             }
         };
-        // What is begun after this cannot be taken back; a process that is about to end leaves it to the next.
+        // The message cannot be recalled after this point, so a process that is shutting down
+        // leaves it to the next one.
         if claim.is_stopping() {
             return Err(Stopped::Released);
         }
         crate::crash::point("letter.before_sending");
         letter.attempt += 1;
         match self.begin(claim, &letter, content, &ready.bytes).await {
-            Ok(Begun::Yes) => letter.state = State::Sending,
-            Ok(Begun::No(instead)) => return self.leave(claim, &letter, &to, instead).await,
-            // The commit may have come through all the same. That nothing was sent is known here and nowhere else.
+            Ok(BeginSending::Started) => letter.state = State::Sending,
+            Ok(BeginSending::Skipped(why)) => return self.skip(claim, &letter, &to, why).await,
+            // The commit may have succeeded despite the error. Only this process knows that nothing
+            // was sent.
             Err(Stopped::Failed(error)) => {
                 drop(data_phase);
                 retry_until_recorded(claim, &self.database_health, || {
-                    self.take_back(claim, &letter)
+                    self.revert_sending(claim, &letter)
                 })
                 .await?;
                 return Err(Stopped::Failed(error));
             }
             Err(stopped) => return Err(stopped),
         }
+        // From here on the job is not released, even on shutdown: only this process learns the
+        // reply.
         claim.hands_over();
         crate::crash::point("letter.after_sending");
         let outcome = data_phase.hand_over(&ready.bytes).await;
         crate::crash::point("letter.after_relay");
         match outcome {
             Ok(answer) => {
-                place.record_accepted();
+                slot.record_accepted();
                 let answer = mask::masked(&answer, &to);
                 retry_until_recorded(claim, &self.database_health, || {
                     self.record_sent(claim, &letter, &to, &answer)
@@ -208,7 +209,7 @@ impl SendLetter {
                 .await
             }
             Err(error) => {
-                let error = refused(error, &to, &place);
+                let error = refused(error, &to, &slot);
                 retry_until_recorded(claim, &self.database_health, || {
                     self.record_failure(claim, &letter, &to, &error)
                 })
@@ -217,7 +218,6 @@ impl SendLetter {
         }
     }
 
-    /// The message as it goes over the wire.
     fn assemble(
         &self,
         letter: &Letter,
@@ -225,7 +225,7 @@ impl SendLetter {
         content: &Content,
     ) -> Result<AssembledMessage, PrepareError> {
         let account_id: AccountId = letter.account_id.parse()?;
-        let unsubscribe_url = self.unsubscribe_url(&account_id);
+        let unsubscribe_url = decide::unsubscribe_url(self.settings.links.as_ref(), &account_id);
         let parts = MessageParts {
             letter_id: &letter.letter_id,
             message_id: &letter.message_id,
@@ -241,87 +241,92 @@ impl SendLetter {
         Ok(mime::assemble(&parts, &self.settings.sender)?)
     }
 
-    /// Writes down that the message is about to be handed over, with a whole lease ahead: a worker that was stopped for longer
-    /// than its lease finds out here, before anything is sent. So does one whose offer ended since Stripe was asked, whose account
-    /// wants no letters any more, or whose address turned out to be none: whatever told so either stopped the letter or is seen here.
+    /// Commits `sending`, with a full lease ahead. This is the fence: a worker that was paused for
+    /// longer than its lease fails here, before anything is sent. The checks cover what changed
+    /// since Stripe was read: an ended offer, an opt-out, a suppressed address. Their writers
+    /// either withdraw the waiting letter or commit before these reads.
     async fn begin(
         &self,
         claim: &Claim,
         letter: &Letter,
         content: &Content,
         message: &[u8],
-    ) -> Result<Begun, Stopped> {
+    ) -> Result<BeginSending, Stopped> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
+        // Locks the offer's row against status changes until the commit.
         let status = offers::store::hold_status(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
-            && !self.is_open(&mut tx, letter, &status).await?
+            && !decide::may_announce(&mut tx, letter, &status).await?
         {
-            return Ok(Begun::No(Instead::OfferEnded(format!("offer_{status}"))));
+            return Ok(BeginSending::Skipped(SkipReason::OfferEnded(format!("offer_{status}"))));
         }
         if opt_outs::store::is_opted_out(&mut *tx, &letter.account_id).await? {
-            return Ok(Begun::No(Instead::OptedOut));
+            return Ok(BeginSending::Skipped(SkipReason::OptedOut));
         }
         if suppression::store::is_suppressed(&mut *tx, &AddressHash::of(&content.recipient)).await?
         {
-            return Ok(Begun::No(Instead::AddressRefused));
+            return Ok(BeginSending::Skipped(SkipReason::AddressSuppressed));
         }
-        if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
-            return Ok(Begun::No(Instead::Settled));
+        if !transition::begin_sending(&mut tx, letter, content, message, now).await? {
+            return Ok(BeginSending::Skipped(SkipReason::NotWaiting));
         }
-        evidence::store::begin(&mut *tx, letter, content, message, now).await?;
         tx.commit().await?;
-        Ok(Begun::Yes)
+        Ok(BeginSending::Started)
     }
 
-    /// Nothing is handed over after all.
-    async fn leave(
+    /// Records why the message was not handed over.
+    async fn skip(
         &self,
         claim: &Claim,
         letter: &Letter,
         to: &Address,
-        instead: Instead,
+        why: SkipReason,
     ) -> Result<(), Stopped> {
-        match instead {
-            Instead::Settled => self.finish(claim).await,
-            Instead::OfferEnded(reason) => self.end(claim, letter, State::Withdrawn, &reason).await,
-            Instead::OptedOut => self.end(claim, letter, State::Suppressed, OPTED_OUT).await,
-            Instead::AddressRefused => {
-                self.hold_for_address(claim, letter, &NoRecipient::Refused(to.clone())).await
+        match why {
+            SkipReason::NotWaiting => self.finish(claim).await,
+            SkipReason::OfferEnded(reason) => {
+                self.close(claim, letter, State::Withdrawn, &reason).await
+            }
+            SkipReason::OptedOut => self.close(claim, letter, State::Suppressed, OPTED_OUT).await,
+            SkipReason::AddressSuppressed => {
+                self.hold_without_recipient(claim, letter, &NoRecipient::Suppressed(to.clone()))
+                    .await
             }
         }
     }
 }
 
-/// Letters that were sent since a moment, plus those that a worker holds now. A letter sent between
-/// the two counts is counted twice, which is safe; in the other order it would be missed.
-async fn letters_since(tx: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<DayCount> {
+/// Letters sent since a moment, plus those that a worker holds now. Counts the held ones first: a
+/// letter sent between the two counts is then counted twice, which is safe, and never missed.
+async fn count_letters_since(
+    tx: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> sqlx::Result<DayCount> {
     let in_progress = queue::claimed_count(&mut *tx, SEND_JOB).await?;
     let sent = store::sent_since(tx, since).await?;
     Ok(DayCount { sent, in_progress })
 }
 
-/// Whether a handing over may begin.
-enum Begun {
-    Yes,
-    No(Instead),
+/// Whether `sending` was committed.
+enum BeginSending {
+    Started,
+    Skipped(SkipReason),
 }
 
-/// Why not.
-enum Instead {
-    /// The letter does not wait any more: somebody settled it since we looked.
-    Settled,
-    /// Nor does the offer, for this reason.
+/// Why `sending` was not committed.
+enum SkipReason {
+    /// The letter has left `waiting` since it was read.
+    NotWaiting,
+    /// The value goes to `letters.reason`.
     OfferEnded(String),
-    /// The account wants no letters.
     OptedOut,
-    /// Letters to the address come back.
-    AddressRefused,
+    AddressSuppressed,
 }
 
-/// Tells the lane, and masks the address.
-fn refused(error: SendError, to: &Address, place: &DomainSlot) -> SendError {
-    place.record_error(&error);
+/// Reports the error to the domain limiter and masks the recipient's address in it.
+fn refused(error: SendError, to: &Address, slot: &DomainSlot) -> SendError {
+    slot.record_error(&error);
     error.map(|text| mask::masked(&text, to))
 }

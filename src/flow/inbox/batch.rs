@@ -1,11 +1,11 @@
-//! Reads the inbox, a batch in each transaction.
+//! Reads the inbox, one batch per transaction.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::store::{self, ReadOutcome, Unread};
+use super::store::{self, ReadOutcome, UnreadEvent};
 use super::{Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
@@ -14,31 +14,32 @@ use crate::offers::timeline::{self, Entry};
 use crate::queue::{Listener, Notifier};
 use crate::telemetry::chain;
 
-/// What an operator has to change where a Connect endpoint was registered (<https://docs.stripe.com/capital/api-integration>:
-/// Capital's events are the platform's own).
+/// A note for operators who registered a Connect endpoint. Capital's events belong to the
+/// platform's own account (<https://docs.stripe.com/capital/api-integration>).
 const CONNECT_ENDPOINT: &str = "arrived through a Connect endpoint: register the webhook for events of your own account instead";
 
-/// Turns events into offers, letters and lines of the timeline.
+/// Projects events onto offers, letters, the financing ledger and the timeline.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    /// Where the events are.
+pub struct InboxReader {
     pub db: Pool,
-    /// When they are read.
     pub clock: Clock,
-    /// Live or test, as the key says; none where it does not say.
+    /// The mode of the API key; `None` if the key does not tell.
     pub livemode: Option<bool>,
-    /// The domain of the Message-ID of letters that reading opens.
+    /// For the Message-ID of the letters that an event opens.
     pub message_id_domain: String,
-    /// Rung after a batch that may have queued a job.
+    /// Notified after every batch: it may have queued jobs.
     pub jobs: Notifier,
-    /// Observation of a database that would not be read.
+    /// Reports database errors.
     pub database_health: DatabaseHealth,
-    /// How much at once, how often.
     pub settings: Settings,
 }
 
-/// A change of a credit line, or something newer: kept in the timeline of its account.
-async fn keep_line(tx: &mut PgConnection, event: &Unread, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Records an event of a type that we do not project, such as a credit line's, in the timeline.
+async fn record_timeline_entry(
+    tx: &mut PgConnection,
+    event: &UnreadEvent,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     let entry = Entry {
         offer_id: None,
         account_id: event.account_id.as_deref(),
@@ -52,11 +53,11 @@ async fn keep_line(tx: &mut PgConnection, event: &Unread, now: DateTime<Utc>) ->
     timeline::add(tx, &entry, now).await
 }
 
-impl Reader {
-    /// Reads until `stop`. A batch in hand is finished first.
+impl InboxReader {
+    /// Reads until `stop` is cancelled. Finishes the current batch first.
     pub async fn run(self, mut listener: Listener, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            // Reading opens letters, whose jobs are due by this clock.
+            // Reading opens letters, and their jobs become due by this clock.
             if self.clock.is_wrong() {
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -64,12 +65,12 @@ impl Reader {
                 }
             }
             let idle = match with_timeout(self.read_batch()).await {
-                // A full batch: there may be more.
+                // There may be more.
                 Ok(read) if read > 0 => continue,
                 Ok(_) => self.settings.poll_interval,
                 Err(error) => {
                     self.database_health
-                        .report(&error, "cannot read the inbox; what is in it stays there");
+                        .report(&error, "cannot read the inbox; its events are kept");
                     RETRY_INTERVAL
                 }
             };
@@ -80,8 +81,9 @@ impl Reader {
         }
     }
 
-    /// Reads one batch and says how many events were in it. An event that the database itself will not take as we read it
-    /// is set aside, so that it cannot hold up those behind it.
+    /// Reads one batch and returns the number of its events. If the database rejects the data of
+    /// one event, reads a single event instead, so that the rejected one cannot block those behind
+    /// it.
     #[tracing::instrument(name = "inbox.read", skip_all)]
     pub async fn read_batch(&self) -> sqlx::Result<usize> {
         match self.read(self.settings.batch_size).await {
@@ -95,7 +97,8 @@ impl Reader {
         let events = match self.project_all(&mut tx, limit).await {
             Ok(events) => events,
             Err(error) => {
-                // Not left to the drop, which rolls back some time later: whoever looks next would pass over what is still locked.
+                // Dropping the transaction would roll back later, and until then the next reader
+                // would skip the rows that it still locks.
                 tx.rollback().await?;
                 return Err(error);
             }
@@ -111,21 +114,22 @@ impl Reader {
 
     async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<usize> {
         let mut events = store::lock_unread(&mut *tx, limit).await?;
-        // Every reader takes the locks of offers and movements in this order, so that two of them cannot wait for each other. The
-        // sort is stable: events of one offer stay in the order of their arrival.
+        // All readers lock offers and transactions in this order, which prevents deadlocks. The
+        // sort is stable: the events of one offer stay in order of arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
         let mut to_read = BackfillRequests::default();
         for event in &events {
             let outcome = self.project(&mut *tx, event, &mut to_read).await?;
             self.mark(&mut *tx, event, &outcome).await?;
         }
-        // After all of them: these jobs have an order of their own.
+        // Last, because these jobs are locked in an order of their own.
         to_read.queue(tx, self.clock.now()).await?;
         Ok(events.len())
     }
 
-    /// Reads the oldest event alone. If it is the one that the database refuses, says so on this very event: the lock on it is
-    /// held throughout, as another reader could otherwise take it and leave us with an innocent one.
+    /// Reads the oldest event alone, and marks it unreadable if the database rejects it. The row
+    /// stays locked throughout: without the lock, another reader could take the bad event and this
+    /// one would mark a good one.
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut tx, 1).await?;
@@ -151,11 +155,11 @@ impl Reader {
         Ok(events.len())
     }
 
-    /// Adds whose transactions are to be read then.
+    /// Projects one event and adds the backfills that it requires to `to_read`.
     async fn project(
         &self,
         tx: &mut PgConnection,
-        event: &Unread,
+        event: &UnreadEvent,
         to_read: &mut BackfillRequests,
     ) -> sqlx::Result<ReadOutcome> {
         if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
@@ -181,11 +185,11 @@ impl Reader {
         Ok(outcome)
     }
 
-    /// To whom an event about Capital belongs.
+    /// Dispatches an event of Capital by the object that it is about.
     async fn hand_over(
         &self,
         tx: &mut PgConnection,
-        event: &Unread,
+        event: &UnreadEvent,
         body: &Value,
     ) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
         let now = self.clock.now();
@@ -193,7 +197,7 @@ impl Reader {
         let is_about =
             |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
         if !is_about("financing_offer") && !is_about("financing_transaction") {
-            keep_line(tx, event, now).await?;
+            record_timeline_entry(tx, event, now).await?;
             return Ok((ReadOutcome::Read(None), BackfillRequests::default()));
         }
         let Some(object) = body.pointer("/data/object") else {
@@ -212,7 +216,7 @@ impl Reader {
     async fn mark(
         &self,
         tx: &mut PgConnection,
-        event: &Unread,
+        event: &UnreadEvent,
         outcome: &ReadOutcome,
     ) -> sqlx::Result<()> {
         let (id, kind) = (&event.event_id, &event.event_type);
@@ -230,7 +234,7 @@ impl Reader {
                 tracing::warn!(
                     event.id = id,
                     event.r#type = kind,
-                    "event of the wrong mode: not acted on"
+                    "ignored an event of the wrong mode"
                 );
             }
             ReadOutcome::Unreadable(why) => {
@@ -238,7 +242,7 @@ impl Reader {
                     event.id = id,
                     event.r#type = kind,
                     why,
-                    "cannot read event: a person must look"
+                    "cannot read event: an operator must act"
                 );
             }
         }

@@ -1,51 +1,48 @@
-//! What can be said of any event, whatever its type, shape or API version.
+//! The envelope of an event: what is true of every type, shape and API version.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// An event as it arrived. Only the id is demanded; all else is read where it has the form that we know, for the columns
-/// that people search by. The bytes are the truth.
+/// An event as received. Only the id is required; the other fields are extracted for search if they
+/// have the known form. The payload is authoritative.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// `evt_…`
     pub event_id: String,
-    /// Empty where the event has none.
+    /// Empty if the event has none.
     pub event_type: String,
     /// `data.object.id`.
     pub object_id: Option<String>,
-    /// The connected account that it is about. Capital's events belong to the platform, so the merchant is
-    /// `data.object.account`; the top-level `account` is what a Connect endpoint would send.
+    /// The connected account that the event is about. Capital's events belong to the platform, so
+    /// this is `data.object.account`; a Connect endpoint would send the top-level `account`.
     pub account_id: Option<String>,
-    /// Live or test data.
     pub livemode: Option<bool>,
-    /// The API version that the object was rendered for.
+    /// The API version that rendered the object.
     pub api_version: Option<String>,
-    /// Stripe's own time.
+    /// Stripe's clock.
     pub created_at: Option<DateTime<Utc>>,
-    /// The body, unchanged.
+    /// The request body, unchanged.
     pub payload: Bytes,
-    /// Our time.
+    /// Our clock.
     pub received_at: DateTime<Utc>,
 }
 
-/// Whether an event was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// It is kept now.
+pub enum StoreResult {
     Inserted,
-    /// It was kept before; nothing was changed.
+    /// The event was stored before; nothing changed.
     Duplicate,
 }
 
-/// What is searched by has an index, and Postgres has no room there for more than 2.7 KB. Stripe
-/// promises that ids are at most 255 characters long
+/// These columns are indexed, and Postgres limits an index entry to 2.7 KB. Stripe's ids have at
+/// most 255 characters
 /// (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-backwards-compatible>).
 const MAX_ID_LENGTH: usize = 255;
 
 impl Arrival {
-    /// Reads the envelope. Fails, with a reason for a person, only where there is no JSON object with an id: such a thing
-    /// cannot be told from its repetition.
+    /// Parses the envelope. Fails with a readable reason if the body is not a JSON object with a
+    /// usable id: without one, a duplicate cannot be recognized.
     pub fn parse(payload: Bytes, received_at: DateTime<Utc>) -> Result<Self, String> {
         let event: Value =
             serde_json::from_slice(&payload).map_err(|error| format!("not JSON: {error}"))?;
@@ -74,12 +71,12 @@ impl Arrival {
     }
 }
 
-/// Text that Postgres can keep: it has no way to write a NUL.
+/// Text without NUL, which Postgres cannot store.
 fn text(event: &Value, pointer: &str) -> Option<String> {
     event.pointer(pointer)?.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
 }
 
-/// Seconds in events of version 1, RFC 3339 in version 2.
+/// Unix seconds in version 1 events, RFC 3339 in version 2.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     if let Some(seconds) = value.as_i64() {
         return DateTime::from_timestamp(seconds, 0);

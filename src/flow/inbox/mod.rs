@@ -1,16 +1,16 @@
-//! The inbox: every event that was proven to be Stripe's, kept as it came, then read in batches.
+//! The inbox: stores every verified event from Stripe unchanged, then reads them in batches.
 //!
 //! ```text
-//! unread ─┬─▶ read         projected: offers, timeline, letters
+//! unread ─┬─▶ read         projected onto offers, letters, the ledger and the timeline
 //!         ├─▶ ignored      not about Capital
-//!         ├─▶ wrong_mode   live event for a test key, or the other way round: never acted on
-//!         └─▶ unreadable   about Capital, but not as we know it: a person must look
+//!         ├─▶ wrong_mode   a live event for a test key or vice versa: never acted on
+//!         └─▶ unreadable   about Capital, but not in a known form: an operator must act
 //! ```
 //!
-//! An event and its body are committed together, in `inbox_events` and `inbox_bodies`.
-//! `inbox_events` is its own queue. A reader takes a batch with `for update skip locked`, projects it and marks it read in one
-//! transaction, without any network call. A crash rolls back, and the batch is read again; nothing happens twice, because
-//! every projection is guarded by a key of its own.
+//! An event (`inbox_events`) and its body (`inbox_bodies`) are committed together. `inbox_events`
+//! is its own queue: a reader takes a batch with `for update skip locked`, projects it and marks it
+//! read in one transaction, without network calls. A crash rolls back, and the batch is read again.
+//! Projections are idempotent: each is guarded by a unique key of its own.
 
 mod batch;
 pub mod bodies;
@@ -21,14 +21,13 @@ mod to_offer;
 
 use std::time::Duration;
 
-pub use batch::Reader;
-pub use event::{Arrival, Kept};
+pub use batch::InboxReader;
+pub use event::{Arrival, StoreResult};
 
-/// How the inbox is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Events read in one transaction, at most.
+    /// Maximum number of events per transaction.
     pub batch_size: i64,
-    /// How long to wait for a hint before looking at the table.
+    /// How long to wait for a notification before polling.
     pub poll_interval: Duration,
 }

@@ -1,46 +1,41 @@
-//! The SQL of the inbox. The caller owns the transaction.
+//! SQL of the inbox. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Arrival, Kept, bodies};
+use super::{Arrival, StoreResult, bodies};
 use crate::database::storable;
 
-/// An event that nobody read yet.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadEvent {
     /// `evt_…`
     pub event_id: String,
-    /// Stripe's type.
     pub event_type: String,
-    /// Live or test data.
     pub livemode: Option<bool>,
-    /// The connected account that it is about.
     pub account_id: Option<String>,
     /// `data.object.id`.
     pub object_id: Option<String>,
-    /// Stripe's time, else ours.
+    /// Stripe's creation time, or ours of receipt if there is none.
     pub happened_at: DateTime<Utc>,
-    /// The bytes as they came; none if they were erased.
+    /// Empty if the body was erased.
     pub payload: Vec<u8>,
 }
 
-/// What reading made of an event.
+/// The result of reading an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// Projected. The note, if any, is a warning to the operator.
+    /// Projected. The note, if any, is a warning for the operator.
     Read(Option<&'static str>),
     /// Not about Capital.
     Ignored,
-    /// For the other mode.
     WrongMode,
-    /// Not as we know it.
+    /// The form is unknown; the value is an explanation.
     Unreadable(String),
 }
 
 impl ReadOutcome {
-    /// A note that Postgres takes whatever the event was: without NUL, and not without end.
+    /// The state and the note. The note may quote the event, so it is truncated and has no NUL.
     fn columns(&self) -> (&'static str, Option<String>) {
         const LONGEST: usize = 500;
         let plain = |why: &str| storable(why).chars().take(LONGEST).collect();
@@ -49,16 +44,16 @@ impl ReadOutcome {
             Self::Ignored => ("ignored", None),
             Self::WrongMode => (
                 "wrong_mode",
-                Some("the event's livemode is not that of stripe.api_key".to_owned()),
+                Some("the event's livemode differs from that of stripe.api_key".to_owned()),
             ),
             Self::Unreadable(why) => ("unreadable", Some(plain(why))),
         }
     }
 }
 
-/// Keeps an event with its body. The one write between Stripe's request and its answer, and one
-/// statement: neither is ever there without the other.
-pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Kept> {
+/// Stores an event with its body. This is the only write between Stripe's request and our response,
+/// and a single statement, so that neither row ever exists without the other.
+pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<StoreResult> {
     let inserted = sqlx::query!(
         "
         with event as (
@@ -86,11 +81,12 @@ pub async fn keep(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<Ke
     )
     .execute(db)
     .await?;
-    Ok(if inserted.rows_affected() == 1 { Kept::Inserted } else { Kept::Duplicate })
+    Ok(if inserted.rows_affected() == 1 { StoreResult::Inserted } else { StoreResult::Duplicate })
 }
 
-/// Keeps a body that has a good signature and is no event, so that a person can see it. One row each body.
-pub async fn keep_malformed(
+/// Stores a signed body that is not an event, for an operator to inspect. Identical bodies share
+/// one row.
+pub async fn store_malformed(
     db: impl PgExecutor<'_>,
     body: &[u8],
     reason: &str,
@@ -113,8 +109,8 @@ pub async fn keep_malformed(
     Ok(())
 }
 
-/// Locks the oldest unread events, passing over those that another reader has.
-pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Unread>> {
+/// Locks the oldest unread events, skipping those locked by another reader.
+pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<UnreadEvent>> {
     let rows = sqlx::query!(
         r#"
         select event_id, event_type, livemode, account_id, object_id, received_at,
@@ -131,7 +127,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     .await?;
     let events = rows.iter().map(|row| (row.event_id.as_str(), row.received_at));
     let mut bodies = bodies::store::find(tx, events).await?;
-    let unread = rows.into_iter().map(|row| Unread {
+    let unread = rows.into_iter().map(|row| UnreadEvent {
         payload: bodies.remove(&row.event_id).unwrap_or_default(),
         event_id: row.event_id,
         event_type: row.event_type,
@@ -143,7 +139,6 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     Ok(unread.collect())
 }
 
-/// Marks an event as read, with what came of it.
 pub async fn mark(
     db: impl PgExecutor<'_>,
     event_id: &str,
@@ -167,40 +162,36 @@ pub async fn mark(
     Ok(())
 }
 
-/// When the last event came, if ever one did.
+/// `None` if no event was ever received.
 pub async fn last_received(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("select received_at from inbox_events order by received_at desc limit 1")
         .fetch_optional(db)
         .await
 }
 
-/// An event, for a person.
+/// An event as the API and the command line show it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
+pub struct EventSummary {
     /// `evt_…`
     pub event_id: String,
-    /// Stripe's type.
     pub event_type: String,
-    /// What reading made of it.
+    /// `unread`, `read`, `ignored`, `wrong_mode` or `unreadable`.
     pub state: String,
-    /// Why.
     pub note: Option<String>,
     /// `data.object.id`.
     pub object_id: Option<String>,
-    /// The connected account.
     pub account_id: Option<String>,
-    /// When it came.
     pub received_at: DateTime<Utc>,
 }
 
-/// The newest events, in one state where one is given.
+/// Newest first.
 pub async fn list(
     db: impl PgExecutor<'_>,
     state: Option<&str>,
     limit: i64,
-) -> sqlx::Result<Vec<Shown>> {
+) -> sqlx::Result<Vec<EventSummary>> {
     sqlx::query_as!(
-        Shown,
+        EventSummary,
         "
         select event_id, event_type, state, note, object_id, account_id, received_at
         from inbox_events
@@ -215,13 +206,13 @@ pub async fn list(
     .await
 }
 
-/// One event, and its bytes as they came; none if they were erased.
+/// With the original bytes, which are empty if they were erased.
 pub async fn find(
     db: impl PgExecutor<'_> + Copy,
     event_id: &str,
-) -> sqlx::Result<Option<(Shown, Vec<u8>)>> {
+) -> sqlx::Result<Option<(EventSummary, Vec<u8>)>> {
     let found = sqlx::query_as!(
-        Shown,
+        EventSummary,
         "
         select event_id, event_type, state, note, object_id, account_id, received_at
         from inbox_events
@@ -238,16 +229,15 @@ pub async fn find(
     Ok(Some((shown, body)))
 }
 
-/// Has an event read again. Nothing that it led to happens twice. False where there is no such
-/// event, it is still unread, or its body was erased.
+/// Marks an event unread, so that it is read again; projections are idempotent. `false` if there is
+/// no such event, it is still unread, or its body was erased.
 pub async fn replay(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<bool> {
     let replayed = sqlx::query!(
         "
         update inbox_events
         set state = 'unread', note = null, read_at = null
         where event_id = $1 and state <> 'unread'
-            -- Looking at the body locks its partition, so that it cannot be dropped before the
-            -- commit.
+            -- Reading the body locks its partition against being dropped before the commit.
             and exists (
                 select from inbox_bodies
                 where inbox_bodies.event_id = $1

@@ -1,35 +1,36 @@
-//! The arrow from the inbox to the financings: an event about a transaction becomes a movement of its financing and a line of the
-//! timeline.
+//! The arrow from the inbox to financing: an event about a transaction becomes a ledger entry and a
+//! timeline entry.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::store::{ReadOutcome, Unread};
+use super::store::{ReadOutcome, UnreadEvent};
 use crate::financing::ledger::store::find;
 use crate::financing::{self, BackfillRequests, Observation, Recorded};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::stripe::{OfferId, TransactionType};
 
-/// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it read. Says whose transactions are to be
-/// read then: those of an account that was never heard of, as most of a financing may lie before this one; and of one that was paid.
+/// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it
+/// read. Returns the backfills that it requires: for an account seen for the first time, because
+/// most of its financing may precede this event, and after a payout.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
-    event: &Unread,
+    event: &UnreadEvent,
     object: &Value,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
     let transaction = match serde_json::from_value(object.clone()) {
         Ok(transaction) => transaction,
         Err(error) => {
-            let why = format!("data.object is no transaction that we know: {error}");
+            let why = format!("data.object is not a known form of transaction: {error}");
             return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
         }
     };
-    let told = Observation { transaction, object };
-    let taken = financing::take_in(&mut *tx, &told, now).await?;
-    let transaction = &told.transaction;
+    let observation = Observation { transaction, object };
+    let taken = financing::take_in(&mut *tx, &observation, now).await?;
+    let transaction = &observation.transaction;
     let entry = Entry {
         offer_id: transaction.financing_offer.as_ref().map(OfferId::as_str),
         account_id: Some(transaction.account.as_str()),
@@ -42,7 +43,7 @@ pub(super) async fn hand_over(
     };
     timeline::add(&mut *tx, &entry, now).await?;
     if taken == Recorded::Inserted && transaction.type_ == TransactionType::Reversal {
-        ask_about_cancellation(tx, &told, &event.event_id, now).await?;
+        ask_about_cancellation(tx, &observation, &event.event_id, now).await?;
     }
     let to_read = match taken {
         Recorded::Inserted if transaction.type_ == TransactionType::Payout => {
@@ -56,16 +57,16 @@ pub(super) async fn hand_over(
     Ok((ReadOutcome::Read(None), to_read))
 }
 
-/// What undoes a payout can indicate that the financing was canceled
-/// (<https://docs.stripe.com/capital/reporting-and-reconciliation>), and the event that says so may
-/// never come: Stripe is asked.
+/// A reversed payout can mean that the financing was canceled
+/// (<https://docs.stripe.com/capital/reporting-and-reconciliation>). The event that says so may
+/// never arrive, so the offer is read from Stripe.
 async fn ask_about_cancellation(
     tx: &mut PgConnection,
-    told: &Observation<'_>,
+    observation: &Observation<'_>,
     event_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let transaction = &told.transaction;
+    let transaction = &observation.transaction;
     let movement =
         find(&mut *tx, transaction.account.as_str(), None, transaction.id.as_str()).await?;
     let undone = movement.filter(|movement| movement.effect == "advanced");

@@ -1,19 +1,20 @@
-//! The arrow from the inbox to the offers: an event about an offer becomes a line of the timeline and the offer's new state.
+//! The arrow from the inbox to the offers: an event about an offer becomes a timeline entry and the
+//! offer's new status.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::store::{ReadOutcome, Unread};
+use super::store::{ReadOutcome, UnreadEvent};
 use crate::financing::BackfillRequests;
 use crate::flow::offer;
 use crate::offers::{Observation, Source};
 
-/// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read. Says whose transactions are to be
-/// read then.
+/// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
+/// Returns the backfills that it requires.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
-    event: &Unread,
+    event: &UnreadEvent,
     object: &Value,
     message_id_domain: &str,
     now: DateTime<Utc>,
@@ -21,16 +22,16 @@ pub(super) async fn hand_over(
     let offer = match serde_json::from_value(object.clone()) {
         Ok(offer) => offer,
         Err(error) => {
-            let why = format!("data.object is no offer that we know: {error}");
+            let why = format!("data.object is not a known form of offer: {error}");
             return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
         }
     };
-    let told = Observation {
+    let observation = Observation {
         offer,
         object,
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },
         as_of: event.happened_at,
     };
-    let (_, to_read) = offer::take_in(tx, &told, message_id_domain, now).await?;
+    let (_, to_read) = offer::apply(tx, &observation, message_id_domain, now).await?;
     Ok((ReadOutcome::Read(None), to_read))
 }

@@ -1,4 +1,4 @@
-//! Offers as Stripe last told us of them, and the decision whether a merchant is to be written to.
+//! Offers as Stripe last reported them, and the decision whether to write to the merchant.
 //!
 //! ```text
 //! undelivered ─▶ delivered ─▶ accepted ─▶ paid_out ─▶ fully_repaid
@@ -6,12 +6,11 @@
 //!                    accepted ─▶ rejected, canceled ◀─ paid_out
 //! ```
 //!
-//! What an event does to the status that is known is in one table
-//! ([`crate::offers::transition`]); the object's other fields follow whichever rendering Stripe
-//! made last. Events come late, twice and in any order, some within one second; where two of them
-//! cannot both be true, Stripe is asked ([`RefreshOffer`]), and its answer stands. An offer that is
-//! no longer `undelivered` takes back a letter that has not left; a letter that was taken back
-//! stays so.
+//! One table decides how an event changes the known status ([`crate::offers::transition`]). The
+//! other fields come from the rendering that Stripe made last. Events arrive late, twice, in any
+//! order and within the same second; if two of them contradict each other, [`RefreshOffer`] reads
+//! the offer from Stripe, and that response wins. An offer that is no longer `undelivered`
+//! withdraws its unsent letter; a withdrawn letter stays withdrawn.
 
 mod refresh;
 mod to_email;
@@ -29,48 +28,46 @@ use crate::stripe::{OfferId, OfferStatus};
 
 pub use refresh::RefreshOffer;
 
-/// The kind of the jobs that ask Stripe about an offer.
 pub(crate) const JOB: &str = offers::REFRESH_JOB;
-/// The occasion of a look that reconciliation asks for.
+/// The occasion recorded for refreshes that reconciliation requests.
 const RECONCILIATION: &str = "reconcile";
 
-/// What became of it.
+/// The effect of an observation on our records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// The offer was new to us.
+    /// The offer was unknown.
     New,
-    /// It was known, and is now another than before.
     Changed,
-    /// It was known just so.
     Same,
 }
 
-/// Takes in what Stripe tells. Twice is once: the offer is written by its id, the line by the event's, the letter by the
-/// offer's. Opens a letter for an offer that nobody has been told of, and withdraws one that is no longer wanted. Says whose
-/// transactions are to be read: the caller queues that when all else of its transaction is written.
-pub async fn take_in(
+/// Applies an observation of an offer in the caller's transaction. Idempotent: the offer is keyed
+/// by its id, the timeline entry by the event's, the letter by the offer's. Opens a letter for a
+/// new offer and withdraws one that is no longer wanted. Returns the backfills that it requires;
+/// the caller queues them last.
+pub async fn apply(
     tx: &mut PgConnection,
-    told: &Observation<'_>,
+    observation: &Observation<'_>,
     message_id_domain: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(Applied, BackfillRequests)> {
-    let offer = &told.offer;
+    let offer = &observation.offer;
     let known = match store::lock(&mut *tx, offer.id.as_str()).await? {
         Some(known) => Some(known),
-        None if store::add(&mut *tx, told, now).await? => None,
-        // Somebody else added it since.
+        None if store::add(&mut *tx, observation, now).await? => None,
+        // Another transaction inserted the offer after our read.
         None => store::lock(&mut *tx, offer.id.as_str()).await?,
     };
     let change = match &known {
-        None => Change::default(),
-        Some(known) => follow(&mut *tx, told, known, now).await?,
+        None => OfferChange::default(),
+        Some(known) => update_known(&mut *tx, observation, known, now).await?,
     };
-    write_line(&mut *tx, told, known.is_some(), &change, now).await?;
+    record_timeline_entry(&mut *tx, observation, known.is_some(), &change, now).await?;
     let to_read = match (&known, &change.before) {
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => {
             BackfillRequests::now(&offer.account)
         }
-        // The reversal of the payout may be on its way.
+        // The payout may be about to be reversed.
         (Some(known), Some(_))
             if known.status == OfferStatus::PaidOut && offer.status == OfferStatus::Canceled =>
         {
@@ -84,14 +81,14 @@ pub async fn take_in(
         (Some(_), Some(_)) | (None, _) => &offer.status,
     };
     if *status == OfferStatus::Undelivered {
-        if announces(told) {
+        if announces_offer(observation) {
             to_email::hand_over(&mut *tx, offer, message_id_domain, now).await?;
         }
     } else if !matches!(status, OfferStatus::Other(_)) {
         to_email::withdraw(&mut *tx, &offer.id, status, now).await?;
     }
-    if let (Source::Event { id, .. }, Some(old)) = (told.source, &offer.replacement_for) {
-        // No event says that an offer was replaced but its replacement's.
+    if let (Source::Event { id, .. }, Some(old)) = (observation.source, &offer.replacement_for) {
+        // No event reports that the old offer was replaced, only the replacement's own.
         offers::request_refresh(tx, old.as_str(), id, now).await?;
     }
     let taken = match known {
@@ -102,8 +99,8 @@ pub async fn take_in(
     Ok((taken, to_read))
 }
 
-/// Queues a look at an offer that Stripe's list lacks, or that our own transactions contradict.
-pub async fn look_again(
+/// Queues a refresh of an offer that is missing from Stripe's list or contradicts our ledger.
+pub async fn request_refresh_for_reconciliation(
     tx: &mut PgConnection,
     offer: &OfferId,
     now: DateTime<Utc>,
@@ -111,27 +108,28 @@ pub async fn look_again(
     offers::request_refresh(tx, offer.as_str(), RECONCILIATION, now).await
 }
 
-/// How a known offer changed.
 #[derive(Debug, Default)]
-struct Change {
+struct OfferChange {
     /// The status that was replaced.
     before: Option<String>,
-    /// What a person should know.
+    /// For the timeline.
     note: Option<String>,
 }
 
-/// Brings a known offer up to what is told.
-async fn follow(
+/// Updates a known offer from an observation.
+async fn update_known(
     tx: &mut PgConnection,
-    told: &Observation<'_>,
+    observation: &Observation<'_>,
     known: &Known,
     now: DateTime<Utc>,
-) -> sqlx::Result<Change> {
-    let offer = &told.offer;
-    let effect = match told.source {
-        Source::Event { .. } | Source::Listed => {
-            transition::by_event(&known.status, &offer.status, told.as_of.cmp(&known.object_as_of))
-        }
+) -> sqlx::Result<OfferChange> {
+    let offer = &observation.offer;
+    let effect = match observation.source {
+        Source::Event { .. } | Source::Listed => transition::by_event(
+            &known.status,
+            &offer.status,
+            observation.as_of.cmp(&known.object_as_of),
+        ),
         Source::Asked => transition::by_answer(&known.status, &offer.status),
     };
     let before = if effect.moves {
@@ -140,28 +138,29 @@ async fn follow(
         None
     };
     let mut notes = Vec::new();
-    // An answer is younger than all that is known, though Stripe's clock tells whole seconds only.
-    if matches!(told.source, Source::Asked) || told.as_of >= known.object_as_of {
-        store::replace(&mut *tx, told).await?;
-        notes.extend(changed_terms(&known.object, told.object));
+    // A direct response is newer than anything known, although Stripe's timestamps have a
+    // resolution of one second.
+    if matches!(observation.source, Source::Asked) || observation.as_of >= known.object_as_of {
+        store::replace(&mut *tx, observation).await?;
+        notes.extend(changed_terms(&known.object, observation.object));
     }
     if effect.asks {
-        let occasion = match told.source {
+        let occasion = match observation.source {
             Source::Event { id, .. } => id,
             Source::Listed | Source::Asked => RECONCILIATION,
         };
         offers::request_refresh(tx, offer.id.as_str(), occasion, now).await?;
     }
-    notes.extend(said(told, known, &effect));
-    Ok(Change { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })
+    notes.extend(status_note(observation, known, &effect));
+    Ok(OfferChange { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })
 }
 
-/// What a person should know of a status that does not simply follow.
-fn said(told: &Observation<'_>, known: &Known, effect: &Effect) -> Option<String> {
-    let (known, says) = (&known.status, &told.offer.status);
+/// The timeline's note for a status change that is not the regular successor.
+fn status_note(observation: &Observation<'_>, known: &Known, effect: &Effect) -> Option<String> {
+    let (known, says) = (&known.status, &observation.offer.status);
     if effect.asks {
         return Some(format!(
-            "{known} was known, {says} is told: asking Stripe, as {}",
+            "known as {known}, reported as {says}: asking Stripe, as {}",
             effect.reason
         ));
     }
@@ -172,35 +171,35 @@ fn said(told: &Observation<'_>, known: &Known, effect: &Effect) -> Option<String
     if !effect.moves || follows {
         return None;
     }
-    let letters = if known.is_end() { "; a letter that was withdrawn stays so" } else { "" };
-    Some(format!("{known} was known, Stripe says {says}{letters}"))
+    let letters = if known.is_end() { "; a withdrawn letter stays withdrawn" } else { "" };
+    Some(format!("known as {known}, reported as {says}{letters}"))
 }
 
-/// Stripe changes the terms of an offer in place where a platform has no replacements
+/// Stripe changes the terms of an offer in place on platforms without replacements
 /// (<https://docs.stripe.com/capital/replacements>).
-fn changed_terms(known: &Value, told: &Value) -> Option<String> {
-    let (known, told) = (known.get("offered_terms")?, told.get("offered_terms")?);
+fn changed_terms(known: &Value, observation: &Value) -> Option<String> {
+    let (known, observation) = (known.get("offered_terms")?, observation.get("offered_terms")?);
     let changes: Vec<String> = ["advance_amount", "fee_amount", "withhold_rate", "currency"]
         .into_iter()
-        .filter(|name| known.get(name) != told.get(name))
+        .filter(|name| known.get(name) != observation.get(name))
         .map(|name| {
             let shown =
                 |terms: &Value| terms.get(name).map_or_else(|| "none".to_owned(), Value::to_string);
-            format!("{name} {} -> {}", shown(known), shown(told))
+            format!("{name} {} -> {}", shown(known), shown(observation))
         })
         .collect();
     (!changes.is_empty()).then(|| format!("terms changed: {}", changes.join(", ")))
 }
 
-/// An event always has its line. A look has one where it brought something new.
-async fn write_line(
+/// An event always gets an entry. A refresh gets one only if it found something new.
+async fn record_timeline_entry(
     tx: &mut PgConnection,
-    told: &Observation<'_>,
+    observation: &Observation<'_>,
     was_known: bool,
-    change: &Change,
+    change: &OfferChange,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (event_id, what) = match told.source {
+    let (event_id, what) = match observation.source {
         Source::Event { id, event_type } => (Some(id), event_type),
         Source::Listed | Source::Asked if !was_known => (None, "offer.found"),
         Source::Listed | Source::Asked if change.before.is_none() && change.note.is_none() => {
@@ -209,29 +208,30 @@ async fn write_line(
         Source::Listed | Source::Asked => (None, "offer.looked_at"),
     };
     let entry = Entry {
-        offer_id: Some(told.offer.id.as_str()),
-        account_id: Some(told.offer.account.as_str()),
+        offer_id: Some(observation.offer.id.as_str()),
+        account_id: Some(observation.offer.account.as_str()),
         event_id,
         kind: what,
         status_before: change.before.as_deref(),
-        status_after: Some(told.offer.status.as_str()),
+        status_after: Some(observation.offer.status.as_str()),
         note: change.note.as_deref(),
-        happened_at: told.as_of,
+        happened_at: observation.as_of,
     };
     timeline::add(tx, &entry, now).await
 }
 
-/// Whether this says that there is an offer that the platform must deliver. A replacement usually arrives already delivered, by
-/// Stripe (<https://docs.stripe.com/capital/replacements>).
-fn announces(told: &Observation<'_>) -> bool {
-    let says_so = match told.source {
+/// Whether the observation announces an offer that the platform must deliver. Stripe itself usually
+/// delivers replacements before they are announced
+/// (<https://docs.stripe.com/capital/replacements>).
+fn announces_offer(observation: &Observation<'_>) -> bool {
+    let says_so = match observation.source {
         Source::Listed | Source::Asked => true,
         Source::Event { event_type, .. } => {
             let kind = event_type.trim_start_matches("capital.financing_offer.");
             matches!(kind, "created" | "replacement_created")
         }
     };
-    says_so && told.offer.status == OfferStatus::Undelivered
+    says_so && observation.offer.status == OfferStatus::Undelivered
 }
 
 #[cfg(test)]

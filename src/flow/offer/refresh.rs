@@ -1,4 +1,5 @@
-//! The job that asks Stripe how an offer stands: where events contradict each other, or are missing.
+//! The `refresh_offer` job: reads an offer from Stripe when events contradict each other or are
+//! missing.
 
 use std::time::Duration;
 
@@ -10,18 +11,14 @@ use crate::offers::{Observation, Source, store};
 use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Stopped, Work};
 use crate::stripe::{Client, OfferId};
 
-/// Looks at offers.
 #[derive(Clone, Debug)]
 pub struct RefreshOffer {
-    /// Where the offers are.
     pub db: Pool,
-    /// When things are written down.
     pub clock: Clock,
-    /// Whom to ask.
     pub stripe: Client,
-    /// The domain of the Message-ID of a letter that a look opens.
+    /// For the Message-ID of a letter that the refresh opens.
     pub message_id_domain: String,
-    /// Rung when a letter was opened.
+    /// Notified when a letter may have been opened.
     pub jobs: Notifier,
 }
 
@@ -36,16 +33,17 @@ impl Work for RefreshOffer {
         let before = store::find_version(&self.db, offer_id.as_str()).await?;
         let now = self.clock.now();
         let seen = match self.stripe.offer(&offer_id).await {
-            // Of another platform's, or gone with its test data: there is nothing to learn, and nobody to tell.
+            // The offer belongs to another platform or to deleted test data: there is nothing to
+            // update.
             Err(error) if error.is_not_found() => {
-                tracing::warn!("Stripe does not know this offer");
+                tracing::warn!("offer not found at Stripe");
                 let mut tx = self.db.begin().await?;
                 queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
                 return Ok(tx.commit().await?);
             }
             seen => seen?,
         };
-        let told = Observation {
+        let observation = Observation {
             offer: seen.object,
             object: &seen.body,
             source: Source::Asked,
@@ -53,21 +51,21 @@ impl Work for RefreshOffer {
         };
         let mut tx = self.db.begin().await?;
         queue::still_held(&mut *tx, claim).await?.or_stop()?;
-        // What was heard since Stripe was asked may be younger than its answer: then it is asked
-        // once more.
+        // An event applied while Stripe was being asked may be newer than the response: ask again.
         if store::lock_version(&mut tx, offer_id.as_str()).await? != before {
             queue::finish(&mut tx, claim, Outcome::Reschedule { at: now }, now).await?.or_stop()?;
             return Ok(tx.commit().await?);
         }
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
-        let (_, to_read) = super::take_in(&mut tx, &told, &self.message_id_domain, now).await?;
+        let (_, to_read) =
+            super::apply(&mut tx, &observation, &self.message_id_domain, now).await?;
         to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
         self.jobs.notify();
         Ok(())
     }
 
-    /// A pause after a failure, or Stripe's own `Retry-After`: an hour at most, and a little.
+    /// Covers the longest backoff and Stripe's `Retry-After`, each at most one hour.
     fn max_delay(&self) -> Duration {
         Duration::from_mins(61)
     }
@@ -78,7 +76,7 @@ impl Work for RefreshOffer {
         _claim: &Claim,
         _error: &str,
     ) -> sqlx::Result<()> {
-        // The dead job itself is what a person sees; the offer stays as it is known.
+        // The discarded job itself alerts the operator; the offer keeps its last known state.
         Ok(())
     }
 

@@ -1,32 +1,32 @@
-//! The arrow from the offers to the letters: an offer that nobody was told of opens one letter and queues its sending, one that is
-//! no longer open takes it back, each in the transaction that wrote the offer down.
+//! The arrow from the offers to the letters: a new offer opens one letter and queues its sending,
+//! and an offer that is no longer open withdraws it. Both are part of the transaction that writes
+//! the offer.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::flow::email;
 use crate::letters;
-use crate::letters::{Kind, Opening};
+use crate::letters::{Kind, NewLetter};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 
-/// Opens the letter, once for an offer.
+/// Opens the offer's first letter unless it has one.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     offer: &FinancingOffer,
     message_id_domain: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let opening = Opening {
+    let new_letter = NewLetter {
         offer_id: offer.id.as_str(),
         account_id: offer.account.as_str(),
         sequence: 0,
         kind: Kind::first(offer),
         message_id_domain,
     };
-    letters::open(tx, &opening, now).await
+    letters::open(tx, &new_letter, now).await
 }
 
-/// Takes back what has not left.
 pub(super) async fn withdraw(
     tx: &mut PgConnection,
     offer: &OfferId,

@@ -1,16 +1,16 @@
-//! Taking events from Stripe.
+//! Receives events from Stripe.
 //!
 //! ```text
-//! request ─▶ signature's form ─▶ bytes, within size, time, memory ─▶ signature ─▶ one insert, committed ─▶ 200
-//!                  400                    413, 408, 503                 400            503
+//! request ─▶ header ─▶ body within size, time, memory ─▶ signature ─▶ insert, commit ─▶ 200
+//!              400              413, 408, 503                400             503
 //! ```
 //!
-//! The body stays raw until its signature is proven: a body that was parsed and written again has other bytes, and no longer
-//! the signature (the most asked question about Stripe's webhooks). Stripe gets its 2xx when the event is committed and not
-//! before; a repeated event gets the same.
+//! The body stays raw until its signature is verified: parsing and serializing it again would
+//! change its bytes, the most common mistake with Stripe's webhooks. Stripe receives 2xx only after
+//! the event is committed. A duplicate event receives the same.
 
 mod receive;
-mod refusal;
+mod rejection;
 mod signature;
 mod to_inbox;
 
@@ -26,37 +26,31 @@ use crate::queue::Notifier;
 
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
 
-/// What taking events needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `whsec_…`, one for each endpoint, and two while one is being rolled.
+    /// `whsec_…`, one per endpoint, and two while one is being rolled.
     pub secrets: Vec<SecretString>,
-    /// How far the time in the signature may be from ours, in both directions.
+    /// Maximum difference between the signature's timestamp and our clock, in either direction.
     pub tolerance: Duration,
-    /// The largest body that is read.
     pub max_body_bytes: usize,
     /// From the end of the headers to the end of the body.
     pub read_timeout: Duration,
 }
 
-/// Where events come in.
 #[derive(Debug)]
 pub struct Webhook {
-    /// Where they are kept.
     pub db: Pool,
-    /// Our time, to hold against the signature's.
     pub clock: Clock,
-    /// Rung when there is something to read.
+    /// Wakes the inbox reader.
     pub inbox: Notifier,
-    /// Observation of a database that would not keep an event.
+    /// Reports database errors.
     pub database_health: DatabaseHealth,
-    /// Sizes and times.
     pub settings: Settings,
 }
 
-/// The route `POST /webhooks/stripe`. Fails where there is no secret to verify with.
+/// Serves `POST /webhooks/stripe`. Fails if no usable secret is configured.
 pub fn router(webhook: Webhook) -> Result<Router, NoSecret> {
     let secrets = Secrets::new(&webhook.settings.secrets)?;
-    let state = receive::State::new(webhook, secrets);
+    let state = receive::WebhookState::new(webhook, secrets);
     Ok(Router::new().route("/webhooks/stripe", post(receive::receive)).with_state(state))
 }

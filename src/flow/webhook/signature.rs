@@ -1,15 +1,18 @@
-//! Proves that a body is Stripe's (<https://docs.stripe.com/webhooks#verify-manually>).
+//! Verifies the signature of a webhook (<https://docs.stripe.com/webhooks#verify-manually>).
 //!
-//! `Stripe-Signature: t=<seconds>,v1=<hex>[,v1=<hex>…]`. Signed is `<t>.<body>` by HMAC-SHA256 with the whole secret, `whsec_`
-//! included, as the key. What is accepted where Stripe's own libraries disagree:
+//! `Stripe-Signature: t=<seconds>,v1=<hex>[,v1=<hex>…]`. The signed text is `<t>.<body>`, the key
+//! of its HMAC-SHA256 is the whole secret, `whsec_` included. Where Stripe's own libraries
+//! disagree:
 //!
-//! - items in any order; unknown ones (`v0` among them), empty ones and those without `=` are passed over; spaces around an item
-//!   are ignored, but for those at the very end of the header, which all of Stripe's libraries refuse;
-//! - one `t`, a decimal number that fits 64 bits; a sign or leading zeros do no harm, as the signed text is made from the number;
-//!   a missing, doubled or other `t` is refused;
-//! - any one good `v1` under any one of our secrets; hex in either case; a `v1` that is no hex is passed over;
-//! - a time that is at most the tolerance away from ours, before or after. The signature is checked first, so that the age is
-//!   told only to those who can sign.
+//! - Items may come in any order. Unknown ones (such as `v0`), empty ones and those without `=` are
+//!   ignored. So are spaces around an item, except at the very end of the header, which all of Stripe's
+//!   libraries reject.
+//! - Exactly one `t` is required, a decimal number that fits 64 bits. A sign or leading zeros are
+//!   harmless, because the signed text is built from the number.
+//! - One valid `v1` under any of our secrets is enough. Hex digits may have either case; a `v1`
+//!   that is not hex is ignored.
+//! - The timestamp must be within the tolerance, in the past or the future. The signature is
+//!   checked first, so that only holders of a secret learn the clock skew.
 
 use std::time::Duration;
 
@@ -18,49 +21,49 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// Stripe's are some 200 bytes, with two secrets some 270.
+/// Stripe's headers have about 200 bytes, with two secrets about 270.
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// Our secrets, ready to verify with.
+/// Our secrets, as prepared HMAC keys.
 #[derive(Clone)]
 pub struct Secrets(Vec<Hmac<Sha256>>);
 
-/// There is no secret, or one that is blank: everybody could sign.
+/// No secret is configured, or a blank one, with which anybody could sign.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a webhook secret is missing or blank: set STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…"
 )]
 pub struct NoSecret;
 
-/// Why a body was not proven to be Stripe's.
+/// Why a body could not be verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// There is no header, or an empty one.
+    /// The header is absent or empty.
     #[error("no Stripe-Signature header")]
     Missing,
-    /// The header does not have Stripe's form.
-    #[error("cannot read the Stripe-Signature header: {0}")]
+    /// The header is malformed.
+    #[error("malformed Stripe-Signature header: {0}")]
     Header(&'static str),
-    /// No signature in it is one of ours: another endpoint's secret, or a body that was changed on its way.
+    /// No signature matches our secrets: it is another endpoint's secret, or the body was changed.
     #[error(
         "none of the {signatures} signatures matches any of our {secrets} secrets: another endpoint's secret, or a changed body"
     )]
     NoMatch {
-        /// How many `v1` there were.
+        /// The number of `v1` items.
         signatures: usize,
-        /// How many secrets we have.
+        /// The number of our secrets.
         secrets: usize,
     },
-    /// The signature is good, and too old, or from the future: a replay, or a wrong clock.
+    /// The signature matches, but its timestamp is too far off: a replay, or a wrong clock.
     #[error("signed {skew_seconds} s away from our clock")]
     OutsideTolerance {
-        /// Our time less that of the signature.
+        /// Our time minus the signature's.
         skew_seconds: i64,
     },
 }
 
 impl Secrets {
-    /// Prepares the keys. Refuses none and blank ones.
+    /// Fails if there is no secret or one of them is blank.
     pub fn new(secrets: &[SecretString]) -> Result<Self, NoSecret> {
         let keyed = secrets.iter().map(|secret| {
             let secret = secret.expose_secret();
@@ -80,12 +83,13 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Whether the header has Stripe's form, so that reading the body makes sense.
+/// Checks the header's form alone, before the body is read.
 pub(super) fn check_form(header: Option<&[u8]>) -> Result<(), SignatureError> {
     read(header.unwrap_or_default()).map(drop)
 }
 
-/// Proves that `body` was signed by one who has one of our secrets, at a time near `now`. Compares in constant time.
+/// Verifies that `body` was signed with one of our secrets at a time near `now`. Compares in
+/// constant time.
 pub fn verify(
     header: Option<&[u8]>,
     body: &[u8],
@@ -134,7 +138,8 @@ fn read(header: &[u8]) -> Result<Header, SignatureError> {
             let seconds = std::str::from_utf8(value)
                 .ok()
                 .and_then(|value| value.trim_start().parse::<i64>().ok());
-            let seconds = seconds.ok_or(SignatureError::Header("`t` is no number of seconds"))?;
+            let seconds =
+                seconds.ok_or(SignatureError::Header("`t` is not a number of seconds"))?;
             if timestamp.replace(seconds).is_some() {
                 return Err(SignatureError::Header("more than one `t`"));
             }

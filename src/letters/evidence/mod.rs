@@ -1,8 +1,10 @@
-//! The proof of what was sent to whom: kept apart from the letters, whose words may be written anew, and never changed.
+//! Evidence of what was sent to whom. Append-only, and separate from the letters, whose content can
+//! be rewritten.
 //!
-//! A handing over is written down with its bytes in the transaction that commits `sending`, before the first of them leaves; what the
-//! relay said, in the transaction that records it. So whatever left is in the books, also where the process died in between: such a
-//! handing over is `unknown`, and the next one of the same letter has the same Message-ID.
+//! An attempt is recorded with its exact bytes in the transaction that commits `sending`, before
+//! the first byte leaves; its result in the transaction that records the relay's reply. Everything
+//! that was sent is therefore on record, even if the process died in between. Such an attempt gets
+//! the result `unknown`, and the next attempt of the letter has the same Message-ID.
 
 pub mod store;
 
@@ -12,15 +14,15 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum AttemptOutcome {
-    /// 2xx to the final dot.
+    /// 2xx after the final dot.
     Sent,
-    /// 5xx to it.
+    /// 5xx after the final dot.
     Rejected,
-    /// 4xx to it.
+    /// 4xx after the final dot.
     Deferred,
-    /// Nobody knows.
+    /// The connection or the process died before the reply.
     Unknown,
-    /// Written down, and then not begun.
+    /// Recorded, but nothing was handed over.
     NotStarted,
 }
 
@@ -30,7 +32,7 @@ impl AttemptOutcome {
     }
 }
 
-/// Whether these bytes are the ones that were written down.
+/// Whether these are the recorded bytes.
 pub fn is_hash_of(sha256: &[u8], message: &[u8]) -> bool {
     sha256 == hash(message)
 }

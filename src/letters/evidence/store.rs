@@ -1,4 +1,4 @@
-//! The SQL of the evidence. The caller owns the transaction. Adds rows and reads them, and knows no way to change one.
+//! SQL of the evidence: inserts and reads, never updates. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
@@ -8,8 +8,8 @@ use super::{AttemptOutcome, hash};
 use crate::database::storable;
 use crate::letters::store::{Content, Letter};
 
-/// Writes down that these bytes are about to be handed over.
-pub async fn begin(
+/// Records an attempt with the exact bytes, before they are handed over.
+pub async fn record_attempt(
     db: impl PgExecutor<'_>,
     letter: &Letter,
     content: &Content,
@@ -27,8 +27,7 @@ pub async fn begin(
             approval.reference, approval.approved_by, $15, $15
         from (select) nothing
         left join lateral (
-            -- What was sent before is sent again word for word: the approval is the one of the
-            -- first time.
+            -- A repeated message keeps the approval of its first attempt.
             select market, reference, approved_by from copy_approvals
             where copy_hash = $13 and market = $16
             union all
@@ -59,8 +58,8 @@ pub async fn begin(
     Ok(())
 }
 
-/// Writes down what came of a letter's last handing over, once.
-pub async fn answer(
+/// Records the result of a letter's current attempt. A second call does nothing.
+pub async fn record_result(
     db: impl PgExecutor<'_>,
     letter: &Letter,
     outcome: AttemptOutcome,
@@ -85,24 +84,23 @@ pub async fn answer(
     Ok(())
 }
 
-/// The bytes of a handing over, and the hash that was written down with them.
+/// The bytes of an attempt with their recorded hash.
 #[derive(Debug)]
-pub struct Message {
+pub struct SentMessage {
     /// Counted from 1.
     pub attempt: i32,
-    /// As they went over the wire; none where they were erased.
+    /// As sent; `None` if they were erased.
     pub bytes: Option<Vec<u8>>,
-    /// Their SHA-256.
     pub sha256: Vec<u8>,
 }
 
-/// The last handing over of a letter.
+/// Of the letter's last attempt.
 pub async fn last_message(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-) -> sqlx::Result<Option<Message>> {
+) -> sqlx::Result<Option<SentMessage>> {
     sqlx::query_as!(
-        Message,
+        SentMessage,
         r#"
         select attempt, message as "bytes?", message_sha256 as sha256
         from delivery_attempts
@@ -116,21 +114,21 @@ pub async fn last_message(
     .await
 }
 
-/// Which letters a report is about: those that were handed over last in the period, or, where they never were, opened in it.
+/// Selects letters by their last attempt, or by their creation if they have none.
 #[derive(Clone, Copy, Debug)]
-pub struct Period<'a> {
-    /// From this moment on.
+pub struct EvidencePeriod<'a> {
+    /// Inclusive.
     pub from: DateTime<Utc>,
-    /// And before this one.
+    /// Exclusive.
     pub until: DateTime<Utc>,
-    /// To this account alone.
+    /// Only letters to this account.
     pub account_id: Option<&'a str>,
 }
 
-/// A letter with the proof of what was sent, for a report. The names are those of the columns.
+/// A letter with its evidence, for the report. The fields are named as the columns; see
+/// docs/data-model.md.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "docs/data-model.md explains the columns; the report names them")]
-pub struct Line {
+pub struct EvidenceRecord {
     pub letter_id: String,
     pub offer_id: String,
     pub account_id: String,
@@ -155,20 +153,20 @@ pub struct Line {
     pub last_attempted_at: Option<DateTime<Utc>>,
     pub sent_at: Option<DateTime<Utc>>,
     pub relay_reply: Option<String>,
-    pub told_at: Option<DateTime<Utc>>,
-    pub told_request_id: Option<String>,
+    pub delivered_at: Option<DateTime<Utc>>,
+    pub response_request_id: Option<String>,
 }
 
-/// The letters of a period in their order, as they come from the database.
-pub fn lines<'a>(
+/// In order of time, streamed from the database.
+pub fn stream_records<'a>(
     db: &'a mut PgConnection,
-    period: &Period<'a>,
-) -> BoxStream<'a, sqlx::Result<Line>> {
+    period: &EvidencePeriod<'a>,
+) -> BoxStream<'a, sqlx::Result<EvidenceRecord>> {
     sqlx::query_as!(
-        Line,
+        EvidenceRecord,
         r#"
         with chosen as (
-            -- By their last handing over, and where there was none, by their opening.
+            -- By the last attempt, or by the creation if there is none.
             select delivery_attempt_id, letter_id, attempted_at as at
             from delivery_attempts
             where attempted_at >= $1 and attempted_at < $2 and ($3::text is null or account_id = $3)
@@ -198,10 +196,10 @@ pub fn lines<'a>(
             last.consent_checked_at as "consent_checked_at?",
             first.attempted_at as "first_attempted_at?", last.attempted_at as "last_attempted_at?",
             sent_at,
-            -- What was erased in the letter is still in the proof.
+            -- What was erased in the letter is still in the evidence.
             coalesce(letters.relay_reply, results.reply) as "relay_reply?",
-            deliveries.delivered_at as "told_at?", deliveries.response_request_id
-            as "told_request_id?"
+            deliveries.delivered_at as "delivered_at?",
+            deliveries.response_request_id as "response_request_id?"
         from chosen
         join letters on letters.letter_id = chosen.letter_id
         left join delivery_attempts last on last.delivery_attempt_id = chosen.delivery_attempt_id

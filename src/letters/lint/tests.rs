@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::letters::wording::Facts;
-use crate::letters::wording::{self, Writer, about_refills, kinds_and_languages, sample};
+use crate::letters::wording::{self, Writer, kinds_and_languages, refill_cases, sample};
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::built_in().unwrap());
 
@@ -421,7 +421,7 @@ fn our_facts() -> Vec<Facts> {
         for financing in Contract::ALL {
             let facts = sample(kind, language, financing);
             for (country, is_refill) in
-                about_refills(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
+                refill_cases(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
             {
                 all.push(Facts { country: Some(country.to_owned()), is_refill, ..facts.clone() });
             }

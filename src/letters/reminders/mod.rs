@@ -1,8 +1,9 @@
-//! The job that opens reminders: it looks through the offers that merchants were told of and have not applied for, and opens the letter
-//! that is due. Touches the database alone; `send_letter` looks at Stripe before anything goes out, as for every letter.
+//! The `remind` job: opens the reminders that are due, for delivered offers that the merchant has
+//! not applied for. Uses the database only; `send_letter` checks the offer at Stripe before every
+//! letter.
 //!
-//! One run at a time over all replicas ([`Periodic`]). Nothing is planned
-//! ahead, so a switch that is turned means what it says for every open offer, and an offer that ends leaves nothing to clear away.
+//! One replica runs at a time ([`Periodic`]). Nothing is scheduled ahead, so a changed setting
+//! applies to every open offer at once, and an offer that ends leaves nothing to clean up.
 
 pub mod schedule;
 mod store;
@@ -11,32 +12,28 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{Kind, Opening};
+use super::{Kind, NewLetter};
 use crate::clock::Clock;
 use crate::database::Pool;
 pub use schedule::{Hours, Schedule, Weekdays};
 
 use crate::queue::{self, Claim, Notifier, Periodic, Stopped};
 
-/// Reminders are a matter of days.
-const EVERY: Duration = Duration::from_mins(5);
-/// Opened in one transaction.
+/// Reminders are days apart, so minutes do not matter.
+const RUN_INTERVAL: Duration = Duration::from_mins(5);
+/// Maximum number of reminders per transaction.
 const BATCH: i64 = 200;
 
-/// Opens reminders.
 #[derive(Clone, Debug)]
 pub struct OpenReminders {
-    /// Where offers and letters are.
     pub db: Pool,
-    /// When they are due.
     pub clock: Clock,
-    /// Which of them there are.
     pub schedule: Schedule,
-    /// Live or test, as the key says; none where it does not say.
+    /// The mode of the API key; `None` if the key does not tell.
     pub livemode: Option<bool>,
-    /// The domain of their Message-ID.
+    /// For the Message-ID of the reminders.
     pub message_id_domain: String,
-    /// Rung when a letter was opened.
+    /// Notified when letters were opened.
     pub jobs: Notifier,
 }
 
@@ -53,13 +50,13 @@ impl Periodic for OpenReminders {
     }
 
     fn max_pause(&self) -> Duration {
-        EVERY
+        RUN_INTERVAL
     }
 
     #[tracing::instrument(name = "reminders.open", skip_all)]
     async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
         let (mut opened, mut after) = (0, String::new());
-        while self.schedule.reminds() && !claim.is_stopping() {
+        while self.schedule.is_enabled() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
             queue::still_held(&mut *tx, claim).await?.or_stop()?;
             let due = self.open_due(&mut tx, &after).await?;
@@ -70,19 +67,23 @@ impl Periodic for OpenReminders {
             self.jobs.notify();
         }
         if opened > 0 {
-            tracing::info!(opened, "reminders are due");
+            tracing::info!(opened, "opened reminders");
         }
-        Ok((EVERY, ()))
+        Ok((RUN_INTERVAL, ()))
     }
 }
 
 impl OpenReminders {
-    async fn open_due(&self, tx: &mut PgConnection, after: &str) -> sqlx::Result<Vec<store::Due>> {
+    async fn open_due(
+        &self,
+        tx: &mut PgConnection,
+        after: &str,
+    ) -> sqlx::Result<Vec<store::DueReminder>> {
         let now = self.clock.now();
-        let page = store::Page { after, most: BATCH };
+        let page = store::ReminderPage { after, limit: BATCH };
         let due = store::find_due(&mut *tx, &self.schedule, self.livemode, &page, now).await?;
         for reminder in &due {
-            let opening = Opening {
+            let new_letter = NewLetter {
                 offer_id: &reminder.offer_id,
                 account_id: &reminder.account_id,
                 sequence: reminder.sequence,
@@ -93,7 +94,7 @@ impl OpenReminders {
                 },
                 message_id_domain: &self.message_id_domain,
             };
-            super::open(&mut *tx, &opening, now).await?;
+            super::open(&mut *tx, &new_letter, now).await?;
         }
         Ok(due)
     }

@@ -1,5 +1,6 @@
-//! Which letters follow the first one about an offer, and at which hours: a week later, two weeks later, and each thirty days after
-//! that (<https://docs.stripe.com/capital/marketing>). Each has its switch, and is off unless the operator wants it.
+//! The schedule of reminders: seven days after the announcement, fourteen days after, and every
+//! thirty days from then on (<https://docs.stripe.com/capital/marketing>), within the merchant's
+//! working hours. Each is off by default.
 
 use std::str::FromStr;
 
@@ -8,31 +9,28 @@ use chrono_tz::Tz;
 
 use crate::format::locale::first_moment;
 
-/// What is left of an offer that is reminded of, at least.
-pub const MIN_LEFT: TimeDelta = TimeDelta::days(1);
-/// A reminder whose switch is off here waits for a process that has it on, or for the end of the offer.
-pub const WHILE_OFF: TimeDelta = TimeDelta::hours(1);
+/// A reminder needs at least this much time before the offer ends.
+pub const MIN_REMAINING: TimeDelta = TimeDelta::days(1);
+/// How long a reminder waits that this process has switched off: another process may have it on.
+pub const DISABLED_RECHECK_INTERVAL: TimeDelta = TimeDelta::hours(1);
 
-/// Which letters follow the first one, and when they may go out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Schedule {
-    /// One a week after the first.
     pub after_7_days: bool,
-    /// One two weeks after the first.
     pub after_14_days: bool,
-    /// One each thirty days after that.
+    /// From the fourteenth day on.
     pub every_30_days: bool,
-    /// The hours of the merchant's day in which reminders go out.
+    /// In the merchant's time zone.
     pub hours: Hours,
-    /// The days of the merchant's week on which reminders go out.
+    /// In the merchant's time zone.
     pub weekdays: Weekdays,
 }
 
-/// From the first hour to before the second, of 0 to 24: `9-17`.
+/// From the first hour up to and excluding the second, both 0 to 24: `9-17`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hours(u32, u32);
 
-/// Days of the week, from Monday on.
+/// Starts on Monday.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weekdays([bool; 7]);
 
@@ -75,7 +73,7 @@ impl FromStr for Weekdays {
 }
 
 impl Schedule {
-    /// Whether letters at a step go out; the first one, 0, always does.
+    /// Whether letters at this position go out; 0, the announcement, always does.
     pub fn is_on(&self, step: i16) -> bool {
         match step {
             ..=0 => true,
@@ -85,19 +83,20 @@ impl Schedule {
         }
     }
 
-    /// Whether there are reminders at all.
-    pub fn reminds(&self) -> bool {
+    /// Whether any reminder is on.
+    pub fn is_enabled(&self) -> bool {
         self.after_7_days || self.after_14_days || self.every_30_days
     }
 
-    /// When a reminder may go out that is to go out now, in the merchant's time zone; none where it may at once.
+    /// The next moment within the sending hours in the merchant's time zone, or `None` if `now` is
+    /// one.
     pub fn not_before(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let local = now.with_timezone(&zone);
         let (today, hour) = (local.date_naive(), local.hour());
         if self.weekdays.has(today) && (self.hours.0..self.hours.1).contains(&hour) {
             return None;
         }
-        // Today's morning may still be ahead.
+        // Before the opening hour, today still counts.
         let first = u64::from(hour >= self.hours.0);
         (first..=7)
             .filter_map(|days| today.checked_add_days(Days::new(days)))
@@ -105,7 +104,7 @@ impl Schedule {
             .and_then(|day| self.morning(day, zone))
     }
 
-    /// The first allowed hour of a day.
+    /// The first sending hour of a day.
     fn morning(&self, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
         let hour = NaiveTime::from_hms_opt(self.hours.0, 0, 0)?;
         Some(first_moment(day.and_time(hour), zone))

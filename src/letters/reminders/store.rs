@@ -1,41 +1,41 @@
-//! The SQL of the reminders. The caller owns the transaction.
+//! SQL of the reminders. The caller owns the transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 
 use super::Schedule;
-use super::schedule::MIN_LEFT;
+use super::schedule::MIN_REMAINING;
 
-/// A reminder that is due.
 #[derive(Debug)]
-pub(super) struct Due {
+pub(super) struct DueReminder {
     pub offer_id: String,
     pub account_id: String,
     pub sequence: i16,
 }
 
-/// A part of the offers, in the order of their ids.
+/// A page of offers in the order of their ids.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
-    /// Those after this one.
+pub(super) struct ReminderPage<'a> {
+    /// Exclusive.
     pub after: &'a str,
-    /// At most so many that are due.
-    pub most: i64,
+    /// Maximum number of due reminders.
+    pub limit: i64,
 }
 
-/// From one letter about an offer to the next, whatever was late.
-const MIN_APART: TimeDelta = TimeDelta::days(5);
+/// Minimum time between two letters about an offer, even if an earlier one was late.
+const MIN_INTERVAL: TimeDelta = TimeDelta::days(5);
 
-/// The reminders that are due and not opened yet, one for an offer: the last one that is, where several are.
+/// Reminders that are due and not opened yet. If several are due for an offer, only the latest
+/// counts.
 pub(super) async fn find_due(
     db: impl PgExecutor<'_>,
     schedule: &Schedule,
     livemode: Option<bool>,
-    page: &Page<'_>,
+    page: &ReminderPage<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Due>> {
+) -> sqlx::Result<Vec<DueReminder>> {
     sqlx::query_as!(
-        Due,
+        DueReminder,
         r#"
         select financing_offers.offer_id, financing_offers.account_id, due.sequence as "sequence!"
         from financing_offers
@@ -43,7 +43,7 @@ pub(super) async fn find_due(
         cross join lateral (
             select state, sent_at from letters
             where letters.offer_id = financing_offers.offer_id
-                -- One that never went out says nothing about those after it.
+                -- A letter that was never sent does not matter.
                 and state not in ('withdrawn', 'suppressed')
             order by sequence desc
             limit 1
@@ -61,14 +61,14 @@ pub(super) async fn find_due(
             end as sequence
         ) due
         where financing_offers.status = 'delivered'
-            -- A run walks through the offers once.
+            -- Pages through the offers.
             and financing_offers.offer_id > $9
             and financing_offers.expires_at > $5
             and ($8::boolean is null or financing_offers.livemode = $8)
-            -- One that came back, was held or is still under way says: not now.
+            -- A bounced, held or unfinished letter blocks the next one.
             and first.state = 'sent' and last.state = 'sent'
             and last.sent_at < $6
-            -- Each position has one letter, whatever became of it.
+            -- One letter per position, whatever its outcome.
             and due.sequence > newest.sequence
             and not exists (
                 select from opt_outs where opt_outs.account_id = financing_offers.account_id
@@ -81,9 +81,9 @@ pub(super) async fn find_due(
         schedule.after_14_days,
         schedule.every_30_days,
         now,
-        now + MIN_LEFT,
-        now - MIN_APART,
-        page.most,
+        now + MIN_REMAINING,
+        now - MIN_INTERVAL,
+        page.limit,
         livemode,
         page.after,
     )

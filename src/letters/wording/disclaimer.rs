@@ -1,14 +1,17 @@
-//! The mandatory disclaimer of a letter (<https://docs.stripe.com/capital/marketing>): which one, in which language, and in whose words.
+//! The mandatory disclaimer of a letter (<https://docs.stripe.com/capital/marketing>): its variant,
+//! language and wording.
 //!
-//! Its wording is the operator's, as Stripe approved it: `<disclaimers_dir>/<variant>/<locale>.txt`. Without a file there is a sample that
-//! says that it is one, for test mode only.
+//! The operator supplies the wording as Stripe approved it, in
+//! `<disclaimers_dir>/<variant>/<locale>.txt`. Without a file there is a sample, marked as such,
+//! for test mode only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::format::locale::Language::{self, English, French, German};
 
-/// Stripe's variants, the market that each is for, its language, and whether accounts of that country get it where Stripe names none.
+/// Stripe's variants: name, market, language, and whether it is the default for accounts of that
+/// country.
 const VARIANTS: [(&str, &str, Language, bool); 7] = [
     ("celtic_us_loan", "US", English, true),
     ("youlend_us_mca", "US", English, false),
@@ -19,52 +22,41 @@ const VARIANTS: [(&str, &str, Language, bool); 7] = [
     ("fundbox_ca_financing", "CA", English, true),
 ];
 
-/// A disclaimer is a few sentences; a file of this size is something else.
+/// A disclaimer has a few sentences; a larger file is a mistake.
 const MAX_BYTES: u64 = 16 * 1024;
 
-/// All disclaimers that may be needed.
+/// The operator's disclaimers.
 #[derive(Clone, Debug, Default)]
 pub struct Disclaimers(BTreeMap<(String, Language), Disclaimer>);
 
-/// One disclaimer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disclaimer {
     /// Stripe's name for it.
     pub variant: String,
-    /// The language that it is in, and with it the letter.
+    /// Also the language of the letter.
     pub language: Language,
-    /// The market that it is for, where that is known.
+    /// `None` if the variant is unknown.
     pub market: Option<String>,
-    /// Its paragraphs.
     pub paragraphs: Vec<String>,
-    /// Nobody's wording but ours: not for real merchants.
+    /// Our placeholder text: not for real merchants.
     pub is_sample: bool,
 }
 
-/// Why the operator's files cannot be used.
+/// Why the operator's disclaimers cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DisclaimerError {
-    /// One of them cannot be read.
     #[error("cannot read the disclaimer {}", path.display())]
     Unreadable {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// One of them is none.
     #[error("the disclaimer {} is {what}", path.display())]
-    Wrong {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: &'static str,
-    },
+    Invalid { path: PathBuf, what: &'static str },
 }
 
 impl Disclaimers {
-    /// Reads the operator's files; none where there is no folder.
+    /// Reads the operator's files. Empty if `dir` is `None`.
     pub fn load(dir: Option<&Path>) -> Result<Self, DisclaimerError> {
         let mut all = BTreeMap::new();
         let Some(dir) = dir else { return Ok(Self(all)) };
@@ -75,9 +67,9 @@ impl Disclaimers {
                 .filter(|path| path.extension().is_some_and(|end| end == "txt"))
             {
                 let code = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-                let language = code.parse().map_err(|_| DisclaimerError::Wrong {
+                let language = code.parse().map_err(|_| DisclaimerError::Invalid {
                     path: path.clone(),
-                    what: "in no language that there are letters in (en.txt, de.txt, fr.txt)",
+                    what: "in an unknown language (known are en.txt, de.txt, fr.txt)",
                 })?;
                 let disclaimer = Disclaimer {
                     variant: variant.to_owned(),
@@ -92,8 +84,9 @@ impl Disclaimers {
         Ok(Self(all))
     }
 
-    /// The disclaimer of an offer: of the variant that Stripe names, else of the account's country; in the first of these languages
-    /// that the operator has it in, else in its market's, else a sample in the first. None where neither says anything.
+    /// The disclaimer of the variant that Stripe names, else of the country's default variant. In
+    /// the first of `languages` that the operator has, else in the market's language, else as a
+    /// sample. `None` if neither variant nor country determines one.
     pub fn find(
         &self,
         variant: Option<&str>,
@@ -118,7 +111,8 @@ impl Disclaimers {
         Some(own.unwrap_or_else(|| sample(variant, languages.first().copied().unwrap_or(English))))
     }
 
-    /// Each that the operator wrote, and a sample of each of Stripe's that he did not: for previews and approvals.
+    /// The operator's disclaimers, and a sample of every variant without one. For previews and
+    /// approvals.
     pub fn all(&self) -> Vec<Disclaimer> {
         let is_missing = |variant: &str| !self.0.keys().any(|(known, _)| known == variant);
         let samples = VARIANTS
@@ -166,12 +160,12 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, DisclaimerError> {
 
 fn read(path: &Path) -> Result<Vec<String>, DisclaimerError> {
     let unreadable = |source| DisclaimerError::Unreadable { path: path.to_owned(), source };
-    let wrong = |what| DisclaimerError::Wrong { path: path.to_owned(), what };
+    let wrong = |what| DisclaimerError::Invalid { path: path.to_owned(), what };
     if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
-        return Err(wrong("longer than any disclaimer"));
+        return Err(wrong("too large"));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    // As any editor saves it: with a byte order mark, with carriage returns, with blanks in lines that look empty.
+    // Tolerates what editors leave: a byte order mark, carriage returns, spaces in blank lines.
     let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().map(str::trim).collect();
     let paragraphs: Vec<String> = lines
         .split(|line| line.is_empty())

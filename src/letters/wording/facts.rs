@@ -1,4 +1,4 @@
-//! What a letter is written from.
+//! The input of a letter.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -9,36 +9,34 @@ use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::stripe::Contract;
 
-/// All that a letter may say about an offer and the account that it is made to.
+/// Everything that a letter may state about an offer and its account.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// What the letter is for.
     pub kind: Kind,
-    /// The account has a financing that runs: the letter says what becomes of it.
+    /// The account has a running financing, and the letter says what happens to it.
     pub is_refill: bool,
-    /// In which words.
     pub language: Language,
-    /// Where the merchant is, by two letters: decides how amounts and days are written, and what a refill does.
+    /// Two letters. Determines the formats of amounts and dates, and what a refill does.
     pub country: Option<String>,
-    /// In which days are told.
+    /// For dates.
     pub time_zone: Tz,
-    /// The business's name, as somebody typed it.
+    /// As entered by the account's owner: untrusted.
     pub account_name: Option<String>,
-    /// The bare address that the letter goes to.
+    /// The bare address.
     pub recipient: String,
-    /// What the merchant can get, at most.
+    /// The maximum amount of the offer.
     pub advance: Money,
-    /// The flat fee for it.
+    /// The flat fee.
     pub fee: Money,
-    /// The share of daily sales that goes to it: 0.15 is 15 %.
+    /// The share of daily sales that is withheld: 0.15 is 15 %.
     pub withhold_rate: f64,
-    /// After this moment nobody can apply.
+    /// The last moment to apply.
     pub expires_at: DateTime<Utc>,
-    /// Which words may be used.
+    /// Determines the permitted vocabulary.
     pub financing_type: Contract,
-    /// The mandatory disclaimer, by its paragraphs.
+    /// Paragraphs.
     pub disclaimer: Vec<String>,
-    /// By which the merchant stops the letters.
+    /// `None` if merchants can unsubscribe by email only.
     pub unsubscribe_url: Option<Url>,
     /// False for test data.
     pub livemode: bool,

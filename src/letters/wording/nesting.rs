@@ -1,18 +1,17 @@
-//! How deep the elements of a letter nest, before it is parsed: mrml parses and renders by
-//! recursion, so that a template with some thousand elements in each other (a loop without its end
-//! tags) would overflow the stack.
+//! Limits the nesting of a letter's elements before it is parsed. mrml parses and renders
+//! recursively, so a template with thousands of nested elements (a loop without end tags) would
+//! overflow the stack.
 
-/// Our own letters nest some 12 deep. At this depth mrml needs a small part of a thread's stack.
+/// Our own letters nest about 12 deep. At this depth mrml uses a small part of a thread's stack.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// Elements that have no end tag, as mrml knows them.
+/// Elements without an end tag, as mrml knows them.
 const VOID: [&str; 14] = [
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
     "track", "wbr",
 ];
 
-/// Where the element begins, in bytes, that stands in more than [`MAX_DEPTH`] others; none where
-/// none does.
+/// The byte offset of the first element nested deeper than [`MAX_DEPTH`].
 pub(super) fn too_deep(mjml: &str) -> Option<usize> {
     let mut depth = 0_usize;
     let mut place = 0;
@@ -23,7 +22,7 @@ pub(super) fn too_deep(mjml: &str) -> Option<usize> {
         if tag.starts_with("</") {
             depth = depth.saturating_sub(1);
         } else if tag[1..].starts_with(|c: char| c.is_ascii_alphabetic())
-            && holds_more(&tag[..length])
+            && has_end_tag(&tag[..length])
         {
             depth += 1;
             if depth > MAX_DEPTH {
@@ -35,14 +34,13 @@ pub(super) fn too_deep(mjml: &str) -> Option<usize> {
     None
 }
 
-/// Has this element an end tag?
-fn holds_more(tag: &str) -> bool {
+fn has_end_tag(tag: &str) -> bool {
     let name =
         tag[1..].split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
     !tag.ends_with("/>") && !VOID.iter().any(|void| void.eq_ignore_ascii_case(name))
 }
 
-/// How long the tag or the comment is that begins here. A `>` in a quoted value ends no tag.
+/// The length of the tag or comment at the start of `tag`. A `>` inside quotes does not end it.
 fn length_of(tag: &str) -> usize {
     if tag.starts_with("<!--") {
         return tag.find("-->").map_or(tag.len(), |end| end + "-->".len());

@@ -1,4 +1,4 @@
-//! Facts about nobody, for trying templates out and for showing letters to those who approve them.
+//! Sample facts: for checking templates and for showing letters to approvers.
 
 use chrono::DateTime;
 use chrono_tz::Tz;
@@ -10,7 +10,7 @@ use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::stripe::Contract;
 
-/// A letter of a kind in a language, to a bakery with a name, about real money: what a compliance team looks at.
+/// A letter to a fictional bakery.
 pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts {
     let (country, currency) = match language {
         Language::English => ("US", "usd"),
@@ -49,8 +49,8 @@ pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts
     }
 }
 
-/// What a kind of letter can be about: an account's only financing, and one beside another that runs. A reminder may be either.
-pub fn about_refills(kind: Kind) -> &'static [bool] {
+/// The values of `is_refill` that a kind can have. A reminder can have either.
+pub fn refill_cases(kind: Kind) -> &'static [bool] {
     match kind {
         Kind::Offer | Kind::Repeat => &[false],
         Kind::Refill => &[true],
@@ -58,9 +58,9 @@ pub fn about_refills(kind: Kind) -> &'static [bool] {
     }
 }
 
-/// Letters that go through every branch of our templates between them.
-pub(super) fn all_branches(kind: Kind, language: Language) -> impl Iterator<Item = Facts> {
-    about_refills(kind).iter().flat_map(move |is_refill| {
+/// Facts that together cover every branch of the built-in templates.
+pub(super) fn covering_facts(kind: Kind, language: Language) -> impl Iterator<Item = Facts> {
+    refill_cases(kind).iter().flat_map(move |is_refill| {
         branches(kind, language).map(|facts| Facts { is_refill: *is_refill, ..facts })
     })
 }

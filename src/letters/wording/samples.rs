@@ -1,42 +1,38 @@
-//! Every letter that can go out with some disclaimers, written to nobody: what a compliance team looks at, and what the lint reads.
+//! Renders every letter that can go out, with sample facts: for the compliance team and for the
+//! lint.
 //!
-//! Nothing may go out in words that are not among these: each kind, in each language that there is a disclaimer in, in each
-//! vocabulary, since Stripe may leave the kind of contract out; reminders also of a refill, of which they say more.
+//! Covers each kind, in each language with a disclaimer, in each vocabulary (Stripe may omit the
+//! type of financing), and reminders both with and without a refill.
 
 use serde::Serialize;
 use url::Url;
 
 use super::Disclaimer;
 use super::Facts;
-use super::{TemplateError, Writer, Written, about_refills, sample};
+use super::{TemplateError, Writer, WrittenLetter, refill_cases, sample};
 use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::letters::lint::{self, Finding, Input, Rules, Severity};
 use crate::stripe::Contract;
 
-/// A letter to nobody.
 #[derive(Debug)]
 pub struct Sample<'a> {
-    /// What stands under it.
     pub disclaimer: &'a Disclaimer,
-    /// What it was written from.
     pub facts: Facts,
-    /// What it says.
-    pub letter: Written,
+    pub letter: WrittenLetter,
 }
 
-/// A finding, and the letters that it is in.
+/// A lint finding and the letters that have it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Found {
-    /// What is wrong.
+pub struct SampleFinding {
     #[serde(flatten)]
     pub finding: Finding,
-    /// The letters, as `offer, en, loan: celtic_us_loan`.
+    /// As `offer, en, loan: celtic_us_loan`.
     pub letters: Vec<String>,
 }
 
 impl Sample<'_> {
-    /// Its kind; a reminder of a refill says more than others of its kind, which is told.
+    /// The kind; reminders of a refill are marked, because their wording differs.
     pub fn kind(&self) -> String {
         let kind = self.facts.kind;
         if self.facts.is_refill && kind != Kind::Refill {
@@ -46,7 +42,7 @@ impl Sample<'_> {
         }
     }
 
-    /// What sets it apart from the others.
+    /// Distinguishes the sample from all others.
     pub fn name(&self) -> String {
         let Facts { language, financing_type, .. } = &self.facts;
         let kind = self.kind();
@@ -54,7 +50,7 @@ impl Sample<'_> {
     }
 }
 
-/// Writes all of them. `unsubscribe_url` as the letters will have it: none where there is no address for the public.
+/// `unsubscribe_url` as real letters would have it: `None` if merchants unsubscribe by email only.
 pub fn write_all<'a>(
     writer: &Writer,
     disclaimers: &'a [Disclaimer],
@@ -75,7 +71,7 @@ pub fn write_all<'a>(
 }
 
 fn cases(kind: Kind) -> impl Iterator<Item = (Contract, bool)> {
-    let about = about_refills(kind);
+    let about = refill_cases(kind);
     Contract::ALL
         .into_iter()
         .flat_map(move |financing| about.iter().map(move |is_refill| (financing, *is_refill)))
@@ -106,14 +102,14 @@ fn facts(
     }
 }
 
-/// Reads all of them against the rules. A finding that is in several letters is told once.
-pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<Found> {
-    let mut all: Vec<Found> = Vec::new();
+/// Lints all samples. Identical findings are merged.
+pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<SampleFinding> {
+    let mut all: Vec<SampleFinding> = Vec::new();
     for sample in samples {
         for finding in lint::check(rules, &input(writer, sample)) {
             match all.iter_mut().find(|found| found.finding == finding) {
                 Some(found) => found.letters.push(sample.name()),
-                None => all.push(Found { finding, letters: vec![sample.name()] }),
+                None => all.push(SampleFinding { finding, letters: vec![sample.name()] }),
             }
         }
     }
@@ -122,8 +118,7 @@ pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<Foun
     all
 }
 
-/// Whether a letter must not go out like this.
-pub fn has_errors(found: &[Found]) -> bool {
+pub fn has_errors(found: &[SampleFinding]) -> bool {
     found.iter().any(|found| found.finding.severity == Severity::Error)
 }
 

@@ -1,15 +1,14 @@
-//! Where the words and the look of the letters come from: the templates that are compiled in, and those that the operator put in their
-//! place.
+//! Loads the templates of the letters: the built-in ones, and the operator's in their place.
 //!
 //! ```text
-//! words/<language>.txt             the words that all letters of a language share, a block each
-//! <kind>/<language>/words.txt      what a kind says instead
-//! subject.txt body.txt body.mjml   put the words in their places, for all letters
-//! <kind>/<language>/body.mjml …    the same for one letter alone, where the operator wants another look
+//! words/<language>.txt             the blocks that all letters of a language share
+//! <kind>/<language>/words.txt      the blocks that a kind overrides
+//! subject.txt body.txt body.mjml   place the blocks, for all letters
+//! <kind>/<language>/body.mjml …    the same for a single letter, to give it another layout
 //! partials/…                       the operator's own, for `{% include %}`
 //! ```
 //!
-//! Everything that can be wrong with a template is found at start, with its file and its line.
+//! Every error is found at startup and reported with its file and line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -23,14 +22,14 @@ use super::words::{self, BLOCKS};
 use crate::format::locale::Language;
 use crate::letters::Kind;
 
-/// The templates that are compiled in, by their paths below `templates/emails/`.
+/// The built-in templates, by their paths below `templates/emails/`.
 macro_rules! compiled_in {
     ($($name:literal)+) => {
         &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/emails/", $name)))),+]
     };
 }
 
-const OURS: &[(&str, &str)] = compiled_in! {
+const BUILTIN: &[(&str, &str)] = compiled_in! {
     "subject.txt" "body.txt" "body.mjml"
     "words/en.txt" "words/de.txt" "words/fr.txt"
     "offer/en/words.txt" "offer/de/words.txt" "offer/fr/words.txt"
@@ -41,23 +40,23 @@ const OURS: &[(&str, &str)] = compiled_in! {
     "re_engagement/en/words.txt" "re_engagement/de/words.txt" "re_engagement/fr/words.txt"
 };
 
-/// A template is a page or two; a file of this size is something else.
+/// A template has a page or two; a larger file is a mistake.
 const MAX_BYTES: u64 = 256 * 1024;
-/// What filling in one template may cost: an instruction, or 64 bytes, is one. Ours cost some thousands; a loop in a loop that would
-/// take for ever, or all memory, ends here.
+/// The budget for rendering one template: an instruction, or 64 bytes of output, costs one. The
+/// built-in ones cost a few thousand; this stops nested loops that would exhaust time or memory.
 const MAX_FUEL: u64 = 1_000_000;
-/// Where operators keep what their templates include.
+/// The folder for files that the operator's templates include.
 const PARTIALS: &str = "partials/";
 
-/// A part of a letter that has a template.
+/// A part of a letter with a template of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Subject,
     Text,
     Html,
 }
 
-impl Part {
+impl TemplatePart {
     const ALL: [Self; 3] = [Self::Subject, Self::Text, Self::Html];
 
     fn file(self) -> &'static str {
@@ -72,55 +71,49 @@ impl Part {
 /// Why the templates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// A file or a folder cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Nothing looks for a file of this name.
+    /// No letter uses a file of this name.
     #[error(
-        "{}: no letter has a template of this name. There are subject.txt, body.txt, body.mjml, words/<language>.txt, \
+        "{}: unknown template name; known are subject.txt, body.txt, body.mjml, words/<language>.txt, \
          the same four in <kind>/<language>/ (words.txt for the last), and partials/ for what they include",
         .0.display()
     )]
-    Stray(PathBuf),
-    /// A file is much too long for a template.
-    #[error("{}: longer than any template", .0.display())]
-    TooLong(PathBuf),
-    /// It cannot be read as a template, or fails when it is filled in.
+    UnknownFile(PathBuf),
+    #[error("{}: too large for a template", .0.display())]
+    TooLarge(PathBuf),
+    /// The template does not compile, or fails to render.
     #[error("{place}, line {line}: {problem}")]
-    Wrong {
-        /// Which file.
+    Invalid {
+        /// The file.
         place: String,
         /// From 1.
         line: usize,
-        /// What.
         problem: String,
     },
-    /// It asks for something that there is not.
-    #[error("{place}, line {line}: there is no `{name}` to fill in; there are {known}")]
-    NoSuchName {
-        /// Which file.
+    /// The template uses an undefined name.
+    #[error("{place}, line {line}: undefined name `{name}`; defined are {known}")]
+    UnknownName {
+        /// The file.
         place: String,
         /// From 1.
         line: usize,
-        /// What it asks for.
         name: String,
-        /// What it can ask for.
+        /// The names that are defined.
         known: String,
     },
-    /// What comes out of it is no MJML.
+    /// The rendered template is not valid MJML.
     #[error("{place}, near line {line}: not MJML: {problem}")]
     Mjml {
-        /// Which file.
+        /// The file.
         place: String,
         /// From 1.
         line: usize,
-        /// What mrml says.
+        /// mrml's message.
         problem: String,
     },
 }
@@ -129,33 +122,33 @@ pub enum TemplateError {
 #[derive(Debug)]
 pub(super) struct Templates {
     pub environment: Environment<'static>,
-    sources: BTreeMap<String, Source>,
-    /// Hashing all sources takes longer than writing a letter.
+    sources: BTreeMap<String, TemplateSource>,
+    /// Cached, because hashing all sources takes longer than rendering a letter.
     versions: HashMap<(Kind, Language), String>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct TemplateSource {
     text: String,
-    /// Where it is, for a person: the operator's file, or ours in this repository.
+    /// For error messages: the operator's file, or the built-in path in this repository.
     place: String,
 }
 
 impl Templates {
-    /// Compiles our templates, and the operator's from `dir` in their place.
+    /// Compiles the built-in templates and the operator's in `dir`, which take precedence.
     pub(super) fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
-        let ours = OURS.iter().map(|(name, text)| {
+        let ours = BUILTIN.iter().map(|(name, text)| {
             let place = format!("templates/emails/{name}");
-            ((*name).to_owned(), Source { text: (*text).to_owned(), place })
+            ((*name).to_owned(), TemplateSource { text: (*text).to_owned(), place })
         });
-        let mut sources: BTreeMap<String, Source> = ours.collect();
+        let mut sources: BTreeMap<String, TemplateSource> = ours.collect();
         if let Some(dir) = dir {
-            read_folder(dir, "", &mut sources)?;
+            read_directory(dir, "", &mut sources)?;
         }
         let mut templates = Self { environment: environment()?, sources, versions: HashMap::new() };
         for (name, source) in &templates.sources {
             let added = templates.environment.add_template_owned(name.clone(), source.text.clone());
-            added.map_err(|error| templates.wrong(&error))?;
+            added.map_err(|error| templates.render_error(&error))?;
         }
         templates.check_names()?;
         let letters = kinds_and_languages()
@@ -164,13 +157,13 @@ impl Templates {
         Ok(templates)
     }
 
-    /// The template of a part: the letter's own where it has one, else that of all letters.
-    pub(super) fn name(&self, kind: Kind, language: Language, part: Part) -> String {
+    /// The letter's own template of a part if there is one, else the shared one.
+    pub(super) fn name(&self, kind: Kind, language: Language, part: TemplatePart) -> String {
         let own = format!("{kind}/{language}/{}", part.file());
         if self.sources.contains_key(&own) { own } else { part.file().to_owned() }
     }
 
-    /// Names all that a letter of a kind is made from, by its content: whoever reads a letter years later can find its words.
+    /// A hash of all sources of a letter, so that its wording can be found years later.
     pub(super) fn version(&self, kind: Kind, language: Language) -> &str {
         self.versions
             .get(&(kind, language))
@@ -178,17 +171,17 @@ impl Templates {
     }
 
     fn hash(&self, kind: Kind, language: Language) -> String {
-        let parts = Part::ALL.map(|part| self.name(kind, language, part));
+        let parts = TemplatePart::ALL.map(|part| self.name(kind, language, part));
         let words = [words_of(kind, language), format!("words/{language}.txt")];
         let partials = self.sources.keys().filter(|name| name.starts_with(PARTIALS));
         let names = parts.iter().chain(&words).chain(partials);
         approvals::hash(names.flat_map(|name| [name.as_str(), self.sources[name].text.as_str()]))
     }
 
-    /// An error of the template engine with its place.
-    pub(super) fn wrong(&self, error: &minijinja::Error) -> TemplateError {
+    /// Adds the file and line to an error of the template engine.
+    pub(super) fn render_error(&self, error: &minijinja::Error) -> TemplateError {
         let mut cause = error;
-        // The innermost error is the one with the file that is wrong.
+        // The innermost error names the file at fault.
         while let Some(inner) =
             std::error::Error::source(cause).and_then(|inner| inner.downcast_ref())
         {
@@ -199,12 +192,12 @@ impl Templates {
             || cause.kind().to_string(),
             |detail| format!("{}: {detail}", cause.kind()),
         );
-        TemplateError::Wrong { place, line: cause.line().unwrap_or_default(), problem }
+        TemplateError::Invalid { place, line: cause.line().unwrap_or_default(), problem }
     }
 
-    /// What is no MJML: `line`, counted from 0, is of what was filled in. In the template, whose lines are others, it is the one that
-    /// begins most like it.
-    pub(super) fn not_mjml(
+    /// `line`, counted from 0, refers to the rendered text. The template's own lines differ, so
+    /// this reports the one with the longest common prefix.
+    pub(super) fn invalid_mjml(
         &self,
         name: &str,
         filled_in: &str,
@@ -229,7 +222,8 @@ impl Templates {
         self.sources.get(name).map_or_else(|| name.to_owned(), |source| source.place.clone())
     }
 
-    /// Names that no letter fills in would come up at night, in the one branch that no sample takes.
+    /// Checks names statically: an undefined name in a branch that no sample takes would otherwise
+    /// fail in production.
     fn check_names(&self) -> Result<(), TemplateError> {
         for (name, source) in &self.sources {
             let Ok(template) = self.environment.get_template(name) else { continue };
@@ -239,7 +233,7 @@ impl Templates {
                 && (name.starts_with("words/") || name.rsplit('/').next() == Some("words.txt"));
             let mut known = words::names(is_words);
             known.extend(self.environment.globals().map(|(name, _)| name.to_owned()));
-            // A partial also knows what is set where it is included.
+            // A partial also sees the variables of the template that includes it.
             asked.retain(|asked| !name.starts_with(PARTIALS) || asked.starts_with("words."));
             let mut wrong =
                 asked.into_iter().find(|asked| !known.contains(asked)).map(|asked| (asked, known));
@@ -256,7 +250,7 @@ impl Templates {
                     source.text.lines().position(|line| line.contains(last)).unwrap_or_default()
                         + 1;
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                return Err(TemplateError::NoSuchName {
+                return Err(TemplateError::UnknownName {
                     place: source.place.clone(),
                     line,
                     name,
@@ -268,12 +262,11 @@ impl Templates {
     }
 }
 
-/// The file in which a kind says what is particular to it.
+/// The file with the blocks of a kind.
 pub(super) fn words_of(kind: Kind, language: Language) -> String {
     format!("{kind}/{language}/words.txt")
 }
 
-/// The names of the blocks of a template.
 fn blocks_in(source: &str) -> impl Iterator<Item = String> {
     source.split("{%").skip(1).filter_map(|tag| {
         let mut words = tag.trim_start_matches(['-', '+']).split_whitespace();
@@ -287,7 +280,7 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(MAX_FUEL));
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(|error| TemplateError::Wrong {
+    environment.set_syntax(syntax.map_err(|error| TemplateError::Invalid {
         place: "the syntax of the templates".to_owned(),
         line: 0,
         problem: error.to_string(),
@@ -295,7 +288,7 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     environment.set_auto_escape_callback(|name| {
         if extension(name) == Some("mjml") { AutoEscape::Html } else { AutoEscape::None }
     });
-    environment.set_path_join_callback(|name, parent| joined(name, parent).into());
+    environment.set_path_join_callback(|name, parent| resolve_include(name, parent).into());
     environment.add_filter("wrapped", |text: &str, indent: Option<usize>| {
         words::wrapped(text, indent.unwrap_or_default())
     });
@@ -303,11 +296,11 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     Ok(environment)
 }
 
-/// Puts the operator's files in the place of ours. One that no letter would look for is a mistake.
-fn read_folder(
+/// Adds the operator's files, which override the built-in ones. An unknown file name is an error.
+fn read_directory(
     root: &Path,
     below: &str,
-    sources: &mut BTreeMap<String, Source>,
+    sources: &mut BTreeMap<String, TemplateSource>,
 ) -> Result<(), TemplateError> {
     let folder = root.join(below);
     let unreadable =
@@ -315,33 +308,33 @@ fn read_folder(
     for entry in std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))? {
         let path = entry.map_err(|error| unreadable(&folder, error))?.path();
         let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(TemplateError::Stray(path));
+            return Err(TemplateError::UnknownFile(path));
         };
-        // What editors and version control leave about.
+        // Hidden files and editors' backups.
         if file.starts_with('.') || file.ends_with('~') {
             continue;
         }
         let name = format!("{below}{file}");
         if path.is_dir() {
-            read_folder(root, &format!("{name}/"), sources)?;
+            read_directory(root, &format!("{name}/"), sources)?;
             continue;
         }
         if !is_known(&name) {
-            return Err(TemplateError::Stray(path));
+            return Err(TemplateError::UnknownFile(path));
         }
         if std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len() > MAX_BYTES {
-            return Err(TemplateError::TooLong(path));
+            return Err(TemplateError::TooLarge(path));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        sources.insert(name, Source { text, place: path.display().to_string() });
+        sources.insert(name, TemplateSource { text, place: path.display().to_string() });
     }
     Ok(())
 }
 
-/// What a template may pull in: the words of a language, and partials of its own kind. A text in MJML would not be escaped, and what a
-/// letter is made from must be known for its version.
-fn joined(name: &str, parent: &str) -> String {
+/// Restricts includes: the blocks of a language, and partials with the same extension. Text
+/// included in MJML would not be escaped, and the version must cover every source.
+fn resolve_include(name: &str, parent: &str) -> String {
     let is_words = name.starts_with("words/") && is_known(name) && extension(parent) == Some("txt");
     let is_partial = name.starts_with(PARTIALS) && extension(name) == extension(parent);
     if is_words || is_partial {
@@ -357,7 +350,7 @@ fn extension(name: &str) -> Option<&str> {
 }
 
 fn is_known(name: &str) -> bool {
-    let is_part = |file: &str| Part::ALL.iter().any(|part| part.file() == file);
+    let is_part = |file: &str| TemplatePart::ALL.iter().any(|part| part.file() == file);
     let is_language = |code: &str| Language::ALL.iter().any(|language| language.code() == code);
     match name.split('/').collect::<Vec<_>>().as_slice() {
         [file] => is_part(file),

@@ -1,4 +1,5 @@
-//! Letters, read as a merchant, as a compliance officer and as an attacker would; and templates, as an operator breaks them.
+//! Letters, read as a merchant, as a compliance officer and as an attacker would; and templates, as
+//! an operator breaks them.
 
 use std::path::Path;
 
@@ -32,7 +33,7 @@ fn english(kind: Kind, financing_type: Contract, name: Option<&str>) -> Facts {
 }
 
 /// Every letter in every vocabulary, with a name and without.
-fn all_letters() -> Vec<(Facts, Written)> {
+fn all_letters() -> Vec<(Facts, WrittenLetter)> {
     let writer = writer();
     let mut letters = Vec::new();
     for (kind, language) in kinds_and_languages() {
@@ -248,7 +249,7 @@ fn a_template_that_would_never_end_or_nests_without_end_is_refused_with_its_plac
     };
     for (file, text, problem) in [
         ("body.txt", wide, "fuel"),
-        ("body.mjml", deep.as_str(), "stand in each other"),
+        ("body.mjml", deep.as_str(), "nested more than"),
         ("body.mjml", looped, ""),
     ] {
         let error = refused(file, text).unwrap_err();
@@ -341,17 +342,17 @@ fn a_template_that_is_wrong_is_named_with_its_line() {
         (
             "subject.txt",
             "\n{{ words.subject }} {{ advanse }}",
-            "subject.txt, line 2: there is no `advanse` to fill in",
+            "subject.txt, line 2: undefined name `advanse`",
         ),
         (
             "offer/en/body.txt",
             "{% if livemode %}\n\n{{ words.leed }}{% endif %}",
-            "body.txt, line 3: there is no `words.leed`",
+            "body.txt, line 3: undefined name `words.leed`",
         ),
         (
             "refill/de/words.txt",
             "{% extends \"words/de.txt\" %}\n{% block leed %}x{% endblock %}",
-            "words.txt, line 2: there is no `leed`",
+            "words.txt, line 2: undefined name `leed`",
         ),
         ("offer/en/body.txt", "{% if livemode %}", "body.txt, line 1: syntax error"),
         ("offer/en/body.txt", "\n{{ advance | upercase }}", "body.txt, line 2: unknown filter"),
@@ -377,9 +378,9 @@ fn a_template_that_is_wrong_is_named_with_its_line() {
             &format!("body.mjml, near line {}: not MJML", line_of(mjml, "</mj-body>")),
         ),
         ("offer/en/body.mjml", "<p>Hello</p>", "body.mjml, near line 1: not MJML"),
-        ("offer/en/letter.txt", "x", "letter.txt: no letter has a template of this name"),
-        ("ofer/en/body.txt", "x", "ofer/en/body.txt: no letter has a template of this name"),
-        ("offer/nl/words.txt", "x", "offer/nl/words.txt: no letter has a template of this name"),
+        ("offer/en/letter.txt", "x", "letter.txt: unknown template name"),
+        ("ofer/en/body.txt", "x", "ofer/en/body.txt: unknown template name"),
+        ("offer/nl/words.txt", "x", "offer/nl/words.txt: unknown template name"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), name, text);

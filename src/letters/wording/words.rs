@@ -1,4 +1,5 @@
-//! What templates can ask for: the facts of a letter, written as its reader writes them, and the words of its language.
+//! The variables of templates: the facts of a letter, formatted for its reader, and the rendered
+//! blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::format::text;
 use crate::stripe::Contract;
 use crate::stripe::refill_way;
 
-/// The blocks of a file of words.
+/// The blocks that a file of words defines.
 pub(super) const BLOCKS: [&str; 28] = [
     "subject",
     "preview",
@@ -47,11 +48,11 @@ pub(super) const BLOCKS: [&str; 28] = [
     "by_reply",
 ];
 
-/// The facts that every template can ask for.
+/// The variables of every template.
 #[derive(Serialize)]
 pub(super) struct Slots<'a> {
     kind: &'static str,
-    /// The account has a financing that runs.
+    /// The account has a running financing.
     is_refill: bool,
     language: &'static str,
     program_name: &'a str,
@@ -62,7 +63,7 @@ pub(super) struct Slots<'a> {
     account_name: Option<String>,
     recipient: &'a str,
     advance: String,
-    /// Without decimals that say nothing.
+    /// Without zero decimals.
     advance_short: String,
     fee: String,
     total: Option<String>,
@@ -70,9 +71,10 @@ pub(super) struct Slots<'a> {
     expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
-    /// A minimum is due in each period: of the markets, the loans in the US alone have one.
+    /// Whether a minimum payment is due per period: only loans in the US have one.
     has_minimum: bool,
-    /// `settles`: the new financing first ends the old one; `stacks`: both go on; empty where we do not know.
+    /// `settles`: the new financing pays off the old one; `stacks`: both continue; empty if
+    /// unknown.
     refill_way: &'static str,
     disclaimer: &'a [String],
     unsubscribe_url: Option<&'a str>,
@@ -105,11 +107,10 @@ const SLOTS: [&str; 23] = [
     "words",
 ];
 
-/// A name that is longer is no name; a subject line has some 60 characters.
+/// Longer names are cut; a subject line shows about 60 characters.
 const MAX_NAME: usize = 80;
 
 impl<'a> Slots<'a> {
-    /// The facts, written as the reader writes them.
     pub(super) fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
         let formats = Formats::new(facts.language, facts.country.as_deref());
         let total = facts.advance.plus(&facts.fee);
@@ -122,14 +123,14 @@ impl<'a> Slots<'a> {
             postal_address: &settings.postal_address,
             from_name: &settings.from_name,
             reply_to: &settings.reply_to,
-            account_name: facts.account_name.as_deref().and_then(name),
+            account_name: facts.account_name.as_deref().and_then(display_name),
             recipient: &facts.recipient,
             advance: formats.money(&facts.advance),
             advance_short: formats.money_short(&facts.advance),
             fee: formats.money(&facts.fee),
             total: total.map(|total| formats.money(&total)),
             withheld: formats.percent(facts.withhold_rate),
-            // Of the last moment at which it is open.
+            // The last moment at which the offer is open.
             expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
             financing: facts.financing_type.as_str(),
             has_minimum: facts.financing_type == Contract::Loan
@@ -141,18 +142,18 @@ impl<'a> Slots<'a> {
         }
     }
 
-    /// As the files of words see them.
-    pub(super) fn alone(&self) -> Value {
+    /// For the files of words.
+    pub(super) fn values(&self) -> Value {
         Value::from(Serde(self))
     }
 
-    /// As the templates of the parts see them: with the words.
+    /// For the part templates: with the rendered blocks.
     pub(super) fn with(&self, words: &BTreeMap<&'static str, String>) -> Value {
-        minijinja::context! { words => words, ..self.alone() }
+        minijinja::context! { words => words, ..self.values() }
     }
 }
 
-/// All that a template can ask for, words' blocks as `words.lead`.
+/// Every name that a template can use; blocks as `words.lead`.
 pub(super) fn names(is_words: bool) -> BTreeSet<String> {
     let slots =
         SLOTS.iter().filter(|name| !is_words || **name != "words").map(|name| (*name).to_owned());
@@ -160,14 +161,15 @@ pub(super) fn names(is_words: bool) -> BTreeSet<String> {
     slots.chain(words).collect()
 }
 
-/// A name as plain text, without links; none where nothing is left. An account's owner chooses both its
-/// name and its address: a letter could carry a link of theirs, in the platform's name, to anybody.
-fn name(given: &str) -> Option<String> {
+/// A name as plain text without links; `None` if nothing is left. The account's owner chooses both
+/// its name and its address, and could otherwise send a link of their own to anybody in the
+/// platform's name.
+fn display_name(given: &str) -> Option<String> {
     let name: String = text::plain(given).chars().take(MAX_NAME).collect();
     Some(text::without_links(&name)).filter(|name| !name.is_empty())
 }
 
-/// White space folded; blanks that keep a number and its sign together stay.
+/// Folds white space, but keeps no-break spaces.
 pub(super) fn one_line(text: &str) -> String {
     text.split([' ', '\t', '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
         .filter(|word| !word.is_empty())
@@ -175,11 +177,11 @@ pub(super) fn one_line(text: &str) -> String {
         .join(" ")
 }
 
-/// Lines of at most 72 characters, as plain text is read; all but the first begin with `indent` blanks.
+/// Wraps at 72 characters. Lines after the first are indented by `indent` spaces.
 pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
     const WIDTH: usize = 72;
     let width = WIDTH.saturating_sub(indent);
-    // Links and hyphenated names stay whole, and blanks that do not break do not.
+    // Keeps links, hyphenated names and no-break spaces intact.
     let options = textwrap::Options::new(width)
         .break_words(false)
         .word_separator(WordSeparator::AsciiSpace)
@@ -189,7 +191,7 @@ pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent.min(WIDTH))))
 }
 
-/// A label of a table in plain text.
+/// Pads a label of a plain-text table.
 pub(super) fn padded(label: &str) -> String {
     const WIDTH: usize = 36;
     format!("{label:<WIDTH$}")

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
 use crate::flow::delivered;
-use crate::flow::inbox::{self, Arrival, Kept};
+use crate::flow::inbox::{self, Arrival, StoreResult};
 use crate::flow::offer::{self, Applied};
 use crate::letters::transition;
 use crate::offers;
@@ -172,9 +172,9 @@ impl Reconcile {
                 counts.events_seen += 1;
                 let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
                 match Arrival::parse(bytes, self.clock.now()) {
-                    Ok(arrival) => match inbox::store::keep(&self.db, &arrival).await {
-                        Ok(Kept::Inserted) => counts.events_new += 1,
-                        Ok(Kept::Duplicate) => {}
+                    Ok(arrival) => match inbox::store::store(&self.db, &arrival).await {
+                        Ok(StoreResult::Inserted) => counts.events_new += 1,
+                        Ok(StoreResult::Duplicate) => {}
                         Err(error) if is_about_the_data(&error) => {
                             skip("an event", &chain(&error), counts);
                         }
@@ -238,12 +238,12 @@ impl Reconcile {
     async fn take_offer(&self, told: &Observation<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (taken, to_read) = offer::take_in(&mut tx, told, &self.message_id_domain, now).await?;
+        let (taken, to_read) = offer::apply(&mut tx, told, &self.message_id_domain, now).await?;
         // The list is of offers that Stripe calls undelivered.
         let offer_id = told.offer.id.as_str();
         transition::retry_given_up(&mut tx, offer_id, now).await?;
         delivered::retry_given_up(&mut tx, offer_id, now).await?;
-        delivered::owe_again(&mut tx, offer_id, told.as_of - SETTLED, now).await?;
+        delivered::request_again(&mut tx, offer_id, told.as_of - SETTLED, now).await?;
         to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
         Ok(taken)
@@ -264,7 +264,7 @@ impl Reconcile {
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;
-            offer::look_again(&mut tx, &offer_id, now).await?;
+            offer::request_refresh_for_reconciliation(&mut tx, &offer_id, now).await?;
             tx.commit().await?;
             counts.offers_refreshed += 1;
         }

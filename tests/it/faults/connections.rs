@@ -70,14 +70,14 @@ async fn log_lines_anyone_can_cause_are_limited(db: PgPool) {
         lines.iter().filter_map(|line| line["log.suppressed"].as_u64()).sum::<u64>()
     };
     let refusing = async {
-        while suppressed("refused a webhook") == 0 || suppressed("refused a caller") == 0 {
+        while suppressed("rejected a webhook request") == 0 || suppressed("refused a caller") == 0 {
             assert_eq!(client.post(&webhook).body("{}").send().await.unwrap().status(), 400);
             assert_eq!(client.post(&report).body("{}").send().await.unwrap().status(), 401);
             refused += 1;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), refusing).await.expect("a second passes");
-    for message in ["refused a webhook", "refused a caller"] {
+    for message in ["rejected a webhook request", "refused a caller"] {
         let lines = process.logged_lines(message);
         let written = u64::try_from(lines.len()).unwrap();
         assert!(written < refused / 2, "{written} lines of {message} for {refused} requests");
@@ -86,6 +86,6 @@ async fn log_lines_anyone_can_cause_are_limited(db: PgPool) {
     }
     // Each kind has its own limit.
     assert_eq!(post(&webhook, b"no JSON".to_vec()).await, 400);
-    let signed = process.logged_lines("body with a good signature is no event");
+    let signed = process.logged_lines("a signed body is not an event");
     assert_eq!(signed.len(), 1, "{:?}", signed.first().map(Value::to_string));
 }

@@ -58,7 +58,7 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
             source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
             as_of: DateTime::from_timestamp(event["created"].as_i64().unwrap(), 0).unwrap(),
         };
-        let _ = offer::take_in(&mut tx, &told, "courier.example", app.clock.now()).await.unwrap();
+        let _ = offer::apply(&mut tx, &told, "courier.example", app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     app.run_due_work().await;

@@ -212,7 +212,7 @@ async fn a_status_that_stripe_itself_takes_back_is_followed_and_noted(db: PgPool
             &offer,
         )
         .await;
-    assert_eq!(note, "accepted was known, Stripe says delivered");
+    assert_eq!(note, "known as accepted, reported as delivered");
     // The event of before, under another id, is late now and moves nothing.
     app.stripe_sends(&another(&event(&app, &offer, "accepted"))).await.expect_kept();
     app.app.read_inbox().await.unwrap();
@@ -361,7 +361,7 @@ async fn an_end_that_stripe_takes_back_opens_the_letter_that_was_never_opened_an
             &withdrawn,
         )
         .await;
-    assert!(note.contains("a letter that was withdrawn stays so"), "{note}");
+    assert!(note.contains("a withdrawn letter stays withdrawn"), "{note}");
     app.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! The SQL of the bodies of events. The caller owns the transaction.
+//! SQL of the `inbox_bodies` table. The caller owns the transaction.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::received_on;
 
-/// Gives a day its partition, if it has none. False if that is not possible just now, or if the
+/// Creates a day's partition if it is missing. `false` if a lock was not available, or if the
 /// default partition already has bodies of that day.
 pub(super) async fn create_partition(
     db: impl PgExecutor<'_>,
@@ -18,7 +18,7 @@ pub(super) async fn create_partition(
         .await
 }
 
-/// The days before `before` that have a partition, the oldest first.
+/// Oldest first.
 pub async fn partitions_before(
     db: impl PgExecutor<'_>,
     before: DateTime<Utc>,
@@ -41,16 +41,16 @@ pub async fn partitions_before(
     .await
 }
 
-/// Drops a day's partition; bodies of events that are unread or unreadable move to the default one.
-/// False if others held locks on it for too long.
+/// Drops a day's partition and moves the bodies of unread and unreadable events to the default one.
+/// `false` if a lock was not available in time.
 pub async fn drop_partition(db: impl PgExecutor<'_>, day: NaiveDate) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select drop_inbox_bodies_partition($1) as "is_gone!""#, day)
         .fetch_one(db)
         .await
 }
 
-/// Deletes up to `limit` bodies from the default partition: of events that were read and received on
-/// a day before `before`. Returns their number.
+/// Deletes up to `limit` bodies of processed events that were received on a day before `before`
+/// from the default partition. Returns their number.
 pub async fn erase_from_default(
     db: impl PgExecutor<'_>,
     before: DateTime<Utc>,
@@ -63,11 +63,11 @@ pub async fn erase_from_default(
             select received_on, event_id
             from inbox_bodies_default
             join inbox_events using (event_id)
-            -- An unreadable event waits for an operator.
+            -- Unreadable events wait for an operator.
             where received_on < $1 and state in ('read', 'ignored', 'wrong_mode')
             order by received_on
             limit $2
-            -- One that is being replayed keeps its body.
+            -- An event that is being replayed keeps its body.
             for update of inbox_events skip locked
         )
         ",
@@ -79,7 +79,7 @@ pub async fn erase_from_default(
     Ok(erased.rows_affected())
 }
 
-/// Deletes the bodies of all events about an account that were read. Returns their number.
+/// Deletes the bodies of all processed events about an account. Returns their number.
 pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Result<u64> {
     let events = sqlx::query!(
         "
@@ -92,7 +92,8 @@ pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Res
     )
     .fetch_all(&mut *tx)
     .await?;
-    let keys = Keys::of(events.iter().map(|event| (event.event_id.as_str(), event.received_at)));
+    let keys =
+        BodyKeys::of(events.iter().map(|event| (event.event_id.as_str(), event.received_at)));
     let erased = sqlx::query!(
         "delete from inbox_bodies where received_on = any($1) and event_id = any($2)",
         &keys.days,
@@ -103,12 +104,12 @@ pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Res
     Ok(erased.rows_affected())
 }
 
-/// The bodies of events, by event id. One that was erased is missing.
+/// By event id. Erased bodies are missing.
 pub(in crate::flow::inbox) async fn find(
     db: impl PgExecutor<'_>,
     events: impl Iterator<Item = (&str, DateTime<Utc>)>,
 ) -> sqlx::Result<HashMap<String, Vec<u8>>> {
-    let keys = Keys::of(events);
+    let keys = BodyKeys::of(events);
     let rows = sqlx::query!(
         "
         select event_id, body
@@ -123,14 +124,14 @@ pub(in crate::flow::inbox) async fn find(
     Ok(rows.into_iter().map(|row| (row.event_id, row.body)).collect())
 }
 
-/// Days and ids apart, as parameters: Postgres then plans with the partitions of these days alone,
-/// where a join would open and lock every partition there is.
-struct Keys {
+/// Days and ids as separate parameters: Postgres then prunes to the partitions of these days, where
+/// a join would open and lock every partition.
+struct BodyKeys {
     days: Vec<NaiveDate>,
     event_ids: Vec<String>,
 }
 
-impl Keys {
+impl BodyKeys {
     fn of<'a>(events: impl Iterator<Item = (&'a str, DateTime<Utc>)>) -> Self {
         let (mut days, event_ids): (Vec<_>, Vec<_>) =
             events.map(|(event_id, at)| (received_on(at), event_id.to_owned())).unzip();

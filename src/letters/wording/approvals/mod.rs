@@ -1,9 +1,10 @@
-//! Which words may go out. An offer letter is a financial promotion: Stripe approves its wording market by market, and every change of it
-//! anew (<https://docs.stripe.com/capital/marketing>).
+//! Approvals of wordings. An offer letter is a financial promotion: Stripe approves its wording per
+//! market, and every change anew (<https://docs.stripe.com/capital/marketing>).
 //!
-//! Everything that makes up a letter but the merchant's own data (templates, disclaimer, program name, sender, postal address) has a
-//! hash. With a live key a letter goes out only if that hash was approved for its market; otherwise it is held, and an approval
-//! releases it. Test data need no approval.
+//! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
+//! program name, sender, postal address. With a live key, a letter goes out only if its hash is
+//! approved for its market; otherwise it is held until an approval releases it. Test data needs no
+//! approval.
 
 pub mod store;
 
@@ -17,10 +18,11 @@ use crate::letters::transition;
 
 use crate::database::Pool;
 
-/// Letters that one transaction releases: as many as the reminders that one opens.
+/// Maximum number of letters per transaction.
 const BATCH: i64 = 200;
 
-/// Thirty-two digits of the hash of these parts, each told from the next by its length.
+/// The first 32 hex digits of the SHA-256 of these parts. The lengths are hashed too, so that
+/// moving text between parts changes the hash.
 pub fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -30,19 +32,18 @@ pub fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     hex::encode(&hash.finalize()[..16])
 }
 
-/// Stripe's approval of some wording for a market.
+/// Stripe's approval of a wording for a market.
 #[derive(Clone, Copy, Debug)]
 pub struct Approval<'a> {
-    /// Two letters, as Stripe counts markets.
+    /// The two-letter code that Stripe uses.
     pub market: &'a str,
-    /// Stripe's reference.
     pub reference: &'a str,
-    /// Who enters it.
+    /// The operator who entered it.
     pub approved_by: &'a str,
 }
 
-/// Writes down that Stripe approved these wordings, in the caller's transaction. The letters that were held for want of it go on
-/// with [`release`].
+/// Records an approval of several wordings, in the caller's transaction. Call [`release`] after the
+/// commit.
 pub async fn approve(
     tx: &mut PgConnection,
     copy_hashes: &[String],
@@ -55,12 +56,13 @@ pub async fn approve(
     Ok(())
 }
 
-/// Has the letters looked at again that are held for want of a disclaimer or of an approval: what they lacked may be there now. Says
-/// how many; what still lacks it will be held again. In small transactions, each offer's letters in one order: thousands may be held,
-/// and whoever writes about their offers must not wait. A crash in the midst leaves the rest held until a process starts.
+/// Retries the letters that are held for a missing disclaimer or approval, and returns their
+/// number. Letters that still lack one are held again. Works in small transactions, so that
+/// thousands of letters do not block writers of their offers. After a crash the rest stays held
+/// until the next start.
 pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
     let mut released = 0;
-    // Through all of them once: the first may be held again before the last is released.
+    // Each letter once: an early one may be held again before the last one is released.
     let mut after = (String::new(), String::new());
     loop {
         let mut tx = db.begin().await?;

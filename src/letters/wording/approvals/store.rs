@@ -1,11 +1,11 @@
-//! The SQL of the approvals. The caller owns the transaction.
+//! SQL of the `copy_approvals` table. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::Approval;
 
-/// Writes an approval down. The first one for a wording and a market stands.
+/// The first approval of a wording for a market stands.
 pub async fn approve(
     db: impl PgExecutor<'_>,
     copy_hash: &str,
@@ -29,7 +29,6 @@ pub async fn approve(
     Ok(())
 }
 
-/// Whether Stripe approved this wording for this market.
 pub async fn is_approved(
     db: impl PgExecutor<'_>,
     copy_hash: &str,
@@ -47,7 +46,8 @@ pub async fn is_approved(
     .await
 }
 
-/// Whether Stripe approved this wording for any market: for words that went out before, where the market was looked at then.
+/// Whether any market has this wording approved. For content of an earlier attempt, whose market
+/// was checked then.
 pub async fn is_approved_anywhere(db: impl PgExecutor<'_>, copy_hash: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from copy_approvals where copy_hash = $1) as "approved!""#,

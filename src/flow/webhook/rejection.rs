@@ -1,4 +1,4 @@
-//! What the sender of a request hears when it is not taken: a stable code and a fixed sentence, never our inner workings.
+//! Responses to rejected requests: a stable code and a fixed sentence without internals.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -7,19 +7,19 @@ use super::SignatureError;
 use crate::http::api_error::{ApiError, RETRY_AFTER_SECONDS};
 use crate::http::body::BodyError;
 
-/// Why a request was not taken. The codes are a promise: see `docs/api.md`.
+/// Why a request was rejected. The codes are stable: see `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     MissingSignature,
     BadSignature,
     TimestampOutsideTolerance,
     MalformedEvent,
     BodyTooLarge,
     BodyTooSlow,
-    NotKept,
+    NotStored,
 }
 
-impl Refusal {
+impl Rejection {
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::MissingSignature => (StatusCode::BAD_REQUEST, "missing_signature"),
@@ -30,7 +30,7 @@ impl Refusal {
             Self::MalformedEvent => (StatusCode::BAD_REQUEST, "malformed_event"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::NotKept => (StatusCode::SERVICE_UNAVAILABLE, "not_kept"),
+            Self::NotStored => (StatusCode::SERVICE_UNAVAILABLE, "not_kept"),
         }
     }
 
@@ -38,10 +38,10 @@ impl Refusal {
         self.kind().1
     }
 
-    fn sentence(&self) -> &'static str {
+    fn message(&self) -> &'static str {
         match self {
             Self::MissingSignature => {
-                "The request has no Stripe-Signature header. Only Stripe may call this address."
+                "The request has no Stripe-Signature header. Only Stripe may call this endpoint."
             }
             Self::BadSignature => {
                 "The signature does not match. Check that the endpoint's signing secret is configured here, and that nothing \
@@ -51,14 +51,14 @@ impl Refusal {
                 "The signature is too old or from the future. Check the clocks on both sides."
             }
             Self::MalformedEvent => "The body is not a Stripe event.",
-            Self::BodyTooLarge => "The body is larger than this address takes.",
+            Self::BodyTooLarge => "The body is larger than this endpoint accepts.",
             Self::BodyTooSlow => "The body did not arrive in time.",
-            Self::NotKept => "The event could not be kept. Send it again later.",
+            Self::NotStored => "The event could not be stored. Send it again later.",
         }
     }
 }
 
-impl From<&SignatureError> for Refusal {
+impl From<&SignatureError> for Rejection {
     fn from(error: &SignatureError) -> Self {
         match error {
             SignatureError::Missing => Self::MissingSignature,
@@ -68,21 +68,21 @@ impl From<&SignatureError> for Refusal {
     }
 }
 
-impl From<BodyError> for Refusal {
+impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::TooSlow => Self::BodyTooSlow,
             BodyError::Broken => Self::MalformedEvent,
-            BodyError::OutOfMemory => Self::NotKept,
+            BodyError::OutOfMemory => Self::NotStored,
         }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let (status, code) = self.kind();
-        let retry_after = (self == Self::NotKept).then_some(RETRY_AFTER_SECONDS);
-        ApiError { retry_after, ..ApiError::new(status, code, self.sentence()) }.into_response()
+        let retry_after = (self == Self::NotStored).then_some(RETRY_AFTER_SECONDS);
+        ApiError { retry_after, ..ApiError::new(status, code, self.message()) }.into_response()
     }
 }
