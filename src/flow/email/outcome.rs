@@ -104,9 +104,9 @@ impl SendLetter {
     ) -> Result<(), Stopped> {
         let now = self.clock.now();
         let text = error.to_string();
-        let (ending, to, reason) = self.failure_outcome(claim, letter, error, &text);
+        let (job_outcome, to, reason) = self.failure_outcome(claim, letter, error, &text);
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
+        queue::finish(&mut tx, claim, job_outcome, now).await?.or_stop()?;
         let from = if matches!(error, SendError::Unknown(_)) {
             self.mark_uncertain(&mut tx, letter, &text).await?;
             State::Uncertain
@@ -204,9 +204,9 @@ impl SendLetter {
     ) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
         // Not `Reschedule`, which would reset the attempt count every evening.
-        let ending =
+        let job_outcome =
             Outcome::Snooze { at, error: "a reminder waits for the merchant's working hours" };
-        queue::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut tx, claim, job_outcome, self.clock.now()).await?.or_stop()?;
         Ok(tx.commit().await?)
     }
 

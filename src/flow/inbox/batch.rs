@@ -117,13 +117,13 @@ impl InboxReader {
         // All readers lock offers and transactions in this order, which prevents deadlocks. The
         // sort is stable: the events of one offer stay in order of arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        let mut to_read = BackfillRequests::default();
+        let mut backfills = BackfillRequests::default();
         for event in &events {
-            let outcome = self.project(&mut *tx, event, &mut to_read).await?;
+            let outcome = self.project(&mut *tx, event, &mut backfills).await?;
             self.mark(&mut *tx, event, &outcome).await?;
         }
         // Last, because these jobs are locked in an order of their own.
-        to_read.queue(tx, self.clock.now()).await?;
+        backfills.queue(tx, self.clock.now()).await?;
         Ok(events.len())
     }
 
@@ -133,10 +133,10 @@ impl InboxReader {
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut tx, 1).await?;
-        let mut to_read = BackfillRequests::default();
+        let mut backfills = BackfillRequests::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;
-            let outcome = match self.project(&mut savepoint, event, &mut to_read).await {
+            let outcome = match self.project(&mut savepoint, event, &mut backfills).await {
                 Ok(outcome) => {
                     savepoint.commit().await?;
                     outcome
@@ -149,18 +149,18 @@ impl InboxReader {
             };
             self.mark(&mut tx, event, &outcome).await?;
         }
-        to_read.queue(&mut tx, self.clock.now()).await?;
+        backfills.queue(&mut tx, self.clock.now()).await?;
         tx.commit().await?;
         self.jobs.notify();
         Ok(events.len())
     }
 
-    /// Projects one event and adds the backfills that it requires to `to_read`.
+    /// Projects one event and adds the backfills that it requires to `backfills`.
     async fn project(
         &self,
         tx: &mut PgConnection,
         event: &UnreadEvent,
-        to_read: &mut BackfillRequests,
+        backfills: &mut BackfillRequests,
     ) -> sqlx::Result<ReadOutcome> {
         if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
             return Ok(ReadOutcome::WrongMode);
@@ -177,8 +177,8 @@ impl InboxReader {
             Ok(body) => body,
             Err(error) => return Ok(ReadOutcome::Unreadable(chain(&error))),
         };
-        let (mut outcome, then) = self.hand_over(tx, event, &body).await?;
-        to_read.add(then);
+        let (mut outcome, required) = self.dispatch(tx, event, &body).await?;
+        backfills.add(required);
         if outcome == ReadOutcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
             outcome = ReadOutcome::Read(Some(CONNECT_ENDPOINT));
         }
@@ -186,7 +186,7 @@ impl InboxReader {
     }
 
     /// Dispatches an event of Capital by the object that it is about.
-    async fn hand_over(
+    async fn dispatch(
         &self,
         tx: &mut PgConnection,
         event: &UnreadEvent,

@@ -29,7 +29,7 @@ pub(super) async fn hand_over(
         }
     };
     let observation = Observation { transaction, object };
-    let taken = financing::take_in(&mut *tx, &observation, now).await?;
+    let recorded = financing::take_in(&mut *tx, &observation, now).await?;
     let transaction = &observation.transaction;
     let entry = Entry {
         offer_id: transaction.financing_offer.as_ref().map(OfferId::as_str),
@@ -42,10 +42,10 @@ pub(super) async fn hand_over(
         happened_at: transaction.created_at,
     };
     timeline::add(&mut *tx, &entry, now).await?;
-    if taken == Recorded::Inserted && transaction.type_ == TransactionType::Reversal {
+    if recorded == Recorded::Inserted && transaction.type_ == TransactionType::Reversal {
         ask_about_cancellation(tx, &observation, &event.event_id, now).await?;
     }
-    let to_read = match taken {
+    let backfills = match recorded {
         Recorded::Inserted if transaction.type_ == TransactionType::Payout => {
             BackfillRequests::now(&transaction.account)
         }
@@ -54,7 +54,7 @@ pub(super) async fn hand_over(
         }
         Recorded::Duplicate => BackfillRequests::default(),
     };
-    Ok((ReadOutcome::Read(None), to_read))
+    Ok((ReadOutcome::Read(None), backfills))
 }
 
 /// A reversed payout can mean that the financing was canceled

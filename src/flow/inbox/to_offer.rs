@@ -32,6 +32,6 @@ pub(super) async fn hand_over(
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },
         as_of: event.happened_at,
     };
-    let (_, to_read) = offer::apply(tx, &observation, message_id_domain, now).await?;
-    Ok((ReadOutcome::Read(None), to_read))
+    let (_, backfills) = offer::apply(tx, &observation, message_id_domain, now).await?;
+    Ok((ReadOutcome::Read(None), backfills))
 }

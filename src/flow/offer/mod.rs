@@ -29,7 +29,7 @@ use crate::stripe::{OfferId, OfferStatus};
 pub use refresh::RefreshOffer;
 
 pub(crate) const JOB: &str = offers::REFRESH_JOB;
-/// The occasion recorded for refreshes that reconciliation requests.
+/// The occasion applied for refreshes that reconciliation requests.
 const RECONCILIATION: &str = "reconcile";
 
 /// The effect of an observation on our records.
@@ -63,7 +63,7 @@ pub async fn apply(
         Some(known) => update_known(&mut *tx, observation, known, now).await?,
     };
     record_timeline_entry(&mut *tx, observation, known.is_some(), &change, now).await?;
-    let to_read = match (&known, &change.before) {
+    let backfills = match (&known, &change.before) {
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => {
             BackfillRequests::now(&offer.account)
         }
@@ -91,12 +91,12 @@ pub async fn apply(
         // No event reports that the old offer was replaced, only the replacement's own.
         offers::request_refresh(tx, old.as_str(), id, now).await?;
     }
-    let taken = match known {
+    let applied = match known {
         None => Applied::New,
         Some(_) if change.before.is_some() || change.note.is_some() => Applied::Changed,
         Some(_) => Applied::Same,
     };
-    Ok((taken, to_read))
+    Ok((applied, backfills))
 }
 
 /// Queues a refresh of an offer that is missing from Stripe's list or contradicts our ledger.

@@ -57,9 +57,9 @@ impl Work for RefreshOffer {
             return Ok(tx.commit().await?);
         }
         queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
-        let (_, to_read) =
+        let (_, backfills) =
             super::apply(&mut tx, &observation, &self.message_id_domain, now).await?;
-        to_read.queue(&mut tx, now).await?;
+        backfills.queue(&mut tx, now).await?;
         tx.commit().await?;
         self.jobs.notify();
         Ok(())

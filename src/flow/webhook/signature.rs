@@ -5,8 +5,8 @@
 //! disagree:
 //!
 //! - Items may come in any order. Unknown ones (such as `v0`), empty ones and those without `=` are
-//!   ignored. So are spaces around an item, except at the very end of the header, which all of Stripe's
-//!   libraries reject.
+//!   ignored. So are spaces around an item, except at the very end of the header, which all of
+//!   Stripe's libraries reject.
 //! - Exactly one `t` is required, a decimal number that fits 64 bits. A sign or leading zeros are
 //!   harmless, because the signed text is built from the number.
 //! - One valid `v1` under any of our secrets is enough. Hex digits may have either case; a `v1`

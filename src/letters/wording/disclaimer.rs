@@ -94,19 +94,19 @@ impl Disclaimers {
         languages: &[Language],
     ) -> Option<Disclaimer> {
         let by_country = || {
-            let is_it = |(_, market, _, by_country): &&(&str, &str, Language, bool)| {
+            let is_default = |(_, market, _, by_country): &&(&str, &str, Language, bool)| {
                 *by_country && country == Some(market)
             };
-            VARIANTS.iter().find(is_it).map(|(variant, ..)| *variant)
+            VARIANTS.iter().find(is_default).map(|(variant, ..)| *variant)
         };
         let variant = variant.filter(|variant| !variant.is_empty()).or_else(by_country)?;
-        let its_own = VARIANTS
+        let market_language = VARIANTS
             .iter()
             .find(|(known, ..)| *known == variant)
             .map(|(_, _, language, _)| *language);
         let own = languages
             .iter()
-            .chain(&its_own)
+            .chain(&market_language)
             .find_map(|language| self.0.get(&(variant.to_owned(), *language)).cloned());
         Some(own.unwrap_or_else(|| sample(variant, languages.first().copied().unwrap_or(English))))
     }

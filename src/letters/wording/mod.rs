@@ -108,7 +108,7 @@ impl Writer {
     pub fn copy_hash(&self, kind: Kind, disclaimer: &Disclaimer) -> String {
         let settings = &self.settings;
         let version = self.templates.version(kind, disclaimer.language);
-        let ours = [
+        let parts = [
             version,
             kind.as_str(),
             disclaimer.language.code(),
@@ -121,7 +121,7 @@ impl Writer {
             if settings.has_link { "link" } else { "mail" },
             &disclaimer.variant,
         ];
-        approvals::hash(ours.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))
+        approvals::hash(parts.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))
     }
 
     /// Renders the blocks of a letter.

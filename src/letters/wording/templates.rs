@@ -137,11 +137,11 @@ struct TemplateSource {
 impl Templates {
     /// Compiles the built-in templates and the operator's in `dir`, which take precedence.
     pub(super) fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
-        let ours = BUILTIN.iter().map(|(name, text)| {
+        let builtin = BUILTIN.iter().map(|(name, text)| {
             let place = format!("templates/emails/{name}");
             ((*name).to_owned(), TemplateSource { text: (*text).to_owned(), place })
         });
-        let mut sources: BTreeMap<String, TemplateSource> = ours.collect();
+        let mut sources: BTreeMap<String, TemplateSource> = builtin.collect();
         if let Some(dir) = dir {
             read_directory(dir, "", &mut sources)?;
         }
