@@ -1,17 +1,17 @@
 //! The one source of time: the database's clock, advanced by this machine's monotonic clock.
 //!
-//! Several processes share leases, due times and the ends of offers, so they must agree on the time,
-//! and a machine's wall clock may be wrong or jump. A process therefore measures the database's time
-//! at its start and every few seconds ([`Clock::follow`], called by `clock_sync`), and adds what its
-//! monotonic clock counted since. The wall clock is read once, for the time before the first
-//! measurement, and to report how wrong it is.
+//! Processes share leases, due times and the expiry of offers, so they must agree on the time, and a
+//! machine's wall clock may be wrong or jump. Each process therefore measures the database's time at
+//! its start and every few seconds ([`Clock::follow`], called by `clock_sync`) and adds the time that
+//! its monotonic clock has counted since. The wall clock is read only until the first measurement and
+//! to report its error.
 //!
-//! The database's clock can be wrong too, or jump after a failover or a restore. Each answer of
-//! Stripe carries Stripe's time; [`Clock::compare`] remembers how far ours is from it, and
-//! [`Clock::agreement`] says whether it can be acted upon. A jump shows at once, without another
-//! answer: the remembered time of Stripe is advanced by the monotonic clock as well.
+//! The database's clock can also be wrong, or jump after a failover or a restore. Each response of
+//! Stripe carries Stripe's time: [`Clock::compare`] stores the difference and [`Clock::agreement`]
+//! judges it. The stored time of Stripe advances with the monotonic clock too, so a jump of the
+//! database's clock shows without another response.
 //!
-//! Tests hold a clock that stands still and is moved by hand.
+//! Tests that depend on the time use [`Clock::movable`], which stands still until it is advanced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,54 +20,53 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::{Mutex, MutexGuard};
 
-/// How far the database's clock may be from Stripe's. Well below the 300 s after which webhook
-/// signatures are refused, and far above what an NTP client leaves.
+/// The largest accepted difference between the database's clock and Stripe's. Well below the 300 s
+/// after which webhook signatures are refused, and far above the error of an NTP client.
 pub const MAX_SKEW: TimeDelta = TimeDelta::minutes(2);
 
-/// Until every process has followed a step of the database's clock: two measurements of `clock_sync`.
-const TO_FOLLOW: Duration = Duration::from_secs(10);
-/// Smaller corrections are what an NTP client does all day.
+/// The time in which every process follows a step of the database's clock: two measurements of
+/// `clock_sync`.
+const FOLLOW_TIME: Duration = Duration::from_secs(10);
+/// Smaller corrections are the normal work of an NTP client.
 pub const NOTABLE_MOVE: TimeDelta = TimeDelta::seconds(1);
 
-/// Tells the time, to the microsecond (as Postgres keeps it, so that what is written compares equal
-/// to what is read). Clones share the time.
+/// The present, to the microsecond, which is the precision of Postgres: a time compares equal after
+/// it is stored and read. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Where the monotonic clock began; none: the clock stands still.
+    /// The zero of the monotonic clock. `None` for a clock that stands still.
     started: Option<Instant>,
-    /// Microseconds by which [`Clock::advance`] moved the clock forward.
+    /// Microseconds by which [`Clock::advance`] has moved the clock.
     advanced: AtomicI64,
-    /// Microseconds since 1970 at which the monotonic clock began.
+    /// The time at the zero of the monotonic clock, in microseconds since 1970.
     epoch: AtomicI64,
     reference: Mutex<Option<Reference>>,
-    /// When the clock was last set by more than [`NOTABLE_MOVE`], or was found to agree with Stripe's
-    /// or no longer to, by the monotonic clock; `i64::MIN` where it never was.
+    /// When the clock last moved by [`NOTABLE_MOVE`] or more, or its agreement with Stripe's changed,
+    /// in microseconds of the monotonic clock. `i64::MIN` if never.
     disturbed: AtomicI64,
 }
 
-/// One measurement of a clock elsewhere.
+/// One measurement of the database's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// What it said.
     pub time: DateTime<Utc>,
-    /// When the answer came.
     pub answered_at: Instant,
-    /// How long the answer took: it was that time at some moment in between.
+    /// The server read `time` at some moment within this time before `answered_at`.
     pub round_trip: Duration,
 }
 
-/// What Stripe's clock said, on the scale of the monotonic clock.
+/// Stripe's time at the zero of the monotonic clock, and when it was received.
 #[derive(Clone, Copy, Debug)]
 struct Reference {
-    /// Microseconds since 1970 at which the monotonic clock began, by Stripe's clock, at the least
-    /// and at the most: the answer took some time, and its `Date` has whole seconds.
+    /// Bounds in microseconds since 1970: the response took some time, and its `Date` header has whole
+    /// seconds.
     earliest: i64,
     latest: i64,
-    /// When it was heard, by the monotonic clock.
-    heard: i64,
+    /// Microseconds of the monotonic clock.
+    received: i64,
 }
 
 /// Whether the clock agrees with Stripe's.
@@ -75,14 +74,14 @@ struct Reference {
 pub enum Agreement {
     /// Stripe has not answered since this process started.
     Unknown,
-    /// It does, within [`MAX_SKEW`].
+    /// Within [`MAX_SKEW`].
     Agrees,
-    /// It is ahead of Stripe's by this much (behind, where negative).
+    /// The clock is ahead of Stripe's by this much (behind if negative).
     Differs(TimeDelta),
 }
 
 impl Clock {
-    /// A clock that runs, and shows this machine's time until [`Clock::follow`] corrects it.
+    /// A running clock that shows this machine's time until [`Clock::follow`] corrects it.
     pub fn system() -> Self {
         Self::new(Some(Instant::now()), wall_clock())
     }
@@ -104,20 +103,18 @@ impl Clock {
         }))
     }
 
-    /// The present, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = self.0.epoch.load(Ordering::SeqCst).saturating_add(self.monotonic());
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }
 
-    /// Moves the clock forward, for tests and for the demo, where a year passes in seconds.
+    /// Moves the clock forward, for tests and for the demo.
     pub fn advance(&self, by: TimeDelta) {
         self.0.advanced.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
-    /// Sets the clock by a measurement of the database's. Says by how much the clock moved; by
-    /// nothing where the difference lies within what the measurement leaves open. A clock that
-    /// stands still is not set.
+    /// Sets the clock by a measurement and returns by how much it moved: zero if the difference is
+    /// within the uncertainty of the measurement. A movable clock is not set.
     pub fn follow(&self, measured: Measured) -> TimeDelta {
         let Some(started) = self.0.started else { return TimeDelta::zero() };
         let uncertain = micros(measured.round_trip) / 2;
@@ -141,11 +138,11 @@ impl Clock {
         self.0.disturbed.store(self.monotonic(), Ordering::SeqCst);
     }
 
-    /// Whether a lease that ran out by this clock has run out. Not within one lease after the clock was
-    /// set or its agreement with Stripe's changed, nor, where it was not compared yet, after the start:
-    /// by the end of that time every holder that lives has renewed its lease by the same clock.
+    /// Whether a lease that has expired by this clock may be taken over. Not within one lease after
+    /// the clock moved or its agreement with Stripe's changed, nor, before the first comparison, after
+    /// the start: by the end of that time every live holder has renewed its lease by the same clock.
     pub fn can_judge_leases(&self, lease: Duration) -> bool {
-        let (now, wait) = (self.monotonic(), micros(lease + TO_FOLLOW));
+        let (now, wait) = (self.monotonic(), micros(lease + FOLLOW_TIME));
         let since_start = self.agreement() != Agreement::Unknown || now >= wait;
         let disturbed = self.0.disturbed.load(Ordering::SeqCst);
         since_start && (disturbed == i64::MIN || now.saturating_sub(disturbed) >= wait)
@@ -158,25 +155,24 @@ impl Clock {
         TimeDelta::microseconds(wall_clock().saturating_add(ahead).saturating_sub(now))
     }
 
-    /// Remembers what Stripe's clock said, in whole seconds, in the answer to a request that was sent
-    /// when [`Clock::elapsed`] said `sent`.
+    /// Stores Stripe's time, in whole seconds, from the response to a request that was sent when
+    /// [`Clock::elapsed`] was `sent`.
     pub fn compare(&self, stripe: DateTime<Utc>, sent: TimeDelta) {
-        let heard = self.monotonic();
-        let waited = heard.saturating_sub(sent.num_microseconds().unwrap_or(heard)).max(0);
+        let received = self.monotonic();
+        let waited = received.saturating_sub(sent.num_microseconds().unwrap_or(received)).max(0);
         let said = stripe.timestamp_micros();
-        // Stripe wrote the date at some moment between the request and its answer, and cut off
-        // the part of the second.
-        let earliest = said.saturating_sub(heard);
-        let latest = said.saturating_add(1_000_000).saturating_add(waited).saturating_sub(heard);
+        // Stripe wrote the date between the request and the response, truncated to a second.
+        let earliest = said.saturating_sub(received);
+        let latest = said.saturating_add(1_000_000).saturating_add(waited).saturating_sub(received);
         let was_wrong = self.is_wrong();
-        *self.reference() = Some(Reference { earliest, latest, heard });
+        *self.reference() = Some(Reference { earliest, latest, received });
         if self.is_wrong() != was_wrong {
             self.disturb();
         }
     }
 
-    /// How far the clock is ahead of Stripe's (behind, where negative), by the last answer; zero
-    /// where the answer leaves that open. None before the first answer.
+    /// How far the clock is ahead of Stripe's (behind if negative) by the last response; zero within its
+    /// uncertainty. `None` before the first response.
     pub fn skew(&self) -> Option<TimeDelta> {
         self.skew_of(self.0.epoch.load(Ordering::SeqCst))
     }
@@ -187,7 +183,6 @@ impl Clock {
         Some(TimeDelta::microseconds(epoch.saturating_sub(nearest)))
     }
 
-    /// Whether the clock agrees with what Stripe's said last.
     pub fn agreement(&self) -> Agreement {
         match self.skew() {
             None => Agreement::Unknown,
@@ -196,23 +191,23 @@ impl Clock {
         }
     }
 
-    /// Whether the clock is known to be wrong: nothing that depends on the time may be done then.
+    /// Whether the clock is known to be wrong. Work that depends on the time must then wait.
     pub fn is_wrong(&self) -> bool {
         matches!(self.agreement(), Agreement::Differs(_))
     }
 
-    /// The present, where it agrees with an answer of Stripe that is not older than this.
+    /// The present, if a response of Stripe that is at most `age` old confirms it.
     pub fn confirmed_now(&self, age: Duration) -> Option<DateTime<Utc>> {
-        // One value for both, so that a jump in between cannot pass unseen.
+        // Read once for both, so that a concurrent correction cannot slip in between.
         let epoch = self.0.epoch.load(Ordering::SeqCst);
-        let heard = (*self.reference())?.heard;
-        let is_recent = self.monotonic().saturating_sub(heard) <= micros(age);
+        let received = (*self.reference())?.received;
+        let is_recent = self.monotonic().saturating_sub(received) <= micros(age);
         let agrees = self.skew_of(epoch)?.abs() <= MAX_SKEW;
         let now = DateTime::from_timestamp_micros(epoch.saturating_add(self.monotonic()))?;
         (is_recent && agrees).then_some(now)
     }
 
-    /// The time since the clock was made, which no correction of the clock changes.
+    /// The time since the clock was created. Corrections do not change it.
     pub fn elapsed(&self) -> TimeDelta {
         TimeDelta::microseconds(self.monotonic())
     }
@@ -227,12 +222,12 @@ impl Clock {
     }
 }
 
-/// Lets something happen once in an interval, by the monotonic clock.
+/// Allows something once per interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Throttle(Option<Instant>);
 
 impl Throttle {
-    /// Whether `interval` has passed at `now` since this was last true. It is at the first call.
+    /// Whether `interval` has passed since this last returned true. True at the first call.
     pub fn is_due(&mut self, interval: Duration, now: Instant) -> bool {
         let is_due = self.0.is_none_or(|last| now.saturating_duration_since(last) >= interval);
         if is_due {
@@ -246,7 +241,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+#[expect(clippy::disallowed_methods, reason = "the only place that may read the wall clock")]
 fn wall_clock() -> i64 {
     Utc::now().timestamp_micros()
 }

@@ -1,9 +1,10 @@
-//! Places at which a test can make the process die, to show what a crash there leaves behind.
+//! Crash points: places at which a test makes the process die, to check what a crash there leaves.
 //!
-//! With the feature `crash-points` a process that was started with `COURIER_CRASH_AT=<name>` aborts at that point: no
-//! destructor runs, nothing is flushed, as with `kill -9`. Without the feature there is nothing.
+//! With the feature `crash-points`, a process started with `COURIER_CRASH_AT=<name>` aborts at that
+//! point. As with `kill -9`, no destructor runs and nothing is flushed. Without the feature, the
+//! calls compile to nothing.
 
-/// Dies here, if this is where the test wants it.
+/// Aborts the process if `COURIER_CRASH_AT` is `name`.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &str) {
     #[expect(clippy::disallowed_methods, reason = "not a setting: it exists in test builds alone")]
@@ -13,7 +14,7 @@ pub fn point(name: &str) {
     }
 }
 
-/// Nothing: only test builds can crash on request.
+/// Does nothing without the feature `crash-points`.
 #[cfg(not(feature = "crash-points"))]
 #[inline]
 pub fn point(_name: &str) {}

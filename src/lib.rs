@@ -1,4 +1,5 @@
-//! `capital-courier` delivers Stripe Capital financing offers to the merchants of a Connect platform, and proves it.
+//! `capital-courier` emails Stripe Capital financing offers to the merchants of a Connect platform and
+//! keeps evidence of what was sent.
 //!
 //! ```text
 //!            flow
@@ -16,18 +17,19 @@
 //! | [`feedback`] | bounces and complaints |
 //! | [`financing`] | ledger, summary, payouts, reports |
 //! | [`maintenance`] | reconciliation, retention, clock, replicas |
-//! | [`queue`] | durable jobs: everything that talks to the network |
+//! | [`queue`] | durable jobs: every call to SMTP or Stripe that must happen |
 //! | [`stripe`] | ids, objects, calls, errors |
-//! | [`web`] | what listens: API, Capital section, mail senders' webhooks, health and metrics |
-//! | [`http`] | the HTTP server below them: connections, deadlines, bodies |
+//! | [`web`] | routes: API, Capital section, mail providers' webhooks, health and metrics |
+//! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
-//! | [`clock`] | the one time that all replicas share: the database's |
-//! | [`format`] | amounts, languages and dates, CSV, text from outside |
-//! | [`app`] | assembles the parts and runs them |
+//! | [`clock`] | the time that all replicas share: the database's |
+//! | [`format`] | amounts, languages, dates, CSV, sanitizing of external text |
+//! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
 //!
-//! Two ways of working, and only two. *Reading*: database only, in one transaction. *Acting*: a job, claimed by lease,
-//! outside any transaction. `docs/architecture.md` explains both and shows what each crash leaves behind.
+//! Work takes one of two forms. *Reading* uses only the database, in one transaction. *Acting* calls
+//! the network from a leased job, outside of any transaction. `docs/architecture.md` explains both and
+//! what a crash at each point leaves.
 
 pub mod app;
 pub mod cli;

@@ -1,8 +1,8 @@
-//! Outcome well, in two steps.
+//! Graceful shutdown in two steps.
 //!
-//! The first SIGTERM or SIGINT says *soft*: nothing new is taken, what is in hand is finished, for as long as
-//! `shutdown.grace` allows; then the process exits 0. What is cut off by the end of the grace is what a crash would leave, and
-//! that is safe everywhere. A second signal says *now*.
+//! At the first SIGTERM or SIGINT the process accepts no new work, finishes running work within
+//! `shutdown.grace` and exits with 0. Work that the end of the grace period cuts off is left as by a
+//! crash, from which every part recovers. A second signal ends the process immediately.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,66 +11,65 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The tasks of the process and the word that they are to end. Clones are the same.
+/// The tasks of the process and the signal that stops them. Clones share both.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     /// Cancelled at the first signal.
     pub soft: CancellationToken,
-    /// Every background task: a stop waits for them.
+    /// Every background task. The shutdown waits for them.
     pub tracker: TaskTracker,
-    /// The part that ended by itself, if one did.
-    broken: Arc<OnceLock<&'static str>>,
+    /// The first vital task that ended before the shutdown.
+    failed: Arc<OnceLock<&'static str>>,
 }
 
-/// Whether everybody ended in time.
+/// Whether all tasks ended within the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// They did.
     All,
-    /// Some were still at work.
     GaveUp,
 }
 
-/// 128 + SIGTERM, as a shell reports a process that a signal ended.
+/// 128 + SIGTERM: how a shell reports a process that SIGTERM ended.
 const EXIT_NOW: i32 = 143;
 
 impl Shutdown {
-    /// Listens for signals from now on.
+    /// Cancels `soft` at the first signal and exits at the second.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let soft = shutdown.soft.clone();
-        // Not tracked: it waits for a second signal until the very end.
-        TaskTracker::new().spawn(heed(terminate, interrupt, soft));
+        // Not tracked: it waits for a second signal until the process ends, which `drain` must not.
+        TaskTracker::new().spawn(handle_signals(terminate, interrupt, soft));
         Ok(shutdown)
     }
 
-    /// Starts a part that has to run until the stop. If it ends before, or panics, the whole process stops: one that lives and
-    /// does half its work is worse than one that is started again.
-    pub fn spawn_vital(&self, part: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns a task that must run until the shutdown. If it ends earlier or panics, the whole process
+    /// shuts down: a supervisor restarts a process that exits, but not one that does half its work.
+    pub fn spawn_vital(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let task = self.tracker.spawn(work);
-        let (soft, broken) = (self.soft.clone(), Arc::clone(&self.broken));
+        let (soft, failed) = (self.soft.clone(), Arc::clone(&self.failed));
         self.tracker.spawn(async move {
             let ended = task.await;
             if !soft.is_cancelled() || ended.is_err() {
                 tracing::error!(
-                    part,
+                    part = name,
                     panicked = ended.is_err(),
-                    "a part ended by itself: stopping"
+                    "a task ended unexpectedly: stopping"
                 );
-                let _ = broken.set(part);
+                // The first failure stays: later ones follow from the shutdown that it starts.
+                let _ = failed.set(name);
                 soft.cancel();
             }
         });
     }
 
-    /// The part that ended by itself, if one did.
-    pub fn broken(&self) -> Option<&'static str> {
-        self.broken.get().copied()
+    /// The vital task that ended unexpectedly, if one did.
+    pub fn failed_task(&self) -> Option<&'static str> {
+        self.failed.get().copied()
     }
 
-    /// Waits for all tasks, at most `grace`. To be called once `soft` is cancelled.
+    /// Waits for all tasks, at most `grace`. Call it after `soft` is cancelled.
     pub async fn drain(&self, grace: Duration) -> Drained {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
@@ -80,16 +79,16 @@ impl Shutdown {
     }
 }
 
-async fn heed(mut terminate: Signal, mut interrupt: Signal, soft: CancellationToken) {
-    either(&mut terminate, &mut interrupt).await;
-    tracing::info!("stopping: finishing what is in hand (a second signal stops at once)");
+async fn handle_signals(mut terminate: Signal, mut interrupt: Signal, soft: CancellationToken) {
+    any_of(&mut terminate, &mut interrupt).await;
+    tracing::info!("stopping: finishing running work (a second signal exits immediately)");
     soft.cancel();
-    either(&mut terminate, &mut interrupt).await;
-    tracing::warn!("stopping at once");
+    any_of(&mut terminate, &mut interrupt).await;
+    tracing::warn!("exiting immediately: received a second signal");
     std::process::exit(EXIT_NOW);
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn any_of(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -101,23 +100,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_that_ends_by_itself_or_panics_stops_the_process() {
+    async fn a_vital_task_that_ends_early_or_panics_stops_the_process() {
         for panics in [false, true] {
             let shutdown = Shutdown::default();
             shutdown.spawn_vital("part", async move { assert!(!panics, "on purpose") });
             shutdown.soft.cancelled().await;
             assert_eq!(shutdown.drain(Duration::from_secs(5)).await, Drained::All);
-            assert_eq!(shutdown.broken(), Some("part"));
+            assert_eq!(shutdown.failed_task(), Some("part"));
         }
     }
 
     #[tokio::test]
-    async fn a_part_that_ends_after_the_stop_breaks_nothing() {
+    async fn a_vital_task_that_ends_after_the_stop_is_no_failure() {
         let shutdown = Shutdown::default();
         let stop = shutdown.soft.clone();
         shutdown.spawn_vital("part", async move { stop.cancelled().await });
         shutdown.soft.cancel();
         assert_eq!(shutdown.drain(Duration::from_secs(5)).await, Drained::All);
-        assert_eq!(shutdown.broken(), None);
+        assert_eq!(shutdown.failed_task(), None);
     }
 }

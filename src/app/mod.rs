@@ -293,7 +293,7 @@ impl App {
         shutdown.spawn_vital("clock", self.clock_sync().run(stop.clone()));
         stop.cancelled().await;
         let drained = shutdown.drain(self.settings.shutdown_grace).await;
-        match shutdown.broken() {
+        match shutdown.failed_task() {
             Some(part) => {
                 Err(anyhow::anyhow!("the task `{part}` ended unexpectedly: see the log above"))
             }

@@ -6,8 +6,10 @@ use anyhow::ensure;
 
 use crate::cli::out::{self, say};
 use crate::database::{self, Pool};
+use crate::letters;
 use crate::maintenance::retention::{self, Erased};
 use crate::stripe::AccountId;
+use crate::web::portal;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
@@ -36,7 +38,8 @@ impl Action {
         let Self::Erase { account, with_proof, yes, json } = self;
         // A mistyped id must not look like an account whose data was erased.
         ensure!(
-            retention::is_known(db, account.as_str()).await?,
+            retention::is_known(db, account.as_str()).await?
+                || portal::has_session(db, account.as_str()).await?,
             "account {account} not found: nothing was erased; check the id"
         );
         ensure!(yes || confirm(&account, with_proof)?, "nothing was erased");
@@ -58,16 +61,17 @@ fn confirm(account: &AccountId, with_proof: bool) -> std::io::Result<bool> {
 async fn erase(db: &Pool, account: &AccountId, with_proof: bool, json: bool) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
-    let erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;
-    let messages = retention::messages_kept(&mut *tx, account.as_str()).await?;
+    let mut erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;
+    erased.sessions = portal::end_sessions(&mut *tx, account.as_str()).await?;
+    let messages = letters::evidence::store::count_messages(&mut *tx, account.as_str()).await?;
     tx.commit().await?;
     if json {
         return out::json(&erased);
     }
-    let Erased { letters, events, contacts, proofs, visits, left } = erased;
+    let Erased { letters, events, contacts, evidence, sessions, skipped } = erased;
     say!(
         "{account}: erased {letters} emails, {events} events, {contacts} contact addresses, \
-         {proofs} pieces of evidence, {visits} sessions"
+         {evidence} pieces of evidence, {sessions} sessions"
     )?;
     if messages > 0 {
         say!(
@@ -75,9 +79,9 @@ async fn erase(db: &Pool, account: &AccountId, with_proof: bool, json: bool) -> 
              erases them"
         )?;
     }
-    if left > 0 {
+    if skipped > 0 {
         say!(
-            "skipped {left} emails that are being sent or may still be sent: run this again later"
+            "skipped {skipped} emails that are being sent or may still be sent: run this again later"
         )?;
     }
     say!("the account is not opted out: `capital-courier opt-out add {account}` stops emails")?;

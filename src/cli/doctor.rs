@@ -130,7 +130,7 @@ async fn check_database(settings: &Settings, clock: &Clock) -> Vec<Finding> {
             "the schema is older than this binary".to_owned(),
             Some("run `capital-courier migrate`"),
         ),
-        Health::Away => ("no answer".to_owned(), Some("check that Postgres is running")),
+        Health::Unavailable => ("no answer".to_owned(), Some("check that Postgres is running")),
     };
     let findings = if let Some(remedy) = remedy {
         vec![wrong("database", found, remedy)]

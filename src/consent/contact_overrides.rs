@@ -121,3 +121,37 @@ pub async fn delete(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<b
         .await?;
     Ok(deleted.rows_affected() == 1)
 }
+
+/// The accounts whose override was last set before `before`, in order of their ids, after the
+/// account `after`, at most `limit`; locked. Skips rows that another transaction holds.
+pub async fn lock_older_than(
+    tx: &mut PgConnection,
+    before: DateTime<Utc>,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "
+        select account_id
+        from contact_overrides
+        where updated_at < $1 and account_id > $2
+        order by account_id
+        limit $3
+        for update skip locked
+        ",
+        before,
+        after,
+        limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Deletes the overrides of these accounts. Returns their number.
+pub async fn delete_all(db: impl PgExecutor<'_>, account_ids: &[String]) -> sqlx::Result<u64> {
+    let deleted =
+        sqlx::query!("delete from contact_overrides where account_id = any($1)", account_ids)
+            .execute(db)
+            .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,23 +1,20 @@
-//! Where a page of a list goes on.
+//! Cursors of paginated lists.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-/// A place in a list that is ordered by a moment, and by an id where moments are the same. As a text, for cursors: microseconds since the
-/// epoch, a point, the id.
+/// A position in a list ordered by time, then by id. Its text is the microseconds since the epoch, a
+/// dot and the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor<Id> {
-    /// When the entry there was made.
     pub created_at: DateTime<Utc>,
-    /// And which of those that were made then.
     pub id: Id,
 }
 
-/// No text of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a place in this list")]
+#[error("not a cursor of this list")]
 pub struct InvalidCursor;
 
 impl<Id: fmt::Display> fmt::Display for Cursor<Id> {
@@ -31,7 +28,7 @@ impl<Id: FromStr> FromStr for Cursor<Id> {
 
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (micros, id) = text.split_once('.').ok_or(InvalidCursor)?;
-        // Neither a sign nor a year that Postgres cannot have.
+        // No sign, and no year that Postgres cannot represent.
         let is_plain = micros.len() <= 16 && micros.bytes().all(|byte| byte.is_ascii_digit());
         let micros = micros.parse().ok().filter(|_| is_plain);
         let created_at = micros.and_then(DateTime::from_timestamp_micros).ok_or(InvalidCursor)?;
@@ -44,11 +41,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written_and_nothing_else_is() {
+    fn a_cursor_round_trips_and_nothing_else_parses() {
         let created_at = DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap();
-        let place = Cursor { created_at, id: 7_u8 };
-        assert_eq!(place.to_string(), "1800000000123456.7");
-        assert_eq!(place.to_string().parse(), Ok(place));
+        let cursor = Cursor { created_at, id: 7_u8 };
+        assert_eq!(cursor.to_string(), "1800000000123456.7");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for odd in [
             "",
             "1",

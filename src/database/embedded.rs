@@ -1,7 +1,7 @@
-//! A Postgres inside the process, for trying things out: `pglite-oxide`.
+//! The embedded Postgres (`pglite-oxide`), for the demo and for trials.
 //!
-//! It takes one connection at a time, so the pool has one, and everybody waits for it in turn. Nothing may hold a
-//! connection while asking for another.
+//! It accepts one connection at a time, so the pool has one. Code that holds a connection while it
+//! acquires another deadlocks here.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use pglite_oxide::PgliteServer;
 
 use super::{Database, DatabaseHealth, OpenError, Settings, pool_options};
 
-/// Keeps the server running. None once it was stopped.
+/// Keeps the server running. `None` after it was stopped.
 pub(super) struct Embedded(Option<PgliteServer>, String);
 
 impl std::fmt::Debug for Embedded {
@@ -19,10 +19,10 @@ impl std::fmt::Debug for Embedded {
     }
 }
 
-/// Everybody shares one connection, so a turn can take longer than with a server.
-const TURN: Duration = Duration::from_secs(30);
+/// All tasks share one connection, so acquiring it can take longer than from a server.
+const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Starts it in `settings.data_dir`, which is made where it is missing.
+/// Starts the server in `settings.data_dir`, which is created if missing.
 pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let dir = settings.data_dir.clone();
     let failed = |source: anyhow::Error| OpenError::Embedded { dir: dir.clone(), source };
@@ -38,8 +38,8 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let embedded = Embedded(Some(server), url.clone());
     let pool = pool_options(settings)
         .max_connections(1)
-        .acquire_timeout(settings.acquire_timeout.max(TURN))
-        // Another connection would wait for this one to end.
+        .acquire_timeout(settings.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT))
+        // Never replaced: a second connection would wait for the first one to close.
         .idle_timeout(None)
         .max_lifetime(None)
         .connect(&url)
@@ -63,8 +63,9 @@ impl Embedded {
 }
 
 impl Drop for Embedded {
-    /// The server's own `drop` waits for its client to hang up. Where an error leads past `stop`, the pool is still
-    /// open, and that wait would keep the process, and the error, for ever. A server that just ends recovers at the next start.
+    /// Leaks the server, because its own `drop` waits for the client to disconnect. After an error the
+    /// pool is still open, and the process would hang without showing the error. The server recovers
+    /// at its next start.
     fn drop(&mut self) {
         if let Some(server) = self.0.take() {
             std::mem::forget(server);

@@ -1,10 +1,11 @@
-//! Connections to the database: to a server of its own each, or through a pooler in transaction mode (see `pooler`).
+//! The connection pool: connections to a server each, or through a pooler in transaction mode (see
+//! `pooler`).
 //!
-//! Such a pooler gives a client another server for each transaction. sqlx needs two round trips for a query: it prepares a statement
-//! under a name, then executes it. Outside of a transaction the second may reach another server than the first; and the names of
-//! different clients collide on each server. So there each query runs in a transaction, which stays on one server, and each
-//! transaction begins with forgetting the names that others left. What belongs to a session (`LISTEN`, `set`, session locks) is not
-//! used.
+//! Such a pooler assigns a server to each transaction. sqlx needs two round trips per query: it
+//! prepares a named statement, then executes it. Outside of a transaction the two may reach different
+//! servers, and the names of different clients collide on one server. So behind a pooler each query
+//! runs in a transaction, and each transaction first deallocates the statements that other clients
+//! left. Session state (`LISTEN`, `set`, session locks) is not used there.
 
 use std::time::Duration;
 
@@ -16,19 +17,18 @@ use sqlx::postgres::{PgListener, PgPool, PgQueryResult, PgRow, PgStatement, PgTy
 use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 use tokio_util::task::TaskTracker;
 
-/// Connections to the database. Clones share them.
+/// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pool {
     connections: PgPool,
-    /// How a transaction begins, where a pooler gives each another server.
+    /// The statement that begins a transaction behind a pooler in transaction mode.
     begin: Option<&'static str>,
 }
 
-/// `statement_timeout` and the other limit are local: what is set for a session would hold for other clients.
+/// The timeouts are `local`, because a session setting would leak to other clients of the pooler.
 const BEGIN_POOLED: &str = "begin read write; deallocate all; set local statement_timeout = '30s'; \
      set local idle_in_transaction_session_timeout = '30s'";
 
-/// Connections that lead to a server each.
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
         Self { connections, begin: None }
@@ -36,20 +36,18 @@ impl From<PgPool> for Pool {
 }
 
 impl Pool {
-    /// Connections that lead to a pooler in transaction mode.
     pub(super) fn through_pooler(connections: PgPool) -> Self {
         Self { connections, begin: Some(BEGIN_POOLED) }
     }
 
-    /// Whether a pooler gives each transaction another server.
+    /// Whether the connections lead through a pooler in transaction mode.
     pub fn is_pooled(&self) -> bool {
         self.begin.is_some()
     }
 
-    /// Begins a transaction. A caller that stops waiting (a time limit, a client that hung up) does not
-    /// stop the `begin`: sqlx 0.9 would put the connection back into the pool inside of the transaction
-    /// (transact-rs/sqlx#4385), and what the next one writes on it would never be committed. In a task
-    /// of its own it comes to its end, and a transaction without a caller is rolled back.
+    /// Begins a transaction. Cancellation-safe: sqlx 0.9 returns the connection of a cancelled `begin`
+    /// to the pool inside the transaction (transact-rs/sqlx#4385), and what the next user writes is
+    /// never committed. A separate task completes the `begin`; without a caller it is rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         let (connections, begin) = (self.connections.clone(), self.begin);
         let beginning = TaskTracker::new().spawn(async move {
@@ -61,22 +59,22 @@ impl Pool {
         beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
-    /// A connection with a session of its own. Not through a pooler in transaction mode, which keeps none.
+    /// A connection whose session state persists. Not available through a pooler in transaction mode.
     pub(super) async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.connections.acquire().await
     }
 
-    /// Connections that this process may open.
     pub(super) fn max_connections(&self) -> u32 {
         self.connections.options().get_max_connections()
     }
 
-    /// A connection that hears `NOTIFY`. Not through a pooler in transaction mode, which would forget what it listens to.
+    /// A connection for `LISTEN`. Not available through a pooler in transaction mode.
     pub async fn listener(&self) -> sqlx::Result<PgListener> {
         PgListener::connect_with(&self.connections).await
     }
 
-    /// Opens this many connections at once and says how many a server answers on in time. They stay open.
+    /// Opens `wanted` connections at once and returns how many answered `within` the time. They stay
+    /// open in the pool.
     pub(super) async fn open_all(&self, wanted: u32, within: Duration) -> u32 {
         let open = async || -> sqlx::Result<PoolConnection<Postgres>> {
             let mut connection = self.connections.acquire().await?;
@@ -84,7 +82,7 @@ impl Pool {
             Ok(connection)
         };
         let mut opening: FuturesUnordered<_> = (0..wanted).map(|_| open()).collect();
-        // Each is held until all are open, or it would be handed out twice.
+        // Held until all are open, or the pool would hand out the same one twice.
         let mut opened = Vec::new();
         let open_all = async {
             while let Some(connection) = opening.next().await {
@@ -95,7 +93,6 @@ impl Pool {
         u32::try_from(opened.len()).unwrap_or(wanted)
     }
 
-    /// Closes all connections.
     pub async fn close(&self) {
         self.connections.close().await;
     }
@@ -116,7 +113,7 @@ impl<'p> Executor<'p> for &Pool {
             return (&self.connections).fetch_many(query);
         }
         let pool = self.clone();
-        // A caller relies on what it sees, so nothing is passed on before the commit.
+        // Rows are returned only after the commit, because callers act on what they see.
         let answer = async move {
             let mut tx = pool.begin().await?;
             let answer: Vec<_> = (&mut *tx).fetch_many(query).try_collect().await?;

@@ -1,5 +1,6 @@
-//! Whether a pooler stands between us and Postgres, and in which mode (<https://www.pgbouncer.org/features.html>): asked at the start,
-//! because in the wrong one statements get lost, and what is lost differs from run to run.
+//! Detects a pooler between this process and Postgres, and its mode
+//! (<https://www.pgbouncer.org/features.html>). Detected at startup, because a session-mode client
+//! behind a transaction-mode pooler loses statements unpredictably.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,12 +10,12 @@ use sqlx::{Connection, Executor, Row};
 
 use super::health::with_limit;
 
-/// What the settings say of a pooler.
+/// The setting `database.pooler`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooler {
-    /// Find out.
+    /// Detect it.
     Auto,
-    /// There is one, in transaction mode.
+    /// A pooler in transaction mode.
     Transaction,
 }
 
@@ -30,31 +31,32 @@ impl FromStr for Pooler {
     }
 }
 
-/// What a connection leads to.
+/// How long a connection keeps its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// To a server of its own: Postgres itself, or a pooler in session mode.
-    Server,
-    /// To another server for each transaction.
-    EachTransaction,
-    /// To another server for each statement: transactions are refused.
-    EachStatement,
+pub(super) enum PoolMode {
+    /// For the session: Postgres itself, or a pooler in session mode.
+    Session,
+    /// For a transaction.
+    Transaction,
+    /// For a statement. Transactions are refused.
+    Statement,
 }
 
 const LATE: &str =
     "no answer in time; a pooler in session mode gives none while its servers are all in use";
 
-/// In turn, and not strictly: a pooler that hands out two servers in turn would give each of us always the same.
+/// Not strictly alternating: a pooler that assigns two servers in turn would then give each
+/// connection the same server every time.
 const TURNS: [usize; 7] = [0, 1, 1, 0, 0, 1, 0];
 
-/// Finds out what connections lead to: two that are open at the same time never share a server, unless a pooler hands it from one to
-/// the other.
-pub(super) async fn find(options: &PgConnectOptions, within: Duration) -> sqlx::Result<Found> {
+/// Opens two connections and compares their servers: two open sessions share a server only if a
+/// pooler assigns it per transaction.
+pub(super) async fn detect(options: &PgConnectOptions, within: Duration) -> sqlx::Result<PoolMode> {
     let mut one = with_limit(within, LATE, PgConnection::connect_with(options)).await?;
-    // The first statement is what a pooler in session mode finds a server for.
+    // A pooler in session mode assigns the server at the first statement.
     let first = with_limit(within, LATE, server_of(&mut one)).await?;
     if refuses_transactions(&mut one).await? {
-        return Ok(Found::EachStatement);
+        return Ok(PoolMode::Statement);
     }
     let compared = with_limit(within, LATE, async {
         let mut two = PgConnection::connect_with(options).await?;
@@ -70,15 +72,16 @@ pub(super) async fn find(options: &PgConnectOptions, within: Duration) -> sqlx::
     });
     let is_shared = match compared.await {
         Ok(is_shared) => is_shared,
-        // No server is left for a second one: this one keeps its own, so that is session mode. How many there are is counted later.
+        // No server is free for a second connection, so the first keeps its own: session mode.
+        // `open_for_service` counts the available connections later.
         Err(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => false,
         Err(error) => return Err(error),
     };
     one.close().await?;
-    Ok(if is_shared { Found::EachTransaction } else { Found::Server })
+    Ok(if is_shared { PoolMode::Transaction } else { PoolMode::Session })
 }
 
-/// By the process that answers. A simple query: nothing is prepared.
+/// Identifies the server by its process. A simple query, so nothing is prepared.
 async fn server_of(connection: &mut PgConnection) -> sqlx::Result<i32> {
     connection.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }

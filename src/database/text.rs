@@ -1,13 +1,13 @@
-//! Text from outside, as Postgres can keep it: none of its text types has a way to write a NUL, and
-//! `jsonb` has none to write `\u0000`.
+//! Makes external text storable: no text type of Postgres can hold NUL, and `jsonb` cannot hold
+//! `\u0000`.
 
-/// Text with a mark in the place of each NUL.
+/// Replaces each NUL by U+FFFD.
 pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// JSON as text, to be bound as `$1::text::json`. Bound as a value it would be sent as `jsonb`,
-/// which refuses `\u0000`; `json` keeps the text as it is.
+/// JSON as text, to be bound as `$1::text::json`. sqlx would send a JSON value as `jsonb`, which
+/// rejects `\u0000`; `json` stores the text unchanged.
 pub fn json_text(value: &serde_json::Value) -> String {
     value.to_string()
 }
@@ -18,7 +18,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn nothing_that_is_to_be_kept_has_a_nul_in_it() {
+    fn stored_text_has_no_nul() {
         assert_eq!(storable("a\0b\0"), "a\u{fffd}b\u{fffd}");
         assert_eq!(storable("plain"), "plain");
         let text = json_text(&json!({"a\0": "b\0"}));

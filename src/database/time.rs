@@ -1,4 +1,4 @@
-//! The database's clock, which is everybody's: see [`crate::clock`].
+//! Reads the database's clock, which all processes share: see [`crate::clock`].
 
 use std::time::Instant;
 
@@ -8,13 +8,12 @@ use sqlx::PgExecutor;
 use super::Pool;
 use crate::clock::Measured;
 
-/// The present by the database's clock, for a command that does one thing.
+/// The present by the database's clock, for commands that need no running [`crate::clock::Clock`].
 pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(db).await
 }
 
-/// Asks for the time, and measures how long the answer takes. The wait for a free connection is no
-/// part of that.
+/// Reads the time and measures the round trip, without the wait for a free connection.
 pub async fn measure_clock(db: &Pool) -> sqlx::Result<Measured> {
     let mut tx = db.begin().await?;
     let asked = Instant::now();

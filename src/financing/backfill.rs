@@ -88,7 +88,7 @@ impl BackfillTransactions {
     async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<BackfillPass, Stopped> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         let reading =
             store::begin(&mut tx, account.as_str(), self.financings.livemode(), now).await?;
         tx.commit().await?;
@@ -166,7 +166,7 @@ impl BackfillTransactions {
     ) -> Result<(), Stopped> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         let is_asked_again =
             store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
         // One that was cut off for so long has missed what came on top.

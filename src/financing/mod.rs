@@ -38,7 +38,7 @@ use ledger::{Movement, Totals, Wanted};
 pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
 pub use backfill_requests::BackfillRequests;
-pub use store::unreadable;
+pub use store::{knows_account, unreadable};
 
 /// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
 #[derive(Clone, Debug)]

@@ -231,3 +231,19 @@ pub async fn unreadable(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     .fetch_one(db)
     .await
 }
+
+/// Whether the ledger, the summaries, the backfills or the locales have a row of the account.
+pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from account_locales where account_id = $1)
+            or exists (select from financing_transactions where account_id = $1)
+            or exists (select from financing_summaries where account_id = $1)
+            or exists (select from transaction_backfills where account_id = $1)
+        as "exists!"
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -1,5 +1,5 @@
-//! The answer to a request that is refused: a status, a stable code for a program, and a sentence
-//! for a person. Never an error chain.
+//! The error response of the API: a status, a stable code for programs and a message for people.
+//! Never contains an error chain.
 
 use std::borrow::Cow;
 
@@ -9,41 +9,36 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// For a caller that is not told how long to wait.
+/// `Retry-After` if no better value is known.
 pub const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// A refusal, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct ApiError {
-    /// The HTTP status.
     pub status: StatusCode,
-    /// The code and the sentence.
     pub body: ErrorBody,
-    /// After how many seconds another try makes sense, where any does.
+    /// `Retry-After` in seconds, if a retry can succeed.
     pub retry_after: Option<u64>,
-    /// What would do instead: RFC 9110 section 11.6.1 wants every 401 to say so.
+    /// Values of `WWW-Authenticate`, which RFC 9110 section 11.6.1 requires in every 401.
     pub challenges: &'static [&'static str],
 }
 
-/// The body of a refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub struct ErrorBody {
     pub(crate) error: ErrorDetail,
 }
 
-/// Why.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorDetail {
-    /// Stable, for a program.
+    /// Stable, for programs.
     #[schema(example = "bad_query")]
     pub(crate) code: &'static str,
-    /// For a person. May change.
+    /// For people. May change.
     pub(crate) message: Cow<'static, str>,
 }
 
 impl ApiError {
-    /// One that no other try and no other key helps.
+    /// An error without `Retry-After` or challenges.
     pub fn new(
         status: StatusCode,
         code: &'static str,

@@ -1,11 +1,12 @@
-//! The HTTPS client of all calls that this service makes.
+//! The HTTPS client for all outgoing requests.
 
 use std::time::Duration;
 
-/// A client with TLS by ring. It follows no redirect, which would carry a key to an address that
-/// nobody checked.
+/// A client that uses ring for TLS. It follows no redirects, because a redirect could send an API key
+/// to an unchecked address.
 pub fn builder(timeout: Duration) -> reqwest::ClientBuilder {
-    // More than one crate brings rustls along. The first one decides, and all of ours decide alike.
+    // Several dependencies use rustls, and the first to install a provider decides for the process.
+    // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("capital-courier/", env!("CARGO_PKG_VERSION")))

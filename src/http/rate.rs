@@ -1,7 +1,7 @@
-//! The rate limit of requests by key (an API key, an account), in this process alone.
+//! Rate limits per key (an API key, an account), within this process.
 //!
-//! `governor` counts, by the generic cell rate algorithm. It goes by the part of our [`Clock`] that
-//! no correction sets back, and that tests move.
+//! `governor` implements the generic cell rate algorithm. It reads [`Clock::elapsed`], which no
+//! correction of the clock sets back and which tests can advance.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use governor::state::keyed::HashMapStateStore;
 
 use crate::clock::Clock;
 
-/// The burst of a limit by the second, in seconds of the rate.
+/// The burst of [`Rate::per_second`], in seconds of the rate.
 const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(2).unwrap();
-/// More keys than any platform has, and more merchants than click within seconds. Above it, keys
-/// that have their whole burst left are forgotten.
+/// Bounds the memory. Above it, keys whose burst is fully replenished are dropped, which changes no
+/// decision.
 const MAX_KEYS: usize = 10_000;
 
-/// Counts requests by key. Clones count together.
+/// A rate limit. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Rate(Option<Arc<Limiter>>);
 
@@ -39,7 +39,7 @@ impl governor::clock::Clock for Elapsed {
 }
 
 impl Rate {
-    /// `requests` a second, with a burst of twice as many; 0: no limit.
+    /// `requests` per second with a burst of twice as many. 0 sets no limit.
     pub fn per_second(requests: u32, clock: Clock) -> Self {
         let burst = |requests: NonZeroU32| requests.saturating_mul(BURST_SECONDS);
         let quota = NonZeroU32::new(requests)
@@ -56,8 +56,8 @@ impl Rate {
         Self(quota.map(|quota| Arc::new(Limiter::hashmap_with_clock(quota, Elapsed(clock)))))
     }
 
-    /// Counts a request of `key`. One over the limit is not counted, and the error is the number of
-    /// seconds to wait.
+    /// Counts a request of `key`. A request over the limit is not counted; the error is the number of
+    /// seconds to wait, rounded up.
     pub fn count(&self, key: &str) -> Result<(), u64> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         if limiter.len() >= MAX_KEYS {

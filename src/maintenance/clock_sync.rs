@@ -1,4 +1,4 @@
-//! Keeps this process's clock on the database's, and compares that with Stripe's ([`crate::clock`]).
+//! Sets this process's clock by the database's and compares it with Stripe's ([`crate::clock`]).
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,21 @@ use crate::database::{self, Pool};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
-/// Between two measurements: a failover or a step of NTP is noticed within this time.
+/// A failover or an NTP step is noticed within this time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// While the clocks differ. Nothing else asks Stripe then, because no job is claimed.
+/// While the clocks differ. No job is claimed then, so nothing else calls Stripe.
 const ASK_STRIPE_EVERY: Duration = Duration::from_secs(10);
-/// Until Stripe has answered once: a process that only listens asks it nothing by itself.
+/// Until Stripe's first response: a process without workers may never call it otherwise.
 const ASK_FIRST_EVERY: Duration = Duration::from_mins(1);
-/// The same warning is repeated once a minute.
 const LOG_EVERY: Duration = Duration::from_mins(1);
-/// A wall clock that is wrong by more is worth a warning: TLS certificates are checked by it.
+/// A larger error of the wall clock is logged, because TLS certificates are checked by it.
 const NOTABLE_WALL_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
 
-/// Sets a clock by the database, and watches whether that agrees with Stripe.
 #[derive(Clone, Debug)]
 pub struct ClockSync {
-    /// Whose clock is followed.
     pub db: Pool,
-    /// The clock that is set.
     pub clock: Clock,
-    /// Passes the date of each answer to the same clock.
+    /// Must share `clock`, to which it passes the date of each response.
     pub stripe: Client,
 }
 
@@ -51,7 +47,7 @@ impl ClockSync {
                 }
             };
             if ask_again.is_some_and(|every| asked.is_due(every, Instant::now())) {
-                // `Client` passes the date of the answer to the clock.
+                // The client passes the date of any response to the clock, so the result is unused.
                 let _ = timeout(MEASURE_EVERY, self.stripe.probe()).await;
             }
             let skew = self.clock.wall_clock_skew();
@@ -83,7 +79,7 @@ impl ClockSync {
             Ok(Err(error)) => {
                 tracing::debug!(error = chain(&error), "cannot read the database's clock");
             }
-            Err(_) => tracing::debug!("the database did not tell its time"),
+            Err(_) => tracing::debug!("cannot read the database's clock: timed out"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::Observation;
 use crate::database::{Cursor, json_text};
@@ -465,6 +465,16 @@ pub async fn belongs_to(
         "#,
         account_id,
         offer_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Whether the account has an offer.
+pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from financing_offers where account_id = $1) as "exists!""#,
+        account_id,
     )
     .fetch_one(db)
     .await

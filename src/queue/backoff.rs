@@ -1,14 +1,16 @@
-//! When to try again.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// After the first attempt: long enough for a relay's connection limit to pass, short enough for a person to wait for.
+/// After the first attempt: long enough for a relay's connection limit to reset, short enough to
+/// wait for at a terminal.
 const FIRST: Duration = Duration::from_secs(2);
-/// Greylisting relays want minutes, outages last hours; nobody gains from asking more often than this.
+/// Greylisting takes minutes and outages last hours, so shorter pauses gain nothing.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// The pause after `attempt` (counted from 1) failed: it doubles each time up to an hour. `spread` in `0.0..1.0` takes up
-/// to half of it away, so that jobs that failed together do not come back together.
+/// The pause after attempt number `attempt` (from 1) failed: doubles each time, up to an hour.
+/// `spread` in `0.0..1.0` shortens it by up to half, so that jobs that failed together are not
+/// retried together.
 pub fn delay(attempt: i32, spread: f64) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(31);
     let full = FIRST.saturating_mul(1 << doublings).min(LONGEST);

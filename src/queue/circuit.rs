@@ -1,12 +1,12 @@
-//! Leaves alone what is down: after some failures in a row nothing is begun but one probe at a time, ever more seldom.
+//! Circuit breaker: after consecutive failures, admits one probe at a time, at growing intervals.
 //!
 //! ```text
 //! closed ──failures in a row──▶ open ──pause over──▶ probing ──success──▶ closed
 //!                                ▲                      └──failure──▶ open, the pause doubled
 //! ```
 //!
-//! Each process has its own circuit for Stripe and for the relay. What fails while one is open costs a job no attempt: an outage
-//! of the other side is no fault of the job's.
+//! Each process has one circuit for Stripe and one for the relay. A job that fails while a circuit it
+//! depends on is open loses no attempt, because an outage is not the job's fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Clock;
 
-/// One outside party, as this process sees it. Clones are the same.
+/// The state of one remote system, as this process sees it. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Circuit {
-    /// As in the log: `stripe`, `relay`.
+    /// The field `circuit` in the log: `stripe` or `relay`.
     name: &'static str,
     clock: Clock,
     state: Arc<Mutex<State>>,
@@ -30,9 +30,9 @@ struct State {
     phase: Phase,
     /// Failures since the last success.
     failures: u32,
-    /// How long it was, or will next be, left alone.
+    /// The next pause, or the current one while the circuit is open.
     pause: Duration,
-    /// Probes so far: each has a number of its own.
+    /// Number of probes so far. Identifies a probe.
     probes: u64,
 }
 
@@ -43,18 +43,18 @@ enum Phase {
     Probing { since: DateTime<Utc>, number: u64 },
 }
 
-/// What may be begun.
+/// What may start now.
 #[derive(Debug)]
 pub enum Admission {
-    /// Anything.
+    /// Any number of attempts.
     All,
-    /// One attempt, to see whether the other side is back. It is to hold this until it ends.
+    /// One attempt, to test whether the remote system is back. It holds the probe until it ends.
     OneProbe(Probe),
-    /// Nothing for so long.
+    /// None before this much time has passed.
     RetryAfter(Duration),
 }
 
-/// The right to make the one attempt. Where it came to no conclusion, dropping it lets another be made at once.
+/// Permission for one attempt. Dropped without a result, it allows another probe immediately.
 #[derive(Debug)]
 pub struct Probe {
     circuit: Circuit,
@@ -65,43 +65,43 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let now = self.circuit.clock.now();
         let mut state = self.circuit.state();
+        // The number tells this probe from a later one, which replaced it after `MAX_PROBE`.
         if matches!(state.phase, Phase::Probing { number, .. } if number == self.number) {
             state.phase = Phase::Open { until: now };
         }
     }
 }
 
-/// One failure says little; some in a row, with no success between them, say enough.
+/// Consecutive failures that open the circuit.
 const FAILURES: u32 = 5;
-/// A restart of the other side takes about this long.
+/// About the time a remote system takes to restart.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How late we may notice that the other side is back.
+/// The longest delay before a recovery is noticed.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// A probe that hangs must not keep the circuit open for ever.
+/// A probe that hangs must not keep the circuit open forever.
 const MAX_PROBE: TimeDelta = TimeDelta::minutes(1);
-/// How soon to ask again while somebody else probes.
+/// The pause of other attempts while a probe is under way.
 const WHILE_PROBING: Duration = Duration::from_millis(200);
 
 impl Circuit {
-    /// A circuit that is closed.
+    /// Starts closed.
     pub fn new(name: &'static str, clock: Clock) -> Self {
         let state = State { phase: Phase::Closed, failures: 0, pause: FIRST_PAUSE, probes: 0 };
         Self { name, clock, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Whom it is about: `stripe`, `relay`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What may be begun now. One caller gets the probe; the others wait for what comes of it.
+    /// What may start now. One caller gets the probe; the others wait for its result.
     pub fn admission(&self) -> Admission {
         let now = self.clock.now();
         let mut state = self.state();
         match state.phase {
             Phase::Closed => Admission::All,
             Phase::Open { until } if now < until => {
-                // A clock that was set back must not keep the circuit open.
+                // A clock that was set back must not extend the pause.
                 let pause = (until - now).to_std().unwrap_or_default().min(MAX_PAUSE);
                 state.phase = Phase::Open { until: now + pause };
                 Admission::RetryAfter(pause)
@@ -118,26 +118,26 @@ impl Circuit {
         }
     }
 
-    /// Whether the other side is taken to be down.
+    /// Whether the remote system is considered down.
     pub fn is_open(&self) -> bool {
         !matches!(self.state().phase, Phase::Closed)
     }
 
-    /// The other side did its work, or refused it with a reason: it is there.
+    /// Records that the remote system answered: it did the work or refused it for a reason.
     pub fn succeeded(&self) {
         let mut state = self.state();
         if !matches!(state.phase, Phase::Closed) {
-            tracing::info!(circuit = self.name, "the other side is back");
+            tracing::info!(circuit = self.name, "the remote system is back");
         }
         (state.phase, state.failures, state.pause) = (Phase::Closed, 0, FIRST_PAUSE);
     }
 
-    /// The other side did not answer, or said that it cannot work.
+    /// Records that the remote system did not answer or reported an outage.
     pub fn failed(&self) {
         self.fail(1);
     }
 
-    /// The other side said what holds for everybody, such as that our key is wrong.
+    /// Records a failure that would affect every call, such as an invalid key. Opens the circuit.
     pub fn failed_for_all(&self) {
         self.fail(FAILURES);
     }
@@ -148,7 +148,7 @@ impl Circuit {
         state.failures = state.failures.saturating_add(weight);
         let opens = match state.phase {
             Phase::Closed => state.failures >= FAILURES,
-            // Those that were under way when it opened fail too, which says nothing new.
+            // Attempts that were under way when the circuit opened fail too and prove nothing new.
             Phase::Open { .. } => false,
             Phase::Probing { .. } => true,
         };
@@ -159,7 +159,7 @@ impl Circuit {
             tracing::warn!(
                 circuit = self.name,
                 pause.seconds = pause.as_secs(),
-                "the other side is down: nothing is begun but probes"
+                "the remote system is down: only probes are sent"
             );
         }
     }
@@ -219,7 +219,7 @@ mod tests {
         let (circuit, clock) = opened();
         clock.advance(TimeDelta::seconds(1));
         let probe = expect_probe(&circuit);
-        // Somebody else, at the same time.
+        // A concurrent attempt.
         expect_nothing_for(&circuit, WHILE_PROBING);
         circuit.failed();
         drop(probe);

@@ -1,4 +1,4 @@
-//! A worker's hold on a job, how far its attempt is, and how that ends.
+//! A worker's claim on a job, the progress of the attempt and its outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,25 +9,24 @@ use uuid::Uuid;
 
 use super::Stopped;
 
-/// A job that this worker holds.
+/// A job that this worker has claimed. Clones share the progress of the attempt.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The row.
     pub job_id: i64,
-    /// What kind of work.
     pub kind: String,
-    /// What the work is about: a letter's id, an offer's id.
+    /// The id of the letter or offer that the work is about.
     pub subject: String,
-    /// Counted from 1.
+    /// From 1.
     pub attempt: i32,
+    /// The fencing token: a row with another token has been claimed by another worker.
     pub(super) token: Uuid,
-    /// Cancelled when the process is to stop.
+    /// Cancelled when the shutdown begins.
     pub(super) stop: CancellationToken,
-    /// How far the attempt is: see [`Claim::is_handing_over`] and [`Claim::knows_outcome`].
+    /// 0, [`IRREVERSIBLE`] or [`OUTCOME_KNOWN`]. Only ever increases.
     progress: Arc<AtomicU8>,
 }
 
-const HANDING_OVER: u8 = 1;
+const IRREVERSIBLE: u8 = 1;
 const OUTCOME_KNOWN: u8 = 2;
 
 impl Claim {
@@ -36,26 +35,26 @@ impl Claim {
         Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, progress }
     }
 
-    /// Whether the process is stopping: then nothing should be begun that cannot be taken back.
+    /// Whether the process is stopping. If so, start nothing that cannot be undone.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// From here on the attempt does what cannot be taken back.
-    pub fn hands_over(&self) {
-        self.progress.fetch_max(HANDING_OVER, Ordering::SeqCst);
+    /// Marks the point after which the attempt cannot be undone (the relay may accept the message).
+    pub fn begin_irreversible(&self) {
+        self.progress.fetch_max(IRREVERSIBLE, Ordering::SeqCst);
     }
 
-    /// From here on the attempt knows what nobody else can (the relay's answer).
-    pub fn outcome_is_known(&self) {
+    /// Marks that the attempt holds a result that no other worker can obtain (the relay's reply).
+    pub fn set_outcome_known(&self) {
         self.progress.fetch_max(OUTCOME_KNOWN, Ordering::SeqCst);
     }
 
-    pub(super) fn is_handing_over(&self) -> bool {
-        self.progress.load(Ordering::SeqCst) >= HANDING_OVER
+    pub(super) fn is_irreversible(&self) -> bool {
+        self.progress.load(Ordering::SeqCst) >= IRREVERSIBLE
     }
 
-    pub(super) fn knows_outcome(&self) -> bool {
+    pub(super) fn is_outcome_known(&self) -> bool {
         self.progress.load(Ordering::SeqCst) >= OUTCOME_KNOWN
     }
 }
@@ -63,46 +62,30 @@ impl Claim {
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {
-    /// Nothing is left to do.
+    /// The job is finished.
     Done,
-    /// Another attempt at this time.
-    Retry {
-        /// When.
-        at: DateTime<Utc>,
-        /// What went wrong.
-        error: &'a str,
-    },
-    /// The same attempt once more at this time: the other side was down or busy.
-    Snooze {
-        /// When.
-        at: DateTime<Utc>,
-        /// What went wrong.
-        error: &'a str,
-    },
-    /// Done for now; it is to be done again at this time, as the first attempt.
-    Reschedule {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// No other attempt: a person must look.
-    Discard {
-        /// What went wrong.
-        error: &'a str,
-    },
+    /// Try again at `at`; the attempt counts.
+    Retry { at: DateTime<Utc>, error: &'a str },
+    /// Try again at `at`; the attempt does not count, because the remote system was down or busy.
+    Snooze { at: DateTime<Utc>, error: &'a str },
+    /// Finished for now. Run again at `at`, with the attempts counted from 1.
+    Reschedule { at: DateTime<Utc> },
+    /// Do not try again. The job is dead until an operator requeues it.
+    Discard { error: &'a str },
 }
 
-/// Whether a worker still held what it wanted to finish.
+/// Whether the worker still held the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a worker that lost its lease must roll back"]
 pub enum Finished {
-    /// It did; the job's row is locked until the transaction ends.
+    /// It did. The job's row is locked until the transaction ends.
     Yes,
-    /// Somebody else has the job, or had it and finished it.
+    /// Another worker has claimed the job since, and may have finished it.
     LeaseLost,
 }
 
 impl Finished {
-    /// Ends the attempt where the lease is lost: the caller's transaction is dropped, and so rolled back.
+    /// Turns a lost lease into an error, so that `?` drops the transaction and rolls it back.
     pub fn or_stop(self) -> Result<(), Stopped> {
         match self {
             Self::Yes => Ok(()),

@@ -1,6 +1,6 @@
-//! What a wrong clock must not decide, and the correction of what it wrote. The database's clock may
-//! have been wrong before it was noticed ([`crate::clock`]), and a job that is put off for years, or
-//! leased for years, would never be done.
+//! Corrects due times and leases that a wrong clock wrote. The database's clock may have been wrong
+//! before the service noticed ([`crate::clock`]), and a job that is due or leased until years from
+//! now would never run.
 
 use std::time::Duration;
 
@@ -9,25 +9,24 @@ use sqlx::PgExecutor;
 
 use super::{Next, Retryable};
 
-/// The longest times from now that are ever written for jobs of a kind.
+/// The longest delay and lease that are ever written for a kind of job.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Longest {
+pub(super) struct Limits {
     pub(super) delay: Duration,
     pub(super) lease: Duration,
 }
 
-/// Leases of another replica can be longer, while a change of `queue.lease` is rolled out.
+/// Another replica may use longer leases while a change of `queue.lease` is rolled out.
 const LEASES: u32 = 10;
-/// The database's clock may have gone back a little since a time was written.
+/// Tolerates small backward steps of the database's clock.
 const SLACK: Duration = Duration::from_mins(1);
 
-/// Corrects times that lie further ahead than any that is ever written: the database's clock was
-/// wrong when they were. Such a job is due now; such a lease runs out when one that begins now does,
-/// so that a holder that lives can renew it. Returns the number of jobs.
+/// Makes jobs due now whose due time exceeds `limits`, and shortens leases that exceed them to one
+/// full lease from now, so that a live holder can still renew. Returns the number of jobs.
 pub(super) async fn correct_times(
     db: impl PgExecutor<'_>,
     kind: &str,
-    longest: &Longest,
+    limits: &Limits,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -48,15 +47,15 @@ pub(super) async fn correct_times(
         "#,
         kind,
         now,
-        now + longest.delay + SLACK,
-        now + longest.lease,
-        now + longest.lease * LEASES + SLACK,
+        now + limits.delay + SLACK,
+        now + limits.lease,
+        now + limits.lease * LEASES + SLACK,
     )
     .fetch_one(db)
     .await
 }
 
-/// The database's clock is not Stripe's: what depends on the time must wait.
+/// The database's clock is not confirmed by Stripe's, so work that depends on the time must wait.
 #[derive(Debug, thiserror::Error)]
 #[error("the database's clock differs from Stripe's, or was never compared: correct it (NTP)")]
 pub struct WrongClock;

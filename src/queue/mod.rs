@@ -1,21 +1,23 @@
-//! Durable jobs: everything that talks to SMTP or to Stripe is a row in `jobs`.
+//! Durable jobs: every call to SMTP or Stripe that must happen is a row in `jobs`.
 //!
 //! ```text
-//! queued ──claim──▶ claimed ──finish──▶ done
-//!    ▲                 ├── Again ──▶ queued    another try can help: later, by `backoff`
-//!    │                 ├── Dead ───▶ dead      a person must look
-//!    └─────────────────┴── the lease ran out: whoever comes next claims it, as the next attempt
+//! queued ──claim──▶ claimed ──┬─ Done ───────▶ done
+//!    ▲                        ├─ Discard ────▶ dead     until an operator requeues it
+//!    │                        ├─ Retry ──────▶ queued   after a backoff; the attempt counts
+//!    │                        ├─ Snooze ─────▶ queued   soon; the attempt does not count
+//!    │                        └─ Reschedule ─▶ queued   at a set time; attempts start again at 1
+//!    └── the lease expired: the next claim is the next attempt
 //! ```
 //!
-//! A job is queued in the transaction that makes it necessary. A worker claims it by a lease with a token, commits, talks
-//! to the world, and finishes it by presenting the token in the transaction that records the outcome. A worker that lost its
-//! lease finds that out there and then, and its transaction is rolled back: nothing that it believes is written.
+//! A job is queued in the transaction that makes it necessary. A worker claims it with a lease and a
+//! fencing token, commits, does the work outside of any transaction, and presents the token in the
+//! transaction that records the outcome ([`Outcome`]). If the lease was lost, that transaction is
+//! rolled back, so a stale worker writes nothing.
 //!
-//! Due times and leases are by the database's clock ([`crate::clock`]). While that differs from
-//! Stripe's nothing is claimed, and times that it wrote too far ahead are corrected afterwards.
+//! Due times and leases follow the database's clock ([`crate::clock`]). While it differs from
+//! Stripe's, no job is claimed; times that it set too far ahead are corrected afterwards.
 //!
-//! The table is the truth and is polled; `NOTIFY` and the bell inside the process only shorten the wait.
-//! Knows no stage of the flow.
+//! Workers poll the table. `NOTIFY` and the in-process [`Notifier`] only shorten the wait.
 
 mod backoff;
 mod circuit;
@@ -40,58 +42,56 @@ pub use periodic::{Periodic, SUBJECT};
 pub use runner::{Capacity, Runner, Stopped, Work, retry_until_recorded};
 pub use stats::{claimed_count, dead_count};
 pub use store::{
-    ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, finish, renew,
-    requeue, requeue_dead, reschedule_now, still_held,
+    ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, finish,
+    lock_claim, renew, requeue, requeue_dead, reschedule_now,
 };
 
-/// How a worker goes about its jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How long a claim lasts unless it is renewed. A worker renews after each third of it.
+    /// How long a claim lasts unless renewed. A worker renews it after each third.
     pub lease: Duration,
-    /// How long to wait for a hint before looking at the table.
+    /// How long to wait for a notification before polling the table.
     pub poll_interval: Duration,
-    /// Jobs of one kind that this process works on at once.
+    /// Jobs of one kind that this process runs at once.
     pub concurrency: usize,
-    /// Tries before a job is dead.
+    /// Attempts before a job is dead.
     pub max_attempts: i32,
 }
 
-/// What an error says about trying again.
+/// Whether and when an error allows another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Later, as [`delay`] says.
+    /// After the backoff ([`delay`]).
     TryAgain,
-    /// Not before this much time has passed: the other side said so.
+    /// After the backoff, but not before this much time: the remote system asked for it.
     TryAgainIn(Duration),
-    /// The other side is too busy, or away, and did nothing: after this much time, and the attempt does not count.
+    /// After this much time. The attempt does not count, because the remote system was busy or
+    /// unavailable and did nothing.
     Postpone(Duration),
-    /// Another try would end the same.
+    /// Another attempt would fail in the same way.
     GiveUp,
 }
 
-/// An error that knows whether another try can help.
+/// An error that says whether another attempt can help.
 pub trait Retryable: std::error::Error {
-    /// What to do next.
     fn next(&self) -> Next;
 }
 
-/// What follows from a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Another attempt after this pause.
+    /// After this pause; the attempt counts.
     Retry(Duration),
-    /// The same attempt once more after this pause.
+    /// After this pause; the attempt does not count.
     Snooze(Duration),
-    /// None.
     Discard,
 }
 
-/// While the other side is down the circuit decides when something is begun; a job need only be there when it does.
+/// While a remote system is down the circuit limits the attempts, so jobs only need to be due by
+/// the time it closes.
 const WHILE_DOWN: Duration = Duration::from_secs(2);
 
-/// Judges a failed attempt: its number, counted from 1, and whether somebody that the work leans on is down. `spread` as for
-/// [`delay`].
+/// Decides what follows a failed attempt number `attempt` (from 1). `is_down`: a remote system that
+/// the work depends on is down. `spread` as for [`delay`].
 pub fn retry_policy(
     next: Next,
     attempt: i32,
@@ -99,7 +99,7 @@ pub fn retry_policy(
     is_down: bool,
     spread: f64,
 ) -> RetryDecision {
-    // Those that were turned away together do not come back together, and yet hardly later than they were told to.
+    // Jobs that were refused together return spread over one second, never earlier than asked.
     let spread_out =
         |pause: Duration| pause + Duration::from_secs(1).mul_f64(spread.clamp(0.0, 1.0));
     let pause = delay(attempt, spread);
@@ -115,9 +115,8 @@ pub fn retry_policy(
     if attempt < max_attempts { RetryDecision::Retry(pause) } else { RetryDecision::Discard }
 }
 
-/// A database that is away, or read-only after a failover, comes back, and what it did not take is
-/// no fault of the job's. What a job did before it noticed is settled by whoever claims the job
-/// next. Values that it refuses, it refuses each time.
+/// An unavailable database, or one that is read-only after a failover, recovers, so the attempt does
+/// not count. A value that it cannot store fails every time.
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
         if database::is_unavailable(self) {
@@ -125,7 +124,7 @@ impl Retryable for sqlx::Error {
         } else if database::is_unstorable(self) {
             Next::GiveUp
         } else if let sqlx::Error::ColumnDecode { .. } = self {
-            // Written by a newer replica, in the midst of a rolling update: that one can go on.
+            // Written by a newer replica during a rolling update: leave the job to that one.
             Next::Postpone(Duration::from_mins(1))
         } else {
             Next::TryAgain
@@ -138,33 +137,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_from_a_failure_is_one_pure_function() {
+    fn a_failure_is_retried_snoozed_or_discarded() {
         let seconds = Duration::from_secs;
-        for (next, attempt, is_down, verdict) in [
+        for (next, attempt, is_down, decision) in [
             (Next::TryAgain, 1, false, RetryDecision::Retry(seconds(2))),
             (Next::TryAgain, 4, false, RetryDecision::Retry(seconds(16))),
             (Next::TryAgain, 5, false, RetryDecision::Discard),
             (Next::TryAgainIn(seconds(90)), 1, false, RetryDecision::Retry(seconds(90))),
             (Next::TryAgainIn(seconds(1)), 4, false, RetryDecision::Retry(seconds(16))),
             (Next::TryAgainIn(seconds(90)), 5, false, RetryDecision::Discard),
-            // An outage uses up no attempt, however many there were.
+            // An outage costs no attempt.
             (Next::TryAgain, 5, true, RetryDecision::Snooze(WHILE_DOWN)),
             (Next::TryAgainIn(seconds(90)), 9, true, RetryDecision::Snooze(WHILE_DOWN)),
             (Next::Postpone(seconds(90)), 9, false, RetryDecision::Snooze(seconds(90))),
-            // What cannot succeed is not tried again for an outage's sake.
+            // An outage does not revive an attempt that cannot succeed.
             (Next::GiveUp, 1, true, RetryDecision::Discard),
         ] {
             assert_eq!(
                 retry_policy(next, attempt, 5, is_down, 0.0),
-                verdict,
+                decision,
                 "{next:?}, attempt {attempt}"
             );
         }
         let spread = retry_policy(Next::Postpone(seconds(90)), 1, 5, false, 1.0);
-        assert_eq!(
-            spread,
-            RetryDecision::Snooze(seconds(91)),
-            "hardly later than the other side said"
-        );
+        assert_eq!(spread, RetryDecision::Snooze(seconds(91)), "at most a second later than asked");
     }
 }

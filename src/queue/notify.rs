@@ -1,4 +1,5 @@
-//! Wakes those who wait for work. Only a hint: whoever hears nothing looks at the table after a while anyway.
+//! Wakes workers when there is a new job. Only a hint: workers also poll, so a lost notification
+//! costs time but no work.
 
 use std::time::Duration;
 
@@ -6,27 +7,27 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Pool;
+use crate::telemetry::chain;
 
-/// Rung after the commit that made work. Clones are the same notifier.
+/// Wakes its listeners. Notify after the commit, or a worker looks before the job is visible.
+/// Clones share the listeners.
 #[derive(Clone, Debug)]
 pub struct Notifier(watch::Sender<()>);
 
-/// Hears a notifier. A ring between two waits is not lost.
+/// Waits for a notifier. A notification between two waits is not lost.
 #[derive(Clone, Debug)]
 pub struct Listener(watch::Receiver<()>);
 
 impl Notifier {
-    /// A notifier that nobody hears yet.
     pub fn new() -> Self {
         Self(watch::Sender::new(()))
     }
 
-    /// Wakes everybody who listens.
     pub fn notify(&self) {
         self.0.send_replace(());
     }
 
-    /// Somebody who hears every ring from now on.
+    /// A listener that misses no notification from now on.
     pub fn listen(&self) -> Listener {
         Listener(self.0.subscribe())
     }
@@ -39,27 +40,30 @@ impl Default for Notifier {
 }
 
 impl Listener {
-    /// Waits for a ring, at most `longest`.
+    /// Waits for a notification, at most `longest`.
     pub async fn wait(&mut self, longest: Duration) {
-        // A dropped notifier leaves the waiting to the time limit, not to a busy loop.
-        let rung = async {
+        // After the notifier is dropped, `changed` fails immediately: wait for the timeout instead.
+        let notified = async {
             if self.0.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
-        let _ = tokio::time::timeout(longest, rung).await;
+        let _ = tokio::time::timeout(longest, notified).await;
     }
 }
 
-/// How long to leave a database alone after it would not let us listen.
+/// The pause after the database refused to listen or the connection broke.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Rings `notifier` at each `NOTIFY` of a new job until `stop`. Takes one connection of its own.
+/// Forwards each `NOTIFY` of a new job to `notifier` until `stop`. Holds one connection.
 pub async fn notify_on_insert(db: Pool, notifier: Notifier, stop: CancellationToken) {
     let listen = async {
         loop {
             if let Err(error) = listen(&db, &notifier).await {
-                tracing::debug!(error = %error, "not listening for new jobs; polling finds them");
+                tracing::debug!(
+                    error = chain(&error),
+                    "cannot listen for new jobs; polling finds them"
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -74,7 +78,7 @@ async fn listen(db: &Pool, notifier: &Notifier) -> sqlx::Result<()> {
     let mut listener = db.listener().await?;
     listener.listen(super::store::CHANNEL).await?;
     loop {
-        // `None` says that the connection broke and came back: what was notified meanwhile is lost, so look.
+        // `None` means a reconnect, during which notifications may have been lost: notify anyway.
         listener.try_recv().await?;
         notifier.notify();
     }

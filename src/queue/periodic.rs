@@ -1,8 +1,8 @@
-//! Jobs that repeat: one row of `jobs` for each kind, which no run finishes for good.
+//! Periodic jobs: one row of `jobs` per kind, which each run reschedules.
 //!
-//! All replicas share the row, so its lease keeps two runs from overlapping. The lease ends with a
-//! holder that hangs; a lock on a connection would not. Each run puts the job off until the next. A
-//! job dies only if the process did in each of many runs, and [`Periodic::schedule`] requeues it.
+//! All replicas share the row, so its lease keeps two runs from overlapping. Unlike a lock on a
+//! connection, the lease expires if its holder hangs. The job dies only if the process died during
+//! each of many attempts; [`Periodic::schedule`] requeues it.
 
 use std::time::Duration;
 
@@ -16,17 +16,14 @@ use crate::database::Pool;
 /// The subject of a periodic job, the only one of its kind.
 pub const SUBJECT: &str = "all";
 
-/// Work that is done again and again.
 pub trait Periodic: Send + Sync + 'static {
     /// The kind, as in `jobs.kind`.
     const KIND: &'static str;
-    /// What a run leaves to be recorded at its end.
+    /// What a run passes to [`Periodic::record`].
     type Report: Send + Sync;
 
-    /// Where the job is.
     fn db(&self) -> &Pool;
 
-    /// Decides when it is due.
     fn clock(&self) -> &Clock;
 
     /// The longest pause between two runs.
@@ -37,14 +34,14 @@ pub trait Periodic: Send + Sync + 'static {
         &[]
     }
 
-    /// Makes one run, and says how long to pause after it. Must be safe to run again after a crash
-    /// anywhere inside.
+    /// Does the work and returns the pause until the next run. Must be safe to repeat after a crash
+    /// at any point.
     fn run(
         &self,
         claim: &Claim,
     ) -> impl Future<Output = Result<(Duration, Self::Report), Stopped>> + Send;
 
-    /// Records a run in the transaction that ends it; not called where its lease was lost.
+    /// Records the report in the transaction that ends the run. Not called if the lease was lost.
     fn record(
         &self,
         _tx: &mut PgConnection,
@@ -54,7 +51,7 @@ pub trait Periodic: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Makes sure that the job exists and is not dead. A new one is due at once.
+    /// Creates the job, due now, or requeues it if it is dead.
     fn schedule(&self) -> impl Future<Output = sqlx::Result<()>> + Send {
         async {
             let now = self.clock().now();
@@ -73,6 +70,7 @@ impl<P: Periodic> Work for P {
         let (pause, report) = Periodic::run(self, claim).await?;
         let now = self.clock().now();
         let mut tx = self.db().begin().await?;
+        // The fence comes first: it locks the job, so the report of a stale run is not recorded.
         finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now).await?.or_stop()?;
         self.record(&mut tx, &report, now).await?;
         Ok(tx.commit().await?)

@@ -1,4 +1,4 @@
-//! Claims jobs of one kind and has them worked on, so many at once.
+//! Claims jobs of one kind, runs them concurrently and records failed attempts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,16 +18,16 @@ use crate::clock::{Agreement, Clock, Throttle};
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, with_timeout};
 use crate::telemetry::chain;
 
-/// What a kind of job is to do.
+/// The implementation of one kind of job.
 pub trait Work: Send + Sync + 'static {
     /// The kind, as in `jobs.kind`.
     const KIND: &'static str;
 
-    /// Makes one attempt. On success the job is finished by `run` itself, in the transaction that records the outcome; an
-    /// error is settled by the runner. Must be safe to run again after a crash anywhere inside.
+    /// Makes one attempt. On success `run` itself finishes the job, in the transaction that records
+    /// the outcome; on an error the runner does. Must be safe to repeat after a crash at any point.
     fn run(&self, claim: &Claim) -> impl Future<Output = Result<(), Stopped>> + Send;
 
-    /// The job is being given up, in this transaction: hand its subject to a person.
+    /// Called in the transaction that discards the job: marks its subject as needing attention.
     fn give_up(
         &self,
         tx: &mut PgConnection,
@@ -35,21 +35,22 @@ pub trait Work: Send + Sync + 'static {
         error: &str,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Whom it talks to. While one of them is down, nothing is begun but probes.
+    /// The remote systems that the work calls. While one is down, only probes start.
     fn dependencies(&self) -> &[Circuit];
 
-    /// Whether [`Work::room`] has to be asked before a job is claimed.
+    /// Whether [`Work::capacity`] limits the number of claims.
     fn is_limited(&self) -> bool {
         false
     }
 
-    /// The longest time from now for which one of its jobs is ever put off.
+    /// The longest time that a job of this kind is ever delayed. A later due time is corrected.
     fn max_delay(&self) -> Duration {
         MAX_DELAY
     }
 
-    /// How many jobs, of so many that are wanted, may be begun now. Asked in the transaction that claims them, which is rolled back
-    /// where none is due: a turn that nobody takes is not used up. Jobs that were begun already have their place.
+    /// How many of `wanted` queued jobs may start now. Called in the transaction that claims them,
+    /// which is rolled back if none is due, so that unused capacity is not consumed. Jobs with an
+    /// expired lease do not count.
     fn capacity(
         &self,
         _tx: &mut PgConnection,
@@ -59,32 +60,32 @@ pub trait Work: Send + Sync + 'static {
     }
 }
 
-/// A reminder waits for working hours, at most for a long weekend.
+/// A reminder waits for working hours, at most over a long weekend.
 const MAX_DELAY: Duration = Duration::from_hours(8 * 24);
-/// A clock that was wrong is rare, and what it wrote is not urgent.
+/// A wrong clock is rare and its corrections are not urgent.
 const BETWEEN_CORRECTIONS: Duration = Duration::from_mins(1);
-/// While the clock cannot tell whether a lease has run out.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 100);
-/// How soon to look whether a clock that is wrong is right again.
+/// The grace for expired leases while the clock cannot tell whether they have expired.
+const UNLIMITED_GRACE: Duration = Duration::from_hours(24 * 365 * 100);
+/// The pause between checks whether a wrong clock is correct again.
 const WHILE_CLOCK_IS_WRONG: Duration = Duration::from_secs(1);
 
-/// How many jobs may be begun.
+/// How many jobs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
-    /// So many.
+    /// At most this many.
     Of(usize),
-    /// None for so long.
+    /// None before this much time has passed.
     RetryAfter(Duration),
 }
 
 /// Why an attempt ended without finishing its job.
 #[derive(Debug)]
 pub enum Stopped {
-    /// Somebody else has the job now. Nothing of this attempt was written.
+    /// Another worker has claimed the job. The transaction of this attempt was rolled back.
     LeaseLost,
-    /// The process is stopping, and what would have come next should not be begun. Nothing was done yet.
+    /// The process is stopping and the attempt had done nothing irreversible.
     Released,
-    /// The attempt failed; the error says whether another can help.
+    /// The attempt failed. The error says whether another can help.
     Failed(Box<dyn Retryable + Send + Sync>),
 }
 
@@ -94,7 +95,7 @@ impl<E: Retryable + Send + Sync + 'static> From<E> for Stopped {
     }
 }
 
-/// Works on the jobs of one kind. Clones share the limit on concurrency.
+/// Runs the jobs of one kind. Clones share the concurrency limit.
 pub struct Runner<W> {
     work: Arc<W>,
     db: Pool,
@@ -119,16 +120,15 @@ impl<W> Clone for Runner<W> {
     }
 }
 
-/// What looking for work brought.
-enum Found {
-    /// Jobs, each with its slot; a single one where it is to probe somebody who is down.
+/// The result of one attempt to claim jobs.
+enum Claimed {
+    /// Jobs, each with its slot. A single one if it holds probes.
     Jobs(Vec<(Claim, OwnedSemaphorePermit)>, Vec<Probe>),
-    /// Nothing is due, or nothing may be begun: look again after this long, or when the bell rings.
+    /// Nothing is due or may start. Look again after this much time or at the next notification.
     RetryAfter(Duration),
 }
 
 impl<W: Work> Runner<W> {
-    /// Makes a runner; claims nothing yet.
     pub fn new(
         work: W,
         db: Pool,
@@ -141,7 +141,7 @@ impl<W: Work> Runner<W> {
         Self { work, db, clock, database_health, settings, slots, corrections }
     }
 
-    /// Claims and works until `stop`; jobs in hand go on in `tracker` after that.
+    /// Claims and runs jobs until `stop`. Running attempts then continue in `tracker`.
     pub async fn run(self, mut listener: Listener, tracker: TaskTracker, stop: CancellationToken) {
         loop {
             let slot = tokio::select! {
@@ -151,9 +151,10 @@ impl<W: Work> Runner<W> {
             };
             // The semaphore is never closed.
             let Ok(slot) = slot else { return };
-            // Not raced against the stop: a claim that Postgres made and nobody heard of would be lost for a whole lease.
+            // Not cancelled by `stop`: a claim that Postgres committed and nobody received would
+            // block its jobs for a whole lease.
             let idle = match self.claim_free(slot).await {
-                Ok(Found::Jobs(claims, probes)) => {
+                Ok(Claimed::Jobs(claims, probes)) => {
                     let mut probes = Some(probes);
                     for (mut claim, slot) in claims {
                         claim.stop = stop.clone();
@@ -165,10 +166,9 @@ impl<W: Work> Runner<W> {
                     }
                     continue;
                 }
-                Ok(Found::RetryAfter(idle)) => idle,
+                Ok(Claimed::RetryAfter(idle)) => idle,
                 Err(error) => {
-                    self.database_health
-                        .report(&error, "cannot claim jobs; they stay where they are");
+                    self.database_health.report(&error, "cannot claim jobs; they stay queued");
                     RETRY_INTERVAL
                 }
             };
@@ -179,11 +179,12 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Works on all that is due, one after the other, until nothing is or may be begun. Says how many attempts that took.
+    /// Runs due jobs one after the other until none is due or may start. Returns the number of
+    /// attempts.
     pub async fn run_due(&self) -> sqlx::Result<usize> {
         let mut attempts = 0;
         loop {
-            let Ok(_probes) = self.admitted() else { return Ok(attempts) };
+            let Ok(_probes) = self.admit() else { return Ok(attempts) };
             let (claims, _) = self.claim(1).await?;
             let Some(claim) = claims.into_iter().next() else { return Ok(attempts) };
             self.attempt(claim).await;
@@ -191,7 +192,8 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Makes one attempt at one job now, due or not, whoever is down. False where somebody else works on it.
+    /// Makes one attempt at a job now, whether or not it is due and whatever is down. False if the
+    /// job is claimed, done or dead.
     pub async fn run_now(&self, subject: &str) -> sqlx::Result<bool> {
         let now = self.clock.now();
         let claim = store::claim_now(&self.db, W::KIND, subject, self.settings.lease, now).await?;
@@ -200,13 +202,14 @@ impl<W: Work> Runner<W> {
         Ok(true)
     }
 
-    /// Claims as many jobs as there are free slots, of which one is given, or a single one as a probe.
-    async fn claim_free(&self, slot: OwnedSemaphorePermit) -> sqlx::Result<Found> {
+    /// Claims a job for `slot` and for every other free slot, or a single one as a probe.
+    async fn claim_free(&self, slot: OwnedSemaphorePermit) -> sqlx::Result<Claimed> {
         let mut slots = vec![slot];
-        let probes = match self.admitted() {
+        let probes = match self.admit() {
             Ok(probes) => probes,
-            Err(pause) => return Ok(Found::RetryAfter(pause.min(self.settings.poll_interval))),
+            Err(pause) => return Ok(Claimed::RetryAfter(pause.min(self.settings.poll_interval))),
         };
+        // A probe is one attempt; more would load a system that is just recovering.
         if probes.is_empty() {
             while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
                 slots.push(slot);
@@ -214,29 +217,33 @@ impl<W: Work> Runner<W> {
         }
         let (claims, pause) = with_timeout(self.claim(slots.len())).await?;
         if claims.is_empty() {
-            return Ok(Found::RetryAfter(pause));
+            return Ok(Claimed::RetryAfter(pause));
         }
-        Ok(Found::Jobs(claims.into_iter().zip(slots).collect(), probes))
+        Ok(Claimed::Jobs(claims.into_iter().zip(slots).collect(), probes))
     }
 
-    /// Claims what may be begun, and says after how long to look again where that is nothing.
+    /// Claims at most `limit` jobs. Also returns the pause before the next attempt if there is none.
     async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Duration)> {
-        // Leases and due times mean nothing by a clock that is wrong: a claim could take a job from
-        // a worker that is sending its letter.
+        // By a wrong clock, leases look expired: a claim could take a job from a worker that is
+        // sending its letter.
         if self.clock.is_wrong() {
             return Ok((Vec::new(), WHILE_CLOCK_IS_WRONG));
         }
         self.correct_times().await?;
         let (now, poll) = (self.clock.now(), self.settings.poll_interval);
         if !self.work.is_limited() {
-            return Ok((store::claim(&self.db, &self.wanted(limit, limit), now).await?, poll));
+            return Ok((
+                store::claim(&self.db, &self.claim_request(limit, limit), now).await?,
+                poll,
+            ));
         }
         let mut tx = self.db.begin().await?;
         let (fresh, pause) = match self.work.capacity(&mut tx, limit).await? {
             Capacity::Of(fresh) => (fresh, poll),
             Capacity::RetryAfter(pause) => (0, pause.min(poll)),
         };
-        let claims = store::claim(&mut *tx, &self.wanted(limit, fresh), now).await?;
+        let claims = store::claim(&mut *tx, &self.claim_request(limit, fresh), now).await?;
+        // The rollback returns the capacity that no job used.
         if claims.is_empty() {
             tx.rollback().await?;
         } else {
@@ -245,15 +252,14 @@ impl<W: Work> Runner<W> {
         Ok((claims, pause))
     }
 
-    /// Makes jobs due that a wrong clock put off for longer than this work ever does, and ends leases
-    /// that it made too long.
+    /// Corrects due times and leases that a wrong clock set too far ahead.
     async fn correct_times(&self) -> sqlx::Result<()> {
         let is_due = || self.corrections.lock().is_due(BETWEEN_CORRECTIONS, Instant::now());
         if self.clock.agreement() != Agreement::Agrees || !is_due() {
             return Ok(());
         }
         let limits =
-            correction::Longest { delay: self.work.max_delay(), lease: self.settings.lease };
+            correction::Limits { delay: self.work.max_delay(), lease: self.settings.lease };
         let corrected =
             correction::correct_times(&self.db, W::KIND, &limits, self.clock.now()).await?;
         if corrected > 0 {
@@ -266,12 +272,12 @@ impl<W: Work> Runner<W> {
         Ok(())
     }
 
-    /// Leases run out while the database is away, and their holders could not renew them. When it is back they come first: some of
-    /// them know an outcome that nobody else does.
-    fn wanted(&self, limit: usize, fresh: usize) -> ClaimRequest<'static> {
+    /// Leases expire while the database is unavailable, because their holders cannot renew them. After
+    /// it returns, the grace lets the holders renew first: some know an outcome that nobody else does.
+    fn claim_request(&self, limit: usize, fresh: usize) -> ClaimRequest<'static> {
         let lease = self.settings.lease;
         let grace = if !self.clock.can_judge_leases(lease) {
-            FOR_EVER
+            UNLIMITED_GRACE
         } else if self.database_health.was_unhealthy_within(lease) {
             lease
         } else {
@@ -280,8 +286,9 @@ impl<W: Work> Runner<W> {
         ClaimRequest { kind: W::KIND, limit, fresh, lease, grace }
     }
 
-    /// What all those whom the work leans on let through: anything, or one attempt that holds these probes; or nothing for so long.
-    fn admitted(&self) -> Result<Vec<Probe>, Duration> {
+    /// Asks the circuit of each dependency. `Ok` with probes allows one attempt, which holds them;
+    /// `Ok` without, any number; `Err` none for this much time.
+    fn admit(&self) -> Result<Vec<Probe>, Duration> {
         let mut probes = Vec::new();
         for circuit in self.work.dependencies() {
             match circuit.admission() {
@@ -297,30 +304,32 @@ impl<W: Work> Runner<W> {
         job.kind = W::KIND, job.subject = %claim.subject, job.attempt = claim.attempt,
     ))]
     async fn attempt(&self, claim: Claim) {
-        // A job that takes the process down each time never gets to say how it failed.
+        // Only a job whose attempts killed the process, so that none was recorded, gets here.
         if claim.attempt > self.settings.max_attempts {
-            let error = store::ENDED_THE_PROCESS;
-            tracing::error!(error, "job is dead: a person must look");
-            self.settle(&claim, Outcome::Discard { error }).await;
+            let error = store::PROCESS_DIED;
+            tracing::error!(error, "job is dead and needs attention");
+            self.record(&claim, Outcome::Discard { error }).await;
             return;
         }
         let outcome = tokio::select! {
             outcome = Box::pin(self.work.run(&claim)) => outcome,
-            () = self.hold(&claim) => Err(Stopped::LeaseLost),
+            () = self.renew_lease(&claim) => Err(Stopped::LeaseLost),
         };
         match outcome {
             Ok(()) => {}
-            Err(Stopped::LeaseLost) => tracing::warn!("lost the lease; whoever has it now goes on"),
+            Err(Stopped::LeaseLost) => {
+                tracing::warn!("lost the lease: another worker continues the job")
+            }
             Err(Stopped::Released) => {
                 let at = self.due_from();
-                self.settle(&claim, Outcome::Snooze { at, error: "the process was stopping" })
+                self.record(&claim, Outcome::Snooze { at, error: "the process was stopping" })
                     .await;
             }
-            Err(Stopped::Failed(error)) => self.settle_failure(&claim, error.as_ref()).await,
+            Err(Stopped::Failed(error)) => self.record_failure(&claim, error.as_ref()).await,
         }
     }
 
-    async fn settle_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
+    async fn record_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
         let text = chain(error);
         let is_down = self.work.dependencies().iter().any(Circuit::is_open);
         let now = self.due_from();
@@ -332,32 +341,42 @@ impl<W: Work> Runner<W> {
             rand::random(),
         ) {
             RetryDecision::Retry(pause) => {
-                tracing::warn!(error = text, retry.in_seconds = pause.as_secs(), "attempt failed");
-                self.settle(claim, Outcome::Retry { at: now + pause, error: &text }).await;
+                tracing::warn!(
+                    error = text,
+                    retry.in_seconds = pause.as_secs(),
+                    "attempt failed; it will be retried"
+                );
+                self.record(claim, Outcome::Retry { at: now + pause, error: &text }).await;
             }
             RetryDecision::Snooze(pause) => {
-                tracing::debug!(error = text, retry.in_seconds = pause.as_secs(), "postponed");
-                self.settle(claim, Outcome::Snooze { at: now + pause, error: &text }).await;
+                tracing::debug!(
+                    error = text,
+                    retry.in_seconds = pause.as_secs(),
+                    "attempt postponed: a dependency is down or busy"
+                );
+                self.record(claim, Outcome::Snooze { at: now + pause, error: &text }).await;
             }
             RetryDecision::Discard => {
-                tracing::error!(error = text, "job is dead: a person must look");
-                self.settle(claim, Outcome::Discard { error: &text }).await;
+                tracing::error!(error = text, "job is dead and needs attention");
+                self.record(claim, Outcome::Discard { error: &text }).await;
             }
         }
     }
 
-    /// The time from which a pause counts. A wrong clock could put the job off for years, so there it is
-    /// in the past: the job is due when jobs are claimed again.
+    /// The time from which a pause counts. A wrong clock could delay the job for years, so while it is
+    /// wrong this is in the past: the job is due as soon as jobs are claimed again.
     fn due_from(&self) -> DateTime<Utc> {
         if self.clock.is_wrong() { DateTime::UNIX_EPOCH } else { self.clock.now() }
     }
 
-    /// Tries for as long as the database is away: an attempt that could not be settled would count, and wait for its lease.
-    async fn settle(&self, claim: &Claim, ending: Outcome<'_>) {
+    /// Records an outcome. Retries while the database is unavailable: an unrecorded outcome would cost
+    /// an attempt and block the job until its lease expires.
+    async fn record(&self, claim: &Claim, outcome: Outcome<'_>) {
         let write = || async {
             let mut tx = self.db.begin().await?;
-            store::finish(&mut tx, claim, ending, self.clock.now()).await?.or_stop()?;
-            if let Outcome::Discard { error } = ending {
+            // The fence comes first: it keeps other workers off the job until the commit.
+            store::finish(&mut tx, claim, outcome, self.clock.now()).await?.or_stop()?;
+            if let Outcome::Discard { error } = outcome {
                 self.work.give_up(&mut tx, claim, error).await?;
             }
             Ok(tx.commit().await?)
@@ -365,44 +384,47 @@ impl<W: Work> Runner<W> {
         match retry_until_recorded(claim, &self.database_health, write).await {
             Ok(()) => {}
             Err(Stopped::LeaseLost | Stopped::Released) => {
-                tracing::debug!("somebody else has the job");
+                tracing::debug!("recorded no outcome: another worker has the job");
             }
             Err(Stopped::Failed(error)) => {
-                self.database_health
-                    .report_text(&chain(error.as_ref()), "cannot record how an attempt ended");
+                self.database_health.report_message(
+                    &chain(error.as_ref()),
+                    "cannot record the outcome of an attempt",
+                );
             }
         }
     }
 
-    /// Renews the lease for as long as it can; returns when the attempt is to be cut off: when somebody else has the job, or when
-    /// nobody can tell. An attempt that is handing something over is not cut off because the database is away, as nobody else can
-    /// take the job then either; and one that knows an outcome is not cut off at all: only it can write that down, and it finds
-    /// out by itself if it may not.
-    async fn hold(&self, claim: &Claim) {
+    /// Renews the lease. Returns when the attempt must be aborted: the lease is lost, or the database
+    /// is unavailable and the lease may expire. An attempt past the irreversible point survives an
+    /// unavailable database, because no other worker can claim the job then either. An attempt whose
+    /// outcome is known is never aborted: only it can record the outcome, and the fence in that
+    /// transaction stops it if the lease is lost.
+    async fn renew_lease(&self, claim: &Claim) {
         let lease = self.settings.lease;
         let mut until = self.clock.now() + lease;
         loop {
             tokio::time::sleep(lease / 3).await;
-            // Not longer than to the next turn, whatever the database does.
+            // The timeout keeps a slow database from delaying the next renewal.
             let renewing = tokio::time::timeout(
                 lease / 3,
                 store::renew(&self.db, claim, lease, self.clock.now()),
             );
             match renewing.await {
                 Ok(Ok(Finished::Yes)) => until = self.clock.now() + lease,
-                Ok(Ok(Finished::LeaseLost)) if !claim.knows_outcome() => return,
+                Ok(Ok(Finished::LeaseLost)) if !claim.is_outcome_known() => return,
                 Ok(Ok(Finished::LeaseLost)) => {}
-                // The database may be back before the lease runs out.
+                // The database may return before the lease expires.
                 Ok(Err(_)) | Err(_)
-                    if self.clock.now() + lease / 3 < until || claim.is_handing_over() => {}
+                    if self.clock.now() + lease / 3 < until || claim.is_irreversible() => {}
                 Ok(Err(_)) | Err(_) => return,
             }
         }
     }
 }
 
-/// Writes down an outcome that only this process knows, such as the relay's 2xx: tries for as long as the database is away,
-/// however long that is. Ends early where the lease is lost.
+/// Records an outcome that only this process knows, such as the relay's 2xx. Retries for as long as
+/// the database is unavailable. Returns early if the lease is lost.
 pub async fn retry_until_recorded<F>(
     claim: &Claim,
     database_health: &DatabaseHealth,
@@ -412,8 +434,9 @@ where
     F: Future<Output = Result<(), Stopped>>,
 {
     const PAUSE: Duration = Duration::from_millis(250);
-    claim.outcome_is_known();
+    claim.set_outcome_known();
     loop {
+        // An attempt that hangs counts as unavailable, because a failover drops connections silently.
         let written = async { Ok(write().await) };
         let error = match with_timeout(written).await {
             Ok(Err(Stopped::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => error,
@@ -421,7 +444,7 @@ where
             Err(error) => Box::new(error),
         };
         database_health
-            .report_text(&chain(error.as_ref()), "cannot record an outcome yet; trying on");
+            .report_message(&chain(error.as_ref()), "cannot record an outcome yet; retrying");
         tokio::time::sleep(PAUSE).await;
     }
 }

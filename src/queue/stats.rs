@@ -1,31 +1,27 @@
-//! What a person sees of the jobs.
+//! Queries about jobs for operators and metrics.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-/// A job, for a person.
+/// A job as `capital-courier job` prints it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
-    /// The row.
+pub struct JobRow {
     pub job_id: i64,
-    /// What kind of work.
     pub kind: String,
-    /// What it is about.
+    /// The id of the letter or offer that the job is about.
     pub subject: String,
     /// `queued`, `claimed`, `done` or `dead`.
     pub state: String,
-    /// Counted from 1.
+    /// The number of attempts so far.
     pub attempt: i32,
-    /// When it is, or was, due.
     pub due_at: DateTime<Utc>,
-    /// What went wrong last.
     pub last_error: Option<String>,
 }
 
-/// Jobs in a state, those that were due last first.
-pub async fn list(db: impl PgExecutor<'_>, state: &str, limit: i64) -> sqlx::Result<Vec<Shown>> {
+/// The jobs in `state`, latest due time first.
+pub async fn list(db: impl PgExecutor<'_>, state: &str, limit: i64) -> sqlx::Result<Vec<JobRow>> {
     sqlx::query_as!(
-        Shown,
+        JobRow,
         "
         select job_id, kind, subject, state, attempt, due_at, last_error
         from jobs
@@ -40,10 +36,9 @@ pub async fn list(db: impl PgExecutor<'_>, state: &str, limit: i64) -> sqlx::Res
     .await
 }
 
-/// One job.
-pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<Shown>> {
+pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<JobRow>> {
     sqlx::query_as!(
-        Shown,
+        JobRow,
         "
         select job_id, kind, subject, state, attempt, due_at, last_error
         from jobs
@@ -55,7 +50,7 @@ pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<S
     .await
 }
 
-/// Jobs of a kind that somebody works on, or that wait for their lease to run out.
+/// Claimed jobs of a kind, including those whose lease has expired.
 pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from jobs where kind = $1 and state = 'claimed'"#,
@@ -65,7 +60,6 @@ pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<
     .await
 }
 
-/// Jobs that were given up and that a person must look at.
 pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#)
         .fetch_one(db)

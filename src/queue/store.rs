@@ -9,22 +9,20 @@ use uuid::Uuid;
 use super::{Claim, Finished, Outcome};
 use crate::database::storable;
 
-/// The `NOTIFY` channel that says that there is a new job.
+/// The `NOTIFY` channel for new jobs.
 pub(super) const CHANNEL: &str = "courier_jobs";
 
-/// `last_error` of a job whose attempts all ended with the process.
-pub(super) const ENDED_THE_PROCESS: &str = "the process ended in the midst of each attempt";
+/// `last_error` of a job that has used all its attempts without recording one outcome.
+pub(super) const PROCESS_DIED: &str = "the process died during each attempt";
 
-/// Whether [`enqueue`] made a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queued {
-    /// It did.
     Inserted,
-    /// There is one with this key already, perhaps done long ago. Nothing was changed.
+    /// A job of this kind and subject exists, perhaps done long ago. Nothing was changed.
     Duplicate,
 }
 
-/// Queues a job, due at once, in the transaction that makes it necessary.
+/// Queues a job, due now, in the transaction that makes it necessary.
 pub async fn enqueue(
     db: impl PgExecutor<'_>,
     kind: &str,
@@ -34,7 +32,7 @@ pub async fn enqueue(
     add(db, kind, subject, false, now).await
 }
 
-/// The same for a job that is claimed only where no other of its kind is due.
+/// As [`enqueue`]; the job is claimed only while no other of its kind is due.
 pub async fn enqueue_low_priority(
     db: impl PgExecutor<'_>,
     kind: &str,
@@ -73,7 +71,8 @@ async fn add(
     Ok(if added.is_some() { Queued::Inserted } else { Queued::Duplicate })
 }
 
-/// Ends a job that waits: there is nothing left for it to do. One that somebody works on finds that out by itself.
+/// Ends a queued job that has nothing left to do. A claimed one is left alone: its worker reads the
+/// state of the subject itself.
 pub async fn cancel(
     db: impl PgExecutor<'_>,
     kind: &str,
@@ -95,22 +94,22 @@ pub async fn cancel(
     Ok(())
 }
 
-/// Queues a job again that is over, done or dead, as if for the first time. False where there is none such.
+/// Queues a done or dead job again, with all its attempts. False if there is none.
 pub async fn requeue(
     db: impl PgExecutor<'_>,
     kind: &str,
     subject: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let revived = sqlx::query!(
+    let requeued = sqlx::query!(
         r#"
-        with revived as (
+        with requeued as (
             update jobs
             set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null
             where key = $1 || ':' || $2 and state in ('done', 'dead')
             returning job_id
         )
-        select pg_notify($4, '') as "notified" from revived
+        select pg_notify($4, '') as "notified" from requeued
         "#,
         kind,
         subject,
@@ -119,14 +118,15 @@ pub async fn requeue(
     )
     .fetch_optional(db)
     .await?;
-    Ok(revived.is_some())
+    Ok(requeued.is_some())
 }
 
-/// A job that was given up is queued again by reconciliation not more often than this.
+/// Reconciliation requeues a dead job at most this often.
 const BETWEEN_REQUEUES: TimeDelta = TimeDelta::hours(1);
 
-/// Queues a dead job again, with all its attempts, unless that was done within the last hour. False where it was not queued. A
-/// job that ended the process at each attempt stays dead: only an operator queues it again.
+/// Queues a dead job again, with all its attempts, unless that was done within the last hour. False
+/// if it was not queued. A job that killed the process at each attempt stays dead until an operator
+/// requeues it.
 pub async fn requeue_dead(
     db: impl PgExecutor<'_>,
     kind: &str,
@@ -149,7 +149,7 @@ pub async fn requeue_dead(
         subject,
         now,
         CHANNEL,
-        ENDED_THE_PROCESS,
+        PROCESS_DIED,
         now - BETWEEN_REQUEUES,
     )
     .fetch_optional(db)
@@ -157,21 +157,23 @@ pub async fn requeue_dead(
     Ok(requeued.is_some())
 }
 
-/// Makes a job due that waits for later, or is over. One that somebody works on is left alone, but does not end before the caller's
-/// transaction does: how it ends can depend on what that wrote.
+/// Makes a job due now if it is queued for later, done or dead. A claimed job is left alone, but its
+/// outcome cannot be recorded before the caller's transaction ends, because the outcome may depend
+/// on what that transaction writes.
 pub async fn reschedule_now(
     tx: &mut PgConnection,
     kind: &str,
     subject: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // A statement of its own: the next one sees what whoever held the lock made of the job.
+    // A separate statement: the next one takes a new snapshot and so sees what the transaction that
+    // held the lock has committed.
     sqlx::query!("select job_id from jobs where key = $1 || ':' || $2 for update", kind, subject)
         .fetch_optional(&mut *tx)
         .await?;
     sqlx::query!(
         r#"
-        with brought as (
+        with rescheduled as (
             update jobs
             set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end,
                 due_at = $3, queued_at = $3,
@@ -180,7 +182,7 @@ pub async fn reschedule_now(
                 and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
             returning job_id
         )
-        select pg_notify($4, '') as "notified" from brought
+        select pg_notify($4, '') as "notified" from rescheduled
         "#,
         kind,
         subject,
@@ -192,32 +194,32 @@ pub async fn reschedule_now(
     Ok(())
 }
 
-/// What to claim.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest<'a> {
-    /// The kind of the jobs.
     pub kind: &'a str,
-    /// How many at most.
     pub limit: usize,
-    /// How many of them may be queued ones: those whose lease ran out were begun already.
+    /// How many of them may be queued ones. Jobs with an expired lease have started already and do
+    /// not count against the capacity.
     pub fresh: usize,
-    /// How long the claim is to last.
     pub lease: Duration,
-    /// How long a lease that ran out is respected all the same.
+    /// How long an expired lease is still respected.
     pub grace: Duration,
 }
 
-/// Claims jobs that are due or whose lease ran out: the longest due first, and those that give way last. Commit before working.
+/// Claims jobs that are due or whose lease has expired: expired leases first, then the longest due,
+/// then low priority. Commit before working.
 pub async fn claim(
     db: impl PgExecutor<'_>,
-    wanted: &ClaimRequest<'_>,
+    request: &ClaimRequest<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Claim>> {
+    // One token per claim, so that a worker that claims the same job again is fenced from its
+    // earlier self.
     let token = Uuid::new_v4();
     let rows = sqlx::query!(
         r#"
-        -- Each a walk along an index, no further than needed: an `or` would sort the whole backlog
-        -- at each claim.
+        -- Separate scans, each along an index and no further than its limit: a single one with `or`
+        -- would sort the whole backlog at each claim.
         with abandoned as (
             select job_id
             from jobs
@@ -255,23 +257,24 @@ pub async fn claim(
         where jobs.job_id = due.job_id
         returning jobs.job_id, jobs.subject, jobs.attempt
         "#,
-        wanted.kind,
-        i64::try_from(wanted.limit).unwrap_or(i64::MAX),
+        request.kind,
+        i64::try_from(request.limit).unwrap_or(i64::MAX),
         now,
         token,
-        now + wanted.lease,
-        now - wanted.grace,
-        i64::try_from(wanted.fresh).unwrap_or(i64::MAX),
+        now + request.lease,
+        now - request.grace,
+        i64::try_from(request.fresh).unwrap_or(i64::MAX),
     )
     .fetch_all(db)
     .await?;
     let claims = rows
         .into_iter()
-        .map(|row| Claim::new(row.job_id, wanted.kind, row.subject, row.attempt, token));
+        .map(|row| Claim::new(row.job_id, request.kind, row.subject, row.attempt, token));
     Ok(claims.collect())
 }
 
-/// Claims one job whether or not it is due, unless somebody works on it or it is over. For a person who does not want to wait.
+/// Claims one job whether or not it is due. `None` if it is claimed, done or dead. For a command
+/// that does not wait.
 pub async fn claim_now(
     db: impl PgExecutor<'_>,
     kind: &str,
@@ -299,7 +302,7 @@ pub async fn claim_now(
     Ok(row.map(|row| Claim::new(row.job_id, kind, subject.to_owned(), row.attempt, token)))
 }
 
-/// Makes the claim last for another `lease` from now.
+/// Extends the claim to `lease` from now.
 pub async fn renew(
     db: impl PgExecutor<'_>,
     claim: &Claim,
@@ -321,9 +324,9 @@ pub async fn renew(
     Ok(held(renewed.rows_affected()))
 }
 
-/// Whether the claim still holds; if it does, nobody else can take the job before the transaction ends. First statement of a
-/// transaction that records something in the midst of an attempt.
-pub async fn still_held(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<Finished> {
+/// Locks the job until the transaction ends, if the claim still holds. Must be the first statement
+/// of a transaction that records something during an attempt.
+pub async fn lock_claim(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<Finished> {
     let held = sqlx::query_scalar!(
         "
         select job_id
@@ -339,17 +342,18 @@ pub async fn still_held(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<
     Ok(if held.is_some() { Finished::Yes } else { Finished::LeaseLost })
 }
 
-/// Ends an attempt, if the claim still holds. First statement of the transaction that records the outcome: its lock keeps
-/// everybody else away from the job until the outcome is committed.
+/// Ends an attempt, if the claim still holds. Must be the first statement of the transaction that
+/// records the outcome: its row lock keeps other workers off the job until the commit.
 pub async fn finish(
     tx: &mut PgConnection,
     claim: &Claim,
-    ending: Outcome<'_>,
+    outcome: Outcome<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Finished> {
-    let (state, due_at, error, finished_at, attempt) = match ending {
+    let (state, due_at, error, finished_at, attempt) = match outcome {
         Outcome::Done => ("done", None, None, Some(now), claim.attempt),
         Outcome::Retry { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
+        // The claim counted the attempt; a snooze takes that back.
         Outcome::Snooze { at, error } => ("queued", Some(at), Some(error), None, claim.attempt - 1),
         Outcome::Reschedule { at } => ("queued", Some(at), None, None, 0),
         Outcome::Discard { error } => ("dead", None, Some(error), Some(now), claim.attempt),
@@ -358,7 +362,7 @@ pub async fn finish(
         "
         update jobs
         set state = $3, due_at = coalesce($4, due_at), finished_at = $6, attempt = $7,
-            -- Work that begins anew leaves its old error behind.
+            -- Attempts that start again at 1 drop the old error.
             last_error = case when $7 = 0 then $5 else coalesce($5, last_error) end,
             lease_token = null, leased_until = null
         where job_id = $1 and lease_token = $2 and state = 'claimed'

@@ -130,3 +130,42 @@ fn branch(tokens: &mut Tokens, prefix: &[String], found: &mut Vec<Mention>) {
         found.push(Mention { path, line });
     }
 }
+
+/// Every string literal outside of attributes (doc comments are attributes) and of `#[cfg(test)]`
+/// items, with the line on which it begins.
+pub(super) fn literals(source: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    collect(TokenStream::from_str(source).expect("the compiler took it too"), &mut found);
+    found
+}
+
+fn collect(tokens: TokenStream, found: &mut Vec<(usize, String)>) {
+    let mut tokens: Tokens = tokens.into_iter().peekable();
+    let mut under_test = false;
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                tokens.next_if(
+                    |next| matches!(next, TokenTree::Punct(inner) if inner.as_char() == '!'),
+                );
+                let attribute = tokens.next_if(|next| matches!(next, TokenTree::Group(_)));
+                let attribute = attribute.map(|group| group.to_string()).unwrap_or_default();
+                under_test |= attribute.replace(' ', "") == "[cfg(test)]";
+            }
+            TokenTree::Group(group) => {
+                let is_item = group.delimiter() == Delimiter::Brace;
+                if !(is_item && std::mem::take(&mut under_test)) {
+                    collect(group.stream(), found);
+                }
+            }
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                if text.contains('"') {
+                    found.push((literal.span().start().line, text));
+                }
+            }
+            TokenTree::Punct(punct) => under_test &= punct.as_char() != ';',
+            TokenTree::Ident(_) => {}
+        }
+    }
+}

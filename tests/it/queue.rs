@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capital_courier::queue::{
-    self, Claim, ClaimRequest, Finished, Outcome, Queued, claim, enqueue, finish, renew, still_held,
+    self, Claim, ClaimRequest, Finished, Outcome, Queued, claim, enqueue, finish, lock_claim, renew,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -55,7 +55,7 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
 
     assert_eq!(finish_as(&db, &first, Outcome::Done, later).await, Finished::LeaseLost);
     assert_eq!(renew(&db, &first, LEASE, later).await.unwrap(), Finished::LeaseLost);
-    assert_eq!(still_held(&db, &first).await.unwrap(), Finished::LeaseLost);
+    assert_eq!(lock_claim(&db, &first).await.unwrap(), Finished::LeaseLost);
     assert_eq!(finish_as(&db, &second, Outcome::Done, later).await, Finished::Yes);
     assert_eq!(
         finish_as(&db, &second, Outcome::Done, later).await,

@@ -147,3 +147,13 @@ pub async fn list_active(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
     .fetch_all(db)
     .await
 }
+
+/// Whether the account has an opt-out, active or not.
+pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from opt_outs where account_id = $1) as "exists!""#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}

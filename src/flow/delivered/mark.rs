@@ -162,7 +162,7 @@ impl MarkDelivered {
             note: None,
         };
         let mut tx = self.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
         Ok(tx.commit().await?)
     }

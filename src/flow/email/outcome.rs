@@ -36,7 +36,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         let resend = self.resends(&letter);
         if resend {
-            queue::still_held(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         } else {
             queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
         }
@@ -282,7 +282,7 @@ impl SendLetter {
         letter: &Letter,
     ) -> Result<(), Stopped> {
         let mut tx = self.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         let reason = (letter.uncertain_attempts > 0).then_some(UNCERTAIN);
         let back =
             Transition { from: State::Sending, to: State::Waiting, reason, relay_reply: None };

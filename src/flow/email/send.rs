@@ -195,7 +195,7 @@ impl SendLetter {
         }
         // From here on the job is not released, even on shutdown: only this process learns the
         // reply.
-        claim.hands_over();
+        claim.begin_irreversible();
         crate::crash::point("letter.after_sending");
         let outcome = data_phase.hand_over(&ready.bytes).await;
         crate::crash::point("letter.after_relay");

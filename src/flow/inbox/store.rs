@@ -250,3 +250,13 @@ pub async fn replay(db: impl PgExecutor<'_>, event_id: &str) -> sqlx::Result<boo
     .await?;
     Ok(replayed.rows_affected() == 1)
 }
+
+/// Whether the account has an event, with or without its body.
+pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from inbox_events where account_id = $1) as "exists!""#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -50,7 +50,7 @@ impl Work for RefreshOffer {
             as_of: seen.at.unwrap_or(now),
         };
         let mut tx = self.db.begin().await?;
-        queue::still_held(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
         // An event applied while Stripe was being asked may be newer than the response: ask again.
         if store::lock_version(&mut tx, offer_id.as_str()).await? != before {
             queue::finish(&mut tx, claim, Outcome::Reschedule { at: now }, now).await?.or_stop()?;

@@ -219,3 +219,51 @@ pub fn stream_records<'a>(
     )
     .fetch(db)
 }
+
+/// Erases the message, the recipient and the subject of an account's delivery attempts. The hash of
+/// the address stays, so that a later enquiry about an address can be answered. Fails for the
+/// service's own role, which has no right to update evidence.
+pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Result<u64> {
+    // The trigger that keeps evidence append-only lets this transaction pass.
+    sqlx::query_scalar!("select set_config('courier.erasing', 'yes', true)")
+        .fetch_one(&mut *tx)
+        .await?;
+    let erased = sqlx::query!(
+        "
+        update delivery_attempts
+        set message = null,
+            recipient = 'sha256:' || encode(sha256(convert_to(lower(recipient), 'UTF8')), 'hex'),
+            subject = ''
+        where account_id = $1 and recipient not like 'sha256:%'
+        ",
+        account_id,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(erased.rows_affected())
+}
+
+/// Counts the delivery attempts of an account that still hold the message.
+pub async fn count_messages(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    let messages = sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from delivery_attempts
+        where account_id = $1 and message is not null
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(messages.unsigned_abs())
+}
+
+/// Whether the account has a delivery attempt, erased or not.
+pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from delivery_attempts where account_id = $1) as "exists!""#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -58,7 +58,7 @@ impl Periodic for OpenReminders {
         let (mut opened, mut after) = (0, String::new());
         while self.schedule.is_enabled() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
-            queue::still_held(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
             let due = self.open_due(&mut tx, &after).await?;
             tx.commit().await?;
             let Some(last) = due.last() else { break };

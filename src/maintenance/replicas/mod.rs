@@ -1,5 +1,5 @@
-//! Who else works on this database. Processes share what Stripe allows to all of them together, so
-//! each must know how many there are.
+//! The list of live processes on this database. They share Stripe's rate limits, so each must know
+//! their number.
 
 mod store;
 
@@ -12,31 +12,32 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::stripe::Client;
+use crate::telemetry::chain;
 
-/// Between two signs of life.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// A process that was not seen for three beats counts no longer.
+/// A process that missed three heartbeats is not counted.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(15);
 
-/// Whether a process works on this database, or takes webhooks for it.
+/// Whether any process serves or works on this database.
 pub async fn is_any_alive(db: &Pool) -> sqlx::Result<bool> {
     store::is_any_alive(db, GONE_AFTER.as_seconds_f64()).await
 }
 
-/// Gives signs of life until `stop`, and tells `stripe` how many processes share its limits.
+/// Sends heartbeats until `stop` and passes the number of processes to `stripe`, which takes its
+/// share of the rate limits.
 pub async fn register(db: Pool, clock: Clock, stripe: Client, stop: CancellationToken) {
     let replica_id = Uuid::new_v4();
     let started_at = clock.now();
     loop {
         match store::heartbeat(&db, replica_id, started_at, clock.now(), GONE_AFTER).await {
             Ok(processes) => stripe.share_with(u32::try_from(processes).unwrap_or(1)),
-            Err(error) => tracing::debug!(error = %error, "cannot give a sign of life"),
+            Err(error) => tracing::debug!(error = chain(&error), "cannot record the heartbeat"),
         }
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
         }
     }
-    // Without it, the others only take their larger share a few seconds later.
+    // Best effort: otherwise the other processes take over this share when it times out.
     let _ = tokio::time::timeout(HEARTBEAT_INTERVAL, store::leave(&db, replica_id)).await;
 }

@@ -1,10 +1,10 @@
-//! The SQL of the processes.
+//! The SQL of the table `replicas`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// Gives a sign of life, forgets those that are long gone, and counts those that live.
+/// Records a heartbeat, deletes processes that have been gone for an hour, and counts the live ones.
 pub(super) async fn heartbeat(
     db: impl PgExecutor<'_>,
     replica_id: Uuid,
@@ -20,11 +20,11 @@ pub(super) async fn heartbeat(
             on conflict (replica_id) do update
             set last_seen_at = excluded.last_seen_at
         ),
-        forgotten as (
+        deleted as (
             delete from replicas
             where last_seen_at < $3 - interval '1 hour'
         )
-        -- This statement does not see its own insert, so this process is counted apart.
+        -- A statement does not see its own insert, so this process is added separately.
         select 1 + count(*) filter (where replica_id <> $1 and last_seen_at > $4) as "replicas!"
         from replicas
         "#,
@@ -37,7 +37,7 @@ pub(super) async fn heartbeat(
     .await
 }
 
-/// Whether any process gave a sign of life within this time, by the database's clock.
+/// Whether any process sent a heartbeat within this time, by the database's clock.
 pub(super) async fn is_any_alive(
     db: impl PgExecutor<'_>,
     within_seconds: f64,
@@ -55,7 +55,7 @@ pub(super) async fn is_any_alive(
     .await
 }
 
-/// Takes this process's row away.
+/// Deletes the row of this process.
 pub(super) async fn leave(db: impl PgExecutor<'_>, replica_id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("delete from replicas where replica_id = $1", replica_id).execute(db).await?;
     Ok(())

@@ -45,7 +45,7 @@ async fn readiness(State(state): State<Readiness>) -> (StatusCode, Json<Value>) 
         Some((at, health)) if at.elapsed() < CACHE_FOR => health,
         Some(_) | None => {
             let checked = tokio::time::timeout(CHECK_TIMEOUT, database::health(&state.db)).await;
-            let health = checked.unwrap_or(Health::Away);
+            let health = checked.unwrap_or(Health::Unavailable);
             *last = Some((Instant::now(), health));
             health
         }
@@ -70,7 +70,7 @@ struct ReadinessPart {
 fn database_parts(health: Health) -> [ReadinessPart; 2] {
     let (database, schema) = match health {
         Health::Ready => ("writable", "current"),
-        Health::Away => ("away", "unknown"),
+        Health::Unavailable => ("away", "unknown"),
         Health::ReadOnly => ("read_only", "unknown"),
         Health::Full => ("full", "unknown"),
         Health::SchemaBehind => ("writable", "behind"),

@@ -46,6 +46,7 @@ use token::VerifiedToken;
 
 pub use account_link::account_link_rate;
 pub use response::{BadColour, Brand};
+pub use session::{end_sessions, has_session};
 pub use token::{BadPublicKey, Keys};
 pub use unsubscribe::{Unsubscribe, resubscribe_rate, router as unsubscribe_router};
 

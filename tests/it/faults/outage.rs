@@ -273,7 +273,7 @@ async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
-    let times_down = || process.logged().matches("the other side is down").count();
+    let times_down = || process.logged().matches("the remote system is down").count();
     let waited = tokio::time::timeout(Duration::from_secs(30), async {
         while times_down() < 4 {
             tokio::time::sleep(Duration::from_millis(20)).await;

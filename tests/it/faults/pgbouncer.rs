@@ -64,7 +64,7 @@ async fn in_transaction_mode_two_processes_work_from_an_empty_database_on(db: Pg
     deliver(100, &stripe, &relay, &[&one, &other]).await;
     for process in [&one, &other] {
         let log = process.logged();
-        assert!(log.contains("a pooler in transaction mode stands before Postgres"), "{log}");
+        assert!(log.contains("detected a pooler in transaction mode"), "{log}");
         for trouble in ["prepared statement", "\"ERROR\"", "database:"] {
             assert!(!log.contains(trouble), "`{trouble}` in {log}");
         }

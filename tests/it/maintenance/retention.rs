@@ -108,7 +108,7 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
     };
     assert_eq!(
         erase(false).await,
-        Erased { letters: 2, events: 2, contacts: 0, proofs: 0, visits: 0, left: 0 }
+        Erased { letters: 2, events: 2, contacts: 0, evidence: 0, sessions: 0, skipped: 0 }
     );
     app.expect_letter(&waiting, "withdrawn", Some("erased")).await;
     app.expect_letter(&sent, "sent", None).await;
@@ -117,7 +117,7 @@ async fn an_account_is_erased_with_its_waiting_letters_and_the_proof_keeps_hashe
         .await;
     assert_eq!(
         erase(true).await,
-        Erased { letters: 0, events: 0, contacts: 0, proofs: 1, visits: 0, left: 0 }
+        Erased { letters: 0, events: 0, contacts: 0, evidence: 1, sessions: 0, skipped: 0 }
     );
     assert_eq!(erase(true).await, Erased::default());
     let (recipient, kept): (String, Vec<u8>) = sqlx::query_as(
@@ -152,7 +152,7 @@ async fn a_letter_that_may_be_sent_yet_is_passed_over_by_an_erasure_and_counted(
         let mut tx = app.db.begin().await.unwrap();
         let erased = erase_account(&mut tx, &account, false, app.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
-        (erased.letters, erased.left)
+        (erased.letters, erased.skipped)
     };
     // As a letter is while the relay has not answered yet.
     let put = async |state: &str| {

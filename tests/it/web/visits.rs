@@ -1,16 +1,15 @@
 //! Visits to the Capital section: how a merchant gets in, what an address is good for, and the way on to Stripe.
 
 use axum::http::Method;
-use capital_courier::maintenance::retention::erase_account;
 use serde_json::json;
 use sqlx::PgPool;
 use stripe_simulator::Action;
 
-use crate::support::TestApp;
 use crate::support::browser::{
     Browser, Shown, cookie_of, delivered, press, section_of, signed, tag, token,
 };
 use crate::support::stripe::{Stub, refusal};
+use crate::support::{TestApp, process};
 use crate::web::section_phases::{sell, tell_transactions};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -384,10 +383,11 @@ async fn the_visits_of_an_account_end_when_it_is_erased(db: PgPool) {
     let app = TestApp::start(db).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
     let other = open_visit(&app, "acct_2", "other").await;
-    let mut tx = app.db.begin().await.unwrap();
-    let erased = erase_account(&mut tx, "acct_1", false, app.clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(erased.visits, 1);
+    let env = [("DATABASE_URL".to_owned(), process::url_of(&app.db))].into();
+    let erase = ["account", "erase", "acct_1", "--yes", "--json"];
+    let output = process::command(&erase, &env).output().await.unwrap();
+    let erased: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(erased["visits"], 1, "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(browser.open("/capital").await.status, 401);
     assert_eq!(other.open("/capital").await.status, 200);
     app.finish().await;

@@ -14,6 +14,8 @@ use super::{Portal, Settings};
 use crate::format::locale::Language;
 use crate::stripe::AccountId;
 
+pub use store::{end_sessions, has_session};
+
 /// A valid session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {

@@ -111,3 +111,21 @@ pub(super) async fn delete_expired(tx: &mut PgConnection, now: DateTime<Utc>) ->
     .await?;
     Ok(())
 }
+
+/// Ends all sessions of an account: their cookies are no longer accepted. Returns their number.
+pub async fn end_sessions(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    let ended = sqlx::query!("delete from portal_sessions where account_id = $1", account_id)
+        .execute(db)
+        .await?;
+    Ok(ended.rows_affected())
+}
+
+/// Whether the account has a session, expired or not.
+pub async fn has_session(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from portal_sessions where account_id = $1) as "exists!""#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}
