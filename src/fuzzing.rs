@@ -1,6 +1,6 @@
-//! What the fuzz targets call (`fuzz/`, `scripts/fuzz-parsers`): for each kind of input from
-//! outside, its parser and all that is concluded from it without a database or a network. They
-//! panic where a promise about the outcome does not hold.
+//! Entry points of the fuzz targets (`fuzz/`, `scripts/fuzz-parsers`): for each kind of external
+//! input, its parser and what is derived without database and network. They panic if an invariant is
+//! violated.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -20,7 +20,7 @@ use crate::stripe::{
 };
 use crate::web::portal::Keys;
 
-/// A message that a mail server sends.
+/// A bounce or complaint message.
 pub fn report(message: &[u8]) {
     if let Ok(report) = FeedbackReport::parse(message) {
         assert!(
@@ -31,17 +31,17 @@ pub fn report(message: &[u8]) {
     }
 }
 
-/// What a relay says.
+/// Replies of a relay.
 pub fn smtp_replies(bytes: &[u8]) {
     if let Ok(replies) = smtp::parse_replies(bytes) {
-        // What is kept of a reply goes to the log and to a terminal.
+        // Replies appear in the log and on terminals.
         let _ =
             replies.iter().map(|reply| text::printable(&reply.to_string()).len()).sum::<usize>();
     }
     let _ = smtp::encode(bytes);
 }
 
-/// The body of an event, and what Stripe answers about the same objects.
+/// The body of an event, and Stripe's objects.
 pub fn event(body: &[u8]) {
     let received_at = DateTime::UNIX_EPOCH;
     if let Ok(arrival) = Arrival::parse(Bytes::copy_from_slice(body), received_at) {
@@ -56,10 +56,10 @@ pub fn event(body: &[u8]) {
     let Ok(event) = serde_json::from_slice::<Value>(body) else { return };
     let object = event.pointer("/data/object").unwrap_or(&event);
     if let Ok(offer) = serde_json::from_value::<FinancingOffer>(object.clone()) {
-        conclude_from_offer(&offer);
+        derive_from_offer(&offer);
     }
     if let Ok(account) = serde_json::from_value::<Account>(object.clone()) {
-        conclude_from_account(&account);
+        derive_from_account(&account);
     }
     let _ = serde_json::from_value::<FinancingTransaction>(object.clone());
     let _ = serde_json::from_value::<FinancingSummary>(object.clone());
@@ -70,7 +70,7 @@ pub fn event(body: &[u8]) {
     }
 }
 
-fn conclude_from_offer(offer: &FinancingOffer) {
+fn derive_from_offer(offer: &FinancingOffer) {
     let _ = (offer.created(), offer.kind_of_financing(), offer.status.is_end());
     let Some(terms) = &offer.offered_terms else { return };
     let money = |minor| Money { minor, currency: terms.currency.clone() };
@@ -89,7 +89,7 @@ fn conclude_from_offer(offer: &FinancingOffer) {
     }
 }
 
-fn conclude_from_account(account: &Account) {
+fn derive_from_account(account: &Account) {
     let country = account.country.as_deref();
     let zone = locale::time_zone(account.time_zone(), country);
     for language in Language::preferred(country, country) {
@@ -104,8 +104,7 @@ fn conclude_from_account(account: &Account) {
     }
 }
 
-/// The tokens of a dashboard and of an unsubscribe link. `signed` is a token that was signed with
-/// [`TOKEN_SECRET`]; `raw` was not.
+/// Dashboard tokens and unsubscribe tokens. `signed` is signed with [`TOKEN_SECRET`]; `raw` is not.
 pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
     let keys = Keys::shared(&SecretString::from(TOKEN_SECRET), TOKEN_AUDIENCE);
     assert!(!keys.accepts(raw, now), "a token is accepted without a signature");
@@ -113,7 +112,11 @@ pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
     let public_url = "https://courier.example/".parse().expect("a constant address");
     let links = UnsubscribeLinks::new(&SecretString::from(TOKEN_SECRET), public_url);
     if let Some(account) = links.verify(raw) {
-        assert_eq!(links.link(&account).path().rsplit('/').next(), Some(raw), "a link was made up");
+        assert_eq!(
+            links.link(&account).path().rsplit('/').next(),
+            Some(raw),
+            "an unsigned link was accepted"
+        );
     }
     if let Ok(account) = raw.parse::<AccountId>() {
         let link = links.link(&account);
@@ -122,12 +125,12 @@ pub fn token(raw: &str, signed: &str, now: DateTime<Utc>) {
     }
 }
 
-/// What [`token`] verifies with.
+/// The key with which [`token`] verifies.
 pub const TOKEN_SECRET: &str = "a secret that only the fuzzer knows, and long enough";
-/// For whom tokens must be.
+/// The audience that [`token`] requires.
 pub const TOKEN_AUDIENCE: &str = "capital-courier";
 
-/// Addresses of recipients, of ourselves, and of relays.
+/// Addresses of recipients, senders and relays.
 pub fn address(given: &str) {
     if let Ok(address) = given.parse::<Address>() {
         let exposed = address.expose();

@@ -1,7 +1,7 @@
-//! The reader's language, country and time zone, and how amounts, shares and days are written there.
+//! The reader's language, country and time zone, and the format of amounts, percentages and dates.
 //!
-//! Digits, separators and names of months come from Unicode's CLDR by ICU4X, time zones from the IANA database; nothing is asked
-//! of the machine that this runs on.
+//! Formats come from Unicode's CLDR through ICU4X, time zones from the IANA database. Both are compiled
+//! in: the locale of the machine has no effect.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,10 +16,10 @@ use icu_decimal::input::Decimal;
 
 use super::money::Money;
 
-/// A language that there are letters in.
+/// A language of letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Language {
-    /// `en`, also for everybody whose language there is none in.
+    /// `en`. Also for readers of all other languages.
     English,
     /// `de`
     German,
@@ -27,16 +27,14 @@ pub enum Language {
     French,
 }
 
-/// Not a language that there are letters in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are letters in en, de and fr")]
-pub struct NoSuchLanguage;
+#[error("the supported languages are en, de and fr")]
+pub struct UnknownLanguage;
 
 impl Language {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::English, Self::German, Self::French];
 
-    /// Its code in ISO 639-1.
+    /// The ISO 639-1 code.
     pub fn code(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -45,7 +43,7 @@ impl Language {
         }
     }
 
-    /// The language of a country's letters, where it has one that we know.
+    /// The main language of a country, if it is supported.
     fn of_country(country: &str) -> Option<Self> {
         match country {
             "DE" | "AT" => Some(Self::German),
@@ -55,8 +53,8 @@ impl Language {
         }
     }
 
-    /// The languages to write to an account in, the best first: what it says itself (a tag like `fr-CA`, BCP 47), what is spoken in
-    /// its country, English.
+    /// The languages to write in, in order of preference: the account's own (a BCP 47 tag such as
+    /// `fr-CA`), that of its country, English.
     pub fn preferred(tag: Option<&str>, country: Option<&str>) -> Vec<Self> {
         let said = tag.and_then(|tag| tag.split(['-', '_']).next()?.parse().ok());
         let spoken = country.and_then(Self::of_country);
@@ -71,11 +69,11 @@ impl Language {
 }
 
 impl FromStr for Language {
-    type Err = NoSuchLanguage;
+    type Err = UnknownLanguage;
 
-    fn from_str(code: &str) -> Result<Self, NoSuchLanguage> {
+    fn from_str(code: &str) -> Result<Self, UnknownLanguage> {
         let code = code.trim().to_ascii_lowercase();
-        Self::ALL.into_iter().find(|language| language.code() == code).ok_or(NoSuchLanguage)
+        Self::ALL.into_iter().find(|language| language.code() == code).ok_or(UnknownLanguage)
     }
 }
 
@@ -85,8 +83,8 @@ impl fmt::Display for Language {
     }
 }
 
-/// The time zone of an account: what it says itself (an IANA name), else a zone of its country, else UTC. In a country of several
-/// zones it is one from whose working hours none of them is far.
+/// The time zone of an account: its own (an IANA name), else one of its country, else UTC. For a
+/// country with several zones, a central one, so that its working hours suit all of them.
 pub fn time_zone(name: Option<&str>, country: Option<&str>) -> Tz {
     let of_country = match country.unwrap_or_default() {
         "US" => Tz::America__Chicago,
@@ -103,21 +101,19 @@ pub fn time_zone(name: Option<&str>, country: Option<&str>) -> Tz {
     name.and_then(|name| name.parse().ok()).unwrap_or(of_country)
 }
 
-/// The first moment of a day.
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     first_moment(day.and_time(NaiveTime::MIN), zone)
 }
 
-/// The first moment at which clocks in a place show a time or a later one. A change of the clocks
-/// can leave the time out; a place that changes sides of the date line leaves out a whole day,
-/// which then begins and ends with the next.
+/// The first moment at which local clocks show `local` or later. A daylight-saving change can skip the
+/// time; a zone that crosses the date line skips a whole day, which then starts with the next one.
 pub fn first_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     let quarters = (0..=96).map(|quarters| local + TimeDelta::minutes(15 * quarters));
     let mut moments = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest());
     moments.next().map_or_else(|| local.and_utc(), |moment| moment.to_utc())
 }
 
-/// Writes amounts, shares and days as the readers of a language in a country do.
+/// Formats values for a language and country.
 #[derive(Debug)]
 pub struct Formats {
     language: Language,
@@ -126,14 +122,14 @@ pub struct Formats {
     short_days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
 }
 
-/// Signs that no other currency of Capital's is written with.
+/// Symbols that are unambiguous among Capital's currencies.
 const SIGNS: [(&str, &str); 6] =
     [("usd", "$"), ("gbp", "£"), ("eur", "€"), ("aud", "A$"), ("cad", "CA$"), ("jpy", "¥")];
-/// Keeps a number and its sign on one line.
+/// Keeps a number and its symbol on one line.
 const NO_BREAK: char = '\u{a0}';
 
 impl Formats {
-    /// For a language, in a country where that is known (two letters).
+    /// `country` is a two-letter ISO 3166 code.
     pub fn new(language: Language, country: Option<&str>) -> Self {
         let alone = match language {
             Language::English => icu_locale_core::locale!("en"),
@@ -143,7 +139,8 @@ impl Formats {
         let tag = country.map(|country| format!("{language}-{country}"));
         let locale: icu_locale_core::Locale =
             tag.and_then(|tag| tag.parse().ok()).unwrap_or(alone.clone());
-        // English in a country that does not speak it: numbers as English has them, or 15,000 reads as fifteen.
+        // English text for a country that does not speak English keeps English numbers, or readers
+        // would take 15.000 for fifteen.
         let is_at_home = language != Language::English
             || country.and_then(Language::of_country) == Some(Language::English);
         let in_numbers = if is_at_home { locale.clone() } else { alone };
@@ -186,7 +183,7 @@ impl Formats {
         }
     }
 
-    /// The same without decimals that say nothing: `$1,000`, but `$1,000.50`.
+    /// As [`Formats::money`], without decimals if they are zero: `$1,000`, but `$1,000.50`.
     pub fn money_short(&self, money: &Money) -> String {
         let mut decimals = money.decimals();
         let mut minor = money.minor;
@@ -197,7 +194,8 @@ impl Formats {
         self.amount(minor, decimals, &money.currency)
     }
 
-    /// A share of one as a percentage, with at most two decimals and none that say nothing: `12.5%`, `12,5 %`.
+    /// A fraction of one as a percentage with at most two decimals, without trailing zeros: `12.5%`,
+    /// `12,5 %`.
     pub fn percent(&self, share: f64) -> String {
         let text = format!("{:.2}", share * 100.0);
         let short = text.trim_end_matches('0').trim_end_matches('.');
@@ -211,7 +209,7 @@ impl Formats {
         }
     }
 
-    /// Blanks that must not end a line, where the language has some: before a colon in French.
+    /// Replaces spaces at which a line must not break, such as before a colon in French.
     pub fn typeset(&self, text: &str) -> String {
         match self.language {
             Language::English | Language::German => text.to_owned(),
@@ -223,18 +221,17 @@ impl Formats {
         }
     }
 
-    /// The day of a moment in a time zone: `December 24, 2026`, `24. Dezember 2026`.
+    /// The date of a moment in a time zone: `December 24, 2026`, `24. Dezember 2026`.
     pub fn day(&self, at: DateTime<Utc>, zone: Tz) -> String {
         self.date(at.with_timezone(&zone).date_naive())
     }
 
-    /// A day, likewise.
     pub fn date(&self, day: NaiveDate) -> String {
         // The day and the month stay on one line.
         written(&self.days, day).replacen(' ', &NO_BREAK.to_string(), 1)
     }
 
-    /// A day for a table: `Dec 24, 2026`, `24.12.2026`.
+    /// A date for tables: `Dec 24, 2026`, `24.12.2026`.
     pub fn short_date(&self, day: NaiveDate) -> String {
         written(&self.short_days, day)
     }

@@ -1,4 +1,4 @@
-//! How values are written: amounts, languages and dates, CSV, and text from outside.
+//! Formatting and sanitizing: amounts, languages, dates, CSV and external text.
 
 pub mod csv;
 pub mod locale;

@@ -1,38 +1,37 @@
-//! Amounts: whole minor units and a currency, never a float. [`super::locale`] knows how a reader writes them.
+//! Amounts of money: whole minor units and a currency, never a float. [`super::locale`] formats them
+//! for readers.
 
-/// An amount as Stripe sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// In the smallest unit that Stripe counts the currency in.
+    /// In the smallest unit in which Stripe counts the currency.
     pub minor: i64,
     /// Lower-case ISO 4217 code.
     pub currency: String,
 }
 
-/// Currencies that Stripe counts whole (<https://docs.stripe.com/currencies#zero-decimal>). UGX and ISK are not among them:
-/// they have no smaller unit, and Stripe counts hundredths all the same.
-const WHOLE: [&str; 15] = [
+/// Currencies without decimals at Stripe (<https://docs.stripe.com/currencies#zero-decimal>). UGX and
+/// ISK are not among them: they have no minor unit, but Stripe counts hundredths.
+const ZERO_DECIMAL: [&str; 15] = [
     "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
     "xof", "xpf",
 ];
-/// Currencies that Stripe counts in thousandths.
-const THOUSANDTHS: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
+/// Currencies with three decimals at Stripe.
+const THREE_DECIMAL: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
 
-/// Whether this can be the code of a currency: three letters, and nothing that a reader could take
-/// for something else.
+/// Whether this has the form of a currency code: three ASCII letters.
 pub fn is_currency(code: &str) -> bool {
     code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 impl Money {
-    /// The sum with an amount of the same currency; none where the currencies differ or the sum has no room.
+    /// The sum. `None` if the currencies differ or the sum overflows.
     pub fn plus(&self, other: &Self) -> Option<Self> {
         let same = self.currency == other.currency;
         let minor = self.minor.checked_add(other.minor).filter(|_| same)?;
         Some(Self { minor, currency: self.currency.clone() })
     }
 
-    /// As a number with a point, for tables and programs: `-1234.50`.
+    /// A decimal number for tables and programs: `-1234.50`.
     pub fn plain(&self) -> String {
         let decimals = usize::from(self.decimals());
         let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
@@ -42,12 +41,12 @@ impl Money {
         format!("{sign}{whole}{point}{fraction}")
     }
 
-    /// How many decimals the currency has, as Stripe counts it.
+    /// The number of decimals of the currency at Stripe.
     pub fn decimals(&self) -> u8 {
         let currency = self.currency.as_str();
-        if WHOLE.contains(&currency) {
+        if ZERO_DECIMAL.contains(&currency) {
             0
-        } else if THOUSANDTHS.contains(&currency) {
+        } else if THREE_DECIMAL.contains(&currency) {
             3
         } else {
             2

@@ -1,26 +1,25 @@
-//! Text that comes from outside and is shown to a person: what is taken out of it before it is kept
-//! or sent, and how it is printed.
+//! Sanitizes external text before it is stored, emailed or printed on a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use icu_properties::props::{BidiControl, BinaryProperty, DefaultIgnorableCodePoint};
 
-/// Characters that look like a space and that Unicode does not call one: the Hangul fillers, the
-/// blank pattern of Braille and the null note head.
+/// Characters that render as a space but are not white space in Unicode: the Hangul fillers, the
+/// blank Braille pattern and the null notehead.
 const BLANKS: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{1d159}'];
 
-/// Does this character show nothing, or change the direction in which its neighbours are read?
+/// Whether a character renders as nothing or changes the direction of the text around it.
 pub fn is_invisible(c: char) -> bool {
-    // Most characters are ASCII, which has none of these.
+    // A fast path: no ASCII character is invisible in this sense.
     !c.is_ascii()
         && (BLANKS.contains(&c)
             || DefaultIgnorableCodePoint::for_char(c)
             || BidiControl::for_char(c))
 }
 
-/// One line without control characters and without anything invisible; white space is folded. Empty
-/// where nothing is left to see.
+/// One line without control and invisible characters, with white space collapsed. Empty if nothing
+/// visible is left.
 pub fn plain(text: &str) -> String {
     let is_blank = |c: char| c.is_whitespace() || c.is_control() || BLANKS.contains(&c);
     let seen = text.chars().filter(|c| is_blank(*c) || !is_invisible(*c));
@@ -28,14 +27,13 @@ pub fn plain(text: &str) -> String {
     spaced.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Must this character not reach a terminal as it is? A terminal obeys control characters, and an
-/// invisible one makes a line look like another.
+/// Whether a character must be escaped on a terminal, which executes control characters; an invisible
+/// one makes a line look like another.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_invisible(c)
 }
 
-/// Text for a terminal: what must not reach it is written out, as in `\u{1b}`. A line stays one
-/// line.
+/// Text for a terminal, with unprintable characters escaped as in `\u{1b}`. A line stays one line.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -52,8 +50,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printed)
 }
 
-/// A line without the words of which a mail program makes a link: those with an address of a page or of
-/// a mailbox, with its scheme or without.
+/// A line without words that a mail program turns into links: URLs, domain names and email
+/// addresses, with a scheme or without.
 pub fn without_links(text: &str) -> String {
     text.split_whitespace().filter(|word| !has_link(word)).collect::<Vec<_>>().join(" ")
 }
@@ -75,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_sees_is_taken_out() {
+    fn invisible_characters_are_removed() {
         for (given, plain_text) in [
             ("Jenny's  Bakery\n", "Jenny's Bakery"),
             ("Jen\u{200b}ny\u{202e}", "Jenny"),
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn what_a_terminal_would_execute_is_escaped() {
         for (given, printed) in [
             ("plain é 日本", "plain é 日本"),
             ("\u{1b}[31mred\u{7}", "\\u{1b}[31mred\\u{7}"),
@@ -103,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_which_a_mail_program_makes_a_link_is_left_out() {
+    fn words_that_mail_programs_link_are_removed() {
         for link in [
             "evil.example",
             "https://x",

@@ -1,4 +1,5 @@
-//! A limit on log lines that anyone can cause: one line of each kind a second, with a count of the lines left out.
+//! Limits log lines that external requests can cause: one line of each kind per second, with the
+//! number of suppressed lines.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +10,6 @@ use crate::clock::Throttle;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Limits the lines of each kind that pass through it.
 #[derive(Debug, Default)]
 pub struct LogLimit(Mutex<BTreeMap<&'static str, Kind>>);
 
@@ -20,7 +20,6 @@ struct Kind {
 }
 
 impl LogLimit {
-    /// With no line written yet.
     pub const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }

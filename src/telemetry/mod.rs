@@ -1,4 +1,5 @@
-//! Log lines: JSON for machines, readable text for a terminal, always to stderr, because stdout is for data.
+//! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout carries
+//! the output of commands.
 
 mod log_limit;
 
@@ -11,27 +12,22 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use log_limit::LogLimit;
 
-/// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which lines.
     pub filter: Filter,
-    /// In which form.
     pub format: Format,
 }
 
-/// Directives that were found to make sense.
+/// Valid `tracing` filter directives.
 #[derive(Clone, Debug)]
 pub struct Filter(String);
 
-/// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Pretty on a terminal, JSON elsewhere.
+    /// `Pretty` on a terminal, `Json` elsewhere.
     Auto,
-    /// One object a line.
+    /// One object per line.
     Json,
-    /// For people.
     Pretty,
 }
 
@@ -56,7 +52,7 @@ impl FromStr for Format {
     }
 }
 
-/// Starts logging. A second call changes nothing.
+/// Starts logging. A second call has no effect.
 pub fn init(settings: &Settings) {
     let json = match settings.format {
         Format::Auto => !std::io::stderr().is_terminal(),
@@ -71,12 +67,12 @@ pub fn init(settings: &Settings) {
     } else {
         registry.with(lines.compact().with_ansi(std::io::stderr().is_terminal())).try_init()
     };
-    // Only tests start twice in one process.
+    // Fails only if a logger is set already, which happens in tests.
     drop(started);
 }
 
-/// The message of an error and of everything that caused it, on one line, for logs and for the record.
-/// An error may repeat what others wrote: a NUL, which Postgres has no way to keep, is replaced.
+/// The messages of an error and its sources, joined by `: `, for logs and for the database. Replaces
+/// NUL, which Postgres cannot store: an error may quote external input.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -95,7 +91,7 @@ mod tests {
     use super::chain;
 
     #[test]
-    fn a_chain_is_text_that_the_database_can_keep() {
+    fn a_chain_contains_no_nul() {
         assert_eq!(chain(&Error::other("a\0b")), "a\u{fffd}b");
     }
 }

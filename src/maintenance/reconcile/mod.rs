@@ -1,14 +1,15 @@
-//! Asks Stripe what we missed: an endpoint that was down for days, was never registered, or that Stripe switched off.
+//! Reconciliation with Stripe: finds what webhooks missed because the endpoint was down, never
+//! registered or disabled.
 //!
 //! ```text
-//! events that no endpoint answered 2xx to ──▶ inbox     by the same door as a webhook
-//! offers that Stripe calls undelivered ─────▶ offer     new ones get their letter, known ones are brought up to date
-//! offers that only we call undelivered ─────▶ look      an event is missing: Stripe is asked about each
-//! financings that a transaction undid ──────▶ look      likewise
+//! events without a 2xx response ──────────▶ inbox           as if from a webhook
+//! offers that are undelivered at Stripe ──▶ offer           opens letters of new ones, updates the others
+//! offers that are undelivered only here ──▶ refresh offer   an event is missing
+//! financings that were reversed ──────────▶ refresh offer   an event is missing
 //! ```
 //!
-//! One run at a time over all replicas ([`Periodic`]). A run that could not see everything says so
-//! and counts as none.
+//! One run at a time across all replicas ([`Periodic`]). A run that could not read everything is
+//! recorded as incomplete.
 
 pub mod store;
 
@@ -35,52 +36,46 @@ use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
 use store::Counts;
 
-/// Asks Stripe what we missed.
 #[derive(Clone, Debug)]
 pub struct Reconcile {
-    /// Where everything is kept.
     pub db: Pool,
-    /// When things are written down.
     pub clock: Clock,
-    /// Whom to ask.
     pub stripe: Client,
-    /// The domain of the Message-ID of letters that are opened.
+    /// The domain of the Message-IDs of new letters.
     pub message_id_domain: String,
-    /// Rung when an event was taken in.
+    /// Notified when an event was stored.
     pub inbox: Notifier,
-    /// Rung when a letter was opened.
+    /// Notified when a letter was opened.
     pub jobs: Notifier,
-    /// From the end of one run to the beginning of the next.
+    /// The pause between two runs.
     pub every: Duration,
 }
 
-/// After a run that could not see everything.
+/// The pause after an incomplete run, if shorter than `every`.
 const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
-/// More offers_refreshed at once would hold up letters; the next run goes on.
-const MAX_LOOKS: i64 = 1000;
-/// Stripe may not list an offer yet that its event told us of a moment ago.
-const SETTLED: TimeDelta = TimeDelta::minutes(2);
+/// More refreshes at once would delay letters. The next run continues.
+const MAX_REFRESHES: i64 = 1000;
+/// Stripe's list may lag behind its events by this much.
+const LIST_LAG: TimeDelta = TimeDelta::minutes(2);
 
-/// A run that ended.
 #[derive(Debug)]
 pub struct Run {
     id: Uuid,
     counts: Counts,
-    /// Why it is incomplete.
+    /// Why the run is incomplete, if it is.
     error: Option<String>,
 }
 
-/// Why a run is incomplete.
 #[derive(Debug, thiserror::Error)]
 enum Incomplete {
     #[error(transparent)]
     Stripe(Box<Error>),
-    #[error("the database did not take it")]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    #[error("a page of Stripe's claims that others follow, and does not say after what")]
-    PageWithoutEnd,
-    #[error("there are more offers to look at than one run does")]
-    MoreToLookAt,
+    #[error("Stripe announced another page without an id to continue after")]
+    PageWithoutLastId,
+    #[error("more offers must be refreshed than one run allows")]
+    TooManyRefreshes,
     #[error("the process was stopping")]
     Stopping,
 }
@@ -141,7 +136,7 @@ fn log(counts: &Counts, error: Option<&str>) {
             error,
             offers_seen,
             events_seen,
-            "reconciliation is incomplete; trying again"
+            "reconciliation is incomplete; it will be repeated"
         );
     } else {
         tracing::info!(
@@ -157,14 +152,14 @@ fn log(counts: &Counts, error: Option<&str>) {
 }
 
 impl Reconcile {
-    /// One list that cannot be had does not cost the other.
+    /// Reads both lists, even if the first one fails.
     async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
-        let events = self.take_events(claim, counts).await;
-        let listed = self.take_offers(claim, counts).await;
+        let events = self.import_events(claim, counts).await;
+        let listed = self.import_offers(claim, counts).await;
         events.and(self.check_unlisted(&listed?, counts).await)
     }
 
-    async fn take_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
+    async fn import_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
         let mut after: Option<String> = None;
         loop {
             let page = self.stripe.undelivered_events(after.as_deref()).await?;
@@ -176,11 +171,11 @@ impl Reconcile {
                         Ok(StoreResult::Inserted) => counts.events_new += 1,
                         Ok(StoreResult::Duplicate) => {}
                         Err(error) if is_about_the_data(&error) => {
-                            skip("an event", &chain(&error), counts);
+                            skip_unreadable("an event", &chain(&error), counts);
                         }
                         Err(error) => return Err(error.into()),
                     },
-                    Err(why) => skip("an event", &why, counts),
+                    Err(why) => skip_unreadable("an event", &why, counts),
                 }
             }
             self.inbox.notify();
@@ -188,12 +183,12 @@ impl Reconcile {
             if after.is_none() {
                 return Ok(());
             }
-            go_on(claim)?;
+            stop_requested(claim)?;
         }
     }
 
-    /// Says which offers Stripe listed.
-    async fn take_offers(
+    /// Returns the ids that Stripe listed, including those of unreadable offers.
+    async fn import_offers(
         &self,
         claim: &Claim,
         counts: &mut Counts,
@@ -212,18 +207,18 @@ impl Reconcile {
                 });
                 match read {
                     Ok((offer, object)) => {
-                        let told =
+                        let observation =
                             Observation { offer, object: &object, source: Source::Listed, as_of };
-                        match self.take_offer(&told).await {
+                        match self.import_offer(&observation).await {
                             Ok(Applied::New) => counts.offers_new += 1,
                             Ok(Applied::Changed | Applied::Same) => {}
                             Err(error) if is_about_the_data(&error) => {
-                                skip("an offer", &chain(&error), counts);
+                                skip_unreadable("an offer", &chain(&error), counts);
                             }
                             Err(error) => return Err(error.into()),
                         }
                     }
-                    Err(why) => skip("an offer", &why.to_string(), counts),
+                    Err(why) => skip_unreadable("an offer", &why.to_string(), counts),
                 }
             }
             self.jobs.notify();
@@ -231,26 +226,27 @@ impl Reconcile {
             if after.is_none() {
                 return Ok(listed);
             }
-            go_on(claim)?;
+            stop_requested(claim)?;
         }
     }
 
-    async fn take_offer(&self, told: &Observation<'_>) -> sqlx::Result<Applied> {
+    async fn import_offer(&self, observation: &Observation<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (taken, to_read) = offer::apply(&mut tx, told, &self.message_id_domain, now).await?;
-        // The list is of offers that Stripe calls undelivered.
-        let offer_id = told.offer.id.as_str();
+        let (applied, to_read) =
+            offer::apply(&mut tx, observation, &self.message_id_domain, now).await?;
+        // Stripe lists only undelivered offers, so an earlier attempt to send or mark has failed.
+        let offer_id = observation.offer.id.as_str();
         transition::retry_given_up(&mut tx, offer_id, now).await?;
         delivered::retry_given_up(&mut tx, offer_id, now).await?;
-        delivered::request_again(&mut tx, offer_id, told.as_of - SETTLED, now).await?;
+        delivered::request_again(&mut tx, offer_id, observation.as_of - LIST_LAG, now).await?;
         to_read.queue(&mut tx, now).await?;
         tx.commit().await?;
-        Ok(taken)
+        Ok(applied)
     }
 
-    /// Offers that we call undelivered and Stripe did not list, and financings that a transaction
-    /// undid: an event about each is missing.
+    /// Refreshes offers that are undelivered here and missing from Stripe's list, and financings that a
+    /// transaction reversed: an event about each is missing.
     async fn check_unlisted(
         &self,
         listed: &HashSet<String>,
@@ -258,9 +254,9 @@ impl Reconcile {
     ) -> Result<(), Incomplete> {
         let now = self.clock.now();
         let listed: Vec<String> = listed.iter().cloned().collect();
-        let wanted =
-            Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - SETTLED };
-        let missing = offers::store::undelivered_but(&self.db, &wanted, MAX_LOOKS).await?;
+        let query =
+            Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - LIST_LAG };
+        let missing = offers::store::undelivered_but(&self.db, &query, MAX_REFRESHES).await?;
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;
@@ -269,28 +265,28 @@ impl Reconcile {
             counts.offers_refreshed += 1;
         }
         self.jobs.notify();
-        if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MAX_LOOKS {
+        if i64::try_from(missing.len()).unwrap_or(i64::MAX) < MAX_REFRESHES {
             Ok(())
         } else {
-            Err(Incomplete::MoreToLookAt)
+            Err(Incomplete::TooManyRefreshes)
         }
     }
 }
 
-fn skip(what: &str, why: &str, counts: &mut Counts) {
+fn skip_unreadable(what: &str, error: &str, counts: &mut Counts) {
     counts.unreadable += 1;
-    tracing::error!(why, "cannot read {what} in Stripe's list: a person must look");
+    tracing::error!(error, "cannot read {what} in Stripe's list; skipped it");
 }
 
-/// The id to go on after, where there is another page.
+/// The id to continue after, if there is another page.
 fn next_page(page: &Page) -> Result<Option<String>, Incomplete> {
     if !page.has_more {
         return Ok(None);
     }
-    page.last_id().map(Some).ok_or(Incomplete::PageWithoutEnd)
+    page.last_id().map(Some).ok_or(Incomplete::PageWithoutLastId)
 }
 
-/// A long run does not hold up a stop: the next process begins anew.
-fn go_on(claim: &Claim) -> Result<(), Incomplete> {
+/// Ends a run during a shutdown, which must not wait for it. The next process starts a new run.
+fn stop_requested(claim: &Claim) -> Result<(), Incomplete> {
     if claim.is_stopping() { Err(Incomplete::Stopping) } else { Ok(()) }
 }

@@ -1,59 +1,49 @@
-//! The SQL of the runs. The caller owns the transaction.
+//! The SQL of `reconcile_runs`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// What a run found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Offers that Stripe calls undelivered.
+    /// Offers that are undelivered at Stripe.
     pub offers_seen: i64,
-    /// Of them, new to us.
+    /// Of them, new ones.
     pub offers_new: i64,
-    /// Events that no endpoint answered 2xx to.
+    /// Events without a 2xx response of an endpoint.
     pub events_seen: i64,
-    /// Of them, new to us.
+    /// Of them, new ones.
     pub events_new: i64,
-    /// Offers that we call undelivered and Stripe does not.
+    /// Offers that are undelivered only here.
     pub offers_refreshed: i64,
-    /// Entries of Stripe's lists that we could not read.
+    /// Unreadable entries of Stripe's lists.
     pub unreadable: i64,
 }
 
-/// A run, as `capital-courier reconcile` tells it.
+/// A run as `capital-courier reconcile` prints it. For the counts see [`Counts`].
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Run {
     /// `running`, `complete` or `incomplete`.
     pub state: String,
-    /// When it began.
     pub started_at: DateTime<Utc>,
-    /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// See [`Counts`].
     pub offers_seen: i64,
-    /// See [`Counts`].
     pub offers_new: i64,
-    /// See [`Counts`].
     pub events_seen: i64,
-    /// See [`Counts`].
     pub events_new: i64,
-    /// See [`Counts`].
     pub offers_refreshed: i64,
-    /// See [`Counts`].
     pub unreadable: i64,
-    /// Why it is incomplete.
     pub error: Option<String>,
 }
 
-/// Writes down that a run begins, and forgets those that nobody asks about any more.
+/// Records the start of a run and deletes old runs.
 pub(super) async fn begin(
     db: impl PgExecutor<'_>,
     run_id: Uuid,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     /// As long as Stripe keeps events.
-    const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+    const RETENTION: chrono::TimeDelta = chrono::TimeDelta::days(30);
     sqlx::query!(
         "
         with forgotten as (
@@ -65,14 +55,14 @@ pub(super) async fn begin(
         ",
         run_id,
         now,
-        now - KEPT,
+        now - RETENTION,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Writes down how a run ended: complete, or incomplete with the reason.
+/// Records the end of a run: complete, or incomplete because of `error`.
 pub(super) async fn end(
     db: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -104,7 +94,7 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// The newest run, but for those that a wrong clock dated into the future.
+/// The newest run. Ignores runs that a wrong clock dated into the future.
 pub async fn newest(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result<Option<Run>> {
     sqlx::query_as!(
         Run,
@@ -122,8 +112,7 @@ pub async fn newest(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result
     .await
 }
 
-/// When the last complete run ended, if ever one did. One that ends in the future was recorded by a
-/// wrong clock, and says nothing.
+/// When the last complete run ended. Ignores runs that a wrong clock dated into the future.
 pub async fn last_complete(
     db: impl PgExecutor<'_>,
     now: DateTime<Utc>,
