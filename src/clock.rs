@@ -1,10 +1,10 @@
 //! The one source of time: the database's clock, advanced by this machine's monotonic clock.
 //!
-//! Processes share leases, due times and the expiry of offers, so they must agree on the time, and a
-//! machine's wall clock may be wrong or jump. Each process therefore measures the database's time at
-//! its start and every few seconds ([`Clock::follow`], called by `clock_sync`) and adds the time that
-//! its monotonic clock has counted since. The wall clock is read only until the first measurement and
-//! to report its error.
+//! Processes share leases, due times and the expiry of offers, so they must agree on the time, and
+//! a machine's wall clock may be wrong or jump. Each process therefore measures the database's time
+//! at its start and every few seconds ([`Clock::follow`], called by `clock_sync`) and adds the time
+//! that its monotonic clock has counted since. The wall clock is read only until the first
+//! measurement and to report its error.
 //!
 //! The database's clock can also be wrong, or jump after a failover or a restore. Each response of
 //! Stripe carries Stripe's time: [`Clock::compare`] stores the difference and [`Clock::agreement`]
@@ -44,8 +44,8 @@ struct Shared {
     /// The time at the zero of the monotonic clock, in microseconds since 1970.
     epoch: AtomicI64,
     reference: Mutex<Option<Reference>>,
-    /// When the clock last moved by [`NOTABLE_MOVE`] or more, or its agreement with Stripe's changed,
-    /// in microseconds of the monotonic clock. `i64::MIN` if never.
+    /// When the clock last moved by [`NOTABLE_MOVE`] or more, or its agreement with Stripe's
+    /// changed, in microseconds of the monotonic clock. `i64::MIN` if never.
     disturbed: AtomicI64,
 }
 
@@ -61,8 +61,8 @@ pub struct Measured {
 /// Stripe's time at the zero of the monotonic clock, and when it was received.
 #[derive(Clone, Copy, Debug)]
 struct Reference {
-    /// Bounds in microseconds since 1970: the response took some time, and its `Date` header has whole
-    /// seconds.
+    /// Bounds in microseconds since 1970: the response took some time, and its `Date` header has
+    /// whole seconds.
     earliest: i64,
     latest: i64,
     /// Microseconds of the monotonic clock.
@@ -139,8 +139,9 @@ impl Clock {
     }
 
     /// Whether a lease that has expired by this clock may be taken over. Not within one lease after
-    /// the clock moved or its agreement with Stripe's changed, nor, before the first comparison, after
-    /// the start: by the end of that time every live holder has renewed its lease by the same clock.
+    /// the clock moved or its agreement with Stripe's changed, nor, before the first comparison,
+    /// after the start: by the end of that time every live holder has renewed its lease by the same
+    /// clock.
     pub fn can_judge_leases(&self, lease: Duration) -> bool {
         let (now, wait) = (self.monotonic(), micros(lease + FOLLOW_TIME));
         let since_start = self.agreement() != Agreement::Unknown || now >= wait;
@@ -171,8 +172,8 @@ impl Clock {
         }
     }
 
-    /// How far the clock is ahead of Stripe's (behind if negative) by the last response; zero within its
-    /// uncertainty. `None` before the first response.
+    /// How far the clock is ahead of Stripe's (behind if negative) by the last response; zero
+    /// within its uncertainty. `None` before the first response.
     pub fn skew(&self) -> Option<TimeDelta> {
         self.skew_of(self.0.epoch.load(Ordering::SeqCst))
     }

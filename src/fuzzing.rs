@@ -1,6 +1,6 @@
 //! Entry points of the fuzz targets (`fuzz/`, `scripts/fuzz-parsers`): for each kind of external
-//! input, its parser and what is derived without database and network. They panic if an invariant is
-//! violated.
+//! input, its parser and what is derived without database and network. They panic if an invariant
+//! is violated.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};

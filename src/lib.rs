@@ -1,5 +1,5 @@
-//! `capital-courier` emails Stripe Capital financing offers to the merchants of a Connect platform and
-//! keeps evidence of what was sent.
+//! `capital-courier` emails Stripe Capital financing offers to the merchants of a Connect platform
+//! and keeps evidence of what was sent.
 //!
 //! ```text
 //!            flow
@@ -27,9 +27,9 @@
 //! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
 //!
-//! Work takes one of two forms. *Reading* uses only the database, in one transaction. *Acting* calls
-//! the network from a leased job, outside of any transaction. `docs/architecture.md` explains both and
-//! what a crash at each point leaves.
+//! Work takes one of two forms. *Reading* uses only the database, in one transaction. *Acting*
+//! calls the network from a leased job, outside of any transaction. `docs/architecture.md` explains
+//! both and what a crash at each point leaves.
 
 pub mod app;
 pub mod cli;

@@ -1,8 +1,8 @@
 //! Graceful shutdown in two steps.
 //!
 //! At the first SIGTERM or SIGINT the process accepts no new work, finishes running work within
-//! `shutdown.grace` and exits with 0. Work that the end of the grace period cuts off is left as by a
-//! crash, from which every part recovers. A second signal ends the process immediately.
+//! `shutdown.grace` and exits with 0. Work that the end of the grace period cuts off is left as by
+//! a crash, from which every part recovers. A second signal ends the process immediately.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -44,8 +44,9 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Spawns a task that must run until the shutdown. If it ends earlier or panics, the whole process
-    /// shuts down: a supervisor restarts a process that exits, but not one that does half its work.
+    /// Spawns a task that must run until the shutdown. If it ends earlier or panics, the whole
+    /// process shuts down: a supervisor restarts a process that exits, but not one that does half
+    /// its work.
     pub fn spawn_vital(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let task = self.tracker.spawn(work);
         let (soft, failed) = (self.soft.clone(), Arc::clone(&self.failed));

@@ -1,7 +1,8 @@
 //! Who may import whom, and what each file must look like. `docs/architecture.md` says why.
 //!
-//! Two tables: the layers of our modules, and in which corner each outside crate lives. The code is read
-//! as tokens, so a word in a comment or in a string offends nobody. What stands under `#[cfg(test)]` is free.
+//! Three tables: the layers of the modules, the files that may use each external crate, and the owner
+//! of each database table. The code is read as tokens, so comments do not matter, and neither do items
+//! under `#[cfg(test)]`.
 
 #![allow(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
@@ -129,7 +130,7 @@ const BANNED_NAMES: &[&str] = &[
 /// Longer files have outgrown their name.
 const MAX_FILE_LINES: usize = 600;
 
-/// All that is wrong with a file, one line for each, as `path:line: what`. `path` is relative to `src/`.
+/// All violations in a file, as `path:line: what`. `path` is relative to `src/`.
 fn offences(path: &str, source: &str) -> Vec<String> {
     let mut found = shape(path, source);
     for mention in mentions(&module_of(path), source) {

@@ -70,9 +70,9 @@ pub struct App {
     stripe: Client,
     /// Stripe's and the relay's.
     circuits: [Circuit; 2],
-    /// Rung when an event was stored.
+    /// Notified when an event was stored.
     inbox: Notifier,
-    /// Rung when a job was queued.
+    /// Notified when a job was queued.
     jobs: Notifier,
     /// Requests per API key.
     rate: Rate,
@@ -401,8 +401,8 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
         () = shutdown.soft.cancelled() => return Ok(()),
     };
     if role != Role::ServeWithoutWorker {
-        // In the background, because it takes longer than the rest of the start; untracked, because a
-        // shutdown need not wait for it.
+        // In the background, because it takes longer than the rest of the start; untracked, because
+        // a shutdown need not wait for it.
         let settings = app.settings.email.clone();
         TaskTracker::new().spawn_blocking(move || {
             if let Err(error) = start::check_wording(&settings) {

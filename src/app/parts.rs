@@ -32,9 +32,9 @@ pub(super) struct Resources {
     pub(super) to_relay: Circuit,
     pub(super) message_id_domain: String,
     pub(super) memory: Cache,
-    /// Rung when an event was stored.
+    /// Notified when an event was stored.
     pub(super) inbox: Notifier,
-    /// Rung when a job was queued.
+    /// Notified when a job was queued.
     pub(super) jobs: Notifier,
 }
 

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-/// A position in a list ordered by time, then by id. Its text is the microseconds since the epoch, a
-/// dot and the id.
+/// A position in a list ordered by time, then by id. Its text is the microseconds since the epoch,
+/// a dot and the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor<Id> {
     pub created_at: DateTime<Utc>,

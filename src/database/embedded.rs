@@ -63,9 +63,9 @@ impl Embedded {
 }
 
 impl Drop for Embedded {
-    /// Leaks the server, because its own `drop` waits for the client to disconnect. After an error the
-    /// pool is still open, and the process would hang without showing the error. The server recovers
-    /// at its next start.
+    /// Leaks the server, because its own `drop` waits for the client to disconnect. After an error
+    /// the pool is still open, and the process would hang without showing the error. The server
+    /// recovers at its next start.
     fn drop(&mut self) {
         if let Some(server) = self.0.take() {
             std::mem::forget(server);

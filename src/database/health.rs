@@ -8,7 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::telemetry::{LogLimit, chain};
 
-/// The pause before a failed operation is retried: short, so that work resumes soon after a recovery.
+/// The pause before a failed operation is retried: short, so that work resumes soon after a
+/// recovery.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Longer than the server's `statement_timeout`, so that the server's error is seen first. A server
 /// that vanished sends none, and sqlx would wait until TCP gives up.
@@ -77,8 +78,8 @@ fn is_read_only(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "25006")
 }
 
-/// Whether an error means that the database cannot work now, rather than that it rejects the request
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+/// Whether an error means that the database cannot work now, rather than that it rejects the
+/// request (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match code(error) {
         // Only these errors are permanent: 0A (feature not supported), 42 (syntax or access rule),

@@ -1,7 +1,8 @@
 //! Opens the database, migrates its schema and checks its health.
 //!
 //! Always Postgres: the server at `database.url`, which all replicas share; without that setting an
-//! embedded one (feature `demo`), which accepts one connection at a time; in tests a private server.
+//! embedded one (feature `demo`), which accepts one connection at a time; in tests a private
+//! server.
 
 #[cfg(feature = "demo")]
 mod cursor;
@@ -67,7 +68,10 @@ pub struct Database {
 pub enum OpenError {
     #[error("database.url is not a Postgres URL (postgres://user:password@host:5432/name)")]
     Url(#[source] sqlx::Error),
-    #[error("cannot reach Postgres at {at} within {} s: is it running, and may this user log in?", waited.as_secs())]
+    #[error(
+        "cannot reach Postgres at {at} within {} s: is it running, and may this user log in?",
+        waited.as_secs()
+    )]
     Unreachable {
         /// Host, port and name of the database; never the password.
         at: String,
@@ -76,8 +80,8 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     #[error(
-        "the pooler at {0} is in statement mode, in which no transaction is possible: set pool_mode = transaction \
-         (or session) for this database"
+        "the pooler at {0} is in statement mode, in which no transaction is possible: set \
+         pool_mode = transaction (or session) for this database"
     )]
     StatementMode(String),
     #[error("cannot bring the schema up to date")]
@@ -98,8 +102,8 @@ pub enum Health {
     /// Writable, with the schema that this binary was built for or a newer one.
     Ready,
     Unavailable,
-    /// A standby, or a primary that refuses writes: after a failover, or because an operator set it.
-    /// Postgres does *not* become read-only when its disk is full.
+    /// A standby, or a primary that refuses writes: after a failover, or because an operator set
+    /// it. Postgres does *not* become read-only when its disk is full.
     ReadOnly,
     /// The disk of the temporary files is full, which usually is the disk of the tables, or
     /// `temp_file_limit` is below what [`check`] writes. Inserts may still succeed for a while.
@@ -117,8 +121,8 @@ const OPEN_ALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts at startup.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens the database and migrates it if `migrate_on_start` is set. Waits up to `start_timeout` for an
-/// unreachable one.
+/// Opens the database and migrates it if `migrate_on_start` is set. Waits up to `start_timeout` for
+/// an unreachable one.
 pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let database: Database = match &settings.url {
         Some(url) => connect(url.expose_secret(), settings).await?,
@@ -136,9 +140,9 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     Ok(database)
 }
 
-/// As [`open`], for the service. Counts the connections that can be opened and, if they are fewer than
-/// `max_connections`, limits the pool to them: a task that waits for a connection that never comes
-/// would block others.
+/// As [`open`], for the service. Counts the connections that can be opened and, if they are fewer
+/// than `max_connections`, limits the pool to them: a task that waits for a connection that never
+/// comes would block others.
 pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError> {
     let database = open(settings).await?;
     let wanted = settings.max_connections;
@@ -153,10 +157,11 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
     tracing::error!(
         connections.wanted = wanted,
         connections.opened = opened,
-        "only {opened} of the {wanted} connections of database.max_connections can be opened, so the process works with \
-         {opened}: behind PgBouncer in session mode, its default_pool_size must be at least database.max_connections \
-         times the number of processes (or use pool_mode = transaction); without a pooler, so must Postgres' \
-         max_connections; or lower database.max_connections. Restart this process once more connections are free"
+        "only {opened} of the {wanted} connections of database.max_connections can be opened, so \
+         the process works with {opened}: behind PgBouncer in session mode, its default_pool_size \
+         must be at least database.max_connections times the number of processes (or use \
+         pool_mode = transaction); without a pooler, so must Postgres' max_connections; or lower \
+         database.max_connections. Restart this process once more connections are free"
     );
     database.close().await;
     let fewer =
@@ -164,8 +169,8 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
     open(&fewer).await
 }
 
-/// Retries while the database is unavailable. An interrupted migration was rolled back, so it is safe
-/// to repeat.
+/// Retries while the database is unavailable. An interrupted migration was rolled back, so it is
+/// safe to repeat.
 async fn migrate_with_retry(pool: &Pool, timeout: Duration) -> Result<(), MigrateError> {
     let started = tokio::time::Instant::now();
     loop {
@@ -196,8 +201,8 @@ async fn migrate(pool: &Pool) -> Result<(), MigrateError> {
     }
     let mut connection = pool.session().await?;
     sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
-    // The same lock as through a pooler, where sqlx's own lock is disabled, so that both exclude each
-    // other.
+    // The same lock as through a pooler, where sqlx's own lock is disabled, so that both exclude
+    // each other.
     sqlx::query("select pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut *connection)
@@ -340,8 +345,8 @@ impl Database {
     }
 }
 
-/// Checks that the database accepts writes and has this binary's schema. `select 1` alone would call
-/// a standby healthy.
+/// Checks that the database accepts writes and has this binary's schema. `select 1` alone would
+/// call a standby healthy.
 pub async fn health(pool: &Pool) -> Health {
     let newest = MIGRATOR.iter().map(|migration| migration.version).max();
     match check(pool).await {
@@ -362,10 +367,10 @@ pub async fn health(pool: &Pool) -> Health {
 /// Returns whether the database is read-only, and its newest migration. Fails if the disk is full.
 ///
 /// A full disk shows only when a file must grow. A row that is inserted and rolled back mostly fits
-/// into an existing page, never reaches the disk and leaves a dead row. So this makes Postgres spill
-/// about 150 KB into a temporary file, which is written immediately, lies beside the tables unless
-/// `temp_tablespaces` is set, needs no privilege and leaves nothing behind. If only the disk of the
-/// WAL is full, Postgres shuts down by itself.
+/// into an existing page, never reaches the disk and leaves a dead row. So this makes Postgres
+/// spill about 150 KB into a temporary file, which is written immediately, lies beside the tables
+/// unless `temp_tablespaces` is set, needs no privilege and leaves nothing behind. If only the disk
+/// of the WAL is full, Postgres shuts down by itself.
 async fn check(pool: &Pool) -> sqlx::Result<(bool, Option<i64>)> {
     let mut tx = pool.begin().await?;
     let row = sqlx::query_as(

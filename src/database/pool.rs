@@ -2,10 +2,10 @@
 //! `pooler`).
 //!
 //! Such a pooler assigns a server to each transaction. sqlx needs two round trips per query: it
-//! prepares a named statement, then executes it. Outside of a transaction the two may reach different
-//! servers, and the names of different clients collide on one server. So behind a pooler each query
-//! runs in a transaction, and each transaction first deallocates the statements that other clients
-//! left. Session state (`LISTEN`, `set`, session locks) is not used there.
+//! prepares a named statement, then executes it. Outside of a transaction the two may reach
+//! different servers, and the names of different clients collide on one server. So behind a pooler
+//! each query runs in a transaction, and each transaction first deallocates the statements that
+//! other clients left. Session state (`LISTEN`, `set`, session locks) is not used there.
 
 use std::time::Duration;
 
@@ -45,9 +45,10 @@ impl Pool {
         self.begin.is_some()
     }
 
-    /// Begins a transaction. Cancellation-safe: sqlx 0.9 returns the connection of a cancelled `begin`
-    /// to the pool inside the transaction (transact-rs/sqlx#4385), and what the next user writes is
-    /// never committed. A separate task completes the `begin`; without a caller it is rolled back.
+    /// Begins a transaction. Cancellation-safe: sqlx 0.9 returns the connection of a cancelled
+    /// `begin` to the pool inside the transaction (transact-rs/sqlx#4385), and what the next user
+    /// writes is never committed. A separate task completes the `begin`; without a caller it is
+    /// rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         let (connections, begin) = (self.connections.clone(), self.begin);
         let beginning = TaskTracker::new().spawn(async move {
@@ -59,7 +60,8 @@ impl Pool {
         beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
-    /// A connection whose session state persists. Not available through a pooler in transaction mode.
+    /// A connection whose session state persists. Not available through a pooler in transaction
+    /// mode.
     pub(super) async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.connections.acquire().await
     }
@@ -73,8 +75,8 @@ impl Pool {
         PgListener::connect_with(&self.connections).await
     }
 
-    /// Opens `wanted` connections at once and returns how many answered `within` the time. They stay
-    /// open in the pool.
+    /// Opens `wanted` connections at once and returns how many answered `within` the time. They
+    /// stay open in the pool.
     pub(super) async fn open_all(&self, wanted: u32, within: Duration) -> u32 {
         let open = async || -> sqlx::Result<PoolConnection<Postgres>> {
             let mut connection = self.connections.acquire().await?;

@@ -1,7 +1,7 @@
 //! The reader's language, country and time zone, and the format of amounts, percentages and dates.
 //!
-//! Formats come from Unicode's CLDR through ICU4X, time zones from the IANA database. Both are compiled
-//! in: the locale of the machine has no effect.
+//! Formats come from Unicode's CLDR through ICU4X, time zones from the IANA database. Both are
+//! compiled in: the locale of the machine has no effect.
 
 use std::fmt;
 use std::str::FromStr;
@@ -105,8 +105,9 @@ pub fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     first_moment(day.and_time(NaiveTime::MIN), zone)
 }
 
-/// The first moment at which local clocks show `local` or later. A daylight-saving change can skip the
-/// time; a zone that crosses the date line skips a whole day, which then starts with the next one.
+/// The first moment at which local clocks show `local` or later. A daylight-saving change can skip
+/// the time; a zone that crosses the date line skips a whole day, which then starts with the next
+/// one.
 pub fn first_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     let quarters = (0..=96).map(|quarters| local + TimeDelta::minutes(15 * quarters));
     let mut moments = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest());
@@ -194,8 +195,8 @@ impl Formats {
         self.amount(minor, decimals, &money.currency)
     }
 
-    /// A fraction of one as a percentage with at most two decimals, without trailing zeros: `12.5%`,
-    /// `12,5 %`.
+    /// A fraction of one as a percentage with at most two decimals, without trailing zeros:
+    /// `12.5%`, `12,5 %`.
     pub fn percent(&self, share: f64) -> String {
         let text = format!("{:.2}", share * 100.0);
         let short = text.trim_end_matches('0').trim_end_matches('.');

@@ -1,5 +1,5 @@
-//! Amounts of money: whole minor units and a currency, never a float. [`super::locale`] formats them
-//! for readers.
+//! Amounts of money: whole minor units and a currency, never a float. [`super::locale`] formats
+//! them for readers.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
@@ -9,8 +9,8 @@ pub struct Money {
     pub currency: String,
 }
 
-/// Currencies without decimals at Stripe (<https://docs.stripe.com/currencies#zero-decimal>). UGX and
-/// ISK are not among them: they have no minor unit, but Stripe counts hundredths.
+/// Currencies without decimals at Stripe (<https://docs.stripe.com/currencies#zero-decimal>). UGX
+/// and ISK are not among them: they have no minor unit, but Stripe counts hundredths.
 const ZERO_DECIMAL: [&str; 15] = [
     "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
     "xof", "xpf",

@@ -27,8 +27,8 @@ pub fn plain(text: &str) -> String {
     spaced.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a character must be escaped on a terminal, which executes control characters; an invisible
-/// one makes a line look like another.
+/// Whether a character must be escaped on a terminal, which executes control characters; an
+/// invisible one makes a line look like another.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_invisible(c)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A client that uses ring for TLS. It follows no redirects, because a redirect could send an API key
-/// to an unchecked address.
+/// A client that uses ring for TLS. It follows no redirects, because a redirect could send an API
+/// key to an unchecked address.
 pub fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     // Several dependencies use rustls, and the first to install a provider decides for the process.
     // An error means that it is installed already.

@@ -56,8 +56,8 @@ impl Rate {
         Self(quota.map(|quota| Arc::new(Limiter::hashmap_with_clock(quota, Elapsed(clock)))))
     }
 
-    /// Counts a request of `key`. A request over the limit is not counted; the error is the number of
-    /// seconds to wait, rounded up.
+    /// Counts a request of `key`. A request over the limit is not counted; the error is the number
+    /// of seconds to wait, rounded up.
     pub fn count(&self, key: &str) -> Result<(), u64> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         if limiter.len() >= MAX_KEYS {

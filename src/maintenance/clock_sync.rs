@@ -56,8 +56,8 @@ impl ClockSync {
             {
                 tracing::warn!(
                     clock.skew_seconds = skew.num_seconds(),
-                    "this machine's clock differs from the database's; jobs go by the database's, but \
-                     TLS certificates are checked by this one"
+                    "this machine's clock differs from the database's; jobs use the database's, \
+                     but TLS certificates are checked by this one"
                 );
             }
             tokio::select! {
@@ -87,7 +87,7 @@ impl ClockSync {
 fn log_difference(skew: TimeDelta) {
     tracing::error!(
         clock.skew_seconds = skew.num_seconds(),
-        "the database's clock differs from Stripe's: no job is claimed and nothing is erased until it \
-         is corrected (NTP on the database server)"
+        "the database's clock differs from Stripe's: no job is claimed and nothing is erased until \
+         it is corrected (NTP on the database server)"
     );
 }

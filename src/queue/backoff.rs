@@ -31,7 +31,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_pause_is_never_shorter_than_half_nor_longer_than_whole(attempt in any::<i32>(), spread in 0.0..1.0f64) {
+        fn the_spread_takes_at_most_half(
+            attempt in any::<i32>(),
+            spread in 0.0..1.0f64,
+        ) {
             let whole = delay(attempt, 0.0);
             let pause = delay(attempt, spread);
             prop_assert!(pause <= whole && pause >= whole / 2);

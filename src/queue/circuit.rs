@@ -5,8 +5,8 @@
 //!                                ▲                      └──failure──▶ open, the pause doubled
 //! ```
 //!
-//! Each process has one circuit for Stripe and one for the relay. A job that fails while a circuit it
-//! depends on is open loses no attempt, because an outage is not the job's fault.
+//! Each process has one circuit for Stripe and one for the relay. A job that fails while a circuit
+//! it depends on is open loses no attempt, because an outage is not the job's fault.
 
 use std::sync::Arc;
 use std::time::Duration;

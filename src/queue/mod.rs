@@ -9,10 +9,10 @@
 //!    └── the lease expired: the next claim is the next attempt
 //! ```
 //!
-//! A job is queued in the transaction that makes it necessary. A worker claims it with a lease and a
-//! fencing token, commits, does the work outside of any transaction, and presents the token in the
-//! transaction that records the outcome ([`Outcome`]). If the lease was lost, that transaction is
-//! rolled back, so a stale worker writes nothing.
+//! A job is queued in the transaction that makes it necessary. A worker claims it with a lease and
+//! a fencing token, commits, does the work outside of any transaction, and presents the token in
+//! the transaction that records the outcome ([`Outcome`]). If the lease was lost, that transaction
+//! is rolled back, so a stale worker writes nothing.
 //!
 //! Due times and leases follow the database's clock ([`crate::clock`]). While it differs from
 //! Stripe's, no job is claimed; times that it set too far ahead are corrected afterwards.
@@ -115,8 +115,8 @@ pub fn retry_policy(
     if attempt < max_attempts { RetryDecision::Retry(pause) } else { RetryDecision::Discard }
 }
 
-/// An unavailable database, or one that is read-only after a failover, recovers, so the attempt does
-/// not count. A value that it cannot store fails every time.
+/// An unavailable database, or one that is read-only after a failover, recovers, so the attempt
+/// does not count. A value that it cannot store fails every time.
 impl Retryable for sqlx::Error {
     fn next(&self) -> Next {
         if database::is_unavailable(self) {

@@ -222,7 +222,8 @@ impl<W: Work> Runner<W> {
         Ok(Claimed::Jobs(claims.into_iter().zip(slots).collect(), probes))
     }
 
-    /// Claims at most `limit` jobs. Also returns the pause before the next attempt if there is none.
+    /// Claims at most `limit` jobs. Also returns the pause before the next attempt if there is
+    /// none.
     async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Duration)> {
         // By a wrong clock, leases look expired: a claim could take a job from a worker that is
         // sending its letter.
@@ -272,8 +273,9 @@ impl<W: Work> Runner<W> {
         Ok(())
     }
 
-    /// Leases expire while the database is unavailable, because their holders cannot renew them. After
-    /// it returns, the grace lets the holders renew first: some know an outcome that nobody else does.
+    /// Leases expire while the database is unavailable, because their holders cannot renew them.
+    /// After it returns, the grace lets the holders renew first: some know an outcome that nobody
+    /// else does.
     fn claim_request(&self, limit: usize, fresh: usize) -> ClaimRequest<'static> {
         let lease = self.settings.lease;
         let grace = if !self.clock.can_judge_leases(lease) {
@@ -363,14 +365,14 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// The time from which a pause counts. A wrong clock could delay the job for years, so while it is
-    /// wrong this is in the past: the job is due as soon as jobs are claimed again.
+    /// The time from which a pause counts. A wrong clock could delay the job for years, so while it
+    /// is wrong this is in the past: the job is due as soon as jobs are claimed again.
     fn due_from(&self) -> DateTime<Utc> {
         if self.clock.is_wrong() { DateTime::UNIX_EPOCH } else { self.clock.now() }
     }
 
-    /// Records an outcome. Retries while the database is unavailable: an unrecorded outcome would cost
-    /// an attempt and block the job until its lease expires.
+    /// Records an outcome. Retries while the database is unavailable: an unrecorded outcome would
+    /// cost an attempt and block the job until its lease expires.
     async fn record(&self, claim: &Claim, outcome: Outcome<'_>) {
         let write = || async {
             let mut tx = self.db.begin().await?;
@@ -395,11 +397,11 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Renews the lease. Returns when the attempt must be aborted: the lease is lost, or the database
-    /// is unavailable and the lease may expire. An attempt past the irreversible point survives an
-    /// unavailable database, because no other worker can claim the job then either. An attempt whose
-    /// outcome is known is never aborted: only it can record the outcome, and the fence in that
-    /// transaction stops it if the lease is lost.
+    /// Renews the lease. Returns when the attempt must be aborted: the lease is lost, or the
+    /// database is unavailable and the lease may expire. An attempt past the irreversible point
+    /// survives an unavailable database, because no other worker can claim the job then either. An
+    /// attempt whose outcome is known is never aborted: only it can record the outcome, and the
+    /// fence in that transaction stops it if the lease is lost.
     async fn renew_lease(&self, claim: &Claim) {
         let lease = self.settings.lease;
         let mut until = self.clock.now() + lease;
@@ -436,7 +438,8 @@ where
     const PAUSE: Duration = Duration::from_millis(250);
     claim.set_outcome_known();
     loop {
-        // An attempt that hangs counts as unavailable, because a failover drops connections silently.
+        // An attempt that hangs counts as unavailable, because a failover drops connections
+        // silently.
         let written = async { Ok(write().await) };
         let error = match with_timeout(written).await {
             Ok(Err(Stopped::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => error,

@@ -157,9 +157,9 @@ pub async fn requeue_dead(
     Ok(requeued.is_some())
 }
 
-/// Makes a job due now if it is queued for later, done or dead. A claimed job is left alone, but its
-/// outcome cannot be recorded before the caller's transaction ends, because the outcome may depend
-/// on what that transaction writes.
+/// Makes a job due now if it is queued for later, done or dead. A claimed job is left alone, but
+/// its outcome cannot be recorded before the caller's transaction ends, because the outcome may
+/// depend on what that transaction writes.
 pub async fn reschedule_now(
     tx: &mut PgConnection,
     kind: &str,

@@ -24,8 +24,8 @@ impl LogLimit {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Calls `line` at most once a second for each kind. It gets the number of lines suppressed since
-    /// the last one, for the field `log.suppressed`; `None` where there were none.
+    /// Calls `line` at most once a second for each kind. It gets the number of lines suppressed
+    /// since the last one, for the field `log.suppressed`; `None` where there were none.
     pub fn write(&self, kind: &'static str, line: impl FnOnce(Option<u64>)) {
         if let Some(suppressed) = self.admit(kind, Instant::now()) {
             line((suppressed > 0).then_some(suppressed));

@@ -1,5 +1,5 @@
-//! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout carries
-//! the output of commands.
+//! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout
+//! carries the output of commands.
 
 mod log_limit;
 
@@ -71,8 +71,8 @@ pub fn init(settings: &Settings) {
     drop(started);
 }
 
-/// The messages of an error and its sources, joined by `: `, for logs and for the database. Replaces
-/// NUL, which Postgres cannot store: an error may quote external input.
+/// The messages of an error and its sources, joined by `: `, for logs and for the database.
+/// Replaces NUL, which Postgres cannot store: an error may quote external input.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

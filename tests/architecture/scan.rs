@@ -6,7 +6,7 @@ use std::str::FromStr;
 use proc_macro2::token_stream::IntoIter;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// A path as if it were written in full: `super` is resolved, the branches of a `use` are taken apart.
+/// A path in full: `super` is resolved and the branches of a `use` are separated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mention {
     pub(super) path: Vec<String>,
@@ -19,7 +19,8 @@ pub(super) fn module_of(path: &str) -> Vec<String> {
     names.filter(|name| name != "mod").collect()
 }
 
-/// Every path with more than one segment that the file of this module names, and every single one in a `use`.
+/// Every path with more than one segment that the file of this module names, and every path in a
+/// `use`.
 pub(super) fn mentions(module: &[String], source: &str) -> Vec<Mention> {
     let tokens = TokenStream::from_str(source).expect("the compiler took it too");
     let mut found = Vec::new();

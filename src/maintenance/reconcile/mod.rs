@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! events without a 2xx response ──────────▶ inbox           as if from a webhook
-//! offers that are undelivered at Stripe ──▶ offer           opens letters of new ones, updates the others
+//! offers that are undelivered at Stripe ──▶ offer           opens or updates the offer
 //! offers that are undelivered only here ──▶ refresh offer   an event is missing
 //! financings that were reversed ──────────▶ refresh offer   an event is missing
 //! ```
@@ -235,7 +235,7 @@ impl Reconcile {
         let mut tx = self.db.begin().await?;
         let (applied, to_read) =
             offer::apply(&mut tx, observation, &self.message_id_domain, now).await?;
-        // Stripe lists only undelivered offers, so an earlier attempt to send or mark has failed.
+        // Stripe still lists the offer as undelivered, so what was given up is tried again.
         let offer_id = observation.offer.id.as_str();
         transition::retry_given_up(&mut tx, offer_id, now).await?;
         delivered::retry_given_up(&mut tx, offer_id, now).await?;
@@ -245,8 +245,8 @@ impl Reconcile {
         Ok(applied)
     }
 
-    /// Refreshes offers that are undelivered here and missing from Stripe's list, and financings that a
-    /// transaction reversed: an event about each is missing.
+    /// Refreshes offers that are undelivered here and missing from Stripe's list, and financings
+    /// that a transaction reversed: an event about each is missing.
     async fn check_unlisted(
         &self,
         listed: &HashSet<String>,

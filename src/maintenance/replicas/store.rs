@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// Records a heartbeat, deletes processes that have been gone for an hour, and counts the live ones.
+/// Records a heartbeat, deletes processes that have been gone for an hour, and counts the live
+/// ones.
 pub(super) async fn heartbeat(
     db: impl PgExecutor<'_>,
     replica_id: Uuid,
