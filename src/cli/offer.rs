@@ -166,7 +166,7 @@ fn remedy(reason: &str) -> &'static str {
     }
 }
 
-fn line(offer: &offers::store::Shown) -> String {
+fn line(offer: &offers::store::OfferListing) -> String {
     let currency = offer.currency.clone().unwrap_or_default();
     let formats = Formats::new(Language::English, None);
     let advance = offer.advance_minor.map(|minor| formats.money(&Money { minor, currency }));

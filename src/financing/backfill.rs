@@ -1,17 +1,16 @@
-//! The job that reads an account's transactions from Stripe's list: those before this service was there, and those whose event never
-//! came. One job for an account, page by page; a crash goes on after the last page that was written down.
+//! The job that reads an account's transactions from Stripe's list: those that predate this service
+//! and those whose event was lost. One job per account reads page by page; after a crash it resumes
+//! at the last committed page.
 //!
 //! ```text
-//! begin ─▶ page ─▶ page ─▶ … ─▶ summary ─▶ end
-//!   when it began               our sums held    complete as of its beginning, unless entries were passed over;
-//!   how far down it goes        against it       again in a day, where there is a reason; at once, where the sums say so
+//! begin ─▶ page ─▶ page ─▶ … ─▶ summary comparison ─▶ end
 //! ```
 //!
-//! The list is read to its end once. After that it is read each day, as long as a financing of the account is under way or something is
-//! not right, and back to what the reading before had seen. Where our sums are others than Stripe's summary, it is read at once; and where
-//! that did not tell why, to its end.
+//! The first pass reads the whole list. Later passes run daily while a financing is under way or an
+//! entry was skipped, and stop at what the previous pass has seen. If the totals differ from
+//! Stripe's summary, a pass runs at once; if the difference remains, a full pass follows.
 //!
-//! Locks are taken in this order: movements, by their ids; the job; how far the reading is.
+//! Locks are taken in this order: transactions by id, the job, the progress of the backfill.
 
 use std::time::Duration;
 
@@ -21,51 +20,49 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::{Connection as _, PgConnection};
 
-use super::store::{self, BackfillPass, PassOutcome};
-use super::summary::FullPass;
-use super::{Financings, Observation, take_in};
+use super::backfill_progress::{self, BackfillPass, PassOutcome};
+use super::backfill_requests::JOB;
+use super::summary::FollowUp;
+use super::{Financings, NewTransaction, record};
 use crate::database::is_about_the_data;
 use crate::queue::{self, Circuit, Claim, Outcome, Stopped, Work};
 use crate::stripe::{AccountId, FinancingTransaction, Page};
 
-/// The kind of the jobs.
-pub(super) const JOB: &str = "read_transactions";
-/// Events tell of what is new at once; this finds the ones that never came.
-const EVERY: Duration = Duration::from_hours(24);
-/// The readings overlap by so much: Stripe's list may be behind for a while.
+/// The pause between passes. Events report new transactions; a pass finds lost ones.
+const INTERVAL: Duration = Duration::from_hours(24);
+/// Passes overlap, because Stripe's list may lag behind its events.
 const OVERLAP: TimeDelta = TimeDelta::days(2);
 
-/// Reads transactions.
+/// Reads the transactions of an account.
 #[derive(Clone, Debug)]
 pub struct BackfillTransactions {
-    /// Where they are kept, and whom to ask.
     pub financings: Financings,
-    /// How long a claim lasts.
+    /// How long a claim lasts; renewed with each page.
     pub lease: Duration,
 }
 
-/// How a reading ended.
+/// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    /// With the last of the list, or with what the reading before had seen.
-    AtTheEnd,
-    /// Stripe says that more follow, and nothing that we could ask for.
-    Nowhere,
-    /// There is no such account on the platform, or not yet. What is known of it stays.
+enum PassEnd {
+    /// At the end of the list, or at what the previous pass has seen.
+    Reached,
+    /// Stripe reports more entries, but the last one has no id to continue after.
+    NoCursor,
+    /// The account does not exist on the platform, or not yet. Stored transactions remain.
     NotFound,
 }
 
 impl Work for BackfillTransactions {
     const KIND: &'static str = JOB;
 
-    #[tracing::instrument(name = "financing.read_transactions", skip_all, fields(account.id = %claim.subject))]
+    #[tracing::instrument(name = "financing.backfill_transactions", skip_all, fields(account.id = %claim.subject))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let account: AccountId = claim.subject.parse()?;
-        let mut reading = self.begin(claim, &account).await?;
-        let ended = self.read_on(claim, &account, &mut reading).await?;
-        let next = if reading.is_full { FullPass::Nothing } else { FullPass::All };
-        self.financings.check(&account, next).await?;
-        self.end(claim, &account, &reading, ended).await
+        let mut pass = self.begin(claim, &account).await?;
+        let ended = self.read_pages(claim, &account, &mut pass).await?;
+        let next = if pass.is_full { FollowUp::None } else { FollowUp::Full };
+        self.financings.check_summary(&account, next).await?;
+        self.end(claim, &account, &pass, ended).await
     }
 
     async fn give_up(
@@ -74,7 +71,7 @@ impl Work for BackfillTransactions {
         _claim: &Claim,
         _error: &str,
     ) -> sqlx::Result<()> {
-        // The dead job itself is what a person sees. A financing that begins, or a summary that differs, brings it back.
+        // The dead job is visible to operators. A new financing or a difference requeues it.
         Ok(())
     }
 
@@ -84,37 +81,39 @@ impl Work for BackfillTransactions {
 }
 
 impl BackfillTransactions {
-    /// Begins a reading, before anything is asked for, or takes up the one that was cut off.
+    /// Starts or resumes a pass, before the first request to Stripe.
     async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<BackfillPass, Stopped> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
+        // Fence: a worker that lost its claim must not touch the progress of its successor.
         queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
-        let reading =
-            store::begin(&mut tx, account.as_str(), self.financings.livemode(), now).await?;
+        let pass =
+            backfill_progress::begin(&mut tx, account.as_str(), self.financings.livemode(), now)
+                .await?;
         tx.commit().await?;
-        Ok(reading)
+        Ok(pass)
     }
 
-    async fn read_on(
+    async fn read_pages(
         &self,
         claim: &Claim,
         account: &AccountId,
-        reading: &mut BackfillPass,
-    ) -> Result<Ended, Stopped> {
-        let mut has_begun_anew = false;
+        pass: &mut BackfillPass,
+    ) -> Result<PassEnd, Stopped> {
+        let mut has_restarted = false;
         loop {
-            let after = reading.after_transaction_id.as_deref();
+            let after = pass.after_transaction_id.as_deref();
             let page = match self.financings.stripe.transactions(account, after).await {
-                // The place to go on after is none any more.
-                Err(error) if error.is_missing() && after.is_some() && !has_begun_anew => {
-                    reading.begin_anew(self.financings.clock.now());
-                    has_begun_anew = true;
+                // The transaction to continue after is gone: restart, once.
+                Err(error) if error.is_missing() && after.is_some() && !has_restarted => {
+                    pass.restart(self.financings.clock.now());
+                    has_restarted = true;
                     continue;
                 }
-                Err(error) if error.is_gone() => return Ok(Ended::NotFound),
+                Err(error) if error.is_gone() => return Ok(PassEnd::NotFound),
                 page => page?,
             };
-            if let Some(ended) = self.keep(claim, account, &page, reading).await? {
+            if let Some(ended) = self.store_page(claim, account, &page, pass).await? {
                 return Ok(ended);
             }
             if claim.is_stopping() {
@@ -123,58 +122,60 @@ impl BackfillTransactions {
         }
     }
 
-    /// Writes a page down with how far the reading is. Says how it ended, if this was the last page.
-    async fn keep(
+    /// Stores a page together with the progress. Returns how the pass ended, if this was the last
+    /// page.
+    async fn store_page(
         &self,
         claim: &Claim,
         account: &AccountId,
         page: &Page,
-        reading: &mut BackfillPass,
-    ) -> Result<Option<Ended>, Stopped> {
+        pass: &mut BackfillPass,
+    ) -> Result<Option<PassEnd>, Stopped> {
         let now = self.financings.clock.now();
         let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
-        let mut told: Vec<Observation<'_>> = objects.iter().filter_map(read).collect();
-        let oldest = told.last().map(|told| told.transaction.created_at);
-        // As the inbox's readers do: two who write down the same movements cannot wait for each other.
-        told.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
+        let mut transactions: Vec<NewTransaction<'_>> = objects.iter().filter_map(read).collect();
+        let oldest = transactions.last().map(|last| last.transaction.created_at);
+        // Insert in the order of ids, as the inbox does, so that concurrent writers cannot deadlock.
+        transactions.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
         let mut tx = self.financings.db.begin().await?;
-        let kept = take_in_all(&mut tx, &told, now).await?;
+        let recorded = record_each(&mut tx, &transactions, now).await?;
+        // After the transactions, by the lock order above.
         queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
-        reading.pass_over(page.entries.len() - kept);
+        pass.skip(page.entries.len() - recorded);
         let last = page.last_id();
-        let ended = if !page.has_more || reading.has_come_to_what_was_seen(oldest) {
-            Some(Ended::AtTheEnd)
+        let ended = if !page.has_more || pass.has_overlapped(oldest) {
+            Some(PassEnd::Reached)
         } else if last.is_none() {
-            Some(Ended::Nowhere)
+            Some(PassEnd::NoCursor)
         } else {
             None
         };
-        // Also after the last page: what is cut off before its end goes on from there, and finds nothing more.
-        reading.after_transaction_id = last.or(reading.after_transaction_id.take());
-        store::note_page(&mut *tx, account.as_str(), reading, now).await?;
+        // Saved after the last page as well: a crash before `end` resumes there and reads nothing.
+        pass.after_transaction_id = last.or(pass.after_transaction_id.take());
+        backfill_progress::save(&mut *tx, account.as_str(), pass, now).await?;
         tx.commit().await?;
         Ok(ended)
     }
 
-    /// Ends the reading and, for now, the job.
+    /// Ends the pass, and finishes or reschedules the job.
     async fn end(
         &self,
         claim: &Claim,
         account: &AccountId,
-        reading: &BackfillPass,
-        ended: Ended,
+        pass: &BackfillPass,
+        ended: PassEnd,
     ) -> Result<(), Stopped> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
-        let is_asked_again =
-            store::end(&mut *tx, account.as_str(), &reading.outcome(ended), now).await?;
-        // One that was cut off for so long has missed what came on top.
-        let is_late = ended == Ended::AtTheEnd && reading.started_at + EVERY <= now;
-        let ending = if is_asked_again || is_late {
+        let is_requested_again =
+            backfill_progress::end(&mut *tx, account.as_str(), &pass.outcome(ended), now).await?;
+        // A pass that was interrupted for a day has missed the newest entries.
+        let is_late = ended == PassEnd::Reached && pass.started_at + INTERVAL <= now;
+        let ending = if is_requested_again || is_late {
             Outcome::Reschedule { at: now }
-        } else if reading.skipped > 0 || self.financings.is_under_way(&mut tx, account).await? {
-            Outcome::Reschedule { at: now + EVERY }
+        } else if pass.skipped > 0 || self.financings.is_under_way(&mut tx, account).await? {
+            Outcome::Reschedule { at: now + INTERVAL }
         } else {
             Outcome::Done
         };
@@ -184,67 +185,70 @@ impl BackfillTransactions {
 }
 
 impl BackfillPass {
-    fn begin_anew(&mut self, now: DateTime<Utc>) {
+    fn restart(&mut self, now: DateTime<Utc>) {
         (self.started_at, self.after_transaction_id, self.skipped) = (now, None, 0);
     }
 
-    fn pass_over(&mut self, entries: usize) {
+    fn skip(&mut self, entries: usize) {
         self.skipped = self.skipped.saturating_add(i32::try_from(entries).unwrap_or(i32::MAX));
     }
 
-    fn has_come_to_what_was_seen(&self, oldest: Option<DateTime<Utc>>) -> bool {
+    fn has_overlapped(&self, oldest: Option<DateTime<Utc>>) -> bool {
         let seen = self.completed_at.filter(|_| !self.is_full);
         seen.zip(oldest).is_some_and(|(seen, oldest)| oldest < seen - OVERLAP)
     }
 
-    /// What is known after it. A reading that passed entries over has seen nothing new for sure; the next one looks for them again.
-    fn outcome(&self, ended: Ended) -> PassOutcome {
+    /// What to store at the end. A pass that skipped entries does not advance `completed_at`, so the
+    /// next one reads them again.
+    fn outcome(&self, ended: PassEnd) -> PassOutcome {
         let completed_at = match ended {
-            Ended::AtTheEnd if self.skipped == 0 => Some(self.started_at),
-            // All the way down something was missing.
-            Ended::AtTheEnd if self.is_full => None,
-            Ended::AtTheEnd | Ended::Nowhere | Ended::NotFound => self.completed_at,
+            PassEnd::Reached if self.skipped == 0 => Some(self.started_at),
+            // Entries are missing anywhere in the list: the next pass must read all of it.
+            PassEnd::Reached if self.is_full => None,
+            PassEnd::Reached | PassEnd::NoCursor | PassEnd::NotFound => self.completed_at,
         };
         let unreadable = match ended {
-            Ended::AtTheEnd | Ended::Nowhere => Some(self.skipped),
-            Ended::NotFound => Some(0),
+            PassEnd::Reached | PassEnd::NoCursor => Some(self.skipped),
+            PassEnd::NotFound => Some(0),
         };
         PassOutcome { completed_at, unreadable }
     }
 }
 
-/// Takes in movements, and says how many. One that the database will not keep costs nobody but itself.
-async fn take_in_all(
+/// Records transactions and returns how many. A transaction that the database rejects is skipped.
+async fn record_each(
     tx: &mut PgConnection,
-    all: &[Observation<'_>],
+    all: &[NewTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
-    match take_in_together(&mut *tx, all, now).await {
+    match record_all(&mut *tx, all, now).await {
+        // One of them is invalid: retry one by one to store the others.
         Err(error) if is_about_the_data(&error) => {}
-        kept => return kept,
+        recorded => return recorded,
     }
-    let mut kept = 0;
-    for told in all {
-        match take_in_together(&mut *tx, std::slice::from_ref(told), now).await {
-            Ok(one) => kept += one,
+    let mut recorded = 0;
+    for one in all {
+        match record_all(&mut *tx, std::slice::from_ref(one), now).await {
+            Ok(count) => recorded += count,
             Err(error) if is_about_the_data(&error) => {
-                let id = told.transaction.id.as_str();
-                tracing::error!(transaction.id = id, %error, "cannot keep a transaction of Stripe's list: a person must look");
+                let id = one.transaction.id.as_str();
+                tracing::error!(transaction.id = id, %error, "cannot store a transaction from Stripe's list");
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(kept)
+    Ok(recorded)
 }
 
-async fn take_in_together(
+async fn record_all(
     tx: &mut PgConnection,
-    all: &[Observation<'_>],
+    all: &[NewTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
+    // A savepoint, so that an invalid row does not abort the caller's transaction.
     let mut savepoint = tx.begin().await?;
-    for told in all {
-        if let Err(error) = take_in(&mut savepoint, told, now).await {
+    for new in all {
+        if let Err(error) = record(&mut savepoint, new, now).await {
             savepoint.rollback().await?;
             return Err(error);
         }
@@ -253,16 +257,16 @@ async fn take_in_together(
     Ok(all.len())
 }
 
-/// What is no object at all, nobody can read as a transaction either.
+/// Null if the entry does not parse: `read` then reports it as unreadable.
 fn object(entry: &RawValue) -> Value {
     serde_json::from_str(entry.get()).unwrap_or_default()
 }
 
-fn read(object: &Value) -> Option<Observation<'_>> {
+fn read(object: &Value) -> Option<NewTransaction<'_>> {
     match FinancingTransaction::deserialize(object) {
-        Ok(transaction) => Some(Observation { transaction, object }),
+        Ok(transaction) => Some(NewTransaction { transaction, object }),
         Err(error) => {
-            tracing::error!(%error, "cannot read a transaction of Stripe's list: a person must look");
+            tracing::error!(%error, "cannot read a transaction from Stripe's list");
             None
         }
     }

@@ -1,94 +1,104 @@
-//! What becomes of a financing: every movement of it, as Stripe tells of each, what they add up to, and where it stands.
+//! Financing transactions, balances, reports and payouts.
+//!
+//! Every payout, payment and reversal is stored once. The view `financing_ledger` decides how each
+//! affects the balances, which are compared with Stripe's own summary.
 //!
 //! ```text
 //! capital.financing_transaction.created ─┐
-//!                                        ├─▶ financing_transactions ─▶ financing_ledger ─▶ ledger   totals, movements
-//! a list of all of an account's ─────────┘       kept once               what each does    report   per day, week, month
+//!                                        ├─▶ transactions ─▶ financing_ledger ─▶ ledger, report
+//! backfill: an account's list at Stripe ─┘
 //!
-//! asked for when somebody looks, and remembered:   summary   where it stands as Stripe counts, held against the ledger
-//!                                                  payouts   what a payout to the bank was made of
-//!                                                  origin    the platform's charge behind one on the account
-//!                                                  place     whose midnight the account's days end at
+//! fetched on demand and stored:
+//!   summary          Stripe's summary of a financing, compared with the ledger
+//!   payouts          the composition of a payout to the merchant's bank
+//!   charge_source    the platform's charge behind a charge on the account
+//!   account_locale   the time zone in which the account's days end
 //! ```
 //!
-//! Amounts are whole minor units with their currency, and currencies are never added up together. Which way money went is not taken
-//! from a transaction's type alone: a reversal undoes what it names. What cannot be told is counted as unclear, and shown.
+//! Amounts are integers in minor units with a currency; currencies are never added together. The
+//! direction of a transaction does not follow from its type alone: a reversal undoes the
+//! transaction that it names. Transactions with an unknown effect are counted as unclear.
 
 mod account_locale;
 mod backfill;
+mod backfill_progress;
 mod backfill_requests;
 pub mod charge_source;
 pub mod ledger;
 pub mod payouts;
 pub mod report;
-mod store;
 pub mod summary;
+mod transactions;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::clock::Clock;
 use crate::database::{Pool, with_timeout};
-use crate::stripe::{self, AccountId, Cache, Client, FinancingTransaction, TransactionId};
-use ledger::{Movement, Totals, Wanted};
+use crate::offers;
+use crate::stripe::{self, AccountId, Cache, Client, TransactionId};
+use ledger::{Movement, MovementFilter, Totals};
 
 pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
+pub use backfill_progress::unreadable;
 pub use backfill_requests::BackfillRequests;
-pub use store::{knows_account, unreadable};
+pub use transactions::{NewTransaction, Recorded, cancellations, knows_account, record};
 
-/// Answers what somebody asks about an account's financings, and asks Stripe for what only Stripe knows.
+/// Queries about accounts' financings, answered from the database and from Stripe.
 #[derive(Clone, Debug)]
 pub struct Financings {
-    /// Where transactions are kept, and Stripe's answers.
     pub db: Pool,
-    /// When something was asked.
     pub clock: Clock,
-    /// Whom to ask.
     pub stripe: Client,
-    /// Accounts, as Stripe described them a moment ago.
     pub accounts: Cache,
-    /// For how long a summary is good, if nothing is heard of the account meanwhile.
+    /// How long a stored summary is current while nothing new is recorded about its account.
     pub summary_for: Duration,
 }
 
 impl Financings {
-    /// The mode that everything is told of: that of the key. True for live data, none where nobody knows.
+    /// The mode of the API key: true for live data, none if its prefix does not say. All queries
+    /// are restricted to it.
     pub fn livemode(&self) -> Option<bool> {
         self.stripe.livemode()
     }
 
-    /// Whether more movements are to be expected: by its offers, by its movements, or because these are others than Stripe says.
+    /// Whether more transactions are expected: an offer is accepted or paid out, the last comparison
+    /// with Stripe's summary found a difference, or a balance is open.
     async fn is_under_way(&self, db: &mut PgConnection, account: &AccountId) -> sqlx::Result<bool> {
         let (account, livemode) = (account.as_str(), self.livemode());
-        if store::is_to_be_watched(&mut *db, account, livemode).await? {
+        if offers::store::has_running_financing(&mut *db, account, livemode).await?
+            || summary::store::differs(&mut *db, account).await?
+        {
             return Ok(true);
         }
         let totals = ledger::store::totals(db, account, livemode).await?;
-        // Also of one that was canceled: what undoes its payout is still to come.
+        // `remaining_minor` is zero for a canceled financing, but its reversals are still to come.
         Ok(totals.iter().any(|financing| financing.advanced_minor > financing.paid_minor))
     }
 
-    /// What the transactions of an account's financings add up to, the newest first.
+    /// The totals of an account's financings, newest first.
     pub async fn totals(&self, account: &AccountId) -> sqlx::Result<Vec<Totals>> {
-        with_timeout(ledger::store::totals(&self.db, account.as_str(), self.livemode())).await
+        with_timeout(async {
+            let mut tx = self.db.begin().await?;
+            ledger::store::totals(&mut tx, account.as_str(), self.livemode()).await
+        })
+        .await
     }
 
-    /// Some of an account's movements, the newest first.
+    /// A page of an account's movements, newest first.
     pub async fn movements(
         &self,
         account: &AccountId,
-        wanted: &Wanted,
+        filter: &MovementFilter,
         limit: i64,
     ) -> sqlx::Result<Vec<Movement>> {
         with_timeout(ledger::store::page(
             &self.db,
             account.as_str(),
             self.livemode(),
-            wanted,
+            filter,
             limit,
         ))
         .await
@@ -105,41 +115,12 @@ impl Financings {
     }
 }
 
-/// Why there is no answer.
+/// A query that could not be answered.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
-    /// The database gave none.
+pub enum LookupError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// Stripe gave none, and nothing is remembered.
+    /// Stripe did not answer, and no earlier answer is stored.
     #[error(transparent)]
     Stripe(#[from] stripe::Error),
-}
-
-/// Whether a transaction was new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It was.
-    Inserted,
-    /// It was known; a transaction does not change.
-    Duplicate,
-}
-
-/// What Stripe tells about a transaction.
-#[derive(Debug)]
-pub struct Observation<'a> {
-    /// As far as we read it.
-    pub transaction: FinancingTransaction,
-    /// The whole object, as it came.
-    pub object: &'a Value,
-}
-
-/// Takes in a transaction, in the caller's transaction. Twice is once, by its id. What came before it, [`BackfillTransactions`] finds.
-pub async fn take_in(
-    tx: &mut PgConnection,
-    told: &Observation<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Recorded> {
-    let is_new = store::add(tx, told, now).await?;
-    Ok(if is_new { Recorded::Inserted } else { Recorded::Duplicate })
 }

@@ -1,7 +1,7 @@
 //! Financing offers as Stripe last rendered them: the row, its status and its timeline.
 //!
-//! [`transition`] is the one table of status changes; [`store`] has the SQL; [`timeline`] records
-//! what happened to an offer. The stage that reads events about offers is [`crate::flow::offer`].
+//! [`transition`] is the table of status changes; [`store`] has the queries; [`timeline`] records
+//! what happened to an offer. [`crate::flow::offer`] applies events to offers.
 
 pub mod store;
 pub mod timeline;
@@ -14,11 +14,11 @@ use sqlx::PgConnection;
 use crate::queue::{self, Queued};
 use crate::stripe::FinancingOffer;
 
-/// The kind of the jobs that ask Stripe about an offer.
+/// The kind of the jobs that fetch an offer from Stripe.
 pub const REFRESH_JOB: &str = "refresh_offer";
 
-/// Queues a job that asks Stripe how an offer stands, in the caller's transaction: one for each
-/// offer and occasion, queued anew where the one before is over.
+/// Queues a job that fetches an offer from Stripe, in the caller's transaction. There is one job per
+/// offer and occasion; a finished one is queued again.
 pub async fn request_refresh(
     tx: &mut PgConnection,
     offer_id: &str,
@@ -32,31 +32,28 @@ pub async fn request_refresh(
     Ok(())
 }
 
-/// What Stripe tells about an offer.
+/// An offer received from Stripe.
 #[derive(Debug)]
 pub struct Observation<'a> {
-    /// The offer, as far as we read it.
     pub offer: FinancingOffer,
-    /// The whole object, as it came.
+    /// The complete JSON object, stored unchanged.
     pub object: &'a Value,
-    /// How we came to hear of it.
     pub source: Source<'a>,
-    /// When Stripe rendered the object.
+    /// When Stripe rendered the object, by Stripe's clock.
     pub as_of: DateTime<Utc>,
 }
 
-/// How we came to hear of an offer.
+/// How an offer was received.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// By an event.
     Event {
         /// `evt_…`
         id: &'a str,
         /// `capital.financing_offer.…`
         event_type: &'a str,
     },
-    /// Stripe lists it: a page can be a moment old, so it is read as an event is.
+    /// From a list. A page may be outdated, so it is applied like an event.
     Listed,
-    /// We asked for this offer, and nothing was written about it since.
+    /// Fetched by its id, and no other observation was stored meanwhile.
     Asked,
 }

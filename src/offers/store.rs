@@ -1,4 +1,4 @@
-//! The SQL of the offers. The caller owns the transaction.
+//! Queries on `financing_offers`. Functions that take `tx` run in the caller's transaction.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,18 +8,18 @@ use super::Observation;
 use crate::database::{Cursor, json_text};
 use crate::stripe::{Contract, FinancingType, OfferId, OfferStatus, ProductType};
 
-/// An offer as we know it, locked until the transaction ends.
+/// A stored offer, locked until the transaction ends.
 #[derive(Debug)]
-pub struct Known {
+pub struct LockedOffer {
     pub status: OfferStatus,
     pub object: Value,
     pub object_as_of: DateTime<Utc>,
 }
 
-/// Reads an offer and locks it.
-pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<Known>> {
+/// Reads an offer and locks it for an update. Readers of foreign keys are not blocked.
+pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<LockedOffer>> {
     sqlx::query_as!(
-        Known,
+        LockedOffer,
         "
         select status, object, object_as_of
         from financing_offers
@@ -32,11 +32,10 @@ pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<
     .await
 }
 
-/// Which version of an offer is known: an answer of Stripe's is about it, or about a younger one,
-/// while this stays the same.
+/// Identifies the stored rendering of an offer; none if the offer is not stored. While it is
+/// unchanged, no newer rendering has been stored.
 pub type Version = Option<(String, DateTime<Utc>)>;
 
-/// The version that is known.
 pub async fn find_version(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
     let found = sqlx::query!(
         "select status, object_as_of from financing_offers where offer_id = $1",
@@ -47,18 +46,18 @@ pub async fn find_version(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx
     Ok(found.map(|row| (row.status, row.object_as_of)))
 }
 
-/// The version that is known, which stays so until the transaction ends.
+/// The version, locked until the transaction ends.
 pub async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Version> {
-    Ok(lock(tx, offer_id).await?.map(|known| (known.status.to_string(), known.object_as_of)))
+    Ok(lock(tx, offer_id).await?.map(|offer| (offer.status.to_string(), offer.object_as_of)))
 }
 
-/// Writes a new offer down, with its status. False where somebody else just did.
+/// Inserts a new offer with its status. False if a concurrent transaction has inserted it.
 pub async fn add(
     tx: &mut PgConnection,
-    told: &Observation<'_>,
+    new: &Observation<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let offer = &told.offer;
+    let offer = &new.offer;
     let terms = offer.offered_terms.as_ref();
     let added = sqlx::query!(
         "
@@ -87,21 +86,21 @@ pub async fn add(
         terms.map(|terms| terms.withhold_rate),
         offer.replacement.as_ref().map(OfferId::as_str),
         offer.replacement_for.as_ref().map(OfferId::as_str),
-        json_text(told.object),
-        offer.created().unwrap_or(told.as_of),
+        json_text(new.object),
+        offer.created().unwrap_or(new.as_of),
         offer.expires_at,
         offer.charged_off_at,
         now,
-        told.as_of,
+        new.as_of,
     )
     .execute(tx)
     .await?;
     Ok(added.rows_affected() == 1)
 }
 
-/// Replaces everything but the status, which `[``move_status``]` alone may touch.
-pub async fn replace(tx: &mut PgConnection, told: &Observation<'_>) -> sqlx::Result<()> {
-    let offer = &told.offer;
+/// Updates everything but the status, which only [`move_status`] writes.
+pub async fn replace(tx: &mut PgConnection, new: &Observation<'_>) -> sqlx::Result<()> {
+    let offer = &new.offer;
     let terms = offer.offered_terms.as_ref();
     sqlx::query!(
         "
@@ -109,7 +108,7 @@ pub async fn replace(tx: &mut PgConnection, told: &Observation<'_>) -> sqlx::Res
         set product_type = $2, campaign_type = $3, financing_type = $4, disclaimer_variant = $5,
             currency = $6,
             advance_minor = $7, fee_minor = $8, withhold_rate = $9,
-            -- Who took whose place does not change; an older shape of the object may leave it out.
+            -- Replacements never change; an older API version may omit them.
             replacement_offer_id = coalesce($10, replacement_offer_id),
             replacement_for_offer_id = coalesce($11, replacement_for_offer_id),
             object = $12::text::json, expires_at = $13, charged_off_at = $14, object_as_of = $15
@@ -126,34 +125,48 @@ pub async fn replace(tx: &mut PgConnection, told: &Observation<'_>) -> sqlx::Res
         terms.map(|terms| terms.withhold_rate),
         offer.replacement.as_ref().map(OfferId::as_str),
         offer.replacement_for.as_ref().map(OfferId::as_str),
-        json_text(told.object),
+        json_text(new.object),
         offer.expires_at,
         offer.charged_off_at,
-        told.as_of,
+        new.as_of,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Which offers are missing from Stripe's list.
+/// A financing that was canceled after its payout.
+#[derive(Clone, Debug)]
+pub struct Cancellation {
+    pub offer_id: String,
+    /// The time of the latest reversal.
+    pub canceled_at: DateTime<Utc>,
+}
+
+/// The evidence against which [`find_stale`] checks the stored statuses.
 #[derive(Clone, Copy, Debug)]
-pub struct Missing<'a> {
-    /// Those that are not.
+pub struct StaleFilter<'a> {
+    /// The offers that Stripe lists as undelivered.
     pub listed: &'a [String],
-    /// The mode of our key: it does not see the others. None: it does not say.
+    pub cancellations: &'a [Cancellation],
+    /// The mode of the API key, which sees no offers of the other one; none if unknown.
     pub livemode: Option<bool>,
-    /// Last heard of before this time: a list may be behind for a moment.
+    /// Offers stored at or after this time are skipped, because Stripe's list may lag behind.
     pub before: DateTime<Utc>,
 }
 
-/// Offers whose status cannot be right: those that only we call undelivered, and those with a
-/// transaction that undoes the financing and is younger than what is known of the offer.
-pub async fn undelivered_but(
+/// Offers whose stored status must be outdated, oldest first: undelivered offers that Stripe does
+/// not list, and running financings that were canceled after the stored rendering.
+pub async fn find_stale(
     db: impl sqlx::PgExecutor<'_>,
-    missing: &Missing<'_>,
+    filter: &StaleFilter<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<String>> {
+    let (canceled, canceled_at): (Vec<String>, Vec<DateTime<Utc>>) = filter
+        .cancellations
+        .iter()
+        .map(|cancellation| (cancellation.offer_id.clone(), cancellation.canceled_at))
+        .unzip();
     sqlx::query_scalar!(
         r#"
         select offer_id as "offer_id!"
@@ -163,61 +176,90 @@ pub async fn undelivered_but(
             where status = 'undelivered' and object_as_of < $1 and offer_id <> all($2)
                 and ($3::boolean is null or livemode = $3)
             union all
-            select offer_id, created_at
+            select financing_offers.offer_id, created_at
             from financing_offers
+            join unnest($5::text[], $6::timestamptz[]) as cancellation (offer_id, canceled_at)
+                on cancellation.offer_id = financing_offers.offer_id
+                    and cancellation.canceled_at > financing_offers.object_as_of
             where status in ('accepted', 'paid_out') and object_as_of < $1
                 and ($3::boolean is null or livemode = $3)
-                and exists (
-                    select from financing_transactions
-                    where financing_transactions.offer_id = financing_offers.offer_id
-                        and type = 'reversal'
-                        and reason = 'financing_cancellation'
-                        and financing_transactions.created_at > financing_offers.object_as_of
-                )
-        ) as doubtful
+        ) as stale
         order by created_at
         limit $4
         "#,
-        missing.before,
-        missing.listed,
-        missing.livemode,
+        filter.before,
+        filter.listed,
+        filter.livemode,
         limit,
+        &canceled,
+        &canceled_at,
     )
     .fetch_all(db)
     .await
 }
 
-/// An offer, for a person.
+/// The account's canceled offers.
+pub async fn canceled(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select offer_id from financing_offers where account_id = $1 and status = 'canceled'",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether an offer of the account is accepted or paid out, in one mode or, for none, in both.
+pub async fn has_running_financing(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from financing_offers
+            where account_id = $1 and status in ('accepted', 'paid_out')
+                and ($2::boolean is null or livemode = $2)
+        ) as "exists!"
+        "#,
+        account_id,
+        livemode,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// The columns of an offer that the command line shows.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Shown {
+pub struct OfferListing {
     /// `financingoffer_…`
     pub offer_id: String,
     /// `acct_…`
     pub account_id: String,
-    /// Stripe's word.
     pub status: String,
-    /// False for test data.
     pub livemode: bool,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: Option<String>,
-    /// Minor units.
+    /// In minor units.
     pub advance_minor: Option<i64>,
-    /// Minor units.
+    /// In minor units.
     pub fee_minor: Option<i64>,
-    /// When Stripe made it.
     pub created_at: DateTime<Utc>,
-    /// After this moment nobody can apply.
+    /// The merchant cannot apply after this.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// The newest offers, of one status where one is given.
+/// Offers, newest first, with any status or the given one.
 pub async fn list(
     db: impl sqlx::PgExecutor<'_>,
     status: Option<&str>,
     limit: i64,
-) -> sqlx::Result<Vec<Shown>> {
+) -> sqlx::Result<Vec<OfferListing>> {
     sqlx::query_as!(
-        Shown,
+        OfferListing,
         "
         select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
             created_at, expires_at
@@ -233,10 +275,12 @@ pub async fn list(
     .await
 }
 
-/// One offer.
-pub async fn find(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<Shown>> {
+pub async fn find(
+    db: impl sqlx::PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Option<OfferListing>> {
     sqlx::query_as!(
-        Shown,
+        OfferListing,
         "
         select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
             created_at, expires_at
@@ -249,57 +293,53 @@ pub async fn find(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result
     .await
 }
 
-/// An offer of an account, with what decides how it is shown.
+/// The columns of an offer that its account's page depends on.
 #[derive(Clone, Debug)]
-pub struct OfAccount {
+pub struct AccountOffer {
     /// `financingoffer_…`
     pub offer_id: String,
-    /// Stripe's word.
     pub status: String,
-    /// False for test data.
     pub livemode: bool,
     /// `standard`, `refill`, or newer.
     pub product_type: Option<String>,
     /// `flex_loan`, `cash_advance`, or newer.
     pub financing_type: Option<String>,
-    /// Which mandatory disclaimer goes with it.
+    /// Selects the mandatory disclaimer.
     pub disclaimer_variant: Option<String>,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: Option<String>,
-    /// Minor units, as offered.
+    /// As offered, in minor units.
     pub advance_minor: Option<i64>,
-    /// Minor units, as offered.
+    /// As offered, in minor units.
     pub fee_minor: Option<i64>,
-    /// A fraction, as offered.
+    /// As offered: 0.15 is 15 %.
     pub withhold_rate: Option<f64>,
-    /// The offer that took this one's place.
+    /// The offer that replaces this one.
     pub replacement_offer_id: Option<String>,
-    /// The offer whose place this one took.
+    /// The offer that this one replaces.
     pub replacement_for_offer_id: Option<String>,
-    /// When Stripe made it.
     pub created_at: DateTime<Utc>,
-    /// After this moment nobody can apply.
+    /// The merchant cannot apply after this.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When Stripe wrote the financing off.
     pub charged_off_at: Option<DateTime<Utc>>,
-    /// What the merchant agreed to, as Stripe sent it; may differ from what was offered.
+    /// `accepted_terms` as sent by Stripe; may differ from the offered terms.
     pub accepted_terms: Option<Value>,
 }
 
-impl OfAccount {
-    /// Which words are right for it.
+impl AccountOffer {
+    /// Decides the vocabulary.
     pub fn contract(&self) -> Contract {
         self.financing_type.clone().map(FinancingType::from).as_ref().into()
     }
 }
 
-/// The offers of an account, the newest first; of one mode alone, or of both.
+/// The offers of an account, newest first, in one mode or, for none, in both.
 pub async fn of_account(
     db: impl sqlx::PgExecutor<'_>,
     account_id: &str,
     livemode: Option<bool>,
     limit: i64,
-) -> sqlx::Result<Vec<OfAccount>> {
+) -> sqlx::Result<Vec<AccountOffer>> {
     let rows = sqlx::query!(
         "
         select offer_id, status, livemode, product_type, financing_type, disclaimer_variant,
@@ -317,7 +357,7 @@ pub async fn of_account(
     )
     .fetch_all(db)
     .await?;
-    let read = rows.into_iter().map(|row| OfAccount {
+    let read = rows.into_iter().map(|row| AccountOffer {
         offer_id: row.offer_id,
         status: row.status,
         livemode: row.livemode,
@@ -333,14 +373,13 @@ pub async fn of_account(
         created_at: row.created_at,
         expires_at: row.expires_at,
         charged_off_at: row.charged_off_at,
-        // Not by `->` of Postgres, which fails where there is a NUL anywhere in the object.
+        // Not with `->` in SQL, which fails if the object contains a NUL anywhere.
         accepted_terms: row.object.get("accepted_terms").cloned(),
     });
     Ok(read.collect())
 }
 
-/// Gives an offer another status. Says which one it replaced; none where the offer has this one
-/// already.
+/// Sets the status and returns the previous one; none if the status is unchanged.
 pub async fn move_status(
     db: impl sqlx::PgExecutor<'_>,
     offer_id: &str,
@@ -350,7 +389,9 @@ pub async fn move_status(
         "
         update financing_offers
         set status = $2
-        from (select offer_id, status from financing_offers where offer_id = $1 for no key update) as before
+        from (
+            select offer_id, status from financing_offers where offer_id = $1 for no key update
+        ) as before
         where financing_offers.offer_id = before.offer_id and financing_offers.status <> $2
         returning before.status
         ",
@@ -361,8 +402,7 @@ pub async fn move_status(
     .await
 }
 
-/// The status of an offer as we know it, locked for a change until the transaction ends; none of
-/// one that we do not know.
+/// The status, locked for an update until the transaction ends; none if the offer is not stored.
 pub async fn lock_status(
     tx: &mut PgConnection,
     offer_id: &str,
@@ -376,7 +416,8 @@ pub async fn lock_status(
     Ok(status.map(OfferStatus::from))
 }
 
-/// The status of an offer as we know it, which stays so until the transaction ends; none of one that we do not know.
+/// The status, which other transactions cannot change until this one ends; none if the offer is not
+/// stored.
 pub async fn hold_status(
     tx: &mut PgConnection,
     offer_id: &str,

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use super::Filter;
 use crate::cli::out::stdout;
 use crate::database::{self, Pool};
-use crate::financing::ledger::{Movement, Period, store};
+use crate::financing::ledger::{Movement, MovementRange, store};
 use crate::format::csv::{Cell, CsvWriter};
 
 const COLUMNS: [&str; 13] = [
@@ -29,7 +29,7 @@ pub(super) async fn write(db: &Pool, filter: &Filter) -> anyhow::Result<()> {
     let (from, until) = filter.period()?;
     let mut out = CsvWriter::new(stdout(), COLUMNS)?;
     let mut connection = database::without_statement_timeout(db).await?;
-    let period = Period { from, until, account_id: filter.account() };
+    let period = MovementRange { from, until, account_id: filter.account() };
     let mut movements = store::movements(&mut connection, &period);
     while let Some(movement) = movements.try_next().await? {
         out.write(cells(movement))?;

@@ -1,6 +1,6 @@
-//! What each movement did, and what they add up to.
+//! The effect of each transaction, and the totals of a financing.
 //!
-//! The view `financing_ledger` decides what a movement did; nothing else does. Everything here reads it.
+//! The view `financing_ledger` alone decides the effect of a transaction; this module only reads.
 
 pub mod store;
 
@@ -9,94 +9,89 @@ use chrono::{DateTime, Utc};
 use crate::database::Cursor;
 use crate::stripe::TransactionId;
 
-/// What the transactions of a financing add up to. Minor units of `currency`.
+/// The totals of a financing in one currency, in minor units.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Totals {
-    /// The financing; none for transactions that name none.
+    /// None for transactions that name no financing.
     pub offer_id: Option<String>,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
-    /// The advance and the fee that were paid out, less what was taken back.
+    /// Advances and fees paid out, less reversals.
     pub advanced_minor: i64,
-    /// What came back, less what was reversed.
+    /// Payments, less reversals.
     pub paid_minor: i64,
-    /// The part of it that was withheld from sales, likewise.
+    /// The part of `paid_minor` that was withheld from sales.
     pub withheld_minor: i64,
-    /// What is still to come: nothing of a financing that was canceled, also before all that it
-    /// undid has reached us.
+    /// `advanced - paid`; zero for a canceled financing, even before all reversals have arrived.
     pub remaining_minor: i64,
-    /// Transactions of which nobody can tell what they did: not in any of the sums.
+    /// The number of transactions with an unknown effect; in none of the sums.
     pub unclear: i64,
-    /// Nothing is left of what was paid out, as it was taken back.
+    /// Everything that was paid out has been reversed.
     #[serde(skip)]
     pub is_taken_back: bool,
-    /// When the first of them happened.
+    /// The time of the first transaction.
     pub first_at: DateTime<Utc>,
-    /// When the last of them happened.
+    /// The time of the last transaction.
     pub last_at: DateTime<Utc>,
 }
 
-/// A movement, for a report.
+/// A transaction with its effect.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Movement {
     /// `cptxn_…`
     pub transaction_id: String,
-    /// When it happened.
     pub created_at: DateTime<Utc>,
-    /// The connected account.
+    /// `acct_…`
     pub account_id: String,
-    /// The financing, where Stripe names it.
+    /// The financing, if the transaction or the one it reverses names it.
     pub offer_id: Option<String>,
-    /// Stripe's word.
+    /// Stripe's `type`.
     pub r#type: String,
-    /// Stripe's reason.
+    /// Stripe's `details.reason`.
     pub reason: Option<String>,
-    /// `advanced`, `paid` or `unclear`: which sum it belongs to.
+    /// `advanced`, `paid` or `unclear`: the sum that it belongs to.
     pub effect: String,
-    /// Whether it is a share of sales, or one that was given back.
+    /// A share of sales, or the refund of one.
     pub is_withholding: bool,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
-    /// Minor units, with the sign that it is added with.
+    /// Minor units, signed as it is added to its sum.
     pub total_minor: i64,
-    /// The part of the advance, likewise.
+    /// The part of the advance, signed as `total_minor`.
     pub advance_minor: Option<i64>,
-    /// The part of the fee, likewise.
+    /// The part of the fee, signed as `total_minor`.
     pub fee_minor: Option<i64>,
-    /// What a reversal undoes.
+    /// The transaction that a reversal undoes.
     pub reversed_transaction_id: Option<String>,
-    /// The charge that a share was withheld from.
+    /// The charge from which a share was withheld.
     pub charge_id: Option<String>,
 }
 
-/// Which movements a report is about.
+/// The movements of a report: half-open, `from <= created_at < until`.
 #[derive(Clone, Copy, Debug)]
-pub struct Period<'a> {
-    /// From this moment on.
+pub struct MovementRange<'a> {
     pub from: DateTime<Utc>,
-    /// And before this one.
     pub until: DateTime<Utc>,
-    /// Of this account alone.
+    /// None for all accounts.
     pub account_id: Option<&'a str>,
 }
 
-/// Which of an account's movements a page shows.
+/// The movements of a page; none in a field does not restrict.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Of this financing alone.
+pub struct MovementFilter {
     pub offer_id: Option<String>,
-    /// Of this type alone: Stripe's word.
+    /// Stripe's `type`.
     pub kind: Option<String>,
-    /// From this moment on.
+    /// Inclusive.
     pub from: Option<DateTime<Utc>>,
-    /// And before this one.
+    /// Exclusive.
     pub until: Option<DateTime<Utc>>,
-    /// Older than this one, which the page before ended with.
+    /// The last movement of the previous page.
     pub after: Option<Cursor<TransactionId>>,
 }
 
 impl Movement {
-    /// Where a list goes on after it.
+    /// The cursor of the page that begins after this movement.
     pub fn cursor(&self) -> Cursor<&str> {
         Cursor { created_at: self.created_at, id: &self.transaction_id }
     }

@@ -1,11 +1,12 @@
-//! The SQL of the ledger: reading alone.
+//! Queries on the view `financing_ledger`. Nothing here writes.
 
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Movement, Period, Totals, Wanted};
+use super::{Movement, MovementFilter, MovementRange, Totals};
+use crate::offers;
 
-/// Movements with all that is told of them, by a condition.
+/// Selects all columns of the movements that match a condition.
 macro_rules! select_movements {
     ($condition:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -28,21 +29,23 @@ macro_rules! select_movements {
     };
 }
 
-/// The totals of an account's financings, the newest first; of one mode alone, or of both.
+/// The totals of an account's financings, newest first, in one mode or, for none, in both.
 pub async fn totals(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     account_id: &str,
     livemode: Option<bool>,
 ) -> sqlx::Result<Vec<Totals>> {
+    // The status of an offer belongs to `offers`, so it is read there, with a statement of its own.
+    let canceled = offers::store::canceled(&mut *db, account_id).await?;
     sqlx::query_as!(
         Totals,
         r#"
-        select sums.offer_id as "offer_id?", sums.currency as "currency!",
+        select offer_id as "offer_id?", currency as "currency!",
             saturated_bigint(advanced) as "advanced_minor!",
-            saturated_bigint(paid) as "paid_minor!", saturated_bigint(withheld)
-            as "withheld_minor!",
-            case when canceled.offer_id is null
-                then saturated_bigint(advanced - paid) else 0 end as "remaining_minor!",
+            saturated_bigint(paid) as "paid_minor!",
+            saturated_bigint(withheld) as "withheld_minor!",
+            case when offer_id = any($3) then 0
+                else saturated_bigint(advanced - paid) end as "remaining_minor!",
             unclear as "unclear!", (advanced <= 0 and has_taken_back) as "is_taken_back!",
             first_at as "first_at!",
             last_at as "last_at!"
@@ -50,7 +53,8 @@ pub async fn totals(
             select offer_id, currency,
                 coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0) as advanced,
                 coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0) as paid,
-                coalesce(sum(sign * total_minor) filter (where effect = 'paid' and is_withholding), 0) as withheld,
+                coalesce(sum(sign * total_minor)
+                    filter (where effect = 'paid' and is_withholding), 0) as withheld,
                 count(*) filter (where effect = 'unclear') as unclear,
                 bool_or(effect = 'advanced' and type = 'reversal') as has_taken_back,
                 min(created_at) as first_at, max(created_at) as last_at
@@ -58,45 +62,45 @@ pub async fn totals(
             where account_id = $1 and ($2::boolean is null or livemode = $2)
             group by offer_id, currency
         ) as sums
-        left join financing_offers as canceled
-            on canceled.offer_id = sums.offer_id and canceled.account_id = $1
-                and canceled.status = 'canceled'
-        order by first_at desc, sums.offer_id, sums.currency
+        order by first_at desc, offer_id, currency
         "#,
         account_id,
         livemode,
+        &canceled,
     )
     .fetch_all(db)
     .await
 }
 
-/// The movements of a period, the oldest first, as they come from the database: a report of millions holds one at a time.
+/// Streams the movements of a range, oldest first. Only one is held in memory at a time.
 pub fn movements<'a>(
     db: &'a mut PgConnection,
-    period: &Period<'a>,
+    range: &MovementRange<'a>,
 ) -> BoxStream<'a, sqlx::Result<Movement>> {
     select_movements!(
         "
         created_at >= $1 and created_at < $2 and ($3::text is null or account_id = $3)
         order by created_at, transaction_id
         ",
-        period.from,
-        period.until,
-        period.account_id,
+        range.from,
+        range.until,
+        range.account_id,
     )
     .fetch(db)
 }
 
-/// Some of an account's movements, the newest first. Chosen from the rows alone, in the order of their index; only those that are
-/// chosen are looked at through the ledger.
+/// A page of an account's movements, newest first.
+///
+/// The page is selected from the table, in index order; the view computes the effects of these
+/// rows only.
 pub async fn page(
     db: impl PgExecutor<'_>,
     account_id: &str,
     livemode: Option<bool>,
-    wanted: &Wanted,
+    filter: &MovementFilter,
     limit: i64,
 ) -> sqlx::Result<Vec<Movement>> {
-    let after = wanted.after.as_ref();
+    let after = filter.after.as_ref();
     select_movements!(
         "
         account_id = $1 and transaction_id = any(array(
@@ -104,10 +108,11 @@ pub async fn page(
             from financing_transactions
             where account_id = $1
                 and ($2::text is null or offer_id = $2 or (
-                    -- A reversal that names no financing belongs to its original's.
+                    -- A reversal without a financing belongs to the one it reverses.
                     offer_id is null and exists (
                         select from financing_transactions reversed
-                        where reversed.transaction_id = financing_transactions.reversed_transaction_id
+                        where reversed.transaction_id
+                                = financing_transactions.reversed_transaction_id
                             and reversed.account_id = $1 and reversed.offer_id = $2
                     )
                 ))
@@ -115,19 +120,20 @@ pub async fn page(
                 and ($9::boolean is null or livemode = $9)
                 and created_at >= coalesce($4, '-infinity'::timestamptz)
                 and created_at < coalesce($5, 'infinity'::timestamptz)
-                and (created_at, transaction_id) < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
+                and (created_at, transaction_id)
+                    < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
             order by created_at desc, transaction_id desc
             limit $8
         ))
         order by created_at desc, transaction_id desc
         ",
         account_id,
-        wanted.offer_id,
-        wanted.kind,
-        wanted.from,
-        wanted.until,
-        after.map(|place| place.created_at),
-        after.map(|place| place.id.as_str()),
+        filter.offer_id,
+        filter.kind,
+        filter.from,
+        filter.until,
+        after.map(|cursor| cursor.created_at),
+        after.map(|cursor| cursor.id.as_str()),
         limit,
         livemode,
     )

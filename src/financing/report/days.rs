@@ -1,35 +1,31 @@
-//! A stretch of whole days, and the moments that it begins and ends at in a time zone.
+//! An inclusive range of calendar days, and its bounds in a time zone.
 
 use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::format::locale::start_of_day;
 
-/// From one day to another, both of them in it.
+/// An inclusive range of calendar days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Days {
     first: NaiveDate,
     last: NaiveDate,
 }
 
-/// No stretch of days that a report can be about.
+/// A range that a report does not accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDays {
-    /// It ends before it begins.
     #[error("it ends before it begins")]
     Backwards,
-    /// It is longer than ten years.
     #[error("it is longer than ten years")]
     TooLong,
-    /// It is beyond the years that clocks know.
     #[error("it is not within the years 1970 to 9998")]
     Unknown,
 }
 
-const LONGEST: TimeDelta = TimeDelta::days(3_660);
+const MAX_LENGTH: TimeDelta = TimeDelta::days(3_660);
 
 impl Days {
-    /// From the first to the last.
     pub fn new(first: NaiveDate, last: NaiveDate) -> Result<Self, BadDays> {
         if last < first {
             return Err(BadDays::Backwards);
@@ -38,40 +34,37 @@ impl Days {
         if !is_known(first) || !is_known(last) {
             return Err(BadDays::Unknown);
         }
-        if last - first > LONGEST {
+        if last - first > MAX_LENGTH {
             return Err(BadDays::TooLong);
         }
         Ok(Self { first, last })
     }
 
-    /// The calendar month that a day is in.
+    /// The calendar month of a day.
     pub fn month_of(day: NaiveDate) -> Self {
         let first = day.with_day(1).unwrap_or(day);
         let next = first.checked_add_months(Months::new(1));
         Self { first, last: next.and_then(|next| next.pred_opt()).unwrap_or(day) }
     }
 
-    /// The first of them.
     pub fn first(self) -> NaiveDate {
         self.first
     }
 
-    /// The last of them.
     pub fn last(self) -> NaiveDate {
         self.last
     }
 
-    /// How many.
     pub fn count(self) -> i64 {
         (self.last - self.first).num_days() + 1
     }
 
-    /// When they begin.
+    /// The start of the first day.
     pub fn from(self, zone: Tz) -> DateTime<Utc> {
         start_of_day(self.first, zone)
     }
 
-    /// When they are over: the first moment that is not in them.
+    /// The end of the last day, exclusive.
     pub fn until(self, zone: Tz) -> DateTime<Utc> {
         start_of_day(self.last.checked_add_days(Span::new(1)).unwrap_or(self.last), zone)
     }

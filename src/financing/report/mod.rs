@@ -1,11 +1,11 @@
-//! What moved in each day, week or month of an account, by the account's own clock.
+//! Totals per day, week or month of an account, in the account's time zone.
 
 pub mod days;
-pub mod store;
 
-use chrono::{Datelike, Days as Span, Months, NaiveDate, Weekday};
+use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
 
 use super::Financings;
 use crate::database::with_timeout;
@@ -13,33 +13,32 @@ use crate::format::locale::start_of_day;
 use crate::stripe::AccountId;
 pub use days::{BadDays, Days};
 
-/// How long the periods are.
+/// The length of the periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Per {
-    /// From midnight to midnight.
+pub enum Granularity {
     Day,
-    /// From Monday on (ISO 8601).
+    /// From Monday (ISO 8601).
     Week,
-    /// Of the calendar.
+    /// A calendar month.
     Month,
 }
 
-impl Per {
-    /// The first day of each that has one of these days in it.
+impl Granularity {
+    /// The first day of each period that overlaps these days.
     fn first_days(self, days: Days) -> Vec<NaiveDate> {
         let mut firsts = Vec::new();
         let mut first = self.first(days.first());
         while first <= days.last() {
             firsts.push(first);
-            // Days end centuries before dates do.
+            // `Days` ends in 9998, so the next date always exists.
             let Some(next) = self.after(first) else { break };
             first = next;
         }
         firsts
     }
 
-    /// The first day of the one that a day is in.
+    /// The first day of the period of a day.
     fn first(self, day: NaiveDate) -> NaiveDate {
         match self {
             Self::Day => day,
@@ -57,48 +56,48 @@ impl Per {
     }
 }
 
-/// What moved in a period, in one currency. Minor units. `advanced - paid` is by how much what is still to come rose.
+/// The totals of a period in one currency, in minor units. `advanced - paid` is the change of the
+/// remaining amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// Its first day by the account's clock; a period that the report cuts begins before the report does.
+pub struct ReportLine {
+    /// The first day of the period, which may precede the first day of the report.
     pub begins_on: NaiveDate,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
-    /// Advances and fees of what was paid out, less what was taken back.
+    /// Advances and fees paid out, less reversals.
     pub advanced_minor: i64,
-    /// Shares of sales, less those that were given back.
+    /// Shares of sales, less refunds.
     pub withheld_minor: i64,
-    /// What came back in other ways, less what was undone of it.
+    /// All other payments, less reversals.
     pub paid_otherwise_minor: i64,
-    /// Both together.
+    /// `withheld + paid_otherwise`.
     pub paid_minor: i64,
-    /// How many movements that were.
+    /// The number of transactions in the sums.
     pub transactions: i64,
-    /// How many there are besides of which nobody can tell what they did.
+    /// The number of transactions with an unknown effect.
     pub unclear: i64,
 }
 
-/// What moved in an account.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The oldest first; a period in which nothing moved has no line.
-    pub lines: Vec<Line>,
-    /// Over all of them, a line for each currency, beginning on the report's first day.
-    pub totals: Vec<Line>,
+    /// Oldest first; periods without transactions have no line.
+    pub lines: Vec<ReportLine>,
+    /// The whole range: a line per currency, beginning on the report's first day.
+    pub totals: Vec<ReportLine>,
 }
 
 impl Financings {
-    /// Adds up what moved in some days of an account, which end at midnight in `zone`.
+    /// Reports on an account; its days end at midnight in `zone`.
     pub async fn report(
         &self,
         account: &AccountId,
         days: Days,
-        per: Per,
+        granularity: Granularity,
         zone: Tz,
     ) -> sqlx::Result<Report> {
-        let first_days = per.first_days(days);
+        let first_days = granularity.first_days(days);
         let beginnings: Vec<_> = first_days.iter().map(|day| start_of_day(*day, zone)).collect();
-        let wanted = store::Wanted {
+        let query = ReportQuery {
             account_id: account.as_str(),
             livemode: self.livemode(),
             from: days.from(zone),
@@ -106,17 +105,17 @@ impl Financings {
             first_days: &first_days,
             beginnings: &beginnings,
         };
-        let lines = with_timeout(store::lines(&self.db, &wanted)).await?;
+        let lines = with_timeout(lines(&self.db, &query)).await?;
         let totals = totals(&lines, days.first());
         Ok(Report { lines, totals })
     }
 }
 
-fn totals(lines: &[Line], begins_on: NaiveDate) -> Vec<Line> {
-    let mut totals: Vec<Line> = Vec::new();
+fn totals(lines: &[ReportLine], begins_on: NaiveDate) -> Vec<ReportLine> {
+    let mut totals: Vec<ReportLine> = Vec::new();
     for line in lines {
         let Some(total) = totals.iter_mut().find(|total| total.currency == line.currency) else {
-            totals.push(Line { begins_on, ..line.clone() });
+            totals.push(ReportLine { begins_on, ..line.clone() });
             continue;
         };
         for (sum, part) in [
@@ -127,10 +126,59 @@ fn totals(lines: &[Line], begins_on: NaiveDate) -> Vec<Line> {
             (&mut total.transactions, line.transactions),
             (&mut total.unclear, line.unclear),
         ] {
-            // The parts are sums of stored amounts; no account moves 92 quadrillion.
+            // Saturates, as the sums in the database do.
             *sum = sum.saturating_add(part);
         }
     }
     totals.sort_by(|one, other| one.currency.cmp(&other.currency));
     totals
+}
+
+struct ReportQuery<'a> {
+    account_id: &'a str,
+    livemode: Option<bool>,
+    /// Inclusive.
+    from: DateTime<Utc>,
+    /// Exclusive.
+    until: DateTime<Utc>,
+    /// The first day of each period, ascending.
+    first_days: &'a [NaiveDate],
+    /// The start of each of them. Computed here, because Postgres has its own time zone database,
+    /// which lacks some names.
+    beginnings: &'a [DateTime<Utc>],
+}
+
+/// A line per period and currency with transactions, in this order.
+async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result<Vec<ReportLine>> {
+    sqlx::query_as!(
+        ReportLine,
+        r#"
+        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!",
+            currency as "currency!",
+            saturated_bigint(coalesce(sum(sign * total_minor)
+                filter (where effect = 'advanced'), 0)) as "advanced_minor!",
+            saturated_bigint(coalesce(sum(sign * total_minor)
+                filter (where effect = 'paid' and is_withholding), 0)) as "withheld_minor!",
+            saturated_bigint(coalesce(sum(sign * total_minor)
+                filter (where effect = 'paid' and not is_withholding), 0))
+                as "paid_otherwise_minor!",
+            saturated_bigint(coalesce(sum(sign * total_minor)
+                filter (where effect = 'paid'), 0)) as "paid_minor!",
+            count(*) filter (where effect <> 'unclear') as "transactions!",
+            count(*) filter (where effect = 'unclear') as "unclear!"
+        from financing_ledger
+        where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3
+            and created_at < $4
+        group by 1, 2
+        order by 1, 2
+        "#,
+        query.account_id,
+        query.livemode,
+        query.from,
+        query.until,
+        query.beginnings,
+        query.first_days,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -1,54 +1,54 @@
-//! Stripe's summary of an account's financing, with a short memory, and our own sums held against it.
+//! Stripe's summary of an account's financing, stored for a short time and compared with our totals.
 //!
-//! A summary shows one financing, also where two run side by side; what it shows is compared with what the transactions of that
-//! financing add up to. A difference is shown and counted. It can be there for a moment, while an event is on its way.
+//! A summary describes one financing, even if two run side by side; it is compared with the totals
+//! of that financing. Differences are shown and counted. A difference is normal while an event is
+//! on its way.
 //!
-//! They are compared when somebody looks, and each time that the account's list has been read.
+//! The comparison runs on each query that fetches a summary and after each backfill pass.
 
 pub mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
-use super::{Financings, Unanswered, backfill_requests};
+use super::{Financings, LookupError, backfill_progress, backfill_requests};
 use crate::database::with_timeout;
+use crate::offers::timeline;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
-use store::Since;
+use store::{DifferenceSince, FetchedSummary, StoredSummary};
 
-/// An event may be on its way for so long: until then sums that differ say nothing.
+/// How long an event may take to arrive: a younger difference is not counted.
 pub const MAY_DIFFER_FOR: TimeDelta = TimeDelta::hours(1);
 
-/// A list is read from end to end for a difference that is younger than this; one that stays is a person's to look into.
-const WORTH_ANOTHER_LOOK: TimeDelta = TimeDelta::days(1);
+/// A difference older than this requests no further full pass: it needs an operator.
+const MAX_AGE_FOR_FULL_PASS: TimeDelta = TimeDelta::days(1);
 
-/// Where an account's financing stands.
+/// Stripe's summary next to our totals.
 #[derive(Clone, Debug)]
 pub struct SummaryComparison {
-    /// As Stripe counts.
     pub summary: FinancingSummary,
     /// When Stripe was asked.
     pub as_of: DateTime<Utc>,
-    /// False where Stripe should have been asked again, and did not answer.
+    /// False if the summary is outdated and Stripe did not answer.
     pub is_current: bool,
-    /// What the account's transactions add up to now.
+    /// Computed now, for all financings of the account.
     pub totals: Vec<Totals>,
-    /// How these sums are others than Stripe's; none where they agree or there is nothing to compare.
+    /// None if the amounts agree or there is nothing to compare.
     pub difference: Option<Difference>,
 }
 
-/// How far our sums are from Stripe's: ours less Stripe's, in minor units.
+/// Our totals minus Stripe's, in minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
-    /// Of advance and fee.
+    /// Advance plus fee.
     pub advanced_minor: i64,
-    /// Of what came back.
     pub paid_minor: i64,
-    /// Of what is still to come.
     pub remaining_minor: i64,
 }
 
 impl Difference {
-    /// Holds the transactions of a financing against its summary.
+    /// Compares the totals of the financing that the summary describes. Missing totals count as
+    /// zero. None without a difference, and if the financing is ambiguous or not paid out.
     pub fn between(totals: &[Totals], summary: &FinancingSummary) -> Option<Self> {
         let details = summary.details.as_ref()?;
         let mut of_currency =
@@ -59,7 +59,7 @@ impl Difference {
         };
         let sums = |of: &Totals| (of.advanced_minor, of.paid_minor, of.remaining_minor);
         let (advanced, paid, remaining) = ours.map_or((0, 0, 0), sums);
-        let (their_advanced, their_paid, their_remaining) = theirs(details)?;
+        let (their_advanced, their_paid, their_remaining) = stripe_amounts(details)?;
         let difference = Self {
             advanced_minor: advanced.saturating_sub(their_advanced),
             paid_minor: paid.saturating_sub(their_paid),
@@ -70,151 +70,175 @@ impl Difference {
     }
 }
 
-/// Stripe's own example names no offer. Which financing is meant is plain where one alone is not settled; else nobody can tell.
+/// The only item, none if there are several. A summary without an offer, as in Stripe's example,
+/// means the only financing that is not settled.
 pub fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
     all.next().filter(|_| all.next().is_none())
 }
 
-/// Nothing was paid out for an offer that is open or under review: there is nothing to compare then.
-fn theirs(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
+/// Stripe's advanced, paid and remaining amounts; none before the payout.
+fn stripe_amounts(details: &SummaryDetails) -> Option<(i64, i64, i64)> {
     details.advance_paid_out_at?;
     let advanced = details.advance_amount.checked_add(details.fee_amount)?;
     Some((advanced, details.paid_amount, details.remaining_amount))
 }
 
-/// Whether a difference that has been the same for so long will stay: not one that changes with
-/// each event on its way. It is seen again after the list was read from end to end, or after an
-/// hour.
-fn has_settled(next: FullPass, unchanged_for: TimeDelta) -> bool {
+/// Whether an unchanged difference is likely to stay. A difference that changes with each event is
+/// still catching up; a stable one is confirmed by a full pass, or by an hour.
+fn has_settled(next: FollowUp, unchanged_for: TimeDelta) -> bool {
     match next {
-        // Somebody looks: what is read because of it has not been compared yet.
-        FullPass::Newest => false,
-        FullPass::All => unchanged_for >= MAY_DIFFER_FOR,
-        FullPass::Nothing => unchanged_for > TimeDelta::zero(),
+        // The pass that this comparison queues has not run yet.
+        FollowUp::Newest => false,
+        FollowUp::Full => unchanged_for >= MAY_DIFFER_FOR,
+        FollowUp::None => unchanged_for > TimeDelta::zero(),
     }
 }
 
-/// What Stripe said.
-struct Said<'a> {
-    summary: FinancingSummary,
-    object: &'a serde_json::Value,
-    as_of: DateTime<Utc>,
-}
-
-/// What of an account's list to read where our sums are others.
+/// What to read from Stripe if the totals differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FullPass {
-    /// What came since it was read last.
+pub(super) enum FollowUp {
+    /// The entries since the last pass.
     Newest,
-    /// All of it.
-    All,
-    /// Nothing: all of it was read.
-    Nothing,
+    /// The whole list.
+    Full,
+    /// Nothing: the whole list has just been read.
+    None,
 }
 
 impl Financings {
-    /// Where the financing of an account stands: as Stripe said within the last minute, if nothing happened since, else as it says
-    /// now. Where it does not answer, what it said last, however long ago.
-    pub async fn standing(&self, account: &AccountId) -> Result<SummaryComparison, Unanswered> {
+    /// Compares an account's totals with Stripe's summary: the stored one while it is current, else
+    /// a fresh one. If Stripe does not answer, the stored one is used, however old.
+    pub async fn compare_summary(
+        &self,
+        account: &AccountId,
+    ) -> Result<SummaryComparison, LookupError> {
         let now = self.clock.now();
-        let kept = with_timeout(store::find(&self.db, account.as_str(), self.livemode())).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now - self.summary_for, now))
-            && let Ok(standing) = self.compared(account, kept, true).await?
+        let stored = with_timeout(store::find(&self.db, account.as_str(), self.livemode())).await?;
+        if let Some(stored) = &stored
+            && self.is_current(account, stored, now).await?
+            && let Ok(comparison) = self.compare_stored(account, stored, true).await?
         {
-            return Ok(standing);
+            return Ok(comparison);
         }
-        match (self.stripe.summary(account).await, kept) {
-            (Ok(answered), _) => {
-                let said = Said { summary: answered.object, object: &answered.body, as_of: now };
-                Ok(self.keep(account, said, FullPass::Newest).await?)
+        match (self.stripe.summary(account).await, stored) {
+            (Ok(answer), _) => {
+                let fetched =
+                    FetchedSummary { summary: answer.object, object: &answer.body, as_of: now };
+                Ok(self.store_summary(account, fetched, FollowUp::Newest).await?)
             }
-            (Err(error), Some(kept)) => {
-                tracing::warn!(account.id = %account, %error, "no fresh summary: showing the one before");
-                self.compared(account, &kept, false).await?.map_err(|_| Unanswered::Stripe(error))
+            (Err(error), Some(stored)) => {
+                tracing::warn!(account.id = %account, %error, "cannot fetch a financing summary: using the stored one");
+                self.compare_stored(account, &stored, false)
+                    .await?
+                    .map_err(|_| LookupError::Stripe(error))
             }
-            (Err(error), None) => Err(Unanswered::Stripe(error)),
+            (Err(error), None) => Err(LookupError::Stripe(error)),
         }
     }
 
-    /// Holds our sums against what Stripe says now, where a financing is under way or they were others before. Where it does not say,
-    /// all stays as it was.
-    pub(super) async fn check(&self, account: &AccountId, next: FullPass) -> sqlx::Result<()> {
+    /// Whether a stored summary is young enough and nothing was recorded about the account since.
+    async fn is_current(
+        &self,
+        account: &AccountId,
+        stored: &StoredSummary,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<bool> {
+        // A summary from the future was dated by a wrong clock.
+        if stored.as_of <= now - self.summary_for || stored.as_of > now {
+            return Ok(false);
+        }
+        let last = with_timeout(timeline::last_recorded_at(&self.db, account.as_str())).await?;
+        Ok(last.is_none_or(|recorded_at| recorded_at < stored.as_of))
+    }
+
+    /// Compares an account's totals with a fresh summary, if a financing is under way or the last
+    /// comparison found a difference. Changes nothing if Stripe does not answer.
+    pub(super) async fn check_summary(
+        &self,
+        account: &AccountId,
+        next: FollowUp,
+    ) -> sqlx::Result<()> {
         let is_under_way = async { self.is_under_way(&mut *self.db.begin().await?, account).await };
         if !with_timeout(is_under_way).await? {
             return Ok(());
         }
         let now = self.clock.now();
         match self.stripe.summary(account).await {
-            Ok(answered) => {
-                let said = Said { summary: answered.object, object: &answered.body, as_of: now };
-                self.keep(account, said, next).await.map(drop)
+            Ok(answer) => {
+                let fetched =
+                    FetchedSummary { summary: answer.object, object: &answer.body, as_of: now };
+                self.store_summary(account, fetched, next).await.map(drop)
             }
-            // Gone from the platform: there is nothing left to compare.
+            // Disconnected from the platform: there is nothing left to compare.
             Err(error) if error.is_gone() => {
-                with_timeout(store::stop_differing(&self.db, account.as_str())).await
+                with_timeout(store::clear_difference(&self.db, account.as_str())).await
             }
             Err(error) => {
-                tracing::warn!(%error, "no summary to hold our sums against");
+                tracing::warn!(account.id = %account, %error, "cannot fetch a financing summary to compare with");
                 Ok(())
             }
         }
     }
 
-    /// Writes an answer down, with since when it has been another than our sums.
-    async fn keep(
+    /// Stores a summary with the difference and the times since when it has existed.
+    async fn store_summary(
         &self,
         account: &AccountId,
-        said: Said<'_>,
-        next: FullPass,
+        fetched: FetchedSummary<'_>,
+        next: FollowUp,
     ) -> sqlx::Result<SummaryComparison> {
-        let Said { summary, object, as_of } = said;
-        let livemode = self.livemode();
-        let answer = store::Answer { account_id: account.as_str(), livemode, object, as_of };
-        let keeping = async {
+        let (livemode, as_of) = (self.livemode(), fetched.as_of);
+        let storing = async {
             let mut tx = self.db.begin().await?;
-            let totals = ledger::store::totals(&mut *tx, account.as_str(), livemode).await?;
-            let difference = Difference::between(&totals, &summary);
-            let Since { differs: since, by_this } =
-                store::keep(&mut *tx, &answer, difference.as_ref()).await?;
+            let totals = ledger::store::totals(&mut tx, account.as_str(), livemode).await?;
+            let difference = Difference::between(&totals, &fetched.summary);
+            let DifferenceSince { any: since, same } =
+                store::upsert(&mut *tx, account.as_str(), livemode, &fetched, difference.as_ref())
+                    .await?;
             match next {
-                // The event may be on its way; else the newest of the list tells.
-                FullPass::Newest if since == Some(as_of) => {
-                    backfill_requests::read_now(&mut tx, account.as_str(), as_of).await?;
+                // A new difference: read the newest entries, in case an event was lost.
+                FollowUp::Newest if since == Some(as_of) => {
+                    backfill_requests::queue_now(&mut tx, account.as_str(), as_of).await?;
                 }
-                // The newest did not tell: something older is missing. That is looked for once.
-                FullPass::All if since.is_some_and(|since| as_of - since < WORTH_ANOTHER_LOOK) => {
-                    super::store::ask_again(&mut *tx, account.as_str(), as_of).await?;
+                // The newest entries did not explain it: an older one is missing. The running job
+                // sees the request when its pass ends.
+                FollowUp::Full
+                    if since.is_some_and(|since| as_of - since < MAX_AGE_FOR_FULL_PASS) =>
+                {
+                    backfill_progress::request_full_pass(&mut *tx, account.as_str(), as_of).await?;
                 }
-                FullPass::Newest | FullPass::All | FullPass::Nothing => {}
+                FollowUp::Newest | FollowUp::Full | FollowUp::None => {}
             }
             tx.commit().await?;
-            Ok((totals, difference, by_this))
+            Ok((totals, difference, same))
         };
-        let (totals, difference, by_this) = with_timeout(keeping).await?;
-        if let (Some(difference), Some(since)) = (difference, by_this) {
+        let (totals, difference, same) = with_timeout(storing).await?;
+        if let (Some(difference), Some(since)) = (difference, same) {
             if has_settled(next, as_of - since) {
                 tracing::warn!(account.id = %account, ?difference, "our totals differ from Stripe's summary");
             } else {
                 tracing::debug!(account.id = %account, ?difference, "our totals differ from Stripe's summary for now");
             }
         }
+        let summary = fetched.summary;
         Ok(SummaryComparison { summary, as_of, is_current: true, totals, difference })
     }
 
-    /// What was kept, held against our sums as they are now.
-    async fn compared(
+    /// Compares a stored summary with the totals as they are now. The inner error is a stored summary
+    /// that this version cannot parse.
+    async fn compare_stored(
         &self,
         account: &AccountId,
-        kept: &store::Kept,
+        stored: &StoredSummary,
         is_current: bool,
     ) -> sqlx::Result<serde_json::Result<SummaryComparison>> {
-        let summary: FinancingSummary = match serde_json::from_value(kept.object.clone()) {
+        let summary: FinancingSummary = match serde_json::from_value(stored.object.clone()) {
             Ok(summary) => summary,
             Err(error) => return Ok(Err(error)),
         };
         let totals = self.totals(account).await?;
         let difference = Difference::between(&totals, &summary);
-        Ok(Ok(SummaryComparison { summary, as_of: kept.as_of, is_current, totals, difference }))
+        Ok(Ok(SummaryComparison { summary, as_of: stored.as_of, is_current, totals, difference }))
     }
 }
 
@@ -282,8 +306,8 @@ mod tests {
         assert_eq!((difference.paid_minor, difference.remaining_minor), (-500, 500));
 
         let beside = totals("financingoffer_4", "usd", 7);
-        for nobody_can_tell in [vec![behind, beside], vec![settled], Vec::new()] {
-            assert_eq!(Difference::between(&nobody_can_tell, &nameless), None);
+        for ambiguous in [vec![behind, beside], vec![settled], Vec::new()] {
+            assert_eq!(Difference::between(&ambiguous, &nameless), None);
         }
     }
 
@@ -299,11 +323,11 @@ mod tests {
     fn a_difference_is_warned_of_where_it_stays_the_same_after_a_reading() {
         let (moment, hour) = (TimeDelta::seconds(1), TimeDelta::hours(1));
         for (next, unchanged_for, expected) in [
-            (FullPass::Newest, hour, false),
-            (FullPass::All, moment, false),
-            (FullPass::All, hour, true),
-            (FullPass::Nothing, TimeDelta::zero(), false),
-            (FullPass::Nothing, moment, true),
+            (FollowUp::Newest, hour, false),
+            (FollowUp::Full, moment, false),
+            (FollowUp::Full, hour, true),
+            (FollowUp::None, TimeDelta::zero(), false),
+            (FollowUp::None, moment, true),
         ] {
             assert_eq!(
                 has_settled(next, unchanged_for),

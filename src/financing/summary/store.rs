@@ -1,4 +1,4 @@
-//! The SQL of the summaries.
+//! Stored summaries, one per account: the latest, with the difference that it showed.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,45 +6,28 @@ use sqlx::PgExecutor;
 
 use super::Difference;
 use crate::database::json_text;
+use crate::stripe::FinancingSummary;
 
-/// A summary as it was kept.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredSummary {
     pub(super) object: Value,
+    /// When Stripe was asked.
     pub(super) as_of: DateTime<Utc>,
-    /// When something about the account was written down last.
-    pub(super) last_news_at: Option<DateTime<Utc>>,
 }
 
-impl Kept {
-    /// Whether it was asked for after this moment, and nothing was heard of the account since. One of
-    /// the future was dated by a wrong clock.
-    pub(super) fn is_fresh(&self, oldest: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        self.as_of > oldest
-            && self.as_of <= now
-            && self.last_news_at.is_none_or(|news| news < self.as_of)
-    }
-}
-
-/// The summary that was asked for in this mode.
+/// The account's summary, if it was fetched in this mode.
 pub(super) async fn find(
     db: impl PgExecutor<'_>,
     account_id: &str,
     livemode: Option<bool>,
-) -> sqlx::Result<Option<Kept>> {
+) -> sqlx::Result<Option<StoredSummary>> {
     sqlx::query_as!(
-        Kept,
-        r#"
-        select object, as_of,
-            (
-                select recorded_at from timeline_entries
-                where timeline_entries.account_id = $1
-                order by timeline_entry_id desc
-                limit 1
-            ) as "last_news_at?"
+        StoredSummary,
+        "
+        select object, as_of
         from financing_summaries
         where account_id = $1 and livemode is not distinct from $2
-        "#,
+        ",
         account_id,
         livemode,
     )
@@ -52,36 +35,42 @@ pub(super) async fn find(
     .await
 }
 
-/// What Stripe answered.
-pub(super) struct Answer<'a> {
-    pub(super) account_id: &'a str,
-    pub(super) livemode: Option<bool>,
+/// Stripe's answer.
+pub(super) struct FetchedSummary<'a> {
+    pub(super) summary: FinancingSummary,
+    /// The complete JSON object, stored unchanged.
     pub(super) object: &'a Value,
     pub(super) as_of: DateTime<Utc>,
 }
 
-/// Since when our sums have been others than Stripe's.
+/// Since when the totals have differed from Stripe's summary; none if they agree.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Since {
-    /// By whatever amounts.
-    pub(super) differs: Option<DateTime<Utc>>,
-    /// By these.
-    pub(super) by_this: Option<DateTime<Utc>>,
+pub(super) struct DifferenceSince {
+    /// By any amounts.
+    pub(super) any: Option<DateTime<Utc>>,
+    /// By the present amounts.
+    pub(super) same: Option<DateTime<Utc>>,
 }
 
-/// Writes an answer down with the difference to it, unless a younger one is there. Says since when
-/// there is one.
-pub(super) async fn keep(
+/// Stores a summary and its difference, unless a newer summary is stored: then nothing changes and
+/// the times are none.
+pub(super) async fn upsert(
     db: impl PgExecutor<'_>,
-    answer: &Answer<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+    fetched: &FetchedSummary<'_>,
     difference: Option<&Difference>,
-) -> sqlx::Result<Since> {
-    let kept = sqlx::query_as!(
-        Since,
+) -> sqlx::Result<DifferenceSince> {
+    let difference = difference
+        .map(|of| format!("{} {} {}", of.advanced_minor, of.paid_minor, of.remaining_minor));
+    let since = sqlx::query_as!(
+        DifferenceSince,
         r#"
-        insert into financing_summaries as kept (account_id, object, as_of, livemode, difference, differs_since, difference_since)
-        values ($1, $2::text::json, $3::timestamptz, $5, $4::text, case when $4 is not null then $3 end,
-            case when $4 is not null then $3 end)
+        insert into financing_summaries as kept (
+            account_id, object, as_of, livemode, difference, differs_since, difference_since
+        )
+        values ($1, $2::text::json, $3::timestamptz, $5, $4::text,
+            case when $4 is not null then $3 end, case when $4 is not null then $3 end)
         on conflict (account_id) do update
         set object = excluded.object, as_of = excluded.as_of, livemode = excluded.livemode,
             difference = excluded.difference,
@@ -96,21 +85,41 @@ pub(super) async fn keep(
                 excluded.as_of
             ) end
         where kept.as_of <= excluded.as_of
-        returning differs_since as "differs", difference_since as "by_this"
+        returning differs_since as "any", difference_since as "same"
         "#,
-        answer.account_id,
-        json_text(answer.object),
-        answer.as_of,
-        difference.map(|of| format!("{} {} {}", of.advanced_minor, of.paid_minor, of.remaining_minor)),
-        answer.livemode,
+        account_id,
+        json_text(fetched.object),
+        fetched.as_of,
+        difference,
+        livemode,
     )
     .fetch_optional(db)
     .await?;
-    Ok(kept.unwrap_or_default())
+    Ok(since.unwrap_or_default())
 }
 
-/// Nothing of the account can be compared any more: it is not counted as differing.
-pub(super) async fn stop_differing(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<()> {
+/// Whether the last comparison found a difference.
+pub(in crate::financing) async fn differs(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from financing_summaries where account_id = $1 and differs_since is not null
+        ) as "differs!"
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Stops counting the account as differing.
+pub(super) async fn clear_difference(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         update financing_summaries
@@ -124,7 +133,7 @@ pub(super) async fn stop_differing(db: impl PgExecutor<'_>, account_id: &str) ->
     Ok(())
 }
 
-/// Accounts whose sums have been others than Stripe's since before this moment.
+/// The number of accounts whose totals have differed from Stripe's since before this moment.
 pub async fn differing(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from financing_summaries where differs_since <= $1"#,

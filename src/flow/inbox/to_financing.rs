@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::store::{ReadOutcome, UnreadEvent};
 use crate::financing::ledger::store::find;
-use crate::financing::{self, BackfillRequests, Observation, Recorded};
+use crate::financing::{self, BackfillRequests, NewTransaction, Recorded};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::stripe::{OfferId, TransactionType};
@@ -28,8 +28,8 @@ pub(super) async fn hand_over(
             return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
         }
     };
-    let observation = Observation { transaction, object };
-    let recorded = financing::take_in(&mut *tx, &observation, now).await?;
+    let observation = NewTransaction { transaction, object };
+    let recorded = financing::record(&mut *tx, &observation, now).await?;
     let transaction = &observation.transaction;
     let entry = Entry {
         offer_id: transaction.financing_offer.as_ref().map(OfferId::as_str),
@@ -62,7 +62,7 @@ pub(super) async fn hand_over(
 /// never arrive, so the offer is read from Stripe.
 async fn ask_about_cancellation(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &NewTransaction<'_>,
     event_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {

@@ -20,7 +20,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::financing::BackfillRequests;
-use crate::offers::store::{self, Known};
+use crate::offers::store::{self, LockedOffer};
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::{self, Decision, Effect};
 use crate::offers::{self, Observation, Source};
@@ -120,7 +120,7 @@ struct OfferChange {
 async fn update_known(
     tx: &mut PgConnection,
     observation: &Observation<'_>,
-    known: &Known,
+    known: &LockedOffer,
     now: DateTime<Utc>,
 ) -> sqlx::Result<OfferChange> {
     let offer = &observation.offer;
@@ -156,7 +156,7 @@ async fn update_known(
 }
 
 /// The timeline's note for a status change that is not the regular successor.
-fn status_note(observation: &Observation<'_>, known: &Known, effect: &Effect) -> Option<String> {
+fn status_note(observation: &Observation<'_>, known: &LockedOffer, effect: &Effect) -> Option<String> {
     let (known, says) = (&known.status, &observation.offer.status);
     if effect.asks {
         return Some(format!(

@@ -25,7 +25,7 @@ pub struct RefreshOffer {
 impl Work for RefreshOffer {
     const KIND: &'static str = super::JOB;
 
-    #[tracing::instrument(name = "offer.look", skip_all, fields(offer.id))]
+    #[tracing::instrument(name = "offer.refresh", skip_all, fields(offer.id))]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
         let offer_id: OfferId = offer_id.parse()?;

@@ -24,12 +24,13 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
+use crate::financing;
 use crate::flow::delivered;
 use crate::flow::inbox::{self, Arrival, StoreResult};
 use crate::flow::offer::{self, Applied};
 use crate::letters::transition;
 use crate::offers;
-use crate::offers::store::Missing;
+use crate::offers::store::StaleFilter;
 use crate::offers::{Observation, Source};
 use crate::queue::{Circuit, Claim, Notifier, Periodic, Stopped};
 use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
@@ -254,9 +255,14 @@ impl Reconcile {
     ) -> Result<(), Incomplete> {
         let now = self.clock.now();
         let listed: Vec<String> = listed.iter().cloned().collect();
-        let query =
-            Missing { listed: &listed, livemode: self.stripe.livemode(), before: now - LIST_LAG };
-        let missing = offers::store::undelivered_but(&self.db, &query, MAX_REFRESHES).await?;
+        let cancellations = financing::cancellations(&self.db).await?;
+        let filter = StaleFilter {
+            listed: &listed,
+            cancellations: &cancellations,
+            livemode: self.stripe.livemode(),
+            before: now - LIST_LAG,
+        };
+        let missing = offers::store::find_stale(&self.db, &filter, MAX_REFRESHES).await?;
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;

@@ -42,7 +42,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool};
-use crate::financing::{Financings, Unanswered};
+use crate::financing::{Financings, LookupError};
 use crate::http::rate::Rate;
 
 pub use auth::{Guard, authenticate};
@@ -96,12 +96,12 @@ impl Api {
     /// Like [`Self::database_result`], for calls that may also ask Stripe.
     fn financing_result<T>(
         &self,
-        outcome: Result<T, Unanswered>,
+        outcome: Result<T, LookupError>,
         doing: &str,
     ) -> Result<T, Refusal> {
         outcome.or_else(|error| match error {
-            Unanswered::Database(error) => self.database_result(Err(error), doing),
-            Unanswered::Stripe(error) => {
+            LookupError::Database(error) => self.database_result(Err(error), doing),
+            LookupError::Stripe(error) => {
                 tracing::warn!(%error, "{doing}: the call to Stripe failed");
                 Err(Refusal::from_stripe(&error))
             }

@@ -132,7 +132,7 @@ pub(super) async fn show(
     State(Platform { api, financings, .. }): State<Platform>,
     AccountPath(account): AccountPath,
 ) -> Result<Json<Summary>, Refusal> {
-    let comparison = financings.standing(&account).await;
+    let comparison = financings.compare_summary(&account).await;
     let comparison = api.financing_result(comparison, "cannot look up a summary")?;
     Ok(Json(response(account, comparison)))
 }

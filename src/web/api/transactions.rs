@@ -160,7 +160,7 @@ pub(super) async fn list(
     let api = &platform.api;
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (from, until) = bounds(&platform, &account, &query).await?;
-    let filter = ledger::Wanted {
+    let filter = ledger::MovementFilter {
         offer_id: query.offer.map(String::from),
         kind: query.r#type.map(|kind| kind.as_str().to_owned()),
         from,
@@ -239,7 +239,7 @@ async fn bounds(
         [from, until].into_iter().flatten().any(|bound| matches!(bound, TimeBound::Day(_)));
     let zone = if has_day {
         api.database_result(
-            financings.home(account).await,
+            financings.locale(account).await,
             "cannot look up an account's time zone",
         )?
         .time_zone
@@ -312,7 +312,7 @@ pub(super) async fn origin(
             source_charge_id: None,
         }));
     };
-    let origin = financings.origin(&account, &charge).await;
+    let origin = financings.charge_source(&account, &charge).await;
     let charge_source::ChargeSource { charge_id, transfer_id, source_charge_id } =
         api.financing_result(origin, "cannot resolve the source of a charge")?;
     Ok(Json(Origin { transaction_id, charge_id: Some(charge_id), transfer_id, source_charge_id }))

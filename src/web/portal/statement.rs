@@ -16,7 +16,7 @@ use super::tenant::PortalQuery;
 use super::{ErrorPage, PortalState, Viewer};
 use crate::database::with_timeout;
 use crate::financing::AccountLocale;
-use crate::financing::report::{Days, Line, Per, Report};
+use crate::financing::report::{Days, Granularity, Report, ReportLine};
 use crate::format::csv::{Cell, CsvWriter};
 use crate::format::locale::Formats;
 use crate::format::money::Money;
@@ -91,7 +91,7 @@ impl PortalState {
         let statement = async {
             let month = self.month(&viewer, query).await?;
             let (account, zone) = (&viewer.account, month.home.time_zone);
-            let report = self.portal.financings.report(account, month.days, Per::Day, zone).await?;
+            let report = self.portal.financings.report(account, month.days, Granularity::Day, zone).await?;
             Ok((month, report))
         };
         let statement: sqlx::Result<(Month, Report)> = with_timeout(statement).await;
@@ -104,7 +104,7 @@ impl PortalState {
     /// requested.
     async fn month(&self, viewer: &Viewer, query: &StatementQuery) -> sqlx::Result<Month> {
         let portal = &self.portal;
-        let home = portal.financings.home(&viewer.account).await?;
+        let home = portal.financings.locale(&viewer.account).await?;
         let today = portal.clock.now().with_timezone(&home.time_zone).date_naive();
         let current = today.with_day(1).unwrap_or(today);
         let requested: Option<NaiveDate> =
@@ -128,7 +128,7 @@ impl PortalState {
         let (portal, pages) = (&self.portal, &self.pages);
         let formats = Formats::new(viewer.language, month.home.country.as_deref());
         let formatter = PageFormatter { formats: &formats, zone: month.home.time_zone };
-        let row = |line: &Line| row(&formatter, &formats, line);
+        let row = |line: &ReportLine| row(&formatter, &formats, line);
         let page = context! {
             account_name => month.home.name.clone(),
             account => viewer.account.as_str(),
@@ -146,7 +146,7 @@ impl PortalState {
     }
 }
 
-fn row(formatter: &PageFormatter<'_>, formats: &Formats, line: &Line) -> StatementRow {
+fn row(formatter: &PageFormatter<'_>, formats: &Formats, line: &ReportLine) -> StatementRow {
     let amount = |minor: i64| {
         // The page leaves cells without an amount empty.
         (minor != 0).then(|| formatter.money(&Money { minor, currency: line.currency.clone() }))

@@ -331,7 +331,7 @@ async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_g
     });
     let account = app.stripe.offer(&odd).unwrap()["account"].as_str().unwrap().parse().unwrap();
     for _ in 0..10 {
-        let unanswered = app.app.financings().standing(&account).await.unwrap_err();
+        let unanswered = app.app.financings().compare_summary(&account).await.unwrap_err();
         assert!(unanswered.to_string().contains("cannot read"), "{unanswered}");
     }
     let offer = app.offer();

@@ -1,7 +1,7 @@
 //! Reading an account's list of transactions: to its end once, then what is new, and nothing is left out whatever comes between.
 
 use capital_courier::financing::summary::store::differing;
-use capital_courier::financing::{self, BackfillRequests, take_in};
+use capital_courier::financing::{self, BackfillRequests, record};
 use capital_courier::queue;
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -143,7 +143,9 @@ async fn differing_ever(app: &TestApp) -> i64 {
 async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
     let object = listed(account, number);
     let transaction = serde_json::from_value(object.clone()).unwrap();
-    take_in(tx, &financing::Observation { transaction, object: &object }, day_one()).await.unwrap();
+    record(tx, &financing::NewTransaction { transaction, object: &object }, day_one())
+        .await
+        .unwrap();
 }
 
 /// Waits until a connection waits for another one's lock.
@@ -161,7 +163,7 @@ async fn somebody_waits(db: &PgPool) {
 
 async fn expect_no_error(app: &TestApp) {
     let error: Option<String> =
-        app.one("select last_error from jobs where kind = $1", "read_transactions").await;
+        app.one("select last_error from jobs where kind = $1", "backfill_transactions").await;
     assert_eq!(error, None);
 }
 
@@ -274,7 +276,7 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
     }
     app.clock.advance(TimeDelta::minutes(2));
     let id: AccountId = account.parse().unwrap();
-    let standing = app.app.financings().standing(&id).await.unwrap();
+    let standing = app.app.financings().compare_summary(&id).await.unwrap();
     assert!(standing.difference.is_some());
     assert_eq!(differing_ever(&app).await, 1);
 
@@ -453,10 +455,12 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
         app.stripe_sends(&event).await.expect_kept();
     }
     let mut other = app.db.begin().await.unwrap();
-    queue::enqueue(&mut *other, "read_transactions", &accounts[0], app.clock.now()).await.unwrap();
+    queue::enqueue(&mut *other, "backfill_transactions", &accounts[0], app.clock.now())
+        .await
+        .unwrap();
     let meanwhile = async {
         somebody_waits(&app.db).await;
-        queue::enqueue(&mut *other, "read_transactions", &accounts[1], app.clock.now())
+        queue::enqueue(&mut *other, "backfill_transactions", &accounts[1], app.clock.now())
             .await
             .unwrap();
         other.commit().await.unwrap();
@@ -483,7 +487,7 @@ async fn a_difference_that_is_seen_while_a_reading_goes_on_is_healed_by_it(db: P
     let id: AccountId = account.parse().unwrap();
     let meanwhile = async {
         somebody_waits(&app.db).await;
-        let standing = app.app.financings().standing(&id).await.unwrap();
+        let standing = app.app.financings().compare_summary(&id).await.unwrap();
         assert!(standing.difference.is_some());
         holder.commit().await.unwrap();
     };
@@ -502,7 +506,7 @@ async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: Pg
     app.clock.advance(TimeDelta::hours(1));
     read(&app).await;
     let (state, error): (String, Option<String>) =
-        sqlx::query_as("select state, last_error from jobs where kind = 'read_transactions'")
+        sqlx::query_as("select state, last_error from jobs where kind = 'backfill_transactions'")
             .fetch_one(&app.db)
             .await
             .unwrap();
@@ -515,7 +519,7 @@ async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPo
     let app = TestApp::start_with(db, &[("STRIPE_API_KEY", "sk_live_courier")]).await;
     let offer = app.offer();
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    let (now, key) = (app.clock.now(), format!("read_transactions:{account}"));
+    let (now, key) = (app.clock.now(), format!("backfill_transactions:{account}"));
     sqlx::query(
         "insert into transaction_backfills (account_id, livemode, completed_at, changed_at) values ($1, false, $2, $2)",
     )
@@ -526,7 +530,7 @@ async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPo
     .unwrap();
     sqlx::query(
         "insert into jobs (kind, subject, key, state, due_at, queued_at, finished_at)
-         values ('read_transactions', $1, $2, 'done', $3, $3, $3)",
+         values ('backfill_transactions', $1, $2, 'done', $3, $3, $3)",
     )
     .bind(&account)
     .bind(key)

@@ -1,8 +1,8 @@
 //! Movements of financings: kept once, in whatever order they come, and added up by what they mean.
 
 use capital_courier::financing::ledger::store::{movements, totals};
-use capital_courier::financing::ledger::{Period, Totals, Wanted};
-use capital_courier::financing::report::{Days, Per};
+use capital_courier::financing::ledger::{MovementFilter, MovementRange, Totals};
+use capital_courier::financing::report::{Days, Granularity};
 use capital_courier::stripe::AccountId;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -91,7 +91,7 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
     for told in [&given_back, &withheld, &payout, &withheld] {
         tell(&app, told).await;
     }
-    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 110_000, 1_000, 109_000, 0)]);
     assert!(app.timeline("financingoffer_1").await.len() == 3, "a line for each");
     app.finish().await;
@@ -158,13 +158,13 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         (before("cptxn_late", "payment"), (900, 1_500, -600, 6)),
     ] {
         tell(&app, &told).await;
-        let all = totals(&app.db, "acct_1", None).await.unwrap();
+        let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
         let (advanced, paid, remaining, unclear) = expected;
         assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", told.id);
     }
     tell(&app, &before("cptxn_new", "goodwill")).await;
     tell(&app, &reversal("cptxn_l", Some("collection_failure"), Some("cptxn_new"))).await;
-    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 900, 1_500, -600, 8)]);
     app.finish().await;
 }
@@ -187,7 +187,7 @@ async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool)
     let note: String =
         app.one("select note from inbox_events where state = $1", "unreadable").await;
     assert!(note.contains("no transaction that we know"), "{note}");
-    assert!(totals(&app.db, "acct_1", None).await.unwrap().is_empty());
+    assert!(totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap().is_empty());
     app.finish().await;
 }
 
@@ -219,7 +219,7 @@ async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
     )
     .await;
     let day = TimeDelta::days(1);
-    let period = |from, until, account_id| Period { from, until, account_id };
+    let period = |from, until, account_id| MovementRange { from, until, account_id };
     for (asked, count) in [
         (period(day_one(), day_one() + day, None), 2),
         (period(day_one() - day, day_one(), None), 0),
@@ -314,7 +314,7 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
         app.stripe_sends(event).await.expect_kept();
     }
     app.run_due_work().await;
-    let mut all = totals(&app.db, "acct_1", None).await.unwrap();
+    let mut all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     all.sort_by(|one, other| one.offer_id.cmp(&other.offer_id));
     truth.sort();
     let found: Vec<(String, (i64, i64))> = all
@@ -369,16 +369,16 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
         app.one("select count(*) from inbox_events where state = $1", "unreadable").await;
     assert_eq!(unreadable, 0);
 
-    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 109_999, 0, 109_999, 5)]);
     let account: AccountId = "acct_1".parse().unwrap();
-    let wanted = Wanted::default();
+    let wanted = MovementFilter::default();
     assert_eq!(app.app.financings().movements(&account, &wanted, 10).await.unwrap().len(), 7);
     let day = day_one().date_naive();
     let report = app
         .app
         .financings()
-        .report(&account, Days::new(day, day).unwrap(), Per::Day, Tz::UTC)
+        .report(&account, Days::new(day, day).unwrap(), Granularity::Day, Tz::UTC)
         .await
         .unwrap();
     assert_eq!((report.totals[0].advanced_minor, report.totals[0].unclear), (109_999, 5));
@@ -403,14 +403,14 @@ async fn sums_of_amounts_that_fit_each_answer_too(db: PgPool) {
     .execute(&app.db)
     .await
     .unwrap();
-    let all = totals(&app.db, "acct_1", None).await.unwrap();
+    let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, i64::MAX, 0, i64::MAX, 0)]);
     let account: AccountId = "acct_1".parse().unwrap();
     let day = day_one().date_naive();
     let report = app
         .app
         .financings()
-        .report(&account, Days::new(day, day).unwrap(), Per::Month, Tz::UTC)
+        .report(&account, Days::new(day, day).unwrap(), Granularity::Month, Tz::UTC)
         .await
         .unwrap();
     assert_eq!(report.totals[0].advanced_minor, i64::MAX);

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
-use capital_courier::financing::report::{Days, Per};
-use capital_courier::financing::{Observation, take_in};
+use capital_courier::financing::report::{Days, Granularity};
+use capital_courier::financing::{NewTransaction, record};
 use capital_courier::flow::offer;
 use capital_courier::offers;
 use capital_courier::stripe::AccountId;
@@ -29,7 +29,7 @@ async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     let mut tx = app.db.begin().await.unwrap();
     for object in &all {
         let transaction = serde_json::from_value(object.clone()).unwrap();
-        take_in(&mut tx, &Observation { transaction, object }, app.clock.now()).await.unwrap();
+        record(&mut tx, &NewTransaction { transaction, object }, app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     all.len()
@@ -83,7 +83,7 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
 }
 
 async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &ExpectedLedger) {
-    let totals = totals(&app.db, account, None).await.unwrap();
+    let totals = totals(&mut app.db.acquire().await.unwrap(), account, None).await.unwrap();
     assert_eq!(totals.len(), truth.financings.len(), "{account}");
     for financing in &truth.financings {
         let ours =
@@ -129,19 +129,19 @@ async fn expect_reports_are_true(
 ) {
     let by_date = paid_by_date(truth);
     let sum: i64 = by_date.values().sum();
-    let zone = app.app.financings().home(account).await.unwrap().time_zone;
-    for per in [Per::Day, Per::Week, Per::Month] {
+    let zone = app.app.financings().locale(account).await.unwrap().time_zone;
+    for per in [Granularity::Day, Granularity::Week, Granularity::Month] {
         let report = app.app.financings().report(account, days, per, zone).await.unwrap();
         let total: i64 = report.totals.iter().map(|line| line.paid_minor).sum();
         assert_eq!(total, sum, "{account}, per {per:?}");
         for line in &report.lines {
             assert_eq!(line.paid_minor, line.withheld_minor + line.paid_otherwise_minor);
             let expected = match per {
-                Per::Day => by_date.get(&line.begins_on).copied().unwrap_or_default(),
-                Per::Week => {
+                Granularity::Day => by_date.get(&line.begins_on).copied().unwrap_or_default(),
+                Granularity::Week => {
                     sum_between(&by_date, line.begins_on, line.begins_on + chrono::Days::new(7))
                 }
-                Per::Month => {
+                Granularity::Month => {
                     sum_between(&by_date, line.begins_on, line.begins_on + chrono::Months::new(1))
                 }
             };
@@ -203,7 +203,7 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         }
         let truth = ExpectedLedger::of(&app.stripe, account.as_str());
         expect_ledger_is_true(&app, account.as_str(), &truth).await;
-        let standing = app.app.financings().standing(&account).await.unwrap();
+        let standing = app.app.financings().compare_summary(&account).await.unwrap();
         assert_eq!(standing.difference, None, "{account}, seed {seed}");
         let days = Days::new(
             first - chrono::Days::new(1),

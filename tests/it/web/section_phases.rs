@@ -234,9 +234,13 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
         let shown = browser.open("/capital").await;
         shown.expect_says(&["Your financing was canceled"]);
         shown.expect_silent_about(&["remaining", "In progress", "goes to your financing"]);
-        let totals = capital_courier::financing::ledger::store::totals(&app.db, &account, None)
-            .await
-            .unwrap();
+        let totals = capital_courier::financing::ledger::store::totals(
+            &mut app.db.acquire().await.unwrap(),
+            &account,
+            None,
+        )
+        .await
+        .unwrap();
         assert_eq!(totals.iter().map(|totals| totals.remaining_minor).sum::<i64>(), 0);
 
         app.stripe.clear_faults();

@@ -235,7 +235,7 @@ pub(super) async fn download(
 
 impl Platform {
     async fn report(&self, account: AccountId, query: &ReportQuery) -> Result<Report, Refusal> {
-        let home = self.financings.home(&account).await;
+        let home = self.financings.locale(&account).await;
         let zone =
             self.api.database_result(home, "cannot look up an account's time zone")?.time_zone;
         let today = self.api.clock.now().with_timezone(&zone).date_naive();
@@ -260,7 +260,7 @@ impl Platform {
         let report = self.financings.report(account, days, per.into(), zone).await;
         let report = self.api.database_result(report, "cannot add up an account's transactions")?;
         let to_lines =
-            |lines: Vec<report::Line>| lines.into_iter().map(MovementLine::from).collect();
+            |lines: Vec<report::ReportLine>| lines.into_iter().map(MovementLine::from).collect();
         Ok(ReportBody::Movements {
             per,
             lines: to_lines(report.lines),
@@ -321,7 +321,7 @@ impl PayoutTotals {
     }
 }
 
-impl From<CalendarUnit> for report::Per {
+impl From<CalendarUnit> for report::Granularity {
     fn from(unit: CalendarUnit) -> Self {
         match unit {
             CalendarUnit::Day => Self::Day,
@@ -331,9 +331,9 @@ impl From<CalendarUnit> for report::Per {
     }
 }
 
-impl From<report::Line> for MovementLine {
-    fn from(line: report::Line) -> Self {
-        let report::Line { begins_on, currency, advanced_minor, withheld_minor, .. } = line;
+impl From<report::ReportLine> for MovementLine {
+    fn from(line: report::ReportLine) -> Self {
+        let report::ReportLine { begins_on, currency, advanced_minor, withheld_minor, .. } = line;
         let (paid_otherwise_minor, paid_minor) = (line.paid_otherwise_minor, line.paid_minor);
         Self {
             begins_on,

@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::response::value;
 use super::{Portal, PortalState, Viewer};
 use crate::database::{Cursor, with_timeout};
-use crate::financing::ledger::{Movement, Totals, Wanted};
+use crate::financing::ledger::{Movement, MovementFilter, Totals};
 use crate::financing::summary::SummaryComparison;
-use crate::financing::{AccountLocale, Unanswered};
+use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::Disclaimer;
-use crate::offers::store::{OfAccount, of_account};
+use crate::offers::store::{AccountOffer, of_account};
 use crate::stripe::{AccountId, TransactionId};
 use phase::{Card, Phase, cards};
 use progress::Figures;
@@ -31,7 +31,7 @@ const MOVEMENTS_PER_PAGE: i64 = 20;
 
 /// The data of the page.
 struct AccountData {
-    offers: Vec<OfAccount>,
+    offers: Vec<AccountOffer>,
     /// `None` without a financing that was accepted, and if Stripe never answered.
     comparison: Option<SummaryComparison>,
     /// The ledger's totals, if Stripe's summary is missing; otherwise they are part of it.
@@ -110,14 +110,14 @@ impl Portal {
     ) -> sqlx::Result<AccountData> {
         let id = account.as_str();
         let offers = of_account(&self.db, id, self.financings.livemode(), MAX_OFFERS).await?;
-        let wanted = Wanted { after, ..Wanted::default() };
+        let wanted = MovementFilter { after, ..MovementFilter::default() };
         let movements = self.financings.movements(account, &wanted, MOVEMENTS_PER_PAGE + 1).await?;
         let has_begun =
             offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.
         let comparison =
             async { if has_begun { self.comparison(account).await } else { Ok(None) } };
-        let (comparison, home) = tokio::try_join!(comparison, self.financings.home(account))?;
+        let (comparison, home) = tokio::try_join!(comparison, self.financings.locale(account))?;
         let ledger_totals = match comparison {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
@@ -128,10 +128,10 @@ impl Portal {
     /// Stripe's summary; `None` if Stripe is unavailable, and the ledger's totals are shown
     /// instead.
     async fn comparison(&self, account: &AccountId) -> sqlx::Result<Option<SummaryComparison>> {
-        match self.financings.standing(account).await {
+        match self.financings.compare_summary(account).await {
             Ok(comparison) => Ok(Some(comparison)),
-            Err(Unanswered::Database(error)) => Err(error),
-            Err(Unanswered::Stripe(error)) => {
+            Err(LookupError::Database(error)) => Err(error),
+            Err(LookupError::Stripe(error)) => {
                 tracing::warn!(
                     account.id = %account,
                     %error,

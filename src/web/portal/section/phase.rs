@@ -1,7 +1,7 @@
 //! Which offers of an account are shown, in which order, and in which phase of their life each is.
 
 use super::progress::{Figures, FiguresFrom, FinancingTerms, Progress, progress, terms};
-use crate::offers::store::OfAccount;
+use crate::offers::store::AccountOffer;
 use crate::stripe::OfferStatus;
 
 /// The phase of an offer as the merchant sees it; the names are used by the template.
@@ -30,7 +30,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Card {
     pub(super) phase: Phase,
-    pub(super) offer: OfAccount,
+    pub(super) offer: AccountOffer,
     pub(super) terms: Option<FinancingTerms>,
     pub(super) progress: Option<Progress>,
     /// It replaced an earlier offer.
@@ -125,7 +125,7 @@ fn display_rank(phase: Phase) -> Option<u8> {
     }
 }
 
-fn card(offer: &OfAccount, figures: &Figures<'_>) -> Card {
+fn card(offer: &AccountOffer, figures: &Figures<'_>) -> Card {
     let phase = phase(offer, figures);
     let terms = terms(offer);
     let progress = match phase {
@@ -148,7 +148,7 @@ fn card(offer: &OfAccount, figures: &Figures<'_>) -> Card {
     }
 }
 
-fn phase(offer: &OfAccount, figures: &Figures<'_>) -> Phase {
+fn phase(offer: &AccountOffer, figures: &Figures<'_>) -> Phase {
     let has_successor = || {
         let id = Some(offer.offer_id.as_str());
         figures.offers.iter().any(|other| other.replacement_for_offer_id.as_deref() == id)
@@ -192,8 +192,8 @@ pub(super) mod tests {
         "2026-11-25T12:00:00Z".parse().unwrap()
     }
 
-    pub(in crate::web::portal::section) fn offer(id: &str, status: &str) -> OfAccount {
-        OfAccount {
+    pub(in crate::web::portal::section) fn offer(id: &str, status: &str) -> AccountOffer {
+        AccountOffer {
             offer_id: id.to_owned(),
             status: status.to_owned(),
             livemode: false,
@@ -228,7 +228,7 @@ pub(super) mod tests {
         }
     }
 
-    fn phases(offers: Vec<OfAccount>) -> (Vec<Phase>, usize) {
+    fn phases(offers: Vec<AccountOffer>) -> (Vec<Phase>, usize) {
         let (current, past) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
         (current.iter().map(|card| card.phase).collect(), past.len())
     }

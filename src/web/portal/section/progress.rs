@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::financing::ledger::Totals;
 use crate::financing::summary::{SummaryComparison, only};
 use crate::format::money::{Money, is_currency};
-use crate::offers::store::OfAccount;
+use crate::offers::store::AccountOffer;
 use crate::stripe::{OfferedTerms, Period, SummaryDetails};
 
 /// The accepted terms, otherwise the offered ones.
@@ -32,7 +32,7 @@ pub(super) struct Progress {
 
 /// The inputs: an account's offers, with Stripe's summary and the ledger's totals.
 pub(super) struct Figures<'a> {
-    pub(super) offers: Vec<OfAccount>,
+    pub(super) offers: Vec<AccountOffer>,
     pub(super) comparison: Option<&'a SummaryComparison>,
     pub(super) totals: &'a [Totals],
     pub(super) now: DateTime<Utc>,
@@ -50,7 +50,7 @@ pub(super) enum FiguresFrom {
 }
 
 /// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant.
-pub(super) fn terms(offer: &OfAccount) -> Option<FinancingTerms> {
+pub(super) fn terms(offer: &AccountOffer) -> Option<FinancingTerms> {
     let accepted: Option<OfferedTerms> =
         offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
     let terms = accepted.or_else(|| {
@@ -70,7 +70,7 @@ pub(super) fn terms(offer: &OfAccount) -> Option<FinancingTerms> {
 
 /// From Stripe's summary if it covers this financing, otherwise from the ledger's totals.
 pub(super) fn progress(
-    offer: &OfAccount,
+    offer: &AccountOffer,
     terms: Option<&FinancingTerms>,
     figures: &Figures<'_>,
 ) -> Option<Progress> {
@@ -200,7 +200,7 @@ mod tests {
             let mut odd = offer("financingoffer_1", "delivered");
             odd.currency = Some(currency.to_owned());
             (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));
-            let offers = vec![odd.clone(), OfAccount { status: "paid_out".to_owned(), ..odd }];
+            let offers = vec![odd.clone(), AccountOffer { status: "paid_out".to_owned(), ..odd }];
             let (current, _) =
                 cards(&Figures { offers, comparison: None, totals: &[], now: now() });
             assert_eq!(current.len(), 2);

@@ -11,7 +11,7 @@ use crate::financing::AccountLocale;
 use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
-use crate::offers::store::OfAccount;
+use crate::offers::store::AccountOffer;
 use crate::stripe::{Contract, refill_way};
 
 /// Formats amounts and dates for one reader's language and the account's time zone.
@@ -207,7 +207,7 @@ impl Figures<'_> {
     pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
         let offer =
             self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
-        offer.map_or(Contract::Unspecified, OfAccount::contract)
+        offer.map_or(Contract::Unspecified, AccountOffer::contract)
     }
 }
 

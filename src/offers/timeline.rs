@@ -1,12 +1,50 @@
-//! The SQL of the timeline. The caller owns the transaction.
+//! The timeline: what happened to an offer or an account, for operators and merchants.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::Entry;
 use crate::database::storable;
 
-/// Writes a line. A line for an event that has one already is left as it is.
+/// A new entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub offer_id: Option<&'a str>,
+    pub account_id: Option<&'a str>,
+    /// The event that caused the entry. There is at most one entry per event.
+    pub event_id: Option<&'a str>,
+    /// Stripe's event type, or our own `letter.sent`, `offer.delivered`, …
+    pub kind: &'a str,
+    /// The status that was replaced, if the entry records a change.
+    pub status_before: Option<&'a str>,
+    /// The status of the offer after the entry, or the one that the event reported.
+    pub status_after: Option<&'a str>,
+    /// Free text. Never contains an email address.
+    pub note: Option<&'a str>,
+    pub happened_at: DateTime<Utc>,
+}
+
+impl<'a> Entry<'a> {
+    /// An entry about an action of this service.
+    pub fn ours(offer_id: &'a str, account_id: &'a str, kind: &'a str, now: DateTime<Utc>) -> Self {
+        Self {
+            offer_id: Some(offer_id),
+            account_id: Some(account_id),
+            event_id: None,
+            kind,
+            status_before: None,
+            status_after: None,
+            note: None,
+            happened_at: now,
+        }
+    }
+
+    #[must_use]
+    pub fn with_note(self, note: &'a str) -> Self {
+        Self { note: Some(note), ..self }
+    }
+}
+
+/// Inserts an entry. If the event has an entry already, nothing changes.
 pub async fn add(
     db: impl PgExecutor<'_>,
     entry: &Entry<'_>,
@@ -35,25 +73,23 @@ pub async fn add(
     Ok(())
 }
 
-/// A line, for a person.
+/// A stored entry.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Line {
-    /// When it happened.
+pub struct TimelineEntry {
     pub happened_at: DateTime<Utc>,
-    /// Stripe's event type, or our own word.
+    /// As [`Entry::kind`].
     pub kind: String,
-    /// The status that was replaced.
+    /// As [`Entry::status_before`].
     pub status_before: Option<String>,
-    /// The status that the offer then had, or that was told.
+    /// As [`Entry::status_after`].
     pub status_after: Option<String>,
-    /// Why.
     pub note: Option<String>,
 }
 
-/// What happened to an offer, in order.
-pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Line>> {
+/// The timeline of an offer, in the order of recording.
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<TimelineEntry>> {
     sqlx::query_as!(
-        Line,
+        TimelineEntry,
         "
         select happened_at, kind, status_before, status_after, note
         from timeline_entries
@@ -63,6 +99,25 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
         offer_id,
     )
     .fetch_all(db)
+    .await
+}
+
+/// When the account's latest entry was recorded.
+pub async fn last_recorded_at(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "
+        select recorded_at
+        from timeline_entries
+        where account_id = $1
+        order by timeline_entry_id desc
+        limit 1
+        ",
+        account_id,
+    )
+    .fetch_optional(db)
     .await
 }
 

@@ -1,99 +1,102 @@
-//! Why a payout to a merchant's bank is as large as it is: gross sales, less the platform's fees, less what went to the financing.
+//! Explains the amount of a payout: gross sales, less fees, less what was withheld.
 //!
-//! The line adds up what Stripe's own movements of the balance say (`GET /v1/balance_transactions?payout=…`), sorted by their
-//! `reporting_category` (<https://docs.stripe.com/reports/reporting-categories>). What is sorted nowhere is shown as other, and what
-//! does not add up is shown too.
+//! An explanation adds up the balance transactions of a payout
+//! (`GET /v1/balance_transactions?payout=…`) by their `reporting_category`
+//! (<https://docs.stripe.com/reports/reporting-categories>). Unknown categories are shown as other,
+//! and a remaining gap is shown as unexplained.
 
-mod store;
-
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
+use sqlx::types::Json;
 
 use super::report::Days;
-use super::{Financings, Unanswered};
+use super::{Financings, LookupError};
 use crate::database::with_timeout;
 use crate::stripe::{AccountId, BalanceTransaction, Payout};
 
-/// A payout to the merchant's bank, explained. Minor units of `currency`:
-/// `gross_sales - refunds - platform_fees - other_fees - withheld + advanced + other = paid_out - unexplained`.
+/// The composition of a payout, in minor units of `currency`:
+/// `gross_sales - refunds - platform_fees - other_fees - withheld + advanced + other
+/// = paid_out - unexplained`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// `po_…`
     pub payout_id: String,
-    /// Stripe's word.
+    /// Stripe's `status`.
     pub status: String,
     /// The day on which the bank should have it.
     pub arrives_on: NaiveDate,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
-    /// What customers paid; of a destination charge, what was transferred to the account.
+    /// Payments by customers; for destination charges, what was transferred to the account.
     pub gross_sales_minor: i64,
-    /// What went back to customers, by refunds and disputes.
+    /// Refunds and disputes.
     pub refunds_minor: i64,
-    /// What the platform kept.
+    /// Application fees.
     pub platform_fees_minor: i64,
-    /// What Stripe and tax offices kept.
+    /// Stripe's fees and taxes.
     pub other_fees_minor: i64,
-    /// What went from the balance to the financing, less what came back: shares of sales, and payments out of the balance.
+    /// Payments from the balance to the financing, less reversals.
     pub withheld_minor: i64,
-    /// Advances that came into the balance, less those taken back.
+    /// Advances paid into the balance, less reversals.
     pub advanced_minor: i64,
-    /// Everything else, with its own sign.
+    /// Everything else, signed.
     pub other_minor: i64,
-    /// What the bank gets.
+    /// The amount of the payout.
     pub paid_out_minor: i64,
-    /// What the movements lack of it: nothing, unless Stripe does not list them all.
+    /// `paid_out` less everything above: zero if Stripe lists all balance transactions.
     pub unexplained_minor: i64,
-    /// Whether Stripe says that it lists all movements. Not yet of one that it is still reconciling; never of one that was made by hand,
-    /// or at once (<https://docs.stripe.com/payouts/reconciliation>).
+    /// Stripe lists all balance transactions: not before it has reconciled the payout, and never for
+    /// manual and instant payouts (<https://docs.stripe.com/payouts/reconciliation>).
     #[serde(default)]
     pub is_complete: bool,
 }
 
-/// A payout is asked about one by one: more than a month's would keep somebody waiting.
+/// Each payout costs a request to Stripe, and a person waits for the answer.
 pub const MAX_DAYS: i64 = 31;
 
 impl Financings {
-    /// The payouts that arrive in some days, explained, the newest first.
+    /// Explains the payouts that arrive within `days`, newest first.
     pub async fn payouts(
         &self,
         account: &AccountId,
         days: Days,
-    ) -> Result<Vec<Explanation>, Unanswered> {
-        // Stripe's day of arrival is a date that is written as a moment, whatever the account's time zone.
+    ) -> Result<Vec<Explanation>, LookupError> {
+        // `arrival_date` is a date, encoded as its midnight in UTC, whatever the account's time zone.
         let (from, until) = (days.from(Tz::UTC).timestamp(), days.until(Tz::UTC).timestamp());
         let payouts = self.stripe.payouts(account, from, until).await?;
         let mut explanations = Vec::with_capacity(payouts.len());
         for payout in &payouts {
-            explanations.push(self.explained(account, payout).await?);
+            explanations.push(self.explain(account, payout).await?);
         }
         Ok(explanations)
     }
 
-    async fn explained(
+    async fn explain(
         &self,
         account: &AccountId,
         payout: &Payout,
-    ) -> Result<Explanation, Unanswered> {
-        // One that is on its way can still fail; of one that is not reconciled Stripe lists some movements alone.
+    ) -> Result<Explanation, LookupError> {
+        // A pending payout can still fail, and before reconciliation the list is incomplete.
+        // Only a final explanation may be stored.
         let is_final = payout.status == "paid" && is_listed(payout);
         if is_final
-            && let Some(known) =
-                with_timeout(store::find(&self.db, account.as_str(), &payout.id)).await?
+            && let Some(stored) = with_timeout(find(&self.db, account.as_str(), &payout.id)).await?
         {
-            return Ok(known);
+            return Ok(stored);
         }
-        let mut line = Explanation::begin(payout);
+        let mut explanation = Explanation::new(payout);
         if !is_never_listed(payout) {
-            let add = |movement: BalanceTransaction| line.add(payout, &movement);
+            let add = |movement: BalanceTransaction| explanation.add(payout, &movement);
             self.stripe.balance_transactions(account, &payout.id, add).await?;
         }
-        line.end();
+        explanation.finish();
         if is_final {
-            with_timeout(store::keep(&self.db, account.as_str(), &line, self.clock.now())).await?;
+            with_timeout(upsert(&self.db, account.as_str(), &explanation, self.clock.now()))
+                .await?;
         }
-        Ok(line)
+        Ok(explanation)
     }
 }
 
@@ -105,9 +108,9 @@ fn is_never_listed(payout: &Payout) -> bool {
     payout.reconciliation_status.as_deref() == Some("not_applicable")
 }
 
-/// Amounts are added up without wrapping: no account moves 92 quadrillion, and where one seems to, the line does not add up, and says so.
+/// Sums saturate: an absurd amount shows up as unexplained instead of wrapping.
 impl Explanation {
-    fn begin(payout: &Payout) -> Self {
+    fn new(payout: &Payout) -> Self {
         Self {
             payout_id: payout.id.clone(),
             status: payout.status.clone(),
@@ -126,7 +129,7 @@ impl Explanation {
         }
     }
 
-    /// Whether the money is the merchant's, or on its way there.
+    /// Whether the payout has arrived or can still arrive.
     pub fn arrives(&self) -> bool {
         !matches!(self.status.as_str(), "failed" | "canceled")
     }
@@ -136,7 +139,7 @@ impl Explanation {
             Some(id) => *id == movement.id,
             None => movement.category() == "payout",
         };
-        // Amounts of two currencies have no sum. Stripe puts one alone into a payout.
+        // Never add two currencies. A payout has only one.
         let is_other =
             movement.currency.as_ref().is_some_and(|its| !its.eq_ignore_ascii_case(&self.currency));
         if is_itself || is_other {
@@ -150,12 +153,12 @@ impl Explanation {
         let add = |sum: &mut i64, amount: i64| *sum = sum.saturating_add(amount);
         add(&mut self.platform_fees_minor, of_platform);
         add(&mut self.other_fees_minor, movement.fee.saturating_sub(of_platform));
-        let (sum, is_taken_off) = self.sum_of(movement);
-        // What leaves the balance has a minus, and these sums are told as what was taken off.
-        add(sum, if is_taken_off { movement.amount.saturating_neg() } else { movement.amount });
+        let (sum, is_deduction) = self.sum_of(movement);
+        // Amounts that leave the balance are negative; deductions are reported as positive sums.
+        add(sum, if is_deduction { movement.amount.saturating_neg() } else { movement.amount });
     }
 
-    /// The sum that a movement belongs to, and whether that is told as taken off.
+    /// The sum for this category, and whether it is a deduction.
     fn sum_of(&mut self, movement: &BalanceTransaction) -> (&mut i64, bool) {
         match movement.category() {
             "charge" | "payment" | "partial_capture_reversal" => {
@@ -175,12 +178,12 @@ impl Explanation {
             "financing_payout" | "financing_payout_reversal" | "advance" => {
                 (&mut self.advanced_minor, false)
             }
-            // An earlier payout that came back among them.
+            // Among them a failed earlier payout that returned to the balance.
             _ => (&mut self.other_minor, false),
         }
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self) {
         let explained = [
             self.gross_sales_minor,
             self.refunds_minor.saturating_neg(),
@@ -195,18 +198,65 @@ impl Explanation {
     }
 }
 
+async fn find(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    payout_id: &str,
+) -> sqlx::Result<Option<Explanation>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select explanation as "explanation: Json<Explanation>"
+        from payout_explanations
+        where account_id = $1 and payout_id = $2
+        "#,
+        account_id,
+        payout_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    // A row without `is_complete` may have been stored before reconciliation.
+    Ok(found.map(|Json(explanation)| explanation).filter(|explanation| explanation.is_complete))
+}
+
+async fn upsert(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    explanation: &Explanation,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let object =
+        serde_json::to_string(explanation).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query!(
+        "
+        insert into payout_explanations
+            (payout_id, account_id, arrives_on, explanation, explained_at)
+        values ($1, $2, $3, $4::text::json, $5)
+        on conflict (payout_id) do update set explanation = excluded.explanation,
+            explained_at = excluded.explained_at
+        ",
+        explanation.payout_id,
+        account_id,
+        explanation.arrives_on,
+        object,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
 
     fn explain(payout: &Payout, movements: &[BalanceTransaction]) -> Explanation {
-        let mut line = Explanation::begin(payout);
+        let mut explanation = Explanation::new(payout);
         for movement in movements {
-            line.add(payout, movement);
+            explanation.add(payout, movement);
         }
-        line.end();
-        line
+        explanation.finish();
+        explanation
     }
 
     fn payout(amount: i64) -> Payout {
@@ -233,8 +283,8 @@ mod tests {
         json!({"id": "txn_moved", "type": category, "reporting_category": category, "amount": amount, "fee": 0})
     }
 
-    /// Stripe's own example: five payments of 100 USD at 15 %. They come to 405 where the platform takes 4 % and the share is taken of
-    /// what the customers paid: 500 - 20 - 75.
+    /// Stripe's own example: five payments of 100 USD at 15 % withholding. With a platform fee of
+    /// 4 %, and the share taken from the gross amount, 500 - 20 - 75 = 405 remain.
     #[test]
     fn five_sales_of_a_hundred_at_fifteen_percent_come_to_405_with_a_fee_of_four() {
         let mut all = Vec::new();
@@ -245,12 +295,16 @@ mod tests {
         all.push(
             json!({"id": "txn_itself", "type": "payout", "reporting_category": "payout", "amount": -40_500}),
         );
-        let line = explain(&payout(40_500), &movements(&all));
+        let explanation = explain(&payout(40_500), &movements(&all));
         assert_eq!(
-            (line.gross_sales_minor, line.platform_fees_minor, line.withheld_minor),
+            (
+                explanation.gross_sales_minor,
+                explanation.platform_fees_minor,
+                explanation.withheld_minor
+            ),
             (50_000, 2_000, 7_500)
         );
-        assert_eq!((line.paid_out_minor, line.unexplained_minor), (40_500, 0));
+        assert_eq!((explanation.paid_out_minor, explanation.unexplained_minor), (40_500, 0));
     }
 
     #[test]
@@ -270,28 +324,28 @@ mod tests {
             moved("something_newer", -7),
             json!({"id": "txn_old", "type": "payment", "amount": 1_000, "fee": 30}),
         ];
-        let line = explain(&payout(105_313), &movements(&all));
+        let explanation = explain(&payout(105_313), &movements(&all));
         let sums = (
-            line.gross_sales_minor,
-            line.refunds_minor,
-            line.platform_fees_minor,
-            line.other_fees_minor,
+            explanation.gross_sales_minor,
+            explanation.refunds_minor,
+            explanation.platform_fees_minor,
+            explanation.other_fees_minor,
         );
         assert_eq!(sums, (11_000, 4_000, 280, 400));
         assert_eq!(
-            (line.withheld_minor, line.advanced_minor, line.other_minor),
+            (explanation.withheld_minor, explanation.advanced_minor, explanation.other_minor),
             (1_000, 100_000, -7)
         );
-        assert_eq!(line.unexplained_minor, 0);
+        assert_eq!(explanation.unexplained_minor, 0);
         assert_eq!(explain(&payout(105_300), &movements(&all)).unexplained_minor, -13);
     }
 
     #[test]
     fn a_payout_that_came_back_is_part_of_the_one_that_repeats_it() {
         let all = [sale(50_000, 0, 0), moved("payout_reversal", 40_000)];
-        let line = explain(&payout(90_000), &movements(&all));
+        let explanation = explain(&payout(90_000), &movements(&all));
         assert_eq!(
-            (line.gross_sales_minor, line.other_minor, line.unexplained_minor),
+            (explanation.gross_sales_minor, explanation.other_minor, explanation.unexplained_minor),
             (50_000, 40_000, 0)
         );
     }
@@ -303,7 +357,7 @@ mod tests {
         assert_ne!(explain(&payout(1), &movements(&huge)).unexplained_minor, 0);
         let mut foreign = sale(10_000, 0, 0);
         foreign["currency"] = json!("jpy");
-        let line = explain(&payout(10_000), &movements(&[foreign]));
-        assert_eq!((line.gross_sales_minor, line.unexplained_minor), (0, 10_000));
+        let explanation = explain(&payout(10_000), &movements(&[foreign]));
+        assert_eq!((explanation.gross_sales_minor, explanation.unexplained_minor), (0, 10_000));
     }
 }
