@@ -44,7 +44,10 @@ impl Financings {
                 Ok(AccountLocale { country: current.country.clone(), time_zone, name })
             }
             Err(error) => {
-                tracing::warn!(account.id = %account, %error, "cannot fetch the account's time zone: using the stored one");
+                tracing::warn!(
+                    account.id = %account, %error,
+                    "cannot fetch the account's time zone: using the stored one"
+                );
                 let (country, zone) = stored.unzip();
                 let country = country.flatten();
                 let time_zone =

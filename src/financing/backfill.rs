@@ -55,7 +55,11 @@ enum PassEnd {
 impl Work for BackfillTransactions {
     const KIND: &'static str = JOB;
 
-    #[tracing::instrument(name = "financing.backfill_transactions", skip_all, fields(account.id = %claim.subject))]
+    #[tracing::instrument(
+        name = "financing.backfill_transactions",
+        skip_all,
+        fields(account.id = %claim.subject)
+    )]
     async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
         let account: AccountId = claim.subject.parse()?;
         let mut pass = self.begin(claim, &account).await?;
@@ -135,7 +139,8 @@ impl BackfillTransactions {
         let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
         let mut transactions: Vec<NewTransaction<'_>> = objects.iter().filter_map(read).collect();
         let oldest = transactions.last().map(|last| last.transaction.created_at);
-        // Insert in the order of ids, as the inbox does, so that concurrent writers cannot deadlock.
+        // Insert in the order of ids, as the inbox does, so that concurrent writers cannot
+        // deadlock.
         transactions.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
         let mut tx = self.financings.db.begin().await?;
         let recorded = record_each(&mut tx, &transactions, now).await?;
@@ -198,12 +203,12 @@ impl BackfillPass {
         seen.zip(oldest).is_some_and(|(seen, oldest)| oldest < seen - OVERLAP)
     }
 
-    /// What to store at the end. A pass that skipped entries does not advance `completed_at`, so the
-    /// next one reads them again.
+    /// What to store at the end. A pass that skipped entries does not advance `completed_at`, so
+    /// the next one reads them again.
     fn outcome(&self, ended: PassEnd) -> PassOutcome {
         let completed_at = match ended {
             PassEnd::Reached if self.skipped == 0 => Some(self.started_at),
-            // Entries are missing anywhere in the list: the next pass must read all of it.
+            // A full pass has skipped entries of any age, so the next one must be full as well.
             PassEnd::Reached if self.is_full => None,
             PassEnd::Reached | PassEnd::NoCursor | PassEnd::NotFound => self.completed_at,
         };
@@ -232,7 +237,10 @@ async fn record_each(
             Ok(count) => recorded += count,
             Err(error) if is_about_the_data(&error) => {
                 let id = one.transaction.id.as_str();
-                tracing::error!(transaction.id = id, %error, "cannot store a transaction from Stripe's list");
+                tracing::error!(
+                    transaction.id = id, %error,
+                    "cannot store a transaction from Stripe's list"
+                );
             }
             Err(error) => return Err(error),
         }

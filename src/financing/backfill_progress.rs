@@ -159,7 +159,11 @@ pub(super) async fn request_full_pass(
 /// Entries that the latest passes could not read or store, over all accounts.
 pub async fn unreadable(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"select coalesce(sum(unreadable), 0) as "sum!" from transaction_backfills where unreadable > 0"#
+        r#"
+        select coalesce(sum(unreadable), 0) as "sum!"
+        from transaction_backfills
+        where unreadable > 0
+        "#
     )
     .fetch_one(db)
     .await

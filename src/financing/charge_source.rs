@@ -72,7 +72,8 @@ async fn insert(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
-        insert into charge_sources (account_id, charge_id, transfer_id, source_charge_id, fetched_at)
+        insert into charge_sources
+            (account_id, charge_id, transfer_id, source_charge_id, fetched_at)
         values ($1, $2, $3, $4, $5)
         on conflict (account_id, charge_id) do nothing
         ",

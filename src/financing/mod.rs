@@ -64,8 +64,8 @@ impl Financings {
         self.stripe.livemode()
     }
 
-    /// Whether more transactions are expected: an offer is accepted or paid out, the last comparison
-    /// with Stripe's summary found a difference, or a balance is open.
+    /// Whether more transactions are expected: an offer is accepted or paid out, the last
+    /// comparison with Stripe's summary found a difference, or a balance is open.
     async fn is_under_way(&self, db: &mut PgConnection, account: &AccountId) -> sqlx::Result<bool> {
         let (account, livemode) = (account.as_str(), self.livemode());
         if offers::store::has_running_financing(&mut *db, account, livemode).await?

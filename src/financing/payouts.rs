@@ -47,8 +47,8 @@ pub struct Explanation {
     pub paid_out_minor: i64,
     /// `paid_out` less everything above: zero if Stripe lists all balance transactions.
     pub unexplained_minor: i64,
-    /// Stripe lists all balance transactions: not before it has reconciled the payout, and never for
-    /// manual and instant payouts (<https://docs.stripe.com/payouts/reconciliation>).
+    /// Stripe lists all balance transactions: not before it has reconciled the payout, and never
+    /// for manual and instant payouts (<https://docs.stripe.com/payouts/reconciliation>).
     #[serde(default)]
     pub is_complete: bool,
 }
@@ -63,7 +63,8 @@ impl Financings {
         account: &AccountId,
         days: Days,
     ) -> Result<Vec<Explanation>, LookupError> {
-        // `arrival_date` is a date, encoded as its midnight in UTC, whatever the account's time zone.
+        // `arrival_date` is a date, encoded as its midnight in UTC, whatever the account's time
+        // zone.
         let (from, until) = (days.from(Tz::UTC).timestamp(), days.until(Tz::UTC).timestamp());
         let payouts = self.stripe.payouts(account, from, until).await?;
         let mut explanations = Vec::with_capacity(payouts.len());
@@ -262,8 +263,9 @@ mod tests {
     fn payout(amount: i64) -> Payout {
         let arrival = 1_700_006_400;
         serde_json::from_value(
-            json!({"id": "po_1", "amount": amount, "currency": "usd", "status": "paid", "arrival_date": arrival,
-                   "balance_transaction": "txn_itself", "reconciliation_status": "completed"}),
+            json!({"id": "po_1", "amount": amount, "currency": "usd", "status": "paid",
+                   "arrival_date": arrival, "balance_transaction": "txn_itself",
+                   "reconciliation_status": "completed"}),
         )
         .unwrap()
     }
@@ -274,13 +276,20 @@ mod tests {
 
     fn sale(amount: i64, platform_fee: i64, stripe_fee: i64) -> Value {
         json!({
-            "id": "txn_sale", "type": "charge", "reporting_category": "charge", "amount": amount, "fee": platform_fee + stripe_fee,
-            "fee_details": [{"type": "application_fee", "amount": platform_fee}, {"type": "stripe_fee", "amount": stripe_fee}],
+            "id": "txn_sale", "type": "charge", "reporting_category": "charge", "amount": amount,
+            "fee": platform_fee + stripe_fee,
+            "fee_details": [
+                {"type": "application_fee", "amount": platform_fee},
+                {"type": "stripe_fee", "amount": stripe_fee},
+            ],
         })
     }
 
     fn moved(category: &str, amount: i64) -> Value {
-        json!({"id": "txn_moved", "type": category, "reporting_category": category, "amount": amount, "fee": 0})
+        json!({
+            "id": "txn_moved", "type": category, "reporting_category": category, "amount": amount,
+            "fee": 0,
+        })
     }
 
     /// Stripe's own example: five payments of 100 USD at 15 % withholding. With a platform fee of
@@ -292,9 +301,8 @@ mod tests {
             all.push(sale(10_000, 400, 0));
             all.push(moved("financing_paydown", -1_500));
         }
-        all.push(
-            json!({"id": "txn_itself", "type": "payout", "reporting_category": "payout", "amount": -40_500}),
-        );
+        all.push(json!({"id": "txn_itself", "type": "payout", "reporting_category": "payout",
+                   "amount": -40_500}));
         let explanation = explain(&payout(40_500), &movements(&all));
         assert_eq!(
             (
@@ -310,7 +318,8 @@ mod tests {
     #[test]
     fn everything_that_moves_a_balance_is_in_one_of_the_sums() {
         let refund = json!({
-            "id": "txn_r", "type": "refund", "reporting_category": "refund", "amount": -3_000, "fee": -120,
+            "id": "txn_r", "type": "refund", "reporting_category": "refund", "amount": -3_000,
+            "fee": -120,
             "fee_details": [{"type": "application_fee", "amount": -120}],
         });
         let all = [

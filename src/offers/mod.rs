@@ -17,8 +17,8 @@ use crate::stripe::FinancingOffer;
 /// The kind of the jobs that fetch an offer from Stripe.
 pub const REFRESH_JOB: &str = "refresh_offer";
 
-/// Queues a job that fetches an offer from Stripe, in the caller's transaction. There is one job per
-/// offer and occasion; a finished one is queued again.
+/// Queues a job that fetches an offer from Stripe, in the caller's transaction. There is one job
+/// per offer and occasion; a finished one is queued again.
 pub async fn request_refresh(
     tx: &mut PgConnection,
     offer_id: &str,

@@ -1,6 +1,7 @@
-//! The parts of a connected account that say whom to write to (<https://docs.stripe.com/api/accounts/object>).
+//! `account`, reduced to contact details, country and time zone
+//! (<https://docs.stripe.com/api/accounts/object>).
 //!
-//! Stripe promises only `id` and `object`; everything else may be absent or null.
+//! Stripe guarantees only `id` and `object`; everything else may be absent or null.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +15,23 @@ use super::deserialize::maybe_country;
 pub struct Account {
     /// `acct_…`
     pub id: AccountId,
-    /// The address that the platform knows the account by.
+    /// The account holder's address, for the platform.
     #[serde(default)]
     pub email: Option<String>,
-    /// Two letters.
+    /// ISO 3166 code, two letters.
     #[serde(default, deserialize_with = "maybe_country")]
     pub country: Option<String>,
-    /// What the public sees.
     #[serde(default)]
     pub business_profile: Option<BusinessProfile>,
-    /// The owner, where the business is one person.
+    /// Present if `business_type` is `individual`.
     #[serde(default)]
     pub individual: Option<Person>,
-    /// The company, where it is one.
+    /// Present for companies and other organizations.
     #[serde(default)]
     pub company: Option<Company>,
-    /// Of the account's own dashboard.
     #[serde(default)]
     settings: Option<Settings>,
-    /// What the platform keeps with the account.
+    /// The platform's own key-value pairs.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -52,10 +51,10 @@ struct Dashboard {
 /// `business_profile`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct BusinessProfile {
-    /// The name that customers know.
+    /// The name shown to customers.
     #[serde(default)]
     pub name: Option<String>,
-    /// A public address for customers: a last resort, and only where the operator allows it.
+    /// A public address for customers: a last resort, used only if the operator allows it.
     #[serde(default)]
     pub support_email: Option<String>,
 }
@@ -71,21 +70,20 @@ pub struct Company {
 /// A person of an account (<https://docs.stripe.com/api/persons/object>).
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Person {
-    /// Where to write to.
     #[serde(default)]
     pub email: Option<String>,
-    /// Given name.
     #[serde(default)]
     pub first_name: Option<String>,
 }
 
 impl Account {
-    /// The account's time zone, by its name in the IANA database.
+    /// The time zone of the account's dashboard, an IANA name.
     pub fn time_zone(&self) -> Option<&str> {
         self.settings.as_ref()?.dashboard.as_ref()?.timezone.as_deref()
     }
 
-    /// The name to greet with: what customers know, else the legal name, else the owner's given name.
+    /// The name for the salutation: the public name, else the legal name, else the owner's first
+    /// name.
     pub fn display_name(&self) -> Option<&str> {
         let profile = self.business_profile.as_ref().and_then(|profile| profile.name.as_deref());
         let company = self.company.as_ref().and_then(|company| company.name.as_deref());

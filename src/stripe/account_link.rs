@@ -1,5 +1,8 @@
-//! Account Links (<https://docs.stripe.com/api/account_links>): a merchant's way into what Stripe shows. A link opens once, for some
-//! minutes, and lets in whoever has it: it is made when somebody asks, handed on, and neither kept nor logged.
+//! Account Links: short-lived, single-use URLs that let a merchant into pages hosted by Stripe
+//! (<https://docs.stripe.com/api/account_links>).
+//!
+//! Anyone who has the URL gets in, so a link is created on demand, passed on, and neither stored
+//! nor logged.
 
 use std::fmt;
 
@@ -9,30 +12,29 @@ use url::Url;
 
 use super::deserialize::maybe_seconds;
 
-/// What a link leads to.
+/// The page that a link opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum LinkTo {
-    /// The application for the offer that is open.
+    /// The application for the open offer.
     #[strum(serialize = "capital_financing_offer")]
     Application,
-    /// The tracker of an application, the state of a financing, or its history.
+    /// The status of an application, or the reports of a financing.
     #[strum(serialize = "capital_financing_reporting")]
     Reporting,
 }
 
 impl LinkTo {
-    /// Stripe's word.
+    /// Stripe's value of `type`.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// A fresh link. Prints without its address.
+/// A new link. `Debug` omits the URL.
 #[derive(Clone, Deserialize)]
 pub struct AccountLink {
-    /// Where it leads. A secret for as long as it works.
+    /// A secret until it expires.
     pub url: Url,
-    /// Until when it works.
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -50,7 +52,8 @@ mod tests {
     #[test]
     fn a_link_prints_without_its_address() {
         let link: AccountLink = serde_json::from_value(serde_json::json!({
-            "object": "account_link", "created": 1, "expires_at": 301, "url": "https://connect.stripe.com/capital/secret",
+            "object": "account_link", "created": 1, "expires_at": 301,
+            "url": "https://connect.stripe.com/capital/secret",
         }))
         .unwrap();
         assert!(!format!("{link:?}").contains("secret"));

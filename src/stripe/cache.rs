@@ -1,9 +1,10 @@
-//! What Stripe said a moment ago, so that a thousand letters do not cost three thousand calls.
+//! A short-lived, in-memory cache of offers and accounts, which keeps a batch of letters within
+//! Stripe's rate limits.
 //!
-//! Each letter wants to know whether its offer still waits. Where several ask at once, the newer offers that still wait are
-//! fetched in one list of a hundred, because the letters about them are the next to ask. Accounts are remembered for longer:
-//! their addresses seldom change. Nothing is remembered beyond the process, and nothing is decided by it that an event of a later
-//! change does not undo (`flow::email::withdraw`).
+//! Each letter checks that its offer is still undelivered. While several checks run at once, a
+//! backlog is being processed: one request then lists the next hundred undelivered offers, whose
+//! letters follow. Accounts are cached for longer, because they seldom change. A stale entry is
+//! harmless: the event about the change withdraws the letter (`flow::email::withdraw`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,58 +13,66 @@ use std::time::Duration;
 use moka::future::Cache as Moka;
 use tokio::sync::Mutex;
 
-use super::{Account, AccountId, Answered, Client, Error, FinancingOffer, OfferId, Person};
+use super::{Account, AccountId, ApiResponse, Client, Error, FinancingOffer, OfferId, Person};
 
-/// Between looking at an offer and sending its letter something can always happen; this is about as long as a letter takes.
-const OFFERS_FOR: Duration = Duration::from_secs(10);
-/// Somebody who mends an address waits no longer than this for it to be used.
-const ACCOUNTS_FOR: Duration = Duration::from_mins(2);
-/// Of each; an offer is some 2 KB, an account some 10 KB.
-const MOST: u64 = 1000;
+/// About as long as it takes to send a letter: an offer can change that late in any case.
+const OFFER_TTL: Duration = Duration::from_secs(10);
+/// The delay until a corrected address is used.
+const ACCOUNT_TTL: Duration = Duration::from_mins(2);
+/// Entries per kind. An offer takes about 2 KB, an account about 10 KB.
+const MAX_ENTRIES: u64 = 1000;
 
-/// Asks Stripe, and remembers the answers for a while. Clones share them.
+/// A [`Client`] with a cache. Clones share the entries.
 #[derive(Clone, Debug)]
 pub struct Cache {
     client: Client,
-    offers: Moka<OfferId, Arc<Answered<FinancingOffer>>>,
+    offers: Moka<OfferId, Arc<ApiResponse<FinancingOffer>>>,
     accounts: Moka<AccountId, Arc<Account>>,
     owners: Moka<AccountId, Option<Arc<Person>>>,
-    /// Those who wait for an answer about an offer.
-    asking: Arc<AtomicUsize>,
-    /// Held by who fetches a list.
+    /// Requests for an offer in flight.
+    in_flight: Arc<AtomicUsize>,
+    /// Held while a list is being fetched: one at a time is enough.
     listing: Arc<Mutex<()>>,
 }
 
 impl Cache {
-    /// Remembers nothing yet.
     pub fn new(client: Client) -> Self {
-        let accounts = Moka::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
-        let owners = Moka::builder().max_capacity(MOST).time_to_live(ACCOUNTS_FOR).build();
-        let offers = Moka::builder().max_capacity(MOST).time_to_live(OFFERS_FOR).build();
-        Self { client, offers, accounts, owners, asking: Arc::default(), listing: Arc::default() }
+        let accounts = Moka::builder().max_capacity(MAX_ENTRIES).time_to_live(ACCOUNT_TTL).build();
+        let owners = Moka::builder().max_capacity(MAX_ENTRIES).time_to_live(ACCOUNT_TTL).build();
+        let offers = Moka::builder().max_capacity(MAX_ENTRIES).time_to_live(OFFER_TTL).build();
+        Self {
+            client,
+            offers,
+            accounts,
+            owners,
+            in_flight: Arc::default(),
+            listing: Arc::default(),
+        }
     }
 
-    /// The same memory, and calls that a person waits for.
+    /// The same cache with the timeout for calls that a person waits for.
     #[must_use]
     pub fn interactive(&self) -> Self {
         Self { client: self.client.interactive(), ..self.clone() }
     }
 
-    /// The offer as it was not longer than ten seconds ago. What was remembered is told once: who asks again wants to know anew.
-    pub async fn offer(&self, id: &OfferId) -> Result<Arc<Answered<FinancingOffer>>, Error> {
-        // `remove` would tell what is too old as well.
-        if let Some(known) = self.offers.get(id).await {
+    /// The offer, at most ten seconds old. A cached offer is returned once: a second call for the
+    /// same offer checks again, so it must reach Stripe.
+    pub async fn offer(&self, id: &OfferId) -> Result<Arc<ApiResponse<FinancingOffer>>, Error> {
+        // `get`, because `remove` also returns expired entries.
+        if let Some(cached) = self.offers.get(id).await {
             self.offers.invalidate(id).await;
-            return Ok(known);
+            return Ok(cached);
         }
-        let others = self.asking.fetch_add(1, Ordering::SeqCst);
-        let _asked = Asked(&self.asking);
+        let others = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let _guard = InFlight(&self.in_flight);
         let found = match self.listing.try_lock() {
-            // Several ask at once: there is a backlog, and those who come next will ask about newer offers.
+            // Other requests are in flight: there is a backlog, and the next ones are for newer
+            // offers.
             Ok(_listing) if others > 0 => {
                 let (found, newer) =
                     tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
-                // A list that did not come costs nothing but the calls that it would have saved.
+                // The list is an optimization: ignore its failure.
                 for offer in newer.unwrap_or_default() {
                     self.offers.insert(offer.object.id.clone(), Arc::new(offer)).await;
                 }
@@ -74,37 +83,37 @@ impl Cache {
         found.map(Arc::new)
     }
 
-    /// The account as it was not longer than two minutes ago.
+    /// The account, at most two minutes old.
     pub async fn account(&self, id: &AccountId) -> Result<Arc<Account>, Error> {
-        if let Some(known) = self.accounts.get(id).await {
-            return Ok(known);
+        if let Some(cached) = self.accounts.get(id).await {
+            return Ok(cached);
         }
         let account = Arc::new(self.client.account(id).await?);
         self.accounts.insert(id.clone(), Arc::clone(&account)).await;
         Ok(account)
     }
 
-    /// The account's owner, likewise.
+    /// The account's owner, at most two minutes old.
     pub async fn owner(&self, id: &AccountId) -> Result<Option<Arc<Person>>, Error> {
-        if let Some(known) = self.owners.get(id).await {
-            return Ok(known);
+        if let Some(cached) = self.owners.get(id).await {
+            return Ok(cached);
         }
         let owner = self.client.owner(id).await?.map(Arc::new);
         self.owners.insert(id.clone(), owner.clone()).await;
         Ok(owner)
     }
 
-    /// Forgets an account and its owner: who asks next gets them as they are.
+    /// Drops an account and its owner from the cache.
     pub async fn forget(&self, id: &AccountId) {
         self.accounts.invalidate(id).await;
         self.owners.invalidate(id).await;
     }
 }
 
-/// Counts one who asks until it is dropped, also where the asking is cut off.
-struct Asked<'a>(&'a AtomicUsize);
+/// Counts a request until it is dropped, including when its future is cancelled.
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl Drop for Asked<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

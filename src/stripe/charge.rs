@@ -1,13 +1,15 @@
-//! The parts of charges and transfers that say where a sale was made (<https://docs.stripe.com/api/charges/object>,
-//! <https://docs.stripe.com/api/transfers/object>): a destination charge is a charge of the platform, a transfer, and a payment on the
-//! account.
+//! Charges and transfers, reduced to the links between them
+//! (<https://docs.stripe.com/api/charges/object>, <https://docs.stripe.com/api/transfers/object>).
+//!
+//! A destination charge consists of a charge on the platform, a transfer, and a payment on the
+//! connected account.
 
 use serde::{Deserialize, Deserializer};
 
-/// A charge on an account.
+/// A charge on a connected account.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Charge {
-    /// `tr_…` that brought it, where it was made on the platform.
+    /// `tr_…` that funded it, if the charge was made on the platform.
     #[serde(default, deserialize_with = "maybe_expanded")]
     pub source_transfer: Option<String>,
 }
@@ -15,12 +17,12 @@ pub struct Charge {
 /// A transfer from the platform to an account.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Transfer {
-    /// `ch_…` of the platform that it passes on.
+    /// The platform's charge (`ch_…`) that it passes on.
     #[serde(default, deserialize_with = "maybe_expanded")]
     pub source_transaction: Option<String>,
 }
 
-/// An id, or the object that it stands for.
+/// An id, or the expanded object (<https://docs.stripe.com/api/expanding_objects>).
 fn maybe_expanded<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

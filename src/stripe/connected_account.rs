@@ -1,4 +1,5 @@
-//! Calls that the platform makes in the name of one of its accounts (<https://docs.stripe.com/connect/authentication>).
+//! Calls on behalf of a connected account, with the `Stripe-Account` header
+//! (<https://docs.stripe.com/connect/authentication>).
 
 use std::fmt::Display;
 
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::list::{List, Page};
 use super::{
-    AccountId, Answered, BalanceTransaction, Charge, Client, Error, FinancingSummary, Payout,
+    AccountId, ApiResponse, BalanceTransaction, Charge, Client, Error, FinancingSummary, Payout,
     Transfer,
 };
 
@@ -23,35 +24,36 @@ impl Client {
         let mut query = vec![("limit", "100")];
         query.extend(after.map(|id| ("starting_after", id)));
         let path = "/v1/capital/financing_transactions";
-        let answered: Answered<List<Box<RawValue>>> =
+        let response: ApiResponse<List<Box<RawValue>>> =
             self.as_account("transactions", account, path, &query).await?;
         Ok(Page {
-            entries: answered.object.data,
-            has_more: answered.object.has_more,
-            at: answered.at,
+            entries: response.object.data,
+            has_more: response.object.has_more,
+            at: response.at,
         })
     }
 
-    /// Where an account's financing stands, as Stripe counts.
-    pub async fn summary(&self, account: &AccountId) -> Result<Answered<FinancingSummary>, Error> {
+    pub async fn summary(
+        &self,
+        account: &AccountId,
+    ) -> Result<ApiResponse<FinancingSummary>, Error> {
         self.as_account("summary", account, "/v1/capital/financing_summary", &[]).await
     }
 
-    /// A charge on an account.
     pub async fn charge(&self, account: &AccountId, id: &str) -> Result<Charge, Error> {
         Ok(self
-            .as_account("charge", account, &format!("/v1/charges/{}", one(id)), &[])
+            .as_account("charge", account, &format!("/v1/charges/{}", path_segment(id)), &[])
             .await?
             .object)
     }
 
-    /// A transfer of the platform's, in its own name.
+    /// A transfer belongs to the platform, so this call has no `Stripe-Account` header.
     pub async fn transfer(&self, id: &str) -> Result<Transfer, Error> {
-        let request = self.request(Method::GET, &format!("/v1/transfers/{}", one(id)));
+        let request = self.request(Method::GET, &format!("/v1/transfers/{}", path_segment(id)));
         Ok(self.send("transfer", request).await?.object)
     }
 
-    /// The payouts of an account that are to arrive from one moment on and before another (Unix seconds), newest first.
+    /// The payouts with `from <= arrival_date < until` (Unix seconds), newest first.
     pub async fn payouts(
         &self,
         account: &AccountId,
@@ -59,38 +61,40 @@ impl Client {
         until: i64,
     ) -> Result<Vec<Payout>, Error> {
         let (from, until) = (from.to_string(), until.to_string());
-        let wanted = [("arrival_date[gte]", from.as_str()), ("arrival_date[lt]", until.as_str())];
+        let filter = [("arrival_date[gte]", from.as_str()), ("arrival_date[lt]", until.as_str())];
         let mut all = Vec::new();
-        let list = Listing { endpoint: "payouts", account, path: "/v1/payouts", wanted: &wanted };
-        self.each(&list, |payout| all.push(payout)).await?;
+        let list = Listing { endpoint: "payouts", account, path: "/v1/payouts", filter: &filter };
+        self.for_each(&list, |payout| all.push(payout)).await?;
         Ok(all)
     }
 
-    /// Looks at all movements of the balance that a payout is made of, its own among them. They are held a page at a time.
+    /// Visits the balance transactions of a payout, including its own. Only one page is in memory
+    /// at a time.
     pub async fn balance_transactions(
         &self,
         account: &AccountId,
         payout: &str,
-        look: impl FnMut(BalanceTransaction),
+        visit: impl FnMut(BalanceTransaction),
     ) -> Result<(), Error> {
         let (endpoint, path) = ("balance_transactions", "/v1/balance_transactions");
-        self.each(&Listing { endpoint, account, path, wanted: &[("payout", payout)] }, look).await
+        self.for_each(&Listing { endpoint, account, path, filter: &[("payout", payout)] }, visit)
+            .await
     }
 
-    async fn each<T: DeserializeOwned + Listed>(
+    async fn for_each<T: DeserializeOwned + Listed>(
         &self,
         list: &Listing<'_>,
-        mut look: impl FnMut(T),
+        mut visit: impl FnMut(T),
     ) -> Result<(), Error> {
         let mut after: Option<String> = None;
         loop {
             let mut query = vec![("limit", "100")];
-            query.extend(list.wanted);
+            query.extend(list.filter);
             query.extend(after.as_deref().map(|id| ("starting_after", id)));
-            let page: Answered<List<T>> =
+            let page: ApiResponse<List<T>> =
                 self.as_account(list.endpoint, list.account, list.path, &query).await?;
             after = page.object.data.last().map(|last| last.id().to_owned());
-            page.object.data.into_iter().for_each(&mut look);
+            page.object.data.into_iter().for_each(&mut visit);
             if !page.object.has_more || after.is_none() {
                 return Ok(());
             }
@@ -103,21 +107,21 @@ impl Client {
         account: &AccountId,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<Answered<T>, Error> {
+    ) -> Result<ApiResponse<T>, Error> {
         let request = self.request(Method::GET, path).header("Stripe-Account", account.as_str());
         self.send(endpoint, request.query(query)).await
     }
 }
 
-/// A list of an account's.
+/// A list endpoint with its parameters.
 struct Listing<'a> {
     endpoint: &'static str,
     account: &'a AccountId,
     path: &'a str,
-    wanted: &'a [(&'a str, &'a str)],
+    filter: &'a [(&'a str, &'a str)],
 }
 
-/// What a list goes on after.
+/// An entry with the id after which the next page begins.
 trait Listed {
     fn id(&self) -> &str;
 }
@@ -134,7 +138,7 @@ impl Listed for BalanceTransaction {
     }
 }
 
-/// An id as one step of a path, whatever is in it.
-fn one(id: &str) -> impl Display {
+/// Escapes an id of unknown format for use in a path.
+fn path_segment(id: &str) -> impl Display {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>()
 }

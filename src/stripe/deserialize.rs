@@ -1,38 +1,41 @@
-//! How Stripe's objects are read where they may hold what nobody expected: an unknown word is kept, an odd id passed over, a time
-//! taken in whatever kind of number it comes.
+//! Lenient decoding: unknown enum values are preserved, malformed optional ids are dropped, and
+//! timestamps may be integers or floats.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-/// Makes an enum of Stripe's words that keeps a word it does not know.
+/// Defines an enum of Stripe's values that preserves unknown ones.
 macro_rules! open_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal),+ $(,)? }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
         #[serde(from = "String")]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
-            /// A word that Stripe added after this was written.
+            /// A value unknown to this version.
             Other(String),
         }
 
         impl $name {
-            /// Stripe's word.
+            /// The value as Stripe writes it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => $word,)+
-                    Self::Other(word) => word,
+                    $(Self::$variant => $value,)+
+                    Self::Other(value) => value,
                 }
             }
         }
 
         impl From<String> for $name {
-            fn from(word: String) -> Self {
-                match word.as_str() {
-                    $($word => Self::$variant,)+
-                    _ => Self::Other(word),
+            fn from(value: String) -> Self {
+                match value.as_str() {
+                    $($value => Self::$variant,)+
+                    _ => Self::Other(value),
                 }
             }
         }
@@ -47,14 +50,14 @@ macro_rules! open_enum {
 
 pub(super) use open_enum;
 
-/// An id that decides nothing: one of another form is passed over, and the offer is read all the same.
+/// An optional id; a malformed one is none, so that the object remains readable.
 pub(super) fn maybe_id<'de, D: Deserializer<'de>, T: FromStr>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|id| id.parse().ok()))
 }
 
-/// The code of a country, two letters; anything else says nothing.
+/// A two-letter country code; anything else is none.
 pub(super) fn maybe_country<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<String>, D::Error> {
@@ -68,23 +71,23 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc
     instant(f64::deserialize(from)?).ok_or_else(|| de::Error::custom("not a time"))
 }
 
-/// Seconds since the epoch, as an integer or as a float. Absent, null and out of range are no time.
+/// Seconds since the epoch, as an integer or as a float; none if absent, null or out of range.
 pub(super) fn maybe_seconds<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.and_then(instant))
 }
 
-/// Microseconds are as fine as Postgres keeps time.
+/// Truncated to microseconds, the resolution of Postgres; none before 1970 and after 9999.
 pub(super) fn instant(seconds: f64) -> Option<DateTime<Utc>> {
-    // The year 9999, beyond which neither a reader nor Postgres' text form has use for it.
+    // The end of the year 9999.
     const LAST: f64 = 253_402_300_799.0;
     if !(0.0..=LAST).contains(&seconds) {
         return None;
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "in range by the check above; the fraction is meant to go"
+        reason = "in range by the check above; the fraction of a microsecond is dropped"
     )]
     DateTime::from_timestamp_micros((seconds * 1e6) as i64)
 }

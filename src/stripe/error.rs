@@ -1,4 +1,4 @@
-//! What can go wrong when we ask Stripe, sorted by what to do about it
+//! Errors of calls to Stripe, classified by how to handle them
 //! (<https://docs.stripe.com/api/errors>, <https://docs.stripe.com/error-low-level>).
 
 use std::time::Duration;
@@ -6,74 +6,71 @@ use std::time::Duration;
 use super::rate_limit::Limit;
 use crate::queue::{Next, Retryable};
 
-/// A call that did not bring what we asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Stripe was not asked: its rate limit leaves no room for so long.
+    /// Not sent: the rate limit has no capacity for this duration.
     #[error("Stripe's rate limit leaves no room for {} s", .0.as_secs())]
     NotYet(Duration),
-    /// The connection failed or the time ran out: whether Stripe did it is unknown.
+    /// The connection failed or timed out: Stripe may have processed the request.
     #[error("got no answer from Stripe")]
     NoAnswer(#[source] reqwest::Error),
-    /// Something between us and Stripe answered in its place: a proxy, a captive portal, a load balancer.
-    /// Its status and its headers say nothing about our call.
+    /// The response comes from a proxy, a captive portal or a load balancer. Its status and headers
+    /// say nothing about the request.
     #[error(
-        "the answer ({status}) does not come from Stripe: a proxy, a captive portal or a load balancer \
-         on the way gave it; check the way out to stripe.api_base"
+        "the response ({status}) does not come from Stripe but from a proxy, a captive portal or a \
+         load balancer; check the network path to stripe.api_base"
     )]
-    NotStripe {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// Stripe answered with an error object.
+    NotStripe { status: u16 },
+    /// Stripe returned an error object.
     #[error("Stripe answered {status} {} (request {})", code.as_deref().unwrap_or("without a code"),
             request_id.as_deref().unwrap_or("unknown"))]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// `error.code`, else `error.type`.
         code: Option<String>,
-        /// `Request-Id`: what Stripe's support asks for.
+        /// The `Request-Id` header, for Stripe's support.
         request_id: Option<String>,
-        /// `Retry-After`.
+        /// The `Retry-After` header.
         retry_after: Option<Duration>,
-        /// `Stripe-Should-Retry`: Stripe's own word, above any rule of ours.
+        /// The `Stripe-Should-Retry` header; overrides the rules for the status.
         should_retry: Option<bool>,
-        /// `Stripe-Rate-Limited-Reason` of a 429.
+        /// The `Stripe-Rate-Limited-Reason` header of a 429.
         limited: Option<String>,
-        /// The body, for the record.
+        /// The body, stored as evidence.
         body: Option<serde_json::Value>,
     },
-    /// Stripe answered 2xx with an object that we cannot read: a new shape.
-    #[error("cannot read Stripe's answer (request {})", request_id.as_deref().unwrap_or("unknown"))]
+    /// Stripe returned 2xx with an object of an unknown shape.
+    #[error(
+        "cannot decode Stripe's response (request {})",
+        request_id.as_deref().unwrap_or("unknown")
+    )]
     Unreadable {
-        /// `Request-Id`.
         request_id: Option<String>,
-        /// Where reading failed.
         #[source]
         source: serde_json::Error,
     },
 }
 
-/// A wrong key is wrong for every job. People need minutes to put it right, so asking every few seconds helps nobody.
-const AFTER_WRONG_KEY: Duration = Duration::from_mins(5);
+/// A wrong key fails every job, and replacing it takes minutes: retry rarely.
+const WRONG_KEY_DELAY: Duration = Duration::from_mins(5);
 
-/// A 429 without `Retry-After`: Stripe's limits are by the second.
-const AFTER_429: Duration = Duration::from_secs(1);
+/// For a 429 without `Retry-After`: Stripe's limits are per second.
+const RATE_LIMIT_DELAY: Duration = Duration::from_secs(1);
 
 impl Error {
-    /// True where the same Idempotency-Key must be used again: Stripe may have done it, or may be doing it now.
+    /// Stripe may have processed the request, or may be processing it: retry with the same
+    /// idempotency key.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::NotYet(_) => false,
-            // A gateway may have passed the call on before it answered by itself.
+            // A gateway may have forwarded the request before it failed.
             Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => true,
             Self::Refused { status, .. } => *status == 409,
         }
     }
 
-    /// True where the offer itself should be looked at: Stripe does not document what it answers where an offer is delivered
-    /// already, so any 4xx about the call may say that.
+    /// The offer may already be delivered. Stripe does not document its response in that case, so
+    /// after any 4xx about the request the offer must be fetched.
     pub fn may_mean_done(&self) -> bool {
         match self {
             Self::NotYet(_)
@@ -84,36 +81,38 @@ impl Error {
         }
     }
 
-    /// True where Stripe says that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
-    /// True where Stripe says that something that we named is not there: also an id that a page was to begin after.
+    /// An object named in the request does not exist, including the id after which a page begins.
     pub fn is_missing(&self) -> bool {
-        let is_named = |code: &str| code == "resource_missing";
-        self.is_not_found()
-            || matches!(self, Self::Refused { status: 400, code, .. } if code.as_deref().is_some_and(is_named))
+        self.is_not_found() || self.is_refused_with(&[400], "resource_missing")
     }
 
-    /// True where Stripe says that an account is not, or no longer, connected to the platform: that is about the account, and not about
-    /// the key, although it has the status of a key that may not do something.
+    /// The account is not, or no longer, connected to the platform. Stripe reports this with the
+    /// status of a permission error, but the key is valid.
     pub fn is_not_connected(&self) -> bool {
-        matches!(self, Self::Refused { status: 401 | 403, code, .. } if code.as_deref() == Some("account_invalid"))
+        self.is_refused_with(&[401, 403], "account_invalid")
     }
 
-    /// True where what was asked for is not there: neither it nor the account on the platform.
+    fn is_refused_with(&self, statuses: &[u16], expected: &str) -> bool {
+        matches!(self, Self::Refused { status, code: Some(code), .. }
+            if statuses.contains(status) && code == expected)
+    }
+
+    /// The object does not exist, or its account is not connected.
     pub fn is_gone(&self) -> bool {
         self.is_not_found() || self.is_not_connected()
     }
 
-    /// True where Stripe understood, and will not do it: asking again changes nothing.
+    /// Stripe rejected the request: a retry gives the same response.
     pub fn is_refusal(&self) -> bool {
         self.is_not_connected() || matches!(self, Self::Refused { status: 400 | 402 | 404, .. })
     }
 
-    /// True where Stripe itself, or the way to it, is broken. An object of a shape that we do not know is
-    /// Stripe at work: one call that has changed must not keep all others from being made.
+    /// Stripe or the network is down. An unreadable object is not an outage: a change in one
+    /// endpoint must not open the circuit for all others.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::NotYet(_) | Self::Unreadable { .. } => false,
@@ -122,31 +121,32 @@ impl Error {
         }
     }
 
-    /// True where no call of ours will be answered.
+    /// Every call with this key fails.
     pub fn is_wrong_key(&self) -> bool {
         matches!(self, Self::Refused { status: 401, .. }) && !self.is_not_connected()
     }
 
-    /// What is wrong with the API key and what to do about it, where Stripe's answer says so.
+    /// Instructions for the operator, if the error is caused by the API key.
     pub fn key_problem(&self) -> Option<&'static str> {
         let lacks_permission =
             matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected();
         if self.is_wrong_key() {
             Some(
-                "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it to a valid \
-                 secret or restricted key of the platform and restart",
+                "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it \
+                 to a valid secret or restricted key of the platform and restart",
             )
         } else if lacks_permission {
             Some(
-                "STRIPE_API_KEY lacks a permission (403): enable Capital for the platform, let the restricted \
-                 key read and write Capital offers and read accounts, or use another key",
+                "STRIPE_API_KEY lacks a permission (403): enable Capital for the platform, let the \
+                 restricted key read and write Capital offers and read accounts, or use another \
+                 key",
             )
         } else {
             None
         }
     }
 
-    /// Whom a 429 tells to slow down (<https://docs.stripe.com/rate-limits>).
+    /// The limit that a 429 reports (<https://docs.stripe.com/rate-limits>).
     pub(super) fn limit(&self) -> Option<Limit> {
         let Self::Refused { status: 429, code, limited, .. } = self else { return None };
         Some(match limited.as_deref() {
@@ -164,23 +164,24 @@ impl Retryable for Error {
         match self {
             Self::NotYet(pause) => Next::Postpone(*pause),
             Self::NoAnswer(_) | Self::NotStripe { .. } | Self::Unreadable { .. } => Next::TryAgain,
-            // Stripe did nothing, as its limiters stand before the work. That is nobody's fault but our speed's.
+            // Stripe's limiters reject a request before it is processed. This counts as a delay,
+            // not as a failed attempt.
             Self::Refused { status: 429, retry_after, .. } => {
-                Next::Postpone(retry_after.unwrap_or(AFTER_429))
+                Next::Postpone(retry_after.unwrap_or(RATE_LIMIT_DELAY))
             }
             Self::Refused { should_retry: Some(false), .. } => Next::GiveUp,
-            Self::Refused { should_retry: Some(true), retry_after, .. } => again(*retry_after),
+            Self::Refused { should_retry: Some(true), retry_after, .. } => retry(*retry_after),
             Self::Refused { status, retry_after, .. } => match status {
-                401 => Next::Postpone(AFTER_WRONG_KEY),
-                403 => Next::TryAgainIn(AFTER_WRONG_KEY),
-                // 424 is a dependency of Stripe's that failed; 409 is the same key in flight, or a lock.
-                409 | 424 | 500..=599 => again(*retry_after),
+                401 => Next::Postpone(WRONG_KEY_DELAY),
+                403 => Next::TryAgainIn(WRONG_KEY_DELAY),
+                // 409: the same idempotency key is in flight, or a lock; 424: a dependency failed.
+                409 | 424 | 500..=599 => retry(*retry_after),
                 _ => Next::GiveUp,
             },
         }
     }
 }
 
-fn again(retry_after: Option<Duration>) -> Next {
+fn retry(retry_after: Option<Duration>) -> Next {
     retry_after.map_or(Next::TryAgain, Next::TryAgainIn)
 }

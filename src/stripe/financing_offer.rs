@@ -1,4 +1,4 @@
-//! `capital.financing_offer` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_offers>).
+//! `capital.financing_offer` (<https://docs.stripe.com/api/capital/financing_offers>).
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -7,52 +7,48 @@ use super::deserialize::{maybe_id, maybe_seconds, open_enum};
 use super::{AccountId, OfferId};
 use crate::format::money::is_currency;
 
-/// One financing offer. Only what decides or is shown is read; the whole object is kept beside it as it came.
+/// The fields of an offer that this service uses; the complete object is stored next to them.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FinancingOffer {
     /// `financingoffer_…`
     pub id: OfferId,
     /// The connected account that the offer is made to.
     pub account: AccountId,
-    /// When Stripe made it.
     #[serde(flatten)]
-    made: Made,
-    /// After this moment it can no longer be accepted. Stripe sends seconds as a float.
+    creation: Creation,
+    /// The merchant cannot apply after this. Stripe sends a float.
     #[serde(default, rename = "expires_after", deserialize_with = "maybe_seconds")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// False for test data.
     pub livemode: bool,
-    /// Where the offer stands.
     pub status: OfferStatus,
-    /// What is offered. Absent in objects that Stripe renders for some other purpose: then no letter can be written.
+    /// Absent in some renderings; without terms no letter can be written.
     #[serde(default)]
     pub offered_terms: Option<OfferedTerms>,
-    /// The kind of financing, which decides the vocabulary.
+    /// Decides the vocabulary of letters.
     #[serde(default)]
     pub financing_type: Option<FinancingType>,
-    /// Stripe's second name for `financing_type`, with one value more.
+    /// A second name for `financing_type`, with one more value.
     #[serde(default, rename = "type")]
     pub type_: Option<FinancingType>,
-    /// First financing, or one that takes over the rest of another.
+    /// A new financing, or one that refinances another.
     #[serde(default)]
     pub product_type: Option<ProductType>,
-    /// The offer that took this one's place.
+    /// The offer that replaces this one.
     #[serde(default, deserialize_with = "maybe_id")]
     pub replacement: Option<OfferId>,
-    /// The offer whose place this one took.
+    /// The offer that this one replaces.
     #[serde(default, deserialize_with = "maybe_id")]
     pub replacement_for: Option<OfferId>,
-    /// When Stripe wrote the financing off.
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub charged_off_at: Option<DateTime<Utc>>,
-    /// Which mandatory disclaimer the copy must carry. An open list.
+    /// Selects the mandatory disclaimer. An open list.
     #[serde(default)]
     pub disclaimer_variant: Option<String>,
 }
 
-/// Examples in Stripe's documentation call it `created_at` inside webhook bodies; both may come.
+/// `created`; Stripe's examples of webhook bodies call it `created_at`. Both may be present.
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Made {
+struct Creation {
     #[serde(default, deserialize_with = "maybe_seconds")]
     created: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_seconds")]
@@ -60,17 +56,17 @@ struct Made {
 }
 
 impl FinancingOffer {
-    /// When Stripe made it; none where Stripe did not say.
+    /// When the offer was created, if Stripe says.
     pub fn created(&self) -> Option<DateTime<Utc>> {
-        self.made.created.or(self.made.created_at)
+        self.creation.created.or(self.creation.created_at)
     }
 
-    /// The kind of financing, by whichever of Stripe's two names it came.
+    /// The financing type, by either of its two names.
     pub fn kind_of_financing(&self) -> Option<&FinancingType> {
         self.type_.as_ref().or(self.financing_type.as_ref())
     }
 
-    /// Which words are right for it.
+    /// Decides the vocabulary.
     pub fn contract(&self) -> Contract {
         self.kind_of_financing().into()
     }
@@ -79,27 +75,27 @@ impl FinancingOffer {
 /// `offered_terms`. Amounts are minor units of `currency`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct OfferedTerms {
-    /// What the merchant can get, at most.
+    /// The maximum.
     pub advance_amount: i64,
-    /// The flat fee for it.
+    /// The flat fee.
     pub fee_amount: i64,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
-    /// The share of daily sales that goes to the financing: 0.15 is 15 %. Any JSON number, also out of range.
+    /// The share of daily sales: 0.15 is 15 %. Any JSON number, possibly out of range.
     pub withhold_rate: f64,
-    /// Why this account, why now: an open list. Missing in some of Stripe's own examples.
+    /// An open list. Missing in some of Stripe's examples.
     #[serde(default)]
     pub campaign_type: Option<String>,
 }
 
-/// More than any merchant was ever offered, in the minor units of any currency.
+/// In minor units; far above any offer in any currency.
 const MAX_AMOUNT: i64 = 10_000_000_000_000;
-/// A smaller share of sales is written as 0 %.
+/// A smaller rate would be displayed as 0 %.
 const MIN_RATE: f64 = 0.000_1;
 
 impl OfferedTerms {
-    /// Whether a merchant may read them: Stripe's own test data have a share of 65 million, and a
-    /// slip may have anything.
+    /// Whether the terms can be shown to a merchant. Stripe's test data contain a rate of 65
+    /// million.
     pub fn are_plausible(&self) -> bool {
         (1..=MAX_AMOUNT).contains(&self.advance_amount)
             && (0..=MAX_AMOUNT).contains(&self.fee_amount)
@@ -109,48 +105,47 @@ impl OfferedTerms {
 }
 
 open_enum! {
-    /// The status of an offer (<https://docs.stripe.com/capital/api-integration>, the table of states).
+    /// The status of an offer (<https://docs.stripe.com/capital/api-integration>).
     OfferStatus {
-        /// Made, and not yet shown to the merchant.
+        /// Not yet shown to the merchant.
         Undelivered = "undelivered",
         /// Shown to the merchant.
         Delivered = "delivered",
         /// The merchant applied.
         Accepted = "accepted",
-        /// The money is on its way.
+        /// The advance is paid.
         PaidOut = "paid_out",
-        /// All of it has come back.
         FullyRepaid = "fully_repaid",
-        /// Stripe's former word for the end; no longer sent.
+        /// The former name of `fully_repaid`; no longer sent.
         Completed = "completed",
-        /// Taken back: before the payout by the merchant, or after it.
+        /// Canceled by the merchant before the payout, or reversed after it.
         Canceled = "canceled",
-        /// The review failed.
+        /// The application failed the review.
         Rejected = "rejected",
-        /// Nobody applied in time.
+        /// The merchant did not apply in time.
         Expired = "expired",
-        /// Another offer took its place.
+        /// Replaced by another offer.
         Replaced = "replaced",
-        /// Taken back by Stripe.
+        /// Withdrawn by Stripe.
         Revoked = "revoked",
-        /// The merchant took another offer that was made beside this one.
+        /// The merchant accepted a concurrent offer.
         AcceptedOtherOffer = "accepted_other_offer",
     }
 }
 
 open_enum! {
-    /// `financing_type`: what kind of contract it is.
+    /// `financing_type`.
     FinancingType {
         /// A purchase of future receipts.
         CashAdvance = "cash_advance",
-        /// A loan paid by a share of sales.
+        /// A loan repaid by a share of sales.
         FlexLoan = "flex_loan",
         /// A loan with a fixed term.
         FixedTermLoan = "fixed_term_loan",
     }
 }
 
-/// The kind of contract, as far as it decides which words are right
+/// The kind of contract, which decides the vocabulary
 /// (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, serde::Deserialize)]
 #[strum(serialize_all = "snake_case")]
@@ -160,15 +155,14 @@ pub enum Contract {
     Loan,
     /// A purchase of future receipts: no debt, no term, no minimum.
     CashAdvance,
-    /// Stripe did not say, or said something new: only words that are right for both.
+    /// Absent or unknown: only wording that suits both.
     Unspecified,
 }
 
 impl Contract {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Loan, Self::CashAdvance, Self::Unspecified];
 
-    /// The word that templates ask for.
+    /// The name in templates.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -184,8 +178,8 @@ impl From<Option<&FinancingType>> for Contract {
     }
 }
 
-/// What a refill does to the financing that still runs, by the account's country: `settles`,
-/// `stacks`, or nothing where Stripe does not say (<https://docs.stripe.com/capital/refills>).
+/// What a refill does to the running financing, by the account's country: `settles`, `stacks`, or
+/// empty if Stripe does not say (<https://docs.stripe.com/capital/refills>).
 pub fn refill_way(country: Option<&str>) -> &'static str {
     match country {
         Some("US" | "AU") => "settles",
@@ -197,15 +191,15 @@ pub fn refill_way(country: Option<&str>) -> &'static str {
 open_enum! {
     /// `product_type`.
     ProductType {
-        /// A financing of its own.
+        /// A new financing.
         Standard = "standard",
-        /// One that takes over the rest of another.
+        /// Refinances the remainder of another.
         Refill = "refill",
     }
 }
 
 impl OfferStatus {
-    /// Whether an offer's life is over with this status: nothing should follow.
+    /// Whether the status is final.
     pub fn is_end(&self) -> bool {
         match self {
             Self::Expired
@@ -224,8 +218,7 @@ impl OfferStatus {
         }
     }
 
-    /// Whether this says that the merchant was shown the offer, or that it is over. A word that we
-    /// do not know says neither.
+    /// Whether the offer was shown to the merchant or has ended. False for unknown statuses.
     pub fn is_past_undelivered(&self) -> bool {
         match self {
             Self::Undelivered | Self::Other(_) => false,
@@ -252,8 +245,8 @@ mod tests {
     #[test]
     fn an_offer_is_read_with_everything_optional_absent_or_null_and_the_unknown_ignored() {
         let least = json!({
-            "id": "financingoffer_1", "account": "acct_1", "created": 1_700_000_000, "livemode": false,
-            "status": "undelivered",
+            "id": "financingoffer_1", "account": "acct_1", "created": 1_700_000_000,
+            "livemode": false, "status": "undelivered",
         });
         let mut nulls = least.clone();
         for field in [
@@ -316,8 +309,8 @@ mod tests {
     #[test]
     fn times_come_as_floats_and_a_rate_may_be_an_integer_out_of_range() {
         let offer: FinancingOffer = serde_json::from_value(json!({
-            "id": "financingoffer_1", "account": "acct_1", "created_at": 1_700_000_000, "livemode": true,
-            "created": 1_600_000_000, "replacement": "odd",
+            "id": "financingoffer_1", "account": "acct_1", "created_at": 1_700_000_000,
+            "livemode": true, "created": 1_600_000_000, "replacement": "odd",
             "status": "brand_new", "expires_after": 1_700_000_000.5,
             "offered_terms": {"advance_amount": 100_000, "fee_amount": 10_000, "currency": "usd",
                               "withhold_rate": 65_076_826},

@@ -1,4 +1,4 @@
-//! `capital.financing_summary` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_summary>).
+//! `capital.financing_summary` (<https://docs.stripe.com/api/capital/financing_summary>).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
@@ -6,16 +6,17 @@ use serde::{Deserialize, Deserializer};
 use super::OfferId;
 use super::deserialize::{instant, maybe_id, maybe_seconds, open_enum};
 
-/// Where the financing of an account stands, as Stripe counts. Shows one financing, also where two run side by side.
+/// Stripe's summary of an account's financing. Describes one financing, even if two run side by
+/// side.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct FinancingSummary {
-    /// Not the status of the offer.
+    /// Unlike the status of the offer, only three values.
     #[serde(default)]
     pub status: Option<SummaryStatus>,
-    /// The financing that is shown.
+    /// The financing that it describes.
     #[serde(default, deserialize_with = "maybe_id")]
     pub financing_offer: Option<OfferId>,
-    /// Its amounts; none without a financing.
+    /// None without a financing.
     #[serde(default)]
     pub details: Option<SummaryDetails>,
 }
@@ -23,39 +24,34 @@ pub struct FinancingSummary {
 /// `details`. Amounts are minor units of `currency`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SummaryDetails {
-    /// What was paid out.
     pub advance_amount: i64,
-    /// The flat fee for it.
     pub fee_amount: i64,
-    /// What came back.
     pub paid_amount: i64,
-    /// What is still to come.
     pub remaining_amount: i64,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
     /// The share of daily sales: 0.15 is 15 %.
     pub withhold_rate: f64,
-    /// When the money went out. Stripe's own sources disagree whether these are seconds or milliseconds.
+    /// Stripe's sources disagree whether these are seconds or milliseconds.
     #[serde(default, deserialize_with = "maybe_seconds_or_millis")]
     pub advance_paid_out_at: Option<DateTime<Utc>>,
-    /// From when on a part of the sales goes to it.
+    /// When withholding begins.
     #[serde(default, rename = "repayments_begin_at", deserialize_with = "maybe_seconds")]
     pub paydown_begins_at: Option<DateTime<Utc>>,
-    /// The period that runs, where the contract has periods.
+    /// The current period, if the contract has periods.
     #[serde(default, rename = "current_repayment_interval")]
     pub current_period: Option<Period>,
 }
 
-/// A period with a minimum.
+/// A period with a minimum payment.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Period {
-    /// By when the minimum is due.
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub due_at: Option<DateTime<Utc>>,
-    /// What came in of it.
+    /// Paid towards the minimum.
     #[serde(default)]
     pub paid_amount: Option<i64>,
-    /// What it lacks.
+    /// Missing from the minimum.
     #[serde(default)]
     pub remaining_amount: Option<i64>,
 }
@@ -63,16 +59,15 @@ pub struct Period {
 open_enum! {
     /// `status` of a summary.
     SummaryStatus {
-        /// A financing runs, or is applied for.
+        /// A financing is running or applied for.
         Accepted = "accepted",
-        /// There is an offer.
+        /// An offer is open.
         Delivered = "delivered",
-        /// Neither.
         None = "none",
     }
 }
 
-/// A number beyond the year 5138 in seconds is one in milliseconds.
+/// A number that would be after the year 5138 in seconds is taken as milliseconds.
 fn maybe_seconds_or_millis<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
@@ -89,9 +84,11 @@ mod tests {
 
     fn details(paid_out_at: &Value) -> SummaryDetails {
         serde_json::from_value(json!({
-            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 20_000, "remaining_amount": 90_000, "currency": "usd",
-            "withhold_rate": 0.15, "advance_paid_out_at": paid_out_at, "repayments_begin_at": 1_700_000_000,
-            "current_repayment_interval": {"due_at": 1_705_000_000, "paid_amount": null, "remaining_amount": 5_000},
+            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 20_000,
+            "remaining_amount": 90_000, "currency": "usd", "withhold_rate": 0.15,
+            "advance_paid_out_at": paid_out_at, "repayments_begin_at": 1_700_000_000,
+            "current_repayment_interval":
+                {"due_at": 1_705_000_000, "paid_amount": null, "remaining_amount": 5_000},
         }))
         .unwrap()
     }
@@ -107,7 +104,10 @@ mod tests {
     #[test]
     fn a_summary_of_nothing_is_read_in_every_shape() {
         for summary in [
-            json!({"object": "capital.financing_summary", "status": "none", "financing_offer": null, "details": null}),
+            json!({
+                "object": "capital.financing_summary", "status": "none", "financing_offer": null,
+                "details": null,
+            }),
             json!({"status": null}),
             json!({}),
         ] {

@@ -1,4 +1,5 @@
-//! `capital.financing_transaction` as Stripe sends it (<https://docs.stripe.com/api/capital/financing_transactions>).
+//! `capital.financing_transaction`
+//! (<https://docs.stripe.com/api/capital/financing_transactions>).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
@@ -7,53 +8,46 @@ use super::deserialize::{maybe_id, open_enum, seconds};
 use super::{AccountId, OfferId, TransactionId};
 use crate::format::money::is_currency;
 
-/// One movement of a financing: money to the merchant, money from it, or the undoing of one of these. Only what decides or is
-/// shown is read; the whole object is kept beside it as it came.
+/// A payout to the merchant, a payment by the merchant, or the reversal of either. These are the
+/// fields that this service uses; the complete object is stored next to them.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FinancingTransaction {
     /// `cptxn_…`
     pub id: TransactionId,
-    /// The connected account.
     pub account: AccountId,
-    /// When it happened. Stripe calls it `created_at` here, and nowhere else.
+    /// Stripe calls it `created_at` in this object only.
     #[serde(alias = "created", deserialize_with = "seconds")]
     pub created_at: DateTime<Utc>,
-    /// False for test data.
     pub livemode: bool,
-    /// The financing that it belongs to.
     #[serde(default, deserialize_with = "maybe_id")]
     pub financing_offer: Option<OfferId>,
-    /// Says which way the money is meant to go, and not through which account it went.
+    /// The direction of the money, unless it is a reversal.
     #[serde(rename = "type")]
     pub type_: TransactionType,
-    /// Amounts and reasons.
     pub details: Details,
 }
 
-/// `details`. Amounts are minor units of `currency`, without a sign.
+/// `details`. Amounts are unsigned, in minor units of `currency`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Details {
-    /// The part of the advance.
     #[serde(default)]
     pub advance_amount: Option<i64>,
-    /// The part of the fee.
     #[serde(default)]
     pub fee_amount: Option<i64>,
-    /// Both.
+    /// Advance plus fee.
     pub total_amount: i64,
-    /// Lower-case ISO code.
+    /// ISO 4217 code.
     #[serde(deserialize_with = "currency")]
     pub currency: String,
-    /// Why.
     #[serde(default)]
     pub reason: Option<Reason>,
-    /// What a reversal undoes.
+    /// The transaction that a reversal undoes.
     #[serde(default, deserialize_with = "maybe_id")]
     pub reversed_transaction: Option<TransactionId>,
-    /// The payment that a part was withheld from.
+    /// The payment from which a share was withheld.
     #[serde(default)]
     pub linked_payment: Option<String>,
-    /// What moved the money at Stripe.
+    /// The Stripe object that moved the money.
     #[serde(default)]
     pub transaction: Option<MovedBy>,
 }
@@ -61,10 +55,9 @@ pub struct Details {
 /// `details.transaction`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MovedBy {
-    /// A charge on the connected account.
+    /// On the connected account.
     #[serde(default)]
     pub charge: Option<String>,
-    /// A movement of a Treasury account.
     #[serde(default)]
     pub treasury_transaction: Option<String>,
 }
@@ -76,7 +69,7 @@ open_enum! {
         Payout = "payout",
         /// Money from the merchant to the financing.
         Payment = "payment",
-        /// Another one undone.
+        /// Undoes another transaction.
         Reversal = "reversal",
     }
 }
@@ -84,26 +77,26 @@ open_enum! {
 open_enum! {
     /// `details.reason`.
     Reason {
-        /// A share of a sale.
+        /// A share withheld from a sale.
         AutomaticWithholding = "automatic_withholding",
-        /// Such a share given back.
+        /// The refund of such a share.
         AutomaticWithholdingRefund = "automatic_withholding_refund",
-        /// What a period's minimum lacked, from a bank account or from the balance: Stripe does not say which.
+        /// The missing part of a period's minimum, debited from the bank account or the balance;
+        /// Stripe does not say which.
         Collection = "collection",
-        /// A collection that failed afterwards.
+        /// A collection that failed after it was reported.
         CollectionFailure = "collection_failure",
-        /// The merchant took the financing back.
+        /// The merchant canceled the financing.
         FinancingCancellation = "financing_cancellation",
-        /// A refill settled the financing before it.
+        /// A refill settled the previous financing.
         Refill = "refill",
-        /// The merchant asked for it.
         RequestedByUser = "requested_by_user",
-        /// The merchant paid by itself.
+        /// A manual payment by the merchant.
         UserInitiated = "user_initiated",
     }
 }
 
-/// Currencies are never added up together, so one that is none would make sums of its own.
+/// Totals are kept per currency, so an invalid code would create totals of its own.
 fn currency<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let code = String::deserialize(from)?;
     if is_currency(&code) {
@@ -121,8 +114,8 @@ mod tests {
     #[test]
     fn a_transaction_is_read_with_all_that_is_optional_absent_null_or_new() {
         let least = json!({
-            "id": "cptxn_1", "account": "acct_1", "created_at": 1_700_000_000, "livemode": false, "type": "payment",
-            "details": {"total_amount": 1_500, "currency": "usd"},
+            "id": "cptxn_1", "account": "acct_1", "created_at": 1_700_000_000, "livemode": false,
+            "type": "payment", "details": {"total_amount": 1_500, "currency": "usd"},
         });
         let mut nulls = least.clone();
         nulls["financing_offer"] = json!(null);
@@ -142,10 +135,10 @@ mod tests {
             assert!(read.financing_offer.is_none() && read.details.reason.is_none());
         }
         let newer: FinancingTransaction = serde_json::from_value(json!({
-            "id": "cptxn_2", "account": "acct_1", "created": 1_700_000_000.5, "livemode": true, "type": "adjustment",
-            "financing_offer": "financingoffer_1", "something": [1],
-            "details": {"advance_amount": 1, "fee_amount": 2, "total_amount": 4, "currency": "usd", "reason": "goodwill",
-                        "transaction": {"charge": "py_1"}},
+            "id": "cptxn_2", "account": "acct_1", "created": 1_700_000_000.5, "livemode": true,
+            "type": "adjustment", "financing_offer": "financingoffer_1", "something": [1],
+            "details": {"advance_amount": 1, "fee_amount": 2, "total_amount": 4, "currency": "usd",
+                        "reason": "goodwill", "transaction": {"charge": "py_1"}},
         }))
         .unwrap();
         assert_eq!(newer.type_, TransactionType::Other("adjustment".into()));

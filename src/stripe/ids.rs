@@ -1,8 +1,9 @@
-//! Stripe's ids, a type each, so that an account can never be handed over as an offer.
+//! A type for each kind of Stripe id, so that the compiler rejects an account id in place of an
+//! offer id.
 
 use crate::queue::{Next, Retryable};
 
-/// An id that does not have the form that its type demands.
+/// A string without the prefix or characters of the id type.
 #[derive(Debug, thiserror::Error)]
 #[error("`{given}` is not an id of the form {prefix}…")]
 pub struct IdError {
@@ -17,19 +18,19 @@ impl Retryable for IdError {
     }
 }
 
-/// Longer than any id that Stripe has sent, and short enough to be part of an Idempotency-Key (255 characters at most).
+/// Longer than Stripe's ids, and short enough for an idempotency key (at most 255 characters).
 const MAX_LENGTH: usize = 200;
 
-/// Makes an id type with Stripe's prefix: parsed by `FromStr`, printed as it came.
+/// Defines an id type with a prefix. Parsing validates; formatting returns the id unchanged.
 macro_rules! stripe_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// The id as Stripe writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -70,24 +71,24 @@ macro_rules! stripe_id {
 }
 
 stripe_id! {
-    /// One event (`evt_…`).
+    /// An event (`evt_…`).
     EventId, "evt_"
 }
 stripe_id! {
-    /// One financing offer (`financingoffer_…`).
+    /// A financing offer (`financingoffer_…`).
     OfferId, "financingoffer_"
 }
 stripe_id! {
-    /// One connected account (`acct_…`).
+    /// A connected account (`acct_…`).
     AccountId, "acct_"
 }
 
 stripe_id! {
-    /// One financing transaction (`cptxn_…`).
+    /// A financing transaction (`cptxn_…`).
     TransactionId, "cptxn_"
 }
 
-/// Ids go into paths of URLs, so only what needs no escaping there is let through.
+/// Ids become path segments of URLs, so only characters that need no escaping are accepted.
 fn well_formed(given: &str, prefix: &str) -> bool {
     given.len() <= MAX_LENGTH
         && given.strip_prefix(prefix).is_some_and(|rest| {

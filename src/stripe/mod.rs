@@ -1,7 +1,7 @@
-//! What we know of Stripe: its ids, the objects that we read, its errors, and the calls that we make.
+//! Client for Stripe's API: ids, objects, errors and calls.
 //!
-//! Knows no stage of the flow. Every object is read leniently: absent and null alike, unknown fields ignored, open
-//! enums with `Other`, because an unknown value must never lose an event.
+//! Independent of the flow. Objects are decoded leniently, because an unknown value must never lose
+//! an event: absent and null are equal, unknown fields are ignored, enums have `Other`.
 
 mod account;
 mod account_link;
@@ -24,7 +24,7 @@ pub use account_link::{AccountLink, LinkTo};
 pub use cache::Cache;
 pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;
-pub use client::{Answered, Client, Settings};
+pub use client::{ApiResponse, Client, Settings};
 pub use error::Error;
 pub use financing_offer::{
     Contract, FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType, refill_way,

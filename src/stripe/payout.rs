@@ -1,4 +1,5 @@
-//! Payouts to a merchant's bank, and the movements of the balance that each is made of (<https://docs.stripe.com/api/payouts/object>,
+//! Payouts to a merchant's bank, and the balance transactions in each
+//! (<https://docs.stripe.com/api/payouts/object>,
 //! <https://docs.stripe.com/api/balance_transactions/object>).
 
 use chrono::{DateTime, Utc};
@@ -6,61 +7,59 @@ use serde::Deserialize;
 
 use super::deserialize::seconds;
 
-/// Money on its way to a merchant's bank.
+/// A transfer of an account's balance to the merchant's bank.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Payout {
     /// `po_…`
     pub id: String,
     /// Minor units of `currency`.
     pub amount: i64,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     pub currency: String,
     /// `paid`, `pending`, `in_transit`, `canceled` or `failed`.
     pub status: String,
-    /// The day on which the bank should have it: midnight UTC of it.
+    /// The expected day of arrival, as its midnight in UTC.
     #[serde(deserialize_with = "seconds")]
     pub arrival_date: DateTime<Utc>,
-    /// `completed` where the movements that it is made of can be listed, `in_progress` where not yet, `not_applicable` where never:
-    /// a payout by hand, an instant one.
+    /// `completed` if its balance transactions can be listed, `in_progress` if not yet,
+    /// `not_applicable` if never: manual and instant payouts.
     #[serde(default)]
     pub reconciliation_status: Option<String>,
-    /// The movement that is the payout itself.
+    /// The balance transaction of the payout itself.
     #[serde(default)]
     pub balance_transaction: Option<String>,
 }
 
-/// One movement of an account's balance. Minor units; money out of the balance has a minus.
+/// A change of an account's balance, in minor units; negative amounts leave the balance.
 #[derive(Clone, Debug, Deserialize)]
 pub struct BalanceTransaction {
     /// `txn_…`
     pub id: String,
-    /// Lower-case ISO code.
+    /// ISO 4217 code, lower case.
     #[serde(default)]
     pub currency: Option<String>,
     /// Before fees.
     pub amount: i64,
-    /// What was kept back of it.
+    /// The sum of `fee_details`.
     #[serde(default)]
     pub fee: i64,
-    /// Who kept it.
     #[serde(default)]
     pub fee_details: Vec<Fee>,
-    /// Stripe's word for what happened.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Stripe's word for accountants: what to tell movements apart by (<https://docs.stripe.com/reports/reporting-categories>).
+    /// Finer than `type` (<https://docs.stripe.com/reports/reporting-categories>).
     #[serde(default)]
     pub reporting_category: Option<String>,
 }
 
 impl BalanceTransaction {
-    /// What to tell it apart by.
+    /// The reporting category, else the type.
     pub fn category(&self) -> &str {
         self.reporting_category.as_deref().unwrap_or(&self.type_)
     }
 }
 
-/// One of the fees of a movement.
+/// A part of [`BalanceTransaction::fee`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct Fee {
     /// Minor units.

@@ -1,128 +1,130 @@
-//! Keeps our calls below Stripe's rate limits (<https://docs.stripe.com/rate-limits>) instead of running into them.
+//! Client-side rate limit that keeps calls below Stripe's limits
+//! (<https://docs.stripe.com/rate-limits>).
 //!
-//! Stripe counts all calls of an account, and those to each endpoint. Here is a lane for both: starting times that are at least
-//! `1 / per_second` apart, handed out in the order of asking. Several replicas share what Stripe allows: each takes its part of the
-//! rate ([`RateLimit::share_with`]), and where Stripe says 429 all the same, the lane that it named pauses and goes on at half the
-//! speed, which it wins back call by call. Replicas that know nothing of each other come to equal speeds that way.
+//! Stripe limits all calls of an account and the calls to each endpoint. There is a [`Pacer`] for
+//! the account and one per endpoint: it assigns start times at least `1 / per_second` apart, first
+//! come, first served. Replicas divide the rate ([`RateLimit::share_with`]). After a 429, the pacer
+//! of the reported limit pauses and halves its speed, and recovers with each successful call; so
+//! replicas that do not know each other converge to equal speeds.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What a 429 is about, as far as it decides who has to slow down.
+/// The scope of a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     /// All calls of the account.
     Account,
     /// Calls to this endpoint.
     Endpoint,
-    /// One object that somebody else holds: nobody else has to slow down.
+    /// One locked object: other calls need not slow down.
     Object,
 }
 
-/// Hands out starting times.
 #[derive(Debug)]
-pub(super) struct RateLimit(Mutex<DomainLimiter>);
+pub(super) struct RateLimit(Mutex<Pacers>);
 
 #[derive(Debug)]
-struct DomainLimiter {
+struct Pacers {
     per_second: f64,
-    /// Replicas that share the rate.
+    /// The number of processes that share `per_second`.
     replicas: u32,
-    all: Lane,
-    endpoints: HashMap<&'static str, Lane>,
+    all: Pacer,
+    endpoints: HashMap<&'static str, Pacer>,
 }
 
+/// Spaces the calls of one limit.
 #[derive(Clone, Copy, Debug)]
-struct Lane {
-    /// When the next call may start.
+struct Pacer {
+    /// The earliest start of the next call.
     next: Instant,
-    /// The part of the rate that Stripe has not taken away.
+    /// The fraction of the rate in use, reduced by 429s.
     speed: f64,
 }
 
-/// A lane never stands still: the call that it lets through finds out whether Stripe takes more again.
-const SLOWEST: f64 = 1.0 / 32.0;
-/// What a call that went through wins back: full speed after fifty.
-const WON_BACK: f64 = 0.02;
+/// A pacer never stops: the next call finds out whether Stripe accepts more again.
+const MIN_SPEED: f64 = 1.0 / 32.0;
+/// Gained per successful call: full speed after fifty.
+const RECOVERY: f64 = 0.02;
 
-/// A call that has to wait for longer is put off as a whole.
+/// A longer wait returns an error, so that the job is rescheduled.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// However long Stripe wants one call to wait, the others find out by themselves whether they have to.
+/// Caps the pause after a 429: `Retry-After` applies to one call, others may proceed earlier.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-impl Lane {
+impl Pacer {
     fn gap(&self, rate: f64) -> Duration {
         Duration::from_secs_f64(1.0 / (rate * self.speed))
     }
 }
 
 impl RateLimit {
-    /// `per_second` is above zero: the settings are checked.
     pub(super) fn new(per_second: u32) -> Self {
-        let all = Lane { next: Instant::now(), speed: 1.0 };
+        let all = Pacer { next: Instant::now(), speed: 1.0 };
         let per_second = f64::from(per_second.max(1));
-        Self(Mutex::new(DomainLimiter { per_second, replicas: 1, all, endpoints: HashMap::new() }))
+        Self(Mutex::new(Pacers { per_second, replicas: 1, all, endpoints: HashMap::new() }))
     }
 
-    /// Takes one part of the rate where so many replicas share it.
     pub(super) fn share_with(&self, replicas: u32) {
-        self.lanes().replicas = replicas.max(1);
+        self.pacers().replicas = replicas.max(1);
     }
 
-    /// Waits until it is this call's turn. Where that is far away nothing is booked, and the caller hears how far: whoever waits
-    /// keeps a job from others, and a process from stopping.
+    /// Waits until the call may start. If that takes longer than [`MAX_WAIT`], returns the wait
+    /// instead and reserves nothing: a waiting worker holds its claim and delays a shutdown.
     pub(super) async fn turn(&self, endpoint: &'static str) -> Result<(), Duration> {
-        let start = self.book(endpoint, Instant::now())?;
+        let start = self.reserve(endpoint, Instant::now())?;
         tokio::time::sleep_until(start.into()).await;
         Ok(())
     }
 
-    fn book(&self, endpoint: &'static str, now: Instant) -> Result<Instant, Duration> {
-        let mut lanes = self.lanes();
-        let rate = lanes.per_second / f64::from(lanes.replicas);
-        let fresh = Lane { next: now, speed: 1.0 };
-        let mut one = *lanes.endpoints.entry(endpoint).or_insert(fresh);
-        let mut all = lanes.all;
+    fn reserve(&self, endpoint: &'static str, now: Instant) -> Result<Instant, Duration> {
+        // One lock for both pacers: a call reserves its start in both, or in none.
+        let mut pacers = self.pacers();
+        let rate = pacers.per_second / f64::from(pacers.replicas);
+        let fresh = Pacer { next: now, speed: 1.0 };
+        let mut one = *pacers.endpoints.entry(endpoint).or_insert(fresh);
+        let mut all = pacers.all;
         let start = one.next.max(all.next).max(now);
         if start - now > MAX_WAIT {
             return Err(start - now);
         }
         one.next = one.next.max(now) + one.gap(rate);
-        // Not from `start`: an endpoint that has to pause must not hold up the others.
+        // Advance from the account's own time, not from `start`: a paused endpoint must not delay
+        // the others.
         all.next = all.next.max(now) + all.gap(rate);
-        lanes.endpoints.insert(endpoint, one);
-        lanes.all = all;
+        pacers.endpoints.insert(endpoint, one);
+        pacers.all = all;
         Ok(start)
     }
 
-    /// A call went through.
-    pub(super) fn went_through(&self, endpoint: &'static str) {
-        let mut lanes = self.lanes();
-        let faster = |lane: &mut Lane| lane.speed = (lane.speed + WON_BACK).min(1.0);
-        faster(&mut lanes.all);
-        lanes.endpoints.get_mut(endpoint).map(faster);
+    /// Records a successful call.
+    pub(super) fn succeeded(&self, endpoint: &'static str) {
+        let mut pacers = self.pacers();
+        let faster = |pacer: &mut Pacer| pacer.speed = (pacer.speed + RECOVERY).min(1.0);
+        faster(&mut pacers.all);
+        pacers.endpoints.get_mut(endpoint).map(faster);
     }
 
-    /// Stripe said 429: the lane that it means pauses and slows down.
+    /// Records a 429: the pacer of the limit pauses and slows down.
     pub(super) fn slow_down(&self, endpoint: &'static str, limit: Limit, pause: Duration) {
         let (now, pause) = (Instant::now(), pause.min(MAX_PAUSE));
-        let mut lanes = self.lanes();
-        let slower = |lane: &mut Lane| {
-            lane.speed = (lane.speed / 2.0).max(SLOWEST);
-            lane.next = lane.next.max(now + pause);
+        let mut pacers = self.pacers();
+        let slower = |pacer: &mut Pacer| {
+            pacer.speed = (pacer.speed / 2.0).max(MIN_SPEED);
+            pacer.next = pacer.next.max(now + pause);
         };
         match limit {
-            Limit::Account => slower(&mut lanes.all),
+            Limit::Account => slower(&mut pacers.all),
             Limit::Endpoint => {
-                lanes.endpoints.get_mut(endpoint).map(slower);
+                pacers.endpoints.get_mut(endpoint).map(slower);
             }
             Limit::Object => {}
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, DomainLimiter> {
+    fn pacers(&self) -> MutexGuard<'_, Pacers> {
         self.0.lock()
     }
 }
@@ -131,9 +133,10 @@ impl RateLimit {
 mod tests {
     use super::*;
 
-    fn starts(pace: &RateLimit, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
-        let start =
-            |_| u64::try_from((pace.book(endpoint, begin).unwrap() - begin).as_millis()).unwrap();
+    fn starts(limit: &RateLimit, endpoint: &'static str, begin: Instant, count: usize) -> Vec<u64> {
+        let start = |_| {
+            u64::try_from((limit.reserve(endpoint, begin).unwrap() - begin).as_millis()).unwrap()
+        };
         (0..count).map(start).collect()
     }
 
@@ -142,69 +145,69 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_spread_and_a_pause_is_not_saved_up() {
-        let (pace, begin) = (RateLimit::new(10), later());
-        assert_eq!(starts(&pace, "a", begin, 3), [0, 100, 200]);
+    fn calls_are_spaced_and_idle_time_is_not_accumulated() {
+        let (limit, begin) = (RateLimit::new(10), later());
+        assert_eq!(starts(&limit, "a", begin, 3), [0, 100, 200]);
         let much_later = begin + Duration::from_mins(1);
-        assert_eq!(starts(&pace, "a", much_later, 2), [0, 100]);
+        assert_eq!(starts(&limit, "a", much_later, 2), [0, 100]);
     }
 
     #[test]
-    fn replicas_share_what_stripe_allows() {
-        let (pace, begin) = (RateLimit::new(10), later());
-        pace.share_with(4);
-        assert_eq!(starts(&pace, "a", begin, 3), [0, 400, 800]);
+    fn replicas_share_the_rate() {
+        let (limit, begin) = (RateLimit::new(10), later());
+        limit.share_with(4);
+        assert_eq!(starts(&limit, "a", begin, 3), [0, 400, 800]);
         assert_eq!(
-            starts(&pace, "b", begin, 1),
+            starts(&limit, "b", begin, 1),
             [1200],
             "the account's limit is for all endpoints"
         );
     }
 
     #[test]
-    fn a_429_slows_down_whom_it_means_and_nobody_else() {
+    fn a_429_slows_down_only_its_limit() {
         let begin = later();
-        let pace = RateLimit::new(10);
-        let _ = (pace.book("a", begin), pace.book("b", begin));
-        pace.slow_down("a", Limit::Object, Duration::from_secs(4));
-        assert_eq!(starts(&pace, "a", begin, 1), [200]);
-        pace.slow_down("a", Limit::Endpoint, Duration::from_secs(4));
-        let a = starts(&pace, "a", begin, 2);
+        let limit = RateLimit::new(10);
+        let _ = (limit.reserve("a", begin), limit.reserve("b", begin));
+        limit.slow_down("a", Limit::Object, Duration::from_secs(4));
+        assert_eq!(starts(&limit, "a", begin, 1), [200]);
+        limit.slow_down("a", Limit::Endpoint, Duration::from_secs(4));
+        let a = starts(&limit, "a", begin, 2);
         assert!(a[0] > 2900 && a[1] - a[0] == 200, "paused and at half the speed: {a:?}");
         assert_eq!(
-            starts(&pace, "b", begin, 1),
+            starts(&limit, "b", begin, 1),
             [500],
-            "its turn is after four of `a`, and not after the pause"
+            "it starts after four calls of `a`, not after the pause"
         );
 
-        let pace = RateLimit::new(10);
-        pace.slow_down("a", Limit::Account, Duration::from_secs(4));
-        let b = starts(&pace, "b", begin, 2);
+        let limit = RateLimit::new(10);
+        limit.slow_down("a", Limit::Account, Duration::from_secs(4));
+        let b = starts(&limit, "b", begin, 2);
         assert!(b[0] > 2900 && b[1] - b[0] == 200, "{b:?}");
     }
 
     #[test]
-    fn a_turn_that_is_far_away_is_not_waited_for_and_a_pause_is_bounded() {
-        let pace = RateLimit::new(10);
-        pace.slow_down("a", Limit::Account, Duration::from_hours(1));
+    fn a_long_wait_is_an_error_and_a_pause_is_bounded() {
+        let limit = RateLimit::new(10);
+        limit.slow_down("a", Limit::Account, Duration::from_hours(1));
         let now = Instant::now();
-        let far = pace.book("a", now).unwrap_err();
+        let far = limit.reserve("a", now).unwrap_err();
         assert!(far > MAX_WAIT && far <= MAX_PAUSE, "{far:?}");
-        assert_eq!(pace.book("a", now).unwrap_err(), far, "nothing was booked");
-        assert!(pace.book("a", now + MAX_PAUSE).is_ok());
+        assert_eq!(limit.reserve("a", now).unwrap_err(), far, "nothing was reserved");
+        assert!(limit.reserve("a", now + MAX_PAUSE).is_ok());
     }
 
     #[test]
-    fn speed_is_won_back_call_by_call_and_never_lost_for_good() {
-        let pace = RateLimit::new(10);
-        let _ = pace.book("a", Instant::now());
+    fn speed_recovers_with_successful_calls() {
+        let limit = RateLimit::new(10);
+        let _ = limit.reserve("a", Instant::now());
         for _ in 0..100 {
-            pace.slow_down("a", Limit::Endpoint, Duration::ZERO);
+            limit.slow_down("a", Limit::Endpoint, Duration::ZERO);
         }
-        assert!((pace.lanes().endpoints["a"].speed - SLOWEST).abs() < f64::EPSILON);
+        assert!((limit.pacers().endpoints["a"].speed - MIN_SPEED).abs() < f64::EPSILON);
         for _ in 0..50 {
-            pace.went_through("a");
+            limit.succeeded("a");
         }
-        assert!((pace.lanes().endpoints["a"].speed - 1.0).abs() < f64::EPSILON);
+        assert!((limit.pacers().endpoints["a"].speed - 1.0).abs() < f64::EPSILON);
     }
 }

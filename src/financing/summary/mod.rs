@@ -1,4 +1,5 @@
-//! Stripe's summary of an account's financing, stored for a short time and compared with our totals.
+//! Stripe's summary of an account's financing, stored for a short time and compared with our
+//! totals.
 //!
 //! A summary describes one financing, even if two run side by side; it is compared with the totals
 //! of that financing. Differences are shown and counted. A difference is normal while an event is
@@ -127,7 +128,10 @@ impl Financings {
                 Ok(self.store_summary(account, fetched, FollowUp::Newest).await?)
             }
             (Err(error), Some(stored)) => {
-                tracing::warn!(account.id = %account, %error, "cannot fetch a financing summary: using the stored one");
+                tracing::warn!(
+                    account.id = %account, %error,
+                    "cannot fetch a financing summary: using the stored one"
+                );
                 self.compare_stored(account, &stored, false)
                     .await?
                     .map_err(|_| LookupError::Stripe(error))
@@ -174,7 +178,10 @@ impl Financings {
                 with_timeout(store::clear_difference(&self.db, account.as_str())).await
             }
             Err(error) => {
-                tracing::warn!(account.id = %account, %error, "cannot fetch a financing summary to compare with");
+                tracing::warn!(
+                    account.id = %account, %error,
+                    "cannot fetch a financing summary to compare with"
+                );
                 Ok(())
             }
         }
@@ -215,17 +222,23 @@ impl Financings {
         let (totals, difference, same) = with_timeout(storing).await?;
         if let (Some(difference), Some(since)) = (difference, same) {
             if has_settled(next, as_of - since) {
-                tracing::warn!(account.id = %account, ?difference, "our totals differ from Stripe's summary");
+                tracing::warn!(
+                    account.id = %account, ?difference,
+                    "our totals differ from Stripe's summary"
+                );
             } else {
-                tracing::debug!(account.id = %account, ?difference, "our totals differ from Stripe's summary for now");
+                tracing::debug!(
+                    account.id = %account, ?difference,
+                    "our totals differ from Stripe's summary for now"
+                );
             }
         }
         let summary = fetched.summary;
         Ok(SummaryComparison { summary, as_of, is_current: true, totals, difference })
     }
 
-    /// Compares a stored summary with the totals as they are now. The inner error is a stored summary
-    /// that this version cannot parse.
+    /// Compares a stored summary with the totals as they are now. The inner error is a stored
+    /// summary that this version cannot parse.
     async fn compare_stored(
         &self,
         account: &AccountId,
@@ -251,8 +264,9 @@ mod tests {
         serde_json::from_value(json!({
             "status": "accepted", "financing_offer": "financingoffer_1",
             "details": {
-                "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 1_500, "remaining_amount": 108_500,
-                "currency": "usd", "withhold_rate": 0.15, "advance_paid_out_at": paid_out_at,
+                "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 1_500,
+                "remaining_amount": 108_500, "currency": "usd", "withhold_rate": 0.15,
+                "advance_paid_out_at": paid_out_at,
             },
         }))
         .unwrap()

@@ -15,7 +15,7 @@ use crate::offers::transition::by_event;
 use crate::queue::{
     self, Circuit, Claim, Next, Outcome, Retryable, Stopped, Work, retry_until_recorded,
 };
-use crate::stripe::{Answered, Client, Error, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferStatus};
 
 /// Executes [`super::JOB`]: one call to Stripe per offer, idempotent across retries.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl MarkDelivered {
         &self,
         claim: &Claim,
         delivery: &Delivery,
-        answered: &Answered<FinancingOffer>,
+        answered: &ApiResponse<FinancingOffer>,
         note: Option<&str>,
     ) -> Result<(), Stopped> {
         let now = self.clock.now();

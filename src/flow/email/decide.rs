@@ -23,7 +23,7 @@ use crate::letters::store::{self, Content, Letter, State};
 use crate::letters::wording::{Disclaimer, Disclaimers, Facts, Writer, approvals};
 use crate::mail::Address;
 use crate::queue::{Stopped, WrongClock};
-use crate::stripe::{Account, AccountId, Answered, Cache, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
 
 /// What happens to a letter, given Stripe's current data.
 pub(super) enum SendDecision {
@@ -283,8 +283,7 @@ fn time_zone(account: &Account) -> Tz {
     locale::time_zone(account.time_zone(), account.country.as_deref())
 }
 
-/// Unparsed, as Stripe sent them.
-fn offered_terms_of(answered: &Answered<FinancingOffer>) -> Option<serde_json::Value> {
+use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
     answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
 }
 

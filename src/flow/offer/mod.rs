@@ -22,7 +22,7 @@ use sqlx::PgConnection;
 use crate::financing::BackfillRequests;
 use crate::offers::store::{self, LockedOffer};
 use crate::offers::timeline::{self, Entry};
-use crate::offers::transition::{self, Decision, Effect};
+use crate::offers::transition::{self, Effect, StatusChange};
 use crate::offers::{self, Observation, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
@@ -166,7 +166,7 @@ fn status_note(observation: &Observation<'_>, known: &LockedOffer, effect: &Effe
     }
     let follows = matches!(
         transition::decide(known, says).decision,
-        Decision::Advance | Decision::AdvanceAndAsk
+        StatusChange::Advance | StatusChange::AdvanceAndAsk
     );
     if !effect.moves || follows {
         return None;
