@@ -131,7 +131,7 @@ async fn what_fails_each_time_is_revived_once_an_hour_and_not_at_each_reconcilia
     }
     // A job that took the process down each time is left to an operator.
     sqlx::query(
-        "update jobs set last_error = 'the process ended in the midst of each attempt', requeued_at = null",
+        "update jobs set last_error = 'the process died during each attempt', requeued_at = null",
     )
     .execute(&app.db)
     .await
