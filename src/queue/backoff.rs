@@ -31,10 +31,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_spread_takes_at_most_half(
-            attempt in any::<i32>(),
-            spread in 0.0..1.0f64,
-        ) {
+        fn the_spread_takes_at_most_half(attempt in any::<i32>(), spread in 0.0..1.0f64) {
             let whole = delay(attempt, 0.0);
             let pause = delay(attempt, spread);
             prop_assert!(pause <= whole && pause >= whole / 2);
