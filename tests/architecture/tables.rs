@@ -45,17 +45,9 @@ const KNOWN_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cli/reconcile.rs", "reconcile_runs", "an error message, not SQL, names the table"),
     ("consent/suppression/store.rs", "letters", "finds the letters to a suppressed address"),
     ("feedback/store.rs", "letters", "joins each event with its letter"),
-    ("financing/ledger/store.rs", "financing_offers", "joins the ledger with its offers"),
-    ("financing/store.rs", "financing_offers", "checks that the offer of a transaction exists"),
-    ("financing/summary/store.rs", "timeline_entries", "dates a summary by the offer's timeline"),
-    ("flow/delivered/store.rs", "financing_offers", "selects the offers to mark as delivered"),
     ("letters/evidence/store.rs", "deliveries", "exports what Stripe was told with each attempt"),
     ("letters/reminders/store.rs", "financing_offers", "selects the offers to remind of"),
     ("letters/reminders/store.rs", "opt_outs", "excludes accounts that opted out"),
-    ("offers/store.rs", "financing_transactions", "finds offers that a reversal undid"),
-    ("web/api/offers/store.rs", "financing_offers", "lists offers with their letters"),
-    ("web/api/offers/store.rs", "letters", "lists offers with their letters"),
-    ("web/api/offers/store.rs", "timeline_entries", "lists offers with their letters"),
 ];
 
 /// The words after which SQL names a table.

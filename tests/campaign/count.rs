@@ -173,7 +173,10 @@ fn what_happened(world: &World, tally: &Tally) -> Vec<Row> {
             format!("{} / {}", world.relay.count(), tally.booked),
         ),
         fine("unknown outcomes: the process died", tally.deaths.to_string()),
-        fine("unknown outcomes: no reply from the relay", (tally.doubts - tally.deaths).to_string()),
+        fine(
+            "unknown outcomes: no reply from the relay",
+            (tally.doubts - tally.deaths).to_string(),
+        ),
         fine("messages that the relay accepted without a reply", world.relay.untold().to_string()),
         fine("letters whose offer ended before it was marked", tally.ended.to_string()),
     ]
@@ -217,11 +220,7 @@ fn what_must_hold(world: &World, tally: &Tally, settled: bool, calm: Duration) -
         none("dead jobs, except marks of offers that ended", usize::try_from(tally.dead).unwrap()),
         none("withdrawn as expired before the end", usize::try_from(tally.thought_ended).unwrap()),
         none("erased too early", usize::try_from(tally.erased).unwrap()),
-        (
-            "seconds from the last fault to nothing left to do",
-            calm.as_secs().to_string(),
-            settled,
-        ),
+        ("seconds from the last fault to nothing left to do", calm.as_secs().to_string(), settled),
     ]
 }
 

@@ -283,7 +283,8 @@ fn time_zone(account: &Account) -> Tz {
     locale::time_zone(account.time_zone(), account.country.as_deref())
 }
 
-use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
+/// Unparsed, as Stripe sent them.
+fn offered_terms_of(answered: &ApiResponse<FinancingOffer>) -> Option<serde_json::Value> {
     answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
 }
 

@@ -156,7 +156,11 @@ async fn update_known(
 }
 
 /// The timeline's note for a status change that is not the regular successor.
-fn status_note(observation: &Observation<'_>, known: &LockedOffer, effect: &Effect) -> Option<String> {
+fn status_note(
+    observation: &Observation<'_>,
+    known: &LockedOffer,
+    effect: &Effect,
+) -> Option<String> {
     let (known, says) = (&known.status, &observation.offer.status);
     if effect.asks {
         return Some(format!(

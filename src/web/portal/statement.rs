@@ -91,7 +91,8 @@ impl PortalState {
         let statement = async {
             let month = self.month(&viewer, query).await?;
             let (account, zone) = (&viewer.account, month.home.time_zone);
-            let report = self.portal.financings.report(account, month.days, Granularity::Day, zone).await?;
+            let report =
+                self.portal.financings.report(account, month.days, Granularity::Day, zone).await?;
             Ok((month, report))
         };
         let statement: sqlx::Result<(Month, Report)> = with_timeout(statement).await;

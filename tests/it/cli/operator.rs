@@ -167,10 +167,7 @@ async fn no_report_from_a_pipe_ends_in_a_crash_however_it_nests() {
     )]);
     for (bomb, message) in crate::feedback::reports::bombs() {
         let (code, said) = piped(&env, &message).await;
-        assert!(
-            code == Some(65) && said.contains("so not a report"),
-            "{bomb}: {code:?} {said}"
-        );
+        assert!(code == Some(65) && said.contains("so not a report"), "{bomb}: {code:?} {said}");
     }
     let hundred_thousand = "Content-Type:message/rfc822\n\n".repeat(100_000);
     let (code, said) = piped(&env, &hundred_thousand).await;
