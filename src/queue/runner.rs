@@ -320,7 +320,7 @@ impl<W: Work> Runner<W> {
         match outcome {
             Ok(()) => {}
             Err(Stopped::LeaseLost) => {
-                tracing::warn!("lost the lease: another worker continues the job")
+                tracing::warn!("lost the lease: another worker continues the job");
             }
             Err(Stopped::Released) => {
                 let at = self.due_from();

@@ -80,12 +80,11 @@ impl<'a> Decider<'a> {
         {
             return Ok(SendDecision::Defer(at));
         }
-        let offered_terms = offered_terms_of(&answered);
         // If an earlier attempt may have reached the merchant, send the identical message again:
         // two copies of one letter are better than two versions. Unless Stripe changed the terms
         // since: outdated terms must not go out.
         if letter.uncertain_attempts > 0
-            && letter.offered_terms == offered_terms
+            && letter.offered_terms == offered_terms_of(&answered)
             && let Some((to, content)) = earlier_content(letter)
             && (!offer.livemode || self.was_approved(&content).await?)
             && !suppression::store::is_suppressed(self.db, &AddressHash::of(&content.recipient))
@@ -93,10 +92,21 @@ impl<'a> Decider<'a> {
         {
             return Ok(SendDecision::Send(to, Box::new(content)));
         }
+        self.write_anew(letter, &account_id, &answered).await
+    }
+
+    /// Finds the recipient and the disclaimer and writes the letter from Stripe's current data.
+    async fn write_anew(
+        &self,
+        letter: &Letter,
+        account_id: &AccountId,
+        answered: &ApiResponse<FinancingOffer>,
+    ) -> Result<SendDecision, Stopped> {
+        let offer = &answered.object;
         let (account, to) = match recipient::look_up(
             self.db,
             self.stripe,
-            &account_id,
+            account_id,
             self.settings.allow_support_address,
         )
         .await?
@@ -123,7 +133,7 @@ impl<'a> Decider<'a> {
             text: written.text,
             html: written.html,
             template_version: written.template_version,
-            offered_terms,
+            offered_terms: offered_terms_of(answered),
             copy_hash: Some(self.writer.copy_hash(case.kind, &disclaimer)),
             disclaimer_variant: Some(disclaimer.variant),
             market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),

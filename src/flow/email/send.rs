@@ -8,7 +8,7 @@
 //! 2. After it, the letter may have been sent. The next worker finds `sending` and applies
 //!    `email.when_uncertain`.
 //! 3. The relay's reply, `sent` and the request to tell Stripe are committed together. This is
-//! retried for as long as the database is unavailable, because only this process knows the reply.
+//!    retried for as long as the database is unavailable, because only this process knows the reply.
 
 use std::time::Duration;
 

@@ -222,7 +222,7 @@ impl InboxReader {
         let (id, kind) = (&event.event_id, &event.event_type);
         match outcome {
             ReadOutcome::Read(None) => {
-                tracing::info!(event.id = id, event.r#type = kind, "read event")
+                tracing::info!(event.id = id, event.r#type = kind, "read event");
             }
             ReadOutcome::Read(Some(note)) => {
                 tracing::warn!(event.id = id, event.r#type = kind, note, "read event");

@@ -84,7 +84,7 @@ fn log_accepted(accepted: &Accepted, webhook: &Webhook) {
             webhook.inbox.notify();
         }
         Accepted::Duplicate { event_id } => {
-            tracing::info!(event.id = event_id, "received a duplicate event")
+            tracing::info!(event.id = event_id, "received a duplicate event");
         }
     }
 }

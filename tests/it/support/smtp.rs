@@ -135,7 +135,7 @@ impl Relay {
         self.shared.lock().unwrap().database_health.push((step, trouble, times));
     }
 
-    /// Takes back all database_health.
+    /// Takes back all `database_health`.
     pub fn heal(&self) {
         self.shared.lock().unwrap().database_health.clear();
     }

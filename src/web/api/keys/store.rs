@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 pub(super) struct KeyRecord<'a> {
     pub(super) key_id: &'a str,
     pub(super) name: &'a str,
