@@ -23,7 +23,7 @@
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
 //! | [`clock`] | the time that all replicas share: the database's |
-//! | [`format`] | amounts, languages, dates, CSV, sanitizing of external text |
+//! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
 //!

@@ -257,7 +257,7 @@ impl App {
         self.reminding.run_now(queue::SUBJECT).await
     }
 
-    /// Closes the database. Does not wait longer than [`CLOSE_TIMEOUT`] for open connections.
+    /// Closes the database. Does not wait longer than `CLOSE_TIMEOUT` for open connections.
     pub async fn close(self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.database.close()).await.is_err() {
             tracing::warn!("closed the database while a connection was in use");

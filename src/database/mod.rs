@@ -4,8 +4,8 @@
 //! embedded one (feature `demo`), which accepts one connection at a time; in tests a private
 //! server.
 
-#[cfg(feature = "demo")]
 mod cursor;
+#[cfg(feature = "demo")]
 mod embedded;
 mod health;
 mod pool;
@@ -106,7 +106,7 @@ pub enum Health {
     /// it. Postgres does *not* become read-only when its disk is full.
     ReadOnly,
     /// The disk of the temporary files is full, which usually is the disk of the tables, or
-    /// `temp_file_limit` is below what [`check`] writes. Inserts may still succeed for a while.
+    /// `temp_file_limit` is below what `check` writes. Inserts may still succeed for a while.
     Full,
     /// The schema is older than this binary: `capital-courier migrate`.
     SchemaBehind,

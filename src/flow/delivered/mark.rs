@@ -17,7 +17,7 @@ use crate::queue::{
 };
 use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferStatus};
 
-/// Executes [`super::JOB`]: one call to Stripe per offer, idempotent across retries.
+/// Executes the `mark_delivered` jobs: one call to Stripe per offer, idempotent across retries.
 #[derive(Clone, Debug)]
 pub struct MarkDelivered {
     pub db: Pool,

@@ -39,7 +39,7 @@ use crate::queue::{
 };
 use crate::stripe::{self, AccountId, Cache, OfferStatus};
 
-/// Executes [`crate::letters::SEND_JOB`].
+/// Executes the `send_letter` jobs.
 #[derive(Debug)]
 pub struct SendLetter {
     pub db: Pool,

@@ -7,7 +7,7 @@
 //! | `POST /inbound/sendgrid` | SendGrid | its signature, by the configured key |
 //! | `POST /inbound/postmark` | Postmark | a key with `bounces:write` |
 //!
-//! Each format is parsed into a [`FeedbackReport`] and applied by [`feedback::apply`]. Authentic
+//! Each format is parsed into a [`FeedbackReport`] and applied by [`feedback::apply()`]. Authentic
 //! input that concerns no letter of ours, or is not understood, is counted ([`ReportCounts`]) and
 //! answered with 200, because the sender would otherwise repeat it forever. 503 asks for a repeat.
 
