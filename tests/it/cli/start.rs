@@ -1,11 +1,10 @@
 //! What a process says at its start, although there is nothing to do yet.
 
-use std::time::Duration;
-
 use sqlx::PgPool;
 use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::process::{Process, command, world};
+use crate::support::wait::eventually;
 
 /// Waits for a line at this level that says this.
 async fn expect_logged(process: &Process, level: &str, words: &str) {
@@ -13,13 +12,8 @@ async fn expect_logged(process: &Process, level: &str, words: &str) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
         line["level"] == level && line.to_string().contains(words)
     };
-    let logged = async {
-        while !process.logged().lines().any(is_there) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let found = tokio::time::timeout(Duration::from_secs(20), logged).await;
-    assert!(found.is_ok(), "no {level} says `{words}`: {}", process.logged());
+    let context = || format!("no {level} says `{words}`: {}", process.logged());
+    eventually(context, async || process.logged().lines().any(is_there)).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

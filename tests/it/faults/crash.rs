@@ -9,6 +9,7 @@ use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, TimeSource, Web
 
 use crate::support::process::{Process, put_off_reconciliation, url_of};
 use crate::support::smtp::Relay;
+use crate::support::wait::eventually;
 use crate::support::{API_KEY, SECRET, environment};
 
 struct World {
@@ -77,13 +78,9 @@ impl World {
         if !self.stripe.is_event_delivered(offer) {
             self.stripe.resend_events(offer, &url.parse().unwrap()).await;
         }
-        let delivered = async {
-            while self.state(offer, "deliveries").await.as_deref() != Some("delivered") {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(30), delivered).await;
-        waited.unwrap_or_else(|_| panic!("not delivered after a crash: {}", process.logged()));
+        let is_delivered =
+            async || self.state(offer, "deliveries").await.as_deref() == Some("delivered");
+        eventually(|| process.logged(), is_delivered).await;
         assert_eq!(self.state(offer, "letters").await.as_deref(), Some("sent"));
         assert_eq!(self.stripe.delivered_marks(offer), 1);
         // SIGTERM, and it ends as it should.
@@ -180,13 +177,8 @@ async fn the_same_crash_leaves_a_held_letter_where_the_operator_wants_no_second_
     world.env.insert("COURIER_EMAIL__WHEN_UNCERTAIN".to_owned(), "hold".to_owned());
     let offer = world.crash_at("letter.after_relay").await;
     let process = Process::serve(&world.env).await;
-    let held = async {
-        while world.state(&offer, "letters").await.as_deref() != Some("held") {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(30), held).await;
-    waited.unwrap_or_else(|_| panic!("not held: {}", process.logged()));
+    let is_held = async || world.state(&offer, "letters").await.as_deref() == Some("held");
+    eventually(|| process.logged(), is_held).await;
     assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
 }
 

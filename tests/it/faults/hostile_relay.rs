@@ -2,7 +2,6 @@
 //! sent that the relay did not accept, and every reply is bounded.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -11,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
+use crate::support::wait::eventually;
 
 async fn send(app: &TestApp) -> String {
     let offer = app.offer();
@@ -80,12 +80,9 @@ async fn replies_injected_before_tls_end_the_session(db: PgPool) {
     assert!(error.contains("before TLS") && error.contains("sent nothing"), "{error}");
     let handed_over: i32 = app.one("select attempt from letters where offer_id = $1", &offer).await;
     assert_eq!(handed_over, 0);
-    let ended = async {
-        while !relay.received.lock().unwrap().iter().any(|line| line.ends_with("bytes more")) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the connection is closed");
+    let is_closed =
+        || relay.received.lock().unwrap().iter().any(|line| line.ends_with("bytes more"));
+    eventually(|| "the connection is closed".to_owned(), async || is_closed()).await;
     let received = relay.received.lock().unwrap().clone();
     assert!(received[0].starts_with("EHLO "), "{received:?}");
     assert_eq!(received[1..], ["STARTTLS", "0 bytes more"]);

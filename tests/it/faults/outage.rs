@@ -12,6 +12,7 @@ use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 use crate::support::TestApp;
 use crate::support::process::{Outage, Process, post, world};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+use crate::support::wait::eventually;
 
 const OFFERS: usize = 20;
 const TEN_MINUTES: i64 = 600;
@@ -233,16 +234,10 @@ async fn an_answer_of_the_relays_is_not_lost_over_an_outage_that_is_longer_than_
     assert_eq!(post(process.webhook.as_ref().unwrap(), event).await, 200);
     relay.reached(Step::Dot).await;
     let outage = Outage::begin(&db).await;
-    // The lease is three seconds long.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    // The relay replies after five seconds: the lease of three seconds has expired by then.
+    eventually(|| process.logged(), async || relay.late_replies() == 1).await;
     outage.end().await;
-    let marked = async {
-        while stripe.delivered_marks(&offer) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(15), marked).await;
-    assert!(waited.is_ok(), "{}", process.logged());
+    eventually(|| process.logged(), async || stripe.delivered_marks(&offer) == 1).await;
     let (state, doubts): (String, i32) =
         sqlx::query_as("select state, uncertain_attempts from letters")
             .fetch_one(&db)
@@ -274,24 +269,14 @@ async fn a_process_asks_a_stripe_that_is_down_ever_more_seldom_and_one_at_a_time
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
     let times_down = || process.logged().matches("the remote system is down").count();
-    let waited = tokio::time::timeout(Duration::from_secs(30), async {
-        while times_down() < 4 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "{}", process.logged());
+    eventually(|| process.logged(), async || times_down() >= 4).await;
     // Probes after 1, 2 and 4 seconds; and before them eight letters that were begun at once, some with two calls.
     let (calls, took) = (stripe.requests().len(), begun.elapsed());
     assert!(took >= Duration::from_millis(6500), "three probes in {took:?}");
     assert!((5..40).contains(&calls), "{calls} calls in {took:?}\n{}", process.logged());
     stripe.clear_faults();
-    let delivered = async {
-        while !stripe.offers().iter().all(|offer| offer["status"] == "delivered") {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(20), delivered).await;
-    assert!(waited.is_ok(), "{}", process.logged());
+    let are_delivered = || stripe.offers().iter().all(|offer| offer["status"] == "delivered");
+    eventually(|| process.logged(), async || are_delivered()).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

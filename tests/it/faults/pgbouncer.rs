@@ -1,7 +1,6 @@
 //! Behind a real PgBouncer, in each of its modes.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use capital_courier::clock::Clock;
 use capital_courier::config::DatabaseOnly;
@@ -14,6 +13,7 @@ use stripe_simulator::{NewAccount, NewOffer, Simulator};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::process::{Process, command, post, world};
 use crate::support::smtp::Relay;
+use crate::support::wait::eventually;
 
 /// Simulator, relay, and the environment of processes that reach the database through this PgBouncer.
 async fn behind(
@@ -43,13 +43,9 @@ async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&
     let answers: Vec<u16> = futures_util::stream::iter(posts).buffer_unordered(8).collect().await;
     let logged = || processes.iter().map(|process| process.logged()).collect::<Vec<_>>().join("\n");
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}\n{}", logged());
-    let delivered = async {
-        while !offers.iter().all(|offer| stripe.delivered_marks(offer) == 1) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let all = tokio::time::timeout(Duration::from_mins(2), delivered).await;
-    assert!(all.is_ok(), "not all are marked:\n{}", logged());
+    let context = || format!("all offers are marked\n{}", logged());
+    eventually(context, async || offers.iter().all(|offer| stripe.delivered_marks(offer) == 1))
+        .await;
     let ids: HashSet<String> =
         relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((relay.letters().len(), ids.len()), (count, count));

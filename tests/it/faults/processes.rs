@@ -8,6 +8,7 @@ use stripe_simulator::{NewAccount, NewOffer, Simulator};
 
 use crate::support::process::{Outage, Process, command, post, world};
 use crate::support::smtp::{Relay, Step, Trouble};
+use crate::support::wait::eventually;
 use crate::support::{API_KEY, SECRET};
 
 fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
@@ -31,12 +32,8 @@ async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db:
         );
     }
     relay.wait_for(offers.len()).await;
-    let delivered = async {
-        while !offers.iter().all(|offer| stripe.delivered_marks(offer) == 1) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), delivered).await.expect("all are marked");
+    let are_marked = || offers.iter().all(|offer| stripe.delivered_marks(offer) == 1);
+    eventually(|| "all offers are marked".to_owned(), async || are_marked()).await;
     let mut ids: Vec<String> =
         relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     ids.sort();
@@ -120,14 +117,11 @@ async fn a_second_sigterm_waits_for_nothing(db: PgPool) {
     relay.fail(Step::Data, Trouble::Stall, 1);
     offers(&stripe, 1);
     post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
-    while relay.connections() == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(|| process.logged(), async || relay.connections() > 0).await;
     process.signal("-TERM");
     // It waits for the letter in hand; nobody new gets in.
-    while !process.logged().contains("stopping: finishing") {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_stopping = || process.logged().contains("stopping: finishing");
+    eventually(|| process.logged(), async || is_stopping()).await;
     process.signal("-TERM");
     assert_eq!(process.ended().await.code(), Some(143), "{}", process.logged());
 }
@@ -140,9 +134,7 @@ async fn a_stop_is_bounded_in_time(db: PgPool) {
     relay.fail(Step::Data, Trouble::Stall, 1);
     offers(&stripe, 1);
     post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
-    while relay.connections() == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(|| process.logged(), async || relay.connections() > 0).await;
     process.signal("-TERM");
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
 }

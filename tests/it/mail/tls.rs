@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use sqlx::PgPool;
 use stripe_simulator::{NewAccount, NewOffer, Simulator};
@@ -15,6 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::support::TestApp;
 use crate::support::aiosmtpd::{Aiosmtpd, Line};
 use crate::support::process::{Process, command, post, world};
+use crate::support::wait::eventually;
 
 /// Delivers an offer with a process that has these settings.
 async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
@@ -27,13 +27,7 @@ async fn deliver(stripe: &Simulator, env: &HashMap<String, String>) {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await,
         200
     );
-    let marked = async {
-        while stripe.delivered_marks(&offer) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let marked = tokio::time::timeout(Duration::from_secs(20), marked).await;
-    assert!(marked.is_ok(), "not delivered: {}", process.logged());
+    eventually(|| process.logged(), async || stripe.delivered_marks(&offer) == 1).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -134,12 +128,8 @@ async fn capabilities_announced_before_tls_are_forgotten(db: PgPool) {
     let found = command(&["doctor"], &env).output().await.unwrap();
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     assert!(text.contains("offers neither AUTH PLAIN nor AUTH LOGIN"), "{text}");
-    let ended = async {
-        while received.lock().unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the connection is closed");
+    let is_closed = || !received.lock().unwrap().is_empty();
+    eventually(|| "the connection is closed".to_owned(), async || is_closed()).await;
     let received = received.lock().unwrap().clone();
     assert!(received[0].starts_with("EHLO ") && received[1].is_empty(), "{received:?}");
 }

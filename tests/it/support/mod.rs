@@ -12,6 +12,7 @@ pub mod process;
 pub mod random_merchant;
 pub mod smtp;
 pub mod stripe;
+pub mod wait;
 
 use std::collections::HashMap;
 

@@ -91,6 +91,8 @@ struct Shared {
     close_after_messages: u32,
     /// Messages that were taken without an answer.
     untold: u32,
+    /// Replies to the final dot that were sent after [`Trouble::Wait`].
+    late_replies: u32,
     /// Keep the headers alone: thousands of letters would not fit into memory otherwise.
     heads_only: bool,
 }
@@ -147,6 +149,11 @@ impl Relay {
     /// Closes the connection after each of the next messages.
     pub fn close_after_message_for(&self, messages: u32) {
         self.shared.lock().unwrap().close_after_messages = messages;
+    }
+
+    /// Replies to the final dot that were sent after [`Trouble::Wait`].
+    pub fn late_replies(&self) -> u32 {
+        self.shared.lock().unwrap().late_replies
     }
 
     /// Waits until some talk has run into trouble at this step.
@@ -316,6 +323,7 @@ impl Talk {
             Some(Trouble::Wait(time)) => {
                 keep();
                 tokio::time::sleep(time).await;
+                self.shared.lock().unwrap().late_replies += 1;
                 say(line, "250 2.0.0 queued as 1A2B3C").await
             }
             Some(Trouble::TakeAndSay(bytes)) => {
