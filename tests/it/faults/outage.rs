@@ -212,7 +212,7 @@ async fn a_full_disk_is_told_to_stripe_each_time_and_to_the_log_once_a_second(db
         assert_eq!(post(&url, body.clone()).await, 503);
         refused += 1;
     }
-    let lines = process.logged().matches("database: cannot keep an event").count();
+    let lines = process.logged().matches("database: cannot store an event").count();
     assert!(refused > 20 && (1..=4).contains(&lines), "{lines} lines about {refused} refusals");
     sqlx::query("drop trigger no_room on inbox_events").execute(&db).await.unwrap();
     assert_eq!(post(&url, body).await, 200);
@@ -317,7 +317,7 @@ async fn one_answer_of_stripes_that_has_changed_its_shape_keeps_no_letter_from_g
     let account = app.stripe.offer(&odd).unwrap()["account"].as_str().unwrap().parse().unwrap();
     for _ in 0..10 {
         let unanswered = app.app.financings().compare_summary(&account).await.unwrap_err();
-        assert!(unanswered.to_string().contains("cannot read"), "{unanswered}");
+        assert!(unanswered.to_string().contains("cannot decode"), "{unanswered}");
     }
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
