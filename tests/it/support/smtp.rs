@@ -81,7 +81,7 @@ impl Received {
 #[derive(Default)]
 struct Shared {
     letters: Vec<Received>,
-    database_health: Vec<(Step, Trouble, u32)>,
+    troubles: Vec<(Step, Trouble, u32)>,
     /// Steps at which a trouble has begun.
     reached: Vec<Step>,
     connections: u32,
@@ -134,12 +134,12 @@ impl Relay {
 
     /// The next `times` talks that come to this step run into trouble.
     pub fn fail(&self, step: Step, trouble: Trouble, times: u32) {
-        self.shared.lock().unwrap().database_health.push((step, trouble, times));
+        self.shared.lock().unwrap().troubles.push((step, trouble, times));
     }
 
-    /// Takes back all `database_health`.
+    /// Takes back all `troubles`.
     pub fn heal(&self) {
-        self.shared.lock().unwrap().database_health.clear();
+        self.shared.lock().unwrap().troubles.clear();
     }
 
     pub fn close_after_message(&self) {
@@ -374,7 +374,7 @@ impl Talk {
     fn rcpt(&self, recipient: &str, position: usize) -> Step {
         let domain = recipient.split_once('@').map(|(_, domain)| domain);
         let shared = self.shared.lock().unwrap();
-        let own = shared.database_health.iter().find(
+        let own = shared.troubles.iter().find(
             |(step, _, times)| matches!(step, Step::To(troubled) if *times > 0 && Some(*troubled) == domain),
         );
         own.map_or(Step::Rcpt(position), |(step, _, _)| *step)
@@ -383,7 +383,7 @@ impl Talk {
     fn next_trouble(&self, step: Step) -> Option<Trouble> {
         let mut shared = self.shared.lock().unwrap();
         let (_, trouble, times) =
-            shared.database_health.iter_mut().find(|(at, _, times)| *at == step && *times > 0)?;
+            shared.troubles.iter_mut().find(|(at, _, times)| *at == step && *times > 0)?;
         *times -= 1;
         let trouble = trouble.clone();
         shared.reached.push(step);
