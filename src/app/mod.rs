@@ -57,8 +57,8 @@ pub struct App {
     database: Database,
     reader: InboxReader,
     letters: Runner<SendLetter>,
-    marks: Runner<MarkDelivered>,
-    looks: Runner<RefreshOffer>,
+    mark_delivered: Runner<MarkDelivered>,
+    refresh_offers: Runner<RefreshOffer>,
     reconcile: Reconcile,
     reconciling: Runner<Reconcile>,
     transactions: Runner<BackfillTransactions>,
@@ -79,7 +79,7 @@ pub struct App {
     /// Account Links per account, created by the portal and by the API.
     links: Rate,
     /// New subscriptions per account by the link in its letters.
-    again: Rate,
+    resubscribe_rate: Rate,
     /// Bounces and complaints received.
     reports: feedback::ReportCounts,
     clock: Clock,
@@ -120,8 +120,8 @@ impl App {
             retain,
             reader: resources.reader(settings.inbox),
             letters: resources.runner(resources.letters(&settings)?, queue),
-            marks: resources.runner(resources.marks(), queue),
-            looks: resources.runner(resources.looks(), few),
+            mark_delivered: resources.runner(resources.mark_delivered(), queue),
+            refresh_offers: resources.runner(resources.refresh_offers(), few),
             reconciling: resources.runner(reconcile.clone(), one),
             reconcile,
             transactions: resources
@@ -135,7 +135,7 @@ impl App {
             jobs: resources.jobs,
             rate: Rate::per_second(settings.api.requests_per_second, clock.clone()),
             links: portal::account_link_rate(clock.clone()),
-            again: portal::resubscribe_rate(clock.clone()),
+            resubscribe_rate: portal::resubscribe_rate(clock.clone()),
             reports: feedback::ReportCounts::default(),
             database,
             clock,
@@ -166,7 +166,7 @@ impl App {
             database_health: self.database.database_health.clone(),
             clock: self.clock.clone(),
             links,
-            again: self.again.clone(),
+            resubscribe_rate: self.resubscribe_rate.clone(),
             program_name: self.settings.email.program_name.clone(),
         };
         let page = portal::unsubscribe_router(unsubscribe)
@@ -220,9 +220,9 @@ impl App {
     pub async fn run_due_work(&self) -> sqlx::Result<()> {
         loop {
             let done = self.reader.read_batch().await?
-                + self.looks.run_due().await?
+                + self.refresh_offers.run_due().await?
                 + self.letters.run_due().await?
-                + self.marks.run_due().await?;
+                + self.mark_delivered.run_due().await?;
             if done == 0 {
                 return Ok(());
             }
@@ -313,8 +313,14 @@ impl App {
         let (listener, tasks) = (|| self.jobs.listen(), || tracker.clone());
         shutdown
             .spawn_vital("letters", self.letters.clone().run(listener(), tasks(), stop.clone()));
-        shutdown.spawn_vital("marks", self.marks.clone().run(listener(), tasks(), stop.clone()));
-        shutdown.spawn_vital("looks", self.looks.clone().run(listener(), tasks(), stop.clone()));
+        shutdown.spawn_vital(
+            "mark_delivered",
+            self.mark_delivered.clone().run(listener(), tasks(), stop.clone()),
+        );
+        shutdown.spawn_vital(
+            "refresh_offers",
+            self.refresh_offers.clone().run(listener(), tasks(), stop.clone()),
+        );
         shutdown.spawn_vital(
             "transactions",
             self.transactions.clone().run(listener(), tasks(), stop.clone()),

@@ -31,7 +31,7 @@ pub(super) struct Resources {
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
     pub(super) message_id_domain: String,
-    pub(super) memory: Cache,
+    pub(super) account_cache: Cache,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
@@ -51,7 +51,7 @@ impl Resources {
             db: database.pool.clone(),
             database_health: database.database_health.clone(),
             clock: clock.clone(),
-            memory: Cache::new(stripe.clone()),
+            account_cache: Cache::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
             message_id_domain: settings.email.sender.from.domain().to_owned(),
@@ -87,7 +87,7 @@ impl Resources {
             db: self.db.clone(),
             database_health: self.database_health.clone(),
             clock: self.clock.clone(),
-            stripe: self.memory.clone(),
+            stripe: self.account_cache.clone(),
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             sending_rate: SendingRate::new(
                 settings.email.limits,
@@ -109,7 +109,7 @@ impl Resources {
         })
     }
 
-    pub(super) fn marks(&self) -> MarkDelivered {
+    pub(super) fn mark_delivered(&self) -> MarkDelivered {
         MarkDelivered {
             db: self.db.clone(),
             database_health: self.database_health.clone(),
@@ -118,7 +118,7 @@ impl Resources {
         }
     }
 
-    pub(super) fn looks(&self) -> RefreshOffer {
+    pub(super) fn refresh_offers(&self) -> RefreshOffer {
         RefreshOffer {
             db: self.db.clone(),
             clock: self.clock.clone(),
@@ -143,7 +143,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.interactive(),
-            accounts: self.memory.interactive(),
+            accounts: self.account_cache.interactive(),
             summary_for,
         }
     }

@@ -293,7 +293,7 @@ pub async fn find(
     .await
 }
 
-/// The columns of an offer that its account's page depends on.
+/// An offer as the API and the Capital section show it to its account.
 #[derive(Clone, Debug)]
 pub struct AccountOffer {
     /// `financingoffer_…`
@@ -304,6 +304,7 @@ pub struct AccountOffer {
     pub product_type: Option<String>,
     /// `flex_loan`, `cash_advance`, or newer.
     pub financing_type: Option<String>,
+    pub campaign_type: Option<String>,
     /// Selects the mandatory disclaimer.
     pub disclaimer_variant: Option<String>,
     /// ISO 4217 code, lower case.
@@ -322,8 +323,8 @@ pub struct AccountOffer {
     /// The merchant cannot apply after this.
     pub expires_at: Option<DateTime<Utc>>,
     pub charged_off_at: Option<DateTime<Utc>>,
-    /// `accepted_terms` as sent by Stripe; may differ from the offered terms.
-    pub accepted_terms: Option<Value>,
+    /// Stripe's object as received.
+    pub object: Value,
 }
 
 impl AccountOffer {
@@ -331,52 +332,51 @@ impl AccountOffer {
     pub fn contract(&self) -> Contract {
         self.financing_type.clone().map(FinancingType::from).as_ref().into()
     }
+
+    /// As sent by Stripe; may differ from the offered terms.
+    pub fn accepted_terms(&self) -> Option<&Value> {
+        // Not by `->` in SQL, which fails if the object contains a NUL anywhere.
+        self.object.get("accepted_terms")
+    }
 }
 
-/// The offers of an account, newest first, in one mode or, for none, in both.
+/// Selects a page of an account's offers.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountPage<'a> {
+    /// Only offers older than this one.
+    pub after: Option<&'a Cursor<OfferId>>,
+    /// Only offers of this mode; `None` for both.
+    pub livemode: Option<bool>,
+    pub limit: i64,
+}
+
+/// A page of an account's offers, newest first.
 pub async fn of_account(
     db: impl sqlx::PgExecutor<'_>,
     account_id: &str,
-    livemode: Option<bool>,
-    limit: i64,
+    page: &AccountPage<'_>,
 ) -> sqlx::Result<Vec<AccountOffer>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        AccountOffer,
         "
-        select offer_id, status, livemode, product_type, financing_type, disclaimer_variant,
-            currency, advance_minor, fee_minor,
-            withhold_rate, replacement_offer_id, replacement_for_offer_id, created_at, expires_at,
-            charged_off_at, object
+        select offer_id, status, livemode, financing_type, product_type, campaign_type,
+            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
+            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
         from financing_offers
-        where account_id = $1 and ($2::boolean is null or livemode = $2)
+        where account_id = $1 and ($5::boolean is null or livemode = $5)
+            and (created_at, offer_id)
+                < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
         order by created_at desc, offer_id desc
-        limit $3
+        limit $4
         ",
         account_id,
-        livemode,
-        limit,
+        page.after.map(|cursor| cursor.created_at),
+        page.after.map(|cursor| cursor.id.as_str()),
+        page.limit,
+        page.livemode,
     )
     .fetch_all(db)
-    .await?;
-    let read = rows.into_iter().map(|row| AccountOffer {
-        offer_id: row.offer_id,
-        status: row.status,
-        livemode: row.livemode,
-        product_type: row.product_type,
-        financing_type: row.financing_type,
-        disclaimer_variant: row.disclaimer_variant,
-        currency: row.currency,
-        advance_minor: row.advance_minor,
-        fee_minor: row.fee_minor,
-        withhold_rate: row.withhold_rate,
-        replacement_offer_id: row.replacement_offer_id,
-        replacement_for_offer_id: row.replacement_for_offer_id,
-        created_at: row.created_at,
-        expires_at: row.expires_at,
-        charged_off_at: row.charged_off_at,
-        // Not with `->` in SQL, which fails if the object contains a NUL anywhere.
-        accepted_terms: row.object.get("accepted_terms").cloned(),
-    });
-    Ok(read.collect())
+    .await
 }
 
 /// Sets the status and returns the previous one; none if the status is unchanged.
@@ -429,68 +429,6 @@ pub async fn hold_status(
     .fetch_optional(tx)
     .await?;
     Ok(status.map(OfferStatus::from))
-}
-
-/// An offer with all columns that the API shows.
-#[derive(Clone, Debug)]
-pub struct OfferDetails {
-    pub offer_id: String,
-    pub status: String,
-    pub livemode: bool,
-    pub financing_type: Option<String>,
-    pub product_type: Option<String>,
-    pub campaign_type: Option<String>,
-    pub disclaimer_variant: Option<String>,
-    pub currency: Option<String>,
-    pub advance_minor: Option<i64>,
-    pub fee_minor: Option<i64>,
-    pub withhold_rate: Option<f64>,
-    /// Stripe's object as received.
-    pub object: Value,
-    pub created_at: DateTime<Utc>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub charged_off_at: Option<DateTime<Utc>>,
-    pub replacement_offer_id: Option<String>,
-    pub replacement_for_offer_id: Option<String>,
-}
-
-/// A page of an account's offers.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountPage<'a> {
-    /// Only offers older than this one.
-    pub after: Option<&'a Cursor<OfferId>>,
-    /// Only offers of this mode; `None` for both.
-    pub livemode: Option<bool>,
-    pub limit: i64,
-}
-
-/// A page of an account's offers, newest first.
-pub async fn page_of_account(
-    db: impl sqlx::PgExecutor<'_>,
-    account_id: &str,
-    page: &AccountPage<'_>,
-) -> sqlx::Result<Vec<OfferDetails>> {
-    sqlx::query_as!(
-        OfferDetails,
-        "
-        select offer_id, status, livemode, financing_type, product_type, campaign_type,
-            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
-            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
-        from financing_offers
-        where account_id = $1 and ($5::boolean is null or livemode = $5)
-            and (created_at, offer_id)
-                < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
-        order by created_at desc, offer_id desc
-        limit $4
-        ",
-        account_id,
-        page.after.map(|cursor| cursor.created_at),
-        page.after.map(|cursor| cursor.id.as_str()),
-        page.limit,
-        page.livemode,
-    )
-    .fetch_all(db)
-    .await
 }
 
 /// Whether an offer exists and belongs to an account.

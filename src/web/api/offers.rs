@@ -14,7 +14,7 @@ use super::request::{AccountParams, AccountPath, PageRequest, Query};
 use super::{Platform, Refusal};
 use crate::database::{Cursor, with_timeout};
 use crate::letters::store::{FirstLetter, first_of_offers};
-use crate::offers::store::{AccountPage, OfferDetails, belongs_to, page_of_account};
+use crate::offers::store::{AccountOffer, AccountPage, belongs_to, of_account};
 use crate::offers::timeline::{PageEntry, page_of_offer};
 use crate::stripe::OfferId;
 
@@ -121,7 +121,7 @@ struct OfferLetter {
 }
 
 impl Offer {
-    fn new(offer: OfferDetails, letter: Option<FirstLetter>) -> Self {
+    fn new(offer: AccountOffer, letter: Option<FirstLetter>) -> Self {
         let offered_terms = offer.currency.map(|currency| OfferTerms {
             currency,
             advance_minor: offer.advance_minor,
@@ -195,7 +195,7 @@ pub(super) async fn list(
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (after, limit) = (page.after.as_ref(), page.fetch_limit());
     let account_page = AccountPage { after, livemode: financings.livemode(), limit };
-    let offers = with_timeout(page_of_account(&api.db, account.as_str(), &account_page)).await;
+    let offers = with_timeout(of_account(&api.db, account.as_str(), &account_page)).await;
     let mut offers = api.database_result(offers, "cannot list an account's offers")?;
     let next_cursor = page.next_cursor(&mut offers, |offer| {
         Cursor { created_at: offer.created_at, id: offer.offer_id.as_str() }.to_string()

@@ -41,7 +41,7 @@ pub struct Unsubscribe {
     /// Verifies the tokens.
     pub links: UnsubscribeLinks,
     /// Rate limit per account for resubscribing.
-    pub again: Rate,
+    pub resubscribe_rate: Rate,
     /// The platform's name for its Capital program.
     pub program_name: String,
 }
@@ -259,7 +259,7 @@ impl Unsubscribe {
     /// Ends only opt-outs made by the link: one that an operator recorded must not be undone by a
     /// link that may have been forwarded.
     async fn resubscribe(&self, account_id: &str) -> sqlx::Result<UnsubscribePage> {
-        if let Err(seconds) = self.again.count(account_id) {
+        if let Err(seconds) = self.resubscribe_rate.count(account_id) {
             return Ok(UnsubscribePage::TooOften(seconds));
         }
         let now = self.clock.now();

@@ -18,7 +18,7 @@ use crate::financing::summary::SummaryComparison;
 use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::Disclaimer;
-use crate::offers::store::{AccountOffer, of_account};
+use crate::offers::store::{AccountOffer, AccountPage, of_account};
 use crate::stripe::{AccountId, TransactionId};
 use phase::{Card, Phase, cards};
 use progress::Figures;
@@ -109,7 +109,9 @@ impl Portal {
         after: Option<Cursor<TransactionId>>,
     ) -> sqlx::Result<AccountData> {
         let id = account.as_str();
-        let offers = of_account(&self.db, id, self.financings.livemode(), MAX_OFFERS).await?;
+        let newest =
+            AccountPage { after: None, livemode: self.financings.livemode(), limit: MAX_OFFERS };
+        let offers = of_account(&self.db, id, &newest).await?;
         let wanted = MovementFilter { after, ..MovementFilter::default() };
         let movements = self.financings.movements(account, &wanted, MOVEMENTS_PER_PAGE + 1).await?;
         let has_begun =

@@ -199,6 +199,7 @@ pub(super) mod tests {
             livemode: false,
             product_type: Some("standard".to_owned()),
             financing_type: Some("flex_loan".to_owned()),
+            campaign_type: None,
             disclaimer_variant: None,
             currency: Some("usd".to_owned()),
             advance_minor: Some(100_000),
@@ -209,7 +210,7 @@ pub(super) mod tests {
             charged_off_at: None,
             created_at: now(),
             expires_at: Some("2026-12-20T12:00:00Z".parse().unwrap()),
-            accepted_terms: None,
+            object: serde_json::Value::Null,
         }
     }
 
@@ -405,10 +406,10 @@ pub(super) mod tests {
     #[test]
     fn accepted_terms_take_precedence_over_offered_ones() {
         let mut agreed = offer("financingoffer_1", "paid_out");
-        agreed.accepted_terms = Some(json!({
+        agreed.object = json!({"accepted_terms": {
             "advance_amount": 80_000, "fee_amount": 8_000, "currency": "usd", "withhold_rate": 0.12,
             "previous_financing_fee_discount_amount": null,
-        }));
+        }});
         let (current, _) =
             cards(&Figures { offers: vec![agreed], comparison: None, totals: &[], now: now() });
         let progress = current[0].progress.as_ref().unwrap();

@@ -52,7 +52,7 @@ pub(super) enum FiguresFrom {
 /// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant.
 pub(super) fn terms(offer: &AccountOffer) -> Option<FinancingTerms> {
     let accepted: Option<OfferedTerms> =
-        offer.accepted_terms.clone().and_then(|terms| serde_json::from_value(terms).ok());
+        offer.accepted_terms().cloned().and_then(|terms| serde_json::from_value(terms).ok());
     let terms = accepted.or_else(|| {
         Some(OfferedTerms {
             advance_amount: offer.advance_minor?,
