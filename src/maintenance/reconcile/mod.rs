@@ -1,5 +1,6 @@
-//! Reconciliation with Stripe: finds what webhooks missed because the endpoint was down, never
-//! registered or disabled.
+//! Reconciliation with Stripe: finds offers and events that no webhook delivered, because the
+//! endpoint was down, disabled or not registered. Stripe does not list an event as undelivered if no
+//! endpoint was registered when it was made: then the offer is found, and the event is not.
 //!
 //! ```text
 //! events without a 2xx response ──────────▶ inbox           as if from a webhook
