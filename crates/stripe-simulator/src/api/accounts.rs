@@ -28,5 +28,5 @@ pub(super) fn persons(engine: &Engine, request: &ApiRequest, id: &str) -> Outcom
         let is_owner = person["relationship"]["owner"] == true;
         owner.is_none_or(|wanted| wanted == is_owner)
     };
-    list::page(request, all.iter().rev().filter(matches))
+    list::page(request, all.iter().rev(), matches)
 }

@@ -44,7 +44,7 @@ pub(super) fn payouts(engine: &Engine, request: &ApiRequest) -> Outcome {
             && created.matches(payout)
     };
     let all = balance(&state, request)?.into_iter().flat_map(|balance| &balance.payouts);
-    list::page(request, all.rev().filter(matches))
+    list::page(request, all.rev(), matches)
 }
 
 pub(super) fn payout(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
@@ -60,7 +60,7 @@ pub(super) fn transactions(engine: &Engine, request: &ApiRequest) -> Outcome {
     let created = TimeFilter::parse(&request.query, "created")?;
     let state = engine.state();
     let Some(balance) = balance(&state, request)? else {
-        return list::page(request, std::iter::empty());
+        return list::page(request, std::iter::empty(), |_| true);
     };
     let payout = request.query.get("payout");
     let is_in_payout = |transaction: &Value| {
@@ -74,7 +74,7 @@ pub(super) fn transactions(engine: &Engine, request: &ApiRequest) -> Outcome {
             && list::matches(&request.query, "currency", &transaction["currency"])
             && created.matches(transaction)
     };
-    list::page(request, balance.transactions.iter().rev().filter(matches))
+    list::page(request, balance.transactions.iter().rev(), matches)
 }
 
 /// The caller's balance. The platform's own is empty.

@@ -23,8 +23,8 @@ pub(super) fn list(engine: &Engine, request: &ApiRequest) -> Outcome {
     };
     let state = engine.state();
     require_platform(&state, request)?;
-    let events = state.events.retained(engine.time.now()).filter(matches);
-    list::page(request, events.map(|event| &event.body))
+    let events = state.events.retained(engine.time.now());
+    list::page_of(request, events, |event| &event.body, matches)
 }
 
 pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
@@ -36,7 +36,7 @@ pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outco
 }
 
 /// `delivery_success=false` lists what is pending or failed at an endpoint. Where no endpoint was
-/// registered nothing is.
+/// registered nothing is: such an event is found by its type and time alone.
 fn is_success(delivery: Delivery) -> bool {
     match delivery {
         Delivery::NotSent | Delivery::Delivered => true,
@@ -49,6 +49,11 @@ fn types(query: &Parameters) -> Result<Vec<&str>, ApiResponse> {
     match query.get("type") {
         None if types.len() > MAX_TYPES => {
             let message = "You may pass up to 20 types.";
+            Err(ApiResponse::invalid_parameter(None, message, "types"))
+        }
+        // Groups are documented for `type` alone.
+        None if types.iter().any(|wanted| wanted.contains('*')) => {
+            let message = "types takes specific event names.";
             Err(ApiResponse::invalid_parameter(None, message, "types"))
         }
         None => Ok(types),

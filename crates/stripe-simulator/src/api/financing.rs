@@ -35,7 +35,7 @@ pub(super) fn list(engine: &Engine, request: &ApiRequest) -> Outcome {
             && list::matches(query, "treasury_transaction", &cause["treasury_transaction"])
     };
     let all = state.transactions.get(account).into_iter().flatten();
-    list::page(request, all.rev().filter(matches))
+    list::page(request, all.rev(), matches)
 }
 
 pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {

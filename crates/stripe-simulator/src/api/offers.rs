@@ -39,7 +39,7 @@ pub(super) fn list(engine: &Engine, request: &ApiRequest) -> Outcome {
             && list::matches(&request.query, "status", &offer["status"])
             && created.matches(offer)
     };
-    list::page(request, state.offers.all().iter().rev().filter(matches))
+    list::page(request, state.offers.all().iter().rev(), matches)
 }
 
 pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {

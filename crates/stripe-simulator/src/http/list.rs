@@ -57,35 +57,59 @@ impl TimeFilter {
     }
 }
 
-/// One page of a list. `matching` is newest first.
+/// One page of what matches. `all` is newest first.
 pub(crate) fn page<'a>(
     request: &ApiRequest,
-    matching: impl Iterator<Item = &'a Value>,
+    all: impl Iterator<Item = &'a Value>,
+    matches: impl Fn(&&'a Value) -> bool,
+) -> Result<ApiResponse, ApiResponse> {
+    page_of(request, all, |object| object, matches)
+}
+
+/// As [`page`], of things that have an object.
+///
+/// A cursor is a place among all objects: it need not match itself, so that an object may stop
+/// matching while a client is between two pages. New objects come before every cursor.
+pub(crate) fn page_of<'a, T: 'a>(
+    request: &ApiRequest,
+    all: impl Iterator<Item = &'a T>,
+    object: impl Fn(&'a T) -> &'a Value,
+    matches: impl Fn(&&'a T) -> bool,
 ) -> Result<ApiResponse, ApiResponse> {
     let limit = limit(&request.query)?;
-    let all: Vec<&Value> = matching.collect();
+    let all: Vec<&T> = all.collect();
     let position = |cursor: &str| -> Result<Option<usize>, ApiResponse> {
         let Some(id) = request.query.get(cursor) else { return Ok(None) };
-        let found = all.iter().position(|object| object["id"] == id);
+        let found = all.iter().position(|one| object(one)["id"] == id);
         let missing = || {
             let message = format!("No such object: '{id}'");
             ApiResponse::invalid_request(Some("resource_missing"), &message).about(cursor)
         };
         found.map(Some).ok_or_else(missing)
     };
-    let (window, has_more) = match (position("starting_after")?, position("ending_before")?) {
-        (Some(_), Some(_)) => {
-            let message = "You cannot parameterize both starting_after and ending_before.";
-            return Err(ApiResponse::invalid_request(None, message));
-        }
-        (Some(position), None) => (&all[position + 1..], all.len() - position - 1 > limit),
-        // The page right before the cursor, not the first of all.
-        (None, Some(position)) => {
-            (&all[position.saturating_sub(limit)..position], position > limit)
-        }
-        (None, None) => (&all[..], all.len() > limit),
-    };
-    let data: Vec<&Value> = window.iter().take(limit).copied().collect();
+    // One more than the page shows whether there is more.
+    let (mut data, is_backwards): (Vec<&T>, bool) =
+        match (position("starting_after")?, position("ending_before")?) {
+            (Some(_), Some(_)) => {
+                let message = "You cannot parameterize both starting_after and ending_before.";
+                return Err(ApiResponse::invalid_request(None, message));
+            }
+            // The page right before the cursor, not the first of all.
+            (None, Some(end)) => {
+                let before = all[..end].iter().rev().copied();
+                (before.filter(matches).take(limit + 1).collect(), true)
+            }
+            (start, None) => {
+                let rest = all[start.map_or(0, |position| position + 1)..].iter().copied();
+                (rest.filter(matches).take(limit + 1).collect(), false)
+            }
+        };
+    let has_more = data.len() > limit;
+    data.truncate(limit);
+    if is_backwards {
+        data.reverse();
+    }
+    let data: Vec<&Value> = data.into_iter().map(object).collect();
     Ok(ApiResponse::ok(
         json!({"object": "list", "data": data, "has_more": has_more, "url": request.path}),
     ))

@@ -6,6 +6,11 @@ use crate::*;
 
 const OFFERS: &str = "/v1/capital/financing_offers";
 
+fn ids(list: &Value) -> Vec<String> {
+    let id = |object: &Value| object["id"].as_str().unwrap().to_owned();
+    list["data"].as_array().unwrap().iter().map(id).collect()
+}
+
 impl Client {
     /// Posts a form with further headers.
     async fn post_with(
@@ -106,6 +111,8 @@ async fn a_filter_of_no_meaning_is_refused_rather_than_ignored() {
         ("/v1/capital/financing_offers?starting_after=financingoffer_1", "starting_after"),
         ("/v1/events?delivery_success=no", "delivery_success"),
         ("/v1/events?type=capital.*&types[]=capital.financing_offer.created", "types"),
+        // A group is a `type`.
+        ("/v1/events?types[]=capital.*", "types"),
     ] {
         let (status, body) = client.get(path).await;
         assert_eq!((status, body["error"]["param"].as_str()), (400, Some(parameter)), "{path}");
@@ -190,4 +197,27 @@ async fn a_live_key_sees_live_objects_and_takes_no_url_without_tls() {
         let request = http.post(url.clone()).bearer_auth(key).form(&form);
         assert_eq!(request.send().await.unwrap().status(), status, "{return_url}");
     }
+}
+
+#[tokio::test]
+async fn a_cursor_stays_valid_when_its_offer_no_longer_matches() {
+    let (client, account, _) = Client::start().await;
+    let offers: Vec<String> =
+        (0..6).map(|_| client.simulator.create_offer(&account, &NewOffer::default())).collect();
+    let path = format!("{OFFERS}?status=undelivered&limit=2");
+    let (_, first) = client.get(&path).await;
+    assert_eq!(ids(&first), [offers[5].as_str(), &offers[4]]);
+    // Between two pages: the cursor's offer and a later one are delivered, and a new one is made.
+    client.simulator.deliver(&offers[4]);
+    client.simulator.deliver(&offers[3]);
+    let new = client.simulator.create_offer(&account, &NewOffer::default());
+    let (status, second) = client.get(&format!("{path}&starting_after={}", offers[4])).await;
+    assert_eq!((status, ids(&second)), (200, vec![offers[2].clone(), offers[1].clone()]));
+    assert_eq!(second["has_more"], true);
+    let (_, before) = client.get(&format!("{path}&ending_before={}", offers[4])).await;
+    assert_eq!((ids(&before), &before["has_more"]), (vec![new, offers[5].clone()], &false.into()));
+    let (_, nearest) = client.get(&format!("{OFFERS}?limit=1&ending_before={}", offers[0])).await;
+    assert_eq!((ids(&nearest), &nearest["has_more"]), (vec![offers[1].clone()], &true.into()));
+    let both = format!("{path}&starting_after={}&ending_before={}", offers[4], offers[1]);
+    assert_eq!(client.get(&both).await.0, 400);
 }
