@@ -16,6 +16,7 @@ use crate::http::fault::{FaultKind, Faults};
 use crate::http::idempotency::IdempotencyKeys;
 use crate::http::request::{ApiRequest, Parameters, RecordedRequest};
 use crate::http::response::ApiResponse;
+use crate::http::version;
 use crate::pages::{self, Pages};
 use crate::state::event::API_VERSION;
 use crate::{api, control};
@@ -130,7 +131,9 @@ impl Server {
         if request.path.starts_with("/_simulator/") {
             return control::respond(&self.engine, request);
         }
-        if let Some(refusal) = self.authenticate(request).or_else(|| check_headers(request)) {
+        let check_version = || version::check(request, &self.engine.state().beta_flags).err();
+        let refusal = self.authenticate(request).or_else(check_version);
+        if let Some(refusal) = refusal.or_else(|| check_content_type(request)) {
             return refusal;
         }
         let carry_out = || {
@@ -204,52 +207,11 @@ fn api_key(request: &ApiRequest) -> Option<String> {
     String::from_utf8(decoded).ok()?.split(':').next().map(str::to_owned)
 }
 
-fn check_headers(request: &ApiRequest) -> Option<ApiResponse> {
-    let version = request.header("Stripe-Version");
-    if let Some(version) = version.filter(|version| !is_version(version)) {
-        let message = format!("Invalid Stripe API version: {version}");
-        return Some(ApiResponse::invalid_request(None, &message));
-    }
+fn check_content_type(request: &ApiRequest) -> Option<ApiResponse> {
     let content_type = request.header("Content-Type").unwrap_or_default();
     let is_form = content_type.starts_with("application/x-www-form-urlencoded");
     (request.method == "POST" && !is_form).then(|| {
         let message = "Unsupported content type: use application/x-www-form-urlencoded.";
         ApiResponse::invalid_request(None, message)
     })
-}
-
-/// A date, perhaps with a release's name, and perhaps with beta flags:
-/// `2026-03-25.dahlia; capital_line_of_credit_preview=v1`.
-fn is_version(version: &str) -> bool {
-    let mut parts = version.split(';').map(str::trim);
-    let named = parts.next().unwrap_or_default();
-    let (date, release) =
-        named.split_once('.').map_or((named, None), |(date, release)| (date, Some(release)));
-    // The parser takes dates without leading zeros, and Stripe does not.
-    let is_date = date.len() == "2025-09-30".len()
-        && chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok();
-    let is_release = release.is_none_or(|release| {
-        !release.is_empty() && release.bytes().all(|byte| byte.is_ascii_lowercase())
-    });
-    is_date && is_release && parts.all(|flag| flag.contains("=v"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_version;
-
-    #[test]
-    fn a_version_is_a_date_with_or_without_a_release_and_flags() {
-        for version in [
-            "2022-08-01",
-            "2025-09-30.preview",
-            "2026-03-25.dahlia; capital_line_of_credit_preview=v1",
-            "2022-08-01;embedded_connect_beta=v2",
-        ] {
-            assert!(is_version(version), "{version}");
-        }
-        for version in ["", "latest", "2019-2-19", "2022-08-01, 2022-08-01", "2022-08-01.", "v1"] {
-            assert!(!is_version(version), "{version}");
-        }
-    }
 }

@@ -126,6 +126,11 @@ impl Simulator {
         }
     }
 
+    /// The account leaves the platform: reading it is refused from now on. Its offers stay.
+    pub fn disconnect_account(&self, id: &str) {
+        self.engine().state().accounts.disconnected.insert(id.to_owned());
+    }
+
     /// Adds a person, as `/persons` shows it.
     pub fn add_person(&self, account: &str, person: Value) {
         let mut state = self.engine().state();
@@ -212,6 +217,14 @@ impl Simulator {
     /// Forgets all events, as if Stripe had never made them.
     pub fn clear_events(&self) {
         self.engine().state().events.clear();
+    }
+}
+
+/// What Stripe has switched on for the platform.
+impl Simulator {
+    /// The beta flags that `Stripe-Version` may have. `embedded_connect_beta` alone at first.
+    pub fn set_beta_flags(&self, flags: &[&str]) {
+        self.engine().state().beta_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
     }
 }
 

@@ -11,6 +11,7 @@ use super::caller::{Outcome, require_platform};
 use crate::engine::Engine;
 use crate::http::request::{ApiRequest, Parameters};
 use crate::http::response::ApiResponse;
+use crate::state::State;
 use crate::state::account_link::{AccountLink, LIFETIME, LinkType};
 
 const PARAMETERS: [&str; 6] =
@@ -30,11 +31,7 @@ pub(super) fn create(engine: &Engine, request: &ApiRequest) -> Outcome {
         expires_at: now + LIFETIME,
         is_opened: false,
     };
-    if !state.accounts.contains(&link.account) {
-        let message = format!("No such account: '{}'", link.account);
-        let error = ApiResponse::invalid_request(Some("resource_missing"), &message);
-        return Err(error.about("account"));
-    }
+    connected(&state, &link.account)?;
     if link.kind.offer(&state.offers, &link.account, now).is_none() {
         let message = match link.kind {
             LinkType::Application => {
@@ -55,7 +52,17 @@ pub(super) fn create(engine: &Engine, request: &ApiRequest) -> Outcome {
     Ok(response)
 }
 
-fn required<'a>(form: &'a Parameters, name: &str) -> Result<&'a str, ApiResponse> {
+/// Refuses an account that is none of the platform's.
+pub(super) fn connected(state: &State, account: &str) -> Result<(), ApiResponse> {
+    if state.accounts.is_connected(account) {
+        return Ok(());
+    }
+    let message = format!("No such account: '{account}'");
+    let error = ApiResponse::invalid_request(Some("resource_missing"), &message);
+    Err(error.about("account"))
+}
+
+pub(super) fn required<'a>(form: &'a Parameters, name: &str) -> Result<&'a str, ApiResponse> {
     form.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
         let message = format!("Missing required param: {name}.");
         ApiResponse::invalid_parameter(Some("parameter_missing"), &message, name)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::caller::{Outcome, caller, found, refuse_parameters};
+use super::caller::{Outcome, caller, found, no_access, refuse_parameters};
 use crate::engine::Engine;
 use crate::http::list;
 use crate::http::request::ApiRequest;
@@ -12,6 +12,9 @@ pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outco
     refuse_parameters(request)?;
     let state = engine.state();
     caller(&state, request)?;
+    if state.accounts.disconnected.contains(id) {
+        return Err(no_access(id));
+    }
     found(state.accounts.get(id), "account", id)
 }
 
@@ -20,6 +23,9 @@ pub(super) fn persons(engine: &Engine, request: &ApiRequest, id: &str) -> Outcom
     let owner = request.query.boolean("relationship[owner]")?;
     let state = engine.state();
     caller(&state, request)?;
+    if state.accounts.disconnected.contains(id) {
+        return Err(no_access(id));
+    }
     if !state.accounts.contains(id) {
         return Err(ApiResponse::not_found("account", id));
     }

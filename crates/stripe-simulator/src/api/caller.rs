@@ -16,16 +16,19 @@ pub(super) fn caller<'a>(
 ) -> Result<Option<&'a str>, ApiResponse> {
     match request.header("Stripe-Account") {
         None => Ok(None),
-        Some(account) if state.accounts.contains(account) => Ok(Some(account)),
-        Some(account) => {
-            let message = format!(
-                "The provided key does not have access to account '{account}' (or that account \
-                 does not exist). Application access may have been revoked."
-            );
-            let code = Some("account_invalid");
-            Err(ApiResponse::error(403, "invalid_request_error", code, &message).not_executed())
-        }
+        Some(account) if state.accounts.is_connected(account) => Ok(Some(account)),
+        Some(account) => Err(no_access(account)),
     }
+}
+
+/// An account that is none of the platform's, or no longer.
+pub(super) fn no_access(account: &str) -> ApiResponse {
+    let message = format!(
+        "The provided key does not have access to account '{account}' (or that account does not \
+         exist). Application access may have been revoked."
+    );
+    let code = Some("account_invalid");
+    ApiResponse::error(403, "invalid_request_error", code, &message).not_executed()
 }
 
 /// Stripe documents these calls for the platform alone, and does not say what they do for an

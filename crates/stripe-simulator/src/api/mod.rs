@@ -5,6 +5,7 @@
 //! | `accounts` | accounts and their persons |
 //! | `offers` | financing offers and `mark_delivered` |
 //! | `account_links` | Account Links |
+//! | `account_sessions` | Account Sessions |
 //! | `events` | the Events API |
 //! | `financing` | the summary and the financing transactions of an account |
 //! | `balance` | charges, transfers, payouts, balance transactions |
@@ -13,6 +14,7 @@
 //! `expand` is not simulated, so it is refused as an unknown parameter.
 
 mod account_links;
+mod account_sessions;
 mod accounts;
 mod balance;
 mod caller;
@@ -31,6 +33,7 @@ pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
         ("GET", ["v1", "accounts", id]) => accounts::retrieve(engine, request, id),
         ("GET", ["v1", "accounts", id, "persons"]) => accounts::persons(engine, request, id),
         ("POST", ["v1", "account_links"]) => account_links::create(engine, request),
+        ("POST", ["v1", "account_sessions"]) => account_sessions::create(engine, request),
         ("GET", ["v1", "capital", "financing_offers"]) => offers::list(engine, request),
         ("GET", ["v1", "capital", "financing_offers", id]) => offers::retrieve(engine, request, id),
         ("POST", ["v1", "capital", "financing_offers", id, "mark_delivered"]) => {

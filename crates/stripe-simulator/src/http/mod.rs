@@ -6,3 +6,4 @@ pub(crate) mod idempotency;
 pub(crate) mod list;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod version;

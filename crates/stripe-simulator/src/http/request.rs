@@ -57,6 +57,10 @@ impl Parameters {
         values.find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The values of `name[]` or `name[0]`, `name[1]`, ….
     pub(crate) fn array(&self, name: &str) -> Vec<&str> {
         let values = self.0.iter().filter(|(given, _)| element_of(given) == Some(name));

@@ -1,7 +1,7 @@
 //! Connected accounts (<https://docs.stripe.com/api/accounts>), as a platform sees those with the
 //! Express Dashboard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -23,6 +23,8 @@ pub(crate) struct Accounts {
     pub(crate) objects: HashMap<String, Value>,
     /// By account, oldest first.
     pub(crate) persons: HashMap<String, Vec<Value>>,
+    /// Those that left the platform. What it knew of them stays, and can no longer be read.
+    pub(crate) disconnected: HashSet<String>,
 }
 
 impl Accounts {
@@ -32,6 +34,10 @@ impl Accounts {
 
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.objects.contains_key(id)
+    }
+
+    pub(crate) fn is_connected(&self, id: &str) -> bool {
+        self.contains(id) && !self.disconnected.contains(id)
     }
 
     /// By the country that the account has now.

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) balances: HashMap<String, Balance>,
     /// By account, oldest first.
     pub(crate) journal: HashMap<String, Vec<Movement>>,
+    /// The flags that the platform may send in `Stripe-Version`.
+    pub(crate) beta_flags: Vec<String>,
     last_id: u64,
 }
 
@@ -80,6 +82,7 @@ impl State {
             transfers: HashMap::new(),
             balances: HashMap::new(),
             journal: HashMap::new(),
+            beta_flags: vec!["embedded_connect_beta".to_owned()],
             last_id: now.timestamp_millis().unsigned_abs(),
         }
     }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "one binary: nothing else can reach its items")]
 
 mod account_links;
+mod account_sessions;
 #[path = "../support/expected_ledger.rs"]
 mod expected_ledger;
 mod financing;
