@@ -25,7 +25,7 @@ use crate::lifecycle::{self, Action};
 use crate::pages::PlatformDashboard;
 use crate::server::Server;
 use crate::state::account::NewAccount;
-use crate::state::event::Delivery;
+use crate::state::event::{Delivery, LostEvent};
 use crate::state::journal::Movement;
 use crate::state::ledger::{ActiveFinancing, PaymentSource};
 use crate::state::offer::NewOffer;
@@ -212,6 +212,26 @@ impl Simulator {
 
     pub fn event_count(&self) -> usize {
         self.engine().state().events.all().len()
+    }
+
+    /// So many of the next events Stripe fails to make: they are neither sent nor listed.
+    pub fn lose_next_events(&self, count: u32) {
+        self.engine().state().lost.next = count;
+    }
+
+    /// Sends a `v2.core.health.event_generation_failure.resolved` for each lost event. Returns
+    /// their ids.
+    pub fn report_lost_events(&self) -> Vec<String> {
+        self.engine().change(|change| {
+            let lost = std::mem::take(&mut change.state.lost.unreported);
+            lost.iter().map(|lost| change.report_lost(lost)).collect()
+        })
+    }
+
+    /// Sends a `v2.core.health.event_generation_failure.resolved` about any object. Returns its id.
+    pub fn report_generation_failure(&self, event_type: &str, object: &str) -> String {
+        let lost = LostEvent { event_type: event_type.to_owned(), object: object.to_owned() };
+        self.engine().change(|change| change.report_lost(&lost))
     }
 
     /// Forgets all events, as if Stripe had never made them.

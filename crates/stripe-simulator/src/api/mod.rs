@@ -7,6 +7,7 @@
 //! | `account_links` | Account Links |
 //! | `account_sessions` | Account Sessions |
 //! | `events` | the Events API |
+//! | `thin_events` | events of API v2 |
 //! | `financing` | the summary and the financing transactions of an account |
 //! | `balance` | charges, transfers, payouts, balance transactions |
 //! | `caller` | who a call is made for, and what all calls check |
@@ -21,6 +22,7 @@ mod caller;
 mod events;
 mod financing;
 mod offers;
+mod thin_events;
 
 use crate::engine::Engine;
 use crate::http::request::ApiRequest;
@@ -46,6 +48,7 @@ pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
         }
         ("GET", ["v1", "events"]) => events::list(engine, request),
         ("GET", ["v1", "events", id]) => events::retrieve(engine, request, id),
+        ("GET", ["v2", "core", "events", id]) => thin_events::retrieve(engine, request, id),
         ("GET", ["v1", "charges", id]) => balance::charge(engine, request, id),
         ("GET", ["v1", "transfers", id]) => balance::transfer(engine, request, id),
         ("GET", ["v1", "payouts"]) => balance::payouts(engine, request),

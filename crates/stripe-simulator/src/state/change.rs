@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::State;
-use super::event::{API_VERSION, Delivery, Event};
+use super::event::{API_VERSION, Delivery, Event, LostEvent};
 use super::journal::Movement;
 
 pub(crate) struct Change<'a> {
@@ -20,8 +20,15 @@ impl<'a> Change<'a> {
         Self { state, now, events: Vec::new() }
     }
 
-    /// Makes an event about an object.
+    /// Makes an event about an object. Null if it is lost.
     pub(crate) fn emit(&mut self, event_type: &str, object: &Value) -> Value {
+        if self.state.lost.next > 0 {
+            self.state.lost.next -= 1;
+            let object = object["id"].as_str().unwrap_or_default().to_owned();
+            let lost = LostEvent { event_type: event_type.to_owned(), object };
+            self.state.lost.unreported.push(lost);
+            return Value::Null;
+        }
         let is_sent = self.state.endpoint.is_some();
         let event = json!({
             "id": self.state.new_id("evt_"), "object": "event", "api_version": API_VERSION,
@@ -33,6 +40,17 @@ impl<'a> Change<'a> {
         self.state.events.push(Event { body: event.clone(), delivery });
         self.events.push(event.clone());
         event
+    }
+
+    /// Reports an event that could not be made. Returns the id of the thin event.
+    pub(crate) fn report_lost(&mut self, lost: &LostEvent) -> String {
+        let id = self.state.new_id("evt_");
+        let (notification, data) = lost.report(&id, self.now, self.state.livemode);
+        let mut full = notification.clone();
+        full["data"] = data;
+        self.state.thin_events.insert(id.clone(), full);
+        self.events.push(notification);
+        id
     }
 
     /// Makes an event about an offer as it is now.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 /// Every type of event that Capital has.
@@ -41,6 +41,48 @@ pub(crate) enum Delivery {
     Undelivered,
     /// An attempt was answered 2xx.
     Delivered,
+}
+
+/// Events that Stripe failed to make
+/// (<https://docs.stripe.com/webhooks/handle-irrecoverable-events>). They are in no list.
+#[derive(Default)]
+pub(crate) struct LostEvents {
+    /// So many of the next events will be lost.
+    pub(crate) next: u32,
+    pub(crate) unreported: Vec<LostEvent>,
+}
+
+pub(crate) struct LostEvent {
+    pub(crate) event_type: String,
+    /// The id of the object that it would have been about.
+    pub(crate) object: String,
+}
+
+impl LostEvent {
+    /// The parts of the thin event that reports it: what is sent, and `data`, which only a
+    /// retrieval shows. The page's example has a URL of the Dashboard, so nothing can be read at
+    /// it.
+    pub(crate) fn report(&self, id: &str, now: DateTime<Utc>, livemode: bool) -> (Value, Value) {
+        let at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let kind = self.event_type.rsplit_once('.').map_or("", |(object, _)| object);
+        let url =
+            format!("https://dashboard.stripe.com/{}s/{}", kind.replace('.', "/"), self.object);
+        let notification = json!({
+            "id": id, "object": "v2.core.event", "context": null, "created": at,
+            "livemode": livemode, "reason": null, "related_object": null,
+            "type": "v2.core.health.event_generation_failure.resolved",
+        });
+        let data = json!({
+            "alert_id": format!("halert_{id}"), "grouping_key": format!("_grouping_{id}"),
+            "impact": {
+                "event_type": self.event_type,
+                "related_object": {"id": self.object, "type": kind, "url": url},
+            },
+            "resolved_at": at,
+            "summary": "We have failed to create a notification for your Stripe account.",
+        });
+        (notification, data)
+    }
 }
 
 #[derive(Default)]

@@ -30,7 +30,7 @@ use serde_json::Value;
 use self::account::{Accounts, NewAccount, account_object};
 use self::account_link::AccountLink;
 use self::balance::Balance;
-use self::event::EventLog;
+use self::event::{EventLog, LostEvents};
 use self::journal::Movement;
 use self::ledger::Ledger;
 use self::offer::{NewOffer, Offers, offer_object};
@@ -56,6 +56,9 @@ pub(crate) struct State {
     pub(crate) journal: HashMap<String, Vec<Movement>>,
     /// The flags that the platform may send in `Stripe-Version`.
     pub(crate) beta_flags: Vec<String>,
+    /// Thin events by id, with what only a retrieval shows.
+    pub(crate) thin_events: HashMap<String, Value>,
+    pub(crate) lost: LostEvents,
     last_id: u64,
 }
 
@@ -83,6 +86,8 @@ impl State {
             balances: HashMap::new(),
             journal: HashMap::new(),
             beta_flags: vec!["embedded_connect_beta".to_owned()],
+            thin_events: HashMap::new(),
+            lost: LostEvents::default(),
             last_id: now.timestamp_millis().unsigned_abs(),
         }
     }

@@ -8,6 +8,7 @@ mod account_sessions;
 #[path = "../support/expected_ledger.rs"]
 mod expected_ledger;
 mod financing;
+mod lost_events;
 mod pages;
 #[path = "../support/random_merchant.rs"]
 mod random_merchant;

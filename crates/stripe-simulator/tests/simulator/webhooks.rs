@@ -12,13 +12,13 @@ use crate::*;
 const SECRET: &str = "whsec_simulator";
 
 /// A receiver that answers with these statuses in turn, and the last one ever after.
-struct Receiver {
-    url: Url,
+pub struct Receiver {
+    pub url: Url,
     received: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
-    async fn start(statuses: &'static [&'static str]) -> Self {
+    pub async fn start(statuses: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks", listener.local_addr().unwrap()).parse().unwrap();
         let received = Arc::<Mutex<Vec<String>>>::default();
@@ -44,7 +44,7 @@ impl Receiver {
         Self { url, received }
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.received.lock().unwrap().clone()
     }
 }
@@ -62,7 +62,7 @@ async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
     }
 }
 
-fn header<'a>(request: &'a str, name: &str) -> &'a str {
+pub fn header<'a>(request: &'a str, name: &str) -> &'a str {
     let lines = request.lines().filter_map(|line| line.split_once(": "));
     let mut found = lines.filter(|(given, _)| given.eq_ignore_ascii_case(name));
     found.next().unwrap_or_else(|| panic!("no {name} in {request}")).1
@@ -75,7 +75,7 @@ async fn listed(client: &Client, query: &str) -> Vec<String> {
     list["data"].as_array().unwrap().iter().map(id).collect()
 }
 
-fn endpoint(url: &Url) -> WebhookEndpoint {
+pub fn endpoint(url: &Url) -> WebhookEndpoint {
     let first_retry_after = Duration::from_millis(1);
     WebhookEndpoint { first_retry_after, ..WebhookEndpoint::new(url.clone(), SECRET) }
 }
