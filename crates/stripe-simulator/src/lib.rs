@@ -33,6 +33,7 @@ mod state;
 mod time;
 mod webhook;
 
+pub use control::bulk::{MadeOffers, NewOffers, STATUSES};
 pub use error::ActionError;
 pub use financing::charge::{ChargeKind, ChargeOutcome, NewCharge};
 pub use financing::reversal::ReversalReason;
@@ -46,7 +47,8 @@ pub use state::balance::Fund;
 pub use state::event::EVENT_TYPES;
 pub use state::journal::Movement;
 pub use state::ledger::{ActiveFinancing, PaymentSource};
-pub use state::offer::NewOffer;
+pub use state::offer::{NewOffer, RepaymentInterval};
+pub use state::product::{Minimum, PRODUCTS, Product, Refills};
 pub use time::TimeSource;
 pub use webhook::{WebhookEndpoint, sign};
 

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::control::{self, bulk::MadeOffers, bulk::NewOffers};
 use crate::engine::Engine;
 use crate::error::ActionError;
 use crate::financing::charge::{ChargeOutcome, NewCharge};
@@ -29,6 +30,7 @@ use crate::state::event::{Delivery, LostEvent};
 use crate::state::journal::Movement;
 use crate::state::ledger::{ActiveFinancing, PaymentSource};
 use crate::state::offer::NewOffer;
+use crate::state::product::Product;
 use crate::time::TimeSource;
 use crate::webhook::WebhookEndpoint;
 
@@ -153,6 +155,17 @@ impl Simulator {
         self.engine().change(|change| lifecycle::create_offer(change, account, offer))
     }
 
+    /// Makes an account and an offer for each of [`PRODUCTS`](crate::PRODUCTS), and the events.
+    /// Returns the ids of the account and the offer.
+    pub fn create_offer_of_each_product(&self) -> Vec<(&'static Product, String, String)> {
+        control::offers::create_each_product(self.engine())
+    }
+
+    /// Makes many offers of the past, without a webhook.
+    pub fn create_offers(&self, new: &NewOffers) -> Result<MadeOffers, ActionError> {
+        control::bulk::create(self.engine(), new)
+    }
+
     /// Makes a refill, and its event.
     pub fn create_refill(&self, account: &str, offer: &NewOffer) -> String {
         let refill = NewOffer { product_type: "refill".to_owned(), ..offer.clone() };
@@ -222,10 +235,7 @@ impl Simulator {
     /// Sends a `v2.core.health.event_generation_failure.resolved` for each lost event. Returns
     /// their ids.
     pub fn report_lost_events(&self) -> Vec<String> {
-        self.engine().change(|change| {
-            let lost = std::mem::take(&mut change.state.lost.unreported);
-            lost.iter().map(|lost| change.report_lost(lost)).collect()
-        })
+        control::report_lost_events(self.engine())
     }
 
     /// Sends a `v2.core.health.event_generation_failure.resolved` about any object. Returns its id.
@@ -245,6 +255,12 @@ impl Simulator {
     /// The beta flags that `Stripe-Version` may have. `embedded_connect_beta` alone at first.
     pub fn set_beta_flags(&self, flags: &[&str]) {
         self.engine().state().beta_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
+    /// Whether summaries and accepted terms have the fields of Stripe's newest preview, such as
+    /// `overdue_amount`. They have at first.
+    pub fn set_preview_fields(&self, sends: bool) {
+        self.engine().state().sends_preview_fields = sends;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::StoredCharge;
 use crate::state::balance::Fund;
 use crate::state::change::Change;
 use crate::state::journal::Movement;
-use crate::state::ledger::{ActiveFinancing, Financing, PaymentSource};
+use crate::state::ledger::{Financing, PaymentSource};
 
 /// A sale, in minor units of the account's currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,8 @@ fn store(change: &mut Change<'_>, id: &str, account: Option<&str>, object: Value
 }
 
 /// By the newest financing's rate, and to the oldest financing first
-/// (<https://docs.stripe.com/capital/refills>, where refills stack).
+/// (<https://docs.stripe.com/capital/refills>, where refills stack). A fixed-term loan takes no
+/// more than an interval's maximum.
 fn withhold(
     change: &mut Change<'_>,
     account: &str,
@@ -176,21 +177,15 @@ fn withhold(
     (charge_id, base): (&str, i64),
 ) -> Vec<(String, i64)> {
     let fits = |financing: &&Financing| financing.currency == currency;
-    let active: Vec<ActiveFinancing> = change
-        .state
-        .ledger
-        .active(account)
-        .filter(fits)
-        .map(|financing| ActiveFinancing {
-            offer: financing.offer.clone(),
-            remaining_minor: financing.remaining().total(),
-        })
+    let active = change.state.ledger.active(account).filter(fits);
+    let active: Vec<(String, i64)> = active
+        .map(|financing| (financing.offer.clone(), financing.withholdable(change.now)))
         .collect();
     let newest = change.state.ledger.active(account).rfind(fits);
     let mut minor = newest.map_or(0, |newest| share(base, newest.rate_millionths));
     let mut withheld = Vec::new();
-    for ActiveFinancing { offer, remaining_minor } in active {
-        let part = minor.min(remaining_minor);
+    for (offer, withholdable) in active {
+        let part = minor.min(withholdable);
         let payment = NewPayment {
             offer: &offer,
             minor: part,

@@ -7,6 +7,8 @@ use crate::state::balance::Fund;
 use crate::state::change::Change;
 use crate::state::journal::Movement;
 use crate::state::ledger::{AmountParts, Financing, Payment, PaymentSource};
+use crate::state::offer::text;
+use crate::state::product::{Minimum, Product};
 
 pub(crate) struct NewPayment<'a> {
     pub(crate) offer: &'a str,
@@ -47,13 +49,26 @@ pub(crate) fn pay_manually(
     pay(change, &NewPayment { offer, minor, reason: "user_initiated", from, charge: None })
 }
 
-/// Stripe collects what an interval's minimum lacks.
+/// Stripe collects what an interval's minimum lacks, as far as the product has minimums, and from
+/// the bank account where it debits that.
 pub(crate) fn collect(
     change: &mut Change<'_>,
     offer: &str,
     minor: i64,
     from: PaymentSource,
 ) -> Result<String, ActionError> {
+    let account = change.state.ledger.active_mut(offer)?.account.clone();
+    let country = change.state.accounts.country(&account);
+    let financing_type = change.state.offers.get(offer).map(|offer| text(&offer["financing_type"]));
+    let product = Product::find(country, &financing_type.unwrap_or_default());
+    if let Some(product) = product {
+        if product.minimum == Minimum::Never {
+            return Err(ActionError::new("the product has no minimum to collect"));
+        }
+        if from == PaymentSource::BankAccount && product.bank_debit == Some(false) {
+            return Err(ActionError::new("the product is not debited from a bank account"));
+        }
+    }
     pay(change, &NewPayment { offer, minor, reason: "collection", from, charge: None })
 }
 
@@ -72,12 +87,13 @@ pub(crate) fn pay(change: &mut Change<'_>, new: &NewPayment<'_>) -> Result<Strin
         let reason = format!("{remaining} remains, so {} cannot be paid", new.minor);
         return Err(ActionError(reason));
     }
-    let (amount, interval) = (parts(financing, new.minor), financing.interval(now));
+    let amount = parts(financing, new.minor);
+    // A collection makes up for what an interval lacked that is over.
+    let is_late = new.reason == "collection" && financing.overdue(now) >= new.minor;
+    let interval = financing.interval(now) - i64::from(is_late);
     financing.repaid = financing.repaid.plus(amount);
     *financing.repaid_in_interval.entry(interval).or_default() += amount.total();
-    financing.is_active = new.minor < remaining;
     let (account, currency) = (financing.account.clone(), financing.currency.clone());
-    let is_over = !financing.is_active;
     let source = debit_balance(change, new, &account, &currency);
     let transaction = NewTransaction {
         account: &account,
@@ -102,11 +118,25 @@ pub(crate) fn pay(change: &mut Change<'_>, new: &NewPayment<'_>) -> Result<Strin
         is_reversed: false,
     };
     change.state.ledger.payments.insert(id.clone(), payment);
-    if is_over {
-        change.set_offer_status(new.offer, "fully_repaid");
-        change.emit_for_offer("capital.financing_offer.fully_repaid", new.offer);
+    if new.minor == remaining {
+        finish(change, new.offer);
     }
     Ok(id)
+}
+
+/// Ends a financing of which nothing remains. Only now its refill shows the discount
+/// (<https://docs.stripe.com/capital/refills>).
+pub(super) fn finish(change: &mut Change<'_>, offer: &str) {
+    let Ok(financing) = change.state.ledger.active_mut(offer) else { return };
+    financing.is_active = false;
+    let discount = financing.discount.as_ref();
+    if let Some((refill, minor)) = discount.map(|given| (given.refill.clone(), given.minor))
+        && let Some(refill) = change.state.offers.get_mut(&refill)
+    {
+        refill["accepted_terms"]["previous_financing_fee_discount_amount"] = minor.into();
+    }
+    change.set_offer_status(offer, "fully_repaid");
+    change.emit_for_offer("capital.financing_offer.fully_repaid", offer);
 }
 
 /// Returns the source of the balance transaction, if the payment comes from the balance.

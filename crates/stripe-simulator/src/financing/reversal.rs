@@ -126,7 +126,7 @@ pub(crate) fn cancel(change: &mut Change<'_>, offer: &str) -> Result<(), ActionE
     Ok(())
 }
 
-/// Within 48 hours of the application, unless it settled an earlier financing.
+/// Within 48 hours of the application, unless it settled an earlier financing or lowered its fee.
 fn check_cancelable(change: &mut Change<'_>, offer: &str) -> Result<(), ActionError> {
     let accepted_at = change
         .state
@@ -134,8 +134,8 @@ fn check_cancelable(change: &mut Change<'_>, offer: &str) -> Result<(), ActionEr
         .get(offer)
         .and_then(|offer| offer["status_transitions"]["accepted_at"].as_i64());
     let is_late = |at: i64| change.now.timestamp() - at > TimeDelta::hours(48).num_seconds();
-    if change.state.ledger.active_mut(offer)?.settled_another {
-        return Err(ActionError::new("the refill settled another financing, which is over"));
+    if change.state.ledger.active_mut(offer)?.changed_another {
+        return Err(ActionError::new("the refill settled another financing, or lowered its fee"));
     }
     if accepted_at.is_none_or(is_late) {
         return Err(ActionError::new("more than 48 hours have passed since the application"));

@@ -40,10 +40,13 @@ impl Accounts {
         self.contains(id) && !self.disconnected.contains(id)
     }
 
-    /// By the country that the account has now.
+    /// That the account has now.
+    pub(crate) fn country(&self, id: &str) -> &str {
+        self.get(id).and_then(|account| account["country"].as_str()).unwrap_or("US")
+    }
+
     pub(crate) fn market(&self, id: &str) -> Market {
-        let country = self.get(id).and_then(|account| account["country"].as_str());
-        Market::of(country.unwrap_or("US"))
+        Market::of(self.country(id))
     }
 
     /// The currency that the account is paid in.

@@ -7,21 +7,37 @@ use serde_json::{Value, json};
 use super::State;
 use super::event::{API_VERSION, Delivery, Event, LostEvent};
 use super::journal::Movement;
+use super::offer::INTERVAL_CONFIGURATION;
+
+/// What becomes of the events of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emission {
+    /// They are made, and sent to a registered endpoint.
+    Sent,
+    /// They are made, as if no endpoint were registered.
+    Unsent,
+    /// None is made.
+    Nothing,
+}
 
 pub(crate) struct Change<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) now: DateTime<Utc>,
     /// Events that were made, in order. They are sent once the change is over.
     pub(crate) events: Vec<Value>,
+    pub(crate) emission: Emission,
 }
 
 impl<'a> Change<'a> {
     pub(crate) fn new(state: &'a mut State, now: DateTime<Utc>) -> Self {
-        Self { state, now, events: Vec::new() }
+        Self { state, now, events: Vec::new(), emission: Emission::Sent }
     }
 
     /// Makes an event about an object. Null if it is lost.
     pub(crate) fn emit(&mut self, event_type: &str, object: &Value) -> Value {
+        if self.emission == Emission::Nothing {
+            return Value::Null;
+        }
         if self.state.lost.next > 0 {
             self.state.lost.next -= 1;
             let object = object["id"].as_str().unwrap_or_default().to_owned();
@@ -29,7 +45,7 @@ impl<'a> Change<'a> {
             self.state.lost.unreported.push(lost);
             return Value::Null;
         }
-        let is_sent = self.state.endpoint.is_some();
+        let is_sent = self.emission == Emission::Sent && self.state.endpoint.is_some();
         let event = json!({
             "id": self.state.new_id("evt_"), "object": "event", "api_version": API_VERSION,
             "created": self.now.timestamp(), "data": {"object": object},
@@ -38,7 +54,9 @@ impl<'a> Change<'a> {
         });
         let delivery = if is_sent { Delivery::Undelivered } else { Delivery::NotSent };
         self.state.events.push(Event { body: event.clone(), delivery });
-        self.events.push(event.clone());
+        if self.emission == Emission::Sent {
+            self.events.push(event.clone());
+        }
         event
     }
 
@@ -88,7 +106,7 @@ impl<'a> Change<'a> {
 
     /// Gives an offer its next status, the time of it, and after an application its terms.
     pub(crate) fn set_offer_status(&mut self, id: &str, status: &str) {
-        let now = self.now.timestamp();
+        let (now, has_preview_fields) = (self.now.timestamp(), self.state.sends_preview_fields);
         let Some(offer) = self.state.offers.get_mut(id) else { return };
         offer["status"] = json!(status);
         if let Some(time) = offer["status_transitions"].get_mut(format!("{status}_at")) {
@@ -103,6 +121,16 @@ impl<'a> Change<'a> {
                 "previous_financing_fee_discount_amount": null,
                 "withhold_rate": offered["withhold_rate"],
             });
+            let interval = offer["offered_terms"][INTERVAL_CONFIGURATION].clone();
+            if !interval.is_null() {
+                offer["accepted_terms"][INTERVAL_CONFIGURATION] = interval;
+            }
+            if has_preview_fields {
+                let amount = |name: &str| offer["accepted_terms"][name].as_i64();
+                let total = amount("advance_amount").unwrap_or_default()
+                    + amount("fee_amount").unwrap_or_default();
+                offer["accepted_terms"]["total_due_amount"] = json!(total);
+            }
         }
     }
 

@@ -99,6 +99,14 @@ impl EventLog {
         self.events.push(event);
     }
 
+    /// Puts events of the past in their places.
+    pub(crate) fn sort(&mut self) {
+        self.events.sort_by_key(|event| event.body["created"].as_i64());
+        let id = |event: &Event| event.body["id"].as_str().unwrap_or_default().to_owned();
+        let ids = self.events.iter().map(id);
+        self.positions = ids.enumerate().map(|(position, id)| (id, position)).collect();
+    }
+
     /// Oldest first, those too old for the API included.
     pub(crate) fn all(&self) -> &[Event] {
         &self.events

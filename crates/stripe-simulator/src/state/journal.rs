@@ -38,6 +38,11 @@ pub enum Movement {
         to: PaymentSource,
         date: NaiveDate,
     },
+    /// A refill lowers the fee of the financing before it.
+    Discount {
+        offer: String,
+        minor: i64,
+    },
     /// A financing is taken back after all its payments were undone.
     Cancellation {
         offer: String,

@@ -3,13 +3,26 @@
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::ActionError;
 
-/// The length of a repayment interval. An assumption: the reachable documentation has no number.
-pub(crate) const INTERVAL: TimeDelta = TimeDelta::days(60);
+/// Minimum payments, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// The length of an interval.
+    pub(crate) days: i64,
+    pub(crate) minimum: i64,
+    /// No more than this is withheld in an interval.
+    pub(crate) maximum: Option<i64>,
+}
+
+impl Schedule {
+    pub(crate) fn seconds(self) -> i64 {
+        self.days * 86_400
+    }
+}
 
 /// An amount by its two parts, in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,27 +73,66 @@ pub(crate) struct Financing {
     pub(crate) currency: String,
     pub(crate) terms: AmountParts,
     pub(crate) rate_millionths: i64,
-    /// Only loans have a minimum for each repayment interval.
-    pub(crate) has_minimum: bool,
+    /// Cash advances have none.
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) paid_out_at: DateTime<Utc>,
     /// The transaction that paid it out.
     pub(crate) payout: String,
-    /// It settled an earlier financing, so it cannot be canceled.
-    pub(crate) settled_another: bool,
+    /// It settled an earlier financing, or lowered its fee, so it cannot be canceled.
+    pub(crate) changed_another: bool,
     pub(crate) repaid: AmountParts,
+    pub(crate) discount: Option<Discount>,
     /// By the number of the interval. A reversal counts in the interval of its payment.
     pub(crate) repaid_in_interval: BTreeMap<i64, i64>,
     pub(crate) is_active: bool,
 }
 
+/// A part of the fee that need not be paid, because of a refill.
+pub(crate) struct Discount {
+    pub(crate) refill: String,
+    pub(crate) minor: i64,
+}
+
 impl Financing {
+    /// The terms, less the discount.
+    pub(crate) fn due(&self) -> AmountParts {
+        let fee = self.discount.as_ref().map_or(0, |discount| discount.minor);
+        self.terms.minus(AmountParts { advance: 0, fee })
+    }
+
     pub(crate) fn remaining(&self) -> AmountParts {
-        self.terms.minus(self.repaid)
+        self.due().minus(self.repaid)
     }
 
     /// Intervals are counted from the payout.
     pub(crate) fn interval(&self, now: DateTime<Utc>) -> i64 {
-        (now - self.paid_out_at).num_seconds() / INTERVAL.num_seconds()
+        let seconds = (now - self.paid_out_at).num_seconds();
+        self.schedule.map_or(0, |schedule| seconds / schedule.seconds())
+    }
+
+    pub(crate) fn repaid_in(&self, interval: i64) -> i64 {
+        self.repaid_in_interval.get(&interval).copied().unwrap_or_default()
+    }
+
+    /// What the minimums of past intervals lack. A payment counts for its own interval first, and
+    /// what exceeds that minimum for the past ones. Stripe does not document the order.
+    pub(crate) fn overdue(&self, now: DateTime<Utc>) -> i64 {
+        let Some(schedule) = self.schedule else { return 0 };
+        let interval = self.interval(now);
+        let repaid_now = self.repaid_in(interval);
+        let before = self.repaid.total() - repaid_now;
+        let due_before = (interval * schedule.minimum).min(self.due().total());
+        let surplus = (repaid_now - schedule.minimum).max(0);
+        (due_before - before - surplus).max(0)
+    }
+
+    /// What may still be withheld from sales in this interval.
+    pub(crate) fn withholdable(&self, now: DateTime<Utc>) -> i64 {
+        let remaining = self.remaining().total();
+        let maximum = self.schedule.and_then(|schedule| schedule.maximum);
+        maximum.map_or(remaining, |maximum| {
+            (maximum - self.repaid_in(self.interval(now))).clamp(0, remaining)
+        })
     }
 }
 
@@ -113,12 +165,15 @@ impl Ledger {
     pub(crate) fn active_mut(&mut self, offer: &str) -> Result<&mut Financing, ActionError> {
         self.financings
             .iter_mut()
+            // Most changes are of the newest, and there may be thousands.
+            .rev()
             .find(|financing| financing.offer == offer && financing.is_active)
             .ok_or_else(|| ActionError::new("the offer has no active financing"))
     }
 
     pub(crate) fn is_active(&self, offer: &str) -> bool {
-        self.financings.iter().any(|financing| financing.offer == offer && financing.is_active)
+        let mut newest_first = self.financings.iter().rev();
+        newest_first.any(|financing| financing.offer == offer && financing.is_active)
     }
 
     /// An account's active financings, oldest first.

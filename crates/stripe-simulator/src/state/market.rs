@@ -1,5 +1,5 @@
-//! What an account's country decides (<https://docs.stripe.com/capital/marketing>,
-//! <https://docs.stripe.com/capital/refills>).
+//! What an account's country decides for every product
+//! (<https://docs.stripe.com/capital/marketing>).
 
 use chrono_tz::Tz;
 
@@ -9,9 +9,6 @@ pub(crate) struct Market {
     pub(crate) currency: &'static str,
     /// A likely one.
     pub(crate) timezone: Tz,
-    /// Whether a refill runs beside the financing before it rather than settling it. Nothing is
-    /// documented for Canada.
-    pub(crate) stacks_refills: bool,
     disclaimer: &'static str,
     /// Where loans have another disclaimer than cash advances.
     loan_disclaimer: Option<&'static str>,
@@ -20,16 +17,16 @@ pub(crate) struct Market {
 impl Market {
     pub(crate) fn of(country: &str) -> Self {
         use chrono_tz::{America, Australia, Europe};
-        let (currency, timezone, stacks_refills, disclaimer) = match country {
-            "GB" => ("gbp", Europe::London, true, "youlend_uk_mca"),
-            "FR" => ("eur", Europe::Paris, true, "youlend_fr_financing"),
-            "DE" => ("eur", Europe::Berlin, true, "youlend_de_financing"),
-            "AU" => ("aud", Australia::Sydney, false, "fundbox_au_financing"),
-            "CA" => ("cad", America::Toronto, false, "fundbox_ca_financing"),
-            _ => ("usd", America::New_York, false, "youlend_us_mca"),
+        let (currency, timezone, disclaimer) = match country {
+            "GB" => ("gbp", Europe::London, "youlend_uk_mca"),
+            "FR" => ("eur", Europe::Paris, "youlend_fr_financing"),
+            "DE" => ("eur", Europe::Berlin, "youlend_de_financing"),
+            "AU" => ("aud", Australia::Sydney, "fundbox_au_financing"),
+            "CA" => ("cad", America::Toronto, "fundbox_ca_financing"),
+            _ => ("usd", America::New_York, "youlend_us_mca"),
         };
         let loan_disclaimer = (disclaimer == "youlend_us_mca").then_some("celtic_us_loan");
-        Self { currency, timezone, stacks_refills, disclaimer, loan_disclaimer }
+        Self { currency, timezone, disclaimer, loan_disclaimer }
     }
 
     /// `disclaimer_variant`.

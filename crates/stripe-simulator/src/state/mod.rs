@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `account` | connected accounts |
 //! | `market` | what an account's country decides |
+//! | `product` | what Capital offers in which country |
 //! | `offer` | financing offers |
 //! | `account_link` | Account Links |
 //! | `event` | events, and whether an endpoint got them |
@@ -21,6 +22,7 @@ pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod market;
 pub(crate) mod offer;
+pub(crate) mod product;
 
 use std::collections::HashMap;
 
@@ -34,6 +36,7 @@ use self::event::{EventLog, LostEvents};
 use self::journal::Movement;
 use self::ledger::Ledger;
 use self::offer::{NewOffer, Offers, offer_object};
+use self::product::default_interval;
 use crate::webhook::WebhookEndpoint;
 
 pub(crate) struct State {
@@ -54,6 +57,8 @@ pub(crate) struct State {
     pub(crate) balances: HashMap<String, Balance>,
     /// By account, oldest first.
     pub(crate) journal: HashMap<String, Vec<Movement>>,
+    /// Whether summaries and accepted terms have the fields of Stripe's newest preview.
+    pub(crate) sends_preview_fields: bool,
     /// The flags that the platform may send in `Stripe-Version`.
     pub(crate) beta_flags: Vec<String>,
     /// Thin events by id, with what only a retrieval shows.
@@ -85,6 +90,7 @@ impl State {
             transfers: HashMap::new(),
             balances: HashMap::new(),
             journal: HashMap::new(),
+            sends_preview_fields: true,
             beta_flags: vec!["embedded_connect_beta".to_owned()],
             thin_events: HashMap::new(),
             lost: LostEvents::default(),
@@ -112,7 +118,10 @@ impl State {
     ) -> String {
         let id = self.new_id("financingoffer_");
         let market = self.accounts.market(account);
-        let mut offer = offer_object((&id, account), new, &market, now);
+        let own = || default_interval(self.accounts.country(account), new);
+        let repayment_interval = new.repayment_interval.or_else(own);
+        let new = NewOffer { repayment_interval, ..new.clone() };
+        let mut offer = offer_object((&id, account), &new, &market, now);
         offer["livemode"] = self.livemode.into();
         self.offers.push(offer);
         id

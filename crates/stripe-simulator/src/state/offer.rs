@@ -19,10 +19,33 @@ pub struct NewOffer {
     pub withhold_rate: f64,
     /// `standard` or `refill`.
     pub product_type: String,
-    /// `flex_loan`, `cash_advance` or `fixed_term_loan`.
+    /// One of [`PRODUCTS`](crate::PRODUCTS), or any other.
     pub financing_type: String,
+    /// `newly_eligible_user`, `previously_eligible_user` or `repeat_user`.
+    pub campaign_type: String,
+    /// Of a refill: the fraction of the old financing's remaining fee that need not be paid.
+    pub fee_discount_rate: Option<f64>,
+    /// Sent if it is given. A fixed-term loan has one of its own without it.
+    pub repayment_interval: Option<RepaymentInterval>,
     /// Until `expires_after`. Stripe's offers are open for about 30 days.
     pub open_for: TimeDelta,
+}
+
+/// `repayment_interval_configuration`. Each part may be null. Amounts are minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepaymentInterval {
+    pub duration_days: Option<i64>,
+    pub minimum_amount: Option<i64>,
+    pub maximum_amount: Option<i64>,
+}
+
+impl RepaymentInterval {
+    fn object(self) -> Value {
+        json!({
+            "duration_days": self.duration_days, "maximum_amount": self.maximum_amount,
+            "minimum_amount": self.minimum_amount,
+        })
+    }
 }
 
 impl Default for NewOffer {
@@ -34,10 +57,15 @@ impl Default for NewOffer {
             withhold_rate: 0.15,
             product_type: "standard".to_owned(),
             financing_type: "flex_loan".to_owned(),
+            campaign_type: "newly_eligible_user".to_owned(),
+            fee_discount_rate: None,
+            repayment_interval: None,
             open_for: TimeDelta::days(30),
         }
     }
 }
+
+pub(crate) const INTERVAL_CONFIGURATION: &str = "repayment_interval_configuration";
 
 #[derive(Default)]
 pub(crate) struct Offers {
@@ -58,6 +86,13 @@ impl Offers {
     /// Oldest first.
     pub(crate) fn all(&self) -> &[Value] {
         &self.objects
+    }
+
+    /// Puts offers whose times are in the past in their places.
+    pub(crate) fn sort(&mut self) {
+        self.objects.sort_by_key(|offer| offer["created"].as_i64());
+        let ids = self.objects.iter().map(|offer| text(&offer["id"]));
+        self.positions = ids.enumerate().map(|(position, id)| (id, position)).collect();
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Value> {
@@ -83,20 +118,25 @@ pub(super) fn offer_object(
 ) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "Stripe sends this time as a float too")]
     let expires_after = (now + new.open_for).timestamp() as f64;
-    json!({
+    let mut offer = json!({
         "id": id, "object": "capital.financing_offer", "account": account,
         "created": now.timestamp(), "expires_after": expires_after,
         "status": "undelivered", "metadata": {}, "financing_type": new.financing_type,
         "type": new.financing_type, "product_type": new.product_type,
         "disclaimer_variant": market.disclaimer(&new.financing_type),
         "offered_terms": {
-            "advance_amount": new.advance_amount, "campaign_type": "newly_eligible_user",
+            "advance_amount": new.advance_amount, "campaign_type": new.campaign_type,
             "currency": new.currency.as_deref().unwrap_or(market.currency),
-            "fee_amount": new.fee_amount, "previous_financing_fee_discount_rate": null,
+            "fee_amount": new.fee_amount,
+            "previous_financing_fee_discount_rate": new.fee_discount_rate,
             "withhold_rate": new.withhold_rate,
         },
         "status_transitions": no_transitions(),
-    })
+    });
+    if let Some(interval) = new.repayment_interval {
+        offer["offered_terms"][INTERVAL_CONFIGURATION] = interval.object();
+    }
+    offer
 }
 
 /// `status_transitions` of a new offer: a time for each status that it may come to.

@@ -377,3 +377,45 @@ async fn everything_can_be_done_by_curl() {
         400
     );
 }
+
+#[tokio::test]
+async fn what_stripe_has_switched_on_and_what_it_loses_is_set_by_curl() {
+    let (client, account, _) = Client::start().await;
+    let control = async |path: &str, body: Value| {
+        let request = client.http.post(client.url(&format!("/_simulator/{path}"))).json(&body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let settings = serde_json::json!({"beta_flags": ["a_beta"], "preview_fields": false});
+    assert_eq!(control("settings", settings.clone()).await, (200, settings.clone()));
+    assert_eq!(control("settings", Value::Null).await, (200, settings));
+    assert_eq!(control("settings", serde_json::json!({"beta_flags": "a"})).await.0, 400);
+
+    assert_eq!(control("events/lose", serde_json::json!({"count": -1})).await.0, 400);
+    assert_eq!(control("events/lose", Value::Null).await, (200, serde_json::json!({"count": 1})));
+    let before = client.simulator.event_count();
+    client.simulator.create_offer(&account, &NewOffer::default());
+    assert_eq!(client.simulator.event_count(), before);
+    let (_, reported) = control("events/generation_failure", Value::Null).await;
+    assert_eq!(reported["ids"].as_array().unwrap().len(), 1);
+    let half = serde_json::json!({"object": "cptxn_1"});
+    assert_eq!(control("events/generation_failure", half).await.0, 400);
+    let whole = serde_json::json!({"object": "acct_1", "event_type": "account.updated"});
+    assert_eq!(control("events/generation_failure", whole).await.0, 200);
+
+    let terms = serde_json::json!({
+        "account": account, "campaign_type": "previously_eligible_user",
+        "previous_financing_fee_discount_rate": 0.1,
+        "repayment_interval_configuration": {"duration_days": 10},
+    });
+    let (_, made) = control("offers", terms).await;
+    let offer = client.simulator.offer(made["id"].as_str().unwrap()).unwrap();
+    let terms = &offer["offered_terms"];
+    assert_eq!(terms["campaign_type"], "previously_eligible_user");
+    assert_eq!(terms["previous_financing_fee_discount_rate"], 0.1);
+    let interval = &terms["repayment_interval_configuration"];
+    assert_eq!(
+        (&interval["duration_days"], &interval["minimum_amount"]),
+        (&10.into(), &Value::Null)
+    );
+}

@@ -5,11 +5,13 @@
 
 mod account_links;
 mod account_sessions;
+mod adoption;
 #[path = "../support/expected_ledger.rs"]
 mod expected_ledger;
 mod financing;
 mod lost_events;
 mod pages;
+mod products;
 #[path = "../support/random_merchant.rs"]
 mod random_merchant;
 mod random_merchants;

@@ -110,6 +110,13 @@ impl ExpectedLedger {
                 financing.remaining_minor += minor;
                 *financing.reversed_minor_on.entry(date).or_default() += minor;
             }
+            Movement::Discount { offer, minor } => {
+                let financing = self.financing(&offer);
+                financing.remaining_minor -= minor;
+                if financing.remaining_minor == 0 {
+                    financing.phase = FinancingPhase::FullyRepaid;
+                }
+            }
             Movement::Cancellation { offer, advance_minor } => {
                 let financing = self.financing(&offer);
                 financing.phase = FinancingPhase::Canceled;

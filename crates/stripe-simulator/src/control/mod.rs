@@ -1,10 +1,21 @@
 //! `/_simulator/…`, the simulator's own routes, for `curl`: what Stripe's Dashboard does, and what
 //! customers and merchants do. Bodies are JSON; amounts are minor units.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `offers` | offers: one with given terms, one of each product, or thousands |
+//! | `bulk` | many offers of the past |
+//! | `body` | a JSON body, and its fields |
+
+mod body;
+pub(crate) mod bulk;
+pub(crate) mod offers;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::body::Body;
 use crate::engine::Engine;
 use crate::error::ActionError;
 use crate::financing::charge::{self, ChargeKind, NewCharge};
@@ -14,28 +25,7 @@ use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
 use crate::lifecycle::{self, Action};
 use crate::state::account::NewAccount;
-use crate::state::offer::NewOffer;
-
-/// A JSON body.
-struct Body(Value);
-
-impl Body {
-    /// No body is an empty one.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() {
-            return Some(Self(Value::Null));
-        }
-        serde_json::from_slice(bytes).ok().map(Self)
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        self.0[name].as_str().map(str::to_owned)
-    }
-
-    fn integer(&self, name: &str) -> Option<i64> {
-        self.0[name].as_i64()
-    }
-}
+use crate::state::event::LostEvent;
 
 pub(crate) fn respond(engine: &Arc<Engine>, request: &ApiRequest) -> ApiResponse {
     let Some(body) = Body::parse(&request.body) else {
@@ -57,7 +47,13 @@ pub(crate) fn respond(engine: &Arc<Engine>, request: &ApiRequest) -> ApiResponse
             let minor = body.integer("amount").unwrap_or_default();
             created(engine.change(|change| charge::refund(change, id, minor)))
         }
-        ("POST", ["offers"]) => create_offer(engine, &body),
+        ("POST", ["accounts", id, "leave"]) => leave(engine, id),
+        ("POST", ["events", "lose"]) => lose_events(engine, &body),
+        ("POST", ["events", "generation_failure"]) => report_failure(engine, &body),
+        ("POST", ["offers"]) => offers::create(engine, &body),
+        ("POST", ["offers", "bulk"]) => offers::create_bulk(engine, &body),
+        ("POST", ["offers", "each_product"]) => offers::each_product(engine),
+        ("POST", ["settings"]) => set(engine, &body),
         ("POST", ["offers", id, action @ ("pay" | "collect")]) => pay(engine, id, action, &body),
         ("POST", ["offers", id, action]) => perform(engine, id, action),
         ("POST", ["transactions", id, "reverse"]) => reverse(engine, id, &body),
@@ -85,25 +81,6 @@ fn add_account(engine: &Engine, body: &Body) -> ApiResponse {
         country: body.text("country"),
     };
     let id = engine.state().add_account(&new, engine.time.now());
-    ApiResponse::ok(json!({"id": id}))
-}
-
-fn create_offer(engine: &Arc<Engine>, body: &Body) -> ApiResponse {
-    let account = body.text("account").unwrap_or_default();
-    if !engine.state().accounts.contains(&account) {
-        return ApiResponse::not_found("account", &account);
-    }
-    let default = NewOffer::default();
-    let new = NewOffer {
-        advance_amount: body.integer("advance_amount").unwrap_or(default.advance_amount),
-        fee_amount: body.integer("fee_amount").unwrap_or(default.fee_amount),
-        currency: body.text("currency"),
-        withhold_rate: body.0["withhold_rate"].as_f64().unwrap_or(default.withhold_rate),
-        product_type: body.text("product_type").unwrap_or(default.product_type),
-        financing_type: body.text("financing_type").unwrap_or(default.financing_type),
-        open_for: default.open_for,
-    };
-    let id = engine.change(|change| lifecycle::create_offer(change, &account, &new));
     ApiResponse::ok(json!({"id": id}))
 }
 
@@ -135,7 +112,7 @@ fn add_charge(engine: &Arc<Engine>, account: &str, body: &Body) -> ApiResponse {
 }
 
 fn pay(engine: &Arc<Engine>, offer: &str, action: &str, body: &Body) -> ApiResponse {
-    let Ok(from) = body.0["from"].as_str().unwrap_or("balance").parse() else {
+    let Ok(from) = body.text("from").as_deref().unwrap_or("balance").parse() else {
         return ApiResponse::invalid_request(None, "`from` is `balance` or `bank`.");
     };
     let minor = body.integer("amount").unwrap_or_default();
@@ -149,10 +126,71 @@ fn pay(engine: &Arc<Engine>, offer: &str, action: &str, body: &Body) -> ApiRespo
 }
 
 fn reverse(engine: &Arc<Engine>, transaction: &str, body: &Body) -> ApiResponse {
-    let Ok(reason) = body.0["reason"].as_str().unwrap_or_default().parse() else {
+    let Ok(reason) = body.text("reason").unwrap_or_default().parse() else {
         let message = "`reason` is `collection_failure`, `requested_by_user` or \
                        `automatic_withholding_refund`.";
         return ApiResponse::invalid_request(None, message);
     };
     created(engine.change(|change| reversal::reverse(change, transaction, reason)))
+}
+
+/// The account leaves the platform, which can no longer read it.
+fn leave(engine: &Engine, account: &str) -> ApiResponse {
+    let mut state = engine.state();
+    if !state.accounts.contains(account) {
+        return ApiResponse::not_found("account", account);
+    }
+    state.accounts.disconnected.insert(account.to_owned());
+    ApiResponse::ok(json!({"id": account}))
+}
+
+fn lose_events(engine: &Engine, body: &Body) -> ApiResponse {
+    match body.count("count").map(|count| u32::try_from(count.unwrap_or(1))) {
+        Ok(Ok(count)) => {
+            engine.state().lost.next = count;
+            ApiResponse::ok(json!({"count": count}))
+        }
+        Ok(Err(_)) => ApiResponse::invalid_request(None, "`count` is too large."),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Of an event about any object, or without one of all lost events.
+fn report_failure(engine: &Arc<Engine>, body: &Body) -> ApiResponse {
+    let ids = match (body.text("event_type"), body.text("object")) {
+        (Some(event_type), Some(object)) => {
+            let lost = LostEvent { event_type, object };
+            vec![engine.change(|change| change.report_lost(&lost))]
+        }
+        (None, None) => report_lost_events(engine),
+        (Some(_), None) | (None, Some(_)) => {
+            let message = "`event_type` and `object` belong together.";
+            return ApiResponse::invalid_request(None, message);
+        }
+    };
+    ApiResponse::ok(json!({"ids": ids}))
+}
+
+/// Reports each lost event once. Returns the ids of the thin events.
+pub(crate) fn report_lost_events(engine: &Arc<Engine>) -> Vec<String> {
+    engine.change(|change| {
+        let lost = std::mem::take(&mut change.state.lost.unreported);
+        lost.iter().map(|lost| change.report_lost(lost)).collect()
+    })
+}
+
+fn set(engine: &Engine, body: &Body) -> ApiResponse {
+    let flags = match body.texts("beta_flags") {
+        Ok(flags) => flags,
+        Err(error) => return refused(&error),
+    };
+    let mut state = engine.state();
+    if let Some(flags) = flags {
+        state.beta_flags = flags;
+    }
+    if let Some(sends) = body.boolean("preview_fields") {
+        state.sends_preview_fields = sends;
+    }
+    let (flags, sends) = (&state.beta_flags, state.sends_preview_fields);
+    ApiResponse::ok(json!({"beta_flags": flags, "preview_fields": sends}))
 }
