@@ -4,6 +4,7 @@ mod listen;
 mod parts;
 mod start;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -56,17 +57,17 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct App {
     database: Database,
     reader: InboxReader,
-    letters: Runner<SendLetter>,
-    mark_delivered: Runner<MarkDelivered>,
-    refresh_offers: Runner<RefreshOffer>,
+    letters: Arc<Runner<SendLetter>>,
+    mark_delivered: Arc<Runner<MarkDelivered>>,
+    refresh_offers: Arc<Runner<RefreshOffer>>,
     reconcile: Reconcile,
-    reconciling: Runner<Reconcile>,
-    transactions: Runner<BackfillTransactions>,
+    reconciling: Arc<Runner<Reconcile>>,
+    transactions: Arc<Runner<BackfillTransactions>>,
     financings: Financings,
     retain: EraseExpired,
-    retaining: Runner<EraseExpired>,
+    retaining: Arc<Runner<EraseExpired>>,
     remind: OpenReminders,
-    reminding: Runner<OpenReminders>,
+    reminding: Arc<Runner<OpenReminders>>,
     stripe: Client,
     /// Stripe's and the relay's.
     circuits: [Circuit; 2],

@@ -1,5 +1,6 @@
 //! Builds each part of the service from the shared resources and its settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -55,12 +56,12 @@ impl Resources {
             stripe,
             to_relay: circuit("relay"),
             message_id_domain: settings.email.sender.from.domain().to_owned(),
-            inbox: Notifier::new(),
-            jobs: Notifier::new(),
+            inbox: Notifier::default(),
+            jobs: Notifier::default(),
         })
     }
 
-    pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Runner<W> {
+    pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Arc<Runner<W>> {
         Runner::new(
             work,
             self.db.clone(),

@@ -25,7 +25,7 @@ use super::backfill_requests::JOB;
 use super::summary::FollowUp;
 use super::{Financings, NewTransaction, record};
 use crate::database::is_about_the_data;
-use crate::queue::{self, Circuit, Claim, Outcome, Stopped, Work};
+use crate::queue::{self, AttemptError, Circuit, Claim, Outcome, Work};
 use crate::stripe::{AccountId, FinancingTransaction, Page};
 
 /// The pause between passes. Events report new transactions; a pass finds lost ones.
@@ -60,7 +60,7 @@ impl Work for BackfillTransactions {
         skip_all,
         fields(account.id = %claim.subject)
     )]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         let account: AccountId = claim.subject.parse()?;
         let mut pass = self.begin(claim, &account).await?;
         let ended = self.read_pages(claim, &account, &mut pass).await?;
@@ -86,11 +86,15 @@ impl Work for BackfillTransactions {
 
 impl BackfillTransactions {
     /// Starts or resumes a pass, before the first request to Stripe.
-    async fn begin(&self, claim: &Claim, account: &AccountId) -> Result<BackfillPass, Stopped> {
+    async fn begin(
+        &self,
+        claim: &Claim,
+        account: &AccountId,
+    ) -> Result<BackfillPass, AttemptError> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
         // Fence: a worker that lost its claim must not touch the progress of its successor.
-        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?;
         let pass =
             backfill_progress::begin(&mut tx, account.as_str(), self.financings.livemode(), now)
                 .await?;
@@ -103,7 +107,7 @@ impl BackfillTransactions {
         claim: &Claim,
         account: &AccountId,
         pass: &mut BackfillPass,
-    ) -> Result<PassEnd, Stopped> {
+    ) -> Result<PassEnd, AttemptError> {
         let mut has_restarted = false;
         loop {
             let after = pass.after_transaction_id.as_deref();
@@ -121,7 +125,7 @@ impl BackfillTransactions {
                 return Ok(ended);
             }
             if claim.is_stopping() {
-                return Err(Stopped::Released);
+                return Err(AttemptError::Released);
             }
         }
     }
@@ -134,7 +138,7 @@ impl BackfillTransactions {
         account: &AccountId,
         page: &Page,
         pass: &mut BackfillPass,
-    ) -> Result<Option<PassEnd>, Stopped> {
+    ) -> Result<Option<PassEnd>, AttemptError> {
         let now = self.financings.clock.now();
         let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
         let mut transactions: Vec<NewTransaction<'_>> = objects.iter().filter_map(read).collect();
@@ -145,7 +149,7 @@ impl BackfillTransactions {
         let mut tx = self.financings.db.begin().await?;
         let recorded = record_each(&mut tx, &transactions, now).await?;
         // After the transactions, by the lock order above.
-        queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
+        queue::renew(&mut *tx, claim, self.lease, now).await?;
         pass.skip(page.entries.len() - recorded);
         let last = page.last_id();
         let ended = if !page.has_more || pass.has_overlapped(oldest) {
@@ -169,10 +173,10 @@ impl BackfillTransactions {
         account: &AccountId,
         pass: &BackfillPass,
         ended: PassEnd,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let now = self.financings.clock.now();
         let mut tx = self.financings.db.begin().await?;
-        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?;
         let is_requested_again =
             backfill_progress::end(&mut *tx, account.as_str(), &pass.outcome(ended), now).await?;
         // A pass that was interrupted for a day has missed the newest entries.
@@ -184,7 +188,7 @@ impl BackfillTransactions {
         } else {
             Outcome::Done
         };
-        queue::finish(&mut tx, claim, ending, now).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, ending, now).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -21,7 +21,7 @@ use crate::financing;
 use crate::flow::inbox;
 use crate::letters::{self, evidence};
 use crate::offers;
-use crate::queue::{self, Claim, Periodic, Stopped};
+use crate::queue::{self, AttemptError, Claim, Periodic};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
@@ -79,7 +79,7 @@ impl Periodic for EraseExpired {
     }
 
     #[tracing::instrument(name = "retention.erase", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), AttemptError> {
         // Not fatal: without a partition, bodies go to the default one.
         if let Err(error) = inbox::bodies::create_partitions(&self.db, self.clock.now()).await {
             tracing::warn!(
@@ -132,12 +132,12 @@ impl EraseExpired {
         claim: &Claim,
         before: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<(u64, u64), Stopped> {
+    ) -> Result<(u64, u64), AttemptError> {
         let (mut letters, mut events) = (0, 0);
         while !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
             // Fences each batch: a run that lost its lease must not erase beside its successor.
-            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?;
             let batch = (
                 letters::store::erase_expired(&mut *tx, before, BATCH, now).await?,
                 inbox::bodies::store::erase_from_default(&mut *tx, before, BATCH).await?,
@@ -154,11 +154,15 @@ impl EraseExpired {
 
     /// Deletes overrides that are older than `before`, except those of accounts with a letter that
     /// is newer or may still be sent.
-    async fn erase_contacts(&self, claim: &Claim, before: DateTime<Utc>) -> Result<u64, Stopped> {
+    async fn erase_contacts(
+        &self,
+        claim: &Claim,
+        before: DateTime<Utc>,
+    ) -> Result<u64, AttemptError> {
         let (mut erased, mut after) = (0, String::new());
         while !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
-            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?;
             let expired =
                 contact_overrides::lock_older_than(&mut tx, before, &after, BATCH).await?;
             // Pages by id, because accounts in use stay and would fill every following batch.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 
@@ -64,7 +64,7 @@ pub struct Probe {
 impl Drop for Probe {
     fn drop(&mut self) {
         let now = self.circuit.clock.now();
-        let mut state = self.circuit.state();
+        let mut state = self.circuit.state.lock();
         // The number tells this probe from a later one, which replaced it after `MAX_PROBE`.
         if matches!(state.phase, Phase::Probing { number, .. } if number == self.number) {
             state.phase = Phase::Open { until: now };
@@ -97,7 +97,7 @@ impl Circuit {
     /// What may start now. One caller gets the probe; the others wait for its result.
     pub fn admission(&self) -> Admission {
         let now = self.clock.now();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         match state.phase {
             Phase::Closed => Admission::All,
             Phase::Open { until } if now < until => {
@@ -120,12 +120,12 @@ impl Circuit {
 
     /// Whether the remote system is considered down.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state().phase, Phase::Closed)
+        !matches!(self.state.lock().phase, Phase::Closed)
     }
 
     /// Records that the remote system answered: it did the work or refused it for a reason.
     pub fn succeeded(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Closed) {
             tracing::info!(circuit = self.name, "the remote system is back");
         }
@@ -144,7 +144,7 @@ impl Circuit {
 
     fn fail(&self, weight: u32) {
         let now = self.clock.now();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(weight);
         let opens = match state.phase {
             Phase::Closed => state.failures >= FAILURES,
@@ -162,10 +162,6 @@ impl Circuit {
                 "the remote system is down: only probes are sent"
             );
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
@@ -215,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_is_let_through_and_decides() {
+    fn one_probe_is_admitted_and_decides() {
         let (circuit, clock) = opened();
         clock.advance(TimeDelta::seconds(1));
         let probe = expect_probe(&circuit);
@@ -232,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+    fn pauses_double_to_the_maximum_and_restart_after_success() {
         let (circuit, clock) = opened();
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             expect_nothing_for(&circuit, Duration::from_secs(pause));
@@ -246,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_found_nothing_to_do_or_hangs_makes_room_for_another_and_for_no_more() {
+    fn an_idle_or_hanging_probe_is_replaced_by_one_other() {
         let (circuit, clock) = opened();
         clock.advance(TimeDelta::seconds(1));
         drop(expect_probe(&circuit));

@@ -7,8 +7,6 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Stopped;
-
 /// A job that this worker has claimed. Clones share the progress of the attempt.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -72,24 +70,4 @@ pub enum Outcome<'a> {
     Reschedule { at: DateTime<Utc> },
     /// Do not try again. The job is dead until an operator requeues it.
     Discard { error: &'a str },
-}
-
-/// Whether the worker still held the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a worker that lost its lease must roll back"]
-pub enum Finished {
-    /// It did. The job's row is locked until the transaction ends.
-    Yes,
-    /// Another worker has claimed the job since, and may have finished it.
-    LeaseLost,
-}
-
-impl Finished {
-    /// Turns a lost lease into an error, so that `?` drops the transaction and rolls it back.
-    pub fn or_stop(self) -> Result<(), Stopped> {
-        match self {
-            Self::Yes => Ok(()),
-            Self::LeaseLost => Err(Stopped::LeaseLost),
-        }
-    }
 }

@@ -31,15 +31,17 @@ mod store;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::database;
 
 pub use backoff::delay;
 pub use circuit::{Admission, Circuit, Probe};
-pub use claim::{Claim, Finished, Outcome};
+pub use claim::{Claim, Outcome};
 pub use correction::WrongClock;
 pub use notify::{Listener, Notifier, notify_on_insert};
 pub use periodic::{Periodic, SUBJECT};
-pub use runner::{Capacity, Runner, Stopped, Work, retry_until_recorded};
+pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use stats::{claimed_count, dead_count};
 pub use store::{
     ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, finish,
@@ -84,6 +86,17 @@ pub enum RetryDecision {
     /// After this pause; the attempt does not count.
     Snooze(Duration),
     Discard,
+}
+
+impl RetryDecision {
+    /// The outcome of an attempt that failed with `error`. Pauses count from `now`.
+    pub fn outcome(self, now: DateTime<Utc>, error: &str) -> Outcome<'_> {
+        match self {
+            Self::Retry(pause) => Outcome::Retry { at: now + pause, error },
+            Self::Snooze(pause) => Outcome::Snooze { at: now + pause, error },
+            Self::Discard => Outcome::Discard { error },
+        }
+    }
 }
 
 /// While a remote system is down the circuit limits the attempts, so jobs only need to be due by

@@ -11,7 +11,7 @@ use crate::telemetry::chain;
 
 /// Wakes its listeners. Notify after the commit, or a worker looks before the job is visible.
 /// Clones share the listeners.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Notifier(watch::Sender<()>);
 
 /// Waits for a notifier. A notification between two waits is not lost.
@@ -19,10 +19,6 @@ pub struct Notifier(watch::Sender<()>);
 pub struct Listener(watch::Receiver<()>);
 
 impl Notifier {
-    pub fn new() -> Self {
-        Self(watch::Sender::new(()))
-    }
-
     pub fn notify(&self) {
         self.0.send_replace(());
     }
@@ -30,12 +26,6 @@ impl Notifier {
     /// A listener that misses no notification from now on.
     pub fn listen(&self) -> Listener {
         Listener(self.0.subscribe())
-    }
-}
-
-impl Default for Notifier {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

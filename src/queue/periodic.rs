@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Circuit, Claim, Outcome, Queued, Stopped, Work, enqueue, finish, requeue};
+use super::{AttemptError, Circuit, Claim, Outcome, Queued, Work, enqueue, finish, requeue};
 use crate::clock::Clock;
 use crate::database::Pool;
 
@@ -39,7 +39,7 @@ pub trait Periodic: Send + Sync + 'static {
     fn run(
         &self,
         claim: &Claim,
-    ) -> impl Future<Output = Result<(Duration, Self::Report), Stopped>> + Send;
+    ) -> impl Future<Output = Result<(Duration, Self::Report), AttemptError>> + Send;
 
     /// Records the report in the transaction that ends the run. Not called if the lease was lost.
     fn record(
@@ -66,22 +66,18 @@ pub trait Periodic: Send + Sync + 'static {
 impl<P: Periodic> Work for P {
     const KIND: &'static str = P::KIND;
 
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         let (pause, report) = Periodic::run(self, claim).await?;
         let now = self.clock().now();
         let mut tx = self.db().begin().await?;
         // The fence comes first: it locks the job, so the report of a stale run is not recorded.
-        finish(&mut tx, claim, Outcome::Reschedule { at: now + pause }, now).await?.or_stop()?;
+        finish(&mut *tx, claim, Outcome::Reschedule { at: now + pause }, now).await?;
         self.record(&mut tx, &report, now).await?;
         Ok(tx.commit().await?)
     }
 
     fn max_delay(&self) -> Duration {
         self.max_pause()
-    }
-
-    async fn give_up(&self, _: &mut PgConnection, _: &Claim, _: &str) -> sqlx::Result<()> {
-        Ok(())
     }
 
     fn dependencies(&self) -> &[Circuit] {

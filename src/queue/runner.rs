@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Admission, Circuit, Claim, ClaimRequest, Finished, Listener, Next, Outcome, Probe,
-    RetryDecision, Retryable, Settings, correction, retry_policy, store,
+    Admission, Circuit, Claim, ClaimRequest, Listener, Next, Outcome, Probe, RetryDecision,
+    Retryable, Settings, correction, retry_policy, store,
 };
 use crate::clock::{Agreement, Clock, Throttle};
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, with_timeout};
@@ -25,15 +25,18 @@ pub trait Work: Send + Sync + 'static {
 
     /// Makes one attempt. On success `run` itself finishes the job, in the transaction that records
     /// the outcome; on an error the runner does. Must be safe to repeat after a crash at any point.
-    fn run(&self, claim: &Claim) -> impl Future<Output = Result<(), Stopped>> + Send;
+    fn run(&self, claim: &Claim) -> impl Future<Output = Result<(), AttemptError>> + Send;
 
-    /// Called in the transaction that discards the job: marks its subject as needing attention.
+    /// Called in the transaction that discards the job: marks its subject as needing attention. By
+    /// default the dead job alone does that.
     fn give_up(
         &self,
-        tx: &mut PgConnection,
-        claim: &Claim,
-        error: &str,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+        _tx: &mut PgConnection,
+        _claim: &Claim,
+        _error: &str,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// The remote systems that the work calls. While one is down, only probes start.
     fn dependencies(&self) -> &[Circuit];
@@ -80,7 +83,7 @@ pub enum Capacity {
 
 /// Why an attempt ended without finishing its job.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum AttemptError {
     /// Another worker has claimed the job. The transaction of this attempt was rolled back.
     LeaseLost,
     /// The process is stopping and the attempt had done nothing irreversible.
@@ -89,35 +92,21 @@ pub enum Stopped {
     Failed(Box<dyn Retryable + Send + Sync>),
 }
 
-impl<E: Retryable + Send + Sync + 'static> From<E> for Stopped {
+impl<E: Retryable + Send + Sync + 'static> From<E> for AttemptError {
     fn from(error: E) -> Self {
         Self::Failed(Box::new(error))
     }
 }
 
-/// Runs the jobs of one kind. Clones share the concurrency limit.
+/// Runs the jobs of one kind.
 pub struct Runner<W> {
-    work: Arc<W>,
+    work: W,
     db: Pool,
     clock: Clock,
     database_health: DatabaseHealth,
     settings: Settings,
     slots: Arc<Semaphore>,
-    corrections: Arc<Mutex<Throttle>>,
-}
-
-impl<W> Clone for Runner<W> {
-    fn clone(&self) -> Self {
-        Self {
-            work: Arc::clone(&self.work),
-            db: self.db.clone(),
-            clock: self.clock.clone(),
-            database_health: self.database_health.clone(),
-            settings: self.settings,
-            slots: Arc::clone(&self.slots),
-            corrections: Arc::clone(&self.corrections),
-        }
-    }
+    corrections: Mutex<Throttle>,
 }
 
 /// The result of one attempt to claim jobs.
@@ -135,14 +124,19 @@ impl<W: Work> Runner<W> {
         clock: Clock,
         database_health: DatabaseHealth,
         settings: Settings,
-    ) -> Self {
+    ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
-        let (work, corrections) = (Arc::new(work), Arc::default());
-        Self { work, db, clock, database_health, settings, slots, corrections }
+        let corrections = Mutex::default();
+        Arc::new(Self { work, db, clock, database_health, settings, slots, corrections })
     }
 
     /// Claims and runs jobs until `stop`. Running attempts then continue in `tracker`.
-    pub async fn run(self, mut listener: Listener, tracker: TaskTracker, stop: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        mut listener: Listener,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) {
         loop {
             let slot = tokio::select! {
                 biased;
@@ -151,14 +145,14 @@ impl<W: Work> Runner<W> {
             };
             // The semaphore is never closed.
             let Ok(slot) = slot else { return };
-            // Not cancelled by `stop`: a claim that Postgres committed and nobody received would
+            // Not cancelled by `stop`: a claim that Postgres committed and no worker received would
             // block its jobs for a whole lease.
             let idle = match self.claim_free(slot).await {
                 Ok(Claimed::Jobs(claims, probes)) => {
                     let mut probes = Some(probes);
                     for (mut claim, slot) in claims {
                         claim.stop = stop.clone();
-                        let (runner, probes) = (self.clone(), probes.take());
+                        let (runner, probes) = (Arc::clone(&self), probes.take());
                         tracker.spawn(async move {
                             runner.attempt(claim).await;
                             drop((slot, probes));
@@ -274,8 +268,8 @@ impl<W: Work> Runner<W> {
     }
 
     /// Leases expire while the database is unavailable, because their holders cannot renew them.
-    /// After it returns, the grace lets the holders renew first: some know an outcome that nobody
-    /// else does.
+    /// After it returns, the grace lets the holders renew first: some know an outcome that no other
+    /// worker can obtain.
     fn claim_request(&self, limit: usize, fresh: usize) -> ClaimRequest<'static> {
         let lease = self.settings.lease;
         let grace = if !self.clock.can_judge_leases(lease) {
@@ -315,19 +309,19 @@ impl<W: Work> Runner<W> {
         }
         let outcome = tokio::select! {
             outcome = Box::pin(self.work.run(&claim)) => outcome,
-            () = self.renew_lease(&claim) => Err(Stopped::LeaseLost),
+            () = self.renew_lease(&claim) => Err(AttemptError::LeaseLost),
         };
         match outcome {
             Ok(()) => {}
-            Err(Stopped::LeaseLost) => {
+            Err(AttemptError::LeaseLost) => {
                 tracing::warn!("lost the lease: another worker continues the job");
             }
-            Err(Stopped::Released) => {
+            Err(AttemptError::Released) => {
                 let at = self.due_from();
                 self.record(&claim, Outcome::Snooze { at, error: "the process was stopping" })
                     .await;
             }
-            Err(Stopped::Failed(error)) => self.record_failure(&claim, error.as_ref()).await,
+            Err(AttemptError::Failed(error)) => self.record_failure(&claim, error.as_ref()).await,
         }
     }
 
@@ -335,34 +329,24 @@ impl<W: Work> Runner<W> {
         let text = chain(error);
         let is_down = self.work.dependencies().iter().any(Circuit::is_open);
         let now = self.due_from();
-        match retry_policy(
-            error.next(),
-            claim.attempt,
-            self.settings.max_attempts,
-            is_down,
-            rand::random(),
-        ) {
-            RetryDecision::Retry(pause) => {
-                tracing::warn!(
-                    error = text,
-                    retry.in_seconds = pause.as_secs(),
-                    "attempt failed; it will be retried"
-                );
-                self.record(claim, Outcome::Retry { at: now + pause, error: &text }).await;
-            }
-            RetryDecision::Snooze(pause) => {
-                tracing::debug!(
-                    error = text,
-                    retry.in_seconds = pause.as_secs(),
-                    "attempt postponed: a dependency is down or busy"
-                );
-                self.record(claim, Outcome::Snooze { at: now + pause, error: &text }).await;
-            }
+        let (next, max_attempts) = (error.next(), self.settings.max_attempts);
+        let decision = retry_policy(next, claim.attempt, max_attempts, is_down, rand::random());
+        match decision {
+            RetryDecision::Retry(pause) => tracing::warn!(
+                error = text,
+                retry.in_seconds = pause.as_secs(),
+                "attempt failed; it will be retried"
+            ),
+            RetryDecision::Snooze(pause) => tracing::debug!(
+                error = text,
+                retry.in_seconds = pause.as_secs(),
+                "attempt postponed: a dependency is down or busy"
+            ),
             RetryDecision::Discard => {
                 tracing::error!(error = text, "job is dead and needs attention");
-                self.record(claim, Outcome::Discard { error: &text }).await;
             }
         }
+        self.record(claim, decision.outcome(now, &text)).await;
     }
 
     /// The time from which a pause counts. A wrong clock could delay the job for years, so while it
@@ -377,7 +361,7 @@ impl<W: Work> Runner<W> {
         let write = || async {
             let mut tx = self.db.begin().await?;
             // The fence comes first: it keeps other workers off the job until the commit.
-            store::finish(&mut tx, claim, outcome, self.clock.now()).await?.or_stop()?;
+            store::finish(&mut *tx, claim, outcome, self.clock.now()).await?;
             if let Outcome::Discard { error } = outcome {
                 self.work.give_up(&mut tx, claim, error).await?;
             }
@@ -385,10 +369,10 @@ impl<W: Work> Runner<W> {
         };
         match retry_until_recorded(claim, &self.database_health, write).await {
             Ok(()) => {}
-            Err(Stopped::LeaseLost | Stopped::Released) => {
+            Err(AttemptError::LeaseLost | AttemptError::Released) => {
                 tracing::debug!("recorded no outcome: another worker has the job");
             }
-            Err(Stopped::Failed(error)) => {
+            Err(AttemptError::Failed(error)) => {
                 self.database_health.report_message(
                     &chain(error.as_ref()),
                     "cannot record the outcome of an attempt",
@@ -413,9 +397,9 @@ impl<W: Work> Runner<W> {
                 store::renew(&self.db, claim, lease, self.clock.now()),
             );
             match renewing.await {
-                Ok(Ok(Finished::Yes)) => until = self.clock.now() + lease,
-                Ok(Ok(Finished::LeaseLost)) if !claim.is_outcome_known() => return,
-                Ok(Ok(Finished::LeaseLost)) => {}
+                Ok(Ok(())) => until = self.clock.now() + lease,
+                Ok(Err(AttemptError::LeaseLost)) if !claim.is_outcome_known() => return,
+                Ok(Err(AttemptError::LeaseLost)) => {}
                 // The database may return before the lease expires.
                 Ok(Err(_)) | Err(_)
                     if self.clock.now() + lease / 3 < until || claim.is_irreversible() => {}
@@ -431,9 +415,9 @@ pub async fn retry_until_recorded<F>(
     claim: &Claim,
     database_health: &DatabaseHealth,
     write: impl Fn() -> F,
-) -> Result<(), Stopped>
+) -> Result<(), AttemptError>
 where
-    F: Future<Output = Result<(), Stopped>>,
+    F: Future<Output = Result<(), AttemptError>>,
 {
     const PAUSE: Duration = Duration::from_millis(250);
     claim.set_outcome_known();
@@ -442,7 +426,9 @@ where
         // silently.
         let written = async { Ok(write().await) };
         let error = match with_timeout(written).await {
-            Ok(Err(Stopped::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => error,
+            Ok(Err(AttemptError::Failed(error))) if matches!(error.next(), Next::Postpone(_)) => {
+                error
+            }
             Ok(outcome) => return outcome,
             Err(error) => Box::new(error),
         };

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{Claim, Finished, Outcome};
+use super::{AttemptError, Claim, Outcome};
 use crate::database::storable;
 
 /// The `NOTIFY` channel for new jobs.
@@ -302,13 +302,13 @@ pub async fn claim_now(
     Ok(row.map(|row| Claim::new(row.job_id, kind, subject.to_owned(), row.attempt, token)))
 }
 
-/// Extends the claim to `lease` from now.
+/// Extends the claim to `lease` from now. [`AttemptError::LeaseLost`] if it no longer holds.
 pub async fn renew(
     db: impl PgExecutor<'_>,
     claim: &Claim,
     lease: Duration,
     now: DateTime<Utc>,
-) -> sqlx::Result<Finished> {
+) -> Result<(), AttemptError> {
     let renewed = sqlx::query!(
         "
         update jobs
@@ -321,12 +321,12 @@ pub async fn renew(
     )
     .execute(db)
     .await?;
-    Ok(held(renewed.rows_affected()))
+    require_held(renewed.rows_affected() == 1)
 }
 
-/// Locks the job until the transaction ends, if the claim still holds. Must be the first statement
-/// of a transaction that records something during an attempt.
-pub async fn lock_claim(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<Finished> {
+/// Locks the job until the transaction ends. [`AttemptError::LeaseLost`] if the claim no longer
+/// holds. Must be the first statement of a transaction that records something during an attempt.
+pub async fn lock_claim(db: impl PgExecutor<'_>, claim: &Claim) -> Result<(), AttemptError> {
     let held = sqlx::query_scalar!(
         "
         select job_id
@@ -339,17 +339,18 @@ pub async fn lock_claim(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<
     )
     .fetch_optional(db)
     .await?;
-    Ok(if held.is_some() { Finished::Yes } else { Finished::LeaseLost })
+    require_held(held.is_some())
 }
 
-/// Ends an attempt, if the claim still holds. Must be the first statement of the transaction that
-/// records the outcome: its row lock keeps other workers off the job until the commit.
+/// Ends an attempt. [`AttemptError::LeaseLost`] if the claim no longer holds. Must be the first
+/// statement of the transaction that records the outcome: its row lock keeps other workers off the
+/// job until the commit.
 pub async fn finish(
-    tx: &mut PgConnection,
+    db: impl PgExecutor<'_>,
     claim: &Claim,
     outcome: Outcome<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Finished> {
+) -> Result<(), AttemptError> {
     let (state, due_at, error, finished_at, attempt) = match outcome {
         Outcome::Done => ("done", None, None, Some(now), claim.attempt),
         Outcome::Retry { at, error } => ("queued", Some(at), Some(error), None, claim.attempt),
@@ -375,11 +376,12 @@ pub async fn finish(
         finished_at,
         attempt,
     )
-    .execute(tx)
+    .execute(db)
     .await?;
-    Ok(held(finished.rows_affected()))
+    require_held(finished.rows_affected() == 1)
 }
 
-fn held(rows: u64) -> Finished {
-    if rows == 1 { Finished::Yes } else { Finished::LeaseLost }
+/// A lost lease is an error, so that `?` drops the caller's transaction and rolls it back.
+fn require_held(is_held: bool) -> Result<(), AttemptError> {
+    if is_held { Ok(()) } else { Err(AttemptError::LeaseLost) }
 }

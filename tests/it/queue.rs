@@ -1,9 +1,10 @@
-//! Leases: whoever lost one can finish nothing, and whoever comes next goes on.
+//! Leases and outcomes: a worker that lost its lease can record nothing, and the next one continues.
 
 use std::time::Duration;
 
 use capital_courier::queue::{
-    self, Claim, ClaimRequest, Finished, Outcome, Queued, claim, enqueue, finish, lock_claim, renew,
+    self, AttemptError, Claim, ClaimRequest, Outcome, Queued, claim, enqueue, finish, lock_claim,
+    renew,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -12,33 +13,26 @@ use crate::support::day_one;
 
 const LEASE: Duration = Duration::from_mins(1);
 
-fn wanted(limit: usize) -> ClaimRequest<'static> {
+fn request(limit: usize) -> ClaimRequest<'static> {
     ClaimRequest { kind: "test", limit, fresh: limit, lease: LEASE, grace: Duration::ZERO }
 }
 
 async fn claim_one(db: &PgPool, now: DateTime<Utc>) -> Option<Claim> {
-    claim(db, &wanted(1), now).await.unwrap().pop()
+    claim(db, &request(1), now).await.unwrap().pop()
 }
 
-async fn finish_as(
-    db: &PgPool,
-    claim: &Claim,
-    ending: Outcome<'_>,
-    now: DateTime<Utc>,
-) -> Finished {
-    let mut tx = db.begin().await.unwrap();
-    let finished = finish(&mut tx, claim, ending, now).await.unwrap();
-    tx.commit().await.unwrap();
-    finished
+#[track_caller]
+fn expect_lease_lost(result: Result<(), AttemptError>) {
+    assert!(matches!(result, Err(AttemptError::LeaseLost)), "{result:?}");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_same_work_is_queued_once_even_after_it_is_done(db: PgPool) {
+async fn a_job_is_queued_once_even_after_it_is_done(db: PgPool) {
     let now = day_one();
     assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Inserted);
     assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Duplicate);
     let held = claim_one(&db, now).await.unwrap();
-    assert_eq!(finish_as(&db, &held, Outcome::Done, now).await, Finished::Yes);
+    finish(&db, &held, Outcome::Done, now).await.unwrap();
     assert_eq!(enqueue(&db, "test", "a", now).await.unwrap(), Queued::Duplicate);
     assert!(claim_one(&db, now + TimeDelta::days(1)).await.is_none());
 }
@@ -48,20 +42,17 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
     let now = day_one();
     enqueue(&db, "test", "a", now).await.unwrap();
     let first = claim_one(&db, now).await.unwrap();
-    assert!(claim_one(&db, now + TimeDelta::seconds(59)).await.is_none(), "the lease still held");
+    assert!(claim_one(&db, now + TimeDelta::seconds(59)).await.is_none(), "the lease still holds");
     let later = now + TimeDelta::seconds(60);
     let second = claim_one(&db, later).await.unwrap();
     assert_eq!((first.attempt, second.attempt), (1, 2));
 
-    assert_eq!(finish_as(&db, &first, Outcome::Done, later).await, Finished::LeaseLost);
-    assert_eq!(renew(&db, &first, LEASE, later).await.unwrap(), Finished::LeaseLost);
-    assert_eq!(lock_claim(&db, &first).await.unwrap(), Finished::LeaseLost);
-    assert_eq!(finish_as(&db, &second, Outcome::Done, later).await, Finished::Yes);
-    assert_eq!(
-        finish_as(&db, &second, Outcome::Done, later).await,
-        Finished::LeaseLost,
-        "finished twice"
-    );
+    expect_lease_lost(finish(&db, &first, Outcome::Done, later).await);
+    expect_lease_lost(renew(&db, &first, LEASE, later).await);
+    expect_lease_lost(lock_claim(&db, &first).await);
+    finish(&db, &second, Outcome::Done, later).await.unwrap();
+    // A job is finished once.
+    expect_lease_lost(finish(&db, &second, Outcome::Done, later).await);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -70,43 +61,40 @@ async fn a_renewed_lease_lasts_from_its_renewal(db: PgPool) {
     enqueue(&db, "test", "a", now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
     let half = now + TimeDelta::seconds(30);
-    assert_eq!(renew(&db, &held, LEASE, half).await.unwrap(), Finished::Yes);
+    renew(&db, &held, LEASE, half).await.unwrap();
     assert!(claim_one(&db, now + TimeDelta::seconds(89)).await.is_none());
     assert!(claim_one(&db, now + TimeDelta::seconds(90)).await.is_some());
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_job_comes_back_when_it_is_due_and_a_dead_one_never(db: PgPool) {
+async fn a_retried_job_waits_until_due_and_a_dead_one_stays_dead(db: PgPool) {
     let now = day_one();
     enqueue(&db, "test", "a", now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
     let due = now + TimeDelta::minutes(5);
-    let ending = Outcome::Retry { at: due, error: "not yet" };
-    assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+    let outcome = Outcome::Retry { at: due, error: "not yet" };
+    finish(&db, &held, outcome, now).await.unwrap();
     assert!(claim_one(&db, due - TimeDelta::seconds(1)).await.is_none());
     let held = claim_one(&db, due).await.unwrap();
-    assert_eq!(
-        finish_as(&db, &held, Outcome::Discard { error: "never" }, due).await,
-        Finished::Yes
-    );
+    finish(&db, &held, Outcome::Discard { error: "never" }, due).await.unwrap();
     assert!(claim_one(&db, due + TimeDelta::days(1)).await.is_none());
     assert_eq!(queue::dead_count(&db).await.unwrap(), 1);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn many_workers_at_once_claim_each_job_once(db: PgPool) {
+async fn concurrent_workers_claim_each_job_once(db: PgPool) {
     let now = day_one();
     for subject in 0..200 {
         enqueue(&db, "test", &subject.to_string(), now).await.unwrap();
     }
     let claims = futures_util::future::join_all((0..8).map(|_| async {
-        let mut mine = Vec::new();
+        let mut claimed = Vec::new();
         loop {
-            let some = claim(&db, &wanted(7), now).await.unwrap();
-            if some.is_empty() {
-                return mine;
+            let batch = claim(&db, &request(7), now).await.unwrap();
+            if batch.is_empty() {
+                return claimed;
             }
-            mine.extend(some.into_iter().map(|claim| claim.subject));
+            claimed.extend(batch.into_iter().map(|claim| claim.subject));
         }
     }))
     .await;
@@ -117,45 +105,39 @@ async fn many_workers_at_once_claim_each_job_once(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_an_outage_of_the_database_the_holder_of_a_lease_comes_first(db: PgPool) {
+async fn grace_after_an_outage_lets_the_holder_renew(db: PgPool) {
     let now = day_one();
     enqueue(&db, "test", "a", now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
-    let patient = ClaimRequest { grace: LEASE, ..wanted(1) };
+    let with_grace = ClaimRequest { grace: LEASE, ..request(1) };
     let back = now + TimeDelta::seconds(119);
-    assert!(claim(&db, &patient, back).await.unwrap().is_empty());
-    assert_eq!(renew(&db, &held, LEASE, back).await.unwrap(), Finished::Yes);
-    assert_eq!(finish_as(&db, &held, Outcome::Done, back).await, Finished::Yes);
+    assert!(claim(&db, &with_grace, back).await.unwrap().is_empty());
+    renew(&db, &held, LEASE, back).await.unwrap();
+    finish(&db, &held, Outcome::Done, back).await.unwrap();
 
     enqueue(&db, "test", "b", now).await.unwrap();
     claim_one(&db, now).await.unwrap();
     let dead = now + TimeDelta::seconds(120);
-    assert_eq!(
-        claim(&db, &patient, dead).await.unwrap().len(),
-        1,
-        "a dead holder holds up nobody for ever"
-    );
+    let claimed = claim(&db, &with_grace, dead).await.unwrap().len();
+    assert_eq!(claimed, 1, "the grace ends");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_postponed_costs_no_attempt_and_what_is_done_for_now_begins_anew(db: PgPool) {
+async fn a_snooze_costs_no_attempt_and_a_reschedule_resets_them(db: PgPool) {
     let now = day_one();
     enqueue(&db, "test", "a", now).await.unwrap();
     for _ in 0..3 {
         let held = claim_one(&db, now).await.unwrap();
         assert_eq!(held.attempt, 1);
-        let ending = Outcome::Snooze { at: now, error: "down" };
-        assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+        let outcome = Outcome::Snooze { at: now, error: "down" };
+        finish(&db, &held, outcome, now).await.unwrap();
     }
     let held = claim_one(&db, now).await.unwrap();
-    assert_eq!(
-        finish_as(&db, &held, Outcome::Retry { at: now, error: "no" }, now).await,
-        Finished::Yes
-    );
+    finish(&db, &held, Outcome::Retry { at: now, error: "no" }, now).await.unwrap();
     let held = claim_one(&db, now).await.unwrap();
     assert_eq!(held.attempt, 2);
-    let ending = Outcome::Reschedule { at: now + TimeDelta::minutes(5) };
-    assert_eq!(finish_as(&db, &held, ending, now).await, Finished::Yes);
+    let outcome = Outcome::Reschedule { at: now + TimeDelta::minutes(5) };
+    finish(&db, &held, outcome, now).await.unwrap();
     assert!(claim_one(&db, now + TimeDelta::minutes(4)).await.is_none());
     let held = claim_one(&db, now + TimeDelta::minutes(5)).await.unwrap();
     let error: Option<String> =
@@ -164,18 +146,20 @@ async fn what_is_postponed_costs_no_attempt_and_what_is_done_for_now_begins_anew
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_claim_walks_no_further_than_it_takes(db: PgPool) {
+async fn a_claim_scans_no_more_than_its_limit(db: PgPool) {
     sqlx::query(
         "insert into jobs (kind, key, subject, due_at, queued_at)
-         select 'test', 'test:' || n, n::text, now() - interval '1 day', now() from generate_series(1, 20000) as n",
+         select 'test', 'test:' || n, n::text, now() - interval '1 day', now()
+         from generate_series(1, 20000) as n",
     )
     .execute(&db)
     .await
     .unwrap();
     sqlx::query("analyze jobs").execute(&db).await.unwrap();
-    for whose in ["not low_priority", "low_priority"] {
+    for priority in ["not low_priority", "low_priority"] {
         let query = format!(
-            "explain select job_id from jobs where kind = 'test' and state = 'queued' and {whose} and due_at <= now()
+            "explain select job_id from jobs
+             where kind = 'test' and state = 'queued' and {priority} and due_at <= now()
              order by due_at, job_id limit 8 for update skip locked"
         );
         let plan: Vec<String> =

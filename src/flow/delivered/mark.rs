@@ -13,7 +13,7 @@ use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::by_event;
 use crate::queue::{
-    self, Circuit, Claim, Next, Outcome, Retryable, Stopped, Work, retry_until_recorded,
+    self, AttemptError, Circuit, Claim, Next, Outcome, Retryable, Work, retry_until_recorded,
 };
 use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferStatus};
 
@@ -31,7 +31,7 @@ impl Work for MarkDelivered {
     const KIND: &'static str = super::JOB;
 
     #[tracing::instrument(name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject))]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
         let Some(delivery) = store::find_pending(&self.db, &claim.subject).await? else {
             return self.finish(claim).await;
@@ -82,9 +82,9 @@ fn idempotency_key(delivery: &Delivery) -> String {
 }
 
 impl MarkDelivered {
-    async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn finish(&self, claim: &Claim) -> Result<(), AttemptError> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, Outcome::Done, self.clock.now()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -96,7 +96,7 @@ impl MarkDelivered {
         delivery: &Delivery,
         answered: &ApiResponse<FinancingOffer>,
         note: Option<&str>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let now = self.clock.now();
         let answer = StripeReply {
             status: answered.status,
@@ -105,7 +105,7 @@ impl MarkDelivered {
             note,
         };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
         let status = &answered.object.status;
         // The offer's row is locked before its delivery, as by every other writer.
         let before = update_status(&mut tx, delivery, status, now).await?;
@@ -135,7 +135,7 @@ impl MarkDelivered {
         delivery: &Delivery,
         offer_id: &OfferId,
         error: Error,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         if !error.outcome_is_unknown() {
             self.change_key(claim, delivery, &error).await?;
         }
@@ -153,7 +153,7 @@ impl MarkDelivered {
         claim: &Claim,
         delivery: &Delivery,
         error: &Error,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let Error::Refused { status, request_id, body, .. } = error else { return Ok(()) };
         let answer = StripeReply {
             status: *status,
@@ -162,7 +162,7 @@ impl MarkDelivered {
             note: None,
         };
         let mut tx = self.db.begin().await?;
-        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?;
         store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
         Ok(tx.commit().await?)
     }

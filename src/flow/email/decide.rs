@@ -4,14 +4,13 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
-use url::Url;
 
 use super::recipient::{self, NoRecipient};
 use super::send::PrepareError;
 use super::to_delivered;
 use super::{SendLetter, Settings};
 use crate::clock::{Agreement, Clock};
-use crate::consent::opt_outs::{self, UnsubscribeLinks};
+use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::format::locale::{self, Language};
@@ -22,12 +21,17 @@ use crate::letters::reminders::schedule::{DISABLED_RECHECK_INTERVAL, MIN_REMAINI
 use crate::letters::store::{self, Content, Letter, State};
 use crate::letters::wording::{Disclaimer, Disclaimers, Facts, Writer, approvals};
 use crate::mail::Address;
-use crate::queue::{Stopped, WrongClock};
+use crate::queue::{AttemptError, WrongClock};
 use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
 
 /// What happens to a letter, given Stripe's current data.
 pub(super) enum SendDecision {
     Send(Address, Box<Content>),
+    Skip(SkipReason),
+}
+
+/// Why a letter does not go out now.
+pub(super) enum SkipReason {
     /// The offer is no longer open; the value goes to `letters.reason`.
     Withdraw(String),
     /// The account opted out.
@@ -38,6 +42,14 @@ pub(super) enum SendDecision {
     Defer(DateTime<Utc>),
     /// No address works; an operator must act.
     HoldWithoutRecipient(NoRecipient),
+    /// The letter has left `waiting` since it was read.
+    NotWaiting,
+}
+
+impl From<SkipReason> for SendDecision {
+    fn from(reason: SkipReason) -> Self {
+        Self::Skip(reason)
+    }
 }
 
 /// What a decision depends on.
@@ -57,9 +69,9 @@ impl<'a> Decider<'a> {
     }
 
     /// Reads the offer and the account from Stripe and decides.
-    pub(super) async fn decide(&self, letter: &Letter) -> Result<SendDecision, Stopped> {
+    pub(super) async fn decide(&self, letter: &Letter) -> Result<SendDecision, AttemptError> {
         if opt_outs::store::is_opted_out(self.db, &letter.account_id).await? {
-            return Ok(SendDecision::Suppress);
+            return Ok(SkipReason::Suppress.into());
         }
         // Always from Stripe: our own copy of the offer may lag behind.
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
@@ -72,13 +84,13 @@ impl<'a> Decider<'a> {
             return Err(WrongClock.into());
         }
         if let Some(reason) = self.withdrawal_reason(letter, offer).await? {
-            return Ok(SendDecision::Withdraw(reason));
+            return Ok(SkipReason::Withdraw(reason).into());
         }
         let account_id: AccountId = letter.account_id.parse().map_err(PrepareError::Id)?;
         if letter.sequence > 0
             && let Some(at) = self.not_before(letter, &account_id).await?
         {
-            return Ok(SendDecision::Defer(at));
+            return Ok(SkipReason::Defer(at).into());
         }
         // If an earlier attempt may have reached the merchant, send the identical message again:
         // two copies of one letter are better than two versions. Unless Stripe changed the terms
@@ -101,28 +113,24 @@ impl<'a> Decider<'a> {
         letter: &Letter,
         account_id: &AccountId,
         answered: &ApiResponse<FinancingOffer>,
-    ) -> Result<SendDecision, Stopped> {
+    ) -> Result<SendDecision, AttemptError> {
         let offer = &answered.object;
-        let (account, to) = match recipient::look_up(
-            self.db,
-            self.stripe,
-            account_id,
-            self.settings.allow_support_address,
-        )
-        .await?
-        {
-            (account, Ok(to)) => (account, to),
-            (_, Err(missing)) => return Ok(SendDecision::HoldWithoutRecipient(missing)),
+        let allow_support_address = self.settings.allow_support_address;
+        let (account, to) =
+            recipient::look_up(self.db, self.stripe, account_id, allow_support_address).await?;
+        let to = match to {
+            Ok(to) => to,
+            Err(missing) => return Ok(SkipReason::HoldWithoutRecipient(missing).into()),
         };
         let case =
             LetterSubject { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
             Ok(disclaimer) => disclaimer,
-            Err(reason) => return Ok(SendDecision::Hold(reason)),
+            Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
         let facts = match self.facts(&case, &to, &disclaimer) {
             Ok(facts) => facts,
-            Err(reason) => return Ok(SendDecision::Hold(reason)),
+            Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
@@ -171,7 +179,7 @@ impl<'a> Decider<'a> {
             expires_at,
             financing_type: offer.contract(),
             disclaimer: disclaimer.paragraphs.clone(),
-            unsubscribe_url: unsubscribe_url(self.settings.links.as_ref(), &account.id),
+            unsubscribe_url: self.settings.unsubscribe_url(&account.id),
             livemode: offer.livemode,
         })
     }
@@ -227,7 +235,7 @@ impl<'a> Decider<'a> {
         &self,
         letter: &Letter,
         account: &AccountId,
-    ) -> Result<Option<DateTime<Utc>>, Stopped> {
+    ) -> Result<Option<DateTime<Utc>>, AttemptError> {
         let now = self.clock.now();
         if !self.settings.schedule.is_on(letter.sequence) {
             return Ok(Some(now + DISABLED_RECHECK_INTERVAL));
@@ -263,9 +271,8 @@ impl<'a> Decider<'a> {
     }
 }
 
-/// Whether a letter may go out about an offer that is past `undelivered`: a reminder while
-/// nobody has applied yet, and a first letter that bounced, if the `delivered` status is our
-/// own report.
+/// Whether a letter may go out about an offer that is past `undelivered`. `delivered` stops neither
+/// a reminder nor a first letter that bounced, if that status is the effect of our own report.
 pub(super) async fn may_announce(
     db: &mut PgConnection,
     letter: &Letter,
@@ -274,13 +281,6 @@ pub(super) async fn may_announce(
     let is_delivered = *status == OfferStatus::Delivered;
     Ok(is_delivered
         && (letter.sequence > 0 || to_delivered::is_delivered(db, &letter.offer_id).await?))
-}
-
-pub(super) fn unsubscribe_url(
-    links: Option<&UnsubscribeLinks>,
-    account: &AccountId,
-) -> Option<Url> {
-    links.map(|links| links.link(account))
 }
 
 struct LetterSubject<'a> {

@@ -28,7 +28,7 @@ use crate::letters::reminders::Schedule;
 use crate::letters::{State, store, transition};
 use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
-use crate::stripe::OfferStatus;
+use crate::stripe::{AccountId, OfferStatus};
 
 pub use send::SendLetter;
 
@@ -56,6 +56,13 @@ pub struct Settings {
     pub schedule: Schedule,
     /// Whether a letter may go to the public support address if no other is known.
     pub allow_support_address: bool,
+}
+
+impl Settings {
+    /// The one-click link, if merchants can unsubscribe by HTTP.
+    fn unsubscribe_url(&self, account: &AccountId) -> Option<Url> {
+        self.links.as_ref().map(|links| links.link(account))
+    }
 }
 
 /// What happens to a letter that may or may not have been sent.
@@ -88,16 +95,10 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        // `delivered` ends neither a reminder nor a first letter that bounced after we reported the
-        // delivery: that status is the effect of our own letter.
-        let is_delivered = *status == OfferStatus::Delivered;
-        if is_delivered
-            && (letter.sequence > 0 || to_delivered::is_delivered(&mut *tx, offer_id).await?)
-        {
-            continue;
+        if !decide::may_announce(&mut *tx, &letter, status).await? {
+            let reason = format!("offer_{status}");
+            transition::cancel(&mut *tx, &letter, State::Withdrawn, &reason, now).await?;
         }
-        transition::cancel(&mut *tx, &letter, State::Withdrawn, &format!("offer_{status}"), now)
-            .await?;
     }
     Ok(())
 }

@@ -12,10 +12,11 @@ use crate::letters::evidence::{self, AttemptOutcome};
 use crate::letters::reason::{self, GAVE_UP, UNCERTAIN};
 use crate::letters::store::{self, Letter, State, Transition};
 use crate::letters::transition;
-use crate::mail::Address;
-use crate::mail::SendError;
 use crate::mail::send_error::enhanced_status;
-use crate::queue::{self, Claim, Next, Outcome, RetryDecision, Retryable, Stopped, retry_policy};
+use crate::mail::{Address, SendError};
+use crate::queue::{
+    self, AttemptError, Claim, Next, Outcome, RetryDecision, Retryable, retry_policy,
+};
 
 /// After this many attempts with unknown outcome the letter is held: the merchant probably has it,
 /// or another copy would not help.
@@ -28,17 +29,18 @@ impl SendLetter {
         &self,
         claim: &Claim,
         mut letter: Letter,
-    ) -> Result<Option<Letter>, Stopped> {
+    ) -> Result<Option<Letter>, AttemptError> {
         tracing::warn!(
             letter.message_id = letter.message_id,
             "an earlier attempt ended while sending"
         );
         let mut tx = self.db.begin().await?;
         let resend = self.resends(&letter);
+        // The fence comes first: without the lease, nothing below may be written.
         if resend {
-            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?;
         } else {
-            queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
+            queue::finish(&mut *tx, claim, Outcome::Done, self.clock.now()).await?;
         }
         self.mark_uncertain(
             &mut tx,
@@ -70,7 +72,7 @@ impl SendLetter {
         letter: &Letter,
         to: &Address,
         answer: &str,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let now = self.clock.now();
         let sent = Transition {
             from: State::Sending,
@@ -80,7 +82,7 @@ impl SendLetter {
         };
         let mut tx = self.db.begin().await?;
         // The fence comes first: without the lease, nothing below may be written.
-        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
         self.apply(&mut tx, letter, &sent).await?;
         evidence::store::record_result(&mut *tx, letter, AttemptOutcome::Sent, answer, now).await?;
         // Stripe accepts one delivery per offer, so reminders do not report any.
@@ -90,7 +92,12 @@ impl SendLetter {
         tx.commit().await?;
         crate::crash::point("letter.after_sent");
         self.jobs.notify();
-        tracing::info!(letter.message_id = letter.message_id, letter.recipient = %to, relay.answer = answer, "sent letter");
+        tracing::info!(
+            letter.message_id = letter.message_id,
+            letter.recipient = %to,
+            relay.answer = answer,
+            "sent letter"
+        );
         Ok(())
     }
 
@@ -101,12 +108,13 @@ impl SendLetter {
         letter: &Letter,
         to_address: &Address,
         error: &SendError,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let now = self.clock.now();
         let text = error.to_string();
         let (job_outcome, to, reason) = self.failure_outcome(claim, letter, error, &text);
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, job_outcome, now).await?.or_stop()?;
+        // The fence comes first, as in `record_sent`.
+        queue::finish(&mut *tx, claim, job_outcome, now).await?;
         let from = if matches!(error, SendError::Unknown(_)) {
             self.mark_uncertain(&mut tx, letter, &text).await?;
             State::Uncertain
@@ -162,20 +170,15 @@ impl SendLetter {
             | SendError::Deferred(_)
             | SendError::Throttled(_) => error.next(),
         };
-        let now = self.clock.now();
         let is_down = self.relay.circuit().is_open();
         let uncertain = is_uncertain.then_some(UNCERTAIN);
-        match retry_policy(next, claim.attempt, self.max_attempts, is_down, rand::random()) {
-            RetryDecision::Retry(pause) => {
-                (Outcome::Retry { at: now + pause, error: text }, State::Waiting, uncertain)
-            }
-            RetryDecision::Snooze(pause) => {
-                (Outcome::Snooze { at: now + pause, error: text }, State::Waiting, uncertain)
-            }
-            RetryDecision::Discard => {
-                (Outcome::Discard { error: text }, State::Held, uncertain.or(Some(GAVE_UP)))
-            }
-        }
+        let decision =
+            retry_policy(next, claim.attempt, self.max_attempts, is_down, rand::random());
+        let (to, reason) = match decision {
+            RetryDecision::Retry(_) | RetryDecision::Snooze(_) => (State::Waiting, uncertain),
+            RetryDecision::Discard => (State::Held, uncertain.or(Some(GAVE_UP))),
+        };
+        (decision.outcome(self.clock.now(), text), to, reason)
     }
 
     /// Completes the job of a letter that will not be sent.
@@ -185,9 +188,9 @@ impl SendLetter {
         letter: &Letter,
         to: State,
         reason: &str,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, Outcome::Done, self.clock.now()).await?;
         let ended =
             Transition { from: State::Waiting, to, reason: Some(reason), relay_reply: None };
         self.apply(&mut tx, letter, &ended).await?;
@@ -201,13 +204,10 @@ impl SendLetter {
         &self,
         claim: &Claim,
         at: DateTime<Utc>,
-    ) -> Result<(), Stopped> {
-        let mut tx = self.db.begin().await?;
+    ) -> Result<(), AttemptError> {
         // Not `Reschedule`, which would reset the attempt count every evening.
-        let job_outcome =
-            Outcome::Snooze { at, error: "a reminder waits for the merchant's working hours" };
-        queue::finish(&mut tx, claim, job_outcome, self.clock.now()).await?.or_stop()?;
-        Ok(tx.commit().await?)
+        let error = "a reminder waits for the merchant's working hours";
+        self.end_job(claim, Outcome::Snooze { at, error }).await
     }
 
     /// Holds a letter until its account has a working address. If the platform named another
@@ -217,7 +217,7 @@ impl SendLetter {
         claim: &Claim,
         letter: &Letter,
         missing: &NoRecipient,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let (reason, now) = (missing.reason(), self.clock.now());
         let held = Transition {
             from: State::Waiting,
@@ -226,25 +226,21 @@ impl SendLetter {
             relay_reply: None,
         };
         let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
+        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
         let is_held = transition::apply(&mut tx, letter, &held, now).await?;
         let suppressed = match missing {
-            NoRecipient::Suppressed(to) => Some(AddressHash::of(to.expose())),
+            NoRecipient::Suppressed(address) => Some(address),
             NoRecipient::Missing | NoRecipient::Invalid => None,
         };
-        if let Some(address) = &suppressed {
+        if let Some(address) = suppressed {
             suppression::store::link_letter(&mut *tx, &letter.letter_id, address).await?;
         }
         // After the letter is held: an address set before this transaction is visible here, one set
         // after it finds the held letter and retries it.
         let held = Letter { state: State::Held, ..letter.clone() };
+        let account_id = &letter.account_id;
         if is_held
-            && !contact_overrides::recipient_still_missing(
-                &mut tx,
-                &letter.account_id,
-                suppressed.as_ref(),
-            )
-            .await?
+            && !contact_overrides::recipient_still_missing(&mut tx, account_id, suppressed).await?
         {
             transition::retry(&mut tx, &held, Some("the platform set another address"), now)
                 .await?;
@@ -259,20 +255,18 @@ impl SendLetter {
         &self,
         claim: &Claim,
         at: DateTime<Utc>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let error = "the receiving domain is at its limit or asked to slow down";
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Snooze { at, error }, self.clock.now())
-            .await?
-            .or_stop()?;
-        Ok(tx.commit().await?)
+        self.end_job(claim, Outcome::Snooze { at, error }).await
     }
 
-    /// Completes the job without touching the letter.
-    pub(super) async fn finish(&self, claim: &Claim) -> Result<(), Stopped> {
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut tx, claim, Outcome::Done, self.clock.now()).await?.or_stop()?;
-        Ok(tx.commit().await?)
+    /// Ends the attempt without touching the letter.
+    pub(super) async fn end_job(
+        &self,
+        claim: &Claim,
+        outcome: Outcome<'_>,
+    ) -> Result<(), AttemptError> {
+        queue::finish(&self.db, claim, outcome, self.clock.now()).await
     }
 
     /// Reverts `sending` after a commit with unknown outcome. Nothing was handed to the relay.
@@ -280,9 +274,9 @@ impl SendLetter {
         &self,
         claim: &Claim,
         letter: &Letter,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let mut tx = self.db.begin().await?;
-        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?;
         let reason = (letter.uncertain_attempts > 0).then_some(UNCERTAIN);
         let back =
             Transition { from: State::Sending, to: State::Waiting, reason, relay_reply: None };

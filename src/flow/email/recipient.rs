@@ -9,7 +9,7 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::letters::reason;
 use crate::mail::Address;
-use crate::queue::Stopped;
+use crate::queue::AttemptError;
 use crate::stripe::{Account, AccountId, Cache, Error};
 
 /// Why an account has no usable address.
@@ -18,10 +18,10 @@ pub(super) enum NoRecipient {
     /// Stripe has none that we may use.
     Missing,
     /// The address that takes precedence is malformed. The next one is not tried: it may belong to
-    /// somebody else.
+    /// another person.
     Invalid,
     /// The address is on the suppression list.
-    Suppressed(Address),
+    Suppressed(AddressHash),
 }
 
 impl NoRecipient {
@@ -42,13 +42,13 @@ pub(super) async fn look_up(
     stripe: &Cache,
     id: &AccountId,
     allow_support_address: bool,
-) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
+) -> Result<(Arc<Account>, Result<Address, NoRecipient>), AttemptError> {
     let found = look_up_once(db, stripe, id, allow_support_address).await?;
-    if !matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
-        return Ok(found);
+    if matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
+        stripe.forget(id).await;
+        return look_up_once(db, stripe, id, allow_support_address).await;
     }
-    stripe.forget(id).await;
-    look_up_once(db, stripe, id, allow_support_address).await
+    Ok(found)
 }
 
 async fn look_up_once(
@@ -56,19 +56,19 @@ async fn look_up_once(
     stripe: &Cache,
     id: &AccountId,
     allow_support_address: bool,
-) -> Result<(Arc<Account>, Result<Address, NoRecipient>), Stopped> {
+) -> Result<(Arc<Account>, Result<Address, NoRecipient>), AttemptError> {
     let account = stripe.account(id).await?;
     let set_by_platform = contact_overrides::find(db, id.as_str()).await?;
     let found = match set_by_platform {
         Some(contact) => parse(&contact.address),
         None => find(stripe, &account, allow_support_address).await?,
     };
-    let found = match found {
-        Ok(to) if suppression::store::is_suppressed(db, &AddressHash::of(to.expose())).await? => {
-            Err(NoRecipient::Suppressed(to))
+    if let Ok(to) = &found {
+        let address = AddressHash::of(to.expose());
+        if suppression::store::is_suppressed(db, &address).await? {
+            return Ok((account, Err(NoRecipient::Suppressed(address))));
         }
-        found => found,
-    };
+    }
     Ok((account, found))
 }
 

@@ -8,7 +8,8 @@
 //! 2. After it, the letter may have been sent. The next worker finds `sending` and applies
 //!    `email.when_uncertain`.
 //! 3. The relay's reply, `sent` and the request to tell Stripe are committed together. This is
-//!    retried for as long as the database is unavailable, because only this process knows the reply.
+//!    retried for as long as the database is unavailable, because only this process knows the
+//!    reply.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Settings;
-use super::decide::{self, Decider, SendDecision};
+use super::decide::{self, Decider, SendDecision, SkipReason};
 use super::recipient::NoRecipient;
 use crate::clock::Clock;
 use crate::consent::opt_outs;
@@ -24,23 +25,20 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::database::{DatabaseHealth, Pool};
 use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
-use crate::letters::wording::Disclaimers;
-use crate::letters::wording::{TemplateError, Writer};
+use crate::letters::wording::{Disclaimers, TemplateError, Writer};
 use crate::letters::{SEND_JOB, transition};
-use crate::mail::Address;
-use crate::mail::mask;
 use crate::mail::mime::{self, AssembledMessage, MessageParts};
 use crate::mail::per_domain::DomainSlot;
 use crate::mail::sending_rate::{DayCount, SendingRate};
-use crate::mail::{DomainLimiter, Relay, SendError};
+use crate::mail::{Address, DomainLimiter, Relay, SendError, mask};
 use crate::offers;
 use crate::queue::{
-    self, Capacity, Circuit, Claim, Next, Notifier, Retryable, Stopped, Work, retry_until_recorded,
+    self, AttemptError, Capacity, Circuit, Claim, Next, Notifier, Outcome, Retryable, Work,
+    retry_until_recorded,
 };
 use crate::stripe::{self, AccountId, Cache, OfferStatus};
 
 /// Executes the `send_letter` jobs.
-#[derive(Debug)]
 pub struct SendLetter {
     pub db: Pool,
     /// Reports database errors.
@@ -85,8 +83,10 @@ impl Retryable for PrepareError {
 impl Work for SendLetter {
     const KIND: &'static str = crate::letters::SEND_JOB;
 
-    #[tracing::instrument(name = "letter.send", skip_all, fields(letter.id = %claim.subject, offer.id))]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    #[tracing::instrument(
+        name = "letter.send", skip_all, fields(letter.id = %claim.subject, offer.id)
+    )]
+    async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         let letter = store::find(&self.db, &claim.subject).await?;
         let letter = match letter {
             Some(letter) if letter.state == State::Waiting => letter,
@@ -97,24 +97,14 @@ impl Work for SendLetter {
                 }
             }
             // Another worker or an operator finished it, or it was erased.
-            Some(_) | None => return self.finish(claim).await,
+            Some(_) | None => return self.end_job(claim, Outcome::Done).await,
         };
         tracing::Span::current().record("offer.id", &letter.offer_id);
         match Decider::new(self).decide(&letter).await? {
             SendDecision::Send(to, content) => {
                 Box::pin(self.send(claim, letter, to, &content)).await
             }
-            SendDecision::Withdraw(reason) => {
-                self.close(claim, &letter, State::Withdrawn, &reason).await
-            }
-            SendDecision::Suppress => {
-                self.close(claim, &letter, State::Suppressed, OPTED_OUT).await
-            }
-            SendDecision::Hold(reason) => self.close(claim, &letter, State::Held, reason).await,
-            SendDecision::Defer(at) => self.snooze_until(claim, at).await,
-            SendDecision::HoldWithoutRecipient(missing) => {
-                self.hold_without_recipient(claim, &letter, &missing).await
-            }
+            SendDecision::Skip(reason) => self.skip(claim, &letter, reason).await,
         }
     }
 
@@ -158,7 +148,7 @@ impl SendLetter {
         mut letter: Letter,
         to: Address,
         content: &Content,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), AttemptError> {
         let slot = match self.domains.acquire(to.domain()) {
             Ok(slot) => slot,
             Err(at) => return self.wait_for_domain(claim, at).await,
@@ -174,22 +164,22 @@ impl SendLetter {
         // The message cannot be recalled after this point, so a process that is shutting down
         // leaves it to the next one.
         if claim.is_stopping() {
-            return Err(Stopped::Released);
+            return Err(AttemptError::Released);
         }
         crate::crash::point("letter.before_sending");
         letter.attempt += 1;
         match self.begin(claim, &letter, content, &ready.bytes).await {
-            Ok(BeginSending::Started) => letter.state = State::Sending,
-            Ok(BeginSending::Skipped(why)) => return self.skip(claim, &letter, &to, why).await,
+            Ok(None) => letter.state = State::Sending,
+            Ok(Some(reason)) => return self.skip(claim, &letter, reason).await,
             // The commit may have succeeded despite the error. Only this process knows that nothing
             // was sent.
-            Err(Stopped::Failed(error)) => {
+            Err(AttemptError::Failed(error)) => {
                 drop(data_phase);
                 retry_until_recorded(claim, &self.database_health, || {
                     self.revert_sending(claim, &letter)
                 })
                 .await?;
-                return Err(Stopped::Failed(error));
+                return Err(AttemptError::Failed(error));
             }
             Err(stopped) => return Err(stopped),
         }
@@ -225,7 +215,7 @@ impl SendLetter {
         content: &Content,
     ) -> Result<AssembledMessage, PrepareError> {
         let account_id: AccountId = letter.account_id.parse()?;
-        let unsubscribe_url = decide::unsubscribe_url(self.settings.links.as_ref(), &account_id);
+        let unsubscribe_url = self.settings.unsubscribe_url(&account_id);
         let parts = MessageParts {
             letter_id: &letter.letter_id,
             message_id: &letter.message_id,
@@ -244,36 +234,37 @@ impl SendLetter {
     /// Commits `sending`, with a full lease ahead. This is the fence: a worker that was paused for
     /// longer than its lease fails here, before anything is sent. The checks cover what changed
     /// since Stripe was read: an ended offer, an opt-out, a suppressed address. Their writers
-    /// either withdraw the waiting letter or commit before these reads.
+    /// either withdraw the waiting letter or commit before these reads. `None` once it is committed.
     async fn begin(
         &self,
         claim: &Claim,
         letter: &Letter,
         content: &Content,
         message: &[u8],
-    ) -> Result<BeginSending, Stopped> {
+    ) -> Result<Option<SkipReason>, AttemptError> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        queue::renew(&mut *tx, claim, self.lease, now).await?.or_stop()?;
+        queue::renew(&mut *tx, claim, self.lease, now).await?;
         // Locks the offer's row against status changes until the commit.
         let status = offers::store::hold_status(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
             && !decide::may_announce(&mut tx, letter, &status).await?
         {
-            return Ok(BeginSending::Skipped(SkipReason::OfferEnded(format!("offer_{status}"))));
+            return Ok(Some(SkipReason::Withdraw(format!("offer_{status}"))));
         }
         if opt_outs::store::is_opted_out(&mut *tx, &letter.account_id).await? {
-            return Ok(BeginSending::Skipped(SkipReason::OptedOut));
+            return Ok(Some(SkipReason::Suppress));
         }
-        if suppression::store::is_suppressed(&mut *tx, &AddressHash::of(&content.recipient)).await?
-        {
-            return Ok(BeginSending::Skipped(SkipReason::AddressSuppressed));
+        let address = AddressHash::of(&content.recipient);
+        if suppression::store::is_suppressed(&mut *tx, &address).await? {
+            let suppressed = NoRecipient::Suppressed(address);
+            return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
         }
         if !transition::begin_sending(&mut tx, letter, content, message, now).await? {
-            return Ok(BeginSending::Skipped(SkipReason::NotWaiting));
+            return Ok(Some(SkipReason::NotWaiting));
         }
         tx.commit().await?;
-        Ok(BeginSending::Started)
+        Ok(None)
     }
 
     /// Records why the message was not handed over.
@@ -281,19 +272,19 @@ impl SendLetter {
         &self,
         claim: &Claim,
         letter: &Letter,
-        to: &Address,
-        why: SkipReason,
-    ) -> Result<(), Stopped> {
-        match why {
-            SkipReason::NotWaiting => self.finish(claim).await,
-            SkipReason::OfferEnded(reason) => {
+        reason: SkipReason,
+    ) -> Result<(), AttemptError> {
+        match reason {
+            SkipReason::Withdraw(reason) => {
                 self.close(claim, letter, State::Withdrawn, &reason).await
             }
-            SkipReason::OptedOut => self.close(claim, letter, State::Suppressed, OPTED_OUT).await,
-            SkipReason::AddressSuppressed => {
-                self.hold_without_recipient(claim, letter, &NoRecipient::Suppressed(to.clone()))
-                    .await
+            SkipReason::Suppress => self.close(claim, letter, State::Suppressed, OPTED_OUT).await,
+            SkipReason::Hold(reason) => self.close(claim, letter, State::Held, reason).await,
+            SkipReason::Defer(at) => self.snooze_until(claim, at).await,
+            SkipReason::HoldWithoutRecipient(missing) => {
+                self.hold_without_recipient(claim, letter, &missing).await
             }
+            SkipReason::NotWaiting => self.end_job(claim, Outcome::Done).await,
         }
     }
 }
@@ -307,22 +298,6 @@ async fn count_letters_since(
     let in_progress = queue::claimed_count(&mut *tx, SEND_JOB).await?;
     let sent = store::sent_since(tx, since).await?;
     Ok(DayCount { sent, in_progress })
-}
-
-/// Whether `sending` was committed.
-enum BeginSending {
-    Started,
-    Skipped(SkipReason),
-}
-
-/// Why `sending` was not committed.
-enum SkipReason {
-    /// The letter has left `waiting` since it was read.
-    NotWaiting,
-    /// The value goes to `letters.reason`.
-    OfferEnded(String),
-    OptedOut,
-    AddressSuppressed,
 }
 
 /// Reports the error to the domain limiter and masks the recipient's address in it.

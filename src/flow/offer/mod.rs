@@ -244,7 +244,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn terms_that_changed_in_place_are_named() {
+    fn changed_terms_are_named() {
         let offer =
             |advance: i64| json!({"offered_terms": {"advance_amount": advance, "fee_amount": 10}});
         assert_eq!(changed_terms(&offer(1), &offer(1)), None);

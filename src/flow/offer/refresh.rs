@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
-
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::offers::{Observation, Source, store};
-use crate::queue::{self, Circuit, Claim, Notifier, Outcome, Stopped, Work};
+use crate::queue::{self, AttemptError, Circuit, Claim, Notifier, Outcome, Work};
 use crate::stripe::{Client, OfferId};
 
 #[derive(Clone, Debug)]
@@ -26,7 +24,7 @@ impl Work for RefreshOffer {
     const KIND: &'static str = super::JOB;
 
     #[tracing::instrument(name = "offer.refresh", skip_all, fields(offer.id))]
-    async fn run(&self, claim: &Claim) -> Result<(), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
         let offer_id: OfferId = offer_id.parse()?;
         tracing::Span::current().record("offer.id", offer_id.as_str());
@@ -37,9 +35,7 @@ impl Work for RefreshOffer {
             // update.
             Err(error) if error.is_not_found() => {
                 tracing::warn!("offer not found at Stripe");
-                let mut tx = self.db.begin().await?;
-                queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
-                return Ok(tx.commit().await?);
+                return queue::finish(&self.db, claim, Outcome::Done, now).await;
             }
             seen => seen?,
         };
@@ -50,13 +46,14 @@ impl Work for RefreshOffer {
             as_of: seen.at.unwrap_or(now),
         };
         let mut tx = self.db.begin().await?;
-        queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+        queue::lock_claim(&mut *tx, claim).await?;
         // An event applied while Stripe was being asked may be newer than the response: ask again.
         if store::lock_version(&mut tx, offer_id.as_str()).await? != before {
-            queue::finish(&mut tx, claim, Outcome::Reschedule { at: now }, now).await?.or_stop()?;
+            queue::finish(&mut *tx, claim, Outcome::Reschedule { at: now }, now).await?;
             return Ok(tx.commit().await?);
         }
-        queue::finish(&mut tx, claim, Outcome::Done, now).await?.or_stop()?;
+        // The fence comes first: without the lease, nothing below may be written.
+        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
         let (_, backfills) =
             super::apply(&mut tx, &observation, &self.message_id_domain, now).await?;
         backfills.queue(&mut tx, now).await?;
@@ -68,16 +65,6 @@ impl Work for RefreshOffer {
     /// Covers the longest backoff and Stripe's `Retry-After`, each at most one hour.
     fn max_delay(&self) -> Duration {
         Duration::from_mins(61)
-    }
-
-    async fn give_up(
-        &self,
-        _tx: &mut PgConnection,
-        _claim: &Claim,
-        _error: &str,
-    ) -> sqlx::Result<()> {
-        // The discarded job itself alerts the operator; the offer keeps its last known state.
-        Ok(())
     }
 
     fn dependencies(&self) -> &[Circuit] {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::database::Pool;
 pub use schedule::{Hours, Schedule, Weekdays};
 
-use crate::queue::{self, Claim, Notifier, Periodic, Stopped};
+use crate::queue::{self, AttemptError, Claim, Notifier, Periodic};
 
 /// Reminders are days apart, so minutes do not matter.
 const RUN_INTERVAL: Duration = Duration::from_mins(5);
@@ -54,11 +54,11 @@ impl Periodic for OpenReminders {
     }
 
     #[tracing::instrument(name = "reminders.open", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(Duration, ()), AttemptError> {
         let (mut opened, mut after) = (0, String::new());
         while self.schedule.is_enabled() && !claim.is_stopping() {
             let mut tx = self.db.begin().await?;
-            queue::lock_claim(&mut *tx, claim).await?.or_stop()?;
+            queue::lock_claim(&mut *tx, claim).await?;
             let due = self.open_due(&mut tx, &after).await?;
             tx.commit().await?;
             let Some(last) = due.last() else { break };

@@ -33,7 +33,7 @@ use crate::letters::transition;
 use crate::offers;
 use crate::offers::store::StaleFilter;
 use crate::offers::{Observation, Source};
-use crate::queue::{Circuit, Claim, Notifier, Periodic, Stopped};
+use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
 use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
 use crate::telemetry::chain;
 use store::Counts;
@@ -109,7 +109,7 @@ impl Periodic for Reconcile {
     }
 
     #[tracing::instrument(name = "reconcile.run", skip_all)]
-    async fn run(&self, claim: &Claim) -> Result<(Duration, Run), Stopped> {
+    async fn run(&self, claim: &Claim) -> Result<(Duration, Run), AttemptError> {
         let run_id = Uuid::now_v7();
         store::begin(&self.db, run_id, self.clock.now()).await?;
         let mut counts = Counts::default();
