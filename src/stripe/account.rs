@@ -16,35 +16,27 @@ pub struct Account {
     /// `acct_…`
     pub id: AccountId,
     /// The account holder's address, for the platform.
-    #[serde(default)]
     pub email: Option<String>,
     /// ISO 3166 code, two letters.
     #[serde(default, deserialize_with = "maybe_country")]
     pub country: Option<String>,
-    #[serde(default)]
     pub business_profile: Option<BusinessProfile>,
     /// Present if `business_type` is `individual`.
-    #[serde(default)]
     pub individual: Option<Person>,
     /// Present for companies and other organizations.
-    #[serde(default)]
     pub company: Option<Company>,
-    #[serde(default)]
     settings: Option<Settings>,
     /// The platform's own key-value pairs.
-    #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Settings {
-    #[serde(default)]
     dashboard: Option<Dashboard>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Dashboard {
-    #[serde(default)]
     timezone: Option<String>,
 }
 
@@ -52,10 +44,8 @@ struct Dashboard {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct BusinessProfile {
     /// The name shown to customers.
-    #[serde(default)]
     pub name: Option<String>,
     /// A public address for customers: a last resort, used only if the operator allows it.
-    #[serde(default)]
     pub support_email: Option<String>,
 }
 
@@ -63,16 +53,13 @@ pub struct BusinessProfile {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Company {
     /// The legal name.
-    #[serde(default)]
     pub name: Option<String>,
 }
 
 /// A person of an account (<https://docs.stripe.com/api/persons/object>).
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Person {
-    #[serde(default)]
     pub email: Option<String>,
-    #[serde(default)]
     pub first_name: Option<String>,
 }
 

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_prints_without_its_address() {
+    fn debug_output_omits_the_url() {
         let link: AccountLink = serde_json::from_value(serde_json::json!({
             "object": "account_link", "created": 1, "expires_at": 301,
             "url": "https://connect.stripe.com/capital/secret",

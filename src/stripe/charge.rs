@@ -42,7 +42,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_transfer_of_a_charge_is_an_id_an_object_or_nothing() {
+    fn a_transfer_may_be_an_id_an_object_or_absent() {
         let transfer = |charge| serde_json::from_value::<Charge>(charge).unwrap().source_transfer;
         assert_eq!(
             transfer(json!({"id": "py_1", "source_transfer": "tr_1"})).as_deref(),

@@ -7,11 +7,10 @@ use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use url::Url;
 
-use super::list::{self, List};
+use super::list::{List, Page};
 use super::rate_limit::RateLimit;
 use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
 use crate::clock::Clock;
@@ -61,6 +60,7 @@ pub struct ApiResponse<T> {
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Stripe usually answers within a second, and a person is waiting for the page.
 const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const OFFERS: &str = "/v1/capital/financing_offers";
 /// An account takes about 10 KB; a body this large does not come from Stripe.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -106,8 +106,7 @@ impl Client {
         id: &OfferId,
     ) -> Result<Vec<ApiResponse<FinancingOffer>>, Error> {
         let query = [("status", "undelivered"), ("limit", "100"), ("ending_before", id.as_str())];
-        let page: ApiResponse<List<serde_json::Value>> =
-            self.get("offers", "/v1/capital/financing_offers", &query).await?;
+        let page: ApiResponse<List<serde_json::Value>> = self.get("offers", OFFERS, &query).await?;
         let (status, request_id, at) = (page.status, page.request_id, page.at);
         let read = |body: serde_json::Value| {
             let object = FinancingOffer::deserialize(&body).ok()?;
@@ -117,20 +116,17 @@ impl Client {
     }
 
     /// A page of the undelivered offers, newest first.
-    pub async fn undelivered_offers(&self, after: Option<&str>) -> Result<list::Page, Error> {
-        let mut query = vec![("status", "undelivered"), ("limit", "100")];
-        query.extend(after.map(|id| ("starting_after", id)));
-        self.page("offers", "/v1/capital/financing_offers", &query).await
+    pub async fn undelivered_offers(&self, after: Option<&str>) -> Result<Page, Error> {
+        let request = self.request(Method::GET, OFFERS).query(&[("status", "undelivered")]);
+        self.page("offers", request, after).await
     }
 
     /// A page of Capital's events that could not be delivered to all webhook endpoints, newest
     /// first. Stripe keeps events for 30 days
     /// (<https://docs.stripe.com/webhooks/process-undelivered-events>).
-    pub async fn undelivered_events(&self, after: Option<&str>) -> Result<list::Page, Error> {
-        let mut query =
-            vec![("delivery_success", "false"), ("type", "capital.*"), ("limit", "100")];
-        query.extend(after.map(|id| ("starting_after", id)));
-        self.page("events", "/v1/events", &query).await
+    pub async fn undelivered_events(&self, after: Option<&str>) -> Result<Page, Error> {
+        let filter = [("delivery_success", "false"), ("type", "capital.*")];
+        self.page("events", self.request(Method::GET, "/v1/events").query(&filter), after).await
     }
 
     /// Creates a link; each call creates another one.
@@ -155,7 +151,9 @@ impl Client {
     /// Lists one offer, to check that the key is valid and may read offers. Returns the `Date` of
     /// the response.
     pub async fn probe(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        Ok(self.page("offers", "/v1/capital/financing_offers", &[("limit", "1")]).await?.at)
+        let offers: ApiResponse<List<IgnoredAny>> =
+            self.get("offers", OFFERS, &[("limit", "1")]).await?;
+        Ok(offers.at)
     }
 
     pub async fn account(&self, id: &AccountId) -> Result<Account, Error> {
@@ -178,27 +176,21 @@ impl Client {
         idempotency_key: &str,
     ) -> Result<ApiResponse<FinancingOffer>, Error> {
         let path = format!("/v1/capital/financing_offers/{id}/mark_delivered");
+        let request = self.request(Method::POST, &path).header("Idempotency-Key", idempotency_key);
         // An empty form sets the content type, as Stripe's own clients do; stripe-mock requires it.
-        let form: [(&str, &str); 0] = [];
-        let request = self
-            .request(Method::POST, &path)
-            .header("Idempotency-Key", idempotency_key)
-            .form(&form);
-        self.send("mark_delivered", request).await
+        self.send("mark_delivered", request.form(&[(); 0])).await
     }
 
-    async fn page(
+    /// Up to a hundred entries of a list, beginning after the entry with this id.
+    pub(super) async fn page(
         &self,
         endpoint: &'static str,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<list::Page, Error> {
-        let response: ApiResponse<List<Box<RawValue>>> = self.get(endpoint, path, query).await?;
-        Ok(list::Page {
-            entries: response.object.data,
-            has_more: response.object.has_more,
-            at: response.at,
-        })
+        request: RequestBuilder,
+        after: Option<&str>,
+    ) -> Result<Page, Error> {
+        let ApiResponse { object: List { data, has_more }, at, .. } =
+            self.send(endpoint, paged(request, after)).await?;
+        Ok(Page { entries: data, has_more, at })
     }
 
     async fn get<T: DeserializeOwned>(
@@ -275,6 +267,10 @@ impl Client {
             }
         }
     }
+}
+
+pub(super) fn paged(request: RequestBuilder, after: Option<&str>) -> RequestBuilder {
+    request.query(&[("limit", "100")]).query(&after.map(|id| [("starting_after", id)]))
 }
 
 /// A response in Stripe's format.
@@ -390,7 +386,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_error_of_a_gateway_is_not_stripes() {
+    fn a_gateways_error_is_not_from_stripe() {
         let of = |body| is_from_stripe(StatusCode::NOT_FOUND, &body);
         assert!(of(
             json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}})

@@ -3,10 +3,10 @@
 
 use std::fmt::Display;
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
+use super::client::paged;
 use super::list::{List, Page};
 use super::{
     AccountId, ApiResponse, BalanceTransaction, Charge, Client, Error, FinancingSummary, Payout,
@@ -21,30 +21,20 @@ impl Client {
         account: &AccountId,
         after: Option<&str>,
     ) -> Result<Page, Error> {
-        let mut query = vec![("limit", "100")];
-        query.extend(after.map(|id| ("starting_after", id)));
-        let path = "/v1/capital/financing_transactions";
-        let response: ApiResponse<List<Box<RawValue>>> =
-            self.as_account("transactions", account, path, &query).await?;
-        Ok(Page {
-            entries: response.object.data,
-            has_more: response.object.has_more,
-            at: response.at,
-        })
+        let request = self.as_account(account, "/v1/capital/financing_transactions");
+        self.page("transactions", request, after).await
     }
 
     pub async fn summary(
         &self,
         account: &AccountId,
     ) -> Result<ApiResponse<FinancingSummary>, Error> {
-        self.as_account("summary", account, "/v1/capital/financing_summary", &[]).await
+        self.send("summary", self.as_account(account, "/v1/capital/financing_summary")).await
     }
 
     pub async fn charge(&self, account: &AccountId, id: &str) -> Result<Charge, Error> {
-        Ok(self
-            .as_account("charge", account, &format!("/v1/charges/{}", path_segment(id)), &[])
-            .await?
-            .object)
+        let request = self.as_account(account, &format!("/v1/charges/{}", path_segment(id)));
+        Ok(self.send("charge", request).await?.object)
     }
 
     /// A transfer belongs to the platform, so this call has no `Stripe-Account` header.
@@ -63,8 +53,7 @@ impl Client {
         let (from, until) = (from.to_string(), until.to_string());
         let filter = [("arrival_date[gte]", from.as_str()), ("arrival_date[lt]", until.as_str())];
         let mut all = Vec::new();
-        let list = Listing { endpoint: "payouts", account, path: "/v1/payouts", filter: &filter };
-        self.for_each(&list, |payout| all.push(payout)).await?;
+        self.for_each("payouts", account, &filter, |payout| all.push(payout)).await?;
         Ok(all)
     }
 
@@ -76,24 +65,24 @@ impl Client {
         payout: &str,
         visit: impl FnMut(BalanceTransaction),
     ) -> Result<(), Error> {
-        let (endpoint, path) = ("balance_transactions", "/v1/balance_transactions");
-        self.for_each(&Listing { endpoint, account, path, filter: &[("payout", payout)] }, visit)
-            .await
+        self.for_each("balance_transactions", account, &[("payout", payout)], visit).await
     }
 
-    async fn for_each<T: DeserializeOwned + Listed>(
+    /// Visits all entries of the account's list `/v1/<endpoint>`.
+    async fn for_each<T: DeserializeOwned>(
         &self,
-        list: &Listing<'_>,
+        endpoint: &'static str,
+        account: &AccountId,
+        filter: &[(&str, &str)],
         mut visit: impl FnMut(T),
     ) -> Result<(), Error> {
         let mut after: Option<String> = None;
         loop {
-            let mut query = vec![("limit", "100")];
-            query.extend(list.filter);
-            query.extend(after.as_deref().map(|id| ("starting_after", id)));
+            let request = self.as_account(account, &format!("/v1/{endpoint}")).query(filter);
             let page: ApiResponse<List<T>> =
-                self.as_account(list.endpoint, list.account, list.path, &query).await?;
-            after = page.object.data.last().map(|last| last.id().to_owned());
+                self.send(endpoint, paged(request, after.as_deref())).await?;
+            let entries = page.body["data"].as_array();
+            after = entries.and_then(|all| all.last()?["id"].as_str().map(str::to_owned));
             page.object.data.into_iter().for_each(&mut visit);
             if !page.object.has_more || after.is_none() {
                 return Ok(());
@@ -101,40 +90,8 @@ impl Client {
         }
     }
 
-    async fn as_account<T: DeserializeOwned>(
-        &self,
-        endpoint: &'static str,
-        account: &AccountId,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<ApiResponse<T>, Error> {
-        let request = self.request(Method::GET, path).header("Stripe-Account", account.as_str());
-        self.send(endpoint, request.query(query)).await
-    }
-}
-
-/// A list endpoint with its parameters.
-struct Listing<'a> {
-    endpoint: &'static str,
-    account: &'a AccountId,
-    path: &'a str,
-    filter: &'a [(&'a str, &'a str)],
-}
-
-/// An entry with the id after which the next page begins.
-trait Listed {
-    fn id(&self) -> &str;
-}
-
-impl Listed for Payout {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Listed for BalanceTransaction {
-    fn id(&self) -> &str {
-        &self.id
+    fn as_account(&self, account: &AccountId, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path).header("Stripe-Account", account.as_str())
     }
 }
 

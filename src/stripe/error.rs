@@ -72,13 +72,7 @@ impl Error {
     /// The offer may already be delivered. Stripe does not document its response in that case, so
     /// after any 4xx about the request the offer must be fetched.
     pub fn may_mean_done(&self) -> bool {
-        match self {
-            Self::NotYet(_)
-            | Self::NoAnswer(_)
-            | Self::NotStripe { .. }
-            | Self::Unreadable { .. } => false,
-            Self::Refused { status, .. } => matches!(status, 400 | 402 | 404..=428 | 430..=499),
-        }
+        matches!(self, Self::Refused { status: 400 | 402 | 404..=428 | 430..=499, .. })
     }
 
     pub fn is_not_found(&self) -> bool {

@@ -14,24 +14,24 @@ pub struct FinancingOffer {
     pub id: OfferId,
     /// The connected account that the offer is made to.
     pub account: AccountId,
-    #[serde(flatten)]
-    creation: Creation,
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    created: Option<DateTime<Utc>>,
+    /// The name of `created` in Stripe's examples of webhook bodies. Both may be present.
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    created_at: Option<DateTime<Utc>>,
     /// The merchant cannot apply after this. Stripe sends a float.
     #[serde(default, rename = "expires_after", deserialize_with = "maybe_seconds")]
     pub expires_at: Option<DateTime<Utc>>,
     pub livemode: bool,
     pub status: OfferStatus,
     /// Absent in some renderings; without terms no letter can be written.
-    #[serde(default)]
     pub offered_terms: Option<OfferedTerms>,
     /// Decides the vocabulary of letters.
-    #[serde(default)]
     pub financing_type: Option<FinancingType>,
     /// A second name for `financing_type`, with one more value.
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub type_: Option<FinancingType>,
     /// A new financing, or one that refinances another.
-    #[serde(default)]
     pub product_type: Option<ProductType>,
     /// The offer that replaces this one.
     #[serde(default, deserialize_with = "maybe_id")]
@@ -42,23 +42,13 @@ pub struct FinancingOffer {
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub charged_off_at: Option<DateTime<Utc>>,
     /// Selects the mandatory disclaimer. An open list.
-    #[serde(default)]
     pub disclaimer_variant: Option<String>,
-}
-
-/// `created`; Stripe's examples of webhook bodies call it `created_at`. Both may be present.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Creation {
-    #[serde(default, deserialize_with = "maybe_seconds")]
-    created: Option<DateTime<Utc>>,
-    #[serde(default, deserialize_with = "maybe_seconds")]
-    created_at: Option<DateTime<Utc>>,
 }
 
 impl FinancingOffer {
     /// When the offer was created, if Stripe says.
     pub fn created(&self) -> Option<DateTime<Utc>> {
-        self.creation.created.or(self.creation.created_at)
+        self.created.or(self.created_at)
     }
 
     /// The financing type, by either of its two names.
@@ -84,7 +74,6 @@ pub struct OfferedTerms {
     /// The share of daily sales: 0.15 is 15 %. Any JSON number, possibly out of range.
     pub withhold_rate: f64,
     /// An open list. Missing in some of Stripe's examples.
-    #[serde(default)]
     pub campaign_type: Option<String>,
 }
 
@@ -243,7 +232,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_offer_is_read_with_everything_optional_absent_or_null_and_the_unknown_ignored() {
+    fn optional_fields_may_be_absent_null_or_unknown() {
         let least = json!({
             "id": "financingoffer_1", "account": "acct_1", "created": 1_700_000_000,
             "livemode": false, "status": "undelivered",
@@ -271,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_no_merchant_should_read_are_told_from_others() {
+    fn implausible_terms_are_recognized() {
         let terms = |advance_amount, fee_amount, currency: &str, withhold_rate| OfferedTerms {
             advance_amount,
             fee_amount,
@@ -307,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn times_come_as_floats_and_a_rate_may_be_an_integer_out_of_range() {
+    fn times_may_be_floats_and_rates_out_of_range() {
         let offer: FinancingOffer = serde_json::from_value(json!({
             "id": "financingoffer_1", "account": "acct_1", "created_at": 1_700_000_000,
             "livemode": true, "created": 1_600_000_000, "replacement": "odd",

@@ -11,13 +11,11 @@ use super::deserialize::{instant, maybe_id, maybe_seconds, open_enum};
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct FinancingSummary {
     /// Unlike the status of the offer, only three values.
-    #[serde(default)]
     pub status: Option<SummaryStatus>,
     /// The financing that it describes.
     #[serde(default, deserialize_with = "maybe_id")]
     pub financing_offer: Option<OfferId>,
     /// None without a financing.
-    #[serde(default)]
     pub details: Option<SummaryDetails>,
 }
 
@@ -39,7 +37,7 @@ pub struct SummaryDetails {
     #[serde(default, rename = "repayments_begin_at", deserialize_with = "maybe_seconds")]
     pub paydown_begins_at: Option<DateTime<Utc>>,
     /// The current period, if the contract has periods.
-    #[serde(default, rename = "current_repayment_interval")]
+    #[serde(rename = "current_repayment_interval")]
     pub current_period: Option<Period>,
 }
 
@@ -49,10 +47,8 @@ pub struct Period {
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub due_at: Option<DateTime<Utc>>,
     /// Paid towards the minimum.
-    #[serde(default)]
     pub paid_amount: Option<i64>,
     /// Missing from the minimum.
-    #[serde(default)]
     pub remaining_amount: Option<i64>,
 }
 
@@ -94,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_in_milliseconds_is_the_same_moment() {
+    fn milliseconds_and_seconds_give_the_same_time() {
         let seconds = details(&json!(1_700_000_000)).advance_paid_out_at.unwrap();
         assert_eq!(details(&json!(1_700_000_000_000_i64)).advance_paid_out_at, Some(seconds));
         assert_eq!(seconds.timestamp(), 1_700_000_000);
@@ -102,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_of_nothing_is_read_in_every_shape() {
+    fn an_empty_summary_is_read_in_every_form() {
         for summary in [
             json!({
                 "object": "capital.financing_summary", "status": "none", "financing_offer": null,

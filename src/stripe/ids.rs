@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_keeps_its_form_and_refuses_others() {
+    fn only_ids_with_the_prefix_are_accepted() {
         assert_eq!("acct_1A".parse::<AccountId>().unwrap().as_str(), "acct_1A");
         for bad in [
             "",
@@ -115,7 +115,7 @@ mod tests {
             "acct_\u{0}",
             &"acct_".repeat(60),
         ] {
-            assert!(bad.parse::<AccountId>().is_err(), "{bad:?} was let through");
+            assert!(bad.parse::<AccountId>().is_err(), "{bad:?} was accepted");
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct List<T> {
     pub(super) has_more: bool,
 }
 
-/// A page with undecoded entries, so that an unreadable entry does not lose the others.
+/// A page of a list with undecoded entries, so that an unreadable entry does not lose the others.
 #[derive(Debug)]
 pub struct Page {
     /// Newest first, each as raw JSON.

@@ -23,10 +23,8 @@ pub struct Payout {
     pub arrival_date: DateTime<Utc>,
     /// `completed` if its balance transactions can be listed, `in_progress` if not yet,
     /// `not_applicable` if never: manual and instant payouts.
-    #[serde(default)]
     pub reconciliation_status: Option<String>,
     /// The balance transaction of the payout itself.
-    #[serde(default)]
     pub balance_transaction: Option<String>,
 }
 
@@ -36,7 +34,6 @@ pub struct BalanceTransaction {
     /// `txn_…`
     pub id: String,
     /// ISO 4217 code, lower case.
-    #[serde(default)]
     pub currency: Option<String>,
     /// Before fees.
     pub amount: i64,
@@ -48,7 +45,6 @@ pub struct BalanceTransaction {
     #[serde(rename = "type")]
     pub type_: String,
     /// Finer than `type` (<https://docs.stripe.com/reports/reporting-categories>).
-    #[serde(default)]
     pub reporting_category: Option<String>,
 }
 

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// The scope of a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl RateLimit {
     }
 
     pub(super) fn share_with(&self, replicas: u32) {
-        self.pacers().replicas = replicas.max(1);
+        self.0.lock().replicas = replicas.max(1);
     }
 
     /// Waits until the call may start. If that takes longer than [`MAX_WAIT`], returns the wait
@@ -81,7 +81,7 @@ impl RateLimit {
 
     fn reserve(&self, endpoint: &'static str, now: Instant) -> Result<Instant, Duration> {
         // One lock for both pacers: a call reserves its start in both, or in none.
-        let mut pacers = self.pacers();
+        let mut pacers = self.0.lock();
         let rate = pacers.per_second / f64::from(pacers.replicas);
         let fresh = Pacer { next: now, speed: 1.0 };
         let mut one = *pacers.endpoints.entry(endpoint).or_insert(fresh);
@@ -101,7 +101,7 @@ impl RateLimit {
 
     /// Records a successful call.
     pub(super) fn succeeded(&self, endpoint: &'static str) {
-        let mut pacers = self.pacers();
+        let mut pacers = self.0.lock();
         let faster = |pacer: &mut Pacer| pacer.speed = (pacer.speed + RECOVERY).min(1.0);
         faster(&mut pacers.all);
         pacers.endpoints.get_mut(endpoint).map(faster);
@@ -110,7 +110,7 @@ impl RateLimit {
     /// Records a 429: the pacer of the limit pauses and slows down.
     pub(super) fn slow_down(&self, endpoint: &'static str, limit: Limit, pause: Duration) {
         let (now, pause) = (Instant::now(), pause.min(MAX_PAUSE));
-        let mut pacers = self.pacers();
+        let mut pacers = self.0.lock();
         let slower = |pacer: &mut Pacer| {
             pacer.speed = (pacer.speed / 2.0).max(MIN_SPEED);
             pacer.next = pacer.next.max(now + pause);
@@ -122,10 +122,6 @@ impl RateLimit {
             }
             Limit::Object => {}
         }
-    }
-
-    fn pacers(&self) -> MutexGuard<'_, Pacers> {
-        self.0.lock()
     }
 }
 
@@ -204,10 +200,10 @@ mod tests {
         for _ in 0..100 {
             limit.slow_down("a", Limit::Endpoint, Duration::ZERO);
         }
-        assert!((limit.pacers().endpoints["a"].speed - MIN_SPEED).abs() < f64::EPSILON);
+        assert!((limit.0.lock().endpoints["a"].speed - MIN_SPEED).abs() < f64::EPSILON);
         for _ in 0..50 {
             limit.succeeded("a");
         }
-        assert!((limit.pacers().endpoints["a"].speed - 1.0).abs() < f64::EPSILON);
+        assert!((limit.0.lock().endpoints["a"].speed - 1.0).abs() < f64::EPSILON);
     }
 }
