@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::app;
@@ -15,10 +16,11 @@ use crate::database::{self, Health, Pool};
 use crate::feedback;
 use crate::financing;
 use crate::flow::inbox;
+use crate::format::locale::start_of_day;
 use crate::letters;
 use crate::letters::lint::Rules;
 use crate::letters::wording::samples;
-use crate::mail::sending_rate::{self, SendingLimits};
+use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, Algorithm, Relay, Timeouts};
 use crate::maintenance::reconcile;
 use crate::queue::{self, Circuit};
@@ -227,7 +229,7 @@ async fn sent_today(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Finding> {
     let today = now.date_naive();
-    let sent = letters::store::sent_since(db, sending_rate::midnight(today)).await?;
+    let sent = letters::store::sent_since(db, start_of_day(today, Tz::UTC)).await?;
     let max_today = limits.warm_up.and_then(|warm_up| warm_up.letters_on(today));
     let warm_up = max_today.map(|max| format!(" of {max} (warm-up)")).unwrap_or_default();
     let rates = [

@@ -1,6 +1,6 @@
 //! Limits concurrent sessions per receiving domain, and pauses domains that report a rate limit.
 //!
-//! A letter that finds its domain full or paused is told when to retry, and blocks no worker that
+//! A letter that finds its domain full or paused gets a time to retry, and blocks no worker that
 //! could send to other domains. Retry times are spread by the recent duration of a session with the
 //! domain, so that rejected letters do not return all at once. The state is in memory: after a
 //! restart it is learned again from the first letters.
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::SendError;
 use crate::clock::Clock;
@@ -84,7 +84,7 @@ impl DomainLimiter {
     pub fn acquire(&self, domain: &str) -> Result<DomainSlot, DateTime<Utc>> {
         let now = self.clock.now();
         let domain = domain.to_ascii_lowercase();
-        let mut states = self.by_domain();
+        let mut states = self.by_domain.lock();
         let state = states.entry(domain.clone()).or_insert_with(|| DomainState::new(now));
         // After the clock was set back, a pause must not outlast its maximum.
         state.paused_until = state.paused_until.min(now + MAX_PAUSE);
@@ -99,16 +99,12 @@ impl DomainLimiter {
         state.active_sessions += 1;
         Ok(DomainSlot { limiter: self.clone(), domain, since: now })
     }
-
-    fn by_domain(&self) -> MutexGuard<'_, HashMap<String, DomainState>> {
-        self.by_domain.lock()
-    }
 }
 
 impl DomainSlot {
     /// Records that the letter was accepted, which resets the pause.
     pub fn record_accepted(&self) {
-        if let Some(state) = self.limiter.by_domain().get_mut(&self.domain) {
+        if let Some(state) = self.limiter.by_domain.lock().get_mut(&self.domain) {
             state.pause = FIRST_PAUSE;
         }
     }
@@ -119,7 +115,7 @@ impl DomainSlot {
             return;
         }
         let now = self.limiter.clock.now();
-        let mut states = self.limiter.by_domain();
+        let mut states = self.limiter.by_domain.lock();
         let Some(state) = states.get_mut(&self.domain) else { return };
         // Sessions that were active when the pause began fail too; they must not double it.
         if state.paused_until > now {
@@ -138,7 +134,7 @@ impl DomainSlot {
 impl Drop for DomainSlot {
     fn drop(&mut self) {
         let now = self.limiter.clock.now();
-        let mut states = self.limiter.by_domain();
+        let mut states = self.limiter.by_domain.lock();
         let Some(state) = states.get_mut(&self.domain) else { return };
         state.active_sessions = state.active_sessions.saturating_sub(1);
         state.session_time = ((state.session_time * 3 + (now - self.since)) / 4)
@@ -202,7 +198,7 @@ mod tests {
         let (limiter, _) = limiter(0);
         let slots: Vec<_> = (0..1000).map(|_| limiter.acquire("busy.example").unwrap()).collect();
         drop(slots);
-        assert!(limiter.by_domain().is_empty());
+        assert!(limiter.by_domain.lock().is_empty());
     }
 
     #[test]
@@ -228,6 +224,6 @@ mod tests {
         slot.record_accepted();
         clock.advance(TimeDelta::minutes(1));
         drop(slot);
-        assert!(limiter.by_domain().is_empty());
+        assert!(limiter.by_domain.lock().is_empty());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `bounces@rocket.example` becomes `bounces+<letter>@rocket.example`, with the 32 hexadecimal
 //! digits of the letter's id. The address is not signed: anyone who has the letter also has its
-//! Message-ID, which identifies it too, and nobody else can guess the id's 74 random bits.
+//! Message-ID, which identifies it too, and the id's 74 random bits cannot be guessed.
 //! Hexadecimal survives mail servers that lower-case addresses.
 
 use std::str::FromStr;

@@ -147,7 +147,7 @@ impl SendingRate {
         else {
             return Ok(None);
         };
-        let DayCount { sent, in_progress } = day_count(tx, midnight(today)).await?;
+        let DayCount { sent, in_progress } = day_count(tx, start_of_day(today, Tz::UTC)).await?;
         let left = usize::try_from(i64::from(letters) - sent - in_progress).unwrap_or_default();
         // A claimed letter may still fail and return its share, so the day is not over yet.
         if left == 0 && in_progress == 0 {
@@ -157,7 +157,6 @@ impl SendingRate {
     }
 
     fn log_exhausted(&self, today: NaiveDate, letters: u32) {
-        // A date is whole at any time.
         let mut logged_on = self.logged_on.lock();
         if logged_on.replace(today) != Some(today) {
             tracing::info!(
@@ -174,13 +173,9 @@ fn batch_size(interval: TimeDelta) -> i32 {
     i32::try_from(micros(BATCH) / micros(interval)).unwrap_or(i32::MAX).max(1)
 }
 
-/// The start of a day, in UTC.
-pub fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    start_of_day(day, Tz::UTC)
-}
-
 fn until_tomorrow(now: DateTime<Utc>) -> Duration {
-    (midnight(now.date_naive()) + TimeDelta::days(1) - now).to_std().unwrap_or_default()
+    let today = start_of_day(now.date_naive(), Tz::UTC);
+    (today + TimeDelta::days(1) - now).to_std().unwrap_or_default()
 }
 
 /// Locks the relay's row until the transaction ends. Returns when its next letter may start.

@@ -1,6 +1,5 @@
 //! Opens a session as the relay's URL demands: TCP, TLS or STARTTLS, EHLO, AUTH.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,12 +58,6 @@ impl Connector {
             session.auth(user, password).await?;
         }
         Ok(session)
-    }
-}
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("server", &self.server).finish_non_exhaustive()
     }
 }
 

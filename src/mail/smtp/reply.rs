@@ -227,9 +227,13 @@ mod tests {
         }
 
         #[test]
-        fn replies_round_trip(code in 200_u16..600, lines in prop::collection::vec("[ -~]{0,80}", 1..20)) {
+        fn replies_round_trip(
+            code in 200_u16..600,
+            lines in prop::collection::vec("[ -~]{0,80}", 1..20),
+        ) {
             let (last, others) = lines.split_last().unwrap();
-            let mut written: Vec<String> = others.iter().map(|line| format!("{code}-{line}\r\n")).collect();
+            let mut written: Vec<String> =
+                others.iter().map(|line| format!("{code}-{line}\r\n")).collect();
             written.push(format!("{code} {last}\r\n"));
             let reply = one(written.concat().as_bytes());
             prop_assert_eq!((reply.code(), reply.lines()), (code, lines.as_slice()));

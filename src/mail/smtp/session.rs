@@ -43,13 +43,13 @@ pub enum SmtpError {
     #[error("the relay does not offer STARTTLS, which tls=required demands: closed the connection")]
     NoStartTls,
     #[error(
-        "the relay offers neither AUTH PLAIN nor AUTH LOGIN: check the port, and whether it requires \
-         a login"
+        "the relay offers neither AUTH PLAIN nor AUTH LOGIN: check the port, and whether it \
+         requires a login"
     )]
     NoAuth,
     #[error(
-        "the connection is not encrypted, so no password was sent: use ?tls=required or smtps:// in \
-         SMTP_URL"
+        "the connection is not encrypted, so no password was sent: use ?tls=required or smtps:// \
+         in SMTP_URL"
     )]
     Unencrypted,
     #[error("cannot use TLS: {0}")]
@@ -77,14 +77,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
 
     /// Waits for the greeting, which the relay sends first.
     pub async fn greeting(&mut self) -> Result<(), SmtpError> {
-        let reply = self.read_reply().await?;
-        expect(reply, "the connection", 220..=220).map(drop)
+        expect(self.read_reply().await?, "the connection", 220..=220).map(drop)
     }
 
     /// Sends EHLO and stores the relay's capabilities.
     pub async fn ehlo(&mut self, client_name: &str) -> Result<(), SmtpError> {
-        let reply = self.command("EHLO", &format!("EHLO {client_name}")).await?;
-        self.ehlo_lines = expect(reply, "EHLO", 250..=250)?.lines().to_vec();
+        let line = format!("EHLO {client_name}");
+        self.ehlo_lines = self.command("EHLO", &line, 250..=250).await?.lines().to_vec();
         Ok(())
     }
 
@@ -115,8 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
     /// everything learned before TLS must be forgotten (RFC 3207 section 4.2). Unread input is an
     /// error: it arrived unencrypted and would be read as if it had arrived under TLS.
     pub async fn starttls(mut self) -> Result<S, SmtpError> {
-        let reply = self.command("STARTTLS", "STARTTLS").await?;
-        expect(reply, "STARTTLS", 220..=220)?;
+        self.command("STARTTLS", "STARTTLS", 220..=220).await?;
         self.receive_arrived().await?;
         if self.input.is_empty() { Ok(self.stream) } else { Err(SmtpError::InjectedBeforeTls) }
     }
@@ -126,37 +124,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         if !self.is_confidential {
             return Err(SmtpError::Unencrypted);
         }
-        let reply = if self.offers_auth("PLAIN") {
-            let response =
-                BASE64_STANDARD.encode(format!("\0{user}\0{}", password.expose_secret()));
-            self.command("AUTH", &format!("AUTH PLAIN {response}")).await?
+        let password = password.expose_secret();
+        let last_line = if self.offers_auth("PLAIN") {
+            format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{user}\0{password}")))
         } else if self.offers_auth("LOGIN") {
             for line in ["AUTH LOGIN".to_owned(), BASE64_STANDARD.encode(user)] {
-                let reply = self.command("AUTH", &line).await?;
-                expect(reply, "AUTH", 334..=334)?;
+                self.command("AUTH", &line, 334..=334).await?;
             }
-            self.command("AUTH", &BASE64_STANDARD.encode(password.expose_secret())).await?
+            BASE64_STANDARD.encode(password)
         } else {
             return Err(SmtpError::NoAuth);
         };
-        expect(reply, "AUTH", 235..=235).map(drop)
+        self.command("AUTH", &last_line, 235..=235).await.map(drop)
     }
 
     /// Starts a message. An empty sender is the null reverse-path.
     pub async fn mail(&mut self, sender: &str) -> Result<(), SmtpError> {
-        let reply = self.command("MAIL", &format!("MAIL FROM:<{sender}>")).await?;
-        expect(reply, "MAIL", ACCEPTED).map(drop)
+        self.command("MAIL", &format!("MAIL FROM:<{sender}>"), ACCEPTED).await.map(drop)
     }
 
     pub async fn rcpt(&mut self, recipient: &str) -> Result<(), SmtpError> {
-        let reply = self.command("RCPT", &format!("RCPT TO:<{recipient}>")).await?;
-        expect(reply, "RCPT", ACCEPTED).map(drop)
+        self.command("RCPT", &format!("RCPT TO:<{recipient}>"), ACCEPTED).await.map(drop)
     }
 
     /// Sends DATA. Only 354 means that the relay waits for the content.
     pub async fn data(&mut self) -> Result<(), SmtpError> {
-        let reply = self.command("DATA", "DATA").await?;
-        expect(reply, "DATA", 354..=354).map(drop)
+        self.command("DATA", "DATA", 354..=354).await.map(drop)
     }
 
     /// Writes the content without the final dot. After any error the relay does not have the
@@ -196,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
     }
 
     pub async fn quit(&mut self) -> Result<(), SmtpError> {
-        self.command("QUIT", "QUIT").await.map(drop)
+        self.command("QUIT", "QUIT", ACCEPTED).await.map(drop)
     }
 
     /// Whether all received input was consumed, so that the session can be reused.
@@ -204,7 +197,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         self.input.is_empty()
     }
 
-    async fn command(&mut self, name: &'static str, line: &str) -> Result<Reply, SmtpError> {
+    async fn command(
+        &mut self,
+        name: &'static str,
+        line: &str,
+        expected: RangeInclusive<u16>,
+    ) -> Result<Reply, SmtpError> {
         // A line break in an address would start a second command (SMTP injection).
         if line.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(SmtpError::ControlCharacter(name));
@@ -212,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         self.expect_silence().await?;
         self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
         self.stream.flush().await?;
-        self.read_reply().await
+        expect(self.read_reply().await?, name, expected)
     }
 
     async fn read_reply(&mut self) -> Result<Reply, SmtpError> {
