@@ -28,7 +28,7 @@ pub struct BodyLimits {
 /// Why a body was not read. Already logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// Larger than allmissing, or announced as such.
+    /// Larger than allowed, or announced as such.
     TooLarge,
     TooSlow,
     /// The connection broke, or the encoding is invalid.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Marks the response to a request whose signature was verified as Stripe's.
@@ -53,7 +53,7 @@ impl ConnectionTable {
 
     /// Adds a connection. Returns whether another one was evicted for it.
     pub(super) fn admit(self: &Arc<Self>) -> (ConnectionSlot, bool) {
-        let mut open = self.open();
+        let mut open = self.open.lock();
         let is_full = open.by_id.len() >= self.max;
         if is_full {
             // A linear scan, but only at the limit. The id breaks ties between equal instants.
@@ -72,16 +72,12 @@ impl ConnectionTable {
         drop(open);
         (ConnectionSlot { connections: Arc::clone(self), id, evict }, is_full)
     }
-
-    fn open(&self) -> MutexGuard<'_, OpenConnections> {
-        self.open.lock()
-    }
 }
 
 impl ConnectionSlot {
     /// Resets the age, after a verified request.
     pub(super) fn renew(&self) {
-        if let Some(entry) = self.connections.open().by_id.get_mut(&self.id) {
+        if let Some(entry) = self.connections.open.lock().by_id.get_mut(&self.id) {
             entry.since = Instant::now();
         }
     }
@@ -94,7 +90,7 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.connections.open().by_id.remove(&self.id);
+        self.connections.open.lock().by_id.remove(&self.id);
     }
 }
 
@@ -143,6 +139,6 @@ mod tests {
         assert!(!admit().1, "a freed slot is available");
         // An evicted connection frees nothing a second time.
         drop(second);
-        assert_eq!(connections.open().by_id.len(), 2);
+        assert_eq!(connections.open.lock().by_id.len(), 2);
     }
 }

@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_is_known_by_name_and_by_every_form_of_its_address() {
+    fn loopback_is_recognized_in_every_spelling() {
         for host in
             ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1"]
         {

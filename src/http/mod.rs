@@ -21,7 +21,6 @@ mod loopback;
 pub mod rate;
 mod write_deadline;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::telemetry::LogLimit;
+use api_error::ApiError;
 use connections::{ConnectionSlot, ConnectionTable};
 
 pub use connections::{VerifiedRequest, cap_to_descriptors, raise_descriptor_limit};
@@ -172,11 +172,10 @@ fn serve_connection(
 
 /// 404s must not be cached, because a route may exist after an upgrade, and a mistyped URL may
 /// contain a token, so send no referrer.
-async fn not_found() -> Result<Infallible, Response> {
+async fn not_found() -> impl IntoResponse {
     let private = [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
     let message = "There is nothing at this address.";
-    let body = serde_json::json!({"error": {"code": "not_found", "message": message}});
-    Err((StatusCode::NOT_FOUND, private, axum::Json(body)).into_response())
+    (private, ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_locks_nobody_out() {
+    fn setting_the_clock_back_blocks_no_key() {
         let clock = Clock::system();
         let rate = Rate::one_in(Duration::from_hours(1), burst(10), clock.clone());
         let set = |days| {

@@ -16,7 +16,8 @@ use crate::telemetry::chain;
 
 /// A note for operators who registered a Connect endpoint. Capital's events belong to the
 /// platform's own account (<https://docs.stripe.com/capital/api-integration>).
-const CONNECT_ENDPOINT: &str = "arrived through a Connect endpoint: register the webhook for events of your own account instead";
+const CONNECT_ENDPOINT: &str = "arrived through a Connect endpoint: \
+    register the webhook for events of your own account instead";
 
 /// Projects events onto offers, letters, the financing ledger and the timeline.
 #[derive(Clone, Debug)]

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_all_that_an_event_needs() {
+    fn an_event_needs_only_an_id() {
         let least = parse(r#"{"id":"evt_1"}"#).unwrap();
         assert_eq!((least.event_id.as_str(), least.event_type.as_str()), ("evt_1", ""));
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_merchant_is_the_objects_account() {
+    fn the_account_is_that_of_the_object() {
         let event = parse(
             r#"{"id":"evt_1","account":"acct_connect","data":{"object":{"account":"acct_merchant"}}}"#,
         );
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_2_event_tells_its_time_as_text() {
+    fn a_version_2_event_has_a_textual_time() {
         let event =
             parse(r#"{"id":"evt_1","object":"v2.core.event","created":"2026-11-24T12:00:00.5Z"}"#)
                 .unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_from_its_repetition_is_malformed() {
+    fn a_body_without_a_usable_id_is_malformed() {
         for body in [
             "",
             "null",
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn parsing_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Arrival::parse(Bytes::from(body), DateTime::UNIX_EPOCH);
         }
     }

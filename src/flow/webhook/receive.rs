@@ -7,8 +7,9 @@ use axum::{Extension, Json};
 
 use super::rejection::Rejection;
 use super::signature::check_form;
-use super::to_inbox::{self, AcceptError, Accepted};
+use super::to_inbox::{self, AcceptError};
 use super::{Secrets, SignatureError, Webhook, verify};
+use crate::flow::inbox::StoreResult;
 use crate::http::VerifiedRequest;
 use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;
@@ -43,9 +44,17 @@ pub(super) async fn receive(
         return Err(reject(&error, Some(body.len())));
     }
     match to_inbox::hand_over(&webhook.db, body, now).await {
-        Ok(accepted) => {
+        Ok((stored, event_id)) => {
             crate::crash::point("webhook.after_commit");
-            log_accepted(&accepted, webhook);
+            match stored {
+                StoreResult::Inserted => {
+                    tracing::info!(event.id = event_id, "stored event");
+                    webhook.inbox.notify();
+                }
+                StoreResult::Duplicate => {
+                    tracing::info!(event.id = event_id, "received a duplicate event");
+                }
+            }
             Ok((Extension(VerifiedRequest), Json(serde_json::json!({"received": true}))))
         }
         Err(AcceptError::Malformed(reason)) => {
@@ -71,20 +80,14 @@ fn reject(error: &SignatureError, size_bytes: Option<usize>) -> Rejection {
         }
     };
     REJECTED_LOG.write(rejection.code(), |suppressed| {
-        tracing::warn!(log.suppressed = suppressed, code = rejection.code(), error = %error, body.size_bytes = size_bytes,
-            clock.skew_seconds = skew_seconds, "rejected a webhook request");
+        tracing::warn!(
+            log.suppressed = suppressed,
+            code = rejection.code(),
+            error = %error,
+            body.size_bytes = size_bytes,
+            clock.skew_seconds = skew_seconds,
+            "rejected a webhook request"
+        );
     });
     rejection
-}
-
-fn log_accepted(accepted: &Accepted, webhook: &Webhook) {
-    match accepted {
-        Accepted::New { event_id } => {
-            tracing::info!(event.id = event_id, "stored event");
-            webhook.inbox.notify();
-        }
-        Accepted::Duplicate { event_id } => {
-            tracing::info!(event.id = event_id, "received a duplicate event");
-        }
-    }
 }

@@ -20,41 +20,46 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
-    fn kind(&self) -> (StatusCode, &'static str) {
+    /// The status, the code and the message.
+    fn parts(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::MissingSignature => (StatusCode::BAD_REQUEST, "missing_signature"),
-            Self::BadSignature => (StatusCode::BAD_REQUEST, "bad_signature"),
-            Self::TimestampOutsideTolerance => {
-                (StatusCode::BAD_REQUEST, "timestamp_outside_tolerance")
+            Self::MissingSignature => (
+                StatusCode::BAD_REQUEST,
+                "missing_signature",
+                "The request has no Stripe-Signature header. Only Stripe may call this endpoint.",
+            ),
+            Self::BadSignature => (
+                StatusCode::BAD_REQUEST,
+                "bad_signature",
+                "The signature does not match. Check that the endpoint's signing secret is \
+                 configured here, and that nothing on the way changes the body.",
+            ),
+            Self::TimestampOutsideTolerance => (
+                StatusCode::BAD_REQUEST,
+                "timestamp_outside_tolerance",
+                "The signature is too old or from the future. Check the clocks on both sides.",
+            ),
+            Self::MalformedEvent => {
+                (StatusCode::BAD_REQUEST, "malformed_event", "The body is not a Stripe event.")
             }
-            Self::MalformedEvent => (StatusCode::BAD_REQUEST, "malformed_event"),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::NotStored => (StatusCode::SERVICE_UNAVAILABLE, "not_kept"),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is larger than this endpoint accepts.",
+            ),
+            Self::BodyTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time.")
+            }
+            Self::NotStored => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_kept",
+                "The event could not be stored. Send it again later.",
+            ),
         }
     }
 
     pub(super) fn code(&self) -> &'static str {
-        self.kind().1
-    }
-
-    fn message(&self) -> &'static str {
-        match self {
-            Self::MissingSignature => {
-                "The request has no Stripe-Signature header. Only Stripe may call this endpoint."
-            }
-            Self::BadSignature => {
-                "The signature does not match. Check that the endpoint's signing secret is configured here, and that nothing \
-                 on the way changes the body."
-            }
-            Self::TimestampOutsideTolerance => {
-                "The signature is too old or from the future. Check the clocks on both sides."
-            }
-            Self::MalformedEvent => "The body is not a Stripe event.",
-            Self::BodyTooLarge => "The body is larger than this endpoint accepts.",
-            Self::BodyTooSlow => "The body did not arrive in time.",
-            Self::NotStored => "The event could not be stored. Send it again later.",
-        }
+        self.parts().1
     }
 }
 
@@ -81,8 +86,8 @@ impl From<BodyError> for Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let (status, code) = self.kind();
+        let (status, code, message) = self.parts();
         let retry_after = (self == Self::NotStored).then_some(RETRY_AFTER_SECONDS);
-        ApiError { retry_after, ..ApiError::new(status, code, self.message()) }.into_response()
+        ApiError { retry_after, ..ApiError::new(status, code, message) }.into_response()
     }
 }

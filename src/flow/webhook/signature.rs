@@ -28,7 +28,7 @@ const MAX_HEADER_BYTES: usize = 4096;
 #[derive(Clone)]
 pub struct Secrets(Vec<Hmac<Sha256>>);
 
-/// No secret is configured, or a blank one, with which anybody could sign.
+/// No secret is configured, or a blank one, which anyone could use to sign.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a webhook secret is missing or blank: set STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…"
@@ -46,7 +46,8 @@ pub enum SignatureError {
     Header(&'static str),
     /// No signature matches our secrets: it is another endpoint's secret, or the body was changed.
     #[error(
-        "none of the {signatures} signatures matches any of our {secrets} secrets: another endpoint's secret, or a changed body"
+        "none of the {signatures} signatures matches any of our {secrets} secrets: \
+         another endpoint's secret, or a changed body"
     )]
     NoMatch {
         /// The number of `v1` items.
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn stripes_known_answer_is_ours() {
+    fn the_known_answer_of_stripes_libraries_matches() {
         let body = b"{\n  \"id\": \"evt_test_webhook\",\n  \"object\": \"event\"\n}";
         assert_eq!(
             sign(SECRET, NOW, body),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_blank_secret_is_never_used() {
+    fn a_missing_or_blank_secret_is_rejected() {
         for bad in [&[][..], &[""], &["  "], &["whsec_a", ""]] {
             let bad: Vec<SecretString> =
                 bad.iter().map(|secret| SecretString::from(*secret)).collect();
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_secret_is_rolled_either_signature_is_good_under_either_secret() {
+    fn while_a_secret_is_rolled_either_secret_verifies() {
         let (old, new) = (sign("whsec_old", NOW, b"body"), sign("whsec_new", NOW, b"body"));
         let both = format!("t={NOW},v1={new},v1={old}");
         for ours in [
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_may_be_off_by_the_tolerance_and_no_more() {
+    fn the_timestamp_may_differ_by_the_tolerance() {
         for (off, good) in
             [(300, true), (-300, true), (301, false), (-301, false), (i64::MIN / 2, false)]
         {
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_one_time_and_a_signature_is_refused() {
+    fn a_header_needs_one_timestamp_and_a_signature() {
         let v1 = sign(SECRET, NOW, b"body");
         for bad in [
             format!("v1={v1}"),
@@ -261,20 +262,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_signed_body_is_proven_whatever_stands_beside_the_signature(
+        fn other_items_in_the_header_are_ignored(
             body in proptest::collection::vec(any::<u8>(), 0..300),
             first in any::<bool>(),
             upper in any::<bool>(),
-            noise in proptest::sample::select(vec!["", "v0=abc", " v2=x ", "v1=beef", "nonsense", "v1=\u{e9}"]),
+            noise in proptest::sample::select(
+                vec!["", "v0=abc", " v2=x ", "v1=beef", "nonsense", "v1=\u{e9}"],
+            ),
         ) {
             let v1 = sign(SECRET, NOW, &body);
             let v1 = if upper { v1.to_uppercase() } else { v1 };
-            let header = if first { format!("v1={v1} ,{noise}, t={NOW}") } else { format!("t={NOW},{noise},v1={v1}") };
+            let header = if first {
+                format!("v1={v1} ,{noise}, t={NOW}")
+            } else {
+                format!("t={NOW},{noise},v1={v1}")
+            };
             prop_assert_eq!(check(header.as_bytes(), &body, &[SECRET]), Ok(()));
         }
 
         #[test]
-        fn one_flipped_bit_anywhere_is_refused(
+        fn one_flipped_bit_is_refused(
             body in proptest::collection::vec(any::<u8>(), 1..300),
             place in any::<proptest::sample::Index>(),
             bit in 0..8u8,
@@ -294,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_makes_it_panic(header in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn no_header_causes_a_panic(header in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = check(&header, b"body", &[SECRET]);
         }
     }

@@ -8,18 +8,6 @@ use chrono::{DateTime, Utc};
 use crate::database::{Pool, is_about_the_data, with_timeout};
 use crate::flow::inbox::{Arrival, StoreResult, store};
 
-/// The result of storing a body.
-#[derive(Debug)]
-pub(super) enum Accepted {
-    New {
-        event_id: String,
-    },
-    /// The event was stored before; nothing changed.
-    Duplicate {
-        event_id: String,
-    },
-}
-
 /// Why a body was not accepted as an event.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AcceptError {
@@ -31,20 +19,19 @@ pub(super) enum AcceptError {
     Database(#[from] sqlx::Error),
 }
 
-/// Stores the event in `body`. It is committed when this returns.
+/// Stores the event in `body` and returns its id. It is committed when this returns.
 pub(super) async fn hand_over(
     db: &Pool,
     body: Bytes,
     received_at: DateTime<Utc>,
-) -> Result<Accepted, AcceptError> {
+) -> Result<(StoreResult, String), AcceptError> {
     let arrival = match Arrival::parse(body.clone(), received_at) {
         Ok(arrival) => arrival,
         Err(reason) => return Err(malformed(db, &body, reason, received_at).await),
     };
     crate::crash::point("webhook.before_commit");
     match with_timeout(store::store(db, &arrival)).await {
-        Ok(StoreResult::Inserted) => Ok(Accepted::New { event_id: arrival.event_id }),
-        Ok(StoreResult::Duplicate) => Ok(Accepted::Duplicate { event_id: arrival.event_id }),
+        Ok(stored) => Ok((stored, arrival.event_id)),
         // Stripe would resend it for days, and Postgres would reject it every time.
         Err(error) if is_about_the_data(&error) => {
             Err(malformed(db, &body, format!("rejected by Postgres: {error}"), received_at).await)
