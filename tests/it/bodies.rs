@@ -1,5 +1,5 @@
-//! The bodies of events: a partition for each day, dropped when it is old, and what must not be lost
-//! with it.
+//! The bodies of events in one partition per day: dropped after the retention period, except bodies
+//! that are still needed.
 
 use std::time::{Duration, Instant};
 

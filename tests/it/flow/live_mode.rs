@@ -1,4 +1,4 @@
-//! A live key, and a thousand offers of all sorts: only what may go out reaches the mail server.
+//! With a live key, only letters that may go out reach the relay.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,47 +13,47 @@ use stripe_simulator::{NewAccount, NewOffer};
 
 use crate::support::TestApp;
 
-/// What sets the offers of the thousand apart, and what becomes of their letters.
+/// A kind of offer, which decides what happens to its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sort {
+enum OfferSort {
     Approved,
     ApprovedInGerman,
-    NobodyApprovedTheKind,
+    KindNotApproved,
     NotApprovedForTheMarket,
     WithoutDisclaimer,
     WithoutMarket,
     OptedOut,
     WithoutAddress,
     WithoutTerms,
-    ToRefusedAddress,
+    ToSuppressedAddress,
 }
 
-impl Sort {
+impl OfferSort {
     const ALL: [Self; 10] = [
         Self::Approved,
         Self::ApprovedInGerman,
-        Self::NobodyApprovedTheKind,
+        Self::KindNotApproved,
         Self::NotApprovedForTheMarket,
         Self::WithoutDisclaimer,
         Self::WithoutMarket,
         Self::OptedOut,
         Self::WithoutAddress,
         Self::WithoutTerms,
-        Self::ToRefusedAddress,
+        Self::ToSuppressedAddress,
     ];
 
-    /// The state of the letter in the end, and its reason.
+    /// The letter's final state, and its reason.
     fn outcome(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Approved | Self::ApprovedInGerman => ("sent", None),
-            Self::NobodyApprovedTheKind | Self::NotApprovedForTheMarket => {
+            Self::KindNotApproved | Self::NotApprovedForTheMarket => {
                 ("held", Some("copy_not_approved"))
             }
             Self::WithoutDisclaimer | Self::WithoutMarket => ("held", Some("no_disclaimer")),
             Self::OptedOut => ("suppressed", Some("opted_out")),
             Self::WithoutAddress => ("held", Some("no_recipient")),
             Self::WithoutTerms => ("held", Some("no_terms")),
-            Self::ToRefusedAddress => ("held", Some("address_bounced")),
+            Self::ToSuppressedAddress => ("held", Some("address_bounced")),
         }
     }
 
@@ -64,21 +64,21 @@ impl Sort {
             Self::WithoutDisclaimer => "FR",
             Self::WithoutMarket => "BR",
             Self::Approved
-            | Self::NobodyApprovedTheKind
+            | Self::KindNotApproved
             | Self::OptedOut
             | Self::WithoutAddress
             | Self::WithoutTerms
-            | Self::ToRefusedAddress => "US",
+            | Self::ToSuppressedAddress => "US",
         }
     }
 }
 
-fn write(dir: &Path, variant: &str, language: &str, words: &str) {
+fn write(dir: &Path, variant: &str, language: &str, text: &str) {
     std::fs::create_dir_all(dir.join(variant)).unwrap();
-    std::fs::write(dir.join(variant).join(format!("{language}.txt")), words).unwrap();
+    std::fs::write(dir.join(variant).join(format!("{language}.txt")), text).unwrap();
 }
 
-/// Offers and refills to merchants in the US and in Germany are approved, other kinds and everything British are not.
+/// Approves offers and refills for the US and Germany, and neither other kinds nor other markets.
 async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
     let settings = app.settings_with(settings);
     let (writer, disclaimers) =
@@ -95,9 +95,9 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
     }
 }
 
-/// A letter to this address came back.
-async fn refuse(app: &TestApp, address: &str) {
-    let offer = announce(app, Sort::Approved, 0).await;
+/// Suppresses the address: a letter to it bounces.
+async fn suppress(app: &TestApp, address: &str) {
+    let offer = announce(app, OfferSort::Approved, 0).await;
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     app.stripe.edit_account(&account, |account| account["email"] = address.into());
     app.run_due_work().await;
@@ -108,48 +108,50 @@ async fn refuse(app: &TestApp, address: &str) {
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
 }
 
-/// An offer of a sort, and Stripe's event about it.
-async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
+/// Creates an offer of this kind and sends its event.
+async fn announce(app: &TestApp, sort: OfferSort, number: usize) -> String {
     let email = match sort {
-        Sort::WithoutAddress => None,
-        // Whose letters came back before, whichever account they were for.
-        Sort::ToRefusedAddress => Some("gone@bakery.example".to_owned()),
-        Sort::Approved
-        | Sort::ApprovedInGerman
-        | Sort::NobodyApprovedTheKind
-        | Sort::NotApprovedForTheMarket
-        | Sort::WithoutDisclaimer
-        | Sort::WithoutMarket
-        | Sort::OptedOut
-        | Sort::WithoutTerms => Some(format!("{sort:?}-{number}@bakery.example")),
+        OfferSort::WithoutAddress => None,
+        // A suppression applies to all accounts with that address.
+        OfferSort::ToSuppressedAddress => Some("gone@bakery.example".to_owned()),
+        OfferSort::Approved
+        | OfferSort::ApprovedInGerman
+        | OfferSort::KindNotApproved
+        | OfferSort::NotApprovedForTheMarket
+        | OfferSort::WithoutDisclaimer
+        | OfferSort::WithoutMarket
+        | OfferSort::OptedOut
+        | OfferSort::WithoutTerms => Some(format!("{sort:?}-{number}@bakery.example")),
     };
     let account = app.stripe.add_account(&NewAccount {
         name: Some(format!("Bakery {number}")),
         email,
         country: Some(sort.country().to_owned()),
     });
-    if sort == Sort::OptedOut {
+    if sort == OfferSort::OptedOut {
         app.opts_out(&account).await;
     }
     let offer = app.stripe.create_offer(&account, &NewOffer::default());
     app.stripe.edit_offer(&offer, |offer| {
         offer["livemode"] = true.into();
-        // The country decides.
+        // Without a variant, the country selects the disclaimer.
         offer["disclaimer_variant"] = serde_json::Value::Null;
         match sort {
-            Sort::WithoutTerms => offer["offered_terms"] = serde_json::Value::Null,
-            Sort::NobodyApprovedTheKind => {
+            OfferSort::WithoutTerms => offer["offered_terms"] = serde_json::Value::Null,
+            OfferSort::KindNotApproved => {
                 offer["offered_terms"]["campaign_type"] = "repeat_user".into();
             }
-            Sort::Approved if number.is_multiple_of(2) => offer["product_type"] = "refill".into(),
-            Sort::Approved
-            | Sort::ApprovedInGerman
-            | Sort::NotApprovedForTheMarket
-            | Sort::WithoutDisclaimer
-            | Sort::WithoutMarket
-            | Sort::OptedOut
-            | Sort::WithoutAddress
-            | Sort::ToRefusedAddress => {}
+            OfferSort::Approved if number.is_multiple_of(2) => {
+                offer["product_type"] = "refill".into()
+            }
+            OfferSort::Approved
+            | OfferSort::ApprovedInGerman
+            | OfferSort::NotApprovedForTheMarket
+            | OfferSort::WithoutDisclaimer
+            | OfferSort::WithoutMarket
+            | OfferSort::OptedOut
+            | OfferSort::WithoutAddress
+            | OfferSort::ToSuppressedAddress => {}
         }
     });
     let mut event = app.stripe.emit("capital.financing_offer.created", &offer);
@@ -159,7 +161,7 @@ async fn announce(app: &TestApp, sort: Sort, number: usize) -> String {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn of_a_thousand_offers_only_what_may_go_out_reaches_the_mail_server(db: PgPool) {
+async fn only_permitted_letters_of_a_thousand_reach_the_relay(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
     for (variant, language) in
         [("celtic_us_loan", "en"), ("youlend_uk_mca", "en"), ("youlend_de_financing", "de")]
@@ -172,15 +174,15 @@ async fn of_a_thousand_offers_only_what_may_go_out_reaches_the_mail_server(db: P
     ];
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings).await;
-    refuse(&app, "gone@bakery.example").await;
+    suppress(&app, "gone@bakery.example").await;
     let mut offers = Vec::new();
     for number in 0..1000 {
-        let sort = Sort::ALL[number % Sort::ALL.len()];
+        let sort = OfferSort::ALL[number % OfferSort::ALL.len()];
         offers.push((sort, announce(&app, sort, number).await));
     }
     app.run_due_work().await;
 
-    let mut found: BTreeMap<Sort, usize> = BTreeMap::new();
+    let mut found: BTreeMap<OfferSort, usize> = BTreeMap::new();
     for (sort, offer) in &offers {
         let (state, reason) = sort.outcome();
         app.expect_letter(offer, state, reason).await;
@@ -189,7 +191,7 @@ async fn of_a_thousand_offers_only_what_may_go_out_reaches_the_mail_server(db: P
     }
     assert!(found.values().all(|count| *count == 100), "{found:?}");
     let letters = app.relay.letters();
-    // And the one that came back before.
+    // 200, and the one that bounced.
     assert_eq!(letters.len(), 201);
     for letter in &letters[1..] {
         assert!(letter.to[0].to_lowercase().starts_with("approved"), "{:?}", letter.to);

@@ -1,4 +1,4 @@
-//! Telling Stripe, through everything that Stripe and the way to it can do.
+//! The report to Stripe that an offer was delivered, under every failure of Stripe and the network.
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -6,7 +6,7 @@ use stripe_simulator::{Action, Fault, FaultKind};
 
 use crate::support::TestApp;
 
-async fn sent_into_fault(app: &TestApp, path: &'static str, kind: FaultKind) -> String {
+async fn send_with_fault(app: &TestApp, path: &'static str, kind: FaultKind) -> String {
     let offer = app.offer();
     app.stripe.inject(Fault { method: "", path, times: 1, kind });
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
@@ -18,7 +18,7 @@ fn answer(status: u16, code: &'static str) -> FaultKind {
     FaultKind::Error { status, code, headers: vec![] }
 }
 
-/// The distinct keys of the calls that marked this offer, in order.
+/// The distinct idempotency keys of the calls about this offer, in order.
 fn keys(app: &TestApp, offer: &str) -> Vec<String> {
     let mut keys: Vec<String> = app
         .calls_to_mark()
@@ -31,7 +31,7 @@ fn keys(app: &TestApp, offer: &str) -> Vec<String> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
+async fn an_unknown_outcome_keeps_the_idempotency_key(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
     for kind in [
         FaultKind::DisconnectBefore,
@@ -41,10 +41,8 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
         FaultKind::ProxyPage { status: 504, headers: vec![] },
         answer(409, "idempotency_key_in_use"),
     ] {
-        let offer = sent_into_fault(&app, "mark_delivered", kind.clone()).await;
-        let owed: String =
-            app.one("select state from deliveries where offer_id = $1", &offer).await;
-        assert_eq!(owed, "pending", "{kind:?}");
+        let offer = send_with_fault(&app, "mark_delivered", kind.clone()).await;
+        assert_eq!(app.delivery(&offer).await.0, "pending", "{kind:?}");
         app.after(TimeDelta::seconds(3)).await;
         app.expect_delivered(&offer).await;
         assert_eq!(keys(&app, &offer).len(), 1, "{kind:?}");
@@ -53,28 +51,24 @@ async fn while_the_outcome_is_unknown_the_key_stays_the_same(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_answer_that_stripe_repeats_does_not_take_an_offer_back(db: PgPool) {
+async fn a_replayed_response_does_not_revert_the_offer(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = sent_into_fault(&app, "mark_delivered", FaultKind::DisconnectAfter).await;
-    // Marked, which we did not hear. The merchant applies before the second try.
+    let offer = send_with_fault(&app, "mark_delivered", FaultKind::DisconnectAfter).await;
+    // Stripe marked the offer, but the response was lost. The merchant applies before the retry.
     app.stripe.perform(Action::Apply, &offer).unwrap();
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
     app.after(TimeDelta::seconds(3)).await;
-    let status: String =
-        app.one("select status from financing_offers where offer_id = $1", &offer).await;
-    let delivery: String =
-        app.one("select state from deliveries where offer_id = $1", &offer).await;
-    assert_eq!((status.as_str(), delivery.as_str()), ("accepted", "delivered"));
-    assert_eq!(keys(&app, &offer).len(), 1, "Stripe answered from its memory");
+    app.expect_status(&offer, "accepted").await;
+    assert_eq!(app.delivery(&offer).await.0, "delivered");
+    assert_eq!(keys(&app, &offer).len(), 1, "Stripe replayed its response");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_failure_for_a_day(
-    db: PgPool,
-) {
+async fn a_stored_failure_changes_the_idempotency_key(db: PgPool) {
+    // Stripe replays a stored failure for a day.
     let app = TestApp::start(db).await;
-    let offer = sent_into_fault(&app, "mark_delivered", FaultKind::StoredError).await;
+    let offer = send_with_fault(&app, "mark_delivered", FaultKind::StoredError).await;
     app.after(TimeDelta::seconds(3)).await;
     app.expect_delivered(&offer).await;
     assert_eq!(
@@ -85,15 +79,15 @@ async fn after_an_answered_failure_the_key_changes_because_stripe_repeats_the_fa
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn stripes_limit_is_honoured_to_the_second(db: PgPool) {
+async fn retry_after_is_respected_to_the_second(db: PgPool) {
     let app = TestApp::start(db).await;
-    // Stripe names a single object, so nobody else has to wait.
+    // The limit is for one object, so other calls need not wait.
     let headers = vec![
         ("Retry-After", "90".to_owned()),
         ("Stripe-Rate-Limited-Reason", "resource-specific".to_owned()),
     ];
     let limit = FaultKind::Error { status: 429, code: "rate_limit", headers };
-    let offer = sent_into_fault(&app, "mark_delivered", limit).await;
+    let offer = send_with_fault(&app, "mark_delivered", limit).await;
     app.after(TimeDelta::seconds(89)).await;
     assert_eq!(app.stripe.delivered_marks(&offer), 0);
     app.after(TimeDelta::seconds(2)).await;
@@ -102,7 +96,7 @@ async fn stripes_limit_is_honoured_to_the_second(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whatever_stripe_answers_before_the_letter_nothing_is_lost(db: PgPool) {
+async fn no_error_before_sending_loses_the_letter(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__TIMEOUT", "300ms")]).await;
     for path in ["/v1/capital/financing_offers/", "/v1/accounts/"] {
         for kind in [
@@ -116,7 +110,7 @@ async fn whatever_stripe_answers_before_the_letter_nothing_is_lost(db: PgPool) {
             FaultKind::DisconnectBefore,
             FaultKind::Delay(std::time::Duration::from_millis(600)),
         ] {
-            let offer = sent_into_fault(&app, path, kind.clone()).await;
+            let offer = send_with_fault(&app, path, kind.clone()).await;
             app.expect_letter(&offer, "waiting", None).await;
             assert_eq!(app.stripe.delivered_marks(&offer), 0);
             app.after(TimeDelta::minutes(6)).await;
@@ -127,10 +121,11 @@ async fn whatever_stripe_answers_before_the_letter_nothing_is_lost(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db: PgPool) {
+async fn an_offer_delivered_by_another_party_counts_as_delivered(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    // Between the letter and the mark: the mark is refused, and a look at the offer shows why.
+    // Delivered elsewhere between the letter and our report: Stripe refuses the report, and fetching
+    // the offer shows why.
     app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
@@ -143,19 +138,14 @@ async fn an_offer_that_somebody_else_delivered_meanwhile_counts_as_delivered(db:
     app.stripe.perform(Action::Apply, &offer).unwrap();
     app.after(TimeDelta::seconds(3)).await;
 
-    let (state, note): (String, String) =
-        sqlx::query_as("select state, note from deliveries where offer_id = $1")
-            .bind(&offer)
-            .fetch_one(&app.db)
-            .await
-            .unwrap();
+    let (state, note) = app.delivery(&offer).await;
     assert_eq!(state, "delivered");
-    assert!(note.contains("accepted"), "{note}");
+    assert!(note.as_deref().is_some_and(|note| note.contains("accepted")), "{note:?}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db: PgPool) {
+async fn a_refused_report_about_an_ended_offer_needs_attention(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.stripe.inject(Fault {
@@ -169,17 +159,13 @@ async fn a_mark_that_stripe_refuses_for_an_offer_that_is_gone_is_for_a_person(db
     app.stripe.perform(Action::Expire, &offer).unwrap();
     app.after(TimeDelta::seconds(3)).await;
 
-    let state: String = app.one("select state from deliveries where offer_id = $1", &offer).await;
-    assert_eq!(state, "refused");
-    let dead: i64 = app
-        .one("select count(*) from jobs where kind = $1 and state = 'dead'", "mark_delivered")
-        .await;
-    assert_eq!(dead, 1);
+    assert_eq!(app.delivery(&offer).await.0, "refused");
+    assert_eq!(app.dead_jobs("mark_delivered").await, 1);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_call_is_made_as_stripe_wants_it(db: PgPool) {
+async fn the_call_has_the_configured_version_and_no_account(db: PgPool) {
     let app =
         TestApp::start_with(db, &[("COURIER_STRIPE__API_VERSION", "2025-09-30.preview")]).await;
     let offer = app.offer();

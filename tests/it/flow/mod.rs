@@ -1,4 +1,4 @@
-//! The five stages, from a signed webhook to the mark at Stripe.
+//! The five stages, from a signed webhook to the report that the offer was delivered.
 
 mod event_order;
 mod live_mode;

@@ -1,4 +1,4 @@
-//! The main job: from Stripe's event to the merchant's inbox and back to Stripe.
+//! The regular flow: from Stripe's event to the merchant's mailbox and back to Stripe.
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -26,14 +26,16 @@ async fn an_offer_is_emailed_once_and_stripe_is_told(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
+async fn the_response_and_the_letter_are_stored_as_evidence(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();
     app.run_due_work().await;
 
     let (status, request_id, answer): (i16, String, sqlx::types::JsonValue) = sqlx::query_as(
-        "select response_status, response_request_id, response_body from deliveries where offer_id = $1",
+        "select response_status, response_request_id, response_body
+         from deliveries
+         where offer_id = $1",
     )
     .bind(&offer)
     .fetch_one(&app.db)
@@ -72,7 +74,7 @@ async fn stripes_answer_and_the_letter_are_kept_as_proof(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
+async fn every_event_type_is_stored_and_in_the_timeline(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     for event_type in EVENT_TYPES {
@@ -96,16 +98,16 @@ async fn every_type_of_event_is_kept_and_stands_in_the_timeline(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
+async fn late_events_never_move_a_status_back(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let created = app.created(&offer);
     app.stripe_sends(&created).await.expect_kept();
     app.run_due_work().await;
-    for button in [Action::Apply, Action::Approve] {
-        app.stripe.perform(button, &offer).unwrap();
+    for action in [Action::Apply, Action::Approve] {
+        app.stripe.perform(action, &offer).unwrap();
     }
-    // The later event comes first, then the earlier one, then the first of all once more under another id.
+    // The latest event arrives first, then the earlier one, then the first again under another id.
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.paid_out")).await.expect_kept();
     app.run_due_work().await;
     app.stripe_sends(&app.event(&offer, "capital.financing_offer.accepted")).await.expect_kept();
@@ -114,9 +116,7 @@ async fn a_status_follows_the_offers_life_and_never_moves_back(db: PgPool) {
     app.stripe_sends(&again).await.expect_kept();
     app.run_due_work().await;
 
-    let status: String =
-        app.one("select status from financing_offers where offer_id = $1", &offer).await;
-    assert_eq!(status, "paid_out");
+    app.expect_status(&offer, "paid_out").await;
     assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&offer)), (1, 1));
     app.finish().await;
 }
@@ -139,9 +139,7 @@ async fn an_offer_that_is_no_longer_open_gets_no_letter(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_whose_time_ran_out_gets_no_letter_though_stripe_still_calls_it_undelivered(
-    db: PgPool,
-) {
+async fn an_expired_undelivered_offer_gets_no_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.clock.advance(TimeDelta::days(30));
@@ -154,7 +152,7 @@ async fn an_offer_whose_time_ran_out_gets_no_letter_though_stripe_still_calls_it
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_that_says_accepted_before_created_opens_no_letter(db: PgPool) {
+async fn an_accepted_event_before_created_opens_no_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let created = app.created(&offer);
@@ -165,13 +163,12 @@ async fn an_event_that_says_accepted_before_created_opens_no_letter(db: PgPool) 
     app.stripe_sends(&created).await.expect_kept();
     app.run_due_work().await;
 
-    let letters: i64 = app.one("select count(*) from letters where offer_id = $1", &offer).await;
-    assert_eq!(letters, 0);
+    app.expect_no_letter(&offer).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_of_the_other_mode_is_kept_and_never_acted_on(db: PgPool) {
+async fn an_event_of_the_wrong_mode_has_no_effect(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let mut event = app.created(&offer);
@@ -179,16 +176,13 @@ async fn an_event_of_the_other_mode_is_kept_and_never_acted_on(db: PgPool) {
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
 
-    let state: String = app
-        .one("select state from inbox_events where event_id = $1", event["id"].as_str().unwrap())
-        .await;
-    assert_eq!(state, "wrong_mode");
+    assert_eq!(app.event_state(event["id"].as_str().unwrap()).await.0, "wrong_mode");
     app.expect_untouched(&offer).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_through_a_connect_endpoint_is_acted_on_with_a_warning(db: PgPool) {
+async fn an_event_from_a_connect_endpoint_is_read_with_a_warning(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let mut event = app.created(&offer);
@@ -197,21 +191,19 @@ async fn an_event_through_a_connect_endpoint_is_acted_on_with_a_warning(db: PgPo
     app.run_due_work().await;
 
     app.expect_delivered(&offer).await;
-    let note: String = app
-        .one("select note from inbox_events where event_id = $1", event["id"].as_str().unwrap())
-        .await;
-    assert!(note.contains("Connect endpoint"), "{note}");
+    let (_, note) = app.event_state(event["id"].as_str().unwrap()).await;
+    assert!(note.as_deref().is_some_and(|note| note.contains("Connect endpoint")), "{note:?}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn one_event_that_cannot_be_read_does_not_hold_up_the_others(db: PgPool) {
+async fn an_unreadable_event_does_not_block_the_others(db: PgPool) {
     let app = TestApp::start(db).await;
     let (bad, good) = (app.offer(), app.offer());
     let mut not_an_offer = app.created(&bad);
     not_an_offer["data"]["object"]["status"] = 7.into();
     app.stripe_sends(&not_an_offer).await.expect_kept();
-    // Postgres has no way to write this text, so its own refusal must be survived too.
+    // Postgres itself rejects this text.
     let mut nul = app.created(&bad);
     nul["id"] = "evt_nul".into();
     nul["data"]["object"]["disclaimer_variant"] = "a\u{0}b".into();

@@ -1,4 +1,4 @@
-//! What is taken at `POST /webhooks/stripe`, and what is refused, with which word.
+//! What `POST /webhooks/stripe` accepts, and the code with which it refuses the rest.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -13,12 +13,8 @@ fn signed(app: &TestApp, body: &[u8]) -> String {
     sign(body, &[SECRET.to_owned()], app.clock.now())
 }
 
-async fn kept(app: &TestApp) -> i64 {
-    app.one("select count(*) from inbox_events where event_id <> $1", "").await
-}
-
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_request_without_a_good_signature_is_refused_and_nothing_is_kept(db: PgPool) {
+async fn a_request_without_a_valid_signature_is_not_stored(db: PgPool) {
     let app = TestApp::start(db).await;
     let body = serde_json::to_vec(&app.created(&app.offer())).unwrap();
     let good = signed(&app, &body);
@@ -39,12 +35,12 @@ async fn a_request_without_a_good_signature_is_refused_and_nothing_is_kept(db: P
     app.clock.advance(TimeDelta::seconds(-602));
     app.post(body, Some(&good)).await.expect_refused(400, "timestamp_outside_tolerance");
 
-    assert_eq!(kept(&app).await, 0);
+    assert_eq!(app.stored_events().await, 0);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: PgPool) {
+async fn a_body_over_the_limit_is_refused_with_any_length_header(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__MAX_BODY_BYTES", "2000")]).await;
     let body = vec![b'x'; 2001];
     let signature = signed(&app, &body);
@@ -67,7 +63,7 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(db: 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_body_that_does_not_come_to_an_end_is_refused_in_time(db: PgPool) {
+async fn a_body_that_never_ends_times_out(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "50ms")]).await;
     let never = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
     let request = Request::post("/webhooks/stripe").header("Stripe-Signature", signed(&app, b""));
@@ -78,7 +74,7 @@ async fn a_body_that_does_not_come_to_an_end_is_refused_in_time(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_request_without_a_signature_to_check_is_refused_before_its_body_is_read(db: PgPool) {
+async fn a_malformed_signature_is_refused_before_the_body_is_read(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_WEBHOOK__READ_TIMEOUT", "1h")]).await;
     let good = signed(&app, b"");
     let without_v1 = good.split(',').next().unwrap();
@@ -92,17 +88,17 @@ async fn a_request_without_a_signature_to_check_is_refused_before_its_body_is_re
         if let Some(signature) = signature {
             request = request.header("Stripe-Signature", signature);
         }
-        // A body that nobody could read to its end.
+        // A body that never ends.
         let never = Body::from_stream(futures_util::stream::pending::<std::io::Result<Vec<u8>>>());
         let answer = app.ask(request.body(never).unwrap());
         let answer = tokio::time::timeout(std::time::Duration::from_secs(30), answer).await;
-        answer.expect("it does not wait for the body").expect_refused(400, code);
+        answer.expect("waits for the body").expect_refused(400, code);
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_signed_body_that_is_no_event_is_refused_and_its_bytes_are_kept_once(db: PgPool) {
+async fn a_signed_body_that_is_not_an_event_is_stored_once(db: PgPool) {
     let app = TestApp::start(db).await;
     let bodies: [&[u8]; 4] = [b"", b"{\"id\":", b"[1,2]", b"{\"id\":\"\xff\xfe\"}"];
     for body in bodies {
@@ -118,29 +114,29 @@ async fn a_signed_body_that_is_no_event_is_refused_and_its_bytes_are_kept_once(d
     let mut expected: Vec<(Vec<u8>, i64)> = bodies.map(|body| (body.to_vec(), 2)).into();
     expected.sort_by_key(|(body, _)| (body.len(), body.clone()));
     assert_eq!(rows, expected);
-    assert_eq!(kept(&app).await, 0);
+    assert_eq!(app.stored_events().await, 0);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_not_about_capital_is_kept_and_ignored(db: PgPool) {
+async fn events_that_are_not_about_capital_are_ignored(db: PgPool) {
     let app = TestApp::start(db).await;
     for body in [
-        r#"{"id":"evt_1","object":"event","type":"charge.succeeded","created":1795521600,"livemode":false,"request":"req_1"}"#,
-        r#"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter","created":"2026-11-24T12:00:00Z"}"#,
+        r#"{"id":"evt_1","object":"event","type":"charge.succeeded","created":1795521600,
+            "livemode":false,"request":"req_1"}"#,
+        r#"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter",
+            "created":"2026-11-24T12:00:00Z"}"#,
         r#"{"id":"evt_3"}"#,
     ] {
         app.stripe_sends_bytes(body.as_bytes().to_vec()).await.expect_kept();
     }
     app.run_due_work().await;
-    let ignored: i64 =
-        app.one("select count(*) from inbox_events where state = $1", "ignored").await;
-    assert_eq!(ignored, 3);
+    assert_eq!(app.events_in_state("ignored").await, 3);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_bytes_are_kept_as_they_came(db: PgPool) {
+async fn the_body_is_stored_byte_for_byte(db: PgPool) {
     let app = TestApp::start(db).await;
     let body =
         b"\r\n  {\"id\" :\t\"evt_odd\",  \"type\":\"x\", \"type\":\"charge.x\", \"n\": 1.0e3}\n\n"
@@ -154,10 +150,10 @@ async fn the_bytes_are_kept_as_they_came(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_the_database_is_away_stripe_is_told_to_come_again(db: PgPool) {
+async fn an_unavailable_database_makes_stripe_retry(db: PgPool) {
     let app = TestApp::start(db).await;
     let event = app.created(&app.offer());
-    // The table is away as far as the webhook can see.
+    // Without its table, the webhook finds the database unavailable.
     sqlx::query("alter table inbox_events rename to elsewhere").execute(&app.db).await.unwrap();
     app.stripe_sends(&event).await.expect_refused(503, "not_kept");
     sqlx::query("alter table elsewhere rename to inbox_events").execute(&app.db).await.unwrap();
@@ -167,22 +163,26 @@ async fn while_the_database_is_away_stripe_is_told_to_come_again(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool) {
+async fn livez_checks_nothing_and_readyz_checks_writes_and_schema(db: PgPool) {
     let app = TestApp::start(db).await;
     let ask = async |path: &str| app.ask(Request::get(path).body(Body::empty()).unwrap()).await;
     assert_eq!(ask("/livez").await.status, 200);
     assert_eq!(ask("/readyz").await.status, 200);
 
-    // A new one each time: the answer is good for a second.
+    // A new router each time, because the result is cached for a second.
     let fresh = async || {
         let router = capital_courier::web::ops::router(app.db.clone().into(), app.clock.clone());
         let request = Request::get("/readyz").body(Body::empty()).unwrap();
         tower::ServiceExt::oneshot(router, request).await.unwrap().status().as_u16()
     };
-    sqlx::query("update _sqlx_migrations set version = version - 1 where version = (select max(version) from _sqlx_migrations)")
-        .execute(&app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update _sqlx_migrations
+         set version = version - 1
+         where version = (select max(version) from _sqlx_migrations)",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
     assert_eq!(fresh().await, 503);
     app.db.close().await;
     assert_eq!(fresh().await, 503);
@@ -191,8 +191,8 @@ async fn alive_looks_at_nothing_and_ready_looks_at_writes_and_schema(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
-    // Connections that may write no temporary file, as if the disk were full, and all else.
+async fn a_full_disk_makes_the_service_not_ready(db: PgPool) {
+    // Connections that may write anything but temporary files, as if the disk were full.
     let options = (*db.connect_options()).clone().options([("temp_file_limit", "0")]);
     let full = PgPool::connect_with(options).await.unwrap();
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
@@ -204,7 +204,7 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
     let expected =
         serde_json::json!({"database": "full", "schema": "unknown", "clock": "not_compared"});
     assert_eq!(parts, serde_json::json!({"ready": false, "parts": expected}));
-    // The connection is fit for use afterwards, with the memory that it had.
+    // The check restores the connection's memory setting.
     let memory: String = sqlx::query_scalar("show work_mem").fetch_one(&full).await.unwrap();
     let usual: String = sqlx::query_scalar("show work_mem").fetch_one(&db).await.unwrap();
     assert_eq!(memory, usual);
@@ -212,22 +212,20 @@ async fn a_server_whose_disk_takes_no_more_is_not_ready(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_sent_for_days(
-    db: PgPool,
-) {
+async fn an_event_that_postgres_cannot_store_is_malformed(db: PgPool) {
     let app = TestApp::start(db).await;
     let event = app.created(&app.offer());
-    let chance: String = (0..4_000_u64)
+    let incompressible: String = (0..4_000_u64)
         .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
         .collect::<Vec<_>>()
         .concat();
     let edits: [(&str, serde_json::Value); 5] = [
-        // Before 4713 BC, where Postgres' calendar begins.
+        // Before 4713 BC, where the calendar of Postgres begins.
         ("/created", (-300_000_000_000_i64).into()),
-        ("/data/object/id", chance.clone().into()),
-        ("/data/object/account", chance.clone().into()),
-        ("/type", chance.clone().into()),
-        ("/api_version", chance.into()),
+        ("/data/object/id", incompressible.clone().into()),
+        ("/data/object/account", incompressible.clone().into()),
+        ("/type", incompressible.clone().into()),
+        ("/api_version", incompressible.into()),
     ];
     for (number, (place, value)) in (1..).zip(edits) {
         let mut odd = event.clone();
@@ -235,10 +233,10 @@ async fn a_signed_event_that_postgres_cannot_store_is_kept_as_malformed_and_not_
         for _ in 0..2 {
             app.stripe_sends(&odd).await.expect_refused(400, "malformed_event");
         }
-        let kept: i64 =
+        let malformed: i64 =
             app.one("select count(*) from malformed_bodies where reason <> $1", "").await;
-        assert_eq!(kept, number, "{place}");
+        assert_eq!(malformed, number, "{place}");
     }
-    assert_eq!(kept(&app).await, 0);
+    assert_eq!(app.stored_events().await, 0);
     app.finish().await;
 }

@@ -3,6 +3,7 @@
 pub mod aiosmtpd;
 pub mod browser;
 pub mod dkim;
+mod expect_flow;
 #[path = "../../../crates/stripe-simulator/tests/support/expected_ledger.rs"]
 pub mod expected_ledger;
 pub mod https;
