@@ -231,10 +231,8 @@ mod tests {
             ("file:/tmp/mail", "/tmp/mail"),
             ("file:///tmp/mail", "/tmp/mail"),
         ] {
-            assert!(
-                matches!(given.parse().unwrap(), RelayUrl::File(path) if path == std::path::Path::new(dir)),
-                "{given}"
-            );
+            let RelayUrl::File(path) = given.parse().unwrap() else { panic!("{given}") };
+            assert_eq!(path, PathBuf::from(dir), "{given}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Leases and outcomes: a worker that lost its lease can record nothing, and the next one continues.
+//! Leases and outcomes: a worker that lost its lease records nothing, and the next one continues.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn claim_one(db: &PgPool, now: DateTime<Utc>) -> Option<Claim> {
 }
 
 #[track_caller]
-fn expect_lease_lost(result: Result<(), AttemptError>) {
+fn expect_lease_lost(result: &Result<(), AttemptError>) {
     assert!(matches!(result, Err(AttemptError::LeaseLost)), "{result:?}");
 }
 
@@ -47,12 +47,12 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew(db: PgPool) {
     let second = claim_one(&db, later).await.unwrap();
     assert_eq!((first.attempt, second.attempt), (1, 2));
 
-    expect_lease_lost(finish(&db, &first, Outcome::Done, later).await);
-    expect_lease_lost(renew(&db, &first, LEASE, later).await);
-    expect_lease_lost(lock_claim(&db, &first).await);
+    expect_lease_lost(&finish(&db, &first, Outcome::Done, later).await);
+    expect_lease_lost(&renew(&db, &first, LEASE, later).await);
+    expect_lease_lost(&lock_claim(&db, &first).await);
     finish(&db, &second, Outcome::Done, later).await.unwrap();
     // A job is finished once.
-    expect_lease_lost(finish(&db, &second, Outcome::Done, later).await);
+    expect_lease_lost(&finish(&db, &second, Outcome::Done, later).await);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -98,16 +98,19 @@ mod tests {
         let least = parse(r#"{"id":"evt_1"}"#).unwrap();
         assert_eq!((least.event_id.as_str(), least.event_type.as_str()), ("evt_1", ""));
 
-        let odd =
-            parse(r#"{"id":"evt_1","type":7,"created":"soon","livemode":"no","request":"req_1","data":[]}"#)
-                .unwrap();
+        let odd = parse(
+            r#"{"id":"evt_1","type":7,"created":"soon","livemode":"no","request":"req_1",
+                "data":[]}"#,
+        )
+        .unwrap();
         assert_eq!((odd.created_at, odd.livemode, odd.object_id), (None, None, None));
     }
 
     #[test]
     fn the_account_is_that_of_the_object() {
         let event = parse(
-            r#"{"id":"evt_1","account":"acct_connect","data":{"object":{"account":"acct_merchant"}}}"#,
+            r#"{"id":"evt_1","account":"acct_connect",
+                "data":{"object":{"account":"acct_merchant"}}}"#,
         );
         assert_eq!(event.unwrap().account_id.as_deref(), Some("acct_merchant"));
     }

@@ -202,7 +202,15 @@ mod tests {
         #[test]
         fn chunking_does_not_change_the_result(
             bytes in prop::collection::vec(
-                prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b'-'), Just(b' '), Just(b'\n'), any::<u8>()],
+                prop_oneof![
+                    Just(b'2'),
+                    Just(b'5'),
+                    Just(b'0'),
+                    Just(b'-'),
+                    Just(b' '),
+                    Just(b'\n'),
+                    any::<u8>(),
+                ],
                 0..300,
             ),
             piece in 1_usize..20,

@@ -142,7 +142,7 @@ async fn announce(app: &TestApp, sort: OfferSort, number: usize) -> String {
                 offer["offered_terms"]["campaign_type"] = "repeat_user".into();
             }
             OfferSort::Approved if number.is_multiple_of(2) => {
-                offer["product_type"] = "refill".into()
+                offer["product_type"] = "refill".into();
             }
             OfferSort::Approved
             | OfferSort::ApprovedInGerman

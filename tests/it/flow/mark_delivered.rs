@@ -124,8 +124,8 @@ async fn no_error_before_sending_loses_the_letter(db: PgPool) {
 async fn an_offer_delivered_by_another_party_counts_as_delivered(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    // Delivered elsewhere between the letter and our report: Stripe refuses the report, and fetching
-    // the offer shows why.
+    // Delivered elsewhere between the letter and our report: Stripe refuses the report, and the
+    // offer itself shows why.
     app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
