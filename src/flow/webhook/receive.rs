@@ -7,9 +7,8 @@ use axum::{Extension, Json};
 
 use super::rejection::Rejection;
 use super::signature::check_form;
-use super::to_inbox::{self, AcceptError};
+use super::to_inbox::{self, AcceptError, StoreResult};
 use super::{Secrets, SignatureError, Webhook, verify};
-use crate::flow::inbox::StoreResult;
 use crate::http::VerifiedRequest;
 use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::database::{Pool, is_about_the_data, with_timeout};
-use crate::flow::inbox::{Arrival, StoreResult, store};
+pub(super) use crate::flow::inbox::StoreResult;
+use crate::flow::inbox::{Arrival, store};
 
 /// Why a body was not accepted as an event.
 #[derive(Debug, thiserror::Error)]
