@@ -19,7 +19,7 @@ use crate::stripe::{AccountId, BalanceTransaction, Payout};
 /// The composition of a payout, in minor units of `currency`:
 /// `gross_sales - refunds - platform_fees - other_fees - withheld + advanced + other
 /// = paid_out - unexplained`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// `po_…`
     pub payout_id: String,
@@ -117,16 +117,9 @@ impl Explanation {
             status: payout.status.clone(),
             arrives_on: payout.arrival_date.date_naive(),
             currency: payout.currency.to_lowercase(),
-            gross_sales_minor: 0,
-            refunds_minor: 0,
-            platform_fees_minor: 0,
-            other_fees_minor: 0,
-            withheld_minor: 0,
-            advanced_minor: 0,
-            other_minor: 0,
             paid_out_minor: payout.amount,
-            unexplained_minor: 0,
             is_complete: is_listed(payout),
+            ..Self::default()
         }
     }
 
@@ -295,7 +288,7 @@ mod tests {
     /// Stripe's own example: five payments of 100 USD at 15 % withholding. With a platform fee of
     /// 4 %, and the share taken from the gross amount, 500 - 20 - 75 = 405 remain.
     #[test]
-    fn five_sales_of_a_hundred_at_fifteen_percent_come_to_405_with_a_fee_of_four() {
+    fn sales_less_platform_fees_and_withholding_equal_the_payout() {
         let mut all = Vec::new();
         for _ in 0..5 {
             all.push(sale(10_000, 400, 0));
@@ -316,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_moves_a_balance_is_in_one_of_the_sums() {
+    fn every_balance_transaction_is_in_one_of_the_sums() {
         let refund = json!({
             "id": "txn_r", "type": "refund", "reporting_category": "refund", "amount": -3_000,
             "fee": -120,
@@ -350,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payout_that_came_back_is_part_of_the_one_that_repeats_it() {
+    fn a_returned_payout_is_part_of_the_next_one() {
         let all = [sale(50_000, 0, 0), moved("payout_reversal", 40_000)];
         let explanation = explain(&payout(90_000), &movements(&all));
         assert_eq!(
@@ -360,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_that_nobody_moves_or_of_another_currency_leave_a_line_that_does_not_add_up() {
+    fn absurd_amounts_and_other_currencies_are_unexplained() {
         let huge =
             [moved("charge", i64::MAX), moved("charge", i64::MAX), moved("refund", i64::MIN)];
         assert_ne!(explain(&payout(1), &movements(&huge)).unexplained_minor, 0);

@@ -3,7 +3,6 @@
 //! Formats come from Unicode's CLDR through ICU4X, time zones from the IANA database. Both are
 //! compiled in: the locale of the machine has no effect.
 
-use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
@@ -16,14 +15,17 @@ use icu_decimal::input::Decimal;
 
 use super::money::Money;
 
-/// A language of letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A supported language, written as its ISO 639-1 code.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::Display, strum::IntoStaticStr,
+)]
 pub enum Language {
-    /// `en`. Also for readers of all other languages.
+    /// Also for readers of all other languages.
+    #[strum(serialize = "en")]
     English,
-    /// `de`
+    #[strum(serialize = "de")]
     German,
-    /// `fr`
+    #[strum(serialize = "fr")]
     French,
 }
 
@@ -36,11 +38,7 @@ impl Language {
 
     /// The ISO 639-1 code.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::German => "de",
-            Self::French => "fr",
-        }
+        self.into()
     }
 
     /// The main language of a country, if it is supported.
@@ -74,12 +72,6 @@ impl FromStr for Language {
     fn from_str(code: &str) -> Result<Self, UnknownLanguage> {
         let code = code.trim().to_ascii_lowercase();
         Self::ALL.into_iter().find(|language| language.code() == code).ok_or(UnknownLanguage)
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
     }
 }
 
@@ -126,6 +118,8 @@ pub struct Formats {
 /// Symbols that are unambiguous among Capital's currencies.
 const SIGNS: [(&str, &str); 6] =
     [("usd", "$"), ("gbp", "£"), ("eur", "€"), ("aud", "A$"), ("cad", "CA$"), ("jpy", "¥")];
+/// Why formatters can always be created.
+const HAS_FALLBACK: &str = "the compiled-in data have a fallback for every locale";
 /// Keeps a number and its symbol on one line.
 const NO_BREAK: char = '\u{a0}';
 
@@ -154,11 +148,9 @@ impl Formats {
         let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
         Self {
             language,
-            numbers: numbers
-                .expect("the data that are compiled in have a fallback for every locale"),
-            days: days.expect("the data that are compiled in have a fallback for every locale"),
-            short_days: short_days
-                .expect("the data that are compiled in have a fallback for every locale"),
+            numbers: numbers.expect(HAS_FALLBACK),
+            days: days.expect(HAS_FALLBACK),
+            short_days: short_days.expect(HAS_FALLBACK),
         }
     }
 
@@ -260,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_written_as_a_reader_writes_them() {
+    fn amounts_follow_the_readers_locale() {
         for (tag, minor, currency, written) in [
             ("en-US", 100_000, "usd", "$1,000.00"),
             ("en-US", 5, "usd", "$0.05"),
@@ -288,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_written_without_noise() {
+    fn percentages_have_no_trailing_zeros() {
         let written: Vec<String> = [0.15, 0.125, 0.2, 0.07, 0.333_333, 1.0, 0.0]
             .map(|rate| formats("en-US").percent(rate))
             .into();
@@ -298,14 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn a_day_in_a_table_is_short() {
+    fn table_dates_are_short() {
         let day = "2026-12-24".parse().unwrap();
         let short = ["en-US", "en-GB", "de-DE", "fr-FR"].map(|tag| formats(tag).short_date(day));
         assert_eq!(short, ["Dec 24, 2026", "24 Dec 2026", "24.12.2026", "24 déc. 2026"]);
     }
 
     #[test]
-    fn a_day_is_that_of_the_readers_time_zone() {
+    fn a_date_is_that_of_the_given_time_zone() {
         let at: DateTime<Utc> = "2026-12-25T03:00:00Z".parse().unwrap();
         assert_eq!(
             formats("en-US").day(at, time_zone(Some("America/Los_Angeles"), Some("US"))),
@@ -320,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn french_keeps_its_colons_and_its_quotes_together() {
+    fn french_punctuation_gets_no_break_spaces() {
         assert_eq!(
             formats("fr-FR").typeset("la suite : « oui »"),
             "la suite\u{a0}: «\u{a0}oui\u{a0}»"
@@ -329,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_account_says_comes_before_its_country_and_english_comes_last() {
+    fn the_accounts_language_precedes_its_countrys_and_english() {
         use Language::{English, French, German};
         for (tag, country, preferred) in [
             (Some("fr-CA"), Some("CA"), vec![French, English]),

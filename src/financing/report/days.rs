@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_as_long_as_the_clocks_of_its_place_make_it() {
+    fn a_day_has_its_length_in_the_time_zone() {
         let hours = |date: &str, zone: Tz| {
             let days = Days::new(day(date), day(date)).unwrap();
             (days.until(zone) - days.from(zone)).num_hours()
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(hours("2026-11-01", Tz::America__New_York), 25);
         // Cuba sets its clocks forward at midnight: that day begins at one.
         assert_eq!(hours("2026-03-08", Tz::America__Havana), 23);
-        // Samoa left a day out to be on the other side of the date line.
+        // Samoa skipped a day when it crossed the date line.
         assert_eq!(
             ["2011-12-29", "2011-12-30", "2011-12-31"].map(|date| hours(date, Tz::Pacific__Apia)),
             [24, 0, 24]
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn days_begin_at_the_midnight_of_their_place() {
+    fn days_begin_at_local_midnight() {
         let days = Days::new(day("2026-07-01"), day("2026-07-31")).unwrap();
         assert_eq!(days.from(Tz::Australia__Adelaide).to_rfc3339(), "2026-06-30T14:30:00+00:00");
         assert_eq!(days.until(Tz::Europe__Berlin).to_rfc3339(), "2026-07-31T22:00:00+00:00");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_without_end_or_without_beginning_is_refused() {
+    fn invalid_ranges_are_rejected() {
         assert_eq!(Days::new(day("2026-01-02"), day("2026-01-01")), Err(BadDays::Backwards));
         assert_eq!(Days::new(day("2016-01-01"), day("2026-12-31")), Err(BadDays::TooLong));
         assert_eq!(Days::new(NaiveDate::MAX, NaiveDate::MAX), Err(BadDays::Unknown));

@@ -27,15 +27,9 @@ pub enum Granularity {
 impl Granularity {
     /// The first day of each period that overlaps these days.
     fn first_days(self, days: Days) -> Vec<NaiveDate> {
-        let mut firsts = Vec::new();
-        let mut first = self.first(days.first());
-        while first <= days.last() {
-            firsts.push(first);
-            // `Days` ends in 9998, so the next date always exists.
-            let Some(next) = self.after(first) else { break };
-            first = next;
-        }
-        firsts
+        std::iter::successors(Some(self.first(days.first())), |first| self.after(*first))
+            .take_while(|first| *first <= days.last())
+            .collect()
     }
 
     /// The first day of the period of a day.

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_held_against_those_of_the_same_financing_in_the_same_currency() {
+    fn totals_are_compared_with_the_same_financing_in_the_same_currency() {
         let agreeing = totals("financingoffer_1", "usd", 1_500);
         let beside = totals("financingoffer_2", "usd", 7);
         let seconds = Some(1_700_000_000);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_that_names_no_offer_is_held_against_the_only_financing_that_is_not_settled() {
+    fn a_summary_without_an_offer_is_compared_with_the_only_open_financing() {
         let nameless = FinancingSummary { financing_offer: None, ..summary(Some(1_700_000_000)) };
         let running = totals("financingoffer_1", "usd", 1_500);
         let settled = totals("financingoffer_2", "usd", 110_000);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_out_of_all_proportion_differ_by_as_much_as_a_number_can_say() {
+    fn absurd_amounts_saturate_the_difference() {
         let absurd = totals("financingoffer_1", "usd", i64::MIN / 2);
         let absurd = Totals { paid_minor: i64::MIN, ..absurd };
         let difference = Difference::between(&[absurd], &summary(Some(1_700_000_000))).unwrap();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_warned_of_where_it_stays_the_same_after_a_reading() {
+    fn a_difference_is_settled_once_it_outlasts_a_full_pass() {
         let (moment, hour) = (TimeDelta::seconds(1), TimeDelta::hours(1));
         for (next, unchanged_for, expected) in [
             (FollowUp::Newest, hour, false),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_nothing_was_paid_out_for_has_nothing_to_compare() {
+    fn a_financing_that_is_not_paid_out_has_no_difference() {
         assert_eq!(Difference::between(&[], &summary(None)), None);
         assert_eq!(Difference::between(&[], &FinancingSummary::default()), None);
     }

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::response::Notice;
-use super::tenant::{AccountLinkQuery, PortalQuery};
+use super::tenant::PortalQuery;
 use super::{LIMITED, PortalState, Viewer};
 use crate::clock::Clock;
 use crate::http::rate::Rate;
@@ -39,7 +39,7 @@ pub fn account_link_rate(clock: Clock) -> Rate {
 
 pub(super) async fn apply(
     State(state): State<PortalState>,
-    PortalQuery(query): PortalQuery<AccountLinkQuery>,
+    query: PortalQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -48,7 +48,7 @@ pub(super) async fn apply(
 
 pub(super) async fn report(
     State(state): State<PortalState>,
-    PortalQuery(query): PortalQuery<AccountLinkQuery>,
+    query: PortalQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -70,7 +70,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 impl PortalState {
     async fn redirect(
         &self,
-        query: &AccountLinkQuery,
+        query: &PortalQuery,
         method: &Method,
         headers: &HeaderMap,
         to: LinkTo,

@@ -39,7 +39,7 @@ use crate::http::rate::Rate;
 use crate::letters::wording::Disclaimers;
 use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
-use response::{Notice, Pages};
+use response::{Notice, Pages, browser_language};
 use session::Session;
 use tenant::PortalQuery;
 use token::VerifiedToken;
@@ -120,21 +120,11 @@ struct ErrorPage {
     language: Language,
 }
 
-#[derive(serde::Deserialize)]
-struct SectionQuery {
-    token: Option<String>,
-    /// A cursor: show transactions older than it.
-    before: Option<String>,
-    /// The tag of the account whose page was requested.
-    #[serde(rename = "for")]
-    account_tag: Option<String>,
-}
-
 /// With a token: starts a session and redirects to the URL without the token. Without: shows the
 /// section.
 async fn enter(
     State(state): State<PortalState>,
-    PortalQuery(query): PortalQuery<SectionQuery>,
+    query: PortalQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -156,9 +146,7 @@ async fn enter(
             LIMITED.write("token", |suppressed| {
                 tracing::warn!(log.suppressed = suppressed, %error, "rejected a dashboard token");
             });
-            state.sign_in_required(
-                response::accepted_language(&headers).unwrap_or(Language::English),
-            )
+            state.pages.notice(Notice::SignIn, browser_language(&headers))
         }
     }
 }
@@ -167,11 +155,14 @@ impl PortalState {
     /// Redeems the token, sets the session cookie and redirects to the section.
     async fn start_session(&self, token: &VerifiedToken, headers: &HeaderMap) -> Response {
         let portal = &self.portal;
-        let language = response::accepted_language(headers).unwrap_or(Language::English);
+        let language = browser_language(headers);
         let section = [(header::LOCATION, portal.settings.path_for(&token.account, "/capital"))];
         match with_timeout(portal.open_session(token)).await {
             Ok(Some(cookie)) => {
-                tracing::info!(account.id = %token.account, "a merchant signed in from the dashboard");
+                tracing::info!(
+                    account.id = %token.account,
+                    "a merchant signed in from the dashboard"
+                );
                 (StatusCode::SEE_OTHER, cookie, section).into_response()
             }
             // Redeemed before. If this browser has the session of the same account, the merchant
@@ -185,7 +176,7 @@ impl PortalState {
                         tracing::warn!(log.suppressed = suppressed, account.id = %token.account,
                             "rejected a dashboard token that was already used");
                     });
-                    self.sign_in_required(language)
+                    self.pages.notice(Notice::SignIn, language)
                 }
                 Err(error) => self.fail(&error, language),
             },
@@ -218,10 +209,6 @@ impl PortalState {
             None => self.portal.language_of(&account).await,
         };
         Ok(Viewer { account, language, refresh_mark })
-    }
-
-    fn sign_in_required(&self, language: Language) -> Response {
-        self.error_page(ErrorPage { notice: Notice::SignIn, language })
     }
 
     fn fail(&self, error: &sqlx::Error, language: Language) -> Response {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
+use strum::IntoEnumIterator;
 use url::Url;
 
 use super::Settings;
@@ -40,7 +41,7 @@ pub struct Colour {
 pub struct BadColour;
 
 /// A page that shows a message instead of an account's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
 pub(super) enum Notice {
     /// The merchant must sign in from the dashboard.
     SignIn,
@@ -62,28 +63,21 @@ pub(super) struct Pages {
     brand: Brand,
 }
 
+/// The name and the source of a file in `templates/pages`.
+macro_rules! page_template {
+    ($name:literal) => {
+        ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/", $name)))
+    };
+}
+pub(super) use page_template;
+
 const TEMPLATES: [(&str, &str); 6] = [
-    ("page.html", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/page.html"))),
-    (
-        "capital.html",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/capital.html")),
-    ),
-    (
-        "capital_card.html",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/capital_card.html")),
-    ),
-    (
-        "statement.html",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/statement.html")),
-    ),
-    (
-        "notice.html",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/notice.html")),
-    ),
-    (
-        "capital_words.txt",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/capital_words.txt")),
-    ),
+    page_template!("page.html"),
+    page_template!("capital.html"),
+    page_template!("capital_card.html"),
+    page_template!("statement.html"),
+    page_template!("notice.html"),
+    page_template!("capital_words.txt"),
 ];
 
 impl FromStr for Colour {
@@ -125,15 +119,9 @@ impl Pages {
         for (name, source) in TEMPLATES {
             templates.add_template(name, source)?;
         }
-        let pages =
-            Self { templates, headers: headers(&settings.brand), brand: settings.brand.clone() };
-        for notice in [
-            Notice::SignIn,
-            Notice::NothingThere,
-            Notice::NotNow,
-            Notice::TooOften(1),
-            Notice::Unclear,
-        ] {
+        let brand = settings.brand.clone();
+        let pages = Self { templates, headers: page_headers(brand.logo_url.as_ref()), brand };
+        for notice in Notice::iter() {
             for language in Language::ALL {
                 pages.html("notice.html", language, context! { notice => notice.name() })?;
             }
@@ -207,11 +195,8 @@ impl Notice {
 
 /// No scripts, no external content but the logo, no framing, no caching; and `Referer` is never
 /// sent to Stripe.
-fn headers(brand: &Brand) -> HeaderMap {
-    let logo = brand
-        .logo_url
-        .as_ref()
-        .map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
+pub(super) fn page_headers(logo: Option<&Url>) -> HeaderMap {
+    let logo = logo.map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; \
          frame-ancestors 'none'; base-uri 'none'"
@@ -239,6 +224,11 @@ pub(super) async fn keep_private(mut response: Response) -> Response {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// The browser's language; English if it accepts none of the supported ones.
+pub(super) fn browser_language(headers: &HeaderMap) -> Language {
+    accepted_language(headers).unwrap_or(Language::English)
 }
 
 /// The supported language with the highest weight in `Accept-Language` (RFC 9110 section 12.5.4).

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{Datelike, Months, NaiveDate};
 use minijinja::context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::response::{Notice, value};
 use super::section::view::PageFormatter;
@@ -20,15 +20,6 @@ use crate::financing::report::{Days, Granularity, Report, ReportLine};
 use crate::format::csv::{Cell, CsvWriter};
 use crate::format::locale::Formats;
 use crate::format::money::Money;
-
-#[derive(Deserialize)]
-pub(super) struct StatementQuery {
-    /// As `2026-11`; the current month if absent or invalid.
-    month: Option<String>,
-    /// The tag of the account that the URL is about.
-    #[serde(rename = "for")]
-    account_tag: Option<String>,
-}
 
 /// Stripe Capital did not exist before; earlier months are not offered.
 const FIRST_YEAR: i32 = 2000;
@@ -46,7 +37,7 @@ struct StatementRow {
 
 pub(super) async fn show(
     State(state): State<PortalState>,
-    PortalQuery(query): PortalQuery<StatementQuery>,
+    query: PortalQuery,
     headers: HeaderMap,
 ) -> Response {
     match state.statement(&query, &headers).await {
@@ -57,7 +48,7 @@ pub(super) async fn show(
 
 pub(super) async fn csv(
     State(state): State<PortalState>,
-    PortalQuery(query): PortalQuery<StatementQuery>,
+    query: PortalQuery,
     headers: HeaderMap,
 ) -> Response {
     match state.statement(&query, &headers).await {
@@ -84,7 +75,7 @@ struct Month {
 impl PortalState {
     async fn statement(
         &self,
-        query: &StatementQuery,
+        query: &PortalQuery,
         headers: &HeaderMap,
     ) -> Result<(Viewer, Month, Report), ErrorPage> {
         let viewer = self.viewer(headers, query.account_tag.as_deref()).await?;
@@ -103,7 +94,7 @@ impl PortalState {
 
     /// The requested month; the current one in the account's time zone if none or an invalid one is
     /// requested.
-    async fn month(&self, viewer: &Viewer, query: &StatementQuery) -> sqlx::Result<Month> {
+    async fn month(&self, viewer: &Viewer, query: &PortalQuery) -> sqlx::Result<Month> {
         let portal = &self.portal;
         let home = portal.financings.locale(&viewer.account).await?;
         let today = portal.clock.now().with_timezone(&home.time_zone).date_naive();

@@ -8,13 +8,11 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::response::{Notice, accepted_language};
-use super::{ErrorPage, PortalState, Settings};
-use crate::format::locale::Language;
+use super::response::{Notice, browser_language};
+use super::{PortalState, Settings};
 use crate::stripe::AccountId;
 
 /// The query parameter with the account's tag.
@@ -22,15 +20,18 @@ const FOR: &str = "for";
 /// Enough to distinguish one person's accounts. The tag protects nothing: the session does.
 const TAG_BYTES: usize = 6;
 
-/// The query of a page, deserialized. A repeated parameter is ambiguous and is answered with a
-/// notice.
-pub(super) struct PortalQuery<T>(pub(super) T);
-
-/// The query of a page that redirects to Stripe.
+/// The query parameters of all pages. A repeated one is ambiguous and is answered with a notice.
 #[derive(Deserialize)]
-pub(super) struct AccountLinkQuery {
+pub(super) struct PortalQuery {
+    /// The tag of the account that the URL is about.
     #[serde(rename = "for")]
     pub(super) account_tag: Option<String>,
+    /// A sign-in token of the dashboard.
+    pub(super) token: Option<String>,
+    /// A cursor: show transactions older than it.
+    pub(super) before: Option<String>,
+    /// The month of the statement, as `2026-11`; the current one if absent or invalid.
+    pub(super) month: Option<String>,
     /// The session's refresh mark, when Stripe sends the merchant back.
     pub(super) refresh: Option<String>,
 }
@@ -61,14 +62,13 @@ impl Settings {
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<PortalState> for PortalQuery<T> {
+impl FromRequestParts<PortalState> for PortalQuery {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Response> {
         let query = Query::try_from_uri(&parts.uri);
-        query.map(|Query(query)| Self(query)).map_err(|_| {
-            let language = accepted_language(&parts.headers).unwrap_or(Language::English);
-            state.error_page(ErrorPage { notice: Notice::Unclear, language })
-        })
+        query
+            .map(|Query(query)| query)
+            .map_err(|_| state.pages.notice(Notice::Unclear, browser_language(&parts.headers)))
     }
 }

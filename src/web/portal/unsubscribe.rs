@@ -16,13 +16,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{Environment, context};
+use strum::IntoEnumIterator;
 
-use super::response::{accepted_language, keep_private};
+use super::response::{browser_language, keep_private, page_headers, page_template};
 use crate::clock::Clock;
 use crate::consent::opt_outs::{
     OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
@@ -50,10 +51,11 @@ pub struct Unsubscribe {
 struct UnsubscribeState {
     unsubscribe: Arc<Unsubscribe>,
     templates: Arc<Environment<'static>>,
+    headers: HeaderMap,
 }
 
 /// The variants of the page; the names are used by the template.
-#[derive(Clone, Copy, Debug, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, strum::EnumIter, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 enum UnsubscribePage {
     Ask,
@@ -66,32 +68,10 @@ enum UnsubscribePage {
     Failed,
 }
 
-const TEMPLATE: (&str, &str) = (
-    "unsubscribe.html",
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/unsubscribe.html")),
-);
-const WORDS: (&str, &str) = (
-    "unsubscribe_words.txt",
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/unsubscribe_words.txt")),
-);
+const TEMPLATE: (&str, &str) = page_template!("unsubscribe.html");
+const WORDS: (&str, &str) = page_template!("unsubscribe_words.txt");
 /// A form's few fields, or a mail client's one.
 const BODY: BodyLimits = BodyLimits { max_bytes: 4096, timeout: Duration::from_secs(10) };
-/// No scripts, no external content, no framing, and the token in the URL is not sent as `Referer`.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
-    (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
-             frame-ancestors 'none'; base-uri 'none'",
-        ),
-    ),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex")),
-];
-
 /// The rate limit per account for resubscribing. A process needs exactly one.
 pub fn resubscribe_rate(clock: Clock) -> Rate {
     const BURST: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -105,19 +85,13 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     templates.add_filter("typeset", typeset);
     templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
     templates.add_template(WORDS.0, WORDS.1)?;
-    let state =
-        UnsubscribeState { unsubscribe: Arc::new(unsubscribe), templates: Arc::new(templates) };
-    let pages = [
-        UnsubscribePage::Ask,
-        UnsubscribePage::Stopped,
-        UnsubscribePage::Again,
-        UnsubscribePage::Kept,
-        UnsubscribePage::TooOften(1),
-        UnsubscribePage::Unknown,
-        UnsubscribePage::Failed,
-    ];
+    let state = UnsubscribeState {
+        unsubscribe: Arc::new(unsubscribe),
+        templates: Arc::new(templates),
+        headers: page_headers(None),
+    };
     // Render every variant once, so that a broken template fails at start.
-    for page in pages {
+    for page in UnsubscribePage::iter() {
         for language in Language::ALL {
             state.html(page, language)?;
         }
@@ -161,19 +135,12 @@ impl UnsubscribeState {
         let html = self.html(page, language).unwrap_or_default();
         let mut response = (page.status(), html).into_response();
         let headers = response.headers_mut();
-        // Not `extend`, which would add a second Content-Type.
-        for (name, value) in HEADERS {
-            headers.insert(name, value);
-        }
+        headers.extend(self.headers.clone());
         if let UnsubscribePage::TooOften(seconds) = page {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
-}
-
-fn language(headers: &HeaderMap) -> Language {
-    accepted_language(headers).unwrap_or(Language::English)
 }
 
 async fn show(
@@ -192,7 +159,7 @@ async fn show(
             })
         }
     };
-    state.answer(page, language(&headers))
+    state.answer(page, browser_language(&headers))
 }
 
 async fn decide(
@@ -201,7 +168,7 @@ async fn decide(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let (unsubscribe, language) = (&state.unsubscribe, language(&headers));
+    let (unsubscribe, language) = (&state.unsubscribe, browser_language(&headers));
     let Some(account) = unsubscribe.links.verify(&token) else {
         return state.answer(UnsubscribePage::Unknown, language);
     };

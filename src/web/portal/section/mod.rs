@@ -27,7 +27,7 @@ use view::{MovementRow, PageFormatter};
 /// Far more than an account has.
 const MAX_OFFERS: i64 = 50;
 /// Transactions per page: what fits on a phone.
-const MOVEMENTS_PER_PAGE: i64 = 20;
+const MOVEMENTS_PER_PAGE: u8 = 20;
 
 /// The data of the page.
 struct AccountData {
@@ -47,7 +47,7 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&s
     let (account, language) = (&viewer.account, viewer.language);
     let after = before.and_then(|cursor| cursor.parse().ok());
     let is_later_page = after.is_some();
-    let data = match Box::pin(with_timeout(portal.load(account, after))).await {
+    let mut data = match Box::pin(with_timeout(portal.load(account, after))).await {
         Ok(data) => data,
         Err(error) => return state.fail(&error, language),
     };
@@ -60,14 +60,15 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&s
         Figures { offers: data.offers, comparison: data.comparison.as_ref(), totals, now };
     let (mut current, past) = cards(&figures);
     let disclaimers = portal.disclaimers(&mut current, &past, &data.home, language);
-    let has_more = data.movements.len() > usize::try_from(MOVEMENTS_PER_PAGE).unwrap_or(usize::MAX);
-    let shown =
-        data.movements.iter().take(usize::try_from(MOVEMENTS_PER_PAGE).unwrap_or(usize::MAX));
-    let rows: Vec<MovementRow> =
-        shown.map(|movement| formatter.row(movement, figures.contract_of(movement))).collect();
-    let older = has_more
-        .then(|| data.movements.get(rows.len() - 1).map(|movement| movement.cursor().to_string()))
-        .flatten();
+    let has_more = data.movements.len() > usize::from(MOVEMENTS_PER_PAGE);
+    data.movements.truncate(usize::from(MOVEMENTS_PER_PAGE));
+    let last = data.movements.last().filter(|_| has_more);
+    let older = last.map(|movement| movement.cursor().to_string());
+    let rows: Vec<MovementRow> = data
+        .movements
+        .iter()
+        .map(|movement| formatter.row(movement, figures.contract_of(movement)))
+        .collect();
     let uses_stripe = current.iter().any(Card::has_stripes_figures);
     let comparison = data.comparison.as_ref().filter(|_| uses_stripe);
     let to_view = |card: &Card| formatter.card(card, &data.home, now);
@@ -113,7 +114,9 @@ impl Portal {
             AccountPage { after: None, livemode: self.financings.livemode(), limit: MAX_OFFERS };
         let offers = of_account(&self.db, id, &newest).await?;
         let wanted = MovementFilter { after, ..MovementFilter::default() };
-        let movements = self.financings.movements(account, &wanted, MOVEMENTS_PER_PAGE + 1).await?;
+        // One more than is shown tells whether there is an older page.
+        let limit = i64::from(MOVEMENTS_PER_PAGE) + 1;
+        let movements = self.financings.movements(account, &wanted, limit).await?;
         let has_begun =
             offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.

@@ -4,8 +4,9 @@ use super::progress::{Figures, FiguresFrom, FinancingTerms, Progress, progress, 
 use crate::offers::store::AccountOffer;
 use crate::stripe::OfferStatus;
 
-/// The phase of an offer as the merchant sees it; the names are used by the template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+/// The phase of an offer as the merchant sees it, in display order; the names are used by the
+/// template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Phase {
     /// Paid out and not yet paid back.
@@ -33,8 +34,6 @@ pub(super) struct Card {
     pub(super) offer: AccountOffer,
     pub(super) terms: Option<FinancingTerms>,
     pub(super) progress: Option<Progress>,
-    /// It replaced an earlier offer.
-    pub(super) is_replacement: bool,
     /// For running financings.
     pub(super) paydown_order: PaydownOrder,
 }
@@ -52,6 +51,11 @@ pub(super) enum PaydownOrder {
 }
 
 impl Card {
+    /// Whether it has not ended.
+    fn is_current(&self) -> bool {
+        matches!(self.phase, Phase::InProgress | Phase::UnderReview | Phase::Open)
+    }
+
     /// Whether a share of sales is withheld for it: not after Stripe wrote it off.
     fn is_paid_from_sales(&self) -> bool {
         self.phase == Phase::InProgress && self.offer.charged_off_at.is_none()
@@ -74,9 +78,9 @@ pub(super) fn cards(figures: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
     let outcome = newest_outcome(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
         all.into_iter().partition(|card| card.phase == Phase::PaidInFull);
-    let mut current: Vec<Card> =
-        others.into_iter().filter(|card| display_rank(card.phase).is_some()).collect();
-    current.sort_by_key(|card| display_rank(card.phase));
+    let mut current: Vec<Card> = others.into_iter().filter(|card| card.is_current()).collect();
+    // Stable: the cards of a phase stay newest first.
+    current.sort_by_key(|card| card.phase);
     set_paydown_order(&mut current);
     if current.iter().all(|card| card.phase == Phase::InProgress) {
         current.extend(outcome);
@@ -114,38 +118,12 @@ fn set_paydown_order(cards: &mut [Card]) {
     }
 }
 
-fn display_rank(phase: Phase) -> Option<u8> {
-    match phase {
-        Phase::InProgress => Some(0),
-        Phase::UnderReview => Some(1),
-        Phase::Open => Some(2),
-        Phase::PaidInFull | Phase::Rejected | Phase::Canceled | Phase::Expired | Phase::Gone => {
-            None
-        }
-    }
-}
-
 fn card(offer: &AccountOffer, figures: &Figures<'_>) -> Card {
     let phase = phase(offer, figures);
     let terms = terms(offer);
-    let progress = match phase {
-        Phase::InProgress | Phase::PaidInFull => progress(offer, terms.as_ref(), figures),
-        Phase::UnderReview
-        | Phase::Open
-        | Phase::Rejected
-        | Phase::Canceled
-        | Phase::Expired
-        | Phase::Gone => None,
-    };
-    let is_replacement = offer.replacement_for_offer_id.is_some();
-    Card {
-        phase,
-        offer: offer.clone(),
-        terms,
-        progress,
-        is_replacement,
-        paydown_order: PaydownOrder::Only,
-    }
+    let is_paid_out = matches!(phase, Phase::InProgress | Phase::PaidInFull);
+    let progress = if is_paid_out { progress(offer, terms.as_ref(), figures) } else { None };
+    Card { phase, offer: offer.clone(), terms, progress, paydown_order: PaydownOrder::Only }
 }
 
 fn phase(offer: &AccountOffer, figures: &Figures<'_>) -> Phase {
@@ -217,8 +195,11 @@ pub(super) mod tests {
     pub(in crate::web::portal::section) fn comparison(offer: &str) -> SummaryComparison {
         let summary = json!({
             "status": "accepted", "financing_offer": offer,
-            "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000, "remaining_amount": 77_000,
-                        "currency": "gbp", "withhold_rate": 0.1, "advance_paid_out_at": 1_790_000_000_000_i64},
+            "details": {
+                "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": 33_000,
+                "remaining_amount": 77_000, "currency": "gbp", "withhold_rate": 0.1,
+                "advance_paid_out_at": 1_790_000_000_000_i64,
+            },
         });
         SummaryComparison {
             summary: serde_json::from_value(summary).unwrap(),
@@ -368,7 +349,7 @@ pub(super) mod tests {
             now: now(),
         });
         assert_eq!(current.len(), 1);
-        assert!(current[0].is_replacement);
+        assert_eq!(current[0].offer.offer_id, "new");
         assert_eq!(phases(vec![refused]), (vec![], 0));
     }
 

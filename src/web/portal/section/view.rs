@@ -117,7 +117,7 @@ impl PageFormatter<'_> {
             next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.product_type.as_deref() == Some("refill"),
             refill_way: refill_way(home.country.as_deref()),
-            is_replacement: card.is_replacement,
+            is_replacement: card.offer.replacement_for_offer_id.is_some(),
             terms,
             expires_on,
             progress: card.progress.as_ref().map(|progress| self.progress(progress, contract, now)),
