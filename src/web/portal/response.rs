@@ -234,12 +234,9 @@ pub(super) fn browser_language(headers: &HeaderMap) -> Language {
 /// The supported language with the highest weight in `Accept-Language` (RFC 9110 section 12.5.4).
 pub(super) fn accepted_language(headers: &HeaderMap) -> Option<Language> {
     let header = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
-    let mut best: Option<(f32, Language)> = None;
-    for (weight, language) in header.split(',').filter_map(parse_language_range) {
-        if best.is_none_or(|(highest, _)| weight > highest) {
-            best = Some((weight, language));
-        }
-    }
+    // Of equal weights the first wins; `max_by` returns the last, hence the reverse order.
+    let ranges = header.rsplit(',').filter_map(parse_language_range);
+    let best = ranges.max_by(|(one, _), (other, _)| one.total_cmp(other));
     best.map(|(_, language)| language)
 }
 
@@ -267,6 +264,7 @@ mod tests {
             ("nl, fr-CA;q=0.7, en;q=0.3", Some(Language::French)),
             ("en;q=0.3,fr;q=0.7", Some(Language::French)),
             ("fr;q=0, en", Some(Language::English)),
+            ("de, fr, en", Some(Language::German)),
             ("fr;q=0", None),
             ("nl", None),
             ("de;q=much", None),

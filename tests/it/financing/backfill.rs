@@ -1,4 +1,5 @@
-//! Reading an account's list of transactions: to its end once, then what is new, and nothing is left out whatever comes between.
+//! The backfill of an account's transactions: the whole list once, then new entries; no
+//! interruption loses one.
 
 use capital_courier::financing::summary::store::differing;
 use capital_courier::financing::{self, BackfillRequests, record};
@@ -9,13 +10,13 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use stripe_simulator::{Action, Fault, FaultKind};
 
-use crate::financing::ledger::{OFFER, Told};
+use crate::financing::ledger::{OFFER, TransactionEvent};
 use crate::support::{TestApp, day_one};
 
-/// A transaction of Stripe's list, which no event told of.
+/// A transaction of Stripe's list without an event.
 fn listed(account: &str, number: usize) -> Value {
     let id = format!("cptxn_{number:04}");
-    let told = Told {
+    let transaction = TransactionEvent {
         id: &id,
         offer: OFFER,
         kind: "payment",
@@ -23,8 +24,8 @@ fn listed(account: &str, number: usize) -> Value {
         total: 100,
         reverses: None,
     };
-    let mut object = told.event(account)["data"]["object"].clone();
-    // One a hour, the newest of 300 on the first day.
+    let mut object = transaction.event(account)["data"]["object"].clone();
+    // One per hour; number 300 is dated the first day.
     object["created_at"] =
         json!((day_one() - TimeDelta::hours(300 - i64::try_from(number).unwrap())).timestamp());
     object
@@ -48,13 +49,13 @@ async fn kept(app: &TestApp) -> i64 {
         .unwrap()
 }
 
-/// An offer to an account that has had so many transactions before this service was there.
-async fn account_with_a_past(app: &TestApp, transactions: usize) -> (String, String) {
-    account_with_a_past_of(app, transactions, |_, _| {}).await
+/// An offer to an account whose list already has this many transactions.
+async fn account_with_history(app: &TestApp, transactions: usize) -> (String, String) {
+    account_with_history_of(app, transactions, |_, _| {}).await
 }
 
-/// The same, where some of them are odd.
-async fn account_with_a_past_of(
+/// As [`account_with_history`], with changes to some of the transactions.
+async fn account_with_history_of(
     app: &TestApp,
     transactions: usize,
     odd: impl Fn(usize, &mut Value),
@@ -71,18 +72,22 @@ async fn account_with_a_past_of(
     (offer, account)
 }
 
-/// A process that was killed had written the first page of 250 down.
-async fn cut_off_after_the_first_page(app: &TestApp, account: &str) {
+/// The state that a killed process leaves after the first page of 250.
+async fn interrupted_after_first_page(app: &TestApp, account: &str) {
     let now = app.clock.now();
-    sqlx::query("insert into transaction_backfills (account_id, livemode, started_at, after_transaction_id, changed_at) values ($1, false, $2, 'cptxn_0150', $2)")
-        .bind(account)
-        .bind(now)
-        .execute(&app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into transaction_backfills
+             (account_id, livemode, started_at, after_transaction_id, changed_at)
+         values ($1, false, $2, 'cptxn_0150', $2)",
+    )
+    .bind(account)
+    .bind(now)
+    .execute(&app.db)
+    .await
+    .unwrap();
 }
 
-/// A financing of the offer begins, and its event comes.
+/// Starts a financing of the offer and delivers its event.
 async fn begin(app: &TestApp, offer: &str) {
     for button in [Action::Apply, Action::Approve] {
         app.stripe.perform(button, offer).unwrap();
@@ -91,9 +96,9 @@ async fn begin(app: &TestApp, offer: &str) {
     app.run_due_work().await;
 }
 
-/// Of a payment, so that our sums are others than Stripe's.
-async fn hear_of_what_is_never_listed(app: &TestApp, offer: &str, account: &str) {
-    let odd = Told {
+/// An event of a payment that Stripe's list lacks, so that our totals differ.
+async fn receive_unlisted_transaction(app: &TestApp, offer: &str, account: &str) {
+    let odd = TransactionEvent {
         id: "cptxn_odd",
         offer: Some(offer),
         kind: "payment",
@@ -125,7 +130,7 @@ async fn knows(app: &TestApp, id: &str) -> bool {
     app.one("select count(*) > 0 from financing_transactions where transaction_id = $1", id).await
 }
 
-/// As if no event and no list had ever told of it.
+/// Deletes transactions, as if neither an event nor the list had reported them.
 async fn lose(app: &TestApp, ids: &str) {
     sqlx::query("delete from financing_transactions where transaction_id like $1 or type = $1")
         .bind(ids)
@@ -134,12 +139,12 @@ async fn lose(app: &TestApp, ids: &str) {
         .unwrap();
 }
 
-/// Accounts that differ, whenever that began.
+/// The number of accounts that differ, however short the time.
 async fn differing_ever(app: &TestApp) -> i64 {
     differing(&app.db, app.clock.now() + TimeDelta::days(1)).await.unwrap()
 }
 
-/// Keeps a transaction of Stripe's list, as the inbox would.
+/// Stores a transaction of Stripe's list, as the inbox does.
 async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
     let object = listed(account, number);
     let transaction = serde_json::from_value(object.clone()).unwrap();
@@ -148,10 +153,11 @@ async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
         .unwrap();
 }
 
-/// Waits until a connection waits for another one's lock.
-async fn somebody_waits(db: &PgPool) {
+/// Returns once a connection waits for a lock of another.
+async fn wait_for_blocked_lock(db: &PgPool) {
     let waiting = async {
-        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        let waits = "select exists (select from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock')";
         while !sqlx::query_scalar::<_, bool>(waits).fetch_one(db).await.unwrap() {
             tokio::task::yield_now().await;
         }
@@ -176,9 +182,9 @@ fn list_calls(app: &TestApp) -> usize {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db: PgPool) {
+async fn the_whole_history_is_read_after_the_letter(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 250).await;
+    let (_, account) = account_with_history(&app, 250).await;
     read(&app).await;
     assert_eq!((kept(&app).await, list_calls(&app)), (0, 0), "letters come first");
     app.clock.advance(TimeDelta::minutes(6));
@@ -187,7 +193,7 @@ async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db
     let calls = app.stripe.requests();
     let call = calls.iter().find(|call| call.path.ends_with("/financing_transactions")).unwrap();
     assert_eq!(call.stripe_account.as_deref(), Some(account.as_str()));
-    // No financing is under way: that was it.
+    // No financing is under way, so no further pass is scheduled.
     app.clock.advance(TimeDelta::days(3));
     read(&app).await;
     assert_eq!(list_calls(&app), 3);
@@ -195,11 +201,11 @@ async fn what_was_before_this_service_is_read_after_the_letter_and_to_its_end(db
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
+async fn an_interrupted_pass_resumes_after_the_last_page(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 250).await;
+    let (_, account) = account_with_history(&app, 250).await;
     app.clock.advance(TimeDelta::minutes(6));
-    cut_off_after_the_first_page(&app, &account).await;
+    interrupted_after_first_page(&app, &account).await;
     read(&app).await;
     assert_eq!((kept(&app).await, list_calls(&app)), (150, 2), "no page twice");
     assert!(is_complete(&app, &account).await);
@@ -207,11 +213,9 @@ async fn reading_that_was_cut_off_goes_on_after_the_last_page(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_was_seen(
-    db: PgPool,
-) {
+async fn a_running_financing_is_read_daily_back_to_the_last_pass(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 250).await;
+    let (offer, account) = account_with_history(&app, 250).await;
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     begin(&app, &offer).await;
@@ -219,7 +223,7 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_w
     assert_eq!(
         (kept(&app).await, list_calls(&app)),
         (251, 4),
-        "at once, as a financing began; one page goes back further than two days, and it has the payout"
+        "at once, for a new financing: one page spans more than two days and has the payout"
     );
     app.stripe.add_transaction(&account, listed(&account, 250));
     let mut odd = listed(&account, 251);
@@ -233,12 +237,12 @@ async fn while_a_financing_is_under_way_the_list_is_read_each_day_back_to_what_w
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_came_while_a_reading_was_cut_off_is_found_by_the_next(db: PgPool) {
+async fn a_pass_after_an_interruption_finds_newer_entries(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 250).await;
+    let (_, account) = account_with_history(&app, 250).await;
     app.clock.advance(TimeDelta::minutes(6));
-    cut_off_after_the_first_page(&app, &account).await;
-    // Ten days without a worker, and no event comes.
+    interrupted_after_first_page(&app, &account).await;
+    // Ten days without a worker or an event.
     for number in 0..250 {
         let at = app.clock.now() + TimeDelta::minutes(57) * i32::try_from(number).unwrap();
         app.stripe.add_transaction(&account, listed_at(&account, 1_000 + number, at));
@@ -254,11 +258,9 @@ async fn what_came_while_a_reading_was_cut_off_is_found_by_the_next(db: PgPool) 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_difference_heals_by_itself(
-    db: PgPool,
-) {
+async fn a_difference_causes_a_full_pass_that_resolves_it(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 250).await;
+    let (offer, account) = account_with_history(&app, 250).await;
     begin(&app, &offer).await;
     read(&app).await;
     for number in 0..150 {
@@ -292,11 +294,11 @@ async fn where_sums_differ_the_list_is_read_past_what_was_seen_and_the_differenc
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_difference_is_found_and_taken_back_though_nobody_looks(db: PgPool) {
+async fn a_difference_is_detected_and_cleared_without_a_query(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 3).await;
+    let (offer, account) = account_with_history(&app, 3).await;
     begin(&app, &offer).await;
-    hear_of_what_is_never_listed(&app, &offer, &account).await;
+    receive_unlisted_transaction(&app, &offer, &account).await;
     let before = list_calls(&app);
     read(&app).await;
     assert_eq!(differing_ever(&app).await, 1);
@@ -313,11 +315,11 @@ async fn a_difference_is_found_and_taken_back_though_nobody_looks(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_is_gone_differs_no_longer(db: PgPool) {
+async fn a_disconnected_account_no_longer_differs(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 3).await;
+    let (offer, account) = account_with_history(&app, 3).await;
     begin(&app, &offer).await;
-    hear_of_what_is_never_listed(&app, &offer, &account).await;
+    receive_unlisted_transaction(&app, &offer, &account).await;
     read(&app).await;
     assert_eq!(differing_ever(&app).await, 1);
     for path in ["financing_transactions", "financing_summary"] {
@@ -330,9 +332,7 @@ async fn an_account_that_is_gone_differs_no_longer(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_beginning_and_each_day(
-    db: PgPool,
-) {
+async fn an_account_first_seen_in_a_transaction_is_read_in_full_and_daily(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
@@ -343,7 +343,7 @@ async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_begin
     for number in 0..20 {
         app.stripe.add_transaction(&account, listed(&account, number));
     }
-    let told = Told {
+    let transaction = TransactionEvent {
         id: "cptxn_told",
         offer: Some(&offer),
         kind: "payment",
@@ -351,12 +351,12 @@ async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_begin
         total: 100,
         reverses: None,
     };
-    app.stripe_sends(&told.event(&account)).await.expect_kept();
+    app.stripe_sends(&transaction.event(&account)).await.expect_kept();
     app.run_due_work().await;
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     assert_eq!(kept(&app).await, 22, "with the payout");
-    // No offer is known: what is left to pay says that more is to come.
+    // No offer is known, but an open balance means that more transactions follow.
     app.stripe.add_transaction(&account, listed_at(&account, 20, app.clock.now()));
     app.clock.advance(TimeDelta::hours(25));
     read(&app).await;
@@ -365,9 +365,9 @@ async fn an_account_that_is_first_heard_of_by_a_transaction_is_read_to_its_begin
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_stripe_does_not_know_yet_was_not_read(db: PgPool) {
+async fn an_account_unknown_to_stripe_counts_as_unread(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 250).await;
+    let (offer, account) = account_with_history(&app, 250).await;
     app.stripe.inject(not_found("financing_transactions"));
     app.clock.advance(TimeDelta::days(12));
     read(&app).await;
@@ -379,9 +379,9 @@ async fn an_account_that_stripe_does_not_know_yet_was_not_read(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
+async fn an_unreadable_page_does_not_hide_the_next(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past_of(&app, 250, |number, object| {
+    let (_, account) = account_with_history_of(&app, 250, |number, object| {
         if number >= 150 {
             object["details"]["total_amount"] = json!(1.5);
         }
@@ -402,9 +402,9 @@ async fn a_page_that_nobody_can_read_does_not_hide_those_behind_it(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_entry_that_the_database_refuses_costs_itself_alone(db: PgPool) {
+async fn an_entry_that_the_database_rejects_is_skipped_alone(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past_of(&app, 51, |number, object| {
+    let (_, account) = account_with_history_of(&app, 51, |number, object| {
         if number == 25 {
             object["details"]["reason"] = json!("x\u{0}y");
         }
@@ -418,14 +418,14 @@ async fn an_entry_that_the_database_refuses_costs_itself_alone(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_list_and_the_inbox_write_the_same_movements_down_without_a_deadlock(db: PgPool) {
+async fn the_backfill_and_the_inbox_do_not_deadlock(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (_, account) = account_with_a_past(&app, 3).await;
+    let (_, account) = account_with_history(&app, 3).await;
     app.clock.advance(TimeDelta::minutes(6));
     let mut inbox = app.db.begin().await.unwrap();
     keep(&mut inbox, &account, 0).await;
     let meanwhile = async {
-        somebody_waits(&app.db).await;
+        wait_for_blocked_lock(&app.db).await;
         for number in 1..3 {
             keep(&mut inbox, &account, number).await;
         }
@@ -438,7 +438,7 @@ async fn the_list_and_the_inbox_write_the_same_movements_down_without_a_deadlock
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db: PgPool) {
+async fn two_inbox_readers_queue_the_same_backfills_without_deadlock(db: PgPool) {
     let app = TestApp::start(db).await;
     let mut accounts = Vec::new();
     let mut offers = [app.offer(), app.offer()];
@@ -446,7 +446,7 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
     for offer in &offers {
         accounts.push(app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned());
     }
-    // In the order of the offers the last account is the first.
+    // By offer id, the accounts come in reverse order.
     accounts.sort();
     for (offer, account) in offers.iter().zip(accounts.iter().rev()) {
         app.stripe.edit_offer(offer, |object| object["account"] = json!(account));
@@ -459,7 +459,7 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
         .await
         .unwrap();
     let meanwhile = async {
-        somebody_waits(&app.db).await;
+        wait_for_blocked_lock(&app.db).await;
         queue::enqueue(&mut *other, "backfill_transactions", &accounts[1], app.clock.now())
             .await
             .unwrap();
@@ -472,21 +472,21 @@ async fn two_readers_of_the_inbox_queue_the_same_readings_without_a_deadlock(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_difference_that_is_seen_while_a_reading_goes_on_is_healed_by_it(db: PgPool) {
+async fn a_difference_seen_during_a_pass_is_resolved_by_it(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = account_with_a_past(&app, 250).await;
+    let (offer, account) = account_with_history(&app, 250).await;
     begin(&app, &offer).await;
     read(&app).await;
     lose(&app, "payout").await;
     app.clock.advance(TimeDelta::hours(25));
     app.stripe.add_transaction(&account, listed(&account, 300));
     let before = list_calls(&app);
-    // The page waits for somebody who holds one of its movements.
+    // Storing the page blocks on a concurrent insert of one of its transactions.
     let mut holder = app.db.begin().await.unwrap();
     keep(&mut holder, &account, 300).await;
     let id: AccountId = account.parse().unwrap();
     let meanwhile = async {
-        somebody_waits(&app.db).await;
+        wait_for_blocked_lock(&app.db).await;
         let standing = app.app.financings().compare_summary(&id).await.unwrap();
         assert!(standing.difference.is_some());
         holder.commit().await.unwrap();
@@ -498,9 +498,9 @@ async fn a_difference_that_is_seen_while_a_reading_goes_on_is_healed_by_it(db: P
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: PgPool) {
+async fn a_disconnected_accounts_list_is_no_error(db: PgPool) {
     let app = TestApp::start(db).await;
-    account_with_a_past(&app, 3).await;
+    account_with_history(&app, 3).await;
     let kind = FaultKind::Error { status: 403, code: "account_invalid", headers: Vec::new() };
     app.stripe.inject(Fault { method: "GET", path: "financing_transactions", times: 1, kind });
     app.clock.advance(TimeDelta::hours(1));
@@ -515,13 +515,14 @@ async fn the_list_of_an_account_that_left_the_platform_is_nobodys_trouble(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPool) {
+async fn progress_in_test_mode_does_not_count_in_live_mode(db: PgPool) {
     let app = TestApp::start_with(db, &[("STRIPE_API_KEY", "sk_live_courier")]).await;
     let offer = app.offer();
     let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
     let (now, key) = (app.clock.now(), format!("backfill_transactions:{account}"));
     sqlx::query(
-        "insert into transaction_backfills (account_id, livemode, completed_at, changed_at) values ($1, false, $2, $2)",
+        "insert into transaction_backfills (account_id, livemode, completed_at, changed_at)
+         values ($1, false, $2, $2)",
     )
     .bind(&account)
     .bind(now)
@@ -550,7 +551,7 @@ async fn what_was_read_in_test_mode_is_nothing_to_the_list_of_live_mode(db: PgPo
     app.clock.advance(TimeDelta::minutes(6));
     read(&app).await;
     assert_eq!((kept(&app).await, is_complete(&app, &account).await), (250, true));
-    // That was it: who was read is not read again because of one more event.
+    // A complete account is not read again for another event.
     let mut tx = app.db.begin().await.unwrap();
     BackfillRequests::first_seen(&account.parse().unwrap(), true)
         .queue(&mut tx, now)

@@ -1,4 +1,4 @@
-//! Movements of financings: kept once, in whatever order they come, and added up by what they mean.
+//! The ledger: each transaction is stored once, in any order, and added up by its effect.
 
 use capital_courier::financing::ledger::store::{movements, totals};
 use capital_courier::financing::ledger::{MovementFilter, MovementRange, Totals};
@@ -16,8 +16,8 @@ use sqlx::PgPool;
 use crate::support::browser::Browser;
 use crate::support::{TestApp, day_one};
 
-/// A movement as Stripe tells of it.
-pub struct Told<'a> {
+/// The fields of a transaction that an event reports.
+pub struct TransactionEvent<'a> {
     pub id: &'a str,
     pub offer: Option<&'a str>,
     pub kind: &'a str,
@@ -26,25 +26,28 @@ pub struct Told<'a> {
     pub reverses: Option<&'a str>,
 }
 
-impl Told<'_> {
+impl TransactionEvent<'_> {
     pub fn event(&self, account: &str) -> Value {
         json!({
-            "id": format!("evt_{}", self.id), "object": "event", "type": "capital.financing_transaction.created",
+            "id": format!("evt_{}", self.id), "object": "event",
+            "type": "capital.financing_transaction.created",
             "created": day_one().timestamp(), "livemode": false,
             "data": {"object": {
                 "id": self.id, "object": "capital.financing_transaction", "account": account,
-                "created_at": day_one().timestamp(), "livemode": false, "financing_offer": self.offer, "type": self.kind,
+                "created_at": day_one().timestamp(), "livemode": false,
+                "financing_offer": self.offer, "type": self.kind,
                 "user_facing_description": "Paydown of your loan",
-                "details": {"advance_amount": self.total - self.total / 11, "fee_amount": self.total / 11,
-                            "total_amount": self.total, "currency": "usd", "reason": self.reason,
+                "details": {"advance_amount": self.total - self.total / 11,
+                            "fee_amount": self.total / 11, "total_amount": self.total,
+                            "currency": "usd", "reason": self.reason,
                             "reversed_transaction": self.reverses},
             }},
         })
     }
 }
 
-async fn tell(app: &TestApp, told: &Told<'_>) {
-    app.stripe_sends(&told.event("acct_1")).await.expect_kept();
+async fn send(app: &TestApp, transaction: &TransactionEvent<'_>) {
+    app.stripe_sends(&transaction.event("acct_1")).await.expect_kept();
     app.run_due_work().await;
 }
 
@@ -62,9 +65,9 @@ fn sums(totals: &[Totals]) -> Vec<(Option<&str>, i64, i64, i64, i64)> {
 pub const OFFER: Option<&str> = Some("financingoffer_1");
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
+async fn repeated_events_in_any_order_are_added_up_once(db: PgPool) {
     let app = TestApp::start(db).await;
-    let payout = Told {
+    let payout = TransactionEvent {
         id: "cptxn_1",
         offer: OFFER,
         kind: "payout",
@@ -72,7 +75,7 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
         total: 110_000,
         reverses: None,
     };
-    let withheld = Told {
+    let withheld = TransactionEvent {
         id: "cptxn_2",
         offer: OFFER,
         kind: "payment",
@@ -80,7 +83,7 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
         total: 1_500,
         reverses: None,
     };
-    let given_back = Told {
+    let given_back = TransactionEvent {
         id: "cptxn_3",
         offer: OFFER,
         kind: "reversal",
@@ -88,8 +91,8 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
         total: 500,
         reverses: Some("cptxn_2"),
     };
-    for told in [&given_back, &withheld, &payout, &withheld] {
-        tell(&app, told).await;
+    for transaction in [&given_back, &withheld, &payout, &withheld] {
+        send(&app, transaction).await;
     }
     let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 110_000, 1_000, 109_000, 0)]);
@@ -98,9 +101,9 @@ async fn what_stripe_tells_twice_and_backwards_is_added_up_once(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPool) {
+async fn a_reversal_undoes_the_named_transaction_or_follows_its_reason(db: PgPool) {
     let app = TestApp::start(db).await;
-    let reversal = |id, reason, reverses| Told {
+    let reversal = |id, reason, reverses| TransactionEvent {
         id,
         offer: OFFER,
         kind: "reversal",
@@ -108,12 +111,18 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         total: 100,
         reverses,
     };
-    let before =
-        |id, kind| Told { id, offer: OFFER, kind, reason: None, total: 1_000, reverses: None };
-    tell(&app, &before("cptxn_payout", "payout")).await;
-    tell(&app, &before("cptxn_payment", "payment")).await;
-    for (told, expected) in [
-        // Named: whatever the reason.
+    let before = |id, kind| TransactionEvent {
+        id,
+        offer: OFFER,
+        kind,
+        reason: None,
+        total: 1_000,
+        reverses: None,
+    };
+    send(&app, &before("cptxn_payout", "payout")).await;
+    send(&app, &before("cptxn_payment", "payment")).await;
+    for (transaction, expected) in [
+        // The named transaction decides, regardless of the reason.
         (
             reversal("cptxn_a", Some("requested_by_user"), Some("cptxn_payment")),
             (1_000, 900, 100, 0),
@@ -126,17 +135,18 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
             reversal("cptxn_c", Some("financing_cancellation"), Some("cptxn_payment")),
             (900, 800, 100, 0),
         ),
-        // Named, and never told of.
+        // Named, but unknown.
         (
             reversal("cptxn_d", Some("collection_failure"), Some("cptxn_unknown")),
             (900, 700, 200, 0),
         ),
-        // Of no financing, but of a payment that has one.
+        // The financing is that of the named payment.
         (
-            Told { offer: None, ..reversal("cptxn_e", None, Some("cptxn_payment")) },
+            TransactionEvent { offer: None, ..reversal("cptxn_e", None, Some("cptxn_payment")) },
             (900, 600, 300, 0),
         ),
-        // Nobody can tell: a cancellation undoes either, a reversal of a reversal is nothing that Stripe tells of.
+        // Unclear: a cancellation can undo either kind, and Stripe documents no reversal of a
+        // reversal.
         (
             reversal("cptxn_f", Some("financing_cancellation"), Some("cptxn_late")),
             (900, 600, 300, 1),
@@ -144,35 +154,38 @@ async fn a_reversal_undoes_what_it_names_and_else_what_its_reason_says(db: PgPoo
         (reversal("cptxn_g", Some("financing_cancellation"), None), (900, 600, 300, 2)),
         (reversal("cptxn_h", Some("requested_by_user"), None), (900, 600, 300, 3)),
         (reversal("cptxn_i", Some("collection_failure"), Some("cptxn_a")), (900, 600, 300, 4)),
-        // Words that contradict each other.
+        // The type contradicts the reason.
         (
-            Told { reason: Some("collection_failure"), ..before("cptxn_j", "payment") },
+            TransactionEvent { reason: Some("collection_failure"), ..before("cptxn_j", "payment") },
             (900, 600, 300, 5),
         ),
         (
-            Told { reason: Some("financing_cancellation"), ..before("cptxn_k", "payout") },
+            TransactionEvent {
+                reason: Some("financing_cancellation"),
+                ..before("cptxn_k", "payout")
+            },
             (900, 600, 300, 6),
         ),
         (reversal("cptxn_m", None, Some("cptxn_j")), (900, 600, 300, 7)),
-        // What a reversal names may come after it.
+        // The named transaction can arrive after its reversal.
         (before("cptxn_late", "payment"), (900, 1_500, -600, 6)),
     ] {
-        tell(&app, &told).await;
+        send(&app, &transaction).await;
         let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
         let (advanced, paid, remaining, unclear) = expected;
-        assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", told.id);
+        assert_eq!(sums(&all), [(OFFER, advanced, paid, remaining, unclear)], "{}", transaction.id);
     }
-    tell(&app, &before("cptxn_new", "goodwill")).await;
-    tell(&app, &reversal("cptxn_l", Some("collection_failure"), Some("cptxn_new"))).await;
+    send(&app, &before("cptxn_new", "goodwill")).await;
+    send(&app, &reversal("cptxn_l", Some("collection_failure"), Some("cptxn_new"))).await;
     let all = totals(&mut app.db.acquire().await.unwrap(), "acct_1", None).await.unwrap();
     assert_eq!(sums(&all), [(OFFER, 900, 1_500, -600, 8)]);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool) {
+async fn an_unreadable_transaction_stays_in_the_inbox(db: PgPool) {
     let app = TestApp::start(db).await;
-    let told = Told {
+    let transaction = TransactionEvent {
         id: "cptxn_1",
         offer: None,
         kind: "payment",
@@ -180,7 +193,7 @@ async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool)
         total: 1,
         reverses: None,
     };
-    let mut event = told.event("acct_1");
+    let mut event = transaction.event("acct_1");
     event["data"]["object"]["details"]["total_amount"] = json!("a lot");
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
@@ -192,11 +205,11 @@ async fn what_cannot_be_read_is_kept_and_read_when_somebody_mends_it(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
+async fn movements_of_a_range_are_ordered_and_signed(db: PgPool) {
     let app = TestApp::start(db).await;
-    tell(
+    send(
         &app,
-        &Told {
+        &TransactionEvent {
             id: "cptxn_1",
             offer: OFFER,
             kind: "payout",
@@ -206,9 +219,9 @@ async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
         },
     )
     .await;
-    tell(
+    send(
         &app,
-        &Told {
+        &TransactionEvent {
             id: "cptxn_2",
             offer: None,
             kind: "reversal",
@@ -240,13 +253,14 @@ async fn movements_of_a_period_come_in_order_with_their_signs(db: PgPool) {
     app.finish().await;
 }
 
-/// A random life: an advance, payments, and reversals of some of them; what they come to, kept apart from how they are told.
+/// A random financing: the events of an advance, payments and some reversals, and the expected
+/// advanced and paid amounts.
 fn life(random: &mut StdRng, offer: &str) -> (Vec<Value>, (i64, i64)) {
     let mut events = Vec::new();
     let advanced = random.random_range(1_000..10_000_000);
     let payout = format!("cptxn_{offer}_payout");
     events.push(
-        Told {
+        TransactionEvent {
             id: &payout,
             offer: Some(offer),
             kind: "payout",
@@ -265,7 +279,7 @@ fn life(random: &mut StdRng, offer: &str) -> (Vec<Value>, (i64, i64)) {
                 let part = random.random_range(1..=*total);
                 paid -= part;
                 events.push(
-                    Told {
+                    TransactionEvent {
                         id: &id,
                         offer: Some(offer),
                         kind: "reversal",
@@ -280,7 +294,7 @@ fn life(random: &mut StdRng, offer: &str) -> (Vec<Value>, (i64, i64)) {
                 let total = random.random_range(1..=advanced);
                 paid += total;
                 events.push(
-                    Told {
+                    TransactionEvent {
                         id: &id,
                         offer: Some(offer),
                         kind: "payment",
@@ -298,15 +312,15 @@ fn life(random: &mut StdRng, offer: &str) -> (Vec<Value>, (i64, i64)) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool) {
+async fn shuffled_and_repeated_events_add_up_to_the_cent(db: PgPool) {
     let app = TestApp::start(db).await;
     let mut random = StdRng::seed_from_u64(20_261_125);
     let (mut events, mut truth) = (Vec::new(), Vec::new());
     for number in 0..40 {
         let offer = format!("financingoffer_{number}");
-        let (told, sums) = life(&mut random, &offer);
-        events.extend(told.iter().cloned());
-        events.extend(told.into_iter().filter(|_| random.random_bool(0.2)));
+        let (transaction, sums) = life(&mut random, &offer);
+        events.extend(transaction.iter().cloned());
+        events.extend(transaction.into_iter().filter(|_| random.random_bool(0.2)));
         truth.push((offer, sums));
     }
     events.shuffle(&mut random);
@@ -330,9 +344,9 @@ async fn in_any_order_and_with_repetitions_a_life_adds_up_to_the_cent(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
+async fn absurd_amounts_are_unclear_and_in_no_sum(db: PgPool) {
     let app = TestApp::start(db).await;
-    let plain = Told {
+    let plain = TransactionEvent {
         id: "cptxn_1",
         offer: OFFER,
         kind: "payout",
@@ -340,9 +354,15 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
         total: 110_000,
         reverses: None,
     };
-    let absurd =
-        |id, kind, total, reverses| Told { id, offer: OFFER, kind, reason: None, total, reverses };
-    for told in [
+    let absurd = |id, kind, total, reverses| TransactionEvent {
+        id,
+        offer: OFFER,
+        kind,
+        reason: None,
+        total,
+        reverses,
+    };
+    for transaction in [
         plain,
         absurd("cptxn_2", "payout", i64::MAX, None),
         absurd("cptxn_3", "payout", i64::MAX, None),
@@ -350,10 +370,10 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
         absurd("cptxn_5", "reversal", i64::MIN, Some("cptxn_4")),
         absurd("cptxn_6", "reversal", i64::MAX, Some("cptxn_2")),
     ] {
-        tell(&app, &told).await;
+        send(&app, &transaction).await;
     }
-    // An amount that fits, and a part of it that has no opposite.
-    let mut odd = Told {
+    // The total fits, but the advance cannot be negated.
+    let mut odd = TransactionEvent {
         id: "cptxn_7",
         offer: OFFER,
         kind: "reversal",
@@ -390,13 +410,14 @@ async fn amounts_beyond_all_measure_are_counted_and_in_no_sum(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn sums_of_amounts_that_fit_each_answer_too(db: PgPool) {
+async fn sums_beyond_a_bigint_saturate(db: PgPool) {
     let app = TestApp::start(db).await;
-    // More than nine thousand of the largest amount that counts have no room in a bigint together.
+    // The sum of 9,224 transactions of the largest accepted amount exceeds a bigint.
     sqlx::query(
-        "insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type, currency, total_minor, object,
-             created_at, first_seen_at)
-         select 'cptxn_' || n, 'acct_1', 'financingoffer_1', false, 'payout', 'usd', 1000000000000000, '{}', $1, $1
+        "insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type,
+             currency, total_minor, object, created_at, first_seen_at)
+         select 'cptxn_' || n, 'acct_1', 'financingoffer_1', false, 'payout', 'usd',
+             1000000000000000, '{}', $1, $1
          from generate_series(1, 10000) as n",
     )
     .bind(day_one())

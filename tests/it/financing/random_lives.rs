@@ -1,5 +1,5 @@
-//! Random lives of merchants, as the simulator plays them: whatever happens, and in whatever order Stripe tells of it, our ledger,
-//! Stripe's summary and our reports agree with the truth to the cent.
+//! Random lives of merchants in the simulator: in any order of events, the ledger, Stripe's summary
+//! and the reports agree with the truth to the cent.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::support::expected_ledger::{ExpectedLedger, FinancingPhase};
 use crate::support::random_merchant::RandomMerchant;
 use crate::support::{TestApp, time_source};
 
-/// Tells the service of all movements of an account: in disorder, and some of them twice.
-async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
+/// Records all transactions of an account in random order, some of them twice.
+async fn record_transactions(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     let mut all = app.stripe.transactions(account);
     let again: Vec<Value> = all.sample(dice, all.len() / 3).cloned().collect();
     all.extend(again);
@@ -35,10 +35,9 @@ async fn tell_all(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     all.len()
 }
 
-/// Tells the service of all that happened to an account's offers, in disorder and some of it twice;
-/// whatever it has to ask Stripe then, it asks. Says how many of them were canceled after the
-/// payout.
-async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
+/// Applies all events of an account's offers in random order, some of them twice, and runs the
+/// resulting jobs. Returns how many offers were canceled after the payout.
+async fn apply_offer_events(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     let mut all = app.stripe.events();
     all.retain(|event| {
         let of_offer =
@@ -52,13 +51,14 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
     for (number, event) in all.iter().enumerate() {
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
-        let told = offers::Observation {
+        let observation = offers::Observation {
             offer: serde_json::from_value(object.clone()).unwrap(),
             object,
             source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
             as_of: DateTime::from_timestamp(event["created"].as_i64().unwrap(), 0).unwrap(),
         };
-        let _ = offer::apply(&mut tx, &told, "courier.example", app.clock.now()).await.unwrap();
+        let _ =
+            offer::apply(&mut tx, &observation, "courier.example", app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     app.run_due_work().await;
@@ -69,7 +69,7 @@ async fn tell_offers(app: &TestApp, account: &str, dice: &mut StdRng) -> usize {
         let id = offer["id"].as_str().unwrap();
         let status: String =
             app.one("select status from financing_offers where offer_id = $1", id).await;
-        // That it was delivered no event says; reconciliation would find it.
+        // No event reports the delivery; reconciliation finds it.
         let is_silent = offer["status"] == "delivered" && status == "undelivered";
         assert!(
             is_silent || offer["status"] == status.as_str(),
@@ -107,7 +107,7 @@ async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &ExpectedLed
     }
 }
 
-/// What was paid, less what was undone, by the date where the merchant is.
+/// Payments less reversals, by the merchant's local date.
 fn paid_by_date(truth: &ExpectedLedger) -> BTreeMap<NaiveDate, i64> {
     let mut by_date = BTreeMap::new();
     for financing in &truth.financings {
@@ -185,21 +185,21 @@ async fn expect_payouts_are_explained(
 
 async fn play(db: PgPool, lives: std::ops::Range<u64>) {
     let app = TestApp::start(db).await;
-    let (mut told, mut canceled) = (0, 0);
+    let (mut observation, mut canceled) = (0, 0);
     for seed in lives {
         let mut dice = StdRng::seed_from_u64(seed);
         let first = app.clock.now().date_naive();
         let mut merchant = RandomMerchant::new(&app.stripe, &time_source(&app.clock), seed);
         merchant.run(dice.random_range(20..250));
         let account: AccountId = merchant.account().parse().unwrap();
-        // Before or after its movements: neither waits for the other.
+        // Before or after its transactions: neither depends on the other.
         let offers_first = dice.random_bool(0.5);
         if offers_first {
-            canceled += tell_offers(&app, account.as_str(), &mut dice).await;
+            canceled += apply_offer_events(&app, account.as_str(), &mut dice).await;
         }
-        told += tell_all(&app, account.as_str(), &mut dice).await;
+        observation += record_transactions(&app, account.as_str(), &mut dice).await;
         if !offers_first {
-            canceled += tell_offers(&app, account.as_str(), &mut dice).await;
+            canceled += apply_offer_events(&app, account.as_str(), &mut dice).await;
         }
         let truth = ExpectedLedger::of(&app.stripe, account.as_str());
         expect_ledger_is_true(&app, account.as_str(), &truth).await;
@@ -217,26 +217,29 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         }
         app.stripe.clear_events();
     }
-    assert!(told > 0, "nothing ever moved");
+    assert!(observation > 0, "nothing ever moved");
     assert!(canceled > 0, "no financing was canceled after its payout");
     app.abandon();
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whatever_happens_our_books_agree_with_the_truth(db: PgPool) {
+async fn random_lives_agree_with_the_truth(db: PgPool) {
     play(db, 0..60).await;
 }
 
-/// Run by hand: `cargo nextest run --run-ignored only thousands_of_lives`. Each life takes the clock some months on, and no table of time
-/// zones is good for centuries: so every few hundred begin again at the beginning.
+/// Run it with `cargo nextest run --run-ignored only thousands_of_lives`. Each life advances the
+/// clock by months, and time zone data does not cover centuries, so the clock is reset after a few
+/// hundred.
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 #[ignore = "many minutes"]
 async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
     for seeds in (1_000..4_000).step_by(300) {
         play(db.clone(), seeds..seeds + 300).await;
         sqlx::query(
-            "truncate financing_transactions, financing_summaries, account_locales, payout_explanations, jobs, financing_offers,
-                 letters, deliveries, timeline_entries, delivery_attempts, delivery_attempt_results, transaction_backfills",
+            "truncate financing_transactions, financing_summaries, account_locales,
+                 payout_explanations, jobs, financing_offers, letters, deliveries,
+                 timeline_entries, delivery_attempts, delivery_attempt_results,
+                 transaction_backfills",
         )
         .execute(&db)
         .await

@@ -66,7 +66,7 @@ async fn an_offer_with_a_nul_is_emailed_marked_and_shown(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_transaction_with_a_nul_is_stored(db: PgPool) {
     let app = TestApp::start(db).await;
-    let told = crate::financing::ledger::Told {
+    let told = crate::financing::ledger::TransactionEvent {
         id: "cptxn_1",
         offer: crate::financing::ledger::OFFER,
         kind: "payout",

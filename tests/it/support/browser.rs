@@ -1,4 +1,4 @@
-//! A merchant's browser, and the dashboard that it comes from.
+//! A merchant's browser, and the dashboard's sign-in tokens.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
@@ -13,13 +13,13 @@ use super::TestApp;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-pub struct Shown {
+pub struct PageResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
 }
 
-impl Shown {
+impl PageResponse {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -50,31 +50,31 @@ impl<'a> Browser<'a> {
         Self { app, cookie: None, language: "en-US,en;q=0.9" }
     }
 
-    /// Comes from the dashboard.
+    /// Signs in with a token of the dashboard.
     pub async fn signed_in(app: &'a TestApp, account: &str) -> Self {
         let mut browser = Self::new(app);
-        let entered =
+        let response =
             browser.open(&format!("/capital?token={}", token(app, account, account))).await;
-        assert_eq!(entered.header("location"), section_of(account), "{}", entered.text);
-        browser.cookie = cookie_of(&entered);
+        assert_eq!(response.header("location"), section_of(account), "{}", response.text);
+        browser.cookie = cookie_of(&response);
         browser
     }
 
-    pub async fn open(&self, path: &str) -> Shown {
+    pub async fn open(&self, path: &str) -> PageResponse {
         self.ask(Method::GET, path, &[]).await
     }
 
-    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Shown {
+    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> PageResponse {
         self.ask_at(&self.app.app, (method, path), headers).await
     }
 
-    /// The same at another process.
+    /// As [`Browser::ask`], at another process.
     pub async fn ask_at(
         &self,
         at: &App,
         (method, path): (Method, &str),
         headers: &[(&str, &str)],
-    ) -> Shown {
+    ) -> PageResponse {
         let mut request =
             Request::builder().method(method).uri(path).header("Accept-Language", self.language);
         for (name, value) in headers {
@@ -88,13 +88,13 @@ impl<'a> Browser<'a> {
         let (head, body) = response.into_parts();
         expect_each_once(&head.headers);
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        // The templates write a slash as a reference; to a browser that is the same.
+        // The templates escape slashes.
         let text = text.replace("&#x2f;", "/");
-        Shown { status: head.status.as_u16(), headers: head.headers, text }
+        PageResponse { status: head.status.as_u16(), headers: head.headers, text }
     }
 }
 
-/// A second header of the same name may be the one that somebody on the way goes by.
+/// Proxies differ in which of two headers with the same name they use.
 pub fn expect_each_once(headers: &HeaderMap) {
     for name in headers.keys() {
         let values: Vec<_> = headers.get_all(name).iter().collect();
@@ -102,11 +102,11 @@ pub fn expect_each_once(headers: &HeaderMap) {
     }
 }
 
-pub fn cookie_of(entered: &Shown) -> Option<String> {
-    entered.header("set-cookie").split(';').next().map(str::to_owned)
+pub fn cookie_of(response: &PageResponse) -> Option<String> {
+    response.header("set-cookie").split(';').next().map(str::to_owned)
 }
 
-/// The section's address, as a browser stands on it that shows this account.
+/// The URL of the account's section.
 pub fn section_of(account: &str) -> String {
     format!("/capital?for={}", tag(account))
 }

@@ -1,4 +1,4 @@
-//! What the Capital section says of an account, and what it must not say.
+//! The wording of the Capital section: required and forbidden statements.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
-use crate::support::browser::{Browser, Shown};
+use crate::support::browser::{Browser, PageResponse};
 use crate::support::stripe::Stub;
 
-/// An offer, as Stripe has told of it.
+/// An offer to receive from Stripe.
 struct Offer<'a> {
     id: &'a str,
     account: &'a str,
@@ -21,7 +21,7 @@ struct Offer<'a> {
     financing_type: Option<&'a str>,
     product_type: &'a str,
     disclaimer: Option<&'a str>,
-    /// How long ago it was made.
+    /// Its age.
     days_old: i32,
 }
 
@@ -41,12 +41,14 @@ impl Default for Offer<'_> {
 }
 
 impl Offer<'_> {
-    async fn told(&self, app: &TestApp) {
+    async fn receive(&self, app: &TestApp) {
         sqlx::query(
-            "insert into financing_offers (offer_id, account_id, livemode, status, product_type, financing_type,
-                 disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object, created_at, expires_at, first_seen_at,
+            "insert into financing_offers (offer_id, account_id, livemode, status, product_type,
+                 financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
+                 withhold_rate, object, created_at, expires_at, first_seen_at,
                  object_as_of)
-             values ($1, $2, $3, $4, $5, $6, $7, 'usd', 100000, 10000, 0.15, '{}', $8 - $9 * interval '1 day',
+             values ($1, $2, $3, $4, $5, $6, $7, 'usd', 100000, 10000, 0.15, '{}',
+                 $8 - $9 * interval '1 day',
                  $8 + interval '20 days', $8, $8)",
         )
         .bind(self.id)
@@ -63,7 +65,7 @@ impl Offer<'_> {
         .unwrap();
     }
 
-    /// A movement of it, as Stripe has told of it.
+    /// Receives a transaction of it.
     async fn moves(
         &self,
         app: &TestApp,
@@ -72,8 +74,8 @@ impl Offer<'_> {
         minor: i64,
     ) {
         sqlx::query(
-            "insert into financing_transactions (transaction_id, account_id, offer_id, livemode, type, reason, currency, total_minor,
-                 object, created_at, first_seen_at)
+            "insert into financing_transactions (transaction_id, account_id, offer_id, livemode,
+                 type, reason, currency, total_minor, object, created_at, first_seen_at)
              values ($1, $2, $3, $4, $5, $6, 'usd', $7, '{}', $8, $8)",
         )
         .bind(id)
@@ -97,27 +99,35 @@ fn summary(app: &TestApp, offer: &str, paid_minor: i64) -> Value {
     json!({
         "object": "capital.financing_summary", "status": "accepted", "financing_offer": offer,
         "details": {
-            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid_minor, "remaining_amount": 110_000 - paid_minor,
-            "currency": "usd", "withhold_rate": 0.15, "advance_paid_out_at": now - 20 * day, "repayments_begin_at": now - 15 * day,
-            "current_repayment_interval": {"due_at": now + 40 * day, "paid_amount": 100, "remaining_amount": 12_000},
+            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid_minor,
+            "remaining_amount": 110_000 - paid_minor, "currency": "usd", "withhold_rate": 0.15,
+            "advance_paid_out_at": now - 20 * day, "repayments_begin_at": now - 15 * day,
+            "current_repayment_interval": {
+                "due_at": now + 40 * day, "paid_amount": 100, "remaining_amount": 12_000,
+            },
         },
     })
 }
 
 /// The page between its head and the disclaimers.
-fn body(page: &Shown) -> &str {
+fn body(page: &PageResponse) -> &str {
     page.text.split("<main").nth(1).unwrap().split("</main").next().unwrap()
 }
 
-/// What a reader of it reads.
-fn words(page: &Shown) -> String {
+/// The visible text.
+fn words(page: &PageResponse) -> String {
     let texts = body(page).split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
     let text = texts.collect::<Vec<_>>().join(" ").replace("&#x27;", "'").replace("&amp;", "&");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the rules for letters find in a page, but for what only a letter must have.
-fn findings(page: &Shown, language: &str, financing: Contract, status: &str) -> BTreeSet<String> {
+/// The findings of the copy rules in a page, without those that apply to letters only.
+fn findings(
+    page: &PageResponse,
+    language: &str,
+    financing: Contract,
+    status: &str,
+) -> BTreeSet<String> {
     let rules = Rules::built_in().unwrap();
     let text = words(page);
     let specimen = Input {
@@ -139,7 +149,7 @@ fn findings(page: &Shown, language: &str, financing: Contract, status: &str) -> 
         ["advertisement", "link-nowhere", "parts-differ"].contains(&rule)
             || rule.ends_with("-missing")
     };
-    // Beside an offer alone; and that an application was not approved is said plainly.
+    // Allowed beside an offer only, and in the notice of a rejected application.
     let is_excused = |rule: &str| match rule {
         "review-sentence" | "business-purposes" => status != "delivered",
         "approved" => status == "rejected",
@@ -152,7 +162,7 @@ fn findings(page: &Shown, language: &str, financing: Contract, status: &str) -> 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_language(db: PgPool) {
+async fn no_page_has_forbidden_wording_in_any_phase_or_language(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
     stub.answer(
@@ -182,7 +192,7 @@ async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_lang
                 product_type: "refill",
                 ..Offer::default()
             };
-            offer.told(&app).await;
+            offer.receive(&app).await;
             if ["paid_out", "fully_repaid"].contains(&status) {
                 offer.moves(&app, &format!("cptxn_{id}"), ("payout", None), 110_000).await;
                 for reason in ["automatic_withholding", "collection", "user_initiated", "refill"] {
@@ -214,7 +224,7 @@ async fn no_page_says_what_must_not_be_said_of_its_contract_in_any_phase_or_lang
 
 const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
 
-/// A folder with approved disclaimers, each saying its own name.
+/// A directory with approved disclaimers; the text of each is its own name.
 fn approved(variants: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for variant in variants {
@@ -226,10 +236,10 @@ fn approved(variants: &[&str]) -> tempfile::TempDir {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: PgPool) {
+async fn test_data_is_hidden_once_the_key_is_live(db: PgPool) {
     let app = TestApp::start_with(db, &[LIVE]).await;
     let test = Offer { status: "paid_out", ..Offer::default() };
-    test.told(&app).await;
+    test.receive(&app).await;
     test.moves(&app, "cptxn_test", ("payout", None), 110_000).await;
     let live = Offer {
         id: "financingoffer_2",
@@ -237,7 +247,7 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
         status: "fully_repaid",
         ..Offer::default()
     };
-    live.told(&app).await;
+    live.receive(&app).await;
     live.moves(&app, "cptxn_live", ("payout", None), 220_000).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
     let page = browser.open("/capital").await;
@@ -265,7 +275,7 @@ async fn what_was_test_data_is_nothing_to_a_merchant_once_the_key_is_live(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_summary_that_was_asked_for_in_the_other_mode_is_asked_for_again(db: PgPool) {
+async fn a_summary_of_the_other_mode_is_fetched_again(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[LIVE, ("COURIER_STRIPE__API_BASE", url.as_str())]).await;
     stub.answer(
@@ -274,9 +284,10 @@ async fn a_summary_that_was_asked_for_in_the_other_mode_is_asked_for_again(db: P
         json!({"id": "acct_1", "object": "account", "country": "US"}),
     );
     stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 60_000));
-    Offer { livemode: true, status: "paid_out", ..Offer::default() }.told(&app).await;
+    Offer { livemode: true, status: "paid_out", ..Offer::default() }.receive(&app).await;
     sqlx::query(
-        "insert into financing_summaries (account_id, object, as_of, livemode) values ('acct_1', $1, $2, false)",
+        "insert into financing_summaries (account_id, object, as_of, livemode)
+         values ('acct_1', $1, $2, false)",
     )
     .bind(summary(&app, "financingoffer_1", 7))
     .bind(app.clock.now())
@@ -289,14 +300,12 @@ async fn a_summary_that_was_asked_for_in_the_other_mode_is_asked_for_again(db: P
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_offer_is_not_shown(
-    db: PgPool,
-) {
+async fn an_open_offer_without_its_disclaimer_is_hidden(db: PgPool) {
     let dir = approved(&["celtic_us_loan"]);
     let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
     let app = TestApp::start_with(db, &[LIVE, texts]).await;
     Offer { livemode: true, status: "fully_repaid", days_old: 2, ..Offer::default() }
-        .told(&app)
+        .receive(&app)
         .await;
     let open = Offer {
         id: "financingoffer_2",
@@ -305,7 +314,7 @@ async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_o
         disclaimer: Some("youlend_us_mca"),
         ..Offer::default()
     };
-    open.told(&app).await;
+    open.receive(&app).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
     let page = browser.open("/capital").await;
     page.expect_says(&["Your offer can’t be shown at the moment", "What celtic_us_loan wants."]);
@@ -324,14 +333,14 @@ async fn each_financing_has_the_disclaimer_that_stripe_names_for_it_or_an_open_o
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn no_sample_of_a_disclaimer_is_shown_to_real_merchants_in_any_phase(db: PgPool) {
+async fn real_merchants_never_see_a_sample_disclaimer(db: PgPool) {
     let app = TestApp::start_with(db, &[LIVE]).await;
     for (number, status) in
         ["delivered", "accepted", "paid_out", "fully_repaid", "expired"].iter().enumerate()
     {
         let (id, account) = (format!("financingoffer_{number}"), format!("acct_{number}"));
         Offer { id: &id, account: &account, livemode: true, status, ..Offer::default() }
-            .told(&app)
+            .receive(&app)
             .await;
         let page = Browser::signed_in(&app, &account).await.open("/capital").await;
         assert_eq!(page.status, 200);
@@ -346,7 +355,7 @@ async fn no_sample_of_a_disclaimer_is_shown_to_real_merchants_in_any_phase(db: P
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) {
+async fn two_cash_advances_show_one_rate_and_no_minimum(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
     stub.answer(
@@ -361,10 +370,10 @@ async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) 
         days_old: 90,
         ..Offer::default()
     };
-    older.told(&app).await;
+    older.receive(&app).await;
     older.moves(&app, "cptxn_1", ("payout", None), 110_000).await;
     older.moves(&app, "cptxn_2", ("payment", Some("collection")), 500).await;
-    Offer { id: "financingoffer_2", days_old: 0, ..older }.told(&app).await;
+    Offer { id: "financingoffer_2", days_old: 0, ..older }.receive(&app).await;
     sqlx::query(
         "update financing_offers set withhold_rate = 0.2 where offer_id = 'financingoffer_2'",
     )
@@ -382,7 +391,7 @@ async fn of_two_cash_advances_one_share_is_spoken_of_and_no_minimum(db: PgPool) 
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_financing_that_stripe_wrote_off_promises_nothing(db: PgPool) {
+async fn a_written_off_financing_announces_no_payments(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
     stub.answer(
@@ -391,7 +400,7 @@ async fn a_financing_that_stripe_wrote_off_promises_nothing(db: PgPool) {
         json!({"id": "acct_1", "object": "account", "country": "US"}),
     );
     stub.answer("/v1/capital/financing_summary", 200, summary(&app, "financingoffer_1", 6_000));
-    Offer { status: "paid_out", ..Offer::default() }.told(&app).await;
+    Offer { status: "paid_out", ..Offer::default() }.receive(&app).await;
     sqlx::query("update financing_offers set charged_off_at = now()")
         .execute(&app.db)
         .await

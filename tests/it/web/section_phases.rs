@@ -1,4 +1,4 @@
-//! What the Capital section shows of an offer's life, from the letter to the last payment.
+//! The Capital section in each phase of an offer, from the letter to the last payment.
 
 use sqlx::PgPool;
 use stripe_simulator::{Action, ChargeKind, Fault, FaultKind, NewCharge, NewOffer};
@@ -7,7 +7,7 @@ use crate::support::TestApp;
 use crate::support::browser::{Browser, cookie_of, delivered, press, tag, token};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
+async fn an_offer_is_shown_in_each_phase(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
     let browser = Browser::signed_in(&app, &account).await;
@@ -41,7 +41,7 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
     ]);
     begun.expect_silent_about(&["add up to"]);
 
-    // Stripe's summary is remembered until something is heard of the account.
+    // The stored summary is current until an event of the account arrives.
     app.clock.advance(chrono::TimeDelta::seconds(1));
     browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
     sell(&app, &account, 100_000);
@@ -66,7 +66,7 @@ async fn an_offer_is_shown_at_each_phase_of_its_life(db: PgPool) {
     app.finish().await;
 }
 
-/// The events that the simulator made about an account's transactions.
+/// The simulator's events about an account's transactions.
 pub async fn tell_transactions(app: &TestApp, account: &str) {
     for event in app.stripe.events() {
         let object = &event["data"]["object"];
@@ -84,7 +84,7 @@ pub fn sell(app: &TestApp, account: &str, amount: i64) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgPool) {
+async fn a_difference_from_stripes_summary_is_shown_counted_and_resolved(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
     for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
@@ -92,7 +92,7 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
     }
     tell_transactions(&app, &account).await;
     app.app.read_transactions().await.unwrap();
-    // A sale whose event never comes.
+    // A sale whose event is lost.
     sell(&app, &account, 100_000);
     app.clock.advance(chrono::TimeDelta::minutes(2));
     let browser = Browser::signed_in(&app, &account).await;
@@ -105,7 +105,7 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
         1
     );
 
-    // The list of transactions is read at once, and finds what was missing.
+    // A backfill runs at once and finds the missing transaction.
     app.app.read_transactions().await.unwrap();
     app.clock.advance(chrono::TimeDelta::minutes(2));
     let agreeing = browser.open("/capital").await;
@@ -116,7 +116,7 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
         0
     );
 
-    // Without Stripe the figures are those of before, and say so.
+    // While Stripe is unavailable, the page shows the stored amounts and says so.
     app.clock.advance(chrono::TimeDelta::minutes(2));
     app.stripe.inject(Fault {
         method: "GET",
@@ -132,7 +132,7 @@ async fn sums_that_differ_from_stripes_are_shown_counted_and_looked_into(db: PgP
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
+async fn a_monthly_statement_is_a_page_and_a_csv_file(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
     for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
@@ -160,7 +160,7 @@ async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
         .open("/capital/statement?month=2026-10")
         .await
         .expect_says(&["There are no transactions in this month"]);
-    // What is no month, or none yet, is the month that runs.
+    // An invalid or future month shows the current one.
     for odd in ["2027-01", "x", "0001-01", "99999-12", "2026-11-01"] {
         let shown = browser.open(&format!("/capital/statement?month={odd}")).await;
         shown.expect_says(&["November\u{a0}1, 2026"]);
@@ -168,15 +168,15 @@ async fn a_month_is_a_page_to_print_and_a_file_for_a_spreadsheet(db: PgPool) {
     app.finish().await;
 }
 
-/// A browser that comes from the dashboard by a link with an id of its own.
-async fn comes_in<'a>(app: &'a TestApp, account: &str, link: &str) -> Browser<'a> {
+/// Signs in by a token with its own id.
+async fn sign_in<'a>(app: &'a TestApp, account: &str, link: &str) -> Browser<'a> {
     let browser = Browser::new(app);
     let entered = browser.open(&format!("/capital?token={}", token(app, account, link))).await;
     Browser { cookie: cookie_of(&entered), ..browser }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
+async fn the_outcome_of_an_offer_is_shown(db: PgPool) {
     let app = TestApp::start(db).await;
     for (buttons, words) in [
         (
@@ -193,27 +193,27 @@ async fn how_an_offer_ended_is_said_in_plain_words(db: PgPool) {
         for (button, event) in buttons {
             press(&app, &offer, *button, event).await;
         }
-        comes_in(&app, &account, &offer).await.open("/capital").await.expect_says(&[words]);
+        sign_in(&app, &account, &offer).await.open("/capital").await.expect_says(&[words]);
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
+async fn a_financing_canceled_after_the_payout_is_not_owed(db: PgPool) {
     let app = TestApp::start(db).await;
-    // Whether the reversal of the payout comes with the cancellation, without it, or not at all.
+    // The payout's reversal arrives with the cancellation, without it, or never.
     for (says_canceled, says_reversed) in [(true, true), (true, false), (false, true)] {
         let (offer, account) = delivered(&app).await;
         press(&app, &offer, Action::Apply, "accepted").await;
         press(&app, &offer, Action::Approve, "paid_out").await;
         tell_transactions(&app, &account).await;
-        let browser = comes_in(&app, &account, &offer).await;
+        let browser = sign_in(&app, &account, &offer).await;
         browser.open("/capital").await.expect_says(&["$1,100.00 remaining"]);
 
         app.clock.advance(chrono::TimeDelta::seconds(1));
         app.stripe.perform(Action::Cancel, &offer).unwrap();
         if !says_canceled {
-            // Nor does Stripe answer: the transactions alone tell.
+            // Stripe is unavailable: only the transactions show it.
             let down = FaultKind::Error { status: 500, code: "api_error", headers: Vec::new() };
             for path in ["financing_offers/", "financing_summary", "financing_transactions"] {
                 app.stripe.inject(Fault { method: "GET", path, times: 100, kind: down.clone() });
@@ -255,12 +255,12 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
             app.one("select status from financing_offers where offer_id = $1", &offer).await;
         assert_eq!(status, "canceled");
 
-        // A later offer stands alone.
+        // A later offer is shown alone.
         let next = app.stripe.create_offer(&account, &NewOffer::default());
         app.stripe_sends(&app.created(&next)).await.expect_kept();
         app.run_due_work().await;
         app.expect_delivered(&next).await;
-        let browser = comes_in(&app, &account, &next).await;
+        let browser = sign_in(&app, &account, &next).await;
         let shown = browser.open("/capital").await;
         shown.expect_says(&["You’re prequalified for up to $1,000.00"]);
         shown.expect_silent_about(&["remaining", "In progress", "was canceled"]);
@@ -269,7 +269,7 @@ async fn a_financing_that_is_canceled_after_the_payout_is_not_owed(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_page_speaks_the_language_of_its_reader(db: PgPool) {
+async fn the_page_is_in_the_readers_language(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, account) = delivered(&app).await;
     let mut browser = Browser::signed_in(&app, &account).await;

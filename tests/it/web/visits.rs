@@ -1,4 +1,4 @@
-//! Visits to the Capital section: how a merchant gets in, what an address is good for, and the way on to Stripe.
+//! Sessions of the Capital section: sign-in, URLs, cookies and redirects to Stripe.
 
 use axum::http::Method;
 use serde_json::json;
@@ -6,14 +6,14 @@ use sqlx::PgPool;
 use stripe_simulator::Action;
 
 use crate::support::browser::{
-    Browser, Shown, cookie_of, delivered, press, section_of, signed, tag, token,
+    Browser, PageResponse, cookie_of, delivered, press, section_of, signed, tag, token,
 };
 use crate::support::stripe::{Stub, refusal};
 use crate::support::{TestApp, process};
 use crate::web::section_phases::{sell, tell_transactions};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
+async fn a_token_starts_one_session_and_leaves_the_url(db: PgPool) {
     let app = TestApp::start(db).await;
     let token = token(&app, "acct_1", "once");
     let mut browser = Browser::new(&app);
@@ -29,7 +29,7 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
     assert!(!cookie.contains("Domain"), "{cookie}");
     assert_eq!(browser.open("/capital").await.status, 401, "without the cookie nobody is known");
 
-    // Somebody who saw the address gets nothing for it; who has the session already is let through.
+    // A replayed token starts no session, but a browser with the session of the account passes.
     assert_eq!(browser.open(&format!("/capital?token={token}")).await.status, 401);
     browser.cookie = cookie.split(';').next().map(str::to_owned);
     let again = browser.open(&format!("/capital?token={token}")).await;
@@ -39,7 +39,7 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
     assert_eq!(page.header("cache-control"), "no-store");
     assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
 
-    // No secret is in the database.
+    // The database has hashes only.
     let secret = browser.cookie.clone().unwrap();
     let rows: Vec<String> = sqlx::query_scalar(
         "select s::text from portal_sessions s union select t::text from portal_tokens t",
@@ -56,7 +56,7 @@ async fn a_token_opens_one_session_and_leaves_the_address(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
+async fn without_a_session_no_account_is_shown(db: PgPool) {
     let app = TestApp::start(db).await;
     let mut browser = Browser::new(&app);
     for value in [None, Some(""), Some("AAAA"), Some("%00")] {
@@ -84,7 +84,7 @@ async fn whoever_has_no_session_sees_nothing_of_any_account(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
+async fn each_visit_gets_a_new_account_link(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
     let browser = Browser::signed_in(&app, &account).await;
@@ -98,7 +98,7 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     assert_ne!(links[0], links[1]);
     assert!(links[0].contains("/_connect/capital/"), "{}", links[0]);
 
-    // The link opens once; later it leads back to where another is made.
+    // A used link redirects back to the URL that creates another.
     let stripe =
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     assert_eq!(stripe.get(&links[0]).send().await.unwrap().status(), 200);
@@ -110,7 +110,7 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
     let secret = browser.cookie.as_deref().unwrap().split_once('=').unwrap().1;
     assert!(!back.contains(secret), "{back}");
 
-    // A browser says that Stripe is another site. Without the mark any other site could use links up.
+    // To the browser Stripe is cross-site. Without the mark, any site could use up the links.
     let other_site = ("Sec-Fetch-Site", "cross-site");
     let third = browser.ask(Method::GET, back, &[other_site]).await;
     assert!(
@@ -130,7 +130,7 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
         assert!(onward.header("location").contains("/_connect/capital/"), "{site}");
     }
 
-    // A look, or a browser that looks ahead, uses no link up.
+    // HEAD requests and prefetches use up no link.
     let before = app.stripe.requests().len();
     for path in ["/capital/apply", "/capital/report"] {
         for ahead in
@@ -150,7 +150,7 @@ async fn the_way_on_to_stripe_is_made_anew_for_each_visit(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
+async fn account_links_are_rate_limited_per_account(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, account) = delivered(&app).await;
     let (_, other) = delivered(&app).await;
@@ -159,8 +159,8 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
         assert_ne!(browser.open(path).await.status, 429);
     }
     let before = app.stripe.requests().len();
-    // By whichever session.
-    let second = open_visit(&app, &account, "second").await;
+    // The limit covers all sessions of the account.
+    let second = sign_in(&app, &account, "second").await;
     for browser in [&browser, &second] {
         let refused = browser.open("/capital/apply").await;
         assert_eq!((refused.status, refused.header("retry-after")), (429, "2"));
@@ -172,7 +172,7 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
     }
     assert_eq!(app.stripe.requests().len(), before, "Stripe was asked all the same");
     browser.open("/capital").await.expect_says(&["Start your application"]);
-    let elsewhere = open_visit(&app, &other, "other").await;
+    let elsewhere = sign_in(&app, &other, "other").await;
     assert_eq!(elsewhere.open("/capital/apply").await.status, 303, "another account has its own");
     app.clock.advance(chrono::TimeDelta::seconds(2));
     assert_eq!(browser.open("/capital/apply").await.status, 303);
@@ -180,8 +180,8 @@ async fn one_account_cannot_use_up_what_stripe_allows_to_all(db: PgPool) {
     app.finish().await;
 }
 
-/// A visit beside that of `Browser::signed_in`.
-async fn open_visit<'a>(app: &'a TestApp, account: &str, id: &str) -> Browser<'a> {
+/// Signs in again, beside `Browser::signed_in`.
+async fn sign_in<'a>(app: &'a TestApp, account: &str, id: &str) -> Browser<'a> {
     let mut browser = Browser::new(app);
     let entered = browser.open(&format!("/capital?token={}", token(app, account, id))).await;
     browser.cookie = cookie_of(&entered);
@@ -189,14 +189,14 @@ async fn open_visit<'a>(app: &'a TestApp, account: &str, id: &str) -> Browser<'a
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db: PgPool) {
+async fn a_tab_of_one_account_cannot_act_for_another(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, first) = delivered(&app).await;
     let (_, second) = delivered(&app).await;
     let page = Browser::signed_in(&app, &first).await.open("/capital").await;
     page.expect_says(&[&format!("/capital/apply?for={}", tag(&first))]);
-    // The same browser, and so the same cookie.
-    let browser = open_visit(&app, &second, "second").await;
+    // The same browser has only one cookie.
+    let browser = sign_in(&app, &second, "second").await;
     let calls = app.stripe.requests().len();
     for path in [
         "/capital",
@@ -225,7 +225,7 @@ async fn a_tab_of_one_shop_does_nothing_for_the_shop_that_signed_in_after_it(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_older_is_the_same_accounts(db: PgPool) {
+async fn older_transactions_belong_to_the_same_account(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, account) = delivered(&app).await;
     for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
@@ -251,18 +251,20 @@ async fn what_is_older_is_the_same_accounts(db: PgPool) {
     app.finish().await;
 }
 
-/// The address of a link on a page that begins so, as a browser reads it.
-fn link(page: &Shown, beginning: &str) -> String {
+/// The unescaped URL of the link on the page that begins with `beginning`.
+fn link(page: &PageResponse, beginning: &str) -> String {
     let (_, rest) = page.text.split_once(&format!("href=\"{beginning}")).expect(beginning);
     let address = format!("{beginning}{}", rest.split('"').next().unwrap());
     address.replace("&amp;", "&").split('#').next().unwrap().to_owned()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_token_that_was_made_for_a_day_opens_nothing_at_its_end(db: PgPool) {
+async fn a_long_lived_token_is_rejected_near_its_end(db: PgPool) {
     let app = TestApp::start(db).await;
     let now = app.clock.now().timestamp();
-    let lasting = json!({"sub": "acct_1", "aud": "capital-courier", "iat": now, "exp": now + 86_400, "jti": "x"});
+    let lasting = json!({
+        "sub": "acct_1", "aud": "capital-courier", "iat": now, "exp": now + 86_400, "jti": "x",
+    });
     let path = format!("/capital?token={}", signed(&lasting));
     assert_eq!(Browser::new(&app).open(&path).await.status, 401);
     app.clock.advance(chrono::TimeDelta::seconds(86_400 - 60));
@@ -271,7 +273,7 @@ async fn a_token_that_was_made_for_a_day_opens_nothing_at_its_end(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_that_says_a_thing_twice_gets_a_page_too(db: PgPool) {
+async fn a_repeated_query_parameter_gets_a_notice(db: PgPool) {
     let app = TestApp::start(db).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
     for path in [
@@ -298,7 +300,7 @@ async fn an_address_that_says_a_thing_twice_gets_a_page_too(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn whatever_is_answered_is_kept_by_nobody_and_no_address_goes_anywhere(db: PgPool) {
+async fn no_response_is_cached_or_sends_a_referrer(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, account) = delivered(&app).await;
     let browser = Browser::signed_in(&app, &account).await;
@@ -326,13 +328,13 @@ async fn whatever_is_answered_is_kept_by_nobody_and_no_address_goes_anywhere(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn of_several_cookies_the_newest_visit_counts(db: PgPool) {
+async fn the_newest_session_of_several_cookies_is_used(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, account) = delivered(&app).await;
     let mut browser = Browser::signed_in(&app, "acct_1").await;
     let old = browser.cookie.clone().unwrap();
     app.clock.advance(chrono::TimeDelta::seconds(1));
-    let new = open_visit(&app, &account, "new").await.cookie.unwrap();
+    let new = sign_in(&app, &account, "new").await.cookie.unwrap();
     let unknown = format!("__Host-courier_session={}", "A".repeat(43));
     for cookies in [
         format!("__Host-courier_session=garbage; {new}"),
@@ -346,7 +348,7 @@ async fn of_several_cookies_the_newest_visit_counts(db: PgPool) {
     }
     browser.cookie = Some(format!("__Host-courier_session=garbage; {old}"));
     browser.open("/capital").await.expect_says(&["There is no financing offer right now"]);
-    // What a sibling domain can set has another name.
+    // A sibling domain can only set a cookie of another name.
     let (_, secret) = old.split_once('=').unwrap();
     browser.cookie = Some(format!("courier_session={secret}; __Secure-courier_session={secret}"));
     assert_eq!(browser.open("/capital").await.status, 401);
@@ -354,7 +356,7 @@ async fn of_several_cookies_the_newest_visit_counts(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_cookies_name_is_the_strictest_that_the_address_allows(db: PgPool) {
+async fn the_cookie_has_the_strictest_possible_prefix(db: PgPool) {
     let app = TestApp::start(db).await;
     let mut browser = Browser::new(&app);
     for (url, begins, path) in [
@@ -379,10 +381,10 @@ async fn the_cookies_name_is_the_strictest_that_the_address_allows(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_visits_of_an_account_end_when_it_is_erased(db: PgPool) {
+async fn erasing_an_account_ends_its_sessions(db: PgPool) {
     let app = TestApp::start(db).await;
     let browser = Browser::signed_in(&app, "acct_1").await;
-    let other = open_visit(&app, "acct_2", "other").await;
+    let other = sign_in(&app, "acct_2", "other").await;
     let env = [("DATABASE_URL".to_owned(), process::url_of(&app.db))].into();
     let erase = ["account", "erase", "acct_1", "--yes", "--json"];
     let output = process::command(&erase, &env).output().await.unwrap();
@@ -394,7 +396,7 @@ async fn the_visits_of_an_account_end_when_it_is_erased(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_left_the_platform_has_nothing_to_open(db: PgPool) {
+async fn a_disconnected_account_gets_no_account_link(db: PgPool) {
     let (stub, url) = Stub::start().await;
     let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
     let browser = Browser::signed_in(&app, "acct_1").await;

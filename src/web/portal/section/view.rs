@@ -138,6 +138,11 @@ impl PageFormatter<'_> {
         let period = progress.period.as_ref().filter(|_| contract == Contract::Loan);
         let currency = &progress.total.currency;
         let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
+        let (paid_by_ours, unclear) = match &progress.source {
+            FiguresFrom::Stripe => (None, 0),
+            FiguresFrom::StripeDiffers(paid) => (paid.as_ref().map(|paid| self.money(paid)), 0),
+            FiguresFrom::Ledger(unclear) => (None, *unclear),
+        };
         ProgressView {
             total: self.money(&progress.total),
             paid: self.money(&progress.paid),
@@ -158,15 +163,9 @@ impl PageFormatter<'_> {
                 is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
             }),
             differs: matches!(progress.source, FiguresFrom::StripeDiffers(_)),
-            paid_by_ours: match &progress.source {
-                FiguresFrom::StripeDiffers(sum) => sum.as_ref().map(|sum| self.money(sum)),
-                FiguresFrom::Stripe | FiguresFrom::Ledger(_) => None,
-            },
+            paid_by_ours,
             is_ours: matches!(progress.source, FiguresFrom::Ledger(_)),
-            unclear: match progress.source {
-                FiguresFrom::Ledger(unclear) => unclear,
-                FiguresFrom::Stripe | FiguresFrom::StripeDiffers(_) => 0,
-            },
+            unclear,
         }
     }
 
