@@ -78,7 +78,7 @@ pub(super) fn cards(figures: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
     let outcome = newest_outcome(&all).cloned();
     let (past, others): (Vec<Card>, Vec<Card>) =
         all.into_iter().partition(|card| card.phase == Phase::PaidInFull);
-    let mut current: Vec<Card> = others.into_iter().filter(|card| card.is_current()).collect();
+    let mut current: Vec<Card> = others.into_iter().filter(Card::is_current).collect();
     // Stable: the cards of a phase stay newest first.
     current.sort_by_key(|card| card.phase);
     set_paydown_order(&mut current);
