@@ -5,52 +5,71 @@
 //! (<https://docs.stripe.com/reports/reporting-categories>). Unknown categories are shown as other,
 //! and a remaining gap is shown as unexplained.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use sqlx::types::Json;
+use utoipa::ToSchema;
 
 use super::report::Days;
 use super::{Financings, LookupError};
 use crate::database::with_timeout;
 use crate::stripe::{AccountId, BalanceTransaction, Payout};
 
-/// The composition of a payout, in minor units of `currency`:
-/// `gross_sales - refunds - platform_fees - other_fees - withheld + advanced + other
-/// = paid_out - unexplained`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// The API serializes the two types below: their fields and descriptions are public.
+
+/// A payout to the merchant's bank and its composition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PayoutLine)]
 pub struct Explanation {
-    /// `po_…`
+    #[schema(example = "po_1Q2w3E4r5T6y7U8i")]
     pub payout_id: String,
-    /// Stripe's `status`.
+    /// As Stripe names it: `paid`, `pending`, `in_transit`, `canceled`, `failed`. More values may
+    /// be added. Failed and canceled payouts are in no total.
+    #[schema(example = "paid")]
     pub status: String,
-    /// The day on which the bank should have it.
+    /// The day on which the bank should receive it.
     pub arrives_on: NaiveDate,
-    /// ISO 4217 code, lower case.
+    /// Whether Stripe lists all of its components: not yet for a payout that is being reconciled,
+    /// never for a manual or instant payout.
+    // <https://docs.stripe.com/payouts/reconciliation>
+    #[serde(default)]
+    #[schema(required = true)]
+    pub is_complete: bool,
+    #[serde(flatten)]
+    pub sums: PayoutSums,
+}
+
+/// The composition of payouts, in minor units of `currency`.
+///
+/// `gross_sales + advanced + other - refunds - platform_fees - other_fees - withheld` equals
+/// `paid_out - unexplained`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PayoutSums {
+    /// Lower-case ISO 4217 code.
+    #[schema(example = "usd")]
     pub currency: String,
-    /// Payments by customers; for destination charges, what was transferred to the account.
+    /// Customers' payments; for a destination charge, the amount transferred to the account.
     pub gross_sales_minor: i64,
-    /// Refunds and disputes.
+    /// Returned to customers by refunds and disputes.
     pub refunds_minor: i64,
-    /// Application fees.
+    /// Kept by the platform.
     pub platform_fees_minor: i64,
-    /// Stripe's fees and taxes.
+    /// Fees and taxes kept by Stripe.
     pub other_fees_minor: i64,
-    /// Payments from the balance to the financing, less reversals.
+    /// Moved from the balance to the financing, less what was returned.
     pub withheld_minor: i64,
-    /// Advances paid into the balance, less reversals.
+    /// Advances added to the balance, less those taken back.
     pub advanced_minor: i64,
     /// Everything else, signed.
     pub other_minor: i64,
     /// The amount of the payout.
     pub paid_out_minor: i64,
-    /// `paid_out` less everything above: zero if Stripe lists all balance transactions.
+    /// The part that the listed components do not explain: 0 if `is_complete`.
     pub unexplained_minor: i64,
-    /// Stripe lists all balance transactions: not before it has reconciled the payout, and never
-    /// for manual and instant payouts (<https://docs.stripe.com/payouts/reconciliation>).
-    #[serde(default)]
-    pub is_complete: bool,
 }
 
 /// Each payout costs a request to Stripe, and a person waits for the answer.
@@ -89,10 +108,10 @@ impl Financings {
         }
         let mut explanation = Explanation::new(payout);
         if !is_never_listed(payout) {
-            let add = |movement: BalanceTransaction| explanation.add(payout, &movement);
+            let add = |movement: BalanceTransaction| explanation.sums.add(payout, &movement);
             self.stripe.balance_transactions(account, &payout.id, add).await?;
         }
-        explanation.finish();
+        explanation.sums.finish();
         if is_final {
             with_timeout(upsert(&self.db, account.as_str(), &explanation, self.clock.now()))
                 .await?;
@@ -109,23 +128,56 @@ fn is_never_listed(payout: &Payout) -> bool {
     payout.reconciliation_status.as_deref() == Some("not_applicable")
 }
 
-/// Sums saturate: an absurd amount shows up as unexplained instead of wrapping.
 impl Explanation {
     fn new(payout: &Payout) -> Self {
         Self {
             payout_id: payout.id.clone(),
             status: payout.status.clone(),
             arrives_on: payout.arrival_date.date_naive(),
-            currency: payout.currency.to_lowercase(),
-            paid_out_minor: payout.amount,
             is_complete: is_listed(payout),
-            ..Self::default()
+            sums: PayoutSums {
+                currency: payout.currency.to_lowercase(),
+                paid_out_minor: payout.amount,
+                ..PayoutSums::default()
+            },
         }
     }
 
     /// Whether the payout has arrived or can still arrive.
-    pub fn arrives(&self) -> bool {
+    fn arrives(&self) -> bool {
         !matches!(self.status.as_str(), "failed" | "canceled")
+    }
+}
+
+/// The totals per currency of the payouts that arrive, ordered by currency.
+pub fn totals(payouts: &[Explanation]) -> Vec<PayoutSums> {
+    let mut totals: BTreeMap<&str, PayoutSums> = BTreeMap::new();
+    for payout in payouts.iter().filter(|payout| payout.arrives()) {
+        let sums = &payout.sums;
+        totals
+            .entry(&sums.currency)
+            .and_modify(|total| total.merge(sums))
+            .or_insert_with(|| sums.clone());
+    }
+    totals.into_values().collect()
+}
+
+/// Sums saturate: an absurd amount shows up as unexplained instead of wrapping.
+impl PayoutSums {
+    fn merge(&mut self, other: &Self) {
+        for (sum, part) in [
+            (&mut self.gross_sales_minor, other.gross_sales_minor),
+            (&mut self.refunds_minor, other.refunds_minor),
+            (&mut self.platform_fees_minor, other.platform_fees_minor),
+            (&mut self.other_fees_minor, other.other_fees_minor),
+            (&mut self.withheld_minor, other.withheld_minor),
+            (&mut self.advanced_minor, other.advanced_minor),
+            (&mut self.other_minor, other.other_minor),
+            (&mut self.paid_out_minor, other.paid_out_minor),
+            (&mut self.unexplained_minor, other.unexplained_minor),
+        ] {
+            *sum = sum.saturating_add(part);
+        }
     }
 
     fn add(&mut self, payout: &Payout, movement: &BalanceTransaction) {
@@ -244,8 +296,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn explain(payout: &Payout, movements: &[BalanceTransaction]) -> Explanation {
-        let mut explanation = Explanation::new(payout);
+    fn explain(payout: &Payout, movements: &[BalanceTransaction]) -> PayoutSums {
+        let mut explanation = Explanation::new(payout).sums;
         for movement in movements {
             explanation.add(payout, movement);
         }

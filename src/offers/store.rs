@@ -293,6 +293,20 @@ pub async fn find(
     .await
 }
 
+/// Terms of an offer. Fields that Stripe did not send in the expected form are `None`: the terms are
+/// displayed, and no decision depends on them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// ISO 4217 code, lower case.
+    pub currency: String,
+    /// In minor units.
+    pub advance_minor: Option<i64>,
+    /// In minor units.
+    pub fee_minor: Option<i64>,
+    /// 0.15 is 15 %.
+    pub withhold_rate: Option<f64>,
+}
+
 /// An offer as the API and the Capital section show it to its account.
 #[derive(Clone, Debug)]
 pub struct AccountOffer {
@@ -331,6 +345,33 @@ impl AccountOffer {
     /// Decides the vocabulary.
     pub fn contract(&self) -> Contract {
         self.financing_type.clone().map(FinancingType::from).as_ref().into()
+    }
+
+    /// The offered terms; `None` if Stripe sent none.
+    pub fn offered(&self) -> Option<Terms> {
+        Some(Terms {
+            currency: self.currency.clone()?,
+            advance_minor: self.advance_minor,
+            fee_minor: self.fee_minor,
+            withhold_rate: self.withhold_rate,
+        })
+    }
+
+    /// The accepted terms, which may be lower than the offered ones; `None` before acceptance and
+    /// without a currency.
+    pub fn accepted(&self) -> Option<Terms> {
+        let terms = self.accepted_terms()?;
+        Some(Terms {
+            currency: terms.get("currency")?.as_str()?.to_lowercase(),
+            advance_minor: terms.get("advance_amount").and_then(Value::as_i64),
+            fee_minor: terms.get("fee_amount").and_then(Value::as_i64),
+            withhold_rate: terms.get("withhold_rate").and_then(Value::as_f64),
+        })
+    }
+
+    /// The cursor of the page that begins after this offer.
+    pub fn cursor(&self) -> Cursor<&str> {
+        Cursor { created_at: self.created_at, id: &self.offer_id }
     }
 
     /// As sent by Stripe; may differ from the offered terms.
@@ -457,4 +498,47 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     )
     .fetch_one(db)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn accepted(object: Value) -> Option<Terms> {
+        let offer = AccountOffer {
+            offer_id: "financingoffer_1".to_owned(),
+            status: "accepted".to_owned(),
+            livemode: false,
+            product_type: None,
+            financing_type: None,
+            campaign_type: None,
+            disclaimer_variant: None,
+            currency: None,
+            advance_minor: None,
+            fee_minor: None,
+            withhold_rate: None,
+            replacement_offer_id: None,
+            replacement_for_offer_id: None,
+            created_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+            charged_off_at: None,
+            object,
+        };
+        offer.accepted()
+    }
+
+    #[test]
+    fn malformed_fields_of_accepted_terms_are_none() {
+        assert_eq!(accepted(json!({})), None);
+        assert_eq!(accepted(json!({"accepted_terms": null})), None);
+        let without_currency = json!({"accepted_terms": {"advance_amount": 5}});
+        assert_eq!(accepted(without_currency), None);
+        let terms = json!({"currency": "USD", "advance_amount": "a lot", "fee_amount": 5});
+        let terms = accepted(json!({"accepted_terms": terms})).unwrap();
+        assert_eq!(
+            (terms.currency.as_str(), terms.advance_minor, terms.fee_minor),
+            ("usd", None, Some(5))
+        );
+    }
 }

@@ -5,26 +5,33 @@
 pub mod store;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::database::Cursor;
 use crate::stripe::TransactionId;
 
-/// The totals of a financing in one currency, in minor units.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+// The API serializes the two types below: their fields and descriptions are public.
+
+/// The ledger totals of a financing, in minor units of `currency`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Sums)]
 pub struct Totals {
-    /// None for transactions that name no financing.
+    /// The financing; null for transactions that name none.
+    #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     pub offer_id: Option<String>,
-    /// ISO 4217 code, lower case.
+    /// Lower-case ISO 4217 code.
+    #[schema(example = "usd")]
     pub currency: String,
-    /// Advances and fees paid out, less reversals.
+    /// Advance and fee paid out, less what was taken back.
     pub advanced_minor: i64,
-    /// Payments, less reversals.
+    /// Paid, less reversals.
     pub paid_minor: i64,
-    /// The part of `paid_minor` that was withheld from sales.
+    /// The part of `paid_minor` that was withheld from sales, less reversals.
     pub withheld_minor: i64,
-    /// `advanced - paid`; zero for a canceled financing, even before all reversals have arrived.
+    /// Still to be paid; zero for a canceled financing, even before all reversals have arrived.
     pub remaining_minor: i64,
-    /// The number of transactions with an unknown effect; in none of the sums.
+    /// Number of transactions of unknown effect, which the totals leave out.
     pub unclear: i64,
     /// Everything that was paid out has been reversed.
     #[serde(skip)]
@@ -35,35 +42,47 @@ pub struct Totals {
     pub last_at: DateTime<Utc>,
 }
 
-/// A transaction with its effect.
-#[derive(Clone, Debug, serde::Serialize)]
+/// A financing transaction. Amounts are in minor units of `currency` and signed as they count
+/// towards the total: a reversal is negative.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Transaction)]
 pub struct Movement {
-    /// `cptxn_…`
+    #[schema(example = "cptxn_1Q2w3E4r5T6y7U8i")]
     pub transaction_id: String,
     pub created_at: DateTime<Utc>,
     /// `acct_…`
+    #[serde(skip)]
     pub account_id: String,
-    /// The financing, if the transaction or the one it reverses names it.
+    /// The financing; null if Stripe names none.
+    #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     pub offer_id: Option<String>,
-    /// Stripe's `type`.
+    /// As Stripe names it: `payment`, `payout`, `reversal`. More values may be added.
+    #[schema(example = "payment")]
     pub r#type: String,
-    /// Stripe's `details.reason`.
+    /// As Stripe names it, such as `automatic_withholding`. More values may be added.
+    #[schema(example = "automatic_withholding")]
     pub reason: Option<String>,
-    /// `advanced`, `paid` or `unclear`: the sum that it belongs to.
+    /// The total that it counts towards: `advanced`, `paid`, or `unclear` if that is unknown.
+    #[schema(example = "paid")]
     pub effect: String,
-    /// A share of sales, or the refund of one.
+    /// Whether it is a withheld share of sales, or the return of one.
+    #[schema(example = true)]
     pub is_withholding: bool,
-    /// ISO 4217 code, lower case.
+    /// Lower-case ISO 4217 code.
+    #[schema(example = "usd")]
     pub currency: String,
-    /// Minor units, signed as it is added to its sum.
+    #[schema(example = 1_500)]
     pub total_minor: i64,
-    /// The part of the advance, signed as `total_minor`.
+    /// The part that is advance.
+    #[schema(example = 1_364)]
     pub advance_minor: Option<i64>,
-    /// The part of the fee, signed as `total_minor`.
+    /// The part that is fee.
+    #[schema(example = 136)]
     pub fee_minor: Option<i64>,
-    /// The transaction that a reversal undoes.
+    /// The transaction that a reversal reverses.
     pub reversed_transaction_id: Option<String>,
-    /// The charge from which a share was withheld.
+    /// The charge on the account from which a share was withheld: `py_…` or `ch_…`.
+    #[schema(example = "py_1Q2w3E4r5T6y7U8i")]
     pub charge_id: Option<String>,
 }
 

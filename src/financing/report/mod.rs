@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, Days as Span, Months, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 
 use super::Financings;
 use crate::database::with_timeout;
@@ -14,7 +15,7 @@ use crate::stripe::AccountId;
 pub use days::{BadDays, Days};
 
 /// The length of the periods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Granularity {
     Day,
@@ -50,25 +51,30 @@ impl Granularity {
     }
 }
 
-/// The totals of a period in one currency, in minor units. `advanced - paid` is the change of the
-/// remaining amount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+// The API serializes it: the fields and their descriptions are public.
+
+/// The transactions of a day, week or month in one currency, in minor units of `currency`.
+/// `advanced_minor - paid_minor` is the increase of the amount still to be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = MovementLine)]
 pub struct ReportLine {
-    /// The first day of the period, which may precede the first day of the report.
+    /// Its first day. A week or month that the report's start cuts begins before the report and is
+    /// incomplete. In a total: the report's first day.
     pub begins_on: NaiveDate,
-    /// ISO 4217 code, lower case.
+    /// Lower-case ISO 4217 code.
+    #[schema(example = "usd")]
     pub currency: String,
-    /// Advances and fees paid out, less reversals.
+    /// Advances and fees paid out, less what was taken back.
     pub advanced_minor: i64,
-    /// Shares of sales, less refunds.
+    /// Withheld shares of sales, less those returned.
     pub withheld_minor: i64,
-    /// All other payments, less reversals.
+    /// Other payments, less reversals.
     pub paid_otherwise_minor: i64,
-    /// `withheld + paid_otherwise`.
+    /// `withheld_minor` and `paid_otherwise_minor` together.
     pub paid_minor: i64,
-    /// The number of transactions in the sums.
+    /// Number of transactions.
     pub transactions: i64,
-    /// The number of transactions with an unknown effect.
+    /// Number of further transactions, of unknown effect.
     pub unclear: i64,
 }
 

@@ -14,7 +14,6 @@ use secrecy::SecretString;
 
 use super::keys::{self, Caller, Scope};
 use super::{Api, Refusal};
-use crate::database::with_timeout;
 use crate::http::rate::Rate;
 use crate::telemetry::LogLimit;
 
@@ -43,11 +42,8 @@ impl Guard {
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let secret = presented(headers).ok_or(Refusal::MissingKey)?;
-        let caller = with_timeout(keys::find(&self.api.db, &secret, self.api.clock.now())).await;
-        let caller = caller.map_err(|error| {
-            self.api.database_health.report(&error, "cannot look up an API key");
-            Refusal::Unavailable
-        })?;
+        let found = keys::find(&self.api.db, &secret, self.api.clock.now());
+        let caller = self.api.query("cannot look up an API key", found).await?;
         let caller = caller.ok_or(Refusal::BadKey)?;
         if let Some(rate) = &self.rate {
             // Before the scope: a caller that repeats a forbidden request is limited too.
@@ -103,7 +99,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     #[test]
-    fn a_key_stands_after_bearer_or_is_the_password() {
+    fn a_key_is_a_bearer_token_or_the_basic_password() {
         let presented = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, value.parse().unwrap());

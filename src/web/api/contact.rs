@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::keys::Caller;
-use super::request::{self, AccountParams, AccountPath};
+use super::request::{AccountParams, AccountPath};
 use super::{Api, Platform, Refusal};
 use crate::consent::contact_overrides::{self, ContactOverride, NewContactOverride};
-use crate::database::with_timeout;
 use crate::mail::Address;
 use crate::stripe::AccountId;
 
@@ -71,10 +70,10 @@ pub(super) async fn put(
     AccountPath(account): AccountPath,
     request: Request,
 ) -> Result<Json<Contact>, Refusal> {
-    let NewContact { email } = request::read_json(&api, request).await?;
+    let NewContact { email } = api.read_json(request).await?;
     let address: Address = email.parse().map_err(|_| Refusal::BadAddress)?;
-    let released = with_timeout(api.set_contact(&account, &address, &caller.key_id)).await;
-    let released = api.database_result(released, "cannot store a contact override")?;
+    let set = api.set_contact(&account, &address, &caller.key_id);
+    let released = api.query("cannot store a contact override", set).await?;
     tracing::info!(
         account.id = %account,
         key.id = caller.key_id,
@@ -100,8 +99,8 @@ pub(super) async fn delete(
     Extension(caller): Extension<Caller>,
     AccountPath(account): AccountPath,
 ) -> Result<Json<Contact>, Refusal> {
-    let removed = with_timeout(contact_overrides::delete(&api.db, account.as_str())).await;
-    if api.database_result(removed, "cannot remove a contact override")? {
+    let delete = contact_overrides::delete(&api.db, account.as_str());
+    if api.query("cannot remove a contact override", delete).await? {
         tracing::info!(
             account.id = %account,
             key.id = caller.key_id,
@@ -127,12 +126,10 @@ impl Api {
     }
 
     async fn contact(&self, account: AccountId) -> Result<Json<Contact>, Refusal> {
-        let contact = with_timeout(contact_overrides::find(&self.db, account.as_str())).await;
+        let find = contact_overrides::find(&self.db, account.as_str());
+        let found = self.query("cannot look up a contact override", find).await?;
         let (email, updated_at) =
-            match self.database_result(contact, "cannot look up a contact override")? {
-                Some(ContactOverride { address, updated_at }) => (Some(address), Some(updated_at)),
-                None => (None, None),
-            };
+            found.map(|ContactOverride { address, updated_at }| (address, updated_at)).unzip();
         Ok(Json(Contact { account, email, updated_at }))
     }
 }

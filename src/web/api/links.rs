@@ -13,7 +13,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::keys::Caller;
-use super::request::{self, AccountParams, AccountPath};
+use super::request::{AccountParams, AccountPath};
 use super::{Platform, Refusal};
 use crate::http::is_loopback;
 use crate::stripe::{self, AccountLink, LinkTo};
@@ -81,7 +81,7 @@ pub(super) async fn create(
     AccountPath(account): AccountPath,
     request: Request,
 ) -> Result<Json<Link>, Refusal> {
-    let new: NewLink = request::read_json(&platform.api, request).await?;
+    let new: NewLink = platform.api.read_json(request).await?;
     let refresh_url = new.refresh_url.unwrap_or_else(|| platform.settings.refresh_url.clone());
     let return_url = new.return_url.unwrap_or_else(|| platform.settings.return_url.clone());
     if !is_valid_return_url(&refresh_url) || !is_valid_return_url(&return_url) {
@@ -110,13 +110,10 @@ pub(super) async fn create(
 /// Stripe does not document the error for an account without an offer or a financing. Our
 /// parameters are valid, so a 400 that concerns them means that.
 fn refusal(error: &stripe::Error) -> Refusal {
-    match error {
-        stripe::Error::Refused { status: 400, .. } if !error.is_missing() => Refusal::LinkRefused,
-        stripe::Error::Refused { .. }
-        | stripe::Error::NotYet(_)
-        | stripe::Error::NoAnswer(_)
-        | stripe::Error::NotStripe { .. }
-        | stripe::Error::Unreadable { .. } => Refusal::from_stripe(error),
+    if matches!(error, stripe::Error::Refused { status: 400, .. }) && !error.is_missing() {
+        Refusal::LinkRefused
+    } else {
+        Refusal::from_stripe(error)
     }
 }
 

@@ -41,7 +41,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool};
+use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::financing::{Financings, LookupError};
 use crate::http::rate::Rate;
 
@@ -85,26 +85,28 @@ pub struct Settings {
 }
 
 impl Api {
-    /// Reports a database error to [`DatabaseHealth`] and maps it to [`Refusal::Unavailable`].
-    fn database_result<T>(&self, outcome: sqlx::Result<T>, doing: &str) -> Result<T, Refusal> {
-        outcome.map_err(|error| {
-            self.database_health.report(&error, doing);
-            Refusal::Unavailable
-        })
+    /// Runs a query within the time limit of queries that a caller waits for.
+    async fn query<T>(
+        &self,
+        doing: &str,
+        query: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, Refusal> {
+        with_timeout(query).await.map_err(|error| self.database_refusal(&error, doing))
     }
 
-    /// Like [`Self::database_result`], for calls that may also ask Stripe.
-    fn financing_result<T>(
-        &self,
-        outcome: Result<T, LookupError>,
-        doing: &str,
-    ) -> Result<T, Refusal> {
-        outcome.or_else(|error| match error {
-            LookupError::Database(error) => self.database_result(Err(error), doing),
+    fn database_refusal(&self, error: &sqlx::Error, doing: &str) -> Refusal {
+        self.database_health.report(error, doing);
+        Refusal::Unavailable
+    }
+
+    /// Maps an error of a query that may also ask Stripe.
+    fn lookup_refusal(&self, error: &LookupError, doing: &str) -> Refusal {
+        match error {
+            LookupError::Database(error) => self.database_refusal(error, doing),
             LookupError::Stripe(error) => {
                 tracing::warn!(%error, "{doing}: the call to Stripe failed");
-                Err(Refusal::from_stripe(&error))
+                Refusal::from_stripe(error)
             }
-        })
+        }
     }
 }

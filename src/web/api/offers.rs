@@ -7,14 +7,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::request::{AccountParams, AccountPath, PageRequest, Query};
+use super::request::{AccountParams, AccountPath, List, PageRequest, Query};
 use super::{Platform, Refusal};
-use crate::database::{Cursor, with_timeout};
 use crate::letters::store::{FirstLetter, first_of_offers};
-use crate::offers::store::{AccountOffer, AccountPage, belongs_to, of_account};
+use crate::offers::store::{AccountOffer, AccountPage, Terms, belongs_to, of_account};
 use crate::offers::timeline::{PageEntry, page_of_offer};
 use crate::stripe::OfferId;
 
@@ -42,18 +40,10 @@ pub(super) struct TimelineQuery {
     cursor: Option<String>,
 }
 
-/// A page of an account's offers, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Offers {
-    data: Vec<Offer>,
-    /// Cursor of the next page; null on the last page.
-    next_cursor: Option<String>,
-}
-
 /// A financing offer.
 #[derive(Debug, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names that are promised")]
-struct Offer {
+pub(super) struct Offer {
     #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     offer_id: String,
     /// Stripe's status: `undelivered`, `delivered`, `accepted`, `paid_out`, `fully_repaid`,
@@ -122,15 +112,9 @@ struct OfferLetter {
 
 impl Offer {
     fn new(offer: AccountOffer, letter: Option<FirstLetter>) -> Self {
-        let offered_terms = offer.currency.map(|currency| OfferTerms {
-            currency,
-            advance_minor: offer.advance_minor,
-            fee_minor: offer.fee_minor,
-            withhold_rate: offer.withhold_rate,
-        });
         Self {
-            accepted_terms: accepted_terms(&offer.object),
-            offered_terms,
+            offered_terms: offer.offered().map(OfferTerms::from),
+            accepted_terms: offer.accepted().map(OfferTerms::from),
             letter: letter.map(OfferLetter::from),
             offer_id: offer.offer_id,
             status: offer.status,
@@ -155,15 +139,11 @@ impl From<FirstLetter> for OfferLetter {
     }
 }
 
-/// From Stripe's object, leniently: the terms are shown, but no decision depends on them.
-fn accepted_terms(object: &Value) -> Option<OfferTerms> {
-    let terms = object.get("accepted_terms")?;
-    Some(OfferTerms {
-        currency: terms.get("currency")?.as_str()?.to_lowercase(),
-        advance_minor: terms.get("advance_amount").and_then(Value::as_i64),
-        fee_minor: terms.get("fee_amount").and_then(Value::as_i64),
-        withhold_rate: terms.get("withhold_rate").and_then(Value::as_f64),
-    })
+impl From<Terms> for OfferTerms {
+    fn from(terms: Terms) -> Self {
+        let Terms { currency, advance_minor, fee_minor, withhold_rate } = terms;
+        Self { currency, advance_minor, fee_minor, withhold_rate }
+    }
 }
 
 /// List an account's offers
@@ -176,7 +156,7 @@ fn accepted_terms(object: &Value) -> Option<OfferTerms> {
     params(AccountParams, OffersQuery),
     responses((
         status = 200,
-        body = Offers,
+        body = List<Offer>,
         description = "A page",
         links(("timeline" = (
             operation_id = "showTimeline",
@@ -191,28 +171,24 @@ pub(super) async fn list(
     State(Platform { api, financings, .. }): State<Platform>,
     AccountPath(account): AccountPath,
     Query(query): Query<OffersQuery>,
-) -> Result<Json<Offers>, Refusal> {
+) -> Result<Json<List<Offer>>, Refusal> {
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (after, limit) = (page.after.as_ref(), page.fetch_limit());
     let account_page = AccountPage { after, livemode: financings.livemode(), limit };
-    let offers = with_timeout(of_account(&api.db, account.as_str(), &account_page)).await;
-    let mut offers = api.database_result(offers, "cannot list an account's offers")?;
-    let next_cursor = page.next_cursor(&mut offers, |offer| {
-        Cursor { created_at: offer.created_at, id: offer.offer_id.as_str() }.to_string()
-    });
+    let list = of_account(&api.db, account.as_str(), &account_page);
+    let offers = api.query("cannot list an account's offers", list).await?;
     // A second statement, not a join: each module reads its own table. A letter that is created in
     // between may be missing here and appears in the next response.
     let ids: Vec<String> = offers.iter().map(|offer| offer.offer_id.clone()).collect();
-    let letters = with_timeout(first_of_offers(&api.db, &ids)).await;
-    let letters =
-        api.database_result(letters, "cannot list the letters about an account's offers")?;
+    let first = first_of_offers(&api.db, &ids);
+    let letters = api.query("cannot list the letters about an account's offers", first).await?;
     let mut letters: HashMap<String, FirstLetter> =
         letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
-    let data = offers.into_iter().map(|offer| {
+    let entry = |offer: AccountOffer| {
         let letter = letters.remove(&offer.offer_id);
         Offer::new(offer, letter)
-    });
-    Ok(Json(Offers { data: data.collect(), next_cursor }))
+    };
+    Ok(page.respond(offers, |offer| offer.cursor().to_string(), entry))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -226,18 +202,10 @@ pub(super) struct OfferPath {
     offer: String,
 }
 
-/// A page of an offer's timeline, in the order in which it was recorded.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Timeline {
-    data: Vec<TimelineLine>,
-    /// Cursor of the next page; null on the last page.
-    next_cursor: Option<String>,
-}
-
 /// An entry of a timeline.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Line)]
-struct TimelineLine {
+pub(super) struct TimelineLine {
     happened_at: DateTime<Utc>,
     /// Stripe's event type, or one of ours: `letter.sent`, `offer.delivered`, …
     #[schema(example = "capital.financing_offer.created")]
@@ -257,60 +225,31 @@ struct TimelineLine {
     get,
     path = "/api/v1/accounts/{account}/offers/{offer}/timeline",
     operation_id = "showTimeline",
-    params(
-        AccountParams,
-        OfferPath,
-        TimelineQuery,
-    ),
-    responses((status = 200, body = Timeline, description = "A page")),
+    params(AccountParams, OfferPath, TimelineQuery),
+    responses((status = 200, body = List<TimelineLine>, description = "A page")),
 )]
 pub(super) async fn timeline(
     State(Platform { api, .. }): State<Platform>,
     AccountPath(account): AccountPath,
     Path(OfferPath { offer }): Path<OfferPath>,
     Query(query): Query<TimelineQuery>,
-) -> Result<Json<Timeline>, Refusal> {
+) -> Result<Json<List<TimelineLine>>, Refusal> {
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let after = page.after.unwrap_or_default();
     let offer: OfferId = offer.parse().map_err(|_| Refusal::NotFound)?;
     let (account, offer) = (account.as_str(), offer.as_str());
-    let is_its_own = with_timeout(belongs_to(&api.db, account, offer)).await;
     // Another account's offer is not found, rather than forbidden: its existence is not disclosed.
-    if !api.database_result(is_its_own, "cannot look up an offer")? {
+    if !api.query("cannot look up an offer", belongs_to(&api.db, account, offer)).await? {
         return Err(Refusal::NotFound);
     }
-    let rows = with_timeout(page_of_offer(&api.db, offer, after, page.fetch_limit())).await;
-    let mut rows = api.database_result(rows, "cannot read an offer's timeline")?;
-    let next_cursor = page.next_cursor(&mut rows, |row| row.timeline_entry_id.to_string());
-    Ok(Json(Timeline { data: rows.into_iter().map(TimelineLine::from).collect(), next_cursor }))
+    let list = page_of_offer(&api.db, offer, after, page.fetch_limit());
+    let rows = api.query("cannot read an offer's timeline", list).await?;
+    Ok(page.respond(rows, |row| row.timeline_entry_id.to_string(), TimelineLine::from))
 }
 
 impl From<PageEntry> for TimelineLine {
     fn from(entry: PageEntry) -> Self {
         let PageEntry { happened_at, kind, status_before, status_after, note, .. } = entry;
         Self { happened_at, kind, status_before, status_after, note }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn accepted_terms_with_unexpected_fields_are_read_in_part() {
-        assert_eq!(accepted_terms(&json!({})), None);
-        assert_eq!(accepted_terms(&json!({"accepted_terms": null})), None);
-        assert_eq!(
-            accepted_terms(&json!({"accepted_terms": {"advance_amount": 5}})),
-            None,
-            "no currency"
-        );
-        let terms = json!({"currency": "USD", "advance_amount": "a lot", "fee_amount": 5});
-        let terms = accepted_terms(&json!({"accepted_terms": terms})).unwrap();
-        assert_eq!(
-            (terms.currency.as_str(), terms.advance_minor, terms.fee_minor),
-            ("usd", None, Some(5))
-        );
     }
 }

@@ -91,11 +91,11 @@ pub(super) fn base() -> OpenApi {
     {
         components.schemas.insert(name.into_owned(), schema);
     }
-    for (name, scheme) in [(BEARER, HttpAuthScheme::Bearer), (BASIC, HttpAuthScheme::Basic)] {
-        let about = match name {
-            BEARER => "An API key, `courier_…`, made by `capital-courier api-key create`.",
-            _ => "The same key as the password, with any user name.",
-        };
+    let bearer = "An API key, `courier_…`, made by `capital-courier api-key create`.";
+    let basic = "The same key as the password, with any user name.";
+    for (name, scheme, about) in
+        [(BEARER, HttpAuthScheme::Bearer, bearer), (BASIC, HttpAuthScheme::Basic, basic)]
+    {
         let scheme = HttpBuilder::new().scheme(scheme).description(Some(about)).build();
         components.add_security_scheme(name, SecurityScheme::Http(scheme));
     }
@@ -108,7 +108,7 @@ pub(super) fn base() -> OpenApi {
 }
 
 /// Adds the required scope, the authentication and the possible errors to operations.
-pub(super) fn annotate(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
+pub(super) fn annotate(paths: &mut Paths, scope: Scope, refusals: &[&[Refusal]]) {
     let common = [
         Refusal::MissingKey,
         Refusal::BadKey,
@@ -126,7 +126,9 @@ pub(super) fn annotate(paths: &mut Paths, scope: Scope, refusals: &[Refusal]) {
             [BEARER, BASIC].map(|name| SecurityRequirement::new(name, [scope.as_str()])).into(),
         );
         let mut by_status: BTreeMap<u16, Vec<ApiError>> = BTreeMap::new();
-        for error in common.iter().chain(refusals).map(Refusal::to_api_error) {
+        for error in
+            common.iter().chain(refusals.iter().copied().flatten()).map(Refusal::to_api_error)
+        {
             by_status.entry(error.status.as_u16()).or_default().push(error);
         }
         for (status, errors) in by_status {

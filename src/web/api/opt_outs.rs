@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::keys::Caller;
-use super::request::{self, AccountParams, AccountPath, PageRequest, Query};
+use super::request::{
+    AccountParams, AccountPath, List, MAX_BODY_BYTES, PageRequest, Query, parse_json,
+};
 use super::{Api, Platform, Refusal};
 use crate::consent::opt_outs::store::{self, OptOut};
 use crate::consent::opt_outs::{Note, NoteError, OptOutRequest, OptOutSource, opt_out};
-use crate::database::with_timeout;
 use crate::format::text;
 use crate::stripe::AccountId;
 
@@ -38,17 +39,9 @@ enum Include {
     Ended,
 }
 
-/// A page of opt-outs.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OptOuts {
-    data: Vec<OptOutEntry>,
-    /// Cursor of the next page; null on the last page.
-    next_cursor: Option<String>,
-}
-
 /// An account's opt-out, current or ended.
 #[derive(Debug, Serialize, ToSchema)]
-struct OptOutEntry {
+pub(super) struct OptOutEntry {
     #[schema(example = "acct_1Q2w3E4r5T6y7U8i")]
     account: String,
     #[serde(flatten)]
@@ -102,21 +95,20 @@ impl From<OptOut> for OptOutDetails {
     path = "/api/v1/opt-outs",
     operation_id = "listOptOuts",
     params(OptOutsQuery),
-    responses((status = 200, body = OptOuts, description = "A page")),
+    responses((status = 200, body = List<OptOutEntry>, description = "A page")),
 )]
 pub(super) async fn list(
     State(Platform { api, .. }): State<Platform>,
     Query(query): Query<OptOutsQuery>,
-) -> Result<Json<OptOuts>, Refusal> {
+) -> Result<Json<List<OptOutEntry>>, Refusal> {
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (after, limit) = (page.after.unwrap_or_default(), page.fetch_limit());
     let page_query =
         store::OptOutPage { after, limit, with_ended: query.include == Some(Include::Ended) };
-    let rows = with_timeout(store::list_page(&api.db, &page_query)).await;
-    let mut rows = api.database_result(rows, "cannot list the opt-outs")?;
-    let next_cursor = page.next_cursor(&mut rows, |row| row.opt_out_id.to_string());
+    let list = store::list_page(&api.db, &page_query);
+    let rows = api.query("cannot list the opt-outs", list).await?;
     let entry = |row: OptOut| OptOutEntry { account: row.account_id.clone(), opt_out: row.into() };
-    Ok(Json(OptOuts { data: rows.into_iter().map(entry).collect(), next_cursor }))
+    Ok(page.respond(rows, |row| row.opt_out_id.to_string(), entry))
 }
 
 /// Show whether an account has opted out
@@ -155,9 +147,12 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Json<OptOutStatus>, Refusal> {
     let note = read_note(&api, request).await?;
-    let outcome = with_timeout(api.opt_out(&account, note.as_ref())).await;
-    api.database_result(outcome, "cannot store an opt-out")?;
-    tracing::info!(account.id = %account, key.id = caller.key_id, "an account opted out by the API");
+    api.query("cannot store an opt-out", api.opt_out(&account, note.as_ref())).await?;
+    tracing::info!(
+        account.id = %account,
+        key.id = caller.key_id,
+        "an account opted out by the API"
+    );
     api.opt_out_status(account).await
 }
 
@@ -176,17 +171,14 @@ pub(super) async fn end(
     Extension(caller): Extension<Caller>,
     AccountPath(account): AccountPath,
 ) -> Result<Json<OptOutStatus>, Refusal> {
-    let now = api.clock.now();
-    let ended = with_timeout(store::end(
-        &api.db,
-        account.as_str(),
-        &OptOutSource::ALL,
-        OptOutSource::Api,
-        now,
-    ))
-    .await;
-    if api.database_result(ended, "cannot end an opt-out")? {
-        tracing::info!(account.id = %account, key.id = caller.key_id, "an opt-out was ended by the API");
+    let (made_by, ended_by, now) = (&OptOutSource::ALL, OptOutSource::Api, api.clock.now());
+    let end = store::end(&api.db, account.as_str(), made_by, ended_by, now);
+    if api.query("cannot end an opt-out", end).await? {
+        tracing::info!(
+            account.id = %account,
+            key.id = caller.key_id,
+            "an opt-out was ended by the API"
+        );
     }
     api.opt_out_status(account).await
 }
@@ -207,8 +199,8 @@ impl Api {
     }
 
     async fn opt_out_status(&self, account: AccountId) -> Result<Json<OptOutStatus>, Refusal> {
-        let found = with_timeout(store::find_active(&self.db, account.as_str())).await;
-        let found = self.database_result(found, "cannot look up an opt-out")?;
+        let find = store::find_active(&self.db, account.as_str());
+        let found = self.query("cannot look up an opt-out", find).await?;
         Ok(Json(OptOutStatus {
             account,
             opted_out: found.is_some(),
@@ -232,8 +224,8 @@ struct OptOutBody {
 
 /// The note of the body, which may be empty.
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
-    let body = request::read_body(api, request).await?;
-    let body: Option<OptOutBody> = if body.is_empty() { None } else { request::parse_json(&body)? };
+    let body = api.read_body(request, MAX_BODY_BYTES).await?;
+    let body: Option<OptOutBody> = if body.is_empty() { None } else { parse_json(&body)? };
     let note = body.and_then(|body| body.note).filter(|note| !text::plain(note).is_empty());
     note.map(|note| note.parse())
         .transpose()

@@ -2,6 +2,7 @@
 //! the webhook's errors.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -14,267 +15,175 @@ use crate::http::body::BodyError;
 use crate::queue::{Next, Retryable};
 use crate::stripe;
 
-/// An error response. The codes are a promise: see `docs/api.md`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An error response; `Display` is its message. The codes are a promise: see `docs/api.md`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
+    #[error(
+        "The request has no API key. Send it as Authorization: Bearer, or as the password of Basic."
+    )]
     MissingKey,
-    /// Unknown or revoked.
+    #[error("The API key is unknown or was revoked.")]
     BadKey,
+    #[error("The API key lacks the scope {}. Create a key that has it.", .0.as_str())]
     MissingScope(Scope),
     /// The rate limit of the key or of the account's links is used up, for so many seconds.
+    #[error("Rate limit exceeded: see Retry-After.")]
     RateLimited(u64),
-    /// A provider's webhook without a valid signature of a configured sender.
+    #[error(
+        "The request is not signed by a configured sender. Check the settings under [inbound]."
+    )]
     BadSignature,
-    /// The path's account is not an account id.
+    #[error("The account in the path is not an id of the form acct_….")]
     BadAccount,
     /// Which parameter is wrong and why.
+    #[error("The query is invalid: {0}.")]
     BadQuery(Cow<'static, str>),
-    /// `from` and `until` are not a valid period.
-    BadPeriod(BadDays),
-    /// The period is longer than payouts can be reported for.
+    #[error("from and until are not a valid period: {0}.")]
+    BadPeriod(#[from] BadDays),
+    #[error("per=payout reports at most {MAX_DAYS} days.")]
+    #[strum(serialize = "bad_period")]
     TooManyDays,
-    /// `refresh_url` or `return_url` is not https.
+    #[error(
+        "refresh_url and return_url must be https:// URLs, or http://localhost for development."
+    )]
     BadUrl,
-    /// Not an email address that the service can deliver to.
+    #[error("Not a deliverable email address: use ASCII, as in name@example.com.")]
     BadAddress,
     /// What is wrong with the body.
+    #[error("The body is not the JSON that this endpoint accepts: {0}.")]
     MalformedBody(Cow<'static, str>),
-    /// The body is not a delivery or feedback report about a letter.
+    #[error(
+        "The body is neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) that \
+         identifies an email."
+    )]
     UnreadableReport,
-    /// Does not exist, or belongs to another account.
+    #[error("Not found, or not of this account.")]
     NotFound,
+    #[error("This endpoint does not support the method.")]
     MethodNotAllowed,
-    /// Stripe refuses an Account Link of this type for the account now.
+    #[error(
+        "Stripe creates no such link for this account now: `application` needs an open offer, \
+         `reporting` a financing."
+    )]
     LinkRefused,
+    #[error("The body is larger than this endpoint accepts.")]
     BodyTooLarge,
+    #[error("The body did not arrive in time.")]
     BodyTooSlow,
-    /// The request needs an answer of Stripe, which is unavailable.
+    #[error(transparent)]
+    #[strum(serialize = "stripe_unavailable")]
     Stripe(StripeUnavailable),
     /// Temporary: the same request may succeed later.
+    #[error("Temporarily unavailable. Retry later.")]
     Unavailable,
 }
 
-/// Why Stripe is unavailable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a response from Stripe that the request needs is unavailable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StripeUnavailable {
     /// Unreachable, or responding with server errors.
+    #[error("Stripe is unavailable. Retry later.")]
     Down,
     /// The rate limit is used up, for so many seconds.
+    #[error("Stripe's rate limit is used up: see Retry-After.")]
     Busy(u64),
-    /// Stripe rejects the platform's key for this call.
+    #[error("Stripe rejects the platform's key for this: an operator must fix it.")]
     KeyRefused,
-    /// Stripe refused the call, or its response is not understood.
+    #[error(
+        "Stripe refused the call, or its response is not understood: needs an operator's attention."
+    )]
     Unexpected,
 }
 
 impl Refusal {
     /// Maps an error of a call that reads an object of the account.
     pub(super) fn from_stripe(error: &stripe::Error) -> Self {
+        use stripe::Error::{NoAnswer, NotStripe, NotYet, Refused, Unreadable};
         if error.is_missing() || error.is_not_connected() {
             // To a caller, an account that is not connected does not exist.
             return Self::NotFound;
         }
-        let status = match error {
-            stripe::Error::NotYet(pause) => {
-                return Self::Stripe(StripeUnavailable::Busy(pause.as_secs().max(1)));
+        // At least a second, so that a caller that honors Retry-After does not retry at once.
+        let busy = |pause: Duration| StripeUnavailable::Busy(pause.as_secs().max(1));
+        Self::Stripe(match error {
+            NotYet(pause) => busy(*pause),
+            Unreadable { .. } | NotStripe { status: 200..=299 } => StripeUnavailable::Unexpected,
+            NoAnswer(_) | NotStripe { .. } | Refused { status: 409 | 424 | 500..=599, .. } => {
+                StripeUnavailable::Down
             }
-            stripe::Error::Unreadable { .. } | stripe::Error::NotStripe { status: 200..=299 } => {
-                return Self::Stripe(StripeUnavailable::Unexpected);
-            }
-            stripe::Error::NoAnswer(_) | stripe::Error::NotStripe { .. } => {
-                return Self::Stripe(StripeUnavailable::Down);
-            }
-            stripe::Error::Refused { status, .. } => *status,
-        };
-        match status {
-            401 | 403 => Self::Stripe(StripeUnavailable::KeyRefused),
-            // Stripe's own limit, as opposed to ours (`NotYet`): at least a second, so that a
-            // caller that honors Retry-After does not retry at once.
-            429 => {
-                let seconds = match error.next() {
-                    Next::Postpone(pause) | Next::TryAgainIn(pause) => pause.as_secs(),
-                    Next::TryAgain | Next::GiveUp => 0,
-                };
-                Self::Stripe(StripeUnavailable::Busy(seconds.max(1)))
-            }
-            409 | 424 | 500..=599 => Self::Stripe(StripeUnavailable::Down),
-            _ => Self::Stripe(StripeUnavailable::Unexpected),
-        }
-    }
-
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
-            Self::BadKey => (StatusCode::UNAUTHORIZED, "bad_key"),
-            Self::MissingScope(_) => (StatusCode::FORBIDDEN, "missing_scope"),
-            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-            Self::BadSignature => (StatusCode::UNAUTHORIZED, "bad_signature"),
-            Self::BadAccount => (StatusCode::BAD_REQUEST, "bad_account"),
-            Self::BadQuery(_) => (StatusCode::BAD_REQUEST, "bad_query"),
-            Self::BadPeriod(_) | Self::TooManyDays => (StatusCode::BAD_REQUEST, "bad_period"),
-            Self::BadUrl => (StatusCode::BAD_REQUEST, "bad_url"),
-            Self::BadAddress => (StatusCode::BAD_REQUEST, "bad_address"),
-            Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed_body"),
-            Self::UnreadableReport => (StatusCode::BAD_REQUEST, "unreadable_report"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::LinkRefused => (StatusCode::CONFLICT, "link_refused"),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {
-                (StatusCode::BAD_GATEWAY, "stripe_unavailable")
-            }
-            Self::Stripe(StripeUnavailable::Down | StripeUnavailable::Busy(_)) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "stripe_unavailable")
-            }
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        }
+            Refused { status: 401 | 403, .. } => StripeUnavailable::KeyRefused,
+            // Stripe's own limit, as opposed to ours (`NotYet`).
+            Refused { status: 429, .. } => busy(match error.next() {
+                Next::Postpone(pause) | Next::TryAgainIn(pause) => pause,
+                Next::TryAgain | Next::GiveUp => Duration::ZERO,
+            }),
+            Refused { .. } => StripeUnavailable::Unexpected,
+        })
     }
 
     pub fn code(&self) -> &'static str {
-        self.status_and_code().1
+        self.into()
     }
 
-    pub(super) fn to_api_error(&self) -> ApiError {
-        let (status, code) = self.status_and_code();
-        let (retry_after, challenges) = (self.retry_after(), self.challenges());
-        ApiError { retry_after, challenges, ..ApiError::new(status, code, self.message()) }
-    }
-
-    fn message(&self) -> String {
-        let fixed = match self {
-            Self::MissingKey => {
-                "The request has no API key. Send it as Authorization: Bearer, or as the password of \
-                 Basic."
-            }
-            Self::BadKey => "The API key is unknown or was revoked.",
-            Self::MissingScope(scope) => {
-                return format!(
-                    "The API key lacks the scope {}. Create a key that has it.",
-                    scope.as_str()
-                );
-            }
-            Self::RateLimited(_) => "Rate limit exceeded: see Retry-After.",
-            Self::BadSignature => {
-                "The request is not signed by a configured sender. Check the settings under \
-                 [inbound]."
-            }
-            Self::BadAccount => "The account in the path is not an id of the form acct_….",
-            Self::BadQuery(why) => return format!("The query is invalid: {why}."),
-            Self::BadPeriod(why) => {
-                return format!("from and until are not a valid period: {why}.");
-            }
-            Self::TooManyDays => return format!("per=payout reports at most {MAX_DAYS} days."),
-            Self::BadUrl => {
-                "refresh_url and return_url must be https:// URLs, or http://localhost for \
-                 development."
-            }
-            Self::BadAddress => {
-                "Not a deliverable email address: use ASCII, as in name@example.com."
-            }
-            Self::MalformedBody(why) => {
-                return format!("The body is not the JSON that this endpoint accepts: {why}.");
-            }
-            Self::UnreadableReport => {
-                "The body is neither a delivery report (RFC 3464) nor a feedback report (RFC 5965) \
-                 that identifies an email."
-            }
-            Self::NotFound => "Not found, or not of this account.",
-            Self::MethodNotAllowed => "This endpoint does not support the method.",
-            Self::LinkRefused => {
-                "Stripe creates no such link for this account now: `application` needs an open \
-                 offer, `reporting` a financing."
-            }
-            Self::BodyTooLarge => "The body is larger than this endpoint accepts.",
-            Self::BodyTooSlow => "The body did not arrive in time.",
-            Self::Stripe(reason) => reason.message(),
-            Self::Unavailable => "Temporarily unavailable. Retry later.",
-        };
-        fixed.to_owned()
-    }
-
-    /// RFC 9110 section 11.6.1 requires `WWW-Authenticate` in every 401.
-    fn challenges(&self) -> &'static [&'static str] {
+    fn status(&self) -> StatusCode {
         match self {
-            Self::MissingKey => &[
-                "Bearer realm=\"capital-courier\"",
-                "Basic realm=\"capital-courier\", charset=\"UTF-8\"",
-            ],
-            Self::BadKey => &[
-                "Bearer realm=\"capital-courier\", error=\"invalid_token\"",
-                "Basic realm=\"capital-courier\", charset=\"UTF-8\"",
-            ],
-            Self::BadSignature => &["Signature realm=\"capital-courier\""],
-            Self::MissingScope(_) => {
-                &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""]
-            }
-            Self::RateLimited(_)
-            | Self::BadAccount
+            Self::BadAccount
             | Self::BadQuery(_)
             | Self::BadPeriod(_)
             | Self::TooManyDays
             | Self::BadUrl
             | Self::BadAddress
             | Self::MalformedBody(_)
-            | Self::UnreadableReport
-            | Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::LinkRefused
-            | Self::BodyTooLarge
-            | Self::BodyTooSlow
-            | Self::Stripe(_)
-            | Self::Unavailable => &[],
+            | Self::UnreadableReport => StatusCode::BAD_REQUEST,
+            Self::MissingKey | Self::BadKey | Self::BadSignature => StatusCode::UNAUTHORIZED,
+            Self::MissingScope(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::LinkRefused => StatusCode::CONFLICT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::Stripe(StripeUnavailable::Down | StripeUnavailable::Busy(_))
+            | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// RFC 9110 section 11.6.1 requires `WWW-Authenticate` in every 401.
+    fn challenges(&self) -> &'static [&'static str] {
+        const BASIC: &str = "Basic realm=\"capital-courier\", charset=\"UTF-8\"";
+        if let Self::MissingKey = self {
+            &["Bearer realm=\"capital-courier\"", BASIC]
+        } else if let Self::BadKey = self {
+            &["Bearer realm=\"capital-courier\", error=\"invalid_token\"", BASIC]
+        } else if let Self::BadSignature = self {
+            &["Signature realm=\"capital-courier\""]
+        } else if let Self::MissingScope(_) = self {
+            &["Bearer realm=\"capital-courier\", error=\"insufficient_scope\""]
+        } else {
+            &[]
         }
     }
 
     /// Seconds after which a retry makes sense; `None` if a retry cannot help.
     fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::RateLimited(seconds) | Self::Stripe(StripeUnavailable::Busy(seconds)) => {
-                Some(*seconds)
-            }
-            Self::Stripe(StripeUnavailable::Down) | Self::Unavailable => Some(RETRY_AFTER_SECONDS),
-            Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected)
-            | Self::MissingKey
-            | Self::BadKey
-            | Self::MissingScope(_)
-            | Self::BadSignature
-            | Self::BadAccount
-            | Self::BadQuery(_)
-            | Self::BadPeriod(_)
-            | Self::TooManyDays
-            | Self::BadUrl
-            | Self::BadAddress
-            | Self::MalformedBody(_)
-            | Self::UnreadableReport
-            | Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::LinkRefused
-            | Self::BodyTooLarge
-            | Self::BodyTooSlow => None,
+        if let Self::RateLimited(seconds) | Self::Stripe(StripeUnavailable::Busy(seconds)) = self {
+            Some(*seconds)
+        } else {
+            (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS)
         }
     }
-}
 
-impl StripeUnavailable {
-    fn message(self) -> &'static str {
-        match self {
-            Self::Down => "Stripe is unavailable. Retry later.",
-            Self::Busy(_) => "Stripe's rate limit is used up: see Retry-After.",
-            Self::KeyRefused => {
-                "Stripe rejects the platform's key for this: an operator must fix it."
-            }
-            Self::Unexpected => {
-                "Stripe refused the call, or its response is not understood: needs an operator's \
-                 attention."
-            }
+    pub(super) fn to_api_error(&self) -> ApiError {
+        let (retry_after, challenges) = (self.retry_after(), self.challenges());
+        ApiError {
+            retry_after,
+            challenges,
+            ..ApiError::new(self.status(), self.code(), self.to_string())
         }
-    }
-}
-
-impl From<BadDays> for Refusal {
-    fn from(why: BadDays) -> Self {
-        Self::BadPeriod(why)
     }
 }
 

@@ -3,14 +3,15 @@
 use std::error::Error;
 use std::str::FromStr;
 
+use axum::Json;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Refusal};
 use crate::http::body::{self, BodyLimits};
@@ -20,7 +21,7 @@ use crate::stripe::AccountId;
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
 /// A note of 500 characters, all of them escaped, is 6 KB; no other body is larger.
-const MAX_BODY_BYTES: usize = 16 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The query string, deserialized; a rejection is [`Refusal::BadQuery`].
 pub(super) struct Query<T>(pub(super) T);
@@ -57,9 +58,8 @@ impl<P: FromStr> PageRequest<P> {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Refusal::BadQuery("limit must be from 1 to 1000".into()));
         }
-        let after = cursor
-            .map(str::parse)
-            .transpose()
+        let after = cursor.map(str::parse).transpose();
+        let after = after
             .map_err(|_| Refusal::BadQuery("cursor is not a next_cursor of this list".into()))?;
         Ok(Self { limit, after })
     }
@@ -70,30 +70,43 @@ impl<P: FromStr> PageRequest<P> {
         self.limit + 1
     }
 
-    /// Removes the extra row and returns the cursor of the next page; `None` on the last page.
-    pub(super) fn next_cursor<T>(
+    /// Drops the extra row of `rows` and makes the rest a page.
+    pub(super) fn respond<R, T>(
         &self,
-        rows: &mut Vec<T>,
-        cursor: impl Fn(&T) -> String,
-    ) -> Option<String> {
+        mut rows: Vec<R>,
+        cursor: impl Fn(&R) -> String,
+        entry: impl FnMut(R) -> T,
+    ) -> Json<List<T>> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        rows.last().filter(|_| has_more).map(cursor)
+        let next_cursor = rows.last().filter(|_| has_more).map(cursor);
+        Json(List { data: rows.into_iter().map(entry).collect(), next_cursor })
     }
 }
 
-pub(super) async fn read_body(api: &Api, request: Request) -> Result<Bytes, Refusal> {
-    let (head, body) = request.into_parts();
-    let limits = BodyLimits { max_bytes: MAX_BODY_BYTES, timeout: api.read_timeout };
-    Ok(body::read(&head.headers, body, limits).await?)
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct List<T> {
+    data: Vec<T>,
+    /// Cursor of the next page; null on the last page.
+    next_cursor: Option<String>,
 }
 
-pub(super) async fn read_json<T: DeserializeOwned>(
-    api: &Api,
-    request: Request,
-) -> Result<T, Refusal> {
-    parse_json(&read_body(api, request).await?)
+impl Api {
+    /// Reads the body within the service's time limit.
+    pub async fn read_body(&self, request: Request, max_bytes: usize) -> Result<Bytes, Refusal> {
+        let (head, body) = request.into_parts();
+        let limits = BodyLimits { max_bytes, timeout: self.read_timeout };
+        Ok(body::read(&head.headers, body, limits).await?)
+    }
+
+    pub(super) async fn read_json<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<T, Refusal> {
+        parse_json(&self.read_body(request, MAX_BODY_BYTES).await?)
+    }
 }
 
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -26,6 +26,8 @@ const STRIPE_ERRORS: [Refusal; 2] =
     [Stripe(StripeUnavailable::Down), Stripe(StripeUnavailable::Unexpected)];
 /// Errors of handlers that read a body.
 const BODY_ERRORS: [Refusal; 3] = [MALFORMED_BODY, BodyTooLarge, BodyTooSlow];
+/// Errors of reports besides those of Stripe.
+const REPORT_ERRORS: [Refusal; 5] = [BadAccount, BAD_QUERY, BAD_PERIOD, TooManyDays, NotFound];
 /// Examples, for the OpenAPI document.
 const BAD_QUERY: Refusal =
     Refusal::BadQuery(Cow::Borrowed("unknown field `lmit`, expected `limit` or `cursor`"));
@@ -37,41 +39,32 @@ const MALFORMED_BODY: Refusal =
 pub fn router(platform: Platform) -> Router {
     let (router, document) =
         RouteTable { platform: &platform, router: OpenApiRouter::with_openapi(openapi::base()) }
-            .add(OptOutsRead, &[BAD_QUERY], routes!(opt_outs::list))
-            .add(OptOutsRead, &[BadAccount], routes!(opt_outs::show))
-            .add(
-                OptOutsWrite,
-                &[&[BadAccount][..], &BODY_ERRORS].concat(),
-                routes!(opt_outs::create),
-            )
-            .add(OptOutsWrite, &[BadAccount], routes!(opt_outs::end))
-            .add(FinancingsRead, &[BadAccount, BAD_QUERY], routes!(offers::list))
-            .add(FinancingsRead, &[BadAccount, BAD_QUERY, NotFound], routes!(offers::timeline))
+            .add(OptOutsRead, &[&[BAD_QUERY]], routes!(opt_outs::list))
+            .add(OptOutsRead, &[&[BadAccount]], routes!(opt_outs::show))
+            .add(OptOutsWrite, &[&[BadAccount], &BODY_ERRORS], routes!(opt_outs::create))
+            .add(OptOutsWrite, &[&[BadAccount]], routes!(opt_outs::end))
+            .add(FinancingsRead, &[&[BadAccount, BAD_QUERY]], routes!(offers::list))
+            .add(FinancingsRead, &[&[BadAccount, BAD_QUERY, NotFound]], routes!(offers::timeline))
+            .add(FinancingsRead, &[&[BadAccount, NotFound], &STRIPE_ERRORS], routes!(summary::show))
             .add(
                 FinancingsRead,
-                &[&[BadAccount, NotFound][..], &STRIPE_ERRORS].concat(),
-                routes!(summary::show),
+                &[&[BadAccount, BAD_QUERY, BAD_PERIOD]],
+                routes!(transactions::list),
             )
-            .add(FinancingsRead, &[BadAccount, BAD_QUERY, BAD_PERIOD], routes!(transactions::list))
             .add(
                 FinancingsRead,
-                &[&[BadAccount, NotFound][..], &STRIPE_ERRORS].concat(),
+                &[&[BadAccount, NotFound], &STRIPE_ERRORS],
                 routes!(transactions::origin),
             )
-            .add(FinancingsRead, &report_errors(), routes!(report::show))
-            .add(FinancingsRead, &report_errors(), routes!(report::download))
+            .add(FinancingsRead, &[&REPORT_ERRORS, &STRIPE_ERRORS], routes!(report::show))
+            .add(FinancingsRead, &[&REPORT_ERRORS, &STRIPE_ERRORS], routes!(report::download))
             .add(
                 LinksWrite,
-                &[&[BadAccount, BadUrl, NotFound, LinkRefused][..], &BODY_ERRORS, &STRIPE_ERRORS]
-                    .concat(),
+                &[&[BadAccount, BadUrl, NotFound, LinkRefused], &BODY_ERRORS, &STRIPE_ERRORS],
                 routes!(links::create),
             )
-            .add(ContactsWrite, &[BadAccount], routes!(contact::show, contact::delete))
-            .add(
-                ContactsWrite,
-                &[&[BadAccount, BadAddress][..], &BODY_ERRORS].concat(),
-                routes!(contact::put),
-            )
+            .add(ContactsWrite, &[&[BadAccount]], routes!(contact::show, contact::delete))
+            .add(ContactsWrite, &[&[BadAccount, BadAddress], &BODY_ERRORS], routes!(contact::put))
             .router
             .routes(routes!(openapi::show))
             .split_for_parts();
@@ -82,10 +75,6 @@ pub fn router(platform: Platform) -> Router {
         .layer(Extension(OpenApiJson(document.into())))
         .layer(map_response(forbid_caching))
         .with_state(platform)
-}
-
-fn report_errors() -> Vec<Refusal> {
-    [&[BadAccount, BAD_QUERY, BAD_PERIOD, TooManyDays, NotFound][..], &STRIPE_ERRORS].concat()
 }
 
 /// Responses contain amounts or email addresses, so no cache may store them.
@@ -103,7 +92,12 @@ struct RouteTable<'a> {
 impl RouteTable<'_> {
     /// Registers routes that require a key with this scope. `refusals` are their errors besides
     /// those that every route has.
-    fn add(self, scope: Scope, refusals: &[Refusal], routes: UtoipaMethodRouter<Platform>) -> Self {
+    fn add(
+        self,
+        scope: Scope,
+        refusals: &[&[Refusal]],
+        routes: UtoipaMethodRouter<Platform>,
+    ) -> Self {
         let (schemas, mut paths, methods) = routes;
         openapi::annotate(&mut paths, scope, refusals);
         // One limiter for all routes: the limit counts the requests of a key, not of a route.

@@ -36,7 +36,7 @@ pub(super) struct Summary {
     /// compare. A difference can appear for a moment, while an event is on its way.
     difference: Option<Difference>,
     /// The ledger totals of each financing, the newest financing first.
-    ledger: Vec<LedgerTotals>,
+    ledger: Vec<Totals>,
 }
 
 /// A financing's amounts as Stripe reports them, in minor units of `currency`.
@@ -93,30 +93,6 @@ struct Difference {
     remaining_minor: i64,
 }
 
-/// The ledger totals of a financing, in minor units of `currency`.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Sums)]
-struct LedgerTotals {
-    /// The financing; null for transactions that name none.
-    #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
-    offer_id: Option<String>,
-    /// Lower-case ISO 4217 code.
-    #[schema(example = "usd")]
-    currency: String,
-    /// Advance and fee paid out, less what was taken back.
-    advanced_minor: i64,
-    /// Paid, less reversals.
-    paid_minor: i64,
-    /// The part of `paid_minor` that was withheld from sales, less reversals.
-    withheld_minor: i64,
-    /// Still to be paid.
-    remaining_minor: i64,
-    /// Number of transactions of unknown effect, which the totals leave out.
-    unclear: i64,
-    first_at: DateTime<Utc>,
-    last_at: DateTime<Utc>,
-}
-
 /// Show an account's financing summary
 ///
 /// Stripe's summary, at most a minute old if Stripe answers, and the totals of the known
@@ -133,7 +109,8 @@ pub(super) async fn show(
     AccountPath(account): AccountPath,
 ) -> Result<Json<Summary>, Refusal> {
     let comparison = financings.compare_summary(&account).await;
-    let comparison = api.financing_result(comparison, "cannot look up a summary")?;
+    let comparison =
+        comparison.map_err(|error| api.lookup_refusal(&error, "cannot look up a summary"))?;
     Ok(Json(response(account, comparison)))
 }
 
@@ -148,7 +125,7 @@ fn response(account: AccountId, comparison: SummaryComparison) -> Summary {
         financing: summary.details.map(Financing::from),
         as_of,
         is_current,
-        ledger: totals.into_iter().map(LedgerTotals::from).collect(),
+        ledger: totals,
     }
 }
 
@@ -179,24 +156,5 @@ impl From<(summary::Difference, String)> for Difference {
     fn from((difference, currency): (summary::Difference, String)) -> Self {
         let summary::Difference { advanced_minor, paid_minor, remaining_minor } = difference;
         Self { currency, advanced_minor, paid_minor, remaining_minor }
-    }
-}
-
-impl From<Totals> for LedgerTotals {
-    fn from(totals: Totals) -> Self {
-        let Totals { offer_id, currency, advanced_minor, paid_minor, withheld_minor, .. } = totals;
-        let (remaining_minor, unclear) = (totals.remaining_minor, totals.unclear);
-        let (first_at, last_at) = (totals.first_at, totals.last_at);
-        Self {
-            offer_id,
-            currency,
-            advanced_minor,
-            paid_minor,
-            withheld_minor,
-            remaining_minor,
-            unclear,
-            first_at,
-            last_at,
-        }
     }
 }

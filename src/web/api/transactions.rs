@@ -11,10 +11,9 @@ use utoipa::openapi::schema::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::request::{AccountParams, AccountPath, PageRequest, Query};
+use super::request::{AccountParams, AccountPath, List, PageRequest, Query};
 use super::{Platform, Refusal};
-use crate::financing::charge_source;
-use crate::financing::ledger::{self, Movement};
+use crate::financing::ledger::{Movement, MovementFilter};
 use crate::financing::report::{BadDays, Days};
 use crate::stripe::{AccountId, OfferId, TransactionId};
 
@@ -56,81 +55,6 @@ enum TypeFilter {
     Reversal,
 }
 
-impl TypeFilter {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// A page of an account's transactions, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Transactions {
-    data: Vec<Transaction>,
-    /// Cursor of the next page; null on the last page.
-    next_cursor: Option<String>,
-}
-
-/// A financing transaction. Amounts are in minor units of `currency` and signed as they count
-/// towards the total: a reversal is negative.
-#[derive(Debug, Serialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the names that are promised")]
-struct Transaction {
-    #[schema(example = "cptxn_1Q2w3E4r5T6y7U8i")]
-    transaction_id: String,
-    created_at: DateTime<Utc>,
-    /// The financing; null if Stripe names none.
-    #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
-    offer_id: Option<String>,
-    /// As Stripe names it: `payment`, `payout`, `reversal`. More values may be added.
-    #[schema(example = "payment")]
-    r#type: String,
-    /// As Stripe names it, such as `automatic_withholding`. More values may be added.
-    #[schema(example = "automatic_withholding")]
-    reason: Option<String>,
-    /// The total that it counts towards: `advanced`, `paid`, or `unclear` if that is unknown.
-    #[schema(example = "paid")]
-    effect: String,
-    /// Whether it is a withheld share of sales, or the return of one.
-    #[schema(example = true)]
-    is_withholding: bool,
-    /// Lower-case ISO 4217 code.
-    #[schema(example = "usd")]
-    currency: String,
-    #[schema(example = 1_500)]
-    total_minor: i64,
-    /// The part that is advance.
-    #[schema(example = 1_364)]
-    advance_minor: Option<i64>,
-    /// The part that is fee.
-    #[schema(example = 136)]
-    fee_minor: Option<i64>,
-    /// The transaction that a reversal reverses.
-    reversed_transaction_id: Option<String>,
-    /// The charge on the account from which a share was withheld: `py_…` or `ch_…`.
-    #[schema(example = "py_1Q2w3E4r5T6y7U8i")]
-    charge_id: Option<String>,
-}
-
-impl From<Movement> for Transaction {
-    fn from(movement: Movement) -> Self {
-        Self {
-            transaction_id: movement.transaction_id,
-            created_at: movement.created_at,
-            offer_id: movement.offer_id,
-            r#type: movement.r#type,
-            reason: movement.reason,
-            effect: movement.effect,
-            is_withholding: movement.is_withholding,
-            currency: movement.currency,
-            total_minor: movement.total_minor,
-            advance_minor: movement.advance_minor,
-            fee_minor: movement.fee_minor,
-            reversed_transaction_id: movement.reversed_transaction_id,
-            charge_id: movement.charge_id,
-        }
-    }
-}
-
 /// List an account's transactions
 ///
 /// All known transactions, newest first.
@@ -141,7 +65,7 @@ impl From<Movement> for Transaction {
     params(AccountParams, TransactionsQuery),
     responses((
         status = 200,
-        body = Transactions,
+        body = List<Movement>,
         description = "A page",
         links(("origin" = (
             operation_id = "showOrigin",
@@ -156,21 +80,19 @@ pub(super) async fn list(
     State(platform): State<Platform>,
     AccountPath(account): AccountPath,
     Query(query): Query<TransactionsQuery>,
-) -> Result<Json<Transactions>, Refusal> {
-    let api = &platform.api;
+) -> Result<Json<List<Movement>>, Refusal> {
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (from, until) = bounds(&platform, &account, &query).await?;
-    let filter = ledger::MovementFilter {
+    let filter = MovementFilter {
         offer_id: query.offer.map(String::from),
-        kind: query.r#type.map(|kind| kind.as_str().to_owned()),
+        kind: query.r#type.map(|kind| <&str>::from(kind).to_owned()),
         from,
         until,
         after: page.after.clone(),
     };
-    let rows = platform.financings.movements(&account, &filter, page.fetch_limit()).await;
-    let mut rows = api.database_result(rows, "cannot list an account's transactions")?;
-    let next_cursor = page.next_cursor(&mut rows, |row| row.cursor().to_string());
-    Ok(Json(Transactions { data: rows.into_iter().map(Transaction::from).collect(), next_cursor }))
+    let list = platform.financings.movements(&account, &filter, page.fetch_limit());
+    let rows = platform.api.query("cannot list an account's transactions", list).await?;
+    Ok(page.respond(rows, |row| row.cursor().to_string(), |row| row))
 }
 
 /// The start or end of a period: a point in time or a calendar day.
@@ -212,17 +134,15 @@ impl TimeBound {
             .into()
     }
 
-    fn start(self, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
+    /// The moment; for a day, `bound_of` selects its start or its end.
+    fn moment(
+        self,
+        zone: Tz,
+        bound_of: fn(Days, Tz) -> DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, Refusal> {
         match self {
             Self::Instant(moment) => Ok(moment),
-            Self::Day(day) => Ok(Days::new(day, day)?.from(zone)),
-        }
-    }
-
-    fn end(self, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
-        match self {
-            Self::Instant(moment) => Ok(moment),
-            Self::Day(day) => Ok(Days::new(day, day)?.until(zone)),
+            Self::Day(day) => Ok(bound_of(Days::new(day, day)?, zone)),
         }
     }
 }
@@ -238,16 +158,13 @@ async fn bounds(
     let has_day =
         [from, until].into_iter().flatten().any(|bound| matches!(bound, TimeBound::Day(_)));
     let zone = if has_day {
-        api.database_result(
-            financings.locale(account).await,
-            "cannot look up an account's time zone",
-        )?
-        .time_zone
+        let locale = financings.locale(account);
+        api.query("cannot look up an account's time zone", locale).await?.time_zone
     } else {
         Tz::UTC
     };
-    let from = from.map(|bound| bound.start(zone)).transpose()?;
-    let until = until.map(|bound| bound.end(zone)).transpose()?;
+    let from = from.map(|bound| bound.moment(zone, Days::from)).transpose()?;
+    let until = until.map(|bound| bound.moment(zone, Days::until)).transpose()?;
     match (from, until) {
         (Some(from), Some(until)) if until <= from => Err(BadDays::Backwards.into()),
         ends => Ok(ends),
@@ -287,10 +204,7 @@ pub(super) struct Origin {
     get,
     path = "/api/v1/accounts/{account}/transactions/{transaction}/origin",
     operation_id = "showOrigin",
-    params(
-        AccountParams,
-        TransactionPath,
-    ),
+    params(AccountParams, TransactionPath),
     responses((status = 200, body = Origin, description = "The sale")),
 )]
 pub(super) async fn origin(
@@ -299,23 +213,20 @@ pub(super) async fn origin(
     Path(TransactionPath { transaction }): Path<TransactionPath>,
 ) -> Result<Json<Origin>, Refusal> {
     let id: TransactionId = transaction.parse().map_err(|_| Refusal::NotFound)?;
-    let movement = financings.movement(&account, &id).await;
     let movement =
-        api.database_result(movement, "cannot look up a transaction")?.ok_or(Refusal::NotFound)?;
-    let transaction_id = movement.transaction_id;
-    let Some(charge) = movement.charge_id else {
-        // Not every transaction has a charge: a payout, for example, has none.
-        return Ok(Json(Origin {
-            transaction_id,
-            charge_id: None,
-            transfer_id: None,
-            source_charge_id: None,
-        }));
+        api.query("cannot look up a transaction", financings.movement(&account, &id)).await?;
+    let Movement { transaction_id, charge_id, .. } = movement.ok_or(Refusal::NotFound)?;
+    // Not every transaction has a charge: a payout, for example, has none.
+    let (transfer_id, source_charge_id) = match &charge_id {
+        None => (None, None),
+        Some(charge) => {
+            let source = financings.charge_source(&account, charge).await;
+            let source = source
+                .map_err(|error| api.lookup_refusal(&error, "cannot resolve a charge's source"))?;
+            (source.transfer_id, source.source_charge_id)
+        }
     };
-    let origin = financings.charge_source(&account, &charge).await;
-    let charge_source::ChargeSource { charge_id, transfer_id, source_charge_id } =
-        api.financing_result(origin, "cannot resolve the source of a charge")?;
-    Ok(Json(Origin { transaction_id, charge_id: Some(charge_id), transfer_id, source_charge_id }))
+    Ok(Json(Origin { transaction_id, charge_id, transfer_id, source_charge_id }))
 }
 
 #[cfg(test)]
@@ -328,19 +239,19 @@ mod tests {
         let read = |given: &str| TimeBound::try_from(given.to_owned());
         let text = |end: Result<DateTime<Utc>, Refusal>| end.unwrap().to_rfc3339();
         let day = read("2026-07-01").unwrap();
-        assert_eq!(text(day.start(zone)), "2026-07-01T04:00:00+00:00");
-        assert_eq!(text(day.end(zone)), "2026-07-02T04:00:00+00:00");
+        assert_eq!(text(day.moment(zone, Days::from)), "2026-07-01T04:00:00+00:00");
+        assert_eq!(text(day.moment(zone, Days::until)), "2026-07-02T04:00:00+00:00");
         for moment in
             ["2026-07-01T06:00:00+02:00", "2026-07-01T06:00:00 02:00", "2026-07-01T04:00:00Z"]
         {
             let moment = read(moment).unwrap();
-            assert_eq!(text(moment.start(zone)), "2026-07-01T04:00:00+00:00");
-            assert_eq!(moment.end(zone), moment.start(zone));
+            assert_eq!(text(moment.moment(zone, Days::from)), "2026-07-01T04:00:00+00:00");
+            assert_eq!(moment.moment(zone, Days::until), moment.moment(zone, Days::from));
         }
         for bad in ["", "2026", "yesterday", "2026-07-01T04:00:00", "2026-13-01", "1"] {
             assert_eq!(read(bad), Err(BadTimeBound), "{bad}");
         }
-        let out_of_range = read("0001-01-01").unwrap().start(zone);
+        let out_of_range = read("0001-01-01").unwrap().moment(zone, Days::from);
         assert_eq!(out_of_range, Err(BadDays::Unknown.into()));
     }
 }

@@ -164,13 +164,14 @@ async fn expect_payouts_are_explained(
     assert_eq!(explained.len(), truth.payouts.len(), "{account}");
     for payout in &truth.payouts {
         let line = explained.iter().find(|line| line.payout_id == payout.id).unwrap();
-        let sold = line.gross_sales_minor - line.platform_fees_minor - line.other_fees_minor;
+        let sums = &line.sums;
+        let sold = sums.gross_sales_minor - sums.platform_fees_minor - sums.other_fees_minor;
         let found = (
-            line.paid_out_minor,
+            sums.paid_out_minor,
             sold,
-            line.refunds_minor,
-            line.advanced_minor,
-            line.withheld_minor,
+            sums.refunds_minor,
+            sums.advanced_minor,
+            sums.withheld_minor,
         );
         let expected = (
             payout.amount_minor,
@@ -179,7 +180,7 @@ async fn expect_payouts_are_explained(
             payout.advanced_minor,
             payout.paid_down_minor,
         );
-        assert_eq!((found, line.unexplained_minor), (expected, 0), "{account}: {line:?}");
+        assert_eq!((found, sums.unexplained_minor), (expected, 0), "{account}: {line:?}");
     }
 }
 

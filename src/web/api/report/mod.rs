@@ -16,8 +16,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{AccountParams, AccountPath, Query};
 use super::{Platform, Refusal, StripeUnavailable};
-use crate::financing::payouts::{Explanation, MAX_DAYS};
-use crate::financing::report::{self, Days};
+use crate::financing::payouts::{self, Explanation, MAX_DAYS, PayoutSums};
+use crate::financing::report::{Days, Granularity, ReportLine};
 use crate::stripe::AccountId;
 
 /// Length of a report without `from`, the last day included.
@@ -77,105 +77,22 @@ pub(super) struct Report {
 enum ReportBody {
     Movements {
         #[schema(inline)]
-        per: CalendarUnit,
-        lines: Vec<MovementLine>,
-        totals: Vec<MovementLine>,
+        per: Granularity,
+        lines: Vec<ReportLine>,
+        totals: Vec<ReportLine>,
     },
     Payouts {
         #[schema(inline)]
         per: PayoutUnit,
-        lines: Vec<PayoutLine>,
-        totals: Vec<PayoutTotals>,
+        lines: Vec<Explanation>,
+        totals: Vec<PayoutSums>,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum CalendarUnit {
-    Day,
-    Week,
-    Month,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum PayoutUnit {
     Payout,
-}
-
-/// The transactions of a day, week or month in one currency, in minor units of `currency`.
-/// `advanced_minor - paid_minor` is the increase of the amount still to be paid.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-struct MovementLine {
-    /// Its first day. A week or month that the report's start cuts begins before the report and is
-    /// incomplete. In a total: the report's first day.
-    begins_on: NaiveDate,
-    /// Lower-case ISO 4217 code.
-    #[schema(example = "usd")]
-    currency: String,
-    /// Advances and fees paid out, less what was taken back.
-    advanced_minor: i64,
-    /// Withheld shares of sales, less those returned.
-    withheld_minor: i64,
-    /// Other payments, less reversals.
-    paid_otherwise_minor: i64,
-    /// `withheld_minor` and `paid_otherwise_minor` together.
-    paid_minor: i64,
-    /// Number of transactions.
-    transactions: i64,
-    /// Number of further transactions, of unknown effect.
-    unclear: i64,
-}
-
-/// A payout to the merchant's bank and its composition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-struct PayoutLine {
-    #[schema(example = "po_1Q2w3E4r5T6y7U8i")]
-    payout_id: String,
-    /// As Stripe names it: `paid`, `pending`, `in_transit`, `canceled`, `failed`. More values may
-    /// be added. Failed and canceled payouts are in no total.
-    #[schema(example = "paid")]
-    status: String,
-    /// The day on which the bank should receive it.
-    arrives_on: NaiveDate,
-    /// Whether it counts towards the totals.
-    #[serde(skip)]
-    arrives: bool,
-    /// Whether Stripe lists all of its components: not yet for a payout that is being reconciled,
-    /// never for a manual or instant payout.
-    is_complete: bool,
-    #[serde(flatten)]
-    sums: PayoutTotals,
-}
-
-/// The composition of payouts, in minor units of `currency`.
-///
-/// `gross_sales + advanced + other - refunds - platform_fees - other_fees - withheld` equals
-/// `paid_out - unexplained`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = PayoutSums)]
-struct PayoutTotals {
-    /// Lower-case ISO 4217 code.
-    #[schema(example = "usd")]
-    currency: String,
-    /// Customers' payments; for a destination charge, the amount transferred to the account.
-    gross_sales_minor: i64,
-    /// Returned to customers by refunds and disputes.
-    refunds_minor: i64,
-    /// Kept by the platform.
-    platform_fees_minor: i64,
-    /// Fees and taxes kept by Stripe.
-    other_fees_minor: i64,
-    /// Moved from the balance to the financing, less what was returned.
-    withheld_minor: i64,
-    /// Advances added to the balance, less those taken back.
-    advanced_minor: i64,
-    /// Everything else, signed.
-    other_minor: i64,
-    /// The amount of the payout.
-    paid_out_minor: i64,
-    /// The part that the listed components do not explain: 0 if `is_complete`.
-    unexplained_minor: i64,
 }
 
 /// Report an account's transactions or payouts
@@ -235,15 +152,15 @@ pub(super) async fn download(
 
 impl Platform {
     async fn report(&self, account: AccountId, query: &ReportQuery) -> Result<Report, Refusal> {
-        let home = self.financings.locale(&account).await;
-        let zone =
-            self.api.database_result(home, "cannot look up an account's time zone")?.time_zone;
+        let locale = self.financings.locale(&account);
+        let locale = self.api.query("cannot look up an account's time zone", locale).await?;
+        let zone = locale.time_zone;
         let today = self.api.clock.now().with_timezone(&zone).date_naive();
         let days = days(query, today)?;
         let body = match query.per {
-            PerQuery::Day => self.movements(&account, days, CalendarUnit::Day, zone).await?,
-            PerQuery::Week => self.movements(&account, days, CalendarUnit::Week, zone).await?,
-            PerQuery::Month => self.movements(&account, days, CalendarUnit::Month, zone).await?,
+            PerQuery::Day => self.movements(&account, days, Granularity::Day, zone).await?,
+            PerQuery::Week => self.movements(&account, days, Granularity::Week, zone).await?,
+            PerQuery::Month => self.movements(&account, days, Granularity::Month, zone).await?,
             PerQuery::Payout => self.payouts(&account, days).await?,
         };
         let (from, until) = (days.first(), days.last());
@@ -254,18 +171,12 @@ impl Platform {
         &self,
         account: &AccountId,
         days: Days,
-        per: CalendarUnit,
+        per: Granularity,
         zone: Tz,
     ) -> Result<ReportBody, Refusal> {
-        let report = self.financings.report(account, days, per.into(), zone).await;
-        let report = self.api.database_result(report, "cannot add up an account's transactions")?;
-        let to_lines =
-            |lines: Vec<report::ReportLine>| lines.into_iter().map(MovementLine::from).collect();
-        Ok(ReportBody::Movements {
-            per,
-            lines: to_lines(report.lines),
-            totals: to_lines(report.totals),
-        })
+        let report = self.financings.report(account, days, per, zone);
+        let report = self.api.query("cannot add up an account's transactions", report).await?;
+        Ok(ReportBody::Movements { per, lines: report.lines, totals: report.totals })
     }
 
     async fn payouts(&self, account: &AccountId, days: Days) -> Result<ReportBody, Refusal> {
@@ -276,11 +187,10 @@ impl Platform {
         let payouts =
             tokio::time::timeout(PAYOUTS_TIMEOUT, self.financings.payouts(account, days)).await;
         let payouts = payouts.map_err(|_| Refusal::Stripe(StripeUnavailable::Down))?;
-        let payouts = self.api.financing_result(payouts, "cannot read an account's payouts")?;
-        let lines: Vec<PayoutLine> = payouts.into_iter().map(PayoutLine::from).collect();
-        let arriving: Vec<&PayoutTotals> =
-            lines.iter().filter(|line| line.arrives).map(|line| &line.sums).collect();
-        Ok(ReportBody::Payouts { per: PayoutUnit::Payout, totals: totals(&arriving), lines })
+        let lines = payouts
+            .map_err(|error| self.api.lookup_refusal(&error, "cannot read an account's payouts"))?;
+        let totals = payouts::totals(&lines);
+        Ok(ReportBody::Payouts { per: PayoutUnit::Payout, lines, totals })
     }
 }
 
@@ -288,82 +198,4 @@ fn days(query: &ReportQuery, today: NaiveDate) -> Result<Days, Refusal> {
     let until = query.until.unwrap_or(today);
     let default_start = until.checked_sub_days(Span::new(DEFAULT_DAYS - 1)).unwrap_or(until);
     Days::new(query.from.unwrap_or(default_start), until).map_err(Refusal::from)
-}
-
-fn totals(lines: &[&PayoutTotals]) -> Vec<PayoutTotals> {
-    let mut totals: Vec<PayoutTotals> = Vec::new();
-    for sums in lines {
-        match totals.iter_mut().find(|total| total.currency == sums.currency) {
-            Some(total) => total.add(sums),
-            None => totals.push((*sums).clone()),
-        }
-    }
-    totals.sort_by(|one, other| one.currency.cmp(&other.currency));
-    totals
-}
-
-impl PayoutTotals {
-    fn add(&mut self, other: &Self) {
-        for (sum, part) in [
-            (&mut self.gross_sales_minor, other.gross_sales_minor),
-            (&mut self.refunds_minor, other.refunds_minor),
-            (&mut self.platform_fees_minor, other.platform_fees_minor),
-            (&mut self.other_fees_minor, other.other_fees_minor),
-            (&mut self.withheld_minor, other.withheld_minor),
-            (&mut self.advanced_minor, other.advanced_minor),
-            (&mut self.other_minor, other.other_minor),
-            (&mut self.paid_out_minor, other.paid_out_minor),
-            (&mut self.unexplained_minor, other.unexplained_minor),
-        ] {
-            // Saturating: a total of 92 quadrillion is out of reach.
-            *sum = sum.saturating_add(part);
-        }
-    }
-}
-
-impl From<CalendarUnit> for report::Granularity {
-    fn from(unit: CalendarUnit) -> Self {
-        match unit {
-            CalendarUnit::Day => Self::Day,
-            CalendarUnit::Week => Self::Week,
-            CalendarUnit::Month => Self::Month,
-        }
-    }
-}
-
-impl From<report::ReportLine> for MovementLine {
-    fn from(line: report::ReportLine) -> Self {
-        let report::ReportLine { begins_on, currency, advanced_minor, withheld_minor, .. } = line;
-        let (paid_otherwise_minor, paid_minor) = (line.paid_otherwise_minor, line.paid_minor);
-        Self {
-            begins_on,
-            currency,
-            advanced_minor,
-            withheld_minor,
-            paid_otherwise_minor,
-            paid_minor,
-            transactions: line.transactions,
-            unclear: line.unclear,
-        }
-    }
-}
-
-impl From<Explanation> for PayoutLine {
-    fn from(payout: Explanation) -> Self {
-        let arrives = payout.arrives();
-        let sums = PayoutTotals {
-            currency: payout.currency,
-            gross_sales_minor: payout.gross_sales_minor,
-            refunds_minor: payout.refunds_minor,
-            platform_fees_minor: payout.platform_fees_minor,
-            other_fees_minor: payout.other_fees_minor,
-            withheld_minor: payout.withheld_minor,
-            advanced_minor: payout.advanced_minor,
-            other_minor: payout.other_minor,
-            paid_out_minor: payout.paid_out_minor,
-            unexplained_minor: payout.unexplained_minor,
-        };
-        let Explanation { payout_id, status, arrives_on, is_complete, .. } = payout;
-        Self { payout_id, status, arrives_on, arrives, is_complete, sums }
-    }
 }

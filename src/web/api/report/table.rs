@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::{MovementLine, PayoutLine, Report, ReportBody};
+use super::{Report, ReportBody};
+use crate::financing::payouts::Explanation;
+use crate::financing::report::ReportLine;
 use crate::format::csv::{Cell, CsvWriter};
 
 const MOVEMENT_COLUMNS: [&str; 8] = [
@@ -35,24 +37,22 @@ const PAYOUT_COLUMNS: [&str; 14] = [
 /// Writes the lines without totals: a spreadsheet computes them.
 pub(super) fn write(report: &Report) -> io::Result<Vec<u8>> {
     match &report.body {
-        ReportBody::Movements { lines, .. } => {
-            let mut out = CsvWriter::new(Vec::new(), MOVEMENT_COLUMNS)?;
-            for line in lines {
-                out.write(movement_cells(line))?;
-            }
-            out.finish()
-        }
-        ReportBody::Payouts { lines, .. } => {
-            let mut out = CsvWriter::new(Vec::new(), PAYOUT_COLUMNS)?;
-            for line in lines {
-                out.write(payout_cells(line))?;
-            }
-            out.finish()
-        }
+        ReportBody::Movements { lines, .. } => rows(MOVEMENT_COLUMNS, lines, movement_cells),
+        ReportBody::Payouts { lines, .. } => rows(PAYOUT_COLUMNS, lines, payout_cells),
     }
 }
 
-fn movement_cells(line: &MovementLine) -> [Cell; 8] {
+fn rows<T, const N: usize>(
+    columns: [&str; N],
+    lines: &[T],
+    cells: impl Fn(&T) -> [Cell; N],
+) -> io::Result<Vec<u8>> {
+    let mut out = CsvWriter::new(Vec::new(), columns)?;
+    lines.iter().try_for_each(|line| out.write(cells(line)))?;
+    out.finish()
+}
+
+fn movement_cells(line: &ReportLine) -> [Cell; 8] {
     let amount = |minor| Cell::amount(minor, &line.currency);
     [
         line.begins_on.into(),
@@ -66,7 +66,7 @@ fn movement_cells(line: &MovementLine) -> [Cell; 8] {
     ]
 }
 
-fn payout_cells(line: &PayoutLine) -> [Cell; 14] {
+fn payout_cells(line: &Explanation) -> [Cell; 14] {
     let sums = &line.sums;
     let amount = |minor| Cell::amount(minor, &sums.currency);
     [
