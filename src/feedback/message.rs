@@ -3,7 +3,7 @@
 //! depth and number of parts in `parts`.
 
 use super::parts::{self, MAX_DEPTH, MAX_PARTS, MimePart};
-use super::{Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport};
+use super::{Channel, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
 
 /// The largest report that is parsed. A report that contains our letter has about 50 KB.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -26,8 +26,8 @@ pub enum ParseReportError {
     #[error("neither a delivery report (RFC 3464) nor a feedback report (RFC 5965)")]
     NotAReport,
     #[error(
-        "the report was not sent to a letter's return path and contains no headers of a letter, so the \
-         letter is unknown"
+        "the report was not sent to a letter's return path and contains no headers of a letter, so \
+         the letter is unknown"
     )]
     NoLetter,
 }
@@ -47,9 +47,7 @@ impl FeedbackReport {
         }
         let recipients = match text_of(&parts, "feedback-report") {
             Some(fields) => feedback(&fields, &mut letter_ref),
-            None => {
-                text_of(&parts, "delivery-status").map(|text| delivery(&text)).unwrap_or_default()
-            }
+            None => delivery(&text_of(&parts, "delivery-status").unwrap_or_default()),
         };
         if recipients.is_empty() {
             return Err(ParseReportError::NotAReport);
@@ -65,12 +63,7 @@ impl FeedbackReport {
         // identified by their bytes.
         let id =
             message.and_then(|message| message.message_id.as_deref()).map_or(bytes, str::as_bytes);
-        Ok(Self {
-            channel: Channel::Mail,
-            fingerprint: Fingerprint::of(Channel::Mail, id),
-            letter_ref,
-            recipients,
-        })
+        Ok(Self::new(Channel::Mail, id, letter_ref, recipients))
     }
 }
 
@@ -98,7 +91,7 @@ fn recipient(fields: &Fields<'_>) -> Option<RecipientReport> {
     let (action, status) = (fields.get("action")?, fields.get("status")?);
     // RFC 3463 calls class 5 permanent.
     let event = if action.eq_ignore_ascii_case("failed") && status.starts_with('5') {
-        FeedbackEvent::failed(status)
+        FeedbackEvent::failed(Some(status), None)
     } else {
         FeedbackEvent::Transient
     };

@@ -25,8 +25,7 @@ mod store;
 
 use sha2::{Digest, Sha256};
 
-use crate::mail::letters_in;
-use crate::mail::send_error;
+use crate::mail::{letters_in, send_error};
 
 pub use apply::{AppliedReport, ApplyError, FeedbackOutcome, apply};
 pub use message::{MAX_BYTES, ParseReportError};
@@ -40,6 +39,18 @@ pub struct FeedbackReport {
     pub fingerprint: Fingerprint,
     pub letter_ref: LetterRef,
     pub recipients: Vec<RecipientReport>,
+}
+
+impl FeedbackReport {
+    /// `id` identifies the report within its channel.
+    pub fn new(
+        channel: Channel,
+        id: impl AsRef<[u8]>,
+        letter_ref: LetterRef,
+        recipients: Vec<RecipientReport>,
+    ) -> Self {
+        Self { channel, fingerprint: Fingerprint::of(channel, id), letter_ref, recipients }
+    }
 }
 
 /// The interface through which a report arrived.
@@ -68,14 +79,8 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// Derived from the channel and the report's id within it.
     pub fn of(channel: Channel, id: impl AsRef<[u8]>) -> Self {
-        Self(
-            Sha256::new()
-                .chain_update(channel.as_str())
-                .chain_update([0])
-                .chain_update(id)
-                .finalize()
-                .into(),
-        )
+        let hash = Sha256::new().chain_update(channel.as_str()).chain_update([0]);
+        Self(hash.chain_update(id).finalize().into())
     }
 }
 
@@ -95,7 +100,7 @@ impl LetterRef {
 
     /// A letter id that the provider returned.
     pub fn add_letter(&mut self, letter_id: &str) {
-        self.letter_ids.extend(Some(letter_id).filter(|id| is_valid_id(id)).map(str::to_owned));
+        self.letter_ids.extend(valid_id(letter_id));
     }
 
     /// Text that may contain the letter's return path.
@@ -106,14 +111,15 @@ impl LetterRef {
     /// With or without angle brackets.
     pub fn add_message_id(&mut self, text: &str) {
         let id = text.trim().trim_start_matches('<').trim_end_matches('>');
-        self.message_ids.extend(Some(id).filter(|id| is_valid_id(id)).map(str::to_owned));
+        self.message_ids.extend(valid_id(id));
     }
 }
 
-/// Whether a letter may have this id. A line of a message has at most 998 characters (RFC 5322
+/// The id, if a letter can have it. A line of a message has at most 998 characters (RFC 5322
 /// section 2.1.1).
-fn is_valid_id(id: &str) -> bool {
-    (1..=998).contains(&id.len()) && !id.contains(|c: char| c.is_control() || c.is_whitespace())
+fn valid_id(id: &str) -> Option<String> {
+    let is_odd = |c: char| c.is_control() || c.is_whitespace();
+    ((1..=998).contains(&id.len()) && !id.contains(is_odd)).then(|| id.to_owned())
 }
 
 /// The longest registered type, `auth-failure`, has 12.
@@ -159,24 +165,19 @@ pub enum Cause {
 }
 
 impl FeedbackEvent {
-    /// A permanent failure. Its cause follows from the first status code in `status`.
-    pub fn failed(status: &str) -> Self {
-        let status = status_code(status);
-        let cause =
-            if send_error::blames_address(&status) { Cause::Address } else { Cause::Letter };
+    /// A permanent failure with the first status code in `text`, which also tells the cause if the
+    /// provider does not.
+    pub fn failed(text: Option<&str>, cause: Option<Cause>) -> Self {
+        let status = status_code(text.unwrap_or_default());
+        let cause = cause.unwrap_or_else(|| {
+            if send_error::blames_address(&status) { Cause::Address } else { Cause::Letter }
+        });
         Self::Failed { status, cause }
     }
 
-    /// Overrides the cause, if the provider knows it better than the status code.
-    #[must_use]
-    pub fn with_cause(self, cause: Cause) -> Self {
-        match self {
-            Self::Failed { status, .. } => Self::Failed { status, cause },
-            other @ (Self::Transient
-            | Self::Complaint { .. }
-            | Self::NotSpam
-            | Self::Unsubscribed) => other,
-        }
+    /// Reported as spam, without a more specific type.
+    pub fn spam() -> Self {
+        Self::Complaint { kind: "abuse".to_owned() }
     }
 
     /// Maps a feedback type (RFC 5965 section 7.3). Unknown types count as complaints, like

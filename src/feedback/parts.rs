@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
-use mail_parser::{ContentType, GetHeader, HeaderName, MessageParser};
+use mail_parser::{ContentType, Encoding, GetHeader, Header, HeaderName, MessageParser};
 
 /// A report has three levels, a forwarded one a few more.
 pub(super) const MAX_DEPTH: usize = 16;
@@ -30,20 +30,12 @@ pub(super) struct MimePart<'a> {
     kind: String,
     subtype: String,
     boundary: Option<String>,
-    encoding: TransferEncoding,
+    encoding: Encoding,
     /// Without angle brackets.
     pub(super) message_id: Option<String>,
     /// The raw values of the fields in [`RECIPIENT_FIELDS`].
     pub(super) recipients: Vec<&'a str>,
     body: &'a [u8],
-}
-
-/// How the body is encoded (RFC 2045 section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TransferEncoding {
-    None,
-    Base64,
-    QuotedPrintable,
 }
 
 /// Header fields that contain the address at which a message arrived.
@@ -95,29 +87,23 @@ impl<'a> MimePart<'a> {
         let body = if is_whole { bytes.get(stream.offset()..).unwrap_or_default() } else { &[] };
         let value = |name| headers.header_value(&name);
         let content_type = value(HeaderName::ContentType).and_then(|value| value.as_content_type());
+        let text = |name| value(name).and_then(|value| value.as_text());
         let lower = |text: &str| text.to_ascii_lowercase();
+        let is_recipient = |header: &&Header<'_>| {
+            RECIPIENT_FIELDS.iter().any(|name| header.name.as_str().eq_ignore_ascii_case(name))
+        };
+        let raw = |header: &Header<'_>| {
+            let range = header.offset_start as usize..header.offset_end as usize;
+            std::str::from_utf8(head.get(range)?).ok()
+        };
         Self {
             kind: content_type.map(ContentType::ctype).map(lower).unwrap_or_default(),
             subtype: content_type.and_then(ContentType::subtype).map(lower).unwrap_or_default(),
             boundary: content_type.and_then(|found| found.attribute("boundary")).map(str::to_owned),
-            encoding: TransferEncoding::read(
-                value(HeaderName::ContentTransferEncoding).and_then(|value| value.as_text()),
-            ),
-            message_id: value(HeaderName::MessageId)
-                .and_then(|value| value.as_text())
-                .map(str::to_owned),
-            recipients: headers
-                .iter()
-                .filter(|header| {
-                    RECIPIENT_FIELDS
-                        .iter()
-                        .any(|name| header.name.as_str().eq_ignore_ascii_case(name))
-                })
-                .filter_map(|header| {
-                    let range = header.offset_start as usize..header.offset_end as usize;
-                    std::str::from_utf8(head.get(range)?).ok()
-                })
-                .collect(),
+            encoding: text(HeaderName::ContentTransferEncoding)
+                .map_or(Encoding::None, transfer_encoding),
+            message_id: text(HeaderName::MessageId).map(str::to_owned),
+            recipients: headers.iter().filter(is_recipient).filter_map(raw).collect(),
             body,
         }
     }
@@ -134,16 +120,16 @@ impl<'a> MimePart<'a> {
     /// The decoded body, or the raw one if it cannot be decoded.
     pub(super) fn contents(&self) -> Cow<'a, [u8]> {
         let decoded = match self.encoding {
-            TransferEncoding::None => None,
-            TransferEncoding::Base64 => base64_decode(self.body),
-            TransferEncoding::QuotedPrintable => quoted_printable_decode(self.body),
+            Encoding::None => None,
+            Encoding::Base64 => base64_decode(self.body),
+            Encoding::QuotedPrintable => quoted_printable_decode(self.body),
         };
         decoded.map_or(Cow::Borrowed(self.body), Cow::Owned)
     }
 
     /// The direct children, at most one more than [`MAX_PARTS`].
     fn children(&self) -> Vec<&'a [u8]> {
-        if self.is_message() && self.encoding == TransferEncoding::None {
+        if self.is_message() && self.encoding == Encoding::None {
             return vec![self.body];
         }
         match &self.boundary {
@@ -155,13 +141,12 @@ impl<'a> MimePart<'a> {
     }
 }
 
-impl TransferEncoding {
-    fn read(name: Option<&str>) -> Self {
-        match name.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
-            Some("base64") => Self::Base64,
-            Some("quoted-printable") => Self::QuotedPrintable,
-            Some(_) | None => Self::None,
-        }
+/// Parses `Content-Transfer-Encoding` (RFC 2045 section 6).
+fn transfer_encoding(name: &str) -> Encoding {
+    match name.trim().to_ascii_lowercase().as_str() {
+        "base64" => Encoding::Base64,
+        "quoted-printable" => Encoding::QuotedPrintable,
+        _ => Encoding::None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! `POST /inbound/bounces`: a report as a `message/rfc822` body. `capital-courier bounce` reads the
 //! same from stdin.
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use bytes::Bytes;
@@ -18,10 +20,8 @@ pub(super) async fn receive(
     State(inbound): State<Inbound>,
     request: Request,
 ) -> Result<Json<ReportResponse>, Refusal> {
-    let (head, body) = request.into_parts();
-    let message = inbound.read_body(&head.headers, body, MAX_BYTES).await?;
-    let refuse =
-        |why: &dyn std::fmt::Display| inbound.refuse(Channel::Mail, Refusal::UnreadableReport, why);
+    let message = inbound.api.read_body(request, MAX_BYTES).await?;
+    let refuse = |why: &dyn Display| inbound.refuse(Channel::Mail, Refusal::UnreadableReport, why);
     match parse(message).await {
         Some(Ok(report)) => inbound.apply(&report).await,
         Some(Err(error)) => Err(refuse(&error)),

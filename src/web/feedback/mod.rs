@@ -16,23 +16,19 @@ mod postmark;
 mod sendgrid;
 pub mod ses;
 
-use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::future::ready;
-use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::HeaderMap;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
-use bytes::Bytes;
-use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use serde::Serialize;
 
 use super::api::{Api, Guard, Refusal, Scope, authenticate};
 use crate::database::is_about_the_data;
 use crate::feedback::{self, AppliedReport, ApplyError, Channel, FeedbackReport};
-use crate::http::body::{self, BodyLimits};
 use crate::mail::Address;
 use crate::telemetry::{LogLimit, chain};
 
@@ -62,22 +58,8 @@ pub struct Settings {
     pub sendgrid_public_key: Option<VerificationKey>,
 }
 
-/// Applied reports since the process started, by channel and outcome. Clones share the counters.
-#[derive(Clone, Debug, Default)]
-pub struct ReportCounts(Arc<Mutex<BTreeMap<(Channel, &'static str), u64>>>);
-
-impl ReportCounts {
-    fn count(&self, channel: Channel, outcome: &'static str) {
-        // Plain numbers, whole at any time.
-        let mut counts = self.0.lock();
-        *counts.entry((channel, outcome)).or_default() += 1;
-    }
-
-    pub fn all(&self) -> Vec<(Channel, &'static str, u64)> {
-        let counts = self.0.lock();
-        counts.iter().map(|((channel, outcome), count)| (*channel, *outcome, *count)).collect()
-    }
-}
+/// Reports since the process started, by channel and outcome. Clones share the counters.
+pub type ReportCounts = Family<[(&'static str, &'static str); 2], Counter>;
 
 /// The response to the sender of a report.
 #[derive(Clone, Debug, Serialize)]
@@ -128,19 +110,12 @@ impl Inbound {
         counts: ReportCounts,
         settings: &Settings,
     ) -> Result<Self, ses::HttpClientError> {
-        let (ses, sendgrid) =
-            (ses::Ses::new(&settings.sns_topics)?, settings.sendgrid_public_key.clone());
-        Ok(Self { api, bcc, counts, ses, sendgrid })
+        let ses = ses::Ses::new(&settings.sns_topics)?;
+        Ok(Self { api, bcc, counts, ses, sendgrid: settings.sendgrid_public_key.clone() })
     }
 
-    async fn read_body(
-        &self,
-        headers: &HeaderMap,
-        body: Body,
-        max_bytes: usize,
-    ) -> Result<Bytes, Refusal> {
-        let limits = BodyLimits { max_bytes, timeout: self.api.read_timeout };
-        Ok(body::read(headers, body, limits).await?)
+    fn count(&self, channel: Channel, outcome: &'static str) {
+        self.counts.get_or_create(&[("channel", channel.as_str()), ("outcome", outcome)]).inc();
     }
 
     /// Applies a report. A report whose data the database rejects is ignored, because it would be
@@ -150,7 +125,7 @@ impl Inbound {
             feedback::apply(&self.api.db, report, self.bcc.as_ref(), self.api.clock.now()).await;
         match applied {
             Ok(applied) => {
-                self.counts.count(report.channel, applied.outcome.as_str());
+                self.count(report.channel, applied.outcome.as_str());
                 Ok(Json(applied.into()))
             }
             Err(ApplyError::Database(error)) if is_about_the_data(&error) => {
@@ -162,16 +137,14 @@ impl Inbound {
                 Ok(self.ignore(report.channel, "a report with data that the database rejected"))
             }
             Err(error) => {
-                self.counts.count(report.channel, "not_taken");
+                self.count(report.channel, "not_taken");
                 match &error {
                     ApplyError::Database(error) => {
                         self.api.database_health.report(error, "cannot apply a feedback report");
                     }
-                    ApplyError::StillSending => {
-                        tracing::info!(
-                            "a feedback report arrived before its letter was recorded as sent"
-                        );
-                    }
+                    ApplyError::StillSending => tracing::info!(
+                        "a feedback report arrived before its letter was recorded as sent"
+                    ),
                 }
                 Err(Refusal::Unavailable)
             }
@@ -180,14 +153,14 @@ impl Inbound {
 
     /// Acknowledges authentic input that has no effect.
     fn ignore(&self, channel: Channel, what: &str) -> Json<ReportResponse> {
-        self.counts.count(channel, "ignored");
+        self.count(channel, "ignored");
         tracing::info!(report.channel = channel.as_str(), "ignored {what}");
         Json(ReportResponse::only("ignored"))
     }
 
     /// Counts and logs a rejected request.
-    fn refuse(&self, channel: Channel, refusal: Refusal, error: &dyn std::fmt::Display) -> Refusal {
-        self.counts.count(channel, refusal.code());
+    fn refuse(&self, channel: Channel, refusal: Refusal, error: &dyn Display) -> Refusal {
+        self.count(channel, refusal.code());
         REFUSED.write(refusal.code(), |suppressed| {
             tracing::warn!(
                 log.suppressed = suppressed,

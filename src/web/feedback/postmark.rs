@@ -14,9 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Inbound, ReportResponse};
-use crate::feedback::{
-    Cause, Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport,
-};
+use crate::feedback::{Cause, Channel, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
 use crate::web::api::Refusal;
 
 /// Postmark can be configured to include the bounced message.
@@ -28,8 +26,7 @@ pub(super) async fn receive(
     State(inbound): State<Inbound>,
     request: Request,
 ) -> Result<Json<ReportResponse>, Refusal> {
-    let (head, body) = request.into_parts();
-    let body = inbound.read_body(&head.headers, body, MAX_BYTES).await?;
+    let body = inbound.api.read_body(request, MAX_BYTES).await?;
     match read(&body) {
         Some(report) => inbound.apply(&report).await,
         None => Ok(inbound.ignore(
@@ -59,7 +56,6 @@ struct PostmarkRecord {
     suppress_sending: Option<bool>,
     suppression_reason: Option<String>,
     origin: Option<String>,
-    #[serde(default)]
     metadata: Option<BTreeMap<String, Value>>,
 }
 
@@ -68,27 +64,22 @@ fn read(body: &[u8]) -> Option<FeedbackReport> {
     let record: PostmarkRecord = serde_json::from_slice(body).ok()?;
     let event = record.event()?;
     let mut letter_ref = LetterRef::default();
+    // The letter is identified by its metadata alone: Postmark replaces the Message-ID.
     for (name, value) in record.metadata.iter().flatten() {
         if let (true, Some(letter_id)) = (name.eq_ignore_ascii_case(LETTER_ID), value.as_str()) {
             letter_ref.add_letter(letter_id);
         }
     }
     let addresses = [&record.email, &record.recipient].into_iter().flatten().cloned().collect();
-    // The letter is identified by its metadata alone: Postmark replaces the Message-ID.
-    let fingerprint = Fingerprint::of(Channel::Postmark, record.id_within_channel());
-    Some(FeedbackReport {
-        channel: Channel::Postmark,
-        fingerprint,
-        letter_ref,
-        recipients: vec![RecipientReport { addresses, event }],
-    })
+    let recipients = vec![RecipientReport { addresses, event }];
+    Some(FeedbackReport::new(Channel::Postmark, record.id_within_channel(), letter_ref, recipients))
 }
 
 impl PostmarkRecord {
     fn event(&self) -> Option<FeedbackEvent> {
         match self.record_type.as_str() {
             "Bounce" => self.bounce(),
-            "SpamComplaint" => Some(FeedbackEvent::from_feedback_type("abuse")),
+            "SpamComplaint" => Some(FeedbackEvent::spam()),
             "SubscriptionChange" if self.suppress_sending == Some(true) => self.suppressed(),
             _ => None,
         }
@@ -96,16 +87,14 @@ impl PostmarkRecord {
 
     /// Postmark's bounce types: <https://postmarkapp.com/developer/api/bounce-api#bounce-types>.
     fn bounce(&self) -> Option<FeedbackEvent> {
-        let failed = |cause: Cause| {
-            FeedbackEvent::failed(self.details.as_deref().unwrap_or_default()).with_cause(cause)
-        };
+        let failed = |cause| FeedbackEvent::failed(self.details.as_deref(), Some(cause));
         match self.kind.as_deref()? {
             "HardBounce" | "BadEmailAddress" | "ManuallyDeactivated" => {
                 Some(failed(Cause::Address))
             }
             "Blocked" | "DMARCPolicy" | "SpamNotification" | "VirusNotification"
             | "SMTPApiError" => Some(failed(Cause::Letter)),
-            "SpamComplaint" => Some(FeedbackEvent::from_feedback_type("abuse")),
+            "SpamComplaint" => Some(FeedbackEvent::spam()),
             "Unsubscribe" => Some(FeedbackEvent::Unsubscribed),
             "Transient"
             | "SoftBounce"
@@ -120,8 +109,8 @@ impl PostmarkRecord {
     /// Broadcast streams report bounces and complaints only in this way.
     fn suppressed(&self) -> Option<FeedbackEvent> {
         match (self.suppression_reason.as_deref()?, self.origin.as_deref()) {
-            ("HardBounce", _) => Some(FeedbackEvent::failed("").with_cause(Cause::Address)),
-            ("SpamComplaint", _) => Some(FeedbackEvent::from_feedback_type("abuse")),
+            ("HardBounce", _) => Some(FeedbackEvent::failed(None, Some(Cause::Address))),
+            ("SpamComplaint", _) => Some(FeedbackEvent::spam()),
             // The platform suppressed the address itself.
             ("ManualSuppression", Some("Customer" | "Admin")) => None,
             ("ManualSuppression", _) => Some(FeedbackEvent::Unsubscribed),
@@ -130,17 +119,11 @@ impl PostmarkRecord {
     }
 
     fn id_within_channel(&self) -> String {
+        let Self { record_type, message_id, changed_at, .. } = self;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self.id {
-            Some(id) => format!("{}\0{id}", self.record_type),
-            None => {
-                format!(
-                    "{}\0{}\0{}",
-                    self.record_type,
-                    text(&self.message_id),
-                    text(&self.changed_at)
-                )
-            }
+            Some(id) => format!("{record_type}\0{id}"),
+            None => format!("{record_type}\0{}\0{}", text(message_id), text(changed_at)),
         }
     }
 }
@@ -148,25 +131,31 @@ impl PostmarkRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feedback::Fingerprint;
     use serde_json::json;
 
     /// As documented by Postmark.
     fn bounce(kind: &str) -> Value {
         json!({
-            "RecordType": "Bounce", "ID": 42, "Type": kind, "TypeCode": 1, "Name": "Hard bounce", "Tag": "Test",
-            "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "ServerID": 1234, "MessageStream": "outbound",
-            "Description": "The server was unable to deliver your message.", "Details": "smtp;550 5.1.1 unknown",
-            "Email": "jenny@bakery.example", "From": "capital@rocket.example", "BouncedAt": "2026-11-24T12:00:05.0000000Z",
-            "DumpAvailable": true, "Inactive": true, "CanActivate": true, "Subject": "x", "Content": "...",
+            "RecordType": "Bounce", "ID": 42, "Type": kind, "TypeCode": 1, "Name": "Hard bounce",
+            "Tag": "Test", "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483",
+            "ServerID": 1234, "MessageStream": "outbound",
+            "Description": "The server was unable to deliver your message.",
+            "Details": "smtp;550 5.1.1 unknown", "Email": "jenny@bakery.example",
+            "From": "capital@rocket.example", "BouncedAt": "2026-11-24T12:00:05.0000000Z",
+            "DumpAvailable": true, "Inactive": true, "CanActivate": true,
+            "Subject": "x", "Content": "...",
             "Metadata": {"letter-id": "letter_1"}
         })
     }
 
     fn change(reason: &Value, origin: &str, suppress: bool) -> Value {
         json!({
-            "RecordType": "SubscriptionChange", "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "ServerID": 123_456,
-            "MessageStream": "outbound", "ChangedAt": "2026-11-24T12:00:00Z", "Recipient": "jenny@bakery.example",
-            "Origin": origin, "SuppressSending": suppress, "SuppressionReason": reason, "Tag": null,
+            "RecordType": "SubscriptionChange",
+            "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "ServerID": 123_456,
+            "MessageStream": "outbound", "ChangedAt": "2026-11-24T12:00:00Z",
+            "Recipient": "jenny@bakery.example", "Origin": origin, "SuppressSending": suppress,
+            "SuppressionReason": reason, "Tag": null,
             "Metadata": {"Letter-ID": "letter_1", "other": 1}
         })
     }
@@ -184,7 +173,7 @@ mod tests {
             ("ManuallyDeactivated", Some(failed(Cause::Address))),
             ("Blocked", Some(failed(Cause::Letter))),
             ("SpamNotification", Some(failed(Cause::Letter))),
-            ("SpamComplaint", Some(FeedbackEvent::from_feedback_type("abuse"))),
+            ("SpamComplaint", Some(FeedbackEvent::spam())),
             ("Unsubscribe", Some(FeedbackEvent::Unsubscribed)),
             ("Transient", Some(FeedbackEvent::Transient)),
             ("SoftBounce", Some(FeedbackEvent::Transient)),
@@ -200,12 +189,7 @@ mod tests {
         let address = FeedbackEvent::Failed { status: "5.0.0".to_owned(), cause: Cause::Address };
         for (reason, origin, suppress, expected) in [
             (json!("HardBounce"), "Recipient", true, Some(address)),
-            (
-                json!("SpamComplaint"),
-                "Recipient",
-                true,
-                Some(FeedbackEvent::from_feedback_type("abuse")),
-            ),
+            (json!("SpamComplaint"), "Recipient", true, Some(FeedbackEvent::spam())),
             (json!("ManualSuppression"), "Recipient", true, Some(FeedbackEvent::Unsubscribed)),
             (json!("ManualSuppression"), "Customer", true, None),
             (json!(null), "Recipient", false, None),

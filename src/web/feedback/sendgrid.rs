@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Inbound;
-use crate::feedback::{
-    Cause, Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport,
-};
+use crate::feedback::{Cause, Channel, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
 use crate::web::api::Refusal;
 
 /// A thousand events have about 500 KB.
@@ -105,15 +103,15 @@ pub(super) struct BatchResponse {
 #[tracing::instrument(name = "report.receive_sendgrid", skip_all)]
 pub(super) async fn receive(
     State((inbound, key)): State<(Inbound, VerificationKey)>,
+    headers: HeaderMap,
     request: Request,
 ) -> Result<Json<BatchResponse>, Refusal> {
-    let (head, body) = request.into_parts();
     let refuse =
         |error: SignatureError| inbound.refuse(Channel::SendGrid, Refusal::BadSignature, &error);
     // An unsigned request is refused before its body takes any memory.
-    signature(&head.headers).map_err(refuse)?;
-    let body = inbound.read_body(&head.headers, body, MAX_BYTES).await?;
-    key.verify(&head.headers, &body, inbound.api.clock.now()).map_err(refuse)?;
+    signature(&headers).map_err(refuse)?;
+    let body = inbound.api.read_body(request, MAX_BYTES).await?;
+    key.verify(&headers, &body, inbound.api.clock.now()).map_err(refuse)?;
     let Ok(events) = serde_json::from_slice::<Vec<Value>>(&body) else {
         let response = inbound.ignore(Channel::SendGrid, "a request that is not a list of events");
         return Ok(Json(BatchResponse { outcomes: BTreeMap::from([(response.outcome, 1)]) }));
@@ -133,7 +131,7 @@ pub(super) async fn receive(
 
 async fn apply_event(inbound: &Inbound, event: &Value) -> Result<&'static str, Refusal> {
     let Some(report) = read(event) else {
-        inbound.counts.count(Channel::SendGrid, "ignored");
+        inbound.count(Channel::SendGrid, "ignored");
         return Ok("ignored");
     };
     Ok(inbound.apply(&report).await?.outcome)
@@ -168,17 +166,9 @@ fn read(value: &Value) -> Option<FeedbackReport> {
     event.letter_id.iter().for_each(|letter_id| letter_ref.add_letter(letter_id));
     event.smtp_id.iter().for_each(|id| letter_ref.add_message_id(id));
     let id = event.sg_event_id.clone().unwrap_or_else(|| value.to_string());
-    let addresses = vec![event.email.clone()];
-    let recipients = events
-        .into_iter()
-        .map(|event| RecipientReport { addresses: addresses.clone(), event })
-        .collect();
-    Some(FeedbackReport {
-        channel: Channel::SendGrid,
-        fingerprint: Fingerprint::of(Channel::SendGrid, id),
-        letter_ref,
-        recipients,
-    })
+    let report = |of| RecipientReport { addresses: vec![event.email.clone()], event: of };
+    let recipients = events.into_iter().map(report).collect();
+    Some(FeedbackReport::new(Channel::SendGrid, id, letter_ref, recipients))
 }
 
 impl SendGridEvent {
@@ -186,7 +176,7 @@ impl SendGridEvent {
         match self.name.as_str() {
             "bounce" => vec![self.bounced()],
             "dropped" => self.dropped(),
-            "spamreport" => vec![FeedbackEvent::from_feedback_type("abuse")],
+            "spamreport" => vec![FeedbackEvent::spam()],
             "unsubscribe" | "group_unsubscribe" => vec![FeedbackEvent::Unsubscribed],
             _ => Vec::new(),
         }
@@ -209,20 +199,21 @@ impl SendGridEvent {
                 vec![self.failed(Cause::Letter), FeedbackEvent::Unsubscribed]
             }
             Some("Spam Reporting Address") => {
-                vec![self.failed(Cause::Letter), FeedbackEvent::from_feedback_type("abuse")]
+                vec![self.failed(Cause::Letter), FeedbackEvent::spam()]
             }
             Some(_) | None => vec![self.failed(Cause::Letter)],
         }
     }
 
     fn failed(&self, cause: Cause) -> FeedbackEvent {
-        FeedbackEvent::failed(self.status.as_deref().unwrap_or_default()).with_cause(cause)
+        FeedbackEvent::failed(self.status.as_deref(), Some(cause))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feedback::Fingerprint;
     use axum::http::HeaderValue;
     use ring::rand::SystemRandom;
     use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -290,7 +281,8 @@ mod tests {
 
     #[test]
     fn only_a_p256_public_key_is_accepted() {
-        let shown = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEDr2LjtURuePQzplybdC+u4CwrqDqBaWjcMMsTbhdbcwHBcepxo7yAQGhHPTnlvFYPAZFceEu/1FwCM/QmGUhA==";
+        let shown = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEDr2LjtURuePQzplybdC+u4CwrqDqBaWjcMM\
+            sTbhdbcwHBcepxo7yAQGhHPTnlvFYPAZFceEu/1FwCM/QmGUhA==";
         assert!(shown.parse::<VerificationKey>().is_ok());
         for bad in ["", "SG.abc", "MFkw", &shown[4..], &format!("{shown}{shown}")] {
             assert_eq!(bad.parse::<VerificationKey>(), Err(VerificationKeyError), "{bad}");
@@ -317,7 +309,7 @@ mod tests {
         let failed =
             |status: &str, cause| FeedbackEvent::Failed { status: status.to_owned(), cause };
         let (address, letter) = (Cause::Address, Cause::Letter);
-        let complaint = || FeedbackEvent::from_feedback_type("abuse");
+        let complaint = || FeedbackEvent::spam();
         for (name, more, expected) in [
             (
                 "bounce",
@@ -374,8 +366,8 @@ mod tests {
     #[test]
     fn an_event_identifies_the_letter_in_two_ways() {
         let event = json!({
-            "email": "jenny@bakery.example", "event": "spamreport", "sg_event_id": "e1", "letter_id": "letter_1",
-            "smtp-id": "<letter_1@rocket.example>"
+            "email": "jenny@bakery.example", "event": "spamreport", "sg_event_id": "e1",
+            "letter_id": "letter_1", "smtp-id": "<letter_1@rocket.example>"
         });
         let mut letter_ref = LetterRef::default();
         letter_ref.add_letter("letter_1");

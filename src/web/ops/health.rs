@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::clock::{Agreement, Clock};
@@ -51,23 +51,6 @@ async fn readiness(State(state): State<Readiness>) -> (StatusCode, Json<Value>) 
         }
     };
     drop(last);
-    let [database, schema] = database_parts(health);
-    let parts = [database, schema, clock_part(&state.clock)];
-    let is_ready = parts.iter().all(|part| part.is_ready);
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let by_name: Map<String, Value> =
-        parts.iter().map(|part| (part.name.to_owned(), part.state.into())).collect();
-    (status, Json(json!({"ready": is_ready, "parts": by_name})))
-}
-
-/// An entry of `parts` in the response.
-struct ReadinessPart {
-    name: &'static str,
-    state: &'static str,
-    is_ready: bool,
-}
-
-fn database_parts(health: Health) -> [ReadinessPart; 2] {
     let (database, schema) = match health {
         Health::Ready => ("writable", "current"),
         Health::Unavailable => ("away", "unknown"),
@@ -75,19 +58,14 @@ fn database_parts(health: Health) -> [ReadinessPart; 2] {
         Health::Full => ("full", "unknown"),
         Health::SchemaBehind => ("writable", "behind"),
     };
-    [
-        ReadinessPart { name: "database", state: database, is_ready: database == "writable" },
-        ReadinessPart { name: "schema", state: schema, is_ready: schema == "current" },
-    ]
-}
-
-/// Ready until the first comparison: before Stripe has answered once, nothing speaks against the
-/// clock.
-fn clock_part(clock: &Clock) -> ReadinessPart {
-    let (state, is_ready) = match clock.agreement() {
+    let (clock, is_clock_right) = match state.clock.agreement() {
+        // Ready: before Stripe has answered once, nothing speaks against the clock.
         Agreement::Unknown => ("not_compared", true),
         Agreement::Agrees => ("agrees_with_stripe", true),
         Agreement::Differs(_) => ("differs_from_stripe", false),
     };
-    ReadinessPart { name: "clock", state, is_ready }
+    let is_ready = health == Health::Ready && is_clock_right;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let parts = json!({"database": database, "schema": schema, "clock": clock});
+    (status, Json(json!({"ready": is_ready, "parts": parts})))
 }

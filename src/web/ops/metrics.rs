@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -64,45 +63,33 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let unreadable = financing::unreadable(&sources.db).await?;
 
     let mut registry = Registry::with_prefix("courier");
-    let mut time = |name: &str, help: &str, at: Option<DateTime<Utc>>| {
-        // 0 if it never happened: an age of half a century triggers any alert.
-        let seconds = Gauge::<i64>::default();
-        seconds.set(at.map_or(0, |at| at.timestamp()));
-        registry.register(name, help, seconds);
-    };
-    time("last_event_timestamp_seconds", "When Stripe's last event was stored", event);
-    let help = "When reconciliation with Stripe last completed";
-    time("last_complete_reconciliation_timestamp_seconds", help, run);
-    let mut count = |name: &str, help: &str, count: i64| {
+    let mut gauge = |name: &str, help: &str, value: i64| {
         let gauge = Gauge::<i64>::default();
-        gauge.set(count);
+        gauge.set(value);
         registry.register(name, help, gauge);
     };
-    count("jobs_dead", "Dead jobs: they need attention", dead);
+    // 0 if it never happened: an age of half a century triggers any alert.
+    let seconds = |at: Option<DateTime<Utc>>| at.map_or(0, |at| at.timestamp());
+    gauge("last_event_timestamp_seconds", "When Stripe's last event was stored", seconds(event));
+    let help = "When reconciliation with Stripe last completed";
+    gauge("last_complete_reconciliation_timestamp_seconds", help, seconds(run));
+    gauge("jobs_dead", "Dead jobs: they need attention", dead);
     let help = "Accounts whose ledger has differed from Stripe's summary for an hour";
-    count("accounts_differing", help, differing);
+    gauge("accounts_differing", help, differing);
     let help = "Entries of Stripe's transaction lists that the last pass could not read or store";
-    count("transactions_unreadable", help, unreadable);
+    gauge("transactions_unreadable", help, unreadable);
     let help = "Seconds that the database's clock is ahead of Stripe's; beyond 120 all work stops";
     let skew = sources.clock.skew().unwrap_or_default().num_seconds();
-    count("clock_skew_seconds", help, skew);
+    gauge("clock_skew_seconds", help, skew);
     let circuits = Family::<Vec<(&str, &str)>, Gauge<u64, AtomicU64>>::default();
     for circuit in &sources.circuits {
         circuits.get_or_create(&vec![("circuit", circuit.name())]).set(circuit.is_open().into());
     }
-    registry.register(
-        "circuit_open",
-        "1 while the service considers the other side down",
-        circuits,
-    );
+    let help = "1 while the service considers the other side down";
+    registry.register("circuit_open", help, circuits);
 
-    let reports = Family::<Vec<(&str, &str)>, Counter>::default();
-    for (channel, outcome, count) in sources.reports.all() {
-        reports
-            .get_or_create(&vec![("channel", channel.as_str()), ("outcome", outcome)])
-            .inc_by(count);
-    }
-    registry.register("reports", "Feedback reports about emails, by channel and outcome", reports);
+    let help = "Feedback reports about emails, by channel and outcome";
+    registry.register("reports", help, sources.reports.clone());
 
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String cannot fail");

@@ -52,21 +52,8 @@ pub(super) enum FetchError {
     /// Will not succeed later either.
     #[error("{0}")]
     Invalid(&'static str),
-}
-
-impl From<Untrusted> for FetchError {
-    fn from(why: Untrusted) -> Self {
-        Self::Invalid(match why {
-            Untrusted::UnknownIssuer => {
-                "no authority that this machine trusts issued the certificate: are its CA \
-                 certificates current?"
-            }
-            Untrusted::NotValidNow => {
-                "the certificate is not valid now: is this machine's clock right?"
-            }
-            Untrusted::WrongSubject => "the certificate was not issued to Amazon SNS",
-        })
-    }
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
 }
 
 impl Amazon {

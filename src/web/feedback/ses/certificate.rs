@@ -29,12 +29,18 @@ pub(super) struct Certificate {
 }
 
 /// Why a certificate is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Untrusted {
     /// An issuer's certificate is missing, or the chain does not end at a trusted authority.
+    #[error(
+        "no authority that this machine trusts issued the certificate: are its CA certificates \
+         current?"
+    )]
     UnknownIssuer,
+    #[error("the certificate is not valid now: is this machine's clock right?")]
     NotValidNow,
     /// Issued to another name or for another purpose, or unreadable.
+    #[error("the certificate was not issued to Amazon SNS")]
     WrongSubject,
 }
 

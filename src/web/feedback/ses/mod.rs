@@ -23,13 +23,14 @@ mod notification;
 mod sns;
 mod topic;
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
 
 use super::{Inbound, ReportResponse};
 use crate::feedback::Channel;
-use crate::http::body::{self, BodyLimits};
 use crate::web::api::Refusal;
 
 pub use amazon::{Amazon, HttpClientError};
@@ -64,11 +65,8 @@ pub(super) async fn receive(
     State((inbound, ses)): State<(Inbound, Ses)>,
     request: Request,
 ) -> Result<Json<ReportResponse>, Refusal> {
-    let (head, body) = request.into_parts();
-    let limits = BodyLimits { max_bytes: MAX_BYTES, timeout: inbound.api.read_timeout };
-    let body = body::read(&head.headers, body, limits).await?;
-    let refuse =
-        |why: &dyn std::fmt::Display| inbound.refuse(Channel::Ses, Refusal::BadSignature, why);
+    let body = inbound.api.read_body(request, MAX_BYTES).await?;
+    let refuse = |why: &dyn Display| inbound.refuse(Channel::Ses, Refusal::BadSignature, why);
     // serde errors quote the body, which may contain addresses, so they are not logged.
     let envelope: Envelope =
         serde_json::from_slice(&body).map_err(|_| refuse(&"not a message of SNS"))?;
@@ -96,7 +94,7 @@ pub(super) async fn receive(
                 .await
                 .map_err(|error| inbound.refuse_unauthenticated(&error))?;
             tracing::info!(topic = envelope.topic_arn, "confirmed a subscription of Amazon SNS");
-            inbound.counts.count(Channel::Ses, "subscribed");
+            inbound.count(Channel::Ses, "subscribed");
             Ok(Json(ReportResponse::only("subscribed")))
         }
         MessageType::UnsubscribeConfirmation => {
@@ -138,15 +136,14 @@ async fn confirm_subscription(
     amazon: &Amazon,
 ) -> Result<(), FetchError> {
     let url = envelope.subscribe_url.as_deref().and_then(|url| topic.confirmation_url(url));
-    amazon
-        .confirm(&url.ok_or(FetchError::Invalid("the confirmation URL is not of Amazon SNS"))?)
-        .await
+    let url = url.ok_or(FetchError::Invalid("the confirmation URL is not of Amazon SNS"))?;
+    amazon.confirm(&url).await
 }
 
 impl Inbound {
     fn refuse_unauthenticated(&self, error: &FetchError) -> Refusal {
         let refusal = match error {
-            FetchError::Invalid(_) => Refusal::BadSignature,
+            FetchError::Invalid(_) | FetchError::Untrusted(_) => Refusal::BadSignature,
             FetchError::Unavailable(_) => Refusal::Unavailable,
         };
         self.refuse(Channel::Ses, refusal, error)

@@ -9,9 +9,7 @@
 
 use serde::Deserialize;
 
-use crate::feedback::{
-    Cause, Channel, FeedbackEvent, FeedbackReport, Fingerprint, LetterRef, RecipientReport,
-};
+use crate::feedback::{Cause, Channel, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,29 +84,19 @@ pub(super) fn read(message: &str, sns_message_id: &str) -> Option<FeedbackReport
     for address in recipients.iter().flat_map(|recipient| &recipient.addresses) {
         id.extend(["\0", address]);
     }
-    let fingerprint = Fingerprint::of(Channel::Ses, id);
-    Some(FeedbackReport {
-        channel: Channel::Ses,
-        fingerprint,
-        letter_ref: mail.letter_ref(),
-        recipients,
-    })
+    Some(FeedbackReport::new(Channel::Ses, id, mail.letter_ref(), recipients))
 }
 
 impl SesMail {
     fn letter_ref(&self) -> LetterRef {
         let mut letter_ref = LetterRef::default();
-        if let Some(source) = &self.source {
-            letter_ref.add_addresses(source);
-        }
+        self.source.iter().for_each(|source| letter_ref.add_addresses(source));
         for header in &self.headers {
             if header.name.eq_ignore_ascii_case("message-id") {
                 letter_ref.add_message_id(&header.value);
             }
         }
-        if let Some(id) =
-            self.common_headers.as_ref().and_then(|common| common.message_id.as_deref())
-        {
+        if let Some(CommonHeaders { message_id: Some(id) }) = &self.common_headers {
             letter_ref.add_message_id(id);
         }
         letter_ref
@@ -120,17 +108,13 @@ impl Bounce {
     /// may pass.
     fn recipients(&self) -> Vec<RecipientReport> {
         let is_permanent = self.kind == "Permanent";
-        let event = |recipient: &Recipient| {
-            if is_permanent {
-                FeedbackEvent::failed(recipient.status.as_deref().unwrap_or_default())
-                    .with_cause(Cause::Address)
-            } else {
-                FeedbackEvent::Transient
-            }
-        };
         let report = |recipient: &Recipient| RecipientReport {
             addresses: vec![recipient.email_address.clone()],
-            event: event(recipient),
+            event: if is_permanent {
+                FeedbackEvent::failed(recipient.status.as_deref(), Some(Cause::Address))
+            } else {
+                FeedbackEvent::Transient
+            },
         };
         self.bounced_recipients.iter().map(report).collect()
     }
@@ -139,12 +123,10 @@ impl Bounce {
 impl Complaint {
     /// One report for all recipients: SES often does not know which of them complained.
     fn recipients(&self) -> Vec<RecipientReport> {
-        let addresses = self
-            .complained_recipients
-            .iter()
-            .map(|recipient| recipient.email_address.clone())
-            .collect();
-        let event = FeedbackEvent::from_feedback_type(self.kind.as_deref().unwrap_or("abuse"));
+        let complained = self.complained_recipients.iter();
+        let addresses = complained.map(|recipient| recipient.email_address.clone()).collect();
+        let kind = self.kind.as_deref();
+        let event = kind.map_or_else(FeedbackEvent::spam, FeedbackEvent::from_feedback_type);
         vec![RecipientReport { addresses, event }]
     }
 }
@@ -165,14 +147,18 @@ mod tests {
                 {"name": "From", "value": "Rocket Capital <capital@rocket.example>"},
                 {"name": "Message-ID", "value": "<letter_1@rocket.example>"}
             ],
-            "commonHeaders": {"from": ["Rocket Capital <capital@rocket.example>"], "messageId": "<letter_1@rocket.example>"}
+            "commonHeaders": {
+                "from": ["Rocket Capital <capital@rocket.example>"],
+                "messageId": "<letter_1@rocket.example>",
+            }
         })
     }
 
     fn bounce(kind: &str, recipients: &Value) -> Value {
         json!({
             "bounceType": kind, "bounceSubType": "General", "bouncedRecipients": recipients,
-            "timestamp": "2026-11-24T12:00:05.000Z", "feedbackId": "0000-1", "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com"
+            "timestamp": "2026-11-24T12:00:05.000Z", "feedbackId": "0000-1",
+            "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com"
         })
     }
 
@@ -183,7 +169,10 @@ mod tests {
     #[test]
     fn a_bounce_names_the_letter_in_three_ways_and_each_recipient() {
         let recipients = json!([
-            {"emailAddress": "jenny@bakery.example", "action": "failed", "status": "5.1.1", "diagnosticCode": "smtp; 550 5.1.1"},
+            {
+                "emailAddress": "jenny@bakery.example", "action": "failed", "status": "5.1.1",
+                "diagnosticCode": "smtp; 550 5.1.1",
+            },
             {"emailAddress": "x@y.example"}
         ]);
         let bounce = bounce("Permanent", &recipients);
@@ -212,7 +201,8 @@ mod tests {
     fn a_bounce_that_may_pass_is_transient() {
         for kind in ["Transient", "Undetermined", "SomethingNew"] {
             let recipients = json!([{"emailAddress": "jenny@bakery.example", "status": "5.2.2"}]);
-            let message = json!({"notificationType": "Bounce", "bounce": bounce(kind, &recipients), "mail": mail()});
+            let bounce = bounce(kind, &recipients);
+            let message = json!({"notificationType": "Bounce", "bounce": bounce, "mail": mail()});
             assert_eq!(
                 read(&message).unwrap().recipients[0].event,
                 FeedbackEvent::Transient,
@@ -224,13 +214,14 @@ mod tests {
     #[test]
     fn a_complaint_without_a_kind_counts_as_abuse() {
         for (kind, what) in [
-            (json!("abuse"), FeedbackEvent::from_feedback_type("abuse")),
+            (json!("abuse"), FeedbackEvent::spam()),
             (json!("not-spam"), FeedbackEvent::NotSpam),
-            (Value::Null, FeedbackEvent::from_feedback_type("abuse")),
+            (Value::Null, FeedbackEvent::spam()),
         ] {
             let complaint = json!({
-                "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}], "complaintFeedbackType": kind,
-                "feedbackId": "0000-2", "userAgent": "AnyCompany Feedback Loop (V0.01)"
+                "complainedRecipients": [{"emailAddress": "jenny@bakery.example"}],
+                "complaintFeedbackType": kind, "feedbackId": "0000-2",
+                "userAgent": "AnyCompany Feedback Loop (V0.01)"
             });
             let message =
                 json!({"notificationType": "Complaint", "complaint": complaint, "mail": mail()});
@@ -258,7 +249,7 @@ mod tests {
             json!({"notificationType": "Delivery", "delivery": {}, "mail": mail()}).to_string(),
             json!({"eventType": "Open", "open": {}, "mail": mail()}).to_string(),
             json!({"notificationType": "Bounce", "mail": mail()}).to_string(),
-            json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"})
+            json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "Subscribed"})
                 .to_string(),
             "Successfully validated SNS topic for Amazon SES event publishing.".to_owned(),
             "[]".to_owned(),

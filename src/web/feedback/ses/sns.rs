@@ -36,12 +36,6 @@ pub(super) enum MessageType {
     UnsubscribeConfirmation,
 }
 
-impl MessageType {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
 impl Envelope {
     /// Whether the certificate's key made the signature. The caller checks [`SIGNATURE_VERSION`],
     /// which is not among the signed fields.
@@ -54,19 +48,16 @@ impl Envelope {
     /// name.
     fn signed_text(&self) -> String {
         // Only notifications sign the subject, and only (un)subscriptions the URL and the token.
-        let subject = self.subject.as_deref().filter(|_| self.kind == MessageType::Notification);
-        let is_about_subscription = self.kind != MessageType::Notification;
-        let if_subscription =
-            |value: &'_ Option<String>| value.clone().filter(|_| is_about_subscription);
+        let is_notification = self.kind == MessageType::Notification;
         let fields = [
-            ("Message", Some(self.message.clone())),
-            ("MessageId", Some(self.message_id.clone())),
-            ("Subject", subject.map(str::to_owned)),
-            ("SubscribeURL", if_subscription(&self.subscribe_url)),
-            ("Timestamp", Some(self.timestamp.clone())),
-            ("Token", if_subscription(&self.token)),
-            ("TopicArn", Some(self.topic_arn.clone())),
-            ("Type", Some(self.kind.as_str().to_owned())),
+            ("Message", Some(self.message.as_str())),
+            ("MessageId", Some(&self.message_id)),
+            ("Subject", self.subject.as_deref().filter(|_| is_notification)),
+            ("SubscribeURL", self.subscribe_url.as_deref().filter(|_| !is_notification)),
+            ("Timestamp", Some(&self.timestamp)),
+            ("Token", self.token.as_deref().filter(|_| !is_notification)),
+            ("TopicArn", Some(&self.topic_arn)),
+            ("Type", Some(self.kind.into())),
         ];
         fields
             .into_iter()

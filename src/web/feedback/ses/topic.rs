@@ -2,7 +2,9 @@
 //! of the confirmation of its subscriptions, and the names that its certificates are issued to.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use url::Url;
 
 /// The ARN of a topic, `arn:aws:sns:eu-west-1:123456789012:letters`.
@@ -34,7 +36,7 @@ impl FromStr for TopicArn {
             ("aws", "amazonaws.com")
         };
         if partition == expected_partition
-            && is_region(region)
+            && REGION.is_match(region)
             && !account.is_empty()
             && !name.is_empty()
         {
@@ -45,20 +47,16 @@ impl FromStr for TopicArn {
     }
 }
 
-/// As in `eu-west-1` and `us-gov-west-1`. A looser check would accept names such as
+/// As in `eu-west-1` and `us-gov-west-1`. A looser pattern would accept names such as
 /// `s3-ap-southeast-2`, below which customers choose their own host names.
-fn is_region(region: &str) -> bool {
-    let is_word =
-        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-    let words: Vec<&str> = region.split('-').collect();
-    let [area, ref words @ .., number] = words[..] else { return false };
-    area.len() == 2
-        && is_word(&area)
-        && !words.is_empty()
-        && words.iter().all(is_word)
-        && is_number(number)
-}
+static REGION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("^[a-z]{2}(-[a-z]+)+-[0-9]+$").expect("the pattern is tested below")
+});
+/// The file name of a signing certificate.
+static CERTIFICATE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("^/SimpleNotificationService-[0-9a-f]{32}\\.pem$")
+        .expect("the pattern is tested below")
+});
 
 impl TopicArn {
     pub(super) fn matches(&self, arn: &str) -> bool {
@@ -68,10 +66,8 @@ impl TopicArn {
     /// The URL, if a certificate that signs messages of this topic can be there. The text itself is
     /// compared: a parser's reading of unusual spellings does not matter.
     pub(super) fn certificate_url(&self, text: &str) -> Option<Url> {
-        let name = text.strip_prefix(&format!("{}/SimpleNotificationService-", self.endpoint()))?;
-        let name = name.strip_suffix(".pem")?;
-        let is_plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if name.len() == 32 && name.bytes().all(is_plain) { Url::parse(text).ok() } else { None }
+        let path = text.strip_prefix(&self.endpoint())?;
+        CERTIFICATE.is_match(path).then(|| Url::parse(text).ok())?
     }
 
     /// The URL, if it confirms a subscription to this topic.
