@@ -1,4 +1,4 @@
-//! What Amazon SES tells through SNS, with an Amazon that answers over TLS and messages as Amazon signs them.
+//! Feedback from Amazon SES through SNS: signed messages, and a TLS server in place of Amazon.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -25,25 +25,25 @@ const CERTIFICATE: (&str, &[u8]) = (
 );
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:letters";
 
-/// Signed messages of a kind, by both versions.
-fn signed(kind: &str, word: &str) -> Value {
+/// The message of this type whose text contains `part`, with a signature of version 2.
+fn signed(kind: &str, part: &str) -> Value {
     let mut all: Vec<Value> =
         serde_json::from_str(include_str!("../../data/sns/signed.json")).unwrap();
     all.retain(|message| {
         message["SignatureVersion"] == "2"
             && message["Type"] == kind
-            && message["Message"].as_str().unwrap().contains(word)
+            && message["Message"].as_str().unwrap().contains(part)
     });
     assert_eq!(all.len(), 1);
     all.remove(0)
 }
 
-fn listening(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
-    listening_with(app, amazon, topic, CERTIFICATE.1)
+fn endpoint(app: &TestApp, amazon: &Https, topic: &str) -> Inbound {
+    endpoint_trusting(app, amazon, topic, CERTIFICATE.1)
 }
 
-/// Trusts the authority of this certificate.
-fn listening_with(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) -> Inbound {
+/// Trusts `trusted` as a certificate authority.
+fn endpoint_trusting(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8]) -> Inbound {
     let api = Api {
         db: app.db.clone().into(),
         clock: app.clock.clone(),
@@ -69,7 +69,7 @@ async fn post(inbound: &Inbound, message: &Value) -> Answer {
     Answer { status: head.status.as_u16(), headers: head.headers, body, bytes: bytes.to_vec() }
 }
 
-/// A letter that was sent, as the one that the signed messages speak of.
+/// Sends the letter that the signed messages name and returns its offer.
 async fn sent_letter(app: &TestApp) -> String {
     let offer = app.offer();
     delivered(app, &offer).await;
@@ -81,26 +81,26 @@ async fn sent_letter(app: &TestApp) -> String {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_bounce_and_a_complaint_of_ses_are_taken_once(db: PgPool) {
+async fn ses_bounces_and_complaints_are_applied_once(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
     amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
-    let inbound = listening(&app, &amazon, TOPIC);
+    let inbound = endpoint(&app, &amazon, TOPIC);
     let offer = sent_letter(&app).await;
-    for (word, outcomes) in
+    for (part, outcomes) in
         [("Bounce", ["bounced", "duplicate"]), ("Complaint", ["opted_out", "duplicate"])]
     {
         for outcome in outcomes {
-            let answer = post(&inbound, &signed("Notification", word)).await;
+            let answer = post(&inbound, &signed("Notification", part)).await;
             assert_eq!(answer.expect(200)["outcome"], outcome);
         }
     }
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
-    let doors: Vec<String> = sqlx::query_scalar("select distinct channel from feedback_events")
+    let channels: Vec<String> = sqlx::query_scalar("select distinct channel from feedback_events")
         .fetch_all(&app.db)
         .await
         .unwrap();
-    assert_eq!(doors, ["ses"]);
+    assert_eq!(channels, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
     let sources = ops::Sources {
         db: app.db.clone().into(),
@@ -110,22 +110,22 @@ async fn a_bounce_and_a_complaint_of_ses_are_taken_once(db: PgPool) {
     };
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(ops::metrics(sources), request).await.unwrap();
-    let figures = response.into_body().collect().await.unwrap().to_bytes();
-    let figures = String::from_utf8_lossy(&figures);
+    let metrics = response.into_body().collect().await.unwrap().to_bytes();
+    let metrics = String::from_utf8_lossy(&metrics);
     let line = "courier_reports_total{channel=\"ses\",outcome=\"duplicate\"} 2";
-    assert!(figures.lines().any(|told| told == line), "{figures}");
+    assert!(metrics.lines().any(|exported| exported == line), "{metrics}");
     app.abandon();
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_subscription_is_confirmed_for_a_topic_that_the_settings_name(db: PgPool) {
+async fn only_a_configured_topics_subscription_is_confirmed(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
     amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
     let message = &signed("SubscriptionConfirmation", "subscribe");
     let path =
         message["SubscribeURL"].as_str().unwrap().strip_prefix(&format!("https://{HOST}")).unwrap();
-    let inbound = listening(&app, &amazon, TOPIC);
+    let inbound = endpoint(&app, &amazon, TOPIC);
     amazon.answers(path, 500, b"");
     post(&inbound, message).await.expect_refused(503, "unavailable");
     amazon.answers(path, 200, b"<ConfirmSubscriptionResponse/>");
@@ -133,38 +133,38 @@ async fn a_subscription_is_confirmed_for_a_topic_that_the_settings_name(db: PgPo
     assert_eq!(amazon.asked(), [CERTIFICATE.0, path, path]);
     let unsubscribed = signed("UnsubscribeConfirmation", "deactivate");
     assert_eq!(post(&inbound, &unsubscribed).await.expect(200)["outcome"], "ignored");
-    let other = listening(&app, &amazon, "arn:aws:sns:eu-west-1:123456789012:others");
+    let other = endpoint(&app, &amazon, "arn:aws:sns:eu-west-1:123456789012:others");
     post(&other, message).await.expect_refused(401, "bad_signature");
-    assert_eq!(amazon.asked().len(), 3, "nothing is fetched for a stranger");
+    assert_eq!(amazon.asked().len(), 3, "nothing is fetched for another topic");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_signature_proves_nothing_where_its_certificate_is_not_proven_to_be_amazons(db: PgPool) {
+async fn an_untrusted_signing_certificate_is_refused(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
     let offer = sent_letter(&app).await;
     let message = signed("Notification", "Bounce");
     let pem = String::from_utf8(CERTIFICATE.1.to_vec()).unwrap();
-    // The right certificate at addresses that others can write to, and in answers that others can fill.
-    let inbound = listening(&app, &amazon, TOPIC);
+    // The right certificate, at URLs and inside responses that others control.
+    let inbound = endpoint(&app, &amazon, TOPIC);
     for path in ["/evil.pem", "/?Action=GetEndpointAttributes&EndpointArn=x"] {
         amazon.answers(path, 200, CERTIFICATE.1);
         let mut changed = message.clone();
         changed["SigningCertURL"] = format!("https://{HOST}{path}").into();
         post(&inbound, &changed).await.expect_refused(401, "bad_signature");
     }
-    assert!(amazon.asked().is_empty(), "nothing is fetched from there");
+    assert!(amazon.asked().is_empty(), "no other URL is fetched");
     let xml = format!("<Response><Value>{pem}</Value></Response>");
     amazon.answers(CERTIFICATE.0, 200, xml.as_bytes());
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
-    // At the right address, issued by nobody whom the machine trusts.
+    // At the right URL, but issued by an authority that is not trusted.
     amazon.answers(CERTIFICATE.0, 200, CERTIFICATE.1);
-    let stranger = rcgen::generate_simple_self_signed(["sns.amazonaws.com".to_owned()]).unwrap();
-    let inbound = listening_with(&app, &amazon, TOPIC, stranger.cert.pem().as_bytes());
+    let untrusted = rcgen::generate_simple_self_signed(["sns.amazonaws.com".to_owned()]).unwrap();
+    let inbound = endpoint_trusting(&app, &amazon, TOPIC, untrusted.cert.pem().as_bytes());
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
-    // At a time at which the certificate is not valid.
-    let inbound = listening(&app, &amazon, TOPIC);
+    // After the certificate has expired.
+    let inbound = endpoint(&app, &amazon, TOPIC);
     app.clock.advance(chrono::TimeDelta::days(20 * 366));
     post(&inbound, &message).await.expect_refused(401, "bad_signature");
     app.expect_letter(&offer, "sent", None).await;
@@ -172,11 +172,11 @@ async fn a_signature_proves_nothing_where_its_certificate_is_not_proven_to_be_am
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_flood_of_messages_asks_amazon_little_at_once_and_once_for_the_same(db: PgPool) {
+async fn certificate_fetches_are_limited_and_shared(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
     amazon.stalls();
-    let inbound = listening(&app, &amazon, TOPIC);
+    let inbound = endpoint(&app, &amazon, TOPIC);
     let message = signed("Notification", "Bounce");
     let posts = (0..40).map(|number| {
         let mut forged = message.clone();
@@ -188,18 +188,18 @@ async fn a_flood_of_messages_asks_amazon_little_at_once_and_once_for_the_same(db
     });
     futures_util::future::join_all(posts).await;
     assert!(amazon.most_at_once() <= 4, "{} at once", amazon.most_at_once());
-    assert!(amazon.asked().len() <= 20, "those who ask for the same share one fetch");
+    assert!(amazon.asked().len() <= 20, "requests for one certificate share a fetch");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgPool) {
+async fn unauthenticated_messages_are_refused_and_change_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     let amazon = Https::start(HOST).await;
-    let inbound = listening(&app, &amazon, TOPIC);
+    let inbound = endpoint(&app, &amazon, TOPIC);
     let offer = sent_letter(&app).await;
     let message = signed("Notification", "Bounce");
-    // Amazon does not answer, then has no such certificate, then something else.
+    // Temporary errors ask for a repeat; a missing or malformed certificate does not.
     amazon.answers(CERTIFICATE.0, 503, b"");
     post(&inbound, &message).await.expect_refused(503, "unavailable");
     for proxy in [302, 407, 429] {
@@ -229,7 +229,7 @@ async fn what_is_not_proven_to_be_amazons_is_refused_and_changes_nothing(db: PgP
         .await
         .expect_refused(401, "bad_signature");
     app.expect_letter(&offer, "sent", None).await;
-    // Where no topic is named, there is no such address.
+    // Without a configured topic the endpoint does not exist.
     let request = Request::post("/inbound/ses").body(Body::from(message.to_string())).unwrap();
     assert_eq!(crate::web::api::send(&app, request).await.status, 404);
     app.abandon();

@@ -54,11 +54,13 @@ async fn signed_sendgrid_events_are_each_applied_once(db: PgPool) {
     let (bounced, complained) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
     let (first, second) = (delivered(&app, &bounced).await, delivered(&app, &complained).await);
     let events = json!([
-        {"event": "processed", "email": "jenny@bakery.example", "sg_event_id": "e0", "smtp-id": format!("<{first}>")},
-        {"event": "bounce", "type": "bounce", "status": "5.1.1", "email": "jenny@bakery.example", "sg_event_id": "e1",
-         "smtp-id": format!("<{first}>"), "reason": "550 5.1.1 unknown"},
-        {"event": "spamreport", "email": "owner@rocket.example", "sg_event_id": "e2", "letter_id": letter_id(&second)},
-        {"event": "unsubscribe", "email": "somebody@else.example", "sg_event_id": "e3"},
+        {"event": "processed", "email": "jenny@bakery.example", "sg_event_id": "e0",
+         "smtp-id": format!("<{first}>")},
+        {"event": "bounce", "type": "bounce", "status": "5.1.1", "email": "jenny@bakery.example",
+         "sg_event_id": "e1", "smtp-id": format!("<{first}>"), "reason": "550 5.1.1 unknown"},
+        {"event": "spamreport", "email": "owner@rocket.example", "sg_event_id": "e2",
+         "letter_id": letter_id(&second)},
+        {"event": "unsubscribe", "email": "mo@other.example", "sg_event_id": "e3"},
     ]);
     let now = app.clock.now();
     let outcomes = from_sendgrid(&app, &pair, now, &events).await.expect(200)["outcomes"].clone();
@@ -74,8 +76,10 @@ async fn signed_sendgrid_events_are_each_applied_once(db: PgPool) {
     let third = app.offer_to(Some("mo@garage.example"));
     let (third, id) = (third.clone(), delivered(&app, &third).await);
     let events = json!([
-        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e4", "smtp-id": "<a\u{0}b@x>"},
-        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e5", "letter_id": "letter_\u{0}"},
+        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e4",
+         "smtp-id": "<a\u{0}b@x>"},
+        {"event": "bounce", "type": "bounce", "email": "x@y.example", "sg_event_id": "e5",
+         "letter_id": "letter_\u{0}"},
         {"event": "bounce", "type": "bounce", "email": "mo@garage.example", "sg_event_id": "e6",
          "smtp-id": format!("<{id}>")},
     ]);
@@ -91,8 +95,10 @@ async fn unsigned_and_old_sendgrid_requests_are_refused(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_INBOUND__SENDGRID_PUBLIC_KEY", &shown)]).await;
     let offer = app.offer();
     let id = delivered(&app, &offer).await;
-    let events = json!([{"event": "bounce", "type": "bounce", "email": "jenny@bakery.example", "sg_event_id": "e1",
-        "smtp-id": format!("<{id}>")}]);
+    let events = json!([{
+        "event": "bounce", "type": "bounce", "email": "jenny@bakery.example", "sg_event_id": "e1",
+        "smtp-id": format!("<{id}>"),
+    }]);
     let now = app.clock.now();
     from_sendgrid(&app, &key_pair().0, now, &events).await.expect_refused(401, "bad_signature");
     from_sendgrid(&app, &pair, now - TimeDelta::hours(26), &events)
@@ -101,9 +107,9 @@ async fn unsigned_and_old_sendgrid_requests_are_refused(db: PgPool) {
     let bare = Request::post("/inbound/sendgrid").body(Body::from(events.to_string())).unwrap();
     send(&app, bare).await.expect_refused(401, "bad_signature");
     app.expect_letter(&offer, "sent", None).await;
-    // Authentic, but nothing that we understand.
-    for strange in [json!({"not": "a list"}), json!(["x"]), json!([])] {
-        from_sendgrid(&app, &pair, now, &strange).await.expect(200);
+    // Authentic, but not understood.
+    for unknown in [json!({"not": "a list"}), json!(["x"]), json!([])] {
+        from_sendgrid(&app, &pair, now, &unknown).await.expect(200);
     }
     sqlx::query("alter table feedback_events rename to elsewhere").execute(&app.db).await.unwrap();
     from_sendgrid(&app, &pair, now, &events).await.expect_refused(503, "unavailable");
@@ -128,15 +134,19 @@ async fn postmark_records_with_a_key_are_applied_once(db: PgPool) {
     let id = delivered(&app, &offer).await;
     let bounce = |number: u32, kind: &str| {
         json!({
-            "RecordType": "Bounce", "ID": number, "Type": kind, "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483",
-            "Details": "smtp;550 5.1.1 unknown", "Email": "jenny@bakery.example", "Metadata": {"letter-id": letter_id(&id)}
+            "RecordType": "Bounce", "ID": number, "Type": kind,
+            "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483",
+            "Details": "smtp;550 5.1.1 unknown", "Email": "jenny@bakery.example",
+            "Metadata": {"letter-id": letter_id(&id)}
         })
     };
     let change = |suppress: bool| {
         json!({
-            "RecordType": "SubscriptionChange", "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "Origin": "Recipient",
-            "ChangedAt": "2026-11-24T12:00:00Z", "Recipient": "jenny@bakery.example", "SuppressSending": suppress,
-            "SuppressionReason": "ManualSuppression", "Metadata": {"letter-id": letter_id(&id)}
+            "RecordType": "SubscriptionChange",
+            "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483", "Origin": "Recipient",
+            "ChangedAt": "2026-11-24T12:00:00Z", "Recipient": "jenny@bakery.example",
+            "SuppressSending": suppress, "SuppressionReason": "ManualSuppression",
+            "Metadata": {"letter-id": letter_id(&id)}
         })
     };
     from_postmark(&app, "courier_x", &bounce(1, "HardBounce")).await.expect_refused(401, "bad_key");
@@ -149,7 +159,10 @@ async fn postmark_records_with_a_key_are_applied_once(db: PgPool) {
         (json!({"RecordType": "Open"}), "ignored"),
         (json!([]), "ignored"),
         (
-            json!({"RecordType": "SpamComplaint", "ID": 3, "Email": "x@y.example", "Metadata": {"letter-id": "a\u{0}"}}),
+            json!({
+                "RecordType": "SpamComplaint", "ID": 3, "Email": "x@y.example",
+                "Metadata": {"letter-id": "a\u{0}"},
+            }),
             "no_such_letter",
         ),
     ] {

@@ -1,4 +1,4 @@
-//! What programs call: with which keys, and what they get.
+//! The API as its callers see it: keys, scopes, opt-outs and errors.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
@@ -18,7 +18,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
-    /// As it came, whether or not it is JSON.
+    /// The body as received; `body` is null if it is not JSON.
     pub bytes: Vec<u8>,
 }
 
@@ -48,7 +48,7 @@ pub async fn send(app: &TestApp, request: Request<Body>) -> Answer {
     Answer { status: head.status.as_u16(), headers: head.headers, body, bytes: bytes.to_vec() }
 }
 
-/// A key with these scopes.
+/// Creates a key with these scopes and returns its secret.
 pub async fn key(app: &TestApp, scopes: &[Scope]) -> String {
     let new = keys::create(app.app.db(), "a test", scopes, app.clock.now()).await.unwrap();
     new.secret.expose_secret().to_owned()
@@ -67,7 +67,7 @@ pub async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: &str
 const ALL: [Scope; 2] = [Scope::OptOutsRead, Scope::OptOutsWrite];
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn only_a_key_that_holds_and_has_the_scope_is_let_in(db: PgPool) {
+async fn a_request_needs_an_active_key_with_the_scope(db: PgPool) {
     let app = TestApp::start(db).await;
     let reader = key(&app, &[Scope::OptOutsRead]).await;
     let path = "/api/v1/accounts/acct_1/opt-out";
@@ -81,7 +81,7 @@ async fn only_a_key_that_holds_and_has_the_scope_is_let_in(db: PgPool) {
     call(&app, &reader, "GET", path, "").await.expect(200);
     let headers = call(&app, &reader, "PUT", path, "").await.expect_refused(403, "missing_scope");
     assert!(headers["www-authenticate"].to_str().unwrap().contains("insufficient_scope"));
-    let basic = format!("Basic {}", STANDARD.encode(format!("anybody:{reader}")));
+    let basic = format!("Basic {}", STANDARD.encode(format!("any-user:{reader}")));
     let request = Request::get(path).header("Authorization", basic).body(Body::empty()).unwrap();
     send(&app, request).await.expect(200);
 
@@ -95,21 +95,22 @@ async fn only_a_key_that_holds_and_has_the_scope_is_let_in(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn when_a_key_was_last_used_is_known_to_the_hour(db: PgPool) {
+async fn the_last_use_of_a_key_is_recorded_hourly(db: PgPool) {
     let app = TestApp::start(db).await;
     let reader = key(&app, &[Scope::OptOutsRead]).await;
-    let mut noted = Vec::new();
+    let mut recorded = Vec::new();
     for minutes in [0, 30, 30] {
         app.clock.advance(TimeDelta::minutes(minutes));
         call(&app, &reader, "GET", "/api/v1/opt-outs", "").await.expect(200);
-        noted.push(keys::store::list(&app.db).await.unwrap()[0].last_used_at.unwrap());
+        recorded.push(keys::store::list(&app.db).await.unwrap()[0].last_used_at.unwrap());
     }
-    assert!(noted[0] == noted[1] && noted[2] - noted[1] == TimeDelta::hours(1), "{noted:?}");
+    assert_eq!(recorded[0], recorded[1]);
+    assert_eq!(recorded[2] - recorded[1], TimeDelta::hours(1));
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_program_stops_the_letters_of_an_account_twice_and_it_is_once(db: PgPool) {
+async fn a_repeated_opt_out_changes_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &ALL).await;
     let offer = app.offer();
@@ -149,7 +150,7 @@ async fn a_program_stops_the_letters_of_an_account_twice_and_it_is_once(db: PgPo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn opt_outs_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
+async fn opt_out_pages_list_each_entry_once(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &ALL).await;
     for number in 1..=5 {
@@ -178,7 +179,7 @@ async fn opt_outs_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_makes_no_sense_is_refused_with_a_code(db: PgPool) {
+async fn invalid_requests_are_refused_with_a_code(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &ALL).await;
     let account = "/api/v1/accounts/acct_1/opt-out";

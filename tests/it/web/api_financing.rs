@@ -1,4 +1,4 @@
-//! What the platform's own programs ask about financings: over HTTP, with a key, and with a Stripe that answers as the test says.
+//! The API's endpoints about financings and links, with a stub of Stripe.
 
 use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
@@ -10,7 +10,7 @@ use crate::support::stripe::{Stub, list, refusal};
 use crate::support::{TestApp, day_one};
 use crate::web::api::{Answer, call, key};
 
-/// The service with a key, and a Stripe that answers as it is told.
+/// The service with an API key and a stub of Stripe.
 pub struct Bench {
     pub app: TestApp,
     pub stub: Stub,
@@ -38,45 +38,56 @@ impl Bench {
     }
 }
 
-/// A movement as Stripe tells of it, so many hours after the first day began.
-struct Told<'a> {
+/// A transaction of `acct_1`.
+struct Transfer<'a> {
     id: &'a str,
     kind: &'a str,
     reason: Option<&'a str>,
     total: i64,
+    /// Hours after the start of the first day.
     hours: i64,
 }
 
-async fn tell(app: &TestApp, told: &Told<'_>) {
+/// Sends the event of a transaction and applies it.
+async fn record(app: &TestApp, transfer: &Transfer<'_>) {
     let event = json!({
-        "id": format!("evt_{}", told.id), "object": "event", "type": "capital.financing_transaction.created",
+        "id": format!("evt_{}", transfer.id), "object": "event",
+        "type": "capital.financing_transaction.created",
         "created": day_one().timestamp(), "livemode": false,
         "data": {"object": {
-            "id": told.id, "object": "capital.financing_transaction", "account": "acct_1",
-            "created_at": (day_one() + TimeDelta::hours(told.hours)).timestamp(), "livemode": false,
-            "financing_offer": "financingoffer_1", "type": told.kind,
-            "details": {"advance_amount": told.total, "fee_amount": 0, "total_amount": told.total, "currency": "usd",
-                        "reason": told.reason, "transaction": {"charge": told.reason.map(|_| "py_1")}},
+            "id": transfer.id, "object": "capital.financing_transaction", "account": "acct_1",
+            "created_at": (day_one() + TimeDelta::hours(transfer.hours)).timestamp(),
+            "livemode": false, "financing_offer": "financingoffer_1", "type": transfer.kind,
+            "details": {
+                "advance_amount": transfer.total, "fee_amount": 0, "total_amount": transfer.total,
+                "currency": "usd", "reason": transfer.reason,
+                "transaction": {"charge": transfer.reason.map(|_| "py_1")},
+            },
         }},
     });
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
 }
 
-/// An advance, and a share of sales on each of some days that follow.
-async fn some_life(app: &TestApp, shares: i64) {
-    tell(app, &Told { id: "cptxn_0", kind: "payout", reason: None, total: 110_000, hours: 0 })
-        .await;
+/// An advance, and a withheld share of sales on each of the following days.
+async fn record_financing(app: &TestApp, shares: i64) {
+    let advance =
+        Transfer { id: "cptxn_0", kind: "payout", reason: None, total: 110_000, hours: 0 };
+    record(app, &advance).await;
     for number in 1..=shares {
         let id = format!("cptxn_{number}");
         let reason = Some("automatic_withholding");
-        tell(app, &Told { id: &id, kind: "payment", reason, total: 1_500, hours: 24 * number })
-            .await;
+        let hours = 24 * number;
+        let share = Transfer { id: &id, kind: "payment", reason, total: 1_500, hours };
+        record(app, &share).await;
     }
 }
 
-fn at_home_in(zone: &str) -> Value {
-    json!({"id": "acct_1", "object": "account", "country": "US", "settings": {"dashboard": {"timezone": zone}}})
+fn account_in(zone: &str) -> Value {
+    json!({
+        "id": "acct_1", "object": "account", "country": "US",
+        "settings": {"dashboard": {"timezone": zone}},
+    })
 }
 
 fn ids(page: &Value, name: &str) -> Vec<String> {
@@ -89,7 +100,7 @@ fn ids(page: &Value, name: &str) -> Vec<String> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(db: PgPool) {
+async fn offers_are_listed_with_terms_letter_and_timeline(db: PgPool) {
     let app = TestApp::start(db).await;
     let key = key(&app, &[Scope::FinancingsRead]).await;
     let offer = app.offer();
@@ -106,12 +117,15 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
     let answer = call(&app, &key, "GET", &path, "").await;
     assert_eq!(answer.headers["cache-control"], "no-store");
     let page = answer.expect(200);
-    let shown = &page["data"][0];
-    assert_eq!((&shown["offer_id"], &shown["status"]), (&json!(offer), &json!("paid_out")));
-    assert_eq!(shown["letter"]["state"], "sent");
-    assert_eq!(shown["offered_terms"]["currency"], "usd");
-    assert!(shown["offered_terms"]["advance_minor"].as_i64().unwrap() > 0, "{shown}");
-    assert!(shown["expires_at"].is_string() && shown["replacement_offer_id"].is_null(), "{shown}");
+    let listed = &page["data"][0];
+    assert_eq!((&listed["offer_id"], &listed["status"]), (&json!(offer), &json!("paid_out")));
+    assert_eq!(listed["letter"]["state"], "sent");
+    assert_eq!(listed["offered_terms"]["currency"], "usd");
+    assert!(listed["offered_terms"]["advance_minor"].as_i64().unwrap() > 0, "{listed}");
+    assert!(
+        listed["expires_at"].is_string() && listed["replacement_offer_id"].is_null(),
+        "{listed}"
+    );
     assert_eq!(page["next_cursor"], Value::Null);
 
     let timeline = format!("{path}/{offer}/timeline");
@@ -125,28 +139,29 @@ async fn an_accounts_offers_are_listed_with_terms_and_letter_and_what_happened(d
         cursor = format!("&cursor={next}");
     }
     assert_eq!(Value::from(seen.clone()), whole["data"]);
-    let whats: Vec<&str> = seen.iter().map(|line| line["kind"].as_str().unwrap()).collect();
-    assert_eq!(app.timeline(&offer).await, whats);
-    let strange = format!("/api/v1/accounts/acct_other/offers/{offer}/timeline");
-    call(&app, &key, "GET", &strange, "").await.expect_refused(404, "not_found");
+    let kinds: Vec<&str> = seen.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(app.timeline(&offer).await, kinds);
+    let foreign = format!("/api/v1/accounts/acct_other/offers/{offer}/timeline");
+    call(&app, &key, "GET", &foreign, "").await.expect_refused(404, "not_found");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn offers_and_transactions_are_read_page_by_page_and_each_is_seen_once(db: PgPool) {
+async fn offer_and_transaction_pages_list_each_entry_once(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     sqlx::query(
-        "insert into financing_offers (offer_id, account_id, livemode, status, object, created_at, first_seen_at,
-             object_as_of)
+        "insert into financing_offers (offer_id, account_id, livemode, status, object, created_at,
+             first_seen_at, object_as_of)
          select 'financingoffer_' || n, 'acct_1', false, 'delivered',
-             '{\"accepted_terms\": {\"currency\": \"usd\", \"advance_amount\": 7, \"fee_amount\": 1, \"withhold_rate\": 0.1}}',
+             '{\"accepted_terms\": {\"currency\": \"usd\", \"advance_amount\": 7, \"fee_amount\": 1,
+                 \"withhold_rate\": 0.1}}',
              '2026-11-24T12:00:00Z'::timestamptz + (n / 3) * interval '1 second', now(), now()
          from generate_series(0, 9) as n",
     )
     .execute(&bench.app.db)
     .await
     .unwrap();
-    some_life(&bench.app, 7).await;
+    record_financing(&bench.app, 7).await;
     for (list, name, count) in [("offers", "offer_id", 10), ("transactions", "transaction_id", 8)] {
         let whole = bench.get(list).await.expect(200);
         let all = ids(&whole, name);
@@ -159,10 +174,10 @@ async fn offers_and_transactions_are_read_page_by_page_and_each_is_seen_once(db:
             cursor = format!("&cursor={next}");
         }
         assert_eq!(seen, all);
-        let nobodys =
+        let other_account =
             call(&bench.app, &bench.key, "GET", &format!("/api/v1/accounts/acct_2/{list}"), "")
                 .await;
-        assert_eq!(nobodys.expect(200), json!({"data": [], "next_cursor": null}));
+        assert_eq!(other_account.expect(200), json!({"data": [], "next_cursor": null}));
     }
     let first = bench.get("offers?limit=1").await.expect(200);
     assert_eq!(
@@ -173,10 +188,10 @@ async fn offers_and_transactions_are_read_page_by_page_and_each_is_seen_once(db:
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn transactions_are_found_by_type_financing_and_time(db: PgPool) {
+async fn transactions_are_filtered_by_type_financing_and_time(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    bench.stub.answer("/v1/accounts/acct_1", 200, at_home_in("Pacific/Auckland"));
-    some_life(&bench.app, 3).await;
+    bench.stub.answer("/v1/accounts/acct_1", 200, account_in("Pacific/Auckland"));
+    record_financing(&bench.app, 3).await;
     let found = async |query: &str| {
         let page = bench.get(&format!("transactions?{query}")).await.expect(200);
         ids(&page, "transaction_id").join(" ")
@@ -190,7 +205,7 @@ async fn transactions_are_found_by_type_financing_and_time(db: PgPool) {
         found("from=2026-11-25T13:00:00%2B01:00&until=2026-11-25T12:00:01Z").await,
         "cptxn_1"
     );
-    // Noon in London is one o'clock of the next day in Auckland.
+    // 12:00 UTC is 01:00 of the next day in Auckland.
     assert_eq!(found("from=2026-11-26&until=2026-11-27").await, "cptxn_2 cptxn_1");
     let page = bench.get("transactions?type=payment&limit=1").await.expect(200);
     let row = &page["data"][0];
@@ -230,9 +245,9 @@ async fn transactions_are_found_by_type_financing_and_time(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_withheld_share_leads_to_the_sale_and_stripe_is_asked_once(db: PgPool) {
+async fn the_sale_behind_a_withheld_share_is_fetched_once(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    some_life(&bench.app, 1).await;
+    record_financing(&bench.app, 1).await;
     bench.stub.answer("/v1/charges/py_1", 500, json!({}));
     bench.get("transactions/cptxn_1/origin").await.expect_refused(503, "stripe_unavailable");
     bench.stub.answer("/v1/charges/py_1", 200, json!({"id": "py_1", "source_transfer": "tr_1"}));
@@ -243,7 +258,10 @@ async fn a_withheld_share_leads_to_the_sale_and_stripe_is_asked_once(db: PgPool)
     );
     for _ in 0..2 {
         let origin = bench.get("transactions/cptxn_1/origin").await.expect(200);
-        let expected = json!({"transaction_id": "cptxn_1", "charge_id": "py_1", "transfer_id": "tr_1", "source_charge_id": "ch_1"});
+        let expected = json!({
+            "transaction_id": "cptxn_1", "charge_id": "py_1", "transfer_id": "tr_1",
+            "source_charge_id": "ch_1",
+        });
         assert_eq!(origin, expected);
     }
     let asked: Vec<_> = bench.stub.asked().into_iter().map(|asked| asked.path_and_query).collect();
@@ -258,34 +276,41 @@ async fn a_withheld_share_leads_to_the_sale_and_stripe_is_asked_once(db: PgPool)
 
 fn summary(paid: i64) -> Value {
     json!({
-        "object": "capital.financing_summary", "status": "accepted", "financing_offer": "financingoffer_1",
-        "details": {"advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid, "remaining_amount": 110_000 - paid,
-                    "currency": "usd", "withhold_rate": 0.15, "advance_paid_out_at": 1_700_000_000,
-                    "repayments_begin_at": 1_700_100_000,
-                    "current_repayment_interval": {"due_at": 1_705_000_000, "paid_amount": 0, "remaining_amount": 5_000}},
+        "object": "capital.financing_summary", "status": "accepted",
+        "financing_offer": "financingoffer_1",
+        "details": {
+            "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid,
+            "remaining_amount": 110_000 - paid, "currency": "usd", "withhold_rate": 0.15,
+            "advance_paid_out_at": 1_700_000_000, "repayments_begin_at": 1_700_100_000,
+            "current_repayment_interval":
+                {"due_at": 1_705_000_000, "paid_amount": 0, "remaining_amount": 5_000},
+        },
     })
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_summary_shows_stripes_sums_ours_and_how_they_differ(db: PgPool) {
+async fn a_summary_shows_stripe_ledger_and_difference(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     bench.get("summary").await.expect_refused(404, "not_found");
-    some_life(&bench.app, 2).await;
+    record_financing(&bench.app, 2).await;
     bench.stub.answer("/v1/capital/financing_summary", 200, summary(3_000));
-    let told = bench.get("summary").await.expect(200);
-    let financing = &told["financing"];
+    let summarized = bench.get("summary").await.expect(200);
+    let financing = &summarized["financing"];
     assert_eq!(
-        (&told["account"], &told["offer_id"]),
+        (&summarized["account"], &summarized["offer_id"]),
         (&json!("acct_1"), &json!("financingoffer_1"))
     );
-    assert_eq!((&told["status"], &told["is_current"]), (&json!("accepted"), &json!(true)));
+    assert_eq!(
+        (&summarized["status"], &summarized["is_current"]),
+        (&json!("accepted"), &json!(true))
+    );
     assert_eq!(
         (&financing["paid_minor"], &financing["remaining_minor"], &financing["currency"]),
         (&json!(3_000), &json!(107_000), &json!("usd"))
     );
     assert_eq!(financing["current_period"]["remaining_minor"], 5_000);
-    assert_eq!(told["ledger"][0]["remaining_minor"], 107_000);
-    assert_eq!(told["difference"], Value::Null);
+    assert_eq!(summarized["ledger"][0]["remaining_minor"], 107_000);
+    assert_eq!(summarized["difference"], Value::Null);
     assert_eq!(bench.stub.asked().last().unwrap().stripe_account.as_deref(), Some("acct_1"));
 
     bench.app.clock.advance(TimeDelta::minutes(2));
@@ -293,7 +318,9 @@ async fn a_summary_shows_stripes_sums_ours_and_how_they_differ(db: PgPool) {
     let differs = bench.get("summary").await.expect(200);
     assert_eq!(
         differs["difference"],
-        json!({"currency": "usd", "advanced_minor": 0, "paid_minor": -1_500, "remaining_minor": 1_500})
+        json!({
+            "currency": "usd", "advanced_minor": 0, "paid_minor": -1_500, "remaining_minor": 1_500,
+        })
     );
     bench.app.clock.advance(TimeDelta::minutes(2));
     bench.stub.answer("/v1/capital/financing_summary", 500, json!({}));
@@ -304,9 +331,9 @@ async fn a_summary_shows_stripes_sums_ours_and_how_they_differ(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_troubles_stripe_is_told_in_general_words(db: PgPool) {
+async fn stripe_errors_map_to_codes_without_details(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    for (status, code, told, expected) in [
+    for (status, code, status_here, expected) in [
         (500, "api_error", 503, "stripe_unavailable"),
         (429, "rate_limit", 503, "stripe_unavailable"),
         (403, "account_invalid", 404, "not_found"),
@@ -316,8 +343,8 @@ async fn what_troubles_stripe_is_told_in_general_words(db: PgPool) {
         bench.stub.answer("/v1/capital/financing_summary", status, refusal(code));
         let answer = bench.get("summary").await;
         assert!(!answer.body.to_string().contains("secret"), "{}", answer.body);
-        let headers = answer.expect_refused(told, expected);
-        assert_eq!(headers.contains_key("retry-after"), told == 503, "{status}");
+        let headers = answer.expect_refused(status_here, expected);
+        assert_eq!(headers.contains_key("retry-after"), status_here == 503, "{status}");
         assert_eq!(headers["cache-control"], "no-store");
     }
     bench.stub.answer("/v1/capital/financing_summary", 200, json!("<html>"));
@@ -326,20 +353,23 @@ async fn what_troubles_stripe_is_told_in_general_words(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_adds_up_days_weeks_and_months_by_the_accounts_clock(db: PgPool) {
+async fn a_report_uses_calendar_periods_of_the_accounts_time_zone(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    bench.stub.answer("/v1/accounts/acct_1", 200, at_home_in("Pacific/Auckland"));
-    some_life(&bench.app, 10).await;
+    bench.stub.answer("/v1/accounts/acct_1", 200, account_in("Pacific/Auckland"));
+    record_financing(&bench.app, 10).await;
     bench.app.clock.advance(TimeDelta::days(10));
     let report = bench.get("report?per=day").await.expect(200);
-    // One o'clock in the night of the 5th in Auckland: the last thirty days.
+    // It is 01:00 on the 5th in Auckland; the default is the last 30 days.
     let head = ["per", "from", "until", "time_zone"].map(|name| report[name].as_str().unwrap());
     assert_eq!(head, ["day", "2026-11-06", "2026-12-05", "Pacific/Auckland"]);
     assert_eq!(report["lines"].as_array().unwrap().len(), 11);
     assert_eq!(
         report["lines"][1],
-        json!({"begins_on": "2026-11-26", "currency": "usd", "advanced_minor": 0, "withheld_minor": 1_500,
-               "paid_otherwise_minor": 0, "paid_minor": 1_500, "transactions": 1, "unclear": 0})
+        json!({
+            "begins_on": "2026-11-26", "currency": "usd", "advanced_minor": 0,
+            "withheld_minor": 1_500, "paid_otherwise_minor": 0, "paid_minor": 1_500,
+            "transactions": 1, "unclear": 0,
+        })
     );
     let total = &report["totals"][0];
     assert_eq!(
@@ -373,9 +403,9 @@ async fn a_report_adds_up_days_weeks_and_months_by_the_accounts_clock(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_opens_in_a_spreadsheet_and_holds_no_formula(db: PgPool) {
+async fn a_csv_report_contains_no_formula(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    some_life(&bench.app, 1).await;
+    record_financing(&bench.app, 1).await;
     let path = "report.csv?per=day&from=2026-11-24&until=2026-11-25";
     let csv = bench.get(path).await;
     assert_eq!(
@@ -387,14 +417,17 @@ async fn a_report_opens_in_a_spreadsheet_and_holds_no_formula(db: PgPool) {
         csv.headers["content-disposition"],
         "attachment; filename=\"acct_1_2026-11-24_2026-11-25.csv\""
     );
-    let expected = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,unclear\r\n\
+    let expected = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,\
+                    unclear\r\n\
                     2026-11-24,USD,1100.00,0.00,0.00,0.00,1,0\r\n\
                     2026-11-25,USD,0.00,15.00,0.00,15.00,1,0\r\n";
     assert_eq!(String::from_utf8(csv.bytes).unwrap(), expected);
 
-    bench.stub.answer("/v1/payouts", 200, list(&[json!({
-        "id": "=cmd|1", "amount": -5, "currency": "usd", "status": "@sum", "arrival_date": day_one().timestamp(),
-    })]));
+    let payout = json!({
+        "id": "=cmd|1", "amount": -5, "currency": "usd", "status": "@sum",
+        "arrival_date": day_one().timestamp(),
+    });
+    bench.stub.answer("/v1/payouts", 200, list(&[payout]));
     bench.stub.answer("/v1/balance_transactions", 200, list(&[]));
     let csv = bench.get("report.csv?per=payout&from=2026-11-24&until=2026-11-25").await;
     let text = String::from_utf8(csv.bytes).unwrap();
@@ -407,18 +440,28 @@ async fn a_report_opens_in_a_spreadsheet_and_holds_no_formula(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn payouts_are_explained_and_added_up(db: PgPool) {
+async fn payouts_are_explained_with_totals(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    let payout = |id: &str, amount: i64| json!({"id": id, "amount": amount, "currency": "usd", "status": "paid", "arrival_date": day_one().timestamp()});
-    let moved = |category: &str, amount: i64| json!({"id": "txn_1", "type": category, "reporting_category": category, "amount": amount, "fee": 0});
+    let payout = |id: &str, amount: i64, status: &str| {
+        json!({
+            "id": id, "amount": amount, "currency": "usd", "status": status,
+            "arrival_date": day_one().timestamp(),
+        })
+    };
+    let moved = |category: &str, amount: i64| {
+        json!({
+            "id": "txn_1", "type": category, "reporting_category": category, "amount": amount,
+            "fee": 0,
+        })
+    };
     let movements = [moved("charge", 10_000), moved("financing_paydown", -1_500)];
     bench.stub.answer("/v1/balance_transactions", 200, list(&movements));
-    let failed = json!({"id": "po_0", "amount": 99, "currency": "usd", "status": "failed", "arrival_date": day_one().timestamp()});
-    bench.stub.answer(
-        "/v1/payouts",
-        200,
-        list(&[payout("po_2", 8_500), payout("po_1", 8_500), failed]),
-    );
+    let payouts = [
+        payout("po_2", 8_500, "paid"),
+        payout("po_1", 8_500, "paid"),
+        payout("po_0", 99, "failed"),
+    ];
+    bench.stub.answer("/v1/payouts", 200, list(&payouts));
     let report = bench.get("report?per=payout").await.expect(200);
     assert_eq!(report["lines"].as_array().unwrap().len(), 3);
     let line = &report["lines"][0];
@@ -435,15 +478,23 @@ async fn payouts_are_explained_and_added_up(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_explanation_is_remembered_once_stripe_lists_all_of_a_payout(db: PgPool) {
+async fn only_a_complete_payout_explanation_is_stored(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    let tell = |status: &str, charges: &[Value]| {
-        let payout = json!({"id": "po_1", "amount": 8_000, "currency": "usd", "status": "paid", "reconciliation_status": status,
-                            "arrival_date": day_one().timestamp(), "balance_transaction": "txn_itself"});
+    let list_payout = |status: &str, charges: &[Value]| {
+        let payout = json!({
+            "id": "po_1", "amount": 8_000, "currency": "usd", "status": "paid",
+            "reconciliation_status": status, "arrival_date": day_one().timestamp(),
+            "balance_transaction": "txn_itself",
+        });
         bench.stub.answer("/v1/payouts", 200, list(&[payout]));
         bench.stub.answer("/v1/balance_transactions", 200, list(charges));
     };
-    let moved = |id: &str, category: &str, amount: i64| json!({"id": id, "type": category, "reporting_category": category, "amount": amount, "fee": 0, "currency": "usd"});
+    let moved = |id: &str, category: &str, amount: i64| {
+        json!({
+            "id": id, "type": category, "reporting_category": category, "amount": amount,
+            "fee": 0, "currency": "usd",
+        })
+    };
     let itself = moved("txn_itself", "payout", -8_000);
     let line = async || {
         let report = bench.get("report?per=payout").await.expect(200);
@@ -454,22 +505,25 @@ async fn an_explanation_is_remembered_once_stripe_lists_all_of_a_payout(db: PgPo
             line["is_complete"].as_bool(),
         )
     };
-    tell("in_progress", &[itself.clone(), moved("txn_1", "charge", 3_000)]);
+    list_payout("in_progress", &[itself.clone(), moved("txn_1", "charge", 3_000)]);
     assert_eq!(line().await, (Some(3_000), Some(5_000), Some(false)));
-    tell("completed", &[itself, moved("txn_1", "charge", 3_000), moved("txn_2", "charge", 5_000)]);
+    list_payout(
+        "completed",
+        &[itself, moved("txn_1", "charge", 3_000), moved("txn_2", "charge", 5_000)],
+    );
     assert_eq!(line().await, (Some(8_000), Some(0), Some(true)));
-    tell("completed", &[]);
-    assert_eq!(line().await, (Some(8_000), Some(0), Some(true)), "remembered");
-    tell("not_applicable", &[]);
+    list_payout("completed", &[]);
+    assert_eq!(line().await, (Some(8_000), Some(0), Some(true)), "stored");
+    list_payout("not_applicable", &[]);
     assert_eq!(line().await, (Some(0), Some(8_000), Some(false)));
     bench.app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_time_zone_that_only_one_of_us_knows_the_name_of_ends_days_all_the_same(db: PgPool) {
+async fn an_alias_of_a_time_zone_is_accepted(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    bench.stub.answer("/v1/accounts/acct_1", 200, at_home_in("US/Pacific"));
-    some_life(&bench.app, 1).await;
+    bench.stub.answer("/v1/accounts/acct_1", 200, account_in("US/Pacific"));
+    record_financing(&bench.app, 1).await;
     let report = bench.get("report?per=day&from=2026-11-20&until=2026-11-26").await.expect(200);
     assert_eq!(
         (&report["time_zone"], report["lines"].as_array().unwrap().len()),
@@ -484,7 +538,7 @@ fn account_link(number: u32) -> Value {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_link_is_fresh_at_each_call_and_leads_back_where_it_should(db: PgPool) {
+async fn each_call_creates_a_link_with_its_return_urls(db: PgPool) {
     let back = [("COURIER_CAPITAL__RETURN_URL", "https://rocket.example/done")];
     let bench = Bench::start(db, &back).await;
     bench.stub.answer("/v1/account_links", 200, account_link(1));
@@ -493,20 +547,26 @@ async fn a_link_is_fresh_at_each_call_and_leads_back_where_it_should(db: PgPool)
     let link = answer.expect(200);
     assert_eq!(
         link,
-        json!({"url": "https://connect.stripe.com/setup/c/acct_1/SESAME1", "expires_at": "1970-01-01T00:05:01Z",
-               "type": "application"})
+        json!({
+            "url": "https://connect.stripe.com/setup/c/acct_1/SESAME1",
+            "expires_at": "1970-01-01T00:05:01Z", "type": "application",
+        })
     );
     bench.stub.answer("/v1/account_links", 200, account_link(2));
-    let own = r#"{"type": "reporting", "refresh_url": "http://localhost:3000/again?a=1&b=2", "return_url": "https://x.example/"}"#;
-    let link = bench.link(own).await.expect(200);
+    let own = json!({
+        "type": "reporting", "refresh_url": "http://localhost:3000/again?a=1&b=2",
+        "return_url": "https://x.example/",
+    });
+    let link = bench.link(&own.to_string()).await.expect(200);
     assert!(link["url"].as_str().unwrap().ends_with("SESAME2"), "{link}");
     let form = |body: &str| -> Vec<(String, String)> {
         url::form_urlencoded::parse(body.as_bytes()).into_owned().collect()
     };
     let asked: Vec<_> = bench.stub.asked().iter().map(|asked| form(&asked.body)).collect();
-    let expected = |words: [&str; 4]| {
+    let expected = |values: [&str; 4]| {
         let names = ["account", "type", "refresh_url", "return_url"];
-        names.into_iter().zip(words).map(|(n, w)| (n.to_owned(), w.to_owned())).collect::<Vec<_>>()
+        let pairs = names.into_iter().zip(values);
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
     };
     assert_eq!(
         asked,
@@ -529,7 +589,7 @@ async fn a_link_is_fresh_at_each_call_and_leads_back_where_it_should(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_link_that_cannot_be_is_refused_with_a_code(db: PgPool) {
+async fn a_refused_link_has_a_code(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     for (body, code) in [
         ("", "malformed_body"),
@@ -543,7 +603,7 @@ async fn a_link_that_cannot_be_is_refused_with_a_code(db: PgPool) {
         bench.link(body).await.expect_refused(400, code);
     }
     assert!(bench.stub.asked().is_empty());
-    for (status, code, told, expected) in [
+    for (status, code, status_here, expected) in [
         (400, "invalid_request_error", 409, "link_refused"),
         (400, "resource_missing", 404, "not_found"),
         (403, "account_invalid", 404, "not_found"),
@@ -551,12 +611,12 @@ async fn a_link_that_cannot_be_is_refused_with_a_code(db: PgPool) {
         (500, "api_error", 503, "stripe_unavailable"),
     ] {
         bench.stub.answer("/v1/account_links", status, refusal(code));
-        bench.link(r#"{"type": "application"}"#).await.expect_refused(told, expected);
+        bench.link(r#"{"type": "application"}"#).await.expect_refused(status_here, expected);
     }
     bench.app.finish().await;
 }
 
-/// What is logged, whatever the level.
+/// The log at every level.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -572,7 +632,7 @@ impl std::io::Write for Log {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn neither_a_link_nor_a_key_nor_an_address_is_ever_logged(db: PgPool) {
+async fn links_keys_and_addresses_are_never_logged(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     let writer = key(&bench.app, &[Scope::ContactsWrite]).await;
     let log = Log::default();
@@ -585,7 +645,7 @@ async fn neither_a_link_nor_a_key_nor_an_address_is_ever_logged(db: PgPool) {
     bench.stub.answer("/v1/account_links", 200, account_link(1));
     let link = bench.link(r#"{"type": "application"}"#).await.expect(200);
     assert!(link["url"].as_str().unwrap().contains("SESAME1"));
-    // An answer that cannot be read.
+    // A response that cannot be decoded.
     bench.stub.answer("/v1/account_links", 200, json!({"url": "SESAME 2"}));
     bench.link(r#"{"type": "application"}"#).await.expect_refused(502, "stripe_unavailable");
     let body = r#"{"email": "owner@bakery.example"}"#;
@@ -603,7 +663,7 @@ async fn neither_a_link_nor_a_key_nor_an_address_is_ever_logged(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_key_that_asks_too_often_is_told_to_wait(db: PgPool) {
+async fn the_rate_limit_applies_per_key(db: PgPool) {
     let bench = Bench::start(db, &[("COURIER_API__REQUESTS_PER_SECOND", "2")]).await;
     for _ in 0..4 {
         bench.get("offers").await.expect(200);
@@ -624,7 +684,7 @@ async fn a_key_that_asks_too_often_is_told_to_wait(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn each_address_wants_its_own_scope(db: PgPool) {
+async fn each_route_requires_its_scope(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     let reader =
         key(&bench.app, &[Scope::OptOutsRead, Scope::OptOutsWrite, Scope::BouncesWrite]).await;
@@ -654,7 +714,7 @@ async fn each_address_wants_its_own_scope(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_gets_so_many_links_whoever_asks_for_them(db: PgPool) {
+async fn the_link_limit_applies_per_account(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
     bench.stub.answer("/v1/account_links", 200, account_link(1));
     for _ in 0..10 {

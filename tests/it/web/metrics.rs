@@ -1,4 +1,4 @@
-//! The figures that are worth an alert.
+//! `GET /metrics`.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use crate::support::TestApp;
 
-async fn figures(db: &PgPool, circuits: &[Circuit]) -> String {
+async fn scrape(db: &PgPool, circuits: &[Circuit]) -> String {
     let router = ops::metrics(ops::Sources {
         db: db.clone().into(),
         clock: Clock::system(),
@@ -25,10 +25,10 @@ async fn figures(db: &PgPool, circuits: &[Circuit]) -> String {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_worth_an_alert_is_told_to_prometheus(db: PgPool) {
+async fn metrics_for_alerts_are_exported(db: PgPool) {
     let app = TestApp::start(db).await;
     let circuits = ["stripe", "relay"].map(|name| Circuit::new(name, Clock::system()));
-    let before = figures(&app.db, &circuits).await;
+    let before = scrape(&app.db, &circuits).await;
     for line in [
         "courier_last_event_timestamp_seconds 0",
         "courier_last_complete_reconciliation_timestamp_seconds 0",
@@ -37,7 +37,7 @@ async fn what_is_worth_an_alert_is_told_to_prometheus(db: PgPool) {
         "courier_transactions_unreadable 0",
         "courier_circuit_open{circuit=\"relay\"} 0",
     ] {
-        assert!(before.lines().any(|told| told == line), "no `{line}` in:\n{before}");
+        assert!(before.lines().any(|exported| exported == line), "no `{line}` in:\n{before}");
     }
     app.stripe_sends(&app.created(&app.offer())).await.expect_kept();
     app.run_due_work().await;
@@ -48,7 +48,7 @@ async fn what_is_worth_an_alert_is_told_to_prometheus(db: PgPool) {
         .execute(&app.db)
         .await
         .unwrap();
-    let after = figures(&app.db, &circuits).await;
+    let after = scrape(&app.db, &circuits).await;
     let now = app.clock.now().timestamp();
     for line in [
         format!("courier_last_event_timestamp_seconds {now}"),
@@ -57,7 +57,7 @@ async fn what_is_worth_an_alert_is_told_to_prometheus(db: PgPool) {
         "courier_circuit_open{circuit=\"relay\"} 1".to_owned(),
         "courier_circuit_open{circuit=\"stripe\"} 0".to_owned(),
     ] {
-        assert!(after.lines().any(|told| told == line), "no `{line}` in:\n{after}");
+        assert!(after.lines().any(|exported| exported == line), "no `{line}` in:\n{after}");
     }
     app.finish().await;
 }

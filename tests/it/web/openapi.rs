@@ -1,4 +1,4 @@
-//! The description of the API: it says what there is, and nothing else.
+//! The OpenAPI document: it describes every route and nothing else.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use crate::support::TestApp;
 use crate::web::api::send;
 
-async fn description(app: &TestApp) -> Value {
+async fn document(app: &TestApp) -> Value {
     let request = Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap();
     let answer = send(app, request).await;
     assert_eq!(answer.headers["content-type"], "application/json");
@@ -18,10 +18,10 @@ async fn description(app: &TestApp) -> Value {
     answer.expect(200)
 }
 
-/// Method, path and description of every operation.
-fn operations(description: &Value) -> Vec<(String, String, &Value)> {
+/// The method, the path and the object of every operation.
+fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     let mut all = Vec::new();
-    for (path, item) in description["paths"].as_object().unwrap() {
+    for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             all.push((method.to_uppercase(), path.clone(), operation));
         }
@@ -30,10 +30,10 @@ fn operations(description: &Value) -> Vec<(String, String, &Value)> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_is_described_is_there_and_what_is_not_described_is_not(db: PgPool) {
+async fn exactly_the_described_methods_exist(db: PgPool) {
     let app = TestApp::start(db).await;
-    let description = description(&app).await;
-    let described = operations(&description);
+    let document = document(&app).await;
+    let described = operations(&document);
     for (_, path, _) in &described {
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             let is_described =
@@ -56,12 +56,12 @@ async fn what_is_described_is_there_and_what_is_not_described_is_not(db: PgPool)
     app.finish().await;
 }
 
-/// axum does not tell which routes a router has, so this reads the source: the table of `routes.rs` alone registers any, and each handler
-/// with a description is in it.
+/// axum cannot list a router's routes, so this reads the source: only the table in `routes.rs`
+/// registers routes, and it contains every handler that has a description.
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn no_route_is_registered_beside_the_description(db: PgPool) {
+async fn every_route_is_described(db: PgPool) {
     let app = TestApp::start(db).await;
-    let described = operations(&description(&app).await).len();
+    let described = operations(&document(&app).await).len();
     let mut handlers = 0;
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/api")];
     while let Some(folder) = folders.pop() {
@@ -83,13 +83,13 @@ async fn no_route_is_registered_beside_the_description(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn every_operation_says_its_scope_and_all_that_it_can_be_refused_for(db: PgPool) {
+async fn every_operation_lists_its_scope_and_errors(db: PgPool) {
     let app = TestApp::start(db).await;
-    let description = description(&app).await;
-    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let document = document(&app).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut ids = Vec::new();
-    let mut told = Vec::new();
-    for (method, path, operation) in operations(&description) {
+    let mut listing = Vec::new();
+    for (method, path, operation) in operations(&document) {
         ids.push(operation["operationId"].as_str().unwrap().to_owned());
         let scope = operation["security"][0]["bearer"][0].as_str().unwrap_or("no key");
         let mut codes = Vec::new();
@@ -101,34 +101,33 @@ async fn every_operation_says_its_scope_and_all_that_it_can_be_refused_for(db: P
                 codes.push(format!("{status} {code}"));
             }
         }
-        told.push(format!("{method} {path} ({scope})\n  {}", codes.join(", ")));
+        listing.push(format!("{method} {path} ({scope})\n  {}", codes.join(", ")));
     }
     let count = ids.len();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), count, "each has a name of its own");
-    insta::assert_snapshot!(told.join("\n"));
+    assert_eq!(ids.len(), count, "operation ids are unique");
+    insta::assert_snapshot!(listing.join("\n"));
     app.finish().await;
 }
 
-/// Everything that is pointed at is there.
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn no_reference_leads_nowhere(db: PgPool) {
-    fn look(value: &Value, whole: &Value) {
+async fn every_reference_resolves(db: PgPool) {
+    fn check(value: &Value, document: &Value) {
         match value {
             Value::Object(fields) => {
-                if let Some(Value::String(place)) = fields.get("$ref") {
-                    let pointer = place.strip_prefix('#').unwrap();
-                    assert!(whole.pointer(pointer).is_some(), "{place}");
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    let pointer = reference.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{reference}");
                 }
-                fields.values().for_each(|field| look(field, whole));
+                fields.values().for_each(|field| check(field, document));
             }
-            Value::Array(all) => all.iter().for_each(|one| look(one, whole)),
+            Value::Array(all) => all.iter().for_each(|item| check(item, document)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let app = TestApp::start(db).await;
-    let description = description(&app).await;
-    look(&description, &description);
+    let document = document(&app).await;
+    check(&document, &document);
     app.finish().await;
 }
