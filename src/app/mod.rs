@@ -19,14 +19,15 @@ use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::SendLetter;
 use crate::flow::inbox::{self, InboxReader};
-use crate::flow::offer::RefreshOffer;
+use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
 use crate::http::rate::Rate;
 use crate::letters::reminders::OpenReminders;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
-use crate::maintenance::reconcile::Reconcile;
+use crate::maintenance::reconcile::store::Walk;
+use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::replicas;
 use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Periodic, Runner};
@@ -60,6 +61,8 @@ pub struct App {
     letters: Arc<Runner<SendLetter>>,
     mark_delivered: Arc<Runner<MarkDelivered>>,
     refresh_offers: Arc<Runner<RefreshOffer>>,
+    look_up_offers: Arc<Runner<LookUpOffers>>,
+    finder: OfferFinder,
     reconcile: Reconcile,
     reconciling: Arc<Runner<Reconcile>>,
     transactions: Arc<Runner<BackfillTransactions>>,
@@ -123,6 +126,8 @@ impl App {
             letters: resources.runner(resources.letters(&settings)?, queue),
             mark_delivered: resources.runner(resources.mark_delivered(), queue),
             refresh_offers: resources.runner(resources.refresh_offers(), few),
+            look_up_offers: resources.runner(resources.look_up_offers(), few),
+            finder: resources.finder(),
             reconciling: resources.runner(reconcile.clone(), one),
             reconcile,
             transactions: resources
@@ -185,6 +190,7 @@ impl App {
             clock: self.clock.clone(),
             database_health: self.database.database_health.clone(),
             financings: self.financings.clone(),
+            finder: self.finder.clone(),
             disclaimers: disclaimers(&self.settings.email)?,
             links: self.links.clone(),
             settings: settings.clone(),
@@ -203,8 +209,8 @@ impl App {
 
     fn platform(&self) -> Platform {
         let (financings, settings) = (self.financings.clone(), self.settings.api.clone());
-        let (rate, links) = (self.rate.clone(), self.links.clone());
-        Platform { api: self.api(), financings, settings, rate, links }
+        let (rate, links, finder) = (self.rate.clone(), self.links.clone(), self.finder.clone());
+        Platform { api: self.api(), financings, finder, settings, rate, links }
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {
@@ -222,6 +228,7 @@ impl App {
         loop {
             let done = self.reader.read_batch().await?
                 + self.refresh_offers.run_due().await?
+                + self.look_up_offers.run_due().await?
                 + self.letters.run_due().await?
                 + self.mark_delivered.run_due().await?;
             if done == 0 {
@@ -233,6 +240,18 @@ impl App {
     /// Processes one batch of the inbox.
     pub async fn read_inbox(&self) -> sqlx::Result<usize> {
         self.reader.read_batch().await
+    }
+
+    /// Asks for a walk through all offers at Stripe, which the next run of reconciliation begins or
+    /// continues.
+    pub async fn request_walk(&self) -> sqlx::Result<()> {
+        let (db, now) = (&self.database.pool, self.clock.now());
+        reconcile::store::request_walk(db, self.stripe.livemode(), now).await
+    }
+
+    /// The walk through all offers that began last.
+    pub async fn newest_walk(&self) -> sqlx::Result<Option<Walk>> {
+        reconcile::store::newest_walk(&self.database.pool, self.stripe.livemode()).await
     }
 
     /// Reconciles with Stripe now. `false` if another process is doing it.
@@ -321,6 +340,10 @@ impl App {
         shutdown.spawn_vital(
             "refresh_offers",
             self.refresh_offers.clone().run(listener(), tasks(), stop.clone()),
+        );
+        shutdown.spawn_vital(
+            "look_up_offers",
+            self.look_up_offers.clone().run(listener(), tasks(), stop.clone()),
         );
         shutdown.spawn_vital(
             "transactions",

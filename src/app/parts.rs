@@ -12,7 +12,7 @@ use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
-use crate::flow::offer::RefreshOffer;
+use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::letters::reminders::{OpenReminders, Schedule};
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
@@ -124,6 +124,21 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
+            message_id_domain: self.message_id_domain.clone(),
+            jobs: self.jobs.clone(),
+        }
+    }
+
+    pub(super) fn look_up_offers(&self) -> LookUpOffers {
+        LookUpOffers { finder: OfferFinder { stripe: self.stripe.clone(), ..self.finder() } }
+    }
+
+    /// For requests that a person waits for.
+    pub(super) fn finder(&self) -> OfferFinder {
+        OfferFinder {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            stripe: self.stripe.interactive(),
             message_id_domain: self.message_id_domain.clone(),
             jobs: self.jobs.clone(),
         }

@@ -78,6 +78,10 @@ enum Command {
     },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
+        /// List every offer of every status, too, as the service does once a day; continues where
+        /// an interrupted listing ended
+        #[arg(long)]
+        all: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -168,7 +172,7 @@ impl Cli {
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
-            Command::Reconcile { json } => block_on(reconcile::run(config, json)),
+            Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),

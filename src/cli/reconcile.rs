@@ -2,37 +2,86 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde::Serialize;
 
 use crate::app::App;
-use crate::cli::out::{self, say};
+use crate::cli::out::{self, note, say};
 use crate::clock::Clock;
 use crate::config::{Requirement, Settings, environment};
-use crate::maintenance::reconcile::store;
+use crate::maintenance::reconcile::store::{self, Walk};
 use crate::telemetry;
 
-pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+/// While another process continues the walk.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    run: store::Run,
+    /// The listing of all offers, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    all_offers: Option<Walk>,
+}
+
+pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(config, &environment(), Requirement::None)?;
     telemetry::init(&settings.telemetry);
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;
-    let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
+    let ran = if all { walk(&app).await } else { once(&app).await };
     let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
-    ensure!(ran, "another process is reconciling: see the table reconcile_runs");
+    let all_offers = ran?;
     let run = newest.context("the reconciliation left no record")?;
-    out::ignore_closed(print(&run, json))?;
-    Ok(ExitCode::from(u8::from(run.state != "complete")))
+    let report = Report { run, all_offers };
+    out::ignore_closed(print(&report, json))?;
+    Ok(ExitCode::from(u8::from(report.run.state != "complete")))
 }
 
-fn print(run: &store::Run, json: bool) -> anyhow::Result<()> {
-    if json {
-        return out::json(run);
+async fn once(app: &App) -> anyhow::Result<Option<Walk>> {
+    let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
+    ensure!(ran, "another process is reconciling: try again when it has finished");
+    Ok(None)
+}
+
+/// Runs until the walk through all offers has ended, in this process or in another, or until a run
+/// of this process is incomplete.
+async fn walk(app: &App) -> anyhow::Result<Option<Walk>> {
+    app.request_walk().await?;
+    let mut seen = 0;
+    loop {
+        let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
+        let walk = app.newest_walk().await?.context("the listing left no record")?;
+        if walk.offers_seen > seen {
+            seen = walk.offers_seen;
+            note!("{seen} offers listed, {} new", walk.offers_new);
+        }
+        let newest = store::newest(app.db(), Clock::system().now()).await?;
+        let failed = newest.is_some_and(|run| run.state == "incomplete");
+        if walk.ended_at.is_some() || (ran && failed) {
+            return Ok(Some(walk));
+        }
+        if !ran {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
     }
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        return out::json(report);
+    }
+    let Report { run, all_offers } = report;
     say!("{}", run.state)?;
     say!("  offers   {} undelivered at Stripe, {} new", run.offers_seen, run.offers_new)?;
-    say!("  events   {} without a successful webhook, {} new", run.events_seen, run.events_new)?;
+    if let Some(all) = all_offers {
+        let end = if all.ended_at.is_some() { "" } else { "; the next run continues" };
+        say!("  all      {} offers listed, {} new{end}", all.offers_seen, all.offers_new)?;
+    }
+    say!("  events   {} listed, {} new", run.events_seen, run.events_new)?;
     say!("  checks   {} offers that are not undelivered at Stripe", run.offers_refreshed)?;
     if run.unreadable > 0 {
         say!("  skipped  {} entries that cannot be read: see the log", run.unreadable)?;

@@ -37,6 +37,7 @@ use sqlx::PgConnection;
 use crate::clock::Clock;
 use crate::database::{Pool, with_timeout};
 use crate::offers;
+use crate::queue::{Next, Retryable};
 use crate::stripe::{self, AccountId, Cache, Client, TransactionId};
 use ledger::{Movement, MovementFilter, Totals};
 
@@ -123,4 +124,13 @@ pub enum LookupError {
     /// Stripe did not answer, and no earlier answer is stored.
     #[error(transparent)]
     Stripe(#[from] stripe::Error),
+}
+
+impl Retryable for LookupError {
+    fn next(&self) -> Next {
+        match self {
+            Self::Database(error) => error.next(),
+            Self::Stripe(error) => error.next(),
+        }
+    }
 }

@@ -12,7 +12,10 @@ use url::Url;
 
 use super::list::{List, Page};
 use super::rate_limit::RateLimit;
-use super::{Account, AccountId, AccountLink, Error, FinancingOffer, LinkTo, OfferId, Person};
+use super::{
+    Account, AccountId, AccountLink, Error, EventId, FinancingOffer, GenerationFailure, LinkTo,
+    OfferId, Person,
+};
 use crate::clock::Clock;
 use crate::http;
 use crate::queue::{Circuit, Next, Retryable};
@@ -41,6 +44,23 @@ pub struct Client {
     clock: Clock,
     /// A shorter timeout than that of the settings.
     timeout: Option<Duration>,
+}
+
+/// The offers of a list.
+#[derive(Clone, Copy, Debug)]
+pub enum OfferList<'a> {
+    All,
+    Undelivered,
+    OfAccount(&'a AccountId),
+}
+
+/// The events of a list.
+#[derive(Clone, Copy, Debug)]
+pub enum EventList {
+    /// Events that failed or are pending at one endpoint at least. Events that no endpoint was
+    /// registered for are not among them.
+    Undelivered,
+    CreatedSince(DateTime<Utc>),
 }
 
 /// A decoded object with its response.
@@ -115,18 +135,41 @@ impl Client {
         Ok(page.object.data.into_iter().filter_map(read).collect())
     }
 
-    /// A page of the undelivered offers, newest first.
-    pub async fn undelivered_offers(&self, after: Option<&str>) -> Result<Page, Error> {
-        let request = self.request(Method::GET, OFFERS).query(&[("status", "undelivered")]);
+    /// A page of offers, newest first.
+    pub async fn offers(&self, list: OfferList<'_>, after: Option<&str>) -> Result<Page, Error> {
+        let request = self.request(Method::GET, OFFERS);
+        let request = match list {
+            OfferList::All => request,
+            OfferList::Undelivered => request.query(&[("status", "undelivered")]),
+            OfferList::OfAccount(account) => {
+                request.query(&[("connected_account", account.as_str())])
+            }
+        };
         self.page("offers", request, after).await
     }
 
-    /// A page of Capital's events that could not be delivered to all webhook endpoints, newest
-    /// first. Stripe keeps events for 30 days
-    /// (<https://docs.stripe.com/webhooks/process-undelivered-events>).
-    pub async fn undelivered_events(&self, after: Option<&str>) -> Result<Page, Error> {
-        let filter = [("delivery_success", "false"), ("type", "capital.*")];
-        self.page("events", self.request(Method::GET, "/v1/events").query(&filter), after).await
+    /// A page of Capital's events, newest first. Stripe keeps events for 30 days
+    /// (<https://docs.stripe.com/api/events/list>).
+    pub async fn events(&self, list: EventList, after: Option<&str>) -> Result<Page, Error> {
+        let request = self.request(Method::GET, "/v1/events").query(&[("type", "capital.*")]);
+        let request = match list {
+            EventList::Undelivered => request.query(&[("delivery_success", "false")]),
+            EventList::CreatedSince(time) => request.query(&[("created[gte]", time.timestamp())]),
+        };
+        self.page("events", request, after).await
+    }
+
+    /// What a `v2.core.health.event_generation_failure.resolved` event is about. The event itself
+    /// arrives without its data
+    /// (<https://docs.stripe.com/webhooks/handle-irrecoverable-events>).
+    pub async fn generation_failure(&self, id: &EventId) -> Result<GenerationFailure, Error> {
+        // Version 2 of the API has no default version.
+        let version = match self.settings.api_version.as_str() {
+            "" => GenerationFailure::API_VERSION,
+            configured => configured,
+        };
+        let path = format!("/v2/core/events/{id}");
+        Ok(self.send("event", self.request_as_of(version, Method::GET, &path)).await?.object)
     }
 
     /// Creates a link; each call creates another one.

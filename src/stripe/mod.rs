@@ -14,6 +14,7 @@ mod error;
 mod financing_offer;
 mod financing_summary;
 mod financing_transaction;
+mod generation_failure;
 mod ids;
 mod list;
 mod payout;
@@ -24,13 +25,14 @@ pub use account_link::{AccountLink, LinkTo};
 pub use cache::Cache;
 pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;
-pub use client::{ApiResponse, Client, Settings};
+pub use client::{ApiResponse, Client, EventList, OfferList, Settings};
 pub use error::Error;
 pub use financing_offer::{
     Contract, FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType, refill_way,
 };
 pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummaryStatus};
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
+pub use generation_failure::GenerationFailure;
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::{Page, id_of};
 pub use payout::{BalanceTransaction, Fee, Payout};

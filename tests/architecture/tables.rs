@@ -28,6 +28,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("jobs", "queue/"),
     ("letters", "letters/"),
     ("malformed_bodies", "flow/inbox/"),
+    ("offer_listings", "maintenance/reconcile/"),
     ("opt_outs", "consent/"),
     ("payout_explanations", "financing/"),
     ("portal_sessions", "web/portal/session/"),

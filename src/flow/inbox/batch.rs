@@ -6,12 +6,13 @@ use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, ReadOutcome, UnreadEvent};
-use super::{Settings, to_financing, to_offer};
+use super::{FollowUps, Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
-use crate::financing::BackfillRequests;
+use crate::offers::store::knows_account;
 use crate::offers::timeline::{self, Entry};
 use crate::queue::{Listener, Notifier};
+use crate::stripe::{AccountId, EventId, GenerationFailure};
 use crate::telemetry::chain;
 
 /// A note for operators who registered a Connect endpoint. Capital's events belong to the
@@ -35,12 +36,13 @@ pub struct InboxReader {
     pub settings: Settings,
 }
 
-/// Records an event of a type that we do not project, such as a credit line's, in the timeline.
-async fn record_timeline_entry(
+/// Records an event of a type that we do not project, such as a credit line's, in the timeline, and
+/// looks up its account if that is unknown.
+async fn record_unprojected(
     tx: &mut PgConnection,
     event: &UnreadEvent,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<FollowUps> {
     let entry = Entry {
         offer_id: None,
         account_id: event.account_id.as_deref(),
@@ -51,7 +53,14 @@ async fn record_timeline_entry(
         note: event.object_id.as_deref(),
         happened_at: event.happened_at,
     };
-    timeline::add(tx, &entry, now).await
+    timeline::add(&mut *tx, &entry, now).await?;
+    let mut next = FollowUps::default();
+    if let Some(account) = event.account_id.as_deref().and_then(|id| id.parse::<AccountId>().ok())
+        && !knows_account(tx, account.as_str()).await?
+    {
+        next.look_ups.account(&account);
+    }
+    Ok(next)
 }
 
 impl InboxReader {
@@ -118,13 +127,13 @@ impl InboxReader {
         // All readers lock offers and transactions in this order, which prevents deadlocks. The
         // sort is stable: the events of one offer stay in order of arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        let mut backfills = BackfillRequests::default();
+        let mut next = FollowUps::default();
         for event in &events {
-            let outcome = self.project(&mut *tx, event, &mut backfills).await?;
+            let outcome = self.project(&mut *tx, event, &mut next).await?;
             self.mark(&mut *tx, event, &outcome).await?;
         }
         // Last, because these jobs are locked in an order of their own.
-        backfills.queue(tx, self.clock.now()).await?;
+        next.queue(tx, self.clock.now()).await?;
         Ok(events.len())
     }
 
@@ -134,10 +143,10 @@ impl InboxReader {
     async fn read_one(&self) -> sqlx::Result<usize> {
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut tx, 1).await?;
-        let mut backfills = BackfillRequests::default();
+        let mut next = FollowUps::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;
-            let outcome = match self.project(&mut savepoint, event, &mut backfills).await {
+            let outcome = match self.project(&mut savepoint, event, &mut next).await {
                 Ok(outcome) => {
                     savepoint.commit().await?;
                     outcome
@@ -150,21 +159,27 @@ impl InboxReader {
             };
             self.mark(&mut tx, event, &outcome).await?;
         }
-        backfills.queue(&mut tx, self.clock.now()).await?;
+        next.queue(&mut tx, self.clock.now()).await?;
         tx.commit().await?;
         self.jobs.notify();
         Ok(events.len())
     }
 
-    /// Projects one event and adds the backfills that it requires to `backfills`.
+    /// Projects one event and adds the jobs that it requires to `next`.
     async fn project(
         &self,
         tx: &mut PgConnection,
         event: &UnreadEvent,
-        backfills: &mut BackfillRequests,
+        next: &mut FollowUps,
     ) -> sqlx::Result<ReadOutcome> {
         if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
             return Ok(ReadOutcome::WrongMode);
+        }
+        if event.event_type == GenerationFailure::EVENT_TYPE
+            && let Ok(id) = event.event_id.parse::<EventId>()
+        {
+            next.look_ups.generation_failure(&id);
+            return Ok(ReadOutcome::Read(None));
         }
         if !event.event_type.starts_with("capital.") {
             return Ok(ReadOutcome::Ignored);
@@ -179,7 +194,7 @@ impl InboxReader {
             Err(error) => return Ok(ReadOutcome::Unreadable(chain(&error))),
         };
         let (mut outcome, required) = self.dispatch(tx, event, &body).await?;
-        backfills.add(required);
+        next.add(required);
         if outcome == ReadOutcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
             outcome = ReadOutcome::Read(Some(CONNECT_ENDPOINT));
         }
@@ -192,19 +207,18 @@ impl InboxReader {
         tx: &mut PgConnection,
         event: &UnreadEvent,
         body: &Value,
-    ) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
+    ) -> sqlx::Result<(ReadOutcome, FollowUps)> {
         let now = self.clock.now();
         let kind = event.event_type.trim_start_matches("capital.");
         let is_about =
             |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
         if !is_about("financing_offer") && !is_about("financing_transaction") {
-            record_timeline_entry(tx, event, now).await?;
-            return Ok((ReadOutcome::Read(None), BackfillRequests::default()));
+            return Ok((ReadOutcome::Read(None), record_unprojected(tx, event, now).await?));
         }
         let Some(object) = body.pointer("/data/object") else {
             return Ok((
                 ReadOutcome::Unreadable("no `data.object`".to_owned()),
-                BackfillRequests::default(),
+                FollowUps::default(),
             ));
         };
         if is_about("financing_offer") {

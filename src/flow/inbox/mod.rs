@@ -21,6 +21,12 @@ mod to_offer;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::financing::BackfillRequests;
+use crate::offers::look_up::LookUps;
+
 pub use batch::InboxReader;
 pub use event::{Arrival, StoreResult};
 
@@ -30,4 +36,24 @@ pub struct Settings {
     pub batch_size: i64,
     /// How long to wait for a notification before polling.
     pub poll_interval: Duration,
+}
+
+/// The jobs that a batch of events requires.
+#[derive(Debug, Default)]
+struct FollowUps {
+    backfills: BackfillRequests,
+    look_ups: LookUps,
+}
+
+impl FollowUps {
+    fn add(&mut self, other: Self) {
+        self.backfills.add(other.backfills);
+        self.look_ups.add(other.look_ups);
+    }
+
+    /// Queues the jobs. Must be the last statements of the caller's transaction before its commit.
+    async fn queue(self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+        self.look_ups.queue(&mut *tx, now).await?;
+        self.backfills.queue(tx, now).await
+    }
 }

@@ -5,27 +5,30 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::FollowUps;
 use super::store::{ReadOutcome, UnreadEvent};
 use crate::financing::ledger::store::find;
 use crate::financing::{self, BackfillRequests, NewTransaction, Recorded};
 use crate::offers;
+use crate::offers::look_up::LookUps;
 use crate::offers::timeline::{self, Entry};
-use crate::stripe::{OfferId, TransactionType};
+use crate::stripe::{FinancingTransaction, OfferId, TransactionType};
 
 /// Projects one event of type `capital.financing_transaction.…`, in the transaction that marks it
-/// read. Returns the backfills that it requires: for an account seen for the first time, because
-/// most of its financing may precede this event, and after a payout.
+/// read. It requires a backfill for an account seen for the first time, because most of its
+/// financing may precede this event, and after a payout; and a look-up of an offer or account that
+/// is unknown.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     event: &UnreadEvent,
     object: &Value,
     now: DateTime<Utc>,
-) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
+) -> sqlx::Result<(ReadOutcome, FollowUps)> {
     let transaction = match serde_json::from_value(object.clone()) {
         Ok(transaction) => transaction,
         Err(error) => {
             let why = format!("data.object is not a known form of transaction: {error}");
-            return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
+            return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
         }
     };
     let observation = NewTransaction { transaction, object };
@@ -54,7 +57,29 @@ pub(super) async fn hand_over(
         }
         Recorded::Duplicate => BackfillRequests::default(),
     };
-    Ok((ReadOutcome::Read(None), backfills))
+    let look_ups = match recorded {
+        Recorded::Inserted => unknown(tx, transaction).await?,
+        Recorded::Duplicate => LookUps::default(),
+    };
+    Ok((ReadOutcome::Read(None), FollowUps { backfills, look_ups }))
+}
+
+/// The transaction's offer if it is unknown; without an offer, its account.
+async fn unknown(
+    tx: &mut PgConnection,
+    transaction: &FinancingTransaction,
+) -> sqlx::Result<LookUps> {
+    let mut look_ups = LookUps::default();
+    match &transaction.financing_offer {
+        Some(offer) if offers::store::find_version(&mut *tx, offer.as_str()).await?.is_none() => {
+            look_ups.offer(offer);
+        }
+        None if !offers::store::knows_account(tx, transaction.account.as_str()).await? => {
+            look_ups.account(&transaction.account);
+        }
+        Some(_) | None => {}
+    }
+    Ok(look_ups)
 }
 
 /// A reversed payout can mean that the financing was canceled

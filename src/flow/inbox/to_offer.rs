@@ -5,25 +5,25 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::FollowUps;
 use super::store::{ReadOutcome, UnreadEvent};
-use crate::financing::BackfillRequests;
 use crate::flow::offer;
 use crate::offers::{Observation, Source};
 
 /// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
-/// Returns the backfills that it requires.
+/// Returns the jobs that it requires.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     event: &UnreadEvent,
     object: &Value,
     message_id_domain: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<(ReadOutcome, BackfillRequests)> {
+) -> sqlx::Result<(ReadOutcome, FollowUps)> {
     let offer = match serde_json::from_value(object.clone()) {
         Ok(offer) => offer,
         Err(error) => {
             let why = format!("data.object is not a known form of offer: {error}");
-            return Ok((ReadOutcome::Unreadable(why), BackfillRequests::default()));
+            return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
         }
     };
     let observation = Observation {
@@ -33,5 +33,5 @@ pub(super) async fn hand_over(
         as_of: event.happened_at,
     };
     let (_, backfills) = offer::apply(tx, &observation, message_id_domain, now).await?;
-    Ok((ReadOutcome::Read(None), backfills))
+    Ok((ReadOutcome::Read(None), FollowUps { backfills, ..FollowUps::default() }))
 }

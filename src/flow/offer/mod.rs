@@ -12,6 +12,8 @@
 //! the offer from Stripe, and that response wins. An offer that is no longer `undelivered`
 //! withdraws its unsent letter; a withdrawn letter stays withdrawn.
 
+mod find;
+mod look_up;
 mod refresh;
 mod to_email;
 
@@ -26,6 +28,8 @@ use crate::offers::transition::{self, Effect, StatusChange};
 use crate::offers::{self, Observation, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
+pub use find::{OfferFinder, decode};
+pub use look_up::LookUpOffers;
 pub use refresh::RefreshOffer;
 
 pub(crate) const JOB: &str = offers::REFRESH_JOB;

@@ -1,10 +1,12 @@
 //! Reconciliation with Stripe: finds offers and events that no webhook delivered, because the
-//! endpoint was down, disabled or not registered. Stripe does not list an event as undelivered if no
-//! endpoint was registered when it was made: then the offer is found, and the event is not.
+//! endpoint was down, disabled or not registered, or because the offers were made before this
+//! service was installed.
 //!
 //! ```text
-//! events without a 2xx response ──────────▶ inbox           as if from a webhook
 //! offers that are undelivered at Stripe ──▶ offer           opens or updates the offer
+//! all offers at Stripe, once a day ───────▶ offer           the same, whatever their status
+//! events without a 2xx response ──────────▶ inbox           as if from a webhook
+//! events since the last complete run ─────▶ inbox           the same
 //! offers that are undelivered only here ──▶ refresh offer   an event is missing
 //! financings that were reversed ──────────▶ refresh offer   an event is missing
 //! ```
@@ -12,30 +14,27 @@
 //! One run at a time across all replicas ([`Periodic`]). A run that could not read everything is
 //! recorded as incomplete.
 
+mod events;
+mod listing;
 pub mod store;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::database::{Pool, is_about_the_data};
+use crate::database::Pool;
 use crate::financing;
-use crate::flow::delivered;
-use crate::flow::inbox::{self, Arrival, StoreResult};
-use crate::flow::offer::{self, Applied};
-use crate::letters::transition;
+use crate::flow::offer;
 use crate::offers;
 use crate::offers::store::StaleFilter;
-use crate::offers::{Observation, Source};
 use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
-use crate::stripe::{self, Client, Error, FinancingOffer, OfferId, Page};
+use crate::stripe::{Client, Error, OfferId, Page};
 use crate::telemetry::chain;
+use listing::{LIST_LAG, Walk};
 use store::Counts;
 
 #[derive(Clone, Debug)]
@@ -57,8 +56,6 @@ pub struct Reconcile {
 const AFTER_INCOMPLETE: Duration = Duration::from_mins(1);
 /// More refreshes at once would delay letters. The next run continues.
 const MAX_REFRESHES: i64 = 1000;
-/// Stripe's list may lag behind its events by this much.
-const LIST_LAG: TimeDelta = TimeDelta::minutes(2);
 
 #[derive(Debug)]
 pub struct Run {
@@ -116,7 +113,11 @@ impl Periodic for Reconcile {
         let outcome = self.execute(claim, &mut counts).await;
         let error = outcome.as_ref().err().map(|error| chain(error));
         log(&counts, error.as_deref());
-        let pause = if error.is_some() { AFTER_INCOMPLETE.min(self.every) } else { self.every };
+        let pause = match outcome {
+            Ok(Walk::Rests) => self.every,
+            Ok(Walk::GoesOn) => Duration::ZERO,
+            Err(_) => AFTER_INCOMPLETE.min(self.every),
+        };
         Ok((pause, Run { id: run_id, counts, error }))
     }
 
@@ -154,97 +155,15 @@ fn log(counts: &Counts, error: Option<&str>) {
 }
 
 impl Reconcile {
-    /// Reads both lists, even if the first one fails.
-    async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
-        let events = self.import_events(claim, counts).await;
-        let listed = self.import_offers(claim, counts).await;
-        events.and(self.check_unlisted(&listed?, counts).await)
-    }
-
-    async fn import_events(&self, claim: &Claim, counts: &mut Counts) -> Result<(), Incomplete> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.stripe.undelivered_events(after.as_deref()).await?;
-            for entry in &page.entries {
-                counts.events_seen += 1;
-                let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
-                match Arrival::parse(bytes, self.clock.now()) {
-                    Ok(arrival) => match inbox::store::store(&self.db, &arrival).await {
-                        Ok(StoreResult::Inserted) => counts.events_new += 1,
-                        Ok(StoreResult::Duplicate) => {}
-                        Err(error) if is_about_the_data(&error) => {
-                            skip_unreadable("an event", &chain(&error), counts);
-                        }
-                        Err(error) => return Err(error.into()),
-                    },
-                    Err(why) => skip_unreadable("an event", &why, counts),
-                }
-            }
-            self.inbox.notify();
-            after = next_page(&page)?;
-            if after.is_none() {
-                return Ok(());
-            }
-            stop_requested(claim)?;
-        }
-    }
-
-    /// Returns the ids that Stripe listed, including those of unreadable offers.
-    async fn import_offers(
-        &self,
-        claim: &Claim,
-        counts: &mut Counts,
-    ) -> Result<HashSet<String>, Incomplete> {
-        let mut listed = HashSet::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.stripe.undelivered_offers(after.as_deref()).await?;
-            let as_of = page.at.unwrap_or_else(|| self.clock.now());
-            for entry in &page.entries {
-                counts.offers_seen += 1;
-                listed.extend(stripe::id_of(entry));
-                let read = serde_json::from_str::<Value>(entry.get()).and_then(|object| {
-                    serde_json::from_value::<FinancingOffer>(object.clone())
-                        .map(|offer| (offer, object))
-                });
-                match read {
-                    Ok((offer, object)) => {
-                        let observation =
-                            Observation { offer, object: &object, source: Source::Listed, as_of };
-                        match self.import_offer(&observation).await {
-                            Ok(Applied::New) => counts.offers_new += 1,
-                            Ok(Applied::Changed | Applied::Same) => {}
-                            Err(error) if is_about_the_data(&error) => {
-                                skip_unreadable("an offer", &chain(&error), counts);
-                            }
-                            Err(error) => return Err(error.into()),
-                        }
-                    }
-                    Err(why) => skip_unreadable("an offer", &why.to_string(), counts),
-                }
-            }
-            self.jobs.notify();
-            after = next_page(&page)?;
-            if after.is_none() {
-                return Ok(listed);
-            }
-            stop_requested(claim)?;
-        }
-    }
-
-    async fn import_offer(&self, observation: &Observation<'_>) -> sqlx::Result<Applied> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let (applied, to_read) =
-            offer::apply(&mut tx, observation, &self.message_id_domain, now).await?;
-        // Stripe still lists the offer as undelivered, so what was given up is tried again.
-        let offer_id = observation.offer.id.as_str();
-        transition::retry_given_up(&mut tx, offer_id, now).await?;
-        delivered::retry_given_up(&mut tx, offer_id, now).await?;
-        delivered::request_again(&mut tx, offer_id, observation.as_of - LIST_LAG, now).await?;
-        to_read.queue(&mut tx, now).await?;
-        tx.commit().await?;
-        Ok(applied)
+    /// Reads all lists, even if one of them fails. The offers come first: what they became decides
+    /// about a letter, and old events change nothing any more.
+    async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<Walk, Incomplete> {
+        let listed = self.list_undelivered(claim, counts).await;
+        let walk = self.walk(claim, counts).await;
+        let events = self.import_missed_events(claim, counts).await;
+        self.check_unlisted(&listed?, counts).await?;
+        events?;
+        walk
     }
 
     /// Refreshes offers that are undelivered here and missing from Stripe's list, and financings
@@ -280,8 +199,8 @@ impl Reconcile {
     }
 }
 
-fn skip_unreadable(what: &str, error: &str, counts: &mut Counts) {
-    counts.unreadable += 1;
+fn skip_unreadable(what: &str, error: &str, unreadable: &mut i64) {
+    *unreadable += 1;
     tracing::error!(error, "cannot read {what} in Stripe's list; skipped it");
 }
 

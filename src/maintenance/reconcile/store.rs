@@ -1,8 +1,10 @@
-//! The SQL of `reconcile_runs`. The caller owns the transaction.
+//! The SQL of `reconcile_runs` and `offer_listings`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
+
+use super::listing::PageCounts;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -10,7 +12,7 @@ pub struct Counts {
     pub offers_seen: i64,
     /// Of them, new ones.
     pub offers_new: i64,
-    /// Events without a 2xx response of an endpoint.
+    /// Events of Stripe's lists: undelivered ones, and those since the last complete run.
     pub events_seen: i64,
     /// Of them, new ones.
     pub events_new: i64,
@@ -122,5 +124,154 @@ pub async fn last_complete(
         now,
     )
     .fetch_one(db)
+    .await
+}
+
+/// When the last complete run started; without one, when the first run did. Ignores runs that a
+/// wrong clock dated into the future.
+pub(super) async fn last_complete_start(
+    db: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "
+        select coalesce(max(started_at) filter (where state = 'complete'), min(started_at))
+        from reconcile_runs
+        where started_at <= $1
+        ",
+        now,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A walk through the list of all offers at Stripe.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Walk {
+    #[serde(skip)]
+    pub(super) listing_id: i64,
+    #[serde(skip)]
+    pub(super) after_offer_id: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub offers_seen: i64,
+    /// Of them, offers that were unknown.
+    pub offers_new: i64,
+    /// When the end of the list was reached.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// The unfinished walk, or a new one if the last one started before `before`.
+pub(super) async fn due_walk(
+    db: impl PgExecutor<'_>,
+    livemode: Option<bool>,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Walk>> {
+    sqlx::query_as!(
+        Walk,
+        r#"
+        with begun as (
+            insert into offer_listings (livemode, started_at)
+            select $1, $3
+            where not exists (
+                select from offer_listings
+                where livemode is not distinct from $1
+                    and (ended_at is null or started_at > $2)
+            )
+            on conflict do nothing
+            returning listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
+        )
+        select listing_id as "listing_id!", after_offer_id, started_at as "started_at!",
+            offers_seen as "offers_seen!", offers_new as "offers_new!", ended_at
+        from begun
+        union all
+        select listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
+        from offer_listings
+        where livemode is not distinct from $1 and ended_at is null
+        "#,
+        livemode,
+        before,
+        now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Begins a walk unless one is unfinished.
+pub async fn request_walk(
+    db: impl PgExecutor<'_>,
+    livemode: Option<bool>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into offer_listings (livemode, started_at) values ($1, $2) on conflict do nothing",
+        livemode,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records a page that was applied; without `next` it was the last one. None if the walk is no
+/// longer where it was, because another process continued it.
+pub(super) async fn advance_walk(
+    db: impl PgExecutor<'_>,
+    walk: &Walk,
+    next: Option<String>,
+    page: &PageCounts,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Walk>> {
+    sqlx::query_as!(
+        Walk,
+        "
+        update offer_listings
+        set after_offer_id = $3, offers_seen = offers_seen + $4, offers_new = offers_new + $5,
+            ended_at = case when $3::text is null then $6::timestamptz end
+        where listing_id = $1 and after_offer_id is not distinct from $2 and ended_at is null
+        returning listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
+        ",
+        walk.listing_id,
+        walk.after_offer_id,
+        next,
+        page.seen,
+        page.new,
+        now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Continues the walk at the top of the list.
+pub(super) async fn rewind_walk(db: impl PgExecutor<'_>, walk: &Walk) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update offer_listings set after_offer_id = null
+        where listing_id = $1 and ended_at is null
+        ",
+        walk.listing_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The walk that began last.
+pub async fn newest_walk(
+    db: impl PgExecutor<'_>,
+    livemode: Option<bool>,
+) -> sqlx::Result<Option<Walk>> {
+    sqlx::query_as!(
+        Walk,
+        "
+        select listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
+        from offer_listings
+        where livemode is not distinct from $1
+        order by listing_id desc
+        limit 1
+        ",
+        livemode,
+    )
+    .fetch_optional(db)
     .await
 }

@@ -43,6 +43,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::financing::{Financings, LookupError};
+use crate::flow::offer::OfferFinder;
 use crate::http::rate::Rate;
 
 pub use auth::{Guard, authenticate};
@@ -66,6 +67,8 @@ pub struct Api {
 pub struct Platform {
     pub api: Api,
     pub financings: Financings,
+    /// Finds the offers of an account that is unknown here.
+    pub finder: OfferFinder,
     pub settings: Settings,
     /// Rate limit per API key.
     pub rate: Rate,

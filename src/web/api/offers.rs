@@ -11,10 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{AccountParams, AccountPath, List, PageRequest, Query};
 use super::{Platform, Refusal};
+use crate::financing::ledger::MovementFilter;
 use crate::letters::store::{FirstLetter, first_of_offers};
 use crate::offers::store::{AccountOffer, AccountPage, Terms, belongs_to, of_account};
 use crate::offers::timeline::{PageEntry, page_of_offer};
-use crate::stripe::OfferId;
+use crate::stripe::{AccountId, OfferId};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -168,15 +169,24 @@ impl From<Terms> for OfferTerms {
     )),
 )]
 pub(super) async fn list(
-    State(Platform { api, financings, .. }): State<Platform>,
+    State(platform): State<Platform>,
     AccountPath(account): AccountPath,
     Query(query): Query<OffersQuery>,
 ) -> Result<Json<List<Offer>>, Refusal> {
+    let Platform { api, financings, .. } = &platform;
     let page = PageRequest::parse(query.limit, query.cursor.as_deref())?;
     let (after, limit) = (page.after.as_ref(), page.fetch_limit());
     let account_page = AccountPage { after, livemode: financings.livemode(), limit };
-    let list = of_account(&api.db, account.as_str(), &account_page);
-    let offers = api.query("cannot list an account's offers", list).await?;
+    let list = || {
+        let list = of_account(&api.db, account.as_str(), &account_page);
+        api.query("cannot list an account's offers", list)
+    };
+    let mut offers = list().await?;
+    if offers.is_empty() && after.is_none() && has_movements(&platform, &account).await? {
+        // A financing without an offer: its events preceded this service. Stripe has it.
+        platform.find_offers(&account).await?;
+        offers = list().await?;
+    }
     // A second statement, not a join: each module reads its own table. A letter that is created in
     // between may be missing here and appears in the next response.
     let ids: Vec<String> = offers.iter().map(|offer| offer.offer_id.clone()).collect();
@@ -189,6 +199,13 @@ pub(super) async fn list(
         Offer::new(offer, letter)
     };
     Ok(page.respond(offers, |offer| offer.cursor().to_string(), entry))
+}
+
+async fn has_movements(platform: &Platform, account: &AccountId) -> Result<bool, Refusal> {
+    let filter = MovementFilter::default();
+    let movements = platform.financings.movements(account, &filter, 1);
+    let movements = platform.api.query("cannot read an account's ledger", movements).await?;
+    Ok(!movements.is_empty())
 }
 
 #[derive(Deserialize, IntoParams)]

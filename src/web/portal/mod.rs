@@ -34,6 +34,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::financing::Financings;
+use crate::flow::offer::OfferFinder;
 use crate::format::locale::Language;
 use crate::http::rate::Rate;
 use crate::letters::wording::Disclaimers;
@@ -76,6 +77,8 @@ pub struct Portal {
     pub clock: Clock,
     pub database_health: DatabaseHealth,
     pub financings: Financings,
+    /// Finds the offers of an account that is unknown here.
+    pub finder: OfferFinder,
     /// The legal texts that must accompany any mention of Capital.
     pub disclaimers: Disclaimers,
     /// Rate limit per account for Account Links, shared with the API.
@@ -213,6 +216,11 @@ impl PortalState {
 
     fn fail(&self, error: &sqlx::Error, language: Language) -> Response {
         self.error_page(self.database_error(error, language))
+    }
+
+    /// Asks the merchant to come back later.
+    fn not_now(&self, language: Language) -> Response {
+        self.error_page(ErrorPage { notice: Notice::NotNow, language })
     }
 
     fn database_error(&self, error: &sqlx::Error, language: Language) -> ErrorPage {

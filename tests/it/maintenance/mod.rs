@@ -1,5 +1,6 @@
 //! Periodic work: reconciliation, retention, the clock, the list of replicas.
 
+mod adoption;
 mod clock;
 mod reconcile;
 mod replicas;

@@ -48,7 +48,9 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&s
     let after = before.and_then(|cursor| cursor.parse().ok());
     let is_later_page = after.is_some();
     let mut data = match Box::pin(with_timeout(portal.load(account, after))).await {
-        Ok(data) => data,
+        Ok(Some(data)) => data,
+        // Without Stripe's answer the page would say that there is no financing.
+        Ok(None) => return state.not_now(language),
         Err(error) => return state.fail(&error, language),
     };
     let now = portal.clock.now();
@@ -104,19 +106,32 @@ struct DisclaimerText {
 }
 
 impl Portal {
+    /// None if the account's offers are unknown and Stripe does not answer.
     async fn load(
         &self,
         account: &AccountId,
         after: Option<Cursor<TransactionId>>,
-    ) -> sqlx::Result<AccountData> {
+    ) -> sqlx::Result<Option<AccountData>> {
         let id = account.as_str();
         let newest =
             AccountPage { after: None, livemode: self.financings.livemode(), limit: MAX_OFFERS };
-        let offers = of_account(&self.db, id, &newest).await?;
+        let mut offers = of_account(&self.db, id, &newest).await?;
         let wanted = MovementFilter { after, ..MovementFilter::default() };
         // One more than is shown tells whether there is an older page.
         let limit = i64::from(MOVEMENTS_PER_PAGE) + 1;
         let movements = self.financings.movements(account, &wanted, limit).await?;
+        if offers.is_empty() && !movements.is_empty() {
+            // A financing without an offer: its events preceded this service. Stripe has it.
+            match self.finder.find(account).await {
+                Ok(_) => {}
+                Err(LookupError::Database(error)) => return Err(error),
+                Err(LookupError::Stripe(error)) => {
+                    tracing::warn!(account.id = %account, %error, "cannot find the account's offers");
+                    return Ok(None);
+                }
+            }
+            offers = of_account(&self.db, id, &newest).await?;
+        }
         let has_begun =
             offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.
@@ -127,7 +142,7 @@ impl Portal {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
         };
-        Ok(AccountData { offers, comparison, ledger_totals, movements, home })
+        Ok(Some(AccountData { offers, comparison, ledger_totals, movements, home }))
     }
 
     /// Stripe's summary; `None` if Stripe is unavailable, and the ledger's totals are shown

@@ -1,0 +1,81 @@
+//! The offers of an account, read from Stripe's list.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Applied, apply};
+use crate::clock::Clock;
+use crate::database::{Pool, is_about_the_data};
+use crate::financing::LookupError;
+use crate::offers::{Observation, Source};
+use crate::queue::Notifier;
+use crate::stripe::{AccountId, Client, FinancingOffer, OfferList};
+use crate::telemetry::chain;
+
+/// Lists an account's offers and applies them: for accounts whose offers were made before this
+/// service was installed.
+#[derive(Clone, Debug)]
+pub struct OfferFinder {
+    pub db: Pool,
+    pub clock: Clock,
+    pub stripe: Client,
+    /// For the Message-IDs of letters about offers that are undelivered.
+    pub message_id_domain: String,
+    /// Notified when letters may have been opened.
+    pub jobs: Notifier,
+}
+
+impl OfferFinder {
+    /// Applies every offer that Stripe lists for the account and returns how many were unknown. An
+    /// account that left the platform has none.
+    pub async fn find(&self, account: &AccountId) -> Result<u64, LookupError> {
+        let (mut found, mut after) = (0, None::<String>);
+        loop {
+            let list = OfferList::OfAccount(account);
+            let page = match self.stripe.offers(list, after.as_deref()).await {
+                Err(error) if error.is_gone() => return Ok(found),
+                page => page?,
+            };
+            let as_of = page.at.unwrap_or_else(|| self.clock.now());
+            for entry in &page.entries {
+                let (offer, object) = match decode(entry) {
+                    Ok(decoded) => decoded,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot read an offer in Stripe's list; skipped it");
+                        continue;
+                    }
+                };
+                let seen = Observation { offer, object: &object, source: Source::Listed, as_of };
+                match self.apply(&seen).await {
+                    Ok(Applied::New) => found += 1,
+                    Ok(Applied::Changed | Applied::Same) => {}
+                    Err(error) if is_about_the_data(&error) => {
+                        let error = chain(&error);
+                        tracing::error!(error, "cannot store an offer of Stripe's list; skipped it");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.jobs.notify();
+            after = page.last_id().filter(|_| page.has_more);
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn apply(&self, seen: &Observation<'_>) -> sqlx::Result<Applied> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let (applied, backfills) = apply(&mut tx, seen, &self.message_id_domain, now).await?;
+        backfills.queue(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(applied)
+    }
+}
+
+/// An offer of a list, with its complete object.
+pub fn decode(entry: &RawValue) -> serde_json::Result<(FinancingOffer, Value)> {
+    let object: Value = serde_json::from_str(entry.get())?;
+    Ok((serde_json::from_value(object.clone())?, object))
+}

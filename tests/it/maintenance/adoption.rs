@@ -1,0 +1,160 @@
+//! A platform that had a Capital program before it installed the service.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use sqlx::PgPool;
+use stripe_simulator::{Action, NewAccount, NewOffer};
+
+use crate::support::TestApp;
+
+/// An offer in each status, none of which an event announced; the last one is undelivered.
+fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
+    let lives: [(&[Action], &str); 8] = [
+        (&[Action::Expire], "expired"),
+        (&[Action::Apply], "accepted"),
+        (&[Action::Apply, Action::Reject], "rejected"),
+        (&[Action::Apply, Action::Cancel], "canceled"),
+        (&[Action::Apply, Action::Approve], "paid_out"),
+        (&[Action::Apply, Action::Approve, Action::Repay], "fully_repaid"),
+        (&[], "delivered"),
+        (&[], "undelivered"),
+    ];
+    let offers = lives.into_iter().map(|(actions, status)| {
+        let offer = app.offer();
+        if status != "undelivered" {
+            app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+        }
+        for action in actions {
+            app.stripe.perform(*action, &offer).unwrap();
+        }
+        (offer, status)
+    });
+    let offers = offers.collect();
+    app.stripe.clear_events();
+    offers
+}
+
+async fn expect_statuses(app: &TestApp, offers: &[(String, &'static str)]) {
+    for (offer, status) in offers {
+        let stored: String =
+            app.one("select status from financing_offers where offer_id = $1", offer).await;
+        let expected = if *status == "undelivered" { "delivered" } else { status };
+        assert_eq!(stored, expected, "{offer}");
+    }
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn every_offer_becomes_known_and_only_the_undelivered_one_gets_a_letter(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offers = offers_of_every_status(&app);
+    assert!(app.app.reconcile_now().await.unwrap());
+    app.run_due_work().await;
+    // Marked as delivered in between: its status at Stripe is read by the next listing.
+    app.expect_delivered(&offers.last().unwrap().0).await;
+    expect_statuses(&app, &offers).await;
+    assert_eq!(app.relay.letters().len(), 1);
+    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    assert_eq!((walk.offers_seen, walk.offers_new), (8, 7), "one was listed as undelivered before");
+    assert!(walk.ended_at.is_some());
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_walk_resumes_after_its_last_page_and_is_due_again_after_a_day(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let account = app.stripe.add_account(&NewAccount::default());
+    let offers: Vec<String> = (0..250)
+        .map(|_| {
+            let offer = app.stripe.create_offer(&account, &NewOffer::default());
+            app.stripe.edit_offer(&offer, |offer| offer["status"] = "expired".into());
+            offer
+        })
+        .collect();
+    app.stripe.clear_events();
+    let lists = |app: &TestApp| {
+        let asked = app.stripe.requests();
+        let list = asked.iter().filter(|call| call.path == "/v1/capital/financing_offers");
+        list.count()
+    };
+    // As if the process had ended after the first page. Stripe lists the newest offer first.
+    sqlx::query(
+        "insert into offer_listings (livemode, started_at, after_offer_id, offers_seen, offers_new)
+         values (false, $1, $2, 100, 100)",
+    )
+    .bind(app.clock.now())
+    .bind(&offers[150])
+    .execute(&app.db)
+    .await
+    .unwrap();
+    assert!(app.app.reconcile_now().await.unwrap());
+    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    assert_eq!((walk.offers_seen, walk.offers_new), (250, 250), "150 of them in this run");
+    assert!(walk.ended_at.is_some());
+    assert_eq!(lists(&app), 3, "a page of undelivered offers and two of all");
+
+    assert!(app.app.reconcile_now().await.unwrap());
+    assert_eq!(lists(&app), 4, "the walk is not due");
+    app.clock.advance(TimeDelta::hours(25));
+    assert!(app.app.reconcile_now().await.unwrap());
+    assert_eq!(lists(&app), 8);
+    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    assert_eq!((walk.offers_seen, walk.offers_new), (250, 100), "the first page was never applied");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn events_that_no_endpoint_was_registered_for_are_imported(db: PgPool) {
+    let app = TestApp::start(db).await;
+    assert!(app.app.reconcile_now().await.unwrap());
+    let offer = app.offer();
+    app.clock.advance(TimeDelta::minutes(15));
+    assert!(app.app.reconcile_now().await.unwrap());
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    let events: i64 =
+        app.one("select count(*) from inbox_events where object_id = $1", &offer).await;
+    assert_eq!(events, 1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_transaction_makes_its_unknown_offer_known(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+    app.stripe.perform(Action::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Approve, &offer).unwrap();
+    let events = app.stripe.events();
+    let payout = events
+        .iter()
+        .find(|event| event["type"] == "capital.financing_transaction.created")
+        .expect("an approval pays out");
+    app.stripe_sends(payout).await.expect_kept();
+    app.run_due_work().await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    assert_eq!(status, "paid_out");
+    assert_eq!(app.relay.letters().len(), 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_of_an_unknown_account_makes_its_offers_known(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let new = NewAccount { email: Some("jenny@bakery.example".into()), ..NewAccount::default() };
+    let account = app.stripe.add_account(&new);
+    let offers = [(); 2].map(|()| app.stripe.create_offer(&account, &NewOffer::default()));
+    app.stripe.edit_offer(&offers[1], |offer| offer["status"] = "expired".into());
+    let event = json!({
+        "id": "evt_credit_line", "object": "event", "livemode": false, "created": 1_795_000_000,
+        "type": "capital.financing_summary.line_of_credit_update",
+        "data": {"object": {"object": "capital.financing_summary", "account": account}},
+    });
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_delivered(&offers[0]).await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offers[1]).await;
+    assert_eq!((status.as_str(), app.relay.letters().len()), ("expired", 1));
+    app.finish().await;
+}
