@@ -87,6 +87,7 @@ impl Reader {
             api_key,
             api_base: self.url("stripe.api_base"),
             api_version: self.text("stripe.api_version"),
+            embedded_version: self.text("stripe.embedded_version"),
             requests_per_second: self.number("stripe.requests_per_second", 1),
             timeout: self.duration("stripe.timeout"),
         }

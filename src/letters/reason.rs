@@ -7,6 +7,8 @@ pub const GAVE_UP: &str = "gave_up";
 pub const OPTED_OUT: &str = "opted_out";
 /// An operator withdrew it.
 pub const OPERATOR: &str = "operator";
+/// The platform told the merchant by another channel.
+pub const TOLD_ELSEWHERE: &str = "told_elsewhere";
 /// The account's personal data was erased.
 pub const ERASED: &str = "erased";
 /// Stripe has no address that we may use.

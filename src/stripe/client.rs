@@ -28,6 +28,8 @@ pub struct Settings {
     pub api_base: Url,
     /// `Stripe-Version` of every request; empty for the account's default.
     pub api_version: String,
+    /// `Stripe-Version` of Account Sessions, whose components are in preview.
+    pub embedded_version: String,
     /// The rate limit of all processes together, for all endpoints and for each one.
     pub requests_per_second: u32,
     /// For a whole request, from connecting to the last byte of the body.
@@ -245,7 +247,21 @@ impl Client {
         self.send(endpoint, self.request(Method::GET, path).query(query)).await
     }
 
+    pub(super) fn embedded_version(&self) -> &str {
+        &self.settings.embedded_version
+    }
+
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_as_of(&self.settings.api_version, method, path)
+    }
+
+    /// A request with this `Stripe-Version`; empty for the account's default.
+    pub(super) fn request_as_of(
+        &self,
+        version: &str,
+        method: Method,
+        path: &str,
+    ) -> RequestBuilder {
         let mut url = self.settings.api_base.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         let mut request =
@@ -253,11 +269,7 @@ impl Client {
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
         }
-        if self.settings.api_version.is_empty() {
-            request
-        } else {
-            request.header("Stripe-Version", &self.settings.api_version)
-        }
+        if version.is_empty() { request } else { request.header("Stripe-Version", version) }
     }
 
     /// Waits for the rate limit, sends the request, and reports the outcome to the circuit breaker

@@ -5,6 +5,7 @@
 
 mod account;
 mod account_link;
+mod account_session;
 mod cache;
 mod charge;
 mod client;
@@ -22,6 +23,7 @@ mod rate_limit;
 
 pub use account::{Account, BusinessProfile, Person};
 pub use account_link::{AccountLink, LinkTo};
+pub use account_session::{AccountSession, Component};
 pub use cache::Cache;
 pub use charge::{Charge, Transfer};
 pub(crate) use client::livemode_of_key;

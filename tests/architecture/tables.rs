@@ -17,6 +17,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("deliveries", "flow/delivered/"),
     ("delivery_attempt_results", "letters/"),
     ("delivery_attempts", "letters/"),
+    ("delivery_reports", "flow/delivered/"),
     ("feedback_events", "feedback/"),
     ("financing_ledger", "financing/"),
     ("financing_offers", "offers/"),

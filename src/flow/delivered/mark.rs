@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::{self, Delivery, StripeReply};
+use super::was_delivered;
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool};
 use crate::offers;
@@ -189,26 +190,6 @@ async fn update_status(
         offers::store::move_status(tx, &delivery.offer_id, answered).await
     } else {
         Ok(None)
-    }
-}
-
-/// Whether an offer with this status has been delivered. An expired or replaced offer may not have
-/// been.
-fn was_delivered(status: &OfferStatus) -> bool {
-    match status {
-        OfferStatus::Delivered
-        | OfferStatus::Accepted
-        | OfferStatus::PaidOut
-        | OfferStatus::FullyRepaid
-        | OfferStatus::Completed
-        | OfferStatus::Canceled
-        | OfferStatus::Rejected => true,
-        OfferStatus::Undelivered
-        | OfferStatus::Expired
-        | OfferStatus::Replaced
-        | OfferStatus::Revoked
-        | OfferStatus::AcceptedOtherOffer
-        | OfferStatus::Other(_) => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tells Stripe that the merchant received the offer
 //! (<https://docs.stripe.com/capital/api-integration>). The platform affirms delivery with this
-//! call, so it is never made before the relay has accepted the letter.
+//! call, so it is never made before the relay has accepted the letter, or before the platform
+//! reported that it told the merchant itself ([`report()`]).
 //!
 //! ```text
 //! pending ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
@@ -8,14 +9,17 @@
 //! ```
 
 mod mark;
+mod report;
 pub mod store;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::queue;
+use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
+pub use report::{DeliveryReport, Reported, report};
 
 pub(crate) const JOB: &str = "mark_delivered";
 
@@ -27,7 +31,7 @@ pub async fn request(
     letter_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::request(&mut *tx, offer_id, letter_id, now).await?;
+    store::request(&mut *tx, offer_id, Some(letter_id), now).await?;
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }
@@ -76,4 +80,24 @@ pub async fn retry(
         queue::requeue(tx, JOB, offer_id, now).await?;
     }
     Ok(retried)
+}
+
+/// Whether an offer with this status has been delivered. An expired or replaced offer may not have
+/// been.
+fn was_delivered(status: &OfferStatus) -> bool {
+    match status {
+        OfferStatus::Delivered
+        | OfferStatus::Accepted
+        | OfferStatus::PaidOut
+        | OfferStatus::FullyRepaid
+        | OfferStatus::Completed
+        | OfferStatus::Canceled
+        | OfferStatus::Rejected => true,
+        OfferStatus::Undelivered
+        | OfferStatus::Expired
+        | OfferStatus::Replaced
+        | OfferStatus::Revoked
+        | OfferStatus::AcceptedOtherOffer
+        | OfferStatus::Other(_) => false,
+    }
 }

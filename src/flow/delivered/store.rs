@@ -1,9 +1,10 @@
-//! SQL of the `deliveries` table. The caller owns the transaction.
+//! SQL of `deliveries` and `delivery_reports`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::DeliveryReport;
 use crate::database::{json_text, storable};
 
 /// A delivery that Stripe has not acknowledged yet.
@@ -23,11 +24,12 @@ pub(super) struct StripeReply<'a> {
     pub(super) note: Option<&'a str>,
 }
 
-/// Inserts a pending delivery unless the offer already has a delivery.
+/// Inserts a pending delivery unless the offer already has a delivery. Without a letter, the
+/// platform told the merchant itself.
 pub(super) async fn request(
     db: impl PgExecutor<'_>,
     offer_id: &str,
-    letter_id: &str,
+    letter_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -205,4 +207,30 @@ pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<O
     sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id)
         .fetch_optional(db)
         .await
+}
+
+/// Records that the platform told the merchant itself. False if the report was recorded before.
+pub(super) async fn add_report(
+    db: impl PgExecutor<'_>,
+    report: &DeliveryReport<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let added = sqlx::query!(
+        "
+        insert into delivery_reports
+            (offer_id, account_id, channel, told_at, reference, reported_by, recorded_at)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict on constraint delivery_reports_once do nothing
+        ",
+        report.offer.as_str(),
+        report.account.as_str(),
+        report.channel,
+        report.told_at,
+        report.reference,
+        report.reported_by,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() == 1)
 }

@@ -19,11 +19,13 @@
 //! | `request` | parsing: account, query, pagination, body |
 //! | `refusal` | error codes and messages |
 //! | `offers`, `summary`, `transactions`, `report` | an account's financings |
-//! | `links` | Account Links into Stripe's pages |
+//! | `links`, `sessions` | Account Links into Stripe's pages, Account Sessions for its components |
+//! | `delivered` | deliveries by a channel of the platform |
 //! | `contact`, `opt_outs` | contact overrides and opt-outs |
 
 mod auth;
 mod contact;
+mod delivered;
 pub mod keys;
 mod links;
 mod offers;
@@ -33,6 +35,7 @@ mod refusal;
 mod report;
 mod request;
 mod routes;
+mod sessions;
 mod summary;
 mod transactions;
 
@@ -45,6 +48,7 @@ use crate::database::{DatabaseHealth, Pool, with_timeout};
 use crate::financing::{Financings, LookupError};
 use crate::flow::offer::OfferFinder;
 use crate::http::rate::Rate;
+use crate::stripe::AccountId;
 
 pub use auth::{Guard, authenticate};
 pub use keys::Scope;
@@ -85,6 +89,15 @@ pub struct Settings {
     pub return_url: Url,
     /// Average requests per second and key; 0 means no limit.
     pub requests_per_second: u32,
+}
+
+impl Platform {
+    /// Asks Stripe for the offers of an account that is unknown here.
+    async fn find_offers(&self, account: &AccountId) -> Result<(), Refusal> {
+        let found = self.finder.find(account).await;
+        let doing = "cannot find an account's offers";
+        found.map(drop).map_err(|error| self.api.lookup_refusal(&error, doing))
+    }
 }
 
 impl Api {

@@ -216,7 +216,7 @@ pub(super) struct OfferPath {
         pattern = "^financingoffer_[A-Za-z0-9_-]{1,185}$",
         example = "financingoffer_1Q2w3E4r5T6y7U8i"
     )]
-    offer: String,
+    pub(super) offer: String,
 }
 
 /// An entry of a timeline.

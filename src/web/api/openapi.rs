@@ -145,7 +145,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn tag(scope: Scope) -> &'static str {
     match scope {
         Scope::OptOutsRead | Scope::OptOutsWrite => "Opt-outs",
-        Scope::FinancingsRead => "Financings",
+        Scope::FinancingsRead | Scope::OffersWrite => "Financings",
         Scope::LinksWrite => "Links",
         Scope::ContactsWrite => "Contacts",
         Scope::BouncesWrite => "Delivery reports",

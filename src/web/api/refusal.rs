@@ -67,6 +67,13 @@ pub enum Refusal {
          `reporting` a financing."
     )]
     LinkRefused,
+    #[error(
+        "Stripe creates no such Account Session: the components may not exist in the account's \
+         country, or the operator must correct stripe.embedded_version."
+    )]
+    SessionRefused,
+    #[error("The offer ended before it was delivered, so Stripe cannot be told of a delivery.")]
+    OfferEnded,
     #[error("The body is larger than this endpoint accepts.")]
     BodyTooLarge,
     #[error("The body did not arrive in time.")]
@@ -141,7 +148,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::LinkRefused => StatusCode::CONFLICT,
+            Self::LinkRefused | Self::SessionRefused | Self::OfferEnded => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {

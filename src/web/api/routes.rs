@@ -12,13 +12,17 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Refusal::{
-    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, Stripe,
-    TooManyDays,
+    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, OfferEnded,
+    SessionRefused, Stripe, TooManyDays,
 };
-use super::Scope::{ContactsWrite, FinancingsRead, LinksWrite, OptOutsRead, OptOutsWrite};
+use super::Scope::{
+    ContactsWrite, FinancingsRead, LinksWrite, OffersWrite, OptOutsRead, OptOutsWrite,
+};
 use super::openapi::{self, OpenApiJson};
 use super::{Guard, Platform, Refusal, Scope, StripeUnavailable, authenticate};
-use super::{contact, links, offers, opt_outs, report, summary, transactions};
+use super::{
+    contact, delivered, links, offers, opt_outs, report, sessions, summary, transactions,
+};
 use crate::financing::report::BadDays;
 
 /// Errors of handlers that call Stripe.
@@ -43,7 +47,11 @@ pub fn router(platform: Platform) -> Router {
             .add(OptOutsRead, &[&[BadAccount]], routes!(opt_outs::show))
             .add(OptOutsWrite, &[&[BadAccount], &BODY_ERRORS], routes!(opt_outs::create))
             .add(OptOutsWrite, &[&[BadAccount]], routes!(opt_outs::end))
-            .add(FinancingsRead, &[&[BadAccount, BAD_QUERY]], routes!(offers::list))
+            .add(
+                FinancingsRead,
+                &[&[BadAccount, BAD_QUERY], &STRIPE_ERRORS],
+                routes!(offers::list),
+            )
             .add(FinancingsRead, &[&[BadAccount, BAD_QUERY, NotFound]], routes!(offers::timeline))
             .add(FinancingsRead, &[&[BadAccount, NotFound], &STRIPE_ERRORS], routes!(summary::show))
             .add(
@@ -62,6 +70,16 @@ pub fn router(platform: Platform) -> Router {
                 LinksWrite,
                 &[&[BadAccount, BadUrl, NotFound, LinkRefused], &BODY_ERRORS, &STRIPE_ERRORS],
                 routes!(links::create),
+            )
+            .add(
+                LinksWrite,
+                &[&[BadAccount, NotFound, SessionRefused], &BODY_ERRORS, &STRIPE_ERRORS],
+                routes!(sessions::create),
+            )
+            .add(
+                OffersWrite,
+                &[&[BadAccount, NotFound, OfferEnded], &BODY_ERRORS, &STRIPE_ERRORS],
+                routes!(delivered::report),
             )
             .add(ContactsWrite, &[&[BadAccount]], routes!(contact::show, contact::delete))
             .add(ContactsWrite, &[&[BadAccount, BadAddress], &BODY_ERRORS], routes!(contact::put))

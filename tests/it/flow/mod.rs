@@ -5,4 +5,5 @@ mod live_mode;
 mod mark_delivered;
 mod nul;
 mod stages;
+mod told_elsewhere;
 mod webhook;

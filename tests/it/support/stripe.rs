@@ -14,6 +14,7 @@ use serde_json::Value;
 pub struct Asked {
     pub path_and_query: String,
     pub stripe_account: Option<String>,
+    pub stripe_version: Option<String>,
     pub body: String,
 }
 
@@ -57,6 +58,7 @@ async fn answer(State(stub): State<Stub>, request: Request) -> Response {
     inner.asked.push(Asked {
         path_and_query: path_and_query.clone(),
         stripe_account: header("Stripe-Account"),
+        stripe_version: header("Stripe-Version"),
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
     let found = inner.answers.iter().find(|(beginning, ..)| path_and_query.starts_with(beginning));

@@ -697,6 +697,8 @@ async fn each_route_requires_its_scope(db: PgPool) {
         ("GET", "report", "financings:read"),
         ("GET", "report.csv", "financings:read"),
         ("POST", "links", "links:write"),
+        ("POST", "sessions", "links:write"),
+        ("POST", "offers/financingoffer_1/delivered", "offers:write"),
         ("GET", "contact", "contacts:write"),
         ("PUT", "contact", "contacts:write"),
         ("DELETE", "contact", "contacts:write"),

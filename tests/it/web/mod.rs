@@ -1,7 +1,8 @@
 //! The API and the merchant's Capital section.
 
 pub mod api;
-mod api_financing;
+pub mod api_financing;
+mod api_sessions;
 mod metrics;
 mod openapi;
 mod section;

@@ -28,7 +28,10 @@ pub enum Scope {
     /// Read offers, transactions, summaries and reports.
     #[strum(serialize = "financings:read")]
     FinancingsRead,
-    /// Create Account Links.
+    /// Report that the platform told a merchant about an offer itself.
+    #[strum(serialize = "offers:write")]
+    OffersWrite,
+    /// Create Account Links and Account Sessions.
     #[strum(serialize = "links:write")]
     LinksWrite,
     /// Read, set and remove contact overrides.
@@ -37,11 +40,12 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OptOutsRead,
         Self::OptOutsWrite,
         Self::BouncesWrite,
         Self::FinancingsRead,
+        Self::OffersWrite,
         Self::LinksWrite,
         Self::ContactsWrite,
     ];
