@@ -52,11 +52,8 @@ impl Client {
             let name: &str = component.into();
             (format!("components[{name}][enabled]"), "true")
         }));
-        let request = self.request_as_of(
-            self.embedded_version(),
-            Method::POST,
-            "/v1/account_sessions",
-        );
+        let request =
+            self.request_as_of(self.embedded_version(), Method::POST, "/v1/account_sessions");
         // Return the session without the response: its body contains the secret.
         Ok(self.send::<AccountSession>("account_sessions", request.form(&form)).await?.object)
     }

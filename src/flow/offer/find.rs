@@ -51,7 +51,10 @@ impl OfferFinder {
                     Ok(Applied::Changed | Applied::Same) => {}
                     Err(error) if is_about_the_data(&error) => {
                         let error = chain(&error);
-                        tracing::error!(error, "cannot store an offer of Stripe's list; skipped it");
+                        tracing::error!(
+                            error,
+                            "cannot store an offer of Stripe's list; skipped it"
+                        );
                     }
                     Err(error) => return Err(error.into()),
                 }

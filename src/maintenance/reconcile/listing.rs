@@ -117,8 +117,7 @@ impl Reconcile {
                     continue;
                 }
             };
-            let observation =
-                Observation { offer, object: &object, source: Source::Listed, as_of };
+            let observation = Observation { offer, object: &object, source: Source::Listed, as_of };
             match self.apply(&observation).await {
                 Ok(Applied::New) => counts.new += 1,
                 Ok(Applied::Changed | Applied::Same) => {}

@@ -20,9 +20,7 @@ use super::Scope::{
 };
 use super::openapi::{self, OpenApiJson};
 use super::{Guard, Platform, Refusal, Scope, StripeUnavailable, authenticate};
-use super::{
-    contact, delivered, links, offers, opt_outs, report, sessions, summary, transactions,
-};
+use super::{contact, delivered, links, offers, opt_outs, report, sessions, summary, transactions};
 use crate::financing::report::BadDays;
 
 /// Errors of handlers that call Stripe.

@@ -100,7 +100,8 @@ async fn a_report_that_cannot_be_is_refused_and_leaves_nothing(db: PgPool) {
     report(&app, &offer, &dashboard(&app)).await.expect_refused(409, "offer_ended");
     let key = key(&app, &[Scope::OffersWrite]).await;
     let body = dashboard(&app).to_string();
-    for path in ["acct_other/offers/financingoffer_unknown", &format!("acct_other/offers/{offer}")] {
+    for path in ["acct_other/offers/financingoffer_unknown", &format!("acct_other/offers/{offer}")]
+    {
         let path = format!("/api/v1/accounts/{path}/delivered");
         call(&app, &key, "POST", &path, &body).await.expect_refused(404, "not_found");
     }

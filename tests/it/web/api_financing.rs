@@ -265,7 +265,9 @@ async fn the_sale_behind_a_withheld_share_is_fetched_once(db: PgPool) {
         assert_eq!(origin, expected);
     }
     let asked: Vec<_> = bench.stub.asked().into_iter().map(|asked| asked.path_and_query).collect();
-    assert_eq!(asked, ["/v1/charges/py_1", "/v1/charges/py_1", "/v1/transfers/tr_1"]);
+    // The transactions name an offer that is unknown here.
+    let offer = "/v1/capital/financing_offers/financingoffer_1";
+    assert_eq!(asked, [offer, "/v1/charges/py_1", "/v1/charges/py_1", "/v1/transfers/tr_1"]);
     let payout = bench.get("transactions/cptxn_0/origin").await.expect(200);
     assert_eq!(payout["charge_id"], Value::Null);
     for unknown in ["cptxn_9", "txn_1", "%ff"] {

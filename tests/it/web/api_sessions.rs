@@ -22,10 +22,7 @@ async fn a_session_is_created_with_the_components_and_the_preview_version(db: Pg
         json!({"client_secret": "accs_secret_1", "expires_at": "2027-01-15T08:00:00Z"})
     );
     let asked = &bench.stub.asked()[0];
-    assert_eq!(
-        asked.stripe_version.as_deref(),
-        Some("2025-04-30.basil; embedded_connect_beta=v2")
-    );
+    assert_eq!(asked.stripe_version.as_deref(), Some("2025-04-30.basil; embedded_connect_beta=v2"));
     assert_eq!(asked.stripe_account, None, "the platform's own call");
     let form: Vec<_> = url::form_urlencoded::parse(asked.body.as_bytes()).into_owned().collect();
     let expected = [
@@ -47,7 +44,9 @@ async fn a_session_that_stripe_refuses_has_a_code_of_its_own(db: PgPool) {
         r#"{"components": ["payments"]}"#,
         r#"{"components": ["capital_financing"], "account": "acct_2"}"#,
     ] {
-        call(&bench.app, &bench.key, "POST", PATH, body).await.expect_refused(400, "malformed_body");
+        call(&bench.app, &bench.key, "POST", PATH, body)
+            .await
+            .expect_refused(400, "malformed_body");
     }
     assert!(bench.stub.asked().is_empty());
     let body = r#"{"components": ["capital_financing"]}"#;
