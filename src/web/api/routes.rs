@@ -45,11 +45,7 @@ pub fn router(platform: Platform) -> Router {
             .add(OptOutsRead, &[&[BadAccount]], routes!(opt_outs::show))
             .add(OptOutsWrite, &[&[BadAccount], &BODY_ERRORS], routes!(opt_outs::create))
             .add(OptOutsWrite, &[&[BadAccount]], routes!(opt_outs::end))
-            .add(
-                FinancingsRead,
-                &[&[BadAccount, BAD_QUERY], &STRIPE_ERRORS],
-                routes!(offers::list),
-            )
+            .add(FinancingsRead, &[&[BadAccount, BAD_QUERY], &STRIPE_ERRORS], routes!(offers::list))
             .add(FinancingsRead, &[&[BadAccount, BAD_QUERY, NotFound]], routes!(offers::timeline))
             .add(FinancingsRead, &[&[BadAccount, NotFound], &STRIPE_ERRORS], routes!(summary::show))
             .add(
