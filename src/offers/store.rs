@@ -375,7 +375,7 @@ impl AccountOffer {
     }
 
     /// As sent by Stripe; may differ from the offered terms.
-    pub fn accepted_terms(&self) -> Option<&Value> {
+    fn accepted_terms(&self) -> Option<&Value> {
         // Not by `->` in SQL, which fails if the object contains a NUL anywhere.
         self.object.get("accepted_terms")
     }

@@ -1,5 +1,6 @@
 //! Crashes, outages, and peers that misbehave.
 
+mod adoption;
 mod connections;
 #[cfg(feature = "crash-points")]
 mod crash;

@@ -1,11 +1,13 @@
 //! A platform that had a Capital program before it installed the service.
 
+use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgPool;
 use stripe_simulator::{Action, NewAccount, NewOffer};
 
 use crate::support::TestApp;
+use crate::web::api::{call, key};
 
 /// An offer in each status, none of which an event announced; the last one is undelivered.
 fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
@@ -156,5 +158,60 @@ async fn an_event_of_an_unknown_account_makes_its_offers_known(db: PgPool) {
     let status: String =
         app.one("select status from financing_offers where offer_id = $1", &offers[1]).await;
     assert_eq!((status.as_str(), app.relay.letters().len()), ("expired", 1));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_that_stripe_failed_to_generate_is_healed_by_its_object(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+    // The event that the merchant applied is lost, and a transaction's, too.
+    app.stripe.lose_next_events(10);
+    app.stripe.perform(Action::Apply, &offer).unwrap();
+    for id in app.stripe.report_lost_events() {
+        let report = json!({
+            "id": id, "object": "v2.core.event", "livemode": false,
+            "type": "v2.core.health.event_generation_failure.resolved",
+            "created": app.clock.now(),
+        });
+        app.stripe_sends(&report).await.expect_kept();
+    }
+    app.run_due_work().await;
+    let status: String =
+        app.one("select status from financing_offers where offer_id = $1", &offer).await;
+    assert_eq!(status, "accepted");
+    let versions: Vec<_> = app
+        .stripe
+        .requests()
+        .into_iter()
+        .filter(|call| call.path.starts_with("/v2/core/events/"))
+        .collect();
+    assert_eq!(versions.len(), 1, "the report comes without its data");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_page_of_an_account_with_transactions_alone_asks_stripe_for_its_offers(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+    app.stripe.perform(Action::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Approve, &offer).unwrap();
+    let events = app.stripe.events();
+    let payout = events
+        .iter()
+        .find(|event| event["type"] == "capital.financing_transaction.created")
+        .expect("an approval pays out");
+    app.stripe_sends(payout).await.expect_kept();
+    app.app.read_inbox().await.unwrap();
+    let account = payout["data"]["object"]["account"].as_str().unwrap();
+    let key = key(&app, &[Scope::FinancingsRead]).await;
+    let path = format!("/api/v1/accounts/{account}/offers");
+    let offers = call(&app, &key, "GET", &path, "").await.expect(200);
+    assert_eq!(offers["data"][0]["status"], "paid_out");
+    app.run_due_work().await;
     app.finish().await;
 }

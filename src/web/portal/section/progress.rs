@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::financing::ledger::Totals;
 use crate::financing::summary::{SummaryComparison, only};
 use crate::format::money::{Money, is_currency};
-use crate::offers::store::AccountOffer;
+use crate::offers::store::{AccountOffer, Terms};
 use crate::stripe::{OfferedTerms, Period, SummaryDetails};
 
 /// The accepted terms, otherwise the offered ones.
@@ -51,17 +51,17 @@ pub(super) enum FiguresFrom {
 
 /// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant.
 pub(super) fn terms(offer: &AccountOffer) -> Option<FinancingTerms> {
-    let accepted: Option<OfferedTerms> =
-        offer.accepted_terms().cloned().and_then(|terms| serde_json::from_value(terms).ok());
-    let terms = accepted.or_else(|| {
+    // Incomplete accepted terms must not hide complete offered ones.
+    let complete = |terms: Terms| {
         Some(OfferedTerms {
-            advance_amount: offer.advance_minor?,
-            fee_amount: offer.fee_minor?,
-            currency: offer.currency.clone()?,
-            withhold_rate: offer.withhold_rate?,
+            advance_amount: terms.advance_minor?,
+            fee_amount: terms.fee_minor?,
+            currency: terms.currency,
+            withhold_rate: terms.withhold_rate?,
             campaign_type: None,
         })
-    });
+    };
+    let terms = offer.accepted().and_then(complete).or_else(|| offer.offered().and_then(complete));
     let OfferedTerms { advance_amount, fee_amount, currency, withhold_rate, .. } =
         terms.filter(OfferedTerms::are_plausible)?;
     let money = |minor| Money { minor, currency: currency.to_lowercase() };
