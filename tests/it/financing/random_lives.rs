@@ -239,7 +239,7 @@ async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
         sqlx::query(
             "truncate financing_transactions, financing_summaries, account_locales,
                  payout_explanations, jobs, financing_offers, letters, deliveries,
-                 timeline_entries, delivery_attempts, delivery_attempt_results,
+                 timeline_entries, delivery_attempts, delivery_attempt_results, delivery_reports,
                  transaction_backfills",
         )
         .execute(&db)
