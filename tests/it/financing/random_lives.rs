@@ -238,9 +238,8 @@ async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
         play(db.clone(), seeds..seeds + 300).await;
         sqlx::query(
             "truncate financing_transactions, financing_summaries, account_locales,
-                 payout_explanations, jobs, financing_offers, letters, deliveries,
-                 timeline_entries, delivery_attempts, delivery_attempt_results, delivery_reports,
-                 transaction_backfills",
+                 payout_explanations, jobs, financing_offers, timeline_entries,
+                 transaction_backfills cascade",
         )
         .execute(&db)
         .await
