@@ -6,5 +6,6 @@ mod api_sessions;
 mod metrics;
 mod openapi;
 mod section;
+mod section_delivery;
 pub mod section_phases;
 mod visits;

@@ -24,6 +24,8 @@ pub(in crate::web::portal) struct PageFormatter<'a> {
 #[derive(Serialize)]
 pub(super) struct CardView {
     phase: &'static str,
+    /// Stripe creates no Account Link for an undelivered offer.
+    can_apply: bool,
     /// The wording for the contract: `loan`, `cash_advance` or `unspecified`.
     contract: &'static str,
     is_refill: bool,
@@ -108,6 +110,7 @@ impl PageFormatter<'_> {
         };
         CardView {
             phase: card.phase.into(),
+            can_apply: !card.is_undelivered(),
             contract: contract.as_str(),
             next: match card.paydown_order {
                 _ if card.offer.charged_off_at.is_some() => "closed",
