@@ -420,6 +420,28 @@ pub async fn of_account(
     .await
 }
 
+/// An offer of the account; `None` if it is unknown or another account's.
+pub async fn find_of_account(
+    db: impl sqlx::PgExecutor<'_>,
+    account_id: &str,
+    offer_id: &str,
+) -> sqlx::Result<Option<AccountOffer>> {
+    sqlx::query_as!(
+        AccountOffer,
+        "
+        select offer_id, status, livemode, financing_type, product_type, campaign_type,
+            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
+            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
+        from financing_offers
+        where account_id = $1 and offer_id = $2
+        ",
+        account_id,
+        offer_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Sets the status and returns the previous one; none if the status is unchanged.
 pub async fn move_status(
     db: impl sqlx::PgExecutor<'_>,

@@ -65,10 +65,10 @@ pub(super) struct Slots<'a> {
     advance: String,
     /// Without zero decimals.
     advance_short: String,
-    fee: String,
-    total: Option<String>,
+    pub(super) fee: String,
+    pub(super) total: Option<String>,
     withheld: String,
-    expires_on: String,
+    pub(super) expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
     /// Whether a minimum payment is due per period: only loans in the US have one.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod api_financing;
+mod api_copy;
 mod api_sessions;
 mod metrics;
 mod openapi;
