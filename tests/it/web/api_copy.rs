@@ -33,11 +33,6 @@ impl Promoted {
         Self { app, key, account, offer }
     }
 
-    async fn finish(self) {
-        self.app.run_due_work().await;
-        self.app.finish().await;
-    }
-
     async fn copy(&self, query: &str) -> Answer {
         let Self { account, offer, .. } = self;
         let path = format!("/api/v1/accounts/{account}/offers/{offer}/copy{query}");
@@ -74,7 +69,8 @@ async fn the_copy_has_terms_disclaimer_and_review_sentence_in_the_account_langua
     for wrong in ["?language=it", "?language=", "?lang=de"] {
         promoted.copy(wrong).await.expect_refused(400, "bad_query");
     }
-    promoted.finish().await;
+    promoted.app.run_due_work().await;
+    promoted.app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -92,7 +88,8 @@ async fn the_operators_disclaimer_determines_the_language(db: PgPool) {
         assert_eq!(copy["disclaimer"]["paragraphs"], paragraphs);
         assert!(values(&copy)[0].contains('€'), "{copy}");
     }
-    promoted.finish().await;
+    promoted.app.run_due_work().await;
+    promoted.app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -102,7 +99,8 @@ async fn without_an_approved_disclaimer_there_is_no_copy_of_a_real_offer(db: PgP
     let live = "update financing_offers set livemode = true where offer_id = $1";
     sqlx::query(live).bind(offer).execute(&promoted.app.db).await.unwrap();
     promoted.copy("").await.expect_refused(409, "no_disclaimer");
-    promoted.finish().await;
+    promoted.app.run_due_work().await;
+    promoted.app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -124,5 +122,6 @@ async fn a_foreign_or_ended_offer_has_no_copy(db: PgPool) {
     app.stripe_sends(&app.event(offer, "capital.financing_offer.accepted")).await.expect_kept();
     app.run_due_work().await;
     promoted.copy("").await.expect_refused(409, "nothing_to_promote");
-    promoted.finish().await;
+    promoted.app.run_due_work().await;
+    promoted.app.finish().await;
 }

@@ -1,8 +1,8 @@
 //! The API and the merchant's Capital section.
 
 pub mod api;
-pub mod api_financing;
 mod api_copy;
+pub mod api_financing;
 mod api_sessions;
 mod metrics;
 mod openapi;

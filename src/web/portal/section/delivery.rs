@@ -3,7 +3,7 @@
 
 use super::phase::Card;
 use crate::database::with_timeout;
-use crate::flow::delivered::{self, DeliveryReport};
+use crate::flow::delivered::{self, DeliveryReport, Reported};
 use crate::stripe::{AccountId, OfferId};
 use crate::web::portal::Portal;
 
@@ -38,7 +38,8 @@ impl Portal {
         }
     }
 
-    /// False if the offer's delivery was requested before, by a letter or an earlier view.
+    /// False if the offer has ended since, or if its delivery was requested before, by a letter or
+    /// an earlier view.
     async fn report_first_view(&self, account: &AccountId, offer: &OfferId) -> sqlx::Result<bool> {
         if delivered::store::state_of(&self.db, offer.as_str()).await?.is_some() {
             return Ok(false);
@@ -53,8 +54,8 @@ impl Portal {
             reported_by: "portal",
         };
         let mut tx = self.db.begin().await?;
-        delivered::report(&mut tx, &report, now).await?;
+        let reported = delivered::report(&mut tx, &report, now).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(reported == Reported::Accepted)
     }
 }
