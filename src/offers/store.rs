@@ -6,7 +6,9 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::Observation;
 use crate::database::{Cursor, json_text};
-use crate::stripe::{Contract, FinancingType, OfferId, OfferStatus, ProductType};
+use crate::stripe::{
+    Contract, FinancingType, OfferId, OfferStatus, OfferedTerms, ProductTerms, ProductType,
+};
 
 /// A stored offer, locked until the transaction ends.
 #[derive(Debug)]
@@ -344,7 +346,35 @@ pub struct AccountOffer {
 impl AccountOffer {
     /// Decides the vocabulary.
     pub fn contract(&self) -> Contract {
-        self.financing_type.clone().map(FinancingType::from).as_ref().into()
+        self.known_financing_type().as_ref().into()
+    }
+
+    fn known_financing_type(&self) -> Option<FinancingType> {
+        self.financing_type.clone().map(FinancingType::from)
+    }
+
+    /// Whether Stripe names a product that this service has no words for.
+    pub fn has_unknown_product(&self) -> bool {
+        self.known_financing_type().as_ref().is_some_and(FinancingType::is_unknown)
+    }
+
+    /// What may be said to an account of this country. The accepted terms override the offered
+    /// ones.
+    pub fn product_terms(&self, country: Option<&str>) -> ProductTerms {
+        let interval_of = |terms| self.terms_in(terms).and_then(|terms| terms.repayment_interval);
+        let interval = interval_of("accepted_terms").or_else(|| interval_of("offered_terms"));
+        ProductTerms::new(country, self.known_financing_type().as_ref(), interval.as_ref())
+    }
+
+    /// Of a refill: the discount on what remains of the running financing's fee. 0.1 is 10 %.
+    pub fn fee_discount(&self) -> Option<f64> {
+        let is_refill = self.product_type.as_deref() == Some("refill");
+        self.terms_in("offered_terms").filter(|_| is_refill)?.fee_discount()
+    }
+
+    /// One of the two objects of terms; `None` if absent or unreadable.
+    fn terms_in(&self, field: &str) -> Option<OfferedTerms> {
+        serde_json::from_value(self.object.get(field)?.clone()).ok()
     }
 
     /// The offered terms; `None` if Stripe sent none.

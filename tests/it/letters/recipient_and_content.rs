@@ -199,6 +199,29 @@ async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_email_about_an_unknown_product_is_held_and_that_about_an_unnamed_one_is_sent(
+    db: PgPool,
+) {
+    let app = TestApp::start(db).await;
+    for (product, held) in
+        [(json!("line_of_credit"), true), (json!("something_new"), true), (Value::Null, false)]
+    {
+        let offer = app.offer();
+        app.stripe.edit_offer(&offer, |offer| {
+            (offer["type"], offer["financing_type"]) = (product.clone(), product.clone());
+        });
+        deliver(&app, &offer).await;
+        if held {
+            app.expect_letter(&offer, "held", Some("unknown_product")).await;
+            app.expect_untouched(&offer).await;
+        } else {
+            app.expect_delivered(&offer).await;
+        }
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();

@@ -284,9 +284,9 @@ async fn a_letter_is_in_the_accounts_language_and_of_the_kind_that_the_offer_is(
             "previously_eligible_user",
             "CA",
             Some("fr-CA"),
-            "offer",
+            "previously_eligible",
             "fr",
-            "est préqualifiée",
+            "Nouvelle offre",
         ),
         ("something_new", "something_new", "JP", Some("ja"), "offer", "en", "You’re prequalified"),
     ] {

@@ -172,6 +172,8 @@ async fn no_page_has_forbidden_wording_in_any_phase_or_language(db: PgPool) {
     );
     let contracts = [
         ("loan", Some("flex_loan"), Contract::Loan),
+        ("fixed", Some("fixed_term_loan"), Contract::FixedTermLoan),
+        ("unknown", Some("line_of_credit"), Contract::Unspecified),
         ("advance", Some("cash_advance"), Contract::CashAdvance),
         ("either", None, Contract::Unspecified),
     ];
