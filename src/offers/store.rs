@@ -399,6 +399,11 @@ impl AccountOffer {
         })
     }
 
+    /// All offered terms as Stripe sent them; `None` if one that is required is missing.
+    pub fn offered_terms(&self) -> Option<OfferedTerms> {
+        self.terms_in("offered_terms")
+    }
+
     /// The cursor of the page that begins after this offer.
     pub fn cursor(&self) -> Cursor<&str> {
         Cursor { created_at: self.created_at, id: &self.offer_id }

@@ -137,7 +137,7 @@ impl BannerSource {
     }
 }
 
-/// `None` unless the offer is open and has plausible terms.
+/// `None` unless the offer is open, of a known product, and has plausible terms.
 fn facts(
     offer: &AccountOffer,
     account: &Account,
@@ -148,16 +148,10 @@ fn facts(
     let is_open = matches!(status, OfferStatus::Undelivered | OfferStatus::Delivered)
         && offer.replacement_offer_id.is_none();
     let expires_at = offer.expires_at.filter(|end| is_open && *end > now)?;
-    let terms = OfferedTerms {
-        advance_amount: offer.advance_minor?,
-        fee_amount: offer.fee_minor?,
-        currency: offer.currency.clone()?,
-        withhold_rate: offer.withhold_rate?,
-        campaign_type: None,
-    };
-    if !terms.are_plausible() {
+    if offer.has_unknown_product() {
         return None;
     }
+    let terms = offer.offered_terms().filter(OfferedTerms::are_plausible)?;
     let is_refill = offer.product_type.as_deref() == Some("refill");
     let money = |minor| Money { minor, currency: terms.currency.to_lowercase() };
     Some(Facts {
@@ -171,6 +165,8 @@ fn facts(
         advance: money(terms.advance_amount),
         fee: money(terms.fee_amount),
         withhold_rate: terms.withhold_rate,
+        fee_discount: offer.fee_discount(),
+        repayment_interval: terms.repayment_interval,
         expires_at,
         financing_type: offer.contract(),
         disclaimer: Vec::new(),
