@@ -194,6 +194,7 @@ impl Contract {
     }
 
     /// The contract whose terms of art it uses: a fixed-term loan uses those of a loan.
+    #[must_use]
     pub fn vocabulary(self) -> Self {
         if self.is_loan() { Self::Loan } else { self }
     }

@@ -51,6 +51,7 @@ pub(super) const BLOCKS: [&str; 30] = [
 
 /// The variables of every template.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "names that templates use")]
 pub(super) struct Slots<'a> {
     kind: &'static str,
     /// The account has a running financing.

@@ -209,12 +209,11 @@ pub(super) async fn list(
     let letters = api.query("cannot list the letters about an account's offers", first).await?;
     let mut letters: HashMap<String, FirstLetter> =
         letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
-    let home = match offers.is_empty() {
-        true => None,
-        false => {
-            let locale = financings.locale(&account);
-            Some(api.query("cannot look up an account's country", locale).await?)
-        }
+    let home = if offers.is_empty() {
+        None
+    } else {
+        let locale = financings.locale(&account);
+        Some(api.query("cannot look up an account's country", locale).await?)
     };
     let entry = |offer: AccountOffer| {
         let letter = letters.remove(&offer.offer_id);
