@@ -426,7 +426,7 @@ fn our_facts() -> Vec<Facts> {
                 refill_cases(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
             {
                 let country = Some(country.to_owned());
-                all.push(Facts { country, is_refill, ..facts.clone() });
+                all.push(Facts { is_refill, country, ..facts.clone() });
             }
             for days in [1, 30].into_iter().filter(|_| kind == Kind::Offer) {
                 let repayment_interval = Some(RepaymentInterval {

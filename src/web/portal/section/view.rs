@@ -22,6 +22,7 @@ pub(in crate::web::portal) struct PageFormatter<'a> {
 
 /// An offer or a financing, as the template reads it.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, read by a template")]
 pub(super) struct CardView {
     phase: &'static str,
     /// Stripe creates no Account Link for an undelivered offer.
