@@ -3,6 +3,7 @@
 //! [`transition`] is the table of status changes; [`store`] has the queries; [`timeline`] records
 //! what happened to an offer. [`crate::flow::offer`] applies events to offers.
 
+mod account_offer;
 pub mod look_up;
 pub mod store;
 pub mod timeline;
