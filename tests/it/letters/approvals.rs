@@ -201,7 +201,7 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     };
     let ours = run(&env, &["email", "check"]).await;
     let said = String::from_utf8(ours.stdout).unwrap();
-    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "189 letters read, 0 findings\n"));
+    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "280 letters read, 0 findings\n"));
 
     std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();
     std::fs::write(
@@ -244,8 +244,8 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
     );
     assert_eq!(
         std::fs::read_dir(out.path()).unwrap().count(),
-        7 * 3 * 9 * 3 + 1,
-        "six kinds, three of them also of a refill"
+        7 * 3 * 10 * 4 + 1,
+        "seven kinds, three of them also of a refill, in four contracts"
     );
 
     write(dir.path(), "something_new");
@@ -273,7 +273,7 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
             .fetch_all(&app.db)
             .await
             .unwrap();
-    assert_eq!(approvals.len(), 6, "one for each kind");
+    assert_eq!(approvals.len(), 7, "one for each kind");
     for (market, by, hash) in &approvals {
         assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
         assert!(index.contains(hash));
