@@ -5,7 +5,7 @@ mod parts;
 mod start;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, Database, Pool, RETRY_INTERVAL, is_unavailable};
+use crate::database::{self, Database, Pool, RETRY_INTERVAL};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::SendLetter;
@@ -96,17 +96,11 @@ impl App {
     /// Opens the database and builds the parts. [`App::serve`] starts them.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open_for_service(&settings.database).await?;
-        // The database may restart right after it was opened.
-        let deadline = Instant::now() + settings.database.start_timeout;
-        let measured = loop {
-            match database::measure_clock(&database.pool).await {
-                Err(error) if is_unavailable(&error) && Instant::now() < deadline => {
-                    tokio::time::sleep(RETRY_INTERVAL).await;
-                }
-                measured => break measured.context("cannot read the time of the database")?,
-            }
-        };
-        clock.follow(measured);
+        clock.follow(
+            database::measure_clock_at_start(&database.pool, settings.database.start_timeout)
+                .await
+                .context("cannot read the time of the database")?,
+        );
         // Not left to the retention job, which another replica may run in an hour.
         if let Err(error) = inbox::bodies::create_partitions(&database.pool, clock.now()).await {
             tracing::warn!(error = %error, "cannot create partitions for the bodies of events");

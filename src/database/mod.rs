@@ -23,6 +23,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Postgres, Transaction};
 
+use crate::clock::Measured;
 use crate::telemetry::chain;
 use pooler::PoolMode;
 
@@ -172,23 +173,43 @@ pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError
 /// Retries while the database is unavailable. An interrupted migration was rolled back, so it is
 /// safe to repeat.
 async fn migrate_with_retry(pool: &Pool, timeout: Duration) -> Result<(), MigrateError> {
+    let is_transient = |error: &MigrateError| {
+        matches!(error, MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _)
+            if is_unavailable(inner))
+    };
+    retry_at_start(timeout, "cannot migrate the schema yet; retrying", is_transient, || {
+        migrate(pool)
+    })
+    .await
+}
+
+/// As [`measure_clock`], for a database that may restart right after it was opened.
+pub async fn measure_clock_at_start(pool: &Pool, timeout: Duration) -> sqlx::Result<Measured> {
+    let message = "cannot read the time of the database yet; retrying";
+    retry_at_start(timeout, message, is_unavailable, || measure_clock(pool)).await
+}
+
+/// Repeats an attempt while it fails for a reason that passes, for this long.
+async fn retry_at_start<T, E, F>(
+    timeout: Duration,
+    message: &str,
+    is_transient: impl Fn(&E) -> bool,
+    attempt: impl Fn() -> F,
+) -> Result<T, E>
+where
+    E: std::error::Error + 'static,
+    F: Future<Output = Result<T, E>>,
+{
     let started = tokio::time::Instant::now();
     loop {
-        let error = match migrate(pool).await {
-            Ok(()) => return Ok(()),
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        let is_transient = if let MigrateError::Execute(inner)
-        | MigrateError::ExecuteMigration(inner, _) = &error
-        {
-            is_unavailable(inner)
-        } else {
-            false
-        };
-        if !is_transient || started.elapsed() >= timeout {
+        if !is_transient(&error) || started.elapsed() >= timeout {
             return Err(error);
         }
-        tracing::warn!(error = chain(&error), "cannot migrate the schema yet; retrying");
+        tracing::warn!(error = chain(&error), "{message}");
         tokio::time::sleep(PAUSE).await;
     }
 }
