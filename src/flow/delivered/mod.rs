@@ -24,14 +24,15 @@ pub use report::{DeliveryReport, Reported, report};
 pub(crate) const JOB: &str = "mark_delivered";
 
 /// Records that Stripe must be told about an offer and queues the job, in the caller's transaction.
-/// A second call for the same offer does nothing.
+/// Without a letter, the platform told the merchant itself. A second call for the same offer does
+/// nothing.
 pub async fn request(
     tx: &mut PgConnection,
     offer_id: &str,
-    letter_id: &str,
+    letter_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::request(&mut *tx, offer_id, Some(letter_id), now).await?;
+    store::request(&mut *tx, offer_id, letter_id, now).await?;
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }

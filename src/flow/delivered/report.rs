@@ -4,13 +4,12 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{JOB, store, was_delivered};
+use super::{store, was_delivered};
 use crate::letters::reason::TOLD_ELSEWHERE;
 use crate::letters::store::{State, find_unsent};
 use crate::letters::transition;
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
-use crate::queue;
 use crate::stripe::{AccountId, OfferId, OfferStatus};
 
 /// What the platform reports.
@@ -73,8 +72,7 @@ pub async fn report(
         }
     }
     if is_open {
-        store::request(&mut *tx, offer_id, None, now).await?;
-        queue::enqueue(tx, JOB, offer_id, now).await?;
+        super::request(tx, offer_id, None, now).await?;
     }
     Ok(Reported::Accepted)
 }

@@ -12,7 +12,7 @@ pub(super) async fn hand_over(
     letter: &Letter,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    delivered::request(tx, &letter.offer_id, &letter.letter_id, now).await
+    delivered::request(tx, &letter.offer_id, Some(&letter.letter_id), now).await
 }
 
 /// Whether Stripe acknowledged our report that the offer was delivered.
