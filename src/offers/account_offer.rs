@@ -1,10 +1,11 @@
 //! An offer as the API and the Capital section show it to its account.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::database::Cursor;
-use crate::stripe::{Contract, FinancingType, OfferedTerms, ProductTerms};
+use crate::stripe::{Contract, FinancingType, OfferedTerms, ProductTerms, ProductType};
 
 /// Terms of an offer. Fields that Stripe did not send in the expected form are `None`: the terms are
 /// displayed, and no decision depends on them.
@@ -77,15 +78,20 @@ impl AccountOffer {
         ProductTerms::new(country, self.known_financing_type().as_ref(), interval.as_ref())
     }
 
+    /// Whether the offer refinances what remains of another one.
+    pub fn is_refill(&self) -> bool {
+        self.product_type.as_deref() == Some(ProductType::Refill.as_str())
+    }
+
     /// Of a refill: the discount on what remains of the running financing's fee. 0.1 is 10 %.
     pub fn fee_discount(&self) -> Option<f64> {
-        let is_refill = self.product_type.as_deref() == Some("refill");
-        self.terms_in("offered_terms").filter(|_| is_refill)?.fee_discount()
+        self.offered_terms().filter(|_| self.is_refill())?.fee_discount()
     }
 
     /// One of the two objects of terms; `None` if absent or unreadable.
     fn terms_in(&self, field: &str) -> Option<OfferedTerms> {
-        serde_json::from_value(self.object.get(field)?.clone()).ok()
+        // Not by `->` in SQL, which fails if the object contains a NUL anywhere.
+        OfferedTerms::deserialize(self.object.get(field)?).ok()
     }
 
     /// The offered terms; `None` if Stripe sent none.
@@ -101,7 +107,7 @@ impl AccountOffer {
     /// The accepted terms, which may be lower than the offered ones; `None` before acceptance and
     /// without a currency.
     pub fn accepted(&self) -> Option<Terms> {
-        let terms = self.accepted_terms()?;
+        let terms = self.object.get("accepted_terms")?;
         Some(Terms {
             currency: terms.get("currency")?.as_str()?.to_lowercase(),
             advance_minor: terms.get("advance_amount").and_then(Value::as_i64),
@@ -118,12 +124,6 @@ impl AccountOffer {
     /// The cursor of the page that begins after this offer.
     pub fn cursor(&self) -> Cursor<&str> {
         Cursor { created_at: self.created_at, id: &self.offer_id }
-    }
-
-    /// As sent by Stripe; may differ from the offered terms.
-    fn accepted_terms(&self) -> Option<&Value> {
-        // Not by `->` in SQL, which fails if the object contains a NUL anywhere.
-        self.object.get("accepted_terms")
     }
 }
 

@@ -304,20 +304,33 @@ pub struct AccountPage<'a> {
     pub limit: i64,
 }
 
+/// Selects [`AccountOffer`]s that match a condition.
+macro_rules! select_account_offers {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            AccountOffer,
+            "
+            select offer_id, status, livemode, financing_type, product_type, campaign_type,
+                disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
+                created_at, expires_at, charged_off_at, replacement_offer_id,
+                replacement_for_offer_id
+            from financing_offers
+            where "
+                + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// A page of an account's offers, newest first.
 pub async fn of_account(
     db: impl sqlx::PgExecutor<'_>,
     account_id: &str,
     page: &AccountPage<'_>,
 ) -> sqlx::Result<Vec<AccountOffer>> {
-    sqlx::query_as!(
-        AccountOffer,
+    select_account_offers!(
         "
-        select offer_id, status, livemode, financing_type, product_type, campaign_type,
-            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
-            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
-        from financing_offers
-        where account_id = $1 and ($5::boolean is null or livemode = $5)
+        account_id = $1 and ($5::boolean is null or livemode = $5)
             and (created_at, offer_id)
                 < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
         order by created_at desc, offer_id desc
@@ -339,20 +352,9 @@ pub async fn find_of_account(
     account_id: &str,
     offer_id: &str,
 ) -> sqlx::Result<Option<AccountOffer>> {
-    sqlx::query_as!(
-        AccountOffer,
-        "
-        select offer_id, status, livemode, financing_type, product_type, campaign_type,
-            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate, object,
-            created_at, expires_at, charged_off_at, replacement_offer_id, replacement_for_offer_id
-        from financing_offers
-        where account_id = $1 and offer_id = $2
-        ",
-        account_id,
-        offer_id,
-    )
-    .fetch_optional(db)
-    .await
+    select_account_offers!("account_id = $1 and offer_id = $2", account_id, offer_id)
+        .fetch_optional(db)
+        .await
 }
 
 /// Sets the status and returns the previous one; none if the status is unchanged.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::AccountId;
 use super::deserialize::maybe_country;
+use crate::format::locale::Language;
 
 /// One connected account.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,6 +68,13 @@ impl Account {
     /// The time zone of the account's dashboard, an IANA name.
     pub fn time_zone(&self) -> Option<&str> {
         self.settings.as_ref()?.dashboard.as_ref()?.timezone.as_deref()
+    }
+
+    /// The languages to write in, in order of preference: first the one that the platform named in
+    /// the account's metadata under this key.
+    pub fn languages(&self, metadata_key: &str) -> Vec<Language> {
+        let named = self.metadata.as_ref().and_then(|all| all.get(metadata_key));
+        Language::preferred(named.map(String::as_str), self.country.as_deref())
     }
 
     /// The name for the salutation: the public name, else the legal name, else the owner's first

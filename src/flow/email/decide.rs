@@ -13,7 +13,7 @@ use crate::clock::{Agreement, Clock};
 use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
-use crate::format::locale::{self, Language};
+use crate::format::locale;
 use crate::format::money::Money;
 use crate::letters::Kind;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
@@ -199,7 +199,7 @@ impl<'a> Decider<'a> {
         let LetterSubject { kind, offer, account } = *case;
         let country = account.country.as_deref();
         let variant = offer.disclaimer_variant.as_deref();
-        let languages = self.languages(account);
+        let languages = account.languages(&self.settings.locale_metadata_key);
         let find = |variant| self.disclaimers.find(variant, country, &languages);
         if !offer.livemode {
             return Ok(find(variant)
@@ -216,13 +216,6 @@ impl<'a> Decider<'a> {
         let hash = self.writer.copy_hash(kind, &found);
         let is_approved = approvals::store::is_approved(self.db, &hash, market).await?;
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
-    }
-
-    /// In order of preference.
-    fn languages(&self, account: &Account) -> Vec<Language> {
-        let preferred =
-            account.metadata.as_ref().and_then(|all| all.get(&self.settings.locale_metadata_key));
-        Language::preferred(preferred.map(String::as_str), account.country.as_deref())
     }
 
     /// Whether Stripe approved the content of an earlier attempt. Content without a hash predates

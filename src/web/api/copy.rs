@@ -125,12 +125,10 @@ impl BannerSource {
         account: &Account,
         language: Option<Language>,
     ) -> Option<Disclaimer> {
-        let metadata = account.metadata.as_ref();
-        let tag = metadata.and_then(|all| all.get(&self.locale_metadata_key)).map(String::as_str);
         let country = account.country.as_deref();
         let languages = match language {
             Some(language) => vec![language],
-            None => Language::preferred(tag, country),
+            None => account.languages(&self.locale_metadata_key),
         };
         let found = self.disclaimers.find(offer.disclaimer_variant.as_deref(), country, &languages);
         found.filter(|found| !(found.is_sample && offer.livemode))
@@ -152,7 +150,7 @@ fn facts(
         return None;
     }
     let terms = offer.offered_terms().filter(OfferedTerms::are_plausible)?;
-    let is_refill = offer.product_type.as_deref() == Some("refill");
+    let is_refill = offer.is_refill();
     let money = |minor| Money { minor, currency: terms.currency.to_lowercase() };
     Some(Facts {
         kind: if is_refill { Kind::Refill } else { Kind::Offer },

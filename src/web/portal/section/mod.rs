@@ -219,13 +219,11 @@ impl Portal {
 
     /// The account's language, for a browser that accepts none of the supported ones.
     pub(super) async fn language_of(&self, account: &AccountId) -> Language {
-        let account = self.financings.accounts.account(account).await.ok();
-        let account = account.as_deref();
-        let metadata = account
-            .and_then(|account| account.metadata.as_ref()?.get(&self.settings.locale_metadata_key))
-            .map(String::as_str);
-        let country = account.and_then(|account| account.country.as_deref());
-        Language::preferred(metadata, country).first().copied().unwrap_or(Language::English)
+        let languages = match self.financings.accounts.account(account).await {
+            Ok(account) => account.languages(&self.settings.locale_metadata_key),
+            Err(_) => Language::preferred(None, None),
+        };
+        languages.first().copied().unwrap_or(Language::English)
     }
 
     /// The URLs of the account's pages. Each has a query, so further parameters follow after `&`.

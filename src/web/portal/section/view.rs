@@ -143,7 +143,7 @@ impl PageFormatter<'_> {
                 PaydownOrder::Only | PaydownOrder::First(_) => "share",
             },
             next_rate: rate.map(|rate| self.formats.percent(rate)),
-            is_refill: card.offer.product_type.as_deref() == Some("refill"),
+            is_refill: card.offer.is_refill(),
             refill_way: product.refill.map(Refill::as_str).unwrap_or_default(),
             is_replacement: card.offer.replacement_for_offer_id.is_some(),
             terms,
