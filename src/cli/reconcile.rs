@@ -31,7 +31,8 @@ pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow:
     telemetry::init(&settings.telemetry);
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;
-    let ran = if all { walk(&app, &clock).await } else { once(&app).await };
+    let ran =
+        if all { walk(&app, &clock).await.map(Some) } else { once(&app).await.map(|()| None) };
     let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
     let all_offers = ran?;
@@ -41,15 +42,15 @@ pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow:
     Ok(ExitCode::from(u8::from(report.run.state != "complete")))
 }
 
-async fn once(app: &App) -> anyhow::Result<Option<Walk>> {
+async fn once(app: &App) -> anyhow::Result<()> {
     let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
     ensure!(ran, "another process is reconciling: try again when it has finished");
-    Ok(None)
+    Ok(())
 }
 
 /// Runs until the walk through all offers has ended, in this process or in another, or until a run
 /// of this process is incomplete.
-async fn walk(app: &App, clock: &Clock) -> anyhow::Result<Option<Walk>> {
+async fn walk(app: &App, clock: &Clock) -> anyhow::Result<Walk> {
     app.request_walk().await?;
     let mut seen = 0;
     loop {
@@ -62,7 +63,7 @@ async fn walk(app: &App, clock: &Clock) -> anyhow::Result<Option<Walk>> {
         let newest = store::newest(app.db(), clock.now()).await?;
         let failed = newest.is_some_and(|run| run.state == "incomplete");
         if walk.ended_at.is_some() || (ran && failed) {
-            return Ok(Some(walk));
+            return Ok(walk);
         }
         if !ran {
             tokio::time::sleep(WATCH_EVERY).await;

@@ -1,5 +1,6 @@
 //! The offers of an account, read from Stripe's list.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -80,5 +81,5 @@ impl OfferFinder {
 /// An offer of a list, with its complete object.
 pub fn decode(entry: &RawValue) -> serde_json::Result<(FinancingOffer, Value)> {
     let object: Value = serde_json::from_str(entry.get())?;
-    Ok((serde_json::from_value(object.clone())?, object))
+    Ok((FinancingOffer::deserialize(&object)?, object))
 }
