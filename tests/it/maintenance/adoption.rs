@@ -2,7 +2,7 @@
 
 use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use stripe_simulator::{Action, NewAccount, NewOffer};
 
@@ -34,6 +34,18 @@ fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
     let offers = offers.collect();
     app.stripe.clear_events();
     offers
+}
+
+/// A running financing that no webhook announced: its offer, and the event about its payout.
+fn paid_out(app: &TestApp) -> (String, Value) {
+    let offer = app.offer();
+    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
+    app.stripe.perform(Action::Apply, &offer).unwrap();
+    app.stripe.perform(Action::Approve, &offer).unwrap();
+    let events = app.stripe.events();
+    let is_payout = |event: &&Value| event["type"] == "capital.financing_transaction.created";
+    let payout = events.iter().find(is_payout).expect("an approval pays out");
+    (offer, payout.clone())
 }
 
 async fn expect_statuses(app: &TestApp, offers: &[(String, &'static str)]) {
@@ -122,16 +134,8 @@ async fn events_that_no_endpoint_was_registered_for_are_imported(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_transaction_makes_its_unknown_offer_known(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = app.offer();
-    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
-    app.stripe.perform(Action::Apply, &offer).unwrap();
-    app.stripe.perform(Action::Approve, &offer).unwrap();
-    let events = app.stripe.events();
-    let payout = events
-        .iter()
-        .find(|event| event["type"] == "capital.financing_transaction.created")
-        .expect("an approval pays out");
-    app.stripe_sends(payout).await.expect_kept();
+    let (offer, payout) = paid_out(&app);
+    app.stripe_sends(&payout).await.expect_kept();
     app.run_due_work().await;
     let status: String =
         app.one("select status from financing_offers where offer_id = $1", &offer).await;
@@ -196,16 +200,8 @@ async fn an_event_that_stripe_failed_to_generate_is_healed_by_its_object(db: PgP
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_page_of_an_account_with_transactions_alone_asks_stripe_for_its_offers(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = app.offer();
-    app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
-    app.stripe.perform(Action::Apply, &offer).unwrap();
-    app.stripe.perform(Action::Approve, &offer).unwrap();
-    let events = app.stripe.events();
-    let payout = events
-        .iter()
-        .find(|event| event["type"] == "capital.financing_transaction.created")
-        .expect("an approval pays out");
-    app.stripe_sends(payout).await.expect_kept();
+    let (_, payout) = paid_out(&app);
+    app.stripe_sends(&payout).await.expect_kept();
     app.app.read_inbox().await.unwrap();
     let account = payout["data"]["object"]["account"].as_str().unwrap();
     let key = key(&app, &[Scope::FinancingsRead]).await;
