@@ -65,7 +65,7 @@ pub(super) struct Link {
 
 /// Create an Account Link
 ///
-/// Every call creates a new link, which works once, for some minutes, and admits whoever has it.
+/// Every call creates a new link, which works once, for some minutes, and admits anyone who has it.
 /// Create it when the merchant clicks, and redirect; never send it by email.
 #[utoipa::path(
     post,
