@@ -19,8 +19,7 @@ use crate::cli::out::say;
 use crate::clock::Clock;
 use crate::config::{Requirement, Settings};
 use crate::database::Pool;
-use crate::flow::delivered;
-use crate::letters;
+use crate::letters::{self, deliveries};
 use crate::mail::RelayUrl;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
@@ -272,7 +271,7 @@ async fn read_outcomes(
     let mut outcomes = Vec::new();
     for offer_id in offers {
         let letter = letters::store::state_of(db, offer_id).await?;
-        let delivery = delivered::store::state_of(db, offer_id).await?;
+        let delivery = deliveries::state_of(db, offer_id).await?;
         let offer = simulator.offer(offer_id).unwrap_or_default();
         outcomes.push(OfferOutcome {
             offer_id: offer_id.clone(),

@@ -27,6 +27,8 @@
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
 
+pub mod deliveries;
+pub mod erasure;
 pub mod evidence;
 mod kind;
 pub mod lint;
@@ -82,19 +84,6 @@ pub async fn open(
         } else {
             queue::enqueue_low_priority(tx, SEND_JOB, &letter_id, now).await?;
         }
-    }
-    Ok(())
-}
-
-/// Withdraws all unsent letters of an account, whatever the state of its offers, in the caller's
-/// transaction.
-pub async fn withdraw_for_account(
-    tx: &mut PgConnection,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for letter in store::find_unsent_of_account(&mut *tx, account_id).await? {
-        transition::cancel(&mut *tx, &letter, State::Withdrawn, reason::ERASED, now).await?;
     }
     Ok(())
 }

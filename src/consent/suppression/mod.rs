@@ -6,6 +6,7 @@
 //! lifts the suppression; a letter that would is held. Only the hash of the address is stored. An
 //! account whose address at Stripe has changed receives letters at the new one.
 
+mod listing;
 pub mod store;
 
 use std::fmt;
@@ -13,12 +14,15 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
-use crate::letters::reason::ADDRESS_BOUNCED;
-use crate::letters::store::{Letter, find};
+use crate::letters::store::{
+    Letter, find_held_for_address, link_suppressed_address, offers_stopped_by_address,
+};
 use crate::letters::transition;
 use crate::offers::timeline::{self, Entry};
+
+pub use listing::{SuppressedAddress, list, list_for_offer};
 
 /// SHA-256 of an address in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +98,7 @@ pub async fn record(
     failure: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::link_letter(&mut *tx, &letter.letter_id, &failure.address).await?;
+    link_letter(&mut *tx, &letter.letter_id, &failure.address).await?;
     // Only the first failure is reported in a timeline.
     if store::insert(&mut *tx, &letter.letter_id, failure, now).await? {
         let note = format!("{} {}", failure.reason.as_str(), failure.status);
@@ -102,6 +106,15 @@ pub async fn record(
         timeline::add(tx, &entry.with_note(&note), now).await?;
     }
     Ok(())
+}
+
+/// Records the suppressed address that a letter is held for, was rejected for or bounced from.
+pub async fn link_letter(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    address: &AddressHash,
+) -> sqlx::Result<()> {
+    link_suppressed_address(db, letter_id, address.as_bytes()).await
 }
 
 /// What lifting a suppression changed.
@@ -125,13 +138,13 @@ pub async fn lift(
         return Ok(None);
     }
     let mut released = 0;
-    for letter_id in store::letters_held_for(&mut *tx, address, ADDRESS_BOUNCED).await? {
+    for letter in find_held_for_address(&mut *tx, address.as_bytes()).await? {
         // Holding the letter finished its job; `retry` queues it again.
-        let Some(letter) = find(&mut *tx, &letter_id).await? else { continue };
         transition::retry(&mut *tx, &letter, Some("its address works again"), now).await?;
         released += 1;
     }
-    Ok(Some(Lifted { released, offers_to_resend: store::offers_stopped_by(tx, address).await? }))
+    let offers_to_resend = offers_stopped_by_address(tx, address.as_bytes()).await?;
+    Ok(Some(Lifted { released, offers_to_resend }))
 }
 
 #[cfg(test)]

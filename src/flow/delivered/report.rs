@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{JOB, store, was_delivered};
+use crate::letters::deliveries;
 use crate::letters::reason::TOLD_ELSEWHERE;
 use crate::letters::store::{State, find_unsent};
 use crate::letters::transition;
@@ -73,7 +74,7 @@ pub async fn report(
         }
     }
     if is_open {
-        store::request(&mut *tx, offer_id, None, now).await?;
+        deliveries::insert(&mut *tx, offer_id, None, now).await?;
         queue::enqueue(tx, JOB, offer_id, now).await?;
     }
     Ok(Reported::Accepted)
