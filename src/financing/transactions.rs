@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::database::json_text;
-use crate::offers::store::Cancellation;
+use crate::offers::stale::Cancellation;
 use crate::stripe::{FinancingTransaction, OfferId, Reason, TransactionId};
 
 /// A transaction received from Stripe.

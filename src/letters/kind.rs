@@ -53,14 +53,18 @@ impl Kind {
         }
     }
 
-    /// The kind at a position of the offer's sequence; 0 is the announcement.
-    pub fn at_step(step: i16, offer: &FinancingOffer) -> Self {
-        match step {
-            ..=0 => Self::first(offer),
-            1 => Self::Reminder7d,
+    /// The kind of reminder at a position of the offer's sequence; 1 is the first reminder.
+    pub fn reminder(sequence: i16) -> Self {
+        match sequence {
+            ..=1 => Self::Reminder7d,
             2 => Self::Reminder14d,
             3.. => Self::ReEngagement,
         }
+    }
+
+    /// The kind at a position of the offer's sequence; 0 is the announcement.
+    pub fn at_step(sequence: i16, offer: &FinancingOffer) -> Self {
+        if sequence <= 0 { Self::first(offer) } else { Self::reminder(sequence) }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Financing offers as Stripe last rendered them: the row, its status and its timeline.
 //!
-//! [`transition`] is the table of status changes; [`store`] has the queries; [`timeline`] records
-//! what happened to an offer. [`crate::flow::offer`] applies events to offers.
+//! [`transition`] is the table of status changes; [`store`] has the queries; [`stale`] finds offers
+//! whose status is outdated; [`timeline`] records what happened to an offer.
+//! [`crate::flow::offer`] applies events to offers.
 
 pub mod look_up;
+pub mod stale;
 pub mod store;
 pub mod timeline;
 pub mod transition;

@@ -42,12 +42,6 @@ const OWNERS: &[(&str, &str)] = &[
     ("transaction_backfills", "financing/"),
 ];
 
-/// Files that still name a table of another module, and why. Entries are only ever removed.
-const KNOWN_EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("letters/reminders/store.rs", "financing_offers", "selects the offers to remind of"),
-    ("letters/reminders/store.rs", "opt_outs", "excludes accounts that opted out"),
-];
-
 /// The words after which SQL names a table.
 const BEFORE_A_TABLE: [&str; 5] = ["from", "into", "join", "table", "update"];
 
@@ -79,10 +73,6 @@ fn is_owner(path: &str, table: &str) -> bool {
     OWNERS.iter().any(|(owned, owner)| *owned == table && path.starts_with(owner))
 }
 
-fn is_exception(path: &str, table: &str) -> bool {
-    KNOWN_EXCEPTIONS.iter().any(|(file, excepted, _)| *file == path && *excepted == table)
-}
-
 /// Each use of a table outside of its module: the file, the line and the table.
 fn foreign_uses() -> Vec<(String, usize, &'static str)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -101,25 +91,12 @@ fn foreign_uses() -> Vec<(String, usize, &'static str)> {
 fn only_the_owner_of_a_table_names_it_in_sql() {
     let found: Vec<String> = foreign_uses()
         .into_iter()
-        .filter(|(path, _, table)| !is_exception(path, table))
         .map(|(path, line, table)| {
             let owner = OWNERS.iter().find(|(owned, _)| *owned == table).unwrap().1;
             format!("src/{path}:{line}: only src/{owner} may name the table `{table}`")
         })
         .collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
-}
-
-#[test]
-fn every_exception_is_still_needed() {
-    let uses = foreign_uses();
-    let unused: Vec<_> = KNOWN_EXCEPTIONS
-        .iter()
-        .filter(|(file, table, _)| {
-            !uses.iter().any(|(path, _, used)| path == file && used == table)
-        })
-        .collect();
-    assert!(unused.is_empty(), "remove from KNOWN_EXCEPTIONS: {unused:?}");
 }
 
 #[test]

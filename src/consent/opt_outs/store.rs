@@ -1,4 +1,4 @@
-//! The SQL of `opt_outs`. The caller owns the transaction.
+//! SQL of `opt_outs`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -66,6 +66,19 @@ pub async fn is_opted_out(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Re
         account_id,
     )
     .fetch_one(db)
+    .await
+}
+
+/// Those of the accounts that are opted out.
+pub async fn opted_out_among(
+    db: impl PgExecutor<'_>,
+    account_ids: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select account_id from opt_outs where account_id = any($1) and ended_at is null",
+        account_ids,
+    )
+    .fetch_all(db)
     .await
 }
 
