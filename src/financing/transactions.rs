@@ -10,7 +10,7 @@ use crate::stripe::{FinancingTransaction, OfferId, Reason, TransactionId};
 
 /// A transaction received from Stripe.
 #[derive(Debug)]
-pub struct NewTransaction<'a> {
+pub struct ObservedTransaction<'a> {
     pub transaction: FinancingTransaction,
     /// The complete JSON object, stored unchanged.
     pub object: &'a Value,
@@ -27,7 +27,7 @@ pub enum Recorded {
 /// changes nothing.
 pub async fn record(
     tx: &mut PgConnection,
-    new: &NewTransaction<'_>,
+    new: &ObservedTransaction<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Recorded> {
     let transaction = &new.transaction;

@@ -191,11 +191,7 @@ pub async fn find(
 }
 
 /// Records that the job was discarded and why.
-pub async fn mark_refused(
-    db: impl PgExecutor<'_>,
-    offer_id: &str,
-    why: &str,
-) -> sqlx::Result<()> {
+pub async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "
         update deliveries

@@ -391,9 +391,7 @@ pub async fn lock_referenced(
     if let Some(letter) = by_id.fetch_optional(&mut *tx).await? {
         return Ok(Some(letter));
     }
-    select_letters!("message_id = any($1) limit 1 for update", message_ids)
-        .fetch_optional(tx)
-        .await
+    select_letters!("message_id = any($1) limit 1 for update", message_ids).fetch_optional(tx).await
 }
 
 /// Records the suppressed address that a letter is held for, was rejected for or bounced from.
@@ -493,9 +491,11 @@ pub async fn offers_of(
     db: impl PgExecutor<'_>,
     letter_ids: &[String],
 ) -> sqlx::Result<HashMap<String, String>> {
-    let offers =
-        sqlx::query!("select letter_id, offer_id from letters where letter_id = any($1)", letter_ids)
-            .fetch_all(db)
-            .await?;
+    let offers = sqlx::query!(
+        "select letter_id, offer_id from letters where letter_id = any($1)",
+        letter_ids
+    )
+    .fetch_all(db)
+    .await?;
     Ok(offers.into_iter().map(|row| (row.letter_id, row.offer_id)).collect())
 }

@@ -37,7 +37,7 @@ pub async fn request_refresh(
 
 /// An offer received from Stripe.
 #[derive(Debug)]
-pub struct Observation<'a> {
+pub struct ObservedOffer<'a> {
     pub offer: FinancingOffer,
     /// The complete JSON object, stored unchanged.
     pub object: &'a Value,

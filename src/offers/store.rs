@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::Observation;
+use super::ObservedOffer;
 use crate::database::{Cursor, json_text};
 use crate::stripe::{Contract, FinancingType, OfferId, OfferStatus, ProductType};
 
@@ -54,7 +54,7 @@ pub async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result
 /// Inserts a new offer with its status. False if a concurrent transaction has inserted it.
 pub async fn add(
     tx: &mut PgConnection,
-    new: &Observation<'_>,
+    new: &ObservedOffer<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let offer = &new.offer;
@@ -99,7 +99,7 @@ pub async fn add(
 }
 
 /// Updates everything but the status, which only [`move_status`] writes.
-pub async fn replace(tx: &mut PgConnection, new: &Observation<'_>) -> sqlx::Result<()> {
+pub async fn replace(tx: &mut PgConnection, new: &ObservedOffer<'_>) -> sqlx::Result<()> {
     let offer = &new.offer;
     let terms = offer.offered_terms.as_ref();
     sqlx::query!(
@@ -136,10 +136,7 @@ pub async fn replace(tx: &mut PgConnection, new: &Observation<'_>) -> sqlx::Resu
 }
 
 /// The account's canceled offers.
-pub async fn canceled(
-    db: impl PgExecutor<'_>,
-    account_id: &str,
-) -> sqlx::Result<Vec<String>> {
+pub async fn canceled(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select offer_id from financing_offers where account_id = $1 and status = 'canceled'",
         account_id,
@@ -212,10 +209,7 @@ pub async fn list(
     .await
 }
 
-pub async fn find(
-    db: impl PgExecutor<'_>,
-    offer_id: &str,
-) -> sqlx::Result<Option<OfferListing>> {
+pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<OfferListing>> {
     sqlx::query_as!(
         OfferListing,
         "

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::FollowUps;
 use super::store::{ReadOutcome, UnreadEvent};
 use crate::flow::offer;
-use crate::offers::{Observation, Source};
+use crate::offers::{ObservedOffer, Source};
 
 /// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
 /// Returns the jobs that it requires.
@@ -26,7 +26,7 @@ pub(super) async fn hand_over(
             return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
         }
     };
-    let observation = Observation {
+    let observation = ObservedOffer {
         offer,
         object,
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },

@@ -7,7 +7,7 @@ use super::{Applied, apply};
 use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
 use crate::financing::LookupError;
-use crate::offers::{Observation, Source};
+use crate::offers::{ObservedOffer, Source};
 use crate::queue::Notifier;
 use crate::stripe::{AccountId, Client, FinancingOffer, OfferList};
 use crate::telemetry::chain;
@@ -45,7 +45,7 @@ impl OfferFinder {
                         continue;
                     }
                 };
-                let seen = Observation { offer, object: &object, source: Source::Listed, as_of };
+                let seen = ObservedOffer { offer, object: &object, source: Source::Listed, as_of };
                 match self.apply(&seen).await {
                     Ok(Applied::New) => found += 1,
                     Ok(Applied::Changed | Applied::Same) => {}
@@ -67,7 +67,7 @@ impl OfferFinder {
         }
     }
 
-    async fn apply(&self, seen: &Observation<'_>) -> sqlx::Result<Applied> {
+    async fn apply(&self, seen: &ObservedOffer<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let (applied, backfills) = apply(&mut tx, seen, &self.message_id_domain, now).await?;

@@ -25,7 +25,7 @@ use crate::financing::BackfillRequests;
 use crate::offers::store::{self, LockedOffer};
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::{self, Effect, StatusChange};
-use crate::offers::{self, Observation, Source};
+use crate::offers::{self, ObservedOffer, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
 pub use find::{OfferFinder, decode};
@@ -51,7 +51,7 @@ pub enum Applied {
 /// the caller queues them last.
 pub async fn apply(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     message_id_domain: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(Applied, BackfillRequests)> {
@@ -123,7 +123,7 @@ struct OfferChange {
 /// Updates a known offer from an observation.
 async fn update_known(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     known: &LockedOffer,
     now: DateTime<Utc>,
 ) -> sqlx::Result<OfferChange> {
@@ -161,7 +161,7 @@ async fn update_known(
 
 /// The timeline's note for a status change that is not the regular successor.
 fn status_note(
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     known: &LockedOffer,
     effect: &Effect,
 ) -> Option<String> {
@@ -202,7 +202,7 @@ fn changed_terms(known: &Value, observation: &Value) -> Option<String> {
 /// An event always gets an entry. A refresh gets one only if it found something new.
 async fn record_timeline_entry(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     was_known: bool,
     change: &OfferChange,
     now: DateTime<Utc>,
@@ -231,7 +231,7 @@ async fn record_timeline_entry(
 /// Whether the observation announces an offer that the platform must deliver. Stripe itself usually
 /// delivers replacements before they are announced
 /// (<https://docs.stripe.com/capital/replacements>).
-fn announces_offer(observation: &Observation<'_>) -> bool {
+fn announces_offer(observation: &ObservedOffer<'_>) -> bool {
     let says_so = match observation.source {
         Source::Listed | Source::Asked => true,
         Source::Event { event_type, .. } => {

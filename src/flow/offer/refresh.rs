@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::database::Pool;
-use crate::offers::{Observation, Source, store};
+use crate::offers::{ObservedOffer, Source, store};
 use crate::queue::{self, AttemptError, Circuit, Claim, Notifier, Outcome, Work};
 use crate::stripe::{Client, OfferId};
 
@@ -39,7 +39,7 @@ impl Work for RefreshOffer {
             }
             seen => seen?,
         };
-        let observation = Observation {
+        let observation = ObservedOffer {
             offer: seen.object,
             object: &seen.body,
             source: Source::Asked,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Granularity};
-use capital_courier::financing::{NewTransaction, record};
+use capital_courier::financing::{ObservedTransaction, record};
 use capital_courier::flow::offer;
 use capital_courier::offers;
 use capital_courier::stripe::AccountId;
@@ -29,7 +29,9 @@ async fn record_transactions(app: &TestApp, account: &str, dice: &mut StdRng) ->
     let mut tx = app.db.begin().await.unwrap();
     for object in &all {
         let transaction = serde_json::from_value(object.clone()).unwrap();
-        record(&mut tx, &NewTransaction { transaction, object }, app.clock.now()).await.unwrap();
+        record(&mut tx, &ObservedTransaction { transaction, object }, app.clock.now())
+            .await
+            .unwrap();
     }
     tx.commit().await.unwrap();
     all.len()
@@ -51,7 +53,7 @@ async fn apply_offer_events(app: &TestApp, account: &str, dice: &mut StdRng) -> 
     for (number, event) in all.iter().enumerate() {
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
-        let observation = offers::Observation {
+        let observation = offers::ObservedOffer {
             offer: serde_json::from_value(object.clone()).unwrap(),
             object,
             source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
