@@ -13,6 +13,7 @@ use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
+use crate::letters;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
@@ -32,7 +33,7 @@ pub(super) struct Resources {
     pub(super) clock: Clock,
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
-    pub(super) message_id_domain: String,
+    pub(super) opener: letters::Opener,
     pub(super) account_cache: Cache,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
@@ -56,7 +57,8 @@ impl Resources {
             account_cache: Cache::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
-            message_id_domain: settings.email.sender.from.domain().to_owned(),
+            // The same for every part that opens letters.
+            opener: letters::Opener::new(settings.email.sender.from.domain()),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
         })
@@ -77,7 +79,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             livemode: self.stripe.livemode(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
             database_health: self.database_health.clone(),
             settings,
@@ -125,7 +127,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -140,7 +142,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.interactive(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -176,7 +178,7 @@ impl Resources {
             clock: self.clock.clone(),
             schedule,
             livemode: self.stripe.livemode(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -186,7 +188,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             inbox: self.inbox.clone(),
             jobs: self.jobs.clone(),
             every,

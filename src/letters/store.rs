@@ -14,13 +14,6 @@ use crate::database::{json_text, storable};
 
 pub use super::state::State;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenResult {
-    Inserted,
-    /// The offer already has a letter at this position.
-    Duplicate,
-}
-
 /// A letter with everything that sending needs.
 #[derive(Clone, Debug)]
 pub struct Letter {
@@ -89,31 +82,33 @@ macro_rules! select_letters {
     };
 }
 
-/// Inserts a letter unless the offer has one at this position.
-pub async fn open(
+/// Inserts a letter. `false` if the offer already has one at this position.
+pub(super) async fn insert(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    opening: &NewLetter<'_>,
+    message_id: &str,
+    new_letter: &NewLetter<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<OpenResult> {
-    let opened = sqlx::query!(
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
         "
-        insert into letters (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
-        values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
+        insert into letters
+            (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $7)
         -- No constraint name: an older process may run on a newer schema.
         on conflict do nothing
         ",
         letter_id,
-        opening.offer_id,
-        opening.account_id,
-        opening.sequence,
-        opening.kind.as_str(),
-        opening.message_id_domain,
+        new_letter.offer_id,
+        new_letter.account_id,
+        new_letter.sequence,
+        new_letter.kind.as_str(),
+        message_id,
         now,
     )
     .execute(db)
     .await?;
-    Ok(if opened.rows_affected() == 1 { OpenResult::Inserted } else { OpenResult::Duplicate })
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
@@ -176,7 +171,8 @@ pub async fn change(
         "
         update letters
         set state = $3, reason = $4, relay_reply = coalesce($5, relay_reply),
-            uncertain_attempts = uncertain_attempts + (case when $3 = 'uncertain' then 1 else 0 end),
+            uncertain_attempts =
+                uncertain_attempts + (case when $3 = 'uncertain' then 1 else 0 end),
             sent_at = case $3 when 'sent' then $6 when 'bounced' then sent_at end, changed_at = $6
         where letter_id = $1 and state = $2
         ",

@@ -34,8 +34,7 @@ pub struct OpenReminders {
     pub schedule: Schedule,
     /// The mode of the API key; `None` if the key does not tell.
     pub livemode: Option<bool>,
-    /// For the Message-ID of the reminders.
-    pub message_id_domain: String,
+    pub letters: letters::Opener,
     /// Notified when letters were opened.
     pub jobs: Notifier,
 }
@@ -107,9 +106,8 @@ impl OpenReminders {
                 account_id: &reminder.account_id,
                 sequence: reminder.sequence,
                 kind: Kind::reminder(reminder.sequence),
-                message_id_domain: &self.message_id_domain,
             };
-            letters::open(&mut *tx, &new_letter, now).await?;
+            self.letters.open(&mut *tx, &new_letter, now).await?;
         }
         Ok(due.len())
     }

@@ -7,6 +7,7 @@ use super::{Applied, apply};
 use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
 use crate::financing::LookupError;
+use crate::letters;
 use crate::offers::{ObservedOffer, Source};
 use crate::queue::Notifier;
 use crate::stripe::{AccountId, Client, FinancingOffer, OfferList};
@@ -19,8 +20,8 @@ pub struct OfferFinder {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
-    /// For the Message-IDs of letters about offers that are undelivered.
-    pub message_id_domain: String,
+    /// Opens the letters about offers that are undelivered.
+    pub letters: letters::Opener,
     /// Notified when letters may have been opened.
     pub jobs: Notifier,
 }
@@ -70,7 +71,7 @@ impl OfferFinder {
     async fn apply(&self, seen: &ObservedOffer<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (applied, backfills) = apply(&mut tx, seen, &self.message_id_domain, now).await?;
+        let (applied, backfills) = apply(&mut tx, seen, &self.letters, now).await?;
         backfills.queue(&mut tx, now).await?;
         tx.commit().await?;
         Ok(applied)

@@ -22,6 +22,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::financing::BackfillRequests;
+use crate::letters;
 use crate::offers::store::{self, LockedOffer};
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::{self, Effect, StatusChange};
@@ -52,7 +53,7 @@ pub enum Applied {
 pub async fn apply(
     tx: &mut PgConnection,
     observation: &ObservedOffer<'_>,
-    message_id_domain: &str,
+    letters: &letters::Opener,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(Applied, BackfillRequests)> {
     let offer = &observation.offer;
@@ -86,7 +87,7 @@ pub async fn apply(
     };
     if *status == OfferStatus::Undelivered {
         if announces_offer(observation) {
-            to_email::hand_over(&mut *tx, offer, message_id_domain, now).await?;
+            to_email::hand_over(&mut *tx, offer, letters, now).await?;
         }
     } else if !matches!(status, OfferStatus::Other(_)) {
         to_email::withdraw(&mut *tx, &offer.id, status, now).await?;

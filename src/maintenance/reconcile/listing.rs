@@ -135,8 +135,7 @@ impl Reconcile {
     async fn apply(&self, observation: &ObservedOffer<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (applied, backfills) =
-            offer::apply(&mut tx, observation, &self.message_id_domain, now).await?;
+        let (applied, backfills) = offer::apply(&mut tx, observation, &self.letters, now).await?;
         if observation.offer.status == OfferStatus::Undelivered {
             // Stripe still lists the offer as undelivered, so what was given up is tried again.
             let offer_id = observation.offer.id.as_str();

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::database::Pool;
 use crate::financing;
 use crate::flow::offer;
+use crate::letters;
 use crate::offers::stale::{StaleFilter, find_stale};
 use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
 use crate::stripe::{Client, Error, OfferId, Page};
@@ -41,8 +42,8 @@ pub struct Reconcile {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
-    /// The domain of the Message-IDs of new letters.
-    pub message_id_domain: String,
+    /// Opens the letters about offers that no webhook announced.
+    pub letters: letters::Opener,
     /// Notified when an event was stored.
     pub inbox: Notifier,
     /// Notified when a letter was opened.
