@@ -1,5 +1,5 @@
-//! What Stripe was told about the offers of letters: the rows of `deliveries`, at most one per offer.
-//! They are part of the evidence. [`crate::flow::delivered`] makes the calls.
+//! What Stripe was told about offers: the rows of `deliveries`, at most one per offer. They belong
+//! to the evidence. [`crate::flow::delivered`] makes the calls.
 //!
 //! ```text
 //! pending ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
@@ -204,11 +204,4 @@ pub async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) ->
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// As [`find`], only the state.
-pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("select state from deliveries where offer_id = $1", offer_id)
-        .fetch_optional(db)
-        .await
 }

@@ -1,6 +1,6 @@
-//! Erases the personal data in letters: the recipient, the content, and the relay's reply, which may
-//! repeat an address. A letter keeps its ids, states and times; the evidence of its attempts is
-//! erased separately ([`super::evidence`]).
+//! Erases the personal data in letters: the recipient, the content, and the relay's reply, which
+//! may repeat an address. A letter keeps its ids, states and times; the evidence of its attempts
+//! is erased separately ([`super::evidence`]).
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};

@@ -1,12 +1,11 @@
 //! The kinds of letter: the announcement of an offer and its reminders.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::stripe::{FinancingOffer, ProductType};
 
 /// The purpose of a letter. Each kind has templates per language in `templates/emails/<kind>/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The announcement of an offer.
@@ -74,11 +73,5 @@ impl FromStr for Kind {
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|kind| kind.as_str() == given);
         known.ok_or("one of offer, refill, repeat, reminder_7d, reminder_14d, re_engagement")
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

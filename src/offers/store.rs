@@ -186,22 +186,30 @@ pub struct OfferListing {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// Selects listings by a condition.
+macro_rules! select_listings {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            OfferListing,
+            "
+            select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
+                created_at, expires_at
+            from financing_offers
+            where "
+                + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// Offers, newest first, with any status or the given one.
 pub async fn list(
     db: impl PgExecutor<'_>,
     status: Option<&str>,
     limit: i64,
 ) -> sqlx::Result<Vec<OfferListing>> {
-    sqlx::query_as!(
-        OfferListing,
-        "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
-            created_at, expires_at
-        from financing_offers
-        where $1::text is null or status = $1
-        order by created_at desc, offer_id desc
-        limit $2
-        ",
+    select_listings!(
+        "$1::text is null or status = $1 order by created_at desc, offer_id desc limit $2",
         status,
         limit,
     )
@@ -210,22 +218,11 @@ pub async fn list(
 }
 
 pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<OfferListing>> {
-    sqlx::query_as!(
-        OfferListing,
-        "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
-            created_at, expires_at
-        from financing_offers
-        where offer_id = $1
-        ",
-        offer_id,
-    )
-    .fetch_optional(db)
-    .await
+    select_listings!("offer_id = $1", offer_id).fetch_optional(db).await
 }
 
-/// Terms of an offer. Fields that Stripe did not send in the expected form are `None`: the terms are
-/// displayed, and no decision depends on them.
+/// Terms of an offer. Fields that Stripe did not send in the expected form are `None`: the terms
+/// are displayed, and no decision depends on them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     /// ISO 4217 code, lower case.
@@ -413,13 +410,7 @@ pub async fn lock_status(
     tx: &mut PgConnection,
     offer_id: &str,
 ) -> sqlx::Result<Option<OfferStatus>> {
-    let status = sqlx::query_scalar!(
-        "select status from financing_offers where offer_id = $1 for no key update",
-        offer_id,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(status.map(OfferStatus::from))
+    Ok(lock(tx, offer_id).await?.map(|offer| offer.status))
 }
 
 /// The status, which other transactions cannot change until this one ends; none if the offer is not

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 
 use crate::letters::store::{
     Letter, find_held_for_address, link_suppressed_address, offers_stopped_by_address,
@@ -39,7 +39,8 @@ impl AddressHash {
         Self(Sha256::digest(address.to_ascii_lowercase()).into())
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// As in the columns `suppressed_address_sha256` and `address_sha256`.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -98,7 +99,7 @@ pub async fn record(
     failure: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    link_letter(&mut *tx, &letter.letter_id, &failure.address).await?;
+    link_suppressed_address(&mut *tx, &letter.letter_id, failure.address.as_bytes()).await?;
     // Only the first failure is reported in a timeline.
     if store::insert(&mut *tx, &letter.letter_id, failure, now).await? {
         let note = format!("{} {}", failure.reason.as_str(), failure.status);
@@ -106,15 +107,6 @@ pub async fn record(
         timeline::add(tx, &entry.with_note(&note), now).await?;
     }
     Ok(())
-}
-
-/// Records the suppressed address that a letter is held for, was rejected for or bounced from.
-pub async fn link_letter(
-    db: impl PgExecutor<'_>,
-    letter_id: &str,
-    address: &AddressHash,
-) -> sqlx::Result<()> {
-    link_suppressed_address(db, letter_id, address.as_bytes()).await
 }
 
 /// What lifting a suppression changed.

@@ -31,7 +31,9 @@ pub struct MarkDelivered {
 impl Work for MarkDelivered {
     const KIND: &'static str = super::JOB;
 
-    #[tracing::instrument(name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject))]
+    #[tracing::instrument(
+        name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject)
+    )]
     async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
         let Some(delivery) = deliveries::find_pending(&self.db, &claim.subject).await? else {
