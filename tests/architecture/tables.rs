@@ -120,8 +120,11 @@ fn every_table_has_an_owner() {
 
 #[test]
 fn tables_are_found_in_sql_alone_and_with_their_line() {
-    let source = "//! From jobs.\n/// Takes from jobs.\nfn f() {\n    query!(\n        \"\n        \
-                  select 1 -- from letters\n        FROM jobs\n\", jobs);\n    g(r#\"update only jobs\"#);\n}\n\
-                  #[cfg(test)]\nmod tests { const X: &str = \"from jobs\"; }\n";
+    let source = concat!(
+        "//! From jobs.\n/// Takes from jobs.\nfn f() {\n    query!(\n        \"\n",
+        "        select 1 -- from letters\n        FROM jobs\n\", jobs);\n",
+        "    g(r#\"update only jobs\"#);\n}\n",
+        "#[cfg(test)]\nmod tests { const X: &str = \"from jobs\"; }\n",
+    );
     assert_eq!(named_tables(source), [(7, "jobs"), (9, "jobs")]);
 }
