@@ -14,7 +14,8 @@ grant usage on schema public to courier_service;
 grant select, insert, update, delete on all tables in schema public to courier_service;
 
 -- Evidence of what was sent: insert only.
-revoke update, delete, truncate on delivery_attempts, delivery_attempt_results from courier_service;
+revoke update, delete, truncate on delivery_attempts, delivery_attempt_results, delivery_reports
+    from courier_service;
 -- Opt-outs are ended, not deleted. Approvals: insert only.
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;

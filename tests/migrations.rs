@@ -137,6 +137,15 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
             "reconcile_runs_incomplete_has_error",
             "update reconcile_runs set error = null where state = 'incomplete'",
         ),
+        (
+            "delivery_reports_once",
+            "insert into delivery_reports (offer_id, account_id, channel, told_at, reported_by, recorded_at)
+             values ('financingoffer_2', 'acct_1', 'push', '2026-11-24T12:00:00Z', 'key_1', now())",
+        ),
+        (
+            "offer_listings_unfinished",
+            "insert into offer_listings (livemode, started_at) values (null, now())",
+        ),
         ("opt_outs_source", "update opt_outs set source = 'hearsay'"),
         ("opt_outs_end_has_source", "update opt_outs set ended_at = opted_out_at"),
         ("opt_outs_scope", "update opt_outs set scope = 'everything'"),

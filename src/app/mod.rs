@@ -33,7 +33,7 @@ use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Periodic, Runner};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
-use crate::web::api::{self, Api, Platform};
+use crate::web::api::{self, Api, BannerSource, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
 use crate::web::portal::{self, Portal};
@@ -84,6 +84,8 @@ pub struct App {
     links: Rate,
     /// New subscriptions per account by the link in its letters.
     resubscribe_rate: Rate,
+    /// What banners carry beside an offer.
+    banners: Arc<BannerSource>,
     /// Bounces and complaints received.
     reports: feedback::ReportCounts,
     clock: Clock,
@@ -119,11 +121,18 @@ impl App {
         let reconcile = resources.reconcile(settings.reconcile_every);
         let remind = resources.remind(settings.email.schedule);
         let retain = resources.retain(settings.personal_data_for);
+        let letters = resources.letters(&settings)?;
+        let banners = BannerSource {
+            writer: letters.writer.clone(),
+            disclaimers: letters.disclaimers.clone(),
+            locale_metadata_key: settings.email.locale_metadata_key.clone(),
+        };
         Ok(Self {
             retaining: resources.runner(retain.clone(), one),
             retain,
             reader: resources.reader(settings.inbox),
-            letters: resources.runner(resources.letters(&settings)?, queue),
+            letters: resources.runner(letters, queue),
+            banners: Arc::new(banners),
             mark_delivered: resources.runner(resources.mark_delivered(), queue),
             refresh_offers: resources.runner(resources.refresh_offers(), few),
             look_up_offers: resources.runner(resources.look_up_offers(), few),
@@ -210,7 +219,8 @@ impl App {
     fn platform(&self) -> Platform {
         let (financings, settings) = (self.financings.clone(), self.settings.api.clone());
         let (rate, links, finder) = (self.rate.clone(), self.links.clone(), self.finder.clone());
-        Platform { api: self.api(), financings, finder, settings, rate, links }
+        let banners = self.banners.clone();
+        Platform { api: self.api(), financings, finder, settings, banners, rate, links }
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {

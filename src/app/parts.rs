@@ -104,7 +104,7 @@ impl Resources {
                 settings.email.timeouts,
                 self.to_relay.clone(),
             ),
-            writer: writer(&settings.email)?,
+            writer: Arc::new(writer(&settings.email)?),
             disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
             max_attempts: settings.queue.max_attempts,

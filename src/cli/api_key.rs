@@ -15,7 +15,7 @@ pub(super) enum Action {
         #[arg(long)]
         name: String,
         /// What the key allows: `opt_outs:read`, `opt_outs:write`, `bounces:write`,
-        /// `financings:read`, `links:write`, `contacts:write`
+        /// `financings:read`, `offers:write`, `links:write`, `contacts:write`
         #[arg(long = "scope", value_name = "SCOPE", required = true, num_args = 1..)]
         scopes: Vec<Scope>,
         /// Print JSON

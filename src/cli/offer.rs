@@ -156,6 +156,10 @@ fn remedy(reason: &str) -> &'static str {
         "no_terms" | "bad_terms" => {
             "ask Stripe for the terms of the offer: they are missing or invalid"
         }
+        "unknown_product" => {
+            "this version has no wording for the product: tell the merchant by another channel, or \
+             upgrade and run `offer resend`"
+        }
         "gave_up" => "see the error with `job list`",
         "uncertain" => {
             "check the relay's log whether it accepted the email; then run `offer resend` or \

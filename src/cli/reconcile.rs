@@ -31,7 +31,7 @@ pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow:
     telemetry::init(&settings.telemetry);
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;
-    let ran = if all { walk(&app).await } else { once(&app).await };
+    let ran = if all { walk(&app, &clock).await } else { once(&app).await };
     let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
     let all_offers = ran?;
@@ -49,7 +49,7 @@ async fn once(app: &App) -> anyhow::Result<Option<Walk>> {
 
 /// Runs until the walk through all offers has ended, in this process or in another, or until a run
 /// of this process is incomplete.
-async fn walk(app: &App) -> anyhow::Result<Option<Walk>> {
+async fn walk(app: &App, clock: &Clock) -> anyhow::Result<Option<Walk>> {
     app.request_walk().await?;
     let mut seen = 0;
     loop {
@@ -59,7 +59,7 @@ async fn walk(app: &App) -> anyhow::Result<Option<Walk>> {
             seen = walk.offers_seen;
             note!("{seen} offers listed, {} new", walk.offers_new);
         }
-        let newest = store::newest(app.db(), Clock::system().now()).await?;
+        let newest = store::newest(app.db(), clock.now()).await?;
         let failed = newest.is_some_and(|run| run.state == "incomplete");
         if walk.ended_at.is_some() || (ran && failed) {
             return Ok(Some(walk));

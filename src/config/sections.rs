@@ -179,6 +179,7 @@ impl Reader {
         let keys = self.token_keys(&audience);
         let settings = portal::Settings {
             session: self.duration("portal.session"),
+            marks_delivered: self.flag("portal.marks_delivered"),
             refresh_url: self.account_link_url("capital.refresh_url"),
             return_url: self.account_link_url("capital.return_url"),
             locale_metadata_key: email.locale_metadata_key.clone(),

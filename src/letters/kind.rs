@@ -10,6 +10,8 @@ use crate::stripe::{FinancingOffer, ProductType};
 pub enum Kind {
     /// The announcement of an offer.
     Offer,
+    /// The announcement to an account that had offers before and accepted none.
+    PreviouslyEligible,
     /// The announcement to an account whose financing is still running.
     Refill,
     /// The announcement to an account that had a financing before.
@@ -26,8 +28,9 @@ pub enum Kind {
 
 impl Kind {
     /// In the order in which a merchant may receive them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Offer,
+        Self::PreviouslyEligible,
         Self::Refill,
         Self::Repeat,
         Self::Reminder7d,
@@ -48,6 +51,7 @@ impl Kind {
         match (&offer.product_type, campaign) {
             (Some(ProductType::Refill), _) => Self::Refill,
             (_, Some("repeat_user")) => Self::Repeat,
+            (_, Some("previously_eligible_user")) => Self::PreviouslyEligible,
             (Some(ProductType::Standard | ProductType::Other(_)) | None, _) => Self::Offer,
         }
     }
@@ -72,6 +76,9 @@ impl FromStr for Kind {
 
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|kind| kind.as_str() == given);
-        known.ok_or("one of offer, refill, repeat, reminder_7d, reminder_14d, re_engagement")
+        known.ok_or(
+            "one of offer, previously_eligible, refill, repeat, reminder_7d, reminder_14d, \
+             re_engagement",
+        )
     }
 }

@@ -22,6 +22,8 @@ pub const RELAY_REFUSED: &str = "relay_refused";
 /// The offer has no terms or no end date.
 pub const NO_TERMS: &str = "no_terms";
 pub const BAD_TERMS: &str = "bad_terms";
+/// Stripe names a product that the letters have no words for.
+pub const UNKNOWN_PRODUCT: &str = "unknown_product";
 /// No usable disclaimer exists for the offer.
 pub const NO_DISCLAIMER: &str = "no_disclaimer";
 /// Stripe has not approved this wording for the market.

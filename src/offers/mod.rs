@@ -4,6 +4,7 @@
 //! whose status is outdated; [`timeline`] records what happened to an offer.
 //! [`crate::flow::offer`] applies events to offers.
 
+mod account_offer;
 pub mod look_up;
 pub mod stale;
 pub mod store;

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 
 /// Defines an enum of Stripe's values that preserves unknown ones.
@@ -55,6 +56,13 @@ pub(super) fn maybe_id<'de, D: Deserializer<'de>, T: FromStr>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|id| id.parse().ok()))
+}
+
+/// An optional object; an unreadable one is none.
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
 }
 
 /// A two-letter country code; anything else is none.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::deserialize::{maybe_id, maybe_seconds, open_enum};
-use super::{AccountId, OfferId};
+use super::deserialize::{lenient, maybe_id, maybe_seconds, open_enum};
+use super::{AccountId, OfferId, RepaymentInterval};
 use crate::format::money::is_currency;
 
 /// The fields of an offer that this service uses; the complete object is stored next to them.
@@ -60,6 +60,11 @@ impl FinancingOffer {
     pub fn contract(&self) -> Contract {
         self.kind_of_financing().into()
     }
+
+    /// Whether Stripe names a product that this service has no words for.
+    pub fn has_unknown_product(&self) -> bool {
+        self.kind_of_financing().is_some_and(FinancingType::is_unknown)
+    }
 }
 
 /// `offered_terms`. Amounts are minor units of `currency`.
@@ -75,6 +80,15 @@ pub struct OfferedTerms {
     pub withhold_rate: f64,
     /// An open list. Missing in some of Stripe's examples.
     pub campaign_type: Option<String>,
+    /// Of a refill: the discount on what remains of the running financing's fee. 0.1 is 10 %.
+    #[serde(
+        default,
+        rename = "previous_financing_fee_discount_rate",
+        deserialize_with = "lenient"
+    )]
+    pub fee_discount_rate: Option<f64>,
+    #[serde(default, rename = "repayment_interval_configuration", deserialize_with = "lenient")]
+    pub repayment_interval: Option<RepaymentInterval>,
 }
 
 /// In minor units; far above any offer in any currency.
@@ -90,6 +104,11 @@ impl OfferedTerms {
             && (0..=MAX_AMOUNT).contains(&self.fee_amount)
             && (MIN_RATE..=1.0).contains(&self.withhold_rate)
             && is_currency(&self.currency)
+    }
+
+    /// The fee discount, if there is one that can be shown.
+    pub fn fee_discount(&self) -> Option<f64> {
+        self.fee_discount_rate.filter(|rate| (MIN_RATE..=1.0).contains(rate))
     }
 }
 
@@ -134,22 +153,51 @@ open_enum! {
     }
 }
 
+impl FinancingType {
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+}
+
 /// The kind of contract, which decides the vocabulary
 /// (<https://docs.stripe.com/capital/mca-marketing-guidelines>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, serde::Deserialize)]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
-    /// With a minimum due in each period.
+    /// Paid through a share of sales, in most markets with a minimum due in each period.
     Loan,
+    /// Sales are withheld until the minimum of the period is met. Otherwise a loan.
+    FixedTermLoan,
     /// A purchase of future receipts: no debt, no term, no minimum.
     CashAdvance,
-    /// Absent or unknown: only wording that suits both.
+    /// Absent or unknown: only wording that suits all.
     Unspecified,
 }
 
 impl Contract {
-    pub const ALL: [Self; 3] = [Self::Loan, Self::CashAdvance, Self::Unspecified];
+    pub const ALL: [Self; 4] =
+        [Self::Loan, Self::FixedTermLoan, Self::CashAdvance, Self::Unspecified];
+
+    /// `None` if unspecified.
+    pub fn financing_type(self) -> Option<FinancingType> {
+        match self {
+            Self::Loan => Some(FinancingType::FlexLoan),
+            Self::FixedTermLoan => Some(FinancingType::FixedTermLoan),
+            Self::CashAdvance => Some(FinancingType::CashAdvance),
+            Self::Unspecified => None,
+        }
+    }
+
+    pub fn is_loan(self) -> bool {
+        matches!(self, Self::Loan | Self::FixedTermLoan)
+    }
+
+    /// The contract whose terms of art it uses: a fixed-term loan uses those of a loan.
+    #[must_use]
+    pub fn vocabulary(self) -> Self {
+        if self.is_loan() { Self::Loan } else { self }
+    }
 
     /// The name in templates.
     pub fn as_str(self) -> &'static str {
@@ -161,19 +209,10 @@ impl From<Option<&FinancingType>> for Contract {
     fn from(financing_type: Option<&FinancingType>) -> Self {
         match financing_type {
             Some(FinancingType::CashAdvance) => Self::CashAdvance,
-            Some(FinancingType::FlexLoan | FinancingType::FixedTermLoan) => Self::Loan,
+            Some(FinancingType::FlexLoan) => Self::Loan,
+            Some(FinancingType::FixedTermLoan) => Self::FixedTermLoan,
             Some(FinancingType::Other(_)) | None => Self::Unspecified,
         }
-    }
-}
-
-/// What a refill does to the running financing, by the account's country: `settles`, `stacks`, or
-/// empty if Stripe does not say (<https://docs.stripe.com/capital/refills>).
-pub fn refill_way(country: Option<&str>) -> &'static str {
-    match country {
-        Some("US" | "AU") => "settles",
-        Some("GB" | "FR" | "DE") => "stacks",
-        Some(_) | None => "",
     }
 }
 
@@ -267,6 +306,8 @@ mod tests {
             currency: currency.to_owned(),
             withhold_rate,
             campaign_type: None,
+            fee_discount_rate: None,
+            repayment_interval: None,
         };
         for good in [
             terms(100_000, 10_000, "usd", 0.15),

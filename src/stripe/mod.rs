@@ -18,6 +18,7 @@ mod financing_transaction;
 mod generation_failure;
 mod ids;
 mod list;
+mod market;
 mod payout;
 mod rate_limit;
 
@@ -30,11 +31,12 @@ pub(crate) use client::livemode_of_key;
 pub use client::{ApiResponse, Client, EventList, OfferList, Settings};
 pub use error::Error;
 pub use financing_offer::{
-    Contract, FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType, refill_way,
+    Contract, FinancingOffer, FinancingType, OfferStatus, OfferedTerms, ProductType,
 };
 pub use financing_summary::{FinancingSummary, Period, SummaryDetails, SummaryStatus};
 pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use generation_failure::GenerationFailure;
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::{Page, id_of};
+pub use market::{MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval};
 pub use payout::{BalanceTransaction, Fee, Payout};

@@ -49,7 +49,8 @@ pub(super) enum Action {
         /// is unknown
         #[arg(long, value_name = "NAME")]
         variant: Option<String>,
-        /// Only for this kind of email: offer, refill, repeat, `reminder_7d`, `reminder_14d`,
+        /// Only for this kind of email: offer, `previously_eligible`, refill, repeat,
+        /// `reminder_7d`, `reminder_14d`,
         /// `re_engagement`
         #[arg(long)]
         kind: Option<Kind>,

@@ -122,6 +122,9 @@ impl<'a> Decider<'a> {
             Ok(to) => to,
             Err(missing) => return Ok(SkipReason::HoldWithoutRecipient(missing).into()),
         };
+        if offer.has_unknown_product() {
+            return Ok(SkipReason::Hold(reason::UNKNOWN_PRODUCT).into());
+        }
         let case =
             LetterSubject { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
         let disclaimer = match self.disclaimer(&case).await? {
@@ -178,6 +181,8 @@ impl<'a> Decider<'a> {
             withhold_rate: terms.withhold_rate,
             expires_at,
             financing_type: offer.contract(),
+            repayment_interval: terms.repayment_interval,
+            fee_discount: terms.fee_discount(),
             disclaimer: disclaimer.paragraphs.clone(),
             unsubscribe_url: self.settings.unsubscribe_url(&account.id),
             livemode: offer.livemode,

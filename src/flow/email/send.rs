@@ -11,6 +11,7 @@
 //!    retried for as long as the database is unavailable, because only this process knows the
 //!    reply.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -50,7 +51,7 @@ pub struct SendLetter {
     pub relay: Relay,
     pub sending_rate: SendingRate,
     pub domains: DomainLimiter,
-    pub writer: Writer,
+    pub writer: Arc<Writer>,
     pub disclaimers: Disclaimers,
     pub settings: Settings,
     /// After this many failed attempts the letter is held.

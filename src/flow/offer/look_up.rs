@@ -36,9 +36,10 @@ impl Work for LookUpOffers {
         let now = finder.clock.now();
         let mut tx = finder.db.begin().await?;
         queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
-        match &failure {
-            Some(failure) => request(&mut tx, failure, &event, now).await?,
-            None => tracing::warn!(event.id = %event, "event not found at Stripe"),
+        if let Some(failure) = &failure {
+            request(&mut tx, failure, &event, now).await?;
+        } else {
+            tracing::warn!(event.id = %event, "event not found at Stripe");
         }
         tx.commit().await?;
         finder.jobs.notify();

@@ -77,7 +77,7 @@ const fn near() -> usize {
 
 impl Rule {
     pub(super) fn is_for(&self, financing: Contract) -> bool {
-        self.financing.is_empty() || self.financing.contains(&financing)
+        self.financing.is_empty() || self.financing.contains(&financing.vocabulary())
     }
 
     pub(super) fn found(&self, part: Part, found: String) -> Finding {

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
+use crate::letters::Kind;
 use crate::letters::wording::Facts;
 use crate::letters::wording::{self, Writer, kinds_and_languages, refill_cases, sample};
+use crate::stripe::RepaymentInterval;
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::built_in().unwrap());
 
-const ALL: [Contract; 3] = Contract::ALL;
+const ALL: [Contract; 4] = Contract::ALL;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,7 +164,7 @@ fn html_of(text: &str) -> String {
 fn kinds(about: Option<&str>) -> Vec<Contract> {
     match about {
         None => ALL.to_vec(),
-        Some("loan") => vec![Contract::Loan],
+        Some("loan") => vec![Contract::Loan, Contract::FixedTermLoan],
         Some("cash_advance") => vec![Contract::CashAdvance],
         Some(_) => vec![Contract::Unspecified],
     }
@@ -423,7 +425,16 @@ fn our_facts() -> Vec<Facts> {
             for (country, is_refill) in
                 refill_cases(kind).iter().flat_map(|is| ["US", "GB", "CA"].map(|of| (of, *is)))
             {
-                all.push(Facts { country: Some(country.to_owned()), is_refill, ..facts.clone() });
+                let country = Some(country.to_owned());
+                all.push(Facts { is_refill, country, ..facts.clone() });
+            }
+            for days in [1, 30].into_iter().filter(|_| kind == Kind::Offer) {
+                let repayment_interval = Some(RepaymentInterval {
+                    duration_days: Some(days),
+                    minimum_amount: Some(1),
+                    maximum_amount: None,
+                });
+                all.push(Facts { repayment_interval, ..facts.clone() });
             }
             all.push(Facts { account_name: Some("Loan Star Bakery".to_owned()), ..facts.clone() });
             all.push(Facts {

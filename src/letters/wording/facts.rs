@@ -7,7 +7,7 @@ use url::Url;
 use crate::format::locale::Language;
 use crate::format::money::Money;
 use crate::letters::Kind;
-use crate::stripe::Contract;
+use crate::stripe::{Contract, RepaymentInterval};
 
 /// Everything that a letter may state about an offer and its account.
 #[derive(Clone, Debug)]
@@ -32,8 +32,12 @@ pub struct Facts {
     pub withhold_rate: f64,
     /// The last moment to apply.
     pub expires_at: DateTime<Utc>,
-    /// Determines the permitted vocabulary.
+    /// Determines the permitted vocabulary and, with the country, the terms of the product.
     pub financing_type: Contract,
+    /// If Stripe sent it.
+    pub repayment_interval: Option<RepaymentInterval>,
+    /// The discount on what remains of the running financing's fee: 0.1 is 10 %.
+    pub fee_discount: Option<f64>,
     /// Paragraphs.
     pub disclaimer: Vec<String>,
     /// `None` if merchants can unsubscribe by email only.

@@ -6,6 +6,7 @@
 //! facts, so that a broken template stops the start and not a letter.
 
 pub mod approvals;
+mod banner;
 mod disclaimer;
 mod facts;
 mod nesting;
@@ -24,6 +25,7 @@ use crate::format::locale::{Formats, Language};
 use templates::{TemplatePart, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
+pub use banner::{BannerCopy, TermsLine};
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 pub use facts::Facts;
 pub use sample_facts::{refill_cases, sample};

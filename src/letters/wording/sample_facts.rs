@@ -8,7 +8,7 @@ use super::Facts;
 use crate::format::locale::Language;
 use crate::format::money::Money;
 use crate::letters::Kind;
-use crate::stripe::Contract;
+use crate::stripe::{Contract, RepaymentInterval};
 
 /// A letter to a fictional bakery.
 pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts {
@@ -43,6 +43,8 @@ pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts
         // The end of January 2030.
         expires_at: DateTime::from_timestamp(1_896_048_000, 0).unwrap_or_default(),
         financing_type,
+        repayment_interval: None,
+        fee_discount: (kind == Kind::Refill).then_some(0.1),
         disclaimer: vec![disclaimer.to_owned()],
         unsubscribe_url: Url::parse("https://courier.example.com/unsubscribe/token").ok(),
         livemode: true,
@@ -52,7 +54,7 @@ pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts
 /// The values of `is_refill` that a kind can have. A reminder can have either.
 pub fn refill_cases(kind: Kind) -> &'static [bool] {
     match kind {
-        Kind::Offer | Kind::Repeat => &[false],
+        Kind::Offer | Kind::PreviouslyEligible | Kind::Repeat => &[false],
         Kind::Refill => &[true],
         Kind::Reminder7d | Kind::Reminder14d | Kind::ReEngagement => &[false, true],
     }
@@ -65,13 +67,27 @@ pub(super) fn covering_facts(kind: Kind, language: Language) -> impl Iterator<It
     })
 }
 
-fn branches(kind: Kind, language: Language) -> [Facts; 5] {
+fn branches(kind: Kind, language: Language) -> [Facts; 8] {
     let [loan, advance, unspecified] =
         [Contract::Loan, Contract::CashAdvance, Contract::Unspecified]
             .map(|financing_type| sample(kind, language, financing_type));
     let unlike = Money { minor: 1, currency: "xxx".to_owned() };
+    let every = |days| RepaymentInterval {
+        duration_days: Some(days),
+        minimum_amount: Some(1),
+        maximum_amount: None,
+    };
+    let daily = Facts { repayment_interval: Some(every(1)), ..loan.clone() };
+    let fixed_term = |days| Facts {
+        repayment_interval: Some(every(days)),
+        fee_discount: Some(0.1),
+        ..sample(kind, language, Contract::FixedTermLoan)
+    };
     [
         loan,
+        daily,
+        fixed_term(7),
+        fixed_term(10),
         Facts { account_name: None, unsubscribe_url: None, country: None, ..advance },
         Facts {
             country: Some("GB".to_owned()),

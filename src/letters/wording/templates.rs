@@ -33,6 +33,8 @@ const BUILTIN: &[(&str, &str)] = compiled_in! {
     "subject.txt" "body.txt" "body.mjml"
     "words/en.txt" "words/de.txt" "words/fr.txt"
     "offer/en/words.txt" "offer/de/words.txt" "offer/fr/words.txt"
+    "previously_eligible/en/words.txt" "previously_eligible/de/words.txt"
+    "previously_eligible/fr/words.txt"
     "refill/en/words.txt" "refill/de/words.txt" "refill/fr/words.txt"
     "repeat/en/words.txt" "repeat/de/words.txt" "repeat/fr/words.txt"
     "reminder_7d/en/words.txt" "reminder_7d/de/words.txt" "reminder_7d/fr/words.txt"

@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stripe::Contract;
+use crate::stripe::{Contract, RepaymentInterval};
 
 fn settings(templates_dir: Option<&Path>) -> Settings {
     Settings {
@@ -101,6 +101,125 @@ fn the_html_says_the_same_in_another_form() {
     insta::assert_snapshot!("offer_en_words_of_html", words_of(&letter.html));
 }
 
+/// What the letters say about a minimum of 60, 30 and 7 days, about the bank debit, and about the
+/// withholding of a fixed-term loan.
+const PERIODS: [(Language, [&str; 5]); 3] = [
+    (
+        Language::English,
+        [
+            "A minimum amount is due each 60 days.",
+            "A minimum amount is due each 30 days.",
+            "A minimum amount is due each week.",
+            "If your sales don’t cover it, the difference is debited from your bank account.",
+            "Each week, a portion of your daily sales is withheld until the minimum for that week is met.",
+        ],
+    ),
+    (
+        Language::German,
+        [
+            "Alle 60 Tage ist ein Mindestbetrag fällig.",
+            "Alle 30 Tage ist ein Mindestbetrag fällig.",
+            "Jede Woche ist ein Mindestbetrag fällig.",
+            "Reichen Ihre Umsätze dafür nicht aus, wird die Differenz von Ihrem Bankkonto eingezogen.",
+            "Jede Woche wird ein Anteil Ihrer Tagesumsätze einbehalten, bis der Mindestbetrag für die Woche erreicht ist.",
+        ],
+    ),
+    (
+        Language::French,
+        [
+            "Un montant minimum est dû tous les 60 jours.",
+            "Un montant minimum est dû tous les 30 jours.",
+            "Un montant minimum est dû chaque semaine.",
+            "Si vos ventes ne suffisent pas à le couvrir, la différence est prélevée sur votre compte bancaire.",
+            "Chaque semaine, une part de vos ventes quotidiennes est retenue jusqu’à ce que le montant minimum de la semaine soit atteint.",
+        ],
+    ),
+];
+
+#[test]
+fn a_letter_says_what_is_documented_for_its_product_and_market_and_nothing_else() {
+    let (loan, fixed, advance) = (Contract::Loan, Contract::FixedTermLoan, Contract::CashAdvance);
+    let writer = writer();
+    // Indexes into `PERIODS`.
+    for (country, contract, says) in [
+        ("US", loan, &[0, 3][..]),
+        ("US", advance, &[]),
+        ("US", fixed, &[4]),
+        ("AU", loan, &[1, 3]),
+        ("GB", advance, &[]),
+        ("GB", loan, &[2]),
+        ("DE", loan, &[2]),
+        ("FR", loan, &[2]),
+        ("CA", loan, &[]),
+        ("DE", fixed, &[]),
+        ("US", Contract::Unspecified, &[]),
+    ] {
+        for (language, sentences) in PERIODS {
+            let country = Some(country.to_owned());
+            let facts = Facts { country, ..sample(Kind::Offer, language, contract) };
+            let letter = writer.write(&facts).unwrap();
+            let texts = [one_line(&letter.text), words_of(&letter.html)]
+                .map(|text| text.replace(['\u{a0}', '\u{202f}'], " "));
+            for text in &texts {
+                for (at, sentence) in sentences.into_iter().enumerate() {
+                    let is_said = text.contains(sentence);
+                    assert_eq!(is_said, says.contains(&at), "{facts:?}: `{sentence}` in {text}");
+                }
+                let minimum = ["minimum", "Mindestbetrag", "montant minimum"];
+                let has_minimum = minimum.iter().any(|word| text.contains(word));
+                assert_eq!(has_minimum, !says.is_empty(), "{facts:?}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_minimum_from_stripe_overrides_the_documented_one() {
+    for (days, amount, says) in [
+        (Some(45), Some(100), "A minimum amount is due each 45 days. If your sales"),
+        (Some(1), Some(100), "A minimum amount is due each day. If your sales"),
+        (Some(45), Some(0), "less on quiet ones. All financing applications"),
+    ] {
+        let interval =
+            RepaymentInterval { duration_days: days, minimum_amount: amount, maximum_amount: None };
+        let facts = Facts {
+            repayment_interval: Some(interval),
+            ..english(Kind::Offer, Contract::Loan, None)
+        };
+        let text = one_line(&writer().write(&facts).unwrap().text);
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn a_fixed_term_loan_has_words_of_its_own() {
+    for language in Language::ALL {
+        let facts = Facts {
+            country: Some("US".to_owned()),
+            ..sample(Kind::Offer, language, Contract::FixedTermLoan)
+        };
+        insta::assert_snapshot!(
+            format!("fixed_term_loan_{language}"),
+            writer().write(&facts).unwrap().text
+        );
+    }
+}
+
+#[test]
+fn only_a_refill_shows_a_discount_on_the_fee_of_the_running_financing() {
+    for (is_refill, fee_discount, is_shown) in
+        [(true, Some(0.1), true), (true, None, false), (false, Some(0.1), false)]
+    {
+        let facts =
+            Facts { is_refill, fee_discount, ..english(Kind::Reminder7d, Contract::Loan, None) };
+        let letter = writer().write(&facts).unwrap();
+        for text in [one_line(&letter.text), words_of(&letter.html)] {
+            let says = text.contains("Discount on your current flat fee 10% of what remains of it");
+            assert_eq!(says, is_shown, "{text}");
+        }
+    }
+}
+
 /// What the letter says of the financing that runs; none where it says nothing.
 fn said_of_what_runs(facts: &Facts) -> Option<&'static str> {
     let text = one_line(&writer().write(facts).unwrap().text);
@@ -125,7 +244,7 @@ fn a_refill_and_its_reminders_say_what_becomes_of_the_financing_that_runs() {
                 Some("part of the new financing is used to complete your current financing"),
             ),
             (
-                Some("AU"),
+                Some("US"),
                 advance,
                 Some("part of the new cash advance is used to complete your current financing"),
             ),

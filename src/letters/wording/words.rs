@@ -13,11 +13,10 @@ use super::Facts;
 use super::Settings;
 use crate::format::locale::Formats;
 use crate::format::text;
-use crate::stripe::Contract;
-use crate::stripe::refill_way;
+use crate::stripe::{Contract, ProductTerms, Refill};
 
 /// The blocks that a file of words defines.
-pub(super) const BLOCKS: [&str; 28] = [
+pub(super) const BLOCKS: [&str; 30] = [
     "subject",
     "preview",
     "test_tag",
@@ -35,6 +34,8 @@ pub(super) const BLOCKS: [&str; 28] = [
     "total_label",
     "share_label",
     "share_value",
+    "discount_label",
+    "discount_value",
     "until_label",
     "steps_title",
     "step_1",
@@ -50,6 +51,7 @@ pub(super) const BLOCKS: [&str; 28] = [
 
 /// The variables of every template.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "names that templates use")]
 pub(super) struct Slots<'a> {
     kind: &'static str,
     /// The account has a running financing.
@@ -65,14 +67,22 @@ pub(super) struct Slots<'a> {
     advance: String,
     /// Without zero decimals.
     advance_short: String,
-    fee: String,
-    total: Option<String>,
+    pub(super) fee: String,
+    pub(super) total: Option<String>,
     withheld: String,
-    expires_on: String,
+    pub(super) expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
-    /// Whether a minimum payment is due per period: only loans in the US have one.
+    /// Sales are withheld only until the minimum of the period is met.
+    is_fixed_term: bool,
+    /// Whether a minimum payment is due per period.
     has_minimum: bool,
+    /// The length of that period.
+    minimum_days: Option<i64>,
+    /// Whether a bank account is debited for what the minimum lacks.
+    has_bank_debit: bool,
+    /// Of a refill: the discount on what remains of the running financing's fee.
+    fee_discount: Option<String>,
     /// `settles`: the new financing pays off the old one; `stacks`: both continue; empty if
     /// unknown.
     refill_way: &'static str,
@@ -81,7 +91,7 @@ pub(super) struct Slots<'a> {
     livemode: bool,
 }
 
-const SLOTS: [&str; 23] = [
+const SLOTS: [&str; 27] = [
     "kind",
     "is_refill",
     "language",
@@ -99,7 +109,11 @@ const SLOTS: [&str; 23] = [
     "withheld",
     "expires_on",
     "financing",
+    "is_fixed_term",
     "has_minimum",
+    "minimum_days",
+    "has_bank_debit",
+    "fee_discount",
     "refill_way",
     "disclaimer",
     "unsubscribe_url",
@@ -114,6 +128,13 @@ impl<'a> Slots<'a> {
     pub(super) fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
         let formats = Formats::new(facts.language, facts.country.as_deref());
         let total = facts.advance.plus(&facts.fee);
+        let financing_type = facts.financing_type.financing_type();
+        let terms = ProductTerms::new(
+            facts.country.as_deref(),
+            financing_type.as_ref(),
+            facts.repayment_interval.as_ref(),
+        );
+        let discount = facts.fee_discount.filter(|_| facts.is_refill);
         Self {
             kind: facts.kind.as_str(),
             is_refill: facts.is_refill,
@@ -132,10 +153,13 @@ impl<'a> Slots<'a> {
             withheld: formats.percent(facts.withhold_rate),
             // The last moment at which the offer is open.
             expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
-            financing: facts.financing_type.as_str(),
-            has_minimum: facts.financing_type == Contract::Loan
-                && facts.country.as_deref() == Some("US"),
-            refill_way: refill_way(facts.country.as_deref()),
+            financing: facts.financing_type.vocabulary().as_str(),
+            is_fixed_term: facts.financing_type == Contract::FixedTermLoan,
+            has_minimum: terms.minimum_days.is_some(),
+            minimum_days: terms.minimum_days,
+            has_bank_debit: terms.has_bank_debit,
+            fee_discount: discount.map(|rate| formats.percent(rate)),
+            refill_way: terms.refill.map(Refill::as_str).unwrap_or_default(),
             disclaimer: &facts.disclaimer,
             unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
             livemode: facts.livemode,

@@ -29,11 +29,11 @@ pub(super) const LIST_LAG: TimeDelta = TimeDelta::minutes(2);
 
 /// How far the walk through all offers has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Walk {
+pub(super) enum WalkProgress {
     /// Not due, or at its end.
-    Rests,
+    Idle,
     /// The next run continues.
-    GoesOn,
+    Unfinished,
 }
 
 impl Reconcile {
@@ -66,11 +66,11 @@ impl Reconcile {
         &self,
         claim: &Claim,
         counts: &mut Counts,
-    ) -> Result<Walk, Incomplete> {
+    ) -> Result<WalkProgress, Incomplete> {
         let (livemode, now) = (self.stripe.livemode(), self.clock.now());
         let Some(mut walk) = store::due_walk(&self.db, livemode, now - WALK_EVERY, now).await?
         else {
-            return Ok(Walk::Rests);
+            return Ok(WalkProgress::Idle);
         };
         for _ in 0..PAGES_PER_RUN {
             let after = walk.after_offer_id.as_deref();
@@ -90,18 +90,18 @@ impl Reconcile {
             match store::advance_walk(&self.db, &walk, next, &applied, at).await? {
                 Some(advanced) => walk = advanced,
                 // Another process walks: its lease is newer.
-                None => return Ok(Walk::Rests),
+                None => return Ok(WalkProgress::Idle),
             }
             let (offers_seen, offers_new) = (walk.offers_seen, walk.offers_new);
             if walk.ended_at.is_some() {
                 tracing::info!(offers_seen, offers_new, "listed all offers at Stripe");
-                return Ok(Walk::Rests);
+                return Ok(WalkProgress::Idle);
             }
             stop_requested(claim)?;
         }
         let (offers_seen, offers_new) = (walk.offers_seen, walk.offers_new);
         tracing::info!(offers_seen, offers_new, "listing all offers at Stripe");
-        Ok(Walk::GoesOn)
+        Ok(WalkProgress::Unfinished)
     }
 
     /// Applies the offers of a page, each in a transaction of its own.

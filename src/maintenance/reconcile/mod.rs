@@ -34,7 +34,7 @@ use crate::offers::stale::{StaleFilter, find_stale};
 use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
 use crate::stripe::{Client, Error, OfferId, Page};
 use crate::telemetry::chain;
-use listing::{LIST_LAG, Walk};
+use listing::{LIST_LAG, WalkProgress};
 use store::Counts;
 
 #[derive(Clone, Debug)]
@@ -114,8 +114,8 @@ impl Periodic for Reconcile {
         let error = outcome.as_ref().err().map(|error| chain(error));
         log(&counts, error.as_deref());
         let pause = match outcome {
-            Ok(Walk::Rests) => self.every,
-            Ok(Walk::GoesOn) => Duration::ZERO,
+            Ok(WalkProgress::Idle) => self.every,
+            Ok(WalkProgress::Unfinished) => Duration::ZERO,
             Err(_) => AFTER_INCOMPLETE.min(self.every),
         };
         Ok((pause, Run { id: run_id, counts, error }))
@@ -157,7 +157,11 @@ fn log(counts: &Counts, error: Option<&str>) {
 impl Reconcile {
     /// Reads all lists, even if one of them fails. The offers come first: what they became decides
     /// about a letter, and old events change nothing any more.
-    async fn execute(&self, claim: &Claim, counts: &mut Counts) -> Result<Walk, Incomplete> {
+    async fn execute(
+        &self,
+        claim: &Claim,
+        counts: &mut Counts,
+    ) -> Result<WalkProgress, Incomplete> {
         let listed = self.list_undelivered(claim, counts).await;
         let walk = self.walk(claim, counts).await;
         let events = self.import_missed_events(claim, counts).await;

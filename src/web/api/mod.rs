@@ -21,10 +21,12 @@
 //! | `offers`, `summary`, `transactions`, `report` | an account's financings |
 //! | `links`, `sessions` | Account Links into Stripe's pages, Account Sessions for its components |
 //! | `delivered` | deliveries by a channel of the platform |
+//! | `copy` | what a banner must carry beside an offer |
 //! | `contact`, `opt_outs` | contact overrides and opt-outs |
 
 mod auth;
 mod contact;
+mod copy;
 mod delivered;
 pub mod keys;
 mod links;
@@ -39,6 +41,7 @@ mod sessions;
 mod summary;
 mod transactions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -51,6 +54,7 @@ use crate::http::rate::Rate;
 use crate::stripe::AccountId;
 
 pub use auth::{Guard, authenticate};
+pub use copy::BannerSource;
 pub use keys::Scope;
 pub use links::is_valid_return_url;
 pub use refusal::{Refusal, StripeUnavailable};
@@ -74,6 +78,7 @@ pub struct Platform {
     /// Finds the offers of an account that is unknown here.
     pub finder: OfferFinder,
     pub settings: Settings,
+    pub banners: Arc<BannerSource>,
     /// Rate limit per API key.
     pub rate: Rate,
     /// Rate limit per account for new Account Links, whichever key asks.

@@ -67,6 +67,17 @@ pub(super) struct Offer {
     offered_terms: Option<OfferTerms>,
     /// The accepted terms, which may be lower than the offered ones; null before acceptance.
     accepted_terms: Option<OfferTerms>,
+    /// The days of a payment period at whose end a minimum is due, from Stripe's terms, else from
+    /// its documentation for the product and the account's country; null without a minimum, and
+    /// if none is known.
+    #[schema(example = 60)]
+    minimum_period_days: Option<i64>,
+    /// Whether a bank account is debited for what a minimum lacks, as far as is known.
+    has_bank_debit: bool,
+    /// What a refill does in the account's country: `settles`, its payout pays off the running
+    /// financing, or `stacks`, both run; null if unknown.
+    #[schema(example = "settles")]
+    refill: Option<String>,
     created_at: DateTime<Utc>,
     /// The last moment to apply.
     expires_at: Option<DateTime<Utc>>,
@@ -112,8 +123,12 @@ struct OfferLetter {
 }
 
 impl Offer {
-    fn new(offer: AccountOffer, letter: Option<FirstLetter>) -> Self {
+    fn new(offer: AccountOffer, country: Option<&str>, letter: Option<FirstLetter>) -> Self {
+        let product = offer.product_terms(country);
         Self {
+            minimum_period_days: product.minimum_days,
+            has_bank_debit: product.has_bank_debit,
+            refill: product.refill.map(|refill| refill.as_str().to_owned()),
             offered_terms: offer.offered().map(OfferTerms::from),
             accepted_terms: offer.accepted().map(OfferTerms::from),
             letter: letter.map(OfferLetter::from),
@@ -194,9 +209,15 @@ pub(super) async fn list(
     let letters = api.query("cannot list the letters about an account's offers", first).await?;
     let mut letters: HashMap<String, FirstLetter> =
         letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
+    let home = if offers.is_empty() {
+        None
+    } else {
+        let locale = financings.locale(&account);
+        Some(api.query("cannot look up an account's country", locale).await?)
+    };
     let entry = |offer: AccountOffer| {
         let letter = letters.remove(&offer.offer_id);
-        Offer::new(offer, letter)
+        Offer::new(offer, home.as_ref().and_then(|home| home.country.as_deref()), letter)
     };
     Ok(page.respond(offers, |offer| offer.cursor().to_string(), entry))
 }

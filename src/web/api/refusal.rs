@@ -74,6 +74,16 @@ pub enum Refusal {
     SessionRefused,
     #[error("The offer ended before it was delivered, so Stripe cannot be told of a delivery.")]
     OfferEnded,
+    #[error(
+        "The offer is not open for an application, or its terms are incomplete: there is nothing \
+         to promote."
+    )]
+    NothingToPromote,
+    #[error(
+        "There is no approved disclaimer for this offer, and without one nothing may be shown: an \
+         operator must add it to email.disclaimers_dir."
+    )]
+    NoDisclaimer,
     #[error("The body is larger than this endpoint accepts.")]
     BodyTooLarge,
     #[error("The body did not arrive in time.")]
@@ -148,7 +158,11 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::LinkRefused | Self::SessionRefused | Self::OfferEnded => StatusCode::CONFLICT,
+            Self::LinkRefused
+            | Self::SessionRefused
+            | Self::OfferEnded
+            | Self::NothingToPromote
+            | Self::NoDisclaimer => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stripe(StripeUnavailable::KeyRefused | StripeUnavailable::Unexpected) => {

@@ -12,15 +12,17 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Refusal::{
-    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NotFound, OfferEnded,
-    SessionRefused, Stripe, TooManyDays,
+    BadAccount, BadAddress, BadUrl, BodyTooLarge, BodyTooSlow, LinkRefused, NoDisclaimer, NotFound,
+    NothingToPromote, OfferEnded, SessionRefused, Stripe, TooManyDays,
 };
 use super::Scope::{
     ContactsWrite, FinancingsRead, LinksWrite, OffersWrite, OptOutsRead, OptOutsWrite,
 };
 use super::openapi::{self, OpenApiJson};
 use super::{Guard, Platform, Refusal, Scope, StripeUnavailable, authenticate};
-use super::{contact, delivered, links, offers, opt_outs, report, sessions, summary, transactions};
+use super::{
+    contact, copy, delivered, links, offers, opt_outs, report, sessions, summary, transactions,
+};
 use crate::financing::report::BadDays;
 
 /// Errors of handlers that call Stripe.
@@ -47,6 +49,14 @@ pub fn router(platform: Platform) -> Router {
             .add(OptOutsWrite, &[&[BadAccount]], routes!(opt_outs::end))
             .add(FinancingsRead, &[&[BadAccount, BAD_QUERY], &STRIPE_ERRORS], routes!(offers::list))
             .add(FinancingsRead, &[&[BadAccount, BAD_QUERY, NotFound]], routes!(offers::timeline))
+            .add(
+                FinancingsRead,
+                &[
+                    &[BadAccount, BAD_QUERY, NotFound, NothingToPromote, NoDisclaimer],
+                    &STRIPE_ERRORS,
+                ],
+                routes!(copy::show),
+            )
             .add(FinancingsRead, &[&[BadAccount, NotFound], &STRIPE_ERRORS], routes!(summary::show))
             .add(
                 FinancingsRead,

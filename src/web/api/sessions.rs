@@ -31,6 +31,7 @@ pub(super) struct NewSession {
 /// application. `capital_financing_promotion`: the offer as a banner or tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "Stripe's names")]
 enum ComponentName {
     CapitalFinancing,
     CapitalFinancingApplication,

@@ -55,9 +55,10 @@ pub(super) async fn report(
     state.redirect(&query, &method, &headers, LinkTo::Reporting).await
 }
 
-/// Whether the request is a probe or a prefetch, which must not use up a link. Browsers mark a
-/// prefetch in the header of the Fetch standard or in one of its predecessors.
-fn is_prefetch(method: &Method, headers: &HeaderMap) -> bool {
+/// Whether the request is a probe or a prefetch, which must not use up a link and shows no page to a
+/// person. Browsers mark a prefetch in the header of the Fetch standard or in one of its
+/// predecessors.
+pub(super) fn is_prefetch(method: &Method, headers: &HeaderMap) -> bool {
     const PURPOSE_HEADERS: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
     let mut purposes = PURPOSE_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
     method == Method::HEAD || purposes.any(|purpose| purpose.contains("prefetch"))

@@ -41,6 +41,7 @@ use crate::letters::wording::Disclaimers;
 use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
 use response::{Notice, Pages, browser_language};
+use section::PageView;
 use session::Session;
 use tenant::PortalQuery;
 use token::VerifiedToken;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub public_url: Url,
     /// Lifetime of a session.
     pub session: Duration,
+    /// Whether a view of an undelivered offer counts as its delivery.
+    pub marks_delivered: bool,
     /// Where Stripe sends a merchant whose Account Link has expired; `None` for the page that
     /// created it.
     pub refresh_url: Option<Url>,
@@ -133,7 +136,12 @@ async fn enter(
 ) -> Response {
     let Some(token) = query.token else {
         return match state.viewer(&headers, query.account_tag.as_deref()).await {
-            Ok(viewer) => section::show(&state, &viewer, query.before.as_deref()).await,
+            Ok(viewer) => {
+                // A probe or a prefetch shows nothing to a person.
+                let is_seen = !account_link::is_prefetch(&method, &headers);
+                let view = PageView { before: query.before.as_deref(), is_seen };
+                section::show(&state, &viewer, &view).await
+            }
             Err(error) => state.error_page(error),
         };
     };

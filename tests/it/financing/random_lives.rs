@@ -239,11 +239,13 @@ async fn random_lives_agree_with_the_truth(db: PgPool) {
 async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
     for seeds in (1_000..4_000).step_by(300) {
         play(db.clone(), seeds..seeds + 300).await;
-        sqlx::query(
-            "truncate financing_transactions, financing_summaries, account_locales,
-                 payout_explanations, jobs, financing_offers, letters, deliveries,
-                 timeline_entries, delivery_attempts, delivery_attempt_results,
-                 transaction_backfills",
+        sqlx::raw_sql(
+            "begin;
+             set local courier.erasing = 'yes';
+             truncate financing_transactions, financing_summaries, account_locales,
+                 payout_explanations, jobs, financing_offers, timeline_entries,
+                 transaction_backfills cascade;
+             commit",
         )
         .execute(&db)
         .await

@@ -205,7 +205,7 @@ async fn email_check_finds_a_violation_of_the_copy_rules() {
     let output = String::from_utf8(builtin.stdout).unwrap();
     assert_eq!(
         (builtin.status.code(), output.as_str()),
-        (Some(0), "189 letters read, 0 findings\n")
+        (Some(0), "280 letters read, 0 findings\n")
     );
 
     std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();
@@ -250,8 +250,8 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
     );
     assert_eq!(
         std::fs::read_dir(out.path()).unwrap().count(),
-        7 * 3 * 9 * 3 + 1,
-        "six kinds, three of them also of a refill"
+        7 * 3 * 10 * 4 + 1,
+        "seven kinds, three of them also of a refill, in four contracts"
     );
 
     write_disclaimer(dir.path(), "something_new");
@@ -279,7 +279,7 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
             .fetch_all(&app.db)
             .await
             .unwrap();
-    assert_eq!(approvals.len(), 6, "one for each kind");
+    assert_eq!(approvals.len(), 7, "one for each kind");
     for (market, by, hash) in &approvals {
         assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
         assert!(index.contains(hash));

@@ -189,6 +189,27 @@ async fn a_letter_with_implausible_terms_is_held(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_about_an_unknown_product_is_held(db: PgPool) {
+    let app = TestApp::start(db).await;
+    for (product, held) in
+        [(json!("line_of_credit"), true), (json!("something_new"), true), (Value::Null, false)]
+    {
+        let offer = app.offer();
+        app.stripe.edit_offer(&offer, |offer| {
+            (offer["type"], offer["financing_type"]) = (product.clone(), product.clone());
+        });
+        app.announce(&offer).await;
+        if held {
+            app.expect_letter(&offer, "held", Some("unknown_product")).await;
+            app.expect_untouched(&offer).await;
+        } else {
+            app.expect_delivered(&offer).await;
+        }
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_offer_unknown_to_stripe_holds_its_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();

@@ -271,9 +271,9 @@ async fn a_letter_has_the_kind_of_its_offer_and_the_accounts_language(db: PgPool
             "previously_eligible_user",
             "CA",
             Some("fr-CA"),
-            "offer",
+            "previously_eligible",
             "fr",
-            "est préqualifiée",
+            "Nouvelle offre",
         ),
         ("something_new", "something_new", "JP", Some("ja"), "offer", "en", "You’re prequalified"),
     ] {

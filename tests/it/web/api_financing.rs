@@ -293,8 +293,9 @@ fn summary(paid: i64) -> Value {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_summary_shows_stripe_ledger_and_difference(db: PgPool) {
     let bench = Bench::start(db, &[]).await;
-    bench.get("summary").await.expect_refused(404, "not_found");
     record_financing(&bench.app, 2).await;
+    let unknown = "/api/v1/accounts/acct_2/summary";
+    call(&bench.app, &bench.key, "GET", unknown, "").await.expect_refused(404, "not_found");
     bench.stub.answer("/v1/capital/financing_summary", 200, summary(3_000));
     let summarized = bench.get("summary").await.expect(200);
     let financing = &summarized["financing"];

@@ -1,10 +1,13 @@
 //! The API and the merchant's Capital section.
 
 pub mod api;
+mod api_copy;
 pub mod api_financing;
 mod api_sessions;
+mod markets;
 mod metrics;
 mod openapi;
 mod section;
+mod section_delivery;
 pub mod section_phases;
 mod visits;

@@ -151,7 +151,7 @@ fn findings(
     };
     // Allowed beside an offer only, and in the notice of a rejected application.
     let is_excused = |rule: &str| match rule {
-        "review-sentence" | "business-purposes" => status != "delivered",
+        "review-sentence" | "business-purposes" => !status.ends_with("delivered"),
         "approved" => status == "rejected",
         _ => false,
     };
@@ -172,11 +172,21 @@ async fn no_page_has_forbidden_wording_in_any_phase_or_language(db: PgPool) {
     );
     let contracts = [
         ("loan", Some("flex_loan"), Contract::Loan),
+        ("fixed", Some("fixed_term_loan"), Contract::FixedTermLoan),
+        ("unknown", Some("line_of_credit"), Contract::Unspecified),
         ("advance", Some("cash_advance"), Contract::CashAdvance),
         ("either", None, Contract::Unspecified),
     ];
-    let statuses =
-        ["delivered", "accepted", "paid_out", "fully_repaid", "rejected", "canceled", "expired"];
+    let statuses = [
+        "undelivered",
+        "delivered",
+        "accepted",
+        "paid_out",
+        "fully_repaid",
+        "rejected",
+        "canceled",
+        "expired",
+    ];
     let mut all = BTreeSet::new();
     for (contract, financing_type, financing) in contracts {
         for status in statuses {

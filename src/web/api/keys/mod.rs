@@ -150,8 +150,8 @@ mod tests {
         let error = "everything".parse::<Scope>().unwrap_err().to_string();
         assert!(
             error.contains(
-                "opt_outs:read, opt_outs:write, bounces:write, financings:read, links:write, \
-                 contacts:write"
+                "opt_outs:read, opt_outs:write, bounces:write, financings:read, offers:write, \
+                 links:write, contacts:write"
             ),
             "{error}"
         );

@@ -1,5 +1,6 @@
 //! `/capital`: the state of an account's offers and financings, for the merchant.
 
+mod delivery;
 mod phase;
 mod progress;
 pub(super) mod view;
@@ -40,19 +41,41 @@ struct AccountData {
     home: AccountLocale,
 }
 
-/// Shows the section. `before` is the cursor of an earlier page: only older transactions are
-/// listed.
-pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&str>) -> Response {
-    let (portal, pages) = (&state.portal, &state.pages);
-    let (account, language) = (&viewer.account, viewer.language);
-    let after = before.and_then(|cursor| cursor.parse().ok());
+/// A request for the section.
+pub(super) struct PageView<'a> {
+    /// The cursor of an earlier page: only older transactions are listed.
+    pub(super) before: Option<&'a str>,
+    /// A person sees the response.
+    pub(super) is_seen: bool,
+}
+
+/// Shows the section.
+pub(super) async fn show(state: &PortalState, viewer: &Viewer, view: &PageView<'_>) -> Response {
+    let (portal, account, language) = (&state.portal, &viewer.account, viewer.language);
+    let after = view.before.and_then(|cursor| cursor.parse().ok());
     let is_later_page = after.is_some();
-    let mut data = match Box::pin(with_timeout(portal.load(account, after))).await {
+    let data = match Box::pin(with_timeout(portal.load(account, after))).await {
         Ok(Some(data)) => data,
         // Without Stripe's answer the page would say that there is no financing.
         Ok(None) => return state.not_now(language),
         Err(error) => return state.fail(&error, language),
     };
+    let (response, shown) = render(state, viewer, data, is_later_page);
+    if view.is_seen && response.status().is_success() {
+        portal.report_view(account, &shown).await;
+    }
+    response
+}
+
+/// The page, and the current cards on it.
+fn render(
+    state: &PortalState,
+    viewer: &Viewer,
+    mut data: AccountData,
+    is_later_page: bool,
+) -> (Response, Vec<Card>) {
+    let (portal, pages) = (&state.portal, &state.pages);
+    let (account, language) = (&viewer.account, viewer.language);
     let now = portal.clock.now();
     let formats = Formats::new(language, data.home.country.as_deref());
     let formatter = PageFormatter { formats: &formats, zone: data.home.time_zone };
@@ -88,7 +111,7 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, before: Option<&s
         paths => portal.paths(account),
         disclaimers => value(disclaimers.shown),
     };
-    pages.render("capital.html", language, page)
+    (pages.render("capital.html", language, page), current)
 }
 
 /// The disclaimers of the page.

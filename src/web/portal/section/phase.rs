@@ -56,6 +56,12 @@ impl Card {
         matches!(self.phase, Phase::InProgress | Phase::UnderReview | Phase::Open)
     }
 
+    /// Whether it is open, and Stripe has not been told of its delivery or has not acknowledged it.
+    pub(super) fn is_undelivered(&self) -> bool {
+        let status = OfferStatus::from(self.offer.status.clone());
+        self.phase == Phase::Open && status == OfferStatus::Undelivered
+    }
+
     /// Whether a share of sales is withheld for it: not after Stripe wrote it off.
     fn is_paid_from_sales(&self) -> bool {
         self.phase == Phase::InProgress && self.offer.charged_off_at.is_none()

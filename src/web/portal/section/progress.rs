@@ -49,8 +49,12 @@ pub(super) enum FiguresFrom {
     Ledger(i64),
 }
 
-/// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant.
+/// `None` if Stripe sent none, or implausible ones that must not be shown to a merchant. Nor may
+/// those of an unknown product: its fields may mean something else.
 pub(super) fn terms(offer: &AccountOffer) -> Option<FinancingTerms> {
+    if offer.has_unknown_product() {
+        return None;
+    }
     // Incomplete accepted terms must not hide complete offered ones.
     let complete = |terms: Terms| {
         Some(OfferedTerms {
@@ -59,6 +63,8 @@ pub(super) fn terms(offer: &AccountOffer) -> Option<FinancingTerms> {
             currency: terms.currency,
             withhold_rate: terms.withhold_rate?,
             campaign_type: None,
+            fee_discount_rate: None,
+            repayment_interval: None,
         })
     };
     let terms = offer.accepted().and_then(complete).or_else(|| offer.offered().and_then(complete));

@@ -12,7 +12,7 @@ use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
 use crate::offers::store::AccountOffer;
-use crate::stripe::{Contract, refill_way};
+use crate::stripe::{Contract, Refill};
 
 /// Formats amounts and dates for one reader's language and the account's time zone.
 pub(in crate::web::portal) struct PageFormatter<'a> {
@@ -22,10 +22,21 @@ pub(in crate::web::portal) struct PageFormatter<'a> {
 
 /// An offer or a financing, as the template reads it.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, read by a template")]
 pub(super) struct CardView {
     phase: &'static str,
+    /// Stripe creates no Account Link for an undelivered offer.
+    can_apply: bool,
     /// The wording for the contract: `loan`, `cash_advance` or `unspecified`.
     contract: &'static str,
+    /// As `contract`, or `fixed_term_loan`, or `unknown` for a product without wording.
+    product: &'static str,
+    /// Whether a minimum is due each `day`, each `week` or each so many `days`; empty if none is
+    /// known.
+    minimum: &'static str,
+    minimum_days: Option<i64>,
+    /// A bank account is debited for what the minimum lacks.
+    has_bank_debit: bool,
     is_refill: bool,
     /// What a refill does to the running financing: `settles` or `stacks` it; empty if unknown.
     refill_way: &'static str,
@@ -34,7 +45,8 @@ pub(super) struct CardView {
     expires_on: Option<String>,
     progress: Option<ProgressView>,
     /// What happens next: `share`, a share of sales is withheld for it; `waits`, an older financing
-    /// is paid first; `closed`, Stripe wrote it off and settles the rest with the merchant.
+    /// is paid first; `closed`, Stripe wrote it off and settles the rest with the merchant; `unsaid`,
+    /// nothing is known.
     next: &'static str,
     /// The fraction of sales that is withheld, if known.
     next_rate: Option<String>,
@@ -46,6 +58,8 @@ struct TermsView {
     fee: String,
     total: Option<String>,
     rate: String,
+    /// The discount on what remains of the running financing's fee.
+    fee_discount: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +110,10 @@ impl PageFormatter<'_> {
             fee: self.money(&terms.fee),
             total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
             rate: self.formats.percent(terms.withhold_rate),
+            fee_discount: card.offer.fee_discount().map(|rate| self.formats.percent(rate)),
         });
+        let product = card.offer.product_terms(home.country.as_deref());
+        let is_unknown = card.offer.has_unknown_product();
         // Stripe can end an offer before `expires_at`, which then says nothing about the end.
         let end = card.offer.expires_at.filter(|end| card.phase != Phase::Expired || *end <= now);
         // The date of the last moment at which the offer is open.
@@ -108,15 +125,26 @@ impl PageFormatter<'_> {
         };
         CardView {
             phase: card.phase.into(),
-            contract: contract.as_str(),
+            can_apply: !card.is_undelivered(),
+            contract: contract.vocabulary().as_str(),
+            product: if is_unknown { "unknown" } else { contract.as_str() },
+            minimum: match product.minimum_days {
+                None => "",
+                Some(1) => "day",
+                Some(7) => "week",
+                Some(_) => "days",
+            },
+            minimum_days: product.minimum_days,
+            has_bank_debit: product.has_bank_debit,
             next: match card.paydown_order {
                 _ if card.offer.charged_off_at.is_some() => "closed",
+                _ if is_unknown => "unsaid",
                 PaydownOrder::Queued => "waits",
                 PaydownOrder::Only | PaydownOrder::First(_) => "share",
             },
             next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.product_type.as_deref() == Some("refill"),
-            refill_way: refill_way(home.country.as_deref()),
+            refill_way: product.refill.map(Refill::as_str).unwrap_or_default(),
             is_replacement: card.offer.replacement_for_offer_id.is_some(),
             terms,
             expires_on,
@@ -135,7 +163,7 @@ impl PageFormatter<'_> {
         let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
         // A cash advance has no minimum and no due date, and neither may be mentioned if the
         // contract is unknown.
-        let period = progress.period.as_ref().filter(|_| contract == Contract::Loan);
+        let period = progress.period.as_ref().filter(|_| contract.is_loan());
         let currency = &progress.total.currency;
         let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
         let (paid_by_ours, unclear) = match &progress.source {
@@ -220,7 +248,7 @@ fn description_key(movement: &Movement, contract: Contract) -> &'static str {
         ("paid", _) if movement.is_withholding => "share",
         ("paid", Some("collection_failure")) => "payment_failed",
         ("paid", _) if is_reversal => "payment_returned",
-        ("paid", Some("collection")) if contract == Contract::Loan => "minimum",
+        ("paid", Some("collection")) if contract.is_loan() => "minimum",
         ("paid", Some("refill")) => "refill",
         ("paid", _) => "payment",
         _ => "other",

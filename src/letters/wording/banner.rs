@@ -1,0 +1,44 @@
+//! What a platform's own banner must carry beside an offer, in the words of the letters: the terms
+//! and the sentence about the review. The operator's templates apply here too.
+
+use super::words::Slots;
+use super::{Facts, TemplateError, Writer};
+
+/// The text beside a banner, without the disclaimer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BannerCopy {
+    /// In the order of the letters.
+    pub terms: Vec<TermsLine>,
+    pub how_it_is_paid: String,
+    /// Begins with "All financing applications are subject to review prior to approval."
+    pub review: String,
+}
+
+/// A term of the offer, formatted for its reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TermsLine {
+    pub label: String,
+    pub value: String,
+}
+
+impl Writer {
+    /// The copy for a banner. Account name, recipient, disclaimer and unsubscribe link of `facts`
+    /// are not used.
+    pub fn banner(&self, facts: &Facts) -> Result<BannerCopy, TemplateError> {
+        let slots = Slots::new(facts, &self.settings);
+        let words = self.words(facts, &slots)?;
+        let block = |name: &str| words.get(name).cloned().unwrap_or_default();
+        let values = [
+            ("advance_label", Some(block("advance_value"))),
+            ("fee_label", Some(slots.fee.clone())),
+            ("total_label", slots.total.clone()),
+            ("share_label", Some(block("share_value"))),
+            ("until_label", Some(slots.expires_on.clone())),
+        ];
+        let terms = values
+            .into_iter()
+            .filter_map(|(label, value)| Some(TermsLine { label: block(label), value: value? }))
+            .collect();
+        Ok(BannerCopy { terms, how_it_is_paid: block("how_it_is_paid"), review: block("review") })
+    }
+}
