@@ -11,12 +11,12 @@
 //! |---|---|
 //! | [`flow`] | the five stages, in order |
 //! | [`offers`] | the offer row, its status and its timeline |
-//! | [`letters`] | the letter row and its transitions; wording, lint, reminders, evidence |
+//! | [`letters`] | the letter row and its transitions; wording, lint, evidence |
 //! | [`mail`] | addresses, MIME, DKIM, SMTP, sending rate |
 //! | [`consent`] | opt-outs, suppression list, contact overrides |
 //! | [`feedback`] | bounces and complaints |
 //! | [`financing`] | ledger, summary, payouts, reports |
-//! | [`maintenance`] | reconciliation, retention, clock, replicas |
+//! | [`maintenance`] | reconciliation, reminders, retention, clock, replicas |
 //! | [`queue`] | durable jobs: every call to SMTP or Stripe that must happen |
 //! | [`stripe`] | ids, objects, calls, errors |
 //! | [`web`] | routes: API, Capital section, mail providers' webhooks, health and metrics |

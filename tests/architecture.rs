@@ -54,6 +54,8 @@ const SQL: &[&str] = &[
     "consent/",
     "database/",
     "financing/",
+    "letters/deliveries.rs",
+    "letters/erasure.rs",
     "mail/sending_rate.rs",
     "offers/",
     "queue/",

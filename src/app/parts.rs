@@ -13,13 +13,15 @@ use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
-use crate::letters::reminders::{OpenReminders, Schedule};
+use crate::letters;
+use crate::letters::reminders::Schedule;
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
 use crate::letters::wording::{Disclaimer, Disclaimers};
 use crate::mail::sending_rate::SendingRate;
 use crate::mail::{DomainLimiter, Relay};
 use crate::maintenance::reconcile::Reconcile;
+use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
@@ -31,7 +33,7 @@ pub(super) struct Resources {
     pub(super) clock: Clock,
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
-    pub(super) message_id_domain: String,
+    pub(super) opener: letters::Opener,
     pub(super) account_cache: Cache,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
@@ -55,7 +57,8 @@ impl Resources {
             account_cache: Cache::new(stripe.clone()),
             stripe,
             to_relay: circuit("relay"),
-            message_id_domain: settings.email.sender.from.domain().to_owned(),
+            // The same for every part that opens letters.
+            opener: letters::Opener::new(settings.email.sender.from.domain()),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
         })
@@ -76,7 +79,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             livemode: self.stripe.livemode(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
             database_health: self.database_health.clone(),
             settings,
@@ -124,7 +127,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -139,7 +142,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.interactive(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -175,7 +178,7 @@ impl Resources {
             clock: self.clock.clone(),
             schedule,
             livemode: self.stripe.livemode(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             jobs: self.jobs.clone(),
         }
     }
@@ -185,7 +188,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
-            message_id_domain: self.message_id_domain.clone(),
+            letters: self.opener.clone(),
             inbox: self.inbox.clone(),
             jobs: self.jobs.clone(),
             every,

@@ -25,7 +25,8 @@ impl Action {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
         match self {
             Self::List { json } => {
-                out::list(json, &suppression::store::list(db).await?, |address| {
+                let addresses = suppression::list(&mut *db.begin().await?).await?;
+                out::list(json, &addresses, |address| {
                     let since = address.suppressed_at.format(MINUTE);
                     let why = format!("{} {}", address.reason, address.status);
                     format!(

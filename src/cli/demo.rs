@@ -19,8 +19,7 @@ use crate::cli::out::say;
 use crate::clock::Clock;
 use crate::config::{Requirement, Settings};
 use crate::database::Pool;
-use crate::flow::delivered;
-use crate::letters;
+use crate::letters::{self, deliveries};
 use crate::mail::RelayUrl;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
@@ -272,12 +271,12 @@ async fn read_outcomes(
     let mut outcomes = Vec::new();
     for offer_id in offers {
         let letter = letters::store::state_of(db, offer_id).await?;
-        let delivery = delivered::store::state_of(db, offer_id).await?;
+        let delivery = deliveries::find(db, offer_id).await?;
         let offer = simulator.offer(offer_id).unwrap_or_default();
         outcomes.push(OfferOutcome {
             offer_id: offer_id.clone(),
             letter_state: letter.map_or("none", letters::store::State::as_str).to_owned(),
-            delivery_state: delivery.unwrap_or_else(|| "none".to_owned()),
+            delivery_state: delivery.map_or_else(|| "none".to_owned(), |delivery| delivery.state),
             simulator_status: offer["status"].as_str().unwrap_or_default().to_owned(),
         });
     }

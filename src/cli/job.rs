@@ -57,8 +57,8 @@ async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
     let now = database::now(db).await?;
     let mut tx = db.begin().await?;
     let retried = if job.kind == SendLetter::KIND {
-        match letters::store::offer_of(&mut *tx, &job.subject).await? {
-            Some(offer) => operator::resend(&mut tx, &offer, now).await? > 0,
+        match letters::store::find(&mut *tx, &job.subject).await? {
+            Some(letter) => operator::resend(&mut tx, &letter.offer_id, now).await? > 0,
             None => false,
         }
     } else if job.kind == delivered::MarkDelivered::KIND {

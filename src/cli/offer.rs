@@ -7,11 +7,10 @@ use anyhow::{Context, ensure};
 use crate::cli::out::{self, MINUTE, SECOND, say};
 use crate::consent::suppression;
 use crate::database::{self, Pool};
-use crate::flow::delivered;
 use crate::format::locale::{Formats, Language};
 use crate::format::money::Money;
 use crate::letters::store::LetterSummary as Letter;
-use crate::letters::{self, operator};
+use crate::letters::{self, deliveries, operator};
 use crate::maintenance::replicas;
 use crate::offers;
 use crate::offers::timeline;
@@ -86,7 +85,7 @@ async fn resend(db: &Pool, id: &str) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
     let resent = operator::resend(&mut tx, id, now).await?;
-    let suppressed = suppression::store::list_for_offer(&mut *tx, id).await?;
+    let suppressed = suppression::list_for_offer(&mut tx, id).await?;
     let letters = letters::store::of_offer(&mut *tx, id).await?;
     tx.commit().await?;
     ensure!(
@@ -184,7 +183,7 @@ fn line(offer: &offers::store::OfferListing) -> String {
     )
 }
 
-fn describe_suppressed(address: &suppression::store::SuppressedAddress) -> String {
+fn describe_suppressed(address: &suppression::SuppressedAddress) -> String {
     let since = address.suppressed_at.format(MINUTE);
     format!(
         "its address is suppressed since {since} ({} {}): `address allow {}` allows it again",
@@ -196,8 +195,8 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
     let offer =
         offers::store::find(db, id).await?.with_context(|| format!("offer {id} not found"))?;
     let letters = letters::store::of_offer(db, id).await?;
-    let suppressed = suppression::store::list_for_offer(db, id).await?;
-    let delivery = delivered::store::find(db, id).await?;
+    let suppressed = suppression::list_for_offer(&mut *db.begin().await?, id).await?;
+    let delivery = deliveries::find(db, id).await?;
     let entries = timeline::of_offer(db, id).await?;
     if json {
         return out::json(&serde_json::json!({

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::{self, ReportEffect};
-use super::{Cause, FeedbackEvent, FeedbackReport, RecipientReport};
+use super::{Cause, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
 use crate::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
 use crate::consent::suppression::{self, AddressFailure, AddressHash, SuppressionReason};
 use crate::database::{Pool, with_timeout};
-use crate::letters::store::{Letter, State, Transition, find};
+use crate::letters::store::{Letter, State, Transition, lock_referenced};
 use crate::letters::transition;
 use crate::mail::Address;
 use crate::offers::timeline::{self, Entry};
@@ -82,10 +82,10 @@ async fn apply_unless_sending(
     let nothing =
         AppliedReport { outcome: FeedbackOutcome::NoSuchLetter, letter_id: None, offer_id: None };
     let mut tx = db.begin().await?;
-    let Some(letter_id) = store::lock_letter(&mut tx, &report.letter_ref).await? else {
+    let LetterRef { letter_ids, message_ids } = &report.letter_ref;
+    let Some(letter) = lock_referenced(&mut tx, letter_ids, message_ids).await? else {
         return Ok(Some(nothing));
     };
-    let Some(letter) = find(&mut *tx, &letter_id).await? else { return Ok(Some(nothing)) };
     // The outcome of the attempt is not recorded yet, and the report must not decide it.
     if letter.state == State::Sending {
         return Ok(None);

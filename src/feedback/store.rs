@@ -1,45 +1,9 @@
-//! The SQL of applied reports. The caller owns the transaction.
+//! SQL of `feedback_events`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
-use super::{FeedbackReport, Fingerprint, LetterRef};
-
-/// Finds and locks the letter of a report, so that reports about one letter are applied one after
-/// the other.
-pub(super) async fn lock_letter(
-    tx: &mut PgConnection,
-    letter_ref: &LetterRef,
-) -> sqlx::Result<Option<String>> {
-    let by_id = sqlx::query_scalar!(
-        "
-        select letter_id
-        from letters
-        where letter_id = any($1)
-        limit 1
-        for update
-        ",
-        &letter_ref.letter_ids,
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    // Our own id is more reliable than the Message-ID, which a relay may replace.
-    if by_id.is_some() {
-        return Ok(by_id);
-    }
-    sqlx::query_scalar!(
-        "
-        select letter_id
-        from letters
-        where message_id = any($1)
-        limit 1
-        for update
-        ",
-        &letter_ref.message_ids,
-    )
-    .fetch_optional(tx)
-    .await
-}
+use super::{FeedbackReport, Fingerprint};
 
 /// Whether a report was already applied.
 pub(super) async fn exists(

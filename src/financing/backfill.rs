@@ -23,7 +23,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::backfill_progress::{self, BackfillPass, PassOutcome};
 use super::backfill_requests::JOB;
 use super::summary::FollowUp;
-use super::{Financings, NewTransaction, record};
+use super::{Financings, ObservedTransaction, record};
 use crate::database::is_about_the_data;
 use crate::queue::{self, AttemptError, Circuit, Claim, Outcome, Work};
 use crate::stripe::{AccountId, FinancingTransaction, Page};
@@ -141,7 +141,8 @@ impl BackfillTransactions {
     ) -> Result<Option<PassEnd>, AttemptError> {
         let now = self.financings.clock.now();
         let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
-        let mut transactions: Vec<NewTransaction<'_>> = objects.iter().filter_map(read).collect();
+        let mut transactions: Vec<ObservedTransaction<'_>> =
+            objects.iter().filter_map(read).collect();
         let oldest = transactions.last().map(|last| last.transaction.created_at);
         // Insert in the order of ids, as the inbox does, so that concurrent writers cannot
         // deadlock.
@@ -227,7 +228,7 @@ impl BackfillPass {
 /// Records transactions and returns how many. A transaction that the database rejects is skipped.
 async fn record_each(
     tx: &mut PgConnection,
-    all: &[NewTransaction<'_>],
+    all: &[ObservedTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     match record_all(&mut *tx, all, now).await {
@@ -254,7 +255,7 @@ async fn record_each(
 
 async fn record_all(
     tx: &mut PgConnection,
-    all: &[NewTransaction<'_>],
+    all: &[ObservedTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     // A savepoint, so that an invalid row does not abort the caller's transaction.
@@ -274,9 +275,9 @@ fn object(entry: &RawValue) -> Value {
     serde_json::from_str(entry.get()).unwrap_or_default()
 }
 
-fn read(object: &Value) -> Option<NewTransaction<'_>> {
+fn read(object: &Value) -> Option<ObservedTransaction<'_>> {
     match FinancingTransaction::deserialize(object) {
-        Ok(transaction) => Some(NewTransaction { transaction, object }),
+        Ok(transaction) => Some(ObservedTransaction { transaction, object }),
         Err(error) => {
             tracing::error!(%error, "cannot read a transaction from Stripe's list");
             None

@@ -45,7 +45,7 @@ pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
 pub use backfill_progress::unreadable;
 pub use backfill_requests::BackfillRequests;
-pub use transactions::{NewTransaction, Recorded, cancellations, knows_account, record};
+pub use transactions::{ObservedTransaction, Recorded, cancellations, knows_account, record};
 
 /// Queries about accounts' financings, answered from the database and from Stripe.
 #[derive(Clone, Debug)]

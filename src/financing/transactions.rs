@@ -5,12 +5,12 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::database::json_text;
-use crate::offers::store::Cancellation;
+use crate::offers::stale::Cancellation;
 use crate::stripe::{FinancingTransaction, OfferId, Reason, TransactionId};
 
 /// A transaction received from Stripe.
 #[derive(Debug)]
-pub struct NewTransaction<'a> {
+pub struct ObservedTransaction<'a> {
     pub transaction: FinancingTransaction,
     /// The complete JSON object, stored unchanged.
     pub object: &'a Value,
@@ -27,7 +27,7 @@ pub enum Recorded {
 /// changes nothing.
 pub async fn record(
     tx: &mut PgConnection,
-    new: &NewTransaction<'_>,
+    new: &ObservedTransaction<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Recorded> {
     let transaction = &new.transaction;

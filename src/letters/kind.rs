@@ -1,12 +1,11 @@
 //! The kinds of letter: the announcement of an offer and its reminders.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::stripe::{FinancingOffer, ProductType};
 
 /// The purpose of a letter. Each kind has templates per language in `templates/emails/<kind>/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The announcement of an offer.
@@ -57,14 +56,18 @@ impl Kind {
         }
     }
 
-    /// The kind at a position of the offer's sequence; 0 is the announcement.
-    pub fn at_step(step: i16, offer: &FinancingOffer) -> Self {
-        match step {
-            ..=0 => Self::first(offer),
-            1 => Self::Reminder7d,
+    /// The kind of reminder at a position of the offer's sequence; 1 is the first reminder.
+    pub fn reminder(sequence: i16) -> Self {
+        match sequence {
+            ..=1 => Self::Reminder7d,
             2 => Self::Reminder14d,
             3.. => Self::ReEngagement,
         }
+    }
+
+    /// The kind at a position of the offer's sequence; 0 is the announcement.
+    pub fn at_step(sequence: i16, offer: &FinancingOffer) -> Self {
+        if sequence <= 0 { Self::first(offer) } else { Self::reminder(sequence) }
     }
 }
 
@@ -77,11 +80,5 @@ impl FromStr for Kind {
             "one of offer, previously_eligible, refill, repeat, reminder_7d, reminder_14d, \
              re_engagement",
         )
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -24,9 +24,13 @@
 //! | [`lint`] | the rules that a letter's wording must satisfy |
 //! | [`reminders`] | which letters follow the announcement, and when |
 //! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
+//! | [`deliveries`] | what Stripe was told, and its reply |
+//! | [`erasure`] | erases the recipients and the content |
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
 
+pub mod deliveries;
+pub mod erasure;
 pub mod evidence;
 mod kind;
 pub mod lint;
@@ -59,20 +63,35 @@ pub struct NewLetter<'a> {
     pub sequence: i16,
     /// A preliminary kind: the final one is determined when the letter is sent.
     pub kind: Kind,
-    /// The part of the Message-ID after the `@`.
-    pub message_id_domain: &'a str,
 }
 
-/// Opens a letter and queues its job, in the caller's transaction. Does nothing if the offer
-/// already has a letter at this position.
-pub async fn open(
-    tx: &mut PgConnection,
-    new_letter: &NewLetter<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    // Version 7 sorts by time, so that new letters share index pages.
-    let letter_id = format!("letter_{}", Uuid::now_v7().simple());
-    if store::open(&mut *tx, &letter_id, new_letter, now).await? == store::OpenResult::Inserted {
+/// Opens letters. Only this knows the domain of their Message-IDs.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    message_id_domain: String,
+}
+
+impl Opener {
+    /// `message_id_domain` is the part of the Message-ID after the `@`.
+    pub fn new(message_id_domain: &str) -> Self {
+        Self { message_id_domain: message_id_domain.to_owned() }
+    }
+
+    /// Opens a letter and queues its job, in the caller's transaction. Does nothing if the offer
+    /// already has a letter at this position.
+    pub async fn open(
+        &self,
+        tx: &mut PgConnection,
+        new_letter: &NewLetter<'_>,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        // Version 7 sorts by time, so that new letters share index pages.
+        let letter_id = format!("letter_{}", Uuid::now_v7().simple());
+        // Fixed before the first attempt: mail programs recognize a repeated letter by it.
+        let message_id = format!("{letter_id}@{}", self.message_id_domain);
+        if !store::insert(&mut *tx, &letter_id, &message_id, new_letter, now).await? {
+            return Ok(());
+        }
         let entry = Entry::ours(new_letter.offer_id, new_letter.account_id, "letter.opened", now)
             .with_note(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
@@ -82,19 +101,6 @@ pub async fn open(
         } else {
             queue::enqueue_low_priority(tx, SEND_JOB, &letter_id, now).await?;
         }
+        Ok(())
     }
-    Ok(())
-}
-
-/// Withdraws all unsent letters of an account, whatever the state of its offers, in the caller's
-/// transaction.
-pub async fn withdraw_for_account(
-    tx: &mut PgConnection,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for letter in store::find_unsent_of_account(&mut *tx, account_id).await? {
-        transition::cancel(&mut *tx, &letter, State::Withdrawn, reason::ERASED, now).await?;
-    }
-    Ok(())
 }

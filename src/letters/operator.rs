@@ -14,17 +14,14 @@ pub async fn resend(
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
-    let mut resent = 0;
-    for letter in store::lock_of_offer(&mut *tx, offer_id).await? {
-        if !matches!(letter.state, State::Held | State::Rejected | State::Bounced) {
-            continue;
-        }
-        transition::retry(&mut *tx, &letter, Some("resent by an operator"), now).await?;
-        resent += 1;
-        // One at a time: later letters about the offer wait until this one is settled.
-        break;
-    }
-    Ok(resent)
+    let letters = store::lock_of_offer(&mut *tx, offer_id).await?;
+    // One at a time: later letters about the offer wait until this one is settled.
+    let stopped = letters
+        .iter()
+        .find(|letter| matches!(letter.state, State::Held | State::Rejected | State::Bounced));
+    let Some(letter) = stopped else { return Ok(0) };
+    transition::retry(tx, letter, Some("resent by an operator"), now).await?;
+    Ok(1)
 }
 
 /// Withdraws the waiting and held letters of an offer, in the caller's transaction. Returns their

@@ -3,21 +3,16 @@
 //! Every change of state names the state that it starts from, so that a letter that another
 //! transaction has changed meanwhile is left alone.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
-use super::NewLetter;
+use super::{NewLetter, reason};
 use crate::database::{json_text, storable};
 
 pub use super::state::State;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenResult {
-    Inserted,
-    /// The offer already has a letter at this position.
-    Duplicate,
-}
 
 /// A letter with everything that sending needs.
 #[derive(Clone, Debug)]
@@ -87,31 +82,33 @@ macro_rules! select_letters {
     };
 }
 
-/// Inserts a letter unless the offer has one at this position.
-pub async fn open(
+/// Inserts a letter. `false` if the offer already has one at this position.
+pub(super) async fn insert(
     db: impl PgExecutor<'_>,
     letter_id: &str,
-    opening: &NewLetter<'_>,
+    message_id: &str,
+    new_letter: &NewLetter<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<OpenResult> {
-    let opened = sqlx::query!(
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
         "
-        insert into letters (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
-        values ($1, $2, $3, $4, $5, $1 || '@' || $6, $7, $7)
+        insert into letters
+            (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $7)
         -- No constraint name: an older process may run on a newer schema.
         on conflict do nothing
         ",
         letter_id,
-        opening.offer_id,
-        opening.account_id,
-        opening.sequence,
-        opening.kind.as_str(),
-        opening.message_id_domain,
+        new_letter.offer_id,
+        new_letter.account_id,
+        new_letter.sequence,
+        new_letter.kind.as_str(),
+        message_id,
         now,
     )
     .execute(db)
     .await?;
-    Ok(if opened.rows_affected() == 1 { OpenResult::Inserted } else { OpenResult::Duplicate })
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
@@ -174,7 +171,8 @@ pub async fn change(
         "
         update letters
         set state = $3, reason = $4, relay_reply = coalesce($5, relay_reply),
-            uncertain_attempts = uncertain_attempts + (case when $3 = 'uncertain' then 1 else 0 end),
+            uncertain_attempts =
+                uncertain_attempts + (case when $3 = 'uncertain' then 1 else 0 end),
             sent_at = case $3 when 'sent' then $6 when 'bounced' then sent_at end, changed_at = $6
         where letter_id = $1 and state = $2
         ",
@@ -321,12 +319,6 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     .await
 }
 
-pub async fn offer_of(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("select offer_id from letters where letter_id = $1", letter_id)
-        .fetch_optional(db)
-        .await
-}
-
 pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
         "
@@ -383,104 +375,123 @@ pub async fn first_of_offers(
     .await
 }
 
-/// Erases the recipient, the content and the relay's reply (which may repeat an address) of letters
-/// that reached a final state before `before`, at most `limit` of them. Returns their number.
-pub async fn erase_expired(
+/// Finds and locks the letter that an outsider refers to, so that reports about one letter are
+/// applied one after the other.
+pub async fn lock_referenced(
+    tx: &mut PgConnection,
+    letter_ids: &[String],
+    message_ids: &[String],
+) -> sqlx::Result<Option<Letter>> {
+    let by_id = select_letters!("letter_id = any($1) limit 1 for update", letter_ids);
+    // Our own id is more reliable than the Message-ID, which a relay may replace.
+    if let Some(letter) = by_id.fetch_optional(&mut *tx).await? {
+        return Ok(Some(letter));
+    }
+    select_letters!("message_id = any($1) limit 1 for update", message_ids).fetch_optional(tx).await
+}
+
+/// Records the suppressed address that a letter is held for, was rejected for or bounced from.
+pub async fn link_suppressed_address(
     db: impl PgExecutor<'_>,
-    before: DateTime<Utc>,
-    limit: i64,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let erased = sqlx::query!(
-        "
-        update letters
-        set recipient = null, subject = null, body_text = null, body_html = null,
-            relay_reply = null, erased_at = $3
-        where letter_id in (
-            select letter_id
-            from letters
-            where erased_at is null and recipient is not null and changed_at < $1
-                -- A waiting, held or uncertain letter may still be sent with this content.
-                and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
-            order by changed_at
-            limit $2
-            for update skip locked
-        )
-        ",
-        before,
-        limit,
-        now,
+    letter_id: &str,
+    address_sha256: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update letters set suppressed_address_sha256 = $2 where letter_id = $1",
+        letter_id,
+        address_sha256,
     )
     .execute(db)
     .await?;
-    Ok(erased.rows_affected())
+    Ok(())
 }
 
-/// As [`erase_expired`], for all letters of an account in a final state, whatever their age.
-pub async fn erase_account(
+/// The letters held because this address is suppressed.
+pub async fn find_held_for_address(
     db: impl PgExecutor<'_>,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let erased = sqlx::query!(
+    address_sha256: &[u8],
+) -> sqlx::Result<Vec<Letter>> {
+    select_letters!(
         "
-        update letters
-        set recipient = null, subject = null, body_text = null, body_html = null,
-            relay_reply = null, erased_at = $2
-        where account_id = $1 and erased_at is null
-            and (recipient is not null or relay_reply is not null)
-            and state in ('sent', 'bounced', 'rejected', 'withdrawn', 'suppressed')
+        suppressed_address_sha256 = $1 and state = 'held' and reason = $2
+        order by offer_id, letter_id
         ",
-        account_id,
-        now,
-    )
-    .execute(db)
-    .await?;
-    Ok(erased.rows_affected())
-}
-
-/// Counts the letters of an account that still hold personal data: they are being sent or may
-/// still be sent.
-pub async fn count_unerased(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
-    let unerased = sqlx::query_scalar!(
-        r#"
-        select count(*) as "count!"
-        from letters
-        where account_id = $1 and erased_at is null and recipient is not null
-        "#,
-        account_id,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(unerased.unsigned_abs())
-}
-
-/// Of these accounts, those with a letter that changed since `since` or may still be sent.
-pub async fn accounts_in_use(
-    db: impl PgExecutor<'_>,
-    account_ids: &[String],
-    since: DateTime<Utc>,
-) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        "
-        select distinct account_id
-        from letters
-        where account_id = any($1)
-            and (changed_at >= $2 or state in ('waiting', 'sending', 'uncertain', 'held'))
-        ",
-        account_ids,
-        since,
+        address_sha256,
+        reason::ADDRESS_BOUNCED,
     )
     .fetch_all(db)
     .await
 }
 
-/// Whether the account has a letter, erased or not.
-pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from letters where account_id = $1) as "exists!""#,
-        account_id,
+/// Counts the letters held for each of these addresses. Addresses without one are missing.
+pub async fn count_held_for_addresses(
+    db: impl PgExecutor<'_>,
+    addresses: &[Vec<u8>],
+) -> sqlx::Result<HashMap<Vec<u8>, i64>> {
+    let counts = sqlx::query!(
+        r#"
+        select suppressed_address_sha256 as "address_sha256!", count(*) as "held!"
+        from letters
+        where suppressed_address_sha256 = any($1) and state = 'held' and reason = $2
+        group by suppressed_address_sha256
+        "#,
+        addresses,
+        reason::ADDRESS_BOUNCED,
     )
-    .fetch_one(db)
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.address_sha256, row.held)).collect())
+}
+
+/// The offers whose letters to this address were rejected or bounced.
+pub async fn offers_stopped_by_address(
+    db: impl PgExecutor<'_>,
+    address_sha256: &[u8],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "
+        select offer_id
+        from letters
+        where suppressed_address_sha256 = $1
+            and (state = 'bounced' or (state = 'rejected' and reason = $2))
+        order by offer_id
+        ",
+        address_sha256,
+        reason::ADDRESS_REFUSED,
+    )
+    .fetch_all(db)
     .await
+}
+
+/// The addresses that an offer's letters are held for, were rejected for or bounced from, or that
+/// they are about to be sent to again.
+pub async fn suppressed_addresses_of_offer(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar!(
+        r#"
+        select distinct suppressed_address_sha256 as "address_sha256!"
+        from letters
+        where offer_id = $1 and suppressed_address_sha256 is not null
+            and state in ('held', 'rejected', 'bounced', 'waiting')
+        "#,
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The offer of each of these letters, by the letter's id.
+pub async fn offers_of(
+    db: impl PgExecutor<'_>,
+    letter_ids: &[String],
+) -> sqlx::Result<HashMap<String, String>> {
+    let offers = sqlx::query!(
+        "select letter_id, offer_id from letters where letter_id = any($1)",
+        letter_ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(offers.into_iter().map(|row| (row.letter_id, row.offer_id)).collect())
 }

@@ -1,7 +1,7 @@
 //! Erases expired personal data: the content and recipients of letters, contact overrides and the
 //! bodies of events.
 //!
-//! Evidence of what was sent stays ([`letters::evidence`]), because Stripe requires marketing
+//! Evidence of what was sent stays ([`evidence`]), because Stripe requires marketing
 //! material, distribution lists and opt-outs to be kept for five years
 //! (<https://docs.stripe.com/capital/regulatory-compliance>).
 //!
@@ -19,7 +19,7 @@ use crate::consent::{contact_overrides, opt_outs};
 use crate::database::Pool;
 use crate::financing;
 use crate::flow::inbox;
-use crate::letters::{self, evidence};
+use crate::letters::{erasure, evidence};
 use crate::offers;
 use crate::queue::{self, AttemptError, Claim, Periodic};
 use crate::stripe::Client;
@@ -139,7 +139,7 @@ impl EraseExpired {
             // Fences each batch: a run that lost its lease must not erase beside its successor.
             queue::lock_claim(&mut *tx, claim).await?;
             let batch = (
-                letters::store::erase_expired(&mut *tx, before, BATCH, now).await?,
+                erasure::erase_expired(&mut *tx, before, BATCH, now).await?,
                 inbox::bodies::store::erase_from_default(&mut *tx, before, BATCH).await?,
             );
             tx.commit().await?;
@@ -167,7 +167,7 @@ impl EraseExpired {
                 contact_overrides::lock_older_than(&mut tx, before, &after, BATCH).await?;
             // Pages by id, because accounts in use stay and would fill every following batch.
             let Some(last) = expired.last().cloned() else { break };
-            let in_use = letters::store::accounts_in_use(&mut *tx, &expired, before).await?;
+            let in_use = erasure::accounts_in_use(&mut *tx, &expired, before).await?;
             let unused: Vec<String> =
                 expired.into_iter().filter(|account| !in_use.contains(account)).collect();
             erased += contact_overrides::delete_all(&mut *tx, &unused).await?;
@@ -215,20 +215,20 @@ pub async fn erase_account(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Erased> {
     // First, because only letters in a final state are erased.
-    letters::withdraw_for_account(&mut *tx, account_id, now).await?;
-    let letters = letters::store::erase_account(&mut *tx, account_id, now).await?;
+    erasure::withdraw_for_account(&mut *tx, account_id, now).await?;
+    let letters = erasure::erase_account(&mut *tx, account_id, now).await?;
     let events = inbox::bodies::store::erase_account(&mut *tx, account_id).await?;
     let contacts = u64::from(contact_overrides::delete(&mut *tx, account_id).await?);
     let evidence =
         if with_evidence { evidence::store::erase_account(&mut *tx, account_id).await? } else { 0 };
-    let skipped = letters::store::count_unerased(&mut *tx, account_id).await?;
+    let skipped = erasure::count_unerased(&mut *tx, account_id).await?;
     Ok(Erased { letters, events, contacts, evidence, sessions: 0, skipped })
 }
 
 /// Whether anything is recorded about an account, erased or not; its sessions aside.
 pub async fn is_known(db: &Pool, account_id: &str) -> sqlx::Result<bool> {
     Ok(offers::store::knows_account(db, account_id).await?
-        || letters::store::knows_account(db, account_id).await?
+        || erasure::knows_account(db, account_id).await?
         || evidence::store::knows_account(db, account_id).await?
         || inbox::store::knows_account(db, account_id).await?
         || contact_overrides::find(db, account_id).await?.is_some()

@@ -1,10 +1,12 @@
 //! Financing offers as Stripe last rendered them: the row, its status and its timeline.
 //!
-//! [`transition`] is the table of status changes; [`store`] has the queries; [`timeline`] records
-//! what happened to an offer. [`crate::flow::offer`] applies events to offers.
+//! [`transition`] is the table of status changes; [`store`] has the queries; [`stale`] finds offers
+//! whose status is outdated; [`timeline`] records what happened to an offer.
+//! [`crate::flow::offer`] applies events to offers.
 
 mod account_offer;
 pub mod look_up;
+pub mod stale;
 pub mod store;
 pub mod timeline;
 pub mod transition;
@@ -36,7 +38,7 @@ pub async fn request_refresh(
 
 /// An offer received from Stripe.
 #[derive(Debug)]
-pub struct Observation<'a> {
+pub struct ObservedOffer<'a> {
     pub offer: FinancingOffer,
     /// The complete JSON object, stored unchanged.
     pub object: &'a Value,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::Observation;
+use super::ObservedOffer;
 pub use super::account_offer::{AccountOffer, Terms};
 use crate::database::{Cursor, json_text};
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
@@ -37,7 +37,7 @@ pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<
 /// unchanged, no newer rendering has been stored.
 pub type Version = Option<(String, DateTime<Utc>)>;
 
-pub async fn find_version(db: impl sqlx::PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
+pub async fn find_version(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
     let found = sqlx::query!(
         "select status, object_as_of from financing_offers where offer_id = $1",
         offer_id
@@ -55,7 +55,7 @@ pub async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result
 /// Inserts a new offer with its status. False if a concurrent transaction has inserted it.
 pub async fn add(
     tx: &mut PgConnection,
-    new: &Observation<'_>,
+    new: &ObservedOffer<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let offer = &new.offer;
@@ -100,7 +100,7 @@ pub async fn add(
 }
 
 /// Updates everything but the status, which only [`move_status`] writes.
-pub async fn replace(tx: &mut PgConnection, new: &Observation<'_>) -> sqlx::Result<()> {
+pub async fn replace(tx: &mut PgConnection, new: &ObservedOffer<'_>) -> sqlx::Result<()> {
     let offer = &new.offer;
     let terms = offer.offered_terms.as_ref();
     sqlx::query!(
@@ -136,74 +136,8 @@ pub async fn replace(tx: &mut PgConnection, new: &Observation<'_>) -> sqlx::Resu
     Ok(())
 }
 
-/// A financing that was canceled after its payout.
-#[derive(Clone, Debug)]
-pub struct Cancellation {
-    pub offer_id: String,
-    /// The time of the latest reversal.
-    pub canceled_at: DateTime<Utc>,
-}
-
-/// The evidence against which [`find_stale`] checks the stored statuses.
-#[derive(Clone, Copy, Debug)]
-pub struct StaleFilter<'a> {
-    /// The offers that Stripe lists as undelivered.
-    pub listed: &'a [String],
-    pub cancellations: &'a [Cancellation],
-    /// The mode of the API key, which sees no offers of the other one; none if unknown.
-    pub livemode: Option<bool>,
-    /// Offers stored at or after this time are skipped, because Stripe's list may lag behind.
-    pub before: DateTime<Utc>,
-}
-
-/// Offers whose stored status must be outdated, oldest first: undelivered offers that Stripe does
-/// not list, and running financings that were canceled after the stored rendering.
-pub async fn find_stale(
-    db: impl sqlx::PgExecutor<'_>,
-    filter: &StaleFilter<'_>,
-    limit: i64,
-) -> sqlx::Result<Vec<String>> {
-    let (canceled, canceled_at): (Vec<String>, Vec<DateTime<Utc>>) = filter
-        .cancellations
-        .iter()
-        .map(|cancellation| (cancellation.offer_id.clone(), cancellation.canceled_at))
-        .unzip();
-    sqlx::query_scalar!(
-        r#"
-        select offer_id as "offer_id!"
-        from (
-            select offer_id, created_at
-            from financing_offers
-            where status = 'undelivered' and object_as_of < $1 and offer_id <> all($2)
-                and ($3::boolean is null or livemode = $3)
-            union all
-            select financing_offers.offer_id, created_at
-            from financing_offers
-            join unnest($5::text[], $6::timestamptz[]) as cancellation (offer_id, canceled_at)
-                on cancellation.offer_id = financing_offers.offer_id
-                    and cancellation.canceled_at > financing_offers.object_as_of
-            where status in ('accepted', 'paid_out') and object_as_of < $1
-                and ($3::boolean is null or livemode = $3)
-        ) as stale
-        order by created_at
-        limit $4
-        "#,
-        filter.before,
-        filter.listed,
-        filter.livemode,
-        limit,
-        &canceled,
-        &canceled_at,
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// The account's canceled offers.
-pub async fn canceled(
-    db: impl sqlx::PgExecutor<'_>,
-    account_id: &str,
-) -> sqlx::Result<Vec<String>> {
+pub async fn canceled(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select offer_id from financing_offers where account_id = $1 and status = 'canceled'",
         account_id,
@@ -214,7 +148,7 @@ pub async fn canceled(
 
 /// Whether an offer of the account is accepted or paid out, in one mode or, for none, in both.
 pub async fn has_running_financing(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     account_id: &str,
     livemode: Option<bool>,
 ) -> sqlx::Result<bool> {
@@ -253,22 +187,30 @@ pub struct OfferListing {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// Selects listings by a condition.
+macro_rules! select_listings {
+    ($condition:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            OfferListing,
+            "
+            select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
+                created_at, expires_at
+            from financing_offers
+            where "
+                + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// Offers, newest first, with any status or the given one.
 pub async fn list(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     status: Option<&str>,
     limit: i64,
 ) -> sqlx::Result<Vec<OfferListing>> {
-    sqlx::query_as!(
-        OfferListing,
-        "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
-            created_at, expires_at
-        from financing_offers
-        where $1::text is null or status = $1
-        order by created_at desc, offer_id desc
-        limit $2
-        ",
+    select_listings!(
+        "$1::text is null or status = $1 order by created_at desc, offer_id desc limit $2",
         status,
         limit,
     )
@@ -276,22 +218,8 @@ pub async fn list(
     .await
 }
 
-pub async fn find(
-    db: impl sqlx::PgExecutor<'_>,
-    offer_id: &str,
-) -> sqlx::Result<Option<OfferListing>> {
-    sqlx::query_as!(
-        OfferListing,
-        "
-        select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
-            created_at, expires_at
-        from financing_offers
-        where offer_id = $1
-        ",
-        offer_id,
-    )
-    .fetch_optional(db)
-    .await
+pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<OfferListing>> {
+    select_listings!("offer_id = $1", offer_id).fetch_optional(db).await
 }
 
 /// Selects a page of an account's offers.
@@ -324,7 +252,7 @@ macro_rules! select_account_offers {
 
 /// A page of an account's offers, newest first.
 pub async fn of_account(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     account_id: &str,
     page: &AccountPage<'_>,
 ) -> sqlx::Result<Vec<AccountOffer>> {
@@ -346,9 +274,43 @@ pub async fn of_account(
     .await
 }
 
+/// A page of delivered offers, in the order of their ids.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveredPage<'a> {
+    /// Exclusive.
+    pub after: &'a str,
+    /// Only offers of this mode; `None` for both.
+    pub livemode: Option<bool>,
+    /// Only offers that the merchant can still apply for after this.
+    pub ends_after: DateTime<Utc>,
+    pub limit: i64,
+}
+
+pub async fn list_delivered(
+    db: impl PgExecutor<'_>,
+    page: &DeliveredPage<'_>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "
+        select offer_id
+        from financing_offers
+        where status = 'delivered' and offer_id > $1 and expires_at > $3
+            and ($2::boolean is null or livemode = $2)
+        order by offer_id
+        limit $4
+        ",
+        page.after,
+        page.livemode,
+        page.ends_after,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// An offer of the account; `None` if it is unknown or another account's.
 pub async fn find_of_account(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     account_id: &str,
     offer_id: &str,
 ) -> sqlx::Result<Option<AccountOffer>> {
@@ -359,7 +321,7 @@ pub async fn find_of_account(
 
 /// Sets the status and returns the previous one; none if the status is unchanged.
 pub async fn move_status(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     offer_id: &str,
     status: &OfferStatus,
 ) -> sqlx::Result<Option<String>> {
@@ -385,13 +347,7 @@ pub async fn lock_status(
     tx: &mut PgConnection,
     offer_id: &str,
 ) -> sqlx::Result<Option<OfferStatus>> {
-    let status = sqlx::query_scalar!(
-        "select status from financing_offers where offer_id = $1 for no key update",
-        offer_id,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(status.map(OfferStatus::from))
+    Ok(lock(tx, offer_id).await?.map(|offer| offer.status))
 }
 
 /// The status, which other transactions cannot change until this one ends; none if the offer is not
@@ -411,7 +367,7 @@ pub async fn hold_status(
 
 /// Whether an offer exists and belongs to an account.
 pub async fn belongs_to(
-    db: impl sqlx::PgExecutor<'_>,
+    db: impl PgExecutor<'_>,
     account_id: &str,
     offer_id: &str,
 ) -> sqlx::Result<bool> {

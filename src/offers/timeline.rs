@@ -73,35 +73,6 @@ pub async fn add(
     Ok(())
 }
 
-/// A stored entry.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct TimelineEntry {
-    pub happened_at: DateTime<Utc>,
-    /// As [`Entry::kind`].
-    pub kind: String,
-    /// As [`Entry::status_before`].
-    pub status_before: Option<String>,
-    /// As [`Entry::status_after`].
-    pub status_after: Option<String>,
-    pub note: Option<String>,
-}
-
-/// The timeline of an offer, in the order of recording.
-pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<TimelineEntry>> {
-    sqlx::query_as!(
-        TimelineEntry,
-        "
-        select happened_at, kind, status_before, status_after, note
-        from timeline_entries
-        where offer_id = $1
-        order by timeline_entry_id
-        ",
-        offer_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// When the account's latest entry was recorded.
 pub async fn last_recorded_at(
     db: impl PgExecutor<'_>,
@@ -121,28 +92,37 @@ pub async fn last_recorded_at(
     .await
 }
 
-/// An entry of a page of a timeline.
-#[derive(Clone, Debug)]
-pub struct PageEntry {
+/// A stored entry.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TimelineEntry {
     /// The cursor of the page that follows this entry.
+    #[serde(skip)]
     pub timeline_entry_id: i64,
     pub happened_at: DateTime<Utc>,
+    /// As [`Entry::kind`].
     pub kind: String,
+    /// As [`Entry::status_before`].
     pub status_before: Option<String>,
+    /// As [`Entry::status_after`].
     pub status_after: Option<String>,
     pub note: Option<String>,
 }
 
-/// A page of an offer's timeline, in the order in which it was recorded: entries after the id
-/// `after`, at most `limit`.
+/// The whole timeline of an offer, in the order of recording.
+pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<TimelineEntry>> {
+    page_of_offer(db, offer_id, 0, i64::MAX).await
+}
+
+/// A page of an offer's timeline, in the order of recording: entries after the id `after`, at most
+/// `limit`.
 pub async fn page_of_offer(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     after: i64,
     limit: i64,
-) -> sqlx::Result<Vec<PageEntry>> {
+) -> sqlx::Result<Vec<TimelineEntry>> {
     sqlx::query_as!(
-        PageEntry,
+        TimelineEntry,
         "
         select timeline_entry_id, happened_at, kind, status_before, status_after, note
         from timeline_entries

@@ -88,20 +88,20 @@ const COUNT: usize = 13;
 /// Rows: the stored status. Columns: the reported status. Both in the order of [`index`].
 #[rustfmt::skip]
 const TABLE: [[TransitionRule; COUNT]; COUNT] = [
-    //                 undeli delive accept paid_o fully_ comple cancel reject expire replac revoke other  new
-    /* undelivered */ [SAME,  NEXT,  NEXT,  NEXT,  NEXT,  NEXT,  UNDO,  NEXT,  NEXT,  NEXT,  NEXT,  NEXT,  NEWS],
-    /* delivered */   [PAST,  SAME,  NEXT,  NEXT,  NEXT,  NEXT,  UNDO,  NEXT,  NEXT,  NEXT,  NEXT,  NEXT,  NEWS],
-    /* accepted */    [PAST,  PAST,  SAME,  NEXT,  NEXT,  NEXT,  UNDO,  NEXT,  JUMP,  JUMP,  JUMP,  JUMP,  NEWS],
-    /* paid_out */    [PAST,  PAST,  PAST,  SAME,  NEXT,  NEXT,  UNDO,  JUMP,  JUMP,  JUMP,  JUMP,  JUMP,  NEWS],
-    /* fully_repaid */[PAST,  PAST,  PAST,  PAST,  SAME,  NAME,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  NEWS],
-    /* completed */   [PAST,  PAST,  PAST,  PAST,  NAME,  SAME,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  NEWS],
-    /* canceled */    [PAST,  PAST,  DONE,  DONE,  ENDS,  ENDS,  SAME,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  NEWS],
-    /* rejected */    [PAST,  PAST,  PAST,  OVER,  ENDS,  ENDS,  ENDS,  SAME,  ENDS,  ENDS,  ENDS,  ENDS,  NEWS],
-    /* expired */     [PAST,  PAST,  OVER,  OVER,  ENDS,  ENDS,  ENDS,  ENDS,  SAME,  ENDS,  ENDS,  ENDS,  NEWS],
-    /* replaced */    [PAST,  PAST,  OVER,  OVER,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  SAME,  ENDS,  ENDS,  NEWS],
-    /* revoked */     [PAST,  PAST,  OVER,  OVER,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  SAME,  ENDS,  NEWS],
-    /* other taken */ [PAST,  PAST,  OVER,  OVER,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  SAME,  NEWS],
-    /* unknown */     [NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS,  NEWS],
+    //                 undel deliv accep paid  fully compl cancl rejct expir replc revok other new
+    /* undelivered */ [SAME, NEXT, NEXT, NEXT, NEXT, NEXT, UNDO, NEXT, NEXT, NEXT, NEXT, NEXT, NEWS],
+    /* delivered */   [PAST, SAME, NEXT, NEXT, NEXT, NEXT, UNDO, NEXT, NEXT, NEXT, NEXT, NEXT, NEWS],
+    /* accepted */    [PAST, PAST, SAME, NEXT, NEXT, NEXT, UNDO, NEXT, JUMP, JUMP, JUMP, JUMP, NEWS],
+    /* paid_out */    [PAST, PAST, PAST, SAME, NEXT, NEXT, UNDO, JUMP, JUMP, JUMP, JUMP, JUMP, NEWS],
+    /* fully_repaid */[PAST, PAST, PAST, PAST, SAME, NAME, ENDS, ENDS, ENDS, ENDS, ENDS, ENDS, NEWS],
+    /* completed */   [PAST, PAST, PAST, PAST, NAME, SAME, ENDS, ENDS, ENDS, ENDS, ENDS, ENDS, NEWS],
+    /* canceled */    [PAST, PAST, DONE, DONE, ENDS, ENDS, SAME, ENDS, ENDS, ENDS, ENDS, ENDS, NEWS],
+    /* rejected */    [PAST, PAST, PAST, OVER, ENDS, ENDS, ENDS, SAME, ENDS, ENDS, ENDS, ENDS, NEWS],
+    /* expired */     [PAST, PAST, OVER, OVER, ENDS, ENDS, ENDS, ENDS, SAME, ENDS, ENDS, ENDS, NEWS],
+    /* replaced */    [PAST, PAST, OVER, OVER, ENDS, ENDS, ENDS, ENDS, ENDS, SAME, ENDS, ENDS, NEWS],
+    /* revoked */     [PAST, PAST, OVER, OVER, ENDS, ENDS, ENDS, ENDS, ENDS, ENDS, SAME, ENDS, NEWS],
+    /* other taken */ [PAST, PAST, OVER, OVER, ENDS, ENDS, ENDS, ENDS, ENDS, ENDS, ENDS, SAME, NEWS],
+    /* unknown */     [NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS, NEWS],
 ];
 
 const fn index(status: &OfferStatus) -> usize {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_of_statuses_has_its_cell_and_its_reason() {
+    fn every_pair_of_statuses_has_a_rule() {
         let mut matrix = String::new();
         for (row, known) in all().iter().enumerate() {
             assert_eq!(index(known), row);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_event_takes_an_offer_out_of_an_end() {
+    fn no_event_changes_a_final_status() {
         for known in all().iter().filter(|status| status.is_end()) {
             for reported in &all() {
                 for age in [Ordering::Less, Ordering::Equal, Ordering::Greater] {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stripe_answers_stands_between_every_pair() {
+    fn a_fetched_status_always_replaces_the_stored_one() {
         for known in &all() {
             for reported in &all() {
                 let effect = by_answer(known, reported);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancellation_is_asked_about_in_whatever_order_it_comes() {
+    fn a_cancellation_is_confirmed_with_stripe_in_any_order() {
         for before in [Accepted, PaidOut] {
             for age in [Ordering::Less, Ordering::Equal, Ordering::Greater] {
                 assert!(by_event(&before, &Canceled, age).asks, "{before}, then canceled");
@@ -333,7 +333,7 @@ mod tests {
 
         /// After any reports, true or not, the fetched status is stored once Stripe was asked.
         #[test]
-        fn any_statuses_that_contradict_each_other_end_in_stripes_answer(
+        fn contradicting_statuses_end_in_the_fetched_status(
             reported in proptest::collection::vec((0..COUNT, 0_i64..4), 2..12),
             truth in 0..COUNT,
         ) {

@@ -14,7 +14,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("charge_sources", "financing/"),
     ("contact_overrides", "consent/"),
     ("copy_approvals", "letters/"),
-    ("deliveries", "flow/delivered/"),
+    ("deliveries", "letters/"),
     ("delivery_attempt_results", "letters/"),
     ("delivery_attempts", "letters/"),
     ("delivery_reports", "flow/delivered/"),
@@ -40,15 +40,6 @@ const OWNERS: &[(&str, &str)] = &[
     ("suppressed_addresses", "consent/"),
     ("timeline_entries", "offers/"),
     ("transaction_backfills", "financing/"),
-];
-
-/// Files that still name a table of another module, and why. Entries are only ever removed.
-const KNOWN_EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("consent/suppression/store.rs", "letters", "finds the letters to a suppressed address"),
-    ("feedback/store.rs", "letters", "joins each event with its letter"),
-    ("letters/evidence/store.rs", "deliveries", "exports what Stripe was told with each attempt"),
-    ("letters/reminders/store.rs", "financing_offers", "selects the offers to remind of"),
-    ("letters/reminders/store.rs", "opt_outs", "excludes accounts that opted out"),
 ];
 
 /// The words after which SQL names a table.
@@ -82,10 +73,6 @@ fn is_owner(path: &str, table: &str) -> bool {
     OWNERS.iter().any(|(owned, owner)| *owned == table && path.starts_with(owner))
 }
 
-fn is_exception(path: &str, table: &str) -> bool {
-    KNOWN_EXCEPTIONS.iter().any(|(file, excepted, _)| *file == path && *excepted == table)
-}
-
 /// Each use of a table outside of its module: the file, the line and the table.
 fn foreign_uses() -> Vec<(String, usize, &'static str)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -104,25 +91,12 @@ fn foreign_uses() -> Vec<(String, usize, &'static str)> {
 fn only_the_owner_of_a_table_names_it_in_sql() {
     let found: Vec<String> = foreign_uses()
         .into_iter()
-        .filter(|(path, _, table)| !is_exception(path, table))
         .map(|(path, line, table)| {
             let owner = OWNERS.iter().find(|(owned, _)| *owned == table).unwrap().1;
             format!("src/{path}:{line}: only src/{owner} may name the table `{table}`")
         })
         .collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
-}
-
-#[test]
-fn every_exception_is_still_needed() {
-    let uses = foreign_uses();
-    let unused: Vec<_> = KNOWN_EXCEPTIONS
-        .iter()
-        .filter(|(file, table, _)| {
-            !uses.iter().any(|(path, _, used)| path == file && used == table)
-        })
-        .collect();
-    assert!(unused.is_empty(), "remove from KNOWN_EXCEPTIONS: {unused:?}");
 }
 
 #[test]
@@ -146,8 +120,11 @@ fn every_table_has_an_owner() {
 
 #[test]
 fn tables_are_found_in_sql_alone_and_with_their_line() {
-    let source = "//! From jobs.\n/// Takes from jobs.\nfn f() {\n    query!(\n        \"\n        \
-                  select 1 -- from letters\n        FROM jobs\n\", jobs);\n    g(r#\"update only jobs\"#);\n}\n\
-                  #[cfg(test)]\nmod tests { const X: &str = \"from jobs\"; }\n";
+    let source = concat!(
+        "//! From jobs.\n/// Takes from jobs.\nfn f() {\n    query!(\n        \"\n",
+        "        select 1 -- from letters\n        FROM jobs\n\", jobs);\n",
+        "    g(r#\"update only jobs\"#);\n}\n",
+        "#[cfg(test)]\nmod tests { const X: &str = \"from jobs\"; }\n",
+    );
     assert_eq!(named_tables(source), [(7, "jobs"), (9, "jobs")]);
 }

@@ -57,7 +57,7 @@ impl Action {
                 let ended = store::end(
                     db,
                     account.as_str(),
-                    &OptOutSource::ALL,
+                    OptOutSource::ALL,
                     OptOutSource::Operator,
                     now,
                 )

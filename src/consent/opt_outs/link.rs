@@ -100,7 +100,10 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_character_invalidates_the_token(place in any::<proptest::sample::Index>(), other in "[A-Za-z0-9_.-]") {
+        fn a_changed_character_invalidates_the_token(
+            place in any::<proptest::sample::Index>(),
+            other in "[A-Za-z0-9_.-]",
+        ) {
             let account: AccountId = "acct_1OqYpzB1WZ16mmCq".parse().unwrap();
             let link = links("one").link(&account);
             let good = token(&link);

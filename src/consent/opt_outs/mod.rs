@@ -25,7 +25,7 @@ pub enum OptOutOutcome {
 }
 
 /// Who requested an opt-out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum OptOutSource {
     /// An operator, by the command line.
@@ -45,15 +45,7 @@ pub enum OptOutSource {
 }
 
 impl OptOutSource {
-    pub const ALL: [Self; 7] = [
-        Self::Operator,
-        Self::Link,
-        Self::OneClick,
-        Self::Api,
-        Self::Import,
-        Self::Complaint,
-        Self::Sender,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
     /// Opt-outs that the link in the letters can end. One that an operator entered, only an
     /// operator ends.
     pub const BY_LINK: [Self; 2] = [Self::Link, Self::OneClick];

@@ -1,4 +1,4 @@
-//! The SQL of `opt_outs`. The caller owns the transaction.
+//! SQL of `opt_outs`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -69,6 +69,19 @@ pub async fn is_opted_out(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Re
     .await
 }
 
+/// Those of the accounts that are opted out.
+pub async fn opted_out_among(
+    db: impl PgExecutor<'_>,
+    account_ids: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select account_id from opt_outs where account_id = any($1) and ended_at is null",
+        account_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// A row of `opt_outs`, active or ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OptOut {
@@ -86,22 +99,27 @@ pub struct OptOut {
     pub ended_by: Option<String>,
 }
 
+/// Selects opt-outs by a condition.
+macro_rules! select_opt_outs {
+    ($condition:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            OptOut,
+            "
+            select opt_out_id, account_id, source, scope, note, opted_out_at, ended_at, ended_by
+            from opt_outs
+            where "
+                + $condition,
+            $($argument),*
+        )
+    };
+}
+
 /// The active opt-out of an account.
 pub async fn find_active(
     db: impl PgExecutor<'_>,
     account_id: &str,
 ) -> sqlx::Result<Option<OptOut>> {
-    sqlx::query_as!(
-        OptOut,
-        "
-        select opt_out_id, account_id, source, scope, note, opted_out_at, ended_at, ended_by
-        from opt_outs
-        where account_id = $1 and ended_at is null
-        ",
-        account_id,
-    )
-    .fetch_optional(db)
-    .await
+    select_opt_outs!("account_id = $1 and ended_at is null", account_id).fetch_optional(db).await
 }
 
 /// A page of opt-outs to read.
@@ -116,15 +134,8 @@ pub struct OptOutPage {
 
 /// In the order of insertion.
 pub async fn list_page(db: impl PgExecutor<'_>, page: &OptOutPage) -> sqlx::Result<Vec<OptOut>> {
-    sqlx::query_as!(
-        OptOut,
-        "
-        select opt_out_id, account_id, source, scope, note, opted_out_at, ended_at, ended_by
-        from opt_outs
-        where opt_out_id > $1 and ($3 or ended_at is null)
-        order by opt_out_id
-        limit $2
-        ",
+    select_opt_outs!(
+        "opt_out_id > $1 and ($3 or ended_at is null) order by opt_out_id limit $2",
         page.after,
         page.limit,
         page.with_ended,
@@ -135,17 +146,7 @@ pub async fn list_page(db: impl PgExecutor<'_>, page: &OptOutPage) -> sqlx::Resu
 
 /// All active opt-outs, newest first.
 pub async fn list_active(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
-    sqlx::query_as!(
-        OptOut,
-        "
-        select opt_out_id, account_id, source, scope, note, opted_out_at, ended_at, ended_by
-        from opt_outs
-        where ended_at is null
-        order by opted_out_at desc, account_id
-        ",
-    )
-    .fetch_all(db)
-    .await
+    select_opt_outs!("ended_at is null order by opted_out_at desc, account_id").fetch_all(db).await
 }
 
 /// Whether the account has an opt-out, active or not.

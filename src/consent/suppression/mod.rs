@@ -6,6 +6,7 @@
 //! lifts the suppression; a letter that would is held. Only the hash of the address is stored. An
 //! account whose address at Stripe has changed receives letters at the new one.
 
+mod listing;
 pub mod store;
 
 use std::fmt;
@@ -15,10 +16,13 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use crate::letters::reason::ADDRESS_BOUNCED;
-use crate::letters::store::{Letter, find};
+use crate::letters::store::{
+    Letter, find_held_for_address, link_suppressed_address, offers_stopped_by_address,
+};
 use crate::letters::transition;
 use crate::offers::timeline::{self, Entry};
+
+pub use listing::{SuppressedAddress, list, list_for_offer};
 
 /// SHA-256 of an address in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,8 @@ impl AddressHash {
         Self(Sha256::digest(address.to_ascii_lowercase()).into())
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// As in the columns `suppressed_address_sha256` and `address_sha256`.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -94,7 +99,7 @@ pub async fn record(
     failure: &AddressFailure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::link_letter(&mut *tx, &letter.letter_id, &failure.address).await?;
+    link_suppressed_address(&mut *tx, &letter.letter_id, failure.address.as_bytes()).await?;
     // Only the first failure is reported in a timeline.
     if store::insert(&mut *tx, &letter.letter_id, failure, now).await? {
         let note = format!("{} {}", failure.reason.as_str(), failure.status);
@@ -125,13 +130,13 @@ pub async fn lift(
         return Ok(None);
     }
     let mut released = 0;
-    for letter_id in store::letters_held_for(&mut *tx, address, ADDRESS_BOUNCED).await? {
+    for letter in find_held_for_address(&mut *tx, address.as_bytes()).await? {
         // Holding the letter finished its job; `retry` queues it again.
-        let Some(letter) = find(&mut *tx, &letter_id).await? else { continue };
         transition::retry(&mut *tx, &letter, Some("its address works again"), now).await?;
         released += 1;
     }
-    Ok(Some(Lifted { released, offers_to_resend: store::offers_stopped_by(tx, address).await? }))
+    let offers_to_resend = offers_stopped_by_address(tx, address.as_bytes()).await?;
+    Ok(Some(Lifted { released, offers_to_resend }))
 }
 
 #[cfg(test)]

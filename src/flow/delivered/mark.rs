@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::{self, Delivery, StripeReply};
 use super::was_delivered;
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool};
+use crate::letters::deliveries::{self, PendingDelivery, StripeReply};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::by_event;
@@ -31,10 +31,12 @@ pub struct MarkDelivered {
 impl Work for MarkDelivered {
     const KIND: &'static str = super::JOB;
 
-    #[tracing::instrument(name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject))]
+    #[tracing::instrument(
+        name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject)
+    )]
     async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
         // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
-        let Some(delivery) = store::find_pending(&self.db, &claim.subject).await? else {
+        let Some(delivery) = deliveries::find_pending(&self.db, &claim.subject).await? else {
             return self.finish(claim).await;
         };
         let offer_id: OfferId = delivery.offer_id.parse()?;
@@ -71,14 +73,14 @@ impl Work for MarkDelivered {
     }
 
     async fn give_up(&self, tx: &mut PgConnection, claim: &Claim, error: &str) -> sqlx::Result<()> {
-        store::mark_refused(tx, &claim.subject, error).await
+        deliveries::mark_refused(tx, &claim.subject, error).await
     }
 }
 
 /// Stays the same while the outcome of a call is unknown, so that Stripe executes it once. Changes
 /// after a failure response, because Stripe replays a stored failure for 24 hours
 /// (<https://docs.stripe.com/api/idempotent_requests>).
-fn idempotency_key(delivery: &Delivery) -> String {
+fn idempotency_key(delivery: &PendingDelivery) -> String {
     format!("mark_delivered:{}:{}", delivery.offer_id, delivery.key_number)
 }
 
@@ -94,7 +96,7 @@ impl MarkDelivered {
     async fn record(
         &self,
         claim: &Claim,
-        delivery: &Delivery,
+        delivery: &PendingDelivery,
         answered: &ApiResponse<FinancingOffer>,
         note: Option<&str>,
     ) -> Result<(), AttemptError> {
@@ -110,7 +112,7 @@ impl MarkDelivered {
         let status = &answered.object.status;
         // The offer's row is locked before its delivery, as by every other writer.
         let before = update_status(&mut tx, delivery, status, now).await?;
-        store::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
+        deliveries::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
         let entry = Entry {
             status_before: before.as_deref(),
             status_after: Some(status.as_str()),
@@ -133,7 +135,7 @@ impl MarkDelivered {
     async fn confirm_status(
         &self,
         claim: &Claim,
-        delivery: &Delivery,
+        delivery: &PendingDelivery,
         offer_id: &OfferId,
         error: Error,
     ) -> Result<(), AttemptError> {
@@ -152,7 +154,7 @@ impl MarkDelivered {
     async fn change_key(
         &self,
         claim: &Claim,
-        delivery: &Delivery,
+        delivery: &PendingDelivery,
         error: &Error,
     ) -> Result<(), AttemptError> {
         let Error::Refused { status, request_id, body, .. } = error else { return Ok(()) };
@@ -164,7 +166,7 @@ impl MarkDelivered {
         };
         let mut tx = self.db.begin().await?;
         queue::lock_claim(&mut *tx, claim).await?;
-        store::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
+        deliveries::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -175,7 +177,7 @@ impl MarkDelivered {
 /// Returns the status that was replaced.
 async fn update_status(
     tx: &mut PgConnection,
-    delivery: &Delivery,
+    delivery: &PendingDelivery,
     answered: &OfferStatus,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<String>> {

@@ -1,20 +1,17 @@
 //! Tells Stripe that the merchant received the offer
 //! (<https://docs.stripe.com/capital/api-integration>). The platform affirms delivery with this
 //! call, so it is never made before the relay has accepted the letter, or before the platform
-//! reported that it told the merchant itself ([`report()`]).
-//!
-//! ```text
-//! pending ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along
-//!    └─────▶ refused       Stripe refused and the offer is not delivered: an operator must act
-//! ```
+//! reported that it told the merchant itself ([`report()`]). The rows and their states are in
+//! [`crate::letters::deliveries`].
 
 mod mark;
 mod report;
-pub mod store;
+mod store;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::letters::deliveries;
 use crate::queue;
 use crate::stripe::OfferStatus;
 
@@ -32,7 +29,7 @@ pub async fn request(
     letter_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::request(&mut *tx, offer_id, letter_id, now).await?;
+    deliveries::insert(&mut *tx, offer_id, letter_id, now).await?;
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }
@@ -45,7 +42,7 @@ pub async fn request_again(
     before: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if store::reopen_delivered(&mut *tx, offer_id, before).await? {
+    if deliveries::reopen_delivered(&mut *tx, offer_id, before).await? {
         tracing::warn!(
             offer.id = offer_id,
             "Stripe still lists a delivered offer as undelivered: reporting it again"
@@ -63,7 +60,7 @@ pub async fn retry_given_up(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if queue::requeue_dead(&mut *tx, JOB, offer_id, now).await? {
-        store::reopen_refused(&mut *tx, offer_id).await?;
+        deliveries::reopen_refused(&mut *tx, offer_id).await?;
         tracing::warn!(offer.id = offer_id, "reconciliation requeued a discarded delivery report");
     }
     Ok(())
@@ -76,7 +73,7 @@ pub async fn retry(
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let retried = store::reopen_refused(&mut *tx, offer_id).await?;
+    let retried = deliveries::reopen_refused(&mut *tx, offer_id).await?;
     if retried {
         queue::requeue(tx, JOB, offer_id, now).await?;
     }

@@ -233,7 +233,7 @@ impl SendLetter {
             NoRecipient::Missing | NoRecipient::Invalid => None,
         };
         if let Some(address) = suppressed {
-            suppression::store::link_letter(&mut *tx, &letter.letter_id, address).await?;
+            store::link_suppressed_address(&mut *tx, &letter.letter_id, address.as_bytes()).await?;
         }
         // After the letter is held: an address set before this transaction is visible here, one set
         // after it finds the held letter and retries it.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::flow::delivered;
+use crate::letters::deliveries;
 use crate::letters::store::Letter;
 
 pub(super) async fn hand_over(
@@ -17,5 +18,6 @@ pub(super) async fn hand_over(
 
 /// Whether Stripe acknowledged our report that the offer was delivered.
 pub(super) async fn is_delivered(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<bool> {
-    Ok(delivered::store::state_of(db, offer_id).await?.as_deref() == Some("delivered"))
+    let delivery = deliveries::find(db, offer_id).await?;
+    Ok(delivery.is_some_and(|delivery| delivery.state == "delivered"))
 }

@@ -9,6 +9,7 @@ use super::store::{self, ReadOutcome, UnreadEvent};
 use super::{FollowUps, Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
+use crate::letters;
 use crate::offers::store::knows_account;
 use crate::offers::timeline::{self, Entry};
 use crate::queue::{Listener, Notifier};
@@ -27,8 +28,8 @@ pub struct InboxReader {
     pub clock: Clock,
     /// The mode of the API key; `None` if the key does not tell.
     pub livemode: Option<bool>,
-    /// For the Message-ID of the letters that an event opens.
-    pub message_id_domain: String,
+    /// Opens the letters about new offers.
+    pub letters: letters::Opener,
     /// Notified after every batch: it may have queued jobs.
     pub jobs: Notifier,
     /// Reports database errors.
@@ -222,7 +223,7 @@ impl InboxReader {
             ));
         };
         if is_about("financing_offer") {
-            to_offer::hand_over(tx, event, object, &self.message_id_domain, now).await
+            to_offer::hand_over(tx, event, object, &self.letters, now).await
         } else {
             to_financing::hand_over(tx, event, object, now).await
         }

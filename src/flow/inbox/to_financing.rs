@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::FollowUps;
 use super::store::{ReadOutcome, UnreadEvent};
 use crate::financing::ledger::store::find;
-use crate::financing::{self, BackfillRequests, NewTransaction, Recorded};
+use crate::financing::{self, BackfillRequests, ObservedTransaction, Recorded};
 use crate::offers;
 use crate::offers::look_up::LookUps;
 use crate::offers::timeline::{self, Entry};
@@ -31,7 +31,7 @@ pub(super) async fn hand_over(
             return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
         }
     };
-    let observation = NewTransaction { transaction, object };
+    let observation = ObservedTransaction { transaction, object };
     let recorded = financing::record(&mut *tx, &observation, now).await?;
     let transaction = &observation.transaction;
     let entry = Entry {
@@ -87,7 +87,7 @@ async fn unknown(
 /// never arrive, so the offer is read from Stripe.
 async fn ask_about_cancellation(
     tx: &mut PgConnection,
-    observation: &NewTransaction<'_>,
+    observation: &ObservedTransaction<'_>,
     event_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {

@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use super::FollowUps;
 use super::store::{ReadOutcome, UnreadEvent};
 use crate::flow::offer;
-use crate::offers::{Observation, Source};
+use crate::letters;
+use crate::offers::{ObservedOffer, Source};
 
 /// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
 /// Returns the jobs that it requires.
@@ -16,7 +17,7 @@ pub(super) async fn hand_over(
     tx: &mut PgConnection,
     event: &UnreadEvent,
     object: &Value,
-    message_id_domain: &str,
+    letters: &letters::Opener,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(ReadOutcome, FollowUps)> {
     let offer = match serde_json::from_value(object.clone()) {
@@ -26,12 +27,12 @@ pub(super) async fn hand_over(
             return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
         }
     };
-    let observation = Observation {
+    let observation = ObservedOffer {
         offer,
         object,
         source: Source::Event { id: &event.event_id, event_type: &event.event_type },
         as_of: event.happened_at,
     };
-    let (_, backfills) = offer::apply(tx, &observation, message_id_domain, now).await?;
+    let (_, backfills) = offer::apply(tx, &observation, letters, now).await?;
     Ok((ReadOutcome::Read(None), FollowUps { backfills, ..FollowUps::default() }))
 }

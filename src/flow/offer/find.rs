@@ -8,7 +8,8 @@ use super::{Applied, apply};
 use crate::clock::Clock;
 use crate::database::{Pool, is_about_the_data};
 use crate::financing::LookupError;
-use crate::offers::{Observation, Source};
+use crate::letters;
+use crate::offers::{ObservedOffer, Source};
 use crate::queue::Notifier;
 use crate::stripe::{AccountId, Client, FinancingOffer, OfferList};
 use crate::telemetry::chain;
@@ -20,8 +21,8 @@ pub struct OfferFinder {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
-    /// For the Message-IDs of letters about offers that are undelivered.
-    pub message_id_domain: String,
+    /// Opens the letters about offers that are undelivered.
+    pub letters: letters::Opener,
     /// Notified when letters may have been opened.
     pub jobs: Notifier,
 }
@@ -46,7 +47,7 @@ impl OfferFinder {
                         continue;
                     }
                 };
-                let seen = Observation { offer, object: &object, source: Source::Listed, as_of };
+                let seen = ObservedOffer { offer, object: &object, source: Source::Listed, as_of };
                 match self.apply(&seen).await {
                     Ok(Applied::New) => found += 1,
                     Ok(Applied::Changed | Applied::Same) => {}
@@ -68,10 +69,10 @@ impl OfferFinder {
         }
     }
 
-    async fn apply(&self, seen: &Observation<'_>) -> sqlx::Result<Applied> {
+    async fn apply(&self, seen: &ObservedOffer<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (applied, backfills) = apply(&mut tx, seen, &self.message_id_domain, now).await?;
+        let (applied, backfills) = apply(&mut tx, seen, &self.letters, now).await?;
         backfills.queue(&mut tx, now).await?;
         tx.commit().await?;
         Ok(applied)

@@ -22,10 +22,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::financing::BackfillRequests;
+use crate::letters;
 use crate::offers::store::{self, LockedOffer};
 use crate::offers::timeline::{self, Entry};
 use crate::offers::transition::{self, Effect, StatusChange};
-use crate::offers::{self, Observation, Source};
+use crate::offers::{self, ObservedOffer, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
 pub use find::{OfferFinder, decode};
@@ -51,8 +52,8 @@ pub enum Applied {
 /// the caller queues them last.
 pub async fn apply(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
-    message_id_domain: &str,
+    observation: &ObservedOffer<'_>,
+    letters: &letters::Opener,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(Applied, BackfillRequests)> {
     let offer = &observation.offer;
@@ -86,7 +87,7 @@ pub async fn apply(
     };
     if *status == OfferStatus::Undelivered {
         if announces_offer(observation) {
-            to_email::hand_over(&mut *tx, offer, message_id_domain, now).await?;
+            to_email::hand_over(&mut *tx, offer, letters, now).await?;
         }
     } else if !matches!(status, OfferStatus::Other(_)) {
         to_email::withdraw(&mut *tx, &offer.id, status, now).await?;
@@ -123,7 +124,7 @@ struct OfferChange {
 /// Updates a known offer from an observation.
 async fn update_known(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     known: &LockedOffer,
     now: DateTime<Utc>,
 ) -> sqlx::Result<OfferChange> {
@@ -161,7 +162,7 @@ async fn update_known(
 
 /// The timeline's note for a status change that is not the regular successor.
 fn status_note(
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     known: &LockedOffer,
     effect: &Effect,
 ) -> Option<String> {
@@ -202,7 +203,7 @@ fn changed_terms(known: &Value, observation: &Value) -> Option<String> {
 /// An event always gets an entry. A refresh gets one only if it found something new.
 async fn record_timeline_entry(
     tx: &mut PgConnection,
-    observation: &Observation<'_>,
+    observation: &ObservedOffer<'_>,
     was_known: bool,
     change: &OfferChange,
     now: DateTime<Utc>,
@@ -231,7 +232,7 @@ async fn record_timeline_entry(
 /// Whether the observation announces an offer that the platform must deliver. Stripe itself usually
 /// delivers replacements before they are announced
 /// (<https://docs.stripe.com/capital/replacements>).
-fn announces_offer(observation: &Observation<'_>) -> bool {
+fn announces_offer(observation: &ObservedOffer<'_>) -> bool {
     let says_so = match observation.source {
         Source::Listed | Source::Asked => true,
         Source::Event { event_type, .. } => {

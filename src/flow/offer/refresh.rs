@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::database::Pool;
-use crate::offers::{Observation, Source, store};
+use crate::letters;
+use crate::offers::{ObservedOffer, Source, store};
 use crate::queue::{self, AttemptError, Circuit, Claim, Notifier, Outcome, Work};
 use crate::stripe::{Client, OfferId};
 
@@ -14,8 +15,8 @@ pub struct RefreshOffer {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
-    /// For the Message-ID of a letter that the refresh opens.
-    pub message_id_domain: String,
+    /// Opens the letter about an offer that the refresh finds.
+    pub letters: letters::Opener,
     /// Notified when a letter may have been opened.
     pub jobs: Notifier,
 }
@@ -39,7 +40,7 @@ impl Work for RefreshOffer {
             }
             seen => seen?,
         };
-        let observation = Observation {
+        let observation = ObservedOffer {
             offer: seen.object,
             object: &seen.body,
             source: Source::Asked,
@@ -54,8 +55,7 @@ impl Work for RefreshOffer {
         }
         // The fence comes first: without the lease, nothing below may be written.
         queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
-        let (_, backfills) =
-            super::apply(&mut tx, &observation, &self.message_id_domain, now).await?;
+        let (_, backfills) = super::apply(&mut tx, &observation, &self.letters, now).await?;
         backfills.queue(&mut tx, now).await?;
         tx.commit().await?;
         self.jobs.notify();

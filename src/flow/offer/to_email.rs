@@ -6,15 +6,14 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::flow::email;
-use crate::letters;
-use crate::letters::{Kind, NewLetter};
+use crate::letters::{self, Kind, NewLetter};
 use crate::stripe::{FinancingOffer, OfferId, OfferStatus};
 
 /// Opens the offer's first letter unless it has one.
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     offer: &FinancingOffer,
-    message_id_domain: &str,
+    letters: &letters::Opener,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let new_letter = NewLetter {
@@ -22,9 +21,8 @@ pub(super) async fn hand_over(
         account_id: offer.account.as_str(),
         sequence: 0,
         kind: Kind::first(offer),
-        message_id_domain,
     };
-    letters::open(tx, &new_letter, now).await
+    letters.open(tx, &new_letter, now).await
 }
 
 pub(super) async fn withdraw(

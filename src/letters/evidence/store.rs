@@ -1,4 +1,6 @@
-//! SQL of the evidence: inserts and reads, never updates. The caller owns the transaction.
+//! SQL of the evidence: inserts and reads. The one update is [`erase_account`], which a trigger and
+//! the service's privileges prevent everywhere but in an operator's `account erase --with-proof`.
+//! The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;

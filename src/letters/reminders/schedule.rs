@@ -74,8 +74,8 @@ impl FromStr for Weekdays {
 
 impl Schedule {
     /// Whether letters at this position go out; 0, the announcement, always does.
-    pub fn is_on(&self, step: i16) -> bool {
-        match step {
+    pub fn is_on(&self, sequence: i16) -> bool {
+        match sequence {
             ..=0 => true,
             1 => self.after_7_days,
             2 => self.after_14_days,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_the_clocks_leave_out_comes_an_hour_later() {
+    fn an_hour_skipped_by_summer_time_begins_an_hour_later() {
         let sundays = Schedule {
             hours: "2-4".parse().unwrap(),
             weekdays: "sun".parse().unwrap(),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_and_days_are_read_as_written_and_nothing_else() {
+    fn only_well_formed_hours_and_weekdays_parse() {
         assert_eq!("8-20".parse(), Ok(Hours(8, 20)));
         assert_eq!(" 0 - 24 ".parse(), Ok(Hours(0, 24)));
         assert_eq!(
@@ -177,8 +177,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whenever_it_is_the_moment_that_is_waited_for_is_a_good_one(
-            seconds in 1_700_000_000_i64..2_000_000_000, from in 0_u32..24, zone in 0_usize..596, day in 0_usize..7,
+        fn a_reminder_waits_for_a_moment_within_the_hours(
+            seconds in 1_700_000_000_i64..2_000_000_000,
+            from in 0_u32..24,
+            zone in 0_usize..596,
+            day in 0_usize..7,
         ) {
             let mut weekdays = Weekdays([false; 7]);
             weekdays.0[day] = true;
@@ -186,7 +189,8 @@ mod tests {
             let zone = chrono_tz::TZ_VARIANTS[zone % chrono_tz::TZ_VARIANTS.len()];
             let now = DateTime::from_timestamp(seconds, 0).unwrap();
             if let Some(later) = schedule.not_before(now, zone) {
-                prop_assert!(later > now && later - now < TimeDelta::days(8), "{} to {}", now, later);
+                prop_assert!(later > now, "{now} to {later}");
+                prop_assert!(later - now < TimeDelta::days(8), "{now} to {later}");
                 prop_assert_eq!(schedule.not_before(later, zone), None);
             }
         }

@@ -15,7 +15,7 @@ use crate::database::is_about_the_data;
 use crate::flow::delivered;
 use crate::flow::offer::{self, Applied};
 use crate::letters::transition;
-use crate::offers::{Observation, Source};
+use crate::offers::{ObservedOffer, Source};
 use crate::queue::Claim;
 use crate::stripe::{self, OfferList, OfferStatus, Page};
 use crate::telemetry::chain;
@@ -117,7 +117,8 @@ impl Reconcile {
                     continue;
                 }
             };
-            let observation = Observation { offer, object: &object, source: Source::Listed, as_of };
+            let observation =
+                ObservedOffer { offer, object: &object, source: Source::Listed, as_of };
             match self.apply(&observation).await {
                 Ok(Applied::New) => counts.new += 1,
                 Ok(Applied::Changed | Applied::Same) => {}
@@ -131,11 +132,10 @@ impl Reconcile {
         Ok(counts)
     }
 
-    async fn apply(&self, observation: &Observation<'_>) -> sqlx::Result<Applied> {
+    async fn apply(&self, observation: &ObservedOffer<'_>) -> sqlx::Result<Applied> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let (applied, backfills) =
-            offer::apply(&mut tx, observation, &self.message_id_domain, now).await?;
+        let (applied, backfills) = offer::apply(&mut tx, observation, &self.letters, now).await?;
         if observation.offer.status == OfferStatus::Undelivered {
             // Stripe still lists the offer as undelivered, so what was given up is tried again.
             let offer_id = observation.offer.id.as_str();

@@ -29,8 +29,8 @@ use crate::clock::Clock;
 use crate::database::Pool;
 use crate::financing;
 use crate::flow::offer;
-use crate::offers;
-use crate::offers::store::StaleFilter;
+use crate::letters;
+use crate::offers::stale::{StaleFilter, find_stale};
 use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
 use crate::stripe::{Client, Error, OfferId, Page};
 use crate::telemetry::chain;
@@ -42,8 +42,8 @@ pub struct Reconcile {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
-    /// The domain of the Message-IDs of new letters.
-    pub message_id_domain: String,
+    /// Opens the letters about offers that no webhook announced.
+    pub letters: letters::Opener,
     /// Notified when an event was stored.
     pub inbox: Notifier,
     /// Notified when a letter was opened.
@@ -186,7 +186,7 @@ impl Reconcile {
             livemode: self.stripe.livemode(),
             before: now - LIST_LAG,
         };
-        let missing = offers::store::find_stale(&self.db, &filter, MAX_REFRESHES).await?;
+        let missing = find_stale(&self.db, &filter, MAX_REFRESHES).await?;
         for offer_id in &missing {
             let Ok(offer_id) = offer_id.parse::<OfferId>() else { continue };
             let mut tx = self.db.begin().await?;

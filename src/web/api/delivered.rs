@@ -11,9 +11,9 @@ use super::keys::Caller;
 use super::offers::OfferPath;
 use super::request::{AccountParams, AccountPath};
 use super::{Api, Platform, Refusal};
-use crate::flow::delivered::store::{self, DeliverySummary};
 use crate::flow::delivered::{self, DeliveryReport, Reported};
 use crate::format::text::is_unprintable;
+use crate::letters::deliveries::{self, DeliverySummary};
 use crate::stripe::OfferId;
 
 /// How the merchant was told.
@@ -129,7 +129,7 @@ impl Api {
         let recording = async {
             let mut tx = self.db.begin().await?;
             let reported = delivered::report(&mut tx, report, self.clock.now()).await?;
-            let delivery = store::find(&mut *tx, report.offer.as_str()).await?;
+            let delivery = deliveries::find(&mut *tx, report.offer.as_str()).await?;
             tx.commit().await?;
             Ok((reported, delivery))
         };

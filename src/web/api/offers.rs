@@ -14,7 +14,7 @@ use super::{Platform, Refusal};
 use crate::financing::ledger::MovementFilter;
 use crate::letters::store::{FirstLetter, first_of_offers};
 use crate::offers::store::{AccountOffer, AccountPage, Terms, belongs_to, of_account};
-use crate::offers::timeline::{PageEntry, page_of_offer};
+use crate::offers::timeline::{TimelineEntry, page_of_offer};
 use crate::stripe::{AccountId, OfferId};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -285,9 +285,9 @@ pub(super) async fn timeline(
     Ok(page.respond(rows, |row| row.timeline_entry_id.to_string(), TimelineLine::from))
 }
 
-impl From<PageEntry> for TimelineLine {
-    fn from(entry: PageEntry) -> Self {
-        let PageEntry { happened_at, kind, status_before, status_after, note, .. } = entry;
+impl From<TimelineEntry> for TimelineLine {
+    fn from(entry: TimelineEntry) -> Self {
+        let TimelineEntry { happened_at, kind, status_before, status_after, note, .. } = entry;
         Self { happened_at, kind, status_before, status_after, note }
     }
 }

@@ -171,7 +171,7 @@ pub(super) async fn end(
     Extension(caller): Extension<Caller>,
     AccountPath(account): AccountPath,
 ) -> Result<Json<OptOutStatus>, Refusal> {
-    let (made_by, ended_by, now) = (&OptOutSource::ALL, OptOutSource::Api, api.clock.now());
+    let (made_by, ended_by, now) = (OptOutSource::ALL, OptOutSource::Api, api.clock.now());
     let end = store::end(&api.db, account.as_str(), made_by, ended_by, now);
     if api.query("cannot end an opt-out", end).await? {
         tracing::info!(

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
 use http_body_util::BodyExt;
 use sqlx::PgPool;
 
@@ -32,8 +31,7 @@ async fn visit(app: &TestApp, method: &str, path: &str, body: &'static str) -> P
 
 /// Delivers a letter and returns the path of its unsubscribe link.
 async fn path_in_letter(app: &TestApp, offer: &str) -> String {
-    app.stripe_sends(&app.created(offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(offer).await;
     let letter = app.expect_delivered(offer).await;
     let header = letter.header("List-Unsubscribe");
     let link = header
@@ -46,13 +44,6 @@ async fn path_in_letter(app: &TestApp, offer: &str) -> String {
     assert!(message.body_text(0).unwrap().contains(&path), "the text has no link");
     assert!(message.body_html(0).unwrap().contains(&path), "the HTML has no link");
     path
-}
-
-async fn opted_out(app: &TestApp) -> Vec<String> {
-    sqlx::query_scalar("select source from opt_outs where ended_at is null")
-        .fetch_all(&app.db)
-        .await
-        .unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -78,7 +69,7 @@ async fn opening_the_link_changes_nothing(db: PgPool) {
                 .contains("frame-ancestors 'none'")
         );
     }
-    assert!(opted_out(&app).await.is_empty());
+    assert!(app.active_opt_outs().await.is_empty());
     app.finish().await;
 }
 
@@ -94,7 +85,7 @@ async fn a_merchant_unsubscribes_and_subscribes_again(db: PgPool) {
             "{}",
             shown.html
         );
-        assert_eq!(opted_out(&app).await, ["link"]);
+        assert_eq!(app.active_opt_outs().await, ["link"]);
     }
     let shown = visit(&app, "POST", &path, "again=yes").await;
     assert!(
@@ -102,7 +93,7 @@ async fn a_merchant_unsubscribes_and_subscribes_again(db: PgPool) {
         "{}",
         shown.html
     );
-    assert!(opted_out(&app).await.is_empty());
+    assert!(app.active_opt_outs().await.is_empty());
     let kept: i64 = app.one("select count(*) from opt_outs where ended_by = $1", "link").await;
     assert_eq!(kept, 1, "the ended opt-out remains");
     app.finish().await;
@@ -120,8 +111,7 @@ async fn the_page_shows_the_current_state(db: PgPool) {
     visit(&app, "POST", &path, "again=yes").await;
     let shown = visit(&app, "GET", &path, "").await;
     assert!(shown.status == 200 && shown.html.contains("Stop these emails?"), "{}", shown.html);
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    app.opts_out(&account).await;
+    app.opts_out(&app.account_of(&offer)).await;
     let shown = visit(&app, "GET", &path, "").await;
     assert!(
         shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
@@ -150,11 +140,11 @@ async fn subscribing_again_is_limited_and_unsubscribing_is_not(db: PgPool) {
     );
     assert!(last.html.contains("Please try again later"), "{}", last.html);
     let rows: i64 = app.one("select count(*) from opt_outs where source = $1", "link").await;
-    assert_eq!((rows, opted_out(&app).await.len()), (6, 1));
+    assert_eq!((rows, app.active_opt_outs().await.len()), (6, 1));
 
     app.clock.advance(chrono::TimeDelta::hours(1));
     assert_eq!(visit(&app, "POST", &path, "again=yes").await.status, 200);
-    assert!(opted_out(&app).await.is_empty());
+    assert!(app.active_opt_outs().await.is_empty());
     app.finish().await;
 }
 
@@ -163,24 +153,14 @@ async fn the_link_cannot_end_an_operators_opt_out(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    let mut tx = app.db.begin().await.unwrap();
-    let now = app.clock.now();
-    let request = OptOutRequest {
-        account_id: &account,
-        source: OptOutSource::Operator,
-        note: None,
-        since: now,
-    };
-    opt_out(&mut tx, &request, now).await.unwrap();
-    tx.commit().await.unwrap();
+    app.opts_out(&app.account_of(&offer)).await;
     let shown = visit(&app, "POST", &path, "again=yes").await;
     assert!(
         shown.status == 200 && shown.html.contains("You’re still unsubscribed"),
         "{}",
         shown.html
     );
-    assert_eq!(opted_out(&app).await, ["operator"]);
+    assert_eq!(app.active_opt_outs().await, ["operator"]);
     app.finish().await;
 }
 
@@ -189,17 +169,19 @@ async fn one_click_suppresses_a_queued_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let path = path_in_letter(&app, &offer).await;
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    let next = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
+    let next =
+        app.stripe.create_offer(&app.account_of(&offer), &stripe_simulator::NewOffer::default());
     app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
-    app.stripe_sends(&app.created(&next)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&next).await;
     app.expect_letter(&next, "waiting", None).await;
 
-    let multipart = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
+    let multipart = concat!(
+        "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\n",
+        "One-Click\r\n--b--\r\n"
+    );
     for body in ["List-Unsubscribe=One-Click", multipart] {
         assert_eq!(visit(&app, "POST", &path, body).await.status, 200);
-        assert_eq!(opted_out(&app).await, ["one_click"]);
+        assert_eq!(app.active_opt_outs().await, ["one_click"]);
     }
     app.expect_letter(&next, "suppressed", Some("opted_out")).await;
     app.after(chrono::TimeDelta::hours(1)).await;
@@ -245,7 +227,7 @@ async fn a_forged_link_changes_nothing(db: PgPool) {
             );
         }
     }
-    assert!(opted_out(&app).await.is_empty());
+    assert!(app.active_opt_outs().await.is_empty());
     app.finish().await;
 }
 
@@ -270,8 +252,7 @@ async fn the_page_admits_an_unknown_outcome(db: PgPool) {
 async fn without_a_public_url_only_mail_unsubscribes(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_HTTP__PUBLIC_URL", "")]).await;
     let offer = app.offer();
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     let letter = app.expect_delivered(&offer).await;
     assert_eq!(
         letter.header("List-Unsubscribe"),

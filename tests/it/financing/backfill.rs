@@ -148,7 +148,7 @@ async fn differing_ever(app: &TestApp) -> i64 {
 async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
     let object = listed(account, number);
     let transaction = serde_json::from_value(object.clone()).unwrap();
-    record(tx, &financing::NewTransaction { transaction, object: &object }, day_one())
+    record(tx, &financing::ObservedTransaction { transaction, object: &object }, day_one())
         .await
         .unwrap();
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Granularity};
-use capital_courier::financing::{NewTransaction, record};
+use capital_courier::financing::{ObservedTransaction, record};
 use capital_courier::flow::offer;
+use capital_courier::letters;
 use capital_courier::offers;
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, NaiveDate};
@@ -29,7 +30,9 @@ async fn record_transactions(app: &TestApp, account: &str, dice: &mut StdRng) ->
     let mut tx = app.db.begin().await.unwrap();
     for object in &all {
         let transaction = serde_json::from_value(object.clone()).unwrap();
-        record(&mut tx, &NewTransaction { transaction, object }, app.clock.now()).await.unwrap();
+        record(&mut tx, &ObservedTransaction { transaction, object }, app.clock.now())
+            .await
+            .unwrap();
     }
     tx.commit().await.unwrap();
     all.len()
@@ -47,18 +50,18 @@ async fn apply_offer_events(app: &TestApp, account: &str, dice: &mut StdRng) -> 
     let again: Vec<Value> = all.sample(dice, all.len() / 3).cloned().collect();
     all.extend(again);
     all.shuffle(dice);
+    let letters = letters::Opener::new("courier.example");
     let mut tx = app.db.begin().await.unwrap();
     for (number, event) in all.iter().enumerate() {
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
-        let observation = offers::Observation {
+        let observation = offers::ObservedOffer {
             offer: serde_json::from_value(object.clone()).unwrap(),
             object,
             source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
             as_of: DateTime::from_timestamp(event["created"].as_i64().unwrap(), 0).unwrap(),
         };
-        let _ =
-            offer::apply(&mut tx, &observation, "courier.example", app.clock.now()).await.unwrap();
+        let _ = offer::apply(&mut tx, &observation, &letters, app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     app.run_due_work().await;

@@ -1,4 +1,4 @@
-//! With a live key only what Stripe approved goes out, and what is approved goes out by itself.
+//! Live letters go out only with approved wording, and are released once it is approved.
 
 use std::path::Path;
 
@@ -12,18 +12,17 @@ use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 
 const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
-const WORDS: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
+const DISCLAIMER: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
 
-fn write(dir: &Path, variant: &str) {
+fn write_disclaimer(dir: &Path, variant: &str) {
     std::fs::create_dir_all(dir.join(variant)).unwrap();
-    std::fs::write(dir.join(variant).join("en.txt"), WORDS).unwrap();
+    std::fs::write(dir.join(variant).join("en.txt"), DISCLAIMER).unwrap();
 }
 
-/// A live offer with a disclaimer of this variant, to an account of this country; its event is sent and all work done.
+/// Announces a live offer with this disclaimer variant to an account in this country.
 async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> String {
     let offer = app.offer();
-    let account = app.stripe.offer(&offer).unwrap()["account"].as_str().unwrap().to_owned();
-    app.stripe.edit_account(&account, |account| account["country"] = country.into());
+    app.stripe.edit_account(&app.account_of(&offer), |account| account["country"] = country.into());
     app.stripe.edit_offer(&offer, |offer| {
         offer["livemode"] = true.into();
         offer["disclaimer_variant"] = variant.into();
@@ -35,6 +34,8 @@ async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> Stri
     offer
 }
 
+/// Approves the announcement with this disclaimer for a market. Returns the number of letters that
+/// were released.
 async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) -> usize {
     let settings = app.settings_with(settings);
     let (writer, all) =
@@ -49,15 +50,15 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_live_letter_whose_words_nobody_approved_is_held_and_an_approval_releases_it(db: PgPool) {
+async fn a_live_letter_is_held_until_its_wording_is_approved(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), "celtic_us_loan");
+    write_disclaimer(dir.path(), "celtic_us_loan");
     let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
     let app = TestApp::start_with(db, &settings).await;
     let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
     app.expect_untouched(&offer).await;
-    // For another market, or in other words, is not for this letter.
+    // Approvals for another market or another wording do not count.
     assert_eq!(approve(&app, &settings, "celtic_us_loan", "GB").await, 1);
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
@@ -89,13 +90,13 @@ async fn a_live_letter_whose_words_nobody_approved_is_held_and_an_approval_relea
     assert_eq!(
         (variant.as_str(), approved),
         ("celtic_us_loan", 1),
-        "the proof names what was approved"
+        "the letter names the approved wording"
     );
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_live_letter_without_a_disclaimer_of_the_operators_is_held(db: PgPool) {
+async fn a_live_letter_without_an_operators_disclaimer_is_held(db: PgPool) {
     let app = TestApp::start_with(db, &[LIVE]).await;
     for (variant, country) in
         [(Some("celtic_us_loan"), "US"), (None, "US"), (None, "BR"), (Some("new"), "US")]
@@ -108,51 +109,52 @@ async fn a_live_letter_without_a_disclaimer_of_the_operators_is_held(db: PgPool)
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn letters_are_released_once_each_however_many_are_held(db: PgPool) {
+async fn each_held_letter_is_released_once_across_all_pages(db: PgPool) {
     let app = TestApp::start_with(db, &[LIVE]).await;
     let offer = live_offer(&app, None, "US").await;
     app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
     for copies in [
         "insert into financing_offers
-         select (jsonb_populate_record(offers, jsonb_build_object('offer_id', 'financingoffer_copy_' || n))).*
+         select (jsonb_populate_record(offers, jsonb_build_object(
+             'offer_id', 'financingoffer_copy_' || n))).*
          from financing_offers offers, generate_series(1, 450) n",
         "insert into letters
-         select (jsonb_populate_record(letters, jsonb_build_object('letter_id', 'letter_copy_' || n, 'message_id', n || '@x',
+         select (jsonb_populate_record(letters, jsonb_build_object(
+             'letter_id', 'letter_copy_' || n, 'message_id', n || '@x',
              'offer_id', 'financingoffer_copy_' || n))).*
          from letters, generate_series(1, 450) n",
     ] {
         sqlx::query(copies).execute(&app.db).await.unwrap();
     }
     assert_eq!(approvals::release(app.app.db(), app.clock.now()).await.unwrap(), 451);
-    let waiting: i64 = app.one("select count(*) from letters where state = $1", "waiting").await;
-    assert_eq!(waiting, 451);
+    assert_eq!(app.letters_in_state("waiting").await, 451);
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("no_disclaimer")).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_live_letter_in_doubt_that_was_written_before_approvals_is_not_sent_again_as_it_is(
-    db: PgPool,
-) {
+async fn an_uncertain_live_letter_without_approval_is_rewritten(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), "celtic_us_loan");
+    write_disclaimer(dir.path(), "celtic_us_loan");
     let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
     let app = TestApp::start_with(db, &settings).await;
     assert_eq!(approve(&app, &settings, "celtic_us_loan", "US").await, 0);
     app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 2);
-    let (ours, theirs) = (
+    let (approved, unapproved) = (
         live_offer(&app, Some("celtic_us_loan"), "US").await,
         live_offer(&app, Some("celtic_us_loan"), "US").await,
     );
-    // As an older version would have left it: words that nobody knows of.
-    sqlx::query("update letters set copy_hash = null, body_text = 'old words' where offer_id = $1")
-        .bind(&theirs)
-        .execute(&app.db)
-        .await
-        .unwrap();
+    // As an older version left it: a wording without a hash.
+    sqlx::query(
+        "update letters set copy_hash = null, body_text = 'old wording' where offer_id = $1",
+    )
+    .bind(&unapproved)
+    .execute(&app.db)
+    .await
+    .unwrap();
     app.after(chrono::TimeDelta::minutes(1)).await;
-    for offer in [&ours, &theirs] {
+    for offer in [&approved, &unapproved] {
         app.expect_letter(offer, "sent", None).await;
     }
     let texts: Vec<String> = app
@@ -162,18 +164,18 @@ async fn a_live_letter_in_doubt_that_was_written_before_approvals_is_not_sent_ag
         .map(|letter| letter.message().body_text(0).unwrap().into_owned())
         .collect();
     assert_eq!(texts.len(), 4);
-    assert!(
-        texts.iter().all(|text| !text.contains("old words") && text.contains("Loans are issued by a bank."))
-    );
+    let is_current = |text: &String| {
+        !text.contains("old wording") && text.contains("Loans are issued by a bank.")
+    };
+    assert!(texts.iter().all(is_current), "{texts:?}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPool) {
+async fn a_letter_about_test_data_has_a_sample_disclaimer(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     let letter = app.expect_delivered(&offer).await;
     let text = letter.message().body_text(0).unwrap().replace("\r\n", " ");
     assert!(text.contains("Sample for test mode.") && text.contains("celtic_us_loan"), "{text}");
@@ -181,9 +183,9 @@ async fn a_letter_about_test_data_says_that_its_disclaimer_is_a_sample(db: PgPoo
 }
 
 #[tokio::test]
-async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
+async fn email_check_finds_a_violation_of_the_copy_rules() {
     let (disclaimers, templates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write(disclaimers.path(), "celtic_us_loan");
+    write_disclaimer(disclaimers.path(), "celtic_us_loan");
     let stripe = stripe_simulator::Simulator::start(stripe_simulator::Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         api_key: crate::support::API_KEY.to_owned(),
@@ -199,9 +201,12 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     let run = async |env: &std::collections::HashMap<String, String>, arguments: &[&str]| {
         crate::support::process::command(arguments, env).output().await.unwrap()
     };
-    let ours = run(&env, &["email", "check"]).await;
-    let said = String::from_utf8(ours.stdout).unwrap();
-    assert_eq!((ours.status.code(), said.as_str()), (Some(0), "280 letters read, 0 findings\n"));
+    let builtin = run(&env, &["email", "check"]).await;
+    let output = String::from_utf8(builtin.stdout).unwrap();
+    assert_eq!(
+        (builtin.status.code(), output.as_str()),
+        (Some(0), "280 letters read, 0 findings\n")
+    );
 
     std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();
     std::fs::write(
@@ -210,12 +215,13 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
     )
     .unwrap();
     env.insert("COURIER_EMAIL__TEMPLATES_DIR".to_owned(), templates.path().display().to_string());
-    let theirs = run(&env, &["email", "check"]).await;
-    let said = String::from_utf8(theirs.stdout).unwrap();
-    assert_eq!(theirs.status.code(), Some(1), "{said}");
+    let custom = run(&env, &["email", "check"]).await;
+    let output = String::from_utf8(custom.stdout).unwrap();
+    assert_eq!(custom.status.code(), Some(1), "{output}");
     assert!(
-        said.contains("«guaranteed» loan") && said.contains("in offer, en, loan: celtic_us_loan"),
-        "{said}"
+        output.contains("«guaranteed» loan")
+            && output.contains("in offer, en, loan: celtic_us_loan"),
+        "{output}"
     );
     let json = run(&env, &["email", "check", "--json"]).await;
     let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -224,10 +230,10 @@ async fn a_wording_against_the_rules_is_found_before_it_is_submitted() {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPool) {
+async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgPool) {
     let app = TestApp::start(db).await;
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write(dir.path(), "youlend_uk_mca");
+    write_disclaimer(dir.path(), "youlend_uk_mca");
     let mut env = crate::support::environment(&app.stripe, &app.relay.url());
     env.insert("DATABASE_URL".to_owned(), crate::support::process::url_of(&app.db));
     env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), dir.path().display().to_string());
@@ -248,7 +254,7 @@ async fn every_letter_is_written_into_a_folder_and_approved_by_command(db: PgPoo
         "seven kinds, three of them also of a refill, in four contracts"
     );
 
-    write(dir.path(), "something_new");
+    write_disclaimer(dir.path(), "something_new");
     let named = [
         "email",
         "approve",

@@ -1,4 +1,4 @@
-//! The proof of what was sent: complete, exact, and beyond the reach of the service itself.
+//! The evidence of what was sent: complete, exact, and out of the service's reach.
 
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
@@ -7,107 +7,76 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 use crate::support::smtp::{Step, Trouble};
 use crate::support::{TestApp, as_service, process};
 
-async fn deliver(app: &TestApp, offer: &str) {
-    app.stripe_sends(&app.created(offer)).await.expect_kept();
-    app.run_due_work().await;
-}
-
-/// Attempt, Message-ID, subject, bytes and hash of each handing over of an offer's letter, with what came of it.
-type Handover = (i32, String, String, Vec<u8>, Vec<u8>, Option<String>);
-
-async fn delivery_attempts(app: &TestApp, offer: &str) -> Vec<Handover> {
-    sqlx::query_as(
-        "select attempt, message_id, subject, message, message_sha256, outcome
-         from delivery_attempts left join delivery_attempt_results using (delivery_attempt_id) where offer_id = $1 order by attempt",
-    )
-    .bind(offer)
-    .fetch_all(&app.db)
-    .await
-    .unwrap()
-}
-
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_the_relay_got_is_kept_to_the_byte_with_its_hash(db: PgPool) {
+async fn the_exact_bytes_of_a_message_are_stored_with_their_hash(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     let letter = app.expect_delivered(&offer).await;
-    let [(attempt, message_id, subject, bytes, sha256, outcome)] =
-        &delivery_attempts(&app, &offer).await[..]
-    else {
-        panic!("one handing over")
-    };
-    assert_eq!((*attempt, outcome.as_deref()), (1, Some("sent")));
-    assert_eq!(format!("<{message_id}>"), letter.header("Message-ID"));
-    assert_eq!(letter.message().subject(), Some(subject.as_str()));
+    app.expect_attempts(&offer, &[(1, "sent")]).await;
+    let attempt = app.delivery_attempts(&offer).await.remove(0);
+    assert_eq!(format!("<{}>", attempt.message_id), letter.header("Message-ID"));
+    assert_eq!(letter.message().subject(), Some(attempt.subject.as_str()));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    assert_eq!(text(bytes).trim_end(), text(&letter.bytes).trim_end());
-    assert_eq!(sha256, &Sha256::digest(bytes).to_vec());
+    assert_eq!(text(&attempt.message).trim_end(), text(&letter.bytes).trim_end());
+    assert_eq!(attempt.message_sha256, Sha256::digest(&attempt.message).to_vec());
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_doubt_has_a_proof_of_each_handing_over_and_one_message_id(db: PgPool) {
+async fn each_attempt_at_an_uncertain_letter_has_the_same_message_id(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Dot, Trouble::Drop, 1);
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     app.after(TimeDelta::hours(1)).await;
     app.expect_letter(&offer, "sent", None).await;
-    let all = delivery_attempts(&app, &offer).await;
-    let outcomes: Vec<_> = all.iter().map(|handover| (handover.0, handover.5.as_deref())).collect();
-    assert_eq!(outcomes, [(1, Some("unknown")), (2, Some("sent"))]);
-    assert_eq!(all[0].1, all[1].1);
+    app.expect_attempts(&offer, &[(1, "unknown"), (2, "sent")]).await;
+    let attempts = app.delivery_attempts(&offer).await;
+    assert_eq!(attempts[0].message_id, attempts[1].message_id);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_a_relay_refused_or_put_off_after_it_had_it_is_in_the_books_and_what_it_never_had_is_not(
-    db: PgPool,
-) {
+async fn only_messages_that_the_relay_received_are_recorded(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (refused, put_off, never) = (app.offer(), app.offer(), app.offer());
+    let (rejected, deferred, never_received) = (app.offer(), app.offer(), app.offer());
     app.relay.fail(Step::Dot, Trouble::Say("554 5.6.0 no"), 1);
-    deliver(&app, &refused).await;
+    app.announce(&rejected).await;
     app.relay.fail(Step::Dot, Trouble::Say("451 4.3.0 later"), 1);
-    deliver(&app, &put_off).await;
+    app.announce(&deferred).await;
     app.relay.fail(Step::Rcpt(0), Trouble::Say("550 5.6.1 no"), 1);
-    deliver(&app, &never).await;
+    app.announce(&never_received).await;
     app.after(TimeDelta::hours(1)).await;
-    for (offer, expected) in [
-        (&refused, vec![Some("rejected")]),
-        (&put_off, vec![Some("deferred"), Some("sent")]),
-        (&never, vec![]),
-    ] {
-        let all = delivery_attempts(&app, offer).await;
-        assert_eq!(all.iter().map(|handover| handover.5.as_deref()).collect::<Vec<_>>(), expected);
-    }
+    app.expect_attempts(&rejected, &[(1, "rejected")]).await;
+    app.expect_attempts(&deferred, &[(1, "deferred"), (2, "sent")]).await;
+    app.expect_attempts(&never_received, &[]).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn words_that_were_written_anew_leave_the_old_ones_in_the_books(db: PgPool) {
+async fn a_rewritten_letter_keeps_the_evidence_of_its_first_version(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Dot, Trouble::Drop, 1);
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     // Stripe changes the terms in place.
     app.stripe
         .edit_offer(&offer, |offer| offer["offered_terms"]["advance_amount"] = 777_700.into());
     app.after(TimeDelta::hours(1)).await;
-    let subjects: Vec<String> =
-        delivery_attempts(&app, &offer).await.into_iter().map(|handover| handover.2).collect();
+    let attempts = app.delivery_attempts(&offer).await;
+    let subjects: Vec<&str> = attempts.iter().map(|attempt| attempt.subject.as_str()).collect();
     assert!(subjects[0].contains("$1,000") && subjects[1].contains("$7,777"), "{subjects:?}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn nobody_changes_the_books_by_accident(db: PgPool) {
+async fn the_evidence_is_append_only(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     for change in [
-        "update delivery_attempts set recipient = 'somebody@else.example'",
+        "update delivery_attempts set recipient = 'other@else.example'",
         "delete from delivery_attempts",
         "truncate delivery_attempts cascade",
         "update delivery_attempt_results set outcome = 'refused'",
@@ -121,14 +90,15 @@ async fn nobody_changes_the_books_by_accident(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPool) {
+async fn the_services_role_can_work_but_not_change_evidence(db: PgPool) {
     let app = TestApp::start(as_service(&db).await).await;
     let offer = app.offer();
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     app.opts_out("acct_1").await;
     assert!(app.app.remind_now().await.unwrap() && app.app.reconcile_now().await.unwrap());
     app.expect_delivered(&offer).await;
-    // By functions that run as the owner, whatever stands in for the owner's tables.
+    // Partitions are created by functions that run as the owner. A temporary table of the same name
+    // must not divert them.
     let mut connection = app.db.acquire().await.unwrap();
     connection.execute("create temporary table inbox_bodies (received_on date)").await.unwrap();
     connection.execute("select create_inbox_bodies_partition('2026-11-25')").await.unwrap();
@@ -159,21 +129,19 @@ async fn the_services_own_role_does_its_work_and_cannot_touch_the_proof(db: PgPo
     ] {
         let refused =
             app.db.execute(AssertSqlSafe(change.to_owned())).await.unwrap_err().to_string();
-        let is_no_right =
-            refused.contains("permission denied") || refused.contains("must be owner");
-        assert!(is_no_right, "{change}: {refused}");
+        let is_denied = refused.contains("permission denied") || refused.contains("must be owner");
+        assert!(is_denied, "{change}: {refused}");
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_report_says_of_each_letter_what_was_sent_and_harms_no_spreadsheet(db: PgPool) {
+async fn the_delivery_report_lists_every_letter_and_escapes_formulas(db: PgPool) {
     let app = TestApp::start(db).await;
     let (sent, opted_out) = (app.offer(), app.offer());
-    let account = app.stripe.offer(&opted_out).unwrap()["account"].as_str().unwrap().to_owned();
-    app.opts_out(&account).await;
-    deliver(&app, &sent).await;
-    deliver(&app, &opted_out).await;
+    app.opts_out(&app.account_of(&opted_out)).await;
+    app.announce(&sent).await;
+    app.announce(&opted_out).await;
     sqlx::query("update letters set relay_reply = '=cmd()' where offer_id = $1")
         .bind(&sent)
         .execute(&app.db)
@@ -217,7 +185,7 @@ async fn a_report_says_of_each_letter_what_was_sent_and_harms_no_spreadsheet(db:
             .code(),
         Some(1)
     );
-    // The message itself, to the byte.
+    // The exact message.
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let written = run(&["report", "message", &cell(row, "letter"), "--out", path]).await;

@@ -1,34 +1,24 @@
-//! Whom a letter goes to, what it looks like on the wire, and when there is none.
+//! The recipient of a letter, its headers, and the reasons to hold it.
 
-use capital_courier::consent::opt_outs;
-use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource};
+use capital_courier::consent::opt_outs::{self, OptOutSource};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::TestApp;
-use crate::support::smtp::{Step, Trouble as SmtpTrouble};
-
-async fn deliver(app: &TestApp, offer: &str) {
-    app.stripe_sends(&app.created(offer)).await.expect_kept();
-    app.run_due_work().await;
-}
-
-fn account_of(app: &TestApp, offer: &str) -> String {
-    app.stripe.offer(offer).unwrap()["account"].as_str().unwrap().to_owned()
-}
+use crate::support::smtp::{Step, Trouble};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
+async fn a_letter_has_all_necessary_headers(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
 
     let letter = app.expect_delivered(&offer).await;
     assert_eq!(letter.header("From"), "\"Rocket Capital\" <capital@rocket.example>");
     assert_eq!(letter.header("Reply-To"), "help@rocket.example");
     assert_eq!(letter.header("To"), "jenny@bakery.example");
-    assert_eq!(letter.header("Bcc"), "", "the blind copy is in the envelope alone");
+    assert_eq!(letter.header("Bcc"), "", "the blind copy is only in the envelope");
     assert_eq!(letter.header("Date"), "Tue, 24 Nov 2026 12:00:00 +0000");
     assert_eq!(letter.header("Auto-Submitted"), "auto-generated");
     assert!(
@@ -57,22 +47,22 @@ async fn a_letter_has_the_headers_that_a_letter_needs(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn without_a_blind_copy_only_the_merchant_gets_it(db: PgPool) {
+async fn without_a_blind_copy_the_merchant_is_the_only_recipient(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__BCC", "")]).await;
     let offer = app.offer();
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     assert_eq!(app.expect_delivered(&offer).await.to, ["jenny@bakery.example"]);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_individual_then_the_owner_get_it_where_the_account_has_no_address(db: PgPool) {
+async fn the_individual_and_then_the_owner_replace_a_missing_address(db: PgPool) {
     let app = TestApp::start(db).await;
     let (individual, owner) = (app.offer_to(None), app.offer_to(Some("  ")));
-    app.stripe.edit_account(&account_of(&app, &individual), |account| {
+    app.stripe.edit_account(&app.account_of(&individual), |account| {
         account["individual"] = json!({"email": "sole@trader.example", "first_name": "Sol"});
     });
-    let company = account_of(&app, &owner);
+    let company = app.account_of(&owner);
     app.stripe.add_person(
         &company,
         json!({"id": "person_1", "email": "clerk@shop.example", "relationship": {"owner": false}}),
@@ -82,41 +72,41 @@ async fn the_individual_then_the_owner_get_it_where_the_account_has_no_address(d
         json!({"id": "person_2", "email": "boss@shop.example", "relationship": {"owner": true}}),
     );
     for offer in [&individual, &owner] {
-        deliver(&app, offer).await;
+        app.announce(offer).await;
     }
     assert_eq!(app.expect_delivered(&individual).await.to[0], "sole@trader.example");
     assert_eq!(app.expect_delivered(&owner).await.to[0], "boss@shop.example");
     app.finish().await;
 }
 
-/// Says what becomes of a letter to an account that has a public support address and no other.
-async fn with_support_address_alone(db: PgPool, allowed: &str) -> String {
+/// The state of a letter to an account whose only address is the public support address.
+async fn with_support_address_only(db: PgPool, allowed: &str) -> String {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__ALLOW_SUPPORT_ADDRESS", allowed)]).await;
     let offer = app.offer_to(None);
-    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+    app.stripe.edit_account(&app.account_of(&offer), |account| {
         account["business_profile"]["support_email"] = "support@shop.example".into();
     });
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     let (state, _) = app.letter(&offer).await;
     app.finish().await;
     state
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_public_support_address_is_used_where_the_operator_allows_it(db: PgPool) {
-    assert_eq!(with_support_address_alone(db, "true").await, "sent");
+async fn the_public_support_address_is_used_if_allowed(db: PgPool) {
+    assert_eq!(with_support_address_only(db, "true").await, "sent");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_public_support_address_is_not_used_otherwise(db: PgPool) {
-    assert_eq!(with_support_address_alone(db, "false").await, "held");
+async fn the_public_support_address_is_not_used_by_default(db: PgPool) {
+    assert_eq!(with_support_address_only(db, "false").await, "held");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_without_any_address_leaves_a_letter_that_a_person_sees(db: PgPool) {
+async fn an_account_without_any_address_holds_its_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer_to(None);
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     app.expect_letter(&offer, "held", Some("no_recipient")).await;
     app.expect_untouched(&offer).await;
     assert_eq!(app.timeline(&offer).await.last().unwrap(), "letter.held");
@@ -124,7 +114,7 @@ async fn an_account_without_any_address_leaves_a_letter_that_a_person_sees(db: P
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_address_that_would_break_a_header_is_never_used(db: PgPool) {
+async fn an_address_that_could_break_a_header_is_not_used(db: PgPool) {
     let app = TestApp::start(db).await;
     for bad in [
         "jenny@bakery.example\r\nBcc: all@evil.example",
@@ -133,7 +123,7 @@ async fn an_address_that_would_break_a_header_is_never_used(db: PgPool) {
         "jénny@x.example",
     ] {
         let offer = app.offer_to(Some(bad));
-        deliver(&app, &offer).await;
+        app.announce(&offer).await;
         app.expect_letter(&offer, "held", Some("bad_address")).await;
         app.expect_untouched(&offer).await;
     }
@@ -141,14 +131,14 @@ async fn an_address_that_would_break_a_header_is_never_used(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_with_a_name_full_of_tricks_gets_a_plain_letter(db: PgPool) {
+async fn a_malicious_account_name_injects_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe.edit_account(&account_of(&app, &offer), |account| {
+    app.stripe.edit_account(&app.account_of(&offer), |account| {
         account["business_profile"]["name"] =
             "Bob\r\nBcc: all@evil.example\r\n\r\n{{ 7*7 }}<script>x</script>".into();
     });
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     let letter = app.expect_delivered(&offer).await;
     assert_eq!((letter.to.len(), letter.header("Bcc")), (2, String::new()));
     let message = letter.message();
@@ -158,7 +148,7 @@ async fn an_account_with_a_name_full_of_tricks_gets_a_plain_letter(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_without_terms_or_without_an_end_is_held(db: PgPool) {
+async fn a_letter_without_terms_or_an_end_date_is_held(db: PgPool) {
     let app = TestApp::start(db).await;
     for missing in ["offered_terms", "expires_after"] {
         let offer = app.offer();
@@ -174,7 +164,7 @@ async fn an_offer_without_terms_or_without_an_end_is_held(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
+async fn a_letter_with_implausible_terms_is_held(db: PgPool) {
     let app = TestApp::start(db).await;
     for (term, value) in [
         ("withhold_rate", json!(65_076_826)),
@@ -191,7 +181,7 @@ async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
     ] {
         let offer = app.offer();
         app.stripe.edit_offer(&offer, |offer| offer["offered_terms"][term] = value.clone());
-        deliver(&app, &offer).await;
+        app.announce(&offer).await;
         app.expect_letter(&offer, "held", Some("bad_terms")).await;
         app.expect_untouched(&offer).await;
     }
@@ -199,9 +189,7 @@ async fn terms_that_make_no_sense_are_for_a_person(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_email_about_an_unknown_product_is_held_and_that_about_an_unnamed_one_is_sent(
-    db: PgPool,
-) {
+async fn a_letter_about_an_unknown_product_is_held(db: PgPool) {
     let app = TestApp::start(db).await;
     for (product, held) in
         [(json!("line_of_credit"), true), (json!("something_new"), true), (Value::Null, false)]
@@ -210,7 +198,7 @@ async fn the_email_about_an_unknown_product_is_held_and_that_about_an_unnamed_on
         app.stripe.edit_offer(&offer, |offer| {
             (offer["type"], offer["financing_type"]) = (product.clone(), product.clone());
         });
-        deliver(&app, &offer).await;
+        app.announce(&offer).await;
         if held {
             app.expect_letter(&offer, "held", Some("unknown_product")).await;
             app.expect_untouched(&offer).await;
@@ -222,12 +210,12 @@ async fn the_email_about_an_unknown_product_is_held_and_that_about_an_unnamed_on
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(db: PgPool) {
+async fn an_offer_unknown_to_stripe_holds_its_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let fault = FaultKind::Error { status: 404, code: "resource_missing", headers: vec![] };
     app.stripe.inject(Fault { method: "GET", path: "financing_offers", times: 1, kind: fault });
-    deliver(&app, &offer).await;
+    app.announce(&offer).await;
     app.expect_letter(&offer, "held", Some("gave_up")).await;
     app.expect_untouched(&offer).await;
     let error: String = app.one("select last_error from jobs where state = $1", "dead").await;
@@ -236,51 +224,37 @@ async fn an_offer_that_stripe_does_not_know_makes_a_dead_job_and_a_held_letter(d
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_account_that_wants_no_letters_gets_none_whether_it_says_so_before_or_while_one_waits(
-    db: PgPool,
-) {
+async fn an_opt_out_stops_later_and_waiting_letters(db: PgPool) {
     let app = TestApp::start(db).await;
-    let opt_out = async |offer: &str| {
-        let mut tx = app.db.begin().await.unwrap();
-        let (account, now) = (account_of(&app, offer), app.clock.now());
-        let request = OptOutRequest {
-            account_id: &account,
-            source: OptOutSource::Operator,
-            note: None,
-            since: now,
-        };
-        opt_outs::opt_out(&mut tx, &request, now).await.unwrap();
-        tx.commit().await.unwrap();
-    };
     let before = app.offer();
-    opt_out(&before).await;
-    deliver(&app, &before).await;
+    app.opts_out(&app.account_of(&before)).await;
+    app.announce(&before).await;
     let waiting = app.offer();
-    app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
-    deliver(&app, &waiting).await;
+    app.relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 later"), 1);
+    app.announce(&waiting).await;
     app.expect_letter(&waiting, "waiting", None).await;
-    opt_out(&waiting).await;
+    app.opts_out(&app.account_of(&waiting)).await;
     app.expect_letter(&waiting, "suppressed", Some("opted_out")).await;
     app.after(chrono::TimeDelta::hours(1)).await;
     for offer in [&before, &waiting] {
         app.expect_letter(offer, "suppressed", Some("opted_out")).await;
         app.expect_untouched(offer).await;
     }
-    let account = account_of(&app, &before);
+    let account = app.account_of(&before);
     let now = app.clock.now();
     let end = async |made_by: &[OptOutSource]| {
         opt_outs::store::end(&app.db, &account, made_by, OptOutSource::Operator, now).await.unwrap()
     };
-    assert!(!end(&OptOutSource::BY_LINK).await, "an operator made it");
-    assert!(end(&OptOutSource::ALL).await);
+    assert!(!end(&OptOutSource::BY_LINK).await, "an operator's opt-out does not end by a link");
+    assert!(end(OptOutSource::ALL).await);
     let again = app.stripe.create_offer(&account, &stripe_simulator::NewOffer::default());
-    deliver(&app, &again).await;
+    app.announce(&again).await;
     app.expect_delivered(&again).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_in_a_state_that_a_newer_version_wrote_is_left_to_that_version(db: PgPool) {
+async fn a_letter_in_an_unknown_state_is_left_to_newer_replicas(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.stripe_sends(&app.created(&offer)).await.expect_kept();

@@ -1,4 +1,4 @@
-//! What the flow left in the database: events, offers, letters, deliveries and jobs.
+//! Events, offers, deliveries and jobs, as the database has them.
 
 use super::TestApp;
 

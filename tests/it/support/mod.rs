@@ -1,9 +1,10 @@
-//! The language that the tests are written in.
+//! What the tests share: the service under test, a simulator as Stripe, a relay, and assertions.
 
 pub mod aiosmtpd;
 pub mod browser;
 pub mod dkim;
 mod expect_flow;
+mod expect_letters;
 #[path = "../../../crates/stripe-simulator/tests/support/expected_ledger.rs"]
 pub mod expected_ledger;
 pub mod https;
@@ -23,7 +24,6 @@ use axum::http::Request;
 use capital_courier::app::App;
 use capital_courier::clock::Clock;
 use capital_courier::config::{Requirement, Settings};
-use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -52,7 +52,8 @@ pub async fn as_service(db: &PgPool) -> PgPool {
         .unwrap()
 }
 
-/// The service, with all that it leans on. `finish` says that the test is over, and fails if something is left lying about.
+/// The service and what it depends on. Each test ends with [`TestApp::finish`], which fails if work
+/// is left or if the relay and the database disagree about what was sent.
 pub struct TestApp {
     pub app: App,
     pub stripe: Simulator,
@@ -63,7 +64,7 @@ pub struct TestApp {
     finished: bool,
 }
 
-/// What the webhook answered.
+/// A response of the service.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -86,24 +87,24 @@ impl Answer {
     }
 }
 
-/// The day on which all tests begin.
+/// When every test begins.
 pub fn day_one() -> DateTime<Utc> {
     "2026-11-24T12:00:00Z".parse().unwrap()
 }
 
-/// The service's clock as the simulator's, so that both move together.
+/// The service's clock, for the simulator: both move together.
 pub fn time_source(clock: &Clock) -> TimeSource {
     let (read, moved) = (clock.clone(), clock.clone());
     TimeSource::from_fns(move || read.now(), move |by| moved.advance(by))
 }
 
-/// The settings that every service under test has.
+/// The settings of every service under test.
 pub fn environment(stripe: &Simulator, relay_url: &str) -> HashMap<String, String> {
     [
         ("STRIPE_API_KEY", API_KEY),
         ("STRIPE_WEBHOOK_SECRET", SECRET),
         ("COURIER_STRIPE__API_BASE", stripe.base_url().as_str()),
-        // The tests are not to wait for Stripe's rate limit.
+        // The tests do not wait for Stripe's rate limit.
         ("COURIER_STRIPE__REQUESTS_PER_SECOND", "100000"),
         ("SMTP_URL", relay_url),
         ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>"),
@@ -118,7 +119,7 @@ pub fn environment(stripe: &Simulator, relay_url: &str) -> HashMap<String, Strin
     .into()
 }
 
-/// Asks a router without a connection.
+/// Calls a router without a connection.
 pub async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
@@ -131,7 +132,7 @@ impl TestApp {
         Self::start_with(db, &[]).await
     }
 
-    /// With settings of its own, as environment variables.
+    /// With additional settings, as environment variables.
     pub async fn start_with(db: PgPool, settings: &[(&str, &str)]) -> Self {
         let relay = Relay::start().await;
         let clock = Clock::movable(day_one());
@@ -153,21 +154,21 @@ impl TestApp {
         Self { app, stripe, relay, clock, db, router, finished: false }
     }
 
-    /// The platform's settings, with some of its own.
+    /// The settings of this platform with these on top.
     pub fn settings_with(&self, settings: &[(&str, &str)]) -> Settings {
         let mut env = environment(&self.stripe, &self.relay.url());
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Settings::load(None, &env, Requirement::WebhookSecret).unwrap()
     }
 
-    /// Another process of the same platform, with other settings.
+    /// Another process of the same platform, with these settings on top.
     pub fn another_with(&self, settings: &[(&str, &str)]) -> App {
         App::with_database(self.settings_with(settings), self.clock.clone(), self.db.clone().into())
             .unwrap()
     }
 
-    /// Registers a webhook endpoint that is down: from now on every event is undelivered at Stripe.
-    /// Without an endpoint none is.
+    /// Registers a webhook endpoint that is down: every later event is undelivered at Stripe.
+    /// Without an endpoint, none is.
     pub fn register_broken_webhook(&self) {
         // Port 9 (discard): nothing listens there.
         let url = "http://127.0.0.1:9/webhooks/stripe".parse().unwrap();
@@ -202,21 +203,7 @@ impl TestApp {
         self.event(offer, "capital.financing_offer.created")
     }
 
-    /// Somebody says for an account that it wants no letters.
-    pub async fn opts_out(&self, account: &str) {
-        let now = self.clock.now();
-        let request = OptOutRequest {
-            account_id: account,
-            source: OptOutSource::Operator,
-            note: None,
-            since: now,
-        };
-        let mut tx = self.db.begin().await.unwrap();
-        opt_out(&mut tx, &request, now).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-
-    /// Sends an event as Stripe does.
+    /// Sends a signed event to the webhook.
     pub async fn stripe_sends(&self, event: &Value) -> Answer {
         self.stripe_sends_bytes(serde_json::to_vec(event).unwrap()).await
     }
@@ -243,7 +230,7 @@ impl TestApp {
         self.app.run_due_work().await.unwrap();
     }
 
-    /// Lets time pass and does what has become due.
+    /// Advances the clock and runs all due work.
     pub async fn after(&self, time: TimeDelta) {
         self.clock.advance(time);
         self.run_due_work().await;
@@ -262,7 +249,7 @@ impl TestApp {
         assert_eq!(self.letter(offer).await, (state.to_owned(), reason.map(str::to_owned)));
     }
 
-    /// The offer's letter went out once, and Stripe was told once.
+    /// The offer's letter was sent once, and its delivery was reported to Stripe once.
     pub async fn expect_delivered(&self, offer: &str) -> Received {
         self.expect_letter(offer, "sent", None).await;
         let state: String =
@@ -278,16 +265,16 @@ impl TestApp {
         letters.remove(0)
     }
 
-    /// The offer was not marked, and nobody got a letter.
+    /// The delivery was not reported, and the relay accepted nothing.
     pub async fn expect_untouched(&self, offer: &str) {
         assert_eq!(self.stripe.delivered_marks(offer), 0);
         assert!(self.relay.letters().is_empty());
-        let owed: i64 =
+        let deliveries: i64 =
             self.one("select count(*) from deliveries where offer_id = $1", offer).await;
-        assert_eq!(owed, 0);
+        assert_eq!(deliveries, 0);
     }
 
-    /// What happened to an offer, in order.
+    /// The kinds of an offer's timeline entries, in order.
     pub async fn timeline(&self, offer: &str) -> Vec<String> {
         sqlx::query_scalar(
             "select kind from timeline_entries where offer_id = $1 order by timeline_entry_id",
@@ -311,11 +298,12 @@ impl TestApp {
         calls
     }
 
-    /// The end of the test: nothing is left to do.
+    /// Ends the test. Nothing is left to do, and every message that the relay accepted is recorded.
     pub async fn finish(mut self) {
         self.finished = true;
         let open: i64 = sqlx::query_scalar(
-            "select count(*) from jobs where state in ('queued', 'claimed') and kind in ('send_letter', 'mark_delivered', 'refresh_offer')",
+            "select count(*) from jobs where state in ('queued', 'claimed')
+                 and kind in ('send_letter', 'mark_delivered', 'refresh_offer')",
         )
         .fetch_one(&self.db)
         .await
@@ -327,9 +315,10 @@ impl TestApp {
                 .await
                 .unwrap();
         assert_eq!(unread, 0, "events are left");
-        // Whatever was sent is in the books, as sent or as in doubt, and the other way round.
-        let booked: Vec<(String, bool)> = sqlx::query_as(
-            "select '<' || message_id || '>', uncertain_attempts > 0 from letters where state in ('sent', 'bounced') or uncertain_attempts > 0",
+        // Each letter that was sent, or may have been, is recorded as such, and no other is.
+        let recorded: Vec<(String, bool)> = sqlx::query_as(
+            "select '<' || message_id || '>', uncertain_attempts > 0 from letters
+             where state in ('sent', 'bounced') or uncertain_attempts > 0",
         )
         .fetch_all(&self.db)
         .await
@@ -338,20 +327,20 @@ impl TestApp {
         for letter in self.relay.letters() {
             *sent.entry(letter.header("Message-ID")).or_default() += 1;
         }
-        for (id, in_doubt) in &booked {
+        for (id, is_uncertain) in &recorded {
             let times = sent.remove(id).unwrap_or_default();
             assert!(
-                *in_doubt || times == 1,
-                "{id} is booked as sent, and the relay had it {times} times"
+                *is_uncertain || times == 1,
+                "{id} is recorded as sent, but the relay accepted it {times} times"
             );
         }
-        assert!(sent.is_empty(), "sent and not booked: {sent:?}");
+        assert!(sent.is_empty(), "sent but not recorded: {sent:?}");
         self.stripe.stop();
     }
 }
 
 impl TestApp {
-    /// The end of a test whose database is gone.
+    /// Ends a test that broke its database.
     pub fn abandon(mut self) {
         self.finished = true;
     }

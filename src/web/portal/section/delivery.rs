@@ -4,6 +4,7 @@
 use super::phase::Card;
 use crate::database::with_timeout;
 use crate::flow::delivered::{self, DeliveryReport, Reported};
+use crate::letters::deliveries;
 use crate::stripe::{AccountId, OfferId};
 use crate::web::portal::Portal;
 
@@ -41,7 +42,7 @@ impl Portal {
     /// False if the offer has ended since, or if its delivery was requested before, by a letter or
     /// an earlier view.
     async fn report_first_view(&self, account: &AccountId, offer: &OfferId) -> sqlx::Result<bool> {
-        if delivered::store::state_of(&self.db, offer.as_str()).await?.is_some() {
+        if deliveries::find(&self.db, offer.as_str()).await?.is_some() {
             return Ok(false);
         }
         let now = self.clock.now();
