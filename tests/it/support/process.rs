@@ -61,8 +61,8 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
     (stripe, relay, env)
 }
 
-/// A process reconciles as soon as it starts, and would find an offer before its event does. Tests of something else do without.
-pub async fn put_off_reconciliation(db: &PgPool) {
+/// A process reconciles as soon as it starts, and would find an offer before its event does.
+async fn put_off_reconciliation(db: &PgPool) {
     let later = Clock::system().now() + chrono::TimeDelta::days(1);
     let job =
         capital_courier::queue::enqueue(db, "reconcile", capital_courier::queue::SUBJECT, later);
