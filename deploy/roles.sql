@@ -16,9 +16,10 @@ grant select, insert, update, delete on all tables in schema public to courier_s
 -- Evidence of what was sent: insert only.
 revoke update, delete, truncate on delivery_attempts, delivery_attempt_results, delivery_reports
     from courier_service;
--- Opt-outs are ended, not deleted. Approvals: insert only.
+-- Opt-outs are ended, approvals withdrawn; neither is deleted.
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;
+grant update (withdrawn_at, withdrawn_by, withdrawal_reason) on copy_approvals to courier_service;
 -- The timeline: insert only.
 revoke update, delete, truncate on timeline_entries from courier_service;
 -- Letters and deliveries are updated, never deleted.

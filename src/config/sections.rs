@@ -211,7 +211,13 @@ impl Reader {
         if matches!(settings.email.relay, RelayUrl::File(_)) {
             self.error("email.relay_url", "a live key requires a relay: files reach no merchant");
         }
-        if self.text("http.public_url").starts_with("http:") {
+        if self.text("http.public_url").is_empty() {
+            self.error(
+                "http.public_url",
+                "missing: a live key requires it, because emails to merchants need an unsubscribe \
+                 link. Set it to the public https:// address of http.listen",
+            );
+        } else if self.optional_url("http.public_url").is_some_and(|url| url.scheme() != "https") {
             self.error("http.public_url", "a live key requires an https:// address");
         }
         let base = &settings.stripe.api_base;

@@ -21,6 +21,9 @@ fn minimal() -> HashMap<String, String> {
         ("COURIER_EMAIL__POSTAL_ADDRESS", "1 Main Street, Springfield"),
         ("COURIER_CAPITAL__PROGRAM_NAME", "Rocket Capital"),
         ("COURIER_CAPITAL__DASHBOARD_URL", "https://rocket.example/capital"),
+        // For a live key.
+        ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"),
+        ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef"),
     ])
 }
 
@@ -145,15 +148,11 @@ fn all_errors_are_reported_at_once_and_no_secret_is_shown() {
 fn the_portal_requires_a_public_url_and_a_key() {
     let pem = "-----BEGIN PUBLIC KEY-----\n\
                MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
-    let secret = ("COURIER_PORTAL__TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
-    let (key, address) = (
-        ("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem),
-        ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"),
-    );
-    assert!(with(&[secret, key]).unwrap().portal.is_none());
-    assert!(with(&[secret, address]).unwrap().portal.is_some());
-    assert!(with(&[secret, key, address]).unwrap().portal.is_some());
-    let message = errors(&[key, address]);
+    let key = ("COURIER_PORTAL__TOKEN_PUBLIC_KEY", pem);
+    assert!(with(&[key, ("COURIER_HTTP__PUBLIC_URL", "")]).unwrap().portal.is_none());
+    assert!(with(&[]).unwrap().portal.is_some());
+    assert!(with(&[key]).unwrap().portal.is_some());
+    let message = errors(&[key, ("COURIER_PORTAL__TOKEN_SECRET", "")]);
     assert!(message.contains("missing: http.public_url requires it"), "{message}");
 }
 
@@ -180,6 +179,23 @@ fn a_live_key_refuses_settings_for_test_mode() {
         message.contains("email.relay_url") && message.contains("capital.dashboard_url"),
         "{message}"
     );
+}
+
+#[test]
+fn a_live_key_requires_a_public_https_url() {
+    let at = |key: &str, url: &str| {
+        let settings = [("STRIPE_API_KEY", key), ("COURIER_HTTP__PUBLIC_URL", url)];
+        with(&settings).err().map(|errors| errors.to_string()).unwrap_or_default()
+    };
+    for (url, expected) in [
+        ("", "missing: a live key requires it"),
+        ("http://courier.example", "a live key requires an https:// address"),
+        ("HTTP://courier.example", "a live key requires an https:// address"),
+    ] {
+        assert!(at("rk_live_1", url).contains(expected), "{url}");
+        assert_eq!(at("rk_test_1", url), "", "{url}");
+    }
+    assert_eq!(at("sk_live_1", "https://courier.example"), "");
 }
 
 #[test]

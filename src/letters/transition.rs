@@ -28,22 +28,32 @@ pub async fn apply(
     Ok(is_changed)
 }
 
+/// Whether sending began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Sending,
+    /// The letter has left `waiting`.
+    NotWaiting,
+    /// The approval of its wording was withdrawn.
+    NotApproved,
+}
+
 /// Moves a waiting letter to `sending` and records the attempt with its exact bytes, in the
-/// caller's transaction: once it commits, the letter counts as possibly sent. Returns `false`,
-/// without any effect, if the letter is not waiting. The attempt's evidence takes the place of a
-/// timeline entry.
+/// caller's transaction: once it commits, the letter counts as possibly sent. The attempt's evidence
+/// takes the place of a timeline entry. Unless the result is [`Begun::Sending`], the caller rolls
+/// back.
 pub async fn begin_sending(
     tx: &mut PgConnection,
     letter: &Letter,
     content: &Content,
     message: &[u8],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let begun = store::begin_sending(&mut *tx, &letter.letter_id, content, now).await?;
-    if begun {
-        evidence::store::record_attempt(tx, letter, content, message, now).await?;
+) -> sqlx::Result<Begun> {
+    if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
+        return Ok(Begun::NotWaiting);
     }
-    Ok(begun)
+    let is_approved = evidence::store::record_attempt(tx, letter, content, message, now).await?;
+    Ok(if is_approved { Begun::Sending } else { Begun::NotApproved })
 }
 
 /// Moves an unsent letter to a final state and cancels its job.

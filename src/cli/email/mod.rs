@@ -1,10 +1,12 @@
 //! The command `email`: preview and check the wording of emails, record Stripe's approval, print
 //! the DKIM record.
 
+mod approvals;
 mod preview;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Context, ensure};
 
@@ -14,11 +16,12 @@ use crate::config::{Requirement, Settings, environment};
 use crate::database;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
-use crate::letters::wording::approvals::{self, Approval};
+use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId, approve, release};
 use crate::letters::wording::samples::{self, SampleFinding};
 use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
 use crate::mail::Dkim;
 use crate::telemetry;
+use crate::web::portal;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
@@ -36,8 +39,8 @@ pub(super) enum Action {
     },
     /// Print the DKIM public key as a TXT record for a zone file
     DkimRecord,
-    /// Record that Stripe approved the current emails for a market, and send those held for want of
-    /// approval
+    /// Record that Stripe approved the current emails and the Capital section for a market, and send
+    /// the emails held for want of approval
     Approve {
         /// Stripe's code of the market: US, GB, DE, FR, AU, CA
         #[arg(long)]
@@ -50,14 +53,16 @@ pub(super) enum Action {
         #[arg(long, value_name = "NAME")]
         variant: Option<String>,
         /// Only for this kind of email: offer, `previously_eligible`, refill, repeat,
-        /// `reminder_7d`, `reminder_14d`,
-        /// `re_engagement`
+        /// `reminder_7d`, `reminder_14d`, `re_engagement`; or for the page: `capital_section`
         #[arg(long)]
-        kind: Option<Kind>,
+        kind: Option<CopyKind>,
         /// Who records the approval
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
     },
+    /// List approvals, and current wordings that have none; withdraw approvals
+    #[command(subcommand)]
+    Approvals(approvals::Action),
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
@@ -75,15 +80,19 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
-            let kinds = kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
             let wordings = wordings(&disclaimers, &market, variant.as_deref());
-            let hashes = hashes(&writer, &kinds, &wordings);
+            let copies = copies(&writer, kind, &wordings);
             ensure!(
-                !hashes.is_empty(),
+                !copies.is_empty(),
                 "no such disclaimer for {market}: put its wording into email.disclaimers_dir, as \
                  <variant>/<language>.txt"
             );
-            approve(&settings, &hashes, &approval).await?;
+            record(&settings, &copies, &approval).await?;
+        }
+        Action::Approvals(action) => {
+            let disclaimers: Vec<Disclaimer> =
+                disclaimers.all().into_iter().filter(|found| !found.is_sample).collect();
+            action.run(&settings.database, &copies(&writer, None, &disclaimers)).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -154,25 +163,57 @@ fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> V
     disclaimers.all().into_iter().filter(fits).collect()
 }
 
-fn hashes(writer: &Writer, kinds: &[Kind], wordings: &[Disclaimer]) -> Vec<String> {
-    let of = |wording| kinds.iter().map(move |kind| writer.copy_hash(*kind, wording));
-    wordings.iter().flat_map(of).collect()
+/// What an approval may cover.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CopyKind {
+    Email(Kind),
+    CapitalSection,
 }
 
-async fn approve(
+impl FromStr for CopyKind {
+    type Err = <Kind as FromStr>::Err;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if name == CAPITAL_SECTION {
+            Ok(Self::CapitalSection)
+        } else {
+            name.parse().map(Self::Email)
+        }
+    }
+}
+
+/// The current wordings with these disclaimers: of every kind, or of one.
+fn copies(writer: &Writer, only: Option<CopyKind>, disclaimers: &[Disclaimer]) -> Vec<CopyId> {
+    let every = Kind::ALL.into_iter().map(CopyKind::Email).chain([CopyKind::CapitalSection]);
+    let kinds = only.map_or_else(|| every.collect(), |only| vec![only]);
+    let program_name = &writer.settings().program_name;
+    let pairs = disclaimers.iter().flat_map(|of| kinds.iter().map(move |kind| (kind, of)));
+    pairs
+        .map(|(kind, disclaimer)| match kind {
+            CopyKind::Email(kind) => writer.copy_id(*kind, disclaimer),
+            CopyKind::CapitalSection => portal::copy_id(program_name, disclaimer),
+        })
+        .collect()
+}
+
+async fn record(
     settings: &Settings,
-    hashes: &[String],
+    copies: &[CopyId],
     approval: &Approval<'_>,
 ) -> anyhow::Result<()> {
     let database = database::open(&settings.database).await?;
     let now = database::now(&database.pool).await?;
     let mut tx = database.pool.begin().await?;
-    approvals::approve(&mut tx, hashes, approval, now).await?;
+    approve(&mut tx, copies, approval, now).await?;
     tx.commit().await?;
     // After the commit: the release reads the approval, and a crash in between only delays it.
-    let released = approvals::release(&database.pool, now).await?;
+    let released = release(&database.pool, now).await?;
     database.close().await;
-    say!("approved for {}: {} letters, {}", approval.market, hashes.len(), hashes.join(", "))?;
+    for copy in copies {
+        let CopyId { hash, kind, language, disclaimer_variant, .. } = copy;
+        say!("{hash} {kind} {} {disclaimer_variant}", language.code())?;
+    }
+    say!("{} wordings approved for {}", copies.len(), approval.market)?;
     say!("{released} held letters are tried again")?;
     Ok(())
 }

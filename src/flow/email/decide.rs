@@ -15,11 +15,11 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::format::locale;
 use crate::format::money::Money;
-use crate::letters::Kind;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
 use crate::letters::reminders::schedule::{DISABLED_RECHECK_INTERVAL, MIN_REMAINING};
 use crate::letters::store::{self, Content, Letter, State};
 use crate::letters::wording::{Disclaimer, Disclaimers, Facts, Writer, approvals};
+use crate::letters::{Kind, evidence};
 use crate::mail::Address;
 use crate::queue::{AttemptError, WrongClock};
 use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
@@ -97,8 +97,8 @@ impl<'a> Decider<'a> {
         // since: outdated terms must not go out.
         if letter.uncertain_attempts > 0
             && letter.offered_terms == offered_terms_of(&answered)
-            && let Some((to, content)) = earlier_content(letter)
-            && (!offer.livemode || self.was_approved(&content).await?)
+            && let Some((to, mut content)) = earlier_content(letter)
+            && (!offer.livemode || self.is_still_approved(letter, &mut content).await?)
             && !suppression::store::is_suppressed(self.db, &AddressHash::of(&content.recipient))
                 .await?
         {
@@ -214,17 +214,23 @@ impl<'a> Decider<'a> {
             return Ok(Err(NOT_APPROVED));
         };
         let hash = self.writer.copy_hash(kind, &found);
-        let is_approved = approvals::store::is_approved(self.db, &hash, market).await?;
+        let approved = approvals::store::in_force(self.db, &[hash]).await?;
+        let is_approved = approved.iter().any(|(_, approved)| approved == market);
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
     }
 
-    /// Whether Stripe approved the content of an earlier attempt. Content without a hash predates
-    /// approvals and is not approved.
-    async fn was_approved(&self, content: &Content) -> sqlx::Result<bool> {
-        match &content.copy_hash {
-            Some(hash) => approvals::store::is_approved_anywhere(self.db, hash).await,
-            None => Ok(false),
+    /// Whether the approval of an earlier attempt's content is in force. Sets the content's market
+    /// to that of the attempt. Content without a hash predates approvals and is not approved.
+    async fn is_still_approved(
+        &self,
+        letter: &Letter,
+        content: &mut Content,
+    ) -> sqlx::Result<bool> {
+        if let Some(hash) = &content.copy_hash {
+            let market = evidence::store::approved_market(self.db, &letter.letter_id, hash);
+            content.market = market.await?;
         }
+        Ok(content.market.is_some())
     }
 
     /// When to look at a reminder again that cannot go out now: outside the merchant's sending

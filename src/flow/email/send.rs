@@ -24,8 +24,9 @@ use crate::clock::Clock;
 use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::{DatabaseHealth, Pool};
-use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
+use crate::letters::reason::{GAVE_UP, NOT_APPROVED, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
+use crate::letters::transition::Begun;
 use crate::letters::wording::{Disclaimers, TemplateError, Writer};
 use crate::letters::{SEND_JOB, transition};
 use crate::mail::mime::{self, AssembledMessage, MessageParts};
@@ -235,7 +236,8 @@ impl SendLetter {
     /// Commits `sending`, with a full lease ahead; `None` once it is committed. This is the fence: a
     /// worker that was paused for longer than its lease fails here, before anything is sent. The
     /// checks cover what changed since Stripe was read: an ended offer, an opt-out, a suppressed
-    /// address. Their writers either withdraw the waiting letter or commit before these reads.
+    /// address, a withdrawn approval. Their writers either withdraw the waiting letter or commit
+    /// before these reads.
     async fn begin(
         &self,
         claim: &Claim,
@@ -261,8 +263,10 @@ impl SendLetter {
             let suppressed = NoRecipient::Suppressed(address);
             return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
         }
-        if !transition::begin_sending(&mut tx, letter, content, message, now).await? {
-            return Ok(Some(SkipReason::NotWaiting));
+        match transition::begin_sending(&mut tx, letter, content, message, now).await? {
+            Begun::Sending => {}
+            Begun::NotWaiting => return Ok(Some(SkipReason::NotWaiting)),
+            Begun::NotApproved => return Ok(Some(SkipReason::Hold(NOT_APPROVED))),
         }
         tx.commit().await?;
         Ok(None)

@@ -10,15 +10,16 @@ use super::{AttemptOutcome, hash};
 use crate::database::storable;
 use crate::letters::store::{Content, Letter};
 
-/// Records an attempt with the exact bytes, before they are handed over.
+/// Records an attempt with the exact bytes, before they are handed over. Returns `false`, without
+/// any effect, if the content needs an approval (it has a market) and none is in force.
 pub async fn record_attempt(
     db: impl PgExecutor<'_>,
     letter: &Letter,
     content: &Content,
     message: &[u8],
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let recorded = sqlx::query!(
         "
         insert into delivery_attempts (
             letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject,
@@ -28,15 +29,10 @@ pub async fn record_attempt(
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
             approval.reference, approval.approved_by, $15, $15
         from (select) nothing
-        left join lateral (
-            -- A repeated message keeps the approval of its first attempt.
-            select market, reference, approved_by from copy_approvals
-            where copy_hash = $13 and market = $16
-            union all
-            select approval_market, approval_reference, approved_by from delivery_attempts
-            where letter_id = $1 and copy_hash = $13 and $16 is null
-            limit 1
-        ) approval on true
+        left join copy_approvals approval
+            on copy_hash = $13 and market = $16 and withdrawn_at is null
+        -- An approval that was withdrawn since the letter was written is noticed here.
+        where $16::text is null or approval.market is not null
         ",
         letter.letter_id,
         letter.attempt,
@@ -57,7 +53,31 @@ pub async fn record_attempt(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(recorded.rows_affected() == 1)
+}
+
+/// The market of an earlier attempt with this wording, if its approval is still in force.
+pub async fn approved_market(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    copy_hash: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "
+        select market
+        from delivery_attempts
+        join copy_approvals
+            on copy_approvals.copy_hash = delivery_attempts.copy_hash
+            and market = approval_market and withdrawn_at is null
+        where letter_id = $1 and delivery_attempts.copy_hash = $2
+        order by attempt desc
+        limit 1
+        ",
+        letter_id,
+        copy_hash,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Records the result of a letter's current attempt. A second call does nothing.

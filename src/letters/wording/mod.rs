@@ -22,6 +22,7 @@ use url::Url;
 
 use super::Kind;
 use crate::format::locale::{Formats, Language};
+use approvals::CopyId;
 use templates::{TemplatePart, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
@@ -124,6 +125,11 @@ impl Writer {
             &disclaimer.variant,
         ];
         approvals::hash(parts.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))
+    }
+
+    /// The wording of a kind of letter with a disclaimer, as approvals name it.
+    pub fn copy_id(&self, kind: Kind, disclaimer: &Disclaimer) -> CopyId {
+        CopyId::new(kind.as_str(), disclaimer, self.copy_hash(kind, disclaimer))
     }
 
     /// Renders the blocks of a letter.

@@ -47,7 +47,7 @@ use tenant::PortalQuery;
 use token::VerifiedToken;
 
 pub use account_link::account_link_rate;
-pub use response::{BadColour, Brand};
+pub use response::{BadColour, Brand, copy_id};
 pub use session::{end_sessions, has_session};
 pub use token::{BadPublicKey, Keys};
 pub use unsubscribe::{Unsubscribe, resubscribe_rate, router as unsubscribe_router};

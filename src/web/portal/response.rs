@@ -13,6 +13,8 @@ use url::Url;
 
 use super::Settings;
 use crate::format::locale::Language;
+use crate::letters::wording::Disclaimer;
+use crate::letters::wording::approvals::{self, CAPITAL_SECTION, CopyId};
 
 /// The platform's branding.
 #[derive(Clone, Debug, Serialize)]
@@ -79,6 +81,18 @@ const TEMPLATES: [(&str, &str); 6] = [
     page_template!("notice.html"),
     page_template!("capital_words.txt"),
 ];
+
+/// The Capital section's wording with a disclaimer, as approvals name it: everything on the page
+/// but the merchant's data. The file of words has all languages, so a change in one needs the
+/// approvals of all anew.
+pub fn copy_id(program_name: &str, disclaimer: &Disclaimer) -> CopyId {
+    let files = ["page.html", "capital.html", "capital_card.html", "capital_words.txt"];
+    let sources = TEMPLATES.iter().filter(|(name, _)| files.contains(name));
+    let parts = [CAPITAL_SECTION, program_name, disclaimer.language.code(), &disclaimer.variant];
+    let parts = parts.into_iter().chain(sources.map(|(_, source)| *source));
+    let hash = approvals::hash(parts.chain(disclaimer.paragraphs.iter().map(String::as_str)));
+    CopyId::new(CAPITAL_SECTION, disclaimer, hash)
+}
 
 impl FromStr for Colour {
     type Err = BadColour;

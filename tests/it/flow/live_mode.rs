@@ -87,10 +87,10 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)]) {
         |all: &Disclaimers, country, language| all.find(None, Some(country), &[language]).unwrap();
     for (country, language) in [("US", Language::English), ("DE", Language::German)] {
         let disclaimer = find(&disclaimers, country, language);
-        let hashes = [Kind::Offer, Kind::Refill].map(|kind| writer.copy_hash(kind, &disclaimer));
+        let copies = [Kind::Offer, Kind::Refill].map(|kind| writer.copy_id(kind, &disclaimer));
         let approval = Approval { market: country, reference: "CCR-1", approved_by: "compliance" };
         let mut tx = app.db.begin().await.unwrap();
-        approvals::approve(&mut tx, &hashes, &approval, app.clock.now()).await.unwrap();
+        approvals::approve(&mut tx, &copies, &approval, app.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use capital_courier::app;
 use capital_courier::format::locale::Language;
 use capital_courier::letters::Kind;
-use capital_courier::letters::wording::approvals::{self, Approval};
+use capital_courier::letters::wording::approvals::{
+    self, Approval, ApprovalFilter, WithdrawError, Withdrawal,
+};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
@@ -41,10 +43,10 @@ async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market
     let (writer, all) =
         (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());
     let disclaimer = all.find(Some(variant), None, &[Language::English]).unwrap();
-    let hash = writer.copy_hash(Kind::Offer, &disclaimer);
+    let copy = writer.copy_id(Kind::Offer, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
-    approvals::approve(&mut tx, &[hash], &approval, app.clock.now()).await.unwrap();
+    approvals::approve(&mut tx, &[copy], &approval, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     approvals::release(app.app.db(), app.clock.now()).await.unwrap()
 }
@@ -92,6 +94,167 @@ async fn a_live_letter_is_held_until_its_wording_is_approved(db: PgPool) {
         ("celtic_us_loan", 1),
         "the letter names the approved wording"
     );
+    app.finish().await;
+}
+
+/// Withdraws the approvals that match. Returns their number.
+async fn withdraw(app: &TestApp, filter: &ApprovalFilter<'_>) -> Result<usize, WithdrawError> {
+    let withdrawal = Withdrawal { reason: "the minimum is missing", withdrawn_by: "ann" };
+    let mut tx = app.db.begin().await.unwrap();
+    let withdrawn = approvals::withdraw(&mut tx, filter, &withdrawal, app.clock.now()).await?;
+    tx.commit().await.unwrap();
+    Ok(withdrawn.len())
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn after_its_approval_is_withdrawn_no_letter_leaves(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    approve(&app, &settings, "celtic_us_loan", "US").await;
+    approve(&app, &settings, "celtic_us_loan", "GB").await;
+    let before = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    app.expect_delivered(&before).await;
+
+    let us = ApprovalFilter { market: Some("US"), ..ApprovalFilter::default() };
+    assert_eq!(withdraw(&app, &us).await.unwrap(), 1);
+    assert!(matches!(withdraw(&app, &us).await, Err(WithdrawError::NoneMatches)));
+    let after = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    app.expect_letter(&after, "held", Some("copy_not_approved")).await;
+    assert_eq!((app.relay.letters().len(), app.stripe.delivered_marks(&after)), (1, 0));
+
+    // Approved again: a second row; the first one stays as evidence.
+    assert_eq!(approve(&app, &settings, "celtic_us_loan", "US").await, 1);
+    app.run_due_work().await;
+    app.expect_delivered(&after).await;
+    let us_approvals = "select count(*) from copy_approvals where market = $1";
+    assert_eq!(app.one::<i64>(us_approvals, "US").await, 2);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    approve(&app, &settings, "celtic_us_loan", "US").await;
+    // Withdrawn after the letter is written and before `sending` is committed.
+    sqlx::raw_sql(
+        "create function withdraw_all() returns trigger language plpgsql as $$
+         begin
+             update copy_approvals
+             set withdrawn_at = now(), withdrawn_by = 'ann', withdrawal_reason = 'test';
+             return new;
+         end $$;
+         create trigger withdraw_all before update on letters for each row
+             when (new.state = 'sending') execute function withdraw_all()",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
+    app.expect_untouched(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_uncertain_letter_is_not_repeated_without_approval(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    approve(&app, &settings, "celtic_us_loan", "US").await;
+    approve(&app, &settings, "celtic_us_loan", "GB").await;
+    app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 1);
+    let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    assert_eq!(app.relay.letters().len(), 1);
+    // The approval for GB is in force, but the letter is for the US.
+    withdraw(&app, &ApprovalFilter { market: Some("US"), ..ApprovalFilter::default() })
+        .await
+        .unwrap();
+    app.after(chrono::TimeDelta::minutes(1)).await;
+    app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
+    assert_eq!(app.relay.letters().len(), 1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn approvals_are_listed_and_withdrawn_by_command(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "youlend_uk_mca");
+    let mut env = crate::support::environment(&app.stripe, &app.relay.url());
+    env.insert("DATABASE_URL".to_owned(), crate::support::process::url_of(&app.db));
+    env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), dir.path().display().to_string());
+    let run = async |line: &str| {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = crate::support::process::command(&arguments, &env).output().await.unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(printed).unwrap())
+    };
+    let listed = async || {
+        let (_, json) = run("email approvals list --json").await;
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()
+    };
+    let before = listed().await;
+    assert_eq!(before["approvals"], serde_json::json!([]));
+    assert_eq!(before["missing"].as_array().unwrap().len(), 8, "seven emails and the page");
+    assert_eq!(before["missing"][7]["kind"], "capital_section");
+
+    assert_eq!(run("email approve --market gb --reference CCR-7 --by ann").await.0, Some(0));
+    let after = listed().await;
+    assert_eq!(after["missing"], serde_json::json!([]));
+    let first = &after["approvals"][0];
+    assert_eq!(
+        (&first["market"], &first["kind"], &first["reference"], &first["is_current"]),
+        (&"GB".into(), &"offer".into(), &"CCR-7".into(), &true.into())
+    );
+
+    // Not without a reason, not all at once by accident, nothing by an ambiguous hash.
+    assert_eq!(run("email approvals withdraw --reference CCR-7").await.0, Some(64));
+    assert_eq!(run("email approvals withdraw --reason typo").await.0, Some(64));
+    let unknown = run("email approvals withdraw --reference CCR-8 --reason typo").await;
+    assert_eq!(unknown.0, Some(1));
+    assert!(unknown.1.contains("no approval in force matches"), "{}", unknown.1);
+    let ambiguous = sqlx::query("update copy_approvals set market = 'US'").execute(&app.db).await;
+    assert!(ambiguous.unwrap_err().to_string().contains("can only be withdrawn"));
+    let hash = first["copy_hash"].as_str().unwrap();
+    let withdrawn = run(&format!("email approvals withdraw {} --reason typo", &hash[..16])).await;
+    assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.1);
+    let (_, text) = run("email approvals list").await;
+    assert!(text.contains("by operator: typo, current"), "{text}");
+    assert!(text.contains("offer en youlend_uk_mca: not approved"), "{text}");
+    assert!(text.contains("7 approvals in force, 1 current wordings without one"), "{text}");
+
+    let all = run("email approvals withdraw --reference CCR-7 --market gb --reason typo").await;
+    assert_eq!((all.0, all.1.lines().count()), (Some(0), 7), "{}", all.1);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_hash_that_two_wordings_begin_with_withdraws_nothing(db: PgPool) {
+    let app = TestApp::start(db).await;
+    sqlx::query(
+        "insert into copy_approvals (copy_hash, market, reference, approved_by, approved_at)
+         values ('aa01', 'US', 'r', 'ann', now()), ('aa02', 'US', 'r', 'ann', now())",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let by_hash = |hash_prefix| ApprovalFilter {
+        hash_prefix: Some(hash_prefix),
+        ..ApprovalFilter::default()
+    };
+    let ambiguous = withdraw(&app, &by_hash("aa")).await;
+    assert!(matches!(ambiguous, Err(WithdrawError::Ambiguous(2))), "{ambiguous:?}");
+    assert_eq!(withdraw(&app, &by_hash("aa02")).await.unwrap(), 1);
+    let in_force: i64 = app
+        .one("select count(*) from copy_approvals where withdrawn_at is null and market = $1", "US")
+        .await;
+    assert_eq!(in_force, 1);
     app.finish().await;
 }
 
@@ -266,7 +429,6 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
         "something_new",
     ];
     assert!(run(&named).await.status.success());
-    sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
     std::fs::remove_dir_all(dir.path().join("something_new")).unwrap();
     let refused = run(&["email", "approve", "--market", "US", "--reference", "CCR-2"]).await;
     assert_eq!(refused.status.code(), Some(1));
@@ -274,17 +436,20 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
     let approved =
         run(&["email", "approve", "--market", "gb", "--reference", "CCR-2", "--by", "ann"]).await;
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
-    let approvals: Vec<(String, String, String)> =
-        sqlx::query_as("select market, approved_by, copy_hash from copy_approvals")
-            .fetch_all(&app.db)
-            .await
-            .unwrap();
+    let approvals: Vec<(String, String, String)> = sqlx::query_as(
+        "select market, approved_by, copy_hash from copy_approvals
+             where kind <> 'capital_section' and disclaimer_variant = 'youlend_uk_mca'",
+    )
+    .fetch_all(&app.db)
+    .await
+    .unwrap();
     assert_eq!(approvals.len(), 7, "one for each kind");
     for (market, by, hash) in &approvals {
         assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
         assert!(index.contains(hash));
     }
-    sqlx::query("delete from copy_approvals").execute(&app.db).await.unwrap();
+    let gb = ApprovalFilter { market: Some("GB"), ..ApprovalFilter::default() };
+    assert_eq!(withdraw(&app, &gb).await.unwrap(), 8);
     let one =
         ["email", "approve", "--market", "GB", "--reference", "CCR-3", "--kind", "reminder_7d"];
     assert!(run(&one).await.status.success());

@@ -120,6 +120,7 @@ async fn the_services_role_can_work_but_not_change_evidence(db: PgPool) {
         "delete from opt_outs",
         "delete from copy_approvals",
         "update copy_approvals set reference = 'x'",
+        "truncate copy_approvals",
         "update timeline_entries set note = 'x'",
         "delete from timeline_entries",
         "drop function reject_change cascade",

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
+use capital_courier::format::locale::Language;
 use capital_courier::letters::lint::{Input, Rules, check};
+use capital_courier::letters::wording::approvals::{self, Approval, ApprovalFilter, Withdrawal};
 use capital_courier::stripe::Contract;
+use capital_courier::web::portal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -333,12 +336,49 @@ async fn an_open_offer_without_its_disclaimer_is_hidden(db: PgPool) {
     let dir = approved(&["celtic_us_loan", "youlend_us_mca"]);
     let texts = ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap());
     let both = app.another_with(&[LIVE, texts]);
+    approve_section(&app, &[LIVE, texts], "youlend_us_mca", "US").await;
     let page = browser.ask_at(&both, (Method::GET, "/capital"), &[]).await;
     page.expect_says(&[
         "Start your application",
         "What celtic_us_loan wants.",
         "What youlend_us_mca wants.",
     ]);
+    app.abandon();
+}
+
+/// Approves the Capital section with this disclaimer for a market.
+async fn approve_section(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) {
+    let email = app.settings_with(settings).email;
+    let disclaimers = capital_courier::app::disclaimers(&email).unwrap();
+    let disclaimer = disclaimers.find(Some(variant), None, &[Language::English]).unwrap();
+    let copy = portal::copy_id(&email.program_name, &disclaimer);
+    let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
+    let mut tx = app.db.begin().await.unwrap();
+    approvals::approve(&mut tx, &[copy], &approval, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_open_offer_is_hidden_unless_its_wording_is_approved(db: PgPool) {
+    let dir = approved(&["celtic_us_loan"]);
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    Offer { livemode: true, ..Offer::default() }.receive(&app).await;
+    let browser = Browser::signed_in(&app, "acct_1").await;
+    let hidden = "Your offer can’t be shown at the moment";
+    browser.open("/capital").await.expect_says(&[hidden]);
+    // An approval for another market does not count.
+    approve_section(&app, &settings, "celtic_us_loan", "GB").await;
+    browser.open("/capital").await.expect_says(&[hidden]);
+    approve_section(&app, &settings, "celtic_us_loan", "US").await;
+    browser.open("/capital").await.expect_says(&["Start your application"]);
+
+    let filter = ApprovalFilter { market: Some("US"), ..ApprovalFilter::default() };
+    let withdrawal = Withdrawal { reason: "the minimum is missing", withdrawn_by: "ann" };
+    let mut tx = app.db.begin().await.unwrap();
+    approvals::withdraw(&mut tx, &filter, &withdrawal, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    browser.open("/capital").await.expect_says(&[hidden]);
     app.abandon();
 }
 

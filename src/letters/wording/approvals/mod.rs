@@ -1,12 +1,18 @@
 //! Approvals of wordings. An offer letter is a financial promotion: Stripe approves its wording per
-//! market, and every change anew (<https://docs.stripe.com/capital/marketing>).
+//! market, and every change anew (<https://docs.stripe.com/capital/marketing>). So is the Capital
+//! section of a merchant with an open offer.
 //!
 //! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
 //! program name, sender, postal address. With a live key, a letter goes out only if its hash is
 //! approved for its market; otherwise it is held until an approval releases it. Test data needs no
 //! approval.
+//!
+//! An approval can be withdrawn. From then on no attempt with that wording begins: the transaction
+//! that commits `sending` reads the approval.
 
 pub mod store;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -15,8 +21,11 @@ use sqlx::PgConnection;
 use crate::letters::reason::{NO_DISCLAIMER, NOT_APPROVED};
 use crate::letters::store::find_held_for;
 use crate::letters::transition;
+use crate::letters::wording::Disclaimer;
 
 use crate::database::Pool;
+use crate::format::locale::Language;
+use store::RecordedApproval;
 
 /// Maximum number of letters per transaction.
 const BATCH: i64 = 200;
@@ -42,18 +51,98 @@ pub struct Approval<'a> {
     pub approved_by: &'a str,
 }
 
-/// Records an approval of several wordings, in the caller's transaction. Call [`release`] after the
-/// commit.
+/// The name of the Capital section among the kinds of letters.
+pub const CAPITAL_SECTION: &str = "capital_section";
+
+/// A wording that needs an approval: a kind of letter or the Capital section, with a disclaimer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyId {
+    /// As returned by [`hash`].
+    pub hash: String,
+    pub kind: &'static str,
+    pub language: Language,
+    pub disclaimer_variant: String,
+    /// The disclaimer's; `None` if it belongs to no known market.
+    pub market: Option<String>,
+}
+
+impl CopyId {
+    pub fn new(kind: &'static str, disclaimer: &Disclaimer, hash: String) -> Self {
+        Self {
+            hash,
+            kind,
+            language: disclaimer.language,
+            disclaimer_variant: disclaimer.variant.clone(),
+            market: disclaimer.market.clone(),
+        }
+    }
+}
+
+/// Records an approval of several wordings, in the caller's transaction. One that is in force
+/// already stays as it is. Call [`release`] after the commit.
 pub async fn approve(
     tx: &mut PgConnection,
-    copy_hashes: &[String],
+    copies: &[CopyId],
     approval: &Approval<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    for copy_hash in copy_hashes {
-        store::approve(&mut *tx, copy_hash, approval, now).await?;
+    for copy in copies {
+        store::insert(&mut *tx, copy, approval, now).await?;
     }
     Ok(())
+}
+
+/// Selects approvals; `None` selects all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApprovalFilter<'a> {
+    /// The first digits of the wording's hash.
+    pub hash_prefix: Option<&'a str>,
+    pub reference: Option<&'a str>,
+    pub market: Option<&'a str>,
+    /// Only approvals that were not withdrawn.
+    pub is_in_force: bool,
+}
+
+/// The end of an approval.
+#[derive(Clone, Copy, Debug)]
+pub struct Withdrawal<'a> {
+    pub reason: &'a str,
+    /// The operator who entered it.
+    pub withdrawn_by: &'a str,
+}
+
+/// Why no approval was withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawError {
+    #[error("no approval in force matches: `email approvals list` shows them")]
+    NoneMatches,
+    #[error("{0} wordings begin with this hash: give more of its digits")]
+    Ambiguous(usize),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Withdraws the selected approvals that are in force, in the caller's transaction, and returns
+/// them. Letters that wait are held when their turn comes. A hash that several wordings begin with
+/// withdraws nothing.
+pub async fn withdraw(
+    tx: &mut PgConnection,
+    filter: &ApprovalFilter<'_>,
+    withdrawal: &Withdrawal<'_>,
+    now: DateTime<Utc>,
+) -> Result<Vec<RecordedApproval>, WithdrawError> {
+    let in_force = ApprovalFilter { is_in_force: true, ..*filter };
+    let found = store::list(&mut *tx, &in_force).await?;
+    let wordings: BTreeSet<&str> = found.iter().map(|of| of.copy_hash.as_str()).collect();
+    if wordings.is_empty() {
+        return Err(WithdrawError::NoneMatches);
+    }
+    if filter.hash_prefix.is_some() && wordings.len() > 1 {
+        return Err(WithdrawError::Ambiguous(wordings.len()));
+    }
+    let ids: Vec<i64> = found.iter().map(|of| of.copy_approval_id).collect();
+    store::withdraw(tx, &ids, withdrawal, now).await?;
+    Ok(found)
 }
 
 /// Retries the letters that are held for a missing disclaimer or approval, and returns their

@@ -12,13 +12,13 @@ use minijinja::context;
 use serde::Serialize;
 
 use super::response::value;
-use super::{Portal, PortalState, Viewer};
+use super::{Portal, PortalState, Viewer, copy_id};
 use crate::database::{Cursor, with_timeout};
 use crate::financing::ledger::{Movement, MovementFilter, Totals};
 use crate::financing::summary::SummaryComparison;
 use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
-use crate::letters::wording::Disclaimer;
+use crate::letters::wording::{Disclaimer, approvals};
 use crate::offers::store::{AccountOffer, AccountPage, of_account};
 use crate::stripe::{AccountId, TransactionId};
 use phase::{Card, Phase, cards};
@@ -38,7 +38,16 @@ struct AccountData {
     /// The ledger's totals, if Stripe's summary is missing; otherwise they are part of it.
     ledger_totals: Vec<Totals>,
     movements: Vec<Movement>,
+    audience: Audience,
+}
+
+/// What determines the wording of the page.
+struct Audience {
     home: AccountLocale,
+    language: Language,
+    /// Hashes of the page's wordings whose approval is in force, with their market. Empty for test
+    /// data, which needs none.
+    approved: Vec<(String, String)>,
 }
 
 /// A request for the section.
@@ -54,7 +63,7 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, view: &PageView<'
     let (portal, account, language) = (&state.portal, &viewer.account, viewer.language);
     let after = view.before.and_then(|cursor| cursor.parse().ok());
     let is_later_page = after.is_some();
-    let data = match Box::pin(with_timeout(portal.load(account, after))).await {
+    let data = match Box::pin(with_timeout(portal.load(viewer, after))).await {
         Ok(Some(data)) => data,
         // Without Stripe's answer the page would say that there is no financing.
         Ok(None) => return state.not_now(language),
@@ -77,14 +86,21 @@ fn render(
     let (portal, pages) = (&state.portal, &state.pages);
     let (account, language) = (&viewer.account, viewer.language);
     let now = portal.clock.now();
-    let formats = Formats::new(language, data.home.country.as_deref());
-    let formatter = PageFormatter { formats: &formats, zone: data.home.time_zone };
+    let formats = Formats::new(language, data.audience.home.country.as_deref());
+    let formatter = PageFormatter { formats: &formats, zone: data.audience.home.time_zone };
     let totals =
         data.comparison.as_ref().map_or(&data.ledger_totals, |comparison| &comparison.totals);
     let figures =
         Figures { offers: data.offers, comparison: data.comparison.as_ref(), totals, now };
     let (mut current, past) = cards(&figures);
-    let disclaimers = portal.disclaimers(&mut current, &past, &data.home, language);
+    let disclaimers = portal.disclaimers(&mut current, &past, &data.audience);
+    if disclaimers.is_hidden {
+        tracing::warn!(
+            account.id = %account,
+            "an open offer is hidden: its disclaimer is missing, or no approval of the Capital \
+             section is in force for its market"
+        );
+    }
     let has_more = data.movements.len() > usize::from(MOVEMENTS_PER_PAGE);
     data.movements.truncate(usize::from(MOVEMENTS_PER_PAGE));
     let last = data.movements.last().filter(|_| has_more);
@@ -96,9 +112,9 @@ fn render(
         .collect();
     let uses_stripe = current.iter().any(Card::has_stripes_figures);
     let comparison = data.comparison.as_ref().filter(|_| uses_stripe);
-    let to_view = |card: &Card| formatter.card(card, &data.home, now);
+    let to_view = |card: &Card| formatter.card(card, &data.audience.home, now);
     let page = context! {
-        account_name => data.home.name.clone(),
+        account_name => data.audience.home.name.clone(),
         is_test => figures.offers.first().is_some_and(|offer| !offer.livemode),
         is_hidden => disclaimers.is_hidden,
         cards => value(current.iter().map(to_view).collect::<Vec<_>>()),
@@ -132,9 +148,10 @@ impl Portal {
     /// None if the account's offers are unknown and Stripe does not answer.
     async fn load(
         &self,
-        account: &AccountId,
+        viewer: &Viewer,
         after: Option<Cursor<TransactionId>>,
     ) -> sqlx::Result<Option<AccountData>> {
+        let account = &viewer.account;
         let id = account.as_str();
         let newest =
             AccountPage { after: None, livemode: self.financings.livemode(), limit: MAX_OFFERS };
@@ -165,7 +182,14 @@ impl Portal {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
         };
-        Ok(Some(AccountData { offers, comparison, ledger_totals, movements, home }))
+        let mut audience = Audience { home, language: viewer.language, approved: Vec::new() };
+        if self.is_live() {
+            let disclaimers =
+                offers.iter().filter_map(|offer| self.disclaimer(Some(offer), &audience));
+            let hashes: Vec<String> = disclaimers.map(|found| self.copy_hash(&found)).collect();
+            audience.approved = approvals::store::in_force(&self.db, &hashes).await?;
+        }
+        Ok(Some(AccountData { offers, comparison, ledger_totals, movements, audience }))
     }
 
     /// Stripe's summary; `None` if Stripe is unavailable, and the ledger's totals are shown
@@ -185,29 +209,50 @@ impl Portal {
         }
     }
 
+    /// Whether pages may concern real merchants.
+    fn is_live(&self) -> bool {
+        self.financings.livemode() != Some(false)
+    }
+
+    /// The disclaimer of an offer, or the general one. `None` for real merchants unless the
+    /// operator has provided its wording.
+    fn disclaimer(&self, offer: Option<&AccountOffer>, audience: &Audience) -> Option<Disclaimer> {
+        let variant = offer.and_then(|offer| offer.disclaimer_variant.as_deref());
+        let country = audience.home.country.as_deref();
+        let found = self.disclaimers.find(variant, country, &[audience.language]);
+        found.filter(|found| !(found.is_sample && self.is_live()))
+    }
+
+    fn is_approved(&self, disclaimer: &Disclaimer, audience: &Audience) -> bool {
+        let market = disclaimer.market.clone().or(audience.home.country.clone());
+        market
+            .is_some_and(|market| audience.approved.contains(&(self.copy_hash(disclaimer), market)))
+    }
+
+    fn copy_hash(&self, disclaimer: &Disclaimer) -> String {
+        copy_id(&self.settings.brand.program_name, disclaimer).hash
+    }
+
     /// The general disclaimer, and those that Stripe requires for each card. An open offer may not
-    /// be shown without its disclaimer: for real merchants it is removed from `current` unless the
-    /// operator has provided the approved wording.
+    /// be shown without its disclaimer, nor in a wording that Stripe has not approved: for real
+    /// merchants it is removed from `current` then.
     fn disclaimers(
         &self,
         current: &mut Vec<Card>,
         past: &[Card],
-        home: &AccountLocale,
-        language: Language,
+        audience: &Audience,
     ) -> PageDisclaimers {
-        let is_live = self.financings.livemode() != Some(false);
-        let find = |variant: Option<&str>| {
-            let disclaimer = self.disclaimers.find(variant, home.country.as_deref(), &[language]);
-            disclaimer.filter(|found| !(found.is_sample && is_live))
+        let of = |card: &Card| self.disclaimer(Some(&card.offer), audience);
+        let may_be_shown = |card: &Card| {
+            of(card).is_some_and(|found| !self.is_live() || self.is_approved(&found, audience))
         };
-        let of = |card: &Card| find(card.offer.disclaimer_variant.as_deref());
         let open = current.len();
-        current.retain(|card| card.phase != Phase::Open || of(card).is_some());
+        current.retain(|card| card.phase != Phase::Open || may_be_shown(card));
         let is_hidden = current.len() < open;
         let all = current.iter().chain(past);
         let mut shown: Vec<Disclaimer> = all.filter_map(of).collect();
         if shown.is_empty() {
-            shown.extend(find(None));
+            shown.extend(self.disclaimer(None, audience));
         }
         let mut seen = BTreeSet::new();
         shown.retain(|disclaimer| seen.insert(disclaimer.paragraphs.clone()));

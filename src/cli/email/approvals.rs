@@ -1,0 +1,168 @@
+//! `email approvals`: what Stripe approved, what was withdrawn, and what lacks an approval.
+
+use std::collections::BTreeSet;
+
+use clap::ArgGroup;
+
+use crate::cli::out::{self, DAY, say};
+use crate::database;
+use crate::letters::wording::approvals::store::{self, RecordedApproval};
+use crate::letters::wording::approvals::{ApprovalFilter, CopyId, Withdrawal, withdraw};
+
+/// Digits of a hash that tell wordings apart on a terminal.
+const HASH_DIGITS: usize = 12;
+
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum Action {
+    /// List every approval, and the current wordings that no approval covers
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Withdraw approvals: no email with that wording begins to leave, and the Capital section shows
+    /// no open offer with it
+    ///
+    /// The approvals stay on record. Emails that wait are held as `copy_not_approved`.
+    #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["hash", "reference"])))]
+    Withdraw {
+        /// The wording: the first digits of its hash
+        hash: Option<String>,
+        /// The approvals with this reference
+        #[arg(long)]
+        reference: Option<String>,
+        /// Only for this market
+        #[arg(long)]
+        market: Option<String>,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who withdraws
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+    },
+}
+
+/// An approval as listed.
+#[derive(Debug, serde::Serialize)]
+struct ListedApproval {
+    #[serde(flatten)]
+    approval: RecordedApproval,
+    /// Whether emails or pages have this wording now.
+    is_current: bool,
+}
+
+/// A current wording that no approval in force covers.
+#[derive(Debug, serde::Serialize)]
+struct MissingApproval<'a> {
+    copy_hash: &'a str,
+    market: Option<&'a str>,
+    kind: &'a str,
+    language: &'a str,
+    disclaimer_variant: &'a str,
+}
+
+impl Action {
+    /// `current` are the wordings with the operator's disclaimers.
+    pub(super) async fn run(
+        self,
+        settings: &database::Settings,
+        current: &[CopyId],
+    ) -> anyhow::Result<()> {
+        let database = database::open(settings).await?;
+        let db = &database.pool;
+        match self {
+            Self::List { json } => {
+                let approvals = store::list(db, &ApprovalFilter::default()).await?;
+                list(approvals, current, json)?;
+            }
+            Self::Withdraw { hash, reference, market, reason, by } => {
+                let market = market.map(|market| market.to_uppercase());
+                let filter = ApprovalFilter {
+                    hash_prefix: hash.as_deref(),
+                    reference: reference.as_deref(),
+                    market: market.as_deref(),
+                    is_in_force: true,
+                };
+                let withdrawal = Withdrawal { reason: &reason, withdrawn_by: &by };
+                let now = database::now(db).await?;
+                let mut tx = db.begin().await?;
+                let withdrawn = withdraw(&mut tx, &filter, &withdrawal, now).await?;
+                tx.commit().await?;
+                for approval in &withdrawn {
+                    say!("withdrawn: {} {}", approval.market, describe(approval))?;
+                }
+            }
+        }
+        database.close().await;
+        Ok(())
+    }
+}
+
+fn list(approvals: Vec<RecordedApproval>, current: &[CopyId], as_json: bool) -> anyhow::Result<()> {
+    let hashes: BTreeSet<&str> = current.iter().map(|copy| copy.hash.as_str()).collect();
+    let missing: Vec<MissingApproval<'_>> =
+        current.iter().filter(|copy| !is_covered(copy, &approvals)).map(missing).collect();
+    let approvals: Vec<ListedApproval> = approvals
+        .into_iter()
+        .map(|approval| {
+            let is_current = hashes.contains(approval.copy_hash.as_str());
+            ListedApproval { approval, is_current }
+        })
+        .collect();
+    if as_json {
+        return out::json(&serde_json::json!({ "approvals": approvals, "missing": missing }));
+    }
+    for ListedApproval { approval, is_current } in &approvals {
+        let use_now = if *is_current { "current" } else { "earlier wording" };
+        say!("{} {}, {use_now}", approval.market, describe(approval))?;
+    }
+    for MissingApproval { copy_hash, market, kind, language, disclaimer_variant } in &missing {
+        let market = market.unwrap_or("any market");
+        say!(
+            "{market} {} {kind} {language} {disclaimer_variant}: not approved",
+            &copy_hash[..HASH_DIGITS]
+        )?;
+    }
+    let in_force = approvals.iter().filter(|of| of.approval.withdrawn_at.is_none()).count();
+    Ok(say!("{in_force} approvals in force, {} current wordings without one", missing.len())?)
+}
+
+/// Whether an approval in force covers a wording: for its market, or for any if it has none.
+fn is_covered(copy: &CopyId, approvals: &[RecordedApproval]) -> bool {
+    approvals.iter().any(|approval| {
+        approval.withdrawn_at.is_none()
+            && approval.copy_hash == copy.hash
+            && copy.market.as_ref().is_none_or(|market| approval.market == *market)
+    })
+}
+
+fn missing(copy: &CopyId) -> MissingApproval<'_> {
+    MissingApproval {
+        copy_hash: &copy.hash,
+        market: copy.market.as_deref(),
+        kind: copy.kind,
+        language: copy.language.code(),
+        disclaimer_variant: &copy.disclaimer_variant,
+    }
+}
+
+/// The wording, and who approved it and when.
+fn describe(approval: &RecordedApproval) -> String {
+    let text = |of: &Option<String>| of.clone().unwrap_or_else(|| "-".to_owned());
+    let hash: String = approval.copy_hash.chars().take(HASH_DIGITS).collect();
+    let withdrawn = approval.withdrawn_at.map(|at| {
+        let (by, why) = (text(&approval.withdrawn_by), text(&approval.withdrawal_reason));
+        format!(", withdrawn {} by {by}: {why}", at.format(DAY))
+    });
+    format!(
+        "{hash} {} {} {}: approved {} by {} ({}){}",
+        text(&approval.kind),
+        text(&approval.language),
+        text(&approval.disclaimer_variant),
+        approval.approved_at.format(DAY),
+        approval.approved_by,
+        approval.reference,
+        withdrawn.unwrap_or_default(),
+    )
+}
