@@ -194,7 +194,7 @@ fn observations(world: &World, tally: &Tally) -> Vec<Row> {
         ),
         observed(
             "messages that the relay accepted without a reply",
-            world.relay.untold().to_string(),
+            world.relay.unanswered().to_string(),
         ),
         observed(
             "letters whose offer ended before it was marked",

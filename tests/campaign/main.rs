@@ -1,6 +1,6 @@
 //! The campaign: kills replicas, restarts Postgres and breaks the relay and Stripe while thousands
-//! of offers are delivered, and then counts at three independent places: Stripe, the mail server and
-//! the database.
+//! of offers are delivered, and then counts at three independent places: Stripe, the mail server
+//! and the database.
 //!
 //! `scripts/campaign` runs it with its own Postgres. Under `cargo test` alone it does nothing.
 
@@ -114,7 +114,7 @@ impl World {
             time: TimeSource::system(),
         };
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
-        relay.keep_heads_only();
+        relay.keep_headers_only();
         let balancer = Balancer::start().await;
         stripe.register_webhook(WebhookEndpoint {
             url: format!("http://{}/webhooks/stripe", balancer.address()).parse().unwrap(),
