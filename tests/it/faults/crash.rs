@@ -177,7 +177,7 @@ async fn a_crash_before_the_reply_is_recorded_resends_the_same_message(db: PgPoo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_crash_before_the_reply_is_recorded_holds_the_letter_under_hold(db: PgPool) {
+async fn a_crash_before_the_reply_is_recorded_can_hold_the_letter(db: PgPool) {
     let mut world = World::start(db).await;
     world.env.insert("COURIER_EMAIL__WHEN_UNCERTAIN".to_owned(), "hold".to_owned());
     let offer = world.crash_at("letter.after_relay").await;
@@ -188,7 +188,7 @@ async fn a_crash_before_the_reply_is_recorded_holds_the_letter_under_hold(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_crash_after_the_reply_is_recorded_leaves_the_mark_to_any_worker(db: PgPool) {
+async fn a_crash_after_the_reply_leaves_the_mark_to_any_worker(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_sent").await;
     world.expect_letter(&offer, "sent").await;

@@ -46,8 +46,7 @@ async fn a_proxy_page_only_delays_a_letter_or_a_mark(db: PgPool) {
         for status in STATUSES {
             let offer = app.offer();
             app.stripe.inject(Fault { method: "", path, times: 1, kind: page(status) });
-            app.stripe_sends(&app.created(&offer)).await.expect_kept();
-            app.run_due_work().await;
+            app.announce(&offer).await;
             assert_eq!(
                 unfinished_jobs(&app).await,
                 [(kind.to_owned(), "queued".to_owned())],

@@ -149,7 +149,7 @@ async fn an_end_without_an_event_is_found_by_refreshing_the_offer(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_delivery_that_stripe_lost_is_marked_again_without_a_second_letter(db: PgPool) {
+async fn a_delivery_lost_by_stripe_is_marked_again_without_a_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.announce(&offer).await;
