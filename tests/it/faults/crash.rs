@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use stripe_simulator::{NewAccount, NewOffer, Options, Simulator, TimeSource, WebhookEndpoint};
+use stripe_simulator::{NewAccount, NewOffer, Simulator, WebhookEndpoint};
 
+use crate::support::SECRET;
 use crate::support::expect_letters::letter_state;
-use crate::support::process::{Process, put_off_reconciliation, url_of};
+use crate::support::process::{self, Process};
 use crate::support::smtp::Relay;
 use crate::support::wait::eventually;
-use crate::support::{API_KEY, SECRET, environment};
 
 struct World {
     stripe: Simulator,
@@ -22,15 +22,7 @@ struct World {
 
 impl World {
     async fn start(db: PgPool) -> Self {
-        let options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            api_key: API_KEY.to_owned(),
-            time: TimeSource::system(),
-        };
-        let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
-        let mut env = environment(&stripe, &relay.url());
-        env.insert("DATABASE_URL".to_owned(), url_of(&db));
-        put_off_reconciliation(&db).await;
+        let (stripe, relay, env) = process::world(&db).await;
         Self { stripe, relay, db, env }
     }
 

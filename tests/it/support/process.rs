@@ -63,7 +63,7 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
 
 /// Delays the first reconciliation by a day: at startup it would find an offer before its event
 /// arrives.
-pub async fn put_off_reconciliation(db: &PgPool) {
+async fn put_off_reconciliation(db: &PgPool) {
     let later = Clock::system().now() + chrono::TimeDelta::days(1);
     let job =
         capital_courier::queue::enqueue(db, "reconcile", capital_courier::queue::SUBJECT, later);
