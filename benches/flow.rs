@@ -1,5 +1,5 @@
-//! What the three parts of the way cost that are ours alone: proving a signature, reading an event, writing a letter. No
-//! database and no network: the whole way is in `docs/performance.md`.
+//! The cost of verifying a signature, parsing an event and rendering a letter, without a database
+//! or a network. `docs/performance.md` has the results.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
 
@@ -63,7 +63,7 @@ fn event() -> Vec<u8> {
     serde_json::to_vec_pretty(&event).unwrap()
 }
 
-fn verification(criterion: &mut Criterion) {
+fn verify_signatures(criterion: &mut Criterion) {
     let now = DateTime::from_timestamp(NOW, 0).unwrap();
     let secrets = Secrets::new(&["whsec_old".into(), SECRET.into()]).unwrap();
     let mut group = criterion.benchmark_group("verification");
@@ -81,13 +81,13 @@ fn verification(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn reading(criterion: &mut Criterion) {
+fn parse_events(criterion: &mut Criterion) {
     let body = Bytes::from(event());
     let now = DateTime::from_timestamp(NOW, 0).unwrap();
-    criterion.bench_function("reading the envelope", |bencher| {
+    criterion.bench_function("parsing the envelope", |bencher| {
         bencher.iter(|| Arrival::parse(black_box(body.clone()), now).unwrap());
     });
-    criterion.bench_function("reading the offer", |bencher| {
+    criterion.bench_function("parsing the offer", |bencher| {
         bencher.iter(|| {
             let event: Value = serde_json::from_slice(black_box(&body)).unwrap();
             serde_json::from_value::<FinancingOffer>(event["data"]["object"].clone()).unwrap()
@@ -95,7 +95,7 @@ fn reading(criterion: &mut Criterion) {
     });
 }
 
-fn writing(criterion: &mut Criterion) {
+fn render_letters(criterion: &mut Criterion) {
     let writer = wording::Writer::new(wording::Settings {
         program_name: "Rocket Capital".to_owned(),
         dashboard_url: "https://rocket.example/capital".parse().unwrap(),
@@ -108,10 +108,10 @@ fn writing(criterion: &mut Criterion) {
     });
     let writer = writer.unwrap();
     let facts = wording::sample(Kind::Offer, Language::English, Contract::Loan);
-    criterion.bench_function("writing a letter", |bencher| {
+    criterion.bench_function("rendering a letter", |bencher| {
         bencher.iter(|| writer.write(black_box(&facts)).unwrap());
     });
 }
 
-criterion_group!(benches, verification, reading, writing);
+criterion_group!(benches, verify_signatures, parse_events, render_letters);
 criterion_main!(benches);

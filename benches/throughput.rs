@@ -1,19 +1,16 @@
-//! How much the whole service does in a second: N offers, each event posted three times by 32 connections, until Stripe knows of
-//! each. Real HTTP, a real Postgres (`DATABASE_URL`), real SMTP; Stripe is simulated, and everything shares this machine.
+//! Throughput of the whole service: N offers, each event posted three times over 32 connections,
+//! until each is marked at Stripe. HTTP, Postgres (`DATABASE_URL`) and SMTP are real, Stripe is
+//! simulated, and all of them share this machine.
 //!
-//! `scripts/bench` runs it. Not a test: it asserts that nothing is lost, and prints what it measured.
+//! `scripts/bench` runs it. It is not a test: it checks that no letter is lost, and prints rates.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot start has nothing to measure")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "it measures wall-clock time and is no part of the service"
+    reason = "it measures wall-clock time and is not part of the service"
 )]
-#![expect(clippy::print_stdout, reason = "it says what it measured")]
-#![allow(
-    unreachable_pub,
-    dead_code,
-    reason = "the relay is the tests' own, and offers more than is used here"
-)]
+#![expect(clippy::print_stdout, reason = "it prints its results")]
+#![allow(unreachable_pub, dead_code, reason = "the shared test relay has more than is used here")]
 
 #[path = "../tests/it/support/smtp.rs"]
 mod smtp;
@@ -41,7 +38,7 @@ fn settings(stripe: &Simulator, relay: &smtp::Relay) -> Settings {
         ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
         ("SMTP_URL", relay.url()),
         ("COURIER_STRIPE__API_BASE", stripe.base_url().to_string()),
-        // Stripe's own limit would be all that is measured.
+        // With Stripe's own limit, the benchmark would measure nothing else.
         ("COURIER_STRIPE__REQUESTS_PER_SECOND", "1000000".to_owned()),
         ("COURIER_EMAIL__FROM", "Rocket Capital <capital@rocket.example>".to_owned()),
         ("COURIER_EMAIL__POSTAL_ADDRESS", "1 Main Street, Springfield".to_owned()),
@@ -57,7 +54,7 @@ fn settings(stripe: &Simulator, relay: &smtp::Relay) -> Settings {
 
 async fn post_all(url: &str, posts: Vec<Vec<u8>>) -> Duration {
     let client = reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
-    let (url, begun) = (Arc::new(url.to_owned()), Instant::now());
+    let (url, started) = (Arc::new(url.to_owned()), Instant::now());
     let answers = stream::iter(posts).map(|body| {
         let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
         let request = client.post(url.as_str()).header("Stripe-Signature", signature);
@@ -65,17 +62,17 @@ async fn post_all(url: &str, posts: Vec<Vec<u8>>) -> Duration {
     });
     let answers: Vec<u16> = answers.buffer_unordered(CONNECTIONS).collect().await;
     assert!(answers.iter().all(|status| *status == 200));
-    begun.elapsed()
+    started.elapsed()
 }
 
-async fn wait_for_all(db: &Pool, offers: i64) {
+async fn wait_for_deliveries(db: &Pool, count: i64) {
     loop {
         let delivered: i64 =
             sqlx::query_scalar("select count(*) from deliveries where state = 'delivered'")
                 .fetch_one(db)
                 .await
                 .unwrap();
-        if delivered >= offers {
+        if delivered >= count {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -84,7 +81,7 @@ async fn wait_for_all(db: &Pool, offers: i64) {
 
 #[tokio::main]
 async fn main() {
-    // cargo bench passes its own arguments.
+    // `cargo bench` adds arguments of its own.
     let count: u32 =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -105,20 +102,20 @@ async fn main() {
     let serving = app.serve(Role::Serve, &shutdown, |address| ready.send(address).unwrap());
     let measuring = async {
         let url = format!("http://{}/webhooks/stripe", address.await.unwrap());
-        let begun = Instant::now();
-        let posting = post_all(&url, posts).await.as_secs_f64();
-        wait_for_all(app.db(), i64::from(count)).await;
-        let all = begun.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let post_seconds = post_all(&url, posts).await.as_secs_f64();
+        wait_for_deliveries(app.db(), i64::from(count)).await;
+        let total_seconds = started.elapsed().as_secs_f64();
         shutdown.soft.cancel();
         println!("{count} offers, each event three times, {CONNECTIONS} connections");
-        println!("  events taken     {:8.0} a second", f64::from(count * 3) / posting);
+        println!("  events accepted        {:8.0} per second", f64::from(count * 3) / post_seconds);
         println!(
-            "  letters sent and marked {:5.1} a second, all within {all:.1} s",
-            f64::from(count) / all
+            "  letters sent and marked {:7.1} per second, all within {total_seconds:.1} s",
+            f64::from(count) / total_seconds
         );
     };
     let (served, ()) = tokio::join!(serving, measuring);
     served.unwrap();
-    assert_eq!(relay.letters().len(), usize::try_from(count).unwrap(), "one letter for each offer");
+    assert_eq!(relay.letters().len(), usize::try_from(count).unwrap(), "each offer has one letter");
     app.close().await;
 }

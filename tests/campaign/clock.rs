@@ -1,5 +1,5 @@
-//! A wrong wall clock on the machine of the first replica, made by libfaketime. Its monotonic clock is
-//! left alone, as that of a real machine is when somebody sets the time.
+//! A wrong wall clock for the first replica, by libfaketime. The monotonic clock stays right, as on
+//! a machine whose time is set.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,10 +11,11 @@ use rand::{RngExt, SeedableRng};
 
 use crate::World;
 
-/// The file that libfaketime reads the present offset from.
-const OFFSET_FILE: &str = "FAKETIME_TIMESTAMP_FILE";
+/// The environment variable that names the file from which libfaketime reads the offset.
+const OFFSET_FILE_VARIABLE: &str = "FAKETIME_TIMESTAMP_FILE";
 
-/// What `scripts/campaign --clock` asks for: an offset such as `+90s`, or `jump`. Nothing without it.
+/// The environment for `scripts/campaign --clock`, which gives an offset such as `+90s`, or `jump`.
+/// Empty without that option.
 pub fn environment(dir: &Path) -> HashMap<String, String> {
     let Ok(clock) = std::env::var("COURIER_CAMPAIGN_CLOCK") else { return HashMap::new() };
     let library =
@@ -27,7 +28,7 @@ pub fn environment(dir: &Path) -> HashMap<String, String> {
     if clock == "jump" {
         let file = dir.join("offset");
         std::fs::write(&file, "+0s\n").unwrap();
-        env.insert(OFFSET_FILE.to_owned(), file.display().to_string());
+        env.insert(OFFSET_FILE_VARIABLE.to_owned(), file.display().to_string());
         env.insert("FAKETIME_CACHE_DURATION".to_owned(), "1".to_owned());
     } else {
         env.insert("FAKETIME".to_owned(), clock);
@@ -35,15 +36,15 @@ pub fn environment(dir: &Path) -> HashMap<String, String> {
     env
 }
 
-/// Sets the clock anew every two seconds, where it is to jump.
+/// Sets a new offset every two seconds, if the clock is to jump.
 pub async fn jump(world: Arc<World>) {
-    let Some(file) = world.wrong_clock.get(OFFSET_FILE) else { return };
-    let mut dice = StdRng::seed_from_u64(world.plan.seed ^ 0xc10c);
-    while !world.over.is_cancelled() {
-        let offset = ["+0s", "+90s", "-90s", "+1h", "-1h", "+400d"][dice.random_range(0..6)];
+    let Some(file) = world.wrong_clock.get(OFFSET_FILE_VARIABLE) else { return };
+    let mut rng = StdRng::seed_from_u64(world.plan.seed ^ 0xc10c);
+    while !world.finished.is_cancelled() {
+        let offset = ["+0s", "+90s", "-90s", "+1h", "-1h", "+400d"][rng.random_range(0..6)];
         std::fs::write(file, format!("{offset}\n")).unwrap();
         tokio::select! {
-            () = world.over.cancelled() => {}
+            () = world.finished.cancelled() => {}
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
     }

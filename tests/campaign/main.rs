@@ -1,16 +1,13 @@
-//! The campaign: replicas that are killed all the time, a Postgres that restarts, a relay and a Stripe that fail, thousands of offers;
-//! and at the end a count from three sides that know nothing of each other: Stripe, the mail server, the database.
+//! The campaign: kills replicas, restarts Postgres and breaks the relay and Stripe while thousands
+//! of offers are delivered, and then counts at three independent places: Stripe, the mail server
+//! and the database.
 //!
-//! `scripts/campaign` runs it, with a Postgres of its own. By itself (`cargo test`) it does nothing.
+//! `scripts/campaign` runs it with its own Postgres. Under `cargo test` alone it does nothing.
 
-#![allow(clippy::unwrap_used, reason = "what cannot be had here fails the campaign")]
-#![allow(clippy::disallowed_methods, reason = "it watches the service from outside")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it says what it counted")]
-#![allow(
-    unreachable_pub,
-    dead_code,
-    reason = "the tests' own support offers more than is used here"
-)]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the campaign")]
+#![allow(clippy::disallowed_methods, reason = "it is not part of the service")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its results")]
+#![allow(unreachable_pub, dead_code, reason = "the shared test support has more than is used here")]
 
 mod balancer;
 mod clock;
@@ -35,7 +32,7 @@ use balancer::Balancer;
 use support::smtp::Relay;
 use support::{API_KEY, SECRET, environment};
 
-/// What is asked for, by `scripts/campaign`.
+/// The options of `scripts/campaign`.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     kills: u32,
@@ -45,7 +42,7 @@ pub struct Plan {
     resend: bool,
 }
 
-/// All that takes part.
+/// Every system that takes part, and the counters.
 pub struct World {
     plan: Plan,
     stripe: Simulator,
@@ -53,33 +50,33 @@ pub struct World {
     balancer: Balancer,
     db: PgPool,
     env: HashMap<String, String>,
-    /// What makes the wall clock of the first replica's machine a wrong one.
+    /// Environment variables that give the first replica a wrong wall clock.
     wrong_clock: HashMap<String, String>,
     kills: AtomicU32,
-    /// Of them, at a named point between the begin of a handing over and the record of its outcome.
-    kills_in_the_window: AtomicU32,
+    /// Kills at a crash point where a letter's outcome is unknown.
+    kills_while_uncertain: AtomicU32,
     postgres_restarts: AtomicU32,
-    /// What replicas said that ended though nobody killed them.
-    ended_by_themselves: Mutex<Vec<String>>,
-    /// Cancelled when all kills were made: from then on nothing fails any more.
-    calm: CancellationToken,
+    /// Status and log of each replica that exited without a kill.
+    unexpected_exits: Mutex<Vec<String>>,
+    /// Cancelled after the last kill, when all faults end.
+    faults_over: CancellationToken,
     /// Cancelled at the end.
-    over: CancellationToken,
+    finished: CancellationToken,
 }
 
-/// How long everybody may need to finish what is left once nothing fails any more. A job whose process was killed eight times in a
-/// row, and that fails then, is put off for some minutes.
-const SETTLING: Duration = Duration::from_mins(20);
+/// How long the remaining work may take once the faults are over. A job whose process was killed
+/// eight times in a row, and that then fails, is postponed for some minutes.
+const MAX_SETTLE_TIME: Duration = Duration::from_mins(20);
 
-fn variable<T: std::str::FromStr>(name: &str, usual: T) -> T {
+fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
     let name = format!("COURIER_CAMPAIGN_{name}");
     match std::env::var(&name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} makes no sense")),
-        Err(_) => usual,
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not valid")),
+        Err(_) => default,
     }
 }
 
-/// What each replica is told: short leases and limits, so that much happens in little time.
+/// The settings of each replica: short leases and time limits, so that a short run covers a lot.
 fn settings(
     plan: Plan,
     stripe: &Simulator,
@@ -110,14 +107,14 @@ fn settings(
 }
 
 impl World {
-    async fn make(plan: Plan, wrong_clock: HashMap<String, String>) -> Arc<Self> {
+    async fn start(plan: Plan, wrong_clock: HashMap<String, String>) -> Arc<Self> {
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             api_key: API_KEY.to_owned(),
             time: TimeSource::system(),
         };
         let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
-        relay.keep_heads_only();
+        relay.keep_headers_only();
         let balancer = Balancer::start().await;
         stripe.register_webhook(WebhookEndpoint {
             url: format!("http://{}/webhooks/stripe", balancer.address()).parse().unwrap(),
@@ -147,26 +144,26 @@ impl World {
             env,
             wrong_clock,
             kills: AtomicU32::new(0),
-            kills_in_the_window: AtomicU32::new(0),
+            kills_while_uncertain: AtomicU32::new(0),
             postgres_restarts: AtomicU32::new(0),
-            ended_by_themselves: Mutex::default(),
-            calm: CancellationToken::new(),
-            over: CancellationToken::new(),
+            unexpected_exits: Mutex::default(),
+            faults_over: CancellationToken::new(),
+            finished: CancellationToken::new(),
         })
     }
 
-    fn ended_by_itself(&self, said: &str) {
-        self.ended_by_themselves.lock().unwrap().push(said.to_owned());
+    fn record_exit(&self, report: &str) {
+        self.unexpected_exits.lock().unwrap().push(report.to_owned());
     }
 
-    /// Counts a kill. After the last one nothing fails any more.
-    fn killed(&self, in_the_window: bool) {
-        if in_the_window {
-            self.kills_in_the_window.fetch_add(1, Ordering::SeqCst);
+    /// Counts a kill. The last one ends the faults.
+    fn count_kill(&self, is_uncertain: bool) {
+        if is_uncertain {
+            self.kills_while_uncertain.fetch_add(1, Ordering::SeqCst);
         }
         let kills = self.kills.fetch_add(1, Ordering::SeqCst) + 1;
         if kills >= self.plan.kills {
-            self.calm.cancel();
+            self.faults_over.cancel();
         }
         if kills.is_multiple_of(50) {
             let letters = self.relay.count();
@@ -175,7 +172,7 @@ impl World {
     }
 }
 
-/// A campaign takes long, and somebody may build meanwhile: the replicas run a copy.
+/// The replicas run a copy of the program, because a build may replace it during the campaign.
 fn copy_program(dir: &std::path::Path) {
     let copy = dir.join("capital-courier");
     std::fs::copy(env!("CARGO_BIN_EXE_capital-courier"), &copy).unwrap();
@@ -185,34 +182,34 @@ fn copy_program(dir: &std::path::Path) {
 async fn campaign(plan: Plan) -> bool {
     let dir = tempfile::tempdir().unwrap();
     copy_program(dir.path());
-    let begun = Instant::now();
-    let world = World::make(plan, clock::environment(dir.path())).await;
+    let started = Instant::now();
+    let world = World::start(plan, clock::environment(dir.path())).await;
     eprintln!("{plan:?} {:?}", world.wrong_clock);
     let jumping = tokio::spawn(clock::jump(Arc::clone(&world)));
     let slots: Vec<_> = (0..plan.replicas)
         .map(|number| tokio::spawn(slot::run(Arc::clone(&world), number)))
         .collect();
     let havoc = tokio::spawn(havoc::run(Arc::clone(&world)));
-    offers::make(&world).await;
-    // Whichever takes longer: the kills or the events.
-    world.calm.cancelled().await;
+    offers::create_all(&world).await;
+    // The kills may take longer than the offers.
+    world.faults_over.cancelled().await;
     havoc.await.unwrap();
     world.relay.heal();
     world.stripe.clear_faults();
-    let troubled = begun.elapsed();
-    let settled = count::settle(&world, SETTLING).await;
-    let calm = begun.elapsed().saturating_sub(troubled);
-    world.over.cancel();
+    let fault_time = started.elapsed();
+    let settled = count::settle(&world, MAX_SETTLE_TIME).await;
+    let settle_time = started.elapsed().saturating_sub(fault_time);
+    world.finished.cancel();
     jumping.await.unwrap();
     for slot in slots {
         slot.await.unwrap();
     }
-    count::table(&world, settled, troubled, calm).await
+    count::table(&world, settled, fault_time, settle_time).await
 }
 
 fn main() -> ExitCode {
     if std::env::var("COURIER_CAMPAIGN_KILLS").is_err() {
-        eprintln!("the campaign is run by scripts/campaign");
+        eprintln!("run the campaign with scripts/campaign");
         return ExitCode::SUCCESS;
     }
     let policy: String = variable("POLICY", "resend".to_owned());

@@ -1,4 +1,5 @@
-//! Offers and their lives: most just wait to be delivered; some end, are replaced, or go on to be paid.
+//! Offers and what merchants do with them: most wait for their delivery; some end, are replaced or
+//! are paid out.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,29 +12,30 @@ use tokio_util::task::TaskTracker;
 
 use crate::{World, count};
 
-/// More work that waits would only make a backlog that the kills never reach the end of.
+/// The longest backlog of jobs: a longer one would outlast the kills.
 const MAX_WAITING: i64 = 100;
 
-/// An address of its own for each offer: so the mail server alone can tell which offer a letter is about.
+/// One address per offer, so that the mail server alone shows which offer a letter is about.
 pub fn address_of(number: usize) -> String {
     format!("offer-{number}@merchant.example")
 }
 
-/// Makes offers until Stripe has made so many events, and waits for all their lives.
-pub async fn make(world: &Arc<World>) {
-    let mut dice = StdRng::seed_from_u64(world.plan.seed ^ 0x0ffe5);
-    let lives = TaskTracker::new();
+/// Creates offers until there are `plan.events` events, and waits for every merchant's actions.
+pub async fn create_all(world: &Arc<World>) {
+    let mut rng = StdRng::seed_from_u64(world.plan.seed ^ 0x0ffe5);
+    let merchants = TaskTracker::new();
     let (mut number, mut waiting) = (0, 0);
-    // As long as there are kills there is something to kill.
-    while world.stripe.event_count() < world.plan.events || !world.calm.is_cancelled() {
+    // While there are kills, there must be work to interrupt.
+    while world.stripe.event_count() < world.plan.events || !world.faults_over.is_cancelled() {
         if number % 10 == 0 {
-            // While Postgres restarts there is no answer, and the last one will do.
+            // While Postgres restarts, the last known figure is good enough.
             waiting = count::waiting(world).await.unwrap_or(waiting);
         }
-        // The events are spread over all kills, and what is left over follows in peace.
+        // Spread the events over all kills; the rest follows without faults.
         let kills = world.kills.load(Ordering::SeqCst);
         let share = u64::from(kills + 10) * world.plan.events as u64 / u64::from(world.plan.kills);
-        let is_early = !world.calm.is_cancelled() && world.stripe.event_count() as u64 > share;
+        let is_early =
+            !world.faults_over.is_cancelled() && world.stripe.event_count() as u64 > share;
         if waiting < MAX_WAITING && !is_early {
             let account = world.stripe.add_account(&NewAccount {
                 name: Some(format!("Merchant {number}")),
@@ -42,20 +44,21 @@ pub async fn make(world: &Arc<World>) {
             });
             let offer = world.stripe.create_offer(&account, &NewOffer::default());
             number += 1;
-            let seed = dice.random();
-            lives.spawn(live(Arc::clone(world), offer, seed));
+            let seed = rng.random();
+            merchants.spawn(act(Arc::clone(world), offer, seed));
         } else {
             waiting = count::waiting(world).await.unwrap_or(waiting);
         }
-        tokio::time::sleep(Duration::from_millis(dice.random_range(1..15))).await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(1..15))).await;
     }
-    lives.close();
-    lives.wait().await;
+    merchants.close();
+    merchants.wait().await;
 }
 
-async fn live(world: Arc<World>, offer: String, seed: u64) {
-    let mut dice = StdRng::seed_from_u64(seed);
-    let buttons: &[Action] = match dice.random_range(0..100) {
+/// Performs a random series of actions on an offer.
+async fn act(world: Arc<World>, offer: String, seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let actions: &[Action] = match rng.random_range(0..100) {
         0..45 => &[],
         45..55 => &[Action::Expire],
         55..60 => &[Action::Replace],
@@ -65,9 +68,9 @@ async fn live(world: Arc<World>, offer: String, seed: u64) {
         75..80 => &[Action::Apply, Action::Cancel],
         _ => &[Action::Apply, Action::Approve, Action::Repay],
     };
-    for button in buttons {
-        tokio::time::sleep(Duration::from_millis(dice.random_range(0..3000))).await;
-        // One that its life does not allow yet, or any more, is not pressed.
-        let _ = world.stripe.perform(*button, &offer);
+    for action in actions {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..3000))).await;
+        // The offer's status may not allow the action.
+        let _ = world.stripe.perform(*action, &offer);
     }
 }

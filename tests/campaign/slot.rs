@@ -1,4 +1,4 @@
-//! One replica: started, killed, started again; at a named point or at any moment.
+//! One replica: started, killed at a crash point or at a random time, and started again.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use crate::World;
 use crate::support::process::Process;
 
-/// Every place at which the service can be told to die, and whether a letter is in doubt there.
+/// Every crash point of the service, and whether a letter's outcome is unknown there.
 const POINTS: [(&str, bool); 8] = [
     ("webhook.before_commit", false),
     ("webhook.after_commit", false),
@@ -22,50 +22,54 @@ const POINTS: [(&str, bool); 8] = [
     ("mark.after_stripe", false),
 ];
 
-/// `SIGABRT`: how it dies where it is told to.
+/// `SIGABRT`, by which the service dies at a crash point.
 const ABORT: i32 = 6;
-/// A replica that is to die at a point and never comes there is killed after this.
-const MAX_LIFE: Duration = Duration::from_secs(3);
+/// When to kill a replica that does not reach its crash point.
+const MAX_LIFETIME: Duration = Duration::from_secs(3);
 
 pub async fn run(world: Arc<World>, number: usize) {
-    let mut dice =
+    let mut rng =
         StdRng::seed_from_u64(world.plan.seed.wrapping_mul(1000).wrapping_add(number as u64));
-    while !world.calm.is_cancelled() {
-        let point = dice.random_bool(0.5).then(|| POINTS[dice.random_range(0..POINTS.len())]);
-        let life = Duration::from_millis(dice.random_range(100..1500));
-        live_and_die(&world, number, point, life).await;
+    while !world.faults_over.is_cancelled() {
+        let point = rng.random_bool(0.5).then(|| POINTS[rng.random_range(0..POINTS.len())]);
+        let lifetime = Duration::from_millis(rng.random_range(100..1500));
+        run_until_killed(&world, number, point, lifetime).await;
     }
-    // From here on it lives.
-    let process = start(&world, number, None).await;
-    world.over.cancelled().await;
+    // No more kills: this replica runs to the end.
+    let mut process = start(&world, number, None).await;
+    world.finished.cancelled().await;
     world.balancer.remove(number);
-    let mut process = process;
     process.signal("-TERM");
-    let ended = process.ended().await;
-    assert_eq!(ended.code(), Some(0), "replica {number} did not end well: {}", process.logged());
+    let status = process.ended().await;
+    assert_eq!(status.code(), Some(0), "replica {number} failed: {}", process.logged());
 }
 
-async fn live_and_die(world: &World, number: usize, point: Option<(&str, bool)>, life: Duration) {
+async fn run_until_killed(
+    world: &World,
+    number: usize,
+    point: Option<(&str, bool)>,
+    lifetime: Duration,
+) {
     let mut process = start(world, number, point.map(|(name, _)| name)).await;
-    let longest = if point.is_some() { MAX_LIFE } else { life };
-    let by_itself = tokio::select! {
+    let limit = if point.is_some() { MAX_LIFETIME } else { lifetime };
+    let exit = tokio::select! {
         status = process.ended_whenever() => Some(status),
-        () = tokio::time::sleep(longest) => None,
-        () = world.calm.cancelled() => None,
+        () = tokio::time::sleep(limit) => None,
+        () = world.faults_over.cancelled() => None,
     };
     world.balancer.remove(number);
-    match by_itself {
+    match exit {
         None => {
             process.signal("-KILL");
             process.ended().await;
-            world.killed(false);
+            world.count_kill(false);
         }
         Some(status) if point.is_some() && status.signal() == Some(ABORT) => {
-            world.killed(point.is_some_and(|(_, in_doubt)| in_doubt));
+            world.count_kill(point.is_some_and(|(_, is_uncertain)| is_uncertain));
         }
-        // Nobody killed it: a defect.
+        // An exit without a kill is a defect.
         Some(status) => {
-            world.ended_by_itself(&format!("replica {number}: {status}\n{}", process.logged()));
+            world.record_exit(&format!("replica {number}: {status}\n{}", process.logged()));
         }
     }
 }
@@ -77,7 +81,7 @@ async fn start(world: &World, number: usize, point: Option<&str>) -> Process {
         env.extend(world.wrong_clock.clone());
     }
     let process = Process::serve(&env).await;
-    // One that dies before it listens has no address, and is started again.
+    // A replica that dies before it listens has no address.
     if let Some(webhook) = &process.webhook {
         world.balancer.add(number, webhook);
     }

@@ -1,4 +1,4 @@
-//! The commands, as processes.
+//! Commands, run as processes.
 
 mod demo;
 mod operator;

@@ -1,181 +1,177 @@
-//! What a person decides: by the commands, as an operator types them.
+//! An operator's decisions, made with commands.
 
 use std::collections::HashMap;
 use std::process::Output;
-use std::time::Duration;
 
 use sqlx::PgPool;
 use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::TestApp;
+use crate::support::expect_letters::letter_state;
 use crate::support::process::{Process, command, post, url_of, world};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
+use crate::support::wait::eventually;
 
 async fn run(db: &PgPool, arguments: &[&str]) -> Output {
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(db))]);
     command(arguments, &env).output().await.unwrap()
 }
 
-/// What a command prints, if it does what it is told.
-async fn done(db: &PgPool, arguments: &[&str]) -> String {
-    let ended = run(db, arguments).await;
+/// The output of a command that exits with 0.
+async fn run_ok(db: &PgPool, arguments: &[&str]) -> String {
+    let output = run(db, arguments).await;
     assert_eq!(
-        ended.status.code(),
+        output.status.code(),
         Some(0),
         "{arguments:?}: {}",
-        String::from_utf8_lossy(&ended.stderr)
+        String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8(ended.stdout).unwrap()
+    String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a command says that cannot do what it is told.
-async fn refused(db: &PgPool, arguments: &[&str]) -> String {
-    let ended = run(db, arguments).await;
-    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stdout));
-    String::from_utf8(ended.stderr).unwrap()
-}
-
-async fn takes_created(app: &TestApp, offer: &str) {
-    app.stripe_sends(&app.created(offer)).await.expect_kept();
-    app.run_due_work().await;
+/// The error message of a command that exits with 1.
+async fn run_err(db: &PgPool, arguments: &[&str]) -> String {
+    let output = run(db, arguments).await;
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_a_person_sends_again_goes_its_way_under_the_same_message_id(db: PgPool) {
+async fn a_resent_letter_keeps_its_message_id(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
-    let (refused_one, in_doubt) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
+    let (rejected, uncertain) = (app.offer(), app.offer_to(Some("owner@rocket.example")));
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.7.1 not from you"), 1);
-    takes_created(&app, &refused_one).await;
+    app.announce(&rejected).await;
     app.relay.fail(Step::Dot, SmtpTrouble::TakeAndDrop, 1);
-    takes_created(&app, &in_doubt).await;
-    app.expect_letter(&refused_one, "rejected", Some("relay_refused")).await;
-    app.expect_letter(&in_doubt, "held", Some("uncertain")).await;
-    assert!(done(&app.db, &["offer", "show", &in_doubt]).await.contains("may have been sent"));
+    app.announce(&uncertain).await;
+    app.expect_letter(&rejected, "rejected", Some("relay_refused")).await;
+    app.expect_letter(&uncertain, "held", Some("uncertain")).await;
+    assert!(run_ok(&app.db, &["offer", "show", &uncertain]).await.contains("may have been sent"));
 
-    for offer in [&refused_one, &in_doubt] {
-        assert!(done(&app.db, &["offer", "resend", offer]).await.contains("the email is queued"));
+    for offer in [&rejected, &uncertain] {
+        assert!(run_ok(&app.db, &["offer", "resend", offer]).await.contains("the email is queued"));
     }
-    // The command has the clock of the machine; the service here has its own, which is behind.
-    sqlx::query("update jobs set due_at = $1")
-        .bind(app.clock.now())
-        .execute(&app.db)
-        .await
-        .unwrap();
+    app.make_jobs_due().await;
     app.run_due_work().await;
-    app.expect_delivered(&refused_one).await;
-    app.expect_letter(&in_doubt, "sent", None).await;
-    let ids: Vec<String> =
+    app.expect_delivered(&rejected).await;
+    app.expect_letter(&uncertain, "sent", None).await;
+    let message_ids: Vec<String> =
         app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
-    assert_eq!((ids.len(), &ids[0]), (3, &ids[2]));
-    let again = refused(&app.db, &["offer", "resend", &refused_one]).await;
-    assert!(again.contains("no email that is held"), "{again}");
+    assert_eq!((message_ids.len(), &message_ids[0]), (3, &message_ids[2]));
+    let error = run_err(&app.db, &["offer", "resend", &rejected]).await;
+    assert!(error.contains("no email that is held"), "{error}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_to_a_refused_address_says_so_and_goes_out_when_a_person_allows_it(db: PgPool) {
+async fn allowing_a_suppressed_address_releases_its_held_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.1.1 unknown"), 1);
-    takes_created(&app, &offer).await;
-    let listed = done(&app.db, &["address", "list"]).await;
+    app.announce(&offer).await;
+    let listed = run_ok(&app.db, &["address", "list"]).await;
     assert!(
         listed.contains("refused 5.1.1") && listed.contains(&offer) && !listed.contains("jenny"),
         "{listed}"
     );
-    let shown = done(&app.db, &["offer", "show", &offer]).await;
+    let shown = run_ok(&app.db, &["offer", "show", &offer]).await;
     assert!(
         shown.contains("its address is suppressed since") && shown.contains("address.refused"),
         "{shown}"
     );
-    let told = done(&app.db, &["offer", "resend", &offer]).await;
-    assert!(told.contains("its address is suppressed") && told.contains("held again"), "{told}");
-    // The command has the clock of the machine; the service here has its own, which is behind.
-    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
-    make_due.execute(&app.db).await.unwrap();
+    let output = run_ok(&app.db, &["offer", "resend", &offer]).await;
+    assert!(
+        output.contains("its address is suppressed") && output.contains("held again"),
+        "{output}"
+    );
+    app.make_jobs_due().await;
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("address_bounced")).await;
-    assert!(done(&app.db, &["address", "list"]).await.contains("1 held"));
+    assert!(run_ok(&app.db, &["address", "list"]).await.contains("1 held"));
 
-    let told = done(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
-    assert!(told.contains("queued 1 held emails"), "{told}");
-    assert_eq!(done(&app.db, &["address", "list"]).await, "");
+    let output = run_ok(&app.db, &["address", "allow", "Jenny@bakery.example"]).await;
+    assert!(output.contains("queued 1 held emails"), "{output}");
+    assert_eq!(run_ok(&app.db, &["address", "list"]).await, "");
     assert!(
-        refused(&app.db, &["address", "allow", "jenny@bakery.example"])
+        run_err(&app.db, &["address", "allow", "jenny@bakery.example"])
             .await
             .contains("not suppressed")
     );
     assert_eq!(run(&app.db, &["address", "allow", "jenny"]).await.status.code(), Some(64));
-    let make_due = sqlx::query("update jobs set due_at = $1").bind(app.clock.now());
-    make_due.execute(&app.db).await.unwrap();
+    app.make_jobs_due().await;
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     app.finish().await;
 }
 
-/// Pipes a message into `bounce`, as a mail server does. Exit status, and what it said.
-async fn piped(env: &HashMap<String, String>, message: &str) -> (Option<i32>, String) {
+/// Pipes a message into `bounce`, as a mail server does. Returns the exit code and the output.
+async fn pipe_to_bounce(env: &HashMap<String, String>, message: &str) -> (Option<i32>, String) {
     let mut child = command(&["bounce"], env)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // One that is too large is not read to its end, and the pipe breaks.
+    // `bounce` stops reading a message that is too large, and the pipe breaks.
     let _ = child.stdin.take().unwrap().write_all(message.as_bytes()).await;
-    let ended = child.wait_with_output().await.unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    (ended.status.code(), String::from_utf8(said).unwrap())
+    let output = child.wait_with_output().await.unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_mail_server_pipes_reports_and_is_told_when_to_try_again(db: PgPool) {
+async fn bounce_records_each_report_once_and_exits_75_without_database(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    takes_created(&app, &offer).await;
+    app.announce(&offer).await;
     app.expect_delivered(&offer).await;
-    let id: String = app.one("select message_id from letters where offer_id = $1", &offer).await;
+    let message_id = app.message_id(&offer).await;
     let report = format!(
-        "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+        "MIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
          --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n\
          Final-Recipient: rfc822; jenny@bakery.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
-         --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{id}>\r\n\r\n--b--\r\n"
+         --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{message_id}>\r\n\r\n\
+         --b--\r\n"
     );
     let mut env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
-    let (code, said) = piped(&env, "Subject: hello\r\n\r\nhello").await;
-    assert!(code == Some(1) && said.contains("neither a delivery report"), "{said}");
-    let (code, said) = piped(&env, &report).await;
+    let (code, output) = pipe_to_bounce(&env, "Subject: hello\r\n\r\nhello").await;
+    assert!(code == Some(1) && output.contains("neither a delivery report"), "{output}");
+    let (code, output) = pipe_to_bounce(&env, &report).await;
     assert!(
-        code == Some(0) && said.contains("the email is bounced") && said.contains(&offer),
-        "{said}"
+        code == Some(0) && output.contains("the email is bounced") && output.contains(&offer),
+        "{output}"
     );
-    let (code, said) = piped(&env, &report).await;
-    assert!(code == Some(0) && said.contains("already recorded"), "{said}");
+    let (code, output) = pipe_to_bounce(&env, &report).await;
+    assert!(code == Some(0) && output.contains("already recorded"), "{output}");
     env.insert("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/nothing".to_owned());
     env.insert("COURIER_DATABASE__START_TIMEOUT".to_owned(), "1ms".to_owned());
-    assert_eq!(piped(&env, &report).await.0, Some(75));
+    assert_eq!(pipe_to_bounce(&env, &report).await.0, Some(75));
     app.expect_letter(&offer, "bounced", Some("status 5.1.1")).await;
     app.finish().await;
 }
 
 #[tokio::test]
-async fn no_report_from_a_pipe_ends_in_a_crash_however_it_nests() {
+async fn deeply_nested_and_oversized_reports_are_rejected_without_a_crash() {
     let env = HashMap::from([(
         "DATABASE_URL".to_owned(),
         "postgres://nobody@127.0.0.1:1/nothing".to_owned(),
     )]);
     for (bomb, message) in crate::feedback::reports::bombs() {
-        let (code, said) = piped(&env, &message).await;
-        assert!(code == Some(65) && said.contains("so not a report"), "{bomb}: {code:?} {said}");
+        let (code, output) = pipe_to_bounce(&env, &message).await;
+        assert!(
+            code == Some(65) && output.contains("so not a report"),
+            "{bomb}: {code:?} {output}"
+        );
     }
-    let hundred_thousand = "Content-Type:message/rfc822\n\n".repeat(100_000);
-    let (code, said) = piped(&env, &hundred_thousand).await;
-    assert!(code == Some(65) && said.contains("larger than 1024 KB"), "{code:?} {said}");
+    let oversized = "Content-Type:message/rfc822\n\n".repeat(100_000);
+    let (code, output) = pipe_to_bounce(&env, &oversized).await;
+    assert!(code == Some(65) && output.contains("larger than 1024 KB"), "{code:?} {output}");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_is_sent_again_says_what_became_of_it(db: PgPool) {
+async fn offer_resend_prints_the_outcome_of_the_attempt(db: PgPool) {
     let (stripe, relay, env) = world(&db).await;
     let process = Process::serve(&env).await;
     relay.fail(Step::Rcpt(0), SmtpTrouble::Say("550 5.7.1 not from you"), 1);
@@ -192,139 +188,131 @@ async fn a_letter_that_is_sent_again_says_what_became_of_it(db: PgPool) {
             200
         );
     }
-    let settled = async |offer: &str| loop {
-        let state: Option<String> =
-            sqlx::query_scalar("select state from letters where offer_id = $1")
-                .bind(offer)
-                .fetch_optional(&db)
-                .await
-                .unwrap();
-        if state.is_some_and(|state| state == "held" || state == "rejected") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
     for offer in &offers {
-        tokio::time::timeout(Duration::from_secs(30), settled(offer))
-            .await
-            .expect("it is decided about");
+        let needs_operator = async || {
+            let state = letter_state(&db, offer).await;
+            state.is_some_and(|state| state == "held" || state == "rejected")
+        };
+        eventually(|| process.logged(), needs_operator).await;
     }
-    let told = done(&db, &["offer", "resend", &offers[0]]).await;
+    let output = run_ok(&db, &["offer", "resend", &offers[0]]).await;
     assert!(
-        told.contains("the email is queued") && told.contains("the email was sent: 250"),
-        "{told}"
+        output.contains("the email is queued") && output.contains("the email was sent: 250"),
+        "{output}"
     );
-    let told = refused(&db, &["offer", "resend", &offers[1]]).await;
-    assert!(told.contains("held again: no_recipient") && told.contains("/contact"), "{told}");
+    let output = run_err(&db, &["offer", "resend", &offers[1]]).await;
+    assert!(output.contains("held again: no_recipient") && output.contains("/contact"), "{output}");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_erasure_says_what_the_proof_keeps_and_knows_unknown_accounts(db: PgPool) {
+async fn account_erase_reports_kept_evidence_and_rejects_unknown_accounts(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    takes_created(&app, &offer).await;
+    app.announce(&offer).await;
     app.expect_delivered(&offer).await;
-    let account: String =
-        app.one("select account_id from letters where offer_id = $1", &offer).await;
+    let account = app.account_of(&offer);
     for arguments in [&["--yes"][..], &["--yes", "--json"], &["--yes", "--with-proof"], &[]] {
         let arguments = [&["account", "erase", "acct_unknown"], arguments].concat();
-        assert!(refused(&app.db, &arguments).await.contains("account acct_unknown not found"));
+        assert!(run_err(&app.db, &arguments).await.contains("account acct_unknown not found"));
     }
-    let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
+    let output = run_ok(&app.db, &["account", "erase", &account, "--yes"]).await;
     assert!(
-        told.contains("1 messages are kept as evidence") && told.contains("`--with-proof` erases"),
-        "{told}"
+        output.contains("1 messages are kept as evidence")
+            && output.contains("`--with-proof` erases"),
+        "{output}"
     );
-    let told = done(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
-    assert!(told.contains("1 pieces of evidence") && !told.contains("kept as evidence"), "{told}");
-    // Once more finds nothing, and is no error: the account is known.
-    let told = done(&app.db, &["account", "erase", &account, "--yes"]).await;
-    assert!(told.contains("erased 0 emails") && !told.contains("kept as evidence"), "{told}");
+    let output = run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    assert!(
+        output.contains("1 pieces of evidence") && !output.contains("kept as evidence"),
+        "{output}"
+    );
+    // A repeated erasure finds nothing. It is not an error, because the account is known.
+    let output = run_ok(&app.db, &["account", "erase", &account, "--yes"]).await;
+    assert!(output.contains("erased 0 emails") && !output.contains("kept as evidence"), "{output}");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_letter_that_a_person_withdraws_is_not_sent(db: PgPool) {
+async fn a_letter_withdrawn_by_an_operator_is_never_sent(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
-    takes_created(&app, &offer).await;
-    done(&app.db, &["offer", "withdraw", &offer]).await;
+    app.announce(&offer).await;
+    run_ok(&app.db, &["offer", "withdraw", &offer]).await;
     app.after(chrono::TimeDelta::days(1)).await;
     app.expect_letter(&offer, "withdrawn", Some("operator")).await;
     app.expect_untouched(&offer).await;
-    assert!(refused(&app.db, &["offer", "withdraw", &offer]).await.contains("waits or is held"));
+    assert!(run_err(&app.db, &["offer", "withdraw", &offer]).await.contains("waits or is held"));
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn dead_jobs_are_listed_and_done_after_all(db: PgPool) {
+async fn dead_jobs_are_listed_and_succeed_when_retried(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "1")]).await;
-    let (letter, mark) = (app.offer(), app.offer());
+    let (unsent, unmarked) = (app.offer(), app.offer());
     app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
-    takes_created(&app, &letter).await;
+    app.announce(&unsent).await;
     app.stripe.inject(Fault {
         method: "POST",
         path: "mark_delivered",
         times: 1,
         kind: FaultKind::DisconnectBefore,
     });
-    takes_created(&app, &mark).await;
+    app.announce(&unmarked).await;
     let jobs: serde_json::Value =
-        serde_json::from_str(&done(&app.db, &["job", "list", "--json"]).await).unwrap();
+        serde_json::from_str(&run_ok(&app.db, &["job", "list", "--json"]).await).unwrap();
     assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
     for job in jobs.as_array().unwrap() {
-        done(&app.db, &["job", "retry", &job["job_id"].to_string()]).await;
+        run_ok(&app.db, &["job", "retry", &job["job_id"].to_string()]).await;
     }
-    assert_eq!(done(&app.db, &["job", "list"]).await, "");
-    sqlx::query("update jobs set due_at = $1")
-        .bind(app.clock.now())
-        .execute(&app.db)
-        .await
-        .unwrap();
+    assert_eq!(run_ok(&app.db, &["job", "list"]).await, "");
+    app.make_jobs_due().await;
     app.run_due_work().await;
-    for offer in [&letter, &mark] {
+    for offer in [&unsent, &unmarked] {
         app.expect_delivered(offer).await;
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_is_shown_as_it_came_and_read_again_without_a_second_letter(db: PgPool) {
+async fn an_event_is_shown_unchanged_and_replayed_without_a_second_letter(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     let event = app.created(&offer);
-    takes_created(&app, &offer).await;
+    app.announce(&offer).await;
     let id = event["id"].as_str().unwrap();
     let shown: serde_json::Value =
-        serde_json::from_str(&done(&app.db, &["event", "show", id]).await).unwrap();
+        serde_json::from_str(&run_ok(&app.db, &["event", "show", id]).await).unwrap();
     assert_eq!(shown, event);
-    assert!(done(&app.db, &["event", "list", "--state", "read"]).await.contains(id));
-    done(&app.db, &["event", "replay", id]).await;
+    assert!(run_ok(&app.db, &["event", "list", "--state", "read"]).await.contains(id));
+    run_ok(&app.db, &["event", "replay", id]).await;
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     assert_eq!(app.relay.letters().len(), 1);
-    assert!(refused(&app.db, &["event", "replay", "evt_unknown"]).await.contains("not found"));
+    assert!(run_err(&app.db, &["event", "replay", "evt_unknown"]).await.contains("not found"));
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
+async fn offers_are_listed_by_status_and_shown_with_their_letters(db: PgPool) {
     let app = TestApp::start(db).await;
     let (delivered, expired) = (app.offer(), app.offer());
-    takes_created(&app, &delivered).await;
+    app.announce(&delivered).await;
     app.stripe.perform(Action::Expire, &expired).unwrap();
     app.stripe_sends(&app.event(&expired, "capital.financing_offer.expired")).await.expect_kept();
     app.run_due_work().await;
-    let all = done(&app.db, &["offer", "list"]).await;
+    let all = run_ok(&app.db, &["offer", "list"]).await;
     assert!(
         all.contains(&delivered) && all.contains(&expired) && all.contains("$1,000.00"),
         "{all}"
     );
-    let some = done(&app.db, &["offer", "list", "--status", "expired"]).await;
-    assert!(!some.contains(&delivered) && some.contains(&expired), "{some}");
+    let expired_only = run_ok(&app.db, &["offer", "list", "--status", "expired"]).await;
+    assert!(
+        !expired_only.contains(&delivered) && expired_only.contains(&expired),
+        "{expired_only}"
+    );
     let shown: serde_json::Value =
-        serde_json::from_str(&done(&app.db, &["offer", "show", &delivered, "--json"]).await)
+        serde_json::from_str(&run_ok(&app.db, &["offer", "show", &delivered, "--json"]).await)
             .unwrap();
     assert_eq!(
         (&shown["letters"][0]["state"], &shown["delivery"]["state"]),
@@ -332,28 +320,26 @@ async fn offers_are_listed_and_shown_with_all_that_happened(db: PgPool) {
     );
     assert!(!shown.to_string().contains("jenny@"), "{shown}");
     assert!(
-        refused(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("not found")
+        run_err(&app.db, &["offer", "show", "financingoffer_unknown"]).await.contains("not found")
     );
     assert_eq!(run(&app.db, &["offer", "show", "nonsense"]).await.status.code(), Some(64));
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn accounts_are_opted_out_and_in_again(db: PgPool) {
+async fn an_opt_out_is_added_listed_and_removed(db: PgPool) {
     let app = TestApp::start(db).await;
-    done(&app.db, &["opt-out", "add", "acct_1", "--note", "by phone"]).await;
-    let listed = done(&app.db, &["opt-out", "list"]).await;
+    run_ok(&app.db, &["opt-out", "add", "acct_1", "--note", "by phone"]).await;
+    let listed = run_ok(&app.db, &["opt-out", "list"]).await;
     assert!(listed.contains("acct_1") && listed.contains("by phone"), "{listed}");
-    done(&app.db, &["opt-out", "remove", "acct_1"]).await;
-    assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
-    assert!(refused(&app.db, &["opt-out", "remove", "acct_1"]).await.contains("not opted out"));
+    run_ok(&app.db, &["opt-out", "remove", "acct_1"]).await;
+    assert_eq!(run_ok(&app.db, &["opt-out", "list"]).await, "");
+    assert!(run_err(&app.db, &["opt-out", "remove", "acct_1"]).await.contains("not opted out"));
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its_history(
-    db: PgPool,
-) {
+async fn opt_outs_are_imported_atomically_and_exported_with_their_history(db: PgPool) {
     let app = TestApp::start(db).await;
     let dir = tempfile::tempdir().unwrap();
     let (good, bad) = (dir.path().join("good.csv"), dir.path().join("bad.csv"));
@@ -363,20 +349,20 @@ async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its
     )
     .unwrap();
     std::fs::write(&bad, "account,opted_out_at\nacct_3,2026-01-02\nacct_4,soon\n").unwrap();
-    let told = refused(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
+    let output = run_err(&app.db, &["opt-out", "import", bad.to_str().unwrap()]).await;
     assert!(
-        told.contains("nothing was imported") && told.contains("line 3, column opted_out_at"),
-        "{told}"
+        output.contains("nothing was imported") && output.contains("line 3, column opted_out_at"),
+        "{output}"
     );
-    assert_eq!(done(&app.db, &["opt-out", "list"]).await, "");
-    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
-    assert_eq!(told, "opted out 2 accounts; 1 were opted out already\n");
-    let told = done(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
-    assert_eq!(told, "opted out 0 accounts; 3 were opted out already\n");
-    done(&app.db, &["opt-out", "remove", "acct_2"]).await;
+    assert_eq!(run_ok(&app.db, &["opt-out", "list"]).await, "");
+    let output = run_ok(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(output, "opted out 2 accounts; 1 were opted out already\n");
+    let output = run_ok(&app.db, &["opt-out", "import", good.to_str().unwrap()]).await;
+    assert_eq!(output, "opted out 0 accounts; 3 were opted out already\n");
+    run_ok(&app.db, &["opt-out", "remove", "acct_2"]).await;
 
-    let written = done(&app.db, &["opt-out", "export"]).await;
-    let lines: Vec<&str> = written.lines().collect();
+    let exported = run_ok(&app.db, &["opt-out", "export"]).await;
+    let lines: Vec<&str> = exported.lines().collect();
     assert_eq!(lines[0], "account,source,note,opted_out_at,ended_at,ended_by");
     assert_eq!(lines[1], "acct_1,import,'=1+1,2026-01-02T00:00:00Z,,");
     assert!(
@@ -389,17 +375,18 @@ async fn a_list_of_opt_outs_is_taken_in_whole_or_not_at_all_and_written_with_its
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPool) {
+async fn an_api_key_shows_its_secret_only_when_created(db: PgPool) {
     let app = TestApp::start(db).await;
     let create =
         ["api-key", "create", "--name", "dashboard", "--scope", "opt_outs:read", "opt_outs:write"];
-    let made = done(&app.db, &create).await;
-    let (id, secret) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
+    let created = run_ok(&app.db, &create).await;
+    let (id, secret) =
+        (created.split_whitespace().next().unwrap(), created.lines().nth(1).unwrap());
     assert!(
         id.starts_with("key_") && secret.starts_with("courier_") && secret.len() == 51,
-        "{made}"
+        "{created}"
     );
-    let listed = done(&app.db, &["api-key", "list"]).await;
+    let listed = run_ok(&app.db, &["api-key", "list"]).await;
     assert!(
         listed.contains(id) && listed.contains("never used") && listed.contains("dashboard"),
         "{listed}"
@@ -408,11 +395,12 @@ async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked(db: PgPo
         listed.contains("opt_outs:read,opt_outs:write") && !listed.contains(secret),
         "{listed}"
     );
-    done(&app.db, &["api-key", "revoke", id]).await;
-    assert!(refused(&app.db, &["api-key", "revoke", id]).await.contains("no active key"));
-    let listed = done(&app.db, &["api-key", "list", "--json"]).await;
+    run_ok(&app.db, &["api-key", "revoke", id]).await;
+    assert!(run_err(&app.db, &["api-key", "revoke", id]).await.contains("no active key"));
+    let listed = run_ok(&app.db, &["api-key", "list", "--json"]).await;
     assert!(listed.contains("revoked_at") && !listed.contains(secret), "{listed}");
-    let wrong = run(&app.db, &["api-key", "create", "--name", "x", "--scope", "everything"]).await;
-    assert_eq!(wrong.status.code(), Some(64));
+    let unknown_scope =
+        run(&app.db, &["api-key", "create", "--name", "x", "--scope", "everything"]).await;
+    assert_eq!(unknown_scope.status.code(), Some(64));
     app.finish().await;
 }

@@ -1,5 +1,4 @@
-//! What commands print, and to whom: a terminal that obeys control characters, or a reader who has
-//! gone.
+//! What commands print to a terminal, which interprets control characters, and to a closed pipe.
 
 use std::collections::HashMap;
 use std::process::Output;
@@ -10,15 +9,15 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::support::TestApp;
 use crate::support::process::{command, url_of};
 
-/// Ends the line, clears the screen, rings, in one byte and in two, and turns the rest around.
+/// Clears the screen, rings the bell, starts an escape sequence with one byte, reverses the text
+/// direction, hides a character and forges a line.
 const HOSTILE: &str = "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}b\u{2066}\u{200b}\nforged";
 
-/// An offer whose letter was sent, and an opt-out, a key and a refused address.
-async fn with_a_row_of_each(db: PgPool) -> (TestApp, String) {
+/// An offer whose letter was sent, an opt-out, an API key and a suppressed address.
+async fn app_with_one_row_of_each(db: PgPool) -> (TestApp, String) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     app.expect_delivered(&offer).await;
     app.opts_out("acct_other").await;
     crate::web::api::key(&app, &[capital_courier::web::api::Scope::OptOutsRead]).await;
@@ -34,7 +33,7 @@ async fn with_a_row_of_each(db: PgPool) -> (TestApp, String) {
     (app, offer)
 }
 
-/// Every command that prints what is in the database for a person.
+/// Every command that prints stored text for a reader.
 fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
     [
         vec!["offer", "list"],
@@ -50,10 +49,9 @@ fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
-    let (app, offer) = with_a_row_of_each(db).await;
-    let event: String =
-        app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
+    let (app, offer) = app_with_one_row_of_each(db).await;
+    let event = app.event_id(&offer).await;
     for (table, column) in [
         ("financing_offers", "status"),
         ("inbox_events", "note"),
@@ -64,10 +62,10 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
         ("api_keys", "name"),
         ("opt_outs", "note"),
     ] {
-        // Names of ours, not data.
+        // Safe: the names are constants.
         let statement = AssertSqlSafe(format!("update {table} set {column} = $1"));
-        let changed = sqlx::query(statement).bind(HOSTILE).execute(&app.db).await.unwrap();
-        assert!(changed.rows_affected() > 0, "{table}");
+        let updated = sqlx::query(statement).bind(HOSTILE).execute(&app.db).await.unwrap();
+        assert!(updated.rows_affected() > 0, "{table}");
     }
     sqlx::query(
         "insert into timeline_entries (offer_id, account_id, kind, note, happened_at, recorded_at)
@@ -78,37 +76,39 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
     .await
     .unwrap();
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
-    let mut seen = 0;
+    let mut escaped_in = 0;
     for arguments in commands(&offer, &event) {
         let Output { stdout, stderr, .. } = command(&arguments, &env).output().await.unwrap();
-        // What `event show` prints to a pipe is data, as it came.
+        // `event show` prints the body unchanged into a pipe.
         let stdout = if arguments[..2] == ["event", "show"] { Vec::new() } else { stdout };
         let printed = String::from_utf8([stdout, stderr].concat()).unwrap();
-        let bad = printed.chars().find(|c| *c != '\n' && is_unprintable(*c));
-        assert_eq!(bad, None, "{arguments:?}: {printed}");
+        let unprintable = printed.chars().find(|c| *c != '\n' && is_unprintable(*c));
+        assert_eq!(unprintable, None, "{arguments:?}: {printed}");
         assert!(
             !printed.lines().any(|line| line.starts_with("forged")),
             "{arguments:?}: {printed}"
         );
-        seen += usize::from(
+        escaped_in += usize::from(
             printed.contains("\\u{1b}[2J\\u{7}\\u{9b}31m\\u{202e}b\\u{2066}\\u{200b}\\u{a}forged"),
         );
     }
-    assert_eq!(seen, 7, "all but the refused address and the unknown offer show it");
-    // Data stay what they are, written so that a terminal obeys none of it.
+    assert_eq!(
+        escaped_in, 7,
+        "`address list` and the unknown offer do not print it, the others do"
+    );
+    // JSON keeps the text and escapes it.
     let json = command(&["opt-out", "list", "--json"], &env).output().await.unwrap().stdout;
     let json = String::from_utf8(json).unwrap();
     assert!(!json.contains(|c| c != '\n' && is_unprintable(c)), "{json}");
-    let all: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(all[0]["note"], HOSTILE);
+    let opt_outs: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(opt_outs[0]["note"], HOSTILE);
     app.abandon();
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_reader_who_has_seen_enough_ends_a_command_without_an_error(db: PgPool) {
-    let (app, offer) = with_a_row_of_each(db).await;
-    let event: String =
-        app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+async fn a_closed_output_pipe_does_not_fail_a_command(db: PgPool) {
+    let (app, offer) = app_with_one_row_of_each(db).await;
+    let event = app.event_id(&offer).await;
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
     let mut all: Vec<Vec<&str>> = commands(&offer, &event).into_iter().take(8).collect();
@@ -126,20 +126,23 @@ async fn a_reader_who_has_seen_enough_ends_a_command_without_an_error(db: PgPool
     for arguments in all {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let ended = command(&arguments, &env).stdout(writer).output().await.unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {said}");
-        assert!(!said.contains("panicked") && !said.contains("error"), "{arguments:?}: {said}");
+        let output = command(&arguments, &env).stdout(writer).output().await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(
+            !stderr.contains("panicked") && !stderr.contains("error"),
+            "{arguments:?}: {stderr}"
+        );
     }
-    // What was asked for is done, whoever reads of it.
+    // The command had its effect.
     let opted_out: i64 =
         app.one("select count(*) from opt_outs where account_id = $1", "acct_another").await;
     assert_eq!(opted_out, 1);
-    // And where errors can be told to nobody, their status is still there.
+    // A closed stderr does not change the exit code.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let ended =
+    let output =
         command(&["offer", "show", "financingoffer_unknown"], &env).stderr(writer).output().await;
-    assert_eq!(ended.unwrap().status.code(), Some(1));
+    assert_eq!(output.unwrap().status.code(), Some(1));
     app.abandon();
 }

@@ -1,4 +1,4 @@
-//! A first start in the middle of a program, killed again and again.
+//! The first listing of a program's offers, killed repeatedly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use stripe_simulator::NewOffers;
 use crate::support::process::{command, world};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_killed_listing_resumes_and_writes_to_undelivered_offers_only(db: PgPool) {
-    adopt(&db, 500, 3).await;
+async fn a_killed_listing_resumes_and_emails_only_undelivered_offers(db: PgPool) {
+    list_through_kills(&db, 500, 3).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 #[ignore = "takes minutes"]
-async fn ten_thousand_offers_are_adopted_through_ten_kills(db: PgPool) {
-    adopt(&db, 10_000, 10).await;
+async fn ten_thousand_offers_are_listed_despite_ten_kills(db: PgPool) {
+    list_through_kills(&db, 10_000, 10).await;
 }
 
-/// Lists so many offers of all statuses, killed so many times on the way.
-async fn adopt(db: &PgPool, count: usize, kills: u64) {
+/// Lists `count` offers of all statuses by a process that is killed `kills` times.
+async fn list_through_kills(db: &PgPool, count: usize, kills: u64) {
     let (stripe, _relay, mut env) = world(db).await;
     env.insert("COURIER_QUEUE__LEASE".to_owned(), "3s".to_owned());
     env.insert("COURIER_STRIPE__REQUESTS_PER_SECOND".to_owned(), "1000".to_owned());
     let accounts = count / 2;
     let new = NewOffers { count, accounts, disconnected: accounts / 10, ..NewOffers::default() };
-    let made = stripe.create_offers(&new).unwrap();
+    let created = stripe.create_offers(&new).unwrap();
     for kill in 0..kills {
         let mut process = command(&["reconcile", "--all"], &env).spawn().unwrap();
         // Startup takes most of a second; each page takes some tens of milliseconds.
-        let life = Duration::from_millis(900 + 350 * (kill % 4));
-        if let Ok(ended) = tokio::time::timeout(life, process.wait()).await {
-            assert!(ended.unwrap().success());
+        let lifetime = Duration::from_millis(900 + 350 * (kill % 4));
+        if let Ok(status) = tokio::time::timeout(lifetime, process.wait()).await {
+            assert!(status.unwrap().success());
         }
         process.kill().await.unwrap();
     }
@@ -50,13 +50,13 @@ async fn adopt(db: &PgPool, count: usize, kills: u64) {
     let at_stripe: BTreeMap<String, String> =
         stripe.offers().iter().map(|offer| (text(&offer["id"]), text(&offer["status"]))).collect();
     assert_eq!(BTreeMap::from_iter(stored), at_stripe);
-    assert_eq!(at_stripe.len(), made.count_by_status.values().sum::<usize>());
+    assert_eq!(at_stripe.len(), created.count_by_status.values().sum::<usize>());
     let letters: Vec<(String, i64)> = sqlx::query_as(
         "select status, count(*) from letters join financing_offers using (offer_id) group by 1",
     )
     .fetch_all(db)
     .await
     .unwrap();
-    let undelivered = i64::try_from(made.count_by_status["undelivered"]).unwrap();
+    let undelivered = i64::try_from(created.count_by_status["undelivered"]).unwrap();
     assert_eq!(letters, [("undelivered".to_owned(), undelivered)]);
 }

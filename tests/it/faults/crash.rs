@@ -1,5 +1,5 @@
-//! A row of the crash table each (docs/architecture.md): the process really dies at that point, is started again, and the offer
-//! is delivered all the same.
+//! One test per row of the crash table in docs/architecture.md: a real process dies at that point,
+//! is started again, and delivers the offer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use stripe_simulator::{NewAccount, NewOffer, Simulator, WebhookEndpoint};
 
 use crate::support::SECRET;
+use crate::support::expect_letters::letter_state;
 use crate::support::process::{self, Process};
 use crate::support::smtp::Relay;
 use crate::support::wait::eventually;
@@ -25,12 +26,13 @@ impl World {
         Self { stripe, relay, db, env }
     }
 
-    /// Starts the service so that it dies at `point`, lets Stripe announce an offer, and sees it die. Stripe goes on trying.
+    /// Starts a process that dies at `point`, lets Stripe announce an offer, and waits for the
+    /// crash. Returns the offer.
     async fn crash_at(&self, point: &str) -> String {
         let mut env = self.env.clone();
         env.insert("COURIER_CRASH_AT".to_owned(), point.to_owned());
         let mut dying = Process::serve(&env).await;
-        self.send_to(&dying);
+        self.register_webhook(&dying);
         let account = NewAccount {
             name: Some("Jenny's Bakery".to_owned()),
             email: Some("jenny@bakery.example".to_owned()),
@@ -41,17 +43,18 @@ impl World {
         let status = dying.ended().await;
         assert!(
             !status.success() && status.code().is_none(),
-            "it was to be killed at {point}: {status}\n{}",
+            "the process did not crash at {point}: {status}\n{}",
             dying.logged()
         );
         offer
     }
 
-    fn send_to(&self, process: &Process) {
+    /// Stripe delivers each event to this process, once.
+    fn register_webhook(&self, process: &Process) {
         let url = process
             .webhook
             .as_deref()
-            .unwrap_or_else(|| panic!("it did not start: {}", process.logged()));
+            .unwrap_or_else(|| panic!("the process did not start: {}", process.logged()));
         self.stripe.register_webhook(WebhookEndpoint {
             url: url.parse().unwrap(),
             secrets: vec![SECRET.to_owned()],
@@ -62,31 +65,37 @@ impl World {
         });
     }
 
-    /// Starts the service again, lets Stripe send what it got no 2xx for, and waits for the delivery.
-    async fn start_again(&self, offer: &str) {
-        let process = Process::serve(&self.env).await;
+    /// Starts a process, lets Stripe resend events without a 2xx, and waits for the delivery.
+    async fn restart_and_deliver(&self, offer: &str) {
+        let mut process = Process::serve(&self.env).await;
         let url = process.webhook.clone().unwrap();
         self.stripe.deliveries_finished().await;
         if !self.stripe.is_event_delivered(offer) {
             self.stripe.resend_events(offer, &url.parse().unwrap()).await;
         }
         let is_delivered =
-            async || self.state(offer, "deliveries").await.as_deref() == Some("delivered");
+            async || self.delivery_state(offer).await.as_deref() == Some("delivered");
         eventually(|| process.logged(), is_delivered).await;
-        assert_eq!(self.state(offer, "letters").await.as_deref(), Some("sent"));
+        self.expect_letter(offer, "sent").await;
         assert_eq!(self.stripe.delivered_marks(offer), 1);
-        // SIGTERM, and it ends as it should.
-        let mut process = process;
         process.signal("-TERM");
         assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
     }
 
-    async fn state(&self, offer: &str, table: &str) -> Option<String> {
-        let query = match table {
-            "letters" => "select state from letters where offer_id = $1",
-            _ => "select state from deliveries where offer_id = $1",
-        };
-        sqlx::query_scalar(query).bind(offer).fetch_optional(&self.db).await.unwrap()
+    async fn expect_letter(&self, offer: &str, state: &str) {
+        assert_eq!(letter_state(&self.db, offer).await.as_deref(), Some(state), "{offer}");
+    }
+
+    async fn expect_delivery(&self, offer: &str, state: &str) {
+        assert_eq!(self.delivery_state(offer).await.as_deref(), Some(state), "{offer}");
+    }
+
+    async fn delivery_state(&self, offer: &str) -> Option<String> {
+        sqlx::query_scalar("select state from deliveries where offer_id = $1")
+            .bind(offer)
+            .fetch_optional(&self.db)
+            .await
+            .unwrap()
     }
 
     async fn count(&self, query: &'static str) -> i64 {
@@ -99,64 +108,60 @@ const UNREAD: &str = "select count(*) from inbox_events where state = 'unread'";
 const LETTERS: &str = "select count(*) from letters";
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn before_the_commit_of_the_inbox_stripe_got_no_2xx_and_sends_again(db: PgPool) {
+async fn a_crash_before_the_inbox_commit_makes_stripe_send_again(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("webhook.before_commit").await;
     assert_eq!(world.count(EVENTS).await, 0);
     assert!(!world.stripe.is_event_delivered(&offer));
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_that_commit_and_before_the_200_the_event_is_kept_once(db: PgPool) {
+async fn a_crash_after_the_inbox_commit_stores_the_event_once(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("webhook.after_commit").await;
     assert_eq!(world.count(EVENTS).await, 1);
     assert!(!world.stripe.is_event_delivered(&offer));
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!((world.count(EVENTS).await, world.relay.letters().len()), (1, 1));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn while_reading_all_is_rolled_back_and_read_again(db: PgPool) {
+async fn a_crash_while_reading_an_event_rolls_everything_back(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("inbox.before_commit").await;
     assert_eq!((world.count(UNREAD).await, world.count(LETTERS).await), (1, 0));
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!((world.count(LETTERS).await, world.relay.letters().len()), (1, 1));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn before_sending_is_committed_another_worker_takes_the_job(db: PgPool) {
+async fn a_crash_before_sending_leaves_the_job_to_another_worker(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.before_sending").await;
-    assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("waiting"));
-    world.start_again(&offer).await;
+    world.expect_letter(&offer, "waiting").await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_sending_is_committed_the_letter_is_uncertain_though_the_relay_never_had_it(
-    db: PgPool,
-) {
+async fn a_crash_after_sending_is_committed_makes_the_letter_uncertain(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_sending").await;
-    assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sending"));
+    world.expect_letter(&offer, "sending").await;
     assert!(world.relay.letters().is_empty());
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn before_the_relays_answer_is_recorded_the_letter_is_sent_again_under_the_same_message_id(
-    db: PgPool,
-) {
+async fn a_crash_before_the_reply_is_recorded_resends_the_same_message(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_relay").await;
-    assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sending"));
+    world.expect_letter(&offer, "sending").await;
     assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     let letters = world.relay.letters();
     assert_eq!(letters.len(), 2);
     assert_eq!(letters[0].header("Message-ID"), letters[1].header("Message-ID"));
@@ -164,35 +169,33 @@ async fn before_the_relays_answer_is_recorded_the_letter_is_sent_again_under_the
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_same_crash_leaves_a_held_letter_where_the_operator_wants_no_second_one(db: PgPool) {
+async fn a_crash_before_the_reply_is_recorded_can_hold_the_letter(db: PgPool) {
     let mut world = World::start(db).await;
     world.env.insert("COURIER_EMAIL__WHEN_UNCERTAIN".to_owned(), "hold".to_owned());
     let offer = world.crash_at("letter.after_relay").await;
     let process = Process::serve(&world.env).await;
-    let is_held = async || world.state(&offer, "letters").await.as_deref() == Some("held");
+    let is_held = async || letter_state(&world.db, &offer).await.as_deref() == Some("held");
     eventually(|| process.logged(), is_held).await;
     assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_the_relays_answer_is_recorded_any_worker_marks_it(db: PgPool) {
+async fn a_crash_after_the_reply_leaves_the_mark_to_any_worker(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("letter.after_sent").await;
-    assert_eq!(world.state(&offer, "letters").await.as_deref(), Some("sent"));
-    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("pending"));
-    world.start_again(&offer).await;
+    world.expect_letter(&offer, "sent").await;
+    world.expect_delivery(&offer, "pending").await;
+    world.restart_and_deliver(&offer).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn after_stripe_acknowledged_and_before_we_recorded_it_stripe_answers_the_same_again(
-    db: PgPool,
-) {
+async fn a_crash_after_stripe_acknowledged_repeats_the_idempotency_key(db: PgPool) {
     let world = World::start(db).await;
     let offer = world.crash_at("mark.after_stripe").await;
-    assert_eq!(world.state(&offer, "deliveries").await.as_deref(), Some("pending"));
+    world.expect_delivery(&offer, "pending").await;
     assert_eq!(world.stripe.delivered_marks(&offer), 1);
-    world.start_again(&offer).await;
+    world.restart_and_deliver(&offer).await;
     let marks: Vec<_> = world
         .stripe
         .requests()

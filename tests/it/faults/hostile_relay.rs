@@ -1,5 +1,5 @@
-//! A relay that breaks the protocol, or an attacker on the network in its place: nothing counts as
-//! sent that the relay did not accept, and every reply is bounded.
+//! A relay that breaks the protocol, or an attacker in its place: a letter counts as sent only if
+//! the relay accepted it, and the length of every reply is limited.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +12,10 @@ use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 use crate::support::wait::eventually;
 
-async fn send(app: &TestApp) -> String {
+/// Announces a new offer and returns it.
+async fn announce_offer(app: &TestApp) -> String {
     let offer = app.offer();
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     offer
 }
 
@@ -69,20 +69,21 @@ async fn replies_injected_before_tls_end_the_session(db: PgPool) {
     let relay = Script::start(&[
         "220 relay.test ready\r\n",
         "250-relay.test\r\n250 STARTTLS\r\n",
-        "220 go\r\n250-x\r\n250 8BITMIME\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 queued as FAKE\r\n",
+        "220 go\r\n250-x\r\n250 8BITMIME\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n\
+         250 2.0.0 queued as FAKE\r\n",
     ])
     .await;
     let app = TestApp::start_with(db, &[("SMTP_URL", &relay.url)]).await;
-    let offer = send(&app).await;
+    let offer = announce_offer(&app).await;
     app.expect_letter(&offer, "waiting", None).await;
     app.expect_untouched(&offer).await;
     let error = last_error(&app).await;
     assert!(error.contains("before TLS") && error.contains("sent nothing"), "{error}");
-    let handed_over: i32 = app.one("select attempt from letters where offer_id = $1", &offer).await;
-    assert_eq!(handed_over, 0);
+    let attempt: i32 = app.one("select attempt from letters where offer_id = $1", &offer).await;
+    assert_eq!(attempt, 0);
     let is_closed =
         || relay.received.lock().unwrap().iter().any(|line| line.ends_with("bytes more"));
-    eventually(|| "the connection is closed".to_owned(), async || is_closed()).await;
+    eventually(|| "the connection is open".to_owned(), async || is_closed()).await;
     let received = relay.received.lock().unwrap().clone();
     assert!(received[0].starts_with("EHLO "), "{received:?}");
     assert_eq!(received[1..], ["STARTTLS", "0 bytes more"]);
@@ -123,7 +124,7 @@ async fn the_message_is_sent_only_after_a_354_reply(db: PgPool) {
     ] {
         app.relay.close_after_message_for(1);
         app.relay.fail(step, Trouble::Say(answer), 1);
-        let offer = send(&app).await;
+        let offer = announce_offer(&app).await;
         app.expect_letter(&offer, "waiting", None).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0, "{step:?} {answer}");
         let error = last_error(&app).await;
@@ -135,26 +136,26 @@ async fn the_message_is_sent_only_after_a_354_reply(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_invalid_final_reply_leaves_the_letter_in_doubt(db: PgPool) {
+async fn an_invalid_final_reply_makes_the_letter_uncertain(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_EMAIL__WHEN_UNCERTAIN", "hold")]).await;
     for answer in ["354 go on", "334 VXNlcg==", "queued", "150 ok", "250-ok\r\nok"] {
         app.relay.fail(Step::Dot, Trouble::Say(answer), 1);
-        let offer = send(&app).await;
+        let offer = announce_offer(&app).await;
         app.expect_letter(&offer, "held", Some("uncertain")).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0, "{answer}");
         // Keep the circuit closed: consecutive failures are not the subject.
         app.after(TimeDelta::minutes(1)).await;
-        app.expect_delivered(&send(&app).await).await;
+        app.expect_delivered(&announce_offer(&app).await).await;
     }
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_reply_with_mixed_codes_counts_as_refusal(db: PgPool) {
+async fn a_reply_with_mixed_codes_counts_as_a_rejection(db: PgPool) {
     let app = TestApp::start(db).await;
     for answer in ["250-2.0.0 ok\r\n554 5.7.1 no", "554-5.7.1 no\r\n250 2.0.0 ok"] {
         app.relay.fail(Step::Dot, Trouble::Say(answer), 1);
-        let offer = send(&app).await;
+        let offer = announce_offer(&app).await;
         app.expect_letter(&offer, "rejected", Some("relay_refused")).await;
         app.expect_untouched(&offer).await;
     }
@@ -162,7 +163,7 @@ async fn a_reply_with_mixed_codes_counts_as_refusal(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_acceptance_counts_whatever_its_text(db: PgPool) {
+async fn a_2xx_reply_counts_regardless_of_its_text(db: PgPool) {
     let app = TestApp::start(db).await;
     let long = [b"250 ".as_slice(), &[b'x'; 5_000], b"\r\n"].concat().leak();
     for bytes in [
@@ -173,7 +174,7 @@ async fn an_acceptance_counts_whatever_its_text(db: PgPool) {
         long,
     ] {
         app.relay.fail(Step::Dot, Trouble::TakeAndSay(bytes), 1);
-        let offer = send(&app).await;
+        let offer = announce_offer(&app).await;
         app.expect_delivered(&offer).await;
         let stored: String =
             app.one("select relay_reply from letters where offer_id = $1", &offer).await;
@@ -199,7 +200,7 @@ async fn endless_replies_are_cut_off(db: PgPool) {
         (Step::Dot, "250-x\n", "more than 128 lines"),
     ] {
         app.relay.fail(step, Trouble::Flood(text), 1);
-        let offer = send(&app).await;
+        let offer = announce_offer(&app).await;
         // The relay would send forever; the bound must end it, not the time limit.
         let error = last_error(&app).await;
         assert!(error.contains(expected), "{step:?}: {error}");

@@ -1,4 +1,4 @@
-//! A load of a thousand offers.
+//! A thousand offers at once, each event delivered three times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn a_thousand_repeated_offers_make_a_thousand_letters(db: PgPool) {
             while app
                 .one::<i64>("select count(*) from deliveries where state = $1", "delivered")
                 .await
-                < 1000
+                < i64::try_from(OFFERS).unwrap()
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

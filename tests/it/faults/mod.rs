@@ -1,4 +1,4 @@
-//! Crashes, outages, and peers that misbehave.
+//! Crashes, outages, and faulty or hostile peers.
 
 mod adoption;
 mod connections;

@@ -1,4 +1,4 @@
-//! Behind a real PgBouncer, in each of its modes.
+//! Processes that reach Postgres through a real PgBouncer, in each pool mode.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::support::process::{Process, command, post, world};
 use crate::support::smtp::Relay;
 use crate::support::wait::eventually;
 
-/// Simulator, relay, and the environment of processes that reach the database through this PgBouncer.
+/// Simulator, relay, and the environment of processes behind this PgBouncer.
 async fn behind(
     db: &PgPool,
     bouncer: &PgBouncer,
@@ -28,22 +28,27 @@ async fn behind(
     (stripe, relay, env)
 }
 
-/// So many offers, told to these processes in turn, each to be delivered once.
-async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&Process]) {
+/// Announces `count` offers to the processes in turn and expects each to be delivered once.
+async fn expect_deliveries(
+    count: usize,
+    stripe: &Simulator,
+    relay: &Relay,
+    processes: &[&Process],
+) {
     let account = stripe.add_account(&NewAccount {
         email: Some("jenny@bakery.example".to_owned()),
         ..NewAccount::default()
     });
     let offers: Vec<String> =
         (0..count).map(|_| stripe.create_offer(&account, &NewOffer::default())).collect();
-    let posts = stripe.events().into_iter().enumerate().map(|(place, event)| {
-        let url = processes[place % processes.len()].webhook.clone().unwrap();
+    let posts = stripe.events().into_iter().enumerate().map(|(number, event)| {
+        let url = processes[number % processes.len()].webhook.clone().unwrap();
         async move { post(&url, serde_json::to_vec(&event).unwrap()).await }
     });
     let answers: Vec<u16> = futures_util::stream::iter(posts).buffer_unordered(8).collect().await;
     let logged = || processes.iter().map(|process| process.logged()).collect::<Vec<_>>().join("\n");
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}\n{}", logged());
-    let context = || format!("all offers are marked\n{}", logged());
+    let context = || format!("an offer is not marked\n{}", logged());
     eventually(context, async || offers.iter().all(|offer| stripe.delivered_marks(offer) == 1))
         .await;
     let ids: HashSet<String> =
@@ -52,17 +57,17 @@ async fn deliver(count: usize, stripe: &Simulator, relay: &Relay, processes: &[&
 }
 
 #[sqlx::test(migrations = false)]
-async fn in_transaction_mode_two_processes_work_from_an_empty_database_on(db: PgPool) {
+async fn in_transaction_mode_two_processes_migrate_and_deliver(db: PgPool) {
     let bouncer = PgBouncer::start(&db, "transaction", 3, "").await;
     let (stripe, relay, env) = behind(&db, &bouncer, "10").await;
-    // Both migrate at the same time.
+    // Both processes migrate the empty database at the same time.
     let (one, other) = tokio::join!(Process::serve(&env), Process::serve(&env));
-    deliver(100, &stripe, &relay, &[&one, &other]).await;
+    expect_deliveries(100, &stripe, &relay, &[&one, &other]).await;
     for process in [&one, &other] {
         let log = process.logged();
         assert!(log.contains("detected a pooler in transaction mode"), "{log}");
-        for trouble in ["prepared statement", "\"ERROR\"", "database:"] {
-            assert!(!log.contains(trouble), "`{trouble}` in {log}");
+        for unexpected in ["prepared statement", "\"ERROR\"", "database:"] {
+            assert!(!log.contains(unexpected), "`{unexpected}` in {log}");
         }
         assert!(log.contains("sent letter"), "{log}");
     }
@@ -75,24 +80,22 @@ async fn in_transaction_mode_two_processes_work_from_an_empty_database_on(db: Pg
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_session_mode_too_few_servers_are_told_at_the_start_and_the_work_is_done_with_them(
-    db: PgPool,
-) {
+async fn in_session_mode_too_few_servers_cause_only_a_warning(db: PgPool) {
     let bouncer = PgBouncer::start(&db, "session", 3, "").await;
     let (stripe, relay, env) = behind(&db, &bouncer, "8").await;
     let process = Process::serve(&env).await;
     let log = process.logged();
-    let told = "only 3 of the 8 connections of database.max_connections can be opened";
-    assert!(log.contains(told) && log.contains("default_pool_size"), "{log}");
-    deliver(20, &stripe, &relay, &[&process]).await;
+    let warning = "only 3 of the 8 connections of database.max_connections can be opened";
+    assert!(log.contains(warning) && log.contains("default_pool_size"), "{log}");
+    expect_deliveries(20, &stripe, &relay, &[&process]).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_session_mode_with_enough_servers_there_is_nothing_to_tell(db: PgPool) {
+async fn in_session_mode_enough_servers_cause_no_warning(db: PgPool) {
     let bouncer = PgBouncer::start(&db, "session", 10, "").await;
     let (stripe, relay, env) = behind(&db, &bouncer, "8").await;
     let process = Process::serve(&env).await;
-    deliver(20, &stripe, &relay, &[&process]).await;
+    expect_deliveries(20, &stripe, &relay, &[&process]).await;
     let log = process.logged();
     assert!(
         !log.contains("connections of database.max_connections") && !log.contains("pooler"),
@@ -101,7 +104,7 @@ async fn in_session_mode_with_enough_servers_there_is_nothing_to_tell(db: PgPool
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn in_statement_mode_the_start_fails_and_says_what_to_set(db: PgPool) {
+async fn in_statement_mode_startup_fails_and_names_the_remedy(db: PgPool) {
     let bouncer = PgBouncer::start(&db, "statement", 3, "").await;
     let (_stripe, _relay, env) = behind(&db, &bouncer, "8").await;
     let mut process = Process::serve(&env).await;
@@ -111,7 +114,7 @@ async fn in_statement_mode_the_start_fails_and_says_what_to_set(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_pooler_is_found_however_it_hands_out_its_servers(db: PgPool) {
+async fn a_pooler_is_detected_however_it_assigns_its_servers(db: PgPool) {
     let open = async |url: &str, pooler: &str| {
         let env = [("DATABASE_URL", url), ("COURIER_DATABASE__POOLER", pooler)];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -122,15 +125,15 @@ async fn a_pooler_is_found_however_it_hands_out_its_servers(db: PgPool) {
         database.close().await;
         is_pooled
     };
-    for further in ["", "server_round_robin = 1", "server_round_robin = 1\nmin_pool_size = 2"] {
+    for extra in ["", "server_round_robin = 1", "server_round_robin = 1\nmin_pool_size = 2"] {
         for servers in [1, 2, 3] {
-            let bouncer = PgBouncer::start(&db, "transaction", servers, further).await;
+            let bouncer = PgBouncer::start(&db, "transaction", servers, extra).await;
             for _ in 0..3 {
-                assert!(open(&bouncer.url, "auto").await, "{servers} servers, {further}");
+                assert!(open(&bouncer.url, "auto").await, "{servers} servers, {extra}");
             }
         }
     }
     let direct = crate::support::process::url_of(&db);
     assert!(!open(&direct, "auto").await);
-    assert!(open(&direct, "transaction").await, "the setting has the last word");
+    assert!(open(&direct, "transaction").await, "the setting overrides the detection");
 }

@@ -1,4 +1,4 @@
-//! The service as real processes: starts, stops, exit codes, two of them on one database.
+//! The service as real processes: startup, shutdown, exit codes, and two processes on one database.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::smtp::{Relay, Step, Trouble};
 use crate::support::wait::eventually;
 use crate::support::{API_KEY, SECRET};
 
-fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
+fn create_offers(stripe: &Simulator, count: usize) -> Vec<String> {
     let account = stripe.add_account(&NewAccount {
         email: Some("jenny@bakery.example".to_owned()),
         ..NewAccount::default()
@@ -20,12 +20,12 @@ fn offers(stripe: &Simulator, count: usize) -> Vec<String> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db: PgPool) {
+async fn two_processes_share_the_work_and_send_no_duplicates(db: PgPool) {
     let (stripe, relay, env) = world(&db).await;
     let (one, other) = (Process::serve(&env).await, Process::serve(&env).await);
-    let offers = offers(&stripe, 60);
-    for (place, event) in stripe.events().iter().enumerate() {
-        let process = if place % 2 == 0 { &one } else { &other };
+    let offers = create_offers(&stripe, 60);
+    for (number, event) in stripe.events().iter().enumerate() {
+        let process = if number % 2 == 0 { &one } else { &other };
         assert_eq!(
             post(process.webhook.as_ref().unwrap(), serde_json::to_vec(event).unwrap()).await,
             200
@@ -33,12 +33,12 @@ async fn two_processes_on_one_database_share_the_work_and_send_nothing_twice(db:
     }
     relay.wait_for(offers.len()).await;
     let are_marked = || offers.iter().all(|offer| stripe.delivered_marks(offer) == 1);
-    eventually(|| "all offers are marked".to_owned(), async || are_marked()).await;
-    let mut ids: Vec<String> =
+    eventually(|| "an offer is not marked".to_owned(), async || are_marked()).await;
+    let mut message_ids: Vec<String> =
         relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
-    ids.sort();
-    ids.dedup();
-    assert_eq!((relay.letters().len(), ids.len()), (60, 60));
+    message_ids.sort();
+    message_ids.dedup();
+    assert_eq!((relay.letters().len(), message_ids.len()), (60, 60));
     let sent_by = |process: &Process| process.logged().matches("sent letter").count();
     assert!(sent_by(&one) > 0 && sent_by(&other) > 0, "{} and {}", sent_by(&one), sent_by(&other));
 }
@@ -48,7 +48,7 @@ async fn no_log_line_shows_an_address_or_a_secret(db: PgPool) {
     let (stripe, relay, env) = world(&db).await;
     let process = Process::serve(&env).await;
     relay.fail(Step::Rcpt(0), Trouble::Say("450 4.2.1 <jenny@bakery.example> is full"), 1);
-    offers(&stripe, 2);
+    create_offers(&stripe, 2);
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
@@ -60,22 +60,19 @@ async fn no_log_line_shows_an_address_or_a_secret(db: PgPool) {
     }
 }
 
-/// Starts a process, has it talk to the relay about a letter, and tells it to stop in the midst of it.
-async fn stopped_in_a_letter(
-    db: &PgPool,
-    step: Step,
-    trouble: Trouble,
-) -> (Process, Relay, String) {
+/// Starts a process and sends it SIGTERM when its SMTP session for a letter reaches `step`.
+async fn sigterm_at(db: &PgPool, step: Step, trouble: Trouble) -> (Process, Relay, String) {
     let (stripe, relay, env) = world(db).await;
     let process = Process::serve(&env).await;
     relay.fail(step, trouble, 1);
-    let offer = offers(&stripe, 1).remove(0);
+    let offer = create_offers(&stripe, 1).remove(0);
     post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
     relay.reached(step).await;
     process.signal("-TERM");
     (process, relay, offer)
 }
 
+/// State of an offer's letter, and how many attempts are recorded.
 async fn letter(db: &PgPool, offer: &str) -> (String, i32) {
     sqlx::query_as("select state, attempt from letters where offer_id = $1")
         .bind(offer)
@@ -85,17 +82,17 @@ async fn letter(db: &PgPool, offer: &str) -> (String, i32) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn sigterm_finishes_a_letter_that_is_being_handed_over(db: PgPool) {
+async fn sigterm_waits_for_a_letter_that_is_being_sent(db: PgPool) {
     let wait = Trouble::Wait(Duration::from_secs(1));
-    let (mut process, relay, offer) = stopped_in_a_letter(&db, Step::Dot, wait).await;
+    let (mut process, relay, offer) = sigterm_at(&db, Step::Dot, wait).await;
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
     assert_eq!((letter(&db, &offer).await, relay.letters().len()), (("sent".to_owned(), 1), 1));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn sigterm_before_a_letter_is_handed_over_leaves_it_to_the_next_process_at_once(db: PgPool) {
+async fn sigterm_before_the_message_is_sent_requeues_the_letter(db: PgPool) {
     let wait = Trouble::Wait(Duration::from_secs(1));
-    let (mut process, relay, offer) = stopped_in_a_letter(&db, Step::Data, wait).await;
+    let (mut process, relay, offer) = sigterm_at(&db, Step::Data, wait).await;
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
     assert_eq!((letter(&db, &offer).await, relay.letters().len()), (("waiting".to_owned(), 0), 0));
     let (state, attempt): (String, i32) =
@@ -106,20 +103,20 @@ async fn sigterm_before_a_letter_is_handed_over_leaves_it_to_the_next_process_at
     assert_eq!(
         (state.as_str(), attempt),
         ("queued", 0),
-        "no lease to wait for, no attempt used up"
+        "the lease ended at once and no attempt was used up"
     );
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_second_sigterm_waits_for_nothing(db: PgPool) {
+async fn a_second_sigterm_ends_the_process_immediately(db: PgPool) {
     let (stripe, relay, env) = world(&db).await;
     let mut process = Process::serve(&env).await;
     relay.fail(Step::Data, Trouble::Stall, 1);
-    offers(&stripe, 1);
+    create_offers(&stripe, 1);
     post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
     eventually(|| process.logged(), async || relay.connections() > 0).await;
     process.signal("-TERM");
-    // It waits for the letter in hand; nobody new gets in.
+    // The process waits for the letter and accepts no new connections.
     let is_stopping = || process.logged().contains("stopping: finishing");
     eventually(|| process.logged(), async || is_stopping()).await;
     process.signal("-TERM");
@@ -127,12 +124,12 @@ async fn a_second_sigterm_waits_for_nothing(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_stop_is_bounded_in_time(db: PgPool) {
+async fn shutdown_takes_no_longer_than_its_grace_period(db: PgPool) {
     let (stripe, relay, mut env) = world(&db).await;
     env.insert("COURIER_SHUTDOWN__GRACE".to_owned(), "500ms".to_owned());
     let mut process = Process::serve(&env).await;
     relay.fail(Step::Data, Trouble::Stall, 1);
-    offers(&stripe, 1);
+    create_offers(&stripe, 1);
     post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&stripe.events()[0]).unwrap()).await;
     eventually(|| process.logged(), async || relay.connections() > 0).await;
     process.signal("-TERM");
@@ -140,13 +137,13 @@ async fn a_stop_is_bounded_in_time(db: PgPool) {
 }
 
 #[tokio::test]
-async fn wrong_usage_and_wrong_settings_exit_64_and_say_all_that_is_wrong() {
+async fn wrong_usage_and_wrong_settings_exit_64_and_name_every_error() {
     let run =
         async |arguments: &[&str]| command(arguments, &HashMap::new()).output().await.unwrap();
     assert_eq!(run(&["no-such-command"]).await.status.code(), Some(64));
-    let wrong = run(&["serve"]).await;
-    assert_eq!(wrong.status.code(), Some(64));
-    let said = String::from_utf8(wrong.stderr).unwrap();
+    let output = run(&["serve"]).await;
+    assert_eq!(output.status.code(), Some(64));
+    let stderr = String::from_utf8(output.stderr).unwrap();
     for key in [
         "stripe.api_key",
         "webhook.secrets",
@@ -156,37 +153,35 @@ async fn wrong_usage_and_wrong_settings_exit_64_and_say_all_that_is_wrong() {
         "capital.program_name",
         "capital.dashboard_url",
     ] {
-        assert!(said.contains(key), "{key} is missing in: {said}");
+        assert!(stderr.contains(key), "{key} is missing in: {stderr}");
     }
     assert_eq!(run(&["--help"]).await.status.code(), Some(0));
 }
 
 #[tokio::test]
-async fn without_a_database_a_start_says_where_it_looked_and_never_the_password() {
+async fn a_failed_connection_names_the_database_but_not_its_password() {
     let env: HashMap<String, String> = [
         ("DATABASE_URL", "postgres://courier:hunter2@127.0.0.1:9/courier"),
         ("COURIER_DATABASE__START_TIMEOUT", "300ms"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    let ended = command(&["migrate"], &env).output().await.unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1));
-    assert!(said.contains("127.0.0.1:9/courier") && !said.contains("hunter2"), "{said}");
+    let output = command(&["migrate"], &env).output().await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("127.0.0.1:9/courier") && !stderr.contains("hunter2"), "{stderr}");
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded_database(
-    db: PgPool,
-) {
+async fn a_startup_error_ends_serve_even_with_the_embedded_database(db: PgPool) {
     let (_stripe, _relay, mut env) = world(&db).await;
     let dir = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = listener.local_addr().unwrap().to_string();
-    let no_folder = dir.path().join("nowhere").display().to_string();
+    let used_address = listener.local_addr().unwrap().to_string();
+    let missing_folder = dir.path().join("nowhere").display().to_string();
     env.remove("DATABASE_URL");
-    // The embedded Postgres keeps what it unpacked in the user's cache.
-    env.insert("HOME".to_owned(), std::env::var("HOME").unwrap_or_else(|_| no_folder.clone()));
+    // The embedded Postgres is unpacked into the user's cache.
+    env.insert("HOME".to_owned(), std::env::var("HOME").unwrap_or_else(|_| missing_folder.clone()));
     env.insert(
         "COURIER_DATABASE__DATA_DIR".to_owned(),
         dir.path().join("data").display().to_string(),
@@ -195,23 +190,23 @@ async fn an_error_at_the_start_ends_serve_with_its_reason_also_with_the_embedded
         env.insert(name.to_owned(), "127.0.0.1:0".to_owned());
     }
     for (name, value, reason) in [
-        ("COURIER_HTTP__LISTEN", &taken, format!("cannot listen on {taken}")),
-        ("COURIER_OPS__LISTEN", &taken, format!("cannot listen on {taken}")),
-        ("COURIER_EMAIL__TEMPLATES_DIR", &no_folder, no_folder.clone()),
+        ("COURIER_HTTP__LISTEN", &used_address, format!("cannot listen on {used_address}")),
+        ("COURIER_OPS__LISTEN", &used_address, format!("cannot listen on {used_address}")),
+        ("COURIER_EMAIL__TEMPLATES_DIR", &missing_folder, missing_folder.clone()),
     ] {
         let mut env = env.clone();
         env.insert(name.to_owned(), value.clone());
         let mut serve = command(&["serve"], &env);
-        let ended = tokio::time::timeout(Duration::from_mins(2), serve.output());
-        let ended = ended.await.expect("it ends by itself").unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
-        assert!(said.contains(&reason), "{name}: {said}");
+        let output = tokio::time::timeout(Duration::from_mins(2), serve.output());
+        let output = output.await.expect("serve did not end").unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {stderr}");
+        assert!(stderr.contains(&reason), "{name}: {stderr}");
     }
 }
 
 #[sqlx::test(migrations = false)]
-async fn migrate_makes_the_schema_and_doctor_finds_nothing_wrong(db: PgPool) {
+async fn doctor_finds_a_missing_schema_and_nothing_after_migrate(db: PgPool) {
     let (_stripe, _relay, env) = world(&db).await;
     let doctor = async || command(&["doctor"], &env).output().await.unwrap();
     let before = doctor().await;
@@ -236,21 +231,21 @@ async fn migrate_makes_the_schema_and_doctor_finds_nothing_wrong(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn doctor_finds_what_is_wrong_outside(db: PgPool) {
+async fn doctor_reports_a_rejected_key_and_a_refusing_relay(db: PgPool) {
     let (_stripe, relay, mut env) = world(&db).await;
     env.insert("STRIPE_API_KEY".to_owned(), "sk_test_wrong".to_owned());
     relay.fail(Step::Connect, Trouble::Say("554 5.3.2 not here"), 100);
-    let found = command(&["doctor"], &env).output().await.unwrap();
-    let text = String::from_utf8_lossy(&found.stdout).into_owned();
-    assert_eq!(found.status.code(), Some(1));
+    let doctor = command(&["doctor"], &env).output().await.unwrap();
+    let findings = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert_eq!(doctor.status.code(), Some(1));
     let wrong =
-        |what: &str| text.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
-    assert!(wrong("Stripe") && wrong("relay"), "{text}");
-    assert!(!text.contains("sk_test_wrong"));
+        |what: &str| findings.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
+    assert!(wrong("Stripe") && wrong("relay"), "{findings}");
+    assert!(!findings.contains("sk_test_wrong"));
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: PgPool) {
+async fn a_database_outage_delays_an_event_but_loses_none(db: PgPool) {
     let (stripe, relay, mut env) = world(&db).await;
     env.insert("COURIER_DATABASE__ACQUIRE_TIMEOUT".to_owned(), "500ms".to_owned());
     let process = Process::serve(&env).await;
@@ -259,7 +254,7 @@ async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: Pg
         let url = webhook.replace("/webhooks/stripe", path);
         reqwest::get(url).await.unwrap().status().as_u16()
     };
-    let offer = offers(&stripe, 1).remove(0);
+    let offer = create_offers(&stripe, 1).remove(0);
     let event = serde_json::to_vec(&stripe.events()[0]).unwrap();
 
     let outage = Outage::begin(&db).await;
@@ -267,20 +262,19 @@ async fn a_database_that_goes_away_and_comes_back_costs_time_and_no_event(db: Pg
     assert_eq!((status("/livez").await, status("/readyz").await), (200, 503));
     outage.end().await;
 
-    let back = std::time::Instant::now();
-    let taken = async {
+    let recovered = std::time::Instant::now();
+    let catching_up = async {
         while post(&webhook, event.clone()).await != 200 || status("/readyz").await != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        println!(
-            "events are taken again {} ms after the database is back",
-            back.elapsed().as_millis()
-        );
+        let waited = recovered.elapsed().as_millis();
+        println!("events are accepted {waited} ms after the database is back");
         while stripe.delivered_marks(&offer) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("it goes on by itself");
-    println!("and an offer is delivered after {} ms", back.elapsed().as_millis());
+    let caught_up = tokio::time::timeout(Duration::from_secs(10), catching_up).await;
+    caught_up.expect("the offer was not delivered after the outage");
+    println!("an offer is delivered after {} ms", recovered.elapsed().as_millis());
     assert_eq!(relay.letters().len(), 1);
 }

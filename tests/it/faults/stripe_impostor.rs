@@ -1,4 +1,4 @@
-//! Something between us and Stripe answers in Stripe's place: a captive portal, a proxy, a load balancer.
+//! A captive portal, a proxy or a load balancer that answers in Stripe's place.
 
 use capital_courier::queue;
 use chrono::TimeDelta;
@@ -7,11 +7,11 @@ use stripe_simulator::{Fault, FaultKind};
 
 use crate::support::TestApp;
 
-/// What such things answer with, and nothing of which is Stripe's word.
+/// Statuses of such answers. None of them comes from Stripe.
 const STATUSES: [u16; 14] = [301, 302, 307, 400, 401, 404, 405, 407, 410, 413, 421, 429, 451, 502];
 
 fn page(status: u16) -> FaultKind {
-    // Headers that would count in an answer of Stripe's.
+    // Headers that the service would obey in a response of Stripe's.
     let headers = [
         ("Location", "https://portal.example/login"),
         ("Stripe-Should-Retry", "false"),
@@ -23,10 +23,12 @@ fn page(status: u16) -> FaultKind {
     }
 }
 
-async fn states(app: &TestApp) -> Vec<(String, String)> {
+/// Kind and state of the unfinished jobs about offers.
+async fn unfinished_jobs(app: &TestApp) -> Vec<(String, String)> {
     sqlx::query_as(
         "select kind, state from jobs
-         where state <> 'done' and kind in ('send_letter', 'mark_delivered', 'refresh_offer') order by 1, 2",
+         where state <> 'done' and kind in ('send_letter', 'mark_delivered', 'refresh_offer')
+         order by 1, 2",
     )
     .fetch_all(&app.db)
     .await
@@ -34,9 +36,9 @@ async fn states(app: &TestApp) -> Vec<(String, String)> {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_mark(db: PgPool) {
+async fn a_proxy_page_only_delays_a_letter_or_a_mark(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (path, left) in [
+    for (path, kind) in [
         ("/v1/capital/financing_offers/", "send_letter"),
         ("/v1/accounts/", "send_letter"),
         ("/mark_delivered", "mark_delivered"),
@@ -44,11 +46,10 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
         for status in STATUSES {
             let offer = app.offer();
             app.stripe.inject(Fault { method: "", path, times: 1, kind: page(status) });
-            app.stripe_sends(&app.created(&offer)).await.expect_kept();
-            app.run_due_work().await;
+            app.announce(&offer).await;
             assert_eq!(
-                states(&app).await,
-                [(left.to_owned(), "queued".to_owned())],
+                unfinished_jobs(&app).await,
+                [(kind.to_owned(), "queued".to_owned())],
                 "{path} {status}"
             );
             app.after(TimeDelta::seconds(5)).await;
@@ -59,7 +60,7 @@ async fn a_page_in_place_of_stripes_answer_costs_a_moment_and_no_letter_and_no_m
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: PgPool) {
+async fn a_404_proxy_page_does_not_make_an_offer_unknown(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     queue::enqueue(&app.db, "refresh_offer", &format!("{offer}/reconcile"), app.clock.now())
@@ -72,19 +73,18 @@ async fn a_page_with_404_does_not_mean_that_stripe_does_not_know_an_offer(db: Pg
         kind: page(404),
     });
     app.run_due_work().await;
-    assert_eq!(states(&app).await, [("refresh_offer".to_owned(), "queued".to_owned())]);
+    assert_eq!(unfinished_jobs(&app).await, [("refresh_offer".to_owned(), "queued".to_owned())]);
     app.after(TimeDelta::seconds(5)).await;
     app.expect_delivered(&offer).await;
     app.finish().await;
 }
 
-/// Stripe itself refuses once, and the work is given up.
-async fn given_up(app: &TestApp, path: &'static str, times: u32) -> String {
+/// Announces an offer while Stripe itself refuses calls to `path`, so that the job becomes dead.
+async fn announce_refused(app: &TestApp, path: &'static str, times: u32) -> String {
     let offer = app.offer();
     let refusal = FaultKind::Error { status: 400, code: "odd", headers: vec![] };
     app.stripe.inject(Fault { method: "", path, times, kind: refusal });
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     offer
 }
 
@@ -94,18 +94,14 @@ async fn reconcile(app: &TestApp) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn reconciliation_revives_what_was_given_up_about_an_offer_that_is_still_undelivered(
-    db: PgPool,
-) {
+async fn reconciliation_requeues_dead_jobs_of_undelivered_offers(db: PgPool) {
     let app = TestApp::start(db).await;
-    let unsent = given_up(&app, "/v1/capital/financing_offers/", 1).await;
+    let unsent = announce_refused(&app, "/v1/capital/financing_offers/", 1).await;
     app.expect_letter(&unsent, "held", Some("gave_up")).await;
-    let unmarked = given_up(&app, "/mark_delivered", 1).await;
+    let unmarked = announce_refused(&app, "/mark_delivered", 1).await;
     app.expect_letter(&unmarked, "sent", None).await;
-    let delivery: String =
-        app.one("select state from deliveries where offer_id = $1", &unmarked).await;
-    assert_eq!(delivery, "refused");
-    assert_eq!(states(&app).await.len(), 2, "both jobs are dead");
+    assert_eq!(app.delivery(&unmarked).await.0, "refused");
+    assert_eq!(unfinished_jobs(&app).await.len(), 2, "both jobs are dead");
     reconcile(&app).await;
     app.expect_delivered(&unsent).await;
     app.expect_delivered(&unmarked).await;
@@ -113,9 +109,9 @@ async fn reconciliation_revives_what_was_given_up_about_an_offer_that_is_still_u
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn what_fails_each_time_is_revived_once_an_hour_and_not_at_each_reconciliation(db: PgPool) {
+async fn a_job_that_keeps_failing_is_requeued_once_an_hour(db: PgPool) {
     let app = TestApp::start(db).await;
-    let offer = given_up(&app, "/v1/capital/financing_offers/", u32::MAX).await;
+    let offer = announce_refused(&app, "/v1/capital/financing_offers/", u32::MAX).await;
     let fetches = |app: &TestApp| {
         let path = format!("/v1/capital/financing_offers/{offer}");
         app.stripe.requests().iter().filter(|call| call.path == path).count()
@@ -129,7 +125,7 @@ async fn what_fails_each_time_is_revived_once_an_hour_and_not_at_each_reconcilia
         app.expect_letter(&offer, "held", Some("gave_up")).await;
         app.clock.advance(TimeDelta::hours(1));
     }
-    // A job that took the process down each time is left to an operator.
+    // A job that ended its process at each attempt needs an operator.
     sqlx::query(
         "update jobs set last_error = 'the process died during each attempt', requeued_at = null",
     )

@@ -1,4 +1,4 @@
-//! A platform that had a Capital program before it installed the service.
+//! A platform that ran a Capital program before it installed the service.
 
 use capital_courier::web::api::Scope;
 use chrono::TimeDelta;
@@ -9,9 +9,9 @@ use stripe_simulator::{Action, NewAccount, NewOffer};
 use crate::support::TestApp;
 use crate::web::api::{call, key};
 
-/// An offer in each status, none of which an event announced; the last one is undelivered.
+/// An offer in each status, without any event; the last one is undelivered.
 fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
-    let lives: [(&[Action], &str); 8] = [
+    let statuses: [(&[Action], &str); 8] = [
         (&[Action::Expire], "expired"),
         (&[Action::Apply], "accepted"),
         (&[Action::Apply, Action::Reject], "rejected"),
@@ -21,7 +21,7 @@ fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
         (&[], "delivered"),
         (&[], "undelivered"),
     ];
-    let offers = lives.into_iter().map(|(actions, status)| {
+    let offers = statuses.into_iter().map(|(actions, status)| {
         let offer = app.offer();
         if status != "undelivered" {
             app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
@@ -36,7 +36,7 @@ fn offers_of_every_status(app: &TestApp) -> Vec<(String, &'static str)> {
     offers
 }
 
-/// A running financing that no webhook announced: its offer, and the event about its payout.
+/// A financing that was paid out before any webhook: its offer, and the event about the payout.
 fn paid_out(app: &TestApp) -> (String, Value) {
     let offer = app.offer();
     app.stripe.edit_offer(&offer, |offer| offer["status"] = "delivered".into());
@@ -50,31 +50,33 @@ fn paid_out(app: &TestApp) -> (String, Value) {
 
 async fn expect_statuses(app: &TestApp, offers: &[(String, &'static str)]) {
     for (offer, status) in offers {
-        let stored: String =
-            app.one("select status from financing_offers where offer_id = $1", offer).await;
         let expected = if *status == "undelivered" { "delivered" } else { status };
-        assert_eq!(stored, expected, "{offer}");
+        app.expect_status(offer, expected).await;
     }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn every_offer_becomes_known_and_only_the_undelivered_one_gets_a_letter(db: PgPool) {
+async fn the_first_listing_stores_every_offer_and_emails_the_undelivered_one(db: PgPool) {
     let app = TestApp::start(db).await;
     let offers = offers_of_every_status(&app);
     assert!(app.app.reconcile_now().await.unwrap());
     app.run_due_work().await;
-    // Marked as delivered in between: its status at Stripe is read by the next listing.
+    // It was marked delivered meanwhile; the next listing reads the new status.
     app.expect_delivered(&offers.last().unwrap().0).await;
     expect_statuses(&app, &offers).await;
     assert_eq!(app.relay.letters().len(), 1);
     let walk = app.app.newest_walk().await.unwrap().unwrap();
-    assert_eq!((walk.offers_seen, walk.offers_new), (8, 7), "one was listed as undelivered before");
+    assert_eq!(
+        (walk.offers_seen, walk.offers_new),
+        (8, 7),
+        "the list of undelivered offers already stored one"
+    );
     assert!(walk.ended_at.is_some());
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn the_walk_resumes_after_its_last_page_and_is_due_again_after_a_day(db: PgPool) {
+async fn the_listing_resumes_after_its_last_page_and_repeats_daily(db: PgPool) {
     let app = TestApp::start(db).await;
     let account = app.stripe.add_account(&NewAccount::default());
     let offers: Vec<String> = (0..250)
@@ -85,12 +87,11 @@ async fn the_walk_resumes_after_its_last_page_and_is_due_again_after_a_day(db: P
         })
         .collect();
     app.stripe.clear_events();
-    let lists = |app: &TestApp| {
-        let asked = app.stripe.requests();
-        let list = asked.iter().filter(|call| call.path == "/v1/capital/financing_offers");
-        list.count()
+    let list_calls = |app: &TestApp| {
+        let calls = app.stripe.requests();
+        calls.iter().filter(|call| call.path == "/v1/capital/financing_offers").count()
     };
-    // As if the process had ended after the first page. Stripe lists the newest offer first.
+    // The state after a process ended at the first page. Stripe lists the newest offer first.
     sqlx::query(
         "insert into offer_listings (livemode, started_at, after_offer_id, offers_seen, offers_new)
          values (false, $1, $2, 100, 100)",
@@ -102,22 +103,30 @@ async fn the_walk_resumes_after_its_last_page_and_is_due_again_after_a_day(db: P
     .unwrap();
     assert!(app.app.reconcile_now().await.unwrap());
     let walk = app.app.newest_walk().await.unwrap().unwrap();
-    assert_eq!((walk.offers_seen, walk.offers_new), (250, 250), "150 of them in this run");
+    assert_eq!(
+        (walk.offers_seen, walk.offers_new),
+        (250, 250),
+        "this run adds 150 to the first page"
+    );
     assert!(walk.ended_at.is_some());
-    assert_eq!(lists(&app), 3, "a page of undelivered offers and two of all");
+    assert_eq!(list_calls(&app), 3, "one page of undelivered offers and two of all offers");
 
     assert!(app.app.reconcile_now().await.unwrap());
-    assert_eq!(lists(&app), 4, "the walk is not due");
+    assert_eq!(list_calls(&app), 4, "the listing is not due");
     app.clock.advance(TimeDelta::hours(25));
     assert!(app.app.reconcile_now().await.unwrap());
-    assert_eq!(lists(&app), 8);
+    assert_eq!(list_calls(&app), 8);
     let walk = app.app.newest_walk().await.unwrap().unwrap();
-    assert_eq!((walk.offers_seen, walk.offers_new), (250, 100), "the first page was never applied");
+    assert_eq!(
+        (walk.offers_seen, walk.offers_new),
+        (250, 100),
+        "only the first page is new: it was never applied"
+    );
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn events_that_no_endpoint_was_registered_for_are_imported(db: PgPool) {
+async fn events_without_a_registered_endpoint_are_imported(db: PgPool) {
     let app = TestApp::start(db).await;
     assert!(app.app.reconcile_now().await.unwrap());
     let offer = app.offer();
@@ -125,27 +134,23 @@ async fn events_that_no_endpoint_was_registered_for_are_imported(db: PgPool) {
     assert!(app.app.reconcile_now().await.unwrap());
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
-    let events: i64 =
-        app.one("select count(*) from inbox_events where object_id = $1", &offer).await;
-    assert_eq!(events, 1);
+    app.expect_events_about(&offer, 1).await;
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_transaction_makes_its_unknown_offer_known(db: PgPool) {
+async fn a_transaction_about_an_unknown_offer_stores_the_offer(db: PgPool) {
     let app = TestApp::start(db).await;
     let (offer, payout) = paid_out(&app);
     app.stripe_sends(&payout).await.expect_kept();
     app.run_due_work().await;
-    let status: String =
-        app.one("select status from financing_offers where offer_id = $1", &offer).await;
-    assert_eq!(status, "paid_out");
+    app.expect_status(&offer, "paid_out").await;
     assert_eq!(app.relay.letters().len(), 0);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_of_an_unknown_account_makes_its_offers_known(db: PgPool) {
+async fn an_event_about_an_unknown_account_stores_its_offers(db: PgPool) {
     let app = TestApp::start(db).await;
     let new = NewAccount { email: Some("jenny@bakery.example".into()), ..NewAccount::default() };
     let account = app.stripe.add_account(&new);
@@ -159,20 +164,18 @@ async fn an_event_of_an_unknown_account_makes_its_offers_known(db: PgPool) {
     app.stripe_sends(&event).await.expect_kept();
     app.run_due_work().await;
     app.expect_delivered(&offers[0]).await;
-    let status: String =
-        app.one("select status from financing_offers where offer_id = $1", &offers[1]).await;
-    assert_eq!((status.as_str(), app.relay.letters().len()), ("expired", 1));
+    app.expect_status(&offers[1], "expired").await;
+    assert_eq!(app.relay.letters().len(), 1);
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_event_that_stripe_failed_to_generate_is_healed_by_its_object(db: PgPool) {
+async fn a_reported_event_generation_failure_refreshes_the_object(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
-    app.run_due_work().await;
+    app.announce(&offer).await;
     app.expect_delivered(&offer).await;
-    // The event that the merchant applied is lost, and a transaction's, too.
+    // Stripe loses every event about the application.
     app.stripe.lose_next_events(10);
     app.stripe.perform(Action::Apply, &offer).unwrap();
     for id in app.stripe.report_lost_events() {
@@ -184,21 +187,15 @@ async fn an_event_that_stripe_failed_to_generate_is_healed_by_its_object(db: PgP
         app.stripe_sends(&report).await.expect_kept();
     }
     app.run_due_work().await;
-    let status: String =
-        app.one("select status from financing_offers where offer_id = $1", &offer).await;
-    assert_eq!(status, "accepted");
-    let versions: Vec<_> = app
-        .stripe
-        .requests()
-        .into_iter()
-        .filter(|call| call.path.starts_with("/v2/core/events/"))
-        .collect();
-    assert_eq!(versions.len(), 1, "the report comes without its data");
+    app.expect_status(&offer, "accepted").await;
+    let calls = app.stripe.requests();
+    let reads = calls.iter().filter(|call| call.path.starts_with("/v2/core/events/")).count();
+    assert_eq!(reads, 1, "the report has no data: it is fetched once");
     app.finish().await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_page_of_an_account_with_transactions_alone_asks_stripe_for_its_offers(db: PgPool) {
+async fn an_account_known_only_by_transactions_gets_its_offers_from_stripe(db: PgPool) {
     let app = TestApp::start(db).await;
     let (_, payout) = paid_out(&app);
     app.stripe_sends(&payout).await.expect_kept();

@@ -1,4 +1,4 @@
-//! Periodic work: reconciliation, retention, the clock, the list of replicas.
+//! Periodic work: reconciliation, retention, the clock, replicas.
 
 mod adoption;
 mod clock;

@@ -1,4 +1,4 @@
-//! A mail server that is not ours: Python's aiosmtpd, which `scripts/test` installs.
+//! An independent mail server: Python's aiosmtpd, which `scripts/test` installs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,21 +15,21 @@ pub struct Aiosmtpd {
     port: u16,
 }
 
-/// How it protects the line.
+/// How the server protects connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
     Plain,
-    /// Takes no letter before `STARTTLS`.
+    /// Accepts no message before `STARTTLS`.
     StartTls,
     /// TLS from the first byte.
     Tls,
 }
 
 impl Aiosmtpd {
-    /// A server whose certificate, made for this test, is for `localhost` alone.
+    /// Starts a server with a new certificate for `localhost` only.
     pub async fn start(line: Line) -> Self {
         let command = std::env::var("COURIER_TEST_AIOSMTPD")
-            .expect("run scripts/test: it finds a mail server");
+            .expect("scripts/test sets COURIER_TEST_AIOSMTPD");
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = certify(folder.path());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -59,7 +59,7 @@ impl Aiosmtpd {
         let server = Self { _server: server, folder, port };
         tokio::time::timeout(Duration::from_secs(20), server.answers(line))
             .await
-            .expect("aiosmtpd answers");
+            .expect("aiosmtpd does not answer");
         server
     }
 
@@ -67,7 +67,7 @@ impl Aiosmtpd {
         loop {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)).await {
                 let mut greeting = String::new();
-                // Under TLS it waits for the client to speak first.
+                // Under TLS the server waits for the client's first message.
                 if line == Line::Tls
                     || BufReader::new(stream).read_line(&mut greeting).await.is_ok()
                         && greeting.starts_with("220")
@@ -79,12 +79,12 @@ impl Aiosmtpd {
         }
     }
 
-    /// Its port, at `localhost`.
+    /// The port on `localhost`.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What a client must trust to trust it.
+    /// The certificate that a client must trust.
     pub fn certificate(&self) -> PathBuf {
         self.folder.path().join("certificate.pem")
     }

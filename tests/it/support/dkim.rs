@@ -1,4 +1,4 @@
-//! A receiver that checks signatures (DKIM) with eyes that are not ours: those of the mail server Stalwart.
+//! Verifies DKIM signatures with an independent implementation: that of the mail server Stalwart.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -16,7 +16,7 @@ use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 
 pub const SELECTOR: &str = "courier1";
 
-/// An RSA key of 2048 bits, the same in each test.
+/// A 2048-bit RSA key, the same in each test.
 pub fn rsa_key() -> String {
     static KEY: OnceLock<String> = OnceLock::new();
     let make = || {
@@ -30,7 +30,7 @@ pub fn ed25519_key() -> String {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem()
 }
 
-/// The DNS, with one record in it.
+/// A DNS cache with one record.
 struct Dns(String, Txt);
 
 impl ResolverCache<Box<str>, Txt> for Dns {
@@ -54,19 +54,19 @@ impl ResolverCache<Box<str>, Txt> for Dns {
     fn insert(&self, _name: Box<str>, _value: Txt, _until: Instant) {}
 }
 
-/// Whether a message has one signature and that is good, by the record that the key's owner published; else what is wrong with it.
+/// Checks that a message has one signature, which is valid by the DNS record of `key`.
 pub async fn verify(message: &[u8], key: &str) -> Result<(), String> {
     let dkim =
         Dkim::new(&key.to_owned().into(), SELECTOR, "rocket.example", "rocket.example").unwrap();
     let record = DomainKey::parse(dkim.record().as_bytes()).map_err(|error| error.to_string())?;
     let dns = Dns(format!("{}.", dkim.record_name()), Txt::DomainKey(record.into()));
     let message = AuthenticatedMessage::parse(message).ok_or("no message")?;
-    // It is never asked: the record is known.
+    // The resolver is not used: the record is in the cache.
     let authenticator = MessageAuthenticator::new_cloudflare().unwrap();
     let checking = authenticator.verify_dkim(Parameters::new(&message).with_txt_cache(&dns));
     let found = tokio::time::timeout(Duration::from_secs(10), checking)
         .await
-        .map_err(|_| "asks the DNS")?;
+        .map_err(|_| "the verification asked the DNS")?;
     match found.as_slice() {
         [one] if *one.result() == DkimResult::Pass => Ok(()),
         other => {

@@ -39,6 +39,17 @@ impl TestApp {
         .unwrap()
     }
 
+    /// The stored event about an offer, where there is one.
+    pub async fn event_id(&self, offer: &str) -> String {
+        self.one("select event_id from inbox_events where object_id = $1", offer).await
+    }
+
+    pub async fn expect_events_about(&self, offer: &str, count: i64) {
+        let stored: i64 =
+            self.one("select count(*) from inbox_events where object_id = $1", offer).await;
+        assert_eq!(stored, count, "events about {offer}");
+    }
+
     /// State and note of an event.
     pub async fn event_state(&self, event_id: &str) -> (String, Option<String>) {
         sqlx::query_as("select state, note from inbox_events where event_id = $1")
@@ -54,6 +65,16 @@ impl TestApp {
 
     pub async fn stored_events(&self) -> i64 {
         self.one("select count(*) from inbox_events where event_id <> $1", "").await
+    }
+
+    /// Makes every job due now. A command schedules by the system's clock, which is ahead of the
+    /// clock of the service under test.
+    pub async fn make_jobs_due(&self) {
+        sqlx::query("update jobs set due_at = $1")
+            .bind(self.clock.now())
+            .execute(&self.db)
+            .await
+            .unwrap();
     }
 
     pub async fn dead_jobs(&self, kind: &str) -> i64 {

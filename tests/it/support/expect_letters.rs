@@ -2,6 +2,7 @@
 
 use capital_courier::consent::opt_outs::{OptOutRequest, OptOutSource, opt_out};
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
 use super::TestApp;
 
@@ -14,6 +15,24 @@ pub struct DeliveryAttempt {
     pub message: Vec<u8>,
     pub message_sha256: Vec<u8>,
     pub outcome: Option<String>,
+}
+
+/// The state of an offer's letter, for tests without a [`TestApp`]. `None` before it is opened.
+pub async fn letter_state(db: &PgPool, offer: &str) -> Option<String> {
+    sqlx::query_scalar("select state from letters where offer_id = $1")
+        .bind(offer)
+        .fetch_optional(db)
+        .await
+        .unwrap()
+}
+
+/// How many attempts to send an offer's letter have an unknown outcome.
+pub async fn uncertain_attempts(db: &PgPool, offer: &str) -> i32 {
+    sqlx::query_scalar("select uncertain_attempts from letters where offer_id = $1")
+        .bind(offer)
+        .fetch_one(db)
+        .await
+        .unwrap()
 }
 
 impl TestApp {
@@ -62,6 +81,11 @@ impl TestApp {
             .fetch_all(&self.db)
             .await
             .unwrap()
+    }
+
+    /// The Message-ID of an offer's only letter, without brackets.
+    pub async fn message_id(&self, offer: &str) -> String {
+        self.one("select message_id from letters where offer_id = $1", offer).await
     }
 
     /// The addressee of each message that the relay accepted; the blind copies are left out.

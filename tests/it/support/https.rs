@@ -1,4 +1,4 @@
-//! A server for one name over TLS, which answers from a table and remembers what it was asked.
+//! An HTTPS server for one name, with fixed responses by path. It records the requested paths.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,16 +12,16 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 #[derive(Default)]
 struct Shared {
-    /// By path: status and body. What is not there is 404.
+    /// Status and body by path; other paths are 404.
     answers: HashMap<String, (u16, Vec<u8>)>,
     asked: Vec<String>,
-    /// Requests that wait for their answer, and the most that ever did at once.
+    /// Requests without a response yet, and the maximum of that number.
     open: usize,
     most_open: usize,
     stalls: bool,
 }
 
-/// The server, and a client that finds it under its name and trusts it.
+/// The server, and a client that resolves its name and trusts its certificate.
 pub struct Https {
     pub client: reqwest::Client,
     shared: Arc<Mutex<Shared>>,
@@ -39,11 +39,12 @@ impl Https {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let shared = Arc::<Mutex<Shared>>::default();
-        let (acceptor, for_talks) = (TlsAcceptor::from(Arc::new(config)), Arc::clone(&shared));
+        let (acceptor, for_connections) =
+            (TlsAcceptor::from(Arc::new(config)), Arc::clone(&shared));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&for_talks));
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&for_connections));
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let mut head = Vec::new();
@@ -63,13 +64,14 @@ impl Https {
                         (status, body, shared.stalls)
                     };
                     if stalls {
-                        // Until the client gives up.
+                        // Returns when the client gives up.
                         let _ = stream.read_u8().await;
                     }
                     shared.lock().unwrap().open -= 1;
                     let length = body.len();
                     let head = format!(
-                        "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                        "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\
+                         Connection: close\r\n\r\n"
                     );
                     let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
                     let _ = stream.shutdown().await;
@@ -92,12 +94,12 @@ impl Https {
         self.shared.lock().unwrap().answers.insert(path.to_owned(), (status, body.to_vec()));
     }
 
-    /// From now on no answer comes.
+    /// Leaves all later requests without a response.
     pub fn stalls(&self) {
         self.shared.lock().unwrap().stalls = true;
     }
 
-    /// How many requests were open at the same time.
+    /// The maximum number of requests that were open at the same time.
     pub fn most_at_once(&self) -> usize {
         self.shared.lock().unwrap().most_open
     }

@@ -4,7 +4,7 @@ pub mod aiosmtpd;
 pub mod browser;
 pub mod dkim;
 mod expect_flow;
-mod expect_letters;
+pub mod expect_letters;
 #[path = "../../../crates/stripe-simulator/tests/support/expected_ledger.rs"]
 pub mod expected_ledger;
 pub mod https;

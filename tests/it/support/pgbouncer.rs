@@ -1,4 +1,4 @@
-//! A real PgBouncer before a test's own database, which `scripts/test` finds or installs.
+//! A real PgBouncer in front of a test's own database. `scripts/test` finds or installs it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,26 +18,28 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// In a mode, with so many servers, and further lines of its configuration. Without any of the lines that would help us.
-    pub async fn start(db: &PgPool, mode: &str, servers: u32, further: &str) -> Self {
+    /// Starts a PgBouncer in this pool mode with `servers` connections to Postgres. `extra` lines
+    /// are added to a configuration without any setting made for this service.
+    pub async fn start(db: &PgPool, mode: &str, servers: u32, extra: &str) -> Self {
         let command = std::env::var("COURIER_TEST_PGBOUNCER")
             .unwrap_or_else(|_| "/usr/sbin/pgbouncer".to_owned());
         let direct = url::Url::parse(&url_of(db)).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (host, server_port) = (direct.host_str().unwrap(), direct.port().unwrap_or(5432));
         let (user, password) = (direct.username(), direct.password().unwrap_or_default());
-        // It refuses to work as root.
+        // PgBouncer refuses to run as root.
         let id = std::process::Command::new("id").arg("-u").output().unwrap();
         let as_user = if id.stdout == b"0\n" { "user = nobody" } else { "" };
         let configuration = format!(
             "[databases]\n* = host={host} port={server_port} user={user} password={password}\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n{as_user}\n\
-             pool_mode = {mode}\ndefault_pool_size = {servers}\nmax_client_conn = 500\n{further}\n"
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\n{as_user}\n\
+             pool_mode = {mode}\ndefault_pool_size = {servers}\nmax_client_conn = 500\n{extra}\n"
         );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pgbouncer.ini");
         std::fs::write(&file, configuration).unwrap();
-        // For the user that it becomes.
+        // PgBouncer reads the file as that user.
         let opened =
             std::process::Command::new("chmod").arg("-R").arg("a+rX").arg(folder.path()).status();
         assert!(opened.unwrap().success());

@@ -1,4 +1,4 @@
-//! The service as a real process, which can really be killed.
+//! The service as a real process, which a test can signal and kill.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use tokio::process::{Child, Command};
 use super::smtp::Relay;
 use super::{API_KEY, SECRET, environment};
 
-/// Longer than any start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest time to wait for a start or an exit, also on a busy machine.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 pub struct Process {
     child: Child,
-    /// Where it takes webhooks, once it does.
+    /// The webhook's URL, once the process listens.
     pub webhook: Option<String>,
-    /// Every line of its log so far.
+    /// Every log line so far.
     pub log: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
 }
 
-/// The URL of a test's own database, as other processes need it.
+/// The URL of a test's own database, for other processes.
 pub fn url_of(db: &PgPool) -> String {
     let base = std::env::var("DATABASE_URL").expect("scripts/test sets DATABASE_URL");
     let mut url = url::Url::parse(&base).unwrap();
@@ -35,7 +35,7 @@ pub fn url_of(db: &PgPool) -> String {
     url.to_string()
 }
 
-/// The program to start, where it is not the one that cargo built for this test.
+/// The program to start, if not the one that Cargo built for this test.
 pub static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 pub fn command(arguments: &[&str], env: &HashMap<String, String>) -> Command {
@@ -45,7 +45,7 @@ pub fn command(arguments: &[&str], env: &HashMap<String, String>) -> Command {
     command
 }
 
-/// What a process leans on, and the environment that says where it is.
+/// A process's dependencies, and the environment that connects it to them.
 pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
     let options = Options {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -55,22 +55,23 @@ pub async fn world(db: &PgPool) -> (Simulator, Relay, HashMap<String, String>) {
     let (stripe, relay) = (Simulator::start(options).await.unwrap(), Relay::start().await);
     let mut env = environment(&stripe, &relay.url());
     env.insert("DATABASE_URL".to_owned(), url_of(db));
-    // Longer than it is put off for: a job that is due later than its interval is due now.
+    // Longer than the delay below, because a job due later than its interval is due now.
     env.insert("COURIER_RECONCILE__EVERY".to_owned(), "48h".to_owned());
     put_off_reconciliation(db).await;
     (stripe, relay, env)
 }
 
-/// A process reconciles as soon as it starts, and would find an offer before its event does.
+/// Delays the first reconciliation by a day: at startup it would find an offer before its event
+/// arrives.
 async fn put_off_reconciliation(db: &PgPool) {
     let later = Clock::system().now() + chrono::TimeDelta::days(1);
     let job =
         capital_courier::queue::enqueue(db, "reconcile", capital_courier::queue::SUBJECT, later);
-    // A database without a schema has no jobs either.
+    // Fails without a schema, and then there is no job to delay.
     let _ = job.await;
 }
 
-/// Posts as Stripe does, and returns the status.
+/// Posts a signed body as Stripe does. Returns the status.
 pub async fn post(url: &str, body: Vec<u8>) -> u16 {
     let client = reqwest::Client::builder().build().unwrap();
     let signature = sign(&body, &[SECRET.to_owned()], Clock::system().now());
@@ -86,7 +87,7 @@ pub async fn post(url: &str, body: Vec<u8>) -> u16 {
 }
 
 impl Process {
-    /// Starts `serve` and waits until it takes webhooks, or has ended.
+    /// Starts `serve` and waits until the process listens or has ended.
     pub async fn serve(env: &HashMap<String, String>) -> Self {
         let mut env = env.clone();
         for (name, value) in [
@@ -117,26 +118,26 @@ impl Process {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, ready).await.expect("it starts or ends in time");
-        let further = std::sync::Arc::clone(&log);
+        tokio::time::timeout(MAX_WAIT, ready).await.expect("the process neither listens nor ends");
+        let later = std::sync::Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                further.lock().unwrap().push(line);
+                later.lock().unwrap().push(line);
             }
         });
         Self { child, webhook, log }
     }
 
-    /// Waits for its end, however long that takes.
-    #[allow(dead_code, reason = "not every program that shares this file asks")]
+    /// Waits for the exit without a time limit.
+    #[allow(dead_code, reason = "not every program that shares this file uses it")]
     pub async fn ended_whenever(&mut self) -> std::process::ExitStatus {
         self.child.wait().await.unwrap()
     }
 
-    /// Waits for its end by itself, and says how it ended.
+    /// Waits for the exit.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it does not end in time:\n{}", self.logged())).unwrap()
+        let ended = tokio::time::timeout(MAX_WAIT, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("the process does not end:\n{}", self.logged())).unwrap()
     }
 
     pub fn signal(&self, name: &str) {
@@ -145,8 +146,8 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// The log lines whose message begins so.
-    #[allow(dead_code, reason = "not every program that shares this file asks")]
+    /// The log lines whose message begins with this text.
+    #[allow(dead_code, reason = "not every program that shares this file uses it")]
     pub fn logged_lines(&self, message: &str) -> Vec<serde_json::Value> {
         let lines = self.log.lock().unwrap();
         let lines =
@@ -161,7 +162,7 @@ impl Process {
     }
 }
 
-/// Nobody gets into a test's own database, and whoever was in it is thrown out.
+/// An outage of a test's own database: connections are refused, and open ones are terminated.
 pub struct Outage {
     server: PgPool,
     name: String,

@@ -1,4 +1,4 @@
-//! A mail server that counts what it takes, and fails when it is told to.
+//! A mail server that records the messages it accepts and fails as a test requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Where in the talk something happens.
+/// A point in an SMTP session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Connect,
@@ -19,34 +19,34 @@ pub enum Step {
     /// A recipient at this domain.
     To(&'static str),
     Data,
-    /// In the midst of the message.
+    /// In the middle of the message.
     Content,
     /// After the final dot.
     Dot,
 }
 
-/// What happens there.
+/// What the relay does at a step instead of its usual reply.
 #[derive(Clone, Debug)]
 pub enum Trouble {
-    /// This answer instead of the usual one.
+    /// Sends this reply.
     Say(&'static str),
-    /// The line is cut. After the final dot: the message is not taken.
+    /// Closes the connection. After the final dot: without accepting the message.
     Drop,
-    /// The message is taken and the line is cut before the answer. After the final dot only.
+    /// Accepts the message and closes the connection without a reply. After the final dot only.
     TakeAndDrop,
-    /// Nothing, for ever.
+    /// Never replies.
     Stall,
-    /// The message is taken, and then nothing, for ever. After the final dot only.
+    /// Accepts the message and never replies. After the final dot only.
     TakeAndStall,
-    /// All goes well, after so long.
+    /// Replies as usual after this time.
     Wait(Duration),
-    /// These bytes, as they are; the message is taken. After the final dot only.
+    /// Accepts the message and sends these bytes unchanged. After the final dot only.
     TakeAndSay(&'static [u8]),
-    /// This text again and again, without an end.
+    /// Sends this text repeatedly, forever.
     Flood(&'static str),
 }
 
-/// A message that was taken.
+/// A message that the relay accepted.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub from: String,
@@ -58,7 +58,7 @@ impl Received {
     pub fn message(&self) -> mail_parser::Message<'_> {
         mail_parser::MessageParser::default()
             .parse(&self.bytes)
-            .expect("a message that can be read")
+            .expect("the message cannot be parsed")
     }
 
     /// A header's raw value, unfolded.
@@ -82,19 +82,19 @@ impl Received {
 struct Shared {
     letters: Vec<Received>,
     troubles: Vec<(Step, Trouble, u32)>,
-    /// Steps at which a trouble has begun.
+    /// Steps at which a trouble has started.
     reached: Vec<Step>,
     connections: u32,
-    /// The commands of all talks, without the messages.
+    /// The commands of all sessions, without the messages.
     commands: Vec<String>,
-    /// Close the connection after so many messages more, without a word.
+    /// Close the connection without a reply to QUIT after this many more messages.
     close_after_messages: u32,
-    /// Messages that were taken without an answer.
-    untold: u32,
+    /// Messages that were accepted without a reply.
+    unanswered: u32,
     /// Replies to the final dot that were sent after [`Trouble::Wait`].
     late_replies: u32,
-    /// Keep the headers alone: thousands of letters would not fit into memory otherwise.
-    heads_only: bool,
+    /// Keep only the headers, so that thousands of letters fit into memory.
+    headers_only: bool,
 }
 
 pub struct Relay {
@@ -108,13 +108,13 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shared, count) = (Arc::<Mutex<Shared>>::default(), watch::Sender::new(0));
-        let (for_talks, counter) = (Arc::clone(&shared), count.clone());
+        let (for_sessions, counter) = (Arc::clone(&shared), count.clone());
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                for_talks.lock().unwrap().connections += 1;
-                let talk = Talk { shared: Arc::clone(&for_talks), count: counter.clone() };
-                tokio::spawn(talk.hold(stream));
+                for_sessions.lock().unwrap().connections += 1;
+                let session = Session { shared: Arc::clone(&for_sessions), count: counter.clone() };
+                tokio::spawn(session.run(stream));
             }
         });
         Self { address, shared, count }
@@ -132,12 +132,12 @@ impl Relay {
         self.shared.lock().unwrap().connections
     }
 
-    /// The next `times` talks that come to this step run into trouble.
+    /// The next `times` sessions that reach this step have this trouble.
     pub fn fail(&self, step: Step, trouble: Trouble, times: u32) {
         self.shared.lock().unwrap().troubles.push((step, trouble, times));
     }
 
-    /// Takes back all `troubles`.
+    /// Removes all troubles.
     pub fn heal(&self) {
         self.shared.lock().unwrap().troubles.clear();
     }
@@ -156,7 +156,7 @@ impl Relay {
         self.shared.lock().unwrap().late_replies
     }
 
-    /// Waits until some talk has run into trouble at this step.
+    /// Waits until a session has a trouble at this step.
     pub async fn reached(&self, step: Step) {
         let reached = async {
             while !self.shared.lock().unwrap().reached.contains(&step) {
@@ -165,14 +165,14 @@ impl Relay {
         };
         tokio::time::timeout(Duration::from_secs(30), reached)
             .await
-            .expect("no talk came to this step");
+            .expect("no session reached this step");
     }
 
-    /// Waits until so many messages were taken.
+    /// Waits until the relay has accepted this many messages.
     pub async fn wait_for(&self, letters: usize) {
-        let taken =
+        let accepted =
             async { self.count.subscribe().wait_for(|count| *count >= letters).await.map(drop) };
-        let waited = tokio::time::timeout(std::time::Duration::from_mins(1), taken).await;
+        let waited = tokio::time::timeout(std::time::Duration::from_mins(1), accepted).await;
         waited
             .unwrap_or_else(|_| {
                 panic!("{} of {letters} letters after a minute", self.letters().len())
@@ -181,26 +181,25 @@ impl Relay {
     }
 }
 
-/// What not everybody wants to know.
-#[allow(dead_code, reason = "not every program that shares this file asks")]
+#[allow(dead_code, reason = "not every program that shares this file uses them")]
 impl Relay {
-    /// Forgets that a talk has come to this step.
+    /// Forgets that a session has reached this step.
     pub fn forget(&self, step: Step) {
         self.shared.lock().unwrap().reached.retain(|reached| *reached != step);
     }
 
-    pub fn keep_heads_only(&self) {
-        self.shared.lock().unwrap().heads_only = true;
+    pub fn keep_headers_only(&self) {
+        self.shared.lock().unwrap().headers_only = true;
     }
 
-    /// The commands of all talks, without the messages.
+    /// The commands of all sessions, without the messages.
     pub fn commands(&self) -> Vec<String> {
         self.shared.lock().unwrap().commands.clone()
     }
 
-    /// Messages that were taken without an answer.
-    pub fn untold(&self) -> u32 {
-        self.shared.lock().unwrap().untold
+    /// How many messages were accepted without a reply.
+    pub fn unanswered(&self) -> u32 {
+        self.shared.lock().unwrap().unanswered
     }
 
     pub fn count(&self) -> usize {
@@ -208,21 +207,22 @@ impl Relay {
     }
 }
 
-struct Talk {
+/// One SMTP session.
+struct Session {
     shared: Arc<Mutex<Shared>>,
     count: watch::Sender<usize>,
 }
 
-/// The line is to be cut.
-struct Cut;
+/// The connection is closed or must be.
+struct Disconnect;
 
-impl Talk {
-    async fn hold(self, stream: TcpStream) {
-        // Whoever hangs up first, the talk is over.
-        let _ = self.talk(BufReader::new(stream)).await;
+impl Session {
+    async fn run(self, stream: TcpStream) {
+        // The session is over, whichever side closed the connection.
+        let _ = self.reply_to_commands(BufReader::new(stream)).await;
     }
 
-    async fn talk(&self, mut line: BufReader<TcpStream>) -> Result<(), Cut> {
+    async fn reply_to_commands(&self, mut line: BufReader<TcpStream>) -> Result<(), Disconnect> {
         self.answer(&mut line, Step::Connect, "220 relay.test ready").await?;
         let (mut from, mut to) = (String::new(), Vec::new());
         loop {
@@ -256,7 +256,7 @@ impl Talk {
                 "DATA" => {
                     self.answer(&mut line, Step::Data, "354 go ahead").await?;
                     let bytes = self.content(&mut line).await?;
-                    self.take(&mut line, Received { from: from.clone(), to: to.clone(), bytes })
+                    self.accept(&mut line, Received { from: from.clone(), to: to.clone(), bytes })
                         .await?;
                 }
                 "RSET" | "NOOP" => say(&mut line, "250 2.0.0 ok").await?,
@@ -266,12 +266,12 @@ impl Talk {
         }
     }
 
-    async fn content(&self, line: &mut BufReader<TcpStream>) -> Result<Vec<u8>, Cut> {
+    async fn content(&self, line: &mut BufReader<TcpStream>) -> Result<Vec<u8>, Disconnect> {
         let mut bytes = Vec::new();
         loop {
             let mut one = Vec::new();
-            if line.read_until(b'\n', &mut one).await.map_err(|_| Cut)? == 0 {
-                return Err(Cut);
+            if line.read_until(b'\n', &mut one).await.map_err(|_| Disconnect)? == 0 {
+                return Err(Disconnect);
             }
             if bytes.len() > 1000 {
                 self.trouble(line, Step::Content).await?;
@@ -279,16 +279,20 @@ impl Talk {
             if one == b".\r\n" {
                 return Ok(bytes);
             }
-            // RFC 5321 section 4.5.2: a dot at the beginning of a line was doubled.
+            // RFC 5321 section 4.5.2: the client doubles a dot at the beginning of a line.
             bytes.extend_from_slice(one.strip_prefix(b".").unwrap_or(&one));
         }
     }
 
-    async fn take(&self, line: &mut BufReader<TcpStream>, letter: Received) -> Result<(), Cut> {
+    async fn accept(
+        &self,
+        line: &mut BufReader<TcpStream>,
+        letter: Received,
+    ) -> Result<(), Disconnect> {
         let keep = || {
             let mut letter = letter.clone();
             let mut shared = self.shared.lock().unwrap();
-            if shared.heads_only {
+            if shared.headers_only {
                 let head = letter.bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
                 letter.bytes.truncate(head.map_or(letter.bytes.len(), |end| end + 4));
             }
@@ -305,19 +309,19 @@ impl Talk {
                     return Ok(());
                 }
                 shared.close_after_messages -= 1;
-                Err(Cut)
+                Err(Disconnect)
             }
             Some(Trouble::Say(text)) => say(line, text).await,
-            Some(Trouble::Drop) => Err(Cut),
+            Some(Trouble::Drop) => Err(Disconnect),
             Some(Trouble::TakeAndDrop) => {
                 keep();
-                self.shared.lock().unwrap().untold += 1;
-                Err(Cut)
+                self.shared.lock().unwrap().unanswered += 1;
+                Err(Disconnect)
             }
             Some(Trouble::Stall) => std::future::pending().await,
             Some(Trouble::TakeAndStall) => {
                 keep();
-                self.shared.lock().unwrap().untold += 1;
+                self.shared.lock().unwrap().unanswered += 1;
                 std::future::pending().await
             }
             Some(Trouble::Wait(time)) => {
@@ -328,7 +332,7 @@ impl Talk {
             }
             Some(Trouble::TakeAndSay(bytes)) => {
                 keep();
-                line.get_mut().write_all(bytes).await.map_err(|_| Cut)
+                line.get_mut().write_all(bytes).await.map_err(|_| Disconnect)
             }
             Some(Trouble::Flood(text)) => flood(line, text).await,
         }
@@ -339,45 +343,49 @@ impl Talk {
         line: &mut BufReader<TcpStream>,
         step: Step,
         usual: &str,
-    ) -> Result<(), Cut> {
+    ) -> Result<(), Disconnect> {
         match self.trouble(line, step).await? {
             Some(text) => {
                 say(line, text).await?;
-                // 421 says that the line is about to be closed.
-                if text.starts_with("421") || step == Step::Connect { Err(Cut) } else { Ok(()) }
+                // A 421 announces that the connection will be closed.
+                if text.starts_with("421") || step == Step::Connect {
+                    Err(Disconnect)
+                } else {
+                    Ok(())
+                }
             }
             None => say(line, usual).await,
         }
     }
 
-    /// Runs into trouble, if there is any at this step; the answer where that is all.
+    /// Acts out the trouble of this step, if there is one. Returns the reply that it requests.
     async fn trouble(
         &self,
         line: &mut BufReader<TcpStream>,
         step: Step,
-    ) -> Result<Option<&'static str>, Cut> {
+    ) -> Result<Option<&'static str>, Disconnect> {
         match self.next_trouble(step) {
             None => Ok(None),
             Some(Trouble::Say(text)) => Ok(Some(text)),
-            Some(Trouble::Drop | Trouble::TakeAndDrop) => Err(Cut),
+            Some(Trouble::Drop | Trouble::TakeAndDrop) => Err(Disconnect),
             Some(Trouble::Stall | Trouble::TakeAndStall) => std::future::pending().await,
             Some(Trouble::Wait(time)) => {
                 tokio::time::sleep(time).await;
                 Ok(None)
             }
-            Some(Trouble::TakeAndSay(_)) => panic!("after the final dot only"),
+            Some(Trouble::TakeAndSay(_)) => panic!("this trouble is for the final dot only"),
             Some(Trouble::Flood(text)) => flood(line, text).await.map(|()| None),
         }
     }
 
-    /// The step of a recipient, who may have trouble of their own.
+    /// The step of a recipient: that of its domain if there is a trouble for it.
     fn rcpt(&self, recipient: &str, position: usize) -> Step {
         let domain = recipient.split_once('@').map(|(_, domain)| domain);
         let shared = self.shared.lock().unwrap();
-        let own = shared.troubles.iter().find(
-            |(step, _, times)| matches!(step, Step::To(troubled) if *times > 0 && Some(*troubled) == domain),
-        );
-        own.map_or(Step::Rcpt(position), |(step, _, _)| *step)
+        let for_domain = shared.troubles.iter().find(|(step, _, times)| {
+            matches!(step, Step::To(failing) if *times > 0 && Some(*failing) == domain)
+        });
+        for_domain.map_or(Step::Rcpt(position), |(step, _, _)| *step)
     }
 
     fn next_trouble(&self, step: Step) -> Option<Trouble> {
@@ -391,26 +399,26 @@ impl Talk {
     }
 }
 
-async fn say(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Cut> {
-    line.get_mut().write_all(format!("{text}\r\n").as_bytes()).await.map_err(|_| Cut)
+async fn say(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Disconnect> {
+    line.get_mut().write_all(format!("{text}\r\n").as_bytes()).await.map_err(|_| Disconnect)
 }
 
-async fn flood(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Cut> {
+async fn flood(line: &mut BufReader<TcpStream>, text: &str) -> Result<(), Disconnect> {
     let text = text.repeat(1000);
     loop {
-        line.get_mut().write_all(text.as_bytes()).await.map_err(|_| Cut)?;
+        line.get_mut().write_all(text.as_bytes()).await.map_err(|_| Disconnect)?;
     }
 }
 
-async fn read_line(line: &mut BufReader<TcpStream>) -> Result<String, Cut> {
+async fn read_line(line: &mut BufReader<TcpStream>) -> Result<String, Disconnect> {
     let mut text = String::new();
     match line.read_line(&mut text).await {
-        Ok(0) | Err(_) => Err(Cut),
+        Ok(0) | Err(_) => Err(Disconnect),
         Ok(_) => Ok(text.trim_end().to_owned()),
     }
 }
 
-/// What stands between the angle brackets.
+/// The address between the angle brackets.
 fn path_of(command: &str) -> String {
     let path = command.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     path.map(|(path, _)| path.to_owned()).unwrap_or_default()

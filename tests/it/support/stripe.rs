@@ -1,4 +1,5 @@
-//! A Stripe that answers what a test tells it, where the simulator has no answer or a better one than the test needs.
+//! A stub of Stripe with the responses that a test sets, for calls that the simulator does not have
+//! or answers too well.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-/// What was asked.
+/// A request that the stub received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path_and_query: String,
@@ -18,7 +19,7 @@ pub struct Asked {
     pub body: String,
 }
 
-/// Answers by the beginning of path and query; 404 otherwise.
+/// Chooses the response by a prefix of path and query; otherwise 404.
 #[derive(Clone, Default)]
 pub struct Stub(Arc<Mutex<Inner>>);
 
@@ -29,7 +30,7 @@ struct Inner {
 }
 
 impl Stub {
-    /// The stub, and where it listens.
+    /// Starts a stub. Returns it with its URL.
     pub async fn start() -> (Self, String) {
         let stub = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,7 +40,7 @@ impl Stub {
         (stub, url)
     }
 
-    /// From now on, what begins so is answered so.
+    /// Sets the response to requests whose path and query begin with this text.
     pub fn answer(&self, beginning: &str, status: u16, body: Value) {
         self.0.lock().unwrap().answers.insert(0, (beginning.to_owned(), status, body));
     }
@@ -67,12 +68,14 @@ async fn answer(State(stub): State<Stub>, request: Request) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
 
-/// An error as Stripe has them.
+/// An error in Stripe's format.
 pub fn refusal(code: &str) -> Value {
-    serde_json::json!({"error": {"type": "invalid_request_error", "code": code, "message": "A secret of Stripe's."}})
+    serde_json::json!({"error": {
+        "type": "invalid_request_error", "code": code, "message": "A secret of Stripe's.",
+    }})
 }
 
-/// A list as Stripe has them.
+/// A list in Stripe's format.
 pub fn list(data: &[Value]) -> Value {
     serde_json::json!({"object": "list", "data": data, "has_more": false})
 }

@@ -1,4 +1,4 @@
-//! Waiting for what another process or task does, where no signal of ours can be awaited.
+//! Waiting for another process or task that gives no signal to await.
 
 use std::time::Duration;
 
