@@ -220,19 +220,22 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    /// The help of a command and of all commands below it.
+    fn append_help(command: &mut clap::Command, path: &str, help: &mut String) {
+        help.push_str(&command.render_long_help().to_string());
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            let path = format!("{path} {}", sub.get_name());
+            help.extend(["\n-----", &path, "\n"]);
+            append_help(sub, &path, help);
+        }
+    }
+
     #[test]
     fn the_help_is_complete() {
         let mut command = Cli::command();
         command.build();
-        let mut help = command.render_long_help().to_string();
-        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
-            let (name, text) = (sub.get_name().to_owned(), sub.render_long_help().to_string());
-            help.extend(["\n----- ", &name, "\n", &text]);
-            for inner in sub.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
-                let text = inner.render_long_help().to_string();
-                help.extend(["\n----- ", &name, " ", inner.get_name(), "\n", &text]);
-            }
-        }
+        let mut help = String::new();
+        append_help(&mut command, "", &mut help);
         insta::assert_snapshot!(help);
     }
 }
