@@ -62,8 +62,12 @@ impl OfferFinder {
                 }
             }
             self.jobs.notify();
-            after = page.last_id().filter(|_| page.has_more);
+            if !page.has_more {
+                return Ok(found);
+            }
+            after = page.last_id();
             if after.is_none() {
+                tracing::error!("Stripe announces another page of offers after one without ids");
                 return Ok(found);
             }
         }

@@ -33,6 +33,7 @@ impl Writer {
             ("fee_label", Some(slots.fee.clone())),
             ("total_label", slots.total.clone()),
             ("share_label", Some(block("share_value"))),
+            ("discount_label", slots.fee_discount.as_ref().map(|_| block("discount_value"))),
             ("until_label", Some(slots.expires_on.clone())),
         ];
         let terms = values

@@ -217,6 +217,9 @@ fn only_a_refill_shows_a_discount_on_the_fee_of_the_running_financing() {
             let says = text.contains("Discount on your current flat fee 10% of what remains of it");
             assert_eq!(says, is_shown, "{text}");
         }
+        let banner = writer().banner(&facts).unwrap();
+        let says = banner.terms.iter().any(|line| line.value == "10% of what remains of it");
+        assert_eq!(says, is_shown, "{banner:?}");
     }
 }
 

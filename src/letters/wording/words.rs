@@ -82,7 +82,7 @@ pub(super) struct Slots<'a> {
     /// Whether a bank account is debited for what the minimum lacks.
     has_bank_debit: bool,
     /// Of a refill: the discount on what remains of the running financing's fee.
-    fee_discount: Option<String>,
+    pub(super) fee_discount: Option<String>,
     /// `settles`: the new financing pays off the old one; `stacks`: both continue; empty if
     /// unknown.
     refill_way: &'static str,
