@@ -30,9 +30,10 @@ use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::replicas;
 use crate::maintenance::retention::EraseExpired;
-use crate::queue::{self, Circuit, Notifier, Periodic, Runner};
+use crate::queue::{self, Circuit, Notifier, Periodic, Runner, Work};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
+use crate::telemetry::chain;
 use crate::web::api::{self, Api, BannerSource, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
@@ -103,7 +104,10 @@ impl App {
         );
         // Not left to the retention job, which another replica may run in an hour.
         if let Err(error) = inbox::bodies::create_partitions(&database.pool, clock.now()).await {
-            tracing::warn!(error = %error, "cannot create partitions for the bodies of events");
+            tracing::warn!(
+                error = chain(&error),
+                "cannot create partitions for the bodies of events"
+            );
         }
         Self::with_database(settings, clock, database)
     }
@@ -340,35 +344,15 @@ impl App {
     fn spawn_workers(&self, shutdown: &Shutdown) {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
         shutdown.spawn_vital("inbox", self.reader.clone().run(self.inbox.listen(), stop.clone()));
-        let (listener, tasks) = (|| self.jobs.listen(), || tracker.clone());
-        shutdown
-            .spawn_vital("letters", self.letters.clone().run(listener(), tasks(), stop.clone()));
-        shutdown.spawn_vital(
-            "mark_delivered",
-            self.mark_delivered.clone().run(listener(), tasks(), stop.clone()),
-        );
-        shutdown.spawn_vital(
-            "refresh_offers",
-            self.refresh_offers.clone().run(listener(), tasks(), stop.clone()),
-        );
-        shutdown.spawn_vital(
-            "look_up_offers",
-            self.look_up_offers.clone().run(listener(), tasks(), stop.clone()),
-        );
-        shutdown.spawn_vital(
-            "transactions",
-            self.transactions.clone().run(listener(), tasks(), stop.clone()),
-        );
-        shutdown.spawn_vital(
-            "retention",
-            self.retaining.clone().run(listener(), tasks(), stop.clone()),
-        );
-        shutdown.spawn_vital(
-            "reminders",
-            self.reminding.clone().run(listener(), tasks(), stop.clone()),
-        );
+        self.spawn_runner(shutdown, "letters", &self.letters);
+        self.spawn_runner(shutdown, "mark_delivered", &self.mark_delivered);
+        self.spawn_runner(shutdown, "refresh_offers", &self.refresh_offers);
+        self.spawn_runner(shutdown, "look_up_offers", &self.look_up_offers);
+        self.spawn_runner(shutdown, "transactions", &self.transactions);
+        self.spawn_runner(shutdown, "retention", &self.retaining);
+        self.spawn_runner(shutdown, "reminders", &self.reminding);
         tracker.spawn(self.release_held(stop.clone()));
-        shutdown.spawn_vital("reconcile", self.keep_reconciling(tasks(), stop.clone()));
+        shutdown.spawn_vital("reconcile", self.keep_reconciling(tracker.clone(), stop.clone()));
         let db = self.database.pool.clone();
         if self.database.can_listen() {
             let listening = queue::notify_on_insert(db.clone(), self.jobs.clone(), stop.clone());
@@ -379,6 +363,16 @@ impl App {
             let (clock, stripe) = (self.clock.clone(), self.stripe.clone());
             shutdown.spawn_vital("replicas", replicas::register(db, clock, stripe, stop.clone()));
         }
+    }
+
+    fn spawn_runner<W: Work>(
+        &self,
+        shutdown: &Shutdown,
+        name: &'static str,
+        runner: &Arc<Runner<W>>,
+    ) {
+        let (tracker, stop) = (shutdown.tracker.clone(), shutdown.soft.clone());
+        shutdown.spawn_vital(name, runner.clone().run(self.jobs.listen(), tracker, stop));
     }
 
     /// Creates the periodic jobs before it runs them. Retries while the database is unavailable.
