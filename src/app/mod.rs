@@ -168,7 +168,6 @@ impl App {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
             inbox: self.inbox.clone(),
-            database_health: self.database.database_health.clone(),
             settings: self.settings.webhook.clone(),
         };
         let router = webhook::router(webhook)?
@@ -182,7 +181,6 @@ impl App {
         let Some(links) = self.settings.email.links.clone() else { return Ok(router) };
         let unsubscribe = portal::Unsubscribe {
             db: self.database.pool.clone(),
-            database_health: self.database.database_health.clone(),
             clock: self.clock.clone(),
             links,
             resubscribe_rate: self.resubscribe_rate.clone(),
@@ -201,7 +199,6 @@ impl App {
         let portal = Portal {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
-            database_health: self.database.database_health.clone(),
             financings: self.financings.clone(),
             finder: self.finder.clone(),
             disclaimers: disclaimers(&self.settings.email)?,
@@ -215,7 +212,6 @@ impl App {
         Api {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
-            database_health: self.database.database_health.clone(),
             read_timeout: self.settings.webhook.read_timeout,
         }
     }
@@ -384,8 +380,7 @@ impl App {
         let (reconcile, runner, listener) =
             (self.reconcile.clone(), self.reconciling.clone(), self.jobs.listen());
         let (remind, retain) = (self.remind.clone(), self.retain.clone());
-        let database_health = self.database.database_health.clone();
-        let jobs = self.jobs.clone();
+        let (db, jobs) = (self.database.pool.clone(), self.jobs.clone());
         async move {
             let prepare = async || {
                 reconcile.schedule().await?;
@@ -393,7 +388,7 @@ impl App {
                 retain.schedule().await
             };
             while let Err(error) = prepare().await {
-                database_health.report(&error, "cannot schedule the periodic jobs");
+                db.health().report(&error, "cannot schedule the periodic jobs");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(RETRY_INTERVAL) => {}
@@ -408,11 +403,10 @@ impl App {
     /// thousands, so the start does not wait.
     fn release_held(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
-        let database_health = self.database.database_health.clone();
         async move {
             let release = async {
                 while let Err(error) = approvals::release(&db, clock.now()).await {
-                    database_health.report(&error, "cannot release held letters");
+                    db.health().report(&error, "cannot release held letters");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 jobs.notify();

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{Database, DatabaseHealth, Pool};
+use crate::database::{Database, Pool};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
@@ -29,7 +29,6 @@ use crate::stripe::{AccountId, Cache, Client};
 /// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
     pub(super) db: Pool,
-    pub(super) database_health: DatabaseHealth,
     pub(super) clock: Clock,
     pub(super) stripe: Client,
     pub(super) to_relay: Circuit,
@@ -52,7 +51,6 @@ impl Resources {
             .context("cannot create the Stripe client")?;
         Ok(Self {
             db: database.pool.clone(),
-            database_health: database.database_health.clone(),
             clock: clock.clone(),
             account_cache: Cache::new(stripe.clone()),
             stripe,
@@ -65,13 +63,7 @@ impl Resources {
     }
 
     pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Arc<Runner<W>> {
-        Runner::new(
-            work,
-            self.db.clone(),
-            self.clock.clone(),
-            self.database_health.clone(),
-            settings,
-        )
+        Runner::new(work, self.db.clone(), self.clock.clone(), settings)
     }
 
     pub(super) fn reader(&self, settings: inbox::Settings) -> InboxReader {
@@ -81,7 +73,6 @@ impl Resources {
             livemode: self.stripe.livemode(),
             letters: self.opener.clone(),
             jobs: self.jobs.clone(),
-            database_health: self.database_health.clone(),
             settings,
         }
     }
@@ -89,7 +80,6 @@ impl Resources {
     pub(super) fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {
         Ok(SendLetter {
             db: self.db.clone(),
-            database_health: self.database_health.clone(),
             clock: self.clock.clone(),
             stripe: self.account_cache.clone(),
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
@@ -116,7 +106,6 @@ impl Resources {
     pub(super) fn mark_delivered(&self) -> MarkDelivered {
         MarkDelivered {
             db: self.db.clone(),
-            database_health: self.database_health.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pglite_oxide::PgliteServer;
 
-use super::{Database, DatabaseHealth, OpenError, Settings, pool_options};
+use super::{Database, OpenError, Settings, pool_options};
 
 /// Keeps the server running. `None` after it was stopped.
 pub(super) struct Embedded(Option<PgliteServer>, String);
@@ -45,11 +45,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
         .connect(&url)
         .await
         .map_err(|error| failed(error.into()))?;
-    Ok(Database {
-        pool: pool.into(),
-        database_health: DatabaseHealth::default(),
-        embedded: Some(embedded),
-    })
+    Ok(Database { pool: pool.into(), embedded: Some(embedded) })
 }
 
 impl Embedded {

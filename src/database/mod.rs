@@ -60,7 +60,6 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Database {
     pub pool: Pool,
-    pub database_health: DatabaseHealth,
     #[cfg(feature = "demo")]
     embedded: Option<embedded::Embedded>,
 }
@@ -274,24 +273,24 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
         (_, Pooler::Transaction) => true,
         (PoolMode::Session, Pooler::Auto) => false,
     };
-    let database_health = DatabaseHealth::default();
-    let health = database_health.clone();
+    let health = DatabaseHealth::default();
+    let of_connection = health.clone();
     // After a failover, open connections may lead to a server that is now a standby.
     let pool = pool_options(settings).max_connections(settings.max_connections).before_acquire(
         move |_, meta| {
-            let may_use = health.may_use(meta.age);
+            let may_use = of_connection.may_use(meta.age);
             Box::pin(async move { Ok(may_use) })
         },
     );
-    let pool = if is_pooled {
-        Pool::through_pooler(pool.connect_lazy_with(options.statement_cache_capacity(0)))
+    let connections = if is_pooled {
+        pool.connect_lazy_with(options.statement_cache_capacity(0))
     } else {
         let pool = pool.after_connect(|connection, _| {
             Box::pin(async move { connection.execute(LIMITS).await.map(drop) })
         });
-        pool.connect_lazy_with(options).into()
+        pool.connect_lazy_with(options)
     };
-    Ok(Database { database_health, ..Database::from(pool) })
+    Ok(Pool::new(connections, is_pooled, health).into())
 }
 
 /// Retries until `start_timeout` while the database is unreachable.
@@ -336,7 +335,6 @@ impl From<Pool> for Database {
     fn from(pool: Pool) -> Self {
         Self {
             pool,
-            database_health: DatabaseHealth::default(),
             #[cfg(feature = "demo")]
             embedded: None,
         }

@@ -17,12 +17,15 @@ use sqlx::postgres::{PgListener, PgPool, PgQueryResult, PgRow, PgStatement, PgTy
 use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 use tokio_util::task::TaskTracker;
 
+use super::DatabaseHealth;
+
 /// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pool {
     connections: PgPool,
     /// The statement that begins a transaction behind a pooler in transaction mode.
     begin: Option<&'static str>,
+    health: DatabaseHealth,
 }
 
 /// The timeouts are `local`, because a session setting would leak to other clients of the pooler.
@@ -31,13 +34,19 @@ const BEGIN_POOLED: &str = "begin read write; deallocate all; set local statemen
 
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self { connections, begin: None }
+        Self { connections, begin: None, health: DatabaseHealth::default() }
     }
 }
 
 impl Pool {
-    pub(super) fn through_pooler(connections: PgPool) -> Self {
-        Self { connections, begin: Some(BEGIN_POOLED) }
+    /// `is_pooled` if the connections lead through a pooler in transaction mode.
+    pub(super) fn new(connections: PgPool, is_pooled: bool, health: DatabaseHealth) -> Self {
+        Self { connections, begin: is_pooled.then_some(BEGIN_POOLED), health }
+    }
+
+    /// The errors of this database, as the process saw them.
+    pub fn health(&self) -> &DatabaseHealth {
+        &self.health
     }
 
     /// Whether the connections lead through a pooler in transaction mode.

@@ -15,7 +15,7 @@ use super::{
     Retryable, Settings, correction, retry_policy, store,
 };
 use crate::clock::{Agreement, Clock, Throttle};
-use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, with_timeout};
+use crate::database::{Pool, RETRY_INTERVAL, with_timeout};
 use crate::telemetry::chain;
 
 /// The implementation of one kind of job.
@@ -103,7 +103,6 @@ pub struct Runner<W> {
     work: W,
     db: Pool,
     clock: Clock,
-    database_health: DatabaseHealth,
     settings: Settings,
     slots: Arc<Semaphore>,
     corrections: Mutex<Throttle>,
@@ -118,16 +117,10 @@ enum Claimed {
 }
 
 impl<W: Work> Runner<W> {
-    pub fn new(
-        work: W,
-        db: Pool,
-        clock: Clock,
-        database_health: DatabaseHealth,
-        settings: Settings,
-    ) -> Arc<Self> {
+    pub fn new(work: W, db: Pool, clock: Clock, settings: Settings) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(settings.concurrency));
         let corrections = Mutex::default();
-        Arc::new(Self { work, db, clock, database_health, settings, slots, corrections })
+        Arc::new(Self { work, db, clock, settings, slots, corrections })
     }
 
     /// Claims and runs jobs until `stop`. Running attempts then continue in `tracker`.
@@ -162,7 +155,7 @@ impl<W: Work> Runner<W> {
                 }
                 Ok(Claimed::RetryAfter(idle)) => idle,
                 Err(error) => {
-                    self.database_health.report(&error, "cannot claim jobs; they stay queued");
+                    self.db.health().report(&error, "cannot claim jobs; they stay queued");
                     RETRY_INTERVAL
                 }
             };
@@ -274,7 +267,7 @@ impl<W: Work> Runner<W> {
         let lease = self.settings.lease;
         let grace = if !self.clock.can_judge_leases(lease) {
             UNLIMITED_GRACE
-        } else if self.database_health.was_unhealthy_within(lease) {
+        } else if self.db.health().was_unhealthy_within(lease) {
             lease
         } else {
             Duration::ZERO
@@ -367,13 +360,13 @@ impl<W: Work> Runner<W> {
             }
             Ok(tx.commit().await?)
         };
-        match retry_until_recorded(claim, &self.database_health, write).await {
+        match retry_until_recorded(claim, &self.db, write).await {
             Ok(()) => {}
             Err(AttemptError::LeaseLost | AttemptError::Released) => {
                 tracing::debug!("recorded no outcome: another worker has the job");
             }
             Err(AttemptError::Failed(error)) => {
-                self.database_health.report_message(
+                self.db.health().report_message(
                     &chain(error.as_ref()),
                     "cannot record the outcome of an attempt",
                 );
@@ -413,7 +406,7 @@ impl<W: Work> Runner<W> {
 /// the database is unavailable. Returns early if the lease is lost.
 pub async fn retry_until_recorded<F>(
     claim: &Claim,
-    database_health: &DatabaseHealth,
+    db: &Pool,
     write: impl Fn() -> F,
 ) -> Result<(), AttemptError>
 where
@@ -432,7 +425,7 @@ where
             Ok(outcome) => return outcome,
             Err(error) => Box::new(error),
         };
-        database_health
+        db.health()
             .report_message(&chain(error.as_ref()), "cannot record an outcome yet; retrying");
         tokio::time::sleep(PAUSE).await;
     }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::was_delivered;
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool};
+use crate::database::Pool;
 use crate::letters::deliveries::{self, PendingDelivery, StripeReply};
 use crate::offers;
 use crate::offers::timeline::{self, Entry};
@@ -22,8 +22,6 @@ use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferSt
 #[derive(Clone, Debug)]
 pub struct MarkDelivered {
     pub db: Pool,
-    /// Reports database errors.
-    pub database_health: DatabaseHealth,
     pub clock: Clock,
     pub stripe: Client,
 }
@@ -44,7 +42,7 @@ impl Work for MarkDelivered {
         crate::crash::point("mark.after_stripe");
         match outcome {
             Ok(answer) if was_delivered(&answer.object.status) => {
-                retry_until_recorded(claim, &self.database_health, || {
+                retry_until_recorded(claim, &self.db, || {
                     self.record(claim, &delivery, &answer, None)
                 })
                 .await

@@ -23,7 +23,7 @@ use super::recipient::NoRecipient;
 use crate::clock::Clock;
 use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
-use crate::database::{DatabaseHealth, Pool};
+use crate::database::Pool;
 use crate::letters::reason::{GAVE_UP, NOT_APPROVED, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::transition::Begun;
@@ -43,8 +43,6 @@ use crate::stripe::{self, AccountId, Cache, OfferStatus};
 /// Executes the `send_letter` jobs.
 pub struct SendLetter {
     pub db: Pool,
-    /// Reports database errors.
-    pub database_health: DatabaseHealth,
     pub clock: Clock,
     pub stripe: Cache,
     /// Stripe's and the relay's.
@@ -177,10 +175,8 @@ impl SendLetter {
             // was sent.
             Err(AttemptError::Failed(error)) => {
                 drop(data_phase);
-                retry_until_recorded(claim, &self.database_health, || {
-                    self.revert_sending(claim, &letter)
-                })
-                .await?;
+                retry_until_recorded(claim, &self.db, || self.revert_sending(claim, &letter))
+                    .await?;
                 return Err(AttemptError::Failed(error));
             }
             Err(stopped) => return Err(stopped),
@@ -195,14 +191,14 @@ impl SendLetter {
             Ok(answer) => {
                 slot.record_accepted();
                 let answer = mask::masked(&answer, &to);
-                retry_until_recorded(claim, &self.database_health, || {
+                retry_until_recorded(claim, &self.db, || {
                     self.record_sent(claim, &letter, &to, &answer)
                 })
                 .await
             }
             Err(error) => {
                 let error = refused(error, &to, &slot);
-                retry_until_recorded(claim, &self.database_health, || {
+                retry_until_recorded(claim, &self.db, || {
                     self.record_failure(claim, &letter, &to, &error)
                 })
                 .await

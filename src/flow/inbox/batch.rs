@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::store::{self, ReadOutcome, UnreadEvent};
 use super::{FollowUps, Settings, to_financing, to_offer};
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
+use crate::database::{Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
 use crate::letters;
 use crate::offers::store::knows_account;
 use crate::offers::timeline::{self, Entry};
@@ -32,8 +32,6 @@ pub struct InboxReader {
     pub letters: letters::Opener,
     /// Notified after every batch: it may have queued jobs.
     pub jobs: Notifier,
-    /// Reports database errors.
-    pub database_health: DatabaseHealth,
     pub settings: Settings,
 }
 
@@ -80,8 +78,7 @@ impl InboxReader {
                 Ok(read) if read > 0 => continue,
                 Ok(_) => self.settings.poll_interval,
                 Err(error) => {
-                    self.database_health
-                        .report(&error, "cannot read the inbox; its events are kept");
+                    self.db.health().report(&error, "cannot read the inbox; its events are kept");
                     RETRY_INTERVAL
                 }
             };

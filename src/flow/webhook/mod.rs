@@ -21,7 +21,7 @@ use axum::routing::post;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool};
+use crate::database::Pool;
 use crate::queue::Notifier;
 
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
@@ -43,8 +43,6 @@ pub struct Webhook {
     pub clock: Clock,
     /// Wakes the inbox reader.
     pub inbox: Notifier,
-    /// Reports database errors.
-    pub database_health: DatabaseHealth,
     pub settings: Settings,
 }
 

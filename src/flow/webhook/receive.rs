@@ -62,7 +62,8 @@ pub(super) async fn receive(
         }
         Err(AcceptError::Database(error)) => {
             webhook
-                .database_health
+                .db
+                .health()
                 .report(&error, "cannot store an event: asked Stripe to send it again");
             Err(Rejection::NotStored)
         }

@@ -47,7 +47,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool, with_timeout};
+use crate::database::{Pool, with_timeout};
 use crate::financing::{Financings, LookupError};
 use crate::flow::offer::OfferFinder;
 use crate::http::rate::Rate;
@@ -65,7 +65,6 @@ pub use routes::router;
 pub struct Api {
     pub db: Pool,
     pub clock: Clock,
-    pub database_health: DatabaseHealth,
     /// Time limit for receiving a request body.
     pub read_timeout: Duration,
 }
@@ -116,7 +115,7 @@ impl Api {
     }
 
     fn database_refusal(&self, error: &sqlx::Error, doing: &str) -> Refusal {
-        self.database_health.report(error, doing);
+        self.db.health().report(error, doing);
         Refusal::Unavailable
     }
 

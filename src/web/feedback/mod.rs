@@ -140,7 +140,7 @@ impl Inbound {
                 self.count(report.channel, "not_taken");
                 match &error {
                     ApplyError::Database(error) => {
-                        self.api.database_health.report(error, "cannot apply a feedback report");
+                        self.api.db.health().report(error, "cannot apply a feedback report");
                     }
                     ApplyError::StillSending => tracing::info!(
                         "a feedback report arrived before its letter was recorded as sent"

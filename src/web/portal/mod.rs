@@ -32,7 +32,7 @@ use axum::routing::get;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseHealth, Pool, with_timeout};
+use crate::database::{Pool, with_timeout};
 use crate::financing::Financings;
 use crate::flow::offer::OfferFinder;
 use crate::format::locale::Language;
@@ -78,7 +78,6 @@ pub struct Settings {
 pub struct Portal {
     pub db: Pool,
     pub clock: Clock,
-    pub database_health: DatabaseHealth,
     pub financings: Financings,
     /// Finds the offers of an account that is unknown here.
     pub finder: OfferFinder,
@@ -232,7 +231,7 @@ impl PortalState {
     }
 
     fn database_error(&self, error: &sqlx::Error, language: Language) -> ErrorPage {
-        self.portal.database_health.report(error, "cannot show the Capital section");
+        self.portal.db.health().report(error, "cannot show the Capital section");
         ErrorPage { notice: Notice::NotNow, language }
     }
 

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::consent::opt_outs::{
     OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
 };
-use crate::database::{DatabaseHealth, Pool, with_timeout};
+use crate::database::{Pool, with_timeout};
 use crate::format::locale::{Formats, Language};
 use crate::http::body::{self, BodyLimits};
 use crate::http::rate::Rate;
@@ -37,7 +37,6 @@ use crate::http::rate::Rate;
 #[derive(Clone, Debug)]
 pub struct Unsubscribe {
     pub db: Pool,
-    pub database_health: DatabaseHealth,
     pub clock: Clock,
     /// Verifies the tokens.
     pub links: UnsubscribeLinks,
@@ -153,7 +152,7 @@ async fn show(
         None => UnsubscribePage::Unknown,
         Some(account) => {
             with_timeout(unsubscribe.state(account.as_str())).await.unwrap_or_else(|error| {
-                unsubscribe.database_health.report(&error, "cannot look up an opt-out");
+                unsubscribe.db.health().report(&error, "cannot look up an opt-out");
                 // The button works in any state, so offer it.
                 UnsubscribePage::Ask
             })
@@ -185,7 +184,7 @@ async fn decide(
         with_timeout(unsubscribe.stop(account.as_str(), source)).await
     };
     let page = outcome.unwrap_or_else(|error| {
-        unsubscribe.database_health.report(&error, "cannot store an opt-out");
+        unsubscribe.db.health().report(&error, "cannot store an opt-out");
         UnsubscribePage::Failed
     });
     state.answer(page, language)

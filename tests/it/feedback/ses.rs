@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use capital_courier::database::DatabaseHealth;
 use capital_courier::web::api::Api;
 use capital_courier::web::feedback::ses::{Amazon, Ses};
 use capital_courier::web::feedback::{self, Inbound, ReportCounts};
@@ -47,7 +46,6 @@ fn endpoint_trusting(app: &TestApp, amazon: &Https, topic: &str, trusted: &[u8])
     let api = Api {
         db: app.db.clone().into(),
         clock: app.clock.clone(),
-        database_health: DatabaseHealth::default(),
         read_timeout: std::time::Duration::from_secs(5),
     };
     let trusted = CertificateDer::from_pem_slice(trusted).unwrap();

@@ -33,7 +33,7 @@ impl Portal {
                     );
                 }
                 Err(error) => {
-                    self.database_health.report(&error, "cannot record the view of an offer");
+                    self.db.health().report(&error, "cannot record the view of an offer");
                 }
             }
         }
