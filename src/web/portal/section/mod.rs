@@ -108,6 +108,7 @@ fn render(
         rows => value(rows),
         older,
         is_later_page,
+        contacts => value(portal.settings.contacts.in_market(data.home.country.as_deref())),
         paths => portal.paths(account),
         disclaimers => value(disclaimers.shown),
     };
