@@ -66,8 +66,8 @@ async fn the_copy_has_terms_disclaimer_and_review_sentence_in_the_account_langua
         (&json!("de"), &json!("de"))
     );
     assert_ne!(german["review"], copy["review"]);
-    let stripe = "capital+support@stripe.com";
-    let contact = |text| json!([{ "text": text, "contact": stripe, "url": "mailto:capital+support@stripe.com" }]);
+    let [stripe, url] = ["capital+support@stripe.com", "mailto:capital+support@stripe.com"];
+    let contact = |text| json!([{ "text": text, "contact": stripe, "url": url }]);
     let text = "If you have a question or a complaint about Rocket Capital, write to";
     assert_eq!(copy["contacts"], contact(text));
     let text = "Bei Fragen oder Beschwerden zu Rocket Capital schreiben Sie an";

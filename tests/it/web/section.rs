@@ -104,7 +104,8 @@ fn summary(app: &TestApp, offer: &str, paid_minor: i64) -> Value {
             "advance_paid_out_at": now - 20 * day, "repayments_begin_at": now - 15 * day,
             "total_due_amount": 110_000, "overdue_amount": 2_500,
             "current_repayment_interval": {
-                "starts_at": now - 20 * day, "due_at": now + 40 * day, "paid_amount": 100, "remaining_amount": 12_000,
+                "starts_at": now - 20 * day, "due_at": now + 40 * day,
+                "paid_amount": 100, "remaining_amount": 12_000,
             },
         },
     })

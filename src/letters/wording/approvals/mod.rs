@@ -2,9 +2,9 @@
 //! market, and every change anew (<https://docs.stripe.com/capital/marketing>).
 //!
 //! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
-//! program name, sender, postal address. With a live key, a letter goes out only if its hash is
-//! approved for its market; otherwise it is held until an approval releases it. Test data needs no
-//! approval.
+//! program name, sender, postal address, contacts. With a live key, a letter goes out only if its
+//! hash is approved for its market; otherwise it is held until an approval releases it. Test data
+//! needs no approval.
 
 pub mod store;
 
