@@ -104,6 +104,7 @@ fn render_letters(criterion: &mut Criterion) {
         from_address: "capital@rocket.example".to_owned(),
         reply_to: "capital@rocket.example".to_owned(),
         has_link: true,
+        contacts: wording::ContactSettings::default(),
         templates_dir: None,
     });
     let writer = writer.unwrap();

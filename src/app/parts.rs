@@ -195,6 +195,7 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
         has_link: settings.links.is_some(),
         from_name: settings.sender.from.name().unwrap_or(&settings.program_name).to_owned(),
         reply_to: settings.sender.reply_to.address().to_owned(),
+        contacts: settings.contacts.clone(),
         templates_dir: settings.templates_dir.clone(),
     };
     Writer::new(wording).context("cannot use the email templates")

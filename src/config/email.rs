@@ -7,6 +7,7 @@ use super::reader::Reader;
 use crate::consent::opt_outs::UnsubscribeLinks;
 use crate::flow::email::Settings;
 use crate::letters::reminders::Schedule;
+use crate::letters::wording::ContactSettings;
 use crate::mail::sending_rate::{SendingLimits, WarmUp};
 use crate::mail::{Address, Dkim, DkimError, Mailbox, Sender, Timeouts};
 
@@ -23,6 +24,11 @@ impl Reader {
                 answer: self.duration("email.relay_answer_timeout"),
             },
             sender: self.sender(),
+            contacts: ContactSettings {
+                support: self.optional("capital.support_contact", "help@example.com"),
+                complaints: self
+                    .optional("capital.complaints_contact", "https://example.com/complaints"),
+            },
             // 15 U.S.C. § 7704(a)(5) requires it in every commercial email.
             postal_address: self.parsed("email.postal_address", "1 Main Street, Springfield, IL"),
             program_name: self.parsed("capital.program_name", "Rocket Capital"),

@@ -183,6 +183,7 @@ impl Reader {
             refresh_url: self.account_link_url("capital.refresh_url"),
             return_url: self.account_link_url("capital.return_url"),
             locale_metadata_key: email.locale_metadata_key.clone(),
+            contacts: email.contacts.clone(),
             brand: Brand {
                 program_name: email.program_name.clone(),
                 dashboard_url: email.dashboard_url.clone(),

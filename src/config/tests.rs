@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::layers::Layers;
 use super::*;
+use crate::letters::wording::ContactSettings;
 
 fn env(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -254,6 +255,27 @@ fn sources_of_bounces_are_validated() {
         ("COURIER_EMAIL__RETURN_PATH", "Bounces <bounces@rocket.example>", "at most 31 characters"),
     ] {
         let message = errors(&[(name, value)]);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn contacts_are_email_addresses_or_pages() {
+    let contacts = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.contacts;
+    assert_eq!(contacts(&[]), ContactSettings::default());
+    let [support, complaints] =
+        ["COURIER_CAPITAL__SUPPORT_CONTACT", "COURIER_CAPITAL__COMPLAINTS_CONTACT"];
+    let page = "https://rocket.example/complaints";
+    let set = contacts(&[(support, "help@rocket.example"), (complaints, page)]);
+    assert_eq!(set.support.unwrap().url, "mailto:help@rocket.example");
+    assert_eq!(set.complaints.unwrap().url, page);
+    let message = errors(&[(support, "call us"), (complaints, "http://rocket.example")]);
+    for expected in [
+        "capital.support_contact (from COURIER_CAPITAL__SUPPORT_CONTACT): \"call us\": neither an \
+         email address nor an https:// address; example: help@example.com",
+        "capital.complaints_contact (from COURIER_CAPITAL__COMPLAINTS_CONTACT): \
+         \"http://rocket.example\": neither",
+    ] {
         assert!(message.contains(expected), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
 use super::OfferId;
-use super::deserialize::{instant, maybe_id, maybe_seconds, open_enum};
+use super::deserialize::{instant, lenient, maybe_id, maybe_seconds, open_enum};
 
 /// Stripe's summary of an account's financing. Describes one financing, even if two run side by
 /// side.
@@ -30,6 +30,12 @@ pub struct SummaryDetails {
     pub currency: String,
     /// The share of daily sales: 0.15 is 15 %.
     pub withhold_rate: f64,
+    /// The total to be paid, whatever has been paid of it. Only newer previews send it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub total_due_amount: Option<i64>,
+    /// Open from earlier periods. Null for cash advances; only the newest previews send it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub overdue_amount: Option<i64>,
     /// Stripe's sources disagree whether these are seconds or milliseconds.
     #[serde(default, deserialize_with = "maybe_seconds_or_millis")]
     pub advance_paid_out_at: Option<DateTime<Utc>>,
@@ -44,6 +50,9 @@ pub struct SummaryDetails {
 /// A period with a minimum payment.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Period {
+    /// Only newer previews send it.
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    pub starts_at: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_seconds")]
     pub due_at: Option<DateTime<Utc>>,
     /// Paid towards the minimum.
@@ -95,6 +104,30 @@ mod tests {
         assert_eq!(details(&json!(1_700_000_000_000_i64)).advance_paid_out_at, Some(seconds));
         assert_eq!(seconds.timestamp(), 1_700_000_000);
         assert_eq!(details(&Value::Null).advance_paid_out_at, None);
+    }
+
+    #[test]
+    fn fields_of_previews_may_be_missing_null_or_of_another_type() {
+        let without = details(&Value::Null);
+        assert_eq!((without.total_due_amount, without.overdue_amount), (None, None));
+        assert_eq!(without.current_period.unwrap().starts_at, None);
+        let mut sent = json!({
+            "advance_amount": 1, "fee_amount": 1, "paid_amount": 0, "remaining_amount": 2,
+            "currency": "usd", "withhold_rate": 0.1, "total_due_amount": 2, "overdue_amount": 1,
+            "current_repayment_interval": {
+                "starts_at": 1_700_000_000, "due_at": 1_705_000_000, "remaining_amount": 1,
+            },
+        });
+        let parse = |sent: &Value| serde_json::from_value::<SummaryDetails>(sent.clone()).unwrap();
+        let with = parse(&sent);
+        assert_eq!((with.total_due_amount, with.overdue_amount), (Some(2), Some(1)));
+        let starts_at = with.current_period.unwrap().starts_at.unwrap();
+        assert_eq!(starts_at.timestamp(), 1_700_000_000);
+        for odd in [Value::Null, json!("1.00"), json!({"amount": 1})] {
+            (sent["total_due_amount"], sent["overdue_amount"]) = (odd.clone(), odd);
+            let odd = parse(&sent);
+            assert_eq!((odd.total_due_amount, odd.overdue_amount), (None, None));
+        }
     }
 
     #[test]

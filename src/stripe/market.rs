@@ -3,6 +3,8 @@
 //!
 //! About a product that is missing here, nothing is said: Canada, for example, has a disclaimer
 //! but no documented terms.
+//!
+//! Also the address of Stripe's servicing team in each market.
 
 use serde::Deserialize;
 
@@ -59,6 +61,20 @@ pub static MARKETS: [MarketTerms; 8] = [
     row("DE", FinancingType::FlexLoan, Some(7), false, Refill::Stacks),
     row("FR", FinancingType::FlexLoan, Some(7), false, Refill::Stacks),
 ];
+
+/// Answers questions and takes complaints about Capital
+/// (<https://docs.stripe.com/capital/regulatory-compliance>).
+const SERVICING: &str = "capital+support@stripe.com";
+
+/// The markets in which the provider does so.
+static SERVICING_BY_PROVIDER: [(&str, &str); 2] =
+    [("DE", "stripe-assistance@youlend.com"), ("FR", "stripe-assistance@youlend.com")];
+
+/// The email address for a merchant's questions and complaints.
+pub fn servicing_address(country: Option<&str>) -> &'static str {
+    let provider = SERVICING_BY_PROVIDER.iter().find(|(market, _)| Some(*market) == country);
+    provider.map_or(SERVICING, |(_, address)| address)
+}
 
 /// `offered_terms.repayment_interval_configuration`, which overrides the table. Its amounts are
 /// those of the maximum advance, and are not shown.
@@ -172,6 +188,23 @@ mod tests {
         ] {
             let terms = ProductTerms::new(country, Some(product), None);
             assert_eq!(terms, ProductTerms::default(), "{country:?} {product}");
+        }
+    }
+
+    #[test]
+    fn merchants_in_germany_and_france_write_to_the_provider() {
+        let provider = "stripe-assistance@youlend.com";
+        for (country, address) in [
+            (Some("US"), SERVICING),
+            (Some("GB"), SERVICING),
+            (Some("AU"), SERVICING),
+            (Some("CA"), SERVICING),
+            (Some("DE"), provider),
+            (Some("FR"), provider),
+            (Some("BR"), SERVICING),
+            (None, SERVICING),
+        ] {
+            assert_eq!(servicing_address(country), address, "{country:?}");
         }
     }
 

@@ -38,5 +38,7 @@ pub use financing_transaction::{FinancingTransaction, Reason, TransactionType};
 pub use generation_failure::GenerationFailure;
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::{Page, id_of};
-pub use market::{MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval};
+pub use market::{
+    MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval, servicing_address,
+};
 pub use payout::{BalanceTransaction, Fee, Payout};

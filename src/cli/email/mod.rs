@@ -186,12 +186,12 @@ impl FromStr for CopyKind {
 fn copies(writer: &Writer, only: Option<CopyKind>, disclaimers: &[Disclaimer]) -> Vec<CopyId> {
     let every = Kind::ALL.into_iter().map(CopyKind::Email).chain([CopyKind::CapitalSection]);
     let kinds = only.map_or_else(|| every.collect(), |only| vec![only]);
-    let program_name = &writer.settings().program_name;
+    let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
     let pairs = disclaimers.iter().flat_map(|of| kinds.iter().map(move |kind| (kind, of)));
     pairs
         .map(|(kind, disclaimer)| match kind {
             CopyKind::Email(kind) => writer.copy_id(*kind, disclaimer),
-            CopyKind::CapitalSection => portal::copy_id(program_name, disclaimer),
+            CopyKind::CapitalSection => portal::copy_id(program_name, contacts, disclaimer),
         })
         .collect()
 }

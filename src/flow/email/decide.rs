@@ -173,6 +173,7 @@ impl<'a> Decider<'a> {
             is_refill: Kind::first(offer) == Kind::Refill,
             language: disclaimer.language,
             country: account.country.clone(),
+            market: disclaimer.market.clone().or(account.country.clone()),
             time_zone: time_zone(account),
             account_name: account.display_name().map(str::to_owned),
             recipient: to.expose().to_owned(),

@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::consent::opt_outs;
 use crate::letters::reminders::Schedule;
+use crate::letters::wording::ContactSettings;
 use crate::letters::{State, store, transition};
 use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Sender, blind copies, and DKIM signature.
     pub sender: mail::Sender,
+    /// Whom merchants ask, and where they complain.
+    pub contacts: ContactSettings,
     /// The platform's, for the footer (15 U.S.C. § 7704(a)(5)).
     pub postal_address: String,
     /// The platform's name for its Capital program.

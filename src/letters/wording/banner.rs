@@ -2,7 +2,7 @@
 //! and the sentence about the review. The operator's templates apply here too.
 
 use super::words::Slots;
-use super::{Facts, TemplateError, Writer};
+use super::{Contact, Facts, TemplateError, Writer};
 
 /// The text beside a banner, without the disclaimer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct BannerCopy {
     pub how_it_is_paid: String,
     /// Begins with "All financing applications are subject to review prior to approval."
     pub review: String,
+    /// One or two: whom the merchant can ask, and where to complain.
+    pub contacts: Vec<ContactLine>,
 }
 
 /// A term of the offer, formatted for its reader.
@@ -19,6 +21,13 @@ pub struct BannerCopy {
 pub struct TermsLine {
     pub label: String,
     pub value: String,
+}
+
+/// A sentence that ends with a contact, without its full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactLine {
+    pub words: String,
+    pub contact: Contact,
 }
 
 impl Writer {
@@ -40,6 +49,11 @@ impl Writer {
             .into_iter()
             .filter_map(|(label, value)| Some(TermsLine { label: block(label), value: value? }))
             .collect();
-        Ok(BannerCopy { terms, how_it_is_paid: block("how_it_is_paid"), review: block("review") })
+        let line = |name, contact| ContactLine { words: block(name), contact };
+        let complaints = slots.complaints.map(|contact| line("complaints", contact));
+        let contacts =
+            std::iter::once(line("questions", slots.support)).chain(complaints).collect();
+        let (how_it_is_paid, review) = (block("how_it_is_paid"), block("review"));
+        Ok(BannerCopy { terms, how_it_is_paid, review, contacts })
     }
 }

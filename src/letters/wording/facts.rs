@@ -32,6 +32,8 @@ pub struct Facts {
     pub withhold_rate: f64,
     /// The last moment to apply.
     pub expires_at: DateTime<Utc>,
+    /// Determines whom the merchant can ask: the disclaimer's market, or `country`.
+    pub market: Option<String>,
     /// Determines the permitted vocabulary and, with the country, the terms of the product.
     pub financing_type: Contract,
     /// If Stripe sent it.

@@ -7,6 +7,7 @@
 
 pub mod approvals;
 mod banner;
+mod contacts;
 mod disclaimer;
 mod facts;
 mod nesting;
@@ -26,7 +27,8 @@ use approvals::CopyId;
 use templates::{TemplatePart, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
-pub use banner::{BannerCopy, TermsLine};
+pub use banner::{BannerCopy, ContactLine, TermsLine};
+pub use contacts::{Contact, ContactError, ContactSettings, Contacts};
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 pub use facts::Facts;
 pub use sample_facts::{refill_cases, sample};
@@ -46,6 +48,7 @@ pub struct Settings {
     pub reply_to: String,
     /// Whether letters have an unsubscribe link, which changes their wording.
     pub has_link: bool,
+    pub contacts: ContactSettings,
     /// The operator's templates, which override the built-in ones.
     pub templates_dir: Option<PathBuf>,
 }
@@ -111,6 +114,8 @@ impl Writer {
     pub fn copy_hash(&self, kind: Kind, disclaimer: &Disclaimer) -> String {
         let settings = &self.settings;
         let version = self.templates.version(kind, disclaimer.language);
+        let Contacts { support, complaints } =
+            settings.contacts.in_market(disclaimer.market.as_deref());
         let parts = [
             version,
             kind.as_str(),
@@ -122,6 +127,8 @@ impl Writer {
             &settings.from_address,
             &settings.reply_to,
             if settings.has_link { "link" } else { "mail" },
+            &support.address,
+            complaints.as_ref().map_or("", |complaints| &complaints.address),
             &disclaimer.variant,
         ];
         approvals::hash(parts.into_iter().chain(disclaimer.paragraphs.iter().map(String::as_str)))

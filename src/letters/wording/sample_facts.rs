@@ -34,6 +34,7 @@ pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts
         is_refill: kind == Kind::Refill,
         language,
         country: Some(country.to_owned()),
+        market: Some(country.to_owned()),
         time_zone: Tz::UTC,
         account_name: Some("Jenny's Bakery".to_owned()),
         recipient: "jenny.rosen@example.com".to_owned(),

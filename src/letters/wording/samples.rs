@@ -97,6 +97,7 @@ fn facts(
         fee: money(&sample.fee),
         disclaimer: disclaimer.paragraphs.clone(),
         country: disclaimer.market.clone().or(sample.country.clone()),
+        market: disclaimer.market.clone().or(sample.market.clone()),
         unsubscribe_url: unsubscribe_url.cloned(),
         ..sample
     }

@@ -17,6 +17,7 @@ fn settings(templates_dir: Option<&Path>) -> Settings {
         from_address: "capital@rocket.example".to_owned(),
         reply_to: "help@rocket.example".to_owned(),
         has_link: true,
+        contacts: ContactSettings::default(),
         templates_dir: templates_dir.map(Path::to_owned),
     }
 }
@@ -223,6 +224,44 @@ fn only_a_refill_shows_a_discount_on_the_fee_of_the_running_financing() {
     }
 }
 
+#[test]
+fn a_letter_says_whom_to_ask_and_where_to_complain() {
+    let [help, complaints] = ["help@rocket.example", "https://rocket.example/complaints?x=1&y=2"];
+    let stripe = "capital+support@stripe.com";
+    let both = "If you have a question or a complaint about Rocket Capital, write to";
+    let question = "If you have a question about Rocket Capital, write to";
+    for (support, complaint, expected) in [
+        ("", "", format!("{both} {stripe}")),
+        (help, "", format!("{question} {help} If you have a complaint, write to {stripe}")),
+        (
+            "",
+            complaints,
+            format!("{question} {stripe} If you have a complaint, go to {complaints}"),
+        ),
+        (complaints, complaints, format!("{} go to {complaints}", both.replace(" write to", ""))),
+    ] {
+        let contacts =
+            ContactSettings { support: support.parse().ok(), complaints: complaint.parse().ok() };
+        let writer = Writer::new(Settings { contacts, ..settings(None) }).unwrap();
+        let letter = writer.write(&english(Kind::Offer, Contract::Loan, None)).unwrap();
+        let text = one_line(&letter.text);
+        assert!(text.contains(&format!("{expected} -- This is an")), "{text}");
+        let html = words_of(&letter.html).replace(" . ", " ");
+        assert!(html.contains(&format!("{expected} This is an")), "{html}");
+    }
+    for (language, expected) in [
+        (Language::German, "Bei Fragen oder Beschwerden zu Rocket Capital schreiben Sie an"),
+        (
+            Language::French,
+            "Pour toute question ou réclamation concernant Rocket Capital, écrivez à",
+        ),
+    ] {
+        let text = writer().write(&sample(Kind::Offer, language, Contract::Loan)).unwrap().text;
+        let text = one_line(&text).replace('\u{a0}', " ");
+        assert!(text.contains(&format!("{expected} stripe-assistance@youlend.com")), "{text}");
+    }
+}
+
 /// What the letter says of the financing that runs; none where it says nothing.
 fn said_of_what_runs(facts: &Facts) -> Option<&'static str> {
     let text = one_line(&writer().write(facts).unwrap().text);
@@ -397,6 +436,15 @@ fn a_hash_is_of_one_letter_and_of_all_that_is_in_it() {
     assert_eq!(unlike.len(), hashes.len());
     let moved = Settings { postal_address: "2 Side Street".to_owned(), ..settings(None) };
     assert_ne!(Writer::new(moved).unwrap().copy_hash(Kind::Offer, &disclaimers[0]), hashes[0]);
+    // Stripe's contact depends on the market, and the operator's complaints address replaces it.
+    let complaints = "capital+support@stripe.com".parse().ok();
+    let contacts = ContactSettings { complaints, ..ContactSettings::default() };
+    let own = Writer::new(Settings { contacts, ..settings(None) }).unwrap();
+    for (number, disclaimer) in disclaimers.iter().enumerate() {
+        let is_same = own.copy_hash(Kind::Offer, disclaimer) == hashes[number * Kind::ALL.len()];
+        let has_other = matches!(disclaimer.market.as_deref(), Some("DE" | "FR"));
+        assert_eq!(is_same, !has_other, "{}", disclaimer.variant);
+    }
     // Another word in a letter is another hash of that letter alone.
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "refill/en/words.txt", "{% extends \"words/en.txt\" %}");

@@ -9,14 +9,14 @@ use serde::Serialize;
 use textwrap::{WordSeparator, WordSplitter};
 use url::Url;
 
-use super::Facts;
 use super::Settings;
+use super::{Contact, Contacts, Facts};
 use crate::format::locale::Formats;
 use crate::format::text;
 use crate::stripe::{Contract, ProductTerms, Refill};
 
 /// The blocks that a file of words defines.
-pub(super) const BLOCKS: [&str; 30] = [
+pub(super) const BLOCKS: [&str; 32] = [
     "subject",
     "preview",
     "test_tag",
@@ -43,6 +43,8 @@ pub(super) const BLOCKS: [&str; 30] = [
     "step_3",
     "how_it_is_paid",
     "review",
+    "questions",
+    "complaints",
     "advertisement",
     "unsubscribe",
     "or_by_reply",
@@ -87,11 +89,14 @@ pub(super) struct Slots<'a> {
     /// unknown.
     refill_way: &'static str,
     disclaimer: &'a [String],
+    pub(super) support: Contact,
+    /// `None` if `support` takes complaints too.
+    pub(super) complaints: Option<Contact>,
     unsubscribe_url: Option<&'a str>,
     livemode: bool,
 }
 
-const SLOTS: [&str; 27] = [
+const SLOTS: [&str; 35] = [
     "kind",
     "is_refill",
     "language",
@@ -116,6 +121,14 @@ const SLOTS: [&str; 27] = [
     "fee_discount",
     "refill_way",
     "disclaimer",
+    "support",
+    "support.address",
+    "support.url",
+    "support.is_page",
+    "complaints",
+    "complaints.address",
+    "complaints.url",
+    "complaints.is_page",
     "unsubscribe_url",
     "livemode",
     "words",
@@ -134,6 +147,7 @@ impl<'a> Slots<'a> {
             financing_type.as_ref(),
             facts.repayment_interval.as_ref(),
         );
+        let Contacts { support, complaints } = settings.contacts.in_market(facts.market.as_deref());
         let discount = facts.fee_discount.filter(|_| facts.is_refill);
         Self {
             kind: facts.kind.as_str(),
@@ -161,6 +175,8 @@ impl<'a> Slots<'a> {
             fee_discount: discount.map(|rate| formats.percent(rate)),
             refill_way: terms.refill.map(Refill::as_str).unwrap_or_default(),
             disclaimer: &facts.disclaimer,
+            support,
+            complaints,
             unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
             livemode: facts.livemode,
         }

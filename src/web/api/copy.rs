@@ -15,7 +15,9 @@ use super::{Platform, Refusal};
 use crate::format::locale::{self, Language};
 use crate::format::money::Money;
 use crate::letters::Kind;
-use crate::letters::wording::{BannerCopy, Disclaimer, Disclaimers, Facts, TermsLine, Writer};
+use crate::letters::wording::{
+    BannerCopy, ContactLine, Disclaimer, Disclaimers, Facts, TermsLine, Writer,
+};
 use crate::offers::store::{AccountOffer, find_of_account};
 use crate::stripe::{Account, OfferId, OfferStatus, OfferedTerms};
 
@@ -55,6 +57,8 @@ pub(super) struct OfferCopy {
     /// Due beside every offer.
     #[schema(example = "All financing applications are subject to review prior to approval.")]
     review: String,
+    /// Whom the merchant can ask and, if that is another contact, where to complain.
+    contacts: Vec<CopyContact>,
     disclaimer: CopyDisclaimer,
 }
 
@@ -65,6 +69,20 @@ struct CopyLine {
     label: String,
     #[schema(example = "up to $10,000.00")]
     value: String,
+}
+
+/// A sentence that ends with a contact.
+#[derive(Debug, Serialize, ToSchema)]
+struct CopyContact {
+    /// What stands before the contact.
+    #[schema(example = "If you have a question about Rocket Capital, write to")]
+    text: String,
+    /// An email address, or the URL of a page.
+    #[schema(example = "help@rocket.example")]
+    contact: String,
+    /// What the contact links to.
+    #[schema(example = "mailto:help@rocket.example")]
+    url: String,
 }
 
 /// The disclaimer, to be shown word for word.
@@ -81,7 +99,8 @@ struct CopyDisclaimer {
 /// Show the copy for a banner
 ///
 /// For a banner or tile of yours that mentions an open offer, also one that Stripe's component
-/// draws: the terms as formatted text, the sentence about the review, and the disclaimer.
+/// draws: the terms as formatted text, the sentence about the review, whom to ask, and the
+/// disclaimer.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/offers/{offer}/copy",
@@ -157,6 +176,7 @@ fn facts(
         is_refill,
         language: disclaimer.language,
         country: account.country.clone(),
+        market: disclaimer.market.clone().or(account.country.clone()),
         time_zone: locale::time_zone(account.time_zone(), account.country.as_deref()),
         account_name: None,
         recipient: String::new(),
@@ -175,7 +195,7 @@ fn facts(
 
 impl OfferCopy {
     fn new(offer_id: String, copy: BannerCopy, disclaimer: Disclaimer) -> Self {
-        let BannerCopy { terms, how_it_is_paid, review } = copy;
+        let BannerCopy { terms, how_it_is_paid, review, contacts } = copy;
         let Disclaimer { variant, language, paragraphs, .. } = disclaimer;
         let language = language.code();
         Self {
@@ -184,8 +204,15 @@ impl OfferCopy {
             terms: terms.into_iter().map(CopyLine::from).collect(),
             how_it_is_paid,
             review,
+            contacts: contacts.into_iter().map(CopyContact::from).collect(),
             disclaimer: CopyDisclaimer { variant, language, paragraphs },
         }
+    }
+}
+
+impl From<ContactLine> for CopyContact {
+    fn from(ContactLine { words, contact }: ContactLine) -> Self {
+        Self { text: words, contact: contact.address, url: contact.url }
     }
 }
 

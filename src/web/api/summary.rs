@@ -60,6 +60,12 @@ struct Financing {
     /// The fraction of daily sales that is withheld: 0.15 is 15 %.
     #[schema(example = 0.15)]
     withhold_rate: f64,
+    /// The total to be paid, whatever has been paid of it; null if Stripe sends none.
+    #[schema(example = 1_100_000)]
+    total_due_minor: Option<i64>,
+    /// Still open from earlier periods; null if Stripe sends none, as for cash advances.
+    #[schema(example = 0)]
+    overdue_minor: Option<i64>,
     /// When the advance was paid out; null before that.
     advance_paid_out_at: Option<DateTime<Utc>>,
     /// When withholding begins.
@@ -71,6 +77,8 @@ struct Financing {
 /// A period with a minimum payment, in minor units of the financing's currency.
 #[derive(Debug, Serialize, ToSchema)]
 struct CurrentPeriod {
+    /// When the period began; null if Stripe sends no time.
+    starts_at: Option<DateTime<Utc>>,
     /// When the minimum is due.
     due_at: Option<DateTime<Utc>>,
     /// Paid in this period.
@@ -138,6 +146,8 @@ impl From<SummaryDetails> for Financing {
             paid_minor: details.paid_amount,
             remaining_minor: details.remaining_amount,
             withhold_rate: details.withhold_rate,
+            total_due_minor: details.total_due_amount,
+            overdue_minor: details.overdue_amount,
             advance_paid_out_at: details.advance_paid_out_at,
             paydown_begins_at: details.paydown_begins_at,
             current_period: details.current_period.map(CurrentPeriod::from),
@@ -147,8 +157,8 @@ impl From<SummaryDetails> for Financing {
 
 impl From<Period> for CurrentPeriod {
     fn from(period: Period) -> Self {
-        let Period { due_at, paid_amount, remaining_amount } = period;
-        Self { due_at, paid_minor: paid_amount, remaining_minor: remaining_amount }
+        let Period { starts_at, due_at, paid_amount, remaining_amount } = period;
+        Self { starts_at, due_at, paid_minor: paid_amount, remaining_minor: remaining_amount }
     }
 }
 

@@ -37,7 +37,7 @@ use crate::financing::Financings;
 use crate::flow::offer::OfferFinder;
 use crate::format::locale::Language;
 use crate::http::rate::Rate;
-use crate::letters::wording::Disclaimers;
+use crate::letters::wording::{ContactSettings, Disclaimers};
 use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
 use response::{Notice, Pages, browser_language};
@@ -70,6 +70,8 @@ pub struct Settings {
     pub return_url: Option<Url>,
     /// The key of the account's Stripe metadata that names its language.
     pub locale_metadata_key: String,
+    /// Whom merchants ask, and where they complain.
+    pub contacts: ContactSettings,
     pub brand: Brand,
 }
 

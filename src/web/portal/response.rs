@@ -13,8 +13,8 @@ use url::Url;
 
 use super::Settings;
 use crate::format::locale::Language;
-use crate::letters::wording::Disclaimer;
 use crate::letters::wording::approvals::{self, CAPITAL_SECTION, CopyId};
+use crate::letters::wording::{ContactSettings, Contacts, Disclaimer};
 
 /// The platform's branding.
 #[derive(Clone, Debug, Serialize)]
@@ -85,10 +85,18 @@ const TEMPLATES: [(&str, &str); 6] = [
 /// The Capital section's wording with a disclaimer, as approvals name it: everything on the page
 /// but the merchant's data. The file of words has all languages, so a change in one needs the
 /// approvals of all anew.
-pub fn copy_id(program_name: &str, disclaimer: &Disclaimer) -> CopyId {
+pub fn copy_id(program_name: &str, contacts: &ContactSettings, disclaimer: &Disclaimer) -> CopyId {
+    let Contacts { support, complaints } = contacts.in_market(disclaimer.market.as_deref());
     let files = ["page.html", "capital.html", "capital_card.html", "capital_words.txt"];
     let sources = TEMPLATES.iter().filter(|(name, _)| files.contains(name));
-    let parts = [CAPITAL_SECTION, program_name, disclaimer.language.code(), &disclaimer.variant];
+    let parts = [
+        CAPITAL_SECTION,
+        program_name,
+        &support.address,
+        complaints.as_ref().map_or("", |complaints| &complaints.address),
+        disclaimer.language.code(),
+        &disclaimer.variant,
+    ];
     let parts = parts.into_iter().chain(sources.map(|(_, source)| *source));
     let hash = approvals::hash(parts.chain(disclaimer.paragraphs.iter().map(String::as_str)));
     CopyId::new(CAPITAL_SECTION, disclaimer, hash)

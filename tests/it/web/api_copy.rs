@@ -66,6 +66,12 @@ async fn the_copy_has_terms_disclaimer_and_review_sentence_in_the_account_langua
         (&json!("de"), &json!("de"))
     );
     assert_ne!(german["review"], copy["review"]);
+    let [stripe, url] = ["capital+support@stripe.com", "mailto:capital+support@stripe.com"];
+    let contact = |text| json!([{ "text": text, "contact": stripe, "url": url }]);
+    let text = "If you have a question or a complaint about Rocket Capital, write to";
+    assert_eq!(copy["contacts"], contact(text));
+    let text = "Bei Fragen oder Beschwerden zu Rocket Capital schreiben Sie an";
+    assert_eq!(german["contacts"], contact(text));
     for wrong in ["?language=it", "?language=", "?lang=de"] {
         promoted.copy(wrong).await.expect_refused(400, "bad_query");
     }
@@ -79,7 +85,10 @@ async fn the_operators_disclaimer_determines_the_language(db: PgPool) {
     let variant = dir.path().join("youlend_de_financing");
     std::fs::create_dir(&variant).unwrap();
     std::fs::write(variant.join("de.txt"), "Erster Absatz.\n\nZweiter Absatz.").unwrap();
-    let settings = [("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let settings = [
+        ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap()),
+        ("COURIER_CAPITAL__SUPPORT_CONTACT", "https://rocket.example/help"),
+    ];
     let promoted = Promoted::start(db, "DE", &settings).await;
     for query in ["", "?language=fr"] {
         let copy = promoted.copy(query).await.expect(200);
@@ -87,6 +96,15 @@ async fn the_operators_disclaimer_determines_the_language(db: PgPool) {
         let paragraphs = json!(["Erster Absatz.", "Zweiter Absatz."]);
         assert_eq!(copy["disclaimer"]["paragraphs"], paragraphs);
         assert!(values(&copy)[0].contains('€'), "{copy}");
+        let contacts = copy["contacts"].as_array().unwrap().iter();
+        let contacts: Vec<_> = contacts.map(|line| (&line["text"], &line["url"])).collect();
+        let [question, complaint] =
+            ["Bei Fragen zu Rocket Capital besuchen Sie", "Bei Beschwerden schreiben Sie an"]
+                .map(|text| json!(text));
+        let [help, provider] =
+            ["https://rocket.example/help", "mailto:stripe-assistance@youlend.com"]
+                .map(|url| json!(url));
+        assert_eq!(contacts, [(&question, &help), (&complaint, &provider)]);
     }
     promoted.app.run_due_work().await;
     promoted.app.finish().await;

@@ -284,8 +284,11 @@ fn summary(paid: i64) -> Value {
             "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid,
             "remaining_amount": 110_000 - paid, "currency": "usd", "withhold_rate": 0.15,
             "advance_paid_out_at": 1_700_000_000, "repayments_begin_at": 1_700_100_000,
-            "current_repayment_interval":
-                {"due_at": 1_705_000_000, "paid_amount": 0, "remaining_amount": 5_000},
+            "total_due_amount": 110_000, "overdue_amount": 700,
+            "current_repayment_interval": {
+                "starts_at": 1_700_000_000, "due_at": 1_705_000_000, "paid_amount": 0,
+                "remaining_amount": 5_000,
+            },
         },
     })
 }
@@ -311,7 +314,17 @@ async fn a_summary_shows_stripe_ledger_and_difference(db: PgPool) {
         (&financing["paid_minor"], &financing["remaining_minor"], &financing["currency"]),
         (&json!(3_000), &json!(107_000), &json!("usd"))
     );
-    assert_eq!(financing["current_period"]["remaining_minor"], 5_000);
+    assert_eq!(
+        (&financing["total_due_minor"], &financing["overdue_minor"]),
+        (&json!(110_000), &json!(700))
+    );
+    assert_eq!(
+        financing["current_period"],
+        json!({
+            "starts_at": "2023-11-14T22:13:20Z", "due_at": "2024-01-11T19:06:40Z",
+            "paid_minor": 0, "remaining_minor": 5_000,
+        })
+    );
     assert_eq!(summarized["ledger"][0]["remaining_minor"], 107_000);
     assert_eq!(summarized["difference"], Value::Null);
     assert_eq!(bench.stub.asked().last().unwrap().stripe_account.as_deref(), Some("acct_1"));
@@ -330,6 +343,21 @@ async fn a_summary_shows_stripe_ledger_and_difference(db: PgPool) {
     let old = bench.get("summary").await.expect(200);
     assert_eq!((&old["is_current"], &old["as_of"]), (&json!(false), &differs["as_of"]));
     assert_eq!(old["financing"], differs["financing"]);
+
+    // Older API versions send none of them.
+    let mut older = summary(6_000);
+    let details = older["details"].as_object_mut().unwrap();
+    details.retain(|name, _| !["total_due_amount", "overdue_amount"].contains(&name.as_str()));
+    details["current_repayment_interval"].as_object_mut().unwrap().remove("starts_at");
+    bench.stub.answer("/v1/capital/financing_summary", 200, older);
+    let financing = bench.get("summary").await.expect(200)["financing"].clone();
+    assert_eq!(financing["paid_minor"], 6_000);
+    let absent = [
+        &financing["total_due_minor"],
+        &financing["overdue_minor"],
+        &financing["current_period"]["starts_at"],
+    ];
+    assert_eq!(absent, [&Value::Null; 3]);
     bench.app.finish().await;
 }
 

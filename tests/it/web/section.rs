@@ -95,7 +95,7 @@ impl Offer<'_> {
     }
 }
 
-/// Stripe's summary of a financing that began twenty days ago.
+/// Stripe's summary of a financing that began twenty days ago, with the fields of previews.
 fn summary(app: &TestApp, offer: &str, paid_minor: i64) -> Value {
     let day = 86_400;
     let now = app.clock.now().timestamp();
@@ -105,8 +105,10 @@ fn summary(app: &TestApp, offer: &str, paid_minor: i64) -> Value {
             "advance_amount": 100_000, "fee_amount": 10_000, "paid_amount": paid_minor,
             "remaining_amount": 110_000 - paid_minor, "currency": "usd", "withhold_rate": 0.15,
             "advance_paid_out_at": now - 20 * day, "repayments_begin_at": now - 15 * day,
+            "total_due_amount": 110_000, "overdue_amount": 2_500,
             "current_repayment_interval": {
-                "due_at": now + 40 * day, "paid_amount": 100, "remaining_amount": 12_000,
+                "starts_at": now - 20 * day, "due_at": now + 40 * day,
+                "paid_amount": 100, "remaining_amount": 12_000,
             },
         },
     })
@@ -351,7 +353,7 @@ async fn approve_section(app: &TestApp, settings: &[(&str, &str)], variant: &str
     let email = app.settings_with(settings).email;
     let disclaimers = capital_courier::app::disclaimers(&email).unwrap();
     let disclaimer = disclaimers.find(Some(variant), None, &[Language::English]).unwrap();
-    let copy = portal::copy_id(&email.program_name, &disclaimer);
+    let copy = portal::copy_id(&email.program_name, &email.contacts, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
     approvals::approve(&mut tx, &[copy], &approval, app.clock.now()).await.unwrap();
@@ -461,6 +463,113 @@ async fn a_written_off_financing_announces_no_payments(db: PgPool) {
         "$1,040.00 remaining",
         "What happens next is explained",
     ]);
-    page.expect_silent_about(&["In progress", "of each day’s sales", "minimum"]);
+    page.expect_silent_about(&["In progress", "of each day’s sales", "minimum", "earlier"]);
     app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account"}));
+    let open = "$25.00 from earlier payment periods is still open.";
+    for (account, financing_type, overdue, total, is_open) in [
+        ("acct_1", "flex_loan", json!(2_500), json!(110_000), true),
+        ("acct_2", "fixed_term_loan", json!(2_500), json!(null), true),
+        ("acct_3", "flex_loan", json!(0), json!(109_000), false),
+        ("acct_4", "flex_loan", json!(null), json!("1100.00"), false),
+        ("acct_5", "flex_loan", json!(-2_500), json!(0), false),
+        ("acct_6", "cash_advance", json!(2_500), json!(110_000), false),
+    ] {
+        let id = format!("financingoffer_{account}");
+        let mut summary = summary(&app, &id, 6_000);
+        let details = &mut summary["details"];
+        (details["overdue_amount"], details["total_due_amount"]) = (overdue, total);
+        details["advance_paid_out_at"] = json!(1_700_000_000);
+        let period = &mut details["current_repayment_interval"];
+        (period["starts_at"], period["due_at"]) = (json!(1_800_000_000), json!(1_805_184_000));
+        stub.answer("/v1/capital/financing_summary", 200, summary);
+        let financing_type = Some(financing_type);
+        Offer { id: &id, account, status: "paid_out", financing_type, ..Offer::default() }
+            .receive(&app)
+            .await;
+        let page = Browser::signed_in(&app, account).await.open("/capital").await;
+        let said = words(&page);
+        assert_eq!(said.contains(open), is_open, "{account}: {said}");
+        assert_eq!(page.text.contains("href=\"#contact\""), is_open, "{account}");
+        let shows_period = said.contains("January 15, 2027 – March 16, 2027");
+        assert_eq!(shows_period, account != "acct_6", "{account}: {said}");
+        // A total below what was paid and what remains is implausible.
+        page.expect_says(&["$1,040.00", "of $1,100.00"]);
+    }
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn stripes_total_counts_even_if_the_rest_is_on_its_way(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    stub.answer("/v1/accounts/", 200, json!({"id": "acct_1", "object": "account"}));
+    let mut summary = summary(&app, "financingoffer_1", 6_000);
+    summary["details"]["total_due_amount"] = json!(112_000);
+    summary["details"]["current_repayment_interval"]["starts_at"] = json!(null);
+    stub.answer("/v1/capital/financing_summary", 200, summary);
+    Offer { status: "paid_out", ..Offer::default() }.receive(&app).await;
+    let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
+    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still open until"]);
+    page.expect_silent_about(&["class=\"span"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_section_says_whom_to_ask_and_where_to_complain(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let base = ("COURIER_STRIPE__API_BASE", url.as_str());
+    let app = TestApp::start_with(db, &[base]).await;
+    let stripe = "<a href=\"mailto:capital+support@stripe.com\">capital+support@stripe.com</a>";
+    let both = "If you have a question or a complaint about Rocket Capital, write to";
+    for (account, country, language, expected) in [
+        ("acct_1", json!("US"), "en", format!("{both} {stripe}")),
+        ("acct_2", json!(null), "en", format!("{both} {stripe}")),
+        ("acct_3", json!("FR"), "en", format!("{both} {}", stripe_at_youlend())),
+        (
+            "acct_4",
+            json!("DE"),
+            "de",
+            format!(
+                "Bei Fragen oder Beschwerden zu Rocket Capital schreiben Sie an {}",
+                stripe_at_youlend()
+            ),
+        ),
+    ] {
+        let found = json!({"id": account, "object": "account", "country": country});
+        stub.answer("/v1/accounts/", 200, found);
+        let mut browser = Browser::signed_in(&app, account).await;
+        browser.language = language;
+        // Without an offer too: there may have been one.
+        browser.open("/capital").await.expect_says(&[&expected]);
+    }
+    let own = app.another_with(&[
+        base,
+        ("COURIER_CAPITAL__SUPPORT_CONTACT", "https://rocket.example/help?a=1&b=2"),
+        ("COURIER_CAPITAL__COMPLAINTS_CONTACT", "complaints@rocket.example"),
+    ]);
+    let mut browser = Browser::signed_in(&app, "acct_5").await;
+    browser.language = "fr";
+    let page = browser.ask_at(&own, (Method::GET, "/capital"), &[]).await;
+    let text = page.text.replace("&#x2f;", "/").replace("&amp;", "&");
+    for expected in [
+        "Pour toute question concernant Rocket Capital, rendez-vous sur <a \
+         href=\"https://rocket.example/help?a=1&b=2\">https://rocket.example/help?a=1&b=2</a>.",
+        "Pour toute réclamation, écrivez à <a \
+         href=\"mailto:complaints@rocket.example\">complaints@rocket.example</a>.",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+    page.expect_silent_about(&["@stripe.com", "@youlend.com"]);
+    app.abandon();
+}
+
+fn stripe_at_youlend() -> &'static str {
+    "<a href=\"mailto:stripe-assistance@youlend.com\">stripe-assistance@youlend.com</a>"
 }

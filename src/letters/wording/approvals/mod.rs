@@ -3,9 +3,9 @@
 //! section of a merchant with an open offer.
 //!
 //! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
-//! program name, sender, postal address. With a live key, a letter goes out only if its hash is
-//! approved for its market; otherwise it is held until an approval releases it. Test data needs no
-//! approval.
+//! program name, sender, postal address, contacts. With a live key, a letter goes out only if its
+//! hash is approved for its market; otherwise it is held until an approval releases it. Test data
+//! needs no approval.
 //!
 //! An approval can be withdrawn. From then on no attempt with that wording begins: the transaction
 //! that commits `sending` reads the approval.

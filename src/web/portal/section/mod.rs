@@ -124,6 +124,7 @@ fn render(
         rows => value(rows),
         older,
         is_later_page,
+        contacts => value(portal.settings.contacts.in_market(data.audience.home.country.as_deref())),
         paths => portal.paths(account),
         disclaimers => value(disclaimers.shown),
     };
@@ -230,7 +231,7 @@ impl Portal {
     }
 
     fn copy_hash(&self, disclaimer: &Disclaimer) -> String {
-        copy_id(&self.settings.brand.program_name, disclaimer).hash
+        copy_id(&self.settings.brand.program_name, &self.settings.contacts, disclaimer).hash
     }
 
     /// The general disclaimer, and those that Stripe requires for each card. An open offer may not

@@ -25,6 +25,8 @@ pub(super) struct Progress {
     pub(super) remaining: Money,
     pub(super) paid_out_at: Option<DateTime<Utc>>,
     pub(super) begins_at: Option<DateTime<Utc>>,
+    /// Open from earlier periods; never zero.
+    pub(super) overdue: Option<Money>,
     /// The current period, if the contract has periods.
     pub(super) period: Option<Period>,
     pub(super) source: FiguresFrom,
@@ -89,14 +91,16 @@ pub(super) fn progress(
                 .then(|| details.paid_amount.saturating_add(difference.paid_minor));
             FiguresFrom::StripeDiffers(ledger.map(money))
         });
+        let sum = details.paid_amount.saturating_add(details.remaining_amount);
         return Some(Progress {
             // Not advance plus fee: a refill can reduce the fee of the financing that it takes
             // over.
-            total: money(details.paid_amount.saturating_add(details.remaining_amount)),
+            total: money(details.total_due_amount.map_or(sum, |total| total.max(sum))),
             paid: money(details.paid_amount),
             remaining: money(details.remaining_amount),
             paid_out_at: details.advance_paid_out_at,
             begins_at: details.paydown_begins_at,
+            overdue: details.overdue_amount.filter(|minor| *minor > 0).map(money),
             period: details.current_period.clone(),
             source,
         });
@@ -117,6 +121,7 @@ pub(super) fn progress(
         remaining: money(advanced.saturating_sub(paid)),
         paid_out_at: first,
         begins_at: None,
+        overdue: None,
         period: None,
         source: FiguresFrom::Ledger(ledger.map_or(0, |ledger| ledger.unclear)),
     })

@@ -71,6 +71,8 @@ struct ProgressView {
     per_mille: i64,
     paid_out_on: Option<String>,
     begins_on: Option<String>,
+    /// Open from earlier periods.
+    overdue: Option<String>,
     period: Option<PeriodView>,
     /// The ledger differs from Stripe's amounts.
     differs: bool,
@@ -84,6 +86,8 @@ struct ProgressView {
 
 #[derive(Serialize)]
 struct PeriodView {
+    /// If it is before `due_on`.
+    starts_on: Option<String>,
     minimum: Option<String>,
     paid: Option<String>,
     remaining: Option<String>,
@@ -164,6 +168,7 @@ impl PageFormatter<'_> {
         // A cash advance has no minimum and no due date, and neither may be mentioned if the
         // contract is unknown.
         let period = progress.period.as_ref().filter(|_| contract.is_loan());
+        let overdue = progress.overdue.as_ref().filter(|_| contract.is_loan());
         let currency = &progress.total.currency;
         let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
         let (paid_by_ours, unclear) = match &progress.source {
@@ -179,7 +184,12 @@ impl PageFormatter<'_> {
             per_mille,
             paid_out_on: progress.paid_out_at.map(|at| self.day(at)),
             begins_on: progress.begins_at.filter(|at| *at > now).map(|at| self.day(at)),
+            overdue: overdue.map(|overdue| self.money(overdue)),
             period: period.map(|period| PeriodView {
+                starts_on: period
+                    .starts_at
+                    .filter(|start| period.due_at.is_some_and(|due| *start < due))
+                    .map(|start| self.day(start)),
                 minimum: period
                     .paid_amount
                     .zip(period.remaining_amount)
