@@ -127,7 +127,7 @@ enum Command {
     /// because the database is unavailable or the email is still being sent; 1 if the input is not
     /// a report; 65 if it was not read, because it is larger than 1 MB or too deeply nested.
     Bounce,
-    /// Erase the personal data of an account
+    /// Show and export what is stored about an account; erase its personal data
     Account {
         #[command(subcommand)]
         action: account::Action,

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::ObservedOffer;
 pub use super::account_offer::{AccountOffer, Terms};
-use crate::database::{Cursor, json_text};
+use crate::database::{Cursor, export_rows, json_text};
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
 
 /// A stored offer, locked until the transaction ends.
@@ -222,6 +222,16 @@ pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Optio
     select_listings!("offer_id = $1", offer_id).fetch_optional(db).await
 }
 
+/// All offers of an account, newest first.
+pub async fn list_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<OfferListing>> {
+    select_listings!("account_id = $1 order by created_at desc, offer_id desc", account_id)
+        .fetch_all(db)
+        .await
+}
+
 /// Selects a page of an account's offers.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountPage<'a> {
@@ -392,3 +402,9 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     .fetch_one(db)
     .await
 }
+
+// By account.
+export_rows!(
+    export,
+    "select * from financing_offers where account_id = any($1) order by created_at, offer_id"
+);

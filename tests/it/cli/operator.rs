@@ -1,40 +1,16 @@
 //! What a person decides: by the commands, as an operator types them.
 
 use std::collections::HashMap;
-use std::process::Output;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 use tokio::io::AsyncWriteExt;
 
+use super::{done, refused, run};
 use crate::support::TestApp;
 use crate::support::process::{Process, command, post, url_of, world};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
-
-async fn run(db: &PgPool, arguments: &[&str]) -> Output {
-    let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(db))]);
-    command(arguments, &env).output().await.unwrap()
-}
-
-/// What a command prints, if it does what it is told.
-async fn done(db: &PgPool, arguments: &[&str]) -> String {
-    let ended = run(db, arguments).await;
-    assert_eq!(
-        ended.status.code(),
-        Some(0),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
-    String::from_utf8(ended.stdout).unwrap()
-}
-
-/// What a command says that cannot do what it is told.
-async fn refused(db: &PgPool, arguments: &[&str]) -> String {
-    let ended = run(db, arguments).await;
-    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stdout));
-    String::from_utf8(ended.stderr).unwrap()
-}
 
 async fn takes_created(app: &TestApp, offer: &str) {
     app.stripe_sends(&app.created(offer)).await.expect_kept();

@@ -35,8 +35,9 @@ async fn with_a_row_of_each(db: PgPool) -> (TestApp, String) {
 }
 
 /// Every command that prints what is in the database for a person.
-fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
+fn commands<'a>(offer: &'a str, event: &'a str, account: &'a str) -> [Vec<&'a str>; 10] {
     [
+        vec!["account", "show", account],
         vec!["offer", "list"],
         vec!["offer", "show", offer],
         vec!["event", "list"],
@@ -54,6 +55,7 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
     let (app, offer) = with_a_row_of_each(db).await;
     let event: String =
         app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+    let account = app.account_of(&offer);
     for (table, column) in [
         ("financing_offers", "status"),
         ("inbox_events", "note"),
@@ -79,7 +81,7 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
     .unwrap();
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let mut seen = 0;
-    for arguments in commands(&offer, &event) {
+    for arguments in commands(&offer, &event, &account) {
         let Output { stdout, stderr, .. } = command(&arguments, &env).output().await.unwrap();
         // What `event show` prints to a pipe is data, as it came.
         let stdout = if arguments[..2] == ["event", "show"] { Vec::new() } else { stdout };
@@ -94,7 +96,7 @@ async fn what_others_wrote_reaches_no_terminal_as_it_is(db: PgPool) {
             printed.contains("\\u{1b}[2J\\u{7}\\u{9b}31m\\u{202e}b\\u{2066}\\u{200b}\\u{a}forged"),
         );
     }
-    assert_eq!(seen, 7, "all but the refused address and the unknown offer show it");
+    assert_eq!(seen, 8, "all but the refused address and the unknown offer show it");
     // Data stay what they are, written so that a terminal obeys none of it.
     let json = command(&["opt-out", "list", "--json"], &env).output().await.unwrap().stdout;
     let json = String::from_utf8(json).unwrap();
@@ -109,12 +111,15 @@ async fn a_reader_who_has_seen_enough_ends_a_command_without_an_error(db: PgPool
     let (app, offer) = with_a_row_of_each(db).await;
     let event: String =
         app.one("select event_id from inbox_events where object_id = $1", &offer).await;
+    let account = app.account_of(&offer);
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
-    let mut all: Vec<Vec<&str>> = commands(&offer, &event).into_iter().take(8).collect();
+    let mut all: Vec<Vec<&str>> = commands(&offer, &event, &account).into_iter().take(9).collect();
     all.extend([
         vec!["offer", "list", "--json"],
         vec!["offer", "show", &offer, "--json"],
+        vec!["account", "show", &account, "--json"],
+        vec!["account", "export", &account],
         vec!["opt-out", "export"],
         vec!["opt-out", "add", "acct_another"],
         vec!["report", "delivery", "--from", day, "--to", day],
