@@ -101,7 +101,8 @@ enum Command {
         #[command(subcommand)]
         action: job::Action,
     },
-    /// Preview and check emails; record Stripe's approval; print the DKIM record
+    /// Preview and check emails; record Stripe's approval; list who would get an email; print the
+    /// DKIM record
     Email {
         #[command(subcommand)]
         action: email::Action,

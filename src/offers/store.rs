@@ -284,6 +284,28 @@ pub async fn of_account(
     .await
 }
 
+/// The undelivered offers that a merchant can apply for after `now`: account and id, in this order.
+pub async fn list_undelivered(
+    db: impl PgExecutor<'_>,
+    livemode: Option<bool>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(String, String)>> {
+    let offers = sqlx::query!(
+        "
+        select account_id, offer_id
+        from financing_offers
+        where status = 'undelivered' and ($1::boolean is null or livemode = $1)
+            and (expires_at is null or expires_at > $2)
+        order by account_id, offer_id
+        ",
+        livemode,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(offers.into_iter().map(|row| (row.account_id, row.offer_id)).collect())
+}
+
 /// A page of delivered offers, in the order of their ids.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveredPage<'a> {

@@ -1,7 +1,8 @@
 //! The command `email`: preview and check the wording of emails, record Stripe's approval, print
-//! the DKIM record.
+//! the DKIM record, list who would get an email.
 
 mod preview;
+mod recipients;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,19 @@ pub(super) enum Action {
     },
     /// Print the DKIM public key as a TXT record for a zone file
     DkimRecord,
+    /// List the accounts that wait for an email about an open offer, each with its address and where
+    /// it comes from, or why there is none; sends nothing
+    ///
+    /// Asks Stripe about each account, as sending does. Exit status 1 if Stripe could not be asked
+    /// about an account.
+    Recipients {
+        /// Do not mask addresses
+        #[arg(long)]
+        addresses: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Record that Stripe approved the current emails for a market, and send those held for want of
     /// approval
     Approve {
@@ -65,6 +79,9 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     telemetry::init(&settings.telemetry);
     let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
     match action {
+        Action::Recipients { addresses, json } => {
+            return Box::pin(recipients::run(settings, addresses, json)).await;
+        }
         Action::Preview { dir } => {
             let all = disclaimers.all();
             let samples = app::samples(&settings.email, &writer, &all)?;
