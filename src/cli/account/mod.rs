@@ -26,10 +26,11 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Export everything that is stored about an account as JSON, to answer a data subject's request
+    /// Export everything that is stored about an account as JSON, to answer a data subject's
+    /// request
     ///
-    /// Contains addresses and the content of emails, unmasked. Exported again after `account erase`,
-    /// it shows what is left.
+    /// Contains addresses and the content of emails, unmasked. Exported again after
+    /// `account erase`, it shows what is left.
     Export {
         /// The connected account, acct_…
         account: AccountId,

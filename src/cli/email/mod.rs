@@ -37,8 +37,8 @@ pub(super) enum Action {
     },
     /// Print the DKIM public key as a TXT record for a zone file
     DkimRecord,
-    /// List the accounts that wait for an email about an open offer, each with its address and where
-    /// it comes from, or why there is none; sends nothing
+    /// List the accounts that wait for an email about an open offer, each with its address and
+    /// where it comes from, or why there is none; sends nothing
     ///
     /// Asks Stripe about each account, as sending does. Exit status 1 if Stripe could not be asked
     /// about an account.
