@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::database::{self, Database, Pool, RETRY_INTERVAL};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::SendLetter;
+use crate::flow::email::{ExpectedRecipients, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
@@ -227,6 +227,17 @@ impl App {
         let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.reports.clone());
         let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
         inbound.context("cannot create the HTTP client for Amazon")
+    }
+
+    /// Looks up who would get a letter now.
+    pub fn expected_recipients(&self) -> ExpectedRecipients {
+        ExpectedRecipients {
+            db: self.database.pool.clone(),
+            clock: self.clock.clone(),
+            stripe: self.financings.accounts.clone(),
+            livemode: self.stripe.livemode(),
+            allow_support_address: self.settings.email.allow_support_address,
+        }
     }
 
     pub fn db(&self) -> &Pool {

@@ -101,7 +101,8 @@ enum Command {
         #[command(subcommand)]
         action: job::Action,
     },
-    /// Preview and check emails; record Stripe's approval; print the DKIM record
+    /// Preview and check emails; record Stripe's approval; list who would get an email; print the
+    /// DKIM record
     Email {
         #[command(subcommand)]
         action: email::Action,
@@ -127,7 +128,7 @@ enum Command {
     /// because the database is unavailable or the email is still being sent; 1 if the input is not
     /// a report; 65 if it was not read, because it is larger than 1 MB or too deeply nested.
     Bounce,
-    /// Erase the personal data of an account
+    /// Show and export what is stored about an account; erase its personal data
     Account {
         #[command(subcommand)]
         action: account::Action,

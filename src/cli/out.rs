@@ -9,6 +9,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::format::text::{is_unprintable, printable};
+use crate::mail::Address;
 
 /// Formats of times in UTC.
 pub(super) const DAY: &str = "%Y-%m-%d";
@@ -65,8 +66,13 @@ pub(super) fn list<T: serde::Serialize>(
 /// Prints JSON. Control characters, which occur only within strings, are printed as JSON escapes.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut out = stdout();
-    let text = serde_json::to_string_pretty(value)?;
-    let mut rest = text.as_str();
+    write_json(&mut out, &serde_json::to_string_pretty(value)?)?;
+    Ok(writeln!(out)?)
+}
+
+/// As [`json`], for JSON that is a text already, to any writer and without a line break at the end.
+pub(super) fn write_json(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut rest = text;
     while let Some(at) = rest.find(|c: char| c != '\n' && is_unprintable(c)) {
         let (before, after) = rest.split_at(at);
         write!(out, "{before}")?;
@@ -77,7 +83,12 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
         }
         rest = characters.as_str();
     }
-    Ok(writeln!(out, "{rest}")?)
+    write!(out, "{rest}")
+}
+
+/// `j***@example.com`; `***` for what is no address.
+pub(super) fn masked_address(address: &str) -> String {
+    address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
 }
 
 /// Prints bytes unchanged, or escaped on a terminal.

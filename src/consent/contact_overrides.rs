@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::suppression::AddressHash;
+use crate::database::export_rows;
 use crate::letters::store::{State, lock_unsent_of_account};
 use crate::letters::{reason, transition};
 use crate::mail::Address;
@@ -29,12 +30,15 @@ pub struct ContactOverride {
     pub address: String,
     /// When it was last set.
     pub updated_at: DateTime<Utc>,
+    /// The id of the API key that set it.
+    pub updated_by: String,
 }
 
 impl fmt::Debug for ContactOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContactOverride")
             .field("updated_at", &self.updated_at)
+            .field("updated_by", &self.updated_by)
             .finish_non_exhaustive()
     }
 }
@@ -85,7 +89,7 @@ pub async fn find(
 ) -> sqlx::Result<Option<ContactOverride>> {
     sqlx::query_as!(
         ContactOverride,
-        "select address, updated_at from contact_overrides where account_id = $1",
+        "select address, updated_at, updated_by from contact_overrides where account_id = $1",
         account_id,
     )
     .fetch_optional(db)
@@ -155,3 +159,6 @@ pub async fn delete_all(db: impl PgExecutor<'_>, account_ids: &[String]) -> sqlx
             .await?;
     Ok(deleted.rows_affected())
 }
+
+// By account.
+export_rows!(export, "select * from contact_overrides where account_id = any($1)");

@@ -7,6 +7,7 @@
 mod cursor;
 #[cfg(feature = "demo")]
 mod embedded;
+mod export;
 mod health;
 mod pool;
 mod pooler;
@@ -28,6 +29,7 @@ use crate::telemetry::chain;
 use pooler::PoolMode;
 
 pub use cursor::{Cursor, InvalidCursor};
+pub(crate) use export::export_rows;
 pub use health::{
     DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
 };
@@ -414,5 +416,13 @@ pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction<'s
         "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",
     )
     .await?;
+    Ok(tx)
+}
+
+/// A transaction whose queries all see the database as it is at the first of them, without a
+/// timeout for statements. It cannot write.
+pub async fn snapshot(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = without_statement_timeout(db).await?;
+    tx.execute("set transaction isolation level repeatable read, read only").await?;
     Ok(tx)
 }

@@ -29,7 +29,7 @@ use crate::mail::{letters_in, send_error};
 
 pub use apply::{AppliedReport, ApplyError, FeedbackOutcome, apply};
 pub use message::{MAX_BYTES, ParseReportError};
-pub use store::find_last;
+pub use store::{export, find_last};
 
 /// Everything that one message or webhook event says about one letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

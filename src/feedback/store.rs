@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{FeedbackReport, Fingerprint};
+use crate::database::export_rows;
 
 /// Whether a report was already applied.
 pub(super) async fn exists(
@@ -63,3 +64,9 @@ pub async fn find_last(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(DateTime
     .await?;
     Ok(last.map(|row| (row.reported_at, row.channel)))
 }
+
+// By letter.
+export_rows!(
+    export,
+    "select * from feedback_events where letter_id = any($1) order by reported_at, fingerprint"
+);

@@ -24,6 +24,7 @@ mod backfill;
 mod backfill_progress;
 mod backfill_requests;
 pub mod charge_source;
+pub mod export;
 pub mod ledger;
 pub mod payouts;
 pub mod report;

@@ -26,12 +26,14 @@
 //! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
 //! | [`deliveries`] | what Stripe was told, and its reply |
 //! | [`erasure`] | erases the recipients and the content |
+//! | [`export`] | an account's rows, for a data subject |
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
 
 pub mod deliveries;
 pub mod erasure;
 pub mod evidence;
+pub mod export;
 mod kind;
 pub mod lint;
 pub mod operator;

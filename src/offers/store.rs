@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::ObservedOffer;
 pub use super::account_offer::{AccountOffer, Terms};
-use crate::database::{Cursor, json_text};
+use crate::database::{Cursor, export_rows, json_text};
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
 
 /// A stored offer, locked until the transaction ends.
@@ -222,6 +222,16 @@ pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Optio
     select_listings!("offer_id = $1", offer_id).fetch_optional(db).await
 }
 
+/// All offers of an account, newest first.
+pub async fn list_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<OfferListing>> {
+    select_listings!("account_id = $1 order by created_at desc, offer_id desc", account_id)
+        .fetch_all(db)
+        .await
+}
+
 /// Selects a page of an account's offers.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountPage<'a> {
@@ -272,6 +282,28 @@ pub async fn of_account(
     )
     .fetch_all(db)
     .await
+}
+
+/// The undelivered offers that a merchant can apply for after `now`: account and id, in this order.
+pub async fn list_undelivered(
+    db: impl PgExecutor<'_>,
+    livemode: Option<bool>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(String, String)>> {
+    let offers = sqlx::query!(
+        "
+        select account_id, offer_id
+        from financing_offers
+        where status = 'undelivered' and ($1::boolean is null or livemode = $1)
+            and (expires_at is null or expires_at > $2)
+        order by account_id, offer_id
+        ",
+        livemode,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(offers.into_iter().map(|row| (row.account_id, row.offer_id)).collect())
 }
 
 /// A page of delivered offers, in the order of their ids.
@@ -392,3 +424,9 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     .fetch_one(db)
     .await
 }
+
+// By account.
+export_rows!(
+    export,
+    "select * from financing_offers where account_id = any($1) order by created_at, offer_id"
+);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use crate::database::storable;
+use crate::database::{export_rows, storable};
 
 /// A new entry.
 #[derive(Clone, Copy, Debug)]
@@ -137,3 +137,14 @@ pub async fn page_of_offer(
     .fetch_all(db)
     .await
 }
+
+// By account and by offer.
+export_rows!(
+    export,
+    "
+    select *
+    from timeline_entries
+    where account_id = any($1) or offer_id = any($1)
+    order by timeline_entry_id
+    "
+);

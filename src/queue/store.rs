@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{AttemptError, Claim, Outcome};
-use crate::database::storable;
+use crate::database::{export_rows, storable};
 
 /// The `NOTIFY` channel for new jobs.
 pub(super) const CHANNEL: &str = "courier_jobs";
@@ -385,3 +385,9 @@ pub async fn finish(
 fn require_held(is_held: bool) -> Result<(), AttemptError> {
     if is_held { Ok(()) } else { Err(AttemptError::LeaseLost) }
 }
+
+// By what the job is about: `<id>` or `<id>/<occasion>`.
+export_rows!(
+    export,
+    "select * from jobs where split_part(subject, '/', 1) = any($1) order by job_id"
+);

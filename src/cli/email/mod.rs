@@ -1,8 +1,9 @@
 //! The command `email`: preview and check the wording of emails, record Stripe's approval, print
-//! the DKIM record.
+//! the DKIM record, list who would get an email.
 
 mod approvals;
 mod preview;
+mod recipients;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +40,19 @@ pub(super) enum Action {
     },
     /// Print the DKIM public key as a TXT record for a zone file
     DkimRecord,
+    /// List the accounts that wait for an email about an open offer, each with its address and
+    /// where it comes from, or why there is none; sends nothing
+    ///
+    /// Asks Stripe about each account, as sending does. Exit status 1 if Stripe could not be asked
+    /// about an account.
+    Recipients {
+        /// Do not mask addresses
+        #[arg(long)]
+        addresses: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Record that Stripe approved the current emails and the Capital section for a market, and send
     /// the emails held for want of approval
     Approve {
@@ -70,6 +84,9 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     telemetry::init(&settings.telemetry);
     let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
     match action {
+        Action::Recipients { addresses, json } => {
+            return Box::pin(recipients::run(settings, addresses, json)).await;
+        }
         Action::Preview { dir } => {
             let all = disclaimers.all();
             let samples = app::samples(&settings.email, &writer, &all)?;

@@ -3,11 +3,10 @@
 use futures_util::TryStreamExt;
 
 use super::Filter;
-use crate::cli::out::stdout;
+use crate::cli::out::{masked_address, stdout};
 use crate::database::{self, Pool};
 use crate::format::csv::{Cell, CsvWriter};
 use crate::letters::evidence::store::{self, EvidencePeriod, EvidenceRecord};
-use crate::mail::Address;
 
 const COLUMNS: [&str; 26] = [
     "letter",
@@ -53,7 +52,7 @@ pub(super) async fn write(db: &Pool, filter: &Filter, addresses: bool) -> anyhow
 }
 
 fn cells(line: EvidenceRecord, addresses: bool) -> [Cell; 26] {
-    let shown = |address: String| if addresses { address } else { masked(&address) };
+    let shown = |address: String| if addresses { address } else { masked_address(&address) };
     [
         line.letter_id.into(),
         line.offer_id.into(),
@@ -82,9 +81,4 @@ fn cells(line: EvidenceRecord, addresses: bool) -> [Cell; 26] {
         line.delivered_at.into(),
         line.response_request_id.into(),
     ]
-}
-
-fn masked(address: &str) -> String {
-    let address = address.parse::<Address>();
-    address.map_or_else(|_| "***".to_owned(), |address| address.to_string())
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{OptOutOutcome, OptOutRequest, OptOutSource};
+use crate::database::export_rows;
 
 /// Inserts an opt-out unless the account already has an active one.
 pub async fn insert(
@@ -122,6 +123,11 @@ pub async fn find_active(
     select_opt_outs!("account_id = $1 and ended_at is null", account_id).fetch_optional(db).await
 }
 
+/// The opt-outs of an account, active and ended, in the order of insertion.
+pub async fn of_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<Vec<OptOut>> {
+    select_opt_outs!("account_id = $1 order by opt_out_id", account_id).fetch_all(db).await
+}
+
 /// A page of opt-outs to read.
 #[derive(Clone, Copy, Debug)]
 pub struct OptOutPage {
@@ -158,3 +164,6 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     .fetch_one(db)
     .await
 }
+
+// By account.
+export_rows!(export, "select * from opt_outs where account_id = any($1) order by opt_out_id");

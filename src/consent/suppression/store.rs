@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{AddressFailure, AddressHash};
+use crate::database::export_rows;
 
 /// Inserts an address. False if it is already suppressed.
 pub async fn insert(
@@ -92,3 +93,14 @@ pub(super) async fn list(
     .fetch_all(db)
     .await
 }
+
+// By letter, and by the hash of the address in hexadecimal.
+export_rows!(
+    export,
+    "
+    select *
+    from suppressed_addresses
+    where letter_id = any($1) or encode(address_sha256, 'hex') = any($1)
+    order by suppressed_address_id
+    "
+);

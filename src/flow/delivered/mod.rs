@@ -17,6 +17,7 @@ use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
 pub use report::{DeliveryReport, Reported, report};
+pub use store::{StoredReport, export_reports, reports_of_account};
 
 pub(crate) const JOB: &str = "mark_delivered";
 

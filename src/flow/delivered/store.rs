@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::DeliveryReport;
+use crate::database::export_rows;
 
 /// Records that the platform told the merchant itself. False if the report was recorded before.
 pub(super) async fn add_report(
@@ -30,3 +31,42 @@ pub(super) async fn add_report(
     .await?;
     Ok(added.rows_affected() == 1)
 }
+
+/// A stored report.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct StoredReport {
+    pub offer_id: String,
+    /// The platform's name of the channel.
+    pub channel: String,
+    /// When the merchant was told, by the platform's clock.
+    pub told_at: DateTime<Utc>,
+    /// The platform's own reference.
+    pub reference: Option<String>,
+    /// The id of the API key, or `portal`.
+    pub reported_by: String,
+}
+
+/// The reports about an account's offers, in the order of recording.
+pub async fn reports_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<StoredReport>> {
+    sqlx::query_as!(
+        StoredReport,
+        "
+        select offer_id, channel, told_at, reference, reported_by
+        from delivery_reports
+        where account_id = $1
+        order by delivery_report_id
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+// By account.
+export_rows!(
+    export_reports,
+    "select * from delivery_reports where account_id = any($1) order by delivery_report_id"
+);

@@ -119,7 +119,7 @@ impl<'a> Decider<'a> {
         let (account, to) =
             recipient::look_up(self.db, self.stripe, account_id, allow_support_address).await?;
         let to = match to {
-            Ok(to) => to,
+            Ok(to) => to.address,
             Err(missing) => return Ok(SkipReason::HoldWithoutRecipient(missing).into()),
         };
         if offer.has_unknown_product() {

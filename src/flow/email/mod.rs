@@ -8,10 +8,12 @@
 //! | `send` | the job, in the order of its commits |
 //! | `decide` | whether a letter goes out, and its content |
 //! | `recipient` | the address of a letter |
+//! | `expected` | who would get a letter now, for an operator |
 //! | `outcome` | the effect of an attempt on the letter and the job |
 //! | `to_delivered` | the arrow to the next stage |
 
 mod decide;
+mod expected;
 mod outcome;
 mod recipient;
 mod send;
@@ -31,6 +33,8 @@ use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
 use crate::stripe::{AccountId, OfferStatus};
 
+pub use expected::{ExpectedRecipient, ExpectedRecipients, UnsentOffer};
+pub use recipient::{NoRecipient, Recipient, RecipientError};
 pub use send::SendLetter;
 
 #[derive(Clone, Debug)]

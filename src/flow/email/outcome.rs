@@ -230,7 +230,7 @@ impl SendLetter {
         let is_held = transition::apply(&mut tx, letter, &held, now).await?;
         let suppressed = match missing {
             NoRecipient::Suppressed(address) => Some(address),
-            NoRecipient::Missing | NoRecipient::Invalid => None,
+            NoRecipient::Missing | NoRecipient::Invalid(_) => None,
         };
         if let Some(address) = suppressed {
             store::link_suppressed_address(&mut *tx, &letter.letter_id, address.as_bytes()).await?;

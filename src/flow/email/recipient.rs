@@ -9,28 +9,78 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::letters::reason;
 use crate::mail::Address;
-use crate::queue::AttemptError;
+use crate::queue::{Next, Retryable};
 use crate::stripe::{Account, AccountId, Cache, Error};
+
+/// Where an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+pub enum AddressSource {
+    /// The platform set it.
+    #[strum(serialize = "contact_override")]
+    Override,
+    /// The field of the account at Stripe, as the others.
+    #[strum(serialize = "email")]
+    Account,
+    #[strum(serialize = "individual.email")]
+    Individual,
+    /// The owner among the account's persons.
+    #[strum(serialize = "persons.email")]
+    Owner,
+    #[strum(serialize = "business_profile.support_email")]
+    Support,
+}
+
+impl AddressSource {
+    /// `contact_override`, or the path of the field at Stripe.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A usable address.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    pub address: Address,
+    pub source: AddressSource,
+}
 
 /// Why an account has no usable address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoRecipient {
+pub enum NoRecipient {
     /// Stripe has none that we may use.
     Missing,
     /// The address that takes precedence is malformed. The next one is not tried: it may belong to
     /// another person.
-    Invalid,
+    Invalid(AddressSource),
     /// The address is on the suppression list.
     Suppressed(AddressHash),
 }
 
 impl NoRecipient {
     /// As in `letters.reason`.
-    pub(super) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => reason::NO_RECIPIENT,
-            Self::Invalid => reason::BAD_ADDRESS,
+            Self::Invalid(_) => reason::BAD_ADDRESS,
             Self::Suppressed(_) => reason::ADDRESS_BOUNCED,
+        }
+    }
+}
+
+/// An account whose recipient could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipientError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Stripe(#[from] Error),
+}
+
+impl Retryable for RecipientError {
+    fn next(&self) -> Next {
+        match self {
+            Self::Database(error) => error.next(),
+            Self::Stripe(error) => error.next(),
         }
     }
 }
@@ -42,7 +92,7 @@ pub(super) async fn look_up(
     stripe: &Cache,
     id: &AccountId,
     allow_support_address: bool,
-) -> Result<(Arc<Account>, Result<Address, NoRecipient>), AttemptError> {
+) -> Result<(Arc<Account>, Result<Recipient, NoRecipient>), RecipientError> {
     let found = look_up_once(db, stripe, id, allow_support_address).await?;
     if matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
         stripe.forget(id).await;
@@ -56,15 +106,15 @@ async fn look_up_once(
     stripe: &Cache,
     id: &AccountId,
     allow_support_address: bool,
-) -> Result<(Arc<Account>, Result<Address, NoRecipient>), AttemptError> {
+) -> Result<(Arc<Account>, Result<Recipient, NoRecipient>), RecipientError> {
     let account = stripe.account(id).await?;
     let set_by_platform = contact_overrides::find(db, id.as_str()).await?;
     let found = match set_by_platform {
-        Some(contact) => parse(&contact.address),
+        Some(contact) => parse(&contact.address, AddressSource::Override),
         None => find(stripe, &account, allow_support_address).await?,
     };
     if let Ok(to) = &found {
-        let address = AddressHash::of(to.expose());
+        let address = AddressHash::of(to.address.expose());
         if suppression::store::is_suppressed(db, &address).await? {
             return Ok((account, Err(NoRecipient::Suppressed(address))));
         }
@@ -78,10 +128,13 @@ async fn find(
     stripe: &Cache,
     account: &Account,
     allow_support_address: bool,
-) -> Result<Result<Address, NoRecipient>, Error> {
+) -> Result<Result<Recipient, NoRecipient>, Error> {
     let individual = account.individual.as_ref().and_then(|person| person.email.as_deref());
-    if let Some(given) = present(account.email.as_deref()).or_else(|| present(individual)) {
-        return Ok(parse(given));
+    if let Some(given) = present(account.email.as_deref()) {
+        return Ok(parse(given, AddressSource::Account));
+    }
+    if let Some(given) = present(individual) {
+        return Ok(parse(given, AddressSource::Individual));
     }
     let owner = stripe.owner(&account.id).await?.and_then(|person| person.email.clone());
     let support = account
@@ -89,15 +142,20 @@ async fn find(
         .as_ref()
         .filter(|_| allow_support_address)
         .and_then(|profile| profile.support_email.as_deref());
-    Ok(present(owner.as_deref())
-        .or_else(|| present(support))
-        .map_or(Err(NoRecipient::Missing), parse))
+    Ok(match (present(owner.as_deref()), present(support)) {
+        (Some(given), _) => parse(given, AddressSource::Owner),
+        (None, Some(given)) => parse(given, AddressSource::Support),
+        (None, None) => Err(NoRecipient::Missing),
+    })
 }
 
 fn present(given: Option<&str>) -> Option<&str> {
     given.filter(|given| !given.trim().is_empty())
 }
 
-fn parse(given: &str) -> Result<Address, NoRecipient> {
-    given.parse().map_err(|_| NoRecipient::Invalid)
+fn parse(given: &str, source: AddressSource) -> Result<Recipient, NoRecipient> {
+    match given.parse() {
+        Ok(address) => Ok(Recipient { address, source }),
+        Err(_) => Err(NoRecipient::Invalid(source)),
+    }
 }

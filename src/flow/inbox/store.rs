@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Arrival, StoreResult, bodies};
-use crate::database::storable;
+use crate::database::{export_rows, storable};
 
 #[derive(Debug)]
 pub struct UnreadEvent {
@@ -260,3 +260,6 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     .fetch_one(db)
     .await
 }
+
+// By account.
+export_rows!(export, "select * from inbox_events where account_id = any($1) order by arrival");

@@ -265,6 +265,48 @@ pub async fn erase_account(tx: &mut PgConnection, account_id: &str) -> sqlx::Res
     Ok(erased.rows_affected())
 }
 
+/// A wording in which letters were handed over, with the approval that held at the time.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SentWording {
+    pub copy_hash: Option<String>,
+    /// `None` for test data, which needs no approval; so are the three that follow.
+    pub market: Option<String>,
+    /// Stripe's reference.
+    pub reference: Option<String>,
+    pub approved_by: Option<String>,
+    pub approved_at: Option<DateTime<Utc>>,
+    /// How many letters of the account.
+    pub letters: i64,
+    pub last_attempted_at: DateTime<Utc>,
+}
+
+/// The wordings of an account's letters, the newest first.
+pub async fn wordings_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<SentWording>> {
+    sqlx::query_as!(
+        SentWording,
+        r#"
+        select copy_hash, approval_market as market, approval_reference as reference, approved_by,
+            (
+                select max(approved_at)
+                from copy_approvals
+                where copy_approvals.copy_hash = attempts.copy_hash
+                    and market = approval_market and reference = approval_reference
+            ) as approved_at,
+            count(distinct letter_id) as "letters!", max(attempted_at) as "last_attempted_at!"
+        from delivery_attempts attempts
+        where account_id = $1
+        group by copy_hash, approval_market, approval_reference, approved_by
+        order by max(attempted_at) desc
+        "#,
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Counts the delivery attempts of an account that still hold the message.
 pub async fn count_messages(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
     let messages = sqlx::query_scalar!(

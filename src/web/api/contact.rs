@@ -129,7 +129,7 @@ impl Api {
         let find = contact_overrides::find(&self.db, account.as_str());
         let found = self.query("cannot look up a contact override", find).await?;
         let (email, updated_at) =
-            found.map(|ContactOverride { address, updated_at }| (address, updated_at)).unzip();
+            found.map(|ContactOverride { address, updated_at, .. }| (address, updated_at)).unzip();
         Ok(Json(Contact { account, email, updated_at }))
     }
 }

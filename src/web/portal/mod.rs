@@ -48,7 +48,9 @@ use token::VerifiedToken;
 
 pub use account_link::account_link_rate;
 pub use response::{BadColour, Brand, copy_id};
-pub use session::{end_sessions, has_session};
+pub use session::{
+    SessionSummary, end_sessions, export_sessions, has_session, sessions_of_account,
+};
 pub use token::{BadPublicKey, Keys};
 pub use unsubscribe::{Unsubscribe, resubscribe_rate, router as unsubscribe_router};
 

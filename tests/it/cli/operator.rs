@@ -1,41 +1,17 @@
 //! An operator's decisions, made with commands.
 
 use std::collections::HashMap;
-use std::process::Output;
 
 use sqlx::PgPool;
 use stripe_simulator::{Action, Fault, FaultKind, NewAccount, NewOffer};
 use tokio::io::AsyncWriteExt;
 
+use super::{run, run_err, run_ok};
 use crate::support::TestApp;
 use crate::support::expect_letters::letter_state;
 use crate::support::process::{Process, command, post, url_of, world};
 use crate::support::smtp::{Step, Trouble as SmtpTrouble};
 use crate::support::wait::eventually;
-
-async fn run(db: &PgPool, arguments: &[&str]) -> Output {
-    let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(db))]);
-    command(arguments, &env).output().await.unwrap()
-}
-
-/// The output of a command that exits with 0.
-async fn run_ok(db: &PgPool, arguments: &[&str]) -> String {
-    let output = run(db, arguments).await;
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The error message of a command that exits with 1.
-async fn run_err(db: &PgPool, arguments: &[&str]) -> String {
-    let output = run(db, arguments).await;
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8(output.stderr).unwrap()
-}
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_resent_letter_keeps_its_message_id(db: PgPool) {

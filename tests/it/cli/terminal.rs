@@ -34,8 +34,9 @@ async fn app_with_one_row_of_each(db: PgPool) -> (TestApp, String) {
 }
 
 /// Every command that prints stored text for a reader.
-fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
+fn commands<'a>(offer: &'a str, event: &'a str, account: &'a str) -> [Vec<&'a str>; 10] {
     [
+        vec!["account", "show", account],
         vec!["offer", "list"],
         vec!["offer", "show", offer],
         vec!["event", "list"],
@@ -52,6 +53,7 @@ fn commands<'a>(offer: &'a str, event: &'a str) -> [Vec<&'a str>; 9] {
 async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
     let (app, offer) = app_with_one_row_of_each(db).await;
     let event = app.event_id(&offer).await;
+    let account = app.account_of(&offer);
     for (table, column) in [
         ("financing_offers", "status"),
         ("inbox_events", "note"),
@@ -77,7 +79,7 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
     .unwrap();
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let mut escaped_in = 0;
-    for arguments in commands(&offer, &event) {
+    for arguments in commands(&offer, &event, &account) {
         let Output { stdout, stderr, .. } = command(&arguments, &env).output().await.unwrap();
         // `event show` prints the body unchanged into a pipe.
         let stdout = if arguments[..2] == ["event", "show"] { Vec::new() } else { stdout };
@@ -93,7 +95,7 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
         );
     }
     assert_eq!(
-        escaped_in, 7,
+        escaped_in, 8,
         "`address list` and the unknown offer do not print it, the others do"
     );
     // JSON keeps the text and escapes it.
@@ -109,12 +111,15 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
 async fn a_closed_output_pipe_does_not_fail_a_command(db: PgPool) {
     let (app, offer) = app_with_one_row_of_each(db).await;
     let event = app.event_id(&offer).await;
+    let account = app.account_of(&offer);
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
-    let mut all: Vec<Vec<&str>> = commands(&offer, &event).into_iter().take(8).collect();
+    let mut all: Vec<Vec<&str>> = commands(&offer, &event, &account).into_iter().take(9).collect();
     all.extend([
         vec!["offer", "list", "--json"],
         vec!["offer", "show", &offer, "--json"],
+        vec!["account", "show", &account, "--json"],
+        vec!["account", "export", &account],
         vec!["opt-out", "export"],
         vec!["opt-out", "add", "acct_another"],
         vec!["report", "delivery", "--from", day, "--to", day],

@@ -13,16 +13,16 @@ use sqlx::PgPool;
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 
-const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
+pub const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
 const DISCLAIMER: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
 
-fn write_disclaimer(dir: &Path, variant: &str) {
+pub fn write_disclaimer(dir: &Path, variant: &str) {
     std::fs::create_dir_all(dir.join(variant)).unwrap();
     std::fs::write(dir.join(variant).join("en.txt"), DISCLAIMER).unwrap();
 }
 
 /// Announces a live offer with this disclaimer variant to an account in this country.
-async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> String {
+pub async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> String {
     let offer = app.offer();
     app.stripe.edit_account(&app.account_of(&offer), |account| account["country"] = country.into());
     app.stripe.edit_offer(&offer, |offer| {
@@ -38,7 +38,12 @@ async fn live_offer(app: &TestApp, variant: Option<&str>, country: &str) -> Stri
 
 /// Approves the announcement with this disclaimer for a market. Returns the number of letters that
 /// were released.
-async fn approve(app: &TestApp, settings: &[(&str, &str)], variant: &str, market: &str) -> usize {
+pub async fn approve(
+    app: &TestApp,
+    settings: &[(&str, &str)],
+    variant: &str,
+    market: &str,
+) -> usize {
     let settings = app.settings_with(settings);
     let (writer, all) =
         (app::writer(&settings.email).unwrap(), app::disclaimers(&settings.email).unwrap());

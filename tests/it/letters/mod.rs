@@ -1,6 +1,6 @@
 //! What a letter says, to whom, and which wording may go out.
 
-mod approvals;
+pub mod approvals;
 mod evidence;
 mod recipient_and_content;
 mod reminders;

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::received_on;
+use crate::database::export_rows;
 
 /// Creates a day's partition if it is missing. `false` if a lock was not available, or if the
 /// default partition already has bodies of that day.
@@ -140,3 +141,17 @@ impl BodyKeys {
         Self { days, event_ids }
     }
 }
+
+// By the account of the event. A body is JSON, or it would be in `malformed_bodies`.
+export_rows!(
+    export,
+    "
+    select inbox_bodies.received_on, inbox_bodies.event_id,
+        convert_from(body, 'UTF8')::json as body
+    from inbox_events
+    join inbox_bodies on inbox_bodies.event_id = inbox_events.event_id
+        and received_on = (received_at at time zone 'UTC')::date
+    where account_id = any($1)
+    order by arrival
+    "
+);

@@ -14,7 +14,7 @@ use super::{Portal, Settings};
 use crate::format::locale::Language;
 use crate::stripe::AccountId;
 
-pub use store::{end_sessions, has_session};
+pub use store::{SessionSummary, end_sessions, export_sessions, has_session, sessions_of_account};
 
 /// A valid session.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::database::export_rows;
+
 /// Marks a token as redeemed. False if it was redeemed before.
 pub(super) async fn redeem_token(
     db: impl PgExecutor<'_>,
@@ -129,3 +131,37 @@ pub async fn has_session(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Res
     .fetch_one(db)
     .await
 }
+
+/// A session as an operator sees it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SessionSummary {
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    /// As the dashboard asked for.
+    pub language: Option<String>,
+}
+
+/// The sessions of an account that were not deleted yet, newest first.
+pub async fn sessions_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<SessionSummary>> {
+    sqlx::query_as!(
+        SessionSummary,
+        "
+        select created_at, expires_at, language
+        from portal_sessions
+        where account_id = $1
+        order by created_at desc
+        ",
+        account_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+// By account.
+export_rows!(
+    export_sessions,
+    "select * from portal_sessions where account_id = any($1) order by created_at"
+);
