@@ -9,7 +9,7 @@ demo_start() {
     cargo build
     target/debug/capital-courier demo --dir "$dir/demo" >"$dir/demo.log" 2>&1 &
     demo=$!
-    until grep -q Running "$dir/demo.log"; do
+    until grep -qs Running "$dir/demo.log"; do
         kill -0 "$demo" 2>/dev/null || fail "the demo did not start: $(cat "$dir/demo.log")"
         sleep 1
     done

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::consent::{contact_overrides, opt_outs};
 use crate::database::Pool;
 use crate::financing;
-use crate::flow::inbox;
+use crate::flow::{delivered, inbox};
 use crate::letters::{erasure, evidence};
 use crate::offers;
 use crate::queue::{self, AttemptError, Claim, Periodic};
@@ -219,8 +219,12 @@ pub async fn erase_account(
     let letters = erasure::erase_account(&mut *tx, account_id, now).await?;
     let events = inbox::bodies::store::erase_account(&mut *tx, account_id).await?;
     let contacts = u64::from(contact_overrides::delete(&mut *tx, account_id).await?);
-    let evidence =
-        if with_evidence { evidence::store::erase_account(&mut *tx, account_id).await? } else { 0 };
+    let mut evidence = 0;
+    if with_evidence {
+        // First: it allows this transaction to change evidence.
+        evidence = evidence::store::erase_account(&mut *tx, account_id).await?;
+        evidence += delivered::erase_references(&mut *tx, account_id).await?;
+    }
     let skipped = erasure::count_unerased(&mut *tx, account_id).await?;
     Ok(Erased { letters, events, contacts, evidence, sessions: 0, skipped })
 }

@@ -1,6 +1,7 @@
 //! `report`: CSV for accounting and compliance.
 
 mod delivery;
+mod told_elsewhere;
 mod transactions;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,11 @@ pub(super) enum Action {
         /// Do not mask addresses
         #[arg(long)]
         addresses: bool,
+    },
+    /// Offers that you told merchants about yourself, by your reports or by the Capital section
+    ToldElsewhere {
+        #[command(flatten)]
+        filter: Filter,
     },
     /// Financing transactions, one line each: payouts, paydowns, reversals
     Transactions {
@@ -56,6 +62,7 @@ impl Action {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
         match self {
             Self::Delivery { filter, addresses } => delivery::write(db, &filter, addresses).await,
+            Self::ToldElsewhere { filter } => told_elsewhere::write(db, &filter).await,
             Self::Transactions { filter } => transactions::write(db, &filter).await,
             Self::Message { letter, out } => write_message(db, &letter, &out).await,
         }

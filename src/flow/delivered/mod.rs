@@ -17,7 +17,9 @@ use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
 pub use report::{DeliveryReport, Reported, report};
-pub use store::{StoredReport, export_reports, reports_of_account};
+pub use store::{
+    ReportRange, StoredReport, erase_references, export_reports, reports_of_account, stream_reports,
+};
 
 pub(crate) const JOB: &str = "mark_delivered";
 

@@ -1,7 +1,8 @@
 //! SQL of `delivery_reports`. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use futures_util::stream::BoxStream;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::DeliveryReport;
 use crate::database::export_rows;
@@ -36,6 +37,7 @@ pub(super) async fn add_report(
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct StoredReport {
     pub offer_id: String,
+    pub account_id: String,
     /// The platform's name of the channel.
     pub channel: String,
     /// When the merchant was told, by the platform's clock.
@@ -44,6 +46,54 @@ pub struct StoredReport {
     pub reference: Option<String>,
     /// The id of the API key, or `portal`.
     pub reported_by: String,
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Selects reports by the time at which the merchant was told.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportRange<'a> {
+    /// Inclusive.
+    pub from: DateTime<Utc>,
+    /// Exclusive.
+    pub until: DateTime<Utc>,
+    pub account_id: Option<&'a str>,
+}
+
+/// In order of time, streamed from the database.
+pub fn stream_reports<'a>(
+    db: &'a mut PgConnection,
+    range: &ReportRange<'a>,
+) -> BoxStream<'a, sqlx::Result<StoredReport>> {
+    sqlx::query_as!(
+        StoredReport,
+        "
+        select offer_id, account_id, channel, told_at, reference, reported_by, recorded_at
+        from delivery_reports
+        where told_at >= $1 and told_at < $2 and ($3::text is null or account_id = $3)
+        order by told_at, delivery_report_id
+        ",
+        range.from,
+        range.until,
+        range.account_id,
+    )
+    .fetch(db)
+}
+
+/// Erases the platform's references in an account's reports. Returns their number. The caller's
+/// transaction must be allowed to change evidence: see
+/// [`crate::letters::evidence::store::erase_account`].
+pub async fn erase_references(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::Result<u64> {
+    let erased = sqlx::query!(
+        "
+        update delivery_reports
+        set reference = null
+        where account_id = $1 and reference is not null
+        ",
+        account_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected())
 }
 
 /// The reports about an account's offers, in the order of recording.
@@ -54,7 +104,7 @@ pub async fn reports_of_account(
     sqlx::query_as!(
         StoredReport,
         "
-        select offer_id, channel, told_at, reference, reported_by
+        select offer_id, account_id, channel, told_at, reference, reported_by, recorded_at
         from delivery_reports
         where account_id = $1
         order by delivery_report_id

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use stripe_simulator::Action;
 
+use crate::cli::run_ok;
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 use crate::web::api::{Answer, call, key};
@@ -47,6 +48,33 @@ async fn the_waiting_letter_is_withdrawn_and_stripe_is_told(db: PgPool) {
     let timeline = app.timeline(&offer).await;
     assert_eq!(timeline.iter().filter(|kind| *kind == "offer.told").count(), 1, "{timeline:?}");
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn reports_are_listed_as_csv_and_lose_their_reference_when_erased(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let account = app.account_of(&offer);
+    let when = "2026-11-24T00:00:00Z";
+    let body = json!({"channel": "push", "when": when, "reference": "=jenny@bakery.example"});
+    report(&app, &offer, &body).await.expect(200);
+    let csv = async |to: &str| {
+        let period = ["report", "told-elsewhere", "--from", "2026-11-24", "--to", to];
+        run_ok(&app.db, &[&period[..], &["--account", &account]].concat()).await
+    };
+    let lines = csv("2026-11-24").await;
+    let row = lines.lines().nth(1).unwrap();
+    // No cell begins like a formula.
+    let expected = format!("{offer},{account},push,{when},'=jenny@bakery.example,");
+    assert!(row.starts_with(&expected), "{lines}");
+    assert_eq!(lines.lines().count(), 2);
+
+    run_ok(&app.db, &["account", "erase", &account, "--yes"]).await;
+    assert_eq!(csv("2026-11-24").await, lines);
+    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    let erased = csv("2026-11-25").await;
+    assert!(erased.contains(&format!("{offer},{account},push,{when},,")), "{erased}");
+    app.abandon();
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
