@@ -202,10 +202,8 @@ async fn apply_failure(
         State::Sent => {
             let reason = format!("status {status}");
             let bounced = Transition {
-                from: State::Sent,
-                to: State::Bounced,
                 reason: Some(&reason),
-                relay_reply: None,
+                ..Transition::between(State::Sent, State::Bounced)
             };
             transition::apply(&mut *tx, letter, &bounced, now).await?;
             tracing::warn!(letter.message_id = letter.message_id, status, "letter bounced");

@@ -157,7 +157,17 @@ pub struct Transition<'a> {
     pub to: State,
     /// As in `letters.reason`.
     pub reason: Option<&'a str>,
+    /// What the relay answered, or why there is no answer. `None` keeps the last one.
     pub relay_reply: Option<&'a str>,
+    /// Explains the change in the timeline.
+    pub note: Option<&'a str>,
+}
+
+impl Transition<'_> {
+    /// Without a reason, a reply or a note.
+    pub fn between(from: State, to: State) -> Self {
+        Self { from, to, reason: None, relay_reply: None, note: None }
+    }
 }
 
 /// Changes a letter's state. `false` if it is not in `to.from`.

@@ -21,7 +21,7 @@ pub async fn apply(
     let is_changed = store::change(&mut *tx, &letter.letter_id, to, now).await?;
     if is_changed {
         let kind = format!("letter.{}", to.to.as_str());
-        let note = to.relay_reply.or(to.reason);
+        let note = to.note.or(to.relay_reply).or(to.reason);
         let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &kind, now) };
         timeline::add(tx, &entry, now).await?;
     }
@@ -64,7 +64,7 @@ pub async fn cancel(
     reason: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let end = Transition { from: letter.state, to, reason: Some(reason), relay_reply: None };
+    let end = Transition { reason: Some(reason), ..Transition::between(letter.state, to) };
     // If another transaction changed the state, keep its job, or the letter would wait for ever.
     if apply(&mut *tx, letter, &end, now).await? {
         queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
@@ -80,8 +80,7 @@ pub async fn retry(
     note: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let again =
-        Transition { from: letter.state, to: State::Waiting, reason: None, relay_reply: note };
+    let again = Transition { note, ..Transition::between(letter.state, State::Waiting) };
     apply(&mut *tx, letter, &again, now).await?;
     queue::requeue(tx, SEND_JOB, &letter.letter_id, now).await?;
     Ok(())
@@ -105,8 +104,7 @@ pub async fn retry_given_up(
     let Some(letter) = letters.iter().find(is_given_up) else { return Ok(()) };
     if queue::requeue_dead(&mut *tx, SEND_JOB, &letter.letter_id, now).await? {
         let note = Some("retried by reconciliation");
-        let again =
-            Transition { from: State::Held, to: State::Waiting, reason: None, relay_reply: note };
+        let again = Transition { note, ..Transition::between(State::Held, State::Waiting) };
         apply(tx, letter, &again, now).await?;
         tracing::warn!(
             offer.id = offer_id,

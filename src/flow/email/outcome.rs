@@ -50,7 +50,7 @@ impl SendLetter {
         .await?;
         let to = if resend { State::Waiting } else { State::Held };
         let next =
-            Transition { from: State::Uncertain, to, reason: Some(UNCERTAIN), relay_reply: None };
+            Transition { reason: Some(UNCERTAIN), ..Transition::between(State::Uncertain, to) };
         self.apply(&mut tx, &letter, &next).await?;
         tx.commit().await?;
         log_outcome(&letter, to, UNCERTAIN);
@@ -75,10 +75,8 @@ impl SendLetter {
     ) -> Result<(), AttemptError> {
         let now = self.clock.now();
         let sent = Transition {
-            from: State::Sending,
-            to: State::Sent,
-            reason: None,
             relay_reply: Some(answer),
+            ..Transition::between(State::Sending, State::Sent)
         };
         let mut tx = self.db.begin().await?;
         // The fence comes first: without the lease, nothing below may be written.
@@ -122,7 +120,7 @@ impl SendLetter {
             self.record_reply(&mut tx, letter, error).await?;
             letter.state
         };
-        let next = Transition { from, to, reason, relay_reply: Some(&text) };
+        let next = Transition { reason, relay_reply: Some(&text), ..Transition::between(from, to) };
         // An unreachable relay says nothing about this letter and may stay away for long: the job's
         // error is enough, and the timeline stays readable.
         if from == to && matches!(error, SendError::Unreachable(_) | SendError::RelayRefused(_)) {
@@ -191,8 +189,7 @@ impl SendLetter {
     ) -> Result<(), AttemptError> {
         let mut tx = self.db.begin().await?;
         queue::finish(&mut *tx, claim, Outcome::Done, self.clock.now()).await?;
-        let ended =
-            Transition { from: State::Waiting, to, reason: Some(reason), relay_reply: None };
+        let ended = Transition { reason: Some(reason), ..Transition::between(State::Waiting, to) };
         self.apply(&mut tx, letter, &ended).await?;
         tx.commit().await?;
         log_outcome(letter, to, reason);
@@ -219,12 +216,8 @@ impl SendLetter {
         missing: &NoRecipient,
     ) -> Result<(), AttemptError> {
         let (reason, now) = (missing.reason(), self.clock.now());
-        let held = Transition {
-            from: State::Waiting,
-            to: State::Held,
-            reason: Some(reason),
-            relay_reply: None,
-        };
+        let held =
+            Transition { reason: Some(reason), ..Transition::between(State::Waiting, State::Held) };
         let mut tx = self.db.begin().await?;
         queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
         let is_held = transition::apply(&mut tx, letter, &held, now).await?;
@@ -278,8 +271,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::lock_claim(&mut *tx, claim).await?;
         let reason = (letter.uncertain_attempts > 0).then_some(UNCERTAIN);
-        let back =
-            Transition { from: State::Sending, to: State::Waiting, reason, relay_reply: None };
+        let back = Transition { reason, ..Transition::between(State::Sending, State::Waiting) };
         self.apply(&mut tx, letter, &back).await?;
         let why = "nothing was handed over: the outcome of the commit was unknown";
         evidence::store::record_result(
@@ -301,10 +293,9 @@ impl SendLetter {
         why: &str,
     ) -> sqlx::Result<()> {
         let uncertain = Transition {
-            from: State::Sending,
-            to: State::Uncertain,
             reason: Some(UNCERTAIN),
             relay_reply: Some(why),
+            ..Transition::between(State::Sending, State::Uncertain)
         };
         self.apply(&mut *tx, letter, &uncertain).await?;
         evidence::store::record_result(tx, letter, AttemptOutcome::Unknown, why, self.clock.now())

@@ -128,10 +128,9 @@ impl Work for SendLetter {
         let waiting = if letter.uncertain_attempts > 0 { UNCERTAIN } else { GAVE_UP };
         for (from, reason) in [(State::Waiting, waiting), (State::Uncertain, UNCERTAIN)] {
             let held = Transition {
-                from,
-                to: State::Held,
                 reason: Some(reason),
-                relay_reply: Some(error),
+                note: Some(error),
+                ..Transition::between(from, State::Held)
             };
             self.apply(&mut *tx, &letter, &held).await?;
         }

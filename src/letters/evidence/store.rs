@@ -29,9 +29,14 @@ pub async fn record_attempt(
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
             approval.reference, approval.approved_by, $15, $15
         from (select) nothing
-        left join copy_approvals approval
-            on copy_hash = $13 and market = $16 and withdrawn_at is null
-        -- An approval that was withdrawn since the letter was written is noticed here.
+        -- An approval that was withdrawn since the letter was written is noticed here; a withdrawal
+        -- waits for the attempts that begin under it.
+        left join lateral (
+            select market, reference, approved_by
+            from copy_approvals
+            where copy_hash = $13 and market = $16 and withdrawn_at is null
+            for share
+        ) approval on true
         where $16::text is null or approval.market is not null
         ",
         letter.letter_id,
@@ -218,8 +223,8 @@ pub fn stream_records<'a>(
             last.consent_checked_at as "consent_checked_at?",
             first.attempted_at as "first_attempted_at?", last.attempted_at as "last_attempted_at?",
             sent_at,
-            -- What was erased in the letter is still in the evidence.
-            coalesce(letters.relay_reply, results.reply) as "relay_reply?",
+            -- A letter that was refused before its message has no attempt.
+            coalesce(results.reply, letters.relay_reply) as "relay_reply?",
             deliveries.delivered_at as "delivered_at?",
             deliveries.response_request_id as "response_request_id?"
         from chosen

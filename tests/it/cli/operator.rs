@@ -35,6 +35,12 @@ async fn a_resent_letter_keeps_its_message_id(db: PgPool) {
     let message_ids: Vec<String> =
         app.relay.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!((message_ids.len(), &message_ids[0]), (3, &message_ids[2]));
+    // The operator's act is in the timeline; it does not pass for the relay's reply.
+    let shown = run_ok(&app.db, &["offer", "show", &uncertain]).await;
+    assert!(shown.contains("resent by an operator"), "{shown}");
+    let reply: String =
+        app.one("select relay_reply from letters where offer_id = $1", &rejected).await;
+    assert!(reply.starts_with("250"), "{reply}");
     let error = run_err(&app.db, &["offer", "resend", &rejected]).await;
     assert!(error.contains("no email that is held"), "{error}");
     app.finish().await;

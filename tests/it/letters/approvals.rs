@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
+use crate::support::wait::eventually;
 
 pub const LIVE: (&str, &str) = ("STRIPE_API_KEY", "sk_live_courier");
 const DISCLAIMER: &str = "Loans are issued by a bank.\n\nA minimum is due in each period.";
@@ -162,6 +163,44 @@ async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPo
     let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
     app.expect_untouched(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_withdrawal_waits_for_the_attempt_that_begins(db: PgPool) {
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "celtic_us_loan");
+    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let app = TestApp::start_with(db, &settings).await;
+    approve(&app, &settings, "celtic_us_loan", "US").await;
+    // Holds the transaction open after it has read the approval.
+    sqlx::raw_sql(
+        "create function pause() returns trigger language plpgsql as $$
+         begin perform pg_sleep(1); return new; end $$;
+         create trigger pause after insert on delivery_attempts for each row
+             execute function pause()",
+    )
+    .execute(&app.db)
+    .await
+    .unwrap();
+    let withdrawal = async {
+        let is_paused = async || {
+            let paused = "select count(*) from pg_stat_activity
+                 where wait_event = 'PgSleep' and datname = current_database() and $1 <> ''";
+            app.one::<i64>(paused, "x").await == 1
+        };
+        eventually(|| "no attempt began".to_owned(), is_paused).await;
+        withdraw(&app, &ApprovalFilter::default()).await.unwrap();
+        app.one::<i64>(
+            "select count(*) from delivery_attempts where approved_by = $1",
+            "compliance",
+        )
+        .await
+    };
+    let (offer, attempts) =
+        tokio::join!(live_offer(&app, Some("celtic_us_loan"), "US"), withdrawal);
+    assert_eq!(attempts, 1, "the attempt was committed before the withdrawal");
+    app.expect_letter(&offer, "sent", None).await;
     app.finish().await;
 }
 
