@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use pglite_oxide::PgliteServer;
+use sqlx::Executor;
 
 use super::{Database, OpenError, Settings, pool_options};
 
@@ -42,6 +43,16 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
         // Never replaced: a second connection would wait for the first one to close.
         .idle_timeout(None)
         .max_lifetime(None)
+        // An error in a function can leave this Postgres in an aborted transaction that sqlx does
+        // not know of.
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                if connection.execute("select 1").await.is_err() {
+                    connection.execute("rollback").await?;
+                }
+                Ok(true)
+            })
+        })
         .connect(&url)
         .await
         .map_err(|error| failed(error.into()))?;
@@ -66,5 +77,33 @@ impl Drop for Embedded {
         if let Some(server) = self.0.take() {
             std::mem::forget(server);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::Pooler;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_next_query_ends_an_aborted_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            url: None,
+            data_dir: dir.path().into(),
+            max_connections: 1,
+            pooler: Pooler::Auto,
+            acquire_timeout: Duration::from_secs(30),
+            start_timeout: Duration::from_secs(30),
+            migrate_on_start: false,
+        };
+        let database = open(&settings).await.unwrap();
+        for statement in ["begin", "select 1 / 0"] {
+            let _ = (&database.pool).execute(statement).await;
+        }
+        let one: i32 = sqlx::query_scalar("select 1").fetch_one(&database.pool).await.unwrap();
+        assert_eq!(one, 1);
+        database.close().await;
     }
 }
