@@ -6,9 +6,7 @@ use regex::Regex;
 use scraper::node::Element;
 use url::{Host, Url};
 
-use super::builtin_rules::{
-    ACCOUNT_LINK, ACTIVE, BuiltinRule, DISGUISED, EXPIRES, NOT_HTTPS, NOWHERE, SCHEME, SHORTENER,
-};
+use super::builtin_rules::builtin;
 use super::words::{Kind, Words, pattern};
 use super::{Finding, Letter, Part};
 
@@ -40,15 +38,20 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     for (part, text) in letter.parts() {
         for address in shown(text) {
             let faults = faults(letter, address, false);
-            findings.extend(faults.iter().map(|rule| rule.found(part, shortened(address))));
+            findings
+                .extend(faults.iter().map(|code| builtin(code).found(part, shortened(address))));
         }
     }
     for element in letter.page.elements() {
         for (target, is_image) in targets(element) {
             let faults = faults(letter, target, is_image);
-            findings.extend(faults.iter().map(|rule| rule.found(Part::Html, shortened(target))));
+            findings.extend(
+                faults.iter().map(|code| builtin(code).found(Part::Html, shortened(target))),
+            );
         }
-        findings.extend(active(element).map(|found| ACTIVE.found(Part::Html, found)));
+        findings.extend(
+            active(element).map(|found| builtin("active-content").found(Part::Html, found)),
+        );
     }
     findings.extend(disguised(letter));
     findings
@@ -87,28 +90,28 @@ fn targets(element: &Element) -> impl Iterator<Item = (&str, bool)> {
     link.into_iter().chain(images.map(|target| (target, true)))
 }
 
-/// The rules that an address breaks.
-fn faults(letter: &Letter<'_>, address: &str, is_image: bool) -> Vec<BuiltinRule> {
-    let Some(url) = parse(address) else { return vec![NOWHERE] };
+/// The codes of the rules that an address breaks.
+fn faults(letter: &Letter<'_>, address: &str, is_image: bool) -> Vec<&'static str> {
+    let Some(url) = parse(address) else { return vec!["link-nowhere"] };
     match url.scheme() {
         "https" | "http" => {}
         "mailto" | "tel" | "sms" if !is_image => return Vec::new(),
         "cid" if is_image => return Vec::new(),
-        _ => return vec![SCHEME],
+        _ => return vec!["link-scheme"],
     }
     let is_insecure = url.scheme() == "http" && !is_own_machine(&url);
     let is_opt_out = letter.input.unsubscribe_url == Some(&url);
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_lowercase();
     let is_shortener = SHORTENERS.split_ascii_whitespace().any(|name| name == without_www(&host));
     let faults = [
-        (is_insecure, NOT_HTTPS),
-        (!is_opt_out && !url.username().is_empty(), DISGUISED),
-        (!is_opt_out && host == "connect.stripe.com", ACCOUNT_LINK),
-        (!is_opt_out && is_shortener, SHORTENER),
+        (is_insecure, "link-not-https"),
+        (!is_opt_out && !url.username().is_empty(), "link-disguised"),
+        (!is_opt_out && host == "connect.stripe.com", "account-link"),
+        (!is_opt_out && is_shortener, "link-shortener"),
         // The link that stops the letters has a token of its own, which does not expire.
-        (!is_opt_out && expires(&url), EXPIRES),
+        (!is_opt_out && expires(&url), "link-expires"),
     ];
-    faults.into_iter().filter_map(|(is_broken, rule)| is_broken.then_some(rule)).collect()
+    faults.into_iter().filter_map(|(is_broken, code)| is_broken.then_some(code)).collect()
 }
 
 /// The links of a demonstration lead there; a merchant's cannot.
@@ -150,7 +153,8 @@ fn disguised(letter: &Letter<'_>) -> Vec<Finding> {
             chunks.map(|chunk| chunk.trim_matches(['.', ',', ';', ':', '(', ')', '<', '>', '"']));
         findings.extend(chunks.filter(|chunk| is_another(chunk, &target)).map(|chunk| {
             let target = shortened(target.as_str());
-            DISGUISED.found(Part::Html, format!("“{}” leads to {target}", shortened(chunk)))
+            builtin("link-disguised")
+                .found(Part::Html, format!("“{}” leads to {target}", shortened(chunk)))
         }));
     }
     findings

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::stripe::Contract;
+use builtin_rules::builtin;
 use html::Page;
 use phrase::Search;
 pub use rules::{Rules, RulesError};
@@ -70,8 +71,21 @@ pub struct Input<'a> {
     pub recipient: &'a str,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    strum::Display,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// The letter must not go out like this.
     #[default]
@@ -81,12 +95,14 @@ pub enum Severity {
 }
 
 /// Where in the letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Part {
     Subject,
     Text,
     /// With its preview, its titles and the texts of its images.
+    #[strum(to_string = "HTML")]
     Html,
 }
 
@@ -105,25 +121,6 @@ pub struct Finding {
     pub source: String,
 }
 
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        })
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subject => "subject",
-            Self::Text => "text",
-            Self::Html => "HTML",
-        })
-    }
-}
-
 /// Two lines: what is wrong and where, and what to do about it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,11 +133,11 @@ impl fmt::Display for Finding {
 pub fn check(rules: &Rules, input: &Input<'_>) -> Vec<Finding> {
     if input.html.len() + input.text.len() + input.subject.len() > MAX_BYTES {
         let size = format!("{} KB", input.html.len() / 1024);
-        return vec![builtin_rules::NOT_READ.found(Part::Html, size)];
+        return vec![builtin("too-large-to-check").found(Part::Html, size)];
     }
     let Some(locale) = rules.get(input.locale) else {
         let problem = format!("there are no rules for `{}`", input.locale);
-        return vec![builtin_rules::NO_RULES.found(Part::Text, problem)];
+        return vec![builtin("no-rules").found(Part::Text, problem)];
     };
     let letter = Letter::read(input, locale);
     let mut findings = [

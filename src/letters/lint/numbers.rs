@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::builtin_rules::PARTS_DIFFER;
+use super::builtin_rules::builtin;
 use super::links;
 use super::words::{Kind, Word, Words};
 use super::{Finding, Letter, Part};
@@ -17,7 +17,7 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let html_only = in_html.union(&beside).filter(|fact| !in_text.contains(*fact));
     let all = text_only.chain(html_only.map(|fact| (Part::Html, fact)));
     all.map(|(part, fact)| {
-        PARTS_DIFFER.found(part, format!("only there: {}", links::shortened(fact)))
+        builtin("parts-differ").found(part, format!("only there: {}", links::shortened(fact)))
     })
     .collect()
 }

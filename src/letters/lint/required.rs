@@ -1,7 +1,7 @@
 //! What must be said, and seen, in both parts: the required phrases of the rule file, the
 //! disclaimer, the postal address, and how to stop the letters.
 
-use super::builtin_rules::{ADDRESS, BuiltinRule, DISCLAIMER, HIDDEN, OPT_OUT, UNSUBSCRIBE};
+use super::builtin_rules::builtin;
 use super::links;
 use super::phrase::{Phrase, Search};
 use super::rules::Rule;
@@ -16,7 +16,10 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
         let asides = Demands { letter, part, text: &letter.asides }.all();
         for (demand, aside) in demands.into_iter().zip(asides) {
             if !demand.is_met && aside.is_met && part == Part::Html {
-                findings.push(HIDDEN.found(part, format!("not visible: {}", demand.what)));
+                findings.push(
+                    builtin("small-print-hidden")
+                        .found(part, format!("not visible: {}", demand.what)),
+                );
             } else if !demand.is_met {
                 findings.push(demand.missing);
             }
@@ -44,21 +47,29 @@ impl Demands<'_> {
         let required = rules.required.iter().filter(|rule| rule.is_for(input.financing));
         let mut all: Vec<Demand> = required.map(|rule| self.rule(rule)).collect();
         if input.disclaimer.is_empty() {
-            all.push(self.builtin(&DISCLAIMER, "a disclaimer for this letter".to_owned(), false));
+            all.push(self.builtin(
+                "disclaimer-missing",
+                "a disclaimer for this letter".to_owned(),
+                false,
+            ));
         }
         for paragraph in input.disclaimer {
             let start: Vec<&str> = paragraph.split_whitespace().take(6).collect();
             let what = format!("the disclaimer (“{} …”)", start.join(" "));
-            all.push(self.builtin(&DISCLAIMER, what, self.says(paragraph)));
+            all.push(self.builtin("disclaimer-missing", what, self.says(paragraph)));
         }
         let says_address = self.says(input.postal_address);
-        all.push(self.builtin(&ADDRESS, "the postal address".to_owned(), says_address));
+        all.push(self.builtin(
+            "postal-address-missing",
+            "the postal address".to_owned(),
+            says_address,
+        ));
         all.push(if input.unsubscribe_url.is_some() {
             let what = "the link that stops the letters".to_owned();
-            self.builtin(&UNSUBSCRIBE, what, self.links_to_opt_out())
+            self.builtin("unsubscribe-missing", what, self.links_to_opt_out())
         } else {
             let what = "how to stop the letters".to_owned();
-            self.builtin(&OPT_OUT, what, self.explains_opt_out())
+            self.builtin("opt-out-missing", what, self.explains_opt_out())
         });
         all
     }
@@ -68,8 +79,8 @@ impl Demands<'_> {
         Demand { what: rule.code.clone(), is_met: self.has_one_of(&rule.phrases), missing }
     }
 
-    fn builtin(&self, rule: &BuiltinRule, what: String, is_met: bool) -> Demand {
-        let missing = rule.found(self.part, format!("not there: {what}"));
+    fn builtin(&self, code: &str, what: String, is_met: bool) -> Demand {
+        let missing = builtin(code).found(self.part, format!("not there: {what}"));
         Demand { what, is_met, missing }
     }
 

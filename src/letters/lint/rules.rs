@@ -51,6 +51,7 @@ pub(super) struct Locale<P = Phrase> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule<P = Phrase> {
     pub(super) code: String,
+    #[serde(default = "Vec::new")]
     pub(super) phrases: Vec<P>,
     /// Phrases of which the forbidden one may be a part.
     #[serde(default = "Vec::new")]
@@ -75,17 +76,17 @@ const fn near() -> usize {
     40
 }
 
-impl Rule {
+impl<P> Rule<P> {
     pub(super) fn is_for(&self, financing: Contract) -> bool {
         self.financing.is_empty() || self.financing.contains(&financing.vocabulary())
     }
 
-    pub(super) fn found(&self, part: Part, found: String) -> Finding {
+    pub(super) fn found(&self, part: Part, found: impl Into<String>) -> Finding {
         Finding {
             rule: self.code.clone(),
             severity: self.severity,
             part,
-            found,
+            found: found.into(),
             instead: self.instead.clone(),
             source: self.source.clone(),
         }

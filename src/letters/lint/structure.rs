@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use unicode_security::MixedScript;
 
-use super::builtin_rules::{ALL_IMAGE, HIDDEN_LETTERS, LARGE, LEFTOVER, MIXED, NO_ALT, TOO_LARGE};
+use super::builtin_rules::builtin;
 use super::normalize::is_invisible;
 use super::words::{Kind, Words, pattern};
 use super::{Finding, Letter, Part};
@@ -35,8 +35,8 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let bytes = letter.input.html.len();
     if bytes > NEARLY_CLIPPED_BYTES {
-        let rule = if bytes > CLIPPED_BYTES { TOO_LARGE } else { LARGE };
-        findings.push(rule.found(Part::Html, format!("{} KB", bytes / 1024)));
+        let code = if bytes > CLIPPED_BYTES { "html-size" } else { "html-size-near" };
+        findings.push(builtin(code).found(Part::Html, format!("{} KB", bytes / 1024)));
     }
     findings.extend(images(letter));
     for (part, text) in letter.parts() {
@@ -58,13 +58,14 @@ fn images(letter: &Letter<'_>) -> Vec<Finding> {
             let source =
                 image.attr("src").unwrap_or_default().split('?').next().unwrap_or_default();
             let file = source.rsplit('/').next().unwrap_or_default();
-            NO_ALT.found(Part::Html, format!("the image `{file}`"))
+            builtin("image-without-alt").found(Part::Html, format!("the image `{file}`"))
         })
         .collect();
     let is_copy = |kind: Kind| !matches!(kind, Kind::Disclaimer | Kind::Name);
     let words = letter.html.all.iter().filter(|word| is_copy(word.kind)).count();
     if words < MIN_WORDS && !images.is_empty() {
-        findings.push(ALL_IMAGE.found(Part::Html, format!("images, and {words} words")));
+        findings
+            .push(builtin("image-only").found(Part::Html, format!("images, and {words} words")));
     }
     findings
 }
@@ -79,7 +80,7 @@ fn leftovers(letter: &Letter<'_>, part: Part, text: &str) -> Vec<Finding> {
         .map(|found| {
             let start = text.floor_char_boundary(found.start().saturating_sub(AROUND));
             let end = text.ceil_char_boundary(found.end() + AROUND);
-            LEFTOVER.found(part, format!("`{}`", text[start..end].trim()))
+            builtin("template-leftover").found(part, format!("`{}`", text[start..end].trim()))
         })
         .collect()
 }
@@ -91,10 +92,10 @@ fn strange_letters(part: Part, text: &Words) -> Vec<Finding> {
         let visible: String = written.chars().filter(|c| !is_invisible(*c)).collect();
         // Soft hyphens are common in German, where they say where a long word may be split.
         if written.contains(|c| is_invisible(c) && c != '\u{ad}') {
-            findings.push(HIDDEN_LETTERS.found(part, format!("in “{visible}”")));
+            findings.push(builtin("hidden-characters").found(part, format!("in “{visible}”")));
         }
         if !visible.is_ascii() && !visible.as_str().is_single_script() {
-            findings.push(MIXED.found(part, format!("in “{visible}”")));
+            findings.push(builtin("mixed-alphabets").found(part, format!("in “{visible}”")));
         }
     }
     findings

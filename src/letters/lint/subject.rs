@@ -4,10 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::builtin_rules::{
-    BuiltinRule, SUBJECT_CAPITALS, SUBJECT_EMOJI, SUBJECT_EMPTY, SUBJECT_EXCLAMATION,
-    SUBJECT_LINES, SUBJECT_LONG, SUBJECT_REPLY,
-};
+use super::builtin_rules::builtin;
 use super::words::{Kind, pattern};
 use super::{Finding, Letter, Part};
 
@@ -26,7 +23,7 @@ static PICTURE: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let subject = letter.input.subject.trim();
     if subject.is_empty() {
-        return vec![SUBJECT_EMPTY.found(Part::Subject, "it is empty")];
+        return vec![builtin("subject-empty").found(Part::Subject, "it is empty")];
     }
     // Letters about test data begin with `[Test]`.
     let mut marks = letter.rules.marks.iter();
@@ -34,16 +31,16 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let copy = unmarked.unwrap_or(subject).trim_start();
     let shown = format!("“{}”", letter.subject.anonymous());
     let length = copy.chars().count();
-    let faults: [(bool, BuiltinRule, String); 6] = [
-        (length > MAX_CHARS, SUBJECT_LONG, format!("{length} characters")),
-        (is_shouted(letter), SUBJECT_CAPITALS, shown.clone()),
-        (copy.contains(['!', '！', '¡']), SUBJECT_EXCLAMATION, shown.clone()),
-        (PICTURE.is_match(copy), SUBJECT_EMOJI, shown.clone()),
-        (REPLY.is_match(copy), SUBJECT_REPLY, shown.clone()),
-        (letter.input.subject.contains(char::is_control), SUBJECT_LINES, shown),
+    let faults: [(bool, &str, String); 6] = [
+        (length > MAX_CHARS, "subject-long", format!("{length} characters")),
+        (is_shouted(letter), "subject-capitals", shown.clone()),
+        (copy.contains(['!', '！', '¡']), "subject-exclamation", shown.clone()),
+        (PICTURE.is_match(copy), "subject-emoji", shown.clone()),
+        (REPLY.is_match(copy), "subject-reply", shown.clone()),
+        (letter.input.subject.contains(char::is_control), "subject-lines", shown),
     ];
     let broken = faults.into_iter().filter(|(is_broken, ..)| *is_broken);
-    broken.map(|(_, rule, found)| rule.found(Part::Subject, found)).collect()
+    broken.map(|(_, code, found)| builtin(code).found(Part::Subject, found)).collect()
 }
 
 /// More capitals than small letters, in two words or more. Words of two letters may be
