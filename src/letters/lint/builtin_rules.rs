@@ -9,10 +9,10 @@ use super::rules::Rule;
 
 #[derive(Deserialize)]
 struct File {
-    rule: Vec<Rule<String>>,
+    rule: Vec<Rule>,
 }
 
-static RULES: LazyLock<Vec<Rule<String>>> = LazyLock::new(|| {
+static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let file: Result<File, _> = toml::from_str(include_str!("builtin_rules.toml"));
     file.expect("the file is a constant, and tests read it").rule
 });
@@ -22,7 +22,7 @@ pub(super) static CODES: LazyLock<Vec<&str>> =
     LazyLock::new(|| RULES.iter().map(|rule| rule.code.as_str()).collect());
 
 /// The rule with this code.
-pub(super) fn builtin(code: &str) -> &'static Rule<String> {
+pub(super) fn builtin(code: &str) -> &'static Rule {
     let rule = RULES.iter().find(|rule| rule.code == code);
     rule.expect("the codes in this folder are in the file, and tests break each rule")
 }

@@ -3,37 +3,37 @@
 
 use std::ops::Range;
 
-use super::phrase::{Phrase, Search};
-use super::rules::Rule;
-use super::words::Words;
-use super::{Finding, Letter};
+use super::phrase::Phrase;
+use super::rules::PhraseRule;
+use super::words::Lines;
+use super::{Finding, Letter, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let financing = letter.input.financing;
     let mut findings = Vec::new();
-    for (part, text) in letter.parts() {
+    for passage in letter.passages() {
         for rule in letter.rules.forbidden.iter().filter(|rule| rule.is_for(financing)) {
-            let offences = offences(rule, text, letter.search());
-            findings.extend(offences.iter().map(|span| rule.found(part, text.context(span))));
+            let found = |span| rule.found(passage.part, passage.words.context(&span));
+            findings.extend(offences(rule, passage).into_iter().map(found));
         }
     }
     findings
 }
 
-fn offences(rule: &Rule, text: &Words, search: Search<'_>) -> Vec<Range<usize>> {
-    let all = |phrases: &[Phrase], search| -> Vec<Range<usize>> {
-        phrases.iter().flat_map(|phrase| phrase.find(text, search)).collect()
+fn offences(rule: &PhraseRule, passage: &Passage) -> Vec<Range<usize>> {
+    let all = |phrases: &[Phrase], lines: &Lines| -> Vec<Range<usize>> {
+        phrases.iter().flat_map(|phrase| phrase.find(lines)).collect()
     };
-    let mut suspects = all(&rule.phrases, search);
+    let mut suspects = all(&rule.phrases, &passage.copy);
     if suspects.is_empty() {
         return suspects;
     }
-    let harmless = all(&rule.except, search);
+    let harmless = all(&rule.except, &passage.copy);
     // What must be said nearby may be said by the disclaimer.
-    let company = all(&rule.unless_near, Search { in_disclaimer: true, ..search });
+    let company = all(&rule.unless_near, &passage.whole);
     suspects.retain(|span| {
         let is_within = |outer: &Range<usize>| outer.start <= span.start && span.end <= outer.end;
-        let is_near = |other: &Range<usize>| text.distance(span, other) <= rule.within;
+        let is_near = |other: &Range<usize>| passage.words.distance(span, other) <= rule.within;
         !harmless.iter().any(is_within) && !company.iter().any(is_near)
     });
     suspects.sort_by_key(|span| (span.start, span.end));

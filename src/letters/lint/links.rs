@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use super::builtin_rules::builtin;
 use super::words::{Kind, Words, pattern};
-use super::{Finding, Letter, Part};
+use super::{Finding, Letter, Part, Passage};
 
 /// Parameters of signed, expiring or one-use links: those of S3, Google Cloud, `CloudFront` and
 /// Azure, and the usual names of sessions, logins and confirmations.
@@ -35,11 +35,11 @@ const ACTIVE_ELEMENTS: [&str; 8] =
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (part, text) in letter.parts() {
-        for address in shown(text) {
+    for Passage { part, words, .. } in letter.passages() {
+        for address in shown(words) {
             let faults = faults(letter, address, false);
             findings
-                .extend(faults.iter().map(|code| builtin(code).found(part, shortened(address))));
+                .extend(faults.iter().map(|code| builtin(code).found(*part, shortened(address))));
         }
     }
     for element in letter.page.elements() {

@@ -37,9 +37,8 @@ use url::Url;
 use crate::stripe::Contract;
 use builtin_rules::builtin;
 use html::Page;
-use phrase::Search;
 pub use rules::{Rules, RulesError};
-use words::{Kind, Words};
+use words::{Kind, Lines, Words};
 
 /// Mail programs cut off far shorter letters. Parsing HTML takes time by the square of its depth,
 /// so a longer one could take seconds.
@@ -158,15 +157,22 @@ pub fn check(rules: &Rules, input: &Input<'_>) -> Vec<Finding> {
 struct Letter<'a> {
     input: &'a Input<'a>,
     rules: &'a rules::Locale,
-    program: Words,
-    platform: Words,
-    subject: Words,
-    text: Words,
     page: Page,
-    /// The words of the page's text.
-    html: Words,
-    /// The words of its asides.
-    asides: Words,
+    subject: Passage,
+    text: Passage,
+    /// The page's text.
+    html: Passage,
+    /// Its asides.
+    asides: Passage,
+}
+
+/// A text of the letter.
+struct Passage {
+    part: Part,
+    words: Words,
+    /// Without the disclaimer.
+    copy: Lines,
+    whole: Lines,
 }
 
 impl<'a> Letter<'a> {
@@ -180,42 +186,30 @@ impl<'a> Letter<'a> {
             input.reply_to,
         ]
         .map(read);
-        let copy = |source: &str| {
+        let (program, platform) = (read(input.program_name), read(input.platform_name));
+        let passage = |part: Part, source: &str| {
             let mut words = read(source);
-            for text in &disclaimer {
-                words.set_kind(text, Kind::Disclaimer);
-            }
-            for name in &names {
-                words.set_kind(name, Kind::Name);
-            }
-            words.join()
+            disclaimer.iter().for_each(|text| words.set_kind(text, Kind::Disclaimer));
+            names.iter().for_each(|name| words.set_kind(name, Kind::Name));
+            words.mark(&program, "{program}");
+            words.mark(&platform, "{platform}");
+            Passage { part, copy: words.lines(false), whole: words.lines(true), words }
         };
         let page = Page::parse(input.html);
         Self {
             input,
             rules,
-            program: read(input.program_name),
-            platform: read(input.platform_name),
-            subject: copy(input.subject),
-            text: copy(input.text),
-            html: copy(&page.text),
-            asides: copy(&page.asides),
+            subject: passage(Part::Subject, input.subject),
+            text: passage(Part::Text, input.text),
+            html: passage(Part::Html, &page.text),
+            asides: passage(Part::Html, &page.asides),
             page,
         }
     }
 
     /// Everything that is read.
-    fn parts(&self) -> [(Part, &Words); 4] {
-        [
-            (Part::Subject, &self.subject),
-            (Part::Text, &self.text),
-            (Part::Html, &self.html),
-            (Part::Html, &self.asides),
-        ]
-    }
-
-    fn search(&self) -> Search<'_> {
-        Search { program: &self.program, platform: &self.platform, in_disclaimer: false }
+    fn passages(&self) -> [&Passage; 4] {
+        [&self.subject, &self.text, &self.html, &self.asides]
     }
 
     fn words(&self, source: &str) -> Words {

@@ -9,10 +9,10 @@ use super::words::{Kind, Word, Words};
 use super::{Finding, Letter, Part};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
-    let in_text = facts(letter, Part::Text, &letter.text);
-    let in_html = facts(letter, Part::Html, &letter.html);
+    let in_text = facts(letter, Part::Text, &letter.text.words);
+    let in_html = facts(letter, Part::Html, &letter.html.words);
     // A preview or an alternative text may leave figures out, but not have others.
-    let beside = facts(letter, Part::Html, &letter.asides);
+    let beside = facts(letter, Part::Html, &letter.asides.words);
     let text_only = in_text.difference(&in_html).map(|fact| (Part::Text, fact));
     let html_only = in_html.union(&beside).filter(|fact| !in_text.contains(*fact));
     let all = text_only.chain(html_only.map(|fact| (Part::Html, fact)));

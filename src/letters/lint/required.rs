@@ -3,10 +3,9 @@
 
 use super::builtin_rules::builtin;
 use super::links;
-use super::phrase::{Phrase, Search};
-use super::rules::Rule;
-use super::words::Words;
-use super::{Finding, Letter, Part};
+use super::phrase::Phrase;
+use super::rules::PhraseRule;
+use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -38,7 +37,7 @@ struct Demand {
 struct Demands<'a> {
     letter: &'a Letter<'a>,
     part: Part,
-    text: &'a Words,
+    text: &'a Passage,
 }
 
 impl Demands<'_> {
@@ -74,7 +73,7 @@ impl Demands<'_> {
         all
     }
 
-    fn rule(&self, rule: &Rule) -> Demand {
+    fn rule(&self, rule: &PhraseRule) -> Demand {
         let missing = rule.found(self.part, "it is not said".to_owned());
         Demand { what: rule.code.clone(), is_met: self.has_one_of(&rule.phrases), missing }
     }
@@ -85,12 +84,11 @@ impl Demands<'_> {
     }
 
     fn has_one_of(&self, phrases: &[Phrase]) -> bool {
-        let search = Search { in_disclaimer: true, ..self.letter.search() };
-        phrases.iter().any(|phrase| !phrase.find(self.text, search).is_empty())
+        phrases.iter().any(|phrase| !phrase.find(&self.text.whole).is_empty())
     }
 
     fn says(&self, wanted: &str) -> bool {
-        !self.text.find(&self.letter.words(wanted)).is_empty()
+        !self.text.words.find(&self.letter.words(wanted)).is_empty()
     }
 
     /// In the text the address itself; in the HTML also a link with words to click on.
@@ -98,7 +96,7 @@ impl Demands<'_> {
         let leads_there =
             |href: &str| links::parse(href).as_ref() == self.letter.input.unsubscribe_url;
         let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
-        links::shown(self.text).any(leads_there)
+        links::shown(&self.text.words).any(leads_there)
             || anchors.any(|anchor| {
                 anchor.is_visible && !anchor.text.trim().is_empty() && leads_there(&anchor.href)
             })
@@ -109,7 +107,7 @@ impl Demands<'_> {
         let address = self.letter.input.reply_to.to_lowercase();
         let is_mailto = |href: &str| href.to_lowercase().starts_with(&format!("mailto:{address}"));
         let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
-        let has_address = self.text.all.iter().any(|word| word.text == address)
+        let has_address = self.text.words.all.iter().any(|word| word.text == address)
             || anchors.any(|anchor| is_mailto(&anchor.href));
         has_address && self.has_one_of(&self.letter.rules.opt_out_by_reply)
     }

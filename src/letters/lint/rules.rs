@@ -2,8 +2,10 @@
 //! `docs/copy-rules.md` says how they are written.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
 
 use serde::Deserialize;
+use serde::de::Error;
 
 use super::builtin_rules::CODES;
 use super::normalize::normalize;
@@ -20,45 +22,43 @@ const FILES: [(&str, &str); 3] = [
 #[derive(Clone, Debug)]
 pub struct Rules(BTreeMap<String, Locale>);
 
-/// Why a rule file is refused.
+/// Why a rule file is refused: it is not TOML, has a key that is not known, or a rule that means
+/// nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// It is not TOML, or has a key that is not known.
-    #[error("cannot read the copy rules {file}.toml")]
-    Unreadable { file: String, source: Box<toml::de::Error> },
-    #[error("the rule `{code}` in {file}.toml: {problem}")]
-    Wrong { file: String, code: String, problem: String },
+#[error("cannot read the copy rules {file}.toml")]
+pub struct RulesError {
+    file: String,
+    source: Box<toml::de::Error>,
 }
 
-/// A rule file, with its phrases as text or parsed.
+/// A rule file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Locale<P = Phrase> {
+pub(super) struct Locale {
     /// As [`normalize`] spells them.
     pub(super) months: Vec<String>,
     /// What stands in brackets before a subject, as in `[Test]`.
     pub(super) marks: Vec<String>,
     /// How a letter says that a reply stops the letters.
-    pub(super) opt_out_by_reply: Vec<P>,
+    pub(super) opt_out_by_reply: Vec<Phrase>,
     sources: BTreeMap<String, String>,
-    #[serde(default = "Vec::new")]
-    pub(super) forbidden: Vec<Rule<P>>,
-    #[serde(default = "Vec::new")]
-    pub(super) required: Vec<Rule<P>>,
+    #[serde(default)]
+    pub(super) forbidden: Vec<PhraseRule>,
+    #[serde(default)]
+    pub(super) required: Vec<PhraseRule>,
 }
 
+/// A rule as its file has it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rule<P = Phrase> {
+pub(super) struct Rule {
     pub(super) code: String,
-    #[serde(default = "Vec::new")]
-    pub(super) phrases: Vec<P>,
-    /// Phrases of which the forbidden one may be a part.
-    #[serde(default = "Vec::new")]
-    pub(super) except: Vec<P>,
-    /// Phrases that excuse the forbidden one, no more than `within` words away.
-    #[serde(default = "Vec::new")]
-    pub(super) unless_near: Vec<P>,
+    #[serde(default)]
+    phrases: Vec<String>,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default)]
+    unless_near: Vec<String>,
     #[serde(default = "near")]
     pub(super) within: usize,
     /// None: all.
@@ -67,8 +67,20 @@ pub(super) struct Rule<P = Phrase> {
     #[serde(default)]
     severity: Severity,
     instead: String,
-    /// In the file a key of `sources`, then what stands there.
+    /// In a file with `sources` one of their keys, then what stands there.
     source: String,
+}
+
+/// A rule about words, with its phrases parsed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Rule")]
+pub(super) struct PhraseRule {
+    rule: Rule,
+    pub(super) phrases: Vec<Phrase>,
+    /// Phrases of which the forbidden one may be a part.
+    pub(super) except: Vec<Phrase>,
+    /// Phrases that excuse the forbidden one, no more than `within` words away.
+    pub(super) unless_near: Vec<Phrase>,
 }
 
 /// Two or three sentences.
@@ -76,7 +88,7 @@ const fn near() -> usize {
     40
 }
 
-impl<P> Rule<P> {
+impl Rule {
     pub(super) fn is_for(&self, financing: Contract) -> bool {
         self.financing.is_empty() || self.financing.contains(&financing.vocabulary())
     }
@@ -93,6 +105,41 @@ impl<P> Rule<P> {
     }
 }
 
+impl Deref for PhraseRule {
+    type Target = Rule;
+
+    fn deref(&self) -> &Rule {
+        &self.rule
+    }
+}
+
+impl TryFrom<Rule> for PhraseRule {
+    type Error = String;
+
+    fn try_from(rule: Rule) -> Result<Self, String> {
+        let is_kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let wrong = |problem| format!("the rule `{}`: {problem}", rule.code);
+        if rule.code.is_empty() || !rule.code.chars().all(is_kebab) {
+            return Err(wrong("a code consists of small letters, digits and hyphens".to_owned()));
+        }
+        if rule.instead.trim().is_empty() {
+            return Err(wrong("it does not say what to say instead".to_owned()));
+        }
+        if rule.phrases.is_empty() {
+            return Err(wrong("it has no phrases".to_owned()));
+        }
+        let parse = |phrases: &[String]| -> Result<Vec<Phrase>, String> {
+            phrases.iter().cloned().map(Phrase::try_from).collect::<Result<_, _>>().map_err(wrong)
+        };
+        Ok(Self {
+            phrases: parse(&rule.phrases)?,
+            except: parse(&rule.except)?,
+            unless_near: parse(&rule.unless_near)?,
+            rule,
+        })
+    }
+}
+
 impl Rules {
     /// The rules that are compiled in.
     pub fn built_in() -> Result<Self, RulesError> {
@@ -103,7 +150,10 @@ impl Rules {
     pub fn read<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, RulesError> {
-        let read = |(locale, toml)| Ok((String::from(locale), read_file(locale, toml)?));
+        let read = |(locale, toml): (&str, &str)| match read_file(toml) {
+            Ok(rules) => Ok((locale.to_owned(), rules)),
+            Err(error) => Err(RulesError { file: locale.to_owned(), source: Box::new(error) }),
+        };
         files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
@@ -123,74 +173,24 @@ impl Rules {
     }
 }
 
-fn read_file(locale: &str, toml: &str) -> Result<Locale, RulesError> {
-    let file: Locale<String> = toml::from_str(toml).map_err(|source| RulesError::Unreadable {
-        file: locale.to_owned(),
-        source: Box::new(source),
-    })?;
-    let wrong = |code: &str, problem: String| RulesError::Wrong {
-        file: locale.to_owned(),
-        code: code.to_owned(),
-        problem,
-    };
-    if file.months.len() != 12 {
-        return Err(wrong("months", "a year has twelve".to_owned()));
+fn read_file(toml: &str) -> Result<Locale, toml::de::Error> {
+    let mut locale: Locale = toml::from_str(toml)?;
+    if locale.months.len() != 12 {
+        return Err(Error::custom("`months`: a year has twelve"));
     }
-    let mut codes: HashSet<&str> = CODES.iter().copied().collect();
-    for rule in file.forbidden.iter().chain(&file.required) {
-        if !codes.insert(&rule.code) {
-            return Err(wrong(&rule.code, "another rule has this code".to_owned()));
-        }
+    for month in &mut locale.months {
+        *month = normalize(month);
     }
-    let german = locale == "de";
-    let parse_all = |rules: &[Rule<String>]| -> Result<Vec<Rule>, RulesError> {
-        let parse = |rule: &Rule<String>| {
-            rule.parse(&file.sources, german).map_err(|problem| wrong(&rule.code, problem))
-        };
-        rules.iter().map(parse).collect()
-    };
-    let opt_out_by_reply = parse_phrases(&file.opt_out_by_reply, german);
-    Ok(Locale {
-        months: file.months.iter().map(|month| normalize(month, german)).collect(),
-        opt_out_by_reply: opt_out_by_reply.map_err(|problem| wrong("opt_out_by_reply", problem))?,
-        forbidden: parse_all(&file.forbidden)?,
-        required: parse_all(&file.required)?,
-        marks: file.marks,
-        sources: file.sources,
-    })
-}
-
-impl Rule<String> {
-    fn parse(&self, sources: &BTreeMap<String, String>, german: bool) -> Result<Rule, String> {
-        let is_kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.code.is_empty() || !self.code.chars().all(is_kebab) {
-            return Err("a code consists of small letters, digits and hyphens".to_owned());
+    let mut codes: HashSet<String> = CODES.iter().copied().map(String::from).collect();
+    for PhraseRule { rule, .. } in locale.forbidden.iter_mut().chain(&mut locale.required) {
+        let wrong = |problem| Error::custom(format!("the rule `{}`: {problem}", rule.code));
+        if !codes.insert(rule.code.clone()) {
+            return Err(wrong("another rule has this code".to_owned()));
         }
-        if self.instead.trim().is_empty() {
-            return Err("it does not say what to say instead".to_owned());
-        }
-        if self.phrases.is_empty() {
-            return Err("it has no phrases".to_owned());
-        }
-        let source = sources.get(&self.source);
-        Ok(Rule {
-            code: self.code.clone(),
-            phrases: parse_phrases(&self.phrases, german)?,
-            except: parse_phrases(&self.except, german)?,
-            unless_near: parse_phrases(&self.unless_near, german)?,
-            within: self.within,
-            financing: self.financing.clone(),
-            severity: self.severity,
-            instead: self.instead.clone(),
-            source: source.ok_or_else(|| format!("there is no source `{}`", self.source))?.clone(),
-        })
+        let source = locale.sources.get(&rule.source);
+        let source =
+            source.ok_or_else(|| wrong(format!("there is no source `{}`", rule.source)))?;
+        rule.source.clone_from(source);
     }
-}
-
-fn parse_phrases(phrases: &[String], german: bool) -> Result<Vec<Phrase>, String> {
-    let parse = |phrase: &String| {
-        let problem = |problem| format!("the phrase `{phrase}`: {problem}");
-        Phrase::parse(phrase, german).map_err(problem)
-    };
-    phrases.iter().map(parse).collect()
+    Ok(locale)
 }

@@ -9,7 +9,7 @@ use unicode_security::MixedScript;
 use super::builtin_rules::builtin;
 use super::normalize::is_invisible;
 use super::words::{Kind, Words, pattern};
-use super::{Finding, Letter, Part};
+use super::{Finding, Letter, Part, Passage};
 
 /// Gmail shows no more than this, and a link to the rest.
 const CLIPPED_BYTES: usize = 102 * 1024;
@@ -39,9 +39,9 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
         findings.push(builtin(code).found(Part::Html, format!("{} KB", bytes / 1024)));
     }
     findings.extend(images(letter));
-    for (part, text) in letter.parts() {
-        findings.extend(leftovers(letter, part, &text.anonymous()));
-        findings.extend(strange_letters(part, text));
+    for Passage { part, words, .. } in letter.passages() {
+        findings.extend(leftovers(letter, *part, &words.anonymous()));
+        findings.extend(strange_letters(*part, words));
     }
     let attributes = letter.page.elements().flat_map(|element| {
         ["href", "src", "content", "value"].into_iter().filter_map(|name| element.attr(name))
@@ -62,7 +62,7 @@ fn images(letter: &Letter<'_>) -> Vec<Finding> {
         })
         .collect();
     let is_copy = |kind: Kind| !matches!(kind, Kind::Disclaimer | Kind::Name);
-    let words = letter.html.all.iter().filter(|word| is_copy(word.kind)).count();
+    let words = letter.html.words.all.iter().filter(|word| is_copy(word.kind)).count();
     if words < MIN_WORDS && !images.is_empty() {
         findings
             .push(builtin("image-only").found(Part::Html, format!("images, and {words} words")));

@@ -29,7 +29,7 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut marks = letter.rules.marks.iter();
     let unmarked = marks.find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
     let copy = unmarked.unwrap_or(subject).trim_start();
-    let shown = format!("“{}”", letter.subject.anonymous());
+    let shown = format!("“{}”", letter.subject.words.anonymous());
     let length = copy.chars().count();
     let faults: [(bool, &str, String); 6] = [
         (length > MAX_CHARS, "subject-long", format!("{length} characters")),
@@ -46,7 +46,7 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
 /// More capitals than small letters, in two words or more. Words of two letters may be
 /// abbreviations, and names are as they are.
 fn is_shouted(letter: &Letter<'_>) -> bool {
-    let subject = &letter.subject;
+    let subject = &letter.subject.words;
     let words = subject.all.iter().filter(|word| word.kind == Kind::Word);
     let (mut upper, mut lower, mut shouted) = (0, 0, 0);
     for word in words.map(|word| subject.written(word)) {

@@ -1,7 +1,6 @@
 //! A text as words. White space, line ends, punctuation and hyphens only separate words; numbers,
 //! links and names have kinds of their own, so that no rule about words applies to them.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -9,7 +8,7 @@ use linkify::LinkFinder;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
-use super::normalize::{is_invisible, normalize};
+use super::normalize::{is_invisible, normalize, with_accents, without_digraphs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -28,8 +27,12 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) struct Word {
-    /// As rules compare it: see [`normalize`]. Numbers have their currency first and no spaces.
+    /// Normalized, in German [`without_digraphs`]. Numbers have their currency first and no spaces.
     pub(super) text: String,
+    /// The same with digraphs: the `ue` of `neue` is no `ü`.
+    literal: String,
+    /// Of which names it is a part, as phrases write them.
+    marks: String,
     pub(super) kind: Kind,
     /// Bytes of the source.
     pub(super) span: Range<usize>,
@@ -42,10 +45,16 @@ pub(super) struct Word {
 pub(super) struct Words {
     pub(super) source: String,
     pub(super) all: Vec<Word>,
-    /// The same words with those put together that were split. See [`Words::join`].
-    joined: Vec<Vec<Word>>,
-    /// Each word once: most phrases have a word that the text does not have.
-    pub(super) vocabulary: HashSet<String>,
+}
+
+/// The words of a text as phrases are compared with them: a line for each, and an empty line before
+/// each sentence. A line has the spellings of its word between spaces, as in ` neue neu `: accented
+/// ones begin with `=`, and numbers are ` # `. Nothing is compared with an empty one.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) text: String,
+    /// Where each line begins, and the bytes of the source that it stands for.
+    spans: Vec<(usize, Range<usize>)>,
 }
 
 /// What [`LinkFinder`] does not find: links without a scheme, or to an IPv6 address.
@@ -78,10 +87,12 @@ pub(super) fn pattern(pattern: &str) -> Regex {
 impl Words {
     pub(super) fn read(source: &str, german: bool) -> Self {
         let mut all: Vec<Word> = Vec::new();
-        let mut push = |span: Range<usize>, (kind, text)| {
+        let mut push = |span: Range<usize>, (kind, literal): (Kind, String)| {
             let gap = &source[all.last().map_or(0, |word| word.span.end)..span.start];
             let breaks = all.last().is_none_or(|before| ends_sentence(before, gap));
-            all.push(Word { text, kind, span, breaks });
+            let is_word = german && kind == Kind::Word;
+            let text = if is_word { without_digraphs(&literal) } else { literal.clone() };
+            all.push(Word { text, literal, marks: String::new(), kind, span, breaks });
         };
         for span in LinkFinder::new().spans(source) {
             if span.kind().is_some() {
@@ -94,10 +105,10 @@ impl Words {
             }
             for token in TOKEN.find_iter(span.as_str()) {
                 let range = span.start() + token.start()..span.start() + token.end();
-                push(range, read_token(token.as_str(), german));
+                push(range, read_token(token.as_str()));
             }
         }
-        Self { source: source.to_owned(), all, ..Self::default() }
+        Self { source: source.to_owned(), all }
     }
 
     /// Where these words stand one after the other, whatever separates them.
@@ -123,6 +134,13 @@ impl Words {
         }
     }
 
+    /// Marks these words, wherever they stand, as a name in phrases.
+    pub(super) fn mark(&mut self, name: &Self, mark: &str) {
+        for place in self.find(name) {
+            self.all[place].iter_mut().for_each(|word| word.marks.extend([mark, " "]));
+        }
+    }
+
     /// A word as it is written, without invisible characters.
     pub(super) fn visible(&self, place: usize) -> String {
         self.written(&self.all[place]).chars().filter(|c| !is_invisible(*c)).collect()
@@ -132,21 +150,45 @@ impl Words {
         &self.source[word.span.clone()]
     }
 
-    /// Adds the readings of the text in which `pre-\napproved` is one word and so is `l o a n`. In
-    /// `a l o a n` the first letter may be a word of its own, so there are two such readings.
-    pub(super) fn join(mut self) -> Self {
-        for kept_apart in [0, 1] {
-            let joined = self.joined(kept_apart);
-            let known = self.views().any(|view| view.len() == joined.len());
-            self.joined.extend((!known).then_some(joined));
+    /// The words in lines, and after them the readings of the text in which `pre-\napproved` is one
+    /// word and so is `l o a n`. In `a l o a n` the first letter may be a word of its own, so there
+    /// are two such readings. The disclaimer's words count only if it is included.
+    pub(super) fn lines(&self, with_disclaimer: bool) -> Lines {
+        let joined = [0, 1].map(|kept_apart| self.joined(kept_apart));
+        let mut readings = vec![&self.all];
+        for joined in &joined {
+            if readings.iter().all(|known| known.len() != joined.len()) {
+                readings.push(joined);
+            }
         }
-        self.vocabulary = self.views().flatten().map(|word| word.text.clone()).collect();
-        self
+        let mut lines = Lines::default();
+        for word in readings.into_iter().flatten() {
+            let spellings = self.spellings(word, with_disclaimer);
+            lines.text.push_str(if word.breaks { "\n" } else { "" });
+            lines.spans.push((lines.text.len(), word.span.clone()));
+            lines.text.extend([" ", &spellings, &word.marks, "\n"]);
+        }
+        lines
     }
 
-    /// The words as they stand, and as [`Self::join`] reads them.
-    pub(super) fn views(&self) -> impl Iterator<Item = &[Word]> {
-        std::iter::once(&self.all).chain(&self.joined).map(Vec::as_slice)
+    fn spellings(&self, word: &Word, with_disclaimer: bool) -> String {
+        match word.kind {
+            Kind::Number => "# ".to_owned(),
+            Kind::Percent => "% ".to_owned(),
+            Kind::Disclaimer if !with_disclaimer => String::new(),
+            Kind::Word | Kind::Disclaimer => {
+                let accented = with_accents(self.written(word));
+                let mut spellings = format!("{} ", word.literal);
+                if word.text != word.literal {
+                    spellings.extend([&word.text, " "]);
+                }
+                if accented != word.literal {
+                    spellings.extend(["=", &accented, " "]);
+                }
+                spellings
+            }
+            Kind::Amount | Kind::Link | Kind::Name => String::new(),
+        }
     }
 
     fn joined(&self, kept_apart: usize) -> Vec<Word> {
@@ -158,6 +200,7 @@ impl Words {
             match joined.last_mut() {
                 Some(last) if joins => {
                     last.text.push_str(&word.text);
+                    last.literal.push_str(&word.literal);
                     last.span.end = word.span.end;
                 }
                 Some(_) | None => joined.push(word.clone()),
@@ -233,7 +276,7 @@ impl Words {
     }
 }
 
-fn read_token(token: &str, german: bool) -> (Kind, String) {
+fn read_token(token: &str) -> (Kind, String) {
     let is_bare = token.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
     if is_bare || token.contains("://") {
         return (Kind::Link, token.to_lowercase());
@@ -242,13 +285,22 @@ fn read_token(token: &str, german: bool) -> (Kind, String) {
     let number = is_number.then(|| NUMBER_PARTS.captures(token)).flatten();
     // `1st` and `24e` are numbers, `4x4` is not.
     let number = number.filter(|number| ORDINALS.contains(&&number["suffix"]));
-    let Some(number) = number else { return (Kind::Word, normalize(token, german)) };
+    let Some(number) = number else { return (Kind::Word, normalize(token)) };
     let digits = number["digits"].nfkd().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
     let digits: String = digits.collect();
     match number.name("sign").or(number.name("after")) {
         Some(currency) => (Kind::Amount, format!("{}{digits}", currency.as_str())),
         None if number.name("percent").is_some() => (Kind::Percent, digits + "%"),
         None => (Kind::Number, digits),
+    }
+}
+
+impl Lines {
+    /// What a range of this text stands for in the source.
+    pub(super) fn span(&self, range: &Range<usize>) -> Range<usize> {
+        let first = self.spans.partition_point(|(start, _)| *start <= range.start) - 1;
+        let end = self.spans.partition_point(|(start, _)| *start < range.end);
+        self.spans[first].1.start..self.spans[end - 1].1.end
     }
 }
 
@@ -333,10 +385,10 @@ mod tests {
             ("l-o-a-n", "loan"),
             ("a l o a n", "loan"),
         ] {
-            let words = Words::read(written, false).join();
-            assert!(words.vocabulary.contains(joined), "{written}: {:?}", words.vocabulary);
+            let lines = Words::read(written, false).lines(false).text;
+            assert!(lines.contains(&format!(" {joined} ")), "{written}: {lines:?}");
         }
-        assert!(!Words::read("low\nan", false).join().vocabulary.contains("lowan"));
+        assert!(!Words::read("low\nan", false).lines(false).text.contains("lowan"));
     }
 
     #[test]
