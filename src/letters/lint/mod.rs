@@ -37,6 +37,7 @@ use url::Url;
 use crate::stripe::Contract;
 use builtin_rules::builtin;
 use html::Page;
+use links::Link;
 pub use rules::{Rules, RulesError};
 use words::{Kind, Lines, Words};
 
@@ -160,7 +161,7 @@ struct Letter<'a> {
     page: Page,
     subject: Passage,
     text: Passage,
-    /// The page's text.
+    /// The page's text, with the links of its elements.
     html: Passage,
     /// Its asides.
     asides: Passage,
@@ -173,6 +174,7 @@ struct Passage {
     /// Without the disclaimer.
     copy: Lines,
     whole: Lines,
+    links: Vec<Link>,
 }
 
 impl<'a> Letter<'a> {
@@ -193,15 +195,18 @@ impl<'a> Letter<'a> {
             names.iter().for_each(|name| words.set_kind(name, Kind::Name));
             words.mark(&program, "{program}");
             words.mark(&platform, "{platform}");
-            Passage { part, copy: words.lines(false), whole: words.lines(true), words }
+            let links = Link::all_written(&words).collect();
+            Passage { part, copy: words.lines(false), whole: words.lines(true), links, words }
         };
-        let page = Page::parse(input.html);
+        let mut page = Page::parse(input.html);
+        let mut html = passage(Part::Html, &page.text);
+        html.links.append(&mut page.links);
         Self {
             input,
             rules,
             subject: passage(Part::Subject, input.subject),
             text: passage(Part::Text, input.text),
-            html: passage(Part::Html, &page.text),
+            html,
             asides: passage(Part::Html, &page.asides),
             page,
         }

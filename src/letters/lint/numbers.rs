@@ -4,27 +4,26 @@
 use std::collections::BTreeSet;
 
 use super::builtin_rules::builtin;
-use super::links;
+use super::links::{Link, shortened};
 use super::words::{Kind, Word, Words};
-use super::{Finding, Letter, Part};
+use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
-    let in_text = facts(letter, Part::Text, &letter.text.words);
-    let in_html = facts(letter, Part::Html, &letter.html.words);
+    let in_text = facts(letter, &letter.text);
+    let in_html = facts(letter, &letter.html);
     // A preview or an alternative text may leave figures out, but not have others.
-    let beside = facts(letter, Part::Html, &letter.asides.words);
+    let beside = facts(letter, &letter.asides);
     let text_only = in_text.difference(&in_html).map(|fact| (Part::Text, fact));
     let html_only = in_html.union(&beside).filter(|fact| !in_text.contains(*fact));
     let all = text_only.chain(html_only.map(|fact| (Part::Html, fact)));
-    all.map(|(part, fact)| {
-        builtin("parts-differ").found(part, format!("only there: {}", links::shortened(fact)))
-    })
-    .collect()
+    let found = |fact| format!("only there: {}", shortened(fact));
+    all.map(|(part, fact)| builtin("parts-differ").found(part, found(fact))).collect()
 }
 
-fn facts(letter: &Letter<'_>, part: Part, text: &Words) -> BTreeSet<String> {
-    let links = links::addresses(letter, part, text).into_iter().map(|url| url.to_string());
-    let mut facts: BTreeSet<String> = links.collect();
+fn facts(letter: &Letter<'_>, Passage { words: text, links, .. }: &Passage) -> BTreeSet<String> {
+    let pages = links.iter().filter_map(Link::page);
+    let pages = pages.filter(|page| Some(*page) != letter.input.unsubscribe_url);
+    let mut facts: BTreeSet<String> = pages.map(ToString::to_string).collect();
     // The merchant's name, addresses and the disclaimer are checked word for word elsewhere.
     let is_ours = |word: &Word| !matches!(word.kind, Kind::Name | Kind::Disclaimer | Kind::Link);
     let ours = |place: usize| text.all.get(place).filter(|word| is_ours(word));

@@ -50,7 +50,7 @@ impl Phrase {
         if GAP_AT_AN_END.is_match(source) {
             return Err("`…` must stand between words".to_owned());
         }
-        let mut pattern = "(?-u)(?:".to_owned();
+        let mut pattern = "(?m-u)(?:".to_owned();
         let mut depth = 0;
         for token in TOKEN.find_iter(source.trim()).map(|token| token.as_str()) {
             match token {
@@ -106,9 +106,9 @@ impl Phrase {
 fn compile_word(word: &str) -> Result<String, String> {
     match word {
         "#" | "%" => return Ok(line_with(word)),
-        // A name has several words: all lines in a row that are marked.
+        // A name may have several words, and begin a line of its own.
         "{program}" | "{platform}" => {
-            return Ok(format!(r"(?:.* {} .*\n)+.*?", regex::escape(word)));
+            return Ok(format!(r"(?:^\n?.* {} .*\n)+.*?", regex::escape(word)));
         }
         _ => {}
     }

@@ -53,7 +53,7 @@ pub(super) struct Words {
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) text: String,
-    /// Where each line begins, and the bytes of the source that it stands for.
+    /// Where each line begins, or the empty one before it, and the bytes of the source that it stands for.
     spans: Vec<(usize, Range<usize>)>,
 }
 
@@ -164,9 +164,9 @@ impl Words {
         let mut lines = Lines::default();
         for word in readings.into_iter().flatten() {
             let spellings = self.spellings(word, with_disclaimer);
-            lines.text.push_str(if word.breaks { "\n" } else { "" });
             lines.spans.push((lines.text.len(), word.span.clone()));
-            lines.text.extend([" ", &spellings, &word.marks, "\n"]);
+            let empty_line = if word.breaks { "\n" } else { "" };
+            lines.text.extend([empty_line, " ", &spellings, &word.marks, "\n"]);
         }
         lines
     }
