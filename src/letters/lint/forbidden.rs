@@ -3,9 +3,7 @@
 
 use std::ops::Range;
 
-use super::phrase::Phrase;
-use super::rules::PhraseRule;
-use super::words::Lines;
+use super::rules::Rule;
 use super::{Finding, Letter, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
@@ -20,17 +18,14 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     findings
 }
 
-fn offences(rule: &PhraseRule, passage: &Passage) -> Vec<Range<usize>> {
-    let all = |phrases: &[Phrase], lines: &Lines| -> Vec<Range<usize>> {
-        phrases.iter().flat_map(|phrase| phrase.find(lines)).collect()
-    };
-    let mut suspects = all(&rule.phrases, &passage.copy);
+fn offences(rule: &Rule, passage: &Passage) -> Vec<Range<usize>> {
+    let mut suspects = rule.phrases.find(&passage.copy);
     if suspects.is_empty() {
         return suspects;
     }
-    let harmless = all(&rule.except, &passage.copy);
+    let harmless = rule.except.find(&passage.copy);
     // What must be said nearby may be said by the disclaimer.
-    let company = all(&rule.unless_near, &passage.whole);
+    let company = rule.unless_near.find(&passage.whole);
     suspects.retain(|span| {
         let is_within = |outer: &Range<usize>| outer.start <= span.start && span.end <= outer.end;
         let is_near = |other: &Range<usize>| passage.words.distance(span, other) <= rule.within;

@@ -24,9 +24,14 @@ use serde::Deserialize;
 use super::normalize::{normalize, with_accents};
 use super::words::{Lines, pattern};
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Phrase(bytes::Regex);
+/// The phrases of a rule. They are texts until they are compiled.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Phrases {
+    sources: Vec<String>,
+    #[serde(skip)]
+    regexes: Vec<bytes::Regex>,
+}
 
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"[()|?…]|\s+|[^\s()|?…]+"));
 static GAP_AT_AN_END: LazyLock<Regex> =
@@ -37,69 +42,79 @@ const GAP: &str = r"(?:.+\n){0,4}?.*?";
 /// The rest of a word. No accented spelling and no name begins with it: see [`Lines`].
 const WILDCARD: &str = r"[^ ={\n]*";
 
-impl TryFrom<String> for Phrase {
-    type Error = String;
+impl Phrases {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
 
-    fn try_from(source: String) -> Result<Self, String> {
-        Self::parse(&source).map_err(|problem| format!("the phrase `{source}`: {problem}"))
+    /// Compiles all, or says what is wrong with one.
+    pub(super) fn compile(&mut self) -> Result<(), String> {
+        let compile = |source: &String| {
+            compile(source).map_err(|problem| format!("the phrase `{source}`: {problem}"))
+        };
+        self.regexes = self.sources.iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The spans of the source that match one of them. Where a match of a phrase contains another
+    /// of the same, only the inner one.
+    pub(super) fn find(&self, lines: &Lines) -> Vec<Range<usize>> {
+        self.regexes.iter().flat_map(|regex| find(regex, lines)).collect()
     }
 }
 
-impl Phrase {
-    fn parse(source: &str) -> Result<Self, String> {
-        if GAP_AT_AN_END.is_match(source) {
-            return Err("`…` must stand between words".to_owned());
-        }
-        let mut pattern = "(?m-u)(?:".to_owned();
-        let mut depth = 0;
-        for token in TOKEN.find_iter(source.trim()).map(|token| token.as_str()) {
-            match token {
-                "(" => {
-                    depth += 1;
-                    pattern += "(?:";
-                }
-                ")" => {
-                    depth -= 1;
-                    pattern += ")";
-                }
-                "|" | "?" => pattern += token,
-                "…" => pattern += GAP,
-                // Outside parentheses `|` separates words, inside it separates phrases.
-                blank if blank.trim().is_empty() => pattern += if depth == 0 { ")(?:" } else { "" },
-                word => pattern += &compile_word(word)?,
-            }
-        }
-        pattern += ")";
-        if depth != 0 {
-            return Err("a parenthesis is not closed, or not opened".to_owned());
-        }
-        if ["(?:)", "(?:|", "||", "|)"].iter().any(|empty| pattern.contains(empty)) {
-            return Err("there is nothing in it".to_owned());
-        }
-        let regex = bytes::Regex::new(&pattern).map_err(|error| error.to_string())?;
-        // A phrase of optional words and numbers alone would be found everywhere.
-        if ["", " # \n", " % \n"].iter().any(|meaningless| regex.is_match(meaningless.as_bytes())) {
-            return Err("it has no word that must be there".to_owned());
-        }
-        Ok(Self(regex))
+fn find(regex: &bytes::Regex, lines: &Lines) -> Vec<Range<usize>> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    while let Some(place) = regex.find_at(lines.text.as_bytes(), from) {
+        found.push(place.range());
+        from = place.start() + 1;
     }
+    let mut first_end = usize::MAX;
+    found.reverse();
+    found.retain(|place| {
+        let is_inner = place.end < first_end;
+        first_end = first_end.min(place.end);
+        is_inner
+    });
+    found.into_iter().map(|place| lines.span(&place)).collect()
+}
 
-    /// The spans of the source that match. Where one contains another, only the inner one.
-    pub(super) fn find(&self, lines: &Lines) -> Vec<Range<usize>> {
-        let (mut found, mut from) = (Vec::new(), 0);
-        while let Some(place) = self.0.find_at(lines.text.as_bytes(), from) {
-            found.push(place.range());
-            from = place.start() + 1;
-        }
-        let mut first_end = usize::MAX;
-        found.reverse();
-        found.retain(|place| {
-            let is_inner = place.end < first_end;
-            first_end = first_end.min(place.end);
-            is_inner
-        });
-        found.into_iter().map(|place| lines.span(&place)).collect()
+fn compile(source: &str) -> Result<bytes::Regex, String> {
+    if GAP_AT_AN_END.is_match(source) {
+        return Err("`…` must stand between words".to_owned());
     }
+    let mut pattern = "(?m-u)(?:".to_owned();
+    let mut depth = 0;
+    for token in TOKEN.find_iter(source.trim()).map(|token| token.as_str()) {
+        match token {
+            "(" => {
+                depth += 1;
+                pattern += "(?:";
+            }
+            ")" => {
+                depth -= 1;
+                pattern += ")";
+            }
+            "|" | "?" => pattern += token,
+            "…" => pattern += GAP,
+            // Outside parentheses `|` separates words, inside it separates phrases.
+            blank if blank.trim().is_empty() => pattern += if depth == 0 { ")(?:" } else { "" },
+            word => pattern += &compile_word(word)?,
+        }
+    }
+    pattern += ")";
+    if depth != 0 {
+        return Err("a parenthesis is not closed, or not opened".to_owned());
+    }
+    if ["(?:)", "(?:|", "||", "|)"].iter().any(|empty| pattern.contains(empty)) {
+        return Err("there is nothing in it".to_owned());
+    }
+    let regex = bytes::Regex::new(&pattern).map_err(|error| error.to_string())?;
+    // A phrase of optional words and numbers alone would be found everywhere.
+    if ["", " # \n", " % \n"].iter().any(|text| regex.is_match(text.as_bytes())) {
+        return Err("it has no word that must be there".to_owned());
+    }
+    Ok(regex)
 }
 
 /// `pre-approved` as two words or as one; `won't` as the two words that texts are read as.
@@ -148,7 +163,7 @@ mod tests {
         let mut words = Words::read(text, false);
         words.mark(&Words::read("Rocket Capital", false), "{program}");
         words.mark(&Words::read("Rocket Rides", false), "{platform}");
-        let found = Phrase::parse(phrase).unwrap().find(&words.lines(false));
+        let found = super::find(&compile(phrase).unwrap(), &words.lines(false));
         let mut found: Vec<String> = found.into_iter().map(|span| text[span].to_owned()).collect();
         found.sort();
         found.dedup();
@@ -208,7 +223,7 @@ mod tests {
             "", "  ", "( a", "a )", "a || b", "*", "…", "… a", "a …", "#", "%", "a | ", "a | b",
             "()", "{nobody}", "a,b", "(a)?", "(a|#)?",
         ] {
-            assert!(Phrase::parse(wrong).is_err(), "{wrong}");
+            assert!(compile(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use super::builtin_rules::builtin;
 use super::links::Link;
-use super::phrase::Phrase;
 use super::rules::Rule;
 use super::{Finding, Letter, Part, Passage};
 
@@ -40,7 +39,7 @@ fn demands<'a>(letter: &'a Letter<'_>) -> Vec<Demand<'a>> {
     };
     for rule in rules.required.iter().filter(|rule| rule.is_for(input.financing)) {
         let what = format!("the words of `{}`", rule.code);
-        demand(rule, what, Box::new(|passage| has_one_of(passage, &rule.phrases)));
+        demand(rule, what, Box::new(|passage| !rule.phrases.find(&passage.whole).is_empty()));
     }
     let disclaimer = builtin("disclaimer-missing");
     if input.disclaimer.is_empty() {
@@ -69,10 +68,6 @@ fn demands<'a>(letter: &'a Letter<'_>) -> Vec<Demand<'a>> {
     demands
 }
 
-fn has_one_of(passage: &Passage, phrases: &[Phrase]) -> bool {
-    phrases.iter().any(|phrase| !phrase.find(&passage.whole).is_empty())
-}
-
 fn says<'a>(letter: &Letter<'_>, wanted: &str) -> Box<dyn Fn(&Passage) -> bool + 'a> {
     let wanted = letter.words(wanted);
     Box::new(move |passage| !passage.words.find(&wanted).is_empty())
@@ -86,5 +81,5 @@ fn explains_opt_out(letter: &Letter<'_>, passage: &Passage) -> bool {
     let mut links = letter.html.links.iter().filter(|_| passage.part == Part::Html);
     let has_address =
         passage.words.all.iter().any(|word| word.text == address) || links.any(leads_there);
-    has_address && has_one_of(passage, &letter.rules.opt_out_by_reply)
+    has_address && !letter.rules.opt_out_by_reply.find(&passage.whole).is_empty()
 }

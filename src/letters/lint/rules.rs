@@ -2,14 +2,13 @@
 //! `docs/copy-rules.md` says how they are written.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Deref;
 
 use serde::Deserialize;
 use serde::de::Error;
 
 use super::builtin_rules::CODES;
 use super::normalize::normalize;
-use super::phrase::Phrase;
+use super::phrase::Phrases;
 use super::{Contract, Finding, Part, Severity};
 
 const FILES: [(&str, &str); 3] = [
@@ -20,7 +19,7 @@ const FILES: [(&str, &str); 3] = [
 
 /// The rules of all locales.
 #[derive(Clone, Debug)]
-pub struct Rules(BTreeMap<String, Locale>);
+pub struct Rules(pub(super) BTreeMap<String, Locale>);
 
 /// Why a rule file is refused: it is not TOML, has a key that is not known, or a rule that means
 /// nothing.
@@ -40,25 +39,26 @@ pub(super) struct Locale {
     /// What stands in brackets before a subject, as in `[Test]`.
     pub(super) marks: Vec<String>,
     /// How a letter says that a reply stops the letters.
-    pub(super) opt_out_by_reply: Vec<Phrase>,
+    pub(super) opt_out_by_reply: Phrases,
     sources: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) forbidden: Vec<PhraseRule>,
+    pub(super) forbidden: Vec<Rule>,
     #[serde(default)]
-    pub(super) required: Vec<PhraseRule>,
+    pub(super) required: Vec<Rule>,
 }
 
-/// A rule as its file has it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) code: String,
     #[serde(default)]
-    phrases: Vec<String>,
+    pub(super) phrases: Phrases,
+    /// Phrases of which the forbidden one may be a part.
     #[serde(default)]
-    except: Vec<String>,
+    pub(super) except: Phrases,
+    /// Phrases that excuse the forbidden one, no more than `within` words away.
     #[serde(default)]
-    unless_near: Vec<String>,
+    pub(super) unless_near: Phrases,
     #[serde(default = "near")]
     pub(super) within: usize,
     /// None: all.
@@ -69,18 +69,6 @@ pub(super) struct Rule {
     instead: String,
     /// In a file with `sources` one of their keys, then what stands there.
     source: String,
-}
-
-/// A rule about words, with its phrases parsed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Rule")]
-pub(super) struct PhraseRule {
-    rule: Rule,
-    pub(super) phrases: Vec<Phrase>,
-    /// Phrases of which the forbidden one may be a part.
-    pub(super) except: Vec<Phrase>,
-    /// Phrases that excuse the forbidden one, no more than `within` words away.
-    pub(super) unless_near: Vec<Phrase>,
 }
 
 /// Two or three sentences.
@@ -103,40 +91,25 @@ impl Rule {
             source: self.source.clone(),
         }
     }
-}
 
-impl Deref for PhraseRule {
-    type Target = Rule;
-
-    fn deref(&self) -> &Rule {
-        &self.rule
-    }
-}
-
-impl TryFrom<Rule> for PhraseRule {
-    type Error = String;
-
-    fn try_from(rule: Rule) -> Result<Self, String> {
+    /// Checks the rule, and completes what its file leaves to be looked up and compiled.
+    fn complete(&mut self, sources: &BTreeMap<String, String>) -> Result<(), String> {
         let is_kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let wrong = |problem| format!("the rule `{}`: {problem}", rule.code);
-        if rule.code.is_empty() || !rule.code.chars().all(is_kebab) {
-            return Err(wrong("a code consists of small letters, digits and hyphens".to_owned()));
+        if self.code.is_empty() || !self.code.chars().all(is_kebab) {
+            return Err("a code consists of small letters, digits and hyphens".to_owned());
         }
-        if rule.instead.trim().is_empty() {
-            return Err(wrong("it does not say what to say instead".to_owned()));
+        if self.instead.trim().is_empty() {
+            return Err("it does not say what to say instead".to_owned());
         }
-        if rule.phrases.is_empty() {
-            return Err(wrong("it has no phrases".to_owned()));
+        if self.phrases.is_empty() {
+            return Err("it has no phrases".to_owned());
         }
-        let parse = |phrases: &[String]| -> Result<Vec<Phrase>, String> {
-            phrases.iter().cloned().map(Phrase::try_from).collect::<Result<_, _>>().map_err(wrong)
-        };
-        Ok(Self {
-            phrases: parse(&rule.phrases)?,
-            except: parse(&rule.except)?,
-            unless_near: parse(&rule.unless_near)?,
-            rule,
-        })
+        let source = sources.get(&self.source);
+        self.source =
+            source.ok_or_else(|| format!("there is no source `{}`", self.source))?.clone();
+        [&mut self.phrases, &mut self.except, &mut self.unless_near]
+            .into_iter()
+            .try_for_each(Phrases::compile)
     }
 }
 
@@ -147,25 +120,14 @@ impl Rules {
     }
 
     /// Parses rule files: pairs of a locale and TOML.
-    pub fn read<'a>(
+    pub(super) fn read<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, RulesError> {
-        let read = |(locale, toml): (&str, &str)| match read_file(toml) {
+        let read = |(locale, toml): (&str, &str)| match Locale::read(toml) {
             Ok(rules) => Ok((locale.to_owned(), rules)),
             Err(error) => Err(RulesError { file: locale.to_owned(), source: Box::new(error) }),
         };
         files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
-    }
-
-    pub fn locales(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    /// The codes of a locale's rules, in the order of its file.
-    pub fn codes(&self, locale: &str) -> impl Iterator<Item = &str> {
-        let rules = self.get(locale).into_iter();
-        let all = rules.flat_map(|locale| locale.forbidden.iter().chain(&locale.required));
-        all.map(|rule| rule.code.as_str())
     }
 
     pub(super) fn get(&self, locale: &str) -> Option<&Locale> {
@@ -173,24 +135,26 @@ impl Rules {
     }
 }
 
-fn read_file(toml: &str) -> Result<Locale, toml::de::Error> {
-    let mut locale: Locale = toml::from_str(toml)?;
-    if locale.months.len() != 12 {
-        return Err(Error::custom("`months`: a year has twelve"));
+impl Locale {
+    fn read(toml: &str) -> Result<Self, toml::de::Error> {
+        let mut locale: Self = toml::from_str(toml)?;
+        locale.complete().map_err(Error::custom)?;
+        Ok(locale)
     }
-    for month in &mut locale.months {
-        *month = normalize(month);
-    }
-    let mut codes: HashSet<String> = CODES.iter().copied().map(String::from).collect();
-    for PhraseRule { rule, .. } in locale.forbidden.iter_mut().chain(&mut locale.required) {
-        let wrong = |problem| Error::custom(format!("the rule `{}`: {problem}", rule.code));
-        if !codes.insert(rule.code.clone()) {
-            return Err(wrong("another rule has this code".to_owned()));
+
+    fn complete(&mut self) -> Result<(), String> {
+        if self.months.len() != 12 {
+            return Err("`months`: a year has twelve".to_owned());
         }
-        let source = locale.sources.get(&rule.source);
-        let source =
-            source.ok_or_else(|| wrong(format!("there is no source `{}`", rule.source)))?;
-        rule.source.clone_from(source);
+        self.months = self.months.iter().map(|month| normalize(month)).collect();
+        self.opt_out_by_reply.compile()?;
+        let mut codes: HashSet<String> = CODES.iter().copied().map(String::from).collect();
+        for rule in self.forbidden.iter_mut().chain(&mut self.required) {
+            let is_new = codes.insert(rule.code.clone());
+            let twin = || Err("another rule has this code".to_owned());
+            let completed = if is_new { rule.complete(&self.sources) } else { twin() };
+            completed.map_err(|problem| format!("the rule `{}`: {problem}", rule.code))?;
+        }
+        Ok(())
     }
-    Ok(locale)
 }

@@ -88,10 +88,9 @@ fn leftovers(letter: &Letter<'_>, part: Part, text: &str) -> Vec<Finding> {
 fn strange_letters(part: Part, text: &Words) -> Vec<Finding> {
     let mut findings = Vec::new();
     for word in text.all.iter().filter(|word| word.kind == Kind::Word) {
-        let written = text.written(word);
-        let visible: String = written.chars().filter(|c| !is_invisible(*c)).collect();
+        let visible = text.visible(word);
         // Soft hyphens are common in German, where they say where a long word may be split.
-        if written.contains(|c| is_invisible(c) && c != '\u{ad}') {
+        if text.written(word).contains(|c| is_invisible(c) && c != '\u{ad}') {
             findings.push(builtin("hidden-characters").found(part, format!("in “{visible}”")));
         }
         if !visible.is_ascii() && !visible.as_str().is_single_script() {

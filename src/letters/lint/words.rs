@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use linkify::LinkFinder;
-use regex::Regex;
+use regex::{Captures, Regex};
 use unicode_normalization::UnicodeNormalization;
 
 use super::normalize::{is_invisible, normalize, with_accents, without_digraphs};
@@ -73,8 +73,7 @@ const QUOTES: [char; 6] = ['“', '”', '„', '«', '»', '’'];
 const ORDINALS: [&str; 7] = ["", "st", "nd", "rd", "th", "er", "e"];
 
 static TOKEN: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!("{OTHER_LINK}|(?:{NUMBER})|{WORD}")));
-static NUMBER_PARTS: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("^(?:{NUMBER})$")));
+    LazyLock::new(|| pattern(&format!("(?<link>{OTHER_LINK})|(?:{NUMBER})|{WORD}")));
 static PARAGRAPH_OR_ITEM: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n\s*[\n•*–·-]"));
 static HYPHEN: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\p{DI}*[-‐‑–−_]\p{DI}*(?:\r?\n\s*)?$"));
@@ -103,9 +102,10 @@ impl Words {
                 push(start..start + link.len(), (Kind::Link, link.to_lowercase()));
                 continue;
             }
-            for token in TOKEN.find_iter(span.as_str()) {
-                let range = span.start() + token.start()..span.start() + token.end();
-                push(range, read_token(token.as_str()));
+            for token in TOKEN.captures_iter(span.as_str()) {
+                let (kind, text) = read_token(&token);
+                let place = token.get_match();
+                push(span.start() + place.start()..span.start() + place.end(), (kind, text));
             }
         }
         Self { source: source.to_owned(), all }
@@ -122,13 +122,11 @@ impl Words {
 
     /// Gives these words another kind wherever they stand.
     pub(super) fn set_kind(&mut self, wanted: &Self, kind: Kind) {
-        let cased = |words: &Self, place: Range<usize>| -> Vec<String> {
-            place.map(|place| words.visible(place)).collect()
-        };
-        // A shop named "Loan" must not excuse every "loan": names count with their capitals.
-        let name = (kind == Kind::Name).then(|| cased(wanted, 0..wanted.all.len()));
         for place in self.find(wanted) {
-            if name.as_ref().is_none_or(|name| *name == cased(self, place.clone())) {
+            let mut words = self.all[place.clone()].iter().zip(&wanted.all);
+            let is_same = |(here, there)| self.visible(here) == wanted.visible(there);
+            // A shop named "Loan" must not excuse every "loan": names count with their capitals.
+            if kind != Kind::Name || words.all(is_same) {
                 self.all[place].iter_mut().for_each(|word| word.kind = kind);
             }
         }
@@ -142,8 +140,8 @@ impl Words {
     }
 
     /// A word as it is written, without invisible characters.
-    pub(super) fn visible(&self, place: usize) -> String {
-        self.written(&self.all[place]).chars().filter(|c| !is_invisible(*c)).collect()
+    pub(super) fn visible(&self, word: &Word) -> String {
+        self.written(word).chars().filter(|c| !is_invisible(*c)).collect()
     }
 
     pub(super) fn written(&self, word: &Word) -> &str {
@@ -276,21 +274,20 @@ impl Words {
     }
 }
 
-fn read_token(token: &str) -> (Kind, String) {
-    let is_bare = token.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
-    if is_bare || token.contains("://") {
-        return (Kind::Link, token.to_lowercase());
+fn read_token(token: &Captures<'_>) -> (Kind, String) {
+    if token.name("link").is_some() {
+        return (Kind::Link, token[0].to_lowercase());
     }
-    let is_number = token.contains(char::is_numeric);
-    let number = is_number.then(|| NUMBER_PARTS.captures(token)).flatten();
     // `1st` and `24e` are numbers, `4x4` is not.
-    let number = number.filter(|number| ORDINALS.contains(&&number["suffix"]));
-    let Some(number) = number else { return (Kind::Word, normalize(token)) };
-    let digits = number["digits"].nfkd().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
-    let digits: String = digits.collect();
-    match number.name("sign").or(number.name("after")) {
+    let is_ordinal = token.name("suffix").is_some_and(|it| ORDINALS.contains(&it.as_str()));
+    let Some(digits) = token.name("digits").filter(|_| is_ordinal) else {
+        return (Kind::Word, normalize(&token[0]));
+    };
+    let is_read = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',');
+    let digits: String = digits.as_str().nfkd().filter(is_read).collect();
+    match token.name("sign").or(token.name("after")) {
         Some(currency) => (Kind::Amount, format!("{}{digits}", currency.as_str())),
-        None if number.name("percent").is_some() => (Kind::Percent, digits + "%"),
+        None if token.name("percent").is_some() => (Kind::Percent, digits + "%"),
         None => (Kind::Number, digits),
     }
 }
