@@ -43,7 +43,6 @@ const LAYERS: &[&str] = &[
     "config",
     "app",
     "cli",
-    "fuzzing",
 ];
 
 /// A module that only these may name, though it lies below others.
