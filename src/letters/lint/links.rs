@@ -7,7 +7,7 @@ use scraper::node::Element;
 use url::{Host, Url};
 
 use super::builtin_rules::builtin;
-use super::words::{Kind, Words, pattern};
+use super::words::{WordKind, Words, pattern};
 use super::{Finding, Letter, Part, Passage};
 
 /// Parameters of signed, expiring or one-use links: those of S3, Google Cloud, `CloudFront` and
@@ -58,7 +58,7 @@ impl Link {
 
     /// The web addresses that stand in a text, in the disclaimer too.
     pub(super) fn all_written(text: &Words) -> impl Iterator<Item = Self> {
-        let words = text.all.iter().filter(|word| word.kind != Kind::Word);
+        let words = text.all.iter().filter(|word| word.kind != WordKind::Word);
         let addresses = words.map(|word| text.written(word)).filter(|address| {
             address.contains(':') && !address.starts_with("mailto:") || is_bare(address)
         });

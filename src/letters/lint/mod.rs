@@ -10,7 +10,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `words`, `normalize` | a text as words, which hyphens and look-alike letters do not disguise |
-//! | `phrase`, `rules`, `builtin_rules` | phrases, the rule files, and rules that need no file |
+//! | `phrase`, `rules` | phrases, and the rule files of the locales |
+//! | `builtin_rules` | the texts of the rules that are code |
 //! | `html` | what readers of the HTML part see, and its links |
 //! | `forbidden`, `required` | what must not be said, and what must |
 //! | `links`, `numbers` | where links lead; the same figures and links in text and HTML |
@@ -39,7 +40,7 @@ use builtin_rules::builtin;
 use html::Page;
 use links::Link;
 pub use rules::{Rules, RulesError};
-use words::{Kind, Lines, Words};
+use words::{Lines, WordKind, Words};
 
 /// Mail programs cut off far shorter letters. Parsing HTML takes time by the square of its depth,
 /// so a longer one could take seconds.
@@ -180,19 +181,22 @@ struct Passage {
 impl<'a> Letter<'a> {
     fn read(input: &'a Input<'a>, rules: &'a rules::Locale) -> Self {
         let read = |source: &str| Words::read(source, input.locale == "de");
-        let disclaimer: Vec<Words> = input.disclaimer.iter().map(|text| read(text)).collect();
+        let disclaimer = input.disclaimer.iter().map(|text| (read(text), WordKind::Disclaimer));
         let names = [
             input.account_name.unwrap_or_default(),
             input.postal_address,
             input.recipient,
             input.reply_to,
-        ]
-        .map(read);
+        ];
+        // Names after the disclaimer, which may have some.
+        let names = names.into_iter().map(|name| (read(name), WordKind::Name));
+        let exempt: Vec<(Words, WordKind)> = disclaimer.chain(names).collect();
         let (program, platform) = (read(input.program_name), read(input.platform_name));
         let passage = |part: Part, source: &str| {
             let mut words = read(source);
-            disclaimer.iter().for_each(|text| words.set_kind(text, Kind::Disclaimer));
-            names.iter().for_each(|name| words.set_kind(name, Kind::Name));
+            for (wanted, kind) in &exempt {
+                words.set_kind(wanted, *kind);
+            }
             words.mark(&program, "{program}");
             words.mark(&platform, "{platform}");
             let links = Link::all_written(&words).collect();

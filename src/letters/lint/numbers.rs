@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::builtin_rules::builtin;
 use super::links::{Link, shortened};
-use super::words::{Kind, Word, Words};
+use super::words::{Word, WordKind, Words};
 use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
@@ -25,20 +25,22 @@ fn facts(letter: &Letter<'_>, Passage { words: text, links, .. }: &Passage) -> B
     let pages = pages.filter(|page| Some(*page) != letter.input.unsubscribe_url);
     let mut facts: BTreeSet<String> = pages.map(ToString::to_string).collect();
     // The merchant's name, addresses and the disclaimer are checked word for word elsewhere.
-    let is_ours = |word: &Word| !matches!(word.kind, Kind::Name | Kind::Disclaimer | Kind::Link);
+    let is_ours =
+        |word: &Word| !matches!(word.kind, WordKind::Name | WordKind::Disclaimer | WordKind::Link);
     let ours = |place: usize| text.all.get(place).filter(|word| is_ours(word));
     let is_month = |word: &Word| letter.rules.months.contains(&word.text);
     for (place, word) in text.all.iter().enumerate().filter(|(_, word)| is_ours(word)) {
         let after = ours(place + 1);
         let starts_date = after.is_some_and(is_month);
-        if matches!(word.kind, Kind::Amount | Kind::Percent)
-            || word.kind == Kind::Number && (starts_date || !is_list_number(text, place))
+        if matches!(word.kind, WordKind::Amount | WordKind::Percent)
+            || word.kind == WordKind::Number && (starts_date || !is_list_number(text, place))
         {
             facts.insert(word.text.clone());
         } else if is_month(word) {
             // `24. Dezember` and `December 24` are a day and a month; `may` alone is neither.
             let before = place.checked_sub(1).and_then(ours);
-            let day = [before, after].into_iter().flatten().find(|word| word.kind == Kind::Number);
+            let day =
+                [before, after].into_iter().flatten().find(|word| word.kind == WordKind::Number);
             facts.extend(day.map(|day| format!("{} {}", word.text, day.text)));
         }
     }

@@ -4,6 +4,7 @@
 use super::builtin_rules::builtin;
 use super::links::Link;
 use super::rules::Rule;
+use super::words::Words;
 use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
@@ -31,46 +32,50 @@ struct Demand<'a> {
     is_met: Box<dyn Fn(&Passage) -> bool + 'a>,
 }
 
+impl<'a> Demand<'a> {
+    fn new(
+        rule: &'a Rule,
+        what: impl Into<String>,
+        is_met: impl Fn(&Passage) -> bool + 'a,
+    ) -> Self {
+        Self { rule, what: what.into(), is_met: Box::new(is_met) }
+    }
+}
+
 fn demands<'a>(letter: &'a Letter<'_>) -> Vec<Demand<'a>> {
     let Letter { rules, input, .. } = letter;
-    let mut demands = Vec::new();
-    let mut demand = |rule: &'a Rule, what: String, is_met: Box<dyn Fn(&Passage) -> bool + 'a>| {
-        demands.push(Demand { rule, what, is_met });
-    };
-    for rule in rules.required.iter().filter(|rule| rule.is_for(input.financing)) {
-        let what = format!("the words of `{}`", rule.code);
-        demand(rule, what, Box::new(|passage| !rule.phrases.find(&passage.whole).is_empty()));
-    }
+    let required = rules.required.iter().filter(|rule| rule.is_for(input.financing));
+    let said = required.map(|rule| {
+        let is_said = |passage: &Passage| !rule.phrases.find(&passage.whole).is_empty();
+        Demand::new(rule, format!("the words of `{}`", rule.code), is_said)
+    });
+    let mut demands: Vec<Demand<'a>> = said.collect();
     let disclaimer = builtin("disclaimer-missing");
     if input.disclaimer.is_empty() {
-        demand(disclaimer, "a disclaimer for this letter".to_owned(), Box::new(|_| false));
+        demands.push(Demand::new(disclaimer, "a disclaimer for this letter", |_| false));
     }
     for paragraph in input.disclaimer {
         let start: Vec<&str> = paragraph.split_whitespace().take(6).collect();
         let what = format!("the disclaimer (“{} …”)", start.join(" "));
-        demand(disclaimer, what, says(letter, paragraph));
+        demands.push(Demand::new(disclaimer, what, contains(letter.words(paragraph))));
     }
-    let address = says(letter, input.postal_address);
-    demand(builtin("postal-address-missing"), "the postal address".to_owned(), address);
-    if let Some(url) = input.unsubscribe_url {
-        let what = "the link that stops the letters".to_owned();
-        let leads_there = |link: &Link| link.is_seen() && link.url.as_ref() == Some(url);
-        let has_link = move |passage: &Passage| passage.links.iter().any(leads_there);
-        demand(builtin("unsubscribe-missing"), what, Box::new(has_link));
-    } else {
-        let what = "how to stop the letters".to_owned();
-        demand(
-            builtin("opt-out-missing"),
-            what,
-            Box::new(|passage| explains_opt_out(letter, passage)),
-        );
-    }
+    let has_address = contains(letter.words(input.postal_address));
+    demands.push(Demand::new(builtin("postal-address-missing"), "the postal address", has_address));
+    demands.push(match input.unsubscribe_url {
+        Some(url) => {
+            let leads_there = |link: &Link| link.is_seen() && link.url.as_ref() == Some(url);
+            let has_link = move |passage: &Passage| passage.links.iter().any(leads_there);
+            Demand::new(builtin("unsubscribe-missing"), "the link that stops the letters", has_link)
+        }
+        None => Demand::new(builtin("opt-out-missing"), "how to stop the letters", |passage| {
+            explains_opt_out(letter, passage)
+        }),
+    });
     demands
 }
 
-fn says<'a>(letter: &Letter<'_>, wanted: &str) -> Box<dyn Fn(&Passage) -> bool + 'a> {
-    let wanted = letter.words(wanted);
-    Box::new(move |passage| !passage.words.find(&wanted).is_empty())
+fn contains(wanted: Words) -> impl Fn(&Passage) -> bool {
+    move |passage| !passage.words.find(&wanted).is_empty()
 }
 
 /// The sentence that says how, and the address to write to.

@@ -7,8 +7,9 @@ use regex::Regex;
 use unicode_security::MixedScript;
 
 use super::builtin_rules::builtin;
+use super::links::shortened;
 use super::normalize::is_invisible;
-use super::words::{Kind, Words, pattern};
+use super::words::{WordKind, Words, pattern};
 use super::{Finding, Letter, Part, Passage};
 
 /// Gmail shows no more than this, and a link to the rest.
@@ -55,13 +56,11 @@ fn images(letter: &Letter<'_>) -> Vec<Finding> {
     let without_alt = images.iter().filter(|image| image.attr("alt").is_none());
     let mut findings: Vec<Finding> = without_alt
         .map(|image| {
-            let source =
-                image.attr("src").unwrap_or_default().split('?').next().unwrap_or_default();
-            let file = source.rsplit('/').next().unwrap_or_default();
-            builtin("image-without-alt").found(Part::Html, format!("the image `{file}`"))
+            let source = shortened(image.attr("src").unwrap_or_default());
+            builtin("image-without-alt").found(Part::Html, format!("the image `{source}`"))
         })
         .collect();
-    let is_copy = |kind: Kind| !matches!(kind, Kind::Disclaimer | Kind::Name);
+    let is_copy = |kind: WordKind| !matches!(kind, WordKind::Disclaimer | WordKind::Name);
     let words = letter.html.words.all.iter().filter(|word| is_copy(word.kind)).count();
     if words < MIN_WORDS && !images.is_empty() {
         findings
@@ -87,7 +86,7 @@ fn leftovers(letter: &Letter<'_>, part: Part, text: &str) -> Vec<Finding> {
 
 fn strange_letters(part: Part, text: &Words) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for word in text.all.iter().filter(|word| word.kind == Kind::Word) {
+    for word in text.all.iter().filter(|word| word.kind == WordKind::Word) {
         let visible = text.visible(word);
         // Soft hyphens are common in German, where they say where a long word may be split.
         if text.written(word).contains(|c| is_invisible(c) && c != '\u{ad}') {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::builtin_rules::builtin;
-use super::words::{Kind, pattern};
+use super::words::{WordKind, pattern};
 use super::{Finding, Letter, Part};
 
 /// What Gmail shows on a wide screen; a phone shows half of it.
@@ -47,7 +47,7 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
 /// abbreviations, and names are as they are.
 fn is_shouted(letter: &Letter<'_>) -> bool {
     let subject = &letter.subject.words;
-    let words = subject.all.iter().filter(|word| word.kind == Kind::Word);
+    let words = subject.all.iter().filter(|word| word.kind == WordKind::Word);
     let (mut upper, mut lower, mut shouted) = (0, 0, 0);
     for word in words.map(|word| subject.written(word)) {
         let capitals = word.chars().filter(|c| c.is_uppercase()).count();

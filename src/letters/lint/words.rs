@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::normalize::{is_invisible, normalize, with_accents, without_digraphs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WordKind {
     Word,
     Number,
     /// A number with a currency.
@@ -33,7 +33,7 @@ pub(super) struct Word {
     literal: String,
     /// Of which names it is a part, as phrases write them.
     marks: String,
-    pub(super) kind: Kind,
+    pub(super) kind: WordKind,
     /// Bytes of the source.
     pub(super) span: Range<usize>,
     /// A sentence, a paragraph or a list item begins here.
@@ -86,10 +86,10 @@ pub(super) fn pattern(pattern: &str) -> Regex {
 impl Words {
     pub(super) fn read(source: &str, german: bool) -> Self {
         let mut all: Vec<Word> = Vec::new();
-        let mut push = |span: Range<usize>, (kind, literal): (Kind, String)| {
+        let mut push = |span: Range<usize>, (kind, literal): (WordKind, String)| {
             let gap = &source[all.last().map_or(0, |word| word.span.end)..span.start];
             let breaks = all.last().is_none_or(|before| ends_sentence(before, gap));
-            let is_word = german && kind == Kind::Word;
+            let is_word = german && kind == WordKind::Word;
             let text = if is_word { without_digraphs(&literal) } else { literal.clone() };
             all.push(Word { text, literal, marks: String::new(), kind, span, breaks });
         };
@@ -99,7 +99,7 @@ impl Words {
                 let link = span.as_str().trim_start_matches(QUOTES);
                 let start = span.end() - link.len();
                 let link = link.trim_end_matches(QUOTES);
-                push(start..start + link.len(), (Kind::Link, link.to_lowercase()));
+                push(start..start + link.len(), (WordKind::Link, link.to_lowercase()));
                 continue;
             }
             for token in TOKEN.captures_iter(span.as_str()) {
@@ -121,12 +121,12 @@ impl Words {
     }
 
     /// Gives these words another kind wherever they stand.
-    pub(super) fn set_kind(&mut self, wanted: &Self, kind: Kind) {
+    pub(super) fn set_kind(&mut self, wanted: &Self, kind: WordKind) {
         for place in self.find(wanted) {
             let mut words = self.all[place.clone()].iter().zip(&wanted.all);
             let is_same = |(here, there)| self.visible(here) == wanted.visible(there);
             // A shop named "Loan" must not excuse every "loan": names count with their capitals.
-            if kind != Kind::Name || words.all(is_same) {
+            if kind != WordKind::Name || words.all(is_same) {
                 self.all[place].iter_mut().for_each(|word| word.kind = kind);
             }
         }
@@ -171,10 +171,10 @@ impl Words {
 
     fn spellings(&self, word: &Word, with_disclaimer: bool) -> String {
         match word.kind {
-            Kind::Number => "# ".to_owned(),
-            Kind::Percent => "% ".to_owned(),
-            Kind::Disclaimer if !with_disclaimer => String::new(),
-            Kind::Word | Kind::Disclaimer => {
+            WordKind::Number => "# ".to_owned(),
+            WordKind::Percent => "% ".to_owned(),
+            WordKind::Disclaimer if !with_disclaimer => String::new(),
+            WordKind::Word | WordKind::Disclaimer => {
                 let accented = with_accents(self.written(word));
                 let mut spellings = format!("{} ", word.literal);
                 if word.text != word.literal {
@@ -185,7 +185,7 @@ impl Words {
                 }
                 spellings
             }
-            Kind::Amount | Kind::Link | Kind::Name => String::new(),
+            WordKind::Amount | WordKind::Link | WordKind::Name => String::new(),
         }
     }
 
@@ -208,7 +208,7 @@ impl Words {
     }
 
     fn are_words(&self, place: usize) -> bool {
-        place > 0 && self.all[place - 1..=place].iter().all(|word| word.kind == Kind::Word)
+        place > 0 && self.all[place - 1..=place].iter().all(|word| word.kind == WordKind::Word)
     }
 
     fn is_hyphenated(&self, place: usize) -> bool {
@@ -262,11 +262,13 @@ impl Words {
             shown.push_str(if place > words.start { self.gap(place) } else { "" });
             shown.push_str(if place == marked.start && !marked.is_empty() { "«" } else { "" });
             shown.push_str(match word.kind {
-                Kind::Name => "(name)",
-                Kind::Link => "(link)",
-                Kind::Word | Kind::Number | Kind::Amount | Kind::Percent | Kind::Disclaimer => {
-                    self.written(word)
-                }
+                WordKind::Name => "(name)",
+                WordKind::Link => "(link)",
+                WordKind::Word
+                | WordKind::Number
+                | WordKind::Amount
+                | WordKind::Percent
+                | WordKind::Disclaimer => self.written(word),
             });
             shown.push_str(if place + 1 == marked.end { "»" } else { "" });
         }
@@ -274,21 +276,21 @@ impl Words {
     }
 }
 
-fn read_token(token: &Captures<'_>) -> (Kind, String) {
+fn read_token(token: &Captures<'_>) -> (WordKind, String) {
     if token.name("link").is_some() {
-        return (Kind::Link, token[0].to_lowercase());
+        return (WordKind::Link, token[0].to_lowercase());
     }
     // `1st` and `24e` are numbers, `4x4` is not.
     let is_ordinal = token.name("suffix").is_some_and(|it| ORDINALS.contains(&it.as_str()));
     let Some(digits) = token.name("digits").filter(|_| is_ordinal) else {
-        return (Kind::Word, normalize(&token[0]));
+        return (WordKind::Word, normalize(&token[0]));
     };
     let is_read = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',');
     let digits: String = digits.as_str().nfkd().filter(is_read).collect();
     match token.name("sign").or(token.name("after")) {
-        Some(currency) => (Kind::Amount, format!("{}{digits}", currency.as_str())),
-        None if token.name("percent").is_some() => (Kind::Percent, digits + "%"),
-        None => (Kind::Number, digits),
+        Some(currency) => (WordKind::Amount, format!("{}{digits}", currency.as_str())),
+        None if token.name("percent").is_some() => (WordKind::Percent, digits + "%"),
+        None => (WordKind::Number, digits),
     }
 }
 
@@ -303,8 +305,8 @@ impl Lines {
 
 fn ends_sentence(before: &Word, gap: &str) -> bool {
     // `St. Gallen` and `24. Dezember` go on.
-    let is_abbreviated =
-        before.text.chars().count() == 1 || before.kind == Kind::Number && before.text.len() <= 2;
+    let is_abbreviated = before.text.chars().count() == 1
+        || before.kind == WordKind::Number && before.text.len() <= 2;
     let has_stop = gap.contains('.') && gap.contains(char::is_whitespace) && !is_abbreviated;
     has_stop || gap.contains(['!', '?', '…']) || PARAGRAPH_OR_ITEM.is_match(gap)
 }
@@ -313,26 +315,26 @@ fn ends_sentence(before: &Word, gap: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn tokens(source: &str) -> Vec<(Kind, String)> {
+    fn tokens(source: &str) -> Vec<(WordKind, String)> {
         Words::read(source, false).all.into_iter().map(|word| (word.kind, word.text)).collect()
     }
 
     #[test]
     fn numbers_are_recognized_in_every_notation() {
         for (written, kind, text) in [
-            ("$1,000.00", Kind::Amount, "$1,000.00"),
-            ("1.000,00 €", Kind::Amount, "€1.000,00"),
-            ("1\u{202f}000,00\u{a0}€", Kind::Amount, "€1000,00"),
-            ("EUR 1’000.50", Kind::Amount, "EUR1000.50"),
-            ("1,000.00 CHF", Kind::Amount, "CHF1,000.00"),
-            ("15 %", Kind::Percent, "15%"),
-            ("12.5%", Kind::Percent, "12.5%"),
-            ("１５%", Kind::Percent, "15%"),
-            ("24.12.2026", Kind::Number, "24.12.2026"),
-            ("24th", Kind::Number, "24"),
-            ("12-month", Kind::Number, "12"),
-            ("4x4", Kind::Word, "4x4"),
-            ("2026,", Kind::Number, "2026"),
+            ("$1,000.00", WordKind::Amount, "$1,000.00"),
+            ("1.000,00 €", WordKind::Amount, "€1.000,00"),
+            ("1\u{202f}000,00\u{a0}€", WordKind::Amount, "€1000,00"),
+            ("EUR 1’000.50", WordKind::Amount, "EUR1000.50"),
+            ("1,000.00 CHF", WordKind::Amount, "CHF1,000.00"),
+            ("15 %", WordKind::Percent, "15%"),
+            ("12.5%", WordKind::Percent, "12.5%"),
+            ("１５%", WordKind::Percent, "15%"),
+            ("24.12.2026", WordKind::Number, "24.12.2026"),
+            ("24th", WordKind::Number, "24"),
+            ("12-month", WordKind::Number, "12"),
+            ("4x4", WordKind::Word, "4x4"),
+            ("2026,", WordKind::Number, "2026"),
         ] {
             assert_eq!(tokens(written)[0], (kind, text.to_owned()), "{written}");
         }
@@ -349,14 +351,14 @@ mod tests {
             "http://[::1]:8080/capital",
             "https://bücher.example/ä",
         ] {
-            let expected = [(Kind::Link, written.to_owned())];
+            let expected = [(WordKind::Link, written.to_owned())];
             for text in [format!("({written})."), format!("“{written}”,"), format!("<{written}>")]
             {
                 assert_eq!(tokens(&text), expected, "{text}");
             }
         }
         let words = tokens("and/or @ home: me@ end.The next");
-        assert!(words.iter().all(|(kind, _)| *kind == Kind::Word), "{words:?}");
+        assert!(words.iter().all(|(kind, _)| *kind == WordKind::Word), "{words:?}");
     }
 
     #[test]
@@ -391,7 +393,7 @@ mod tests {
     #[test]
     fn a_name_is_set_apart_with_its_capitals_and_is_not_shown() {
         let mut words = Words::read("Loan Inc, get a loan inc.", false);
-        words.set_kind(&Words::read("Loan Inc", false), Kind::Name);
+        words.set_kind(&Words::read("Loan Inc", false), WordKind::Name);
         assert_eq!(words.anonymous(), "(name) (name), get a loan inc.");
         assert_eq!(words.context(&(16..20)), "(name) (name), get a «loan» inc");
     }
