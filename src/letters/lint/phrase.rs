@@ -65,6 +65,7 @@ impl Phrases {
 
 fn find(regex: &bytes::Regex, lines: &Lines) -> Vec<Range<usize>> {
     let (mut found, mut from) = (Vec::new(), 0);
+    // `find_iter` would go on behind a match, and miss those that begin in it.
     while let Some(place) = regex.find_at(lines.text.as_bytes(), from) {
         found.push(place.range());
         from = place.start() + 1;
@@ -79,6 +80,7 @@ fn find(regex: &bytes::Regex, lines: &Lines) -> Vec<Range<usize>> {
     found.into_iter().map(|place| lines.span(&place)).collect()
 }
 
+/// Translates a phrase word by word: each becomes [`line_with`] it.
 fn compile(source: &str) -> Result<bytes::Regex, String> {
     if GAP_AT_AN_END.is_match(source) {
         return Err("`…` must stand between words".to_owned());
@@ -193,6 +195,7 @@ mod tests {
                 vec!["Does not ever pay", "will not pay"],
             ),
             ("from {program}", "from Rocket  capital.", vec!["from Rocket  capital"]),
+            ("from {program}", "from\n\nRocket Capital", vec!["from\n\nRocket Capital"]),
             ("% interest", "at 5 % interest", vec!["5 % interest"]),
             ("(a)? loan", "a l o a n", vec!["l o a n"]),
             // Of two places, one in the other, the inner one.

@@ -49,7 +49,8 @@ pub(super) struct Words {
 
 /// The words of a text as phrases are compared with them: a line for each, and an empty line before
 /// each sentence. A line has the spellings of its word between spaces, as in ` neue neu `: accented
-/// ones begin with `=`, and numbers are ` # `. Nothing is compared with an empty one.
+/// ones begin with `=`, names that phrases may mean with `{`, and numbers are ` # `. A line without
+/// spellings stands for a word that no rule is about.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) text: String,
@@ -388,6 +389,13 @@ mod tests {
             assert!(lines.contains(&format!(" {joined} ")), "{written}: {lines:?}");
         }
         assert!(!Words::read("low\nan", false).lines(false).text.contains("lowan"));
+    }
+
+    #[test]
+    fn a_line_has_every_spelling_of_its_word() {
+        let lines = |source: &str, german: bool| Words::read(source, german).lines(false).text;
+        assert_eq!(lines("neue RÜCKGABE", true), "\n neue neu \n ruckgabe =rückgabe \n");
+        assert_eq!(lines("Dû. 12, 5 %, $3, neue", false), "\n du =dû \n\n # \n % \n \n neue \n");
     }
 
     #[test]
