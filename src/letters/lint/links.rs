@@ -4,11 +4,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use scraper::node::Element;
-use url::{Host, Url};
+use url::Url;
 
 use super::builtin_rules::builtin;
 use super::words::{WordKind, Words, pattern};
 use super::{Finding, Letter, Part, Passage};
+use crate::http::is_loopback;
 
 /// Parameters of signed, expiring or one-use links: those of S3, Google Cloud, `CloudFront` and
 /// Azure, and the usual names of sessions, logins and confirmations.
@@ -117,9 +118,11 @@ fn faults(link: &Link, unsubscribe_url: Option<&Url>) -> Vec<&'static str> {
         "cid" if is_image => return Vec::new(),
         _ => return vec!["link-scheme"],
     }
-    let is_insecure = url.scheme() == "http" && !is_own_machine(url);
-    let is_opt_out = unsubscribe_url == Some(url);
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_lowercase();
+    // The links of a demonstration lead there; a merchant's cannot.
+    let is_own_machine = is_loopback(&host) || host.ends_with(".localhost");
+    let is_insecure = url.scheme() == "http" && !is_own_machine;
+    let is_opt_out = unsubscribe_url == Some(url);
     let is_shortener = SHORTENERS.split_ascii_whitespace().any(|name| name == without_www(&host));
     let faults = [
         (is_insecure, "link-not-https"),
@@ -130,16 +133,6 @@ fn faults(link: &Link, unsubscribe_url: Option<&Url>) -> Vec<&'static str> {
         (!is_opt_out && expires(url), "link-expires"),
     ];
     faults.into_iter().filter_map(|(is_broken, code)| is_broken.then_some(code)).collect()
-}
-
-/// The links of a demonstration lead there; a merchant's cannot.
-fn is_own_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn expires(url: &Url) -> bool {

@@ -93,10 +93,17 @@ impl Rule {
     }
 
     /// Checks the rule, and completes what its file leaves to be looked up and compiled.
-    fn complete(&mut self, sources: &BTreeMap<String, String>) -> Result<(), String> {
+    fn complete(
+        &mut self,
+        sources: &BTreeMap<String, String>,
+        known: &mut HashSet<String>,
+    ) -> Result<(), String> {
         let is_kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if self.code.is_empty() || !self.code.chars().all(is_kebab) {
             return Err("a code consists of small letters, digits and hyphens".to_owned());
+        }
+        if !known.insert(self.code.clone()) {
+            return Err("another rule has this code".to_owned());
         }
         if self.instead.trim().is_empty() {
             return Err("it does not say what to say instead".to_owned());
@@ -150,9 +157,7 @@ impl Locale {
         self.opt_out_by_reply.compile()?;
         let mut codes: HashSet<String> = CODES.iter().copied().map(String::from).collect();
         for rule in self.forbidden.iter_mut().chain(&mut self.required) {
-            let is_new = codes.insert(rule.code.clone());
-            let twin = || Err("another rule has this code".to_owned());
-            let completed = if is_new { rule.complete(&self.sources) } else { twin() };
+            let completed = rule.complete(&self.sources, &mut codes);
             completed.map_err(|problem| format!("the rule `{}`: {problem}", rule.code))?;
         }
         Ok(())
