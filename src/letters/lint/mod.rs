@@ -200,7 +200,8 @@ impl<'a> Letter<'a> {
             words.mark(&program, "{program}");
             words.mark(&platform, "{platform}");
             let links = Link::all_written(&words).collect();
-            Passage { part, copy: words.lines(false), whole: words.lines(true), links, words }
+            let [copy, whole] = words.lines();
+            Passage { part, words, copy, whole, links }
         };
         let mut page = Page::parse(input.html);
         let mut html = passage(Part::Html, &page.text);

@@ -165,7 +165,7 @@ mod tests {
         let mut words = Words::read(text, false);
         words.mark(&Words::read("Rocket Capital", false), "{program}");
         words.mark(&Words::read("Rocket Rides", false), "{platform}");
-        let found = super::find(&compile(phrase).unwrap(), &words.lines(false));
+        let found = super::find(&compile(phrase).unwrap(), &words.lines()[0]);
         let mut found: Vec<String> = found.into_iter().map(|span| text[span].to_owned()).collect();
         found.sort();
         found.dedup();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use linkify::LinkFinder;
-use regex::{Captures, Regex};
+use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
 use super::normalize::{is_invisible, normalize, with_accents, without_digraphs};
@@ -54,7 +54,8 @@ pub(super) struct Words {
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) text: String,
-    /// Where each line begins, or the empty one before it, and the bytes of the source that it stands for.
+    /// Where each line begins, or the empty one before it, and the bytes of the source that it
+    /// stands for.
     spans: Vec<(usize, Range<usize>)>,
 }
 
@@ -103,10 +104,9 @@ impl Words {
                 push(start..start + link.len(), (WordKind::Link, link.to_lowercase()));
                 continue;
             }
-            for token in TOKEN.captures_iter(span.as_str()) {
-                let (kind, text) = read_token(&token);
-                let place = token.get_match();
-                push(span.start() + place.start()..span.start() + place.end(), (kind, text));
+            for token in TOKEN.find_iter(span.as_str()) {
+                let range = span.start() + token.start()..span.start() + token.end();
+                push(range, read_token(token.as_str()));
             }
         }
         Self { source: source.to_owned(), all }
@@ -151,8 +151,8 @@ impl Words {
 
     /// The words in lines, and after them the readings of the text in which `pre-\napproved` is one
     /// word and so is `l o a n`. In `a l o a n` the first letter may be a word of its own, so there
-    /// are two such readings. The disclaimer's words count only if it is included.
-    pub(super) fn lines(&self, with_disclaimer: bool) -> Lines {
+    /// are two such readings. First without the disclaimer's words, then with them.
+    pub(super) fn lines(&self) -> [Lines; 2] {
         let joined = [0, 1].map(|kept_apart| self.joined(kept_apart));
         let mut readings = vec![&self.all];
         for joined in &joined {
@@ -160,14 +160,16 @@ impl Words {
                 readings.push(joined);
             }
         }
-        let mut lines = Lines::default();
-        for word in readings.into_iter().flatten() {
-            let spellings = self.spellings(word, with_disclaimer);
-            lines.spans.push((lines.text.len(), word.span.clone()));
-            let empty_line = if word.breaks { "\n" } else { "" };
-            lines.text.extend([empty_line, " ", &spellings, &word.marks, "\n"]);
-        }
-        lines
+        [false, true].map(|with_disclaimer| {
+            let mut lines = Lines::default();
+            for word in readings.iter().copied().flatten() {
+                let spellings = self.spellings(word, with_disclaimer);
+                let empty_line = if word.breaks { "\n" } else { "" };
+                lines.spans.push((lines.text.len(), word.span.clone()));
+                lines.text.extend([empty_line, " ", &spellings, &word.marks, "\n"]);
+            }
+            lines
+        })
     }
 
     fn spellings(&self, word: &Word, with_disclaimer: bool) -> String {
@@ -277,20 +279,24 @@ impl Words {
     }
 }
 
-fn read_token(token: &Captures<'_>) -> (WordKind, String) {
-    if token.name("link").is_some() {
-        return (WordKind::Link, token[0].to_lowercase());
+fn read_token(token: &str) -> (WordKind, String) {
+    // Most are plain words, and to take a token apart is slow.
+    let is_plain = !token.contains(|c: char| c.is_numeric() || matches!(c, '.' | '/'));
+    let parts = if is_plain { None } else { TOKEN.captures(token) };
+    let Some(parts) = parts else { return (WordKind::Word, normalize(token)) };
+    if parts.name("link").is_some() {
+        return (WordKind::Link, token.to_lowercase());
     }
     // `1st` and `24e` are numbers, `4x4` is not.
-    let is_ordinal = token.name("suffix").is_some_and(|it| ORDINALS.contains(&it.as_str()));
-    let Some(digits) = token.name("digits").filter(|_| is_ordinal) else {
-        return (WordKind::Word, normalize(&token[0]));
+    let is_ordinal = parts.name("suffix").is_some_and(|it| ORDINALS.contains(&it.as_str()));
+    let Some(digits) = parts.name("digits").filter(|_| is_ordinal) else {
+        return (WordKind::Word, normalize(token));
     };
     let is_read = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',');
     let digits: String = digits.as_str().nfkd().filter(is_read).collect();
-    match token.name("sign").or(token.name("after")) {
+    match parts.name("sign").or(parts.name("after")) {
         Some(currency) => (WordKind::Amount, format!("{}{digits}", currency.as_str())),
-        None if token.name("percent").is_some() => (WordKind::Percent, digits + "%"),
+        None if parts.name("percent").is_some() => (WordKind::Percent, digits + "%"),
         None => (WordKind::Number, digits),
     }
 }
@@ -385,15 +391,16 @@ mod tests {
             ("l-o-a-n", "loan"),
             ("a l o a n", "loan"),
         ] {
-            let lines = Words::read(written, false).lines(false).text;
+            let lines = Words::read(written, false).lines()[0].text.clone();
             assert!(lines.contains(&format!(" {joined} ")), "{written}: {lines:?}");
         }
-        assert!(!Words::read("low\nan", false).lines(false).text.contains("lowan"));
+        assert!(!Words::read("low\nan", false).lines()[0].text.contains("lowan"));
     }
 
     #[test]
     fn a_line_has_every_spelling_of_its_word() {
-        let lines = |source: &str, german: bool| Words::read(source, german).lines(false).text;
+        let lines =
+            |source: &str, german: bool| Words::read(source, german).lines()[0].text.clone();
         assert_eq!(lines("neue RÜCKGABE", true), "\n neue neu \n ruckgabe =rückgabe \n");
         assert_eq!(lines("Dû. 12, 5 %, $3, neue", false), "\n du =dû \n\n # \n % \n \n neue \n");
     }
