@@ -42,8 +42,6 @@ pub mod feedback;
 pub mod financing;
 pub mod flow;
 pub mod format;
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod http;
 pub mod letters;
 pub mod mail;

@@ -8,8 +8,9 @@ use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
 use regex::Regex;
 use scraper::node::Element;
-use scraper::{ElementRef, Html, Node};
+use scraper::{Html, Node};
 
+use super::links::{Link, LinkKind};
 use super::words::pattern;
 
 /// A letter's HTML.
@@ -20,14 +21,8 @@ pub(super) struct Page {
     /// What else is shown or read out: the preview, titles, alternative texts, hidden elements,
     /// and what only Outlook shows.
     pub(super) asides: String,
-    pub(super) anchors: Vec<Anchor>,
-}
-
-/// An `<a href>`.
-pub(super) struct Anchor {
-    pub(super) href: String,
-    pub(super) text: String,
-    pub(super) is_visible: bool,
+    /// What its elements refer to.
+    pub(super) links: Vec<Link>,
 }
 
 const BLOCKS: &str = "address article aside blockquote body caption center dd details dialog div \
@@ -54,7 +49,7 @@ impl Page {
 
     fn parse_part(source: &str, is_comment: bool) -> Self {
         let html = Html::parse_document(source);
-        let (mut text, mut asides, mut anchors) = (String::new(), String::new(), Vec::new());
+        let (mut text, mut asides, mut links) = (String::new(), String::new(), Vec::new());
         for edge in html.tree.root().traverse() {
             let (Edge::Open(node) | Edge::Close(node)) = edge;
             if let Some(element) = node.value().as_element() {
@@ -74,7 +69,7 @@ impl Page {
                 for spoken in SPOKEN.iter().filter_map(|name| element.attr(name)) {
                     asides.extend(["\n\n", spoken, "\n\n"]);
                 }
-                anchors.extend(anchor(node));
+                links.extend(links_of(node, element));
             } else if let Some(comment) = node.value().as_comment() {
                 // Comments do not nest: one in the text of another would only recurse.
                 let for_outlook = (!is_comment).then(|| outlook_only(comment)).flatten();
@@ -83,7 +78,7 @@ impl Page {
                 }
             }
         }
-        Self { html, text, asides, anchors }
+        Self { html, text, asides, links }
     }
 
     pub(super) fn elements(&self) -> impl Iterator<Item = &Element> {
@@ -114,14 +109,18 @@ fn is_hidden(element: &Element) -> bool {
         || element.attr("style").is_some_and(|style| HIDES.is_match(style))
 }
 
-fn anchor(node: NodeRef<'_, Node>) -> Option<Anchor> {
-    let element = ElementRef::wrap(node).filter(|element| element.value().name() == "a")?;
-    let is_visible = !is_hidden(element.value()) && matches!(visibility(node), Visibility::Shown);
-    Some(Anchor {
-        href: element.attr("href")?.to_owned(),
-        text: element.text().collect(),
-        is_visible,
-    })
+fn links_of(node: NodeRef<'_, Node>, element: &Element) -> Vec<Link> {
+    let mut links = Vec::new();
+    if matches!(element.name(), "a" | "area")
+        && let Some(href) = element.attr("href")
+    {
+        let text = node.descendants().filter_map(|node| Some(&**node.value().as_text()?)).collect();
+        let is_visible = !is_hidden(element) && matches!(visibility(node), Visibility::Shown);
+        links.push(Link::new(href, LinkKind::Anchor { text, is_visible }));
+    }
+    let images = ["src", "background"].into_iter().filter_map(|name| element.attr(name));
+    links.extend(images.map(|address| Link::new(address, LinkKind::Image)));
+    links
 }
 
 /// Outlook shows what stands between `[if mso]>` and `<![endif]`.
@@ -175,14 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn anchors_are_listed_with_their_text() {
-        let page =
-            Page::parse("<a href=x>one <b>two</b></a><a>none</a><p hidden><a href=y>three</a>");
-        let found: Vec<(&str, &str, bool)> = page
-            .anchors
+    fn links_are_listed_with_their_text() {
+        let page = Page::parse(
+            "<a href=x>one <b>two</b></a><a>none</a><p hidden><a href=y>three</a><img src=z>",
+        );
+        let found: Vec<(&str, Option<(&str, bool)>)> = page
+            .links
             .iter()
-            .map(|anchor| (anchor.href.as_str(), anchor.text.as_str(), anchor.is_visible))
+            .map(|link| match &link.kind {
+                LinkKind::Anchor { text, is_visible } => {
+                    (link.address.as_str(), Some((text.as_str(), *is_visible)))
+                }
+                LinkKind::Image | LinkKind::Written => (link.address.as_str(), None),
+            })
             .collect();
-        assert_eq!(found, [("x", "one two", true), ("y", "three", false)]);
+        assert_eq!(
+            found,
+            [("x", Some(("one two", true))), ("y", Some(("three", false))), ("z", None)]
+        );
     }
 }

@@ -4,13 +4,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use scraper::node::Element;
-use url::{Host, Url};
+use url::Url;
 
-use super::builtin_rules::{
-    ACCOUNT_LINK, ACTIVE, BuiltinRule, DISGUISED, EXPIRES, NOT_HTTPS, NOWHERE, SCHEME, SHORTENER,
-};
-use super::words::{Kind, Words, pattern};
-use super::{Finding, Letter, Part};
+use super::builtin_rules::builtin;
+use super::words::{WordKind, Words, pattern};
+use super::{Finding, Letter, Part, Passage};
+use crate::http::is_loopback;
 
 /// Parameters of signed, expiring or one-use links: those of S3, Google Cloud, `CloudFront` and
 /// Azure, and the usual names of sessions, logins and confirmations.
@@ -35,90 +34,105 @@ const SHORTENERS: &str = "adf.ly bit.do bit.ly bitly.com bl.ink buff.ly cutt.ly 
 const ACTIVE_ELEMENTS: [&str; 8] =
     ["applet", "button", "embed", "form", "iframe", "input", "object", "script"];
 
+/// A link, or an address in a text.
+pub(super) struct Link {
+    pub(super) address: String,
+    pub(super) url: Option<Url>,
+    pub(super) kind: LinkKind,
+}
+
+pub(super) enum LinkKind {
+    /// It stands in the text, as mail programs make links of it.
+    Written,
+    Anchor {
+        text: String,
+        is_visible: bool,
+    },
+    /// It is loaded to be shown.
+    Image,
+}
+
+impl Link {
+    pub(super) fn new(address: &str, kind: LinkKind) -> Self {
+        Self { address: address.to_owned(), url: parse(address), kind }
+    }
+
+    /// The web addresses that stand in a text, in the disclaimer too.
+    pub(super) fn all_written(text: &Words) -> impl Iterator<Item = Self> {
+        let words = text.all.iter().filter(|word| word.kind != WordKind::Word);
+        let addresses = words.map(|word| text.written(word)).filter(|address| {
+            address.contains(':') && !address.starts_with("mailto:") || is_bare(address)
+        });
+        addresses.map(|address| Self::new(address, LinkKind::Written))
+    }
+
+    /// Whether readers see words or an address to click on.
+    pub(super) fn is_seen(&self) -> bool {
+        match &self.kind {
+            LinkKind::Written => true,
+            LinkKind::Anchor { text, is_visible } => *is_visible && !text.trim().is_empty(),
+            LinkKind::Image => false,
+        }
+    }
+
+    /// The web page that it leads to.
+    pub(super) fn page(&self) -> Option<&Url> {
+        let is_image = matches!(self.kind, LinkKind::Image);
+        self.url.as_ref().filter(|url| !is_image && matches!(url.scheme(), "http" | "https"))
+    }
+}
+
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (part, text) in letter.parts() {
-        for address in shown(text) {
-            let faults = faults(letter, address, false);
-            findings.extend(faults.iter().map(|rule| rule.found(part, shortened(address))));
+    for Passage { part, links, .. } in letter.passages() {
+        for link in links {
+            let faults = faults(link, letter.input.unsubscribe_url);
+            let found = |code| builtin(code).found(*part, shortened(&link.address));
+            findings.extend(faults.into_iter().map(found));
+            findings.extend(disguised(link));
         }
     }
-    for element in letter.page.elements() {
-        for (target, is_image) in targets(element) {
-            let faults = faults(letter, target, is_image);
-            findings.extend(faults.iter().map(|rule| rule.found(Part::Html, shortened(target))));
-        }
-        findings.extend(active(element).map(|found| ACTIVE.found(Part::Html, found)));
-    }
-    findings.extend(disguised(letter));
+    let active = letter.page.elements().filter_map(active);
+    findings.extend(active.map(|found| builtin("active-content").found(Part::Html, found)));
     findings
 }
 
-/// The web addresses that stand in a text, in the disclaimer too.
-pub(super) fn shown(text: &Words) -> impl Iterator<Item = &str> {
-    let words = text.all.iter().filter(|word| word.kind != Kind::Word);
-    words.map(|word| text.written(word)).filter(|address| {
-        address.contains(':') && !address.starts_with("mailto:")
-            || address.to_lowercase().starts_with("www.")
-    })
-}
-
-/// The web addresses of a part, except the one that stops the letters.
-pub(super) fn addresses(letter: &Letter<'_>, part: Part, text: &Words) -> Vec<Url> {
-    let anchors = letter.page.anchors.iter().filter(|_| part == Part::Html);
-    let all = shown(text).chain(anchors.map(|anchor| anchor.href.as_str())).filter_map(parse);
-    let is_page = |url: &Url| matches!(url.scheme(), "http" | "https");
-    all.filter(|url| is_page(url) && Some(url) != letter.input.unsubscribe_url).collect()
-}
-
 /// An address as browsers read it: they ignore white space in it. `www.` needs no scheme.
-pub(super) fn parse(address: &str) -> Option<Url> {
+fn parse(address: &str) -> Option<Url> {
     let is_ignored = |c: &char| c.is_control() || c.is_whitespace();
     let address: String = address.chars().filter(|c| !is_ignored(c)).collect();
-    let is_bare = address.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
-    Url::parse(&if is_bare { format!("https://{address}") } else { address }).ok()
+    Url::parse(&if is_bare(&address) { format!("https://{address}") } else { address }).ok()
 }
 
-/// The addresses that an element refers to, and whether each is an image's.
-fn targets(element: &Element) -> impl Iterator<Item = (&str, bool)> {
-    let is_link = matches!(element.name(), "a" | "area");
-    let link = element.attr("href").filter(|_| is_link).map(|target| (target, false));
-    let images = ["src", "background"].into_iter().filter_map(|name| element.attr(name));
-    link.into_iter().chain(images.map(|target| (target, true)))
+fn is_bare(address: &str) -> bool {
+    address.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."))
 }
 
-/// The rules that an address breaks.
-fn faults(letter: &Letter<'_>, address: &str, is_image: bool) -> Vec<BuiltinRule> {
-    let Some(url) = parse(address) else { return vec![NOWHERE] };
+/// The codes of the rules that a link breaks.
+fn faults(link: &Link, unsubscribe_url: Option<&Url>) -> Vec<&'static str> {
+    let Some(url) = &link.url else { return vec!["link-nowhere"] };
+    let is_image = matches!(link.kind, LinkKind::Image);
     match url.scheme() {
         "https" | "http" => {}
         "mailto" | "tel" | "sms" if !is_image => return Vec::new(),
         "cid" if is_image => return Vec::new(),
-        _ => return vec![SCHEME],
+        _ => return vec!["link-scheme"],
     }
-    let is_insecure = url.scheme() == "http" && !is_own_machine(&url);
-    let is_opt_out = letter.input.unsubscribe_url == Some(&url);
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_lowercase();
+    // The links of a demonstration lead there; a merchant's cannot.
+    let is_own_machine = is_loopback(&host) || host.ends_with(".localhost");
+    let is_insecure = url.scheme() == "http" && !is_own_machine;
+    let is_opt_out = unsubscribe_url == Some(url);
     let is_shortener = SHORTENERS.split_ascii_whitespace().any(|name| name == without_www(&host));
     let faults = [
-        (is_insecure, NOT_HTTPS),
-        (!is_opt_out && !url.username().is_empty(), DISGUISED),
-        (!is_opt_out && host == "connect.stripe.com", ACCOUNT_LINK),
-        (!is_opt_out && is_shortener, SHORTENER),
+        (is_insecure, "link-not-https"),
+        (!is_opt_out && !url.username().is_empty(), "link-disguised"),
+        (!is_opt_out && host == "connect.stripe.com", "account-link"),
+        (!is_opt_out && is_shortener, "link-shortener"),
         // The link that stops the letters has a token of its own, which does not expire.
-        (!is_opt_out && expires(&url), EXPIRES),
+        (!is_opt_out && expires(url), "link-expires"),
     ];
-    faults.into_iter().filter_map(|(is_broken, rule)| is_broken.then_some(rule)).collect()
-}
-
-/// The links of a demonstration lead there; a merchant's cannot.
-fn is_own_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+    faults.into_iter().filter_map(|(is_broken, code)| is_broken.then_some(code)).collect()
 }
 
 fn expires(url: &Url) -> bool {
@@ -140,20 +154,21 @@ fn active(element: &Element) -> Option<String> {
     }
 }
 
-/// Links whose text is another address than the one that they lead to.
-fn disguised(letter: &Letter<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for anchor in &letter.page.anchors {
-        let Some(target) = parse(&anchor.href) else { continue };
-        let chunks = anchor.text.split_whitespace();
-        let chunks =
-            chunks.map(|chunk| chunk.trim_matches(['.', ',', ';', ':', '(', ')', '<', '>', '"']));
-        findings.extend(chunks.filter(|chunk| is_another(chunk, &target)).map(|chunk| {
-            let target = shortened(target.as_str());
-            DISGUISED.found(Part::Html, format!("“{}” leads to {target}", shortened(chunk)))
-        }));
-    }
-    findings
+/// Where the text of a link is another address than the one that it leads to.
+fn disguised(link: &Link) -> Vec<Finding> {
+    let (LinkKind::Anchor { text, .. }, Some(target)) = (&link.kind, &link.url) else {
+        return Vec::new();
+    };
+    let chunks = text.split_whitespace();
+    let chunks =
+        chunks.map(|chunk| chunk.trim_matches(['.', ',', ';', ':', '(', ')', '<', '>', '"']));
+    let others = chunks.filter(|chunk| is_another(chunk, target));
+    others
+        .map(|chunk| {
+            let found = format!("“{}” leads to {}", shortened(chunk), shortened(target.as_str()));
+            builtin("link-disguised").found(Part::Html, found)
+        })
+        .collect()
 }
 
 fn is_another(said: &str, target: &Url) -> bool {
@@ -161,7 +176,7 @@ fn is_another(said: &str, target: &Url) -> bool {
         return target.scheme() == "mailto"
             && !target.path().eq_ignore_ascii_case(said.trim_start_matches("mailto:"));
     }
-    let has_scheme = said.contains("://") || said.to_lowercase().starts_with("www.");
+    let has_scheme = said.contains("://") || is_bare(said);
     let bare = || BARE_ADDRESS.is_match(said).then(|| format!("https://{said}"));
     let address = if has_scheme { Some(said.to_owned()) } else { bare() };
     let Some(said) = address.and_then(|address| parse(&address)) else { return false };

@@ -10,7 +10,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `words`, `normalize` | a text as words, which hyphens and look-alike letters do not disguise |
-//! | `phrase`, `rules`, `builtin_rules` | phrases, the rule files, and rules that need no file |
+//! | `phrase`, `rules` | phrases, and the rule files of the locales |
+//! | `builtin_rules` | the texts of the rules that are code |
 //! | `html` | what readers of the HTML part see, and its links |
 //! | `forbidden`, `required` | what must not be said, and what must |
 //! | `links`, `numbers` | where links lead; the same figures and links in text and HTML |
@@ -35,10 +36,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::stripe::Contract;
+use builtin_rules::builtin;
 use html::Page;
-use phrase::Search;
+use links::Link;
 pub use rules::{Rules, RulesError};
-use words::{Kind, Words};
+use words::{Lines, WordKind, Words};
 
 /// Mail programs cut off far shorter letters. Parsing HTML takes time by the square of its depth,
 /// so a longer one could take seconds.
@@ -70,8 +72,21 @@ pub struct Input<'a> {
     pub recipient: &'a str,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    strum::Display,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// The letter must not go out like this.
     #[default]
@@ -81,12 +96,14 @@ pub enum Severity {
 }
 
 /// Where in the letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Part {
     Subject,
     Text,
     /// With its preview, its titles and the texts of its images.
+    #[strum(to_string = "HTML")]
     Html,
 }
 
@@ -105,25 +122,6 @@ pub struct Finding {
     pub source: String,
 }
 
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        })
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subject => "subject",
-            Self::Text => "text",
-            Self::Html => "HTML",
-        })
-    }
-}
-
 /// Two lines: what is wrong and where, and what to do about it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,11 +134,11 @@ impl fmt::Display for Finding {
 pub fn check(rules: &Rules, input: &Input<'_>) -> Vec<Finding> {
     if input.html.len() + input.text.len() + input.subject.len() > MAX_BYTES {
         let size = format!("{} KB", input.html.len() / 1024);
-        return vec![builtin_rules::NOT_READ.found(Part::Html, size)];
+        return vec![builtin("too-large-to-check").found(Part::Html, size)];
     }
     let Some(locale) = rules.get(input.locale) else {
         let problem = format!("there are no rules for `{}`", input.locale);
-        return vec![builtin_rules::NO_RULES.found(Part::Text, problem)];
+        return vec![builtin("no-rules").found(Part::Text, problem)];
     };
     let letter = Letter::read(input, locale);
     let mut findings = [
@@ -161,64 +159,67 @@ pub fn check(rules: &Rules, input: &Input<'_>) -> Vec<Finding> {
 struct Letter<'a> {
     input: &'a Input<'a>,
     rules: &'a rules::Locale,
-    program: Words,
-    platform: Words,
-    subject: Words,
-    text: Words,
     page: Page,
-    /// The words of the page's text.
-    html: Words,
-    /// The words of its asides.
-    asides: Words,
+    subject: Passage,
+    text: Passage,
+    /// The page's text, with the links of its elements.
+    html: Passage,
+    /// Its asides.
+    asides: Passage,
+}
+
+/// A text of the letter.
+struct Passage {
+    part: Part,
+    words: Words,
+    /// Without the disclaimer.
+    copy: Lines,
+    whole: Lines,
+    links: Vec<Link>,
 }
 
 impl<'a> Letter<'a> {
     fn read(input: &'a Input<'a>, rules: &'a rules::Locale) -> Self {
         let read = |source: &str| Words::read(source, input.locale == "de");
-        let disclaimer: Vec<Words> = input.disclaimer.iter().map(|text| read(text)).collect();
+        let disclaimer = input.disclaimer.iter().map(|text| (read(text), WordKind::Disclaimer));
         let names = [
             input.account_name.unwrap_or_default(),
             input.postal_address,
             input.recipient,
             input.reply_to,
-        ]
-        .map(read);
-        let copy = |source: &str| {
+        ];
+        // Names after the disclaimer, which may have some.
+        let names = names.into_iter().map(|name| (read(name), WordKind::Name));
+        let exempt: Vec<(Words, WordKind)> = disclaimer.chain(names).collect();
+        let (program, platform) = (read(input.program_name), read(input.platform_name));
+        let passage = |part: Part, source: &str| {
             let mut words = read(source);
-            for text in &disclaimer {
-                words.set_kind(text, Kind::Disclaimer);
+            for (wanted, kind) in &exempt {
+                words.set_kind(wanted, *kind);
             }
-            for name in &names {
-                words.set_kind(name, Kind::Name);
-            }
-            words.join()
+            words.mark(&program, "{program}");
+            words.mark(&platform, "{platform}");
+            let links = Link::all_written(&words).collect();
+            let [copy, whole] = words.lines();
+            Passage { part, words, copy, whole, links }
         };
-        let page = Page::parse(input.html);
+        let mut page = Page::parse(input.html);
+        let mut html = passage(Part::Html, &page.text);
+        html.links.append(&mut page.links);
         Self {
             input,
             rules,
-            program: read(input.program_name),
-            platform: read(input.platform_name),
-            subject: copy(input.subject),
-            text: copy(input.text),
-            html: copy(&page.text),
-            asides: copy(&page.asides),
+            subject: passage(Part::Subject, input.subject),
+            text: passage(Part::Text, input.text),
+            html,
+            asides: passage(Part::Html, &page.asides),
             page,
         }
     }
 
     /// Everything that is read.
-    fn parts(&self) -> [(Part, &Words); 4] {
-        [
-            (Part::Subject, &self.subject),
-            (Part::Text, &self.text),
-            (Part::Html, &self.html),
-            (Part::Html, &self.asides),
-        ]
-    }
-
-    fn search(&self) -> Search<'_> {
-        Search { program: &self.program, platform: &self.platform, in_disclaimer: false }
+    fn passages(&self) -> [&Passage; 4] {
+        [&self.subject, &self.text, &self.html, &self.asides]
     }
 
     fn words(&self, source: &str) -> Words {

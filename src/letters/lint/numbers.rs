@@ -3,43 +3,44 @@
 
 use std::collections::BTreeSet;
 
-use super::builtin_rules::PARTS_DIFFER;
-use super::links;
-use super::words::{Kind, Word, Words};
-use super::{Finding, Letter, Part};
+use super::builtin_rules::builtin;
+use super::links::{Link, shortened};
+use super::words::{Word, WordKind, Words};
+use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
-    let in_text = facts(letter, Part::Text, &letter.text);
-    let in_html = facts(letter, Part::Html, &letter.html);
+    let in_text = facts(letter, &letter.text);
+    let in_html = facts(letter, &letter.html);
     // A preview or an alternative text may leave figures out, but not have others.
-    let beside = facts(letter, Part::Html, &letter.asides);
+    let beside = facts(letter, &letter.asides);
     let text_only = in_text.difference(&in_html).map(|fact| (Part::Text, fact));
     let html_only = in_html.union(&beside).filter(|fact| !in_text.contains(*fact));
     let all = text_only.chain(html_only.map(|fact| (Part::Html, fact)));
-    all.map(|(part, fact)| {
-        PARTS_DIFFER.found(part, format!("only there: {}", links::shortened(fact)))
-    })
-    .collect()
+    let found = |fact| format!("only there: {}", shortened(fact));
+    all.map(|(part, fact)| builtin("parts-differ").found(part, found(fact))).collect()
 }
 
-fn facts(letter: &Letter<'_>, part: Part, text: &Words) -> BTreeSet<String> {
-    let links = links::addresses(letter, part, text).into_iter().map(|url| url.to_string());
-    let mut facts: BTreeSet<String> = links.collect();
+fn facts(letter: &Letter<'_>, Passage { words: text, links, .. }: &Passage) -> BTreeSet<String> {
+    let pages = links.iter().filter_map(Link::page);
+    let pages = pages.filter(|page| Some(*page) != letter.input.unsubscribe_url);
+    let mut facts: BTreeSet<String> = pages.map(ToString::to_string).collect();
     // The merchant's name, addresses and the disclaimer are checked word for word elsewhere.
-    let is_ours = |word: &Word| !matches!(word.kind, Kind::Name | Kind::Disclaimer | Kind::Link);
+    let is_ours =
+        |word: &Word| !matches!(word.kind, WordKind::Name | WordKind::Disclaimer | WordKind::Link);
     let ours = |place: usize| text.all.get(place).filter(|word| is_ours(word));
     let is_month = |word: &Word| letter.rules.months.contains(&word.text);
     for (place, word) in text.all.iter().enumerate().filter(|(_, word)| is_ours(word)) {
         let after = ours(place + 1);
         let starts_date = after.is_some_and(is_month);
-        if matches!(word.kind, Kind::Amount | Kind::Percent)
-            || word.kind == Kind::Number && (starts_date || !is_list_number(text, place))
+        if matches!(word.kind, WordKind::Amount | WordKind::Percent)
+            || word.kind == WordKind::Number && (starts_date || !is_list_number(text, place))
         {
             facts.insert(word.text.clone());
         } else if is_month(word) {
             // `24. Dezember` and `December 24` are a day and a month; `may` alone is neither.
             let before = place.checked_sub(1).and_then(ours);
-            let day = [before, after].into_iter().flatten().find(|word| word.kind == Kind::Number);
+            let day =
+                [before, after].into_iter().flatten().find(|word| word.kind == WordKind::Number);
             facts.extend(day.map(|day| format!("{} {}", word.text, day.text)));
         }
     }

@@ -1,105 +1,90 @@
 //! What must be said, and seen, in both parts: the required phrases of the rule file, the
 //! disclaimer, the postal address, and how to stop the letters.
 
-use super::builtin_rules::{ADDRESS, BuiltinRule, DISCLAIMER, HIDDEN, OPT_OUT, UNSUBSCRIBE};
-use super::links;
-use super::phrase::{Phrase, Search};
+use super::builtin_rules::builtin;
+use super::links::Link;
 use super::rules::Rule;
 use super::words::Words;
-use super::{Finding, Letter, Part};
+use super::{Finding, Letter, Part, Passage};
 
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (part, text) in [(Part::Text, &letter.text), (Part::Html, &letter.html)] {
-        let demands = Demands { letter, part, text }.all();
-        // Text that an inline style hides is among the asides.
-        let asides = Demands { letter, part, text: &letter.asides }.all();
-        for (demand, aside) in demands.into_iter().zip(asides) {
-            if !demand.is_met && aside.is_met && part == Part::Html {
-                findings.push(HIDDEN.found(part, format!("not visible: {}", demand.what)));
-            } else if !demand.is_met {
-                findings.push(demand.missing);
-            }
+    let demands = demands(letter);
+    for passage in [&letter.text, &letter.html] {
+        let part = passage.part;
+        for Demand { rule, what, is_met } in
+            demands.iter().filter(|demand| !(demand.is_met)(passage))
+        {
+            // Text that an inline style hides is among the asides.
+            findings.push(if part == Part::Html && is_met(&letter.asides) {
+                builtin("small-print-hidden").found(part, format!("not visible: {what}"))
+            } else {
+                rule.found(part, format!("not there: {what}"))
+            });
         }
     }
     findings
 }
 
-struct Demand {
+struct Demand<'a> {
+    rule: &'a Rule,
     what: String,
-    is_met: bool,
-    missing: Finding,
+    is_met: Box<dyn Fn(&Passage) -> bool + 'a>,
 }
 
-/// The demands on one part, judged by one text.
-struct Demands<'a> {
-    letter: &'a Letter<'a>,
-    part: Part,
-    text: &'a Words,
+impl<'a> Demand<'a> {
+    fn new(
+        rule: &'a Rule,
+        what: impl Into<String>,
+        is_met: impl Fn(&Passage) -> bool + 'a,
+    ) -> Self {
+        Self { rule, what: what.into(), is_met: Box::new(is_met) }
+    }
 }
 
-impl Demands<'_> {
-    fn all(&self) -> Vec<Demand> {
-        let Letter { rules, input, .. } = self.letter;
-        let required = rules.required.iter().filter(|rule| rule.is_for(input.financing));
-        let mut all: Vec<Demand> = required.map(|rule| self.rule(rule)).collect();
-        if input.disclaimer.is_empty() {
-            all.push(self.builtin(&DISCLAIMER, "a disclaimer for this letter".to_owned(), false));
+fn demands<'a>(letter: &'a Letter<'_>) -> Vec<Demand<'a>> {
+    let Letter { rules, input, .. } = letter;
+    let required = rules.required.iter().filter(|rule| rule.is_for(input.financing));
+    let said = required.map(|rule| {
+        let is_said = |passage: &Passage| !rule.phrases.find(&passage.whole).is_empty();
+        Demand::new(rule, format!("the words of `{}`", rule.code), is_said)
+    });
+    let mut demands: Vec<Demand<'a>> = said.collect();
+    let disclaimer = builtin("disclaimer-missing");
+    if input.disclaimer.is_empty() {
+        demands.push(Demand::new(disclaimer, "a disclaimer for this letter", |_| false));
+    }
+    for paragraph in input.disclaimer {
+        let start: Vec<&str> = paragraph.split_whitespace().take(6).collect();
+        let what = format!("the disclaimer (“{} …”)", start.join(" "));
+        demands.push(Demand::new(disclaimer, what, contains(letter.words(paragraph))));
+    }
+    let has_address = contains(letter.words(input.postal_address));
+    demands.push(Demand::new(builtin("postal-address-missing"), "the postal address", has_address));
+    demands.push(match input.unsubscribe_url {
+        Some(url) => {
+            let leads_there = |link: &Link| link.is_seen() && link.url.as_ref() == Some(url);
+            let has_link = move |passage: &Passage| passage.links.iter().any(leads_there);
+            Demand::new(builtin("unsubscribe-missing"), "the link that stops the letters", has_link)
         }
-        for paragraph in input.disclaimer {
-            let start: Vec<&str> = paragraph.split_whitespace().take(6).collect();
-            let what = format!("the disclaimer (“{} …”)", start.join(" "));
-            all.push(self.builtin(&DISCLAIMER, what, self.says(paragraph)));
-        }
-        let says_address = self.says(input.postal_address);
-        all.push(self.builtin(&ADDRESS, "the postal address".to_owned(), says_address));
-        all.push(if input.unsubscribe_url.is_some() {
-            let what = "the link that stops the letters".to_owned();
-            self.builtin(&UNSUBSCRIBE, what, self.links_to_opt_out())
-        } else {
-            let what = "how to stop the letters".to_owned();
-            self.builtin(&OPT_OUT, what, self.explains_opt_out())
-        });
-        all
-    }
+        None => Demand::new(builtin("opt-out-missing"), "how to stop the letters", |passage| {
+            explains_opt_out(letter, passage)
+        }),
+    });
+    demands
+}
 
-    fn rule(&self, rule: &Rule) -> Demand {
-        let missing = rule.found(self.part, "it is not said".to_owned());
-        Demand { what: rule.code.clone(), is_met: self.has_one_of(&rule.phrases), missing }
-    }
+fn contains(wanted: Words) -> impl Fn(&Passage) -> bool {
+    move |passage| !passage.words.find(&wanted).is_empty()
+}
 
-    fn builtin(&self, rule: &BuiltinRule, what: String, is_met: bool) -> Demand {
-        let missing = rule.found(self.part, format!("not there: {what}"));
-        Demand { what, is_met, missing }
-    }
-
-    fn has_one_of(&self, phrases: &[Phrase]) -> bool {
-        let search = Search { in_disclaimer: true, ..self.letter.search() };
-        phrases.iter().any(|phrase| !phrase.find(self.text, search).is_empty())
-    }
-
-    fn says(&self, wanted: &str) -> bool {
-        !self.text.find(&self.letter.words(wanted)).is_empty()
-    }
-
-    /// In the text the address itself; in the HTML also a link with words to click on.
-    fn links_to_opt_out(&self) -> bool {
-        let leads_there =
-            |href: &str| links::parse(href).as_ref() == self.letter.input.unsubscribe_url;
-        let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
-        links::shown(self.text).any(leads_there)
-            || anchors.any(|anchor| {
-                anchor.is_visible && !anchor.text.trim().is_empty() && leads_there(&anchor.href)
-            })
-    }
-
-    /// The sentence that says how, and the address to write to.
-    fn explains_opt_out(&self) -> bool {
-        let address = self.letter.input.reply_to.to_lowercase();
-        let is_mailto = |href: &str| href.to_lowercase().starts_with(&format!("mailto:{address}"));
-        let mut anchors = self.letter.page.anchors.iter().filter(|_| self.part == Part::Html);
-        let has_address = self.text.all.iter().any(|word| word.text == address)
-            || anchors.any(|anchor| is_mailto(&anchor.href));
-        has_address && self.has_one_of(&self.letter.rules.opt_out_by_reply)
-    }
+/// The sentence that says how, and the address to write to.
+fn explains_opt_out(letter: &Letter<'_>, passage: &Passage) -> bool {
+    let address = letter.input.reply_to.to_lowercase();
+    let leads_there =
+        |link: &Link| link.address.to_lowercase().starts_with(&format!("mailto:{address}"));
+    let mut links = letter.html.links.iter().filter(|_| passage.part == Part::Html);
+    let has_address =
+        passage.words.all.iter().any(|word| word.text == address) || links.any(leads_there);
+    has_address && !letter.rules.opt_out_by_reply.find(&passage.whole).is_empty()
 }

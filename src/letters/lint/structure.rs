@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 use unicode_security::MixedScript;
 
-use super::builtin_rules::{ALL_IMAGE, HIDDEN_LETTERS, LARGE, LEFTOVER, MIXED, NO_ALT, TOO_LARGE};
+use super::builtin_rules::builtin;
+use super::links::shortened;
 use super::normalize::is_invisible;
-use super::words::{Kind, Words, pattern};
-use super::{Finding, Letter, Part};
+use super::words::{WordKind, Words, pattern};
+use super::{Finding, Letter, Part, Passage};
 
 /// Gmail shows no more than this, and a link to the rest.
 const CLIPPED_BYTES: usize = 102 * 1024;
@@ -35,13 +36,13 @@ pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let bytes = letter.input.html.len();
     if bytes > NEARLY_CLIPPED_BYTES {
-        let rule = if bytes > CLIPPED_BYTES { TOO_LARGE } else { LARGE };
-        findings.push(rule.found(Part::Html, format!("{} KB", bytes / 1024)));
+        let code = if bytes > CLIPPED_BYTES { "html-size" } else { "html-size-near" };
+        findings.push(builtin(code).found(Part::Html, format!("{} KB", bytes / 1024)));
     }
     findings.extend(images(letter));
-    for (part, text) in letter.parts() {
-        findings.extend(leftovers(letter, part, &text.anonymous()));
-        findings.extend(strange_letters(part, text));
+    for Passage { part, words, .. } in letter.passages() {
+        findings.extend(leftovers(letter, *part, &words.anonymous()));
+        findings.extend(strange_letters(*part, words));
     }
     let attributes = letter.page.elements().flat_map(|element| {
         ["href", "src", "content", "value"].into_iter().filter_map(|name| element.attr(name))
@@ -55,16 +56,15 @@ fn images(letter: &Letter<'_>) -> Vec<Finding> {
     let without_alt = images.iter().filter(|image| image.attr("alt").is_none());
     let mut findings: Vec<Finding> = without_alt
         .map(|image| {
-            let source =
-                image.attr("src").unwrap_or_default().split('?').next().unwrap_or_default();
-            let file = source.rsplit('/').next().unwrap_or_default();
-            NO_ALT.found(Part::Html, format!("the image `{file}`"))
+            let source = shortened(image.attr("src").unwrap_or_default());
+            builtin("image-without-alt").found(Part::Html, format!("the image `{source}`"))
         })
         .collect();
-    let is_copy = |kind: Kind| !matches!(kind, Kind::Disclaimer | Kind::Name);
-    let words = letter.html.all.iter().filter(|word| is_copy(word.kind)).count();
+    let is_copy = |kind: WordKind| !matches!(kind, WordKind::Disclaimer | WordKind::Name);
+    let words = letter.html.words.all.iter().filter(|word| is_copy(word.kind)).count();
     if words < MIN_WORDS && !images.is_empty() {
-        findings.push(ALL_IMAGE.found(Part::Html, format!("images, and {words} words")));
+        findings
+            .push(builtin("image-only").found(Part::Html, format!("images, and {words} words")));
     }
     findings
 }
@@ -79,22 +79,21 @@ fn leftovers(letter: &Letter<'_>, part: Part, text: &str) -> Vec<Finding> {
         .map(|found| {
             let start = text.floor_char_boundary(found.start().saturating_sub(AROUND));
             let end = text.ceil_char_boundary(found.end() + AROUND);
-            LEFTOVER.found(part, format!("`{}`", text[start..end].trim()))
+            builtin("template-leftover").found(part, format!("`{}`", text[start..end].trim()))
         })
         .collect()
 }
 
 fn strange_letters(part: Part, text: &Words) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for word in text.all.iter().filter(|word| word.kind == Kind::Word) {
-        let written = text.written(word);
-        let visible: String = written.chars().filter(|c| !is_invisible(*c)).collect();
+    for word in text.all.iter().filter(|word| word.kind == WordKind::Word) {
+        let visible = text.visible(word);
         // Soft hyphens are common in German, where they say where a long word may be split.
-        if written.contains(|c| is_invisible(c) && c != '\u{ad}') {
-            findings.push(HIDDEN_LETTERS.found(part, format!("in “{visible}”")));
+        if text.written(word).contains(|c| is_invisible(c) && c != '\u{ad}') {
+            findings.push(builtin("hidden-characters").found(part, format!("in “{visible}”")));
         }
         if !visible.is_ascii() && !visible.as_str().is_single_script() {
-            findings.push(MIXED.found(part, format!("in “{visible}”")));
+            findings.push(builtin("mixed-alphabets").found(part, format!("in “{visible}”")));
         }
     }
     findings

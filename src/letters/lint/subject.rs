@@ -4,11 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::builtin_rules::{
-    BuiltinRule, SUBJECT_CAPITALS, SUBJECT_EMOJI, SUBJECT_EMPTY, SUBJECT_EXCLAMATION,
-    SUBJECT_LINES, SUBJECT_LONG, SUBJECT_REPLY,
-};
-use super::words::{Kind, pattern};
+use super::builtin_rules::builtin;
+use super::words::{WordKind, pattern};
 use super::{Finding, Letter, Part};
 
 /// What Gmail shows on a wide screen; a phone shows half of it.
@@ -26,31 +23,31 @@ static PICTURE: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) fn check(letter: &Letter<'_>) -> Vec<Finding> {
     let subject = letter.input.subject.trim();
     if subject.is_empty() {
-        return vec![SUBJECT_EMPTY.found(Part::Subject, "it is empty")];
+        return vec![builtin("subject-empty").found(Part::Subject, "it is empty")];
     }
     // Letters about test data begin with `[Test]`.
     let mut marks = letter.rules.marks.iter();
     let unmarked = marks.find_map(|mark| subject.strip_prefix(&format!("[{mark}]")));
     let copy = unmarked.unwrap_or(subject).trim_start();
-    let shown = format!("“{}”", letter.subject.anonymous());
+    let shown = format!("“{}”", letter.subject.words.anonymous());
     let length = copy.chars().count();
-    let faults: [(bool, BuiltinRule, String); 6] = [
-        (length > MAX_CHARS, SUBJECT_LONG, format!("{length} characters")),
-        (is_shouted(letter), SUBJECT_CAPITALS, shown.clone()),
-        (copy.contains(['!', '！', '¡']), SUBJECT_EXCLAMATION, shown.clone()),
-        (PICTURE.is_match(copy), SUBJECT_EMOJI, shown.clone()),
-        (REPLY.is_match(copy), SUBJECT_REPLY, shown.clone()),
-        (letter.input.subject.contains(char::is_control), SUBJECT_LINES, shown),
+    let faults: [(bool, &str, String); 6] = [
+        (length > MAX_CHARS, "subject-long", format!("{length} characters")),
+        (is_shouted(letter), "subject-capitals", shown.clone()),
+        (copy.contains(['!', '！', '¡']), "subject-exclamation", shown.clone()),
+        (PICTURE.is_match(copy), "subject-emoji", shown.clone()),
+        (REPLY.is_match(copy), "subject-reply", shown.clone()),
+        (letter.input.subject.contains(char::is_control), "subject-lines", shown),
     ];
     let broken = faults.into_iter().filter(|(is_broken, ..)| *is_broken);
-    broken.map(|(_, rule, found)| rule.found(Part::Subject, found)).collect()
+    broken.map(|(_, code, found)| builtin(code).found(Part::Subject, found)).collect()
 }
 
 /// More capitals than small letters, in two words or more. Words of two letters may be
 /// abbreviations, and names are as they are.
 fn is_shouted(letter: &Letter<'_>) -> bool {
-    let subject = &letter.subject;
-    let words = subject.all.iter().filter(|word| word.kind == Kind::Word);
+    let subject = &letter.subject.words;
+    let words = subject.all.iter().filter(|word| word.kind == WordKind::Word);
     let (mut upper, mut lower, mut shouted) = (0, 0, 0);
     for word in words.map(|word| subject.written(word)) {
         let capitals = word.chars().filter(|c| c.is_uppercase()).count();

@@ -67,6 +67,19 @@ struct Clean {
     unsubscribe_url: Option<Url>,
 }
 
+impl Rules {
+    fn locales(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The codes of a locale's rules, in the order of its file.
+    fn codes(&self, locale: &str) -> impl Iterator<Item = &str> {
+        let rules = self.get(locale).into_iter();
+        let all = rules.flat_map(|locale| locale.forbidden.iter().chain(&locale.required));
+        all.map(|rule| rule.code.as_str())
+    }
+}
+
 fn file(name: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/data/copy/{name}", env!("CARGO_MANIFEST_DIR")))
         .unwrap()

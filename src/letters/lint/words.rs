@@ -1,7 +1,6 @@
 //! A text as words. White space, line ends, punctuation and hyphens only separate words; numbers,
 //! links and names have kinds of their own, so that no rule about words applies to them.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -9,10 +8,10 @@ use linkify::LinkFinder;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
-use super::normalize::{is_invisible, normalize};
+use super::normalize::{is_invisible, normalize, with_accents, without_digraphs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WordKind {
     Word,
     Number,
     /// A number with a currency.
@@ -28,9 +27,13 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) struct Word {
-    /// As rules compare it: see [`normalize`]. Numbers have their currency first and no spaces.
+    /// Normalized, in German [`without_digraphs`]. Numbers have their currency first and no spaces.
     pub(super) text: String,
-    pub(super) kind: Kind,
+    /// The same with digraphs: the `ue` of `neue` is no `ü`.
+    literal: String,
+    /// Of which names it is a part, as phrases write them.
+    marks: String,
+    pub(super) kind: WordKind,
     /// Bytes of the source.
     pub(super) span: Range<usize>,
     /// A sentence, a paragraph or a list item begins here.
@@ -42,10 +45,18 @@ pub(super) struct Word {
 pub(super) struct Words {
     pub(super) source: String,
     pub(super) all: Vec<Word>,
-    /// The same words with those put together that were split. See [`Words::join`].
-    joined: Vec<Vec<Word>>,
-    /// Each word once: most phrases have a word that the text does not have.
-    pub(super) vocabulary: HashSet<String>,
+}
+
+/// The words of a text as phrases are compared with them: a line for each, and an empty line before
+/// each sentence. A line has the spellings of its word between spaces, as in ` neue neu `: accented
+/// ones begin with `=`, names that phrases may mean with `{`, and numbers are ` # `. A line without
+/// spellings stands for a word that no rule is about.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) text: String,
+    /// Where each line begins, or the empty one before it, and the bytes of the source that it
+    /// stands for.
+    spans: Vec<(usize, Range<usize>)>,
 }
 
 /// What [`LinkFinder`] does not find: links without a scheme, or to an IPv6 address.
@@ -64,8 +75,7 @@ const QUOTES: [char; 6] = ['“', '”', '„', '«', '»', '’'];
 const ORDINALS: [&str; 7] = ["", "st", "nd", "rd", "th", "er", "e"];
 
 static TOKEN: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!("{OTHER_LINK}|(?:{NUMBER})|{WORD}")));
-static NUMBER_PARTS: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("^(?:{NUMBER})$")));
+    LazyLock::new(|| pattern(&format!("(?<link>{OTHER_LINK})|(?:{NUMBER})|{WORD}")));
 static PARAGRAPH_OR_ITEM: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n\s*[\n•*–·-]"));
 static HYPHEN: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\p{DI}*[-‐‑–−_]\p{DI}*(?:\r?\n\s*)?$"));
@@ -78,10 +88,12 @@ pub(super) fn pattern(pattern: &str) -> Regex {
 impl Words {
     pub(super) fn read(source: &str, german: bool) -> Self {
         let mut all: Vec<Word> = Vec::new();
-        let mut push = |span: Range<usize>, (kind, text)| {
+        let mut push = |span: Range<usize>, (kind, literal): (WordKind, String)| {
             let gap = &source[all.last().map_or(0, |word| word.span.end)..span.start];
             let breaks = all.last().is_none_or(|before| ends_sentence(before, gap));
-            all.push(Word { text, kind, span, breaks });
+            let is_word = german && kind == WordKind::Word;
+            let text = if is_word { without_digraphs(&literal) } else { literal.clone() };
+            all.push(Word { text, literal, marks: String::new(), kind, span, breaks });
         };
         for span in LinkFinder::new().spans(source) {
             if span.kind().is_some() {
@@ -89,15 +101,15 @@ impl Words {
                 let link = span.as_str().trim_start_matches(QUOTES);
                 let start = span.end() - link.len();
                 let link = link.trim_end_matches(QUOTES);
-                push(start..start + link.len(), (Kind::Link, link.to_lowercase()));
+                push(start..start + link.len(), (WordKind::Link, link.to_lowercase()));
                 continue;
             }
             for token in TOKEN.find_iter(span.as_str()) {
                 let range = span.start() + token.start()..span.start() + token.end();
-                push(range, read_token(token.as_str(), german));
+                push(range, read_token(token.as_str()));
             }
         }
-        Self { source: source.to_owned(), all, ..Self::default() }
+        Self { source: source.to_owned(), all }
     }
 
     /// Where these words stand one after the other, whatever separates them.
@@ -110,43 +122,74 @@ impl Words {
     }
 
     /// Gives these words another kind wherever they stand.
-    pub(super) fn set_kind(&mut self, wanted: &Self, kind: Kind) {
-        let cased = |words: &Self, place: Range<usize>| -> Vec<String> {
-            place.map(|place| words.visible(place)).collect()
-        };
-        // A shop named "Loan" must not excuse every "loan": names count with their capitals.
-        let name = (kind == Kind::Name).then(|| cased(wanted, 0..wanted.all.len()));
+    pub(super) fn set_kind(&mut self, wanted: &Self, kind: WordKind) {
         for place in self.find(wanted) {
-            if name.as_ref().is_none_or(|name| *name == cased(self, place.clone())) {
+            let mut words = self.all[place.clone()].iter().zip(&wanted.all);
+            let is_same = |(here, there)| self.visible(here) == wanted.visible(there);
+            // A shop named "Loan" must not excuse every "loan": names count with their capitals.
+            if kind != WordKind::Name || words.all(is_same) {
                 self.all[place].iter_mut().for_each(|word| word.kind = kind);
             }
         }
     }
 
+    /// Marks these words, wherever they stand, as a name in phrases.
+    pub(super) fn mark(&mut self, name: &Self, mark: &str) {
+        for place in self.find(name) {
+            self.all[place].iter_mut().for_each(|word| word.marks.extend([mark, " "]));
+        }
+    }
+
     /// A word as it is written, without invisible characters.
-    pub(super) fn visible(&self, place: usize) -> String {
-        self.written(&self.all[place]).chars().filter(|c| !is_invisible(*c)).collect()
+    pub(super) fn visible(&self, word: &Word) -> String {
+        self.written(word).chars().filter(|c| !is_invisible(*c)).collect()
     }
 
     pub(super) fn written(&self, word: &Word) -> &str {
         &self.source[word.span.clone()]
     }
 
-    /// Adds the readings of the text in which `pre-\napproved` is one word and so is `l o a n`. In
-    /// `a l o a n` the first letter may be a word of its own, so there are two such readings.
-    pub(super) fn join(mut self) -> Self {
-        for kept_apart in [0, 1] {
-            let joined = self.joined(kept_apart);
-            let known = self.views().any(|view| view.len() == joined.len());
-            self.joined.extend((!known).then_some(joined));
+    /// The words in lines, and after them the readings of the text in which `pre-\napproved` is one
+    /// word and so is `l o a n`. In `a l o a n` the first letter may be a word of its own, so there
+    /// are two such readings. First without the disclaimer's words, then with them.
+    pub(super) fn lines(&self) -> [Lines; 2] {
+        let joined = [0, 1].map(|kept_apart| self.joined(kept_apart));
+        let mut readings = vec![&self.all];
+        for joined in &joined {
+            if readings.iter().all(|known| known.len() != joined.len()) {
+                readings.push(joined);
+            }
         }
-        self.vocabulary = self.views().flatten().map(|word| word.text.clone()).collect();
-        self
+        [false, true].map(|with_disclaimer| {
+            let mut lines = Lines::default();
+            for word in readings.iter().copied().flatten() {
+                let spellings = self.spellings(word, with_disclaimer);
+                let empty_line = if word.breaks { "\n" } else { "" };
+                lines.spans.push((lines.text.len(), word.span.clone()));
+                lines.text.extend([empty_line, " ", &spellings, &word.marks, "\n"]);
+            }
+            lines
+        })
     }
 
-    /// The words as they stand, and as [`Self::join`] reads them.
-    pub(super) fn views(&self) -> impl Iterator<Item = &[Word]> {
-        std::iter::once(&self.all).chain(&self.joined).map(Vec::as_slice)
+    fn spellings(&self, word: &Word, with_disclaimer: bool) -> String {
+        match word.kind {
+            WordKind::Number => "# ".to_owned(),
+            WordKind::Percent => "% ".to_owned(),
+            WordKind::Disclaimer if !with_disclaimer => String::new(),
+            WordKind::Word | WordKind::Disclaimer => {
+                let accented = with_accents(self.written(word));
+                let mut spellings = format!("{} ", word.literal);
+                if word.text != word.literal {
+                    spellings.extend([&word.text, " "]);
+                }
+                if accented != word.literal {
+                    spellings.extend(["=", &accented, " "]);
+                }
+                spellings
+            }
+            WordKind::Amount | WordKind::Link | WordKind::Name => String::new(),
+        }
     }
 
     fn joined(&self, kept_apart: usize) -> Vec<Word> {
@@ -158,6 +201,7 @@ impl Words {
             match joined.last_mut() {
                 Some(last) if joins => {
                     last.text.push_str(&word.text);
+                    last.literal.push_str(&word.literal);
                     last.span.end = word.span.end;
                 }
                 Some(_) | None => joined.push(word.clone()),
@@ -167,7 +211,7 @@ impl Words {
     }
 
     fn are_words(&self, place: usize) -> bool {
-        place > 0 && self.all[place - 1..=place].iter().all(|word| word.kind == Kind::Word)
+        place > 0 && self.all[place - 1..=place].iter().all(|word| word.kind == WordKind::Word)
     }
 
     fn is_hyphenated(&self, place: usize) -> bool {
@@ -221,11 +265,13 @@ impl Words {
             shown.push_str(if place > words.start { self.gap(place) } else { "" });
             shown.push_str(if place == marked.start && !marked.is_empty() { "«" } else { "" });
             shown.push_str(match word.kind {
-                Kind::Name => "(name)",
-                Kind::Link => "(link)",
-                Kind::Word | Kind::Number | Kind::Amount | Kind::Percent | Kind::Disclaimer => {
-                    self.written(word)
-                }
+                WordKind::Name => "(name)",
+                WordKind::Link => "(link)",
+                WordKind::Word
+                | WordKind::Number
+                | WordKind::Amount
+                | WordKind::Percent
+                | WordKind::Disclaimer => self.written(word),
             });
             shown.push_str(if place + 1 == marked.end { "»" } else { "" });
         }
@@ -233,29 +279,41 @@ impl Words {
     }
 }
 
-fn read_token(token: &str, german: bool) -> (Kind, String) {
-    let is_bare = token.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
-    if is_bare || token.contains("://") {
-        return (Kind::Link, token.to_lowercase());
+fn read_token(token: &str) -> (WordKind, String) {
+    // Most are plain words, and to take a token apart is slow.
+    let is_plain = !token.contains(|c: char| c.is_numeric() || matches!(c, '.' | '/'));
+    let parts = if is_plain { None } else { TOKEN.captures(token) };
+    let Some(parts) = parts else { return (WordKind::Word, normalize(token)) };
+    if parts.name("link").is_some() {
+        return (WordKind::Link, token.to_lowercase());
     }
-    let is_number = token.contains(char::is_numeric);
-    let number = is_number.then(|| NUMBER_PARTS.captures(token)).flatten();
     // `1st` and `24e` are numbers, `4x4` is not.
-    let number = number.filter(|number| ORDINALS.contains(&&number["suffix"]));
-    let Some(number) = number else { return (Kind::Word, normalize(token, german)) };
-    let digits = number["digits"].nfkd().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
-    let digits: String = digits.collect();
-    match number.name("sign").or(number.name("after")) {
-        Some(currency) => (Kind::Amount, format!("{}{digits}", currency.as_str())),
-        None if number.name("percent").is_some() => (Kind::Percent, digits + "%"),
-        None => (Kind::Number, digits),
+    let is_ordinal = parts.name("suffix").is_some_and(|it| ORDINALS.contains(&it.as_str()));
+    let Some(digits) = parts.name("digits").filter(|_| is_ordinal) else {
+        return (WordKind::Word, normalize(token));
+    };
+    let is_read = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',');
+    let digits: String = digits.as_str().nfkd().filter(is_read).collect();
+    match parts.name("sign").or(parts.name("after")) {
+        Some(currency) => (WordKind::Amount, format!("{}{digits}", currency.as_str())),
+        None if parts.name("percent").is_some() => (WordKind::Percent, digits + "%"),
+        None => (WordKind::Number, digits),
+    }
+}
+
+impl Lines {
+    /// What a range of this text stands for in the source.
+    pub(super) fn span(&self, range: &Range<usize>) -> Range<usize> {
+        let first = self.spans.partition_point(|(start, _)| *start <= range.start) - 1;
+        let end = self.spans.partition_point(|(start, _)| *start < range.end);
+        self.spans[first].1.start..self.spans[end - 1].1.end
     }
 }
 
 fn ends_sentence(before: &Word, gap: &str) -> bool {
     // `St. Gallen` and `24. Dezember` go on.
-    let is_abbreviated =
-        before.text.chars().count() == 1 || before.kind == Kind::Number && before.text.len() <= 2;
+    let is_abbreviated = before.text.chars().count() == 1
+        || before.kind == WordKind::Number && before.text.len() <= 2;
     let has_stop = gap.contains('.') && gap.contains(char::is_whitespace) && !is_abbreviated;
     has_stop || gap.contains(['!', '?', '…']) || PARAGRAPH_OR_ITEM.is_match(gap)
 }
@@ -264,26 +322,26 @@ fn ends_sentence(before: &Word, gap: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn tokens(source: &str) -> Vec<(Kind, String)> {
+    fn tokens(source: &str) -> Vec<(WordKind, String)> {
         Words::read(source, false).all.into_iter().map(|word| (word.kind, word.text)).collect()
     }
 
     #[test]
     fn numbers_are_recognized_in_every_notation() {
         for (written, kind, text) in [
-            ("$1,000.00", Kind::Amount, "$1,000.00"),
-            ("1.000,00 €", Kind::Amount, "€1.000,00"),
-            ("1\u{202f}000,00\u{a0}€", Kind::Amount, "€1000,00"),
-            ("EUR 1’000.50", Kind::Amount, "EUR1000.50"),
-            ("1,000.00 CHF", Kind::Amount, "CHF1,000.00"),
-            ("15 %", Kind::Percent, "15%"),
-            ("12.5%", Kind::Percent, "12.5%"),
-            ("１５%", Kind::Percent, "15%"),
-            ("24.12.2026", Kind::Number, "24.12.2026"),
-            ("24th", Kind::Number, "24"),
-            ("12-month", Kind::Number, "12"),
-            ("4x4", Kind::Word, "4x4"),
-            ("2026,", Kind::Number, "2026"),
+            ("$1,000.00", WordKind::Amount, "$1,000.00"),
+            ("1.000,00 €", WordKind::Amount, "€1.000,00"),
+            ("1\u{202f}000,00\u{a0}€", WordKind::Amount, "€1000,00"),
+            ("EUR 1’000.50", WordKind::Amount, "EUR1000.50"),
+            ("1,000.00 CHF", WordKind::Amount, "CHF1,000.00"),
+            ("15 %", WordKind::Percent, "15%"),
+            ("12.5%", WordKind::Percent, "12.5%"),
+            ("１５%", WordKind::Percent, "15%"),
+            ("24.12.2026", WordKind::Number, "24.12.2026"),
+            ("24th", WordKind::Number, "24"),
+            ("12-month", WordKind::Number, "12"),
+            ("4x4", WordKind::Word, "4x4"),
+            ("2026,", WordKind::Number, "2026"),
         ] {
             assert_eq!(tokens(written)[0], (kind, text.to_owned()), "{written}");
         }
@@ -300,14 +358,14 @@ mod tests {
             "http://[::1]:8080/capital",
             "https://bücher.example/ä",
         ] {
-            let expected = [(Kind::Link, written.to_owned())];
+            let expected = [(WordKind::Link, written.to_owned())];
             for text in [format!("({written})."), format!("“{written}”,"), format!("<{written}>")]
             {
                 assert_eq!(tokens(&text), expected, "{text}");
             }
         }
         let words = tokens("and/or @ home: me@ end.The next");
-        assert!(words.iter().all(|(kind, _)| *kind == Kind::Word), "{words:?}");
+        assert!(words.iter().all(|(kind, _)| *kind == WordKind::Word), "{words:?}");
     }
 
     #[test]
@@ -333,16 +391,24 @@ mod tests {
             ("l-o-a-n", "loan"),
             ("a l o a n", "loan"),
         ] {
-            let words = Words::read(written, false).join();
-            assert!(words.vocabulary.contains(joined), "{written}: {:?}", words.vocabulary);
+            let lines = Words::read(written, false).lines()[0].text.clone();
+            assert!(lines.contains(&format!(" {joined} ")), "{written}: {lines:?}");
         }
-        assert!(!Words::read("low\nan", false).join().vocabulary.contains("lowan"));
+        assert!(!Words::read("low\nan", false).lines()[0].text.contains("lowan"));
+    }
+
+    #[test]
+    fn a_line_has_every_spelling_of_its_word() {
+        let lines =
+            |source: &str, german: bool| Words::read(source, german).lines()[0].text.clone();
+        assert_eq!(lines("neue RÜCKGABE", true), "\n neue neu \n ruckgabe =rückgabe \n");
+        assert_eq!(lines("Dû. 12, 5 %, $3, neue", false), "\n du =dû \n\n # \n % \n \n neue \n");
     }
 
     #[test]
     fn a_name_is_set_apart_with_its_capitals_and_is_not_shown() {
         let mut words = Words::read("Loan Inc, get a loan inc.", false);
-        words.set_kind(&Words::read("Loan Inc", false), Kind::Name);
+        words.set_kind(&Words::read("Loan Inc", false), WordKind::Name);
         assert_eq!(words.anonymous(), "(name) (name), get a loan inc.");
         assert_eq!(words.context(&(16..20)), "(name) (name), get a «loan» inc");
     }

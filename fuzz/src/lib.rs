@@ -1,24 +1,22 @@
-//! Entry points of the fuzz targets (`fuzz/`, `scripts/fuzz-parsers`): for each kind of external
-//! input, its parser and what is derived without database and network. They panic if an invariant
-//! is violated.
+//! What the fuzz targets run (`scripts/fuzz-parsers`): for each kind of external input, its parser
+//! and what is derived without database and network. A violated invariant panics.
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use secrecy::SecretString;
-use serde_json::Value;
-
-use crate::consent::opt_outs::UnsubscribeLinks;
-use crate::feedback::{FeedbackReport, MAX_BYTES};
-use crate::flow::inbox::Arrival;
-use crate::format::locale::{self, Formats, Language};
-use crate::format::money::Money;
-use crate::format::text;
-use crate::mail::{Address, Mailbox, RelayUrl, ReturnPath, smtp};
-use crate::stripe::{
+use capital_courier::consent::opt_outs::UnsubscribeLinks;
+use capital_courier::feedback::{FeedbackReport, MAX_BYTES};
+use capital_courier::flow::inbox::Arrival;
+use capital_courier::format::locale::{self, Formats, Language};
+use capital_courier::format::money::Money;
+use capital_courier::format::text;
+use capital_courier::mail::{Address, Mailbox, RelayUrl, ReturnPath, smtp};
+use capital_courier::stripe::{
     Account, AccountId, BalanceTransaction, Charge, FinancingOffer, FinancingSummary,
     FinancingTransaction, Payout,
 };
-use crate::web::portal::Keys;
+use capital_courier::web::portal::Keys;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::Value;
 
 /// A bounce or complaint message.
 pub fn report(message: &[u8]) {
