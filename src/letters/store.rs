@@ -268,8 +268,11 @@ pub async fn find_held_for(
     .await
 }
 
-/// The state of the offer's announcement; `None` if it has none.
-pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
+/// The state of the offer's first letter; `None` if it has none.
+pub async fn first_letter_state(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Option<State>> {
     sqlx::query_scalar!(
         r#"select state as "state: State" from letters where offer_id = $1 and sequence = 0"#,
         offer_id,

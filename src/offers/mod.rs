@@ -22,14 +22,14 @@ use crate::stripe::FinancingOffer;
 pub const REFRESH_JOB: &str = "refresh_offer";
 
 /// Queues a job that fetches an offer from Stripe, in the caller's transaction. There is one job
-/// per offer and occasion; a finished one is queued again.
+/// per offer and cause; a finished one is queued again.
 pub async fn request_refresh(
     tx: &mut PgConnection,
     offer_id: &str,
-    occasion: &str,
+    cause: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let subject = format!("{offer_id}/{occasion}");
+    let subject = format!("{offer_id}/{cause}");
     if queue::enqueue(&mut *tx, REFRESH_JOB, &subject, now).await? == Queued::Duplicate {
         queue::requeue(tx, REFRESH_JOB, &subject, now).await?;
     }

@@ -33,7 +33,7 @@ use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
 use crate::stripe::{AccountId, OfferStatus};
 
-pub use expected::{ExpectedRecipient, ExpectedRecipients, UnsentOffer};
+pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
 pub use recipient::{NoRecipient, Recipient, RecipientError};
 pub use send::SendLetter;
 

@@ -245,7 +245,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?;
         // Locks the offer's row against status changes until the commit.
-        let status = offers::store::hold_status(&mut tx, &letter.offer_id).await?;
+        let status = offers::store::lock_status_shared(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
             && !decide::may_announce(&mut tx, letter, &status).await?
         {

@@ -79,7 +79,7 @@ impl CopyId {
 }
 
 /// Records an approval of several wordings, in the caller's transaction. One that is in force
-/// already stays as it is. Call [`release`] after the commit.
+/// already stays as it is. Call [`retry_held`] after the commit.
 pub async fn approve(
     tx: &mut PgConnection,
     copies: &[CopyId],
@@ -149,9 +149,9 @@ pub async fn withdraw(
 /// number. Letters that still lack one are held again. Works in small transactions, so that
 /// thousands of letters do not block writers of their offers. After a crash the rest stays held
 /// until the next start.
-pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
-    let mut released = 0;
-    // Each letter once: an early one may be held again before the last one is released.
+pub async fn retry_held(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    let mut retried = 0;
+    // Each letter once: an early one may be held again before the last one is retried.
     let mut after = (String::new(), String::new());
     loop {
         let mut tx = db.begin().await?;
@@ -160,9 +160,9 @@ pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
             transition::retry(&mut tx, letter, None, now).await?;
         }
         tx.commit().await?;
-        let Some(last) = held.last() else { return Ok(released) };
+        let Some(last) = held.last() else { return Ok(retried) };
         after = (last.offer_id.clone(), last.letter_id.clone());
-        released += held.len();
+        retried += held.len();
     }
 }
 
