@@ -410,8 +410,8 @@ impl App {
         }
     }
 
-    /// Retries the letters that are held for a disclaimer or an approval, which this process may now
-    /// have. There may be thousands, so the start does not wait.
+    /// Retries the letters that are held for a disclaimer or an approval, which may exist by now.
+    /// There may be thousands, so the start does not wait.
     fn retry_held_letters(
         &self,
         stop: CancellationToken,

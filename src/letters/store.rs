@@ -20,7 +20,7 @@ pub struct Letter {
     pub letter_id: String,
     pub offer_id: String,
     pub account_id: String,
-    /// The position in the offer's sequence; 0 is the announcement.
+    /// The position in the offer's sequence; 0 is the first letter.
     pub sequence: i16,
     pub kind: String,
     pub state: State,

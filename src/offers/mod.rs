@@ -1,8 +1,8 @@
-//! Financing offers as Stripe last rendered them: the row, its status and its timeline.
+//! Financing offers as Stripe last described them: the row, its status and its timeline.
+//! [`crate::flow::offer`], a stage, applies events to them.
 //!
 //! [`transition`] is the table of status changes; [`store`] has the queries; [`stale`] finds offers
 //! whose status is outdated; [`timeline`] records what happened to an offer.
-//! [`crate::flow::offer`] applies events to offers.
 
 mod account_offer;
 pub mod look_up;

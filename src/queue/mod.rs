@@ -18,6 +18,21 @@
 //! Stripe's, no job is claimed; times that it set too far ahead are corrected afterwards.
 //!
 //! Workers poll the table. `NOTIFY` and the in-process [`Notifier`] only shorten the wait.
+//!
+//! # Leases
+//!
+//! | rule | where |
+//! |---|---|
+//! | A claim lasts for `queue.lease` and has a token of its own. | `store::claim` |
+//! | It is renewed after each third. Without it the attempt is aborted. | `Runner::renew_lease` |
+//! | The fence, first in a transaction: only the holder records. | [`finish`], [`lock_claim`] |
+//! | What cannot be undone begins with a full lease ahead. | [`renew`] |
+//! | An outcome that only this process knows is recorded at any cost. | [`retry_until_recorded`] |
+//! | After a database outage, holders may renew expired leases first. | `Runner::claim_request` |
+//! | While the clock is wrong, nothing is claimed. | `Runner::claim` |
+//! | Until it was right for a lease, no lease counts as expired. | `Clock::can_judge_leases` |
+//! | Times that a wrong clock set too far ahead are corrected. | `correction` |
+//! | An attempt whose process died counts; after the last the job is dead. | `Runner::attempt` |
 
 mod backoff;
 mod circuit;

@@ -53,8 +53,8 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Record that Stripe approved the current emails and the Capital section for a market, and send
-    /// the emails held for want of approval
+    /// Record that Stripe approved the current emails and the Capital section for a market, and
+    /// retry the emails that are held because it was missing
     Approve {
         /// Stripe's code of the market: US, GB, DE, FR, AU, CA
         #[arg(long)]

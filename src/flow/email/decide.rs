@@ -1,5 +1,6 @@
 //! Decides what happens to a letter: send, withdraw, suppress, hold or defer. Reads from Stripe and
-//! the database, and writes nothing.
+//! the database, and writes nothing. `SendLetter::begin` checks for the last time what may have
+//! changed since.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -73,7 +74,7 @@ impl<'a> Decider<'a> {
         if opt_outs::store::is_opted_out(self.db, &letter.account_id).await? {
             return Ok(SkipReason::Suppress.into());
         }
-        // Always from Stripe: our own copy of the offer may lag behind.
+        // From Stripe, at most ten seconds old: our own copy of the offer may lag behind.
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;

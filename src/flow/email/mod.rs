@@ -1,7 +1,8 @@
 //! The sending stage: decide, find the recipient, write the letter, hand it to the relay, record.
+//! The letters' rows, states and wording are in [`crate::letters`], the mail transport in
+//! [`crate::mail`], suppressions and opt-outs in [`crate::consent`].
 //!
-//! Letters and their states are in [`crate::letters`], the mail transport in [`crate::mail`],
-//! suppressions and opt-outs in [`crate::consent`].
+//! A letter leaves in one place: `SendLetter::begin` in `send`.
 //!
 //! | file | owns |
 //! |---|---|

@@ -229,11 +229,11 @@ impl SendLetter {
         Ok(mime::assemble(&parts, &self.settings.sender)?)
     }
 
-    /// Commits `sending`, with a full lease ahead; `None` once it is committed. This is the fence: a
-    /// worker that was paused for longer than its lease fails here, before anything is sent. The
-    /// checks cover what changed since Stripe was read: an ended offer, an opt-out, a suppressed
-    /// address, a withdrawn approval. Their writers either withdraw the waiting letter or commit
-    /// before these reads.
+    /// Commits `sending`, with a full lease ahead; `None` once it is committed. Every letter passes
+    /// here before it leaves. This is the fence: a worker that was paused for longer than its lease
+    /// fails here, before anything is sent. The checks cover what changed since Stripe was read: an
+    /// ended offer, an opt-out, a suppressed address, a withdrawn approval. Their writers either
+    /// withdraw the waiting letter or commit before these reads.
     async fn begin(
         &self,
         claim: &Claim,

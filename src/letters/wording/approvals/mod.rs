@@ -2,13 +2,15 @@
 //! market, and every change anew (<https://docs.stripe.com/capital/marketing>). So is the Capital
 //! section of a merchant with an open offer.
 //!
-//! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
-//! program name, sender, postal address, contacts. With a live key, a letter goes out only if its
-//! hash is approved for its market; otherwise it is held until an approval releases it. Test data
-//! needs no approval.
+//! A hash covers everything in a letter except the merchant's data and Stripe's facts about the
+//! market (`stripe/market.rs`): templates, disclaimer, program name, sender, postal address,
+//! contacts. With a live key, a letter goes out only if its hash is approved for its market;
+//! otherwise it is held until it is approved. Test data needs no approval.
 //!
-//! An approval can be withdrawn. From then on no attempt with that wording begins: the transaction
-//! that commits `sending` reads the approval.
+//! An approval is checked when a letter is written (`flow::email`), in the transaction that commits
+//! `sending` (`letters::evidence`), which decides, and before the Capital section shows an open
+//! offer. An approval can be withdrawn. That touches no letter: each is held when its job next
+//! runs. [`retry_held`] retries them, after an approval and at each start of a worker.
 
 pub mod store;
 
