@@ -54,7 +54,7 @@ pub(super) enum Action {
         json: bool,
     },
     /// Record that Stripe approved the current emails and the Capital section for a market, and
-    /// retry the emails that are held because it was missing
+    /// retry the emails that lacked the approval
     Approve {
         /// Stripe's code of the market: US, GB, DE, FR, AU, CA
         #[arg(long)]

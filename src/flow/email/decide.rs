@@ -126,19 +126,19 @@ impl<'a> Decider<'a> {
         if offer.has_unknown_product() {
             return Ok(SkipReason::Hold(reason::UNKNOWN_PRODUCT).into());
         }
-        let context =
+        let about =
             LetterContext { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
-        let disclaimer = match self.disclaimer(&context).await? {
+        let disclaimer = match self.disclaimer(&about).await? {
             Ok(disclaimer) => disclaimer,
             Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
-        let facts = match self.facts(&context, &to, &disclaimer) {
+        let facts = match self.facts(&about, &to, &disclaimer) {
             Ok(facts) => facts,
             Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
-            kind: context.kind.as_str().to_owned(),
+            kind: about.kind.as_str().to_owned(),
             locale: disclaimer.language.code().to_owned(),
             recipient: to.expose().to_owned(),
             subject: written.subject,
@@ -146,7 +146,7 @@ impl<'a> Decider<'a> {
             html: written.html,
             template_version: written.template_version,
             offered_terms: offered_terms_of(answered),
-            copy_hash: Some(self.writer.copy_hash(context.kind, &disclaimer)),
+            copy_hash: Some(self.writer.copy_hash(about.kind, &disclaimer)),
             disclaimer_variant: Some(disclaimer.variant),
             market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),
         };
@@ -157,11 +157,11 @@ impl<'a> Decider<'a> {
     /// no terms or no end, or if its terms are implausible.
     fn facts(
         &self,
-        context: &LetterContext<'_>,
+        about: &LetterContext<'_>,
         to: &Address,
         disclaimer: &Disclaimer,
     ) -> Result<Facts, &'static str> {
-        let LetterContext { kind, offer, account } = *context;
+        let LetterContext { kind, offer, account } = *about;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err(reason::NO_TERMS);
         };
@@ -196,9 +196,9 @@ impl<'a> Decider<'a> {
     /// enough for them.
     async fn disclaimer(
         &self,
-        context: &LetterContext<'_>,
+        about: &LetterContext<'_>,
     ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
-        let LetterContext { kind, offer, account } = *context;
+        let LetterContext { kind, offer, account } = *about;
         let country = account.country.as_deref();
         let variant = offer.disclaimer_variant.as_deref();
         let languages = account.languages(&self.settings.locale_metadata_key);
