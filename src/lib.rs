@@ -4,7 +4,7 @@
 //! ```text
 //!            flow
 //! Stripe ──▶ webhook ──▶ inbox ──▶ offer ──▶ email ──▶ delivered ──▶ Stripe
-//!            verify      keep      read      send      mark_delivered
+//!            verify      store     apply     send      mark_delivered
 //! ```
 //!
 //! | module | owns |
@@ -26,10 +26,13 @@
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
+//! | [`telemetry`], [`shutdown`] | logging; stopping |
+//! | [`crash`] | points at which a test makes the process die |
 //!
-//! Work takes one of two forms. *Reading* uses only the database, in one transaction. *Acting*
-//! calls the network from a leased job, outside of any transaction. `docs/architecture.md` explains
-//! both and what a crash at each point leaves.
+//! Work that must survive a crash takes one of two forms. *Reading* uses only the database, in one
+//! transaction. *Acting* calls the network from a leased job, outside of any transaction.
+//! `docs/architecture.md` explains both and what a crash at each point leaves; `docs/glossary.md`
+//! explains the terms.
 
 pub mod app;
 pub mod cli;

@@ -2,7 +2,7 @@
 
 mod listen;
 mod parts;
-mod start;
+mod startup_checks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::http;
 use crate::http::rate::Rate;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
-use crate::maintenance::reconcile::store::Walk;
+use crate::maintenance::reconcile::store::FullListing;
 use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::replicas;
@@ -263,16 +263,16 @@ impl App {
         self.reader.read_batch().await
     }
 
-    /// Asks for a walk through all offers at Stripe, which the next run of reconciliation begins or
+    /// Asks for a listing of all offers at Stripe, which the next run of reconciliation begins or
     /// continues.
-    pub async fn request_walk(&self) -> sqlx::Result<()> {
+    pub async fn request_listing(&self) -> sqlx::Result<()> {
         let (db, now) = (&self.database.pool, self.clock.now());
-        reconcile::store::request_walk(db, self.stripe.livemode(), now).await
+        reconcile::store::request_listing(db, self.stripe.livemode(), now).await
     }
 
-    /// The walk through all offers that began last.
-    pub async fn newest_walk(&self) -> sqlx::Result<Option<Walk>> {
-        reconcile::store::newest_walk(&self.database.pool, self.stripe.livemode()).await
+    /// The listing of all offers that began last.
+    pub async fn newest_listing(&self) -> sqlx::Result<Option<FullListing>> {
+        reconcile::store::newest_listing(&self.database.pool, self.stripe.livemode()).await
     }
 
     /// Reconciles with Stripe now. `false` if another process is doing it.
@@ -327,7 +327,7 @@ impl App {
         }
         // The response also carries Stripe's time, so the clock is checked before the first job is
         // claimed. Without a response, the leases of other processes still hold for their duration.
-        stop.run_until_cancelled(start::check_api_key(&self.stripe)).await;
+        stop.run_until_cancelled(startup_checks::check_api_key(&self.stripe)).await;
         if role != Role::ServeWithoutWorker {
             self.spawn_workers(shutdown);
         }
@@ -358,7 +358,7 @@ impl App {
         self.spawn_runner(shutdown, "transactions", &self.transactions);
         self.spawn_runner(shutdown, "retention", &self.retaining);
         self.spawn_runner(shutdown, "reminders", &self.reminding);
-        tracker.spawn(self.release_held(stop.clone()));
+        tracker.spawn(self.retry_held_letters(stop.clone()));
         shutdown.spawn_vital("reconcile", self.keep_reconciling(tracker.clone(), stop.clone()));
         let db = self.database.pool.clone();
         if self.database.can_listen() {
@@ -410,21 +410,24 @@ impl App {
         }
     }
 
-    /// Releases letters that were held for a disclaimer which this process now has. There may be
-    /// thousands, so the start does not wait.
-    fn release_held(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+    /// Retries the letters that are held for a disclaimer or an approval, which may exist by now.
+    /// There may be thousands, so the start does not wait.
+    fn retry_held_letters(
+        &self,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (db, clock, jobs) = (self.database.pool.clone(), self.clock.clone(), self.jobs.clone());
         async move {
-            let release = async {
-                while let Err(error) = approvals::release(&db, clock.now()).await {
-                    db.health().report(&error, "cannot release held letters");
+            let retry = async {
+                while let Err(error) = approvals::retry_held(&db, clock.now()).await {
+                    db.health().report(&error, "cannot retry held letters");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 jobs.notify();
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = release => {}
+                () = retry => {}
             }
         }
     }
@@ -444,7 +447,7 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
         // a shutdown need not wait for it.
         let settings = app.settings.email.clone();
         TaskTracker::new().spawn_blocking(move || {
-            if let Err(error) = start::check_wording(&settings) {
+            if let Err(error) = startup_checks::check_wording(&settings) {
                 tracing::error!(
                     error = format!("{error:#}"),
                     "cannot check the wording of the emails"

@@ -270,7 +270,7 @@ async fn read_outcomes(
 ) -> anyhow::Result<Vec<OfferOutcome>> {
     let mut outcomes = Vec::new();
     for offer_id in offers {
-        let letter = letters::store::state_of(db, offer_id).await?;
+        let letter = letters::store::first_letter_state(db, offer_id).await?;
         let delivery = deliveries::find(db, offer_id).await?;
         let offer = simulator.offer(offer_id).unwrap_or_default();
         outcomes.push(OfferOutcome {

@@ -1,7 +1,7 @@
-//! The commands, one file each.
+//! The commands, one file or folder each.
 //!
 //! Data goes to stdout, logs and notes to stderr. Exit status 0: success, 1: failure, 64: invalid
-//! usage or settings.
+//! usage or settings; `bounce` adds 65 and 75, a second signal 143.
 
 mod account;
 mod address;
@@ -40,7 +40,8 @@ environment; the later source overrides the earlier one. The variable for the ke
 COURIER_SECTION__KEY. DATABASE_URL, STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, SMTP_URL, PORT and
 RUST_LOG are accepted too. The path in a variable that ends in _FILE names a file with a secret.
 
-Exit status: 0 success, 1 failure, 64 invalid usage or settings.";
+Exit status: 0 success, 1 failure, 64 invalid usage or settings, 143 stopped by a second signal;
+bounce has others.";
 
 /// Emails Stripe Capital financing offers to the merchants of a Connect platform, and keeps
 /// evidence of every delivery

@@ -1,4 +1,4 @@
-//! Output of commands; no other module prints.
+//! Output of commands; no other module writes to stdout.
 //!
 //! Lines for people are escaped with [`printable`], because much of their content comes from
 //! outside. Data (JSON, CSV, the body of an event) is written unchanged. A command whose stdout is

@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::cli::out::{self, note, say};
 use crate::clock::Clock;
 use crate::config::{Requirement, Settings, environment};
-use crate::maintenance::reconcile::store::{self, Walk};
+use crate::maintenance::reconcile::store::{self, FullListing};
 use crate::telemetry;
 
-/// While another process continues the walk.
+/// While another process continues the listing.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ struct Report {
     run: store::Run,
     /// The listing of all offers, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    all_offers: Option<Walk>,
+    all_offers: Option<FullListing>,
 }
 
 pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow:
     let clock = Clock::system();
     let app = App::open(settings, clock.clone()).await?;
     let ran =
-        if all { walk(&app, &clock).await.map(Some) } else { once(&app).await.map(|()| None) };
+        if all { list_all(&app, &clock).await.map(Some) } else { once(&app).await.map(|()| None) };
     let newest = store::newest(app.db(), clock.now()).await?;
     app.close().await;
     let all_offers = ran?;
@@ -48,22 +48,22 @@ async fn once(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs until the walk through all offers has ended, in this process or in another, or until a run
+/// Runs until the listing of all offers has ended, in this process or in another, or until a run
 /// of this process is incomplete.
-async fn walk(app: &App, clock: &Clock) -> anyhow::Result<Walk> {
-    app.request_walk().await?;
+async fn list_all(app: &App, clock: &Clock) -> anyhow::Result<FullListing> {
+    app.request_listing().await?;
     let mut seen = 0;
     loop {
         let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
-        let walk = app.newest_walk().await?.context("the listing left no record")?;
-        if walk.offers_seen > seen {
-            seen = walk.offers_seen;
-            note!("{seen} offers listed, {} new", walk.offers_new);
+        let listing = app.newest_listing().await?.context("the listing left no record")?;
+        if listing.offers_seen > seen {
+            seen = listing.offers_seen;
+            note!("{seen} offers listed, {} new", listing.offers_new);
         }
         let newest = store::newest(app.db(), clock.now()).await?;
         let failed = newest.is_some_and(|run| run.state == "incomplete");
-        if walk.ended_at.is_some() || (ran && failed) {
-            return Ok(walk);
+        if listing.ended_at.is_some() || (ran && failed) {
+            return Ok(listing);
         }
         if !ran {
             tokio::time::sleep(WATCH_EVERY).await;

@@ -1,9 +1,9 @@
 //! Settings: read once at startup, validated as a whole, and passed to each part as a small struct.
 //!
-//! `config/default.toml` lists every setting. `layers` merges it with the file and the
-//! environment, `reader` converts single values, and `sections` and `email`
-//! assemble the structs. All errors are reported together, each with the key or variable to change
-//! and without the value of a secret. No other module reads the environment.
+//! `config/default.toml` lists every setting. `layers` merges it with the file and the environment,
+//! `reader` converts single values, and `sections` and `email` assemble the structs. All errors are
+//! reported together, each with the key or variable to change and without the value of a secret. No
+//! other module reads the environment, except for the crash points of tests.
 
 mod email;
 mod layers;

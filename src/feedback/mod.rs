@@ -1,4 +1,5 @@
-//! Feedback about letters that were sent: bounces, spam complaints and unsubscriptions.
+//! Feedback about letters that were sent: bounces, spam complaints and unsubscriptions. What each
+//! means and does; [`crate::web::feedback`] has the HTTP endpoints.
 //!
 //! ```text
 //! message (RFC 3464, RFC 5965) ─┐

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! webhook ──▶ inbox ──▶ offer ──▶ email ──▶ delivered
-//! verify      store     project   send      mark_delivered
+//! verify      store     apply     send      mark_delivered
 //!               └────▶ financing (outside the flow: crate::financing)
 //! ```
 //!

@@ -30,7 +30,7 @@ pub enum Language {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supported languages are en, de and fr")]
+#[error("the supported languages are {}", Language::ALL.map(Language::code).join(", "))]
 pub struct UnknownLanguage;
 
 impl Language {

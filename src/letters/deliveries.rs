@@ -1,5 +1,5 @@
-//! What Stripe was told about offers: the rows of `deliveries`, at most one per offer. They belong
-//! to the evidence. [`crate::flow::delivered`] makes the calls.
+//! What Stripe was told about offers: the rows of `deliveries`, at most one per offer.
+//! [`crate::flow::delivered`] makes the calls, and owns the reports of other channels.
 //!
 //! ```text
 //! pending ─▶ delivered     Stripe acknowledged, or shows the offer as delivered or further along

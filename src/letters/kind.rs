@@ -1,4 +1,4 @@
-//! The kinds of letter: the announcement of an offer and its reminders.
+//! The kinds of letter: the first letter about an offer, and its reminders.
 
 use std::str::FromStr;
 
@@ -8,18 +8,18 @@ use crate::stripe::{FinancingOffer, ProductType};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// The announcement of an offer.
+    /// The first letter about an offer.
     Offer,
-    /// The announcement to an account that had offers before and accepted none.
+    /// The first letter, to an account that had offers before and accepted none.
     PreviouslyEligible,
-    /// The announcement to an account whose financing is still running.
+    /// The first letter, to an account whose financing is still running.
     Refill,
-    /// The announcement to an account that had a financing before.
+    /// The first letter, to an account that had a financing before.
     Repeat,
-    /// Seven days after the announcement.
+    /// Seven days after the first letter.
     #[strum(serialize = "reminder_7d")]
     Reminder7d,
-    /// Fourteen days after the announcement.
+    /// Fourteen days after the first letter.
     #[strum(serialize = "reminder_14d")]
     Reminder14d,
     /// Every thirty days after that.
@@ -43,7 +43,7 @@ impl Kind {
         self.into()
     }
 
-    /// The kind of announcement, from Stripe's product and campaign types
+    /// The kind of first letter, from Stripe's product and campaign types
     /// (<https://docs.stripe.com/capital/refills>).
     pub fn first(offer: &FinancingOffer) -> Self {
         let campaign =
@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// The kind at a position of the offer's sequence; 0 is the announcement.
+    /// The kind at a position of the offer's sequence; 0 is the first letter.
     pub fn at_step(sequence: i16, offer: &FinancingOffer) -> Self {
         if sequence <= 0 { Self::first(offer) } else { Self::reminder(sequence) }
     }

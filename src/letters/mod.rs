@@ -1,15 +1,17 @@
 //! Letters: one email about one offer to one recipient. Owns the row and its transitions.
+//! [`crate::flow::email`] sends them, by [`crate::mail`].
 //!
 //! ```text
 //! waiting ─▶ sending ─▶ sent                 the relay answered 2xx
 //!    │          ├─▶ waiting                  4xx, or the connection died before the final dot
 //!    │          ├─▶ rejected                 5xx: final; an operator must act
-//!    │          └─▶ uncertain                connection or process died during the hand-over
+//!    │          └─▶ uncertain                connection or process died while the message was sent
 //!    ├─▶ rejected                            5xx before the message was handed over
 //!    ├─▶ withdrawn                           the offer is no longer open
 //!    ├─▶ suppressed                          the account opted out
 //!    └─▶ held                                an operator must act
-//! uncertain ─▶ waiting | held                by `email.when_uncertain`, same Message-ID
+//! uncertain ─▶ waiting | held                by `email.when_uncertain`, same Message-ID, in one
+//!                                            transaction: `uncertain` is never stored
 //! sent ─▶ bounced                            a bounce report arrived
 //! ```
 //!
@@ -22,7 +24,7 @@
 //! |---|---|
 //! | [`wording`] | templates, facts, disclaimers, approvals, samples |
 //! | [`lint`] | the rules that a letter's wording must satisfy |
-//! | [`reminders`] | which letters follow the announcement, and when |
+//! | [`reminders`] | which letters follow the first one, and when |
 //! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
 //! | [`deliveries`] | what Stripe was told, and its reply |
 //! | [`erasure`] | erases the recipients and the content |
@@ -61,7 +63,7 @@ pub(crate) const SEND_JOB: &str = "send_letter";
 pub struct NewLetter<'a> {
     pub offer_id: &'a str,
     pub account_id: &'a str,
-    /// The position in the offer's sequence; 0 is the announcement.
+    /// The position in the offer's sequence; 0 is the first letter.
     pub sequence: i16,
     /// A preliminary kind: the final one is determined when the letter is sent.
     pub kind: Kind,
@@ -97,7 +99,7 @@ impl Opener {
         let entry = Entry::ours(new_letter.offer_id, new_letter.account_id, "letter.opened", now)
             .with_note(&letter_id);
         timeline::add(&mut *tx, &entry, now).await?;
-        // If capacity is short, announcements go before reminders.
+        // If capacity is short, first letters go before reminders.
         if new_letter.sequence == 0 {
             queue::enqueue(tx, SEND_JOB, &letter_id, now).await?;
         } else {

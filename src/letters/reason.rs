@@ -30,7 +30,7 @@ pub const NO_DISCLAIMER: &str = "no_disclaimer";
 pub const NOT_APPROVED: &str = "copy_not_approved";
 /// A reminder would come too close to the offer's end.
 pub const OFFER_ENDS: &str = "offer_ends";
-/// The announcement bounced, so no reminder follows.
+/// The first letter bounced, so no reminder follows.
 pub const CAME_BACK: &str = "came_back";
 
 /// Whether a letter with this reason waits for a working address.

@@ -20,7 +20,7 @@ pub struct Letter {
     pub letter_id: String,
     pub offer_id: String,
     pub account_id: String,
-    /// The position in the offer's sequence; 0 is the announcement.
+    /// The position in the offer's sequence; 0 is the first letter.
     pub sequence: i16,
     pub kind: String,
     pub state: State,
@@ -278,8 +278,11 @@ pub async fn find_held_for(
     .await
 }
 
-/// The state of the offer's announcement; `None` if it has none.
-pub async fn state_of(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<State>> {
+/// The state of the offer's first letter; `None` if it has none.
+pub async fn first_letter_state(
+    db: impl PgExecutor<'_>,
+    offer_id: &str,
+) -> sqlx::Result<Option<State>> {
     sqlx::query_scalar!(
         r#"select state as "state: State" from letters where offer_id = $1 and sequence = 0"#,
         offer_id,

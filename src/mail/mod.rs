@@ -1,5 +1,5 @@
 //! Outgoing mail: addresses, messages, DKIM signatures, SMTP and rate limits. This module knows
-//! nothing about offers or letters.
+//! nothing about offers or letters: `flow::email` gives it messages.
 //!
 //! | file | owns |
 //! |---|---|

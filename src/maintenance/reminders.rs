@@ -1,6 +1,6 @@
 //! The `remind` job: opens the reminders that are due, for delivered offers that the merchant has
-//! not applied for. Uses the database only; `send_letter` checks the offer at Stripe before every
-//! letter.
+//! not applied for. [`crate::letters::reminders`] says which are due. Uses the database only;
+//! `send_letter` checks the offer at Stripe before every letter.
 //!
 //! One replica runs at a time ([`Periodic`]). Nothing is scheduled ahead, so a changed setting
 //! applies to every open offer at once, and an offer that ends leaves nothing to clean up. A run

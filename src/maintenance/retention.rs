@@ -57,7 +57,7 @@ pub struct Erased {
     /// Sessions of the Capital section. Set by the caller of [`erase_account`].
     #[serde(rename = "visits")]
     pub sessions: u64,
-    /// Letters that were not erased because they are being sent or may still be sent.
+    /// Letters that were not erased because they are being sent.
     #[serde(rename = "left")]
     pub skipped: u64,
 }

@@ -17,7 +17,7 @@ use crate::stripe::{AccountId, EventId, OfferId};
 /// failure.
 pub const LOOK_UP_JOB: &str = "look_up";
 
-/// The occasion of the refresh that reads an unknown offer.
+/// The cause of the refresh that reads an unknown offer.
 const UNKNOWN: &str = "unknown";
 
 /// The look-ups that a batch of events requires. They are queued after the batch has locked its

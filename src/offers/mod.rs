@@ -1,8 +1,8 @@
-//! Financing offers as Stripe last rendered them: the row, its status and its timeline.
+//! Financing offers as Stripe last described them: the row, its status and its timeline.
+//! [`crate::flow::offer`], a stage, applies events to them.
 //!
 //! [`transition`] is the table of status changes; [`store`] has the queries; [`stale`] finds offers
 //! whose status is outdated; [`timeline`] records what happened to an offer.
-//! [`crate::flow::offer`] applies events to offers.
 
 mod account_offer;
 pub mod look_up;
@@ -22,14 +22,14 @@ use crate::stripe::FinancingOffer;
 pub const REFRESH_JOB: &str = "refresh_offer";
 
 /// Queues a job that fetches an offer from Stripe, in the caller's transaction. There is one job
-/// per offer and occasion; a finished one is queued again.
+/// per offer and cause; a finished one is queued again.
 pub async fn request_refresh(
     tx: &mut PgConnection,
     offer_id: &str,
-    occasion: &str,
+    cause: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let subject = format!("{offer_id}/{occasion}");
+    let subject = format!("{offer_id}/{cause}");
     if queue::enqueue(&mut *tx, REFRESH_JOB, &subject, now).await? == Queued::Duplicate {
         queue::requeue(tx, REFRESH_JOB, &subject, now).await?;
     }

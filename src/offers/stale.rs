@@ -24,7 +24,7 @@ pub struct StaleFilter<'a> {
 }
 
 /// Offers whose stored status must be outdated, oldest first: undelivered offers that Stripe does
-/// not list, and running financings that were canceled after the stored rendering.
+/// not list, and running financings that were canceled after the stored snapshot.
 pub async fn find_stale(
     db: impl PgExecutor<'_>,
     filter: &StaleFilter<'_>,

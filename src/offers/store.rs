@@ -33,8 +33,8 @@ pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<
     .await
 }
 
-/// Identifies the stored rendering of an offer; none if the offer is not stored. While it is
-/// unchanged, no newer rendering has been stored.
+/// Identifies the stored snapshot of an offer; none if the offer is not stored. While it is
+/// unchanged, no newer snapshot has been stored.
 pub type Version = Option<(String, DateTime<Utc>)>;
 
 pub async fn find_version(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Version> {
@@ -384,7 +384,7 @@ pub async fn lock_status(
 
 /// The status, which other transactions cannot change until this one ends; none if the offer is not
 /// stored.
-pub async fn hold_status(
+pub async fn lock_status_shared(
     tx: &mut PgConnection,
     offer_id: &str,
 ) -> sqlx::Result<Option<OfferStatus>> {

@@ -16,9 +16,9 @@ pub enum StatusChange {
     /// No change: the status is the same.
     Same,
     /// No change: the status precedes the stored one. If the event is newer than the stored
-    /// rendering, the offer is fetched.
+    /// snapshot, the offer is fetched.
     Late,
-    /// The status changes, unless the event is older than the stored rendering: then the offer is
+    /// The status changes, unless the event is older than the stored snapshot: then the offer is
     /// fetched.
     Advance,
     /// As `Advance`, and the offer is fetched in any case.
@@ -128,7 +128,7 @@ pub fn decide(stored: &OfferStatus, reported: &OfferStatus) -> TransitionRule {
 }
 
 /// The effect of an event or a list entry. `age` compares its time with that of the stored
-/// rendering, both by Stripe's clock in whole seconds.
+/// snapshot, both by Stripe's clock in whole seconds.
 pub fn by_event(stored: &OfferStatus, reported: &OfferStatus, age: Ordering) -> Effect {
     let TransitionRule { decision, reason } = decide(stored, reported);
     let (moves, asks, reason) = match (decision, age) {

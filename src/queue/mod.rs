@@ -14,10 +14,24 @@
 //! the transaction that records the outcome ([`Outcome`]). If the lease was lost, that transaction
 //! is rolled back, so a stale worker writes nothing.
 //!
-//! Due times and leases follow the database's clock ([`crate::clock`]). While it differs from
-//! Stripe's, no job is claimed; times that it set too far ahead are corrected afterwards.
+//! Due times and leases follow the database's clock ([`crate::clock`]).
 //!
 //! Workers poll the table. `NOTIFY` and the in-process [`Notifier`] only shorten the wait.
+//!
+//! # Leases
+//!
+//! | rule | where |
+//! |---|---|
+//! | A claim lasts for `queue.lease` and has a token of its own. | `store::claim` |
+//! | It is renewed after each third. Without it the attempt is aborted. | `Runner::renew_lease` |
+//! | The fence, first in a transaction: only the holder records. | [`finish`], [`lock_claim`] |
+//! | What cannot be undone begins with a full lease ahead. | [`renew`] |
+//! | Recording what only this process knows is retried, never aborted. | [`retry_until_recorded`] |
+//! | After a database outage, holders may renew expired leases first. | `Runner::claim_request` |
+//! | While the clock differs from Stripe's, nothing is claimed. | `Runner::claim` |
+//! | For one lease after it moved, no lease counts as expired. | `Clock::can_judge_leases` |
+//! | Times that a wrong clock set too far ahead are corrected. | `correction` |
+//! | An attempt whose process died counts; after the last the job is dead. | `Runner::attempt` |
 
 mod backoff;
 mod circuit;

@@ -386,7 +386,7 @@ fn require_held(is_held: bool) -> Result<(), AttemptError> {
     if is_held { Ok(()) } else { Err(AttemptError::LeaseLost) }
 }
 
-// By what the job is about: `<id>` or `<id>/<occasion>`.
+// By what the job is about: `<id>` or `<id>/<cause>`.
 export_rows!(
     export,
     "select * from jobs where split_part(subject, '/', 1) = any($1) order by job_id"

@@ -24,7 +24,7 @@ pub struct FinancingOffer {
     pub expires_at: Option<DateTime<Utc>>,
     pub livemode: bool,
     pub status: OfferStatus,
-    /// Absent in some renderings; without terms no letter can be written.
+    /// Absent in some snapshots; without terms no letter can be written.
     pub offered_terms: Option<OfferedTerms>,
     /// Decides the vocabulary of letters.
     pub financing_type: Option<FinancingType>,

@@ -1,5 +1,5 @@
 //! What Stripe documents about each product in each market
-//! (<https://docs.stripe.com/capital/how-capital-for-platforms-works>, autumn 2026).
+//! (<https://docs.stripe.com/capital/how-capital-for-platforms-works>, read on 2026-11-29).
 //!
 //! About a product that is missing here, nothing is said: Canada, for example, has a disclaimer
 //! but no documented terms.

@@ -1,5 +1,5 @@
-//! The service as its users meet it: a real Postgres, Stripe's simulator, a real or a troublesome mail server, and where it
-//! matters real processes.
+//! The service as its users meet it: a real Postgres, Stripe's simulator, a real or a failing mail
+//! server, and where it matters real processes.
 
 #![allow(clippy::print_stdout, reason = "a measurement of a test is for the person who runs it")]
 #![allow(clippy::unwrap_used, reason = "what cannot be had here fails the test")]

@@ -47,9 +47,7 @@ pub(super) async fn erase(
         )?;
     }
     if skipped > 0 {
-        say!(
-            "skipped {skipped} emails that are being sent or may still be sent: run this again later"
-        )?;
+        say!("skipped {skipped} emails that are being sent: run this again later")?;
     }
     say!("the account is not opted out: `capital-courier opt-out add {account}` stops emails")?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `account show`: the dossier of an account. Reads the database alone, in one snapshot.
+//! `account show`: a summary of an account. Reads the database alone, in one snapshot.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ use crate::{letters, offers};
 const COLUMNS: usize = 100;
 
 #[derive(Serialize)]
-struct Dossier<'a> {
+struct AccountSummary<'a> {
     account_id: &'a str,
     /// The address that the platform set. Without it, letters go to Stripe's.
     contact: Option<Contact>,
@@ -32,7 +32,7 @@ struct Dossier<'a> {
     sessions: Vec<SessionSummary>,
     financings: Vec<Totals>,
     wordings: Vec<SentWording>,
-    offers: Vec<OfferDossier>,
+    offers: Vec<OfferSummary>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ struct Contact {
 }
 
 #[derive(Serialize)]
-struct OfferDossier {
+struct OfferSummary {
     #[serde(flatten)]
     offer: OfferListing,
     letters: Vec<LetterSummary>,
@@ -54,24 +54,24 @@ struct OfferDossier {
 }
 
 pub(super) async fn show(db: &Pool, account: &AccountId, json: bool) -> anyhow::Result<()> {
-    let dossier = read(db, account.as_str()).await?;
+    let summary = read(db, account.as_str()).await?;
     if json {
-        return out::json(&dossier);
+        return out::json(&summary);
     }
-    say!("{}", dossier.account_id)?;
-    print_contact_and_consent(&dossier)?;
-    print_financings(&dossier)?;
-    dossier.offers.iter().try_for_each(print_offer)
+    say!("{}", summary.account_id)?;
+    print_contact_and_consent(&summary)?;
+    print_financings(&summary)?;
+    summary.offers.iter().try_for_each(print_offer)
 }
 
-async fn read<'a>(db: &Pool, account_id: &'a str) -> sqlx::Result<Dossier<'a>> {
+async fn read<'a>(db: &Pool, account_id: &'a str) -> sqlx::Result<AccountSummary<'a>> {
     let mut tx = database::snapshot(db).await?;
     let contact = contact_overrides::find(&mut *tx, account_id).await?;
     let mut reports = delivered::reports_of_account(&mut *tx, account_id).await?;
     let mut offers = Vec::new();
     for offer in offers::store::list_of_account(&mut *tx, account_id).await? {
         let id = offer.offer_id.as_str();
-        offers.push(OfferDossier {
+        offers.push(OfferSummary {
             letters: letters::store::of_offer(&mut *tx, id).await?,
             suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
             delivery: deliveries::find(&mut *tx, id).await?,
@@ -79,7 +79,7 @@ async fn read<'a>(db: &Pool, account_id: &'a str) -> sqlx::Result<Dossier<'a>> {
             offer,
         });
     }
-    Ok(Dossier {
+    Ok(AccountSummary {
         account_id,
         contact: contact.map(|contact| Contact {
             address: masked_address(&contact.address),
@@ -94,15 +94,15 @@ async fn read<'a>(db: &Pool, account_id: &'a str) -> sqlx::Result<Dossier<'a>> {
     })
 }
 
-fn print_contact_and_consent(dossier: &Dossier<'_>) -> anyhow::Result<()> {
-    match &dossier.contact {
+fn print_contact_and_consent(summary: &AccountSummary<'_>) -> anyhow::Result<()> {
+    match &summary.contact {
         Some(Contact { address, updated_at, updated_by }) => {
             let at = updated_at.format(MINUTE);
             row("contact", &format!("{address}, set {at} by {updated_by}"))?;
         }
         None => row("contact", "the platform set no address: emails go to the one at Stripe")?,
     }
-    for opt_out in &dossier.opt_outs {
+    for opt_out in &summary.opt_outs {
         let since = opt_out.opted_out_at.format(MINUTE);
         let end = opt_out.ended_at.map(|end| format!(" until {}", end.format(MINUTE)));
         let note = opt_out.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
@@ -110,18 +110,18 @@ fn print_contact_and_consent(dossier: &Dossier<'_>) -> anyhow::Result<()> {
         let end = end.unwrap_or_else(|| ", in force".to_owned());
         row("opt-out", &format!("since {since}{end}, by {source}{note}"))?;
     }
-    if dossier.opt_outs.is_empty() {
+    if summary.opt_outs.is_empty() {
         row("opt-out", "never")?;
     }
-    if let Some(newest) = dossier.sessions.first() {
-        let (number, at) = (dossier.sessions.len(), newest.created_at.format(MINUTE));
+    if let Some(newest) = summary.sessions.first() {
+        let (number, at) = (summary.sessions.len(), newest.created_at.format(MINUTE));
         row("sessions", &format!("{number} in the Capital section, the last since {at}"))?;
     }
     Ok(())
 }
 
-fn print_financings(dossier: &Dossier<'_>) -> anyhow::Result<()> {
-    for totals in &dossier.financings {
+fn print_financings(summary: &AccountSummary<'_>) -> anyhow::Result<()> {
+    for totals in &summary.financings {
         let amount = |minor| money(minor, &totals.currency);
         let offer = totals.offer_id.as_deref().unwrap_or("of no known offer");
         row("financing", &format!("{offer}, the last transaction {}", totals.last_at.format(DAY)))?;
@@ -139,7 +139,7 @@ fn print_financings(dossier: &Dossier<'_>) -> anyhow::Result<()> {
             ),
         )?;
     }
-    for wording in &dossier.wordings {
+    for wording in &summary.wordings {
         let hash = wording.copy_hash.as_deref().unwrap_or("without a hash");
         let (letters, at) = (wording.letters, wording.last_attempted_at.format(MINUTE));
         row("wording", &format!("{hash}, in {letters} emails, the last {at}"))?;
@@ -156,8 +156,8 @@ fn print_financings(dossier: &Dossier<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_offer(dossier: &OfferDossier) -> anyhow::Result<()> {
-    let OfferDossier { offer, letters, suppressed_addresses, delivery, delivery_reports } = dossier;
+fn print_offer(summary: &OfferSummary) -> anyhow::Result<()> {
+    let OfferSummary { offer, letters, suppressed_addresses, delivery, delivery_reports } = summary;
     let amount = |minor: Option<i64>| {
         minor.map_or("?".to_owned(), |minor| {
             money(minor, offer.currency.as_deref().unwrap_or_default())

@@ -17,7 +17,7 @@ use crate::config::{Requirement, Settings, environment};
 use crate::database;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
-use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId, approve, release};
+use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId, approve, retry_held};
 use crate::letters::wording::samples::{self, SampleFinding};
 use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
 use crate::mail::Dkim;
@@ -53,8 +53,8 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Record that Stripe approved the current emails and the Capital section for a market, and send
-    /// the emails held for want of approval
+    /// Record that Stripe approved the current emails and the Capital section for a market, and
+    /// retry the emails that lacked the approval
     Approve {
         /// Stripe's code of the market: US, GB, DE, FR, AU, CA
         #[arg(long)]
@@ -223,14 +223,14 @@ async fn record(
     let mut tx = database.pool.begin().await?;
     approve(&mut tx, copies, approval, now).await?;
     tx.commit().await?;
-    // After the commit: the release reads the approval, and a crash in between only delays it.
-    let released = release(&database.pool, now).await?;
+    // After the commit: the retry reads the approval, and a crash in between only delays it.
+    let retried = retry_held(&database.pool, now).await?;
     database.close().await;
     for copy in copies {
         let CopyId { hash, kind, language, disclaimer_variant, .. } = copy;
         say!("{hash} {kind} {} {disclaimer_variant}", language.code())?;
     }
     say!("{} wordings approved for {}", copies.len(), approval.market)?;
-    say!("{released} held letters are tried again")?;
+    say!("{retried} held letters are tried again")?;
     Ok(())
 }

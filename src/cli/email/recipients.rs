@@ -12,7 +12,7 @@ use crate::cli::out::{self, note};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::flow::email::{
-    ExpectedRecipient, ExpectedRecipients, NoRecipient, RecipientError, UnsentOffer,
+    ExpectedRecipient, ExpectedRecipients, NoRecipient, OfferAwaitingLetter, RecipientError,
 };
 use crate::letters::reason::OPTED_OUT;
 use crate::queue::{Next, Retryable};
@@ -41,7 +41,7 @@ struct RecipientLine {
     /// For people.
     #[serde(skip)]
     explanation: String,
-    offers: Vec<UnsentOffer>,
+    offers: Vec<OfferAwaitingLetter>,
 }
 
 /// Exit status 1 if Stripe could not be asked about an account, in the way of one that concerns

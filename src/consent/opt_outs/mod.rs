@@ -46,8 +46,7 @@ pub enum OptOutSource {
 
 impl OptOutSource {
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
-    /// Opt-outs that the link in the letters can end. One that an operator entered, only an
-    /// operator ends.
+    /// Opt-outs that the page behind the link can end. Operators and the API can end all.
     pub const BY_LINK: [Self; 2] = [Self::Link, Self::OneClick];
 
     /// As in `opt_outs.source`.
@@ -66,8 +65,8 @@ pub struct OptOutRequest<'a> {
     pub since: DateTime<Utc>,
 }
 
-/// Records an opt-out and suppresses the account's unsent letters, in the caller's transaction. An
-/// earlier opt-out remains as it was recorded.
+/// Records an opt-out and suppresses the account's waiting letters, in the caller's transaction.
+/// Held ones are checked again before they are sent. An earlier opt-out remains as it was recorded.
 pub async fn opt_out(
     tx: &mut PgConnection,
     request: &OptOutRequest<'_>,

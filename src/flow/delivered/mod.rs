@@ -1,8 +1,9 @@
 //! Tells Stripe that the merchant received the offer
 //! (<https://docs.stripe.com/capital/api-integration>). The platform affirms delivery with this
 //! call, so it is never made before the relay has accepted the letter, or before the platform
-//! reported that it told the merchant itself ([`report()`]). The rows and their states are in
-//! [`crate::letters::deliveries`].
+//! reported that it told the merchant itself ([`report()`]).
+//!
+//! The rows and their states are in [`crate::letters::deliveries`]; this module makes the calls.
 
 mod mark;
 mod report;

@@ -1,5 +1,6 @@
 //! Decides what happens to a letter: send, withdraw, suppress, hold or defer. Reads from Stripe and
-//! the database, and writes nothing.
+//! the database, and writes nothing. `SendLetter::begin` checks for the last time what may have
+//! changed since.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -73,7 +74,7 @@ impl<'a> Decider<'a> {
         if opt_outs::store::is_opted_out(self.db, &letter.account_id).await? {
             return Ok(SkipReason::Suppress.into());
         }
-        // Always from Stripe: our own copy of the offer may lag behind.
+        // From Stripe, at most ten seconds old: our own copy of the offer may lag behind.
         let offer_id: OfferId = letter.offer_id.parse().map_err(PrepareError::Id)?;
         let answered = self.stripe.offer(&offer_id).await?;
         let offer = &answered.object;
@@ -125,19 +126,19 @@ impl<'a> Decider<'a> {
         if offer.has_unknown_product() {
             return Ok(SkipReason::Hold(reason::UNKNOWN_PRODUCT).into());
         }
-        let case =
-            LetterSubject { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
-        let disclaimer = match self.disclaimer(&case).await? {
+        let about =
+            LetterContext { kind: Kind::at_step(letter.sequence, offer), offer, account: &account };
+        let disclaimer = match self.disclaimer(&about).await? {
             Ok(disclaimer) => disclaimer,
             Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
-        let facts = match self.facts(&case, &to, &disclaimer) {
+        let facts = match self.facts(&about, &to, &disclaimer) {
             Ok(facts) => facts,
             Err(reason) => return Ok(SkipReason::Hold(reason).into()),
         };
         let written = self.writer.write(&facts).map_err(PrepareError::Write)?;
         let content = Content {
-            kind: case.kind.as_str().to_owned(),
+            kind: about.kind.as_str().to_owned(),
             locale: disclaimer.language.code().to_owned(),
             recipient: to.expose().to_owned(),
             subject: written.subject,
@@ -145,7 +146,7 @@ impl<'a> Decider<'a> {
             html: written.html,
             template_version: written.template_version,
             offered_terms: offered_terms_of(answered),
-            copy_hash: Some(self.writer.copy_hash(case.kind, &disclaimer)),
+            copy_hash: Some(self.writer.copy_hash(about.kind, &disclaimer)),
             disclaimer_variant: Some(disclaimer.variant),
             market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),
         };
@@ -156,11 +157,11 @@ impl<'a> Decider<'a> {
     /// no terms or no end, or if its terms are implausible.
     fn facts(
         &self,
-        case: &LetterSubject<'_>,
+        about: &LetterContext<'_>,
         to: &Address,
         disclaimer: &Disclaimer,
     ) -> Result<Facts, &'static str> {
-        let LetterSubject { kind, offer, account } = *case;
+        let LetterContext { kind, offer, account } = *about;
         let (Some(terms), Some(expires_at)) = (&offer.offered_terms, offer.expires_at) else {
             return Err(reason::NO_TERMS);
         };
@@ -195,9 +196,9 @@ impl<'a> Decider<'a> {
     /// enough for them.
     async fn disclaimer(
         &self,
-        case: &LetterSubject<'_>,
+        about: &LetterContext<'_>,
     ) -> sqlx::Result<Result<Disclaimer, &'static str>> {
-        let LetterSubject { kind, offer, account } = *case;
+        let LetterContext { kind, offer, account } = *about;
         let country = account.country.as_deref();
         let variant = offer.disclaimer_variant.as_deref();
         let languages = account.languages(&self.settings.locale_metadata_key);
@@ -263,7 +264,7 @@ impl<'a> Decider<'a> {
             if offer.expires_at.is_some_and(|end| end <= self.clock.now() + MIN_REMAINING) {
                 return Ok(Some(OFFER_ENDS.to_owned()));
             }
-            if store::state_of(self.db, &letter.offer_id).await? != Some(State::Sent) {
+            if store::first_letter_state(self.db, &letter.offer_id).await? != Some(State::Sent) {
                 return Ok(Some(CAME_BACK.to_owned()));
             }
         }
@@ -288,7 +289,7 @@ pub(super) async fn may_announce(
         && (letter.sequence > 0 || to_delivered::is_delivered(db, &letter.offer_id).await?))
 }
 
-struct LetterSubject<'a> {
+struct LetterContext<'a> {
     kind: Kind,
     offer: &'a FinancingOffer,
     account: &'a Account,

@@ -24,7 +24,7 @@ pub struct ExpectedRecipients {
 
 /// An open offer whose first letter has not gone out.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct UnsentOffer {
+pub struct OfferAwaitingLetter {
     pub offer_id: String,
     /// The letter's state; `None` if it was not written yet.
     pub letter_state: Option<String>,
@@ -44,14 +44,14 @@ impl ExpectedRecipients {
     /// The accounts with such offers, by their ids. An offer counts until its letter is handed to
     /// the relay or withdrawn; one whose letter is held, was rejected or was suppressed still needs
     /// it.
-    pub async fn accounts(&self) -> sqlx::Result<BTreeMap<String, Vec<UnsentOffer>>> {
+    pub async fn accounts(&self) -> sqlx::Result<BTreeMap<String, Vec<OfferAwaitingLetter>>> {
         let open =
             offers::store::list_undelivered(&self.db, self.livemode, self.clock.now()).await?;
         let ids: Vec<String> = open.iter().map(|(_, offer)| offer.clone()).collect();
         let letters = letters::store::first_of_offers(&self.db, &ids).await?;
         let mut letters: BTreeMap<String, FirstLetter> =
             letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
-        let mut accounts: BTreeMap<String, Vec<UnsentOffer>> = BTreeMap::new();
+        let mut accounts: BTreeMap<String, Vec<OfferAwaitingLetter>> = BTreeMap::new();
         for (account_id, offer_id) in open {
             let letter = letters.remove(&offer_id);
             let (letter_state, letter_reason) =
@@ -61,8 +61,11 @@ impl ExpectedRecipients {
                 None | Some("waiting" | "held" | "rejected" | "suppressed")
             );
             if is_unsent {
-                let offer =
-                    UnsentOffer { offer_id, letter_state, letter_reason: letter_reason.flatten() };
+                let offer = OfferAwaitingLetter {
+                    offer_id,
+                    letter_state,
+                    letter_reason: letter_reason.flatten(),
+                };
                 accounts.entry(account_id).or_default().push(offer);
             }
         }

@@ -1,7 +1,8 @@
 //! The sending stage: decide, find the recipient, write the letter, hand it to the relay, record.
+//! The letters' rows, states and wording are in [`crate::letters`], the mail transport in
+//! [`crate::mail`], suppressions and opt-outs in [`crate::consent`].
 //!
-//! Letters and their states are in [`crate::letters`], the mail transport in [`crate::mail`],
-//! suppressions and opt-outs in [`crate::consent`].
+//! A letter leaves in one place: `SendLetter::begin` in `send`.
 //!
 //! | file | owns |
 //! |---|---|
@@ -33,7 +34,7 @@ use crate::mail::sending_rate::SendingLimits;
 use crate::mail::{self, RelayUrl, Timeouts};
 use crate::stripe::{AccountId, OfferStatus};
 
-pub use expected::{ExpectedRecipient, ExpectedRecipients, UnsentOffer};
+pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
 pub use recipient::{NoRecipient, Recipient, RecipientError};
 pub use send::SendLetter;
 

@@ -1,6 +1,7 @@
-//! Finds a letter's recipient: the address that the platform set (`contact`), else one from Stripe.
-//! Stripe itself writes to the account's owner (<https://docs.stripe.com/capital/reporting>); every
-//! field that may hold the owner's address can be absent or null.
+//! Finds a letter's recipient: the address that the platform set ([`contact_overrides`]), else one
+//! from Stripe. Stripe itself writes to the account's owner
+//! (<https://docs.stripe.com/capital/reporting>); every field that may hold the owner's address can
+//! be absent or null.
 
 use std::sync::Arc;
 

@@ -228,11 +228,11 @@ impl SendLetter {
         Ok(mime::assemble(&parts, &self.settings.sender)?)
     }
 
-    /// Commits `sending`, with a full lease ahead; `None` once it is committed. This is the fence: a
-    /// worker that was paused for longer than its lease fails here, before anything is sent. The
-    /// checks cover what changed since Stripe was read: an ended offer, an opt-out, a suppressed
-    /// address, a withdrawn approval. Their writers either withdraw the waiting letter or commit
-    /// before these reads.
+    /// Commits `sending`, with a full lease ahead; `None` once it is committed. Every letter passes
+    /// here before it leaves. This is the fence: a worker that was paused for longer than its lease
+    /// fails here, before anything is sent. The checks cover what changed since Stripe was read: an
+    /// ended offer, an opt-out, a suppressed address, a withdrawn approval. Their writers either
+    /// withdraw the waiting letter or commit before these reads.
     async fn begin(
         &self,
         claim: &Claim,
@@ -244,7 +244,7 @@ impl SendLetter {
         let mut tx = self.db.begin().await?;
         queue::renew(&mut *tx, claim, self.lease, now).await?;
         // Locks the offer's row against status changes until the commit.
-        let status = offers::store::hold_status(&mut tx, &letter.offer_id).await?;
+        let status = offers::store::lock_status_shared(&mut tx, &letter.offer_id).await?;
         if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
             && !decide::may_announce(&mut tx, letter, &status).await?
         {

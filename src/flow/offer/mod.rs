@@ -1,4 +1,5 @@
-//! Offers as Stripe last reported them, and the decision whether to write to the merchant.
+//! The stage that applies observations of offers and decides whether to write to the merchant. The
+//! rows and the table of status changes are in [`crate::offers`].
 //!
 //! ```text
 //! undelivered ─▶ delivered ─▶ accepted ─▶ paid_out ─▶ fully_repaid
@@ -7,10 +8,10 @@
 //! ```
 //!
 //! One table decides how an event changes the known status ([`crate::offers::transition`]). The
-//! other fields come from the rendering that Stripe made last. Events arrive late, twice, in any
-//! order and within the same second; if two of them contradict each other, [`RefreshOffer`] reads
-//! the offer from Stripe, and that response wins. An offer that is no longer `undelivered`
-//! withdraws its unsent letter; a withdrawn letter stays withdrawn.
+//! other fields come from the latest snapshot. Events arrive late, twice, in any order and within
+//! the same second; if two of them contradict each other, [`RefreshOffer`] reads the offer from
+//! Stripe, and that response wins. An offer that is no longer `undelivered` withdraws its unsent
+//! letter; a withdrawn letter stays withdrawn.
 
 mod find;
 mod look_up;
@@ -34,7 +35,7 @@ pub use look_up::LookUpOffers;
 pub use refresh::RefreshOffer;
 
 pub(crate) const JOB: &str = offers::REFRESH_JOB;
-/// The occasion applied for refreshes that reconciliation requests.
+/// The cause of refreshes that reconciliation requests.
 const RECONCILIATION: &str = "reconcile";
 
 /// The effect of an observation on our records.
@@ -150,11 +151,11 @@ async fn update_known(
         notes.extend(changed_terms(&known.object, observation.object));
     }
     if effect.asks {
-        let occasion = match observation.source {
+        let cause = match observation.source {
             Source::Event { id, .. } => id,
             Source::Listed | Source::Asked => RECONCILIATION,
         };
-        offers::request_refresh(tx, offer.id.as_str(), occasion, now).await?;
+        offers::request_refresh(tx, offer.id.as_str(), cause, now).await?;
     }
     notes.extend(status_note(observation, known, &effect));
     Ok(OfferChange { before, note: (!notes.is_empty()).then(|| notes.join("; ")) })

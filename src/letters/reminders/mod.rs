@@ -1,4 +1,4 @@
-//! Reminders: the letters that follow an offer's announcement. [`schedule`] says when they are due,
+//! Reminders: the letters that follow an offer's first one. [`schedule`] says when they are due,
 //! [`store`] finds those that are. [`crate::maintenance::reminders`] opens them.
 
 pub mod schedule;

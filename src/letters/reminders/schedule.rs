@@ -1,4 +1,4 @@
-//! The schedule of reminders: seven days after the announcement, fourteen days after, and every
+//! The schedule of reminders: seven days after the first letter, fourteen days after, and every
 //! thirty days from then on (<https://docs.stripe.com/capital/marketing>), within the merchant's
 //! working hours. Each is off by default.
 
@@ -73,7 +73,7 @@ impl FromStr for Weekdays {
 }
 
 impl Schedule {
-    /// Whether letters at this position go out; 0, the announcement, always does.
+    /// Whether letters at this position go out; 0, the first letter, always does.
     pub fn is_on(&self, sequence: i16) -> bool {
         match sequence {
             ..=0 => true,

@@ -53,6 +53,12 @@ pub enum DisclaimerError {
     },
     #[error("the disclaimer {} is {what}", path.display())]
     Invalid { path: PathBuf, what: &'static str },
+    #[error(
+        "the disclaimer {} is in an unknown language (known are {})",
+        path.display(),
+        Language::ALL.map(|language| format!("{language}.txt")).join(", ")
+    )]
+    UnknownLanguage { path: PathBuf },
 }
 
 impl Disclaimers {
@@ -67,10 +73,9 @@ impl Disclaimers {
                 .filter(|path| path.extension().is_some_and(|end| end == "txt"))
             {
                 let code = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-                let language = code.parse().map_err(|_| DisclaimerError::Invalid {
-                    path: path.clone(),
-                    what: "in an unknown language (known are en.txt, de.txt, fr.txt)",
-                })?;
+                let language = code
+                    .parse()
+                    .map_err(|_| DisclaimerError::UnknownLanguage { path: path.clone() })?;
                 let disclaimer = Disclaimer {
                     variant: variant.to_owned(),
                     language,

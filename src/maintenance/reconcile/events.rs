@@ -18,7 +18,7 @@ const OVERLAP: TimeDelta = TimeDelta::hours(1);
 impl Reconcile {
     /// Imports the events that Stripe could not deliver, and all events since the last complete
     /// run: an event that no endpoint was registered for counts as delivered. Older events than
-    /// those of the first run are not needed, because the walk through all offers and the backfill
+    /// those of the first run are not needed, because the listing of all offers and the backfill
     /// of transactions read their outcome.
     pub(super) async fn import_missed_events(
         &self,

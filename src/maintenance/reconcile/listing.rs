@@ -1,9 +1,9 @@
 //! The lists of offers at Stripe: the undelivered ones in each run, and once a day all of them.
 //!
-//! The walk through all offers finds offers that no webhook announced: those made before this
+//! The listing of all offers finds offers that no webhook announced: those made before this
 //! service was installed, and those whose later events were lost. It resumes after its last page,
-//! in another run or another process. New offers appear at the top of Stripe's list, behind the
-//! walk; the list of undelivered offers has them.
+//! in another run or another process. New offers appear at the top of Stripe's list, which the
+//! listing has passed; the list of undelivered offers has them.
 
 use std::collections::HashSet;
 
@@ -20,16 +20,16 @@ use crate::queue::Claim;
 use crate::stripe::{self, OfferList, OfferStatus, Page};
 use crate::telemetry::chain;
 
-/// From the start of one walk to the start of the next.
-const WALK_EVERY: TimeDelta = TimeDelta::days(1);
-/// Pages of a walk in one run. Then the undelivered offers and the events have their turn again.
+/// From the start of one listing to the start of the next.
+const LISTING_INTERVAL: TimeDelta = TimeDelta::days(1);
+/// Pages of a listing in one run. Then the undelivered offers and the events have their turn again.
 const PAGES_PER_RUN: usize = 100;
 /// Stripe's list may lag behind its events by this much.
 pub(super) const LIST_LAG: TimeDelta = TimeDelta::minutes(2);
 
-/// How far the walk through all offers has come.
+/// How far the listing of all offers has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WalkProgress {
+pub(super) enum ListingProgress {
     /// Not due, or at its end.
     Idle,
     /// The next run continues.
@@ -61,23 +61,24 @@ impl Reconcile {
         }
     }
 
-    /// Continues the walk through all offers, or begins one if it is due.
-    pub(super) async fn walk(
+    /// Continues the listing of all offers, or begins one if it is due.
+    pub(super) async fn list_all(
         &self,
         claim: &Claim,
         counts: &mut Counts,
-    ) -> Result<WalkProgress, Incomplete> {
+    ) -> Result<ListingProgress, Incomplete> {
         let (livemode, now) = (self.stripe.livemode(), self.clock.now());
-        let Some(mut walk) = store::due_walk(&self.db, livemode, now - WALK_EVERY, now).await?
+        let Some(mut listing) =
+            store::due_listing(&self.db, livemode, now - LISTING_INTERVAL, now).await?
         else {
-            return Ok(WalkProgress::Idle);
+            return Ok(ListingProgress::Idle);
         };
         for _ in 0..PAGES_PER_RUN {
-            let after = walk.after_offer_id.as_deref();
+            let after = listing.after_offer_id.as_deref();
             let page = match self.stripe.offers(OfferList::All, after).await {
                 // The offer after which the page begins is gone: begin again.
                 Err(error) if error.is_missing() && after.is_some() => {
-                    store::rewind_walk(&self.db, &walk).await?;
+                    store::restart_listing(&self.db, &listing).await?;
                     return Err(error.into());
                 }
                 page => page?,
@@ -87,21 +88,21 @@ impl Reconcile {
             let next = next_page(&page)?;
             // After the offers: a crash in between repeats the page, which changes nothing.
             let at = self.clock.now();
-            match store::advance_walk(&self.db, &walk, next, &applied, at).await? {
-                Some(advanced) => walk = advanced,
-                // Another process walks: its lease is newer.
-                None => return Ok(WalkProgress::Idle),
+            match store::advance_listing(&self.db, &listing, next, &applied, at).await? {
+                Some(advanced) => listing = advanced,
+                // Another process continues it: its lease is newer.
+                None => return Ok(ListingProgress::Idle),
             }
-            let (offers_seen, offers_new) = (walk.offers_seen, walk.offers_new);
-            if walk.ended_at.is_some() {
+            let (offers_seen, offers_new) = (listing.offers_seen, listing.offers_new);
+            if listing.ended_at.is_some() {
                 tracing::info!(offers_seen, offers_new, "listed all offers at Stripe");
-                return Ok(WalkProgress::Idle);
+                return Ok(ListingProgress::Idle);
             }
             stop_requested(claim)?;
         }
-        let (offers_seen, offers_new) = (walk.offers_seen, walk.offers_new);
+        let (offers_seen, offers_new) = (listing.offers_seen, listing.offers_new);
         tracing::info!(offers_seen, offers_new, "listing all offers at Stripe");
-        Ok(WalkProgress::Unfinished)
+        Ok(ListingProgress::Unfinished)
     }
 
     /// Applies the offers of a page, each in a transaction of its own.

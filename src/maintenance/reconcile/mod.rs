@@ -34,7 +34,7 @@ use crate::offers::stale::{StaleFilter, find_stale};
 use crate::queue::{AttemptError, Circuit, Claim, Notifier, Periodic};
 use crate::stripe::{Client, Error, OfferId, Page};
 use crate::telemetry::chain;
-use listing::{LIST_LAG, WalkProgress};
+use listing::{LIST_LAG, ListingProgress};
 use store::Counts;
 
 #[derive(Clone, Debug)]
@@ -114,8 +114,8 @@ impl Periodic for Reconcile {
         let error = outcome.as_ref().err().map(|error| chain(error));
         log(&counts, error.as_deref());
         let pause = match outcome {
-            Ok(WalkProgress::Idle) => self.every,
-            Ok(WalkProgress::Unfinished) => Duration::ZERO,
+            Ok(ListingProgress::Idle) => self.every,
+            Ok(ListingProgress::Unfinished) => Duration::ZERO,
             Err(_) => AFTER_INCOMPLETE.min(self.every),
         };
         Ok((pause, Run { id: run_id, counts, error }))
@@ -161,13 +161,13 @@ impl Reconcile {
         &self,
         claim: &Claim,
         counts: &mut Counts,
-    ) -> Result<WalkProgress, Incomplete> {
+    ) -> Result<ListingProgress, Incomplete> {
         let listed = self.list_undelivered(claim, counts).await;
-        let walk = self.walk(claim, counts).await;
+        let listing = self.list_all(claim, counts).await;
         let events = self.import_missed_events(claim, counts).await;
         self.check_unlisted(&listed?, counts).await?;
         events?;
-        walk
+        listing
     }
 
     /// Refreshes offers that are undelivered here and missing from Stripe's list, and financings

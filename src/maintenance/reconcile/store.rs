@@ -145,9 +145,9 @@ pub(super) async fn last_complete_start(
     .await
 }
 
-/// A walk through the list of all offers at Stripe.
+/// A pass through the list of all offers at Stripe.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Walk {
+pub struct FullListing {
     #[serde(skip)]
     pub(super) listing_id: i64,
     #[serde(skip)]
@@ -160,15 +160,15 @@ pub struct Walk {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// The unfinished walk, or a new one if the last one started before `before`.
-pub(super) async fn due_walk(
+/// The unfinished listing, or a new one if the last one started before `before`.
+pub(super) async fn due_listing(
     db: impl PgExecutor<'_>,
     livemode: Option<bool>,
     before: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Walk>> {
+) -> sqlx::Result<Option<FullListing>> {
     sqlx::query_as!(
-        Walk,
+        FullListing,
         r#"
         with begun as (
             insert into offer_listings (livemode, started_at)
@@ -197,8 +197,8 @@ pub(super) async fn due_walk(
     .await
 }
 
-/// Begins a walk unless one is unfinished.
-pub async fn request_walk(
+/// Begins a listing unless one is unfinished.
+pub async fn request_listing(
     db: impl PgExecutor<'_>,
     livemode: Option<bool>,
     now: DateTime<Utc>,
@@ -213,17 +213,17 @@ pub async fn request_walk(
     Ok(())
 }
 
-/// Records a page that was applied; without `next` it was the last one. None if the walk is no
+/// Records a page that was applied; without `next` it was the last one. None if the listing is no
 /// longer where it was, because another process continued it.
-pub(super) async fn advance_walk(
+pub(super) async fn advance_listing(
     db: impl PgExecutor<'_>,
-    walk: &Walk,
+    listing: &FullListing,
     next: Option<String>,
     page: &PageCounts,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<Walk>> {
+) -> sqlx::Result<Option<FullListing>> {
     sqlx::query_as!(
-        Walk,
+        FullListing,
         "
         update offer_listings
         set after_offer_id = $3, offers_seen = offers_seen + $4, offers_new = offers_new + $5,
@@ -231,8 +231,8 @@ pub(super) async fn advance_walk(
         where listing_id = $1 and after_offer_id is not distinct from $2 and ended_at is null
         returning listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
         ",
-        walk.listing_id,
-        walk.after_offer_id,
+        listing.listing_id,
+        listing.after_offer_id,
         next,
         page.seen,
         page.new,
@@ -242,27 +242,30 @@ pub(super) async fn advance_walk(
     .await
 }
 
-/// Continues the walk at the top of the list.
-pub(super) async fn rewind_walk(db: impl PgExecutor<'_>, walk: &Walk) -> sqlx::Result<()> {
+/// Restarts the listing at the top of the list.
+pub(super) async fn restart_listing(
+    db: impl PgExecutor<'_>,
+    listing: &FullListing,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "
         update offer_listings set after_offer_id = null
         where listing_id = $1 and ended_at is null
         ",
-        walk.listing_id,
+        listing.listing_id,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// The walk that began last.
-pub async fn newest_walk(
+/// The listing that began last.
+pub async fn newest_listing(
     db: impl PgExecutor<'_>,
     livemode: Option<bool>,
-) -> sqlx::Result<Option<Walk>> {
+) -> sqlx::Result<Option<FullListing>> {
     sqlx::query_as!(
-        Walk,
+        FullListing,
         "
         select listing_id, after_offer_id, started_at, offers_seen, offers_new, ended_at
         from offer_listings

@@ -35,7 +35,7 @@ pub struct BannerSource {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CopyQuery {
-    /// The preferred language: `en`, `de` or `fr`. Defaults to the account's.
+    /// The preferred language. Defaults to the account's.
     #[param(pattern = "^(en|de|fr)$", example = "de")]
     language: Option<String>,
 }
@@ -120,7 +120,7 @@ pub(super) async fn show(
         .language
         .map(|code| code.parse())
         .transpose()
-        .map_err(|_| Refusal::BadQuery("language must be en, de or fr".into()))?;
+        .map_err(|error| Refusal::BadQuery(format!("bad language: {error}").into()))?;
     let find = find_of_account(&api.db, account.as_str(), offer.as_str());
     let offer = api.query("cannot read an offer", find).await?.ok_or(Refusal::NotFound)?;
     let account = financings.accounts.account(&account).await;
@@ -219,5 +219,17 @@ impl From<ContactLine> for CopyContact {
 impl From<TermsLine> for CopyLine {
     fn from(TermsLine { label, value }: TermsLine) -> Self {
         Self { label, value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_described_pattern_names_every_language() {
+        let described = serde_json::to_string(&CopyQuery::into_params(|| None)).unwrap();
+        let pattern = format!("^({})$", Language::ALL.map(Language::code).join("|"));
+        assert!(described.contains(&pattern), "{described}");
     }
 }

@@ -1,4 +1,5 @@
 //! Webhooks by which mail servers and mail providers report what happened to letters.
+//! [`crate::feedback`] applies the reports.
 //!
 //! | path | caller | authentication |
 //! |---|---|---|

@@ -166,7 +166,7 @@ async fn an_export_has_what_an_erasure_removes(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_dossier_has_everything_masked_and_in_100_columns(db: PgPool) {
+async fn a_summary_has_everything_masked_and_in_100_columns(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
     let (app, account) = with_everything(db, dir.path()).await;
     let shown = run_ok(&app.db, &["account", "show", &account]).await;

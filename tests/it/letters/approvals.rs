@@ -54,7 +54,7 @@ pub async fn approve(
     let mut tx = app.db.begin().await.unwrap();
     approvals::approve(&mut tx, &[copy], &approval, app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    approvals::release(app.app.db(), app.clock.now()).await.unwrap()
+    approvals::retry_held(app.app.db(), app.clock.now()).await.unwrap()
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -333,7 +333,7 @@ async fn each_held_letter_is_released_once_across_all_pages(db: PgPool) {
     ] {
         sqlx::query(copies).execute(&app.db).await.unwrap();
     }
-    assert_eq!(approvals::release(app.app.db(), app.clock.now()).await.unwrap(), 451);
+    assert_eq!(approvals::retry_held(app.app.db(), app.clock.now()).await.unwrap(), 451);
     assert_eq!(app.letters_in_state("waiting").await, 451);
     app.run_due_work().await;
     app.expect_letter(&offer, "held", Some("no_disclaimer")).await;

@@ -65,13 +65,13 @@ async fn the_first_listing_stores_every_offer_and_emails_the_undelivered_one(db:
     app.expect_delivered(&offers.last().unwrap().0).await;
     expect_statuses(&app, &offers).await;
     assert_eq!(app.relay.letters().len(), 1);
-    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    let listing = app.app.newest_listing().await.unwrap().unwrap();
     assert_eq!(
-        (walk.offers_seen, walk.offers_new),
+        (listing.offers_seen, listing.offers_new),
         (8, 7),
         "the list of undelivered offers already stored one"
     );
-    assert!(walk.ended_at.is_some());
+    assert!(listing.ended_at.is_some());
     app.finish().await;
 }
 
@@ -102,13 +102,13 @@ async fn the_listing_resumes_after_its_last_page_and_repeats_daily(db: PgPool) {
     .await
     .unwrap();
     assert!(app.app.reconcile_now().await.unwrap());
-    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    let listing = app.app.newest_listing().await.unwrap().unwrap();
     assert_eq!(
-        (walk.offers_seen, walk.offers_new),
+        (listing.offers_seen, listing.offers_new),
         (250, 250),
         "this run adds 150 to the first page"
     );
-    assert!(walk.ended_at.is_some());
+    assert!(listing.ended_at.is_some());
     assert_eq!(list_calls(&app), 3, "one page of undelivered offers and two of all offers");
 
     assert!(app.app.reconcile_now().await.unwrap());
@@ -116,9 +116,9 @@ async fn the_listing_resumes_after_its_last_page_and_repeats_daily(db: PgPool) {
     app.clock.advance(TimeDelta::hours(25));
     assert!(app.app.reconcile_now().await.unwrap());
     assert_eq!(list_calls(&app), 8);
-    let walk = app.app.newest_walk().await.unwrap().unwrap();
+    let listing = app.app.newest_listing().await.unwrap().unwrap();
     assert_eq!(
-        (walk.offers_seen, walk.offers_new),
+        (listing.offers_seen, listing.offers_new),
         (250, 100),
         "only the first page is new: it was never applied"
     );

@@ -2,13 +2,15 @@
 //! market, and every change anew (<https://docs.stripe.com/capital/marketing>). So is the Capital
 //! section of a merchant with an open offer.
 //!
-//! A hash covers everything in a letter except the merchant's own data: templates, disclaimer,
-//! program name, sender, postal address, contacts. With a live key, a letter goes out only if its
-//! hash is approved for its market; otherwise it is held until an approval releases it. Test data
-//! needs no approval.
+//! A hash covers everything in a letter except the merchant's data and Stripe's facts about the
+//! market (`stripe/market.rs`): templates, disclaimer, program name, sender, postal address,
+//! contacts. With a live key, a letter goes out only if its hash is approved for its market;
+//! otherwise it is held until it is approved. Test data needs no approval.
 //!
-//! An approval can be withdrawn. From then on no attempt with that wording begins: the transaction
-//! that commits `sending` reads the approval.
+//! An approval is checked when a letter is written (`flow::email`), in the transaction that commits
+//! `sending` (`letters::evidence`), which decides, and before the Capital section shows an open
+//! offer. An approval can be withdrawn. That touches no letter: each is held when its job next
+//! runs. [`retry_held`] retries them, after an approval and at each start of a worker.
 
 pub mod store;
 
@@ -79,7 +81,7 @@ impl CopyId {
 }
 
 /// Records an approval of several wordings, in the caller's transaction. One that is in force
-/// already stays as it is. Call [`release`] after the commit.
+/// already stays as it is. Call [`retry_held`] after the commit.
 pub async fn approve(
     tx: &mut PgConnection,
     copies: &[CopyId],
@@ -149,9 +151,9 @@ pub async fn withdraw(
 /// number. Letters that still lack one are held again. Works in small transactions, so that
 /// thousands of letters do not block writers of their offers. After a crash the rest stays held
 /// until the next start.
-pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
-    let mut released = 0;
-    // Each letter once: an early one may be held again before the last one is released.
+pub async fn retry_held(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    let mut retried = 0;
+    // Each letter once: an early one may be held again before the last one is retried.
     let mut after = (String::new(), String::new());
     loop {
         let mut tx = db.begin().await?;
@@ -160,9 +162,9 @@ pub async fn release(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<usize> {
             transition::retry(&mut tx, letter, None, now).await?;
         }
         tx.commit().await?;
-        let Some(last) = held.last() else { return Ok(released) };
+        let Some(last) = held.last() else { return Ok(retried) };
         after = (last.offer_id.clone(), last.letter_id.clone());
-        released += held.len();
+        retried += held.len();
     }
 }
 

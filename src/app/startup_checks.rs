@@ -1,4 +1,4 @@
-//! Checks at startup.
+//! Checks at startup: the wording of emails and Stripe's key. Both only log.
 
 use super::{disclaimers, samples, writer};
 use crate::flow::email;
