@@ -12,7 +12,7 @@ use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
-use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
+use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::samples::{self, Sample};
@@ -128,6 +128,7 @@ impl Resources {
     /// For requests that a person waits for.
     pub(super) fn finder(&self) -> OfferFinder {
         OfferFinder {
+            recently_found: RecentlyFound::default(),
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.interactive(),

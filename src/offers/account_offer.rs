@@ -5,7 +5,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::database::Cursor;
-use crate::stripe::{Contract, FinancingType, OfferedTerms, ProductTerms, ProductType};
+use crate::stripe::{
+    Contract, FinancingType, OfferedTerms, ProductTerms, ProductType, market_of_disclaimer,
+};
 
 /// Terms of an offer. Fields that Stripe did not send in the expected form are `None`: the terms are
 /// displayed, and no decision depends on them.
@@ -70,11 +72,13 @@ impl AccountOffer {
         self.known_financing_type().as_ref().is_some_and(FinancingType::is_unknown)
     }
 
-    /// What may be said to an account of this country. The accepted terms override the offered
-    /// ones.
+    /// What may be said to an account of this country; if it is unknown, of the market of the
+    /// offer's disclaimer. The accepted terms override the offered ones.
     pub fn product_terms(&self, country: Option<&str>) -> ProductTerms {
         let interval_of = |terms| self.terms_in(terms).and_then(|terms| terms.repayment_interval);
         let interval = interval_of("accepted_terms").or_else(|| interval_of("offered_terms"));
+        let market = || market_of_disclaimer(self.disclaimer_variant.as_deref()?);
+        let country = country.or_else(market);
         ProductTerms::new(country, self.known_financing_type().as_ref(), interval.as_ref())
     }
 

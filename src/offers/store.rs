@@ -284,6 +284,28 @@ pub async fn of_account(
     .await
 }
 
+/// The newest offers of an account that are open, applied for or paid out, newest first.
+pub async fn current_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+    limit: i64,
+) -> sqlx::Result<Vec<AccountOffer>> {
+    select_account_offers!(
+        "
+        account_id = $1 and ($2::boolean is null or livemode = $2)
+            and status in ('undelivered', 'delivered', 'accepted', 'paid_out')
+        order by created_at desc, offer_id desc
+        limit $3
+        ",
+        account_id,
+        livemode,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// The undelivered offers that a merchant can apply for after `now`: account and id, in this order.
 pub async fn list_undelivered(
     db: impl PgExecutor<'_>,

@@ -9,6 +9,7 @@
 use serde::Deserialize;
 
 use super::{Contract, FinancingType};
+use crate::format::locale::Language;
 
 /// The documented terms of a product in a market.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,24 @@ pub static MARKETS: [MarketTerms; 8] = [
     row("DE", FinancingType::FlexLoan, Some(7), false, Refill::Stacks),
     row("FR", FinancingType::FlexLoan, Some(7), false, Refill::Stacks),
 ];
+
+/// The variants of the disclaimer (<https://docs.stripe.com/capital/marketing>): name, market,
+/// language, and whether it is the default for accounts of that country.
+pub static DISCLAIMER_VARIANTS: [(&str, &str, Language, bool); 7] = [
+    ("celtic_us_loan", "US", Language::English, true),
+    ("youlend_us_mca", "US", Language::English, false),
+    ("youlend_uk_mca", "GB", Language::English, true),
+    ("youlend_de_financing", "DE", Language::German, true),
+    ("youlend_fr_financing", "FR", Language::French, true),
+    ("fundbox_au_financing", "AU", Language::English, true),
+    ("fundbox_ca_financing", "CA", Language::English, true),
+];
+
+/// The market of a disclaimer; `None` if the variant is unknown.
+pub fn market_of_disclaimer(variant: &str) -> Option<&'static str> {
+    let found = DISCLAIMER_VARIANTS.iter().find(|(known, ..)| *known == variant);
+    found.map(|(_, market, ..)| *market)
+}
 
 /// Answers questions and takes complaints about Capital
 /// (<https://docs.stripe.com/capital/regulatory-compliance>).

@@ -39,6 +39,7 @@ pub use generation_failure::GenerationFailure;
 pub use ids::{AccountId, EventId, IdError, OfferId, TransactionId};
 pub use list::{Page, id_of};
 pub use market::{
-    MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval, servicing_address,
+    DISCLAIMER_VARIANTS, MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval,
+    market_of_disclaimer, servicing_address,
 };
 pub use payout::{BalanceTransaction, Fee, Payout};

@@ -59,10 +59,7 @@ pub async fn report(
         return Ok(Reported::OfferEnded);
     }
     if store::add_report(&mut *tx, report, now).await? {
-        let note = match report.reference {
-            Some(reference) => format!("by {}, reference {reference}", report.channel),
-            None => format!("by {}", report.channel),
-        };
+        let note = format!("by {}", report.channel);
         let entry = Entry::ours(offer_id, account_id, "offer.told", now).with_note(&note);
         timeline::add(&mut *tx, &entry, now).await?;
     }

@@ -7,7 +7,9 @@ use sqlx::{PgConnection, PgExecutor};
 use super::DeliveryReport;
 use crate::database::export_rows;
 
-/// Records that the platform told the merchant itself. False if the report was recorded before.
+/// Records that the platform told the merchant itself. False if the report was recorded before:
+/// one with the same channel and time, or with the same channel and reference. The caller has
+/// locked the offer.
 pub(super) async fn add_report(
     db: impl PgExecutor<'_>,
     report: &DeliveryReport<'_>,
@@ -17,7 +19,11 @@ pub(super) async fn add_report(
         "
         insert into delivery_reports
             (offer_id, account_id, channel, told_at, reference, reported_by, recorded_at)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        select $1, $2, $3, $4, $5, $6, $7
+        -- A retried request without a time has another one.
+        where not exists (
+            select from delivery_reports where offer_id = $1 and channel = $3 and reference = $5
+        )
         on conflict on constraint delivery_reports_once do nothing
         ",
         report.offer.as_str(),

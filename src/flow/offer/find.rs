@@ -1,5 +1,8 @@
 //! The offers of an account, read from Stripe's list.
 
+use std::time::Duration;
+
+use moka::future::Cache;
 use serde::Deserialize as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,9 +28,32 @@ pub struct OfferFinder {
     pub letters: letters::Opener,
     /// Notified when letters may have been opened.
     pub jobs: Notifier,
+    pub recently_found: RecentlyFound,
+}
+
+/// Accounts whose offers were listed within the last minute. Clones share them.
+#[derive(Clone, Debug)]
+pub struct RecentlyFound(Cache<AccountId, ()>);
+
+impl Default for RecentlyFound {
+    fn default() -> Self {
+        const MAX_ACCOUNTS: u64 = 10_000;
+        let ttl = Duration::from_mins(1);
+        Self(Cache::builder().max_capacity(MAX_ACCOUNTS).time_to_live(ttl).build())
+    }
 }
 
 impl OfferFinder {
+    /// As [`OfferFinder::find`], but at most once a minute for each account: for requests, which
+    /// anyone can repeat. A failed call counts for nothing.
+    pub async fn find_for_request(&self, account: &AccountId) -> Result<(), LookupError> {
+        if self.recently_found.0.get(account).await.is_none() {
+            self.find(account).await?;
+            self.recently_found.0.insert(account.clone(), ()).await;
+        }
+        Ok(())
+    }
+
     /// Applies every offer that Stripe lists for the account and returns how many were unknown. An
     /// account that left the platform has none.
     pub async fn find(&self, account: &AccountId) -> Result<u64, LookupError> {

@@ -30,7 +30,7 @@ use crate::offers::transition::{self, Effect, StatusChange};
 use crate::offers::{self, ObservedOffer, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
-pub use find::{OfferFinder, decode};
+pub use find::{OfferFinder, RecentlyFound, decode};
 pub use look_up::LookUpOffers;
 pub use refresh::RefreshOffer;
 

@@ -9,18 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::format::locale::Language::{self, English, French, German};
-
-/// Stripe's variants: name, market, language, and whether it is the default for accounts of that
-/// country.
-const VARIANTS: [(&str, &str, Language, bool); 7] = [
-    ("celtic_us_loan", "US", English, true),
-    ("youlend_us_mca", "US", English, false),
-    ("youlend_uk_mca", "GB", English, true),
-    ("youlend_de_financing", "DE", German, true),
-    ("youlend_fr_financing", "FR", French, true),
-    ("fundbox_au_financing", "AU", English, true),
-    ("fundbox_ca_financing", "CA", English, true),
-];
+use crate::stripe::{DISCLAIMER_VARIANTS as VARIANTS, market_of_disclaimer};
 
 /// A disclaimer has a few sentences; a larger file is a mistake.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -79,7 +68,7 @@ impl Disclaimers {
                 let disclaimer = Disclaimer {
                     variant: variant.to_owned(),
                     language,
-                    market: market_of(variant).map(str::to_owned),
+                    market: market_of_disclaimer(variant).map(str::to_owned),
                     paragraphs: read(&path)?,
                     is_sample: false,
                 };
@@ -132,10 +121,6 @@ impl Disclaimers {
     }
 }
 
-fn market_of(variant: &str) -> Option<&'static str> {
-    VARIANTS.iter().find(|(known, ..)| *known == variant).map(|(_, market, ..)| *market)
-}
-
 fn sample(variant: &str, language: Language) -> Disclaimer {
     let text = match language {
         English => format!(
@@ -151,7 +136,7 @@ fn sample(variant: &str, language: Language) -> Disclaimer {
     Disclaimer {
         variant: variant.to_owned(),
         language,
-        market: market_of(variant).map(str::to_owned),
+        market: market_of_disclaimer(variant).map(str::to_owned),
         paragraphs: vec![text],
         is_sample: true,
     }

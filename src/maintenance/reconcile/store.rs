@@ -278,3 +278,18 @@ pub async fn newest_listing(
     .fetch_optional(db)
     .await
 }
+
+/// Whether all offers at Stripe were listed at least once: until then an account may have offers
+/// that are unknown here.
+pub async fn has_listed_all(db: impl PgExecutor<'_>, livemode: Option<bool>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from offer_listings where livemode is not distinct from $1 and ended_at is not null
+        ) as "exists!"
+        "#,
+        livemode,
+    )
+    .fetch_one(db)
+    .await
+}

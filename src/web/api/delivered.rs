@@ -48,7 +48,8 @@ const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
 ///
 /// For a platform that showed the offer in its dashboard or told the merchant in another way.
 /// Stripe is told that the offer is delivered, the report is kept as evidence, and an email that
-/// was not sent yet is withdrawn. The same channel and time again change nothing.
+/// was not sent yet is withdrawn. The same channel and time, or channel and reference, again change
+/// nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{account}/offers/{offer}/delivered",

@@ -11,11 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{AccountParams, AccountPath, List, PageRequest, Query};
 use super::{Platform, Refusal};
-use crate::financing::ledger::MovementFilter;
+use crate::financing::LookupError;
 use crate::letters::store::{FirstLetter, first_of_offers};
+use crate::maintenance::reconcile::store::has_listed_all;
 use crate::offers::store::{AccountOffer, AccountPage, Terms, belongs_to, of_account};
 use crate::offers::timeline::{TimelineEntry, page_of_offer};
-use crate::stripe::{AccountId, OfferId};
+use crate::stripe::OfferId;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -197,10 +198,17 @@ pub(super) async fn list(
         api.query("cannot list an account's offers", list)
     };
     let mut offers = list().await?;
-    if offers.is_empty() && after.is_none() && has_movements(&platform, &account).await? {
-        // A financing without an offer: its events preceded this service. Stripe has it.
-        platform.find_offers(&account).await?;
-        offers = list().await?;
+    // Its events may have preceded this service, or were lost: Stripe has the offer.
+    let listed = has_listed_all(&api.db, financings.livemode());
+    if after.is_none()
+        && (offers.is_empty() || !api.query("cannot read the full listings", listed).await?)
+    {
+        match platform.finder.find_for_request(&account).await {
+            // What is known is better than nothing.
+            Err(LookupError::Stripe(_)) if !offers.is_empty() => {}
+            Err(error) => return Err(api.lookup_refusal(&error, "cannot find an account's offers")),
+            Ok(()) => offers = list().await?,
+        }
     }
     // A second statement, not a join: each module reads its own table. A letter that is created in
     // between may be missing here and appears in the next response.
@@ -220,13 +228,6 @@ pub(super) async fn list(
         Offer::new(offer, home.as_ref().and_then(|home| home.country.as_deref()), letter)
     };
     Ok(page.respond(offers, |offer| offer.cursor().to_string(), entry))
-}
-
-async fn has_movements(platform: &Platform, account: &AccountId) -> Result<bool, Refusal> {
-    let filter = MovementFilter::default();
-    let movements = platform.financings.movements(account, &filter, 1);
-    let movements = platform.api.query("cannot read an account's ledger", movements).await?;
-    Ok(!movements.is_empty())
 }
 
 #[derive(Deserialize, IntoParams)]

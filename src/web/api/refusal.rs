@@ -72,7 +72,7 @@ pub enum Refusal {
          country, or the operator must correct stripe.embedded_version."
     )]
     SessionRefused,
-    #[error("The offer ended before it was delivered, so Stripe cannot be told of a delivery.")]
+    #[error("The offer has ended, so Stripe cannot be told of a delivery.")]
     OfferEnded,
     #[error(
         "The offer is not open for an application, or its terms are incomplete: there is nothing \

@@ -78,6 +78,21 @@ async fn reports_are_listed_as_csv_and_lose_their_reference_when_erased(db: PgPo
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_retried_report_without_a_time_is_one_report(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let body = json!({"channel": "push", "reference": "msg_1"});
+    for _ in 0..2 {
+        report(&app, &offer, &body).await.expect(200);
+        app.clock.advance(chrono::TimeDelta::seconds(2));
+    }
+    assert_eq!(reports(&app, &offer).await, 1);
+    report(&app, &offer, &json!({"channel": "push", "reference": "msg_2"})).await.expect(200);
+    assert_eq!(reports(&app, &offer).await, 2);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_offer_whose_event_is_late_is_found_at_stripe(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();

@@ -16,16 +16,16 @@ use crate::support::browser::{Browser, PageResponse};
 use crate::support::stripe::Stub;
 
 /// An offer to receive from Stripe.
-struct Offer<'a> {
-    id: &'a str,
-    account: &'a str,
-    livemode: bool,
-    status: &'a str,
-    financing_type: Option<&'a str>,
-    product_type: &'a str,
-    disclaimer: Option<&'a str>,
+pub struct Offer<'a> {
+    pub id: &'a str,
+    pub account: &'a str,
+    pub livemode: bool,
+    pub status: &'a str,
+    pub financing_type: Option<&'a str>,
+    pub product_type: &'a str,
+    pub disclaimer: Option<&'a str>,
     /// Its age.
-    days_old: i32,
+    pub days_old: i32,
 }
 
 impl Default for Offer<'_> {
@@ -44,7 +44,7 @@ impl Default for Offer<'_> {
 }
 
 impl Offer<'_> {
-    async fn receive(&self, app: &TestApp) {
+    pub async fn receive(&self, app: &TestApp) {
         sqlx::query(
             "insert into financing_offers (offer_id, account_id, livemode, status, product_type,
                  financing_type, disclaimer_variant, currency, advance_minor, fee_minor,

@@ -19,8 +19,9 @@ use crate::financing::summary::SummaryComparison;
 use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::{Disclaimer, approvals};
-use crate::offers::store::{AccountOffer, AccountPage, of_account};
-use crate::stripe::{AccountId, TransactionId};
+use crate::maintenance::reconcile::store::has_listed_all;
+use crate::offers::store::{AccountOffer, AccountPage, current_of_account, of_account};
+use crate::stripe::{AccountId, TransactionId, market_of_disclaimer};
 use phase::{Card, Phase, cards};
 use progress::Figures;
 use view::{MovementRow, PageFormatter};
@@ -69,8 +70,10 @@ pub(super) async fn show(state: &PortalState, viewer: &Viewer, view: &PageView<'
         Ok(None) => return state.not_now(language),
         Err(error) => return state.fail(&error, language),
     };
+    // Without a country the terms of the market are missing: such a page delivers no offer.
+    let is_complete = data.audience.home.country.is_some();
     let (response, shown) = render(state, viewer, data, is_later_page);
-    if view.is_seen && response.status().is_success() {
+    if view.is_seen && is_complete && response.status().is_success() {
         portal.report_view(account, &shown).await;
     }
     response
@@ -145,6 +148,11 @@ struct DisclaimerText {
     paragraphs: Vec<String>,
 }
 
+/// The market of an offer, by its disclaimer.
+fn market(offer: &AccountOffer) -> Option<&'static str> {
+    market_of_disclaimer(offer.disclaimer_variant.as_deref()?)
+}
+
 impl Portal {
     /// None if the account's offers are unknown and Stripe does not answer.
     async fn load(
@@ -154,31 +162,33 @@ impl Portal {
     ) -> sqlx::Result<Option<AccountData>> {
         let account = &viewer.account;
         let id = account.as_str();
-        let newest =
-            AccountPage { after: None, livemode: self.financings.livemode(), limit: MAX_OFFERS };
-        let mut offers = of_account(&self.db, id, &newest).await?;
+        let mut offers = self.offers(id).await?;
         let wanted = MovementFilter { after, ..MovementFilter::default() };
         // One more than is shown tells whether there is an older page.
         let limit = i64::from(MOVEMENTS_PER_PAGE) + 1;
         let movements = self.financings.movements(account, &wanted, limit).await?;
-        if offers.is_empty() && !movements.is_empty() {
-            // A financing without an offer: its events preceded this service. Stripe has it.
-            match self.finder.find(account).await {
-                Ok(_) => {}
+        // Its events may have preceded this service, or were lost: Stripe has the offer.
+        if offers.is_empty() || !has_listed_all(&self.db, self.financings.livemode()).await? {
+            match self.finder.find_for_request(account).await {
+                Ok(()) => offers = self.offers(id).await?,
                 Err(LookupError::Database(error)) => return Err(error),
                 Err(LookupError::Stripe(error)) => {
                     tracing::warn!(account.id = %account, %error, "cannot find the account's offers");
-                    return Ok(None);
+                    if offers.is_empty() {
+                        return Ok(None);
+                    }
                 }
             }
-            offers = of_account(&self.db, id, &newest).await?;
         }
         let has_begun =
             offers.iter().any(|offer| matches!(offer.status.as_str(), "accepted" | "paid_out"));
         // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.
         let comparison =
             async { if has_begun { self.comparison(account).await } else { Ok(None) } };
-        let (comparison, home) = tokio::try_join!(comparison, self.financings.locale(account))?;
+        let (comparison, mut home) = tokio::try_join!(comparison, self.financings.locale(account))?;
+        if home.country.is_none() {
+            home.country = offers.iter().find_map(market).map(str::to_owned);
+        }
         let ledger_totals = match comparison {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
@@ -191,6 +201,20 @@ impl Portal {
             audience.approved = approvals::store::in_force(&self.db, &hashes).await?;
         }
         Ok(Some(AccountData { offers, comparison, ledger_totals, movements, audience }))
+    }
+
+    /// The account's newest offers, and those that are current however many are newer.
+    async fn offers(&self, account_id: &str) -> sqlx::Result<Vec<AccountOffer>> {
+        let livemode = self.financings.livemode();
+        let newest = AccountPage { after: None, livemode, limit: MAX_OFFERS };
+        let mut offers = of_account(&self.db, account_id, &newest).await?;
+        if offers.len() < usize::try_from(MAX_OFFERS).unwrap_or_default() {
+            return Ok(offers);
+        }
+        let current = current_of_account(&self.db, account_id, livemode, MAX_OFFERS).await?;
+        let known: BTreeSet<String> = offers.iter().map(|offer| offer.offer_id.clone()).collect();
+        offers.extend(current.into_iter().filter(|offer| !known.contains(&offer.offer_id)));
+        Ok(offers)
     }
 
     /// Stripe's summary; `None` if Stripe is unavailable, and the ledger's totals are shown
