@@ -499,8 +499,56 @@ async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) 
         assert_eq!(page.text.contains("href=\"#contact\""), is_open, "{account}");
         let shows_period = said.contains("January 15, 2027 – March 16, 2027");
         assert_eq!(shows_period, account != "acct_6", "{account}: {said}");
+        // Without a known minimum, nothing is known about a fixed-term loan's withholding.
+        let is_explained = said.contains("What happens next is explained in its details.");
+        assert_eq!(is_explained, account == "acct_2", "{account}: {said}");
         // A total below what was paid and what remains is implausible.
         page.expect_says(&["$1,040.00", "of $1,100.00"]);
+    }
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_statement_uses_the_words_of_the_contracts_and_has_contacts_and_disclaimers(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    let found = json!({"id": "acct_1", "object": "account", "country": "GB"});
+    stub.answer("/v1/accounts/", 200, found);
+    let celtic = "celtic_us_loan";
+    let youlend = "youlend_uk_mca";
+    for (account, offers, column, variants) in [
+        ("acct_1", &[("flex_loan", celtic)][..], "Paid", &[celtic][..]),
+        ("acct_2", &[("cash_advance", youlend)], "Delivered", &[youlend]),
+        ("acct_3", &[("flex_loan", celtic), ("fixed_term_loan", celtic)], "Paid", &[celtic]),
+        (
+            "acct_4",
+            &[("cash_advance", youlend), ("flex_loan", celtic)],
+            "Paid or delivered",
+            &[celtic, youlend],
+        ),
+        ("acct_5", &[], "Paid or delivered", &[youlend]),
+    ] {
+        for (number, (financing_type, disclaimer)) in offers.iter().enumerate() {
+            let id = format!("financingoffer_{account}_{number}");
+            let (financing_type, disclaimer) = (Some(*financing_type), Some(*disclaimer));
+            let status = ["paid_out", "fully_repaid"][number];
+            let offer =
+                Offer { id: &id, account, status, financing_type, disclaimer, ..Offer::default() };
+            offer.receive(&app).await;
+            let id = format!("cptxn_{account}_{number}");
+            offer.moves(&app, &id, ("payment", Some("automatic_withholding")), 1_500).await;
+        }
+        if offers.is_empty() {
+            let offer = Offer { id: "financingoffer_gone", account, ..Offer::default() };
+            offer.moves(&app, "cptxn_gone", ("payment", None), 1_500).await;
+        }
+        let page = Browser::signed_in(&app, account).await.open("/capital/statement").await;
+        let header = format!("class=\"n\">{column}</th>");
+        page.expect_says(&[&header, "write to", "capital+support@stripe.com"]);
+        for variant in [celtic, youlend] {
+            let is_shown = page.text.contains(&format!("disclaimer {variant} that"));
+            assert_eq!(is_shown, variants.contains(&variant), "{account} {variant}: {}", page.text);
+        }
     }
     app.abandon();
 }
@@ -516,7 +564,7 @@ async fn stripes_total_counts_even_if_the_rest_is_on_its_way(db: PgPool) {
     stub.answer("/v1/capital/financing_summary", 200, summary);
     Offer { status: "paid_out", ..Offer::default() }.receive(&app).await;
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
-    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still open until"]);
+    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still due by"]);
     page.expect_silent_about(&["class=\"span"]);
     app.abandon();
 }
