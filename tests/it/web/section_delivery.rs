@@ -49,6 +49,19 @@ async fn the_application_opens_when_the_offer_is_delivered(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_undelivered_offer_of_an_unknown_product_promises_nothing(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = undelivered(&app).await;
+    let unknown = "update financing_offers set financing_type = 'line_of_credit'
+        where offer_id = $1";
+    sqlx::query(unknown).bind(&offer).execute(&app.db).await.unwrap();
+    let page = Browser::signed_in(&app, &account).await.open("/capital").await;
+    page.expect_says(&["You’re prequalified for financing", NOT_OPEN, WHOM_TO_ASK]);
+    page.expect_silent_about(&[BUTTON, "up to", "soon", "later"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_first_view_counts_as_delivery_if_the_setting_says_so(db: PgPool) {
     let app = TestApp::start_with(db, &MARKS).await;
     let (offer, account) = undelivered(&app).await;
