@@ -16,16 +16,16 @@ use crate::support::browser::{Browser, PageResponse};
 use crate::support::stripe::Stub;
 
 /// An offer to receive from Stripe.
-struct Offer<'a> {
-    id: &'a str,
-    account: &'a str,
-    livemode: bool,
-    status: &'a str,
-    financing_type: Option<&'a str>,
-    product_type: &'a str,
-    disclaimer: Option<&'a str>,
+pub(super) struct Offer<'a> {
+    pub(super) id: &'a str,
+    pub(super) account: &'a str,
+    pub(super) livemode: bool,
+    pub(super) status: &'a str,
+    pub(super) financing_type: Option<&'a str>,
+    pub(super) product_type: &'a str,
+    pub(super) disclaimer: Option<&'a str>,
     /// Its age.
-    days_old: i32,
+    pub(super) days_old: i32,
 }
 
 impl Default for Offer<'_> {
@@ -44,7 +44,7 @@ impl Default for Offer<'_> {
 }
 
 impl Offer<'_> {
-    async fn receive(&self, app: &TestApp) {
+    pub(super) async fn receive(&self, app: &TestApp) {
         sqlx::query(
             "insert into financing_offers (offer_id, account_id, livemode, status, product_type,
                  financing_type, disclaimer_variant, currency, advance_minor, fee_minor,
@@ -69,7 +69,7 @@ impl Offer<'_> {
     }
 
     /// Receives a transaction of it.
-    async fn moves(
+    pub(super) async fn moves(
         &self,
         app: &TestApp,
         id: &str,
@@ -504,51 +504,6 @@ async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) 
         assert_eq!(is_explained, account == "acct_2", "{account}: {said}");
         // A total below what was paid and what remains is implausible.
         page.expect_says(&["$1,040.00", "of $1,100.00"]);
-    }
-    app.abandon();
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn a_statement_uses_the_words_of_the_contracts_and_has_contacts_and_disclaimers(db: PgPool) {
-    let (stub, url) = Stub::start().await;
-    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
-    let found = json!({"id": "acct_1", "object": "account", "country": "GB"});
-    stub.answer("/v1/accounts/", 200, found);
-    let celtic = "celtic_us_loan";
-    let youlend = "youlend_uk_mca";
-    for (account, offers, column, variants) in [
-        ("acct_1", &[("flex_loan", celtic)][..], "Paid", &[celtic][..]),
-        ("acct_2", &[("cash_advance", youlend)], "Delivered", &[youlend]),
-        ("acct_3", &[("flex_loan", celtic), ("fixed_term_loan", celtic)], "Paid", &[celtic]),
-        (
-            "acct_4",
-            &[("cash_advance", youlend), ("flex_loan", celtic)],
-            "Paid or delivered",
-            &[celtic, youlend],
-        ),
-        ("acct_5", &[], "Paid or delivered", &[youlend]),
-    ] {
-        for (number, (financing_type, disclaimer)) in offers.iter().enumerate() {
-            let id = format!("financingoffer_{account}_{number}");
-            let (financing_type, disclaimer) = (Some(*financing_type), Some(*disclaimer));
-            let status = ["paid_out", "fully_repaid"][number];
-            let offer =
-                Offer { id: &id, account, status, financing_type, disclaimer, ..Offer::default() };
-            offer.receive(&app).await;
-            let id = format!("cptxn_{account}_{number}");
-            offer.moves(&app, &id, ("payment", Some("automatic_withholding")), 1_500).await;
-        }
-        if offers.is_empty() {
-            let offer = Offer { id: "financingoffer_gone", account, ..Offer::default() };
-            offer.moves(&app, "cptxn_gone", ("payment", None), 1_500).await;
-        }
-        let page = Browser::signed_in(&app, account).await.open("/capital/statement").await;
-        let header = format!("class=\"n\">{column}</th>");
-        page.expect_says(&[&header, "write to", "capital+support@stripe.com"]);
-        for variant in [celtic, youlend] {
-            let is_shown = page.text.contains(&format!("disclaimer {variant} that"));
-            assert_eq!(is_shown, variants.contains(&variant), "{account} {variant}: {}", page.text);
-        }
     }
     app.abandon();
 }
