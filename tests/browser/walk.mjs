@@ -1,5 +1,5 @@
 // Walks merchants through the Capital section in a real Chromium: from the letter's offer to paid in full, and every other end. A picture of
-// each phase at two widths, and axe's rules (WCAG 2.2 AA) on each page. `scripts/walk` starts the demo and runs this.
+// each phase at three widths, and axe's rules (WCAG 2.2 AA) on each page. `scripts/walk` starts the demo and runs this.
 import assert from "node:assert/strict";
 import { createHash, createHmac, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -8,7 +8,8 @@ import { chromium } from "playwright-core";
 
 const [simulator, courier, secret, pictures] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const WIDTHS = [{ width: 390, height: 844 }, { width: 1200, height: 900 }];
+// 320 pixels: WCAG 2.2, 1.4.10 Reflow.
+const WIDTHS = [{ width: 320, height: 640 }, { width: 390, height: 844 }, { width: 1200, height: 900 }];
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const found = [];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
@@ -64,6 +65,8 @@ async function look(account, name, says, { language = "en", colorScheme = "light
 async function examine(page, name) {
   await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
   if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name}: scrolls sideways`);
+  const leaves = () => [...document.querySelectorAll(".card")].some((card) => card.scrollWidth > card.clientWidth);
+  if (await page.evaluate(leaves)) found.push(`${name}: text leaves its card`);
   await page.evaluate(axe);
   const { violations } = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules }), RULES);
   for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.map((node) => node.target).join(", ")}`);

@@ -16,6 +16,7 @@ function showCopy(copy) {
     document.getElementById(parent).append(element);
   };
   document.getElementById("offer").lang = copy.language;
+  document.getElementById("refill").textContent = copy.refill ?? "";
   for (const { label, value } of copy.terms) {
     put("terms", "dt", label);
     put("terms", "dd", value);

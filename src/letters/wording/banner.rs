@@ -7,6 +7,9 @@ use super::{Contact, Facts, TemplateError, Writer};
 /// The text beside a banner, without the disclaimer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BannerCopy {
+    /// What a refill does to the running financing, where Stripe documents it. Belongs above the
+    /// terms.
+    pub refill: Option<String>,
     /// In the order of the letters.
     pub terms: Vec<TermsLine>,
     pub how_it_is_paid: String,
@@ -45,6 +48,7 @@ impl Writer {
             ("discount_label", slots.fee_discount.as_ref().map(|_| block("discount_value"))),
             ("until_label", Some(slots.expires_on.clone())),
         ];
+        let refill = Some(block("note")).filter(|note| facts.is_refill && !note.is_empty());
         let terms = values
             .into_iter()
             .filter_map(|(label, value)| Some(TermsLine { label: block(label), value: value? }))
@@ -54,6 +58,6 @@ impl Writer {
         let contacts =
             std::iter::once(line("questions", slots.support)).chain(complaints).collect();
         let (how_it_is_paid, review) = (block("how_it_is_paid"), block("review"));
-        Ok(BannerCopy { terms, how_it_is_paid, review, contacts })
+        Ok(BannerCopy { refill, terms, how_it_is_paid, review, contacts })
     }
 }

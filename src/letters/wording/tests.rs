@@ -108,8 +108,8 @@ const PERIODS: [(Language, [&str; 5]); 3] = [
     (
         Language::English,
         [
-            "A minimum amount is due each 60 days.",
-            "A minimum amount is due each 30 days.",
+            "A minimum amount is due every 60 days.",
+            "A minimum amount is due every 30 days.",
             "A minimum amount is due each week.",
             "If your sales don’t cover it, the difference is debited from your bank account.",
             "Each week, a portion of your daily sales is withheld until the minimum for that week is met.",
@@ -177,7 +177,7 @@ fn a_letter_says_what_is_documented_for_its_product_and_market_and_nothing_else(
 #[test]
 fn a_minimum_from_stripe_overrides_the_documented_one() {
     for (days, amount, says) in [
-        (Some(45), Some(100), "A minimum amount is due each 45 days. If your sales"),
+        (Some(45), Some(100), "A minimum amount is due every 45 days. If your sales"),
         (Some(1), Some(100), "A minimum amount is due each day. If your sales"),
         (Some(45), Some(0), "less on quiet ones. All financing applications"),
     ] {

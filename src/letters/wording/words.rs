@@ -233,6 +233,6 @@ pub(super) fn wrapped(paragraph: &str, indent: usize) -> String {
 
 /// Pads a label of a plain-text table.
 pub(super) fn padded(label: &str) -> String {
-    const WIDTH: usize = 36;
+    const WIDTH: usize = 43;
     format!("{label:<WIDTH$}")
 }

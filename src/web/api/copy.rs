@@ -50,6 +50,10 @@ pub(super) struct OfferCopy {
     /// that of the disclaimer.
     #[schema(example = "en")]
     language: &'static str,
+    /// What a refill does to the running financing, to be shown above the terms; null for other
+    /// offers, and where Stripe does not document it.
+    #[schema(example = "If approved, your current financing continues alongside the new one.")]
+    refill: Option<String>,
     /// The terms, in the order in which to show them.
     terms: Vec<CopyLine>,
     #[schema(example = "You pay through a portion of your daily sales.")]
@@ -195,12 +199,13 @@ fn facts(
 
 impl OfferCopy {
     fn new(offer_id: String, copy: BannerCopy, disclaimer: Disclaimer) -> Self {
-        let BannerCopy { terms, how_it_is_paid, review, contacts } = copy;
+        let BannerCopy { refill, terms, how_it_is_paid, review, contacts } = copy;
         let Disclaimer { variant, language, paragraphs, .. } = disclaimer;
         let language = language.code();
         Self {
             offer_id,
             language,
+            refill,
             terms: terms.into_iter().map(CopyLine::from).collect(),
             how_it_is_paid,
             review,

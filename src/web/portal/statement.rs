@@ -20,6 +20,8 @@ use crate::financing::report::{Days, Granularity, Report, ReportLine};
 use crate::format::csv::{Cell, CsvWriter};
 use crate::format::locale::Formats;
 use crate::format::money::Money;
+use crate::offers::store::AccountOffer;
+use crate::stripe::{Contract, OfferStatus};
 
 /// Stripe Capital did not exist before; earlier months are not offered.
 const FIRST_YEAR: i32 = 2000;
@@ -41,7 +43,12 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     match state.statement(&query, &headers).await {
-        Ok((viewer, month, report)) => state.page(&viewer, &month, &report),
+        Ok((viewer, month, report)) => {
+            match with_timeout(state.portal.offers(&viewer.account)).await {
+                Ok(offers) => state.page(&viewer, &month, &report, &offers),
+                Err(error) => state.fail(&error, viewer.language),
+            }
+        }
         Err(error) => state.error_page(error),
     }
 }
@@ -116,9 +123,16 @@ impl PortalState {
         })
     }
 
-    fn page(&self, viewer: &Viewer, month: &Month, report: &Report) -> Response {
+    fn page(
+        &self,
+        viewer: &Viewer,
+        month: &Month,
+        report: &Report,
+        offers: &[AccountOffer],
+    ) -> Response {
         let (portal, pages) = (&self.portal, &self.pages);
-        let formats = Formats::new(viewer.language, month.home.country.as_deref());
+        let country = month.home.country.as_deref();
+        let formats = Formats::new(viewer.language, country);
         let formatter = PageFormatter { formats: &formats, zone: month.home.time_zone };
         let row = |line: &ReportLine| row(&formatter, &formats, line);
         let page = context! {
@@ -132,10 +146,37 @@ impl PortalState {
             totals => value(report.totals.iter().map(row).collect::<Vec<_>>()),
             next => month.next.clone(),
             previous => month.previous.clone(),
+            contract => common_contract(offers).as_str(),
+            contacts => value(portal.settings.contacts.in_market(country)),
+            disclaimers =>
+                value(portal.disclaimer_texts(offers.iter(), country, viewer.language)),
             paths => portal.paths(&viewer.account),
         };
         pages.render("statement.html", viewer.language, page)
     }
+}
+
+/// The contract of the financings that were paid out; unspecified if they differ.
+fn common_contract(offers: &[AccountOffer]) -> Contract {
+    let was_paid_out = |offer: &&AccountOffer| match OfferStatus::from(offer.status.clone()) {
+        OfferStatus::PaidOut
+        | OfferStatus::FullyRepaid
+        | OfferStatus::Completed
+        | OfferStatus::Canceled => true,
+        OfferStatus::Undelivered
+        | OfferStatus::Delivered
+        | OfferStatus::Accepted
+        | OfferStatus::Rejected
+        | OfferStatus::Expired
+        | OfferStatus::Replaced
+        | OfferStatus::Revoked
+        | OfferStatus::AcceptedOtherOffer
+        | OfferStatus::Other(_) => false,
+    };
+    let mut contracts =
+        offers.iter().filter(was_paid_out).map(|offer| offer.contract().vocabulary());
+    let first = contracts.next().unwrap_or(Contract::Unspecified);
+    if contracts.all(|other| other == first) { first } else { Contract::Unspecified }
 }
 
 fn row(formatter: &PageFormatter<'_>, formats: &Formats, line: &ReportLine) -> StatementRow {

@@ -80,6 +80,24 @@ async fn the_copy_has_terms_disclaimer_and_review_sentence_in_the_account_langua
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_copy_of_a_refill_says_what_becomes_of_the_running_financing(db: PgPool) {
+    let promoted = Promoted::start(db, "US", &[]).await;
+    assert_eq!(promoted.copy("").await.expect(200)["refill"], Value::Null);
+    let refill = "update financing_offers set product_type = 'refill' where offer_id = $1";
+    sqlx::query(refill).bind(&promoted.offer).execute(&promoted.app.db).await.unwrap();
+    for (query, text) in [
+        ("?language=en", "part of the new financing is used to complete your current financing."),
+        ("?language=de", "mit einem Teil der neuen Finanzierung zunächst die aktuelle"),
+        ("?language=fr", "une partie du nouveau financement sert d’abord à clôturer"),
+    ] {
+        let copy = promoted.copy(query).await.expect(200);
+        assert!(copy["refill"].as_str().unwrap().contains(text), "{copy}");
+    }
+    promoted.app.run_due_work().await;
+    promoted.app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_operators_disclaimer_determines_the_language(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
     let variant = dir.path().join("youlend_de_financing");

@@ -75,20 +75,21 @@ fn summary(app: &TestApp, offer: &str) -> Value {
 }
 
 const DUE: [&str; 4] = [
-    "A minimum amount is due each 60 days.",
-    "A minimum amount is due each 30 days.",
+    "A minimum amount is due every 60 days.",
+    "A minimum amount is due every 30 days.",
     "A minimum amount is due each week.",
     "Each week, a portion of your daily sales is withheld until the minimum for that week is met.",
 ];
 const DEBIT: &str = "the difference is debited from your bank account";
-const SETTLES: &str = "part of it is used to complete your current financing";
+const SETTLES: &str = "part of the new financing is used to complete your current financing";
 const STACKS: &str = "your current financing continues alongside the new one";
 const DISCOUNT: &str = "10% of what remains of it";
 const SHARE: &str = "goes to your financing automatically until it is complete";
 const CAPPED: &str = "automatically, up to the minimum for each payment period";
 const RATE: &str = "15%";
 
-/// What the page of an open refill and of a running financing must say, of all these sentences.
+/// What the page of an open refill, also under review, and of a running financing must say, of all
+/// these sentences.
 struct Says {
     open: &'static [&'static str],
     running: &'static [&'static str],
@@ -118,7 +119,9 @@ async fn page_and_api_say_what_is_documented_for_each_product_and_nothing_else(d
     for product in PRODUCTS {
         let (country, name) = (product.country, product.financing_type);
         let says = expected(country, name);
-        for (status, must) in [("delivered", says.open), ("paid_out", says.running)] {
+        for (status, must) in
+            [("delivered", says.open), ("accepted", says.open), ("paid_out", says.running)]
+        {
             let account = format!("acct_{country}_{name}_{status}");
             stub.answer(
                 "/v1/accounts/",
@@ -153,6 +156,49 @@ async fn page_and_api_say_what_is_documented_for_each_product_and_nothing_else(d
             assert_eq!(shown["has_bank_debit"], json!(has_debit), "{shown}");
             assert_eq!(shown["refill"], refill, "{shown}");
         }
+    }
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn two_running_financings_have_an_order_only_where_refills_stack(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    // A line of credit has no terms, and so no figures without Stripe's.
+    for product in PRODUCTS.iter().filter(|product| product.financing_type != "line_of_credit") {
+        let (country, name) = (product.country, product.financing_type);
+        let account = format!("acct_two_{country}_{name}");
+        let found = json!({"id": account, "object": "account", "country": country});
+        stub.answer("/v1/accounts/", 200, found);
+        receive(&app, &account, name, "paid_out").await;
+        let newer = format!("financingoffer_{account}_paid_out");
+        let to_older = "update financing_offers set offer_id = 'financingoffer_' || account_id,
+            created_at = created_at - interval '90 days', withhold_rate = 0.12
+            where offer_id = $1";
+        sqlx::query(to_older).bind(&newer).execute(&app.db).await.unwrap();
+        receive(&app, &account, name, "paid_out").await;
+        stub.answer("/v1/capital/financing_summary", 200, summary(&app, &newer));
+        let page = Browser::signed_in(&app, &account).await.open("/capital").await;
+        let main = page.text.split("<main").nth(1).unwrap().split("</main").next().unwrap();
+        let stacks = matches!(product.refills, Some(Refills::Stack));
+        let (first, details) = if stacks { (1, 0) } else { (0, 2) };
+        for (sentence, times) in [
+            ("class=\"tag\">In progress", 2),
+            ("goes to your earlier financing first", first),
+            ("15% of each day’s sales", first),
+            ("What happens next is explained in its details.", details),
+            (DEBIT, 0),
+            ("12%", 0),
+        ] {
+            let place = format!("{country} {name}: `{sentence}` in {main}");
+            assert_eq!(main.matches(sentence).count(), times, "{place}");
+        }
+        // Stripe's figures for the newer one, with the way to what they mean.
+        let waits = "$120.00 of the minimum is still due by";
+        let asks = "What you can do is explained in the details";
+        let is_loan = ["flex_loan", "fixed_term_loan"].contains(&name);
+        assert_eq!(main.contains(waits), is_loan, "{country} {name}: {main}");
+        assert_eq!(main.contains(asks), is_loan && stacks, "{country} {name}: {main}");
     }
     app.abandon();
 }

@@ -69,7 +69,7 @@ impl Offer<'_> {
     }
 
     /// Receives a transaction of it.
-    async fn moves(
+    pub(super) async fn moves(
         &self,
         app: &TestApp,
         id: &str,
@@ -499,6 +499,9 @@ async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) 
         assert_eq!(page.text.contains("href=\"#contact\""), is_open, "{account}");
         let shows_period = said.contains("January 15, 2027 – March 16, 2027");
         assert_eq!(shows_period, account != "acct_6", "{account}: {said}");
+        // Without a known minimum, nothing is known about a fixed-term loan's withholding.
+        let is_explained = said.contains("What happens next is explained in its details.");
+        assert_eq!(is_explained, account == "acct_2", "{account}: {said}");
         // A total below what was paid and what remains is implausible.
         page.expect_says(&["$1,040.00", "of $1,100.00"]);
     }
@@ -516,7 +519,7 @@ async fn stripes_total_counts_even_if_the_rest_is_on_its_way(db: PgPool) {
     stub.answer("/v1/capital/financing_summary", 200, summary);
     Offer { status: "paid_out", ..Offer::default() }.receive(&app).await;
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
-    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still open until"]);
+    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still due by"]);
     page.expect_silent_about(&["class=\"span"]);
     app.abandon();
 }

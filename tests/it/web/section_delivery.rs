@@ -8,7 +8,8 @@ use crate::support::browser::Browser;
 
 const MARKS: [(&str, &str); 1] = [("COURIER_PORTAL__MARKS_DELIVERED", "true")];
 const BUTTON: &str = "Start your application";
-const SOON: &str = "You can start your application here soon.";
+const NOT_OPEN: &str = "The application isn’t open yet. Once it is, you can start it here.";
+const WHOM_TO_ASK: &str = "see <a href=\"#contact\">Questions and complaints</a>";
 
 /// An offer whose event was read and whose letter waits, and its account.
 async fn undelivered(app: &TestApp) -> (String, String) {
@@ -35,15 +36,29 @@ async fn the_application_opens_when_the_offer_is_delivered(db: PgPool) {
     let (offer, account) = undelivered(&app).await;
     let browser = Browser::signed_in(&app, &account).await;
     let page = browser.open("/capital").await;
-    page.expect_says(&["You’re prequalified for up to", SOON]);
-    page.expect_silent_about(&[BUTTON, "/capital/apply", "page by Stripe"]);
+    page.expect_says(&["You’re prequalified for up to", NOT_OPEN, WHOM_TO_ASK]);
+    // An opt-out or an unknown product can hold the letter for good.
+    page.expect_silent_about(&[BUTTON, "/capital/apply", "page by Stripe", "soon", "later"]);
     assert_eq!(views(&app, &offer).await, 0, "a view is no delivery without the setting");
     app.run_due_work().await;
     app.expect_delivered(&offer).await;
     let page = browser.open("/capital").await;
     page.expect_says(&[BUTTON]);
-    page.expect_silent_about(&[SOON]);
+    page.expect_silent_about(&[NOT_OPEN, WHOM_TO_ASK]);
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_undelivered_offer_of_an_unknown_product_promises_nothing(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = undelivered(&app).await;
+    let unknown = "update financing_offers set financing_type = 'line_of_credit'
+        where offer_id = $1";
+    sqlx::query(unknown).bind(&offer).execute(&app.db).await.unwrap();
+    let page = Browser::signed_in(&app, &account).await.open("/capital").await;
+    page.expect_says(&["You’re prequalified for financing", NOT_OPEN, WHOM_TO_ASK]);
+    page.expect_silent_about(&[BUTTON, "up to", "soon", "later"]);
+    app.abandon();
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -55,7 +70,7 @@ async fn the_first_view_counts_as_delivery_if_the_setting_says_so(db: PgPool) {
     browser.ask(Method::GET, "/capital", &[("Sec-Purpose", "prefetch")]).await;
     assert_eq!(views(&app, &offer).await, 0, "nobody saw these pages");
     for _ in 0..2 {
-        browser.open("/capital").await.expect_says(&[SOON]);
+        browser.open("/capital").await.expect_says(&[NOT_OPEN]);
         assert_eq!(views(&app, &offer).await, 1);
     }
     app.run_due_work().await;
@@ -75,13 +90,13 @@ async fn a_view_that_cannot_be_recorded_does_not_fail_the_page(db: PgPool) {
     let browser = Browser::signed_in(&app, &account).await;
     let broken = "alter table delivery_reports add constraint full_disk check (false) not valid";
     sqlx::query(broken).execute(&db).await.unwrap();
-    browser.open("/capital").await.expect_says(&["You’re prequalified for up to", SOON]);
+    browser.open("/capital").await.expect_says(&["You’re prequalified for up to", NOT_OPEN]);
     app.expect_letter(&offer, "waiting", None).await;
     sqlx::query("alter table delivery_reports drop constraint full_disk")
         .execute(&db)
         .await
         .unwrap();
-    browser.open("/capital").await.expect_says(&[SOON]);
+    browser.open("/capital").await.expect_says(&[NOT_OPEN]);
     assert_eq!(views(&app, &offer).await, 1);
     app.run_due_work().await;
     assert_eq!((app.stripe.delivered_marks(&offer), app.relay.letters().len()), (1, 0));

@@ -1,10 +1,13 @@
 //! The Capital section in each phase of an offer, from the letter to the last payment.
 
+use serde_json::json;
 use sqlx::PgPool;
 use stripe_simulator::{Action, ChargeKind, Fault, FaultKind, NewCharge, NewOffer};
 
+use super::section::Offer;
 use crate::support::TestApp;
 use crate::support::browser::{Browser, cookie_of, delivered, press, tag, token};
+use crate::support::stripe::Stub;
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_offer_is_shown_in_each_phase(db: PgPool) {
@@ -166,6 +169,51 @@ async fn a_monthly_statement_is_a_page_and_a_csv_file(db: PgPool) {
         shown.expect_says(&["November\u{a0}1, 2026"]);
     }
     app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_statement_uses_the_words_of_the_contracts_and_has_contacts_and_disclaimers(db: PgPool) {
+    let (stub, url) = Stub::start().await;
+    let app = TestApp::start_with(db, &[("COURIER_STRIPE__API_BASE", url.as_str())]).await;
+    let found = json!({"id": "acct_1", "object": "account", "country": "GB"});
+    stub.answer("/v1/accounts/", 200, found);
+    let celtic = "celtic_us_loan";
+    let youlend = "youlend_uk_mca";
+    for (account, offers, column, variants) in [
+        ("acct_1", &[("flex_loan", celtic)][..], "Paid", &[celtic][..]),
+        ("acct_2", &[("cash_advance", youlend)], "Delivered", &[youlend]),
+        ("acct_3", &[("flex_loan", celtic), ("fixed_term_loan", celtic)], "Paid", &[celtic]),
+        (
+            "acct_4",
+            &[("cash_advance", youlend), ("flex_loan", celtic)],
+            "Paid or delivered",
+            &[celtic, youlend],
+        ),
+        ("acct_5", &[], "Paid or delivered", &[youlend]),
+    ] {
+        for (number, (financing_type, disclaimer)) in offers.iter().enumerate() {
+            let id = format!("financingoffer_{account}_{number}");
+            let (financing_type, disclaimer) = (Some(*financing_type), Some(*disclaimer));
+            let status = ["paid_out", "fully_repaid"][number];
+            let offer =
+                Offer { id: &id, account, status, financing_type, disclaimer, ..Offer::default() };
+            offer.receive(&app).await;
+            let id = format!("cptxn_{account}_{number}");
+            offer.moves(&app, &id, ("payment", Some("automatic_withholding")), 1_500).await;
+        }
+        if offers.is_empty() {
+            let offer = Offer { id: "financingoffer_gone", account, ..Offer::default() };
+            offer.moves(&app, "cptxn_gone", ("payment", None), 1_500).await;
+        }
+        let page = Browser::signed_in(&app, account).await.open("/capital/statement").await;
+        let header = format!("class=\"n\">{column}</th>");
+        page.expect_says(&[&header, "write to", "capital+support@stripe.com"]);
+        for variant in [celtic, youlend] {
+            let is_shown = page.text.contains(&format!("disclaimer {variant} that"));
+            assert_eq!(is_shown, variants.contains(&variant), "{account} {variant}: {}", page.text);
+        }
+    }
+    app.abandon();
 }
 
 /// Signs in by a token with its own id.

@@ -93,8 +93,13 @@ fn render(
     let formatter = PageFormatter { formats: &formats, zone: data.audience.home.time_zone };
     let totals =
         data.comparison.as_ref().map_or(&data.ledger_totals, |comparison| &comparison.totals);
-    let figures =
-        Figures { offers: data.offers, comparison: data.comparison.as_ref(), totals, now };
+    let figures = Figures {
+        offers: data.offers,
+        comparison: data.comparison.as_ref(),
+        totals,
+        now,
+        country: data.audience.home.country.as_deref(),
+    };
     let (mut current, past) = cards(&figures);
     let disclaimers = portal.disclaimers(&mut current, &past, &data.audience);
     if disclaimers.is_hidden {
@@ -143,7 +148,7 @@ struct PageDisclaimers {
 }
 
 #[derive(Serialize)]
-struct DisclaimerText {
+pub(super) struct DisclaimerText {
     language: &'static str,
     paragraphs: Vec<String>,
 }
@@ -161,8 +166,7 @@ impl Portal {
         after: Option<Cursor<TransactionId>>,
     ) -> sqlx::Result<Option<AccountData>> {
         let account = &viewer.account;
-        let id = account.as_str();
-        let mut offers = self.offers(id).await?;
+        let mut offers = self.offers(account).await?;
         let wanted = MovementFilter { after, ..MovementFilter::default() };
         // One more than is shown tells whether there is an older page.
         let limit = i64::from(MOVEMENTS_PER_PAGE) + 1;
@@ -170,7 +174,7 @@ impl Portal {
         // Its events may have preceded this service, or were lost: Stripe has the offer.
         if offers.is_empty() || !has_listed_all(&self.db, self.financings.livemode()).await? {
             match self.finder.find_for_request(account).await {
-                Ok(()) => offers = self.offers(id).await?,
+                Ok(()) => offers = self.offers(account).await?,
                 Err(LookupError::Database(error)) => return Err(error),
                 Err(LookupError::Stripe(error)) => {
                     tracing::warn!(account.id = %account, %error, "cannot find the account's offers");
@@ -193,10 +197,12 @@ impl Portal {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
         };
-        let mut audience = Audience { home, language: viewer.language, approved: Vec::new() };
+        let language = viewer.language;
+        let mut audience = Audience { home, language, approved: Vec::new() };
         if self.is_live() {
+            let country = audience.home.country.as_deref();
             let disclaimers =
-                offers.iter().filter_map(|offer| self.disclaimer(Some(offer), &audience));
+                offers.iter().filter_map(|offer| self.disclaimer(Some(offer), country, language));
             let hashes: Vec<String> = disclaimers.map(|found| self.copy_hash(&found)).collect();
             audience.approved = approvals::store::in_force(&self.db, &hashes).await?;
         }
@@ -204,8 +210,8 @@ impl Portal {
     }
 
     /// The account's newest offers, and those that are current however many are newer.
-    async fn offers(&self, account_id: &str) -> sqlx::Result<Vec<AccountOffer>> {
-        let livemode = self.financings.livemode();
+    pub(super) async fn offers(&self, account: &AccountId) -> sqlx::Result<Vec<AccountOffer>> {
+        let (account_id, livemode) = (account.as_str(), self.financings.livemode());
         let newest = AccountPage { after: None, livemode, limit: MAX_OFFERS };
         let mut offers = of_account(&self.db, account_id, &newest).await?;
         if offers.len() < usize::try_from(MAX_OFFERS).unwrap_or_default() {
@@ -241,10 +247,14 @@ impl Portal {
 
     /// The disclaimer of an offer, or the general one. `None` for real merchants unless the
     /// operator has provided its wording.
-    fn disclaimer(&self, offer: Option<&AccountOffer>, audience: &Audience) -> Option<Disclaimer> {
+    fn disclaimer(
+        &self,
+        offer: Option<&AccountOffer>,
+        country: Option<&str>,
+        language: Language,
+    ) -> Option<Disclaimer> {
         let variant = offer.and_then(|offer| offer.disclaimer_variant.as_deref());
-        let country = audience.home.country.as_deref();
-        let found = self.disclaimers.find(variant, country, &[audience.language]);
+        let found = self.disclaimers.find(variant, country, &[language]);
         found.filter(|found| !(found.is_sample && self.is_live()))
     }
 
@@ -258,33 +268,44 @@ impl Portal {
         copy_id(&self.settings.brand.program_name, &self.settings.contacts, disclaimer).hash
     }
 
-    /// The general disclaimer, and those that Stripe requires for each card. An open offer may not
-    /// be shown without its disclaimer, nor in a wording that Stripe has not approved: for real
-    /// merchants it is removed from `current` then.
+    /// The disclaimers of the cards. An open offer may not be shown without its disclaimer, nor in
+    /// a wording that Stripe has not approved: for real merchants it is removed from `current` then.
     fn disclaimers(
         &self,
         current: &mut Vec<Card>,
         past: &[Card],
         audience: &Audience,
     ) -> PageDisclaimers {
-        let of = |card: &Card| self.disclaimer(Some(&card.offer), audience);
+        let (country, language) = (audience.home.country.as_deref(), audience.language);
         let may_be_shown = |card: &Card| {
-            of(card).is_some_and(|found| !self.is_live() || self.is_approved(&found, audience))
+            let found = self.disclaimer(Some(&card.offer), country, language);
+            found.is_some_and(|found| !self.is_live() || self.is_approved(&found, audience))
         };
         let open = current.len();
         current.retain(|card| card.phase != Phase::Open || may_be_shown(card));
         let is_hidden = current.len() < open;
-        let all = current.iter().chain(past);
-        let mut shown: Vec<Disclaimer> = all.filter_map(of).collect();
+        let offers = current.iter().chain(past).map(|card| &card.offer);
+        PageDisclaimers { shown: self.disclaimer_texts(offers, country, language), is_hidden }
+    }
+
+    /// Each disclaimer of the offers once; the general one if they have none.
+    pub(super) fn disclaimer_texts<'a>(
+        &self,
+        offers: impl Iterator<Item = &'a AccountOffer>,
+        country: Option<&str>,
+        language: Language,
+    ) -> Vec<DisclaimerText> {
+        let mut shown: Vec<Disclaimer> =
+            offers.filter_map(|offer| self.disclaimer(Some(offer), country, language)).collect();
         if shown.is_empty() {
-            shown.extend(self.disclaimer(None, audience));
+            shown.extend(self.disclaimer(None, country, language));
         }
         let mut seen = BTreeSet::new();
         shown.retain(|disclaimer| seen.insert(disclaimer.paragraphs.clone()));
-        let shown = shown
+        let texts = shown
             .into_iter()
             .map(|of| DisclaimerText { language: of.language.code(), paragraphs: of.paragraphs });
-        PageDisclaimers { shown: shown.collect(), is_hidden }
+        texts.collect()
     }
 
     /// The account's language, for a browser that accepts none of the supported ones.

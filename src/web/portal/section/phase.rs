@@ -2,7 +2,7 @@
 
 use super::progress::{Figures, FiguresFrom, FinancingTerms, Progress, progress, terms};
 use crate::offers::store::AccountOffer;
-use crate::stripe::OfferStatus;
+use crate::stripe::{OfferStatus, Refill};
 
 /// The phase of an offer as the merchant sees it, in display order; the names are used by the
 /// template.
@@ -48,6 +48,8 @@ pub(super) enum PaydownOrder {
     First(Option<f64>),
     /// An older one is paid first.
     Queued,
+    /// One of several whose order Stripe does not document.
+    Unknown,
 }
 
 impl Card {
@@ -87,7 +89,7 @@ pub(super) fn cards(figures: &Figures<'_>) -> (Vec<Card>, Vec<Card>) {
     let mut current: Vec<Card> = others.into_iter().filter(Card::is_current).collect();
     // Stable: the cards of a phase stay newest first.
     current.sort_by_key(|card| card.phase);
-    set_paydown_order(&mut current);
+    set_paydown_order(&mut current, figures.country);
     if current.iter().all(|card| card.phase == Phase::InProgress) {
         current.extend(outcome);
     }
@@ -107,11 +109,20 @@ fn newest_outcome(all: &[Card]) -> Option<&Card> {
 }
 
 /// `cards` is sorted newest first.
-fn set_paydown_order(cards: &mut [Card]) {
+fn set_paydown_order(cards: &mut [Card], country: Option<&str>) {
     let mut running: Vec<&mut Card> =
         cards.iter_mut().filter(|card| card.is_paid_from_sales()).collect();
     // A single financing keeps its own rate.
     if running.len() < 2 {
+        return;
+    }
+    let stacks =
+        |card: &&mut Card| card.offer.product_terms(country).refill == Some(Refill::Stacks);
+    // Where a refill settles the older financing, that one ends as soon as its update arrives.
+    if !running.iter().all(stacks) {
+        for card in running {
+            card.paydown_order = PaydownOrder::Unknown;
+        }
         return;
     }
     let rate =
@@ -217,7 +228,8 @@ pub(super) mod tests {
     }
 
     fn phases(offers: Vec<AccountOffer>) -> (Vec<Phase>, usize) {
-        let (current, past) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
+        let (current, past) =
+            cards(&Figures { offers, comparison: None, totals: &[], now: now(), country: None });
         (current.iter().map(|card| card.phase).collect(), past.len())
     }
 
@@ -272,20 +284,32 @@ pub(super) mod tests {
 
     #[test]
     fn of_several_running_financings_the_oldest_is_paid_at_the_newest_ones_rate() {
+        use PaydownOrder::{First, Only, Queued, Unknown};
+        let orders = |offers: &[AccountOffer], country| {
+            let offers = offers.to_vec();
+            let figures = Figures { offers, comparison: None, totals: &[], now: now(), country };
+            let (current, _) = cards(&figures);
+            current.iter().map(|card| card.paydown_order).collect::<Vec<_>>()
+        };
         let mut newest = offer("newest", "paid_out");
         newest.withhold_rate = Some(0.2);
-        let offers = vec![newest, offer("middle", "paid_out"), offer("oldest", "paid_out")];
-        let (current, _) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
-        let orders: Vec<PaydownOrder> = current.iter().map(|card| card.paydown_order).collect();
-        assert_eq!(
-            orders,
-            [PaydownOrder::Queued, PaydownOrder::Queued, PaydownOrder::First(Some(0.2))]
-        );
+        let running = [newest, offer("middle", "paid_out"), offer("oldest", "paid_out")];
+        assert_eq!(orders(&running, Some("GB")), [Queued, Queued, First(Some(0.2))]);
+        // A refill settles the older one, or nothing is documented.
+        for country in [Some("US"), Some("AU"), Some("CA"), None] {
+            assert_eq!(orders(&running, country), [Unknown; 3], "{country:?}");
+        }
+        let mut unknown = offer("unknown", "paid_out");
+        unknown.financing_type = Some("line_of_credit".to_owned());
+        let running = [offer("newest", "paid_out"), unknown];
+        assert_eq!(orders(&running, Some("GB")), [Unknown; 2]);
+
         let mut over = offer("over", "paid_out");
         over.charged_off_at = Some(now());
-        let offers = vec![offer("running", "paid_out"), over];
-        let (current, _) = cards(&Figures { offers, comparison: None, totals: &[], now: now() });
-        assert!(current.iter().all(|card| card.paydown_order == PaydownOrder::Only));
+        for country in ["GB", "US", "CA"] {
+            let offers = [offer("running", "paid_out"), over.clone()];
+            assert_eq!(orders(&offers, Some(country)), [Only; 2], "{country}");
+        }
     }
 
     #[test]
@@ -301,8 +325,13 @@ pub(super) mod tests {
         nameless.summary.financing_offer = None;
         let by = |statuses: [(&str, &str); 2]| {
             let offers = statuses.map(|(id, status)| offer(id, status)).to_vec();
-            let (current, past) =
-                cards(&Figures { offers, comparison: Some(&nameless), totals: &[], now: now() });
+            let (current, past) = cards(&Figures {
+                offers,
+                comparison: Some(&nameless),
+                totals: &[],
+                now: now(),
+                country: None,
+            });
             let all = current.into_iter().chain(past);
             all.map(|card| card.progress.map(|progress| progress.source)).collect::<Vec<_>>()
         };
@@ -325,8 +354,13 @@ pub(super) mod tests {
                 ..comparison("financingoffer_1")
             };
             let offers = vec![offer("financingoffer_1", "paid_out")];
-            let figures =
-                Figures { offers, comparison: Some(&comparison), totals: &[], now: now() };
+            let figures = Figures {
+                offers,
+                comparison: Some(&comparison),
+                totals: &[],
+                now: now(),
+                country: None,
+            };
             cards(&figures).0[0].progress.clone().unwrap().source
         };
         let usd = |minor| Money { minor, currency: "gbp".to_owned() };
@@ -353,6 +387,7 @@ pub(super) mod tests {
             comparison: None,
             totals: &[],
             now: now(),
+            country: None,
         });
         assert_eq!(current.len(), 1);
         assert_eq!(current[0].offer.offer_id, "new");
@@ -376,8 +411,13 @@ pub(super) mod tests {
         }];
         let offers =
             vec![offer("financingoffer_new", "paid_out"), offer("financingoffer_old", "paid_out")];
-        let figures =
-            Figures { offers, comparison: Some(&comparison), totals: &totals, now: now() };
+        let figures = Figures {
+            offers,
+            comparison: Some(&comparison),
+            totals: &totals,
+            now: now(),
+            country: None,
+        };
         let progress: Vec<(i64, i64, i64, FiguresFrom)> = cards(&figures)
             .0
             .into_iter()
@@ -397,8 +437,13 @@ pub(super) mod tests {
             "advance_amount": 80_000, "fee_amount": 8_000, "currency": "usd", "withhold_rate": 0.12,
             "previous_financing_fee_discount_amount": null,
         }});
-        let (current, _) =
-            cards(&Figures { offers: vec![agreed], comparison: None, totals: &[], now: now() });
+        let (current, _) = cards(&Figures {
+            offers: vec![agreed],
+            comparison: None,
+            totals: &[],
+            now: now(),
+            country: None,
+        });
         let progress = current[0].progress.as_ref().unwrap();
         assert_eq!(
             (progress.total.minor, progress.paid.minor, progress.per_mille()),

@@ -38,6 +38,8 @@ pub(super) struct Figures<'a> {
     pub(super) comparison: Option<&'a SummaryComparison>,
     pub(super) totals: &'a [Totals],
     pub(super) now: DateTime<Utc>,
+    /// The account's.
+    pub(super) country: Option<&'a str>,
 }
 
 /// The source of the amounts.
@@ -189,7 +191,9 @@ mod tests {
         let shown = |comparison: Option<&SummaryComparison>| {
             let offers = vec![offer("financingoffer_1", "paid_out")];
             let card =
-                cards(&Figures { offers, comparison, totals: &totals, now: now() }).0.remove(0);
+                cards(&Figures { offers, comparison, totals: &totals, now: now(), country: None })
+                    .0
+                    .remove(0);
             (card.phase, card.progress.map(|progress| progress.remaining.minor))
         };
         let runs = comparison("financingoffer_1");
@@ -212,8 +216,13 @@ mod tests {
             odd.currency = Some(currency.to_owned());
             (odd.withhold_rate, odd.advance_minor) = (Some(rate), Some(advance));
             let offers = vec![odd.clone(), AccountOffer { status: "paid_out".to_owned(), ..odd }];
-            let (current, _) =
-                cards(&Figures { offers, comparison: None, totals: &[], now: now() });
+            let (current, _) = cards(&Figures {
+                offers,
+                comparison: None,
+                totals: &[],
+                now: now(),
+                country: None,
+            });
             assert_eq!(current.len(), 2);
             assert!(
                 current.iter().all(|card| card.terms.is_none() && card.progress.is_none()),

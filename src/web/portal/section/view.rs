@@ -125,7 +125,7 @@ impl PageFormatter<'_> {
         let rate = match card.paydown_order {
             PaydownOrder::Only => card.terms.as_ref().map(|terms| terms.withhold_rate),
             PaydownOrder::First(rate) => rate,
-            PaydownOrder::Queued => None,
+            PaydownOrder::Queued | PaydownOrder::Unknown => None,
         };
         CardView {
             phase: card.phase.into(),
@@ -144,6 +144,7 @@ impl PageFormatter<'_> {
                 _ if card.offer.charged_off_at.is_some() => "closed",
                 _ if is_unknown => "unsaid",
                 PaydownOrder::Queued => "waits",
+                PaydownOrder::Unknown => "unsaid",
                 PaydownOrder::Only | PaydownOrder::First(_) => "share",
             },
             next_rate: rate.map(|rate| self.formats.percent(rate)),
