@@ -92,6 +92,26 @@ pub(super) async fn is_complete(
     .await
 }
 
+/// Whether the list was read once in this mode. Before, the ledger says nothing about the account.
+pub(super) async fn was_read(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from transaction_backfills
+            where account_id = $1 and livemode is not distinct from $2 and completed_at is not null
+        ) as "was_read!"
+        "#,
+        account_id,
+        livemode,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Stores the progress of a pass after a page.
 pub(super) async fn save(
     db: impl PgExecutor<'_>,

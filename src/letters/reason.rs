@@ -19,6 +19,8 @@ pub const BAD_ADDRESS: &str = "bad_address";
 pub const ADDRESS_BOUNCED: &str = "address_bounced";
 pub const ADDRESS_REFUSED: &str = "address_refused";
 pub const RELAY_REFUSED: &str = "relay_refused";
+/// The account left the platform.
+pub const NOT_CONNECTED: &str = "not_connected";
 /// The offer has no terms or no end date.
 pub const NO_TERMS: &str = "no_terms";
 pub const BAD_TERMS: &str = "bad_terms";

@@ -34,7 +34,8 @@ pub struct SummaryComparison {
     pub is_current: bool,
     /// Computed now, for all financings of the account.
     pub totals: Vec<Totals>,
-    /// None if the amounts agree or there is nothing to compare.
+    /// None if the amounts agree or there is nothing to compare, and until the account's
+    /// transactions were read once.
     pub difference: Option<Difference>,
 }
 
@@ -216,8 +217,10 @@ impl Financings {
                 }
                 FollowUp::Newest | FollowUp::Full | FollowUp::None => {}
             }
+            let was_read =
+                backfill_progress::was_read(&mut *tx, account.as_str(), livemode).await?;
             tx.commit().await?;
-            Ok((totals, difference, same))
+            Ok((totals, difference.filter(|_| was_read), same))
         };
         let (totals, difference, same) = with_timeout(storing).await?;
         if let (Some(difference), Some(since)) = (difference, same) {
@@ -250,7 +253,9 @@ impl Financings {
             Err(error) => return Ok(Err(error)),
         };
         let totals = self.totals(account).await?;
-        let difference = Difference::between(&totals, &summary);
+        let was_read = backfill_progress::was_read(&self.db, account.as_str(), self.livemode());
+        let was_read = with_timeout(was_read).await?;
+        let difference = Difference::between(&totals, &summary).filter(|_| was_read);
         Ok(Ok(SummaryComparison { summary, as_of: stored.as_of, is_current, totals, difference }))
     }
 }

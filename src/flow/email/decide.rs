@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 
-use super::recipient::{self, NoRecipient};
+use super::recipient::{self, NoRecipient, RecipientError};
 use super::send::PrepareError;
 use super::to_delivered;
 use super::{SendLetter, Settings};
@@ -117,8 +117,14 @@ impl<'a> Decider<'a> {
     ) -> Result<SendDecision, AttemptError> {
         let offer = &answered.object;
         let allow_support_address = self.settings.allow_support_address;
-        let (account, to) =
-            recipient::look_up(self.db, self.stripe, account_id, allow_support_address).await?;
+        let looked_up =
+            recipient::look_up(self.db, self.stripe, account_id, allow_support_address).await;
+        let (account, to) = match looked_up {
+            Err(RecipientError::Stripe(error)) if error.is_not_connected() => {
+                return Ok(SkipReason::Hold(reason::NOT_CONNECTED).into());
+            }
+            looked_up => looked_up?,
+        };
         let to = match to {
             Ok(to) => to.address,
             Err(missing) => return Ok(SkipReason::HoldWithoutRecipient(missing).into()),

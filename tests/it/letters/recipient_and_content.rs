@@ -9,6 +9,18 @@ use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_to_an_account_that_left_is_held(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.stripe.disconnect_account(&app.account_of(&offer));
+    app.run_due_work().await;
+    app.expect_letter(&offer, "held", Some("not_connected")).await;
+    app.expect_untouched(&offer).await;
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_letter_has_all_necessary_headers(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();

@@ -331,6 +331,17 @@ async fn a_summary_shows_stripe_ledger_and_difference(db: PgPool) {
 
     bench.app.clock.advance(TimeDelta::minutes(2));
     bench.stub.answer("/v1/capital/financing_summary", 200, summary(4_500));
+    let unread = bench.get("summary").await.expect(200);
+    assert_eq!(unread["difference"], Value::Null, "before the transactions were read once");
+    sqlx::query(
+        "insert into transaction_backfills (account_id, livemode, completed_at, changed_at)
+         values ('acct_1', false, $1, $1)
+         on conflict (account_id) do update set completed_at = $1",
+    )
+    .bind(bench.app.clock.now())
+    .execute(&bench.app.db)
+    .await
+    .unwrap();
     let differs = bench.get("summary").await.expect(200);
     assert_eq!(
         differs["difference"],

@@ -490,7 +490,10 @@ async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) 
         (period["starts_at"], period["due_at"]) = (json!(1_800_000_000), json!(1_805_184_000));
         stub.answer("/v1/capital/financing_summary", 200, summary);
         let financing_type = Some(financing_type);
-        Offer { id: &id, account, status: "paid_out", financing_type, ..Offer::default() }
+        // Of an unknown market.
+        let disclaimer = (account != "acct_2").then_some("celtic_us_loan");
+        let status = "paid_out";
+        Offer { id: &id, account, status, financing_type, disclaimer, ..Offer::default() }
             .receive(&app)
             .await;
         let page = Browser::signed_in(&app, account).await.open("/capital").await;

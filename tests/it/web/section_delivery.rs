@@ -51,10 +51,14 @@ async fn the_application_opens_when_the_offer_is_delivered(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_undelivered_offer_of_an_unknown_product_promises_nothing(db: PgPool) {
     let app = TestApp::start(db).await;
-    let (offer, account) = undelivered(&app).await;
-    let unknown = "update financing_offers set financing_type = 'line_of_credit'
-        where offer_id = $1";
-    sqlx::query(unknown).bind(&offer).execute(&app.db).await.unwrap();
+    let offer = app.offer();
+    app.stripe.edit_offer(&offer, |offer| {
+        (offer["type"], offer["financing_type"]) =
+            ("line_of_credit".into(), "line_of_credit".into());
+    });
+    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    assert_eq!(app.app.read_inbox().await.unwrap(), 1);
+    let account = app.account_of(&offer);
     let page = Browser::signed_in(&app, &account).await.open("/capital").await;
     page.expect_says(&["You’re prequalified for financing", NOT_OPEN, WHOM_TO_ASK]);
     page.expect_silent_about(&[BUTTON, "up to", "soon", "later"]);
