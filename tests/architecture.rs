@@ -87,7 +87,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("icu_locale_core", &["format/locale.rs"]),
     ("icu_properties", &["format/text.rs"]),
     ("minijinja", &["cli/email/preview.rs", "letters/wording/", "web/portal/"]),
-    ("moka", &["stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
+    ("moka", &["flow/offer/find.rs", "stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
     ("mrml", &["letters/wording/"]),
     ("percent_encoding", &["mail/relay_url.rs"]),
     ("pglite_oxide", &["database/embedded.rs"]),

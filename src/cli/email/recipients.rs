@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::flow::email::{
     ExpectedRecipient, ExpectedRecipients, NoRecipient, OfferAwaitingLetter, RecipientError,
 };
-use crate::letters::reason::OPTED_OUT;
+use crate::letters::reason::{NOT_CONNECTED, OPTED_OUT};
 use crate::queue::{Next, Retryable};
 use crate::stripe::{AccountId, Error};
 
@@ -24,8 +24,7 @@ const PROGRESS_EVERY: usize = 100;
 const MAX_PAUSES: u32 = 10;
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// The reasons that are not in `letters.reason`: there is no letter then.
-const NOT_CONNECTED: &str = "not_connected";
+/// Not in `letters.reason`: Stripe could not be asked.
 const UNKNOWN: &str = "unknown";
 
 /// An account as the command prints it.
