@@ -226,7 +226,9 @@ struct OptOutBody {
 async fn read_note(api: &Api, request: Request) -> Result<Option<Note>, Refusal> {
     let body = api.read_body(request, MAX_BODY_BYTES).await?;
     let body: Option<OptOutBody> = if body.is_empty() { None } else { parse_json(&body)? };
-    let note = body.and_then(|body| body.note).filter(|note| !text::plain(note).is_empty());
+    // A control character is an error, even alone.
+    let is_note = |note: &String| note.contains(char::is_control) || !text::plain(note).is_empty();
+    let note = body.and_then(|body| body.note).filter(is_note);
     note.map(|note| note.parse())
         .transpose()
         .map_err(|error: NoteError| Refusal::MalformedBody(error.to_string().into()))

@@ -22,8 +22,8 @@ use crate::stripe::{self, AccountSession, Component};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSession {
-    /// The components that the page shows.
-    #[schema(min_items = 1, inline)]
+    /// The components that the page shows. A repeated one counts once.
+    #[schema(min_items = 1, inline, value_type = Vec<ComponentName>)]
     components: BTreeSet<ComponentName>,
 }
 

@@ -196,6 +196,7 @@ async fn invalid_requests_are_refused_with_a_code(db: PgPool) {
         ("PUT", account, "{", 400, "malformed_body"),
         ("PUT", account, r#"{"notes": "x"}"#, 400, "malformed_body"),
         ("PUT", account, r#"{"note": "two\nlines"}"#, 400, "malformed_body"),
+        ("PUT", account, r#"{"note": "\u0084"}"#, 400, "malformed_body"),
         ("PUT", account, &long, 400, "malformed_body"),
         ("PUT", account, &large, 413, "body_too_large"),
         ("POST", account, "", 405, "method_not_allowed"),
