@@ -67,6 +67,16 @@ impl AccountOffer {
         self.financing_type.clone().map(FinancingType::from)
     }
 
+    /// The market, by the disclaimer; `None` if its variant is unknown.
+    pub fn market(&self) -> Option<&'static str> {
+        market_of_disclaimer(self.disclaimer_variant.as_deref()?)
+    }
+
+    /// Whether an application is possible, as far as the status says.
+    pub fn is_open(&self) -> bool {
+        matches!(self.status.as_str(), "undelivered" | "delivered")
+    }
+
     /// Whether Stripe names a product that this service has no words for.
     pub fn has_unknown_product(&self) -> bool {
         self.known_financing_type().as_ref().is_some_and(FinancingType::is_unknown)
@@ -77,8 +87,7 @@ impl AccountOffer {
     pub fn product_terms(&self, country: Option<&str>) -> ProductTerms {
         let interval_of = |terms| self.terms_in(terms).and_then(|terms| terms.repayment_interval);
         let interval = interval_of("accepted_terms").or_else(|| interval_of("offered_terms"));
-        let market = || market_of_disclaimer(self.disclaimer_variant.as_deref()?);
-        let country = country.or_else(market);
+        let country = country.or_else(|| self.market());
         ProductTerms::new(country, self.known_financing_type().as_ref(), interval.as_ref())
     }
 

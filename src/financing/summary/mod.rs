@@ -217,12 +217,11 @@ impl Financings {
                 }
                 FollowUp::Newest | FollowUp::Full | FollowUp::None => {}
             }
-            let was_read =
-                backfill_progress::was_read(&mut *tx, account.as_str(), livemode).await?;
             tx.commit().await?;
-            Ok((totals, difference.filter(|_| was_read), same))
+            Ok((totals, difference, same))
         };
         let (totals, difference, same) = with_timeout(storing).await?;
+        let difference = self.unless_unread(account, difference).await?;
         if let (Some(difference), Some(since)) = (difference, same) {
             if has_settled(next, as_of - since) {
                 tracing::warn!(
@@ -240,6 +239,20 @@ impl Financings {
         Ok(SummaryComparison { summary, as_of, is_current: true, totals, difference })
     }
 
+    /// The difference, unless the account's transactions were never read: then it means nothing.
+    async fn unless_unread(
+        &self,
+        account: &AccountId,
+        difference: Option<Difference>,
+    ) -> sqlx::Result<Option<Difference>> {
+        if difference.is_none() {
+            return Ok(None);
+        }
+        let was_read = backfill_progress::was_read(&self.db, account.as_str(), self.livemode());
+        let was_read = with_timeout(was_read).await?;
+        Ok(difference.filter(|_| was_read))
+    }
+
     /// Compares a stored summary with the totals as they are now. The inner error is a stored
     /// summary that this version cannot parse.
     async fn compare_stored(
@@ -253,9 +266,8 @@ impl Financings {
             Err(error) => return Ok(Err(error)),
         };
         let totals = self.totals(account).await?;
-        let was_read = backfill_progress::was_read(&self.db, account.as_str(), self.livemode());
-        let was_read = with_timeout(was_read).await?;
-        let difference = Difference::between(&totals, &summary).filter(|_| was_read);
+        let difference = Difference::between(&totals, &summary);
+        let difference = self.unless_unread(account, difference).await?;
         Ok(Ok(SummaryComparison { summary, as_of: stored.as_of, is_current, totals, difference }))
     }
 }

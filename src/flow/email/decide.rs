@@ -153,8 +153,8 @@ impl<'a> Decider<'a> {
             template_version: written.template_version,
             offered_terms: offered_terms_of(answered),
             copy_hash: Some(self.writer.copy_hash(about.kind, &disclaimer)),
+            market: disclaimer.market_in(account.country.as_deref()).filter(|_| offer.livemode),
             disclaimer_variant: Some(disclaimer.variant),
-            market: offer.livemode.then(|| disclaimer.market.or(account.country.clone())).flatten(),
         };
         Ok(SendDecision::Send(to, Box::new(content)))
     }
@@ -180,7 +180,7 @@ impl<'a> Decider<'a> {
             is_refill: Kind::first(offer) == Kind::Refill,
             language: disclaimer.language,
             country: account.country.clone(),
-            market: disclaimer.market.clone().or(account.country.clone()),
+            market: disclaimer.market_in(account.country.as_deref()),
             time_zone: time_zone(account),
             account_name: account.display_name().map(str::to_owned),
             recipient: to.expose().to_owned(),
@@ -218,12 +218,12 @@ impl<'a> Decider<'a> {
         let Some(found) = find(variant).filter(|found| !found.is_sample) else {
             return Ok(Err(NO_DISCLAIMER));
         };
-        let Some(market) = found.market.as_deref().or(country) else {
+        let Some(market) = found.market_in(country) else {
             return Ok(Err(NOT_APPROVED));
         };
         let hash = self.writer.copy_hash(kind, &found);
         let approved = approvals::store::in_force(self.db, &[hash]).await?;
-        let is_approved = approved.iter().any(|(_, approved)| approved == market);
+        let is_approved = approved.iter().any(|(_, approved)| *approved == market);
         Ok(if is_approved { Ok(found) } else { Err(NOT_APPROVED) })
     }
 

@@ -50,6 +50,13 @@ pub enum DisclaimerError {
     UnknownLanguage { path: PathBuf },
 }
 
+impl Disclaimer {
+    /// The market of what it accompanies: its own, else the account's country.
+    pub fn market_in(&self, country: Option<&str>) -> Option<String> {
+        self.market.as_deref().or(country).map(str::to_owned)
+    }
+}
+
 impl Disclaimers {
     /// Reads the operator's files. Empty if `dir` is `None`.
     pub fn load(dir: Option<&Path>) -> Result<Self, DisclaimerError> {

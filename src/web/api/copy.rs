@@ -180,7 +180,7 @@ fn facts(
         is_refill,
         language: disclaimer.language,
         country: account.country.clone(),
-        market: disclaimer.market.clone().or(account.country.clone()),
+        market: disclaimer.market_in(account.country.as_deref()),
         time_zone: locale::time_zone(account.time_zone(), account.country.as_deref()),
         account_name: None,
         recipient: String::new(),

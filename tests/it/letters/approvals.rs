@@ -9,6 +9,7 @@ use capital_courier::letters::wording::approvals::{
     self, Approval, ApprovalFilter, WithdrawError, Withdrawal,
 };
 use sqlx::PgPool;
+use tempfile::TempDir;
 
 use crate::support::TestApp;
 use crate::support::smtp::{Step, Trouble};
@@ -20,6 +21,18 @@ const DISCLAIMER: &str = "Loans are issued by a bank.\n\nA minimum is due in eac
 pub fn write_disclaimer(dir: &Path, variant: &str) {
     std::fs::create_dir_all(dir.join(variant)).unwrap();
     std::fs::write(dir.join(variant).join("en.txt"), DISCLAIMER).unwrap();
+}
+
+/// A folder with the disclaimer of US loans.
+fn us_disclaimers() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_disclaimer(dir.path(), "celtic_us_loan");
+    dir
+}
+
+/// The settings of a platform in live mode with these disclaimers.
+fn live(disclaimers: &TempDir) -> [(&'static str, &str); 2] {
+    [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", disclaimers.path().to_str().unwrap())]
 }
 
 /// Announces a live offer with this disclaimer variant to an account in this country.
@@ -59,9 +72,8 @@ pub async fn approve(
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_live_letter_is_held_until_its_wording_is_approved(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
@@ -114,9 +126,8 @@ async fn withdraw(app: &TestApp, filter: &ApprovalFilter<'_>) -> Result<usize, W
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn after_its_approval_is_withdrawn_no_letter_leaves(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     approve(&app, &settings, "celtic_us_loan", "GB").await;
@@ -141,9 +152,8 @@ async fn after_its_approval_is_withdrawn_no_letter_leaves(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     // Withdrawn after the letter is written and before `sending` is committed.
@@ -168,9 +178,8 @@ async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPo
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_withdrawal_waits_for_the_attempt_that_begins(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     // Holds the transaction open after it has read the approval.
@@ -206,9 +215,8 @@ async fn a_withdrawal_waits_for_the_attempt_that_begins(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_uncertain_letter_is_not_repeated_without_approval(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     approve(&app, &settings, "celtic_us_loan", "GB").await;
@@ -342,9 +350,8 @@ async fn each_held_letter_is_released_once_across_all_pages(db: PgPool) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_uncertain_live_letter_without_approval_is_rewritten(db: PgPool) {
-    let dir = tempfile::tempdir().unwrap();
-    write_disclaimer(dir.path(), "celtic_us_loan");
-    let settings = [LIVE, ("COURIER_EMAIL__DISCLAIMERS_DIR", dir.path().to_str().unwrap())];
+    let dir = us_disclaimers();
+    let settings = live(&dir);
     let app = TestApp::start_with(db, &settings).await;
     assert_eq!(approve(&app, &settings, "celtic_us_loan", "US").await, 0);
     app.relay.fail(Step::Dot, Trouble::TakeAndDrop, 2);

@@ -21,7 +21,7 @@ use crate::format::locale::{Formats, Language};
 use crate::letters::wording::{Disclaimer, approvals};
 use crate::maintenance::reconcile::store::has_listed_all;
 use crate::offers::store::{AccountOffer, AccountPage, current_of_account, of_account};
-use crate::stripe::{AccountId, TransactionId, market_of_disclaimer};
+use crate::stripe::{AccountId, TransactionId};
 use phase::{Card, Phase, cards};
 use progress::Figures;
 use view::{MovementRow, PageFormatter};
@@ -153,11 +153,6 @@ pub(super) struct DisclaimerText {
     paragraphs: Vec<String>,
 }
 
-/// The market of an offer, by its disclaimer.
-fn market(offer: &AccountOffer) -> Option<&'static str> {
-    market_of_disclaimer(offer.disclaimer_variant.as_deref()?)
-}
-
 impl Portal {
     /// None if the account's offers are unknown and Stripe does not answer.
     async fn load(
@@ -191,7 +186,7 @@ impl Portal {
             async { if has_begun { self.comparison(account).await } else { Ok(None) } };
         let (comparison, mut home) = tokio::try_join!(comparison, self.financings.locale(account))?;
         if home.country.is_none() {
-            home.country = offers.iter().find_map(market).map(str::to_owned);
+            home.country = offers.iter().find_map(AccountOffer::market).map(str::to_owned);
         }
         let ledger_totals = match comparison {
             Some(_) => Vec::new(),
@@ -201,8 +196,10 @@ impl Portal {
         let mut audience = Audience { home, language, approved: Vec::new() };
         if self.is_live() {
             let country = audience.home.country.as_deref();
+            // Only open offers need an approval, and each hash reads the page's templates.
+            let open = offers.iter().filter(|offer| offer.is_open());
             let disclaimers =
-                offers.iter().filter_map(|offer| self.disclaimer(Some(offer), country, language));
+                open.filter_map(|offer| self.disclaimer(Some(offer), country, language));
             let hashes: Vec<String> = disclaimers.map(|found| self.copy_hash(&found)).collect();
             audience.approved = approvals::store::in_force(&self.db, &hashes).await?;
         }
@@ -259,7 +256,7 @@ impl Portal {
     }
 
     fn is_approved(&self, disclaimer: &Disclaimer, audience: &Audience) -> bool {
-        let market = disclaimer.market.clone().or(audience.home.country.clone());
+        let market = disclaimer.market_in(audience.home.country.as_deref());
         market
             .is_some_and(|market| audience.approved.contains(&(self.copy_hash(disclaimer), market)))
     }
