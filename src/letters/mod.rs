@@ -32,6 +32,7 @@
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
 
+pub mod browse;
 pub mod deliveries;
 pub mod erasure;
 pub mod evidence;
