@@ -67,7 +67,10 @@ const SQL: &[&str] = &[
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
     ("axum", &["app/listen.rs", "app/mod.rs", "http/", "flow/webhook/", "web/"]),
-    ("axum_extra", &["web/api/auth.rs", "web/portal/session/"]),
+    (
+        "axum_extra",
+        &["web/api/auth.rs", "web/console/session/", "web/cookie.rs", "web/portal/session/"],
+    ),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
     ("crate::database::export_rows", SQL),
@@ -75,7 +78,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("ed25519_dalek", &["mail/dkim.rs"]),
     ("ego_tree", &["letters/lint/html.rs"]),
     ("governor", &["http/rate.rs"]),
-    ("hmac", &["consent/opt_outs/link.rs", "flow/webhook/signature.rs"]),
+    ("hmac", &["consent/opt_outs/link.rs", "flow/webhook/signature.rs", "web/console/access.rs"]),
     ("hostname", &["mail/smtp/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
@@ -88,7 +91,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("icu_decimal", &["format/locale.rs"]),
     ("icu_locale_core", &["format/locale.rs"]),
     ("icu_properties", &["format/text.rs"]),
-    ("minijinja", &["cli/email/preview.rs", "letters/wording/", "web/portal/"]),
+    ("minijinja", &["cli/email/preview.rs", "letters/wording/", "web/console/", "web/portal/"]),
     ("moka", &["flow/offer/find.rs", "stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
     ("mrml", &["letters/wording/"]),
     ("percent_encoding", &["mail/relay_url.rs"]),

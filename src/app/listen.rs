@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{App, Role};
 use crate::http;
+use crate::web::console::{self, Console};
 use crate::web::ops;
 
 pub(super) struct Server {
@@ -46,13 +48,24 @@ impl App {
             reports: self.reports.clone(),
         };
         let router = ops::router(self.database.pool.clone(), self.clock.clone())
-            .merge(ops::metrics(sources));
+            .merge(ops::metrics(sources))
+            .merge(self.console()?);
         // A limit of its own: probes are answered while the public listener is at its limit.
         let limits = http::ConnectionLimits {
             max_connections: ops::MAX_CONNECTIONS,
             ..self.settings.http.limits
         };
         Server::listen(self.settings.ops.listen, router, limits).await
+    }
+
+    /// The pages for operators, or a sentence where they are switched off.
+    pub fn console(&self) -> anyhow::Result<Router> {
+        let Some(settings) = self.settings.console.clone() else {
+            return Ok(console::switched_off());
+        };
+        let (db, clock) = (self.database.pool.clone(), self.clock.clone());
+        let console = Console { db, clock, settings };
+        console::router(console).context("cannot use a template of the console")
     }
 
     /// `None` for a worker.

@@ -20,12 +20,13 @@ const WELL_KNOWN: [(&str, &str); 6] = [
 ];
 
 /// Never printed. Their variables have a `…_FILE` form, which names a file to read.
-pub(super) const SECRETS: [&str; 7] = [
+pub(super) const SECRETS: [&str; 8] = [
     "database.url",
     "stripe.api_key",
     "webhook.secrets",
     "email.relay_url",
     "email.dkim_key",
+    "ops.read_only_token",
     "ops.token",
     "portal.token_secret",
 ];

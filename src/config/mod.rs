@@ -20,7 +20,7 @@ use secrecy::ExposeSecret;
 
 use crate::flow::email as letters;
 use crate::flow::{inbox, webhook};
-use crate::web::{api, feedback, ops, portal};
+use crate::web::{api, console, feedback, ops, portal};
 use crate::{database, http, mail, queue, stripe, telemetry};
 
 use reader::Reader;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub reconcile_every: Duration,
     pub http: http::Settings,
     pub ops: ops::Settings,
+    /// `None` without a token.
+    pub console: Option<console::Settings>,
     pub telemetry: telemetry::Settings,
     /// How long a shutdown waits for running work.
     pub shutdown_grace: Duration,

@@ -13,12 +13,15 @@ use crate::http::body::MAX_BYTES;
 use crate::mail::RelayUrl;
 use crate::stripe::livemode_of_key;
 use crate::web::portal::{self, Brand, Keys};
-use crate::web::{api, feedback, ops};
+use crate::web::{api, console, feedback, ops};
 use crate::{database, http, queue, stripe, telemetry};
 
 /// A worker renews its lease after a third of it. A third below one second is too short for a busy
 /// machine.
 const MIN_LEASE: Duration = Duration::from_secs(3);
+
+/// A shorter token of the console could be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
 
 impl Reader {
     pub(super) fn settings(&mut self, requirement: Requirement) -> Settings {
@@ -40,13 +43,12 @@ impl Reader {
             reconcile_every: self.duration("reconcile.every"),
             http: self.http(),
             ops: ops::Settings { listen: self.parsed("ops.listen", "127.0.0.1:9090") },
+            console: self.console(),
             telemetry: self.telemetry(),
             shutdown_grace: self.duration("shutdown.grace"),
         };
-        // Reserved names: deployments may set them already, and a wrong type is reported.
-        for key in ["ops.token", "telemetry.otlp_endpoint"] {
-            self.text(key);
-        }
+        // A reserved name: deployments may set it already, and a wrong type is reported.
+        self.text("telemetry.otlp_endpoint");
         if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
             self.check_live(&settings);
         }
@@ -146,6 +148,33 @@ impl Reader {
             max_connections: self.number("http.max_connections", 1),
         };
         http::Settings { listen: self.parsed("http.listen", "127.0.0.1:8080"), limits }
+    }
+
+    fn console(&mut self) -> Option<console::Settings> {
+        let token = self.console_token("ops.token");
+        let read_only_token = self.console_token("ops.read_only_token");
+        let user_header = self.optional("ops.user_header", "X-Forwarded-User");
+        let both = token.as_ref().zip(read_only_token.as_ref());
+        if both.is_some_and(|(one, other)| one.expose_secret() == other.expose_secret()) {
+            self.error("ops.read_only_token", "must differ from ops.token");
+        }
+        if user_header.is_some() && token.is_none() && read_only_token.is_none() {
+            self.error("ops.user_header", "requires ops.token or ops.read_only_token");
+        }
+        token.as_ref().or(read_only_token.as_ref())?;
+        Some(console::Settings { token, read_only_token, user_header })
+    }
+
+    fn console_token(&mut self, key: &'static str) -> Option<SecretString> {
+        let token = self.non_empty(key)?;
+        if token.len() < MIN_TOKEN_BYTES {
+            let problem = format!(
+                "must have {MIN_TOKEN_BYTES} characters or more: make one with \
+                 `openssl rand -hex 32`"
+            );
+            self.error(key, &problem);
+        }
+        Some(token.into())
     }
 
     fn api(&mut self, dashboard_url: &Url) -> api::Settings {

@@ -33,6 +33,7 @@
 //! | [`operator`] | resend and withdraw on an operator's request |
 //! | [`stopped`] | what waits for an operator |
 
+pub mod browse;
 pub mod deliveries;
 pub mod erasure;
 pub mod evidence;

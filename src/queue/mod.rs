@@ -34,6 +34,7 @@
 //! | An attempt whose process died counts; after the last the job is dead. | `Runner::attempt` |
 
 mod backoff;
+pub mod browse;
 mod circuit;
 mod claim;
 mod correction;

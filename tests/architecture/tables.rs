@@ -12,6 +12,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("account_locales", "financing/"),
     ("api_keys", "web/api/keys/"),
     ("charge_sources", "financing/"),
+    ("console_sessions", "web/console/session/"),
     ("contact_overrides", "consent/"),
     ("copy_approvals", "letters/"),
     ("deliveries", "letters/"),

@@ -16,6 +16,7 @@ use crate::support::smtp::{Step, Trouble};
 const NOT_EXPORTED: &[(&str, &str)] = &[
     ("_sqlx_migrations", "the schema's version"),
     ("api_keys", "keys of the platform's programs"),
+    ("console_sessions", "people who operate the service"),
     ("copy_approvals", "approvals of wordings; `delivery_attempts` has those of the account's"),
     ("financing_ledger", "a view of `financing_transactions`"),
     ("malformed_bodies", "bodies that are not events: they name no account that could be read"),
