@@ -3,10 +3,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`attention`] | what waits for an operator: why, since when, what resolves it |
+//! | [`account_case`] | everything about one account |
 //! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
 //! | [`actions`] | the log: who did what, when and why |
 
+pub mod account_case;
 pub mod actions;
 pub mod acts;
 pub mod attention;
