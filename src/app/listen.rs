@@ -1,6 +1,7 @@
 //! The two listeners of a process: public and for operators.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
@@ -8,9 +9,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::parts::sample_account;
 use super::{App, Role};
 use crate::http;
-use crate::web::console::{self, Console};
+use crate::letters::lint::Rules;
+use crate::web::console::{self, Console, Wordings};
 use crate::web::ops;
 
 pub(super) struct Server {
@@ -64,7 +67,14 @@ impl App {
             return Ok(console::switched_off());
         };
         let (db, clock) = (self.database.pool.clone(), self.clock.clone());
-        let console = Console { db, clock, settings };
+        let links = self.settings.email.links.as_ref();
+        let wordings = Wordings {
+            writer: self.banners.writer.clone(),
+            disclaimers: self.banners.disclaimers.all(),
+            rules: Arc::new(Rules::built_in().context("cannot use the rules of the lint")?),
+            unsubscribe_link: links.map(|links| links.link(&sample_account())),
+        };
+        let console = Console { db, clock, wordings, settings };
         console::router(console).context("cannot use a template of the console")
     }
 

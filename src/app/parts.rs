@@ -202,15 +202,19 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     Writer::new(wording).context("cannot use the email templates")
 }
 
+/// Whose unsubscribe link samples carry.
+pub(super) fn sample_account() -> AccountId {
+    "acct_sample".parse().expect("it has the form of an account's id")
+}
+
 /// Renders every kind of letter with each disclaimer and sample data.
 pub fn samples<'a>(
     settings: &email::Settings,
     writer: &Writer,
     disclaimers: &'a [Disclaimer],
 ) -> anyhow::Result<Vec<Sample<'a>>> {
-    let account: AccountId = "acct_sample".parse()?;
     // Like the letters: without `http.public_url` there is no link.
-    let link = settings.links.as_ref().map(|links| links.link(&account));
+    let link = settings.links.as_ref().map(|links| links.link(&sample_account()));
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
 }
 

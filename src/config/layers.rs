@@ -80,6 +80,10 @@ impl Layers {
         self.0.get(key).expect("a unit test reads every key, so each is in config/default.toml")
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.0.iter()
+    }
+
     #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.0.keys()

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::layers::{Layers, SECRETS, variable};
+use super::layers::{Entry, Layers, SECRETS, variable};
 use super::{Error, Errors};
+use crate::web::console::SettingInForce;
 
 pub(super) struct Reader {
     layers: Layers,
@@ -171,6 +172,22 @@ impl Reader {
             None => format!("{}: ", entry.value),
         };
         self.errors.push(Error::new(place, format!("{shown}{problem}")));
+    }
+
+    /// Every setting, without the values of secrets.
+    pub(super) fn in_force(&self) -> Vec<SettingInForce> {
+        let show = |(key, entry): (&String, &Entry)| {
+            let is_secret = SECRETS.contains(&key.as_str());
+            let text = entry.value.as_str().map_or_else(|| entry.value.to_string(), str::to_owned);
+            let is_set = !text.is_empty() && entry.value.as_array().is_none_or(|of| !of.is_empty());
+            let value = match (is_secret, is_set) {
+                (true, true) => "set".to_owned(),
+                (true, false) => String::new(),
+                (false, _) => text,
+            };
+            SettingInForce { key: key.clone(), value, is_secret, source: entry.origin.clone() }
+        };
+        self.layers.entries().map(show).collect()
     }
 
     pub(super) fn is_valid(&self, key: &'static str) -> bool {

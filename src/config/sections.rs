@@ -162,7 +162,8 @@ impl Reader {
             self.error("ops.user_header", "requires ops.token or ops.read_only_token");
         }
         token.as_ref().or(read_only_token.as_ref())?;
-        Some(console::Settings { token, read_only_token, user_header })
+        let in_force = self.in_force();
+        Some(console::Settings { token, read_only_token, user_header, in_force })
     }
 
     fn console_token(&mut self, key: &'static str) -> Option<SecretString> {

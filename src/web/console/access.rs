@@ -24,6 +24,7 @@ use crate::consent::opt_outs::{Note, NoteError};
 use crate::database::with_timeout;
 use crate::format::text;
 use crate::http::body::{self, BodyLimits};
+use crate::operators::{Channel, Instruction};
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
@@ -56,7 +57,6 @@ pub(super) struct Visitor {
 }
 
 /// A form that a [`Visitor`] sent, of any role.
-#[allow(dead_code, reason = "acts come with the pages that offer them")]
 pub(super) struct Submitted {
     pub(super) visitor: Visitor,
     pub(super) headers: HeaderMap,
@@ -64,7 +64,6 @@ pub(super) struct Submitted {
 }
 
 /// A form of the acting role, with the reason that the log of acts keeps.
-#[allow(dead_code, reason = "acts come with the pages that offer them")]
 pub(super) struct Act {
     pub(super) visitor: Visitor,
     pub(super) reason: Note,
@@ -151,7 +150,6 @@ impl Visitor {
 
     /// The URL of a page that says what was done. Sealed, so that no link can make a page say
     /// anything else.
-    #[allow(dead_code, reason = "acts come with the pages that offer them")]
     pub(super) fn done(&self, path: &str, said: &str) -> String {
         let code = hex::encode(self.seal.mac("said", said));
         let query = url::form_urlencoded::Serializer::new(String::new())
@@ -182,6 +180,16 @@ impl Visitor {
     fn of_session(session: SignedIn, uri: Uri) -> Self {
         let SignedIn { name, role, seal } = session;
         Self { name, role, uri, seal, is_session: true }
+    }
+}
+
+impl Act {
+    pub(super) fn instruction(&self) -> Instruction {
+        Instruction {
+            operator: self.visitor.name.clone(),
+            channel: Channel::Console,
+            reason: Some(self.reason.clone()),
+        }
     }
 }
 

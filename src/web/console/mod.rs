@@ -31,10 +31,13 @@ use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{any, get};
 use secrecy::SecretString;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::http::rate::Rate;
+use crate::letters::lint::Rules;
+use crate::letters::wording::{Disclaimer, Writer};
 use crate::telemetry::LogLimit;
 use problem::Problem;
 use render::Templates;
@@ -50,6 +53,30 @@ pub struct Settings {
     pub read_only_token: Option<SecretString>,
     /// Believed only beside a valid `Authorization: Bearer`.
     pub user_header: Option<UserHeader>,
+    /// Every setting, for people to read.
+    pub in_force: Vec<SettingInForce>,
+}
+
+/// A setting as it is in force.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SettingInForce {
+    /// `section.key`
+    pub key: String,
+    /// `set` or empty if it is a secret.
+    pub value: String,
+    pub is_secret: bool,
+    /// The variable or the file that set it; `None`: the default.
+    pub source: Option<String>,
+}
+
+/// The words of emails, for the page that shows them.
+#[derive(Clone, Debug)]
+pub struct Wordings {
+    pub writer: Arc<Writer>,
+    pub disclaimers: Vec<Disclaimer>,
+    pub rules: Arc<Rules>,
+    /// Of a sample account; `None` where merchants unsubscribe by email only.
+    pub unsubscribe_link: Option<Url>,
 }
 
 /// What the pages work with.
@@ -57,6 +84,7 @@ pub struct Settings {
 pub struct Console {
     pub db: Pool,
     pub clock: Clock,
+    pub wordings: Wordings,
     pub settings: Settings,
 }
 

@@ -9,7 +9,9 @@ use axum::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-#[allow(dead_code, reason = "acts come with the pages that offer them")]
+use crate::letters::wording::approvals::WithdrawError;
+use crate::operators::acts::ActError;
+
 #[derive(Debug)]
 pub(super) enum Problem {
     /// Nobody is signed in: the page to come back to.
@@ -38,6 +40,27 @@ pub(super) struct Unanswered(pub(super) Arc<Problem>);
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Refused(why) => Self::Refused(format!("{why}.")),
+            ActError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<WithdrawError> for Problem {
+    fn from(error: WithdrawError) -> Self {
+        match error {
+            WithdrawError::NoneMatches => {
+                Self::Refused("No approval in force matches: reload the page.".to_owned())
+            }
+            WithdrawError::Ambiguous(_) => Self::Refused(format!("{error}.")),
+            WithdrawError::Database(error) => Self::Database(error),
+        }
     }
 }
 

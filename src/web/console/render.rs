@@ -55,7 +55,6 @@ const SHARED: [(&str, &str); 4] = [
 ];
 
 /// An email in a frame of its own: no scripts, no forms, no way out of the frame.
-#[allow(dead_code, reason = "comes with the pages that show emails")]
 const LETTER_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
      sandbox; frame-ancestors 'self'";
 
@@ -144,14 +143,12 @@ impl ConsoleState {
     }
 }
 
-#[allow(dead_code, reason = "comes with the pages that show emails")]
 /// A letter's HTML, to be shown in a frame of a page.
 pub(super) fn letter_html(html: String) -> Response {
     let policy = [(header::CONTENT_SECURITY_POLICY, LETTER_POLICY)];
     (policy, Html(html)).into_response()
 }
 
-#[allow(dead_code, reason = "acts come with the pages that offer them")]
 /// Goes back to `path`, which says what was done.
 pub(super) fn done(visitor: &Visitor, path: &str, said: &str) -> Response {
     let location = [(header::LOCATION, visitor.done(path, said))];

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,10 +12,11 @@ use super::{ConsolePage, PAGE_ROWS, PageLinks, SCANNED_ROWS};
 use crate::database::{Cursor, with_timeout};
 use crate::flow::inbox::browse::store::{self as browse, EventList, MalformedBody};
 use crate::flow::inbox::store::{self, EventSummary};
+use crate::operators::acts;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::Visitor;
+use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
-use crate::web::console::render::{PageHead, console_template};
+use crate::web::console::render::{PageHead, console_template, done};
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
     path: "/console/events",
@@ -66,6 +67,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route(PAGE.path, get(show))
         .route("/console/events/malformed", get(malformed))
         .route("/console/events/{id}", get(show_one))
+        .route("/console/events/{id}/replay", post(replay))
 }
 
 async fn show(
@@ -127,4 +129,14 @@ async fn malformed(
     let bodies = with_timeout(browse::malformed(&state.console.db, MALFORMED_ROWS)).await?;
     let head = PageHead { template: "malformed.html", title: "Malformed bodies", command: "" };
     state.page(&visitor, &head, MalformedView { bodies })
+}
+
+async fn replay(
+    State(state): State<ConsoleState>,
+    Path(id): Path<String>,
+    act: Act,
+) -> Result<Response, Problem> {
+    acts::replay_event(&state.console.db, &act.instruction(), &id).await?;
+    let page = format!("{}/{id}", PAGE.path);
+    Ok(done(&act.visitor, &page, "The event is unread again: a worker reads it at once"))
 }

@@ -1,19 +1,20 @@
 //! Jobs that are open, by kind and state; a dead one can be retried.
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 use super::{ConsolePage, PAGE_ROWS, PageLinks};
 use crate::database::{Cursor, with_timeout};
+use crate::operators::acts;
 use crate::queue::browse::{self, JobCount, JobPage, MAX_COUNT, OpenState};
 use crate::queue::stats::JobRow;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::Visitor;
+use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
-use crate::web::console::render::{PageHead, console_template};
+use crate::web::console::render::{PageHead, console_template, done};
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
     path: "/console/jobs",
@@ -51,7 +52,7 @@ struct JobsView<'a> {
 }
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().route(PAGE.path, get(show))
+    Router::new().route(PAGE.path, get(show)).route("/console/jobs/{id}/retry", post(retry))
 }
 
 async fn show(
@@ -88,4 +89,13 @@ async fn show(
         links,
     };
     state.page(&visitor, &head, view)
+}
+
+async fn retry(
+    State(state): State<ConsoleState>,
+    Path(id): Path<i64>,
+    act: Act,
+) -> Result<Response, Problem> {
+    acts::retry_job(&state.console.db, &act.instruction(), id).await?;
+    Ok(done(&act.visitor, PAGE.path, &format!("Job {id} is queued again")))
 }

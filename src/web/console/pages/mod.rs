@@ -1,9 +1,14 @@
 //! The pages. Each file has `PAGE` and `routes()`; a new page is one line in [`ALL`] and one in
 //! [`routes`].
 
+mod actions;
+mod copy;
 mod emails;
 mod events;
 mod jobs;
+mod opt_outs;
+mod search;
+mod settings;
 
 use axum::Router;
 use serde::Serialize;
@@ -21,13 +26,30 @@ struct ConsolePage {
 }
 
 /// In the order of the navigation.
-const ALL: &[ConsolePage] = &[emails::PAGE, jobs::PAGE, events::PAGE];
+const ALL: &[ConsolePage] = &[
+    emails::PAGE,
+    jobs::PAGE,
+    events::PAGE,
+    copy::PAGE,
+    opt_outs::PAGE,
+    actions::PAGE,
+    settings::PAGE,
+    search::PAGE,
+];
 
 /// Where `/console` leads.
 pub(super) const FIRST: &str = ALL[0].path;
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().merge(emails::routes()).merge(jobs::routes()).merge(events::routes())
+    Router::new()
+        .merge(emails::routes())
+        .merge(jobs::routes())
+        .merge(events::routes())
+        .merge(copy::routes())
+        .merge(opt_outs::routes())
+        .merge(actions::routes())
+        .merge(settings::routes())
+        .merge(search::routes())
 }
 
 pub(super) fn templates() -> impl Iterator<Item = (&'static str, &'static str)> {
