@@ -74,7 +74,8 @@ impl App {
             rules: Arc::new(Rules::built_in().context("cannot use the rules of the lint")?),
             unsubscribe_link: links.map(|links| links.link(&sample_account())),
         };
-        let console = Console { db, clock, wordings, settings };
+        let circuits = self.circuits.to_vec();
+        let console = Console { db, clock, wordings, circuits, settings };
         console::router(console).context("cannot use a template of the console")
     }
 

@@ -508,3 +508,24 @@ pub async fn offers_of(
     .await?;
     Ok(offers.into_iter().map(|row| (row.letter_id, row.offer_id)).collect())
 }
+
+/// Letters that the relay accepted in each hour since `since`, in order. Hours without one are
+/// missing.
+pub async fn sent_per_hour(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<(DateTime<Utc>, i64)>> {
+    let hours = sqlx::query!(
+        r#"
+        select date_bin('1 hour', sent_at, $1) as "hour!", count(*) as "letters!"
+        from letters
+        where sent_at >= $1
+        group by 1
+        order by 1
+        "#,
+        since,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(hours.into_iter().map(|row| (row.hour, row.letters)).collect())
+}

@@ -38,6 +38,7 @@ use crate::database::Pool;
 use crate::http::rate::Rate;
 use crate::letters::lint::Rules;
 use crate::letters::wording::{Disclaimer, Writer};
+use crate::queue::Circuit;
 use crate::telemetry::LogLimit;
 use problem::Problem;
 use render::Templates;
@@ -85,6 +86,8 @@ pub struct Console {
     pub db: Pool,
     pub clock: Clock,
     pub wordings: Wordings,
+    /// The circuits of this process to Stripe and to the relay.
+    pub circuits: Vec<Circuit>,
     pub settings: Settings,
 }
 
@@ -96,6 +99,7 @@ struct ConsoleState {
     console: Arc<Console>,
     templates: Arc<Templates>,
     limits: AttemptLimits,
+    funnel: pages::FunnelCounts,
 }
 
 /// Limits on attempts to prove who one is.
@@ -124,7 +128,12 @@ impl AttemptLimits {
 pub fn router(console: Console) -> Result<Router, minijinja::Error> {
     let limits = AttemptLimits::new(&console.clock);
     let templates = Arc::new(Templates::new()?);
-    let state = ConsoleState { console: Arc::new(console), templates, limits };
+    let state = ConsoleState {
+        console: Arc::new(console),
+        templates,
+        limits,
+        funnel: pages::FunnelCounts::default(),
+    };
     Ok(Router::new()
         .route("/console", get(async || Redirect::to(pages::FIRST)))
         .route("/console/{*path}", any(unknown))

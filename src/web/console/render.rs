@@ -65,6 +65,7 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("when", when);
         environment.add_filter("tone", |word: &str| tone(word));
+        environment.add_filter("first_upper", first_upper);
         environment.add_filter("words", |name: &str| name.replace('_', " "));
         for (name, source) in SHARED.into_iter().chain(pages::templates()) {
             environment.add_template(name, source)?;
@@ -179,6 +180,14 @@ pub(super) fn files() -> Router<ConsoleState> {
     Router::new()
         .route("/console/console.css", file("text/css; charset=utf-8", STYLE))
         .route("/console/console.js", file("text/javascript; charset=utf-8", SCRIPT))
+}
+
+/// Text that begins a sentence.
+fn first_upper(text: &str) -> String {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// A time with its age: `29 Nov 14:31 · 3 min ago`. A dash if there is none.

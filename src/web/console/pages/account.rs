@@ -72,9 +72,8 @@ async fn show(
             last_at: totals.last_at,
         }
     });
-    let offered = case.offers.iter().map(|of| {
-        money(of.offer.advance_minor, of.offer.currency.as_deref())
-    });
+    let offered =
+        case.offers.iter().map(|of| money(of.offer.advance_minor, of.offer.currency.as_deref()));
     let view = AccountView {
         is_opted_out: case.opt_outs.iter().any(|opt_out| opt_out.ended_at.is_none()),
         amounts: amounts.collect(),
@@ -97,8 +96,7 @@ async fn set_contact(
         .text("address")
         .parse()
         .map_err(|error| Problem::Invalid(format!("This is not an email address: {error}.")))?;
-    let queued =
-        acts::set_contact(&state.console.db, &act.instruction(), &id, &address).await?;
+    let queued = acts::set_contact(&state.console.db, &act.instruction(), &id, &address).await?;
     let said = match queued {
         0 => "The address is set".to_owned(),
         queued => format!("The address is set; queued {queued} emails that lacked one"),

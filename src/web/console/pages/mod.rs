@@ -1,20 +1,29 @@
 //! The pages. Each file has `PAGE` and `routes()`; a new page is one line in [`ALL`] and one in
 //! [`routes`].
 
+mod account;
 mod actions;
+mod attention;
 mod copy;
+mod email;
 mod emails;
 mod events;
 mod jobs;
+mod offer;
 mod opt_outs;
+mod overview;
 mod search;
 mod settings;
+
+pub(super) use overview::FunnelCounts;
 
 use axum::Router;
 use serde::Serialize;
 
 use super::ConsoleState;
 use super::access::Visitor;
+use crate::format::locale::{Formats, Language};
+use crate::format::money::Money;
 
 /// A page as the shell knows it.
 struct ConsolePage {
@@ -27,6 +36,8 @@ struct ConsolePage {
 
 /// In the order of the navigation.
 const ALL: &[ConsolePage] = &[
+    attention::PAGE,
+    overview::PAGE,
     emails::PAGE,
     jobs::PAGE,
     events::PAGE,
@@ -35,6 +46,9 @@ const ALL: &[ConsolePage] = &[
     actions::PAGE,
     settings::PAGE,
     search::PAGE,
+    offer::PAGE,
+    account::PAGE,
+    email::PAGE,
 ];
 
 /// Where `/console` leads.
@@ -42,6 +56,11 @@ pub(super) const FIRST: &str = ALL[0].path;
 
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
+        .merge(attention::routes())
+        .merge(overview::routes())
+        .merge(offer::routes())
+        .merge(account::routes())
+        .merge(email::routes())
         .merge(emails::routes())
         .merge(jobs::routes())
         .merge(events::routes())
@@ -54,6 +73,17 @@ pub(super) fn routes() -> Router<ConsoleState> {
 
 pub(super) fn templates() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALL.iter().flat_map(|page| page.templates.iter().copied())
+}
+
+/// An amount in its currency; a dash if either is unknown.
+fn money(minor: Option<i64>, currency: Option<&str>) -> String {
+    match (minor, currency) {
+        (Some(minor), Some(currency)) => {
+            let currency = currency.to_owned();
+            Formats::new(Language::English, None).money(&Money { minor, currency })
+        }
+        (_, _) => "—".to_owned(),
+    }
 }
 
 /// Rows of a list on one page.

@@ -1,6 +1,7 @@
 //! The console: who gets in, who may act, and what its pages show.
 
 mod access;
+mod cases;
 mod pages;
 
 use axum::Router;
