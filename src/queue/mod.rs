@@ -59,7 +59,7 @@ pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use stats::{claimed_count, dead_count};
 pub use store::{
     ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, export, finish,
-    lock_claim, renew, requeue, requeue_dead, reschedule_now,
+    lock_claim, renew, requeue, requeue_dead, reschedule_now, reschedule_put_off,
 };
 
 #[derive(Clone, Copy, Debug)]

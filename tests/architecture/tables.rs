@@ -31,6 +31,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("malformed_bodies", "flow/inbox/"),
     ("offer_listings", "maintenance/reconcile/"),
     ("opt_outs", "consent/"),
+    ("pauses", "letters/pauses/"),
     ("payout_explanations", "financing/"),
     ("portal_sessions", "web/portal/session/"),
     ("portal_tokens", "web/portal/session/"),

@@ -20,6 +20,7 @@ const NOT_EXPORTED: &[(&str, &str)] = &[
     ("financing_ledger", "a view of `financing_transactions`"),
     ("malformed_bodies", "bodies that are not events: they name no account that could be read"),
     ("offer_listings", "progress of reconciliation"),
+    ("pauses", "when an operator paused sending, and why"),
     ("portal_tokens", "hashes of used tokens, without their account"),
     ("reconcile_runs", "progress of reconciliation"),
     ("relays", "the pace of sending"),
