@@ -23,8 +23,8 @@ grant update (withdrawn_at, withdrawn_by, withdrawal_reason) on copy_approvals t
 -- Pauses are ended, never deleted.
 revoke update, delete, truncate on pauses from courier_service;
 grant update (ended_at, ended_by, end_reason) on pauses to courier_service;
--- The timeline: insert only.
-revoke update, delete, truncate on timeline_entries from courier_service;
+-- The timeline and the log of operators' acts: insert only.
+revoke update, delete, truncate on timeline_entries, operator_actions from courier_service;
 -- Letters and deliveries are updated, never deleted.
 revoke delete, truncate on letters, deliveries from courier_service;
 -- Retention drops the bodies of events by the day, through these two functions, which run with the

@@ -6,12 +6,14 @@
 mod account;
 mod address;
 mod api_key;
+mod attention;
 mod bounce;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod email;
 mod event;
+mod instruction;
 mod job;
 mod migrate;
 mod offer;
@@ -78,6 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List what waits for a person: why, since when, and what resolves it
+    Attention(attention::Args),
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
         /// List every offer of every status, too, as the service does once a day; continues where
@@ -188,6 +192,7 @@ impl Cli {
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),
+            Command::Attention(args) => with_database(config, async |db| args.run(db).await),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
             Command::Pause(args) => with_database(config, async |db| args.run(db).await),
             Command::Resume(args) => with_database(config, async |db| args.run(db).await),

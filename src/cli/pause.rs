@@ -1,30 +1,20 @@
 //! `pause` and `resume`: the emergency brake.
 
-use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
-
-use crate::cli::out::{self, SECOND, say};
-use crate::database::{self, Pool};
+use super::instruction::ReasonArg;
+use super::out::{self, SECOND, say};
+use crate::database::Pool;
 use crate::letters::Kind;
 use crate::letters::pauses::{self, Pause, Paused, Scope, UnsentCounts};
+use crate::operators::pause::{Resumed, pause, resume};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// Why
-    #[arg(
-        long,
-        value_name = "TEXT",
-        value_parser = NonEmptyStringValueParser::new(),
-        required_unless_present = "list"
-    )]
-    reason: Option<String>,
-    /// Who pauses
-    #[arg(long, value_name = "NAME", default_value = "operator")]
-    by: String,
+    #[command(flatten)]
+    reason: ReasonArg,
     /// List the pauses in force, and change nothing
-    #[arg(long, conflicts_with_all = ["market", "kind", "reason", "by"])]
+    #[arg(long, conflicts_with_all = ["market", "kind", "reason"])]
     list: bool,
     /// Print JSON
     #[arg(long)]
@@ -35,12 +25,8 @@ pub(super) struct PauseArgs {
 pub(super) struct ResumeArgs {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// Why
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    reason: String,
-    /// Who resumes
-    #[arg(long, value_name = "NAME", default_value = "operator")]
-    by: String,
+    #[command(flatten)]
+    reason: ReasonArg,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,17 +55,12 @@ impl ScopeArgs {
 
 impl PauseArgs {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
-        let Self { scope, reason, by, list, json } = self;
+        let Self { scope, reason, list, json } = self;
         if list {
             return print_in_force(&pauses::in_force(db).await?, json);
         }
-        let reason = reason.context("give --reason")?;
         let scope = scope.check(db).await?;
-        let mut tx = db.begin().await?;
-        let now = database::now(&mut *tx).await?;
-        let paused = pauses::pause(&mut tx, &scope, &by, &reason, now).await?;
-        let unsent = pauses::count_unsent(&mut tx).await?;
-        tx.commit().await?;
+        let (paused, unsent) = pause(db, &reason.instruction()?, &scope).await?;
         let (pause, is_new) = match paused {
             Paused::Begun(pause) => (pause, true),
             Paused::Already(pause) => (pause, false),
@@ -94,19 +75,13 @@ impl PauseArgs {
 
 impl ResumeArgs {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
-        let Self { scope, reason, by, json } = self;
+        let Self { scope, reason, json } = self;
         let scope = scope.check(db).await?;
-        let mut tx = db.begin().await?;
-        let now = database::now(&mut *tx).await?;
-        let ended = pauses::resume(&mut tx, &scope, &by, &reason, now).await?;
-        let in_force = pauses::in_force(&mut *tx).await?;
-        let unsent = pauses::count_unsent(&mut tx).await?;
-        tx.commit().await?;
+        let resumed = resume(db, &reason.instruction()?, &scope).await?;
         if json {
-            let value =
-                serde_json::json!({ "ended": ended, "in_force": in_force, "unsent": unsent });
-            return out::json(&value);
+            return out::json(&resumed);
         }
+        let Resumed { ended, in_force, unsent } = resumed;
         match ended {
             Some(pause) => {
                 say!("resumed {pause}, paused since {}", pause.paused_at.format(SECOND))?;

@@ -32,6 +32,7 @@
 //! | [`export`] | an account's rows, for a data subject |
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
+//! | [`stopped`] | what waits for an operator |
 
 pub mod deliveries;
 pub mod erasure;
@@ -44,6 +45,7 @@ pub mod pauses;
 pub mod reason;
 pub mod reminders;
 mod state;
+pub mod stopped;
 pub mod store;
 pub mod transition;
 pub mod wording;
