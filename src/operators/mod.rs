@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`attention`] | what waits for an operator: why, since when, what resolves it |
+//! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
 //! | [`pause`] | the acts that stop emails from leaving and let them leave again |
 //! | [`actions`] | the log: who did what, when and why |
@@ -10,6 +11,7 @@
 pub mod actions;
 pub mod acts;
 pub mod attention;
+pub mod offer_case;
 pub mod pause;
 
 use crate::consent::opt_outs::Note;
