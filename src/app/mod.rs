@@ -23,6 +23,7 @@ use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
 use crate::http::rate::Rate;
+use crate::letters::pauses::PauseLog;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
 use crate::maintenance::reconcile::store::FullListing;
@@ -85,6 +86,7 @@ pub struct App {
     links: Rate,
     /// New subscriptions per account by the link in its letters.
     resubscribe_rate: Rate,
+    pauses: PauseLog,
     /// What banners carry beside an offer.
     banners: Arc<BannerSource>,
     /// Bounces and complaints received.
@@ -156,6 +158,7 @@ impl App {
             links: portal::account_link_rate(clock.clone()),
             resubscribe_rate: portal::resubscribe_rate(clock.clone()),
             reports: feedback::ReportCounts::default(),
+            pauses: resources.pauses,
             database,
             clock,
             settings,
@@ -325,6 +328,7 @@ impl App {
             shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }
+        startup_checks::check_pauses(&self.database.pool, &self.pauses).await;
         // The response also carries Stripe's time, so the clock is checked before the first job is
         // claimed. Without a response, the leases of other processes still hold for their duration.
         stop.run_until_cancelled(startup_checks::check_api_key(&self.stripe)).await;

@@ -14,6 +14,7 @@ use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
+use crate::letters::pauses::PauseLog;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
@@ -34,6 +35,7 @@ pub(super) struct Resources {
     pub(super) to_relay: Circuit,
     pub(super) opener: letters::Opener,
     pub(super) account_cache: Cache,
+    pub(super) pauses: PauseLog,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
@@ -57,6 +59,7 @@ impl Resources {
             to_relay: circuit("relay"),
             // The same for every part that opens letters.
             opener: letters::Opener::new(settings.email.sender.from.domain()),
+            pauses: PauseLog::default(),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
         })
@@ -99,6 +102,7 @@ impl Resources {
             settings: settings.email.clone(),
             max_attempts: settings.queue.max_attempts,
             lease: settings.queue.lease,
+            pauses: self.pauses.clone(),
             jobs: self.jobs.clone(),
         })
     }

@@ -19,6 +19,7 @@ mod migrate;
 mod offer;
 mod opt_out;
 mod out;
+mod pause;
 mod reconcile;
 mod report;
 mod serve;
@@ -96,6 +97,16 @@ enum Command {
         #[command(subcommand)]
         action: offer::Action,
     },
+    /// Stop emails from leaving: all, those for a market, or those of a kind; list pauses
+    ///
+    /// Emails in scope wait, on every replica, until `resume`; nothing is lost. Webhooks are
+    /// accepted, offers that end withdraw their emails, and opt-outs count. Emails that are being
+    /// handed to the relay at that moment are finished. Pausing twice changes nothing.
+    Pause(pause::PauseArgs),
+    /// End a pause: the emails that waited leave at the usual rate
+    ///
+    /// Ends the pause of exactly this scope. Exit status 0 if there is none.
+    Resume(pause::ResumeArgs),
     /// List, show and replay events
     Event {
         #[command(subcommand)]
@@ -183,6 +194,8 @@ impl Cli {
             Command::Bounce => block_on(bounce::run(config)),
             Command::Attention(args) => with_database(config, async |db| args.run(db).await),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
+            Command::Pause(args) => with_database(config, async |db| args.run(db).await),
+            Command::Resume(args) => with_database(config, async |db| args.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
             Command::Job { action } => with_database(config, async |db| action.run(db).await),
             Command::ApiKey { action } => with_database(config, async |db| action.run(db).await),

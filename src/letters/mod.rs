@@ -26,6 +26,7 @@
 //! | [`lint`] | the rules that a letter's wording must satisfy |
 //! | [`reminders`] | which letters follow the first one, and when |
 //! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
+//! | [`pauses`] | scopes in which an operator paused sending |
 //! | [`deliveries`] | what Stripe was told, and its reply |
 //! | [`erasure`] | erases the recipients and the content |
 //! | [`export`] | an account's rows, for a data subject |
@@ -41,6 +42,7 @@ pub mod export;
 mod kind;
 pub mod lint;
 pub mod operator;
+pub mod pauses;
 pub mod reason;
 pub mod reminders;
 mod state;

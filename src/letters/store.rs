@@ -58,9 +58,10 @@ pub struct Content {
     /// Identifies the wording for approvals.
     pub copy_hash: Option<String>,
     pub disclaimer_variant: Option<String>,
-    /// The market whose approval is required; `None` for test data and for content that an earlier
-    /// attempt checked.
+    /// Two letters, as Stripe names markets; `None` if unknown.
     pub market: Option<String>,
+    /// Whether the market's approval is required. Test data needs none.
+    pub needs_approval: bool,
 }
 
 /// Selects letters by a condition.
@@ -342,6 +343,15 @@ pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Res
         offer_id,
     )
     .fetch_all(db)
+    .await
+}
+
+pub async fn count_in_state(db: impl PgExecutor<'_>, state: State) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from letters where state = $1"#,
+        state.as_str()
+    )
+    .fetch_one(db)
     .await
 }
 

@@ -6,6 +6,7 @@
 //! | [`account_case`] | everything about one account |
 //! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
+//! | [`pause`] | the acts that stop emails from leaving and let them leave again |
 //! | [`actions`] | the log: who did what, when and why |
 
 pub mod account_case;
@@ -13,6 +14,7 @@ pub mod actions;
 pub mod acts;
 pub mod attention;
 pub mod offer_case;
+pub mod pause;
 
 use crate::consent::opt_outs::Note;
 

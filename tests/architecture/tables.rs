@@ -33,6 +33,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("offer_listings", "maintenance/reconcile/"),
     ("operator_actions", "operators/"),
     ("opt_outs", "consent/"),
+    ("pauses", "letters/pauses/"),
     ("payout_explanations", "financing/"),
     ("portal_sessions", "web/portal/session/"),
     ("portal_tokens", "web/portal/session/"),

@@ -3,6 +3,7 @@
 mod account;
 mod demo;
 mod operator;
+mod pause;
 mod recipients;
 mod start;
 mod terminal;
