@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod email;
 mod event;
+mod healthcheck;
 mod job;
 mod migrate;
 mod offer;
@@ -139,6 +140,8 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
+    /// Exit with 0 if the service on this machine is ready, for a container's `HEALTHCHECK`
+    Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings,
 }
@@ -185,6 +188,7 @@ impl Cli {
             Command::Address { action } => with_database(config, async |db| action.run(db).await),
             Command::Account { action } => with_database(config, async |db| action.run(db).await),
             Command::Report { action } => with_database(config, async |db| action.run(db).await),
+            Command::Healthcheck => block_on(healthcheck::run(config)),
             Command::Settings => {
                 out::stdout().write_all(config::DEFAULTS.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
