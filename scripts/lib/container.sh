@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # Shares variables with scripts/try-image.
 # Runs the image of scripts/image in the first of these that works: podman, a chroot in a mount
 # namespace, a chroot.
 #
@@ -31,7 +31,11 @@ container_healthcheck() { "healthcheck_$engine"; }
 container_stop() { "stop_$engine" "$1"; }
 container_log() { "log_$engine"; }
 container_written() { "written_$engine"; }
-container_remove() { [ -z "$engine" ] || "remove_$engine" >/dev/null 2>&1 || true; }
+container_remove() {
+    if [ -n "$engine" ]; then "remove_$engine" >/dev/null 2>&1 || true; fi
+    # Without root, the files belong to users that exist in podman's namespace only.
+    if [ "$(id -u)" != 0 ] && [ -d "$dir/podman" ]; then podman unshare rm -rf "$dir/podman" || true; fi
+}
 
 of_config() { sed -n "s/^$1	//p" "$dir/config"; }
 
