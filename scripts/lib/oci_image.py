@@ -29,6 +29,7 @@ BASE_CONFIG = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
     ],
+    "User": "65532",
     "WorkingDir": "/home/nonroot",
 }
 OCI = "application/vnd.oci.image"

@@ -140,7 +140,7 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
-    /// Exit with 0 if the service on this machine is ready, for a container's `HEALTHCHECK`
+    /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
     Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings,

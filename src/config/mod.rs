@@ -110,7 +110,7 @@ pub fn environment() -> HashMap<String, String> {
 }
 
 /// `ops.listen`, for a command that reads no other setting.
-pub fn ops_listen(
+pub(crate) fn ops_listen(
     file: Option<&Path>,
     env: &HashMap<String, String>,
 ) -> Result<SocketAddr, Errors> {
