@@ -83,7 +83,10 @@ stop_podman() {
 }
 log_podman() { store logs courier 2>&1; }
 # Without the files and folders that podman mounts over.
-written_podman() { store diff courier | grep -vE '^[AC] /(dev|etc|etc/hosts|etc/hostname|etc/mtab|etc/resolv.conf|proc|run|run/.containerenv|run/secrets|sys)$' || true; }
+written_podman() {
+    local mounted='dev|etc|etc/(hosts|hostname|mtab|resolv.conf)|proc|run|run/(.containerenv|secrets)|sys'
+    store diff courier | grep -vE "^[AC] /($mounted)$" || true
+}
 remove_podman() { store rm --force --time 1 courier; }
 
 # --- a chroot, in a mount namespace or without ---
