@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod email;
 mod event;
+mod healthcheck;
 mod instruction;
 mod job;
 mod migrate;
@@ -154,6 +155,8 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
+    /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
+    Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings,
 }
@@ -203,6 +206,7 @@ impl Cli {
             Command::Address { action } => with_database(config, async |db| action.run(db).await),
             Command::Account { action } => with_database(config, async |db| action.run(db).await),
             Command::Report { action } => with_database(config, async |db| action.run(db).await),
+            Command::Healthcheck => block_on(healthcheck::run(config)),
             Command::Settings => {
                 out::stdout().write_all(config::DEFAULTS.as_bytes())?;
                 Ok(ExitCode::SUCCESS)

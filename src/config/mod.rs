@@ -13,6 +13,7 @@ mod sections;
 mod tests;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,6 +109,14 @@ pub fn environment() -> HashMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// `ops.listen`, for a command that reads no other setting.
+pub(crate) fn ops_listen(
+    file: Option<&Path>,
+    env: &HashMap<String, String>,
+) -> Result<SocketAddr, Errors> {
+    Reader::load(file, env, |reader| reader.parsed("ops.listen", "127.0.0.1:9090"))
 }
 
 impl Settings {

@@ -91,10 +91,18 @@ pub enum MarketError {
     Database(#[from] sqlx::Error),
 }
 
+/// The markets that this version knows, sorted.
+pub fn known_markets() -> Vec<&'static str> {
+    let mut known: Vec<&str> = DISCLAIMER_VARIANTS.iter().map(|(_, market, ..)| *market).collect();
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
 /// The market in capital letters, if this version knows it or an approval names it.
 pub async fn check_market(db: impl PgExecutor<'_>, given: &str) -> Result<String, MarketError> {
     let market = given.to_uppercase();
-    let mut known: Vec<&str> = DISCLAIMER_VARIANTS.iter().map(|(_, market, ..)| *market).collect();
+    let known = known_markets();
     if known.contains(&market.as_str()) {
         return Ok(market);
     }
@@ -102,8 +110,6 @@ pub async fn check_market(db: impl PgExecutor<'_>, given: &str) -> Result<String
     if !approvals::store::list(db, &filter).await?.is_empty() {
         return Ok(market);
     }
-    known.sort_unstable();
-    known.dedup();
     Err(MarketError::Unknown(market, known.join(", ")))
 }
 

@@ -223,7 +223,7 @@ fn tone(word: &str) -> &'static str {
         "waiting" | "sending" | "queued" | "claimed" | "pending" | "unread" | "undelivered" => {
             "busy"
         }
-        "held" | "uncertain" | "warning" | "suppressed" | "wrong_mode" => "warn",
+        "held" | "paused" | "uncertain" | "warning" | "suppressed" | "wrong_mode" => "warn",
         "rejected" | "bounced" | "dead" | "unreadable" | "refused" | "error" | "malformed"
         | "not approved" => "bad",
         _ => "quiet",

@@ -2,6 +2,7 @@
 
 mod account;
 mod demo;
+mod healthcheck;
 mod operator;
 mod pause;
 mod recipients;

@@ -7,25 +7,27 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Serialize;
+use strum::VariantArray;
 use tokio::sync::Mutex;
 
 use super::ConsolePage;
 use crate::database::with_timeout;
 use crate::flow::email::SendLetter;
 use crate::flow::inbox;
-use crate::letters::{self, deliveries};
+use crate::letters::pauses::{self, MarketError, Pause, Paused, Scope};
+use crate::letters::{self, Kind, deliveries};
 use crate::maintenance::reconcile;
 use crate::offers;
-use crate::operators::attention;
+use crate::operators::{self, attention};
 use crate::queue::Work;
 use crate::queue::browse::{self, JobCount, MAX_COUNT};
 use crate::web::console::ConsoleState;
-use crate::web::console::access::Visitor;
+use crate::web::console::access::{Act, Fields, Visitor};
 use crate::web::console::problem::Problem;
-use crate::web::console::render::{PageHead, console_template};
+use crate::web::console::render::{PageHead, console_template, done};
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
     path: "/console/overview",
@@ -59,6 +61,9 @@ struct OverviewView {
     delivered: i64,
     hours: Vec<HourBar>,
     funnel: Vec<FunnelStep>,
+    pauses: Vec<Pause>,
+    markets: Vec<&'static str>,
+    kinds: Vec<&'static str>,
     last_event: Option<DateTime<Utc>>,
     last_reconciliation: Option<DateTime<Utc>>,
     circuits: Vec<(&'static str, bool)>,
@@ -85,7 +90,54 @@ struct FunnelStep {
 }
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().route(PAGE.path, get(show))
+    Router::new()
+        .route(PAGE.path, get(show))
+        .route("/console/overview/pause", post(pause))
+        .route("/console/overview/resume", post(resume))
+}
+
+/// The scope that a form names; an empty field means all.
+async fn scope(state: &ConsoleState, fields: &Fields) -> Result<Scope, Problem> {
+    let market = match fields.text("market") {
+        "" => None,
+        given => match pauses::check_market(&state.console.db, given).await {
+            Ok(market) => Some(market),
+            Err(MarketError::Database(error)) => return Err(error.into()),
+            Err(error) => return Err(Problem::Invalid(format!("{error}."))),
+        },
+    };
+    let kind = match fields.text("kind") {
+        "" => None,
+        kind => {
+            let unknown = || Problem::Invalid(format!("{kind:?} is no kind of email."));
+            Some(kind.parse::<Kind>().map_err(|_| unknown())?)
+        }
+    };
+    Ok(Scope { market, kind })
+}
+
+async fn pause(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let scope = scope(&state, &act.fields).await?;
+    let (paused, unsent) =
+        operators::pause::pause(&state.console.db, &act.instruction(), &scope).await?;
+    let said = match paused {
+        Paused::Begun(pause) => {
+            format!("Paused {pause}. {} are being handed over and will finish", unsent.sending)
+        }
+        Paused::Already(pause) => format!("{pause} were paused before, by {}", pause.paused_by),
+    };
+    Ok(done(&act.visitor, PAGE.path, &said))
+}
+
+async fn resume(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let scope = scope(&state, &act.fields).await?;
+    let resumed =
+        operators::pause::resume(&state.console.db, &act.instruction(), &scope).await?;
+    let said = match resumed.ended {
+        Some(pause) => format!("Resumed {pause}"),
+        None => format!("{scope} were not paused"),
+    };
+    Ok(done(&act.visitor, PAGE.path, &said))
 }
 
 async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Response, Problem> {
@@ -103,6 +155,9 @@ async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Res
         delivered: hours.iter().map(|hour| hour.delivered).sum(),
         hours,
         funnel: with_timeout(state.funnel(now)).await?,
+        pauses: with_timeout(pauses::in_force(&console.db)).await?,
+        markets: pauses::known_markets(),
+        kinds: Kind::VARIANTS.iter().map(|kind| kind.as_str()).collect(),
         last_event: with_timeout(inbox::store::last_received(&console.db)).await?,
         last_reconciliation: with_timeout(reconcile::store::last_complete(&console.db, now))
             .await?,
