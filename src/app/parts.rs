@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::checks::WordingPart;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{Database, Pool};
@@ -14,8 +15,10 @@ use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
+use crate::letters::Kind;
 use crate::letters::pauses::PauseLog;
 use crate::letters::reminders::Schedule;
+use crate::letters::wording::approvals::CopyId;
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
 use crate::letters::wording::{Disclaimer, Disclaimers};
@@ -26,6 +29,9 @@ use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
+use crate::web::portal;
+
+const SAMPLE_ACCOUNT: &str = "acct_sample";
 
 /// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
@@ -88,15 +94,11 @@ impl Resources {
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             sending_rate: SendingRate::new(
                 settings.email.limits,
-                &settings.email.relay,
+                &settings.relay.url,
                 self.clock.clone(),
             ),
             domains: DomainLimiter::new(settings.email.limits.max_per_domain, self.clock.clone()),
-            relay: Relay::new(
-                &settings.email.relay,
-                settings.email.timeouts,
-                self.to_relay.clone(),
-            ),
+            relay: Relay::new(&settings.relay, self.to_relay.clone()),
             writer: Arc::new(writer(&settings.email)?),
             disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
@@ -220,6 +222,34 @@ pub fn samples<'a>(
     // Like the letters: without `http.public_url` there is no link.
     let link = settings.links.as_ref().map(|links| links.link(&sample_account()));
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
+}
+
+/// The wordings with the operator's disclaimers, each of which a live key needs approved.
+pub fn copies(writer: &Writer, disclaimers: &Disclaimers) -> Vec<CopyId> {
+    let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
+    let own = disclaimers.all().into_iter().filter(|disclaimer| !disclaimer.is_sample);
+    own.flat_map(|disclaimer| {
+        let emails = Kind::ALL.map(|kind| writer.copy_id(kind, &disclaimer));
+        let page = portal::copy_id(program_name, contacts, &disclaimer);
+        emails.into_iter().chain([page])
+    })
+    .collect()
+}
+
+/// What [`checks`](crate::checks) need to judge the wording; `Err` with the reason why it cannot be
+/// used.
+pub fn wording_part(settings: &email::Settings) -> Result<Arc<WordingPart>, String> {
+    let build = || {
+        let (writer, disclaimers) = (writer(settings)?, disclaimers(settings)?);
+        let account: AccountId = SAMPLE_ACCOUNT.parse()?;
+        anyhow::Ok(WordingPart {
+            copies: copies(&writer, &disclaimers),
+            sample_link: settings.links.as_ref().map(|links| links.link(&account)),
+            writer: Arc::new(writer),
+            disclaimers,
+        })
+    };
+    build().map(Arc::new).map_err(|error| format!("{error:#}"))
 }
 
 /// The disclaimers in `email.disclaimers_dir`, or the samples.

@@ -12,6 +12,7 @@ mod bounce;
 mod demo;
 mod doctor;
 mod email;
+mod endpoint;
 mod event;
 mod healthcheck;
 mod instruction;
@@ -83,6 +84,11 @@ enum Command {
     },
     /// List what waits for a person: why, since when, and what resolves it
     Attention(attention::Args),
+    /// Check or create the webhook endpoint at Stripe
+    Endpoint {
+        #[command(subcommand)]
+        action: endpoint::Action,
+    },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
         /// List every offer of every status, too, as the service does once a day; continues where
@@ -192,6 +198,7 @@ impl Cli {
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
+            Command::Endpoint { action } => block_on(endpoint::run(config, action)),
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),

@@ -29,6 +29,7 @@ impl Reader {
         let settings = Settings {
             database: self.database(),
             stripe: self.stripe(),
+            relay: self.relay(),
             webhook: self.webhook(requirement),
             inbox: self.inbox(),
             portal: self.portal(&email),
@@ -42,6 +43,7 @@ impl Reader {
                 .map(|_| self.duration("retention.personal_data")),
             reconcile_every: self.duration("reconcile.every"),
             http: self.http(),
+            public_url: self.optional_url("http.public_url"),
             ops: ops::Settings { listen: self.parsed("ops.listen", "127.0.0.1:9090") },
             console: self.console(),
             telemetry: self.telemetry(),
@@ -59,7 +61,7 @@ impl Reader {
         DatabaseOnly { database: self.database(), telemetry: self.telemetry() }
     }
 
-    fn database(&mut self) -> database::Settings {
+    pub(super) fn database(&mut self) -> database::Settings {
         database::Settings {
             url: self.non_empty("database.url").map(SecretString::from),
             data_dir: self.text("database.data_dir").into(),
@@ -71,19 +73,25 @@ impl Reader {
         }
     }
 
-    fn telemetry(&mut self) -> telemetry::Settings {
+    pub(super) fn telemetry(&mut self) -> telemetry::Settings {
         telemetry::Settings {
             filter: self.parsed("telemetry.filter", "info,sqlx=warn"),
             format: self.parsed("telemetry.format", "auto"),
         }
     }
 
-    fn stripe(&mut self) -> stripe::Settings {
+    pub(super) fn stripe(&mut self) -> stripe::Settings {
         let api_key = self.parsed_by("stripe.api_key", "sk_test_…", |key| {
             // The prefix tells test from live mode.
-            livemode_of_key(key).map(|_| key.into()).ok_or_else(|| {
-                "not a Stripe key: must start with sk_test_, rk_test_, sk_live_ or rk_live_".into()
-            })
+            match (livemode_of_key(key), key.splitn(3, '_').nth(2)) {
+                (Some(_), Some("")) => Err("nothing follows the prefix: copy the whole key from \
+                                            Stripe's Dashboard"
+                    .to_owned()),
+                (Some(_), _) => Ok(key.into()),
+                (None, _) => Err("not a Stripe key: must start with sk_test_, rk_test_, sk_live_ \
+                                  or rk_live_"
+                    .to_owned()),
+            }
         });
         stripe::Settings {
             api_key,
@@ -95,7 +103,7 @@ impl Reader {
         }
     }
 
-    fn webhook(&mut self, requirement: Requirement) -> webhook::Settings {
+    pub(super) fn webhook(&mut self, requirement: Requirement) -> webhook::Settings {
         let key = "webhook.secrets";
         let secrets = self.list(key, |secret| match secret.strip_prefix("whsec_") {
             None => Err("not a signing secret: must start with whsec_".to_owned()),
@@ -239,7 +247,7 @@ impl Reader {
 
     /// Refuses with a live key what is acceptable only in test mode.
     fn check_live(&mut self, settings: &Settings) {
-        if matches!(settings.email.relay, RelayUrl::File(_)) {
+        if matches!(settings.relay.url, RelayUrl::File(_)) {
             self.error("email.relay_url", "a live key requires a relay: files reach no merchant");
         }
         if self.text("http.public_url").is_empty() {

@@ -74,7 +74,7 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
     let mut delivery_reports = delivered::reports_of_account(&mut *tx, &offer.account_id).await?;
     delivery_reports.retain(|report| report.offer_id == offer_id);
     let attempts = attempts_of(&mut *tx, &letter_ids).await?;
-    let is_all_paused = pauses::all_paused(&mut *tx).await?;
+    let is_all_paused = pauses::all_paused(&mut *tx).await?.is_some();
     let facts = Facts {
         is_all_paused,
         offer: &offer,

@@ -3,6 +3,8 @@
 mod account;
 mod demo;
 mod healthcheck;
+mod doctor;
+mod endpoint;
 mod operator;
 mod pause;
 mod recipients;

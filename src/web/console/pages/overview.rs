@@ -10,7 +10,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Serialize;
-use strum::VariantArray;
 use tokio::sync::Mutex;
 
 use super::ConsolePage;
@@ -157,7 +156,7 @@ async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Res
         funnel: with_timeout(state.funnel(now)).await?,
         pauses: with_timeout(pauses::in_force(&console.db)).await?,
         markets: pauses::known_markets(),
-        kinds: Kind::VARIANTS.iter().map(|kind| kind.as_str()).collect(),
+        kinds: Kind::ALL.iter().map(|kind| kind.as_str()).collect(),
         last_event: with_timeout(inbox::store::last_received(&console.db)).await?,
         last_reconciliation: with_timeout(reconcile::store::last_complete(&console.db, now))
             .await?,
