@@ -3,12 +3,14 @@
 //! | module | owns |
 //! |---|---|
 //! | [`attention`] | what waits for an operator: why, since when, what resolves it |
+//! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
 //! | [`actions`] | the log: who did what, when and why |
 
 pub mod actions;
 pub mod acts;
 pub mod attention;
+pub mod offer_case;
 
 use crate::consent::opt_outs::Note;
 

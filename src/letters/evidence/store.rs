@@ -141,6 +141,59 @@ pub async fn last_message(
     .await
 }
 
+/// An attempt with what came of it, without the message. The fields are named as the columns.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct AttemptRecord {
+    pub letter_id: String,
+    /// Counted from 1.
+    pub attempt: i32,
+    pub kind: String,
+    pub locale: String,
+    /// The bare address, or its hash once erased.
+    pub recipient: String,
+    pub subject: String,
+    /// In hexadecimal.
+    pub message_sha256: String,
+    /// Whether the message was not erased.
+    pub has_message: bool,
+    pub copy_hash: Option<String>,
+    pub disclaimer_variant: Option<String>,
+    /// None, like the next two, for test data.
+    pub approval_market: Option<String>,
+    pub approval_reference: Option<String>,
+    pub approved_by: Option<String>,
+    pub consent_checked_at: DateTime<Utc>,
+    pub attempted_at: DateTime<Utc>,
+    /// None while the attempt is under way.
+    pub outcome: Option<String>,
+    pub reply: Option<String>,
+    pub recorded_at: Option<DateTime<Utc>>,
+}
+
+/// The attempts of these letters, in order of time.
+pub async fn attempts_of(
+    db: impl PgExecutor<'_>,
+    letter_ids: &[String],
+) -> sqlx::Result<Vec<AttemptRecord>> {
+    sqlx::query_as!(
+        AttemptRecord,
+        r#"
+        select letter_id, attempt, kind, locale, recipient, subject,
+            encode(message_sha256, 'hex') as "message_sha256!",
+            message is not null as "has_message!", copy_hash, disclaimer_variant, approval_market,
+            approval_reference, approved_by, consent_checked_at, attempted_at,
+            outcome as "outcome?", reply as "reply?", recorded_at as "recorded_at?"
+        from delivery_attempts
+        left join delivery_attempt_results using (delivery_attempt_id)
+        where letter_id = any($1)
+        order by attempted_at, attempt
+        "#,
+        letter_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Selects letters by their last attempt, or by their creation if they have none.
 #[derive(Clone, Copy, Debug)]
 pub struct EvidencePeriod<'a> {
