@@ -213,15 +213,14 @@ impl FromRequestParts<ConsoleState> for Visitor {
             let token = authorization.to_str().ok().and_then(|text| text.split_once(' '));
             let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let settings = &state.console.settings;
-            let (token, role) = token
-                .and_then(|(_, token)| Some((token.trim(), settings.role_of(token.trim())?)))
-                .ok_or(Problem::WrongToken)?;
+            let role = token.and_then(|(_, token)| settings.role_of(token.trim()));
+            let role = role.ok_or(Problem::WrongToken)?;
             let name = settings
                 .user_header
                 .as_ref()
                 .and_then(|UserHeader(header)| person(parts.headers.get(header)?.to_str().ok()?));
             let name = name.unwrap_or_else(|| UNNAMED.to_owned());
-            let seal = Seal::new(token.as_bytes());
+            let seal = state.bearer_seal.clone();
             return Ok(Self { name, role, uri: parts.uri.clone(), seal, is_session: false });
         }
         let session = with_timeout(state.console.session(&parts.headers)).await?;

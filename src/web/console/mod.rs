@@ -39,6 +39,7 @@ use crate::http::rate::Rate;
 use crate::letters::lint::Rules;
 use crate::letters::wording::{Disclaimer, Writer};
 use crate::telemetry::LogLimit;
+use access::Seal;
 use problem::Problem;
 use render::Templates;
 
@@ -96,6 +97,8 @@ struct ConsoleState {
     console: Arc<Console>,
     templates: Arc<Templates>,
     limits: AttemptLimits,
+    /// Not derived from the token: people behind a proxy see what it seals.
+    bearer_seal: Seal,
 }
 
 /// Limits on attempts to prove who one is.
@@ -124,7 +127,8 @@ impl AttemptLimits {
 pub fn router(console: Console) -> Result<Router, minijinja::Error> {
     let limits = AttemptLimits::new(&console.clock);
     let templates = Arc::new(Templates::new()?);
-    let state = ConsoleState { console: Arc::new(console), templates, limits };
+    let bearer_seal = Seal::new(&rand::random::<[u8; 32]>());
+    let state = ConsoleState { console: Arc::new(console), templates, limits, bearer_seal };
     Ok(Router::new()
         .route("/console", get(async || Redirect::to(pages::FIRST)))
         .route("/console/{*path}", any(unknown))

@@ -84,10 +84,11 @@ async fn every_page_shows_its_rows_and_runs_nothing_that_others_wrote(db: PgPool
     operator.open("/console/events?type=financing_offer.created").await.expect_says(&[&event]);
     operator.open("/console/events/evt_odd").await.expect_says(&["The body was erased"]);
     operator.open("/console/opt-outs").await.expect_says(&["acct_quiet", "in force"]);
-    operator
-        .open("/console/settings")
-        .await
-        .expect_says(&["ops.token", "https://courier.rocket.example", "COURIER_HTTP__PUBLIC_URL"]);
+    operator.open("/console/settings").await.expect_says(&[
+        "ops.token",
+        "https://courier.rocket.example",
+        "COURIER_HTTP__PUBLIC_URL",
+    ]);
     assert_eq!(operator.open("/console/events/evt_none").await.status, 404);
     sqlx::query("delete from inbox_events where event_id = 'evt_odd'")
         .execute(&app.db)
@@ -160,7 +161,8 @@ async fn each_act_is_done_and_logged_once_and_never_for_a_reader(db: PgPool) {
 async fn an_approval_is_recorded_and_withdrawn(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("celtic_us_loan")).unwrap();
-    std::fs::write(dir.path().join("celtic_us_loan/en.txt"), "Loans are issued by a bank.").unwrap();
+    std::fs::write(dir.path().join("celtic_us_loan/en.txt"), "Loans are issued by a bank.")
+        .unwrap();
     let path = dir.path().to_str().unwrap();
     let (app, _) = with_offer(db, &[("COURIER_EMAIL__DISCLAIMERS_DIR", path)]).await;
     let operator = Operator::signed_in(&app, TOKEN).await;
@@ -263,8 +265,7 @@ async fn a_search_opens_the_one_hit(db: PgPool) {
     let (app, offer) = with_offer(db, &[]).await;
     let operator = Operator::signed_in(&app, READ_ONLY_TOKEN).await;
     let event = app.created(&offer)["id"].as_str().unwrap().to_owned();
-    let letter: String =
-        app.one("select letter_id from letters where offer_id = $1", &offer).await;
+    let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     for (wanted, page) in [
         (&event, format!("/console/events/{event}")),
         (&offer, format!("/console/offers/{offer}")),
