@@ -41,7 +41,7 @@ use crate::letters::wording::{Disclaimer, Writer};
 use crate::telemetry::LogLimit;
 use access::Seal;
 use problem::Problem;
-use render::Templates;
+use render::ConsoleTemplates;
 
 pub use access::{UserHeader, UserHeaderError};
 
@@ -95,7 +95,7 @@ static LIMITED: LogLimit = LogLimit::new();
 #[derive(Clone)]
 struct ConsoleState {
     console: Arc<Console>,
-    templates: Arc<Templates>,
+    templates: Arc<ConsoleTemplates>,
     limits: AttemptLimits,
     /// Not derived from the token: people behind a proxy see what it seals.
     bearer_seal: Seal,
@@ -126,7 +126,7 @@ impl AttemptLimits {
 /// The routes. Fails if a template does not compile.
 pub fn router(console: Console) -> Result<Router, minijinja::Error> {
     let limits = AttemptLimits::new(&console.clock);
-    let templates = Arc::new(Templates::new()?);
+    let templates = Arc::new(ConsoleTemplates::new()?);
     let bearer_seal = Seal::new(&rand::random::<[u8; 32]>());
     let state = ConsoleState { console: Arc::new(console), templates, limits, bearer_seal };
     Ok(Router::new()
