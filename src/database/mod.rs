@@ -135,9 +135,10 @@ pub enum Health {
 }
 
 /// The limits of a session: a longer query is a defect and must not hold its connection. Set after
-/// connecting, because PgBouncer rejects them as startup parameters.
-const LIMITS: &str =
-    "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+/// connecting, because PgBouncer rejects them as startup parameters. Compiling a query takes longer
+/// than ours run.
+const LIMITS: &str = "set statement_timeout = '30s'; set jit = off; \
+     set idle_in_transaction_session_timeout = '30s'";
 /// A busy server opens only a few connections per second.
 const OPEN_ALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts at startup.

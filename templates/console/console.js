@@ -1,6 +1,7 @@
 // Keys: `/` goes to the search box, `j` and `k` from row to row, Enter opens the row's first link.
 // The pages work without this file.
 (() => {
+  document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const rows = () => [...document.querySelectorAll("[data-row]")];
   let at = -1;
   const choose = (to) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -60,19 +60,19 @@ pub(super) struct Visitor {
 pub(super) struct Submitted {
     pub(super) visitor: Visitor,
     pub(super) headers: HeaderMap,
-    pub(super) fields: Fields,
+    pub(super) fields: FormFields,
 }
 
 /// A form of the acting role, with the reason that the log of acts keeps.
 pub(super) struct Act {
     pub(super) visitor: Visitor,
     pub(super) reason: Note,
-    pub(super) fields: Fields,
+    pub(super) fields: FormFields,
 }
 
 /// The fields of a form.
 #[derive(Debug, Default)]
-pub(super) struct Fields(BTreeMap<String, String>);
+pub(super) struct FormFields(BTreeMap<String, String>);
 
 /// A few fields; the longest is a note or a reason.
 const FORM: BodyLimits = BodyLimits { max_bytes: 16 * 1024, timeout: Duration::from_secs(10) };
@@ -161,14 +161,14 @@ impl Visitor {
 
     /// What [`Visitor::done`] put into the URL of this page.
     pub(super) fn said(&self) -> Option<String> {
-        let query = Fields::parse(self.uri.query().unwrap_or_default().as_bytes());
+        let query = FormFields::parse(self.uri.query().unwrap_or_default().as_bytes());
         let said = query.0.get("said")?;
         self.seal.verifies("said", said, query.text("code")).then(|| said.clone())
     }
 
     /// This page with other values in its query, without the empty ones.
     pub(super) fn page_with(&self, values: &[(&str, &str)]) -> String {
-        let mut query = Fields::parse(self.uri.query().unwrap_or_default().as_bytes()).0;
+        let mut query = FormFields::parse(self.uri.query().unwrap_or_default().as_bytes()).0;
         query.retain(|name, _| !["said", "code"].contains(&name.as_str()));
         query.extend(values.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         query.retain(|_, value| !value.is_empty());
@@ -193,7 +193,7 @@ impl Act {
     }
 }
 
-impl Fields {
+impl FormFields {
     pub(super) fn parse(text: &[u8]) -> Self {
         Self(url::form_urlencoded::parse(text).into_owned().collect())
     }
@@ -213,19 +213,21 @@ impl FromRequestParts<ConsoleState> for Visitor {
             let token = authorization.to_str().ok().and_then(|text| text.split_once(' '));
             let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let settings = &state.console.settings;
-            let (token, role) = token
-                .and_then(|(_, token)| Some((token.trim(), settings.role_of(token.trim())?)))
-                .ok_or(Problem::WrongToken)?;
+            let role = token.and_then(|(_, token)| settings.role_of(token.trim()));
+            let role = role.ok_or(Problem::WrongToken)?;
             let name = settings
                 .user_header
                 .as_ref()
                 .and_then(|UserHeader(header)| person(parts.headers.get(header)?.to_str().ok()?));
             let name = name.unwrap_or_else(|| UNNAMED.to_owned());
-            let seal = Seal::new(token.as_bytes());
+            let seal = state.bearer_seal.clone();
             return Ok(Self { name, role, uri: parts.uri.clone(), seal, is_session: false });
         }
         let session = with_timeout(state.console.session(&parts.headers)).await?;
-        let session = session.ok_or_else(|| Problem::SignIn(parts.uri.clone()))?;
+        // A form is not sent again after the sign-in.
+        let is_page = parts.method == Method::GET;
+        let next = if is_page { parts.uri.clone() } else { Uri::from_static("/console") };
+        let session = session.ok_or(Problem::SignIn(next))?;
         Ok(Self::of_session(session, parts.uri.clone()))
     }
 }
@@ -271,9 +273,9 @@ impl FromRequest<ConsoleState> for Act {
 pub(super) async fn read_form(
     headers: &HeaderMap,
     body: axum::body::Body,
-) -> Result<Fields, Problem> {
+) -> Result<FormFields, Problem> {
     let body = body::read(headers, body, FORM).await;
-    body.map(|body| Fields::parse(&body))
+    body.map(|body| FormFields::parse(&body))
         .map_err(|_| Problem::Invalid("The form could not be read: send it again.".to_owned()))
 }
 

@@ -40,8 +40,9 @@ use crate::letters::lint::Rules;
 use crate::letters::wording::{Disclaimer, Writer};
 use crate::queue::Circuit;
 use crate::telemetry::LogLimit;
+use access::Seal;
 use problem::Problem;
-use render::Templates;
+use render::ConsoleTemplates;
 
 pub use access::{UserHeader, UserHeaderError};
 
@@ -97,9 +98,11 @@ static LIMITED: LogLimit = LogLimit::new();
 #[derive(Clone)]
 struct ConsoleState {
     console: Arc<Console>,
-    templates: Arc<Templates>,
+    templates: Arc<ConsoleTemplates>,
     limits: AttemptLimits,
     funnel: pages::FunnelCounts,
+    /// Not derived from the token: people behind a proxy see what it seals.
+    bearer_seal: Seal,
 }
 
 /// Limits on attempts to prove who one is.
@@ -127,12 +130,12 @@ impl AttemptLimits {
 /// The routes. Fails if a template does not compile.
 pub fn router(console: Console) -> Result<Router, minijinja::Error> {
     let limits = AttemptLimits::new(&console.clock);
-    let templates = Arc::new(Templates::new()?);
     let state = ConsoleState {
         console: Arc::new(console),
-        templates,
+        templates: Arc::new(ConsoleTemplates::new()?),
         limits,
         funnel: pages::FunnelCounts::default(),
+        bearer_seal: Seal::new(&rand::random::<[u8; 32]>()),
     };
     Ok(Router::new()
         .route("/console", get(async || Redirect::to(pages::FIRST)))

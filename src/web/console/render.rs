@@ -35,7 +35,7 @@ pub(super) struct PageHead<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Templates {
+pub(super) struct ConsoleTemplates {
     environment: Environment<'static>,
     headers: HeaderMap,
     /// Changes with the static files, which browsers keep.
@@ -58,7 +58,7 @@ const SHARED: [(&str, &str); 4] = [
 const LETTER_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
      sandbox; frame-ancestors 'self'";
 
-impl Templates {
+impl ConsoleTemplates {
     /// Compiles all templates, so that a broken one fails at start.
     pub(super) fn new() -> Result<Self, minijinja::Error> {
         let mut environment = Environment::new();

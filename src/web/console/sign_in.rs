@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use minijinja::context;
 
 use super::access::{
-    Fields, FormOrigin, Submitted, client_of, is_https, origin, person, read_form,
+    FormFields, FormOrigin, Submitted, client_of, is_https, origin, person, read_form,
 };
 use super::problem::Problem;
 use super::{ConsoleState, LIMITED};
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
 }
 
 async fn show(State(state): State<ConsoleState>, uri: Uri) -> Result<Response, Problem> {
-    let query = Fields::parse(uri.query().unwrap_or_default().as_bytes());
+    let query = FormFields::parse(uri.query().unwrap_or_default().as_bytes());
     state.sign_in_page(StatusCode::OK, query.text("next"), None)
 }
 

@@ -2,9 +2,9 @@
 
 mod account;
 mod demo;
-mod healthcheck;
 mod doctor;
 mod endpoint;
+mod healthcheck;
 mod operator;
 mod pause;
 mod recipients;

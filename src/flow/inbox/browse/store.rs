@@ -9,7 +9,7 @@ use crate::flow::inbox::store::EventSummary;
 /// Which events have a page of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum EventList {
+pub enum InboxList {
     All,
     Unread,
     Unreadable,
@@ -18,7 +18,7 @@ pub enum EventList {
 /// Events before `before`, at most `limit`.
 pub async fn events(
     db: impl PgExecutor<'_>,
-    list: EventList,
+    list: InboxList,
     before: &Cursor<String>,
     limit: i64,
 ) -> sqlx::Result<Vec<EventSummary>> {
@@ -42,9 +42,9 @@ pub async fn events(
         };
     }
     match list {
-        EventList::All => select_events!(""),
-        EventList::Unread => select_events!("and state = 'unread'"),
-        EventList::Unreadable => select_events!("and state = 'unreadable'"),
+        InboxList::All => select_events!(""),
+        InboxList::Unread => select_events!("and state = 'unread'"),
+        InboxList::Unreadable => select_events!("and state = 'unreadable'"),
     }
 }
 

@@ -33,7 +33,7 @@ const PREVIEW: &str = "/console/copy/preview";
 
 /// A wording to show: `financing` as in the preview's list, empty for its first.
 #[derive(Deserialize)]
-struct CopyQuery {
+struct WordingQuery {
     variant: String,
     language: String,
     kind: String,
@@ -123,7 +123,7 @@ async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Res
 async fn show_preview(
     State(state): State<ConsoleState>,
     visitor: Visitor,
-    Query(query): Query<CopyQuery>,
+    Query(query): Query<WordingQuery>,
 ) -> Result<Response, Problem> {
     let wordings = &state.console.wordings;
     let samples = samples_of(wordings, &query)?;
@@ -151,7 +151,7 @@ async fn show_preview(
 async fn frame(
     State(state): State<ConsoleState>,
     _visitor: Visitor,
-    Query(query): Query<CopyQuery>,
+    Query(query): Query<WordingQuery>,
 ) -> Result<Response, Problem> {
     let samples = samples_of(&state.console.wordings, &query)?;
     Ok(letter_html(chosen(&samples, &query)?.letter.html.clone()))
@@ -215,7 +215,7 @@ fn copies<'a>(
 }
 
 fn row(copy: CopyId, approvals: &[RecordedApproval]) -> CopyRow {
-    let query = CopyQuery {
+    let query = WordingQuery {
         variant: copy.disclaimer_variant,
         language: copy.language.code().to_owned(),
         kind: copy.kind.to_owned(),
@@ -231,7 +231,10 @@ fn row(copy: CopyId, approvals: &[RecordedApproval]) -> CopyRow {
     }
 }
 
-fn samples_of<'a>(wordings: &'a Wordings, query: &CopyQuery) -> Result<Vec<Sample<'a>>, Problem> {
+fn samples_of<'a>(
+    wordings: &'a Wordings,
+    query: &WordingQuery,
+) -> Result<Vec<Sample<'a>>, Problem> {
     let unknown = || Problem::NotFound("This wording".to_owned());
     let kind: Kind = query.kind.parse().map_err(|_| unknown())?;
     let disclaimer = wordings.disclaimers.iter().find(|disclaimer| {
@@ -243,7 +246,10 @@ fn samples_of<'a>(wordings: &'a Wordings, query: &CopyQuery) -> Result<Vec<Sampl
         .map_err(|error| Problem::Refused(format!("The template cannot be used: {error}.")))
 }
 
-fn chosen<'a, 'b>(samples: &'a [Sample<'b>], query: &CopyQuery) -> Result<&'a Sample<'b>, Problem> {
+fn chosen<'a, 'b>(
+    samples: &'a [Sample<'b>],
+    query: &WordingQuery,
+) -> Result<&'a Sample<'b>, Problem> {
     let asked = samples.iter().find(|sample| case(sample) == query.financing);
     asked.or(samples.first()).ok_or_else(|| Problem::NotFound("This wording".to_owned()))
 }
@@ -259,7 +265,7 @@ fn case(sample: &Sample<'_>) -> String {
     }
 }
 
-fn link(path: &str, query: &CopyQuery, financing: &str) -> String {
+fn link(path: &str, query: &WordingQuery, financing: &str) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("variant", &query.variant)
         .append_pair("language", &query.language)

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{ConsolePage, PAGE_ROWS, PageLinks, SCANNED_ROWS};
 use crate::database::{Cursor, with_timeout};
-use crate::flow::inbox::browse::store::{self as browse, EventList, MalformedBody};
+use crate::flow::inbox::browse::store::{self as browse, InboxList, MalformedBody};
 use crate::flow::inbox::store::{self, EventSummary};
 use crate::operators::acts;
 use crate::web::console::ConsoleState;
@@ -76,10 +76,10 @@ async fn show(
     Query(query): Query<EventQuery>,
 ) -> Result<Response, Problem> {
     let EventQuery { state: chosen, event_type, after } = &query;
-    let list = chosen.parse().unwrap_or(EventList::All);
+    let list = chosen.parse().unwrap_or(InboxList::All);
     let newest = Cursor { created_at: DateTime::<Utc>::MAX_UTC, id: String::new() };
     let before = after.parse().unwrap_or(newest);
-    let is_filtered = !event_type.is_empty() || (list == EventList::All && !chosen.is_empty());
+    let is_filtered = !event_type.is_empty() || (list == InboxList::All && !chosen.is_empty());
     let limit = if is_filtered { SCANNED_ROWS } else { PAGE_ROWS + 1 };
     let page = browse::events(&state.console.db, list, &before, limit);
     let mut events = with_timeout(page).await?;

@@ -14,7 +14,7 @@ use crate::database::with_timeout;
 use crate::operators::acts;
 use crate::stripe::AccountId;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::{Act, Fields, Visitor};
+use crate::web::console::access::{Act, FormFields, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, done};
 
@@ -122,7 +122,7 @@ async fn allow(State(state): State<ConsoleState>, act: Act) -> Result<Response, 
     Ok(done(&act.visitor, ADDRESSES, &said))
 }
 
-fn account_of(fields: &Fields) -> Result<AccountId, Problem> {
+fn account_of(fields: &FormFields) -> Result<AccountId, Problem> {
     let account = fields.text("account");
     account.parse().map_err(|_| Problem::Invalid(format!("{account:?} is no account: acct_…")))
 }

@@ -24,7 +24,7 @@ use crate::operators::{self, attention};
 use crate::queue::Work;
 use crate::queue::browse::{self, JobCount, MAX_COUNT};
 use crate::web::console::ConsoleState;
-use crate::web::console::access::{Act, Fields, Visitor};
+use crate::web::console::access::{Act, FormFields, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, done};
 
@@ -96,7 +96,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
 }
 
 /// The scope that a form names; an empty field means all.
-async fn scope(state: &ConsoleState, fields: &Fields) -> Result<Scope, Problem> {
+async fn scope(state: &ConsoleState, fields: &FormFields) -> Result<Scope, Problem> {
     let market = match fields.text("market") {
         "" => None,
         given => match pauses::check_market(&state.console.db, given).await {
@@ -130,8 +130,7 @@ async fn pause(State(state): State<ConsoleState>, act: Act) -> Result<Response, 
 
 async fn resume(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
     let scope = scope(&state, &act.fields).await?;
-    let resumed =
-        operators::pause::resume(&state.console.db, &act.instruction(), &scope).await?;
+    let resumed = operators::pause::resume(&state.console.db, &act.instruction(), &scope).await?;
     let said = match resumed.ended {
         Some(pause) => format!("Resumed {pause}"),
         None => format!("{scope} were not paused"),

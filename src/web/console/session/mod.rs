@@ -1,5 +1,5 @@
-//! Sessions of the console: begun by a sign-in with a token, carried by a cookie, ended by sign-out,
-//! after twelve hours, and by a change of the token.
+//! Sessions of the console: begun by a sign-in with a token, carried by a cookie, ended by
+//! sign-out, after twelve hours, and by a change of the token.
 //!
 //! The secret in the cookie is made at the sign-in, so a cookie that was planted before grants
 //! nothing. The database has only its hash.

@@ -55,6 +55,8 @@ async fn a_token_and_a_name_open_a_session_that_ends(db: PgPool) {
     assert_eq!(operator.open("/console/jobs").await.status, 200);
     app.clock.advance(TimeDelta::hours(2));
     assert_eq!(operator.open("/console/jobs").await.status, 303);
+    let late = operator.post("/console/opt-outs/add", &[("account", "acct_1")], &OURS).await;
+    assert_eq!(late.header("location"), "/console/sign-in?next=%2Fconsole");
     app.finish().await;
 }
 
