@@ -36,12 +36,13 @@ impl App {
 
     fn announce_missing(&self) {
         let settings = &self.settings;
-        match &settings.public_url {
-            Some(url) => tracing::info!("merchants and Stripe reach this service at {url}"),
-            None => tracing::warn!(
+        if let Some(url) = &settings.public_url {
+            tracing::info!("merchants and Stripe reach this service at {url}");
+        } else {
+            tracing::warn!(
                 "http.public_url is not set: there is no Capital section, and emails have no \
                  unsubscribe link"
-            ),
+            );
         }
         if let RelayUrl::File(dir) = &settings.relay.url {
             tracing::info!("emails are written to {}, not sent", dir.display());

@@ -275,7 +275,7 @@ mod tests {
         let dkim = Dkim::new(&pem.to_owned().into(), "s1", "rocket.example", "rocket.example");
         let dkim = dkim.unwrap();
         let record = dkim.record();
-        assert_eq!(status(&judge_dkim(&dkim, &[record.clone()])), Fine);
+        assert_eq!(status(&judge_dkim(&dkim, std::slice::from_ref(&record))), Fine);
         let spaced = record.replace("; ", ";").replacen("p=", "p= ", 1);
         assert_eq!(status(&judge_dkim(&dkim, &[spaced])), Fine);
         assert_eq!(status(&judge_dkim(&dkim, &["v=DKIM1; k=ed25519; p=other".to_owned()])), Wrong);

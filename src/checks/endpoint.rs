@@ -83,7 +83,9 @@ pub(super) async fn check(stripe: &Client, public_url: Option<&Option<Url>>) -> 
             let mut checks = judge(&registered, &url, stripe.api_version());
             // In test mode `stripe listen` may stand in for an endpoint.
             if stripe.livemode() != Some(true) && find(&registered, &url).is_none() {
-                checks.iter_mut().for_each(|check| check.status = CheckStatus::Warn);
+                for check in &mut checks {
+                    check.status = CheckStatus::Warn;
+                }
             }
             checks
         }

@@ -81,6 +81,7 @@ impl Check {
     }
 
     /// For what the text already says how to fix.
+    #[must_use]
     pub fn without_remedy(self) -> Self {
         Self { remedy: None, ..self }
     }
@@ -115,12 +116,12 @@ impl CheckParts {
 /// Runs all checks, at the same time.
 pub async fn run_checks(parts: &CheckParts) -> Vec<Check> {
     let (database, stripe, relay, dns, wording, public_url) = tokio::join!(
-        database::check(parts),
-        stripe::check(parts),
-        relay::check(parts),
-        dns::check(parts),
-        wording::check(parts),
-        public_url::check(parts),
+        Box::pin(database::check(parts)),
+        Box::pin(stripe::check(parts)),
+        Box::pin(relay::check(parts)),
+        Box::pin(dns::check(parts)),
+        Box::pin(wording::check(parts)),
+        Box::pin(public_url::check(parts)),
     );
     let mut all = database;
     all.extend(stripe);
@@ -163,7 +164,7 @@ mod tests {
             Check::wrong("a", "b", "c"),
             Check::skipped("a", "b"),
         ];
-        assert_eq!(summary(&[ok.clone()]), "everything that was checked is right");
+        assert_eq!(summary(std::slice::from_ref(&ok)), "everything that was checked is right");
         assert_eq!(summary(&[ok, wrong.clone(), wrong.clone()]), "2 problems, 0 warnings");
         assert_eq!(summary(&[wrong, warn, skipped]), "1 problem, 1 warning, 1 not checked");
     }
