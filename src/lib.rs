@@ -19,6 +19,7 @@
 //! | [`maintenance`] | reconciliation, reminders, retention, clock, replicas |
 //! | [`queue`] | durable jobs: every call to SMTP or Stripe that must happen |
 //! | [`stripe`] | ids, objects, calls, errors |
+//! | [`checks`] | what must be right, each with a remedy: `doctor` |
 //! | [`web`] | routes: API, Capital section, mail providers' webhooks, health and metrics |
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
@@ -35,6 +36,7 @@
 //! explains the terms.
 
 pub mod app;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;

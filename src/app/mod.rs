@@ -1,5 +1,6 @@
 //! Assembles the parts of the service, runs them and stops them.
 
+mod announce;
 mod listen;
 mod parts;
 mod startup_checks;
@@ -12,6 +13,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::checks::{CheckParts, DatabasePart};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, Pool, RETRY_INTERVAL};
@@ -40,7 +42,7 @@ use crate::web::ops;
 use crate::web::portal::{self, Portal};
 use parts::Resources;
 
-pub use parts::{disclaimers, samples, writer};
+pub use parts::{copies, disclaimers, samples, wording_part, writer};
 
 /// What this process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +242,24 @@ impl App {
         }
     }
 
+    /// What [`checks`](crate::checks) look at, of this process.
+    pub fn check_parts(&self) -> CheckParts {
+        let settings = &self.settings;
+        CheckParts {
+            clock: self.clock.clone(),
+            database: Some(DatabasePart {
+                pool: self.database.pool.clone(),
+                is_embedded: self.database.is_embedded(),
+                migrates_on_start: settings.database.migrate_on_start,
+            }),
+            stripe: Some(self.stripe.clone()),
+            wording: Some(wording_part(&settings.email)),
+            email: Some(settings.email.clone()),
+            relay: Some(settings.relay.clone()),
+            public_url: Some(settings.public_url.clone()),
+        }
+    }
+
     pub fn db(&self) -> &Pool {
         &self.database.pool
     }
@@ -317,11 +337,10 @@ impl App {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
         // What can fail comes before the first task, so that an error leaves no task running.
         let (ops, public) = (self.ops_server().await?, self.public_server(role).await?);
-        tracing::info!(address = %ops.address, "listening for operators");
+        self.announce(ops.address, public.as_ref().map(|public| public.address));
         shutdown.spawn_vital("operators' side", ops.serve(tracker, stop));
         if let Some(public) = public {
             let address = public.address;
-            tracing::info!(address = %address, "listening for webhooks at /webhooks/stripe");
             shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }

@@ -11,6 +11,7 @@ mod bounce;
 mod demo;
 mod doctor;
 mod email;
+mod endpoint;
 mod event;
 mod job;
 mod migrate;
@@ -76,6 +77,11 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Check or create the webhook endpoint at Stripe
+    Endpoint {
+        #[command(subcommand)]
+        action: endpoint::Action,
     },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
@@ -174,6 +180,7 @@ impl Cli {
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate => block_on(migrate::run(config)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
+            Command::Endpoint { action } => block_on(endpoint::run(config, action)),
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce => block_on(bounce::run(config)),

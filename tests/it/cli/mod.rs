@@ -2,6 +2,8 @@
 
 mod account;
 mod demo;
+mod doctor;
+mod endpoint;
 mod operator;
 mod recipients;
 mod start;
