@@ -68,6 +68,8 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("axum_extra", &["web/api/auth.rs", "web/portal/session/"]),
     ("chrono::Utc::now", &["clock.rs"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/completions.rs"]),
     ("crate::database::export_rows", SQL),
     ("csv", &["cli/opt_out/", "format/csv.rs"]),
     ("ed25519_dalek", &["mail/dkim.rs"]),
@@ -77,6 +79,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("hostname", &["mail/smtp/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
+    ("indicatif", &["cli/progress.rs"]),
     ("jsonwebtoken", &["web/portal/token.rs"]),
     ("lettre", &["mail/", "flow/email/send.rs"]),
     ("linkify", &["letters/lint/words.rs"]),
@@ -114,7 +117,9 @@ const CORNERS: &[(&str, &[&str])] = &[
     // Nothing that runs in production may know the simulator.
     ("stripe_simulator", &["cli/demo.rs"]),
     ("std::time::SystemTime", &["clock.rs"]),
-    ("textwrap", &["letters/wording/words.rs"]),
+    ("terminal_size", &["cli/out.rs"]),
+    // Commands measure how wide a text is.
+    ("textwrap", &["cli/table.rs", "letters/wording/words.rs"]),
     ("tokio_rustls", &["mail/smtp/"]),
     ("toml", &["config/", "letters/lint/"]),
     ("unicode_normalization", &["letters/lint/"]),

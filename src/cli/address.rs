@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use crate::cli::out::{self, MINUTE, say};
+use crate::cli::table;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::{self, Pool};
 
@@ -26,13 +27,15 @@ impl Action {
         match self {
             Self::List { json } => {
                 let addresses = suppression::list(&mut *db.begin().await?).await?;
-                out::list(json, &addresses, |address| {
-                    let since = address.suppressed_at.format(MINUTE);
-                    let why = format!("{} {}", address.reason, address.status);
-                    format!(
-                        "{}  {since}  {why:<14}  {}  {} held",
-                        address.address_sha256, address.offer_id, address.held
-                    )
+                let titles = ["address (SHA-256)", "since", "why", "offer", "emails"];
+                table::print(json, &addresses, titles, |address| {
+                    [
+                        address.address_sha256.clone(),
+                        address.suppressed_at.format(MINUTE).to_string(),
+                        format!("{} {}", address.reason, address.status),
+                        address.offer_id.clone(),
+                        format!("{} held", address.held),
+                    ]
                 })
             }
             Self::Allow { address } => {

@@ -4,6 +4,7 @@ use anyhow::ensure;
 use secrecy::ExposeSecret;
 
 use crate::cli::out::{self, DAY, note, say};
+use crate::cli::table;
 use crate::database::{self, Pool};
 use crate::web::api::{Scope, keys};
 
@@ -50,7 +51,10 @@ impl Action {
                 note!("Store the secret now: it is not shown again.");
                 Ok(())
             }
-            Self::List { json } => out::list(json, &keys::store::list(db).await?, line),
+            Self::List { json } => {
+                let keys = keys::store::list(db).await?;
+                table::print(json, &keys, ["key", "created", "state", "scopes", "name"], cells)
+            }
             Self::Revoke { id } => {
                 let revoked = keys::store::revoke(db, &id, now).await?;
                 ensure!(revoked, "no active key {id}");
@@ -60,12 +64,17 @@ impl Action {
     }
 }
 
-fn line(key: &keys::store::KeySummary) -> String {
+fn cells(key: &keys::store::KeySummary) -> [String; 5] {
     let state = match (key.revoked_at, key.last_used_at) {
         (Some(at), _) => format!("revoked {}", at.format(DAY)),
         (None, Some(at)) => format!("last used {}", at.format(DAY)),
         (None, None) => "never used".to_owned(),
     };
-    let (created, scopes) = (key.created_at.format(DAY), key.scopes.join(","));
-    format!("{}  {created}  {state:<20}  {scopes}  {}", key.key_id, key.name)
+    [
+        key.key_id.clone(),
+        key.created_at.format(DAY).to_string(),
+        state,
+        key.scopes.join(","),
+        key.name.clone(),
+    ]
 }

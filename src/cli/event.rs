@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, SECOND, note, say};
+use crate::cli::table;
 use crate::database::Pool;
 use crate::flow::inbox::store;
 
@@ -39,13 +40,15 @@ impl Action {
         match self {
             Self::List { state, limit, json } => {
                 let events = store::list(db, state.as_deref(), limit.into()).await?;
-                out::list(json, &events, |event| {
-                    let received = event.received_at.format(SECOND);
-                    let note = event.note.as_deref().unwrap_or_default();
-                    format!(
-                        "{}  {received}  {:<10}  {:<45}  {note}",
-                        event.event_id, event.state, event.event_type
-                    )
+                let titles = ["event", "received", "state", "type", "note"];
+                table::print(json, &events, titles, |event| {
+                    [
+                        event.event_id.clone(),
+                        event.received_at.format(SECOND).to_string(),
+                        event.state.clone(),
+                        event.event_type.clone(),
+                        event.note.clone().unwrap_or_default(),
+                    ]
                 })
             }
             Self::Show { id } => {

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, ensure};
 
-use crate::cli::out::{self, SECOND, say};
+use crate::cli::out::{SECOND, say};
+use crate::cli::table;
 use crate::database::{self, Pool};
 use crate::flow::delivered;
 use crate::flow::email::SendLetter;
@@ -35,13 +36,15 @@ impl Action {
         match self {
             Self::List { state, limit, json } => {
                 let jobs = queue::stats::list(db, &state, limit.into()).await?;
-                out::list(json, &jobs, |job| {
-                    let due = job.due_at.format(SECOND);
-                    let error = job.last_error.as_deref().unwrap_or_default();
-                    format!(
-                        "{:>8}  {due}  {}:{}  attempt {}  {error}",
-                        job.job_id, job.kind, job.subject, job.attempt
-                    )
+                let titles = ["job", "due", "work", "attempt", "error"];
+                table::print(json, &jobs, titles, |job| {
+                    [
+                        job.job_id.to_string(),
+                        job.due_at.format(SECOND).to_string(),
+                        format!("{}:{}", job.kind, job.subject),
+                        format!("attempt {}", job.attempt),
+                        job.last_error.clone().unwrap_or_default(),
+                    ]
                 })
             }
             Self::Retry { id } => retry(db, id).await,

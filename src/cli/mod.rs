@@ -7,6 +7,7 @@ mod account;
 mod address;
 mod api_key;
 mod bounce;
+mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -17,15 +18,19 @@ mod migrate;
 mod offer;
 mod opt_out;
 mod out;
+mod progress;
+mod records;
 mod reconcile;
 mod report;
 mod serve;
+mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{self, DatabaseOnly, environment};
 use crate::database::Pool;
@@ -43,8 +48,8 @@ RUST_LOG are accepted too. The path in a variable that ends in _FILE names a fil
 Exit status: 0 success, 1 failure, 64 invalid usage or settings, 143 stopped by a second signal;
 bounce has others.";
 
-/// Emails Stripe Capital financing offers to the merchants of a Connect platform, and keeps
-/// evidence of every delivery
+/// Emails Stripe Capital offers to the merchants of a Connect platform, tells Stripe, and keeps the
+/// evidence
 #[derive(Debug, Parser)]
 #[command(name = "capital-courier", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -70,7 +75,11 @@ enum Command {
     /// Process jobs without receiving webhooks
     Worker,
     /// Apply the database migrations
-    Migrate,
+    Migrate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the settings and every dependency; print a remedy for each problem
     Doctor {
         /// Print JSON
@@ -128,7 +137,11 @@ enum Command {
     /// Intended for the pipe of a mail server. Exit status: 75 if the report must be retried later,
     /// because the database is unavailable or the email is still being sent; 1 if the input is not
     /// a report; 65 if it was not read, because it is larger than 1 MB or too deeply nested.
-    Bounce,
+    Bounce {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show and export what is stored about an account; erase its personal data
     Account {
         #[command(subcommand)]
@@ -140,7 +153,19 @@ enum Command {
         action: report::Action,
     },
     /// Print every setting with its default and a description, as TOML
-    Settings,
+    Settings {
+        /// Print JSON, without the descriptions
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    ///
+    /// For bash: `capital-courier completions bash > /etc/bash_completion.d/capital-courier`
+    Completions {
+        shell: Shell,
+    },
+    /// Print the manual page, with all commands: `capital-courier man | man -l -`
+    Man,
 }
 
 /// Runs the command in the arguments of the process.
@@ -172,11 +197,11 @@ impl Cli {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Serve { no_worker } => block_on(serve::serve(config, no_worker)),
             Command::Worker => block_on(serve::work(config)),
-            Command::Migrate => block_on(migrate::run(config)),
+            Command::Migrate { json } => block_on(migrate::run(config, json)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
-            Command::Bounce => block_on(bounce::run(config)),
+            Command::Bounce { json } => block_on(bounce::run(config, json)),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
             Command::Job { action } => with_database(config, async |db| action.run(db).await),
@@ -185,10 +210,16 @@ impl Cli {
             Command::Address { action } => with_database(config, async |db| action.run(db).await),
             Command::Account { action } => with_database(config, async |db| action.run(db).await),
             Command::Report { action } => with_database(config, async |db| action.run(db).await),
-            Command::Settings => {
-                out::stdout().write_all(config::DEFAULTS.as_bytes())?;
+            Command::Settings { json } => {
+                if json {
+                    out::json(&config::defaults_json())?;
+                } else {
+                    out::stdout().write_all(config::DEFAULTS.as_bytes())?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Completions { shell } => completions::print(Self::command(), shell),
+            Command::Man => completions::print_manual(Self::command()),
         }
     }
 }
@@ -220,7 +251,6 @@ fn with_database(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// The help of a command and of all commands below it.
     fn append_help(command: &mut clap::Command, path: &str, help: &mut String) {

@@ -1,18 +1,21 @@
 //! `offer`: offers, and what an operator decides about their emails.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
 use crate::cli::out::{self, MINUTE, SECOND, say};
+use crate::cli::table;
 use crate::consent::suppression;
 use crate::database::{self, Pool};
 use crate::format::locale::{Formats, Language};
 use crate::format::money::Money;
-use crate::letters::store::LetterSummary as Letter;
+use crate::letters::store::{FirstLetter, LetterSummary as Letter};
 use crate::letters::{self, deliveries, operator};
 use crate::maintenance::replicas;
 use crate::offers;
+use crate::offers::store::OfferListing;
 use crate::offers::timeline;
 use crate::stripe::OfferId;
 
@@ -61,8 +64,7 @@ impl Action {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
         match self {
             Self::List { status, limit, json } => {
-                let offers = offers::store::list(db, status.as_deref(), limit.into()).await?;
-                out::list(json, &offers, line)
+                list(db, status.as_deref(), limit.into(), json).await
             }
             Self::Show { id, json } => show(db, id.as_str(), json).await,
             Self::Resend { id } => resend(db, id.as_str()).await,
@@ -169,18 +171,52 @@ fn remedy(reason: &str) -> &'static str {
     }
 }
 
-fn line(offer: &offers::store::OfferListing) -> String {
+/// An offer as listed, with what became of its first email.
+#[derive(Debug, serde::Serialize)]
+struct ListedOffer {
+    #[serde(flatten)]
+    offer: OfferListing,
+    /// `None` while the offer has no email.
+    letter_state: Option<String>,
+    letter_reason: Option<String>,
+}
+
+async fn list(db: &Pool, status: Option<&str>, limit: i64, json: bool) -> anyhow::Result<()> {
+    let mut tx = database::snapshot(db).await?;
+    let offers = offers::store::list(&mut *tx, status, limit).await?;
+    let ids: Vec<String> = offers.iter().map(|offer| offer.offer_id.clone()).collect();
+    let letters = letters::store::first_of_offers(&mut *tx, &ids).await?;
+    drop(tx);
+    let mut letters: HashMap<String, FirstLetter> =
+        letters.into_iter().map(|letter| (letter.offer_id.clone(), letter)).collect();
+    let listed: Vec<ListedOffer> = offers
+        .into_iter()
+        .map(|offer| {
+            let letter = letters.remove(&offer.offer_id);
+            let (state, reason) = letter.map(|letter| (letter.state, letter.reason)).unzip();
+            ListedOffer { offer, letter_state: state, letter_reason: reason.flatten() }
+        })
+        .collect();
+    let titles = ["offer", "created", "status", "advance", "account", "email"];
+    table::print(json, &listed, titles, |ListedOffer { offer, letter_state, letter_reason }| {
+        let reason = letter_reason.as_deref().map(|reason| format!(" ({reason})"));
+        let state = letter_state.as_deref().unwrap_or("none");
+        [
+            offer.offer_id.clone(),
+            offer.created_at.format(MINUTE).to_string(),
+            offer.status.clone(),
+            advance(offer),
+            offer.account_id.clone(),
+            format!("{state}{}", reason.unwrap_or_default()),
+        ]
+    })
+}
+
+fn advance(offer: &OfferListing) -> String {
     let currency = offer.currency.clone().unwrap_or_default();
     let formats = Formats::new(Language::English, None);
     let advance = offer.advance_minor.map(|minor| formats.money(&Money { minor, currency }));
-    let created = offer.created_at.format(MINUTE);
-    format!(
-        "{}  {created}  {:<20}  {:>14}  {}",
-        offer.offer_id,
-        offer.status,
-        advance.unwrap_or_default(),
-        offer.account_id
-    )
+    advance.unwrap_or_default()
 }
 
 fn describe_suppressed(address: &suppression::SuppressedAddress) -> String {
@@ -204,7 +240,9 @@ async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> {
             "timeline": entries,
         }));
     }
-    say!("{}", line(&offer))?;
+    let created = offer.created_at.format(MINUTE);
+    let (status, account) = (&offer.status, &offer.account_id);
+    say!("{id}  {created}  {status}  {}  {account}", advance(&offer))?;
     for letter in letters {
         let reason = letter.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         say!("  email     {}{reason}, attempts: {}", letter.state, letter.attempt)?;

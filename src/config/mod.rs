@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use serde_json::Value;
 
 use crate::flow::email as letters;
 use crate::flow::{inbox, webhook};
@@ -28,6 +29,11 @@ use reader::Reader;
 /// The commented defaults, as TOML.
 pub const DEFAULTS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/default.toml"));
+
+/// [`DEFAULTS`] as JSON, without the comments.
+pub fn defaults_json() -> Value {
+    toml::from_str(DEFAULTS).expect("a unit test parses config/default.toml")
+}
 
 #[derive(Clone, Debug)]
 pub struct Settings {

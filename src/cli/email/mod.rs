@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 
 use crate::app;
 use crate::cli::out::{self, say};
+use crate::cli::progress::Progress;
 use crate::config::{Requirement, Settings, environment};
 use crate::database;
 use crate::letters::Kind;
@@ -31,6 +32,9 @@ pub(super) enum Action {
     Preview {
         /// The folder; it is created if missing
         dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check every email against the rules for its wording; exit 1 if one must not be sent
     Check {
@@ -39,7 +43,11 @@ pub(super) enum Action {
         json: bool,
     },
     /// Print the DKIM public key as a TXT record for a zone file
-    DkimRecord,
+    DkimRecord {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the accounts that wait for an email about an open offer, each with its address and
     /// where it comes from, or why there is none; sends nothing
     ///
@@ -87,13 +95,22 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         Action::Recipients { addresses, json } => {
             return Box::pin(recipients::run(settings, addresses, json)).await;
         }
-        Action::Preview { dir } => {
+        Action::Preview { dir, json } => {
             let all = disclaimers.all();
+            let writing = Progress::spinner("writing the samples");
             let samples = app::samples(&settings.email, &writer, &all)?;
-            preview::write(&dir, settings.email.sender.from.address(), &writer, &samples)?;
+            let cover =
+                preview::write(&dir, settings.email.sender.from.address(), &writer, &samples)?;
+            drop(writing);
+            let (index, emails) = (cover.display().to_string(), samples.len());
+            out::outcome(
+                json,
+                &serde_json::json!({"index": index, "emails": emails}),
+                format_args!("{index}: {emails} emails"),
+            )?;
         }
         Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
-        Action::DkimRecord => print_record(settings.email.sender.dkim.as_ref())?,
+        Action::DkimRecord { json } => print_record(settings.email.sender.dkim.as_ref(), json)?,
         Action::Approve { market, reference, variant, kind, by } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
@@ -122,8 +139,10 @@ fn check(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let all = disclaimers.all();
+    let reading = Progress::spinner("reading every email");
     let samples = app::samples(&settings.email, writer, &all)?;
     let found = samples::check(writer, &Rules::built_in()?, &samples);
+    drop(reading);
     out::ignore_closed(print_findings(&found, samples.len(), json))?;
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
@@ -138,7 +157,7 @@ fn print_findings(found: &[SampleFinding], letters_read: usize, json: bool) -> a
         }
         say!("    in {}", shorten(letters))?;
     }
-    Ok(say!("{letters_read} letters read, {} findings", found.len())?)
+    Ok(say!("{letters_read} emails read, {} findings", found.len())?)
 }
 
 /// The first names, and the number of the others.
@@ -151,10 +170,14 @@ fn shorten(letters: &[String]) -> String {
     }
 }
 
-fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
+fn print_record(dkim: Option<&Dkim>, json: bool) -> anyhow::Result<()> {
     let dkim = dkim.context("emails are not signed: set email.dkim_key")?;
-    say!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()))?;
-    Ok(())
+    let (name, record) = (dkim.record_name(), dkim.record());
+    out::outcome(
+        json,
+        &serde_json::json!({"name": name, "type": "TXT", "value": record}),
+        format_args!("{name}. TXT {}", quoted(&record)),
+    )
 }
 
 /// A string in a TXT record has at most 255 bytes; receivers join several (RFC 6376 section
@@ -231,6 +254,6 @@ async fn record(
         say!("{hash} {kind} {} {disclaimer_variant}", language.code())?;
     }
     say!("{} wordings approved for {}", copies.len(), approval.market)?;
-    say!("{retried} held letters are tried again")?;
+    say!("{retried} held emails are tried again")?;
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use crate::cli::out::{self, say};
+use crate::cli::out::say;
+use crate::cli::records::Records;
+use crate::cli::table;
 use crate::consent::opt_outs::{self, Note, OptOutOutcome, OptOutRequest, OptOutSource, store};
 use crate::database::{self, Pool};
 use crate::stripe::AccountId;
@@ -34,7 +36,11 @@ pub(super) enum Action {
         json: bool,
     },
     /// Print all opt-outs as CSV, with source and time, including ended ones
-    Export,
+    Export {
+        /// Print JSON instead of CSV
+        #[arg(long)]
+        json: bool,
+    },
     /// Import opt-outs from CSV; if any line is invalid, nothing is imported
     ///
     /// The header names the columns: `account`, and optionally `note` and `opted_out_at`
@@ -65,12 +71,18 @@ impl Action {
                 ensure!(ended, "{account} is not opted out");
                 Ok(say!("{account} is no longer opted out")?)
             }
-            Self::List { json } => out::list(json, &store::list_active(db).await?, |opt_out| {
-                let since = opt_out.opted_out_at.to_rfc3339();
-                let note = opt_out.note.as_deref().unwrap_or_default();
-                format!("{}  {since}  {}  {note}", opt_out.account_id, opt_out.source)
-            }),
-            Self::Export => export(db).await,
+            Self::List { json } => {
+                let opt_outs = store::list_active(db).await?;
+                table::print(json, &opt_outs, ["account", "since", "source", "note"], |opt_out| {
+                    [
+                        opt_out.account_id.clone(),
+                        opt_out.opted_out_at.to_rfc3339(),
+                        opt_out.source.clone(),
+                        opt_out.note.clone().unwrap_or_default(),
+                    ]
+                })
+            }
+            Self::Export { json } => export(db, json).await,
             Self::Import { file } => import(db, &file).await,
         }
     }
@@ -94,8 +106,8 @@ async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Res
     Ok(())
 }
 
-async fn export(db: &Pool) -> anyhow::Result<()> {
-    let mut writer = list::writer(out::stdout())?;
+async fn export(db: &Pool, json: bool) -> anyhow::Result<()> {
+    let mut writer = Records::new(json, list::COLUMNS)?;
     let mut page = store::OptOutPage { after: 0, limit: PAGE_SIZE, with_ended: true };
     loop {
         let opt_outs = store::list_page(db, &page).await?;
@@ -105,8 +117,7 @@ async fn export(db: &Pool) -> anyhow::Result<()> {
         let Some(last) = opt_outs.last() else { break };
         page.after = last.opt_out_id;
     }
-    writer.finish()?;
-    Ok(())
+    Ok(writer.finish()?)
 }
 
 async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
