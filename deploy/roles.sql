@@ -20,8 +20,8 @@ revoke update, delete, truncate on delivery_attempts, delivery_attempt_results, 
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;
 grant update (withdrawn_at, withdrawn_by, withdrawal_reason) on copy_approvals to courier_service;
--- The timeline: insert only.
-revoke update, delete, truncate on timeline_entries from courier_service;
+-- The timeline and the log of operators' acts: insert only.
+revoke update, delete, truncate on timeline_entries, operator_actions from courier_service;
 -- Letters and deliveries are updated, never deleted.
 revoke delete, truncate on letters, deliveries from courier_service;
 -- Retention drops the bodies of events by the day, through these two functions, which run with the

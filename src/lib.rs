@@ -17,6 +17,7 @@
 //! | [`feedback`] | bounces and complaints |
 //! | [`financing`] | ledger, summary, payouts, reports |
 //! | [`maintenance`] | reconciliation, reminders, retention, clock, replicas |
+//! | [`operators`] | what waits for an operator; acts and their log |
 //! | [`queue`] | durable jobs: every call to SMTP or Stripe that must happen |
 //! | [`stripe`] | ids, objects, calls, errors |
 //! | [`web`] | routes: API, Capital section, mail providers' webhooks, health and metrics |
@@ -50,6 +51,7 @@ pub mod letters;
 pub mod mail;
 pub mod maintenance;
 pub mod offers;
+pub mod operators;
 pub mod queue;
 pub mod shutdown;
 pub mod stripe;

@@ -6,6 +6,7 @@
 mod account;
 mod address;
 mod api_key;
+mod attention;
 mod bounce;
 mod completions;
 #[cfg(feature = "demo")]
@@ -13,6 +14,7 @@ mod demo;
 mod doctor;
 mod email;
 mod event;
+mod instruction;
 mod job;
 mod migrate;
 mod offer;
@@ -86,6 +88,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List what waits for a person: why, since when, and what resolves it
+    Attention(attention::Args),
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
         /// List every offer of every status, too, as the service does once a day; continues where
@@ -202,6 +206,7 @@ impl Cli {
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce { json } => block_on(bounce::run(config, json)),
+            Command::Attention(args) => with_database(config, async |db| args.run(db).await),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
             Command::Job { action } => with_database(config, async |db| action.run(db).await),

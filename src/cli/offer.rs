@@ -133,41 +133,12 @@ fn say_outcome(id: &str, letter: &Letter) -> anyhow::Result<()> {
             Ok(say!("{id}: the email is still {}: see `offer show {id}`", letter.state)?)
         }
         "held" => {
-            anyhow::bail!("{id}: the email is held again: {reason}: {}", remedy(reason))
+            anyhow::bail!(
+                "{id}: the email is held again: {reason}: {}",
+                letters::reason::remedy(reason)
+            )
         }
         state => anyhow::bail!("{id}: the email is {state}: {reason}: see `offer show {id}`"),
-    }
-}
-
-/// How to resolve a hold (`letters.reason`).
-fn remedy(reason: &str) -> &'static str {
-    match reason {
-        "no_recipient" => {
-            "add an email address to the account at Stripe, or set one with \
-             PUT /api/v1/accounts/{account}/contact"
-        }
-        "bad_address" => {
-            "correct the account's email address at Stripe, or set another with \
-             PUT /api/v1/accounts/{account}/contact"
-        }
-        "address_bounced" => "set another address, or allow this one again with `address allow`",
-        "no_disclaimer" => {
-            "add the wording that Stripe approved to email.disclaimers_dir, and restart"
-        }
-        "copy_not_approved" => "record Stripe's approval with `email approve`",
-        "no_terms" | "bad_terms" => {
-            "ask Stripe for the terms of the offer: they are missing or invalid"
-        }
-        "unknown_product" => {
-            "this version has no wording for the product: tell the merchant by another channel, or \
-             upgrade and run `offer resend`"
-        }
-        "gave_up" => "see the error with `job list`",
-        "uncertain" => {
-            "check the relay's log whether it accepted the email; then run `offer resend` or \
-             `offer withdraw`"
-        }
-        _ => "see `offer show`",
     }
 }
 

@@ -5,6 +5,7 @@
 //! server.
 
 mod cursor;
+mod dismissed;
 #[cfg(feature = "demo")]
 mod embedded;
 mod export;
@@ -29,6 +30,7 @@ use crate::telemetry::chain;
 use pooler::PoolMode;
 
 pub use cursor::{Cursor, InvalidCursor};
+pub use dismissed::Dismissed;
 pub(crate) use export::export_rows;
 pub use health::{
     DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,

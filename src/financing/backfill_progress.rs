@@ -188,3 +188,36 @@ pub async fn unreadable(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     .fetch_one(db)
     .await
 }
+
+/// An account's list with entries that the last pass could not read or store.
+#[derive(Clone, Debug)]
+pub struct UnreadableList {
+    pub account_id: String,
+    /// The number of entries.
+    pub unreadable: i32,
+    /// When the list was last read without such an entry; if it never was, when it was last read.
+    pub read_until: DateTime<Utc>,
+    /// How many such accounts there are.
+    pub total: i64,
+}
+
+/// At most `limit` accounts with unreadable entries, the longest first.
+pub async fn list_unreadable(
+    db: impl PgExecutor<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<UnreadableList>> {
+    sqlx::query_as!(
+        UnreadableList,
+        r#"
+        select account_id, unreadable, coalesce(completed_at, changed_at) as "read_until!",
+            count(*) over () as "total!"
+        from transaction_backfills
+        where unreadable > 0
+        order by coalesce(completed_at, changed_at), account_id
+        limit $1
+        "#,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -44,7 +44,7 @@ use ledger::{Movement, MovementFilter, Totals};
 
 pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
-pub use backfill_progress::unreadable;
+pub use backfill_progress::{UnreadableList, list_unreadable, unreadable};
 pub use backfill_requests::BackfillRequests;
 pub use transactions::{ObservedTransaction, Recorded, cancellations, knows_account, record};
 

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use crate::database::{json_text, storable};
+use crate::database::{Dismissed, json_text, storable};
 
 /// A delivery that Stripe has not acknowledged yet.
 #[derive(Clone, Debug)]
@@ -204,4 +204,41 @@ pub async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) ->
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// A delivery that Stripe refused.
+#[derive(Clone, Debug)]
+pub struct RefusedDelivery {
+    pub offer_id: String,
+    pub note: Option<String>,
+    /// When the letter was sent.
+    pub requested_at: DateTime<Utc>,
+    /// Refused deliveries in total.
+    pub total: i64,
+}
+
+/// The oldest refused deliveries.
+pub async fn list_refused(
+    db: impl PgExecutor<'_>,
+    dismissed: &Dismissed,
+    limit: i64,
+) -> sqlx::Result<Vec<RefusedDelivery>> {
+    sqlx::query_as!(
+        RefusedDelivery,
+        r#"
+        select offer_id, note, requested_at, count(*) over () as "total!"
+        from deliveries
+        where state = 'refused' and not exists (
+            select from unnest($1::text[], $2::timestamptz[]) as dismissed (id, at)
+            where dismissed.id = offer_id and dismissed.at >= requested_at
+        )
+        order by requested_at, offer_id
+        limit $3
+        "#,
+        &dismissed.ids,
+        &dismissed.at,
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }

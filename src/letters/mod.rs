@@ -31,6 +31,7 @@
 //! | [`export`] | an account's rows, for a data subject |
 //! | [`reason`] | the values of `letters.reason` |
 //! | [`operator`] | resend and withdraw on an operator's request |
+//! | [`stopped`] | what waits for an operator |
 
 pub mod deliveries;
 pub mod erasure;
@@ -42,6 +43,7 @@ pub mod operator;
 pub mod reason;
 pub mod reminders;
 mod state;
+pub mod stopped;
 pub mod store;
 pub mod transition;
 pub mod wording;

@@ -39,3 +39,39 @@ pub const CAME_BACK: &str = "came_back";
 pub fn lacks_address(reason: &str) -> bool {
     [NO_RECIPIENT, BAD_ADDRESS, ADDRESS_BOUNCED].contains(&reason)
 }
+
+/// What resolves a hold for this reason, as an instruction to the operator.
+pub fn remedy(reason: &str) -> &'static str {
+    match reason {
+        NO_RECIPIENT => {
+            "add an email address to the account at Stripe, or set one with `contact set`: the \
+             email is then sent"
+        }
+        BAD_ADDRESS => {
+            "correct the account's email address at Stripe, or set another with `contact set`: the \
+             email is then sent"
+        }
+        ADDRESS_BOUNCED | ADDRESS_REFUSED | CAME_BACK => {
+            "set another address with `contact set`, or allow this one again with `address allow`"
+        }
+        NO_DISCLAIMER => {
+            "add the wording that Stripe approved to email.disclaimers_dir, and restart"
+        }
+        NOT_APPROVED => "record Stripe's approval with `email approve`",
+        NO_TERMS | BAD_TERMS => {
+            "ask Stripe for the terms of the offer: they are missing or invalid"
+        }
+        UNKNOWN_PRODUCT => {
+            "this version has no wording for the product: tell the merchant by another channel, or \
+             upgrade and run `offer resend`"
+        }
+        GAVE_UP => "read the error with `job list`, remove its cause, and run `offer resend`",
+        UNCERTAIN => {
+            "check in the relay's log whether it accepted the email; then run `offer resend` or \
+             `offer withdraw`"
+        }
+        RELAY_REFUSED => "read the relay's reply with `offer show`, remove its cause, then resend",
+        NOT_CONNECTED => "the account left the platform: withdraw the email",
+        _ => "see `offer show`",
+    }
+}

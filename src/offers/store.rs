@@ -1,5 +1,7 @@
 //! Queries on `financing_offers`. Functions that take `tx` run in the caller's transaction.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
@@ -216,6 +218,27 @@ pub async fn list(
     )
     .fetch_all(db)
     .await
+}
+
+/// Those of the offers that a merchant can still apply for after `now`.
+pub async fn open_among(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashSet<String>> {
+    let open = sqlx::query_scalar!(
+        "
+        select offer_id
+        from financing_offers
+        where offer_id = any($1) and status in ('undelivered', 'delivered')
+            and (expires_at is null or expires_at > $2)
+        ",
+        offer_ids,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(open.into_iter().collect())
 }
 
 pub async fn find(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Option<OfferListing>> {

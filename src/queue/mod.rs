@@ -56,7 +56,7 @@ pub use correction::WrongClock;
 pub use notify::{Listener, Notifier, notify_on_insert};
 pub use periodic::{Periodic, SUBJECT};
 pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
-pub use stats::{claimed_count, dead_count};
+pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
     ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, export, finish,
     lock_claim, renew, requeue, requeue_dead, reschedule_now,

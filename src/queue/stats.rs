@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
+use crate::database::Dismissed;
+
 /// A job as `capital-courier job` prints it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct JobRow {
@@ -64,4 +66,48 @@ pub async fn dead_count(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from jobs where state = 'dead'"#)
         .fetch_one(db)
         .await
+}
+
+/// A dead job, and how many there are of its kind.
+#[derive(Clone, Debug)]
+pub struct DeadJob {
+    pub job_id: i64,
+    pub kind: String,
+    pub subject: String,
+    pub last_error: Option<String>,
+    pub finished_at: DateTime<Utc>,
+    /// Dead jobs of this kind.
+    pub of_kind: i64,
+}
+
+/// The dead jobs, by kind and the longest dead first: at most `limit` of each kind.
+pub async fn list_dead(
+    db: impl PgExecutor<'_>,
+    dismissed: &Dismissed,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadJob>> {
+    sqlx::query_as!(
+        DeadJob,
+        r#"
+        select job_id as "job_id!", kind as "kind!", subject as "subject!", last_error,
+            finished_at as "finished_at!", of_kind as "of_kind!"
+        from (
+            select job_id, kind, subject, last_error, finished_at,
+                count(*) over (partition by kind) as of_kind,
+                row_number() over (partition by kind order by finished_at, job_id) as position
+            from jobs
+            where state = 'dead' and not exists (
+                select from unnest($1::text[], $2::timestamptz[]) as dismissed (id, at)
+                where dismissed.id = job_id::text and dismissed.at >= finished_at
+            )
+        ) as dead
+        where position <= $3
+        order by kind, position
+        "#,
+        &dismissed.ids,
+        &dismissed.at,
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -30,6 +30,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("letters", "letters/"),
     ("malformed_bodies", "flow/inbox/"),
     ("offer_listings", "maintenance/reconcile/"),
+    ("operator_actions", "operators/"),
     ("opt_outs", "consent/"),
     ("payout_explanations", "financing/"),
     ("portal_sessions", "web/portal/session/"),

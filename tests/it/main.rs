@@ -15,6 +15,7 @@ mod flow;
 mod letters;
 mod mail;
 mod maintenance;
+mod operators;
 mod queue;
 mod support;
 mod web;

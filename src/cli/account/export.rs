@@ -15,6 +15,7 @@ use crate::cli::progress::Progress;
 use crate::consent::{contact_overrides, opt_outs, suppression};
 use crate::database::{self, Pool};
 use crate::flow::{delivered, inbox};
+use crate::operators::actions;
 use crate::stripe::AccountId;
 use crate::web::portal;
 use crate::{feedback, financing, letters, offers, queue};
@@ -79,6 +80,7 @@ async fn write_tables(
         "delivery_reports": delivered::export_reports, by_account;
         "feedback_events": feedback::export, by_letter;
         "contact_overrides": contact_overrides::export, by_account;
+        "operator_actions": actions::export, by_account;
         "opt_outs": opt_outs::store::export, by_account;
         "suppressed_addresses": suppression::store::export, by_letter_or_address;
         "financing_transactions": financing::export::transactions, by_account;

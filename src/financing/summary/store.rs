@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::Difference;
-use crate::database::json_text;
+use crate::database::{Dismissed, json_text};
 use crate::stripe::FinancingSummary;
 
 #[derive(Debug)]
@@ -140,5 +140,42 @@ pub async fn differing(db: impl PgExecutor<'_>, before: DateTime<Utc>) -> sqlx::
         before,
     )
     .fetch_one(db)
+    .await
+}
+
+/// An account whose totals differ from Stripe's summary.
+#[derive(Clone, Debug)]
+pub struct DifferingAccount {
+    pub account_id: String,
+    pub since: DateTime<Utc>,
+    /// How many such accounts there are.
+    pub total: i64,
+}
+
+/// The accounts that have differed since `before` or longer, the longest first.
+pub async fn list_differing(
+    db: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    dismissed: &Dismissed,
+    limit: i64,
+) -> sqlx::Result<Vec<DifferingAccount>> {
+    sqlx::query_as!(
+        DifferingAccount,
+        r#"
+        select account_id, differs_since as "since!", count(*) over () as "total!"
+        from financing_summaries
+        where differs_since <= $1 and not exists (
+            select from unnest($2::text[], $3::timestamptz[]) as dismissed (id, at)
+            where dismissed.id = account_id and dismissed.at >= differs_since
+        )
+        order by differs_since, account_id
+        limit $4
+        "#,
+        before,
+        &dismissed.ids,
+        &dismissed.at,
+        limit,
+    )
+    .fetch_all(db)
     .await
 }

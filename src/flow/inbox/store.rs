@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Arrival, StoreResult, bodies};
-use crate::database::{export_rows, storable};
+use crate::database::{Dismissed, export_rows, storable};
 
 #[derive(Debug)]
 pub struct UnreadEvent {
@@ -263,3 +263,73 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
 
 // By account.
 export_rows!(export, "select * from inbox_events where account_id = any($1) order by arrival");
+
+/// What could not be read: an event of an unknown form, or a body that is no event.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// The event's, or the first digits of the body's hash.
+    pub id: String,
+    pub account_id: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+    /// When it was received last.
+    pub received_at: DateTime<Utc>,
+    /// How many there are.
+    pub total: i64,
+}
+
+/// The oldest events that this version cannot read.
+pub async fn list_unreadable(
+    db: impl PgExecutor<'_>,
+    dismissed: &Dismissed,
+    limit: i64,
+) -> sqlx::Result<Vec<Unreadable>> {
+    sqlx::query_as!(
+        Unreadable,
+        r#"
+        select event_id as id, account_id, note, received_at, count(*) over () as "total!"
+        from inbox_events
+        where state = 'unreadable' and not exists (
+            select from unnest($1::text[], $2::timestamptz[]) as dismissed (id, at)
+            where dismissed.id = event_id and dismissed.at >= received_at
+        )
+        order by received_at, event_id
+        limit $3
+        "#,
+        &dismissed.ids,
+        &dismissed.at,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The oldest bodies with a valid signature that are no events.
+pub async fn list_malformed(
+    db: impl PgExecutor<'_>,
+    dismissed: &Dismissed,
+    limit: i64,
+) -> sqlx::Result<Vec<Unreadable>> {
+    sqlx::query_as!(
+        Unreadable,
+        r#"
+        select id as "id!", null as "account_id?: String", reason as note,
+            last_received_at as received_at, count(*) over () as "total!"
+        from (
+            select left(encode(body_sha256, 'hex'), 16) as id, reason, last_received_at
+            from malformed_bodies
+        ) as bodies
+        where not exists (
+            select from unnest($1::text[], $2::timestamptz[]) as dismissed (id, at)
+            where dismissed.id = bodies.id and dismissed.at >= last_received_at
+        )
+        order by last_received_at, id
+        limit $3
+        "#,
+        &dismissed.ids,
+        &dismissed.at,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

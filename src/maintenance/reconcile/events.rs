@@ -15,6 +15,9 @@ use crate::telemetry::chain;
 /// some time after the moment that it names.
 const OVERLAP: TimeDelta = TimeDelta::hours(1);
 
+/// Webhooks arrive within seconds. A younger event may still be on its way.
+const WEBHOOK_TIME: TimeDelta = TimeDelta::minutes(5);
+
 impl Reconcile {
     /// Imports the events that Stripe could not deliver, and all events since the last complete
     /// run: an event that no endpoint was registered for counts as delivered. Older events than
@@ -45,7 +48,13 @@ impl Reconcile {
                 let bytes = Bytes::copy_from_slice(entry.get().as_bytes());
                 match Arrival::parse(bytes, self.clock.now()) {
                     Ok(arrival) => match inbox::store::store(&self.db, &arrival).await {
-                        Ok(StoreResult::Inserted) => counts.events_new += 1,
+                        Ok(StoreResult::Inserted) => {
+                            counts.events_new += 1;
+                            let is_late = arrival
+                                .created_at
+                                .is_some_and(|at| at < arrival.received_at - WEBHOOK_TIME);
+                            counts.events_missed += i64::from(is_late);
+                        }
                         Ok(StoreResult::Duplicate) => {}
                         Err(error) if is_about_the_data(&error) => {
                             skip_unreadable("an event", &chain(&error), &mut counts.unreadable);

@@ -132,8 +132,15 @@ impl Periodic for Reconcile {
 }
 
 fn log(counts: &Counts, error: Option<&str>) {
-    let &Counts { offers_seen, offers_new, events_seen, events_new, offers_refreshed, unreadable } =
-        counts;
+    let &Counts {
+        offers_seen,
+        offers_new,
+        events_seen,
+        events_new,
+        events_missed,
+        offers_refreshed,
+        unreadable,
+    } = counts;
     if let Some(error) = error {
         tracing::warn!(
             error,
@@ -147,6 +154,7 @@ fn log(counts: &Counts, error: Option<&str>) {
             offers_new,
             events_seen,
             events_new,
+            events_missed,
             offers_refreshed,
             unreadable,
             "reconciled"

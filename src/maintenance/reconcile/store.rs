@@ -16,6 +16,8 @@ pub struct Counts {
     pub events_seen: i64,
     /// Of them, new ones.
     pub events_new: i64,
+    /// Of the new ones, those that their webhook should have brought by now.
+    pub events_missed: i64,
     /// Offers that are undelivered only here.
     pub offers_refreshed: i64,
     /// Unreadable entries of Stripe's lists.
@@ -78,7 +80,7 @@ pub(super) async fn end(
         set state = case when $2::text is null then 'complete' else 'incomplete' end, error = $2,
             ended_at = $3,
             offers_seen = $4, offers_new = $5, events_seen = $6, events_new = $7,
-            offers_refreshed = $8, unreadable = $9
+            offers_refreshed = $8, unreadable = $9, events_missed = $10
         where run_id = $1
         ",
         run_id,
@@ -90,6 +92,7 @@ pub(super) async fn end(
         counts.events_new,
         counts.offers_refreshed,
         counts.unreadable,
+        counts.events_missed,
     )
     .execute(db)
     .await?;
@@ -114,6 +117,11 @@ pub async fn newest(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result
     .await
 }
 
+/// When the oldest run on record started.
+pub async fn oldest_start(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select min(started_at) from reconcile_runs").fetch_one(db).await
+}
+
 /// When the last complete run ended. Ignores runs that a wrong clock dated into the future.
 pub async fn last_complete(
     db: impl PgExecutor<'_>,
@@ -125,6 +133,30 @@ pub async fn last_complete(
     )
     .fetch_one(db)
     .await
+}
+
+/// Events that reconciliation found in runs that began at or after `since` and that their webhooks
+/// should have brought, and when the last such run began. Without an earlier complete run there is
+/// nothing to compare with: the first one reads what happened before the endpoint was registered.
+pub async fn events_missed(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Option<(i64, DateTime<Utc>)>> {
+    let missed = sqlx::query!(
+        r#"
+        select coalesce(sum(events_missed), 0)::bigint as "events!", max(started_at) as last
+        from reconcile_runs
+        where started_at >= $1 and events_missed > 0
+            and exists (
+                select from reconcile_runs as earlier
+                where earlier.state = 'complete' and earlier.ended_at <= reconcile_runs.started_at
+            )
+        "#,
+        since,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(missed.last.map(|last| (missed.events, last)))
 }
 
 /// When the last complete run started; without one, when the first run did. Ignores runs that a

@@ -22,6 +22,7 @@ use crate::database::{Pool, with_timeout};
 use crate::financing;
 use crate::flow::inbox;
 use crate::maintenance::reconcile;
+use crate::operators::attention::{self, Group};
 use crate::queue::{self, Circuit};
 use crate::web::feedback::ReportCounts;
 
@@ -88,10 +89,31 @@ async fn read(sources: &Sources) -> sqlx::Result<String> {
     let help = "1 while the service considers the other side down";
     registry.register("circuit_open", help, circuits);
 
+    register_attention(&mut registry, &attention::read(&sources.db, sources.clock.now(), 1).await?);
+
     let help = "Feedback reports about emails, by channel and outcome";
     registry.register("reports", help, sources.reports.clone());
 
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a String cannot fail");
     Ok(text)
+}
+
+/// What waits for an operator. A kind that nothing waits in has no sample.
+fn register_attention(registry: &mut Registry, groups: &[Group]) {
+    let counts = Family::<Vec<(&str, String)>, Gauge<i64>>::default();
+    let oldest = Family::<Vec<(&str, String)>, Gauge<i64>>::default();
+    for group in groups {
+        let kind = ("kind", group.kind.as_str().to_owned());
+        let reason = ("reason", group.reason.clone());
+        counts.get_or_create(&vec![kind.clone(), reason]).set(group.count);
+        // The groups of a kind share one sample: the time of the longest waiting.
+        let since = group.since.timestamp();
+        let of_kind = oldest.get_or_create(&vec![kind]);
+        let known = of_kind.get();
+        of_kind.set(if known == 0 { since } else { known.min(since) });
+    }
+    registry.register("attention", "What waits for an operator, by kind and reason", counts);
+    let help = "Since when the oldest of its kind waits for an operator";
+    registry.register("attention_oldest_timestamp_seconds", help, oldest);
 }

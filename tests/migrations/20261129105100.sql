@@ -1,0 +1,1 @@
+update reconcile_runs set events_missed = 1;
