@@ -57,6 +57,7 @@ const SQL: &[&str] = &[
     "letters/deliveries.rs",
     "letters/erasure.rs",
     "letters/export.rs",
+    "letters/listing.rs",
     "letters/stopped.rs",
     "mail/sending_rate.rs",
     "offers/",

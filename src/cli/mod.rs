@@ -9,6 +9,7 @@ mod api_key;
 mod attention;
 mod bounce;
 mod completions;
+mod contact;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -16,15 +17,18 @@ mod email;
 mod event;
 mod instruction;
 mod job;
+mod letter;
 mod migrate;
 mod offer;
 mod opt_out;
 mod out;
 mod progress;
-mod records;
 mod reconcile;
+mod records;
 mod report;
+mod search;
 mod serve;
+mod settle;
 mod table;
 
 use std::io::Write;
@@ -105,6 +109,27 @@ enum Command {
         #[command(subcommand)]
         action: offer::Action,
     },
+    /// Find what an id or an address belongs to
+    ///
+    /// Searches offers, accounts, emails, events, jobs and transactions by id, emails by Message-ID
+    /// and by address, and offers by the id of Stripe's request. Names of merchants are not stored.
+    Search {
+        /// An id, an address or the SHA-256 of one, a Message-ID
+        term: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List and show emails; release or withdraw held ones, one or many
+    Letter {
+        #[command(subcommand)]
+        action: letter::Action,
+    },
+    /// Set, clear and show the address for an account's emails
+    Contact {
+        #[command(subcommand)]
+        action: contact::Action,
+    },
     /// List, show and replay events
     Event {
         #[command(subcommand)]
@@ -165,9 +190,7 @@ enum Command {
     /// Print the completions of a shell
     ///
     /// For bash: `capital-courier completions bash > /etc/bash_completion.d/capital-courier`
-    Completions {
-        shell: Shell,
-    },
+    Completions { shell: Shell },
     /// Print the manual page, with all commands: `capital-courier man | man -l -`
     Man,
 }
@@ -208,6 +231,11 @@ impl Cli {
             Command::Bounce { json } => block_on(bounce::run(config, json)),
             Command::Attention(args) => with_database(config, async |db| args.run(db).await),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
+            Command::Search { term, json } => {
+                with_database(config, async |db| search::run(db, &term, json).await)
+            }
+            Command::Letter { action } => with_database(config, async |db| action.run(db).await),
+            Command::Contact { action } => with_database(config, async |db| action.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
             Command::Job { action } => with_database(config, async |db| action.run(db).await),
             Command::ApiKey { action } => with_database(config, async |db| action.run(db).await),

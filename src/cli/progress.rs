@@ -29,11 +29,7 @@ impl Progress {
         Self::start(ProgressBar::new_spinner(), style.ok(), what.into())
     }
 
-    fn start(
-        bar: ProgressBar,
-        style: Option<ProgressStyle>,
-        what: Cow<'static, str>,
-    ) -> Self {
+    fn start(bar: ProgressBar, style: Option<ProgressStyle>, what: Cow<'static, str>) -> Self {
         let bar = match style {
             Some(style) => bar.with_style(style),
             None => bar,

@@ -4,11 +4,17 @@
 //! |---|---|
 //! | [`attention`] | what waits for an operator: why, since when, what resolves it |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
+//! | [`letters`], [`bulk`], [`opt_outs`] | acts on letters, and on many things at once |
+//! | [`search`] | what an id or an address belongs to |
 //! | [`actions`] | the log: who did what, when and why |
 
 pub mod actions;
 pub mod acts;
 pub mod attention;
+pub mod bulk;
+pub mod letters;
+pub mod opt_outs;
+pub mod search;
 
 use crate::consent::opt_outs::Note;
 

@@ -12,16 +12,18 @@ use std::str::FromStr;
 use anyhow::{Context, ensure};
 
 use crate::app;
+use crate::cli::instruction::ReasonArg;
 use crate::cli::out::{self, say};
 use crate::cli::progress::Progress;
 use crate::config::{Requirement, Settings, environment};
 use crate::database;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
-use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId, approve, retry_held};
+use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::samples::{self, SampleFinding};
 use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
 use crate::mail::Dkim;
+use crate::operators::{Instruction, acts};
 use crate::telemetry;
 use crate::web::portal;
 
@@ -81,6 +83,11 @@ pub(super) enum Action {
         /// Who records the approval
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List approvals, and current wordings that have none; withdraw approvals
     #[command(subcommand)]
@@ -111,7 +118,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
         }
         Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
         Action::DkimRecord { json } => print_record(settings.email.sender.dkim.as_ref(), json)?,
-        Action::Approve { market, reference, variant, kind, by } => {
+        Action::Approve { market, reference, variant, kind, by, reason, json } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
             let wordings = wordings(&disclaimers, &market, variant.as_deref());
@@ -121,7 +128,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
                 "no such disclaimer for {market}: put its wording into email.disclaimers_dir, as \
                  <variant>/<language>.txt"
             );
-            record(&settings, &copies, &approval).await?;
+            record(&settings, &reason.instruction()?, (&copies, &approval), json).await?;
         }
         Action::Approvals(action) => {
             let disclaimers: Vec<Disclaimer> =
@@ -238,17 +245,22 @@ fn copies(writer: &Writer, only: Option<CopyKind>, disclaimers: &[Disclaimer]) -
 
 async fn record(
     settings: &Settings,
-    copies: &[CopyId],
-    approval: &Approval<'_>,
+    by: &Instruction,
+    (copies, approval): (&[CopyId], &Approval<'_>),
+    as_json: bool,
 ) -> anyhow::Result<()> {
     let database = database::open(&settings.database).await?;
-    let now = database::now(&database.pool).await?;
-    let mut tx = database.pool.begin().await?;
-    approve(&mut tx, copies, approval, now).await?;
-    tx.commit().await?;
-    // After the commit: the retry reads the approval, and a crash in between only delays it.
-    let retried = retry_held(&database.pool, now).await?;
+    let progress = Progress::spinner("recording the approval and retrying emails");
+    let retried = acts::approve(&database.pool, by, copies, approval).await?;
+    drop(progress);
     database.close().await;
+    if as_json {
+        let hashes: Vec<&str> = copies.iter().map(|copy| copy.hash.as_str()).collect();
+        return out::json(&serde_json::json!({
+            "outcome": "approved", "market": approval.market, "reference": approval.reference,
+            "wordings": hashes, "queued": retried,
+        }));
+    }
     for copy in copies {
         let CopyId { hash, kind, language, disclaimer_variant, .. } = copy;
         say!("{hash} {kind} {} {disclaimer_variant}", language.code())?;

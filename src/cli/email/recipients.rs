@@ -58,7 +58,12 @@ pub(super) async fn run(
     let found = found?;
     let is_complete = found.iter().all(|line| line.reason != Some(UNKNOWN));
     let with_address = found.iter().filter(|line| line.address.is_some()).count();
-    out::ignore_closed(table::print(json, &found, ["account", "address", "source or reason"], describe))?;
+    out::ignore_closed(table::print(
+        json,
+        &found,
+        ["account", "address", "source or reason"],
+        describe,
+    ))?;
     note!(
         "{} accounts wait for an email: {with_address} with a usable address, {} without",
         found.len(),

@@ -7,7 +7,8 @@ use crate::consent::opt_outs::store::OptOut;
 use crate::format::csv::{Cell, unescape_formula};
 use crate::stripe::AccountId;
 
-pub(super) const COLUMNS: [&str; 6] = ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
+pub(super) const COLUMNS: [&str; 6] =
+    ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
 /// More errors do not help: such a list has another format.
 const MAX_SHOWN_ERRORS: usize = 20;
 

@@ -141,6 +141,54 @@ pub async fn last_message(
     .await
 }
 
+/// An attempt to send a letter, with its result.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RecordedAttempt {
+    /// Counted from 1.
+    pub attempt: i32,
+    pub attempted_at: DateTime<Utc>,
+    /// The bare address, or its hash once it was erased.
+    pub recipient: String,
+    pub subject: String,
+    /// Of the message, in hexadecimal.
+    pub message_sha256: String,
+    pub copy_hash: Option<String>,
+    /// The approval of the wording; `None` for test data, as the two that follow.
+    pub approval_market: Option<String>,
+    pub approval_reference: Option<String>,
+    pub approved_by: Option<String>,
+    /// When the opt-outs and the suppressed addresses were checked.
+    pub consent_checked_at: DateTime<Utc>,
+    /// As in `delivery_attempt_results.outcome`; `None` while the attempt is under way.
+    pub outcome: Option<String>,
+    /// The relay's, or why there is none.
+    pub reply: Option<String>,
+    pub recorded_at: Option<DateTime<Utc>>,
+}
+
+/// The attempts to send a letter, in order.
+pub async fn attempts_of(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+) -> sqlx::Result<Vec<RecordedAttempt>> {
+    sqlx::query_as!(
+        RecordedAttempt,
+        r#"
+        select attempt, attempted_at, recipient, subject,
+            encode(message_sha256, 'hex') as "message_sha256!", copy_hash, approval_market,
+            approval_reference, approved_by, consent_checked_at, outcome as "outcome?",
+            reply as "reply?", recorded_at as "recorded_at?"
+        from delivery_attempts
+        left join delivery_attempt_results using (delivery_attempt_id)
+        where letter_id = $1
+        order by attempt
+        "#,
+        letter_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Selects letters by their last attempt, or by their creation if they have none.
 #[derive(Clone, Copy, Debug)]
 pub struct EvidencePeriod<'a> {

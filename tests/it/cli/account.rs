@@ -155,7 +155,8 @@ async fn an_export_has_what_an_erasure_removes(db: PgPool) {
     assert!(text.contains(r#""nul":"\u0000","large":12345678901234567890123"#), "{text}");
     assert!(!text.contains(&other));
 
-    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof", "--reason", "x"])
+        .await;
     let left = exported(&app.db, &account).await;
     for table in ["contact_overrides", "inbox_bodies", "portal_sessions"] {
         assert_eq!(left["tables"][table], Value::Array(Vec::new()), "{table}");

@@ -1,9 +1,14 @@
 //! Commands, run as processes.
 
 mod account;
+mod acts;
+mod again;
 mod demo;
+mod install;
+mod letters;
 mod operator;
 mod recipients;
+mod search;
 mod start;
 mod terminal;
 
