@@ -9,7 +9,7 @@ use crate::cli::out::{self, MINUTE, masked_address, say};
 use crate::consent::suppression::{self, SuppressedAddress};
 use crate::database::Pool;
 use crate::letters::reason::remedy;
-use crate::letters::store::{self, Letter, LetterSummary, State};
+use crate::letters::store::{self, Letter, State};
 use crate::maintenance::replicas;
 
 /// An operator is waiting too.
@@ -20,8 +20,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) async fn print_outcome(db: &Pool, letter_id: &str, as_json: bool) -> anyhow::Result<()> {
     let queued_at = Instant::now();
     let letter = find(db, letter_id).await?;
-    let offer_id = letter.offer_id.clone();
-    let suppressed = suppression::list_for_offer(&mut *db.begin().await?, &offer_id).await?;
+    let offer_id = letter.offer_id.as_str();
+    let suppressed = suppression::list_for_offer(&mut *db.begin().await?, offer_id).await?;
     let has_worker = replicas::is_any_alive(db).await?;
     if !as_json {
         say!("{offer_id}: the email is queued")?;
@@ -34,31 +34,46 @@ pub(super) async fn print_outcome(db: &Pool, letter_id: &str, as_json: bool) -> 
         }
     }
     let letter = if has_worker { settled(db, letter, queued_at).await? } else { letter };
-    let elapsed = queued_at.elapsed().as_secs_f32();
+    let seconds = queued_at.elapsed().as_secs_f32();
     if as_json {
-        let hint = letter.reason.as_deref().filter(|_| letter.state == State::Held).map(remedy);
-        out::json(&json!({
-            "offer_id": offer_id, "letter_id": letter_id, "outcome": letter.state.as_str(),
-            "reason": letter.reason, "remedy": hint,
-            "recipient": letter.recipient.as_deref().map(masked_address),
-            "seconds": (elapsed * 10.0).round() / 10.0, "is_worker_running": has_worker,
-            "suppressed_addresses": suppressed,
-        }))?;
+        print_json(&letter, &suppressed, seconds, has_worker)?;
+    } else if letter.state == State::Sent {
+        let to = letter.recipient.as_deref().map(masked_address).unwrap_or_default();
+        let reply = reply(db, &letter).await?;
+        say!("{}: sent to {to} in {seconds:.1} s: {reply}", letter.offer_id)?;
+    } else if has_worker && matches!(letter.state, State::Waiting | State::Sending) {
+        let why = letter.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let (offer_id, state) = (&letter.offer_id, letter.state.as_str());
+        say!("{offer_id}: the email is still {state}{why}: see `offer show {offer_id}`")?;
     }
+    expect_sent(&letter)
+}
+
+fn print_json(
+    letter: &Letter,
+    suppressed: &[SuppressedAddress],
+    seconds: f32,
+    has_worker: bool,
+) -> anyhow::Result<()> {
+    let remedy = letter.reason.as_deref().filter(|_| letter.state == State::Held).map(remedy);
+    out::json(&json!({
+        "offer_id": letter.offer_id,
+        "letter_id": letter.letter_id,
+        "outcome": letter.state.as_str(),
+        "reason": letter.reason,
+        "remedy": remedy,
+        "recipient": letter.recipient.as_deref().map(masked_address),
+        "seconds": (f64::from(seconds) * 10.0).round() / 10.0,
+        "is_worker_running": has_worker,
+        "suppressed_addresses": suppressed,
+    }))
+}
+
+/// An error for a letter that is not sent and will not be.
+fn expect_sent(letter: &Letter) -> anyhow::Result<()> {
+    let Letter { offer_id, state, .. } = letter;
     let reason = letter.reason.as_deref().unwrap_or("no reason is recorded");
-    match letter.state {
-        State::Sent if !as_json => {
-            let to = letter.recipient.as_deref().map(masked_address).unwrap_or_default();
-            let reply = summary(db, &letter).await?.and_then(|letter| letter.relay_reply);
-            let reply = reply.unwrap_or_default();
-            Ok(say!("{offer_id}: sent to {to} in {elapsed:.1} s: {reply}")?)
-        }
-        State::Waiting | State::Sending if !as_json && has_worker => {
-            let (state, why) =
-                (letter.state.as_str(), letter.reason.map(|why| format!(" ({why})")));
-            let why = why.unwrap_or_default();
-            Ok(say!("{offer_id}: the email is still {state}{why}: see `offer show {offer_id}`")?)
-        }
+    match state {
         State::Sent | State::Waiting | State::Sending => Ok(()),
         State::Held => bail!("{offer_id}: held again: {reason}: {}", remedy(reason)),
         State::Rejected
@@ -66,7 +81,7 @@ pub(super) async fn print_outcome(db: &Pool, letter_id: &str, as_json: bool) -> 
         | State::Withdrawn
         | State::Suppressed
         | State::Bounced => {
-            let state = letter.state.as_str();
+            let state = state.as_str();
             bail!("{offer_id}: the email is {state}: {reason}: see `offer show {offer_id}`")
         }
     }
@@ -88,9 +103,11 @@ async fn find(db: &Pool, letter_id: &str) -> anyhow::Result<Letter> {
     found.with_context(|| format!("the email {letter_id} no longer exists"))
 }
 
-async fn summary(db: &Pool, letter: &Letter) -> sqlx::Result<Option<LetterSummary>> {
+/// What the relay said.
+async fn reply(db: &Pool, letter: &Letter) -> sqlx::Result<String> {
     let letters = store::of_offer(db, &letter.offer_id).await?;
-    Ok(letters.into_iter().find(|found| found.letter_id == letter.letter_id))
+    let letter = letters.into_iter().find(|found| found.letter_id == letter.letter_id);
+    Ok(letter.and_then(|letter| letter.relay_reply).unwrap_or_default())
 }
 
 pub(super) fn describe_suppressed(address: &SuppressedAddress) -> String {
