@@ -94,6 +94,11 @@ pub(super) fn masked_address(address: &str) -> String {
     address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
 }
 
+/// As [`masked_address`]; an erased recipient is a hash, which needs no mask.
+pub(super) fn masked_recipient(recipient: &str) -> String {
+    if recipient.starts_with("sha256:") { recipient.to_owned() } else { masked_address(recipient) }
+}
+
 /// Prints bytes unchanged, or escaped on a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = stdout();

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::out::{self, MINUTE, masked_address, say};
 use crate::consent::suppression::{self, SuppressedAddress};
 use crate::database::Pool;
-use crate::letters::reason::remedy;
+use crate::letters::reason::{explain, remedy};
 use crate::letters::store::{self, Letter, State};
 use crate::maintenance::replicas;
 
@@ -75,7 +75,10 @@ fn expect_sent(letter: &Letter) -> anyhow::Result<()> {
     let reason = letter.reason.as_deref().unwrap_or("no reason is recorded");
     match state {
         State::Sent | State::Waiting | State::Sending => Ok(()),
-        State::Held => bail!("{offer_id}: held again: {reason}: {}", remedy(reason)),
+        State::Held => {
+            let (why, remedy) = (explain(reason), remedy(reason));
+            bail!("{offer_id}: held again: {reason}: {why}: {remedy}")
+        }
         State::Rejected
         | State::Uncertain
         | State::Withdrawn

@@ -75,3 +75,29 @@ pub fn remedy(reason: &str) -> &'static str {
         _ => "see `offer show`",
     }
 }
+
+/// What a reason means, as the end of a sentence after "because".
+pub fn explain(reason: &str) -> &str {
+    match reason {
+        UNCERTAIN => "it may have been sent before, and nobody knows",
+        GAVE_UP => "all attempts failed",
+        OPTED_OUT => "the account opted out",
+        OPERATOR => "an operator withdrew it",
+        TOLD_ELSEWHERE => "the platform told the merchant by another channel",
+        ERASED => "the account's personal data was erased",
+        NO_RECIPIENT => "Stripe has no address of the account that may be used",
+        BAD_ADDRESS => "the account's address is malformed",
+        ADDRESS_BOUNCED => "emails to the account's address came back",
+        ADDRESS_REFUSED => "the relay refused the address",
+        RELAY_REFUSED => "the relay refused the email",
+        NOT_CONNECTED => "the account left the platform",
+        NO_TERMS => "the offer has no terms or no end date",
+        BAD_TERMS => "the offer's terms are invalid",
+        UNKNOWN_PRODUCT => "this version has no wording for the product",
+        NO_DISCLAIMER => "there is no usable disclaimer for the offer",
+        NOT_APPROVED => "Stripe has not approved this wording for the market",
+        OFFER_ENDS => "the offer ends too soon for a reminder",
+        CAME_BACK => "the first email came back",
+        other => other,
+    }
+}

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`attention`] | what waits for an operator: why, since when, what resolves it |
+//! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
 //! | [`letters`], [`bulk`], [`opt_outs`] | acts on letters, and on many things at once |
 //! | [`search`] | what an id or an address belongs to |
@@ -13,6 +14,7 @@ pub mod acts;
 pub mod attention;
 pub mod bulk;
 pub mod letters;
+pub mod offer_case;
 pub mod opt_outs;
 pub mod search;
 

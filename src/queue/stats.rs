@@ -67,6 +67,26 @@ pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<J
     .await
 }
 
+/// The job of a kind about a subject.
+pub async fn find_about(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+) -> sqlx::Result<Option<JobRow>> {
+    sqlx::query_as!(
+        JobRow,
+        "
+        select job_id, kind, subject, state, attempt, due_at, last_error
+        from jobs
+        where key = $1 || ':' || $2
+        ",
+        kind,
+        subject,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Claimed jobs of a kind, including those whose lease has expired.
 pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

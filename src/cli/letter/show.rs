@@ -3,11 +3,13 @@
 use anyhow::Context;
 use serde_json::json;
 
-use crate::cli::out::{self, SECOND, masked_address, say};
+use crate::cli::out::{self, SECOND, masked_recipient, say};
 use crate::database::{self, Pool};
-use crate::letters::evidence::store::{RecordedAttempt, attempts_of};
+use crate::letters::evidence::store::{AttemptRecord, attempts_of};
 use crate::letters::reason::remedy;
 use crate::letters::store::{self, Letter, State};
+use crate::mail::Address;
+use crate::mail::mask::masked;
 
 pub(super) async fn show(
     db: &Pool,
@@ -17,12 +19,15 @@ pub(super) async fn show(
 ) -> anyhow::Result<()> {
     let mut tx = database::snapshot(db).await?;
     let letter = store::find(&mut *tx, id).await?;
-    let letter = letter.with_context(|| format!("email {id} not found"))?;
-    let mut attempts = attempts_of(&mut *tx, id).await?;
+    let mut letter = letter.with_context(|| format!("email {id} not found"))?;
+    let mut attempts = attempts_of(&mut *tx, &[id.to_owned()]).await?;
     drop(tx);
     let recipient = letter.recipient.as_deref().map(|address| shown(address, addresses));
     for attempt in &mut attempts {
         attempt.recipient = shown(&attempt.recipient, addresses);
+    }
+    if !addresses {
+        mask_content(&mut letter);
     }
     if as_json {
         return out::json(&json!({
@@ -46,13 +51,18 @@ pub(super) async fn show(
     Ok(())
 }
 
-/// An erased recipient is a hash, which needs no mask.
-fn shown(recipient: &str, addresses: bool) -> String {
-    if addresses || recipient.starts_with("sha256:") {
-        recipient.to_owned()
-    } else {
-        masked_address(recipient)
+/// The footer of an email names its recipient.
+fn mask_content(letter: &mut Letter) {
+    let Some(to) = letter.recipient.as_deref().and_then(|to| to.parse::<Address>().ok()) else {
+        return;
+    };
+    for content in [&mut letter.subject, &mut letter.body_text, &mut letter.body_html] {
+        *content = content.as_deref().map(|text| masked(text, &to));
     }
+}
+
+fn shown(recipient: &str, addresses: bool) -> String {
+    if addresses { recipient.to_owned() } else { masked_recipient(recipient) }
 }
 
 fn print_head(letter: &Letter, recipient: Option<&str>) -> anyhow::Result<()> {
@@ -75,7 +85,7 @@ fn print_head(letter: &Letter, recipient: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_attempt(attempt: &RecordedAttempt) -> anyhow::Result<()> {
+fn print_attempt(attempt: &AttemptRecord) -> anyhow::Result<()> {
     let at = attempt.attempted_at.format(SECOND);
     let outcome = attempt.outcome.as_deref().unwrap_or("under way");
     let reply = attempt.reply.as_deref().unwrap_or_default();

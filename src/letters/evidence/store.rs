@@ -141,49 +141,54 @@ pub async fn last_message(
     .await
 }
 
-/// An attempt to send a letter, with its result.
+/// An attempt with what came of it, without the message. The fields are named as the columns.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct RecordedAttempt {
+pub struct AttemptRecord {
+    pub letter_id: String,
     /// Counted from 1.
     pub attempt: i32,
-    pub attempted_at: DateTime<Utc>,
-    /// The bare address, or its hash once it was erased.
+    pub kind: String,
+    pub locale: String,
+    /// The bare address, or its hash once erased.
     pub recipient: String,
     pub subject: String,
-    /// Of the message, in hexadecimal.
+    /// In hexadecimal.
     pub message_sha256: String,
+    /// Whether the message was not erased.
+    pub has_message: bool,
     pub copy_hash: Option<String>,
-    /// The approval of the wording; `None` for test data, as the two that follow.
+    pub disclaimer_variant: Option<String>,
+    /// None, like the next two, for test data.
     pub approval_market: Option<String>,
     pub approval_reference: Option<String>,
     pub approved_by: Option<String>,
-    /// When the opt-outs and the suppressed addresses were checked.
     pub consent_checked_at: DateTime<Utc>,
-    /// As in `delivery_attempt_results.outcome`; `None` while the attempt is under way.
+    pub attempted_at: DateTime<Utc>,
+    /// None while the attempt is under way.
     pub outcome: Option<String>,
-    /// The relay's, or why there is none.
     pub reply: Option<String>,
     pub recorded_at: Option<DateTime<Utc>>,
 }
 
-/// The attempts to send a letter, in order.
+/// The attempts of these letters, in order of time.
 pub async fn attempts_of(
     db: impl PgExecutor<'_>,
-    letter_id: &str,
-) -> sqlx::Result<Vec<RecordedAttempt>> {
+    letter_ids: &[String],
+) -> sqlx::Result<Vec<AttemptRecord>> {
     sqlx::query_as!(
-        RecordedAttempt,
+        AttemptRecord,
         r#"
-        select attempt, attempted_at, recipient, subject,
-            encode(message_sha256, 'hex') as "message_sha256!", copy_hash, approval_market,
-            approval_reference, approved_by, consent_checked_at, outcome as "outcome?",
-            reply as "reply?", recorded_at as "recorded_at?"
+        select letter_id, attempt, kind, locale, recipient, subject,
+            encode(message_sha256, 'hex') as "message_sha256!",
+            message is not null as "has_message!", copy_hash, disclaimer_variant, approval_market,
+            approval_reference, approved_by, consent_checked_at, attempted_at,
+            outcome as "outcome?", reply as "reply?", recorded_at as "recorded_at?"
         from delivery_attempts
         left join delivery_attempt_results using (delivery_attempt_id)
-        where letter_id = $1
-        order by attempt
+        where letter_id = any($1)
+        order by attempted_at, attempt
         "#,
-        letter_id,
+        letter_ids,
     )
     .fetch_all(db)
     .await

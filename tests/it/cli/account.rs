@@ -72,6 +72,9 @@ async fn insert_the_rest(db: &PgPool, account: &str) {
              (fingerprint, letter_id, channel, outcome, detail, reported_at)
          select sha256('report'), max(letter_id), 'mail', 'transient', '4.2.2', now()
          from letters where account_id = $1",
+        "insert into operator_actions
+             (acted_at, operator, channel, action, subject, account_id, reason, outcome)
+         values (now(), 'ops', 'console', 'opt_out.add', 'account:' || $1, $1, 'asked', 'opted out')",
         "insert into portal_sessions values (sha256('cookie'), $1, 'en', now(), now())",
         r#"insert into financing_transactions
              (transaction_id, account_id, livemode, type, reason, currency, total_minor, object,

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::{run, run_err, run_ok};
 use crate::support::TestApp;
+use crate::support::smtp::{Step, Trouble as SmtpTrouble};
 
 async fn listed(app: &TestApp, arguments: &[&str]) -> Vec<Value> {
     let output = run_ok(&app.db, &[&["letter", "list", "--json"], arguments].concat()).await;
@@ -15,13 +16,16 @@ fn offers(letters: &[Value]) -> Vec<&str> {
     letters.iter().map(|letter| letter["offer_id"].as_str().unwrap()).collect()
 }
 
-/// Two offers whose letters lack an address, and one whose letter was sent.
+/// Two offers whose letters gave up, and one whose letter was sent.
 async fn held_and_sent(db: PgPool) -> (TestApp, [String; 3]) {
-    let app = TestApp::start(db).await;
-    let offers = [app.offer_to(None), app.offer_to(None), app.offer()];
-    for offer in &offers {
+    let app = TestApp::start_with(db, &[("COURIER_QUEUE__MAX_ATTEMPTS", "1")]).await;
+    let offers = [app.offer(), app.offer(), app.offer()];
+    for offer in &offers[..2] {
+        app.relay.fail(Step::Rcpt(0), SmtpTrouble::Say("450 4.2.1 later"), 1);
         app.announce(offer).await;
+        app.expect_letter(offer, "held", Some("gave_up")).await;
     }
+    app.announce(&offers[2]).await;
     app.expect_delivered(&offers[2]).await;
     // The second in another market than the first.
     sqlx::query(
@@ -43,14 +47,14 @@ async fn letters_are_listed_by_state_reason_and_market_in_pages(db: PgPool) {
     assert_eq!(offers(&all), [&sent, &de, &us], "the newest first");
     assert_eq!(offers(&listed(&app, &["--state", "held"]).await), [&de, &us]);
     assert_eq!(offers(&listed(&app, &["--state", "sent"]).await), [&sent]);
-    assert_eq!(offers(&listed(&app, &["--reason", "no_recipient"]).await), [&de, &us]);
+    assert_eq!(offers(&listed(&app, &["--reason", "gave_up"]).await), [&de, &us]);
     assert_eq!(offers(&listed(&app, &["--market", "de"]).await), [&de]);
     assert_eq!(offers(&listed(&app, &["--state", "held", "--market", "GB"]).await), [""; 0]);
     let first = listed(&app, &["--limit", "2"]).await;
     let last = first[1]["letter_id"].as_str().unwrap();
     assert_eq!(offers(&listed(&app, &["--before", last]).await), [&us]);
     let table = run_ok(&app.db, &["letter", "list", "--state", "held"]).await;
-    assert!(table.contains("held (no_recipient)") && table.lines().count() == 2, "{table}");
+    assert!(table.contains("held (gave_up)") && table.lines().count() == 2, "{table}");
     assert_eq!(run(&app.db, &["letter", "list", "--state", "lost"]).await.status.code(), Some(64));
     app.finish().await;
 }
@@ -74,7 +78,7 @@ async fn a_letter_is_shown_with_its_text_and_evidence_and_a_masked_recipient(db:
     );
     let held: String = app.one("select letter_id from letters where offer_id = $1", &us).await;
     let shown = run_ok(&app.db, &["letter", "show", &held]).await;
-    assert!(shown.contains("`contact set`") && shown.contains("not written yet"), "{shown}");
+    assert!(shown.contains("`job list`") && shown.contains("not written yet"), "{shown}");
     assert!(run_err(&app.db, &["letter", "show", "letter_unknown"]).await.contains("not found"));
     app.finish().await;
 }
@@ -85,18 +89,14 @@ async fn held_letters_are_released_one_or_all_after_a_confirmation(db: PgPool) {
     let sent_id: String = app.one("select letter_id from letters where offer_id = $1", &sent).await;
     let refused = run_err(&app.db, &["letter", "release", &sent_id]).await;
     assert!(refused.contains("is sent, not held"), "{refused}");
-    let all = ["letter", "release", "--reason", "no_recipient"];
+    let all = ["letter", "release", "--reason", "gave_up"];
     let unconfirmed = run_err(&app.db, &all).await;
     assert!(unconfirmed.contains("2 emails match: confirm with --yes"), "{unconfirmed}");
     assert_eq!(run(&app.db, &["letter", "release"]).await.status.code(), Some(64));
-    for offer in [&us, &de] {
-        let account = app.account_of(offer);
-        app.stripe.edit_account(&account, |account| account["email"] = "new@kite.example".into());
-    }
     let released: Value = serde_json::from_str(
         &run_ok(
             &app.db,
-            &[&all[..], &["--market", "US", "--yes", "--why", "addresses added", "--json"]]
+            &[&all[..], &["--market", "US", "--yes", "--why", "the relay is back", "--json"]]
                 .concat(),
         )
         .await,
@@ -118,7 +118,7 @@ async fn held_letters_are_released_one_or_all_after_a_confirmation(db: PgPool) {
     .await
     .unwrap();
     let release = "letter.release".to_owned();
-    assert_eq!(logged, [(release.clone(), Some("addresses added".to_owned())), (release, None)]);
+    assert_eq!(logged, [(release.clone(), Some("the relay is back".to_owned())), (release, None)]);
     assert!(run_err(&app.db, &all).await.contains("no held email matches"));
     app.finish().await;
 }

@@ -126,7 +126,8 @@ async fn a_closed_output_pipe_does_not_fail_a_command(db: PgPool) {
     let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
-    let mut all: Vec<Vec<&str>> = commands(&offer, &event, &account, &letter).into_iter().take(12).collect();
+    let mut all: Vec<Vec<&str>> =
+        commands(&offer, &event, &account, &letter).into_iter().take(12).collect();
     all.extend([
         vec!["offer", "list", "--json"],
         vec!["offer", "show", &offer, "--json"],
