@@ -65,7 +65,7 @@ pub async fn search(db: &Pool, term: &str) -> sqlx::Result<Vec<Hit>> {
         by_address_hash(db, &hash, &mut hits).await?;
     }
     if let Ok(job_id) = term.parse() {
-        hits.extend(queue::stats::find(db, job_id).await?.map(job_hit));
+        hits.extend(queue::stats::find(db, job_id).await?.map(|job| job_hit(&job)));
     }
     by_stripe_id(db, term, &mut hits).await?;
     Ok(hits)
@@ -175,7 +175,7 @@ fn letter_hit(letter: ListedLetter) -> Hit {
     }
 }
 
-fn job_hit(job: queue::stats::JobRow) -> Hit {
+fn job_hit(job: &queue::stats::JobRow) -> Hit {
     let offer_id = Some(job.subject.clone()).filter(|id| id.starts_with("financingoffer_"));
     Hit {
         kind: HitKind::Job,

@@ -179,6 +179,7 @@ async fn account_erase_requires_confirmation(db: PgPool) {
     assert_eq!(
         erased,
         serde_json::json!({
+            "account_id": account, "outcome": "erased", "messages_kept": 1,
             "letters": 1, "events": 1, "contacts": 0, "proofs": 0, "visits": 0, "left": 0,
         })
     );
