@@ -20,6 +20,9 @@ revoke update, delete, truncate on delivery_attempts, delivery_attempt_results, 
 revoke delete, truncate on opt_outs from courier_service;
 revoke update, delete, truncate on copy_approvals from courier_service;
 grant update (withdrawn_at, withdrawn_by, withdrawal_reason) on copy_approvals to courier_service;
+-- Pauses are ended, never deleted.
+revoke update, delete, truncate on pauses from courier_service;
+grant update (ended_at, ended_by, end_reason) on pauses to courier_service;
 -- The timeline and the log of operators' acts: insert only.
 revoke update, delete, truncate on timeline_entries, operator_actions from courier_service;
 -- Letters and deliveries are updated, never deleted.

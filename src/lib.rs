@@ -20,6 +20,7 @@
 //! | [`operators`] | what waits for an operator; acts and their log |
 //! | [`queue`] | durable jobs: every call to SMTP or Stripe that must happen |
 //! | [`stripe`] | ids, objects, calls, errors |
+//! | [`checks`] | what must be right, each with a remedy: `doctor` |
 //! | [`web`] | routes: API, Capital section, mail providers' webhooks, health and metrics |
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
@@ -36,6 +37,7 @@
 //! explains the terms.
 
 pub mod app;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -177,6 +177,8 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
             "update transaction_backfills set started_at = null where account_id = 'acct_reading'",
         ),
         ("relays_relay", "update relays set relay = ''"),
+        ("console_sessions_role", "update console_sessions set role = 'owner'"),
+        ("console_sessions_hashes", "update console_sessions set token_proof = ''"),
         ("jobs_key_key", "update jobs set key = 'send_letter:letter_held'"),
     ] {
         let refused = query(lie).execute(&db).await.unwrap_err();

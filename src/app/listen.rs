@@ -1,14 +1,19 @@
 //! The two listeners of a process: public and for operators.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::parts::sample_account;
 use super::{App, Role};
 use crate::http;
+use crate::letters::lint::Rules;
+use crate::web::console::{self, Console, Wordings};
 use crate::web::ops;
 
 pub(super) struct Server {
@@ -46,13 +51,32 @@ impl App {
             reports: self.reports.clone(),
         };
         let router = ops::router(self.database.pool.clone(), self.clock.clone())
-            .merge(ops::metrics(sources));
+            .merge(ops::metrics(sources))
+            .merge(self.console()?);
         // A limit of its own: probes are answered while the public listener is at its limit.
         let limits = http::ConnectionLimits {
             max_connections: ops::MAX_CONNECTIONS,
             ..self.settings.http.limits
         };
         Server::listen(self.settings.ops.listen, router, limits).await
+    }
+
+    /// The pages for operators, or a sentence where they are switched off.
+    pub fn console(&self) -> anyhow::Result<Router> {
+        let Some(settings) = self.settings.console.clone() else {
+            return Ok(console::switched_off());
+        };
+        let (db, clock) = (self.database.pool.clone(), self.clock.clone());
+        let links = self.settings.email.links.as_ref();
+        let wordings = Wordings {
+            writer: self.banners.writer.clone(),
+            disclaimers: self.banners.disclaimers.all(),
+            rules: Arc::new(Rules::built_in().context("cannot use the rules of the lint")?),
+            unsubscribe_link: links.map(|links| links.link(&sample_account())),
+        };
+        let circuits = self.circuits.to_vec();
+        let console = Console { db, clock, wordings, circuits, settings };
+        console::router(console).context("cannot use a template of the console")
     }
 
     /// `None` for a worker.

@@ -1,5 +1,6 @@
 //! Assembles the parts of the service, runs them and stops them.
 
+mod announce;
 mod listen;
 mod parts;
 mod startup_checks;
@@ -12,6 +13,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::checks::{CheckParts, DatabasePart};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{self, Database, Pool, RETRY_INTERVAL};
@@ -23,6 +25,7 @@ use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
 use crate::http::rate::Rate;
+use crate::letters::pauses::PauseLog;
 use crate::letters::wording::approvals;
 use crate::maintenance::clock_sync::ClockSync;
 use crate::maintenance::reconcile::store::FullListing;
@@ -40,7 +43,7 @@ use crate::web::ops;
 use crate::web::portal::{self, Portal};
 use parts::Resources;
 
-pub use parts::{disclaimers, samples, writer};
+pub use parts::{copies, disclaimers, samples, wording_part, writer};
 
 /// What this process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,7 @@ pub struct App {
     links: Rate,
     /// New subscriptions per account by the link in its letters.
     resubscribe_rate: Rate,
+    pauses: PauseLog,
     /// What banners carry beside an offer.
     banners: Arc<BannerSource>,
     /// Bounces and complaints received.
@@ -156,6 +160,7 @@ impl App {
             links: portal::account_link_rate(clock.clone()),
             resubscribe_rate: portal::resubscribe_rate(clock.clone()),
             reports: feedback::ReportCounts::default(),
+            pauses: resources.pauses,
             database,
             clock,
             settings,
@@ -240,6 +245,24 @@ impl App {
         }
     }
 
+    /// What [`checks`](crate::checks) look at, of this process.
+    pub fn check_parts(&self) -> CheckParts {
+        let settings = &self.settings;
+        CheckParts {
+            clock: self.clock.clone(),
+            database: Some(DatabasePart {
+                pool: self.database.pool.clone(),
+                is_embedded: self.database.is_embedded(),
+                migrates_on_start: settings.database.migrate_on_start,
+            }),
+            stripe: Some(self.stripe.clone()),
+            wording: Some(wording_part(&settings.email)),
+            email: Some(settings.email.clone()),
+            relay: Some(settings.relay.clone()),
+            public_url: Some(settings.public_url.clone()),
+        }
+    }
+
     pub fn db(&self) -> &Pool {
         &self.database.pool
     }
@@ -317,14 +340,14 @@ impl App {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
         // What can fail comes before the first task, so that an error leaves no task running.
         let (ops, public) = (self.ops_server().await?, self.public_server(role).await?);
-        tracing::info!(address = %ops.address, "listening for operators");
+        self.announce(ops.address, public.as_ref().map(|public| public.address));
         shutdown.spawn_vital("operators' side", ops.serve(tracker, stop));
         if let Some(public) = public {
             let address = public.address;
-            tracing::info!(address = %address, "listening for webhooks at /webhooks/stripe");
             shutdown.spawn_vital("webhooks", public.serve(tracker, stop));
             on_ready(address);
         }
+        startup_checks::check_pauses(&self.database.pool, &self.pauses).await;
         // The response also carries Stripe's time, so the clock is checked before the first job is
         // claimed. Without a response, the leases of other processes still hold for their duration.
         stop.run_until_cancelled(startup_checks::check_api_key(&self.stripe)).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::checks::WordingPart;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{Database, Pool};
@@ -14,7 +15,10 @@ use crate::flow::email::{self, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
+use crate::letters::Kind;
+use crate::letters::pauses::PauseLog;
 use crate::letters::reminders::Schedule;
+use crate::letters::wording::approvals::CopyId;
 use crate::letters::wording::samples::{self, Sample};
 use crate::letters::wording::{self, Writer};
 use crate::letters::wording::{Disclaimer, Disclaimers};
@@ -25,6 +29,9 @@ use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
+use crate::web::portal;
+
+const SAMPLE_ACCOUNT: &str = "acct_sample";
 
 /// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
@@ -34,6 +41,7 @@ pub(super) struct Resources {
     pub(super) to_relay: Circuit,
     pub(super) opener: letters::Opener,
     pub(super) account_cache: Cache,
+    pub(super) pauses: PauseLog,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
@@ -57,6 +65,7 @@ impl Resources {
             to_relay: circuit("relay"),
             // The same for every part that opens letters.
             opener: letters::Opener::new(settings.email.sender.from.domain()),
+            pauses: PauseLog::default(),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
         })
@@ -85,20 +94,17 @@ impl Resources {
             circuits: [self.stripe.circuit().clone(), self.to_relay.clone()],
             sending_rate: SendingRate::new(
                 settings.email.limits,
-                &settings.email.relay,
+                &settings.relay.url,
                 self.clock.clone(),
             ),
             domains: DomainLimiter::new(settings.email.limits.max_per_domain, self.clock.clone()),
-            relay: Relay::new(
-                &settings.email.relay,
-                settings.email.timeouts,
-                self.to_relay.clone(),
-            ),
+            relay: Relay::new(&settings.relay, self.to_relay.clone()),
             writer: Arc::new(writer(&settings.email)?),
             disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
             max_attempts: settings.queue.max_attempts,
             lease: settings.queue.lease,
+            pauses: self.pauses.clone(),
             jobs: self.jobs.clone(),
         })
     }
@@ -202,16 +208,48 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     Writer::new(wording).context("cannot use the email templates")
 }
 
+/// Whose unsubscribe link samples carry.
+pub(super) fn sample_account() -> AccountId {
+    "acct_sample".parse().expect("it has the form of an account's id")
+}
+
 /// Renders every kind of letter with each disclaimer and sample data.
 pub fn samples<'a>(
     settings: &email::Settings,
     writer: &Writer,
     disclaimers: &'a [Disclaimer],
 ) -> anyhow::Result<Vec<Sample<'a>>> {
-    let account: AccountId = "acct_sample".parse()?;
     // Like the letters: without `http.public_url` there is no link.
-    let link = settings.links.as_ref().map(|links| links.link(&account));
+    let link = settings.links.as_ref().map(|links| links.link(&sample_account()));
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
+}
+
+/// The wordings with the operator's disclaimers, each of which a live key needs approved.
+pub fn copies(writer: &Writer, disclaimers: &Disclaimers) -> Vec<CopyId> {
+    let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
+    let own = disclaimers.all().into_iter().filter(|disclaimer| !disclaimer.is_sample);
+    own.flat_map(|disclaimer| {
+        let emails = Kind::ALL.map(|kind| writer.copy_id(kind, &disclaimer));
+        let page = portal::copy_id(program_name, contacts, &disclaimer);
+        emails.into_iter().chain([page])
+    })
+    .collect()
+}
+
+/// What [`checks`](crate::checks) need to judge the wording; `Err` with the reason why it cannot be
+/// used.
+pub fn wording_part(settings: &email::Settings) -> Result<Arc<WordingPart>, String> {
+    let build = || {
+        let (writer, disclaimers) = (writer(settings)?, disclaimers(settings)?);
+        let account: AccountId = SAMPLE_ACCOUNT.parse()?;
+        anyhow::Ok(WordingPart {
+            copies: copies(&writer, &disclaimers),
+            sample_link: settings.links.as_ref().map(|links| links.link(&account)),
+            writer: Arc::new(writer),
+            disclaimers,
+        })
+    };
+    build().map(Arc::new).map_err(|error| format!("{error:#}"))
 }
 
 /// The disclaimers in `email.disclaimers_dir`, or the samples.

@@ -1,8 +1,10 @@
-//! Checks at startup: the wording of emails and Stripe's key. Both only log.
+//! Checks at startup: the wording of emails, pauses, and Stripe's key. All of them only log.
 
 use super::{disclaimers, samples, writer};
+use crate::database::Pool;
 use crate::flow::email;
 use crate::letters::lint::Rules;
+use crate::letters::pauses::{self, PauseLog};
 use crate::letters::wording::samples as sample_letters;
 use crate::stripe::Client;
 use crate::telemetry::chain;
@@ -22,6 +24,14 @@ pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Logs each pause that is in force, so that a service that sends nothing says why.
+pub(super) async fn check_pauses(db: &Pool, log: &PauseLog) {
+    match pauses::in_force(db).await {
+        Ok(in_force) => in_force.iter().for_each(|pause| log.record(pause)),
+        Err(error) => db.health().report(&error, "cannot read the pauses of sending"),
+    }
 }
 
 /// Calls Stripe once and logs whether it accepts the API key. An idle process would otherwise not

@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mail_dir = format!("file:{}", dir.join("mail").display());
     let relay = args.relay.unwrap_or(mail_dir);
     let settings = settings(&dir, &relay, &simulator)?;
-    let output = Output { dir, relay: settings.email.relay.clone() };
+    let output = Output { dir, relay: settings.relay.url.clone() };
     telemetry::init(&settings.telemetry);
     say!("Starting Postgres in {} …", output.dir.join("postgres").display())?;
     let shutdown = Shutdown::on_signals()?;

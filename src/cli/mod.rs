@@ -14,7 +14,9 @@ mod contact;
 mod demo;
 mod doctor;
 mod email;
+mod endpoint;
 mod event;
+mod healthcheck;
 mod instruction;
 mod job;
 mod letter;
@@ -22,6 +24,7 @@ mod migrate;
 mod offer;
 mod opt_out;
 mod out;
+mod pause;
 mod progress;
 mod reconcile;
 mod records;
@@ -94,6 +97,11 @@ enum Command {
     },
     /// List what waits for a person: why, since when, and what resolves it
     Attention(attention::Args),
+    /// Check or create the webhook endpoint at Stripe
+    Endpoint {
+        #[command(subcommand)]
+        action: endpoint::Action,
+    },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
         /// List every offer of every status, too, as the service does once a day; continues where
@@ -130,6 +138,16 @@ enum Command {
         #[command(subcommand)]
         action: contact::Action,
     },
+    /// Stop emails from leaving: all, those for a market, or those of a kind; list pauses
+    ///
+    /// Emails in scope wait, on every replica, until `resume`; nothing is lost. Webhooks are
+    /// accepted, offers that end withdraw their emails, and opt-outs count. Emails that are being
+    /// handed to the relay at that moment are finished. Pausing twice changes nothing.
+    Pause(pause::PauseArgs),
+    /// End a pause: the emails that waited leave at the usual rate
+    ///
+    /// Ends the pause of exactly this scope. Exit status 0 if there is none.
+    Resume(pause::ResumeArgs),
     /// List, show and replay events
     Event {
         #[command(subcommand)]
@@ -181,6 +199,8 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
+    /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
+    Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings {
         /// Print JSON, without the descriptions
@@ -226,6 +246,7 @@ impl Cli {
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate { json } => block_on(migrate::run(config, json)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
+            Command::Endpoint { action } => block_on(endpoint::run(config, action)),
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
             Command::Bounce { json } => block_on(bounce::run(config, json)),
@@ -236,6 +257,8 @@ impl Cli {
             }
             Command::Letter { action } => with_database(config, async |db| action.run(db).await),
             Command::Contact { action } => with_database(config, async |db| action.run(db).await),
+            Command::Pause(args) => with_database(config, async |db| args.run(db).await),
+            Command::Resume(args) => with_database(config, async |db| args.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
             Command::Job { action } => with_database(config, async |db| action.run(db).await),
             Command::ApiKey { action } => with_database(config, async |db| action.run(db).await),
@@ -243,6 +266,7 @@ impl Cli {
             Command::Address { action } => with_database(config, async |db| action.run(db).await),
             Command::Account { action } => with_database(config, async |db| action.run(db).await),
             Command::Report { action } => with_database(config, async |db| action.run(db).await),
+            Command::Healthcheck => block_on(healthcheck::run(config)),
             Command::Settings { json } => {
                 if json {
                     out::json(&config::defaults_json())?;

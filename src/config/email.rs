@@ -1,5 +1,5 @@
-//! The settings of the letters: sections `email` and `reminders`, and what the letters take from
-//! `capital`, `http` and `portal`.
+//! The settings of the letters and of the relay: sections `email` and `reminders`, and what the
+//! letters take from `capital`, `http` and `portal`.
 
 use secrecy::SecretString;
 
@@ -9,7 +9,7 @@ use crate::flow::email::Settings;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::ContactSettings;
 use crate::mail::sending_rate::{SendingLimits, WarmUp};
-use crate::mail::{Address, Dkim, DkimError, Mailbox, Sender, Timeouts};
+use crate::mail::{Address, Dkim, DkimError, Mailbox, RelaySettings, Sender, Timeouts};
 
 const MAILBOX: &str = "Rocket Capital <capital@example.com>";
 /// As hexadecimal digits they hold 128 random bits.
@@ -18,11 +18,6 @@ const MIN_TOKEN_SECRET_LEN: usize = 32;
 impl Reader {
     pub(super) fn email(&mut self) -> Settings {
         Settings {
-            relay: self.parsed("email.relay_url", "smtp://user:password@host:587?tls=required"),
-            timeouts: Timeouts {
-                command: self.duration("email.relay_timeout"),
-                answer: self.duration("email.relay_answer_timeout"),
-            },
             sender: self.sender(),
             contacts: ContactSettings {
                 support: self.optional("capital.support_contact", "help@example.com"),
@@ -47,6 +42,16 @@ impl Reader {
                 weekdays: self.parsed("reminders.weekdays", "mon,tue,wed,thu,fri"),
             },
             allow_support_address: self.flag("email.allow_support_address"),
+        }
+    }
+
+    pub(super) fn relay(&mut self) -> RelaySettings {
+        RelaySettings {
+            url: self.parsed("email.relay_url", "smtp://user:password@host:587?tls=required"),
+            timeouts: Timeouts {
+                command: self.duration("email.relay_timeout"),
+                answer: self.duration("email.relay_answer_timeout"),
+            },
         }
     }
 

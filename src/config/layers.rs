@@ -2,6 +2,7 @@
 //! from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -20,12 +21,13 @@ const WELL_KNOWN: [(&str, &str); 6] = [
 ];
 
 /// Never printed. Their variables have a `…_FILE` form, which names a file to read.
-pub(super) const SECRETS: [&str; 7] = [
+pub(super) const SECRETS: [&str; 8] = [
     "database.url",
     "stripe.api_key",
     "webhook.secrets",
     "email.relay_url",
     "email.dkim_key",
+    "ops.read_only_token",
     "ops.token",
     "portal.token_secret",
 ];
@@ -36,8 +38,23 @@ const PREFIX: &str = "COURIER_";
 pub(super) struct Entry {
     /// Text from the environment is a string, whatever the type of the default.
     pub(super) value: Value,
-    /// The file or the variable that set it; `None`: the default.
-    pub(super) origin: Option<String>,
+    /// `None`: the default.
+    pub(super) origin: Option<Origin>,
+}
+
+/// What set a value.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    Variable(String),
+    File(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) | Self::File(name) => f.write_str(name),
+        }
+    }
 }
 
 /// Every key of `default.toml` with the value in force.
@@ -59,14 +76,17 @@ impl Layers {
         }
         // Container platforms set the port alone and expect the process to listen on all addresses.
         if let Some(port) = env.get("PORT") {
-            layers.set("http.listen", Value::String(format!("0.0.0.0:{port}")), "PORT");
+            let origin = Origin::Variable("PORT".to_owned());
+            layers.set("http.listen", Value::String(format!("0.0.0.0:{port}")), origin);
         }
         let keys: Vec<String> = layers.0.keys().cloned().collect();
         let own = keys.iter().map(|key| (variable(key), key.as_str()));
         let well_known = WELL_KNOWN.map(|(name, key)| (name.to_owned(), key));
         for (name, key) in well_known.into_iter().chain(own) {
             match value_of(&name, key, env) {
-                Ok(Some((text, name))) => layers.set(key, Value::String(text), &name),
+                Ok(Some((text, name))) => {
+                    layers.set(key, Value::String(text), Origin::Variable(name));
+                }
                 Ok(None) => {}
                 Err(error) => errors.push(error),
             }
@@ -79,13 +99,17 @@ impl Layers {
         self.0.get(key).expect("a unit test reads every key, so each is in config/default.toml")
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.0.iter()
+    }
+
     #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
 
-    fn set(&mut self, key: &str, value: Value, origin: &str) {
-        self.0.insert(key.to_owned(), Entry { value, origin: Some(origin.to_owned()) });
+    fn set(&mut self, key: &str, value: Value, origin: Origin) {
+        self.0.insert(key.to_owned(), Entry { value, origin: Some(origin) });
     }
 
     fn apply_file(&mut self, path: &Path, errors: &mut Vec<Error>) {
@@ -100,7 +124,7 @@ impl Layers {
         };
         for (key, value) in flatten(table) {
             if self.0.contains_key(&key) {
-                self.set(&key, value, &file);
+                self.set(&key, value, Origin::File(file.clone()));
             } else {
                 let hint = nearest(&key, self.0.keys().map(String::as_str));
                 errors.push(unknown(format!("{file}: {key}"), hint));
@@ -139,7 +163,13 @@ fn flatten(table: Table) -> impl Iterator<Item = (String, Value)> {
     })
 }
 
-pub(super) fn variable(key: &str) -> String {
+/// The name in common use, or the `COURIER_…` name.
+pub(super) fn best_known_variable(key: &str) -> String {
+    let known = WELL_KNOWN.iter().find(|(_, of)| *of == key);
+    known.map_or_else(|| variable(key), |(name, _)| (*name).to_owned())
+}
+
+fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 

@@ -13,15 +13,17 @@ mod sections;
 mod tests;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use url::Url;
 
 use crate::flow::email as letters;
 use crate::flow::{inbox, webhook};
-use crate::web::{api, feedback, ops, portal};
+use crate::web::{api, console, feedback, ops, portal};
 use crate::{database, http, mail, queue, stripe, telemetry};
 
 use reader::Reader;
@@ -42,6 +44,7 @@ pub struct Settings {
     pub webhook: webhook::Settings,
     pub inbox: inbox::Settings,
     pub email: letters::Settings,
+    pub relay: mail::RelaySettings,
     /// `None` without `http.public_url` or without a key for the tokens of the dashboard.
     pub portal: Option<portal::Settings>,
     pub api: api::Settings,
@@ -54,7 +57,11 @@ pub struct Settings {
     /// From the end of one reconciliation to the start of the next.
     pub reconcile_every: Duration,
     pub http: http::Settings,
+    /// `http.public_url`
+    pub public_url: Option<Url>,
     pub ops: ops::Settings,
+    /// `None` without a token.
+    pub console: Option<console::Settings>,
     pub telemetry: telemetry::Settings,
     /// How long a shutdown waits for running work.
     pub shutdown_grace: Duration,
@@ -83,7 +90,8 @@ pub enum Requirement {
     None,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
 pub struct Error {
     /// The variable, file or key to change.
     place: String,
@@ -96,8 +104,12 @@ pub struct Error {
 pub struct Errors(Vec<Error>);
 
 fn listed(errors: &[Error]) -> String {
-    let lines = errors.iter().map(|error| format!("\n  {}: {}", error.place, error.problem));
-    std::iter::once("invalid settings:".to_owned()).chain(lines).collect()
+    let head = match errors.len() {
+        1 => "1 setting is missing or wrong:".to_owned(),
+        count => format!("{count} settings are missing or wrong:"),
+    };
+    let lines = errors.iter().map(|error| format!("\n  {error}"));
+    std::iter::once(head).chain(lines).collect()
 }
 
 impl Error {
@@ -114,6 +126,14 @@ pub fn environment() -> HashMap<String, String> {
         .collect()
 }
 
+/// `ops.listen`, for a command that reads no other setting.
+pub(crate) fn ops_listen(
+    file: Option<&Path>,
+    env: &HashMap<String, String>,
+) -> Result<SocketAddr, Errors> {
+    Reader::load(file, env, |reader| reader.parsed("ops.listen", "127.0.0.1:9090"))
+}
+
 impl Settings {
     pub fn load(
         file: Option<&Path>,
@@ -128,13 +148,84 @@ impl Settings {
     /// does not tell.
     pub fn unencrypted_relay(&self) -> Option<&str> {
         let livemode = stripe::livemode_of_key(self.stripe.api_key.expose_secret());
-        self.email.relay.unencrypted_host().filter(|_| livemode == Some(true))
+        self.relay.url.unencrypted_host().filter(|_| livemode == Some(true))
     }
 }
 
 impl DatabaseOnly {
     pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Errors> {
         Reader::load(file, env, Reader::database_only)
+    }
+}
+
+/// The settings of commands about the wording of letters.
+#[derive(Clone, Debug)]
+pub struct WordingSettings {
+    pub email: letters::Settings,
+    pub database: DatabaseOnly,
+}
+
+impl WordingSettings {
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Errors> {
+        Reader::load(file, env, |reader| Self {
+            email: reader.email(),
+            database: reader.database_only(),
+        })
+    }
+}
+
+/// The settings of commands about the webhook endpoint at Stripe.
+#[derive(Clone, Debug)]
+pub struct EndpointSettings {
+    pub stripe: stripe::Settings,
+    pub public_url: Option<Url>,
+    pub telemetry: telemetry::Settings,
+}
+
+impl EndpointSettings {
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Result<Self, Errors> {
+        Reader::load(file, env, |reader| Self {
+            stripe: reader.stripe(),
+            public_url: reader.optional_url("http.public_url"),
+            telemetry: reader.telemetry(),
+        })
+    }
+}
+
+/// The sections that `doctor` checks, each `None` if one of its own settings is wrong.
+#[derive(Clone, Debug)]
+pub struct ReadableSettings {
+    pub database: Option<database::Settings>,
+    pub stripe: Option<stripe::Settings>,
+    pub email: Option<letters::Settings>,
+    pub relay: Option<mail::RelaySettings>,
+    /// `Some(None)`: not set.
+    pub public_url: Option<Option<Url>>,
+    pub telemetry: Option<telemetry::Settings>,
+    /// How many there are.
+    pub webhook_secrets: Option<usize>,
+    /// All that is wrong with the settings of `serve`.
+    pub errors: Vec<Error>,
+}
+
+impl ReadableSettings {
+    pub fn load(file: Option<&Path>, env: &HashMap<String, String>) -> Self {
+        let read_all = |reader: &mut Reader| reader.settings(Requirement::WebhookSecret);
+        let errors = Reader::load(file, env, read_all).err();
+        Self {
+            database: Reader::load_part(file, env, Reader::database),
+            stripe: Reader::load_part(file, env, Reader::stripe),
+            email: Reader::load_part(file, env, Reader::email),
+            relay: Reader::load_part(file, env, Reader::relay),
+            public_url: Reader::load_part(file, env, |reader| {
+                reader.optional_url("http.public_url")
+            }),
+            telemetry: Reader::load_part(file, env, Reader::telemetry),
+            webhook_secrets: Reader::load_part(file, env, |reader| {
+                reader.webhook(Requirement::WebhookSecret).secrets.len()
+            }),
+            errors: errors.map(|Errors(all)| all).unwrap_or_default(),
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::layers::{Layers, SECRETS, variable};
+use super::layers::{Entry, Layers, Origin, SECRETS, best_known_variable};
 use super::{Error, Errors};
+use crate::web::console::SettingInForce;
 
 pub(super) struct Reader {
     layers: Layers,
@@ -33,6 +34,18 @@ impl Reader {
         let mut reader = Self { layers, errors, invalid: BTreeSet::new() };
         let settings = read(&mut reader);
         if reader.errors.is_empty() { Ok(settings) } else { Err(Errors(reader.errors)) }
+    }
+
+    /// As [`Reader::load`], without the errors of settings that `read` does not read.
+    pub(super) fn load_part<T>(
+        file: Option<&Path>,
+        env: &HashMap<String, String>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let layers = Layers::read(file, env, &mut Vec::new());
+        let mut reader = Self { layers, errors: Vec::new(), invalid: BTreeSet::new() };
+        let part = read(&mut reader);
+        reader.errors.is_empty().then_some(part)
     }
 
     /// Trimmed; may be empty.
@@ -154,15 +167,16 @@ impl Reader {
         parsed
     }
 
-    /// Names the key and where its value came from, and shows the value unless it is a secret.
+    /// Names the variable or the file that sets the key, and shows the value unless it is a secret.
     pub(super) fn error(&mut self, key: &'static str, problem: &str) {
         if !self.invalid.insert(key) {
             return;
         }
         let entry = self.layers.get(key);
         let place = match &entry.origin {
-            Some(origin) => format!("{key} (from {origin})"),
-            None => format!("{key} ({})", variable(key)),
+            Some(Origin::Variable(name)) => format!("{name} ({key})"),
+            Some(Origin::File(path)) => format!("{key} (from {path})"),
+            None => format!("{} ({key})", best_known_variable(key)),
         };
         let shown = match entry.value.as_str() {
             _ if SECRETS.contains(&key) => String::new(),
@@ -171,6 +185,23 @@ impl Reader {
             None => format!("{}: ", entry.value),
         };
         self.errors.push(Error::new(place, format!("{shown}{problem}")));
+    }
+
+    /// Every setting, without the values of secrets.
+    pub(super) fn in_force(&self) -> Vec<SettingInForce> {
+        let show = |(key, entry): (&String, &Entry)| {
+            let is_secret = SECRETS.contains(&key.as_str());
+            let text = entry.value.as_str().map_or_else(|| entry.value.to_string(), str::to_owned);
+            let is_set = !text.is_empty() && entry.value.as_array().is_none_or(|of| !of.is_empty());
+            let value = match (is_secret, is_set) {
+                (true, true) => "set".to_owned(),
+                (true, false) => String::new(),
+                (false, _) => text,
+            };
+            let source = entry.origin.as_ref().map(ToString::to_string);
+            SettingInForce { key: key.clone(), value, is_secret, source }
+        };
+        self.layers.entries().map(show).collect()
     }
 
     pub(super) fn is_valid(&self, key: &'static str) -> bool {

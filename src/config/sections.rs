@@ -13,12 +13,15 @@ use crate::http::body::MAX_BYTES;
 use crate::mail::RelayUrl;
 use crate::stripe::livemode_of_key;
 use crate::web::portal::{self, Brand, Keys};
-use crate::web::{api, feedback, ops};
+use crate::web::{api, console, feedback, ops};
 use crate::{database, http, queue, stripe, telemetry};
 
 /// A worker renews its lease after a third of it. A third below one second is too short for a busy
 /// machine.
 const MIN_LEASE: Duration = Duration::from_secs(3);
+
+/// A shorter token of the console could be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
 
 impl Reader {
     pub(super) fn settings(&mut self, requirement: Requirement) -> Settings {
@@ -26,6 +29,7 @@ impl Reader {
         let settings = Settings {
             database: self.database(),
             stripe: self.stripe(),
+            relay: self.relay(),
             webhook: self.webhook(requirement),
             inbox: self.inbox(),
             portal: self.portal(&email),
@@ -39,14 +43,14 @@ impl Reader {
                 .map(|_| self.duration("retention.personal_data")),
             reconcile_every: self.duration("reconcile.every"),
             http: self.http(),
+            public_url: self.optional_url("http.public_url"),
             ops: ops::Settings { listen: self.parsed("ops.listen", "127.0.0.1:9090") },
+            console: self.console(),
             telemetry: self.telemetry(),
             shutdown_grace: self.duration("shutdown.grace"),
         };
-        // Reserved names: deployments may set them already, and a wrong type is reported.
-        for key in ["ops.token", "telemetry.otlp_endpoint"] {
-            self.text(key);
-        }
+        // A reserved name: deployments may set it already, and a wrong type is reported.
+        self.text("telemetry.otlp_endpoint");
         if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
             self.check_live(&settings);
         }
@@ -57,7 +61,7 @@ impl Reader {
         DatabaseOnly { database: self.database(), telemetry: self.telemetry() }
     }
 
-    fn database(&mut self) -> database::Settings {
+    pub(super) fn database(&mut self) -> database::Settings {
         database::Settings {
             url: self.non_empty("database.url").map(SecretString::from),
             data_dir: self.text("database.data_dir").into(),
@@ -69,19 +73,25 @@ impl Reader {
         }
     }
 
-    fn telemetry(&mut self) -> telemetry::Settings {
+    pub(super) fn telemetry(&mut self) -> telemetry::Settings {
         telemetry::Settings {
             filter: self.parsed("telemetry.filter", "info,sqlx=warn"),
             format: self.parsed("telemetry.format", "auto"),
         }
     }
 
-    fn stripe(&mut self) -> stripe::Settings {
+    pub(super) fn stripe(&mut self) -> stripe::Settings {
         let api_key = self.parsed_by("stripe.api_key", "sk_test_…", |key| {
             // The prefix tells test from live mode.
-            livemode_of_key(key).map(|_| key.into()).ok_or_else(|| {
-                "not a Stripe key: must start with sk_test_, rk_test_, sk_live_ or rk_live_".into()
-            })
+            match (livemode_of_key(key), key.splitn(3, '_').nth(2)) {
+                (Some(_), Some("")) => Err("nothing follows the prefix: copy the whole key from \
+                                            Stripe's Dashboard"
+                    .to_owned()),
+                (Some(_), _) => Ok(key.into()),
+                (None, _) => Err("not a Stripe key: must start with sk_test_, rk_test_, sk_live_ \
+                                  or rk_live_"
+                    .to_owned()),
+            }
         });
         stripe::Settings {
             api_key,
@@ -93,7 +103,7 @@ impl Reader {
         }
     }
 
-    fn webhook(&mut self, requirement: Requirement) -> webhook::Settings {
+    pub(super) fn webhook(&mut self, requirement: Requirement) -> webhook::Settings {
         let key = "webhook.secrets";
         let secrets = self.list(key, |secret| match secret.strip_prefix("whsec_") {
             None => Err("not a signing secret: must start with whsec_".to_owned()),
@@ -146,6 +156,34 @@ impl Reader {
             max_connections: self.number("http.max_connections", 1),
         };
         http::Settings { listen: self.parsed("http.listen", "127.0.0.1:8080"), limits }
+    }
+
+    fn console(&mut self) -> Option<console::Settings> {
+        let token = self.console_token("ops.token");
+        let read_only_token = self.console_token("ops.read_only_token");
+        let user_header = self.optional("ops.user_header", "X-Forwarded-User");
+        let both = token.as_ref().zip(read_only_token.as_ref());
+        if both.is_some_and(|(one, other)| one.expose_secret() == other.expose_secret()) {
+            self.error("ops.read_only_token", "must differ from ops.token");
+        }
+        if user_header.is_some() && token.is_none() && read_only_token.is_none() {
+            self.error("ops.user_header", "requires ops.token or ops.read_only_token");
+        }
+        token.as_ref().or(read_only_token.as_ref())?;
+        let in_force = self.in_force();
+        Some(console::Settings { token, read_only_token, user_header, in_force })
+    }
+
+    fn console_token(&mut self, key: &'static str) -> Option<SecretString> {
+        let token = self.non_empty(key)?;
+        if token.len() < MIN_TOKEN_BYTES {
+            let problem = format!(
+                "must have {MIN_TOKEN_BYTES} characters or more: make one with \
+                 `openssl rand -hex 32`"
+            );
+            self.error(key, &problem);
+        }
+        Some(token.into())
     }
 
     fn api(&mut self, dashboard_url: &Url) -> api::Settings {
@@ -209,7 +247,7 @@ impl Reader {
 
     /// Refuses with a live key what is acceptable only in test mode.
     fn check_live(&mut self, settings: &Settings) {
-        if matches!(settings.email.relay, RelayUrl::File(_)) {
+        if matches!(settings.relay.url, RelayUrl::File(_)) {
             self.error("email.relay_url", "a live key requires a relay: files reach no merchant");
         }
         if self.text("http.public_url").is_empty() {

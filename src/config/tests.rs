@@ -146,6 +146,54 @@ fn all_errors_are_reported_at_once_and_no_secret_is_shown() {
 }
 
 #[test]
+fn an_incomplete_key_is_refused() {
+    for key in ["sk_test_", "rk_live_"] {
+        let message = errors(&[("STRIPE_API_KEY", key)]);
+        assert!(
+            message.contains("STRIPE_API_KEY (stripe.api_key): nothing follows the prefix"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_setting_is_named_by_its_best_known_variable() {
+    let message = errors(&[("STRIPE_API_KEY", ""), ("COURIER_CAPITAL__PROGRAM_NAME", "")]);
+    assert!(message.starts_with("2 settings are missing or wrong:"), "{message}");
+    assert!(message.contains("\n  STRIPE_API_KEY (stripe.api_key): missing"), "{message}");
+    let mut unset = minimal();
+    unset.remove("SMTP_URL");
+    let message = Settings::load(None, &unset, Requirement::WebhookSecret).unwrap_err().to_string();
+    assert!(
+        message
+            .starts_with("1 setting is missing or wrong:\n  SMTP_URL (email.relay_url): missing"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_parts_are_read_although_others_are_wrong() {
+    let mut env = minimal();
+    env.insert("STRIPE_API_KEY".to_owned(), "nonsense".to_owned());
+    env.insert("COURIER_HTTPP__LISTEN".to_owned(), "x".to_owned());
+    let read = ReadableSettings::load(None, &env);
+    assert_eq!(read.errors.len(), 2, "{:?}", read.errors);
+    assert!(read.stripe.is_none() && read.database.is_some() && read.relay.is_some());
+    assert!(read.email.is_some() && read.public_url.is_some());
+}
+
+#[test]
+fn wording_needs_neither_a_key_nor_a_relay() {
+    let mut env = minimal();
+    env.remove("STRIPE_API_KEY");
+    env.remove("STRIPE_WEBHOOK_SECRET");
+    env.remove("SMTP_URL");
+    assert!(WordingSettings::load(None, &env).is_ok());
+    env.remove("COURIER_EMAIL__FROM");
+    assert!(WordingSettings::load(None, &env).is_err());
+}
+
+#[test]
 fn the_portal_requires_a_public_url_and_a_key() {
     let pem = "-----BEGIN PUBLIC KEY-----\n\
                MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
@@ -271,9 +319,9 @@ fn contacts_are_email_addresses_or_pages() {
     assert_eq!(set.complaints.unwrap().url, page);
     let message = errors(&[(support, "call us"), (complaints, "http://rocket.example")]);
     for expected in [
-        "capital.support_contact (from COURIER_CAPITAL__SUPPORT_CONTACT): \"call us\": neither an \
+        "COURIER_CAPITAL__SUPPORT_CONTACT (capital.support_contact): \"call us\": neither an \
          email address nor an https:// address; example: help@example.com",
-        "capital.complaints_contact (from COURIER_CAPITAL__COMPLAINTS_CONTACT): \
+        "COURIER_CAPITAL__COMPLAINTS_CONTACT (capital.complaints_contact): \
          \"http://rocket.example\": neither",
     ] {
         assert!(message.contains(expected), "{message}");

@@ -12,6 +12,7 @@ mod export;
 mod health;
 mod pool;
 mod pooler;
+mod server_info;
 mod text;
 mod time;
 
@@ -37,6 +38,7 @@ pub use health::{
 };
 pub use pool::Pool;
 pub use pooler::Pooler;
+pub use server_info::{ServerInfo, server_info};
 pub use text::{json_text, storable};
 pub use time::{measure_clock, now};
 
@@ -58,6 +60,22 @@ pub struct Settings {
     /// How long the start waits for an unreachable database.
     pub start_timeout: Duration,
     pub migrate_on_start: bool,
+}
+
+impl Settings {
+    /// Host, port and name; never the password.
+    pub fn location(&self) -> String {
+        let Some(url) = &self.url else {
+            return format!("embedded, in {}", self.data_dir.display());
+        };
+        let options = PgConnectOptions::from_str(url.expose_secret());
+        options.map_or_else(|_| "an invalid URL".to_owned(), |options| location(&options))
+    }
+}
+
+fn location(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    format!("{host}:{port}/{}", options.get_database().unwrap_or_default())
 }
 
 /// An open database. An embedded one runs for as long as this lives.
@@ -117,9 +135,10 @@ pub enum Health {
 }
 
 /// The limits of a session: a longer query is a defect and must not hold its connection. Set after
-/// connecting, because PgBouncer rejects them as startup parameters.
-const LIMITS: &str =
-    "set statement_timeout = '30s'; set idle_in_transaction_session_timeout = '30s'";
+/// connecting, because PgBouncer rejects them as startup parameters. Compiling a query takes longer
+/// than ours run.
+const LIMITS: &str = "set statement_timeout = '30s'; set jit = off; \
+     set idle_in_transaction_session_timeout = '30s'";
 /// A busy server opens only a few connections per second.
 const OPEN_ALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts at startup.
@@ -259,12 +278,7 @@ async fn migrate_in_a_transaction(pool: &Pool) -> Result<(), MigrateError> {
 
 async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
-    let at = format!(
-        "{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or("")
-    );
+    let at = location(&options);
     // PgBouncer rejects startup parameters that it does not know.
     let options = options.application_name("capital-courier").extra_float_digits(None);
     let mode = detect_with_retry(&options, &at, settings).await?;

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -98,7 +99,7 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (slot, evicted) = connections.admit();
                 if evicted {
                     LOG_LIMIT.write("evicted", |suppressed| {
@@ -112,7 +113,14 @@ pub async fn serve(
                 // Responses are small and complete, so Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 let stream = WriteDeadline::new(stream, limits.write_timeout, stop.clone());
-                tracker.spawn(serve_connection(stream, slot, router.clone(), limits, &graceful));
+                let connection = (stream, peer);
+                tracker.spawn(serve_connection(
+                    connection,
+                    slot,
+                    router.clone(),
+                    limits,
+                    &graceful,
+                ));
             }
             Err(error) => {
                 LOG_LIMIT.write("accept", |suppressed| {
@@ -133,7 +141,7 @@ pub async fn serve(
 
 /// Each connection is a task, so a panicking handler closes only its own connection.
 fn serve_connection(
-    stream: WriteDeadline<TcpStream>,
+    (stream, peer): (WriteDeadline<TcpStream>, SocketAddr),
     slot: ConnectionSlot,
     router: Router,
     limits: ConnectionLimits,
@@ -144,7 +152,8 @@ fn serve_connection(
     // verified.
     let slot_of_requests = Arc::clone(&slot);
     let service = router
-        .map_request(|request: hyper::Request<hyper::body::Incoming>| {
+        .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
             request.map(axum::body::Body::new)
         })
         .map_response(move |response: Response| {

@@ -255,3 +255,24 @@ pub async fn list_refused(
     .fetch_all(db)
     .await
 }
+
+/// Deliveries that Stripe acknowledged in each hour since `since`, in order. Hours without one are
+/// missing.
+pub async fn delivered_per_hour(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<(DateTime<Utc>, i64)>> {
+    let hours = sqlx::query!(
+        r#"
+        select date_bin('1 hour', delivered_at, $1) as "hour!", count(*) as "deliveries!"
+        from deliveries
+        where delivered_at >= $1
+        group by 1
+        order by 1
+        "#,
+        since,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(hours.into_iter().map(|row| (row.hour, row.deliveries)).collect())
+}

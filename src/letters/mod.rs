@@ -26,6 +26,7 @@
 //! | [`lint`] | the rules that a letter's wording must satisfy |
 //! | [`reminders`] | which letters follow the first one, and when |
 //! | [`evidence`] | the exact bytes of every attempt and the relay's reply |
+//! | [`pauses`] | scopes in which an operator paused sending |
 //! | [`deliveries`] | what Stripe was told, and its reply |
 //! | [`erasure`] | erases the recipients and the content |
 //! | [`export`] | an account's rows, for a data subject |
@@ -34,6 +35,7 @@
 //! | [`listing`] | letters as operators list and find them |
 //! | [`stopped`] | what waits for an operator |
 
+pub mod browse;
 pub mod deliveries;
 pub mod erasure;
 pub mod evidence;
@@ -42,6 +44,7 @@ mod kind;
 pub mod lint;
 pub mod listing;
 pub mod operator;
+pub mod pauses;
 pub mod reason;
 pub mod reminders;
 mod state;

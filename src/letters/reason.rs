@@ -35,6 +35,29 @@ pub const OFFER_ENDS: &str = "offer_ends";
 /// The first letter bounced, so no reminder follows.
 pub const CAME_BACK: &str = "came_back";
 
+/// All of them.
+pub const ALL: &[&str] = &[
+    UNCERTAIN,
+    GAVE_UP,
+    OPTED_OUT,
+    OPERATOR,
+    TOLD_ELSEWHERE,
+    ERASED,
+    NO_RECIPIENT,
+    BAD_ADDRESS,
+    ADDRESS_BOUNCED,
+    ADDRESS_REFUSED,
+    RELAY_REFUSED,
+    NOT_CONNECTED,
+    NO_TERMS,
+    BAD_TERMS,
+    UNKNOWN_PRODUCT,
+    NO_DISCLAIMER,
+    NOT_APPROVED,
+    OFFER_ENDS,
+    CAME_BACK,
+];
+
 /// Whether a letter with this reason waits for a working address.
 pub fn lacks_address(reason: &str) -> bool {
     [NO_RECIPIENT, BAD_ADDRESS, ADDRESS_BOUNCED].contains(&reason)

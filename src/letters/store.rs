@@ -60,9 +60,10 @@ pub struct Content {
     /// Identifies the wording for approvals.
     pub copy_hash: Option<String>,
     pub disclaimer_variant: Option<String>,
-    /// The market whose approval is required; `None` for test data and for content that an earlier
-    /// attempt checked.
+    /// Two letters, as Stripe names markets; `None` if unknown.
     pub market: Option<String>,
+    /// Whether the market's approval is required. Test data needs none.
+    pub needs_approval: bool,
 }
 
 /// Selects letters by a condition.
@@ -386,6 +387,15 @@ pub async fn lock_of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Res
     .await
 }
 
+pub async fn count_in_state(db: impl PgExecutor<'_>, state: State) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from letters where state = $1"#,
+        state.as_str()
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Counts letters that the relay accepted at or after `since`.
 pub async fn sent_since(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -548,4 +558,25 @@ pub async fn offers_of(
     .fetch_all(db)
     .await?;
     Ok(offers.into_iter().map(|row| (row.letter_id, row.offer_id)).collect())
+}
+
+/// Letters that the relay accepted in each hour since `since`, in order. Hours without one are
+/// missing.
+pub async fn sent_per_hour(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<(DateTime<Utc>, i64)>> {
+    let hours = sqlx::query!(
+        r#"
+        select date_bin('1 hour', sent_at, $1) as "hour!", count(*) as "letters!"
+        from letters
+        where sent_at >= $1
+        group by 1
+        order by 1
+        "#,
+        since,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(hours.into_iter().map(|row| (row.hour, row.letters)).collect())
 }

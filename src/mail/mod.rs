@@ -50,6 +50,13 @@ pub struct Sender {
     pub dkim: Option<Dkim>,
 }
 
+/// Where letters are handed over.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    pub url: RelayUrl,
+    pub timeouts: Timeouts,
+}
+
 /// Time limits of an SMTP session.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {

@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::send_error::{SendError, Step, classify_refusal};
 use super::smtp::{Connection, Connector, SmtpError};
-use super::{RelayUrl, Timeouts};
+use super::{RelaySettings, RelayUrl, Timeouts};
 use crate::format::text::plain;
 use crate::queue::Circuit;
 
@@ -61,8 +61,9 @@ const MAX_IDLE: Duration = Duration::from_secs(15);
 
 impl Relay {
     /// Does not connect yet.
-    pub fn new(url: &RelayUrl, timeouts: Timeouts, circuit: Circuit) -> Self {
-        let transport = match url {
+    pub fn new(settings: &RelaySettings, circuit: Circuit) -> Self {
+        let timeouts = settings.timeouts;
+        let transport = match &settings.url {
             RelayUrl::Smtp(server) => {
                 let connector = Connector::new(server.clone());
                 Transport::Smtp(Box::new(SmtpPool { connector, timeouts, idle: Mutex::default() }))

@@ -37,6 +37,10 @@ impl FromStr for ReturnPath {
 }
 
 impl ReturnPath {
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// The return path of one letter. `None` if the id has an unexpected form.
     pub fn for_letter(&self, letter_id: &str) -> Option<lettre::Address> {
         let digits = letter_id.strip_prefix(PREFIX).filter(|digits| is_letter_id(digits))?;

@@ -238,6 +238,25 @@ pub async fn disclaimer_variants(
     Ok(variants.into_iter().map(|row| (row.offer_id, row.disclaimer_variant)).collect())
 }
 
+/// Counts the offers by status, among those that Stripe created at or after `since`.
+pub async fn count_by_status(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let counts = sqlx::query!(
+        r#"
+        select status, count(*) as "offers!"
+        from financing_offers
+        where created_at >= $1
+        group by status
+        "#,
+        since,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.status, row.offers)).collect())
+}
+
 /// Those of the offers that a merchant can still apply for after `now`.
 pub async fn open_among(
     db: impl PgExecutor<'_>,

@@ -15,7 +15,7 @@ use crate::financing::{self, summary};
 use crate::flow::inbox;
 use crate::letters::reason::{UNCERTAIN, remedy};
 use crate::letters::stopped::{self, StoppedLetter};
-use crate::letters::{State, deliveries};
+use crate::letters::{State, deliveries, pauses};
 use crate::maintenance::reconcile;
 use crate::{offers, queue};
 
@@ -50,6 +50,7 @@ pub enum Kind {
     ReconciliationIncomplete,
     LedgerDiffers,
     TransactionsUnreadable,
+    Paused,
 }
 
 impl Kind {
@@ -85,6 +86,7 @@ impl Kind {
             Self::TransactionsUnreadable => {
                 ("account has unreadable transactions", "accounts have unreadable transactions")
             }
+            Self::Paused => ("pause is in force", "pauses are in force"),
         };
         if count == 1 { one } else { many }
     }
@@ -102,6 +104,7 @@ impl Kind {
             Self::BodyMalformed => "body",
             Self::EndpointMissed | Self::ReconciliationIncomplete => "reconciliation",
             Self::LedgerDiffers | Self::TransactionsUnreadable => "account",
+            Self::Paused => "pause",
         }
     }
 }
@@ -154,6 +157,7 @@ pub async fn read(db: &Pool, now: DateTime<Utc>, items: i64) -> sqlx::Result<Vec
     groups.extend(unreadable(Kind::BodyMalformed, &bodies));
     groups.extend(reconciliation(db, now).await?);
     groups.extend(ledgers(db, &of(Kind::LedgerDiffers).await?, now, items).await?);
+    groups.extend(paused(&pauses::in_force(db).await?));
     Ok(groups)
 }
 
@@ -210,6 +214,7 @@ fn remedy_of(kind: Kind, reason: &str) -> &'static str {
         Kind::TransactionsUnreadable => {
             "the log says why an entry could not be read; an update usually helps"
         }
+        Kind::Paused => "remove the cause of the pause, then `resume` with the same scope",
     }
 }
 
@@ -320,6 +325,21 @@ async fn reconciliation(db: &Pool, now: DateTime<Utc>) -> sqlx::Result<Vec<Group
         });
     }
     Ok(groups)
+}
+
+/// Pauses in force: what they stop leaves only when a person resumes it.
+fn paused(pauses: &[pauses::Pause]) -> Option<Group> {
+    let first = pauses.iter().map(|pause| pause.paused_at).min()?;
+    let item = |pause: &pauses::Pause| Item {
+        subject: format!("pause:{}", pause.pause_id),
+        offer_id: None,
+        account_id: None,
+        since: pause.paused_at,
+        note: Some(format!("{pause}, by {}: {}", pause.paused_by, pause.reason)),
+    };
+    let count = i64::try_from(pauses.len()).unwrap_or(i64::MAX);
+    let items = pauses.iter().map(item).collect();
+    Some(Group { items, ..group(Kind::Paused, "", count, first) })
 }
 
 async fn ledgers(

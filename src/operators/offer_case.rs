@@ -11,6 +11,7 @@ use crate::flow::delivered::{self, StoredReport};
 use crate::flow::email::SendLetter;
 use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{AttemptRecord, attempts_of};
+use crate::letters::pauses;
 use crate::letters::reason::{explain, remedy};
 use crate::letters::store::LetterSummary;
 use crate::offers::store::OfferListing;
@@ -73,7 +74,9 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
     let mut delivery_reports = delivered::reports_of_account(&mut *tx, &offer.account_id).await?;
     delivery_reports.retain(|report| report.offer_id == offer_id);
     let attempts = attempts_of(&mut *tx, &letter_ids).await?;
+    let is_all_paused = pauses::all_paused(&mut *tx).await?.is_some();
     let facts = Facts {
+        is_all_paused,
         offer: &offer,
         first: letters.first(),
         recipient: attempts.last().map(|attempt| attempt.recipient.as_str()),
@@ -97,6 +100,7 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
 
 /// What the answer depends on.
 struct Facts<'a> {
+    is_all_paused: bool,
     offer: &'a OfferListing,
     first: Option<&'a LetterSummary>,
     recipient: Option<&'a str>,
@@ -170,6 +174,15 @@ impl Facts<'_> {
 
     fn underway(&self, letter: &LetterSummary) -> Answer {
         let since = day_and_time(letter.changed_at);
+        let is_put_off =
+            self.job.is_some_and(|job| job.last_error.as_deref() == Some(pauses::PUT_OFF));
+        if letter.state == "waiting" && (self.is_all_paused || is_put_off) {
+            return Answer {
+                standing: Standing::NeedsOperator,
+                sentence: "Not sent: an operator paused sending.".to_owned(),
+                remedy: Some("`pause --list` says who and why; `resume` ends it"),
+            };
+        }
         let sentence = match (letter.state.as_str(), self.job) {
             ("waiting", Some(job)) if job.last_error.is_some() => format!(
                 "Not sent yet: attempt {} failed ({}); the next one is at {}.",

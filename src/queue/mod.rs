@@ -34,6 +34,7 @@
 //! | An attempt whose process died counts; after the last the job is dead. | `Runner::attempt` |
 
 mod backoff;
+pub mod browse;
 mod circuit;
 mod claim;
 mod correction;
@@ -59,7 +60,7 @@ pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
     ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, export, finish,
-    lock_claim, renew, requeue, requeue_dead, reschedule_now,
+    lock_claim, renew, requeue, requeue_dead, reschedule_now, reschedule_put_off,
 };
 
 #[derive(Clone, Copy, Debug)]

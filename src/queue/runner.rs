@@ -51,6 +51,12 @@ pub trait Work: Send + Sync + 'static {
         MAX_DELAY
     }
 
+    /// Whether an operator paused all jobs of this kind: no queued job starts. Jobs with an expired
+    /// lease have started already and do.
+    fn is_paused(&self) -> impl Future<Output = sqlx::Result<bool>> + Send {
+        std::future::ready(Ok(false))
+    }
+
     /// How many of `wanted` queued jobs may start now. Called in the transaction that claims them,
     /// which is rolled back if none is due, so that unused capacity is not consumed. Jobs with an
     /// expired lease do not count.
@@ -219,6 +225,9 @@ impl<W: Work> Runner<W> {
         }
         self.correct_times().await?;
         let (now, poll) = (self.clock.now(), self.settings.poll_interval);
+        if self.work.is_paused().await? {
+            return Ok((store::claim(&self.db, &self.claim_request(limit, 0), now).await?, poll));
+        }
         if !self.work.is_limited() {
             return Ok((
                 store::claim(&self.db, &self.claim_request(limit, limit), now).await?,

@@ -194,6 +194,44 @@ pub async fn reschedule_now(
     Ok(())
 }
 
+/// Makes every job of a kind due now that was snoozed with this error, and drops the error. Does not
+/// wait for jobs that another transaction has locked: it decides about them itself.
+pub async fn reschedule_put_off(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    error: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with put_off as (
+            select job_id
+            from jobs
+            where kind = $1 and state = 'queued' and last_error = $2
+            order by job_id
+            -- Waiting could deadlock with transactions that lock several jobs.
+            for update skip locked
+        ),
+        rescheduled as (
+            update jobs
+            set due_at = least(due_at, $3), last_error = null
+            from put_off
+            where jobs.job_id = put_off.job_id
+            returning jobs.job_id
+        )
+        -- Also wakes workers that claimed nothing during the pause.
+        select pg_notify($4, count(*)::text) as "notified" from rescheduled
+        "#,
+        kind,
+        error,
+        now,
+        CHANNEL,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest<'a> {
     pub kind: &'a str,

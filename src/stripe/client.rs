@@ -247,6 +247,16 @@ impl Client {
         self.send(endpoint, self.request(Method::GET, path).query(query)).await
     }
 
+    /// The version of `stripe.api_version` without beta flags; `None` for the account's default.
+    pub fn api_version(&self) -> Option<&str> {
+        let version = self.settings.api_version.split(';').next().unwrap_or_default().trim();
+        Some(version).filter(|version| !version.is_empty())
+    }
+
+    pub fn api_base(&self) -> &Url {
+        &self.settings.api_base
+    }
+
     pub(super) fn embedded_version(&self) -> &str {
         &self.settings.embedded_version
     }

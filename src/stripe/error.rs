@@ -107,7 +107,7 @@ impl Error {
 
     /// Stripe or the network is down. An unreadable object is not an outage: a change in one
     /// endpoint must not open the circuit for all others.
-    pub(super) fn is_outage(&self) -> bool {
+    pub fn is_outage(&self) -> bool {
         match self {
             Self::NotYet(_) | Self::Unreadable { .. } => false,
             Self::NoAnswer(_) | Self::NotStripe { .. } => true,
@@ -120,16 +120,32 @@ impl Error {
         matches!(self, Self::Refused { status: 401, .. }) && !self.is_not_connected()
     }
 
+    /// The key is valid and may not make this call.
+    pub fn lacks_permission(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected()
+    }
+
+    /// Stripe's name of the missing permission (`rak_…`), which only the message has.
+    pub(super) fn permission_name(&self) -> Option<String> {
+        let message = self.message()?;
+        let name = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        name.into_iter().find(|word| word.starts_with("rak_")).map(str::to_owned)
+    }
+
+    /// Stripe's explanation, for the operator alone: it may quote the request.
+    pub fn message(&self) -> Option<&str> {
+        let Self::Refused { body: Some(body), .. } = self else { return None };
+        body.pointer("/error/message")?.as_str()
+    }
+
     /// Instructions for the operator, if the error is caused by the API key.
     pub fn key_problem(&self) -> Option<&'static str> {
-        let lacks_permission =
-            matches!(self, Self::Refused { status: 403, .. }) && !self.is_not_connected();
         if self.is_wrong_key() {
             Some(
                 "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it \
                  to a valid secret or restricted key of the platform and restart",
             )
-        } else if lacks_permission {
+        } else if self.lacks_permission() {
             Some(
                 "STRIPE_API_KEY lacks a permission (403): enable Capital for the platform, let the \
                  restricted key read and write Capital offers and read accounts, or use another \

@@ -20,7 +20,9 @@ mod ids;
 mod list;
 mod market;
 mod payout;
+mod permissions;
 mod rate_limit;
+mod webhook_endpoints;
 
 pub use account::{Account, BusinessProfile, Person};
 pub use account_link::{AccountLink, LinkTo};
@@ -43,3 +45,5 @@ pub use market::{
     market_of_disclaimer, servicing_address,
 };
 pub use payout::{BalanceTransaction, Fee, Payout};
+pub use permissions::{PERMISSIONS, Permission, Permitted};
+pub use webhook_endpoints::{CAPITAL_EVENTS, CreatedEndpoint, WebhookEndpoint};

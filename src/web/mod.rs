@@ -1,7 +1,10 @@
 //! What listens: the API, the merchant's Capital section, webhooks of mail senders, and the
-//! operator's endpoints. Stripe's webhook is a stage of [`crate::flow`].
+//! operator's endpoints and console. Stripe's webhook is a stage of [`crate::flow`].
 
 pub mod api;
+pub mod console;
+mod cookie;
 pub mod feedback;
 pub mod ops;
 pub mod portal;
+mod private_page;

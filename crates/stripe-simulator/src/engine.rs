@@ -50,16 +50,20 @@ impl Engine {
 
     /// Applies a change, and then sends the events that it made.
     pub(crate) fn change<T>(self: &Arc<Self>, apply: impl FnOnce(&mut Change<'_>) -> T) -> T {
-        let (outcome, events, endpoint) = {
+        let (outcome, deliveries) = {
             let mut state = self.state();
             let mut change = Change::new(&mut state, self.time.now());
             let outcome = apply(&mut change);
             let events = change.events;
-            (outcome, events, state.endpoint.clone())
+            let receivers =
+                |event: &Value| state.receivers(event["type"].as_str().unwrap_or_default());
+            let deliveries: Vec<_> =
+                events.into_iter().map(|event| (receivers(&event), event)).collect();
+            (outcome, deliveries)
         };
-        if let Some(endpoint) = endpoint {
-            for event in &events {
-                self.send(event, &endpoint);
+        for (receivers, event) in &deliveries {
+            for endpoint in receivers {
+                self.send(event, endpoint);
             }
         }
         outcome

@@ -88,6 +88,21 @@ impl Simulator {
         self.engine().state().endpoint = Some(endpoint);
     }
 
+    /// The endpoints that were registered over HTTP, oldest first, as the API shows them.
+    pub fn webhook_endpoints(&self) -> Vec<Value> {
+        let state = self.engine().state();
+        state.webhook_endpoints.iter().map(|endpoint| endpoint.object.clone()).collect()
+    }
+
+    /// Changes such an endpoint, to what no call can make of it.
+    pub fn edit_webhook_endpoint(&self, id: &str, edit: impl FnOnce(&mut Value)) {
+        let mut state = self.engine().state();
+        let mut all = state.webhook_endpoints.iter_mut();
+        if let Some(endpoint) = all.find(|endpoint| endpoint.object["id"] == id) {
+            edit(&mut endpoint.object);
+        }
+    }
+
     /// Signs merchants in to the platform's Capital section, at `/dashboard/{account}`.
     pub fn set_platform_dashboard(&self, dashboard: PlatformDashboard) {
         self.server.pages.set_platform(dashboard);

@@ -112,7 +112,7 @@ impl Action {
 fn list(approvals: Vec<RecordedApproval>, current: &[CopyId], as_json: bool) -> anyhow::Result<()> {
     let hashes: BTreeSet<&str> = current.iter().map(|copy| copy.hash.as_str()).collect();
     let missing: Vec<MissingApproval<'_>> =
-        current.iter().filter(|copy| !is_covered(copy, &approvals)).map(missing).collect();
+        current.iter().filter(|copy| !copy.is_covered_by(&approvals)).map(missing).collect();
     let approvals: Vec<ListedApproval> = approvals
         .into_iter()
         .map(|approval| {
@@ -136,15 +136,6 @@ fn list(approvals: Vec<RecordedApproval>, current: &[CopyId], as_json: bool) -> 
     }
     let in_force = approvals.iter().filter(|of| of.approval.withdrawn_at.is_none()).count();
     Ok(say!("{in_force} approvals in force, {} current wordings without one", missing.len())?)
-}
-
-/// Whether an approval in force covers a wording: for its market, or for any if it has none.
-fn is_covered(copy: &CopyId, approvals: &[RecordedApproval]) -> bool {
-    approvals.iter().any(|approval| {
-        approval.withdrawn_at.is_none()
-            && approval.copy_hash == copy.hash
-            && copy.market.as_ref().is_none_or(|market| approval.market == *market)
-    })
 }
 
 fn missing(copy: &CopyId) -> MissingApproval<'_> {

@@ -15,17 +15,17 @@ use crate::app;
 use crate::cli::instruction::ReasonArg;
 use crate::cli::out::{self, say};
 use crate::cli::progress::Progress;
-use crate::config::{Requirement, Settings, environment};
+use crate::config::{Requirement, Settings, WordingSettings, environment};
 use crate::database;
+use crate::flow::email as letters;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
 use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::samples::{self, SampleFinding};
-use crate::letters::wording::{Disclaimer, Disclaimers, Writer};
+use crate::letters::wording::{Disclaimers, Writer};
 use crate::mail::Dkim;
 use crate::operators::{Instruction, acts};
 use crate::telemetry;
-use crate::web::portal;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
@@ -95,19 +95,23 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(config, &environment(), Requirement::None)?;
-    telemetry::init(&settings.telemetry);
-    let (writer, disclaimers) = (app::writer(&settings.email)?, app::disclaimers(&settings.email)?);
+    if let Action::Recipients { addresses, json } = action {
+        let settings = Settings::load(config, &environment(), Requirement::None)?;
+        telemetry::init(&settings.telemetry);
+        return Box::pin(recipients::run(settings, addresses, json)).await;
+    }
+    // The others call neither Stripe nor the relay.
+    let WordingSettings { email, database } = WordingSettings::load(config, &environment())?;
+    telemetry::init(&database.telemetry);
+    let (writer, disclaimers) = (app::writer(&email)?, app::disclaimers(&email)?);
     match action {
-        Action::Recipients { addresses, json } => {
-            return Box::pin(recipients::run(settings, addresses, json)).await;
-        }
+        // Handled above, with all settings.
+        Action::Recipients { .. } => {}
         Action::Preview { dir, json } => {
             let all = disclaimers.all();
             let writing = Progress::spinner("writing the samples");
-            let samples = app::samples(&settings.email, &writer, &all)?;
-            let cover =
-                preview::write(&dir, settings.email.sender.from.address(), &writer, &samples)?;
+            let samples = app::samples(&email, &writer, &all)?;
+            let cover = preview::write(&dir, email.sender.from.address(), &writer, &samples)?;
             drop(writing);
             let (index, emails) = (cover.display().to_string(), samples.len());
             out::outcome(
@@ -116,38 +120,39 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
                 format_args!("{index}: {emails} emails"),
             )?;
         }
-        Action::Check { json } => return check(&settings, &writer, &disclaimers, json),
-        Action::DkimRecord { json } => print_record(settings.email.sender.dkim.as_ref(), json)?,
+        Action::Check { json } => return check(&email, &writer, &disclaimers, json),
+        Action::DkimRecord { json } => print_record(email.sender.dkim.as_ref(), json)?,
         Action::Approve { market, reference, variant, kind, by, reason, json } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
-            let wordings = wordings(&disclaimers, &market, variant.as_deref());
-            let copies = copies(&writer, kind, &wordings);
+            let mut copies = app::copies(&writer, &disclaimers);
+            copies.retain(|copy| {
+                is_of(copy, &market, variant.as_deref())
+                    && kind.is_none_or(|kind| kind.as_str() == copy.kind)
+            });
             ensure!(
                 !copies.is_empty(),
                 "no such disclaimer for {market}: put its wording into email.disclaimers_dir, as \
                  <variant>/<language>.txt"
             );
-            record(&settings, &reason.instruction()?, (&copies, &approval), json).await?;
+            record(&database.database, &reason.instruction()?, (&copies, &approval), json).await?;
         }
         Action::Approvals(action) => {
-            let disclaimers: Vec<Disclaimer> =
-                disclaimers.all().into_iter().filter(|found| !found.is_sample).collect();
-            action.run(&settings.database, &copies(&writer, None, &disclaimers)).await?;
+            action.run(&database.database, &app::copies(&writer, &disclaimers)).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn check(
-    settings: &Settings,
+    settings: &letters::Settings,
     writer: &Writer,
     disclaimers: &Disclaimers,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let all = disclaimers.all();
     let reading = Progress::spinner("reading every email");
-    let samples = app::samples(&settings.email, writer, &all)?;
+    let samples = app::samples(settings, writer, &all)?;
     let found = samples::check(writer, &Rules::built_in()?, &samples);
     drop(reading);
     out::ignore_closed(print_findings(&found, samples.len(), json))?;
@@ -200,14 +205,11 @@ fn quoted(record: &str) -> String {
     parts.join(" ")
 }
 
-/// The operator's wordings for a market; only `variant`, if given.
-fn wordings(disclaimers: &Disclaimers, market: &str, variant: Option<&str>) -> Vec<Disclaimer> {
-    let fits = |found: &Disclaimer| {
-        let is_of_market = found.market.as_deref().is_none_or(|of| of == market);
-        let is_selected = variant.map_or(found.market.is_some(), |name| found.variant == name);
-        !found.is_sample && is_of_market && is_selected
-    };
-    disclaimers.all().into_iter().filter(fits).collect()
+/// Whether an approval for a market covers a wording; of `variant` only, if given.
+fn is_of(copy: &CopyId, market: &str, variant: Option<&str>) -> bool {
+    let is_of_market = copy.market.as_deref().is_none_or(|of| of == market);
+    let is_selected = variant.map_or(copy.market.is_some(), |name| copy.disclaimer_variant == name);
+    is_of_market && is_selected
 }
 
 /// What an approval may cover.
@@ -229,27 +231,22 @@ impl FromStr for CopyKind {
     }
 }
 
-/// The current wordings with these disclaimers: of every kind, or of one.
-fn copies(writer: &Writer, only: Option<CopyKind>, disclaimers: &[Disclaimer]) -> Vec<CopyId> {
-    let every = Kind::ALL.into_iter().map(CopyKind::Email).chain([CopyKind::CapitalSection]);
-    let kinds = only.map_or_else(|| every.collect(), |only| vec![only]);
-    let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
-    let pairs = disclaimers.iter().flat_map(|of| kinds.iter().map(move |kind| (kind, of)));
-    pairs
-        .map(|(kind, disclaimer)| match kind {
-            CopyKind::Email(kind) => writer.copy_id(*kind, disclaimer),
-            CopyKind::CapitalSection => portal::copy_id(program_name, contacts, disclaimer),
-        })
-        .collect()
+impl CopyKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Email(kind) => kind.as_str(),
+            Self::CapitalSection => CAPITAL_SECTION,
+        }
+    }
 }
 
 async fn record(
-    settings: &Settings,
+    settings: &database::Settings,
     by: &Instruction,
     (copies, approval): (&[CopyId], &Approval<'_>),
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let database = database::open(&settings.database).await?;
+    let database = database::open(settings).await?;
     let progress = Progress::spinner("recording the approval and retrying emails");
     let retried = acts::approve(&database.pool, by, copies, approval).await?;
     drop(progress);

@@ -150,6 +150,23 @@ pub async fn list_page(db: impl PgExecutor<'_>, page: &OptOutPage) -> sqlx::Resu
     .await
 }
 
+/// Opt-outs whose id is below `before`, newest first.
+pub async fn newest_page(
+    db: impl PgExecutor<'_>,
+    before: i64,
+    limit: i64,
+    with_ended: bool,
+) -> sqlx::Result<Vec<OptOut>> {
+    select_opt_outs!(
+        "opt_out_id < $1 and ($3 or ended_at is null) order by opt_out_id desc limit $2",
+        before,
+        limit,
+        with_ended,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// All active opt-outs, newest first.
 pub async fn list_active(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<OptOut>> {
     select_opt_outs!("ended_at is null order by opted_out_at desc, account_id").fetch_all(db).await

@@ -10,6 +10,9 @@ use crate::letters::store::{count_held_for_addresses, offers_of, suppressed_addr
 /// A suppressed address, which is known by its hash alone.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct SuppressedAddress {
+    /// Increases in the order of insertion.
+    #[serde(skip)]
+    pub suppressed_address_id: i64,
     /// SHA-256 of the address in lower case, in hexadecimal.
     pub address_sha256: String,
     /// `bounce` or `refused`.
@@ -38,6 +41,16 @@ pub async fn find(
     Ok(describe(db, suppressions).await?.pop())
 }
 
+/// Suppressed addresses whose id is below `before`, newest first.
+pub async fn page(
+    db: &mut PgConnection,
+    before: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<SuppressedAddress>> {
+    let suppressions = store::page(&mut *db, before, limit).await?;
+    describe(db, suppressions).await
+}
+
 /// The suppressed addresses that affect an offer: its letter is held, rejected or bounced for one,
 /// or is about to be sent to one again.
 pub async fn list_for_offer(
@@ -61,8 +74,10 @@ async fn describe(
     let offers = offers_of(&mut *db, &letter_ids).await?;
     let held = count_held_for_addresses(db, &addresses).await?;
     let described = suppressions.into_iter().map(|suppression| {
-        let Suppression { address_sha256, reason, status, letter_id, suppressed_at } = suppression;
+        let Suppression { address_sha256, reason, status, letter_id, suppressed_at, .. } =
+            suppression;
         SuppressedAddress {
+            suppressed_address_id: suppression.suppressed_address_id,
             held: held.get(&address_sha256).copied().unwrap_or_default(),
             address_sha256: hex::encode(address_sha256),
             reason,

@@ -68,6 +68,7 @@ pub async fn end(
 /// An active row of `suppressed_addresses`.
 #[derive(Debug)]
 pub(super) struct Suppression {
+    pub(super) suppressed_address_id: i64,
     pub(super) address_sha256: Vec<u8>,
     pub(super) reason: String,
     pub(super) status: String,
@@ -83,12 +84,34 @@ pub(super) async fn list(
     sqlx::query_as!(
         Suppression,
         "
-        select address_sha256, reason, status, letter_id, suppressed_at
+        select suppressed_address_id, address_sha256, reason, status, letter_id, suppressed_at
         from suppressed_addresses
         where ended_at is null and ($1::bytea[] is null or address_sha256 = any($1))
         order by suppressed_at desc, suppressed_address_id
         ",
         among,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Active suppressions before `before`, newest first.
+pub(super) async fn page(
+    db: impl PgExecutor<'_>,
+    before: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Suppression>> {
+    sqlx::query_as!(
+        Suppression,
+        "
+        select suppressed_address_id, address_sha256, reason, status, letter_id, suppressed_at
+        from suppressed_addresses
+        where ended_at is null and suppressed_address_id < $1
+        order by suppressed_address_id desc
+        limit $2
+        ",
+        before,
+        limit,
     )
     .fetch_all(db)
     .await

@@ -16,6 +16,7 @@ use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::format::locale;
 use crate::format::money::Money;
+use crate::letters::pauses::Pause;
 use crate::letters::reason::{self, CAME_BACK, NO_DISCLAIMER, NOT_APPROVED, OFFER_ENDS};
 use crate::letters::reminders::schedule::{DISABLED_RECHECK_INTERVAL, MIN_REMAINING};
 use crate::letters::store::{self, Content, Letter, State};
@@ -23,7 +24,10 @@ use crate::letters::wording::{Disclaimer, Disclaimers, Facts, Writer, approvals}
 use crate::letters::{Kind, evidence};
 use crate::mail::Address;
 use crate::queue::{AttemptError, WrongClock};
-use crate::stripe::{Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{
+    Account, AccountId, ApiResponse, Cache, FinancingOffer, OfferId, OfferStatus,
+    market_of_disclaimer,
+};
 
 /// What happens to a letter, given Stripe's current data.
 pub(super) enum SendDecision {
@@ -43,6 +47,8 @@ pub(super) enum SkipReason {
     Defer(DateTime<Utc>),
     /// No address works; an operator must act.
     HoldWithoutRecipient(NoRecipient),
+    /// An operator paused sending.
+    Paused(Pause),
     /// The letter has left `waiting` since it was read.
     NotWaiting,
 }
@@ -153,7 +159,8 @@ impl<'a> Decider<'a> {
             template_version: written.template_version,
             offered_terms: offered_terms_of(answered),
             copy_hash: Some(self.writer.copy_hash(about.kind, &disclaimer)),
-            market: disclaimer.market_in(account.country.as_deref()).filter(|_| offer.livemode),
+            market: disclaimer.market_in(account.country.as_deref()),
+            needs_approval: offer.livemode,
             disclaimer_variant: Some(disclaimer.variant),
         };
         Ok(SendDecision::Send(to, Box::new(content)))
@@ -228,17 +235,17 @@ impl<'a> Decider<'a> {
     }
 
     /// Whether the approval of an earlier attempt's content is in force. Sets the content's market
-    /// to that of the attempt. Content without a hash predates approvals and is not approved.
+    /// to that of the approval. Content without a hash predates approvals and is not approved.
     async fn is_still_approved(
         &self,
         letter: &Letter,
         content: &mut Content,
     ) -> sqlx::Result<bool> {
-        if let Some(hash) = &content.copy_hash {
-            let market = evidence::store::approved_market(self.db, &letter.letter_id, hash);
-            content.market = market.await?;
-        }
-        Ok(content.market.is_some())
+        let Some(hash) = &content.copy_hash else { return Ok(false) };
+        let approved = evidence::store::approved_market(self.db, &letter.letter_id, hash).await?;
+        content.needs_approval = approved.is_some();
+        content.market = approved.or(content.market.take());
+        Ok(content.needs_approval)
     }
 
     /// When to look at a reminder again that cannot go out now: outside the merchant's sending
@@ -310,8 +317,10 @@ fn offered_terms_of(answered: &ApiResponse<FinancingOffer>) -> Option<serde_json
     answered.body.get("offered_terms").filter(|terms| !terms.is_null()).cloned()
 }
 
-/// The content written for an earlier attempt, if it is complete and not erased.
+/// The content written for an earlier attempt, if it is complete and not erased. Its market is that
+/// of its disclaimer.
 fn earlier_content(letter: &Letter) -> Option<(Address, Content)> {
+    let variant = letter.disclaimer_variant.as_deref();
     let content = Content {
         kind: letter.kind.clone(),
         locale: letter.locale.clone()?,
@@ -323,7 +332,8 @@ fn earlier_content(letter: &Letter) -> Option<(Address, Content)> {
         offered_terms: letter.offered_terms.clone(),
         copy_hash: letter.copy_hash.clone(),
         disclaimer_variant: letter.disclaimer_variant.clone(),
-        market: None,
+        market: variant.and_then(market_of_disclaimer).map(str::to_owned),
+        needs_approval: false,
     };
     Some((content.recipient.parse().ok()?, content))
 }

@@ -30,8 +30,8 @@ use crate::consent::opt_outs;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::ContactSettings;
 use crate::letters::{State, store, transition};
+use crate::mail;
 use crate::mail::sending_rate::SendingLimits;
-use crate::mail::{self, RelayUrl, Timeouts};
 use crate::stripe::{AccountId, OfferStatus};
 
 pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
@@ -40,8 +40,6 @@ pub use send::SendLetter;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub relay: RelayUrl,
-    pub timeouts: Timeouts,
     /// Sender, blind copies, and DKIM signature.
     pub sender: mail::Sender,
     /// Whom merchants ask, and where they complain.

@@ -9,6 +9,7 @@ use super::{SendLetter, WhenUncertain, to_delivered};
 use crate::consent::contact_overrides;
 use crate::consent::suppression::{self, AddressFailure, AddressHash, SuppressionReason};
 use crate::letters::evidence::{self, AttemptOutcome};
+use crate::letters::pauses::{self, PUT_OFF, Pause, RECHECK_INTERVAL};
 use crate::letters::reason::{self, GAVE_UP, UNCERTAIN};
 use crate::letters::store::{self, Letter, State, Transition};
 use crate::letters::transition;
@@ -205,6 +206,20 @@ impl SendLetter {
         // Not `Reschedule`, which would reset the attempt count every evening.
         let error = "a reminder waits for the merchant's working hours";
         self.end_job(claim, Outcome::Snooze { at, error }).await
+    }
+
+    /// Puts off a letter that a pause stops. This does not count as an attempt.
+    pub(super) async fn put_off(&self, claim: &Claim, pause: &Pause) -> Result<(), AttemptError> {
+        self.pauses.record(pause);
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        // The fence comes first. Then the pause, which may have ended meanwhile: `resume` makes due
+        // what was put off before it, and cannot see what is put off after it.
+        queue::lock_claim(&mut *tx, claim).await?;
+        let holds = pauses::holds(&mut tx, pause).await?;
+        let at = if holds { now + RECHECK_INTERVAL } else { now };
+        queue::finish(&mut *tx, claim, Outcome::Snooze { at, error: PUT_OFF }, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Holds a letter until its account has a working address. If the platform named another

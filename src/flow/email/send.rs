@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::consent::opt_outs;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
+use crate::letters::pauses::{self, PauseLog};
 use crate::letters::reason::{GAVE_UP, NOT_APPROVED, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::transition::Begun;
@@ -56,6 +57,7 @@ pub struct SendLetter {
     /// After this many failed attempts the letter is held.
     pub max_attempts: i32,
     pub lease: Duration,
+    pub pauses: PauseLog,
     /// Wakes the `mark_delivered` worker.
     pub jobs: Notifier,
 }
@@ -102,7 +104,11 @@ impl Work for SendLetter {
         tracing::Span::current().record("offer.id", &letter.offer_id);
         match Decider::new(self).decide(&letter).await? {
             SendDecision::Send(to, content) => {
-                Box::pin(self.send(claim, letter, to, &content)).await
+                // Only spares the relay: `begin` decides.
+                match pauses::store::find_stopping(&self.db, &content).await? {
+                    Some(pause) => self.skip(claim, &letter, SkipReason::Paused(pause)).await,
+                    None => Box::pin(self.send(claim, letter, to, &content)).await,
+                }
             }
             SendDecision::Skip(reason) => self.skip(claim, &letter, reason).await,
         }
@@ -110,6 +116,14 @@ impl Work for SendLetter {
 
     fn dependencies(&self) -> &[Circuit] {
         &self.circuits
+    }
+
+    async fn is_paused(&self) -> sqlx::Result<bool> {
+        let pause = pauses::all_paused(&self.db).await?;
+        if let Some(pause) = &pause {
+            self.pauses.record(pause);
+        }
+        Ok(pause.is_some())
     }
 
     fn is_limited(&self) -> bool {
@@ -231,8 +245,8 @@ impl SendLetter {
     /// Commits `sending`, with a full lease ahead; `None` once it is committed. Every letter passes
     /// here before it leaves. This is the fence: a worker that was paused for longer than its lease
     /// fails here, before anything is sent. The checks cover what changed since Stripe was read: an
-    /// ended offer, an opt-out, a suppressed address, a withdrawn approval. Their writers either
-    /// withdraw the waiting letter or commit before these reads.
+    /// ended offer, an opt-out, a suppressed address, a pause, a withdrawn approval. Their writers
+    /// either withdraw the waiting letter or commit before these reads.
     async fn begin(
         &self,
         claim: &Claim,
@@ -257,6 +271,9 @@ impl SendLetter {
         if suppression::store::is_suppressed(&mut *tx, &address).await? {
             let suppressed = NoRecipient::Suppressed(address);
             return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
+        }
+        if let Some(pause) = pauses::stopping(&mut tx, content).await? {
+            return Ok(Some(SkipReason::Paused(pause)));
         }
         match transition::begin_sending(&mut tx, letter, content, message, now).await? {
             Begun::Sending => {}
@@ -284,6 +301,7 @@ impl SendLetter {
             SkipReason::HoldWithoutRecipient(missing) => {
                 self.hold_without_recipient(claim, letter, &missing).await
             }
+            SkipReason::Paused(pause) => self.put_off(claim, &pause).await,
             SkipReason::NotWaiting => self.end_job(claim, Outcome::Done).await,
         }
     }

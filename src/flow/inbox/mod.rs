@@ -14,6 +14,7 @@
 
 mod batch;
 pub mod bodies;
+pub mod browse;
 mod event;
 pub mod store;
 mod to_financing;

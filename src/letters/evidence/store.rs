@@ -11,7 +11,7 @@ use crate::database::storable;
 use crate::letters::store::{Content, Letter};
 
 /// Records an attempt with the exact bytes, before they are handed over. Returns `false`, without
-/// any effect, if the content needs an approval (it has a market) and none is in force.
+/// any effect, if the content needs an approval and none is in force for its market.
 pub async fn record_attempt(
     db: impl PgExecutor<'_>,
     letter: &Letter,
@@ -54,7 +54,7 @@ pub async fn record_attempt(
         content.copy_hash,
         content.disclaimer_variant,
         now,
-        content.market,
+        content.market.as_ref().filter(|_| content.needs_approval),
     )
     .execute(db)
     .await?;

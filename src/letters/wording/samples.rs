@@ -59,13 +59,24 @@ pub fn write_all<'a>(
     let mut all = Vec::new();
     for disclaimer in disclaimers {
         for kind in Kind::ALL {
-            for (financing_type, is_refill) in cases(kind) {
-                let facts =
-                    Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
-                let letter = writer.write(&facts)?;
-                all.push(Sample { disclaimer, facts, letter });
-            }
+            all.extend(write_kind(writer, disclaimer, kind, unsubscribe_url)?);
         }
+    }
+    Ok(all)
+}
+
+/// The letters of one kind with one disclaimer.
+pub fn write_kind<'a>(
+    writer: &Writer,
+    disclaimer: &'a Disclaimer,
+    kind: Kind,
+    unsubscribe_url: Option<&Url>,
+) -> Result<Vec<Sample<'a>>, TemplateError> {
+    let mut all = Vec::new();
+    for (financing_type, is_refill) in cases(kind) {
+        let facts = Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
+        let letter = writer.write(&facts)?;
+        all.push(Sample { disclaimer, facts, letter });
     }
     Ok(all)
 }

@@ -40,6 +40,7 @@ use crate::http::rate::Rate;
 use crate::letters::wording::{ContactSettings, Disclaimers};
 use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
+use crate::web::private_page;
 use response::{Notice, Pages, browser_language};
 use section::PageView;
 use session::Session;
@@ -111,7 +112,7 @@ pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
         .route("/capital/report", get(account_link::report))
         .route("/capital/statement", get(statement::show))
         .route("/capital/statement.csv", get(statement::csv))
-        .layer(map_response(response::keep_private))
+        .layer(map_response(private_page::keep_private))
         .with_state(state))
 }
 

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
@@ -15,6 +15,7 @@ use super::Settings;
 use crate::format::locale::Language;
 use crate::letters::wording::approvals::{self, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::{ContactSettings, Contacts, Disclaimer};
+use crate::web::private_page;
 
 /// The platform's branding.
 #[derive(Clone, Debug, Serialize)]
@@ -215,37 +216,15 @@ impl Notice {
     }
 }
 
-/// No scripts, no external content but the logo, no framing, no caching; and `Referer` is never
-/// sent to Stripe.
+/// No scripts, no external content but the logo, no framing.
 pub(super) fn page_headers(logo: Option<&Url>) -> HeaderMap {
     let logo = logo.map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
-    let policy = format!(
+    let mut headers = private_page::page_headers(&format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; \
          frame-ancestors 'none'; base-uri 'none'"
-    );
-    let policy = HeaderValue::from_str(&policy).expect("an origin is plain ASCII");
-    let fixed = HeaderValue::from_static;
-    HeaderMap::from_iter([
-        (header::CONTENT_TYPE, fixed("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::CACHE_CONTROL, fixed("no-store")),
-        (header::REFERRER_POLICY, fixed("no-referrer")),
-        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-        (header::VARY, fixed("Accept-Language, Cookie")),
-        (HeaderName::from_static("x-robots-tag"), fixed("noindex")),
-    ])
-}
-
-/// Forbids caching and `Referer` in every response, including redirects, files and 405s, which do
-/// not come from [`Pages`]. URLs may contain a token.
-pub(super) async fn keep_private(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in
-        [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")]
-    {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
+    ));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+    headers
 }
 
 /// The browser's language; English if it accepts none of the supported ones.

@@ -23,7 +23,7 @@ use axum::routing::get;
 use minijinja::{Environment, context};
 use strum::IntoEnumIterator;
 
-use super::response::{browser_language, keep_private, page_headers, page_template};
+use super::response::{browser_language, page_headers, page_template};
 use crate::clock::Clock;
 use crate::consent::opt_outs::{
     OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
@@ -32,6 +32,7 @@ use crate::database::{Pool, with_timeout};
 use crate::format::locale::{Formats, Language};
 use crate::http::body::{self, BodyLimits};
 use crate::http::rate::Rate;
+use crate::web::private_page::keep_private;
 
 /// The state of the page.
 #[derive(Clone, Debug)]

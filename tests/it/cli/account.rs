@@ -16,10 +16,12 @@ use crate::support::smtp::{Step, Trouble};
 const NOT_EXPORTED: &[(&str, &str)] = &[
     ("_sqlx_migrations", "the schema's version"),
     ("api_keys", "keys of the platform's programs"),
+    ("console_sessions", "people who operate the service"),
     ("copy_approvals", "approvals of wordings; `delivery_attempts` has those of the account's"),
     ("financing_ledger", "a view of `financing_transactions`"),
     ("malformed_bodies", "bodies that are not events: they name no account that could be read"),
     ("offer_listings", "progress of reconciliation"),
+    ("pauses", "when an operator paused sending, and why"),
     ("portal_tokens", "hashes of used tokens, without their account"),
     ("reconcile_runs", "progress of reconciliation"),
     ("relays", "the pace of sending"),
@@ -84,6 +86,8 @@ async fn insert_the_rest(db: &PgPool, account: &str) {
         "insert into financing_summaries (account_id, object, as_of) values ($1, '{}', now())",
         "insert into account_locales values ($1, 'US', 'America/New_York', now())",
         "insert into charge_sources values ($1, 'py_1', null, null, now())",
+        "insert into operator_actions (acted_at, operator, channel, action, subject, account_id, outcome)
+         values (now(), 'kim', 'console', 'opt_out.add', 'account:' || $1, $1, 'opted out')",
         "insert into payout_explanations values ('po_1', $1, current_date, '{}', now())",
         "insert into transaction_backfills (account_id, changed_at) values ($1, now())
          on conflict do nothing",

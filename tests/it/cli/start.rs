@@ -48,3 +48,21 @@ async fn the_startup_check_distinguishes_a_bad_key_from_unreachable_stripe(db: P
     fail_with(FaultKind::ProxyPage { status: 401, headers: vec![] });
     expect_logged(&Process::serve(&env).await, "WARN", "does not come from Stripe").await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_first_lines_say_what_runs_and_what_is_missing(db: PgPool) {
+    let (_stripe, relay, mut env) = world(&db).await;
+    env.remove("COURIER_HTTP__PUBLIC_URL");
+    let process = Process::serve(&env).await;
+    let line = process.logged_lines("starting in test mode").remove(0);
+    let database = url::Url::parse(&env["DATABASE_URL"]).unwrap();
+    let (host, name) = (database.host_str().unwrap(), database.path());
+    let location = line["database"].as_str().unwrap();
+    assert!(location.starts_with(host) && location.ends_with(name), "{location}");
+    assert_eq!(line["relay"], relay.url());
+    assert!(!line.to_string().contains("password"), "{line}");
+    assert_eq!(process.logged_lines("http.public_url is not set").len(), 1);
+    let ready = process.logged_lines("ready (test mode)").remove(0);
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.ends_with("/webhooks/stripe") && message.contains("http://127"), "{message}");
+}

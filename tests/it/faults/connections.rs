@@ -38,7 +38,7 @@ async fn stuck_connections_delay_no_webhook_probe_or_shutdown(db: PgPool) {
             assert_eq!(post(&webhook, event.into_bytes()).await, 200, "with {number} connections");
         }
     }
-    let ops = process.logged_lines("listening for operators");
+    let ops = process.logged_lines("health and metrics at");
     let ready = format!("http://{}/readyz", ops[0]["address"].as_str().unwrap());
     assert_eq!(reqwest::get(ready).await.unwrap().status(), 200);
     let evicted = process.logged_lines("too many connections");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use stripe_simulator::{NewAccount, NewOffer, Simulator, WebhookEndpoint};
 
+use crate::cli::run_ok;
 use crate::support::SECRET;
 use crate::support::expect_letters::letter_state;
 use crate::support::process::{self, Process};
@@ -152,6 +153,27 @@ async fn a_crash_after_sending_is_committed_makes_the_letter_uncertain(db: PgPoo
     world.expect_letter(&offer, "sending").await;
     assert!(world.relay.letters().is_empty());
     world.restart_and_deliver(&offer).await;
+    assert_eq!(world.relay.letters().len(), 1);
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_whose_hand_over_crashed_waits_for_the_end_of_a_pause(db: PgPool) {
+    let world = World::start(db).await;
+    let offer = world.crash_at("letter.after_sending").await;
+    let said = run_ok(&world.db, &["pause", "--reason", "drill"]).await;
+    assert!(said.contains("1 emails are being handed to the relay"), "{said}");
+    let process = Process::serve(&world.env).await;
+    let is_waiting = async || letter_state(&world.db, &offer).await.as_deref() == Some("waiting");
+    eventually(|| process.logged(), is_waiting).await;
+    let put_off = "select count(*) from jobs where state = 'queued' and attempt = 1
+        and last_error = 'an operator paused sending'";
+    eventually(|| process.logged(), async || world.count(put_off).await == 1).await;
+    assert!(world.relay.letters().is_empty());
+    assert_eq!(process.logged_lines("sending is paused").len(), 1, "{}", process.logged());
+
+    run_ok(&world.db, &["resume", "--reason", "drill"]).await;
+    let is_delivered = async || world.delivery_state(&offer).await.as_deref() == Some("delivered");
+    eventually(|| process.logged(), is_delivered).await;
     assert_eq!(world.relay.letters().len(), 1);
 }
 

@@ -205,45 +205,6 @@ async fn a_startup_error_ends_serve_even_with_the_embedded_database(db: PgPool) 
     }
 }
 
-#[sqlx::test(migrations = false)]
-async fn doctor_finds_a_missing_schema_and_nothing_after_migrate(db: PgPool) {
-    let (_stripe, _relay, env) = world(&db).await;
-    let doctor = async || command(&["doctor"], &env).output().await.unwrap();
-    let before = doctor().await;
-    assert_eq!(before.status.code(), Some(1));
-    assert!(
-        String::from_utf8_lossy(&before.stdout).contains("capital-courier migrate"),
-        "{before:?}"
-    );
-
-    assert!(command(&["migrate"], &env).status().await.unwrap().success());
-    let after = doctor().await;
-    assert_eq!(after.status.code(), Some(0), "{}", String::from_utf8_lossy(&after.stdout));
-    let json = command(&["doctor", "--json"], &env).output().await.unwrap();
-    let findings: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert!(
-        findings
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|finding| finding["what"] == "relay" && finding["verdict"] == "ok")
-    );
-}
-
-#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn doctor_reports_a_rejected_key_and_a_refusing_relay(db: PgPool) {
-    let (_stripe, relay, mut env) = world(&db).await;
-    env.insert("STRIPE_API_KEY".to_owned(), "sk_test_wrong".to_owned());
-    relay.fail(Step::Connect, Trouble::Say("554 5.3.2 not here"), 100);
-    let doctor = command(&["doctor"], &env).output().await.unwrap();
-    let findings = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    assert_eq!(doctor.status.code(), Some(1));
-    let wrong =
-        |what: &str| findings.lines().any(|line| line.starts_with("WRONG") && line.contains(what));
-    assert!(wrong("Stripe") && wrong("relay"), "{findings}");
-    assert!(!findings.contains("sk_test_wrong"));
-}
-
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_database_outage_delays_an_event_but_loses_none(db: PgPool) {
     let (stripe, relay, mut env) = world(&db).await;

@@ -2,5 +2,6 @@
 
 pub mod approvals;
 mod evidence;
+mod pauses;
 mod recipient_and_content;
 mod reminders;

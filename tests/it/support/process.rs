@@ -107,10 +107,7 @@ impl Process {
             while let Some(line) = lines.next_line().await.unwrap() {
                 log.lock().unwrap().push(line.clone());
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                if line["message"]
-                    .as_str()
-                    .is_some_and(|message| message.starts_with("listening for webhooks"))
-                {
+                if line["message"].as_str().is_some_and(|message| message.starts_with("ready (")) {
                     webhook = line["address"]
                         .as_str()
                         .map(|address| format!("http://{address}/webhooks/stripe"));

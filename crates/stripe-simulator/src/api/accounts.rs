@@ -4,9 +4,23 @@ use serde_json::Value;
 
 use super::caller::{Outcome, caller, found, no_access, refuse_parameters};
 use crate::engine::Engine;
-use crate::http::list;
+use crate::http::list::{self, CREATED, TimeFilter};
 use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
+
+/// The connected accounts, newest first.
+pub(super) fn list(engine: &Engine, request: &ApiRequest) -> Outcome {
+    list::check_filters(request, &[&CREATED])?;
+    let created = TimeFilter::parse(&request.query, "created")?;
+    let state = engine.state();
+    caller(&state, request)?;
+    let connected = |id: &&String| state.accounts.is_connected(id);
+    let mut ids: Vec<&String> = state.accounts.objects.keys().filter(connected).collect();
+    // Later ids sort after earlier ones.
+    ids.sort_unstable_by(|one, other| other.cmp(one));
+    let accounts = ids.into_iter().filter_map(|id| state.accounts.get(id));
+    list::page(request, accounts, |account| created.matches(account))
+}
 
 pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
     refuse_parameters(request)?;

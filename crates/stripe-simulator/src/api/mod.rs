@@ -9,6 +9,7 @@
 //! | `events` | the Events API |
 //! | `thin_events` | events of API v2 |
 //! | `financing` | the summary and the financing transactions of an account |
+//! | `webhook_endpoints` | webhook endpoints |
 //! | `balance` | charges, transfers, payouts, balance transactions |
 //! | `caller` | who a call is made for, and what all calls check |
 //!
@@ -23,6 +24,7 @@ mod events;
 mod financing;
 mod offers;
 mod thin_events;
+mod webhook_endpoints;
 
 use crate::engine::Engine;
 use crate::http::request::ApiRequest;
@@ -32,6 +34,7 @@ use crate::http::response::ApiResponse;
 pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
     let path = request.segments();
     let outcome = match (request.method.as_str(), path.as_slice()) {
+        ("GET", ["v1", "accounts"]) => accounts::list(engine, request),
         ("GET", ["v1", "accounts", id]) => accounts::retrieve(engine, request, id),
         ("GET", ["v1", "accounts", id, "persons"]) => accounts::persons(engine, request, id),
         ("POST", ["v1", "account_links"]) => account_links::create(engine, request),
@@ -49,6 +52,12 @@ pub(crate) fn respond(engine: &Engine, request: &ApiRequest) -> ApiResponse {
         ("GET", ["v1", "events"]) => events::list(engine, request),
         ("GET", ["v1", "events", id]) => events::retrieve(engine, request, id),
         ("GET", ["v2", "core", "events", id]) => thin_events::retrieve(engine, request, id),
+        ("GET", ["v1", "webhook_endpoints"]) => webhook_endpoints::list(engine, request),
+        ("POST", ["v1", "webhook_endpoints"]) => webhook_endpoints::create(engine, request),
+        ("GET", ["v1", "webhook_endpoints", id]) => {
+            webhook_endpoints::retrieve(engine, request, id)
+        }
+        ("POST", ["v1", "webhook_endpoints", id]) => webhook_endpoints::update(engine, request, id),
         ("GET", ["v1", "charges", id]) => balance::charge(engine, request, id),
         ("GET", ["v1", "transfers", id]) => balance::transfer(engine, request, id),
         ("GET", ["v1", "payouts"]) => balance::payouts(engine, request),

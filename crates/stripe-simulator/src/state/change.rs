@@ -45,7 +45,8 @@ impl<'a> Change<'a> {
             self.state.lost.unreported.push(lost);
             return Value::Null;
         }
-        let is_sent = self.emission == Emission::Sent && self.state.endpoint.is_some();
+        let is_sent =
+            self.emission == Emission::Sent && !self.state.receivers(event_type).is_empty();
         let event = json!({
             "id": self.state.new_id("evt_"), "object": "event", "api_version": API_VERSION,
             "created": self.now.timestamp(), "data": {"object": object},

@@ -8,6 +8,7 @@
 //! | `offer` | financing offers |
 //! | `account_link` | Account Links |
 //! | `event` | events, and whether an endpoint got them |
+//! | `webhook_endpoint` | webhook endpoints that a client registered |
 //! | `ledger` | financings and the payments to them |
 //! | `balance` | balance transactions and payouts of an account |
 //! | `journal` | what moved an account's money, in order |
@@ -23,6 +24,7 @@ pub(crate) mod ledger;
 pub(crate) mod market;
 pub(crate) mod offer;
 pub(crate) mod product;
+pub(crate) mod webhook_endpoint;
 
 use std::collections::HashMap;
 
@@ -37,6 +39,7 @@ use self::journal::Movement;
 use self::ledger::Ledger;
 use self::offer::{NewOffer, Offers, offer_object};
 use self::product::default_interval;
+use self::webhook_endpoint::RegisteredEndpoint;
 use crate::webhook::WebhookEndpoint;
 
 pub(crate) struct State {
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) events: EventLog,
     /// Where events are sent from now on. Those made before the registration are never sent.
     pub(crate) endpoint: Option<WebhookEndpoint>,
+    /// Registered over HTTP, oldest first.
+    pub(crate) webhook_endpoints: Vec<RegisteredEndpoint>,
     /// By the secret in their URL.
     pub(crate) links: HashMap<String, AccountLink>,
     pub(crate) ledger: Ledger,
@@ -83,6 +88,7 @@ impl State {
             offers: Offers::default(),
             events: EventLog::default(),
             endpoint: None,
+            webhook_endpoints: Vec::new(),
             links: HashMap::new(),
             ledger: Ledger::default(),
             transactions: HashMap::new(),

@@ -16,6 +16,7 @@ mod products;
 mod random_merchant;
 mod random_merchants;
 mod strictness;
+mod webhook_endpoints;
 mod webhooks;
 
 use chrono::DateTime;

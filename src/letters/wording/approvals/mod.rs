@@ -78,6 +78,15 @@ impl CopyId {
             market: disclaimer.market.clone(),
         }
     }
+
+    /// Whether an approval in force covers it: for its market, or for any if it has none.
+    pub fn is_covered_by(&self, approvals: &[RecordedApproval]) -> bool {
+        approvals.iter().any(|approval| {
+            approval.withdrawn_at.is_none()
+                && approval.copy_hash == self.hash
+                && self.market.as_ref().is_none_or(|market| approval.market == *market)
+        })
+    }
 }
 
 /// Records an approval of several wordings, in the caller's transaction. One that is in force

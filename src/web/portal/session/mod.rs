@@ -3,16 +3,13 @@
 mod store;
 
 use axum::http::HeaderMap;
-use axum::http::header::COOKIE;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 
 use super::token::VerifiedToken;
 use super::{Portal, Settings};
 use crate::format::locale::Language;
 use crate::stripe::AccountId;
+use crate::web::cookie::{self, SessionSecret, hash, presented};
 
 pub use store::{SessionSummary, end_sessions, export_sessions, has_session, sessions_of_account};
 
@@ -26,7 +23,6 @@ pub(super) struct Session {
     pub(super) refresh_mark: String,
 }
 
-const SECRET_BYTES: usize = 32;
 const MARK_BYTES: usize = 16;
 
 impl Portal {
@@ -37,7 +33,7 @@ impl Portal {
         token: &VerifiedToken,
     ) -> sqlx::Result<Option<CookieJar>> {
         let now = self.clock.now();
-        let secret: [u8; SECRET_BYTES] = rand::random();
+        let secret: SessionSecret = rand::random();
         // One transaction: a crash between the two must not use up the token without a session.
         let mut tx = self.db.begin().await?;
         if !store::redeem_token(&mut *tx, &hash(token.id.as_bytes()), token.expires_at).await? {
@@ -75,12 +71,12 @@ impl Portal {
 
     /// `Lax`, because the browser must send it when it arrives from the dashboard or from Stripe.
     /// Not readable by scripts.
-    fn cookie(&self, secret: &[u8; SECRET_BYTES]) -> CookieJar {
+    fn cookie(&self, secret: &SessionSecret) -> CookieJar {
         let settings = &self.settings;
         let name = settings.cookie_name();
         let path =
             if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
-        let cookie = Cookie::build((name, URL_SAFE_NO_PAD.encode(secret)))
+        let cookie = Cookie::build((name, cookie::encode(secret)))
             .path(path)
             .max_age(settings.session.try_into().unwrap_or_default())
             .http_only(true)
@@ -102,17 +98,4 @@ impl Settings {
             _ => "courier_session",
         }
     }
-}
-
-/// The secrets of all cookies of this name; a `CookieJar` would keep only one.
-fn presented(headers: &HeaderMap, name: &str) -> impl Iterator<Item = Vec<u8>> {
-    let texts = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
-    let cookies = texts.flat_map(Cookie::split_parse).flatten();
-    let cookies = cookies.filter(move |cookie| cookie.name() == name);
-    let secrets = cookies.filter_map(|cookie| URL_SAFE_NO_PAD.decode(cookie.value()).ok());
-    secrets.filter(|secret| secret.len() == SECRET_BYTES)
-}
-
-fn hash(secret: &[u8]) -> Vec<u8> {
-    Sha256::digest(secret).to_vec()
 }

@@ -1,0 +1,3 @@
+//! Pages of letters for the console.
+
+pub mod store;

@@ -1,0 +1,100 @@
+//! What is known about one account. Reads the database alone, in one snapshot.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::actions::{self, ActionFilter, LoggedAction};
+use crate::consent::opt_outs::store::OptOut;
+use crate::consent::suppression::SuppressedAddress;
+use crate::consent::{contact_overrides, opt_outs, suppression};
+use crate::database::{self, Pool};
+use crate::financing::ledger::{self, Totals};
+use crate::flow::delivered::{self, StoredReport};
+use crate::flow::inbox;
+use crate::letters::deliveries::{self, DeliverySummary};
+use crate::letters::evidence::store::{SentWording, wordings_of_account};
+use crate::letters::store::LetterSummary;
+use crate::mail::Address;
+use crate::offers::store::OfferListing;
+use crate::{letters, offers};
+
+#[derive(Debug, Serialize)]
+pub struct AccountCase {
+    pub account_id: String,
+    /// The address that the platform or an operator set. Without it, letters go to Stripe's.
+    pub contact: Option<SetContact>,
+    pub opt_outs: Vec<OptOut>,
+    pub financings: Vec<Totals>,
+    pub wordings: Vec<SentWording>,
+    /// Newest first.
+    pub offers: Vec<AccountOfferCase>,
+    /// What operators did about it, newest first.
+    pub actions: Vec<LoggedAction>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SetContact {
+    /// Masked.
+    pub address: String,
+    pub updated_at: DateTime<Utc>,
+    pub updated_by: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AccountOfferCase {
+    #[serde(flatten)]
+    pub offer: OfferListing,
+    pub letters: Vec<LetterSummary>,
+    pub suppressed_addresses: Vec<SuppressedAddress>,
+    pub delivery: Option<DeliverySummary>,
+    pub delivery_reports: Vec<StoredReport>,
+}
+
+/// Acts of operators that are shown.
+const ACTIONS: i64 = 50;
+
+/// None if nothing is known about the account.
+pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<Option<AccountCase>> {
+    let mut tx = database::snapshot(db).await?;
+    let contact = contact_overrides::find(&mut *tx, account_id).await?;
+    let mut reports = delivered::reports_of_account(&mut *tx, account_id).await?;
+    let mut offers = Vec::new();
+    for offer in offers::store::list_of_account(&mut *tx, account_id).await? {
+        let id = offer.offer_id.as_str();
+        offers.push(AccountOfferCase {
+            letters: letters::store::of_offer(&mut *tx, id).await?,
+            suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
+            delivery: deliveries::find(&mut *tx, id).await?,
+            delivery_reports: reports.extract_if(.., |report| report.offer_id == id).collect(),
+            offer,
+        });
+    }
+    let opt_outs = opt_outs::store::of_account(&mut *tx, account_id).await?;
+    let is_known = !offers.is_empty()
+        || !opt_outs.is_empty()
+        || contact.is_some()
+        || inbox::store::knows_account(&mut *tx, account_id).await?;
+    if !is_known {
+        return Ok(None);
+    }
+    let actions =
+        ActionFilter { account_id: Some(account_id), limit: ACTIONS, ..ActionFilter::default() };
+    Ok(Some(AccountCase {
+        account_id: account_id.to_owned(),
+        contact: contact.map(|contact| SetContact {
+            address: masked(&contact.address),
+            updated_at: contact.updated_at,
+            updated_by: contact.updated_by,
+        }),
+        financings: ledger::store::totals(&mut tx, account_id, None).await?,
+        wordings: wordings_of_account(&mut *tx, account_id).await?,
+        actions: actions::list(&mut *tx, &actions).await?,
+        opt_outs,
+        offers,
+    }))
+}
+
+/// `j***@example.com`; `***` for what is no address.
+fn masked(address: &str) -> String {
+    address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
+}

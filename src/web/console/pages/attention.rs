@@ -1,0 +1,94 @@
+//! What waits for a person, with what resolves it. The first page of the console.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Serialize;
+
+use super::ConsolePage;
+use crate::database::with_timeout;
+use crate::operators::acts;
+use crate::operators::attention::{self, Group};
+use crate::web::console::ConsoleState;
+use crate::web::console::access::{Act, Visitor};
+use crate::web::console::problem::Problem;
+use crate::web::console::render::{PageHead, console_template, done};
+
+pub(super) const PAGE: ConsolePage = ConsolePage {
+    path: "/console/attention",
+    label: Some("Attention"),
+    templates: &[console_template!("attention.html")],
+};
+
+/// Entries of each group on the page.
+const ITEMS: i64 = 20;
+
+#[derive(Serialize)]
+struct AttentionView {
+    groups: Vec<GroupView>,
+    total: i64,
+}
+
+#[derive(Serialize)]
+struct GroupView {
+    sentence: String,
+    /// How many are not on the page.
+    more: i64,
+    #[serde(flatten)]
+    group: Group,
+}
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new()
+        .route(PAGE.path, get(show))
+        .route("/console/attention/dismiss", post(dismiss))
+        .route("/console/attention/resend", post(resend))
+        .route("/console/attention/retry", post(retry))
+        .route("/console/attention/replay", post(replay))
+}
+
+async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Response, Problem> {
+    let now = state.console.clock.now();
+    let groups = with_timeout(attention::read(&state.console.db, now, ITEMS)).await?;
+    let total = groups.iter().map(|group| group.count).sum();
+    let view = |group: Group| GroupView {
+        sentence: attention::sentence(&group),
+        more: group.count - i64::try_from(group.items.len()).unwrap_or_default(),
+        group,
+    };
+    let view = AttentionView { groups: groups.into_iter().map(view).collect(), total };
+    let head = PageHead {
+        template: "attention.html",
+        title: "Attention",
+        command: "capital-courier attention",
+    };
+    state.page(&visitor, &head, view)
+}
+
+async fn dismiss(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let subject = act.fields.text("subject");
+    acts::dismiss(&state.console.db, &act.instruction(), subject).await?;
+    let said = format!("{subject} is dismissed until it changes");
+    Ok(done(&act.visitor, PAGE.path, &said))
+}
+
+async fn resend(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let offer = act.fields.text("offer");
+    acts::resend(&state.console.db, &act.instruction(), offer).await?;
+    let said = format!("The email about {offer} is queued: its page shows the outcome");
+    Ok(done(&act.visitor, PAGE.path, &said))
+}
+
+async fn retry(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let job = act.fields.text("job").parse();
+    let job = job.map_err(|_| Problem::Invalid("A job has a number.".to_owned()))?;
+    acts::retry_job(&state.console.db, &act.instruction(), job).await?;
+    Ok(done(&act.visitor, PAGE.path, &format!("Job {job} is queued again")))
+}
+
+async fn replay(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let event = act.fields.text("event");
+    acts::replay_event(&state.console.db, &act.instruction(), event).await?;
+    Ok(done(&act.visitor, PAGE.path, &format!("{event} is read again")))
+}

@@ -1,0 +1,94 @@
+//! Emails by state, reason and kind.
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use axum::routing::get;
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator;
+
+use super::{ConsolePage, PAGE_ROWS, PageLinks, SCANNED_ROWS};
+use crate::database::{Cursor, with_timeout};
+use crate::letters::browse::store::{self, LetterEntry};
+use crate::letters::{self, Kind, reason};
+use crate::web::console::ConsoleState;
+use crate::web::console::access::Visitor;
+use crate::web::console::problem::Problem;
+use crate::web::console::render::{PageHead, console_template};
+
+pub(super) const PAGE: ConsolePage = ConsolePage {
+    path: "/console/emails",
+    label: Some("Emails"),
+    templates: &[console_template!("emails.html")],
+};
+
+const PAGE_COMMAND: &str = "capital-courier letter list";
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EmailQuery {
+    state: String,
+    reason: String,
+    kind: String,
+    after: String,
+}
+
+#[derive(Serialize)]
+struct EmailsView<'a> {
+    states: Vec<&'static str>,
+    reasons: &'static [&'static str],
+    kinds: [&'static str; 7],
+    state: &'a str,
+    reason: &'a str,
+    kind: &'a str,
+    emails: Vec<LetterEntry>,
+    links: PageLinks,
+}
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new().route(PAGE.path, get(show))
+}
+
+async fn show(
+    State(state): State<ConsoleState>,
+    visitor: Visitor,
+    Query(query): Query<EmailQuery>,
+) -> Result<Response, Problem> {
+    let EmailQuery { state: chosen, reason, kind, after } = &query;
+    let states: Vec<letters::State> = match chosen.parse() {
+        Ok(state) => vec![state],
+        Err(_) => letters::State::iter().collect(),
+    };
+    let newest = Cursor { created_at: DateTime::<chrono::Utc>::MAX_UTC, id: String::new() };
+    let before = after.parse().unwrap_or(newest);
+    let is_filtered = !reason.is_empty() || !kind.is_empty();
+    let limit = if is_filtered { SCANNED_ROWS } else { PAGE_ROWS + 1 };
+    let page = store::page(&state.console.db, &states, &before, limit);
+    let mut emails = with_timeout(page).await?;
+    let is_wanted = |email: &LetterEntry| {
+        (reason.is_empty() || email.reason.as_deref() == Some(reason))
+            && (kind.is_empty() || email.kind == *kind)
+    };
+    let cursor = |email: &LetterEntry| {
+        Cursor { created_at: email.changed_at, id: &email.letter_id }.to_string()
+    };
+    let links = PageLinks::filter(&visitor, (&mut emails, limit), is_wanted, cursor);
+    let options = [("state", chosen), ("reason", reason), ("kind", kind)].into_iter();
+    let options = options.filter(|(_, value)| !value.is_empty());
+    let options = options.map(|(name, value)| format!("--{name} {value}"));
+    let words: Vec<String> = [PAGE_COMMAND.to_owned()].into_iter().chain(options).collect();
+    let command = words.join(" ");
+    let head = PageHead { template: "emails.html", title: "Emails", command: &command };
+    let view = EmailsView {
+        states: letters::State::iter().map(letters::State::as_str).collect(),
+        reasons: reason::ALL,
+        kinds: Kind::ALL.map(Kind::as_str),
+        state: chosen,
+        reason,
+        kind,
+        emails,
+        links,
+    };
+    state.page(&visitor, &head, view)
+}

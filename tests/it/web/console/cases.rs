@@ -1,0 +1,107 @@
+//! The pages about what waits, an offer, a merchant and an email.
+
+use sqlx::PgPool;
+
+use super::{Operator, READ_ONLY_TOKEN, TOKEN, TOKENS};
+use crate::support::TestApp;
+use crate::support::smtp::{Step, Trouble};
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_operator_finds_why_a_merchant_has_no_email_and_sets_an_address(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    operator.open("/console/attention").await.expect_says(&["Nothing waits for you"]);
+    let offer = app.offer_to(None);
+    app.announce(&offer).await;
+    let account = app.account_of(&offer);
+
+    let page = operator.open("/console/attention").await;
+    page.expect_says(&["1 email is held (no_recipient)", &offer, &account, "Add an email address"]);
+    let page = operator.open(&format!("/console/offers/{offer}")).await;
+    page.expect_says(&[
+        "No email was sent: it is held since",
+        "Stripe has no address",
+        "contact set",
+    ]);
+
+    let contact = format!("/console/accounts/{account}/contact");
+    let wish = [("address", "owner@bakery.example"), ("reason", "asked by phone")];
+    let answer = operator.submit(&contact, &wish).await;
+    assert_eq!(answer.status, 303, "{}", answer.text);
+    app.make_jobs_due().await;
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
+
+    let page = operator.open(&format!("/console/offers/{offer}")).await;
+    page.expect_says(&["The email was sent to o***@bakery.example on", "Stripe was told on"]);
+    page.expect_says(&["Opt-outs checked"]);
+    let page = operator.open(&format!("/console/accounts/{account}")).await;
+    page.expect_says(&["contact.set", "Ada", "asked by phone", "queued 1 emails"]);
+    operator.open("/console/overview").await.expect_says(&["Nothing waits for a person"]);
+
+    let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
+    let page = operator.open(&format!("/console/emails/{letter}")).await;
+    page.expect_says(&["owner@bakery.example", "none needed: test data", "As it looks"]);
+    let html = operator.open(&format!("/console/emails/{letter}/html")).await;
+    assert!(html.header("content-security-policy").contains("sandbox"), "{:?}", html.text);
+    let message = operator.open(&format!("/console/emails/{letter}/message.eml")).await;
+    assert!(message.text.contains("List-Unsubscribe-Post"), "{}", message.text);
+    for unknown in ["offers/financingoffer_none", "accounts/acct_none", "emails/letter_none"] {
+        assert_eq!(operator.open(&format!("/console/{unknown}")).await.status, 404, "{unknown}");
+    }
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn what_comes_from_outside_is_shown_as_text(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    let offer = app.offer();
+    let reply = "550 5.7.1 <script>alert(1)</script>";
+    app.relay.fail(Step::Rcpt(0), Trouble::Say(reply), 1);
+    app.announce(&offer).await;
+    for path in ["/console/attention".to_owned(), format!("/console/offers/{offer}")] {
+        let page = operator.open(&path).await;
+        assert!(!page.text.contains("<script>alert"), "{}", page.text);
+    }
+    operator.open(&format!("/console/offers/{offer}")).await.expect_says(&["&lt;script&gt;"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn acts_are_refused_to_the_read_only_role_and_without_a_reason(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let offer = app.offer_to(None);
+    app.announce(&offer).await;
+    let account = app.account_of(&offer);
+    let reader = Operator::signed_in(&app, READ_ONLY_TOKEN).await;
+    reader
+        .open(&format!("/console/accounts/{account}"))
+        .await
+        .expect_silent_about(&["Erase personal data", "Set the address"]);
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    let erase = format!("/console/accounts/{account}/erase");
+    let confirmed = [("account", account.as_str()), ("reason", "asked for it")];
+    for path in [
+        format!("/console/offers/{offer}/resend"),
+        format!("/console/offers/{offer}/withdraw"),
+        "/console/attention/dismiss".to_owned(),
+        format!("/console/accounts/{account}/contact"),
+        format!("/console/accounts/{account}/opt-out"),
+        erase.clone(),
+    ] {
+        assert_eq!(reader.submit(&path, &confirmed).await.status, 403, "{path}");
+        assert_eq!(operator.submit(&path, &[("account", &account)]).await.status, 400, "{path}");
+    }
+    let unconfirmed = [("account", "acct_other"), ("reason", "asked for it")];
+    assert_eq!(operator.submit(&erase, &unconfirmed).await.status, 400);
+    app.expect_letter(&offer, "held", Some("no_recipient")).await;
+
+    assert_eq!(operator.submit(&erase, &confirmed).await.status, 303);
+    app.expect_letter(&offer, "withdrawn", Some("erased")).await;
+    operator
+        .open(&format!("/console/accounts/{account}"))
+        .await
+        .expect_says(&["account.erase", "asked for it"]);
+    app.finish().await;
+}
