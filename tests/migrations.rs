@@ -94,6 +94,8 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
         ("inbox_events_state", "update inbox_events set state = 'lost' where event_id = 'evt_read'"),
         ("inbox_events_read_has_time", "update inbox_events set read_at = null where event_id = 'evt_read'"),
         ("letters_one_per_sequence", "update letters set sequence = 0 where letter_id = 'letter_reminder'"),
+        ("letters_one_per_sequence", "update letters set resend_number = 0 where letter_id = 'letter_resend'"),
+        ("letters_resend_number", "update letters set resend_number = -1 where letter_id = 'letter_resend'"),
         ("letters_sequence", "update letters set sequence = -1 where letter_id = 'letter_reminder'"),
         ("letters_state", "update letters set state = 'lost', reason = 'x' where letter_id = 'letter_held'"),
         ("letters_sent_has_time", "update letters set sent_at = null where letter_id = 'letter_sent'"),

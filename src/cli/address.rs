@@ -1,10 +1,13 @@
 //! `address`: suppressed addresses.
 
-use anyhow::Context;
+use serde_json::json;
 
+use crate::cli::instruction::ReasonArg;
 use crate::cli::out::{self, MINUTE, say};
+use crate::cli::table;
 use crate::consent::suppression::{self, AddressHash};
-use crate::database::{self, Pool};
+use crate::database::Pool;
+use crate::operators::acts;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
@@ -18,6 +21,11 @@ pub(super) enum Action {
     Allow {
         /// The address, or its hash as shown by `list`
         address: AddressHash,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -26,23 +34,28 @@ impl Action {
         match self {
             Self::List { json } => {
                 let addresses = suppression::list(&mut *db.begin().await?).await?;
-                out::list(json, &addresses, |address| {
-                    let since = address.suppressed_at.format(MINUTE);
-                    let why = format!("{} {}", address.reason, address.status);
-                    format!(
-                        "{}  {since}  {why:<14}  {}  {} held",
-                        address.address_sha256, address.offer_id, address.held
-                    )
+                let titles = ["address (SHA-256)", "since", "why", "offer", "emails"];
+                table::print(json, &addresses, titles, |address| {
+                    [
+                        address.address_sha256.clone(),
+                        address.suppressed_at.format(MINUTE).to_string(),
+                        format!("{} {}", address.reason, address.status),
+                        address.offer_id.clone(),
+                        format!("{} held", address.held),
+                    ]
                 })
             }
-            Self::Allow { address } => {
-                let mut tx = db.begin().await?;
-                let now = database::now(&mut *tx).await?;
-                let lifted = suppression::lift(&mut tx, &address, "operator", now).await?;
-                tx.commit().await?;
-                let lifted = lifted.context("the address is not suppressed")?;
-                say!("the address is allowed again; queued {} held emails", lifted.released)?;
-                for offer in lifted.offers_to_resend {
+            Self::Allow { address, reason, json } => {
+                let lifted = acts::allow_address(db, &reason.instruction()?, &address).await?;
+                let (released, offers) = (lifted.released, lifted.offers_to_resend);
+                if json {
+                    return out::json(&json!({
+                        "address_sha256": address.to_string(), "outcome": "allowed",
+                        "queued": released, "offers_to_resend": offers,
+                    }));
+                }
+                say!("the address is allowed again; queued {released} held emails")?;
+                for offer in offers {
                     say!("not queued: run `offer resend {offer}` to send its email again")?;
                 }
                 Ok(())

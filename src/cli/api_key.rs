@@ -1,10 +1,16 @@
 //! `api-key`: keys for programs that call the API.
 
 use anyhow::ensure;
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
+use sqlx::PgConnection;
 
+use crate::cli::instruction::ReasonArg;
 use crate::cli::out::{self, DAY, note, say};
+use crate::cli::table;
 use crate::database::{self, Pool};
+use crate::operators::Instruction;
+use crate::operators::actions::Action as LogEntry;
 use crate::web::api::{Scope, keys};
 
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +24,8 @@ pub(super) enum Action {
         /// `financings:read`, `offers:write`, `links:write`, `contacts:write`
         #[arg(long = "scope", value_name = "SCOPE", required = true, num_args = 1..)]
         scopes: Vec<Scope>,
+        #[command(flatten)]
+        reason: ReasonArg,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -32,40 +40,82 @@ pub(super) enum Action {
     Revoke {
         /// key_…
         id: String,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
 impl Action {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
-        let now = database::now(db).await?;
         match self {
-            Self::Create { name, scopes, json } => {
-                let new = keys::create(db, &name, &scopes, now).await?;
-                let secret = new.secret.expose_secret();
-                if json {
-                    return out::json(&serde_json::json!({"key_id": new.key_id, "secret": secret}));
-                }
-                say!("{}  {name}", new.key_id)?;
-                say!("{secret}")?;
-                note!("Store the secret now: it is not shown again.");
-                Ok(())
+            Self::Create { name, scopes, reason, json } => {
+                create(db, &reason.instruction()?, (&name, &scopes), json).await
             }
-            Self::List { json } => out::list(json, &keys::store::list(db).await?, line),
-            Self::Revoke { id } => {
-                let revoked = keys::store::revoke(db, &id, now).await?;
+            Self::List { json } => {
+                let keys = keys::store::list(db).await?;
+                table::print(json, &keys, ["key", "created", "state", "scopes", "name"], cells)
+            }
+            Self::Revoke { id, reason, json } => {
+                let by = reason.instruction()?;
+                let mut tx = db.begin().await?;
+                let now = database::now(&mut *tx).await?;
+                let revoked = keys::store::revoke(&mut *tx, &id, now).await?;
                 ensure!(revoked, "no active key {id}");
-                Ok(say!("revoked {id}")?)
+                record(&mut tx, &by, ("api_key.revoke", &id, "revoked"), now).await?;
+                tx.commit().await?;
+                let outcome = serde_json::json!({"key_id": id, "outcome": "revoked"});
+                out::outcome(json, &outcome, format_args!("revoked {id}"))
             }
         }
     }
 }
 
-fn line(key: &keys::store::KeySummary) -> String {
+async fn create(
+    db: &Pool,
+    by: &Instruction,
+    (name, scopes): (&str, &[Scope]),
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    let now = database::now(&mut *tx).await?;
+    let new = keys::create(&mut *tx, name, scopes, now).await?;
+    record(&mut tx, by, ("api_key.create", &new.key_id, name), now).await?;
+    tx.commit().await?;
+    let secret = new.secret.expose_secret();
+    if json {
+        return out::json(&serde_json::json!({
+            "key_id": new.key_id, "secret": secret, "outcome": "created",
+        }));
+    }
+    say!("{}  {name}", new.key_id)?;
+    say!("{secret}")?;
+    note!("Store the secret now: it is not shown again.");
+    Ok(())
+}
+
+async fn record(
+    tx: &mut PgConnection,
+    by: &Instruction,
+    (name, key_id, outcome): (&str, &str, &str),
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    by.record(tx, LogEntry::new(name, format!("api_key:{key_id}"), outcome), now).await
+}
+
+fn cells(key: &keys::store::KeySummary) -> [String; 5] {
     let state = match (key.revoked_at, key.last_used_at) {
         (Some(at), _) => format!("revoked {}", at.format(DAY)),
         (None, Some(at)) => format!("last used {}", at.format(DAY)),
         (None, None) => "never used".to_owned(),
     };
-    let (created, scopes) = (key.created_at.format(DAY), key.scopes.join(","));
-    format!("{}  {created}  {state:<20}  {scopes}  {}", key.key_id, key.name)
+    [
+        key.key_id.clone(),
+        key.created_at.format(DAY).to_string(),
+        state,
+        key.scopes.join(","),
+        key.name.clone(),
+    ]
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::out::{self, note, say};
+use crate::cli::out::{self, note};
 use crate::config::{BounceSettings, environment};
 use crate::feedback::{
     self, AppliedReport, FeedbackOutcome, FeedbackReport, MAX_BYTES, ParseReportError,
@@ -20,7 +20,7 @@ const BAD_INPUT: u8 = 65;
 /// `EX_TEMPFAIL` of sysexits.h: the mail server keeps the report and retries.
 const TRY_AGAIN: u8 = 75;
 
-pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let mut message = Vec::new();
     std::io::stdin()
         .take(READ_LIMIT)
@@ -40,7 +40,13 @@ pub(super) async fn run(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     telemetry::init(&settings.database.telemetry);
     Ok(match record(&settings, &report).await {
         Ok(taken) => {
-            out::ignore_closed(say!("{}", describe(&taken)).map_err(Into::into))?;
+            let outcome = serde_json::json!({
+                "outcome": taken.outcome.as_str(),
+                "letter_id": taken.letter_id,
+                "offer_id": taken.offer_id,
+            });
+            let line = describe(&taken);
+            out::ignore_closed(out::outcome(json, &outcome, format_args!("{line}")))?;
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use anyhow::ensure;
+
 use crate::config::environment;
 use crate::consent::opt_outs::Note;
 use crate::operators::{Channel, Instruction};
@@ -10,19 +12,53 @@ use crate::operators::{Channel, Instruction};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReasonArg {
     /// Why, for the log of acts; asked for on a terminal
-    #[arg(long = "reason", value_name = "TEXT")]
+    #[arg(long = "reason", visible_alias = "why", value_name = "TEXT")]
     reason: Option<Note>,
+}
+
+/// The same where `--reason` selects emails by theirs.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct WhyArg {
+    /// Why, for the log of acts; asked for on a terminal
+    #[arg(long, value_name = "TEXT")]
+    why: Option<Note>,
 }
 
 impl ReasonArg {
     /// Asks for the reason if it is missing and a person can answer.
     pub(super) fn instruction(self) -> anyhow::Result<Instruction> {
-        let reason = match self.reason {
-            None if std::io::stdin().is_terminal() => Some(ask()?),
-            given => given,
-        };
-        Ok(Instruction { operator: operator(), channel: Channel::CommandLine, reason })
+        match self.reason {
+            None if std::io::stdin().is_terminal() => Ok(because(ask()?)),
+            given => Ok(instruction(given)),
+        }
     }
+
+    /// As [`Self::instruction`], for what must not be done without a reason.
+    pub(super) fn required(self) -> anyhow::Result<Instruction> {
+        let instruction = self.instruction()?;
+        ensure!(instruction.reason.is_some(), "this needs a reason: give --reason TEXT");
+        Ok(instruction)
+    }
+
+    /// For a command that reads its input from stdin.
+    pub(super) fn without_asking(self) -> Instruction {
+        instruction(self.reason)
+    }
+}
+
+impl WhyArg {
+    /// As [`ReasonArg::instruction`].
+    pub(super) fn instruction(self) -> anyhow::Result<Instruction> {
+        ReasonArg { reason: self.why }.instruction()
+    }
+}
+
+pub(super) fn because(reason: Note) -> Instruction {
+    instruction(Some(reason))
+}
+
+fn instruction(reason: Option<Note>) -> Instruction {
+    Instruction { operator: operator(), channel: Channel::CommandLine, reason }
 }
 
 /// The login, of the person before `sudo`.

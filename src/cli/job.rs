@@ -1,13 +1,16 @@
 //! `job`: list jobs and retry dead ones.
 
-use anyhow::{Context, ensure};
+use clap::ArgGroup;
+use serde_json::json;
 
-use crate::cli::out::{self, SECOND, say};
-use crate::database::{self, Pool};
-use crate::flow::delivered;
-use crate::flow::email::SendLetter;
-use crate::letters::{self, operator};
-use crate::queue::{self, Work};
+use crate::cli::instruction::ReasonArg;
+use crate::cli::out::{self, SECOND};
+use crate::cli::progress::Progress;
+use crate::cli::table;
+use crate::database::Pool;
+use crate::operators::acts;
+use crate::operators::bulk::{self, BulkOutcome};
+use crate::queue;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
@@ -23,10 +26,22 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Retry a dead job, starting at its first attempt
+    /// Retry a dead job, or all of them, starting at the first attempt
+    #[command(group(ArgGroup::new("selection").required(true).args(["id", "all"])))]
     Retry {
         /// The number in the first column of `job list`
-        id: i64,
+        id: Option<i64>,
+        /// All dead jobs
+        #[arg(long)]
+        all: bool,
+        /// With --all: only jobs of this kind, such as `send_letter`
+        #[arg(long, requires = "all")]
+        kind: Option<String>,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -35,38 +50,44 @@ impl Action {
         match self {
             Self::List { state, limit, json } => {
                 let jobs = queue::stats::list(db, &state, limit.into()).await?;
-                out::list(json, &jobs, |job| {
-                    let due = job.due_at.format(SECOND);
-                    let error = job.last_error.as_deref().unwrap_or_default();
-                    format!(
-                        "{:>8}  {due}  {}:{}  attempt {}  {error}",
-                        job.job_id, job.kind, job.subject, job.attempt
-                    )
+                let titles = ["job", "due", "work", "attempt", "error"];
+                table::print(json, &jobs, titles, |job| {
+                    [
+                        job.job_id.to_string(),
+                        job.due_at.format(SECOND).to_string(),
+                        format!("{}:{}", job.kind, job.subject),
+                        format!("attempt {}", job.attempt),
+                        job.last_error.clone().unwrap_or_default(),
+                    ]
                 })
             }
-            Self::Retry { id } => retry(db, id).await,
+            Self::Retry { id: Some(id), reason, json, .. } => {
+                acts::retry_job(db, &reason.instruction()?, id).await?;
+                let outcome = json!({"job_id": id, "outcome": "queued"});
+                out::outcome(json, &outcome, format_args!("queued job {id}"))
+            }
+            Self::Retry { id: None, kind, reason, json, .. } => {
+                retry_all(db, kind.as_deref(), reason, json).await
+            }
         }
     }
 }
 
-/// A letter whose job died is held, and a delivery is marked as failed. So it is the letter or the
-/// delivery that is retried: the job alone would find nothing to do.
-async fn retry(db: &Pool, id: i64) -> anyhow::Result<()> {
-    let job = queue::stats::find(db, id).await?.with_context(|| format!("job {id} not found"))?;
-    ensure!(job.state == "dead", "job {id} is {}, not dead", job.state);
-    let now = database::now(db).await?;
-    let mut tx = db.begin().await?;
-    let retried = if job.kind == SendLetter::KIND {
-        match letters::store::find(&mut *tx, &job.subject).await? {
-            Some(letter) => operator::resend(&mut tx, &letter.offer_id, now).await? > 0,
-            None => false,
-        }
-    } else if job.kind == delivered::MarkDelivered::KIND {
-        delivered::retry(&mut tx, &job.subject, now).await?
-    } else {
-        queue::requeue(&mut *tx, &job.kind, &job.subject, now).await?
-    };
-    tx.commit().await?;
-    ensure!(retried, "job {id} is obsolete: its {} was completed in another way", job.subject);
-    Ok(say!("queued {}:{}", job.kind, job.subject)?)
+async fn retry_all(
+    db: &Pool,
+    kind: Option<&str>,
+    reason: ReasonArg,
+    json: bool,
+) -> anyhow::Result<()> {
+    let ids = queue::stats::dead_ids(db, kind).await?;
+    let by = reason.instruction()?;
+    let progress = Progress::bar("jobs", ids.len());
+    let BulkOutcome { done, skipped } =
+        bulk::retry_jobs(db, &by, &ids, || progress.advance(1)).await?;
+    drop(progress);
+    out::outcome(
+        json,
+        &json!({"outcome": "queued", "jobs": done, "skipped": skipped}),
+        format_args!("queued {done} jobs; {skipped} are obsolete"),
+    )
 }

@@ -8,6 +8,8 @@ mod address;
 mod api_key;
 mod attention;
 mod bounce;
+mod completions;
+mod contact;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -17,20 +19,27 @@ mod event;
 mod healthcheck;
 mod instruction;
 mod job;
+mod letter;
 mod migrate;
 mod offer;
 mod opt_out;
 mod out;
 mod pause;
+mod progress;
 mod reconcile;
+mod records;
 mod report;
+mod search;
 mod serve;
+mod settle;
+mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{self, DatabaseOnly, environment};
 use crate::database::Pool;
@@ -48,8 +57,8 @@ RUST_LOG are accepted too. The path in a variable that ends in _FILE names a fil
 Exit status: 0 success, 1 failure, 64 invalid usage or settings, 143 stopped by a second signal;
 bounce has others.";
 
-/// Emails Stripe Capital financing offers to the merchants of a Connect platform, and keeps
-/// evidence of every delivery
+/// Emails Stripe Capital offers to the merchants of a Connect platform, tells Stripe, and keeps the
+/// evidence
 #[derive(Debug, Parser)]
 #[command(name = "capital-courier", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -75,7 +84,11 @@ enum Command {
     /// Process jobs without receiving webhooks
     Worker,
     /// Apply the database migrations
-    Migrate,
+    Migrate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the settings and every dependency; print a remedy for each problem
     Doctor {
         /// Print JSON
@@ -103,6 +116,27 @@ enum Command {
     Offer {
         #[command(subcommand)]
         action: offer::Action,
+    },
+    /// Find what an id or an address belongs to
+    ///
+    /// Searches offers, accounts, emails, events, jobs and transactions by id, emails by Message-ID
+    /// and by address, and offers by the id of Stripe's request. Names of merchants are not stored.
+    Search {
+        /// An id, an address or the SHA-256 of one, a Message-ID
+        term: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List and show emails; release or withdraw held ones, one or many
+    Letter {
+        #[command(subcommand)]
+        action: letter::Action,
+    },
+    /// Set, clear and show the address for an account's emails
+    Contact {
+        #[command(subcommand)]
+        action: contact::Action,
     },
     /// Stop emails from leaving: all, those for a market, or those of a kind; list pauses
     ///
@@ -150,7 +184,11 @@ enum Command {
     /// Intended for the pipe of a mail server. Exit status: 75 if the report must be retried later,
     /// because the database is unavailable or the email is still being sent; 1 if the input is not
     /// a report; 65 if it was not read, because it is larger than 1 MB or too deeply nested.
-    Bounce,
+    Bounce {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show and export what is stored about an account; erase its personal data
     Account {
         #[command(subcommand)]
@@ -164,7 +202,17 @@ enum Command {
     /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
     Healthcheck,
     /// Print every setting with its default and a description, as TOML
-    Settings,
+    Settings {
+        /// Print JSON, without the descriptions
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    ///
+    /// For bash: `capital-courier completions bash > /etc/bash_completion.d/capital-courier`
+    Completions { shell: Shell },
+    /// Print the manual page, with all commands: `capital-courier man | man -l -`
+    Man,
 }
 
 /// Runs the command in the arguments of the process.
@@ -196,14 +244,19 @@ impl Cli {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Serve { no_worker } => block_on(serve::serve(config, no_worker)),
             Command::Worker => block_on(serve::work(config)),
-            Command::Migrate => block_on(migrate::run(config)),
+            Command::Migrate { json } => block_on(migrate::run(config, json)),
             Command::Doctor { json } => block_on(doctor::run(config, json)),
             Command::Endpoint { action } => block_on(endpoint::run(config, action)),
             Command::Reconcile { all, json } => block_on(reconcile::run(config, all, json)),
             Command::Email { action } => block_on(email::run(config, action)),
-            Command::Bounce => block_on(bounce::run(config)),
+            Command::Bounce { json } => block_on(bounce::run(config, json)),
             Command::Attention(args) => with_database(config, async |db| args.run(db).await),
             Command::Offer { action } => with_database(config, async |db| action.run(db).await),
+            Command::Search { term, json } => {
+                with_database(config, async |db| search::run(db, &term, json).await)
+            }
+            Command::Letter { action } => with_database(config, async |db| action.run(db).await),
+            Command::Contact { action } => with_database(config, async |db| action.run(db).await),
             Command::Pause(args) => with_database(config, async |db| args.run(db).await),
             Command::Resume(args) => with_database(config, async |db| args.run(db).await),
             Command::Event { action } => with_database(config, async |db| action.run(db).await),
@@ -214,10 +267,16 @@ impl Cli {
             Command::Account { action } => with_database(config, async |db| action.run(db).await),
             Command::Report { action } => with_database(config, async |db| action.run(db).await),
             Command::Healthcheck => block_on(healthcheck::run(config)),
-            Command::Settings => {
-                out::stdout().write_all(config::DEFAULTS.as_bytes())?;
+            Command::Settings { json } => {
+                if json {
+                    out::json(&config::defaults_json())?;
+                } else {
+                    out::stdout().write_all(config::DEFAULTS.as_bytes())?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Completions { shell } => completions::print(Self::command(), shell),
+            Command::Man => completions::print_manual(Self::command()),
         }
     }
 }
@@ -249,7 +308,6 @@ fn with_database(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// The help of a command and of all commands below it.
     fn append_help(command: &mut clap::Command, path: &str, help: &mut String) {

@@ -48,19 +48,22 @@ pub(super) fn print_error(error: &anyhow::Error) {
     }
 }
 
-/// Prints rows as a JSON array, or one line each.
-pub(super) fn list<T: serde::Serialize>(
+/// Prints the outcome of an act, as JSON or as a line.
+pub(super) fn outcome(
     as_json: bool,
-    rows: &[T],
-    line: impl Fn(&T) -> String,
+    value: &impl serde::Serialize,
+    line: Arguments<'_>,
 ) -> anyhow::Result<()> {
-    if as_json {
-        return json(&rows);
+    if as_json { json(value) } else { Ok(self::line(line)?) }
+}
+
+/// The columns of the terminal; `None` if stdout is none.
+pub(super) fn terminal_width() -> Option<usize> {
+    if !stdout().0.is_terminal() {
+        return None;
     }
-    for row in rows {
-        say!("{}", line(row))?;
-    }
-    Ok(())
+    // 80 where the terminal does not tell.
+    Some(terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into()))
 }
 
 /// Prints JSON. Control characters, which occur only within strings, are printed as JSON escapes.
@@ -89,6 +92,11 @@ pub(super) fn write_json(out: &mut impl Write, text: &str) -> io::Result<()> {
 /// `j***@example.com`; `***` for what is no address.
 pub(super) fn masked_address(address: &str) -> String {
     address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
+}
+
+/// As [`masked_address`]; an erased recipient is a hash, which needs no mask.
+pub(super) fn masked_recipient(recipient: &str) -> String {
+    if recipient.starts_with("sha256:") { recipient.to_owned() } else { masked_address(recipient) }
 }
 
 /// Prints bytes unchanged, or escaped on a terminal.

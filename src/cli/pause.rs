@@ -97,7 +97,10 @@ fn print_in_force(in_force: &[Pause], as_json: bool) -> anyhow::Result<()> {
     if in_force.is_empty() && !as_json {
         return Ok(say!("no pause is in force")?);
     }
-    out::list(as_json, in_force, describe)
+    if as_json {
+        return out::json(&in_force);
+    }
+    in_force.iter().try_for_each(|pause| Ok(say!("{}", describe(pause))?))
 }
 
 fn print_paused(pause: &Pause, is_new: bool, unsent: UnsentCounts) -> anyhow::Result<()> {

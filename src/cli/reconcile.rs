@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::cli::out::{self, note, say};
+use crate::cli::progress::Progress;
 use crate::clock::Clock;
 use crate::config::{Requirement, Settings, environment};
 use crate::maintenance::reconcile::store::{self, FullListing};
@@ -43,6 +44,7 @@ pub(super) async fn run(config: Option<&Path>, all: bool, json: bool) -> anyhow:
 }
 
 async fn once(app: &App) -> anyhow::Result<()> {
+    let _asking = Progress::spinner("asking Stripe for offers and events");
     let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
     ensure!(ran, "another process is reconciling: try again when it has finished");
     Ok(())
@@ -52,13 +54,15 @@ async fn once(app: &App) -> anyhow::Result<()> {
 /// of this process is incomplete.
 async fn list_all(app: &App, clock: &Clock) -> anyhow::Result<FullListing> {
     app.request_listing().await?;
+    let progress = Progress::spinner("asking Stripe for every offer");
     let mut seen = 0;
     loop {
         let ran = app.reconcile_now().await.context("cannot start the reconciliation")?;
         let listing = app.newest_listing().await?.context("the listing left no record")?;
         if listing.offers_seen > seen {
             seen = listing.offers_seen;
-            note!("{seen} offers listed, {} new", listing.offers_new);
+            let line = format!("{seen} offers listed, {} new", listing.offers_new);
+            if progress.is_hidden() { note!("{line}") } else { progress.say(line) }
         }
         let newest = store::newest(app.db(), clock.now()).await?;
         let failed = newest.is_some_and(|run| run.state == "incomplete");

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use url::Url;
 
 use crate::flow::email as letters;
@@ -30,6 +31,11 @@ use reader::Reader;
 /// The commented defaults, as TOML.
 pub const DEFAULTS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/default.toml"));
+
+/// [`DEFAULTS`] as JSON, without the comments.
+pub fn defaults_json() -> Value {
+    toml::from_str(DEFAULTS).expect("a unit test parses config/default.toml")
+}
 
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -96,6 +96,27 @@ pub async fn find(
     .await
 }
 
+/// The accounts whose letters go to this address. Case is ignored.
+pub async fn accounts_with(
+    db: impl PgExecutor<'_>,
+    address: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "
+        select account_id
+        from contact_overrides
+        where lower(address) = lower($1)
+        order by account_id
+        limit $2
+        ",
+        address,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
 async fn upsert(
     db: impl PgExecutor<'_>,
     request: &NewContactOverride<'_>,

@@ -46,7 +46,10 @@ pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
 pub use backfill_progress::{UnreadableList, list_unreadable, unreadable};
 pub use backfill_requests::BackfillRequests;
-pub use transactions::{ObservedTransaction, Recorded, cancellations, knows_account, record};
+pub use transactions::{
+    FoundTransaction, ObservedTransaction, Recorded, cancellations, find as find_transaction,
+    knows_account, record,
+};
 
 /// Queries about accounts' financings, answered from the database and from Stripe.
 #[derive(Clone, Debug)]

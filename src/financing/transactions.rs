@@ -16,6 +16,35 @@ pub struct ObservedTransaction<'a> {
     pub object: &'a Value,
 }
 
+/// A stored transaction, as an operator finds it.
+#[derive(Clone, Debug)]
+pub struct FoundTransaction {
+    pub account_id: String,
+    pub offer_id: Option<String>,
+    /// `payout`, `payment`, …
+    pub r#type: String,
+    pub currency: String,
+    pub total_minor: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    transaction_id: &str,
+) -> sqlx::Result<Option<FoundTransaction>> {
+    sqlx::query_as!(
+        FoundTransaction,
+        "
+        select account_id, offer_id, type, currency, total_minor, created_at
+        from financing_transactions
+        where transaction_id = $1
+        ",
+        transaction_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Whether a transaction was new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde_json::Value;
 
 use super::money::Money;
 
@@ -18,9 +19,17 @@ pub const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', 'Ôºù', 'Ô
 #[derive(Debug)]
 pub struct CsvWriter<W: Write, const N: usize>(csv::Writer<W>);
 
-/// The text of a cell. Conversions from text escape formulas; numbers and dates need no escape.
-#[derive(Debug)]
-pub struct Cell(String);
+/// A cell. In a CSV file formulas in its text are escaped; numbers and dates need no escape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell {
+    Empty,
+    /// Text from anywhere.
+    Text(String),
+    /// What we formatted: a date or a decimal number, whose sign does not start a formula.
+    Formatted(String),
+    Number(i64),
+    Bool(bool),
+}
 
 impl<W: Write, const N: usize> CsvWriter<W, N> {
     /// Writes the header.
@@ -32,7 +41,7 @@ impl<W: Write, const N: usize> CsvWriter<W, N> {
     }
 
     pub fn write(&mut self, row: [Cell; N]) -> io::Result<()> {
-        self.0.write_record(row.map(|cell| cell.0)).map_err(io_error)
+        self.0.write_record(row.map(Cell::csv)).map_err(io_error)
     }
 
     /// Flushes, and returns the destination.
@@ -48,56 +57,76 @@ fn io_error(error: csv::Error) -> io::Error {
 }
 
 impl Cell {
-    /// A decimal number. Its sign does not start a formula.
+    /// A decimal number.
     pub fn amount(minor: i64, currency: &str) -> Self {
-        Self(Money { minor, currency: currency.to_owned() }.plain())
+        Self::Formatted(Money { minor, currency: currency.to_owned() }.plain())
     }
 
     /// A currency code in upper case.
     pub fn currency(code: &str) -> Self {
         code.to_uppercase().into()
     }
+
+    fn csv(self) -> String {
+        match self {
+            Self::Empty => String::new(),
+            Self::Text(text) => escape_formula(&text).into_owned(),
+            Self::Formatted(text) => text,
+            Self::Number(number) => number.to_string(),
+            Self::Bool(is) => is.to_string(),
+        }
+    }
+
+    /// Unescaped. Amounts are strings, because a JSON number may lose digits.
+    pub fn json(self) -> Value {
+        match self {
+            Self::Empty => Value::Null,
+            Self::Text(text) | Self::Formatted(text) => text.into(),
+            Self::Number(number) => number.into(),
+            Self::Bool(is) => is.into(),
+        }
+    }
 }
 
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
-        Self(escape_formula(text).into_owned())
+        Self::Text(text.to_owned())
     }
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        text.as_str().into()
+        Self::Text(text)
     }
 }
 
 impl From<DateTime<Utc>> for Cell {
     fn from(at: DateTime<Utc>) -> Self {
-        Self(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        Self::Formatted(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 }
 
 impl From<NaiveDate> for Cell {
     fn from(day: NaiveDate) -> Self {
-        Self(day.to_string())
+        Self::Formatted(day.to_string())
     }
 }
 
 impl From<i64> for Cell {
     fn from(number: i64) -> Self {
-        Self(number.to_string())
+        Self::Number(number)
     }
 }
 
 impl From<bool> for Cell {
     fn from(is: bool) -> Self {
-        Self(is.to_string())
+        Self::Bool(is)
     }
 }
 
 impl<T: Into<Cell>> From<Option<T>> for Cell {
     fn from(value: Option<T>) -> Self {
-        value.map_or_else(|| Self(String::new()), Into::into)
+        value.map_or(Self::Empty, Into::into)
     }
 }
 

@@ -190,6 +190,19 @@ pub async fn find(
     .await
 }
 
+/// The offers that this request (`Request-Id`) reported to Stripe.
+pub async fn offers_of_request(
+    db: impl PgExecutor<'_>,
+    request_id: &str,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select offer_id from deliveries where response_request_id = $1 order by offer_id",
+        request_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Records that the job was discarded and why.
 pub async fn mark_refused(db: impl PgExecutor<'_>, offer_id: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query!(

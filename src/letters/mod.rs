@@ -31,7 +31,8 @@
 //! | [`erasure`] | erases the recipients and the content |
 //! | [`export`] | an account's rows, for a data subject |
 //! | [`reason`] | the values of `letters.reason` |
-//! | [`operator`] | resend and withdraw on an operator's request |
+//! | [`operator`] | resend, release and withdraw on an operator's request |
+//! | [`listing`] | letters as operators list and find them |
 //! | [`stopped`] | what waits for an operator |
 
 pub mod browse;
@@ -41,6 +42,7 @@ pub mod evidence;
 pub mod export;
 mod kind;
 pub mod lint;
+pub mod listing;
 pub mod operator;
 pub mod pauses;
 pub mod reason;

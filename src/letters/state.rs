@@ -6,7 +6,15 @@ use sqlx::postgres::{PgTypeInfo, PgValueRef};
 
 /// As in `letters.state`; the diagram is in the module above.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter, strum::EnumString, strum::IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum State {

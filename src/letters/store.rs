@@ -22,6 +22,8 @@ pub struct Letter {
     pub account_id: String,
     /// The position in the offer's sequence; 0 is the first letter.
     pub sequence: i16,
+    /// 0 for the letter of the schedule, then that of the operator's resend.
+    pub resend_number: i16,
     pub kind: String,
     pub state: State,
     pub reason: Option<String>,
@@ -70,8 +72,8 @@ macro_rules! select_letters {
         sqlx::query_as!(
             Letter,
             r#"
-            select letter_id, offer_id, account_id, sequence, kind, state as "state: State", reason,
-                message_id, attempt, uncertain_attempts,
+            select letter_id, offer_id, account_id, sequence, resend_number, kind,
+                state as "state: State", reason, message_id, attempt, uncertain_attempts,
                 recipient, locale, subject, body_text, body_html, template_version, offered_terms,
                 copy_hash,
                 disclaimer_variant
@@ -112,8 +114,41 @@ pub(super) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Inserts a resend of a letter, under the next number. The caller holds the offer's lock.
+pub(super) async fn insert_resend(
+    db: impl PgExecutor<'_>,
+    letter_id: &str,
+    message_id: &str,
+    of: &Letter,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into letters (letter_id, offer_id, account_id, sequence, resend_number, kind,
+            message_id, created_at, changed_at)
+        select $1, offer_id, account_id, sequence, max(resend_number) + 1, $2, $3, $4, $4
+        from letters
+        where offer_id = $5 and sequence = $6
+        group by offer_id, account_id, sequence
+        ",
+        letter_id,
+        of.kind,
+        message_id,
+        now,
+        of.offer_id,
+        of.sequence,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
     select_letters!("letter_id = $1", letter_id).fetch_optional(db).await
+}
+
+pub(super) async fn lock(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
+    select_letters!("letter_id = $1 for update", letter_id).fetch_optional(db).await
 }
 
 /// Stores the content and moves the letter from `waiting` to `sending`. `false` if it is not
@@ -285,7 +320,11 @@ pub async fn first_letter_state(
     offer_id: &str,
 ) -> sqlx::Result<Option<State>> {
     sqlx::query_scalar!(
-        r#"select state as "state: State" from letters where offer_id = $1 and sequence = 0"#,
+        r#"
+        select state as "state: State"
+        from letters
+        where offer_id = $1 and sequence = 0 and resend_number = 0
+        "#,
         offer_id,
     )
     .fetch_optional(db)
@@ -299,6 +338,8 @@ pub struct LetterSummary {
     pub letter_id: String,
     /// `offer`, `reminder_7d`, …
     pub kind: String,
+    /// 0 for the letter of the schedule, then that of the operator's resend.
+    pub resend_number: i16,
     /// As in the diagram of the module above.
     pub state: String,
     pub reason: Option<String>,
@@ -321,8 +362,8 @@ pub async fn of_offer(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<V
     sqlx::query_as!(
         LetterSummary,
         "
-        select letter_id, kind, state, reason, attempt, uncertain_attempts, message_id, subject,
-            relay_reply, sent_at, changed_at
+        select letter_id, kind, resend_number, state, reason, attempt, uncertain_attempts,
+            message_id, subject, relay_reply, sent_at, changed_at
         from letters
         where offer_id = $1
         order by letter_id
@@ -390,7 +431,7 @@ pub async fn first_of_offers(
         "
         select offer_id, state, reason, sent_at
         from letters
-        where offer_id = any($1) and sequence = 0
+        where offer_id = any($1) and sequence = 0 and resend_number = 0
         ",
         offer_ids,
     )

@@ -1,6 +1,6 @@
 //! Queries on `financing_offers`. Functions that take `tx` run in the caller's transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -218,6 +218,24 @@ pub async fn list(
     )
     .fetch_all(db)
     .await
+}
+
+/// The variant of the disclaimer of each of these offers that has one.
+pub async fn disclaimer_variants(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+) -> sqlx::Result<HashMap<String, String>> {
+    let variants = sqlx::query!(
+        r#"
+        select offer_id, disclaimer_variant as "disclaimer_variant!"
+        from financing_offers
+        where offer_id = any($1) and disclaimer_variant is not null
+        "#,
+        offer_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(variants.into_iter().map(|row| (row.offer_id, row.disclaimer_variant)).collect())
 }
 
 /// Counts the offers by status, among those that Stripe created at or after `since`.

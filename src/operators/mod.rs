@@ -6,6 +6,8 @@
 //! | [`account_case`] | everything about one account |
 //! | [`offer_case`] | everything about one offer, and why its merchant has no email |
 //! | [`acts`] | what an operator can do, each with its entry in the log |
+//! | [`letters`], [`bulk`], [`opt_outs`] | acts on letters, and on many things at once |
+//! | [`search`] | what an id or an address belongs to |
 //! | [`pause`] | the acts that stop emails from leaving and let them leave again |
 //! | [`actions`] | the log: who did what, when and why |
 
@@ -13,8 +15,12 @@ pub mod account_case;
 pub mod actions;
 pub mod acts;
 pub mod attention;
+pub mod bulk;
+pub mod letters;
 pub mod offer_case;
+pub mod opt_outs;
 pub mod pause;
+pub mod search;
 
 use crate::consent::opt_outs::Note;
 

@@ -38,6 +38,21 @@ pub async fn list(db: impl PgExecutor<'_>, state: &str, limit: i64) -> sqlx::Res
     .await
 }
 
+/// The dead jobs, of one kind if given, in order.
+pub async fn dead_ids(db: impl PgExecutor<'_>, kind: Option<&str>) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "
+        select job_id
+        from jobs
+        where state = 'dead' and ($1::text is null or kind = $1)
+        order by due_at, job_id
+        ",
+        kind,
+    )
+    .fetch_all(db)
+    .await
+}
+
 pub async fn find(db: impl PgExecutor<'_>, job_id: i64) -> sqlx::Result<Option<JobRow>> {
     sqlx::query_as!(
         JobRow,

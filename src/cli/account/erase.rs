@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use crate::cli::out::{self, say};
-use crate::database::{self, Pool};
+use crate::database::Pool;
 use crate::letters;
-use crate::maintenance::retention::{self, Erased};
+use crate::maintenance::retention::Erased;
+use crate::operators::{Instruction, acts};
 use crate::stripe::AccountId;
 use crate::web::portal;
 
@@ -22,18 +23,22 @@ pub(super) fn confirm(account: &AccountId, with_proof: bool) -> std::io::Result<
 
 pub(super) async fn erase(
     db: &Pool,
+    by: &Instruction,
     account: &AccountId,
     with_proof: bool,
     json: bool,
 ) -> anyhow::Result<()> {
     let mut tx = db.begin().await?;
-    let now = database::now(&mut *tx).await?;
-    let mut erased = retention::erase_account(&mut tx, account.as_str(), with_proof, now).await?;
+    let mut erased = acts::erase_account(&mut tx, by, account.as_str(), with_proof).await?;
     erased.sessions = portal::end_sessions(&mut *tx, account.as_str()).await?;
     let messages = letters::evidence::store::count_messages(&mut *tx, account.as_str()).await?;
     tx.commit().await?;
     if json {
-        return out::json(&erased);
+        let mut outcome = serde_json::to_value(erased)?;
+        outcome["account_id"] = account.as_str().into();
+        outcome["outcome"] = "erased".into();
+        outcome["messages_kept"] = messages.into();
+        return out::json(&outcome);
     }
     let Erased { letters, events, contacts, evidence, sessions, skipped } = erased;
     say!(
@@ -42,7 +47,7 @@ pub(super) async fn erase(
     )?;
     if messages > 0 {
         say!(
-            "{messages} messages are kept as evidence, with address and content: `--with-proof` \
+            "the evidence keeps {messages} messages, with address and content: `--with-proof` \
              erases them"
         )?;
     }

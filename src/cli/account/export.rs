@@ -11,6 +11,7 @@ use anyhow::Context;
 use sqlx::PgConnection;
 
 use crate::cli::out::{self, note};
+use crate::cli::progress::Progress;
 use crate::consent::{contact_overrides, opt_outs, suppression};
 use crate::database::{self, Pool};
 use crate::flow::{delivered, inbox};
@@ -32,7 +33,9 @@ pub(super) async fn export(
     // One snapshot: rows that are written meanwhile do not appear in one table and lack in another.
     let mut tx = database::snapshot(db).await?;
     let mut document = Document::begin(account, &now.to_rfc3339())?;
-    write_tables(&mut tx, account, &mut document).await?;
+    let reading = Progress::counter("tables");
+    write_tables(&mut tx, account, &mut document, &reading).await?;
+    drop(reading);
     let document = document.end()?;
     drop(tx);
     let Some(path) = path else { return Ok(out::stdout().write_all(&document)?) };
@@ -48,6 +51,7 @@ async fn write_tables(
     db: &mut PgConnection,
     account: &AccountId,
     document: &mut Document,
+    progress: &Progress,
 ) -> anyhow::Result<()> {
     let id = account.as_str();
     let by_account = [id.to_owned()];
@@ -60,7 +64,10 @@ async fn write_tables(
 
     macro_rules! write_tables {
         ($($table:literal: $rows:path, $ids:expr;)+) => {
-            $(document.table($table, &$rows(&mut *db, &$ids).await?)?;)+
+            $(
+                document.table($table, &$rows(&mut *db, &$ids).await?)?;
+                progress.advance(1);
+            )+
         };
     }
     write_tables! {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 
+use crate::cli::instruction::ReasonArg;
 use crate::database::Pool;
 use crate::maintenance::retention;
 use crate::stripe::AccountId;
@@ -40,8 +41,9 @@ pub(super) enum Action {
     },
     /// Erase the personal data of an account; emails that wait are withdrawn, the evidence is kept
     ///
-    /// Emails that are being sent are skipped, and the output says so. Sessions in the Capital
-    /// section end. The account is not opted out: see `opt-out add`.
+    /// Requires a reason, such as the number of the request. Emails that are being sent are skipped,
+    /// and the output says so. Sessions in the Capital section end. The account is not opted out: see
+    /// `opt-out add`.
     Erase {
         /// The connected account, acct_…
         account: AccountId,
@@ -52,6 +54,8 @@ pub(super) enum Action {
         /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        reason: ReasonArg,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -69,10 +73,11 @@ impl Action {
                 require_known(db, &account, "nothing was exported").await?;
                 export::export(db, &account, out.as_deref()).await
             }
-            Self::Erase { account, with_proof, yes, json } => {
+            Self::Erase { account, with_proof, yes, reason, json } => {
                 require_known(db, &account, "nothing was erased").await?;
+                let by = reason.required()?;
                 ensure!(yes || erase::confirm(&account, with_proof)?, "nothing was erased");
-                erase::erase(db, &account, with_proof, json).await
+                erase::erase(db, &by, &account, with_proof, json).await
             }
         }
     }

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use clap::ArgGroup;
+use serde_json::json;
 
+use crate::cli::instruction;
 use crate::cli::out::{self, DAY, say};
+use crate::consent::opt_outs::Note;
 use crate::database;
 use crate::letters::wording::approvals::store::{self, RecordedApproval};
-use crate::letters::wording::approvals::{ApprovalFilter, CopyId, Withdrawal, withdraw};
+use crate::letters::wording::approvals::{ApprovalFilter, CopyId, Withdrawal};
+use crate::operators::acts;
 
 /// Digits of a hash that tell wordings apart on a terminal.
 const HASH_DIGITS: usize = 12;
@@ -34,12 +38,15 @@ pub(in crate::cli) enum Action {
         /// Only for this market
         #[arg(long)]
         market: Option<String>,
-        /// Why
+        /// Why, for the approval and the log of acts
         #[arg(long, value_name = "TEXT")]
-        reason: String,
+        reason: Note,
         /// Who withdraws
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -76,7 +83,7 @@ impl Action {
                 let approvals = store::list(db, &ApprovalFilter::default()).await?;
                 list(approvals, current, json)?;
             }
-            Self::Withdraw { hash, reference, market, reason, by } => {
+            Self::Withdraw { hash, reference, market, reason, by, json } => {
                 let market = market.map(|market| market.to_uppercase());
                 let filter = ApprovalFilter {
                     hash_prefix: hash.as_deref(),
@@ -84,13 +91,16 @@ impl Action {
                     market: market.as_deref(),
                     is_in_force: true,
                 };
-                let withdrawal = Withdrawal { reason: &reason, withdrawn_by: &by };
-                let now = database::now(db).await?;
-                let mut tx = db.begin().await?;
-                let withdrawn = withdraw(&mut tx, &filter, &withdrawal, now).await?;
-                tx.commit().await?;
-                for approval in &withdrawn {
-                    say!("withdrawn: {} {}", approval.market, describe(approval))?;
+                let withdrawal = Withdrawal { reason: reason.as_str(), withdrawn_by: &by };
+                let instruction = instruction::because(reason.clone());
+                let withdrawn =
+                    acts::withdraw_approvals(db, &instruction, &filter, &withdrawal).await?;
+                if json {
+                    out::json(&json!({"outcome": "withdrawn", "approvals": withdrawn}))?;
+                } else {
+                    for approval in &withdrawn {
+                        say!("withdrawn: {} {}", approval.market, describe(approval))?;
+                    }
                 }
             }
         }

@@ -12,16 +12,19 @@ use std::str::FromStr;
 use anyhow::{Context, ensure};
 
 use crate::app;
+use crate::cli::instruction::ReasonArg;
 use crate::cli::out::{self, say};
+use crate::cli::progress::Progress;
 use crate::config::{Requirement, Settings, WordingSettings, environment};
 use crate::database;
 use crate::flow::email as letters;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
-use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId, approve, retry_held};
+use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::samples::{self, SampleFinding};
 use crate::letters::wording::{Disclaimers, Writer};
 use crate::mail::Dkim;
+use crate::operators::{Instruction, acts};
 use crate::telemetry;
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,6 +34,9 @@ pub(super) enum Action {
     Preview {
         /// The folder; it is created if missing
         dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check every email against the rules for its wording; exit 1 if one must not be sent
     Check {
@@ -39,7 +45,11 @@ pub(super) enum Action {
         json: bool,
     },
     /// Print the DKIM public key as a TXT record for a zone file
-    DkimRecord,
+    DkimRecord {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the accounts that wait for an email about an open offer, each with its address and
     /// where it comes from, or why there is none; sends nothing
     ///
@@ -73,6 +83,11 @@ pub(super) enum Action {
         /// Who records the approval
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List approvals, and current wordings that have none; withdraw approvals
     #[command(subcommand)]
@@ -92,14 +107,22 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
     match action {
         // Handled above, with all settings.
         Action::Recipients { .. } => {}
-        Action::Preview { dir } => {
+        Action::Preview { dir, json } => {
             let all = disclaimers.all();
+            let writing = Progress::spinner("writing the samples");
             let samples = app::samples(&email, &writer, &all)?;
-            preview::write(&dir, email.sender.from.address(), &writer, &samples)?;
+            let cover = preview::write(&dir, email.sender.from.address(), &writer, &samples)?;
+            drop(writing);
+            let (index, emails) = (cover.display().to_string(), samples.len());
+            out::outcome(
+                json,
+                &serde_json::json!({"index": index, "emails": emails}),
+                format_args!("{index}: {emails} emails"),
+            )?;
         }
         Action::Check { json } => return check(&email, &writer, &disclaimers, json),
-        Action::DkimRecord => print_record(email.sender.dkim.as_ref())?,
-        Action::Approve { market, reference, variant, kind, by } => {
+        Action::DkimRecord { json } => print_record(email.sender.dkim.as_ref(), json)?,
+        Action::Approve { market, reference, variant, kind, by, reason, json } => {
             let market = market.to_uppercase();
             let approval = Approval { market: &market, reference: &reference, approved_by: &by };
             let mut copies = app::copies(&writer, &disclaimers);
@@ -112,7 +135,7 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
                 "no such disclaimer for {market}: put its wording into email.disclaimers_dir, as \
                  <variant>/<language>.txt"
             );
-            record(&database.database, &copies, &approval).await?;
+            record(&database.database, &reason.instruction()?, (&copies, &approval), json).await?;
         }
         Action::Approvals(action) => {
             action.run(&database.database, &app::copies(&writer, &disclaimers)).await?;
@@ -128,8 +151,10 @@ fn check(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let all = disclaimers.all();
+    let reading = Progress::spinner("reading every email");
     let samples = app::samples(settings, writer, &all)?;
     let found = samples::check(writer, &Rules::built_in()?, &samples);
+    drop(reading);
     out::ignore_closed(print_findings(&found, samples.len(), json))?;
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
@@ -144,7 +169,7 @@ fn print_findings(found: &[SampleFinding], letters_read: usize, json: bool) -> a
         }
         say!("    in {}", shorten(letters))?;
     }
-    Ok(say!("{letters_read} letters read, {} findings", found.len())?)
+    Ok(say!("{letters_read} emails read, {} findings", found.len())?)
 }
 
 /// The first names, and the number of the others.
@@ -157,10 +182,14 @@ fn shorten(letters: &[String]) -> String {
     }
 }
 
-fn print_record(dkim: Option<&Dkim>) -> anyhow::Result<()> {
+fn print_record(dkim: Option<&Dkim>, json: bool) -> anyhow::Result<()> {
     let dkim = dkim.context("emails are not signed: set email.dkim_key")?;
-    say!("{}. TXT {}", dkim.record_name(), quoted(&dkim.record()))?;
-    Ok(())
+    let (name, record) = (dkim.record_name(), dkim.record());
+    out::outcome(
+        json,
+        &serde_json::json!({"name": name, "type": "TXT", "value": record}),
+        format_args!("{name}. TXT {}", quoted(&record)),
+    )
 }
 
 /// A string in a TXT record has at most 255 bytes; receivers join several (RFC 6376 section
@@ -213,22 +242,27 @@ impl CopyKind {
 
 async fn record(
     settings: &database::Settings,
-    copies: &[CopyId],
-    approval: &Approval<'_>,
+    by: &Instruction,
+    (copies, approval): (&[CopyId], &Approval<'_>),
+    as_json: bool,
 ) -> anyhow::Result<()> {
     let database = database::open(settings).await?;
-    let now = database::now(&database.pool).await?;
-    let mut tx = database.pool.begin().await?;
-    approve(&mut tx, copies, approval, now).await?;
-    tx.commit().await?;
-    // After the commit: the retry reads the approval, and a crash in between only delays it.
-    let retried = retry_held(&database.pool, now).await?;
+    let progress = Progress::spinner("recording the approval and retrying emails");
+    let retried = acts::approve(&database.pool, by, copies, approval).await?;
+    drop(progress);
     database.close().await;
+    if as_json {
+        let hashes: Vec<&str> = copies.iter().map(|copy| copy.hash.as_str()).collect();
+        return out::json(&serde_json::json!({
+            "outcome": "approved", "market": approval.market, "reference": approval.reference,
+            "wordings": hashes, "queued": retried,
+        }));
+    }
     for copy in copies {
         let CopyId { hash, kind, language, disclaimer_variant, .. } = copy;
         say!("{hash} {kind} {} {disclaimer_variant}", language.code())?;
     }
     say!("{} wordings approved for {}", copies.len(), approval.market)?;
-    say!("{retried} held letters are tried again")?;
+    say!("{retried} held emails are tried again")?;
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! `email preview`: every email with sample data, as a folder of pages for a compliance team.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
-use crate::cli::out::say;
 use crate::letters::wording::Writer;
 use crate::letters::wording::samples::Sample;
 
@@ -32,13 +31,13 @@ struct PreviewRow {
 }
 
 /// Writes an HTML file, a text file and a page that shows both at two widths for each email, and an
-/// index.
+/// index, whose path is returned.
 pub(super) fn write(
     dir: &Path,
     from: &str,
     writer: &Writer,
     samples: &[Sample<'_>],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<PathBuf> {
     let context = || format!("cannot write into {}", dir.display());
     std::fs::create_dir_all(dir).with_context(context)?;
     let mut pages = Environment::new();
@@ -65,8 +64,7 @@ pub(super) fn write(
     let cover = dir.join("index.html");
     let page = pages.get_template("cover.html")?.render(context! { rows => Serde(&rows) })?;
     std::fs::write(&cover, page).with_context(context)?;
-    say!("{}: {} letters", cover.display(), rows.len())?;
-    Ok(())
+    Ok(cover)
 }
 
 fn row(writer: &Writer, sample: &Sample<'_>) -> PreviewRow {

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::cli::out::{self, note};
+use crate::cli::progress::Progress;
+use crate::cli::table;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::flow::email::{
@@ -18,7 +20,7 @@ use crate::letters::reason::{NOT_CONNECTED, OPTED_OUT};
 use crate::queue::{Next, Retryable};
 use crate::stripe::{AccountId, Error};
 
-/// Accounts between two lines of progress.
+/// Accounts between two lines of progress, where no bar can be drawn.
 const PROGRESS_EVERY: usize = 100;
 /// How often a call that Stripe's rate limit refused is repeated.
 const MAX_PAUSES: u32 = 10;
@@ -56,7 +58,12 @@ pub(super) async fn run(
     let found = found?;
     let is_complete = found.iter().all(|line| line.reason != Some(UNKNOWN));
     let with_address = found.iter().filter(|line| line.address.is_some()).count();
-    out::ignore_closed(out::list(json, &found, describe))?;
+    out::ignore_closed(table::print(
+        json,
+        &found,
+        ["account", "address", "source or reason"],
+        describe,
+    ))?;
     note!(
         "{} accounts wait for an email: {with_address} with a usable address, {} without",
         found.len(),
@@ -72,6 +79,7 @@ async fn look_up_all(
     let accounts = expected.accounts().await.context("cannot read the offers")?;
     let total = accounts.len();
     let mut lines = Vec::with_capacity(total);
+    let progress = Progress::bar("asking Stripe about accounts", total);
     // One after the other: a running service needs Stripe's rate limit more than this command.
     for (account_id, offers) in accounts {
         let id: AccountId = account_id.parse()?;
@@ -89,7 +97,8 @@ async fn look_up_all(
             Err(error) => line.fill_error(error)?,
         }
         lines.push(line);
-        if total > PROGRESS_EVERY && lines.len().is_multiple_of(PROGRESS_EVERY) {
+        progress.advance(1);
+        if progress.is_hidden() && total > PROGRESS_EVERY && lines.len() % PROGRESS_EVERY == 0 {
             note!("{} of {total} accounts", lines.len());
         }
     }
@@ -165,12 +174,16 @@ impl RecipientLine {
     }
 }
 
-fn describe(line: &RecipientLine) -> String {
+fn describe(line: &RecipientLine) -> [String; 3] {
     let RecipientLine { account_id, address, source, explanation, offers, .. } = line;
-    let Some(address) = address else { return format!("{account_id}  no email: {explanation}") };
+    let account_id = account_id.clone();
+    let Some(address) = address else {
+        return [account_id, "no email".to_owned(), explanation.clone()];
+    };
     // With a usable address, what keeps the letter is something else.
     let kept = offers.iter().filter_map(|offer| {
         Some(format!("; {}: {}", offer.letter_state.as_ref()?, offer.letter_reason.as_ref()?))
     });
-    format!("{account_id}  {address}  {}{}", source.unwrap_or_default(), kept.collect::<String>())
+    let kept: String = kept.collect();
+    [account_id, address.clone(), format!("{}{kept}", source.unwrap_or_default())]
 }

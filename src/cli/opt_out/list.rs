@@ -1,21 +1,16 @@
 //! The CSV of opt-outs. An import is valid in every line, or is refused as a whole.
 
-use std::io::{self, Write};
-
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use crate::consent::opt_outs::Note;
 use crate::consent::opt_outs::store::OptOut;
-use crate::format::csv::{Cell, CsvWriter, unescape_formula};
+use crate::format::csv::{Cell, unescape_formula};
 use crate::stripe::AccountId;
 
-const COLUMNS: [&str; 6] = ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
+pub(super) const COLUMNS: [&str; 6] =
+    ["account", "source", "note", "opted_out_at", "ended_at", "ended_by"];
 /// More errors do not help: such a list has another format.
 const MAX_SHOWN_ERRORS: usize = 20;
-
-pub(super) fn writer<W: Write>(out: W) -> io::Result<CsvWriter<W, 6>> {
-    CsvWriter::new(out, COLUMNS)
-}
 
 pub(super) fn cells(opt_out: &OptOut) -> [Cell; 6] {
     [
@@ -130,7 +125,7 @@ fn time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::csv::FORMULA;
+    use crate::format::csv::{CsvWriter, FORMULA};
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {
@@ -151,7 +146,7 @@ mod tests {
     }
 
     fn written(note: &str) -> String {
-        let mut writer = writer(Vec::new()).unwrap();
+        let mut writer = CsvWriter::new(Vec::new(), COLUMNS).unwrap();
         writer.write(cells(&opt_out(note))).unwrap();
         String::from_utf8(writer.finish().unwrap()).unwrap()
     }

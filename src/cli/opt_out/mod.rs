@@ -5,11 +5,18 @@ mod list;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use serde_json::json;
 
-use crate::cli::out::{self, say};
-use crate::consent::opt_outs::{self, Note, OptOutOutcome, OptOutRequest, OptOutSource, store};
+use crate::cli::instruction::{self, ReasonArg};
+use crate::cli::out;
+use crate::cli::progress::Progress;
+use crate::cli::records::Records;
+use crate::cli::table;
+use crate::consent::opt_outs::{Note, OptOutOutcome, store};
 use crate::database::{self, Pool};
+use crate::operators::acts;
+use crate::operators::opt_outs::{self, ImportedOptOut};
 use crate::stripe::AccountId;
 
 #[derive(Debug, clap::Subcommand)]
@@ -18,14 +25,24 @@ pub(super) enum Action {
     Add {
         /// The connected account, acct_…
         account: AccountId,
-        /// The reason, or the merchant's request
-        #[arg(long, value_name = "TEXT")]
+        /// The reason, or the merchant's request; the same as --reason
+        #[arg(long, value_name = "TEXT", conflicts_with = "reason")]
         note: Option<Note>,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Allow emails to an account again; suppressed emails stay suppressed
     Remove {
         /// The connected account, acct_…
         account: AccountId,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List the accounts that are opted out
     List {
@@ -34,7 +51,11 @@ pub(super) enum Action {
         json: bool,
     },
     /// Print all opt-outs as CSV, with source and time, including ended ones
-    Export,
+    Export {
+        /// Print JSON instead of CSV
+        #[arg(long)]
+        json: bool,
+    },
     /// Import opt-outs from CSV; if any line is invalid, nothing is imported
     ///
     /// The header names the columns: `account`, and optionally `note` and `opted_out_at`
@@ -42,6 +63,11 @@ pub(super) enum Action {
     Import {
         /// The file, or `-` for stdin
         file: PathBuf,
+        #[command(flatten)]
+        reason: ReasonArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -51,51 +77,48 @@ const PAGE_SIZE: i64 = 1000;
 impl Action {
     pub(super) async fn run(self, db: &Pool) -> anyhow::Result<()> {
         match self {
-            Self::Add { account, note } => add(db, &account, note.as_ref()).await,
-            Self::Remove { account } => {
-                let now = database::now(db).await?;
-                let ended = store::end(
-                    db,
-                    account.as_str(),
-                    OptOutSource::ALL,
-                    OptOutSource::Operator,
-                    now,
+            Self::Add { account, note, reason, json } => {
+                let by = match note {
+                    Some(note) => instruction::because(note),
+                    None => reason.instruction()?,
+                };
+                let outcome = match acts::opt_out(db, &by, account.as_str()).await? {
+                    OptOutOutcome::Inserted => ("opted_out", "is opted out"),
+                    OptOutOutcome::Duplicate => ("duplicate", "was opted out already"),
+                };
+                out::outcome(
+                    json,
+                    &json!({"account_id": account, "outcome": outcome.0}),
+                    format_args!("{account} {}", outcome.1),
                 )
-                .await?;
-                ensure!(ended, "{account} is not opted out");
-                Ok(say!("{account} is no longer opted out")?)
             }
-            Self::List { json } => out::list(json, &store::list_active(db).await?, |opt_out| {
-                let since = opt_out.opted_out_at.to_rfc3339();
-                let note = opt_out.note.as_deref().unwrap_or_default();
-                format!("{}  {since}  {}  {note}", opt_out.account_id, opt_out.source)
-            }),
-            Self::Export => export(db).await,
-            Self::Import { file } => import(db, &file).await,
+            Self::Remove { account, reason, json } => {
+                acts::end_opt_out(db, &reason.instruction()?, account.as_str()).await?;
+                out::outcome(
+                    json,
+                    &json!({"account_id": account, "outcome": "ended"}),
+                    format_args!("{account} is no longer opted out"),
+                )
+            }
+            Self::List { json } => {
+                let opt_outs = store::list_active(db).await?;
+                table::print(json, &opt_outs, ["account", "since", "source", "note"], |opt_out| {
+                    [
+                        opt_out.account_id.clone(),
+                        opt_out.opted_out_at.to_rfc3339(),
+                        opt_out.source.clone(),
+                        opt_out.note.clone().unwrap_or_default(),
+                    ]
+                })
+            }
+            Self::Export { json } => export(db, json).await,
+            Self::Import { file, reason, json } => import(db, &file, reason, json).await,
         }
     }
 }
 
-async fn add(db: &Pool, account: &AccountId, note: Option<&Note>) -> anyhow::Result<()> {
-    let now = database::now(db).await?;
-    let request = OptOutRequest {
-        account_id: account.as_str(),
-        source: OptOutSource::Operator,
-        note: note.map(Note::as_str),
-        since: now,
-    };
-    let mut tx = db.begin().await?;
-    let opted_out = opt_outs::opt_out(&mut tx, &request, now).await?;
-    tx.commit().await?;
-    match opted_out {
-        OptOutOutcome::Inserted => say!("{account} is opted out")?,
-        OptOutOutcome::Duplicate => say!("{account} was opted out already")?,
-    }
-    Ok(())
-}
-
-async fn export(db: &Pool) -> anyhow::Result<()> {
-    let mut writer = list::writer(out::stdout())?;
+async fn export(db: &Pool, json: bool) -> anyhow::Result<()> {
+    let mut writer = Records::new(json, list::COLUMNS)?;
     let mut page = store::OptOutPage { after: 0, limit: PAGE_SIZE, with_ended: true };
     loop {
         let opt_outs = store::list_page(db, &page).await?;
@@ -105,33 +128,32 @@ async fn export(db: &Pool) -> anyhow::Result<()> {
         let Some(last) = opt_outs.last() else { break };
         page.after = last.opt_out_id;
     }
-    writer.finish()?;
-    Ok(())
+    Ok(writer.finish()?)
 }
 
-async fn import(db: &Pool, file: &Path) -> anyhow::Result<()> {
+async fn import(db: &Pool, file: &Path, reason: ReasonArg, json: bool) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
-    if file == Path::new("-") {
+    // Stdin holds the list, so it cannot answer a question.
+    let by = if file == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes).context("cannot read the list from stdin")?;
+        reason.without_asking()
     } else {
         bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
-    let now = database::now(db).await?;
-    let imported = list::read(&bytes, now)?;
-    let mut tx = db.begin().await?;
-    let mut new = 0;
-    for row in &imported {
-        let request = OptOutRequest {
-            account_id: row.account.as_str(),
-            source: OptOutSource::Import,
-            note: row.note.as_ref().map(Note::as_str),
-            since: row.opted_out_at.unwrap_or(now),
-        };
-        new += usize::from(
-            opt_outs::opt_out(&mut tx, &request, now).await? == OptOutOutcome::Inserted,
-        );
-    }
-    tx.commit().await?;
-    say!("opted out {new} accounts; {} were opted out already", imported.len() - new)?;
-    Ok(())
+        reason.instruction()?
+    };
+    let imported = list::read(&bytes, database::now(db).await?)?;
+    let progress = Progress::bar("accounts", imported.len());
+    let requests = imported.iter().map(|row| ImportedOptOut {
+        account_id: row.account.as_str(),
+        note: row.note.as_ref().map(Note::as_str),
+        since: row.opted_out_at,
+    });
+    let new = opt_outs::import(db, &by, requests, || progress.advance(1)).await?;
+    drop(progress);
+    let known = imported.len() - new;
+    out::outcome(
+        json,
+        &json!({"outcome": "opted_out", "accounts": new, "duplicates": known}),
+        format_args!("opted out {new} accounts; {known} were opted out already"),
+    )
 }

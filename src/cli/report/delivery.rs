@@ -3,9 +3,10 @@
 use futures_util::TryStreamExt;
 
 use super::Filter;
-use crate::cli::out::{masked_address, stdout};
+use crate::cli::out::masked_address;
+use crate::cli::records::Records;
 use crate::database::{self, Pool};
-use crate::format::csv::{Cell, CsvWriter};
+use crate::format::csv::Cell;
 use crate::letters::evidence::store::{self, EvidencePeriod, EvidenceRecord};
 
 const COLUMNS: [&str; 26] = [
@@ -40,15 +41,14 @@ const COLUMNS: [&str; 26] = [
 /// Streams the report from the database to stdout.
 pub(super) async fn write(db: &Pool, filter: &Filter, addresses: bool) -> anyhow::Result<()> {
     let (from, until) = filter.period()?;
-    let mut out = CsvWriter::new(stdout(), COLUMNS)?;
+    let mut out = Records::new(filter.json, COLUMNS)?;
     let mut connection = database::without_statement_timeout(db).await?;
     let period = EvidencePeriod { from, until, account_id: filter.account() };
     let mut records = store::stream_records(&mut connection, &period);
     while let Some(record) = records.try_next().await? {
         out.write(cells(record, addresses))?;
     }
-    out.finish()?;
-    Ok(())
+    Ok(out.finish()?)
 }
 
 fn cells(line: EvidenceRecord, addresses: bool) -> [Cell; 26] {

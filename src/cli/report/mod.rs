@@ -1,4 +1,4 @@
-//! `report`: CSV for accounting and compliance.
+//! `report`: CSV or JSON for accounting and compliance.
 
 mod delivery;
 mod told_elsewhere;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
-use crate::cli::out::say;
+use crate::cli::out;
 use crate::database::Pool;
 use crate::letters::evidence;
 use crate::stripe::AccountId;
@@ -41,6 +41,9 @@ pub(super) enum Action {
         /// The file; mail programs open .eml
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -56,6 +59,9 @@ pub(super) struct Filter {
     /// Only this account
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<AccountId>,
+    /// Print JSON instead of CSV
+    #[arg(long)]
+    json: bool,
 }
 
 impl Action {
@@ -64,7 +70,7 @@ impl Action {
             Self::Delivery { filter, addresses } => delivery::write(db, &filter, addresses).await,
             Self::ToldElsewhere { filter } => told_elsewhere::write(db, &filter).await,
             Self::Transactions { filter } => transactions::write(db, &filter).await,
-            Self::Message { letter, out } => write_message(db, &letter, &out).await,
+            Self::Message { letter, out, json } => write_message(db, &letter, &out, json).await,
         }
     }
 }
@@ -83,7 +89,7 @@ impl Filter {
     }
 }
 
-async fn write_message(db: &Pool, letter: &str, out: &Path) -> anyhow::Result<()> {
+async fn write_message(db: &Pool, letter: &str, path: &Path, json: bool) -> anyhow::Result<()> {
     let Some(message) = evidence::store::last_message(db, letter).await? else {
         bail!("{letter} not found, or never handed to the relay");
     };
@@ -95,7 +101,13 @@ async fn write_message(db: &Pool, letter: &str, out: &Path) -> anyhow::Result<()
         evidence::is_hash_of(&message.sha256, &bytes),
         "the message does not match its recorded SHA-256 {sha256}"
     );
-    std::fs::write(out, bytes).with_context(|| format!("cannot write {}", out.display()))?;
-    say!("{sha256}  {}  (attempt {})", out.display(), message.attempt)?;
-    Ok(())
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    let (file, attempt) = (path.display().to_string(), message.attempt);
+    out::outcome(
+        json,
+        &serde_json::json!({
+            "letter_id": letter, "sha256": sha256, "file": file, "attempt": attempt,
+        }),
+        format_args!("{sha256}  {file}  (attempt {attempt})"),
+    )
 }

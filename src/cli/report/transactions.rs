@@ -3,10 +3,10 @@
 use futures_util::TryStreamExt;
 
 use super::Filter;
-use crate::cli::out::stdout;
+use crate::cli::records::Records;
 use crate::database::{self, Pool};
 use crate::financing::ledger::{Movement, MovementRange, store};
-use crate::format::csv::{Cell, CsvWriter};
+use crate::format::csv::Cell;
 
 const COLUMNS: [&str; 13] = [
     "transaction",
@@ -27,15 +27,14 @@ const COLUMNS: [&str; 13] = [
 /// Streams the report from the database to stdout.
 pub(super) async fn write(db: &Pool, filter: &Filter) -> anyhow::Result<()> {
     let (from, until) = filter.period()?;
-    let mut out = CsvWriter::new(stdout(), COLUMNS)?;
+    let mut out = Records::new(filter.json, COLUMNS)?;
     let mut connection = database::without_statement_timeout(db).await?;
     let period = MovementRange { from, until, account_id: filter.account() };
     let mut movements = store::movements(&mut connection, &period);
     while let Some(movement) = movements.try_next().await? {
         out.write(cells(movement))?;
     }
-    out.finish()?;
-    Ok(())
+    Ok(out.finish()?)
 }
 
 fn cells(movement: Movement) -> [Cell; 13] {

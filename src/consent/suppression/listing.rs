@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::AddressHash;
 use super::store::{self, Suppression};
 use crate::letters::store::{count_held_for_addresses, offers_of, suppressed_addresses_of_offer};
 
@@ -29,6 +30,15 @@ pub struct SuppressedAddress {
 pub async fn list(db: &mut PgConnection) -> sqlx::Result<Vec<SuppressedAddress>> {
     let suppressions = store::list(&mut *db, None).await?;
     describe(db, suppressions).await
+}
+
+/// An address, if it is suppressed.
+pub async fn find(
+    db: &mut PgConnection,
+    address: &AddressHash,
+) -> sqlx::Result<Option<SuppressedAddress>> {
+    let suppressions = store::list(&mut *db, Some(&[address.as_bytes().to_vec()])).await?;
+    Ok(describe(db, suppressions).await?.pop())
 }
 
 /// Suppressed addresses whose id is below `before`, newest first.

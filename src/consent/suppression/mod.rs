@@ -22,7 +22,7 @@ use crate::letters::store::{
 use crate::letters::transition;
 use crate::offers::timeline::{self, Entry};
 
-pub use listing::{SuppressedAddress, list, list_for_offer, page};
+pub use listing::{SuppressedAddress, find, list, list_for_offer, page};
 
 /// SHA-256 of an address in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -206,12 +206,11 @@ pub async fn list(
     .await
 }
 
-/// With the original bytes, which are empty if they were erased.
-pub async fn find(
-    db: impl PgExecutor<'_> + Copy,
+pub async fn find_summary(
+    db: impl PgExecutor<'_>,
     event_id: &str,
-) -> sqlx::Result<Option<(EventSummary, Vec<u8>)>> {
-    let found = sqlx::query_as!(
+) -> sqlx::Result<Option<EventSummary>> {
+    sqlx::query_as!(
         EventSummary,
         "
         select event_id, event_type, state, note, object_id, account_id, received_at
@@ -221,12 +220,44 @@ pub async fn find(
         event_id,
     )
     .fetch_optional(db)
-    .await?;
-    let Some(shown) = found else { return Ok(None) };
+    .await
+}
+
+/// With the original bytes, which are empty if they were erased.
+pub async fn find(
+    db: impl PgExecutor<'_> + Copy,
+    event_id: &str,
+) -> sqlx::Result<Option<(EventSummary, Vec<u8>)>> {
+    let Some(shown) = find_summary(db, event_id).await? else { return Ok(None) };
     let mut bodies =
         bodies::store::find(db, std::iter::once((event_id, shown.received_at))).await?;
     let body = bodies.remove(event_id).unwrap_or_default();
     Ok(Some((shown, body)))
+}
+
+/// The newest events in a state, before `before` if given: at most `limit`, with their times.
+pub async fn ids_in_state(
+    db: impl PgExecutor<'_>,
+    state: &str,
+    before: Option<&(DateTime<Utc>, String)>,
+    limit: i64,
+) -> sqlx::Result<Vec<(DateTime<Utc>, String)>> {
+    let rows = sqlx::query!(
+        "
+        select received_at, event_id
+        from inbox_events
+        where state = $1 and ($2::timestamptz is null or (received_at, event_id) < ($2, $3))
+        order by received_at desc, event_id desc
+        limit $4
+        ",
+        state,
+        before.map(|(received_at, _)| *received_at),
+        before.map(|(_, event_id)| event_id.as_str()),
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.received_at, row.event_id)).collect())
 }
 
 /// Marks an event unread, so that it is read again; projections are idempotent. `false` if there is

@@ -36,7 +36,7 @@ pub async fn find_due(
             where letters.offer_id = first.offer_id
                 -- A letter that was never sent does not matter.
                 and state not in ('withdrawn', 'suppressed')
-            order by sequence desc
+            order by sequence desc, resend_number desc
             limit 1
         ) last
         cross join lateral (
@@ -52,7 +52,7 @@ pub async fn find_due(
                 when $2 and first.sent_at + interval '7 days' <= $5 then 1::smallint
             end as sequence
         ) due
-        where first.offer_id = any($1) and first.sequence = 0
+        where first.offer_id = any($1) and first.sequence = 0 and first.resend_number = 0
             -- A bounced, held or unfinished letter blocks the next one.
             and first.state = 'sent' and last.state = 'sent'
             and last.sent_at < $6

@@ -74,6 +74,9 @@ async fn insert_the_rest(db: &PgPool, account: &str) {
              (fingerprint, letter_id, channel, outcome, detail, reported_at)
          select sha256('report'), max(letter_id), 'mail', 'transient', '4.2.2', now()
          from letters where account_id = $1",
+        "insert into operator_actions
+             (acted_at, operator, channel, action, subject, account_id, reason, outcome)
+         values (now(), 'ops', 'console', 'opt_out.add', 'account:' || $1, $1, 'asked', 'opted out')",
         "insert into portal_sessions values (sha256('cookie'), $1, 'en', now(), now())",
         r#"insert into financing_transactions
              (transaction_id, account_id, livemode, type, reason, currency, total_minor, object,
@@ -159,7 +162,8 @@ async fn an_export_has_what_an_erasure_removes(db: PgPool) {
     assert!(text.contains(r#""nul":"\u0000","large":12345678901234567890123"#), "{text}");
     assert!(!text.contains(&other));
 
-    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof", "--reason", "x"])
+        .await;
     let left = exported(&app.db, &account).await;
     for table in ["contact_overrides", "inbox_bodies", "portal_sessions"] {
         assert_eq!(left["tables"][table], Value::Array(Vec::new()), "{table}");

@@ -1,13 +1,18 @@
 //! Commands, run as processes.
 
 mod account;
+mod acts;
+mod again;
 mod demo;
 mod doctor;
 mod endpoint;
 mod healthcheck;
+mod install;
+mod letters;
 mod operator;
 mod pause;
 mod recipients;
+mod search;
 mod start;
 mod terminal;
 

@@ -34,8 +34,16 @@ async fn app_with_one_row_of_each(db: PgPool) -> (TestApp, String) {
 }
 
 /// Every command that prints stored text for a reader.
-fn commands<'a>(offer: &'a str, event: &'a str, account: &'a str) -> [Vec<&'a str>; 10] {
+fn commands<'a>(
+    offer: &'a str,
+    event: &'a str,
+    account: &'a str,
+    letter: &'a str,
+) -> [Vec<&'a str>; 13] {
     [
+        vec!["letter", "list"],
+        vec!["letter", "show", letter],
+        vec!["search", letter],
         vec!["account", "show", account],
         vec!["offer", "list"],
         vec!["offer", "show", offer],
@@ -54,11 +62,14 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
     let (app, offer) = app_with_one_row_of_each(db).await;
     let event = app.event_id(&offer).await;
     let account = app.account_of(&offer);
+    let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     for (table, column) in [
         ("financing_offers", "status"),
         ("inbox_events", "note"),
         ("inbox_events", "event_type"),
         ("letters", "relay_reply"),
+        ("letters", "reason"),
+        ("letters", "subject"),
         ("deliveries", "note"),
         ("jobs", "last_error"),
         ("api_keys", "name"),
@@ -79,7 +90,7 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
     .unwrap();
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let mut escaped_in = 0;
-    for arguments in commands(&offer, &event, &account) {
+    for arguments in commands(&offer, &event, &account, &letter) {
         let Output { stdout, stderr, .. } = command(&arguments, &env).output().await.unwrap();
         // `event show` prints the body unchanged into a pipe.
         let stdout = if arguments[..2] == ["event", "show"] { Vec::new() } else { stdout };
@@ -95,7 +106,7 @@ async fn control_characters_in_stored_text_never_reach_a_terminal(db: PgPool) {
         );
     }
     assert_eq!(
-        escaped_in, 8,
+        escaped_in, 11,
         "`address list` and the unknown offer do not print it, the others do"
     );
     // JSON keeps the text and escapes it.
@@ -112,9 +123,11 @@ async fn a_closed_output_pipe_does_not_fail_a_command(db: PgPool) {
     let (app, offer) = app_with_one_row_of_each(db).await;
     let event = app.event_id(&offer).await;
     let account = app.account_of(&offer);
+    let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     let env = HashMap::from([("DATABASE_URL".to_owned(), url_of(&app.db))]);
     let day = "2026-11-24";
-    let mut all: Vec<Vec<&str>> = commands(&offer, &event, &account).into_iter().take(9).collect();
+    let mut all: Vec<Vec<&str>> =
+        commands(&offer, &event, &account, &letter).into_iter().take(12).collect();
     all.extend([
         vec!["offer", "list", "--json"],
         vec!["offer", "show", &offer, "--json"],

@@ -69,9 +69,10 @@ async fn reports_are_listed_as_csv_and_lose_their_reference_when_erased(db: PgPo
     assert!(row.starts_with(&expected), "{lines}");
     assert_eq!(lines.lines().count(), 2);
 
-    run_ok(&app.db, &["account", "erase", &account, "--yes"]).await;
+    run_ok(&app.db, &["account", "erase", &account, "--yes", "--reason", "x"]).await;
     assert_eq!(csv("2026-11-24").await, lines);
-    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof"]).await;
+    run_ok(&app.db, &["account", "erase", &account, "--yes", "--with-proof", "--reason", "x"])
+        .await;
     let erased = csv("2026-11-25").await;
     assert!(erased.contains(&format!("{offer},{account},push,{when},,")), "{erased}");
     app.abandon();

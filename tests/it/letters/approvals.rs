@@ -419,7 +419,7 @@ async fn email_check_finds_a_violation_of_the_copy_rules() {
     let output = String::from_utf8(builtin.stdout).unwrap();
     assert_eq!(
         (builtin.status.code(), output.as_str()),
-        (Some(0), "280 letters read, 0 findings\n")
+        (Some(0), "280 emails read, 0 findings\n")
     );
 
     std::fs::create_dir_all(templates.path().join("offer/en")).unwrap();

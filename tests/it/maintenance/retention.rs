@@ -171,14 +171,15 @@ async fn account_erase_requires_confirmation(db: PgPool) {
     let env = [("DATABASE_URL".to_owned(), process::url_of(&app.db))].into();
     let run = async |arguments: &[&str]| process::command(arguments, &env).output().await.unwrap();
     let stderr = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    let unconfirmed = run(&["account", "erase", &account]).await;
+    let unconfirmed = run(&["account", "erase", &account, "--reason", "x"]).await;
     assert_eq!(unconfirmed.status.code(), Some(1), "{}", stderr(&unconfirmed));
     assert!(has_personal_data(&app).await);
-    let confirmed = run(&["account", "erase", &account, "--yes", "--json"]).await;
+    let confirmed = run(&["account", "erase", &account, "--yes", "--json", "--reason", "x"]).await;
     let erased: serde_json::Value = serde_json::from_slice(&confirmed.stdout).unwrap();
     assert_eq!(
         erased,
         serde_json::json!({
+            "account_id": account, "outcome": "erased", "messages_kept": 1,
             "letters": 1, "events": 1, "contacts": 0, "proofs": 0, "visits": 0, "left": 0,
         })
     );

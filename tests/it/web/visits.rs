@@ -386,7 +386,7 @@ async fn erasing_an_account_ends_its_sessions(db: PgPool) {
     let browser = Browser::signed_in(&app, "acct_1").await;
     let other = sign_in(&app, "acct_2", "other").await;
     let env = [("DATABASE_URL".to_owned(), process::url_of(&app.db))].into();
-    let erase = ["account", "erase", "acct_1", "--yes", "--json"];
+    let erase = ["account", "erase", "acct_1", "--yes", "--json", "--reason", "x"];
     let output = process::command(&erase, &env).output().await.unwrap();
     let erased: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(erased["visits"], 1, "{}", String::from_utf8_lossy(&output.stderr));

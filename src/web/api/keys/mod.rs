@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::database::Pool;
@@ -99,7 +100,7 @@ impl Caller {
 
 /// Creates a key.
 pub async fn create(
-    db: &Pool,
+    db: impl PgExecutor<'_>,
     name: &str,
     scopes: &[Scope],
     now: DateTime<Utc>,

@@ -1,0 +1,71 @@
+//! `letter release` and `letter withdraw` for many emails: counted and confirmed first.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::ensure;
+use serde_json::json;
+
+use super::{ActArgs, Which};
+use crate::cli::out;
+use crate::cli::progress::Progress;
+use crate::database::Pool;
+use crate::letters::State;
+use crate::letters::listing::LetterFilter;
+use crate::operators::letters::{self, Change, LetterInMarket};
+
+pub(super) async fn release(db: &Pool, which: &Which, act: ActArgs) -> anyhow::Result<()> {
+    change(db, which, act, (Change::Release, "release", "queued")).await
+}
+
+pub(super) async fn withdraw(db: &Pool, which: &Which, act: ActArgs) -> anyhow::Result<()> {
+    change(db, which, act, (Change::Withdraw, "withdraw", "withdrawn")).await
+}
+
+async fn change(
+    db: &Pool,
+    which: &Which,
+    act: ActArgs,
+    (change, verb, outcome): (Change, &str, &str),
+) -> anyhow::Result<()> {
+    let held = LetterFilter {
+        state: Some(State::Held),
+        reason: which.reason.as_deref(),
+        limit: i64::MAX,
+        ..LetterFilter::default()
+    };
+    let found = letters::list(db, &held, which.market().as_deref()).await?;
+    let mut ids: Vec<(String, String)> = found
+        .into_iter()
+        .map(|LetterInMarket { letter, .. }| (letter.offer_id, letter.letter_id))
+        .collect();
+    // In the order in which other writers lock offers and their letters.
+    ids.sort();
+    let ids: Vec<String> = ids.into_iter().map(|(_, letter_id)| letter_id).collect();
+    ensure!(!ids.is_empty(), "no held email matches: see `letter list --state held`");
+    ensure!(act.yes || confirm(verb, ids.len())?, "nothing was changed");
+    let by = act.why.instruction()?;
+    let progress = Progress::bar("emails", ids.len());
+    let changed =
+        letters::change_all(db, &by, change, &ids, |letters| progress.advance(letters)).await?;
+    drop(progress);
+    let skipped = ids.len() - changed;
+    out::outcome(
+        act.json,
+        &json!({"outcome": outcome, "letters": changed, "skipped": skipped}),
+        format_args!("{outcome}: {changed} emails; {skipped} had changed meanwhile"),
+    )
+}
+
+/// Without a terminal only `--yes` confirms.
+fn confirm(verb: &str, letters: usize) -> anyhow::Result<bool> {
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "{letters} emails match: confirm with --yes to {verb} them"
+    );
+    let mut stderr = std::io::stderr();
+    write!(stderr, "{letters} emails match. Type `yes` to {verb} them: ")?;
+    stderr.flush()?;
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    Ok(typed.trim() == "yes")
+}
