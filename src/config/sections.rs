@@ -43,10 +43,8 @@ impl Reader {
             telemetry: self.telemetry(),
             shutdown_grace: self.duration("shutdown.grace"),
         };
-        // Reserved names: deployments may set them already, and a wrong type is reported.
-        for key in ["ops.token", "telemetry.otlp_endpoint"] {
-            self.text(key);
-        }
+        // A reserved name: deployments may set it already, and a wrong type is reported.
+        self.text("ops.token");
         if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
             self.check_live(&settings);
         }
@@ -73,6 +71,7 @@ impl Reader {
         telemetry::Settings {
             filter: self.parsed("telemetry.filter", "info,sqlx=warn"),
             format: self.parsed("telemetry.format", "auto"),
+            otlp_endpoint: self.optional_url("telemetry.otlp_endpoint"),
         }
     }
 
