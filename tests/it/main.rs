@@ -17,4 +17,5 @@ mod mail;
 mod maintenance;
 mod queue;
 mod support;
+mod traces;
 mod web;
