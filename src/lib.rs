@@ -28,7 +28,7 @@
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
-//! | [`telemetry`], [`shutdown`] | logging; stopping |
+//! | [`telemetry`], [`shutdown`] | logging and traces; stopping |
 //! | [`crash`] | points at which a test makes the process die |
 //!
 //! Work that must survive a crash takes one of two forms. *Reading* uses only the database, in one

@@ -6,7 +6,7 @@ mod parts;
 mod startup_checks;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
@@ -36,7 +36,7 @@ use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Periodic, Runner, Work};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, traces};
 use crate::web::api::{self, Api, BannerSource, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
@@ -356,7 +356,9 @@ impl App {
         }
         shutdown.spawn_vital("clock", self.clock_sync().run(stop.clone()));
         stop.cancelled().await;
-        let drained = shutdown.drain(self.settings.shutdown_grace).await;
+        let (grace, began) = (self.settings.shutdown_grace, Instant::now());
+        let drained = shutdown.drain(grace).await;
+        traces::flush(grace.saturating_sub(began.elapsed())).await;
         match shutdown.failed_task() {
             Some(part) => {
                 Err(anyhow::anyhow!("the task `{part}` ended unexpectedly: see the log above"))

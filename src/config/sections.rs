@@ -49,8 +49,6 @@ impl Reader {
             telemetry: self.telemetry(),
             shutdown_grace: self.duration("shutdown.grace"),
         };
-        // A reserved name: deployments may set it already, and a wrong type is reported.
-        self.text("telemetry.otlp_endpoint");
         if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
             self.check_live(&settings);
         }
@@ -77,6 +75,7 @@ impl Reader {
         telemetry::Settings {
             filter: self.parsed("telemetry.filter", "info,sqlx=warn"),
             format: self.parsed("telemetry.format", "auto"),
+            otlp_endpoint: self.optional_url("telemetry.otlp_endpoint"),
         }
     }
 

@@ -23,6 +23,7 @@ use super::smtp::{Connection, Connector, SmtpError};
 use super::{RelaySettings, RelayUrl, Timeouts};
 use crate::format::text::plain;
 use crate::queue::Circuit;
+use crate::telemetry::traces::Span;
 
 pub struct Relay {
     transport: Transport,
@@ -86,7 +87,8 @@ impl Relay {
     ) -> Result<DataPhase<'a>, SendError> {
         let target = match &self.transport {
             Transport::Smtp(smtp) => {
-                let opened = within(smtp.timeouts.command, smtp.open(envelope)).await;
+                let opening = within(smtp.timeouts.command, smtp.open(envelope));
+                let opened = smtp.span("open").try_run(opening, |error| error.into()).await;
                 DataTarget::Smtp(smtp, Box::new(opened.map_err(|error| self.record_error(error))?))
             }
             Transport::File(dir) => {
@@ -138,7 +140,10 @@ impl DataPhase<'_> {
     /// Writes the message and returns the relay's reply to the final dot.
     pub async fn hand_over(self, bytes: &[u8]) -> Result<String, SendError> {
         let outcome = match self.target {
-            DataTarget::Smtp(smtp, connection) => smtp.hand_over(*connection, bytes).await,
+            DataTarget::Smtp(smtp, connection) => {
+                let sending = smtp.hand_over(*connection, bytes);
+                smtp.span("send").try_run(sending, |error| error.into()).await
+            }
             DataTarget::File { dir, name } => {
                 write_file(dir, name, bytes).await.map_err(|error| unwritable(dir, &error))
             }
@@ -154,6 +159,14 @@ impl DataPhase<'_> {
 }
 
 impl SmtpPool {
+    fn span(&self, operation: &'static str) -> Span {
+        let server = self.connector.server();
+        Span::call("smtp", operation)
+            .text("network.protocol.name", "smtp")
+            .text("server.address", &server.host)
+            .number("server.port", server.port)
+    }
+
     async fn open(&self, envelope: &Envelope) -> Result<Connection, SendError> {
         let (mut connection, pooled) = match self.take_idle() {
             Some(connection) => (connection, true),

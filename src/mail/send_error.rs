@@ -4,7 +4,8 @@
 use crate::queue::{Next, Retryable};
 
 /// Why the relay did not accept a message, or did not confirm it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum SendError {
     /// No session was established, or it ended before the message was complete. Not sent; says
     /// nothing about the letter.

@@ -16,6 +16,8 @@ pub struct Claim {
     pub subject: String,
     /// From 1.
     pub attempt: i32,
+    /// Of what queued the job.
+    pub(super) traceparent: Option<String>,
     /// The fencing token: a row with another token has been claimed by another worker.
     pub(super) token: Uuid,
     /// Cancelled when the shutdown begins.
@@ -30,7 +32,8 @@ const OUTCOME_KNOWN: u8 = 2;
 impl Claim {
     pub(super) fn new(job_id: i64, kind: &str, subject: String, attempt: i32, token: Uuid) -> Self {
         let (stop, progress) = (CancellationToken::new(), Arc::default());
-        Self { job_id, kind: kind.to_owned(), subject, attempt, token, stop, progress }
+        let (kind, traceparent) = (kind.to_owned(), None);
+        Self { job_id, kind, subject, attempt, traceparent, token, stop, progress }
     }
 
     /// Whether the process is stopping. If so, start nothing that cannot be undone.
@@ -58,7 +61,8 @@ impl Claim {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome<'a> {
     /// The job is finished.
     Done,

@@ -17,6 +17,7 @@ use super::{
 use crate::clock::{Agreement, Clock, Throttle};
 use crate::database::{Pool, RETRY_INTERVAL, with_timeout};
 use crate::telemetry::chain;
+use crate::telemetry::traces::{self, Span};
 
 /// The implementation of one kind of job.
 pub trait Work: Send + Sync + 'static {
@@ -298,32 +299,42 @@ impl<W: Work> Runner<W> {
         Ok(probes)
     }
 
+    async fn attempt(&self, claim: Claim) {
+        Span::work(W::KIND, claim.traceparent.as_deref())
+            .text("job.kind", W::KIND)
+            .text("job.subject", &claim.subject)
+            .number("job.attempt", claim.attempt)
+            .run(self.attempt_in_span(&claim))
+            .await;
+    }
+
     #[tracing::instrument(name = "job.attempt", skip_all, fields(
         job.kind = W::KIND, job.subject = %claim.subject, job.attempt = claim.attempt,
+        trace_id = traces::trace_id(),
     ))]
-    async fn attempt(&self, claim: Claim) {
+    async fn attempt_in_span(&self, claim: &Claim) {
         // Only a job whose attempts killed the process, so that none was recorded, gets here.
         if claim.attempt > self.settings.max_attempts {
             let error = store::PROCESS_DIED;
             tracing::error!(error, "job is dead and needs attention");
-            self.record(&claim, Outcome::Discard { error }).await;
+            self.record(claim, Outcome::Discard { error }).await;
             return;
         }
         let outcome = tokio::select! {
-            outcome = Box::pin(self.work.run(&claim)) => outcome,
-            () = self.renew_lease(&claim) => Err(AttemptError::LeaseLost),
+            outcome = Box::pin(self.work.run(claim)) => outcome,
+            () = self.renew_lease(claim) => Err(AttemptError::LeaseLost),
         };
         match outcome {
             Ok(()) => {}
             Err(AttemptError::LeaseLost) => {
+                traces::fail("lease_lost");
                 tracing::warn!("lost the lease: another worker continues the job");
             }
             Err(AttemptError::Released) => {
                 let at = self.due_from();
-                self.record(&claim, Outcome::Snooze { at, error: "the process was stopping" })
-                    .await;
+                self.record(claim, Outcome::Snooze { at, error: "the process was stopping" }).await;
             }
-            Err(AttemptError::Failed(error)) => self.record_failure(&claim, error.as_ref()).await,
+            Err(AttemptError::Failed(error)) => self.record_failure(claim, error.as_ref()).await,
         }
     }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{AttemptError, Claim, Outcome};
 use crate::database::{export_rows, storable};
+use crate::telemetry::traces;
 
 /// The `NOTIFY` channel for new jobs.
 pub(super) const CHANNEL: &str = "courier_jobs";
@@ -52,8 +53,8 @@ async fn add(
     let added = sqlx::query!(
         r#"
         with added as (
-            insert into jobs (kind, key, subject, low_priority, due_at, queued_at)
-            values ($1, $1 || ':' || $2, $2, $5, $3, $3)
+            insert into jobs (kind, key, subject, low_priority, due_at, queued_at, traceparent)
+            values ($1, $1 || ':' || $2, $2, $5, $3, $3, $6)
             on conflict (key) do nothing
             returning job_id
         )
@@ -65,6 +66,7 @@ async fn add(
         now,
         CHANNEL,
         low_priority,
+        traces::traceparent(),
     )
     .fetch_optional(db)
     .await?;
@@ -176,8 +178,8 @@ pub async fn reschedule_now(
         with rescheduled as (
             update jobs
             set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end,
-                due_at = $3, queued_at = $3,
-                finished_at = null
+                due_at = $3, queued_at = $3, finished_at = null,
+                traceparent = coalesce($5, traceparent)
             where key = $1 || ':' || $2
                 and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
             returning job_id
@@ -188,6 +190,7 @@ pub async fn reschedule_now(
         subject,
         now,
         CHANNEL,
+        traces::traceparent(),
     )
     .fetch_optional(tx)
     .await?;
@@ -293,7 +296,7 @@ pub async fn claim(
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
         from due
         where jobs.job_id = due.job_id
-        returning jobs.job_id, jobs.subject, jobs.attempt
+        returning jobs.job_id, jobs.subject, jobs.attempt, jobs.traceparent
         "#,
         request.kind,
         i64::try_from(request.limit).unwrap_or(i64::MAX),
@@ -305,9 +308,11 @@ pub async fn claim(
     )
     .fetch_all(db)
     .await?;
-    let claims = rows
-        .into_iter()
-        .map(|row| Claim::new(row.job_id, request.kind, row.subject, row.attempt, token));
+    let claims = rows.into_iter().map(|row| {
+        let mut claim = Claim::new(row.job_id, request.kind, row.subject, row.attempt, token);
+        claim.traceparent = row.traceparent;
+        claim
+    });
     Ok(claims.collect())
 }
 
@@ -327,7 +332,7 @@ pub async fn claim_now(
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
         where key = $1 || ':' || $2
             and (state = 'queued' or (state = 'claimed' and leased_until <= $3))
-        returning job_id, attempt
+        returning job_id, attempt, traceparent
         ",
         kind,
         subject,
@@ -337,7 +342,11 @@ pub async fn claim_now(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Claim::new(row.job_id, kind, subject.to_owned(), row.attempt, token)))
+    Ok(row.map(|row| {
+        let mut claim = Claim::new(row.job_id, kind, subject.to_owned(), row.attempt, token);
+        claim.traceparent = row.traceparent;
+        claim
+    }))
 }
 
 /// Extends the claim to `lease` from now. [`AttemptError::LeaseLost`] if it no longer holds.
@@ -397,13 +406,16 @@ pub async fn finish(
         Outcome::Reschedule { at } => ("queued", Some(at), None, None, 0),
         Outcome::Discard { error } => ("dead", None, Some(error), Some(now), claim.attempt),
     };
+    // The next run of a periodic job has another cause.
+    let ends_trace = matches!(outcome, Outcome::Reschedule { at } if at > now);
     let finished = sqlx::query!(
         "
         update jobs
         set state = $3, due_at = coalesce($4, due_at), finished_at = $6, attempt = $7,
             -- Attempts that start again at 1 drop the old error.
             last_error = case when $7 = 0 then $5 else coalesce($5, last_error) end,
-            lease_token = null, leased_until = null
+            lease_token = null, leased_until = null,
+            traceparent = case when $8 then null else traceparent end
         where job_id = $1 and lease_token = $2 and state = 'claimed'
         ",
         claim.job_id,
@@ -413,10 +425,23 @@ pub async fn finish(
         error.map(storable),
         finished_at,
         attempt,
+        ends_trace,
     )
     .execute(db)
     .await?;
-    require_held(finished.rows_affected() == 1)
+    require_held(finished.rows_affected() == 1)?;
+    trace_outcome(outcome);
+    Ok(())
+}
+
+/// Leaves out the text of the error, which may quote a reply.
+fn trace_outcome(outcome: Outcome<'_>) {
+    let name: &'static str = outcome.into();
+    traces::set_text("job.outcome", name);
+    match outcome {
+        Outcome::Retry { .. } | Outcome::Discard { .. } => traces::fail(name),
+        Outcome::Done | Outcome::Snooze { .. } | Outcome::Reschedule { .. } => {}
+    }
 }
 
 /// A lost lease is an error, so that `?` drops the caller's transaction and rolls it back.

@@ -19,6 +19,7 @@ use super::{
 use crate::clock::Clock;
 use crate::http;
 use crate::queue::{Circuit, Next, Retryable};
+use crate::telemetry::traces::{self, Span};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -291,7 +292,7 @@ impl Client {
     ) -> Result<ApiResponse<T>, Error> {
         self.rate_limit.turn(endpoint).await.map_err(Error::NotYet)?;
         let sent = self.clock.elapsed();
-        let outcome = match RawResponse::receive(request).await {
+        let outcome = match RawResponse::receive(endpoint, request).await {
             Ok(response) => {
                 let date = response.date();
                 let read = response.read();
@@ -347,11 +348,27 @@ struct RawResponse {
 }
 
 impl RawResponse {
-    /// Sends the request. A body in another format is `Error::NotStripe`.
-    async fn receive(request: RequestBuilder) -> Result<Self, Error> {
-        let no_response = |error: reqwest::Error| Error::NoAnswer(error.without_url());
-        let mut response = request.send().await.map_err(no_response)?;
+    /// Sends the request, as a span. A body in another format is `Error::NotStripe`.
+    async fn receive(endpoint: &'static str, request: RequestBuilder) -> Result<Self, Error> {
+        let (http, request) = request.build_split();
+        let request = request.map_err(|error| Error::NoAnswer(error.without_url()))?;
+        let (method, url) = (request.method().as_str(), request.url());
+        Span::call("stripe", endpoint)
+            .text("http.request.method", method)
+            .text("server.address", url.host_str().unwrap_or_default())
+            .number("server.port", url.port_or_known_default().unwrap_or_default())
+            .run(Self::exchange(http, request))
+            .await
+    }
+
+    async fn exchange(http: reqwest::Client, request: reqwest::Request) -> Result<Self, Error> {
+        let no_response = |error: reqwest::Error| {
+            traces::fail(if error.is_timeout() { "timeout" } else { "no_answer" });
+            Error::NoAnswer(error.without_url())
+        };
+        let mut response = http.execute(request).await.map_err(no_response)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        trace_response(status, &headers);
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_response)? {
             bytes.extend_from_slice(&chunk);
@@ -361,8 +378,16 @@ impl RawResponse {
             }
         }
         match serde_json::from_slice(&bytes) {
-            Ok(body) if is_from_stripe(status, &body) => Ok(Self { status, headers, bytes, body }),
-            Ok(_) | Err(_) => Err(Error::NotStripe { status: status.as_u16() }),
+            Ok(body) if is_from_stripe(status, &body) => {
+                if !status.is_success() {
+                    traces::fail(status.as_str());
+                }
+                Ok(Self { status, headers, bytes, body })
+            }
+            Ok(_) | Err(_) => {
+                traces::fail("not_stripe");
+                Err(Error::NotStripe { status: status.as_u16() })
+            }
         }
     }
 
@@ -403,6 +428,13 @@ impl RawResponse {
             should_retry: header("stripe-should-retry").and_then(|should| should.parse().ok()),
             body: Some(self.body),
         }
+    }
+}
+
+fn trace_response(status: StatusCode, headers: &HeaderMap) {
+    traces::set_number("http.response.status_code", status.as_u16());
+    if let Some(id) = text(headers, "request-id") {
+        traces::set_text("stripe.request_id", &id);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout
-//! carries the output of commands.
+//! carries the output of commands. [`traces`] are apart from it: no log line becomes a span.
 
 mod log_limit;
+pub mod traces;
 
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use url::Url;
 
 pub use log_limit::LogLimit;
 
@@ -16,6 +18,8 @@ pub use log_limit::LogLimit;
 pub struct Settings {
     pub filter: Filter,
     pub format: Format,
+    /// Where `serve` and `worker` export traces; `None`: nowhere.
+    pub otlp_endpoint: Option<Url>,
 }
 
 /// Valid `tracing` filter directives.

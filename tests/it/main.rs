@@ -18,4 +18,5 @@ mod maintenance;
 mod operators;
 mod queue;
 mod support;
+mod traces;
 mod web;

@@ -17,6 +17,7 @@ use crate::queue::{
     self, AttemptError, Circuit, Claim, Next, Outcome, Retryable, Work, retry_until_recorded,
 };
 use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferStatus};
+use crate::telemetry::traces;
 
 /// Executes the `mark_delivered` jobs: one call to Stripe per offer, idempotent across retries.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ impl Work for MarkDelivered {
         name = "offer.mark_delivered", skip_all, fields(offer.id = %claim.subject)
     )]
     async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
+        traces::set_text("offer.id", &claim.subject);
         // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
         let Some(delivery) = deliveries::find_pending(&self.db, &claim.subject).await? else {
             return self.finish(claim).await;

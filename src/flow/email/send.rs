@@ -40,6 +40,7 @@ use crate::queue::{
     retry_until_recorded,
 };
 use crate::stripe::{self, AccountId, Cache, OfferStatus};
+use crate::telemetry::traces;
 
 /// Executes the `send_letter` jobs.
 pub struct SendLetter {
@@ -89,6 +90,7 @@ impl Work for SendLetter {
         name = "letter.send", skip_all, fields(letter.id = %claim.subject, offer.id)
     )]
     async fn run(&self, claim: &Claim) -> Result<(), AttemptError> {
+        traces::set_text("letter.id", &claim.subject);
         let letter = store::find(&self.db, &claim.subject).await?;
         let letter = match letter {
             Some(letter) if letter.state == State::Waiting => letter,
@@ -102,6 +104,7 @@ impl Work for SendLetter {
             Some(_) | None => return self.end_job(claim, Outcome::Done).await,
         };
         tracing::Span::current().record("offer.id", &letter.offer_id);
+        traces::set_text("offer.id", &letter.offer_id);
         match Decider::new(self).decide(&letter).await? {
             SendDecision::Send(to, content) => {
                 // Only spares the relay: `begin` decides.

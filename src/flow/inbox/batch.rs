@@ -15,6 +15,7 @@ use crate::offers::timeline::{self, Entry};
 use crate::queue::{Listener, Notifier};
 use crate::stripe::{AccountId, EventId, GenerationFailure};
 use crate::telemetry::chain;
+use crate::telemetry::traces::Span;
 
 /// A note for operators who registered a Connect endpoint. Capital's events belong to the
 /// platform's own account (<https://docs.stripe.com/capital/api-integration>).
@@ -60,6 +61,26 @@ async fn record_unprojected(
         next.look_ups.account(&account);
     }
     Ok(next)
+}
+
+/// Of a trace of its own, because the events of a batch belong to different ones.
+fn batch_span(events: &[UnreadEvent]) -> Span {
+    Span::work("read_batch", None)
+        .number("inbox.events", i64::try_from(events.len()).unwrap_or(i64::MAX))
+        .links(events.iter().filter_map(|event| event.traceparent.as_deref()))
+}
+
+/// Continues the trace of the request that brought the event.
+fn event_span(event: &UnreadEvent) -> Span {
+    let span = Span::work("read_event", event.traceparent.as_deref())
+        .text("event.id", &event.event_id)
+        .text("event.type", &event.event_type);
+    match event.object_id.as_deref() {
+        Some(object) if event.event_type.starts_with("capital.financing_offer.") => {
+            span.text("offer.id", object)
+        }
+        Some(_) | None => span,
+    }
 }
 
 impl InboxReader {
@@ -122,17 +143,31 @@ impl InboxReader {
 
     async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<usize> {
         let mut events = store::lock_unread(&mut *tx, limit).await?;
+        if events.is_empty() {
+            return Ok(0);
+        }
         // All readers lock offers and transactions in this order, which prevents deadlocks. The
         // sort is stable: the events of one offer stay in order of arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
+        batch_span(&events).run(self.project_each(tx, &events)).await?;
+        Ok(events.len())
+    }
+
+    async fn project_each(
+        &self,
+        tx: &mut PgConnection,
+        events: &[UnreadEvent],
+    ) -> sqlx::Result<()> {
         let mut next = FollowUps::default();
-        for event in &events {
-            let outcome = self.project(&mut *tx, event, &mut next).await?;
-            self.mark(&mut *tx, event, &outcome).await?;
+        for event in events {
+            let reading = async {
+                let outcome = self.project(&mut *tx, event, &mut next).await?;
+                self.mark(&mut *tx, event, &outcome).await
+            };
+            event_span(event).run(reading).await?;
         }
         // Last, because these jobs are locked in an order of their own.
-        next.queue(tx, self.clock.now()).await?;
-        Ok(events.len())
+        next.queue(tx, self.clock.now()).await
     }
 
     /// Reads the oldest event alone, and marks it unreadable if the database rejects it. The row
@@ -144,7 +179,8 @@ impl InboxReader {
         let mut next = FollowUps::default();
         for event in &events {
             let mut savepoint = tx.begin().await?;
-            let outcome = match self.project(&mut savepoint, event, &mut next).await {
+            let projecting = self.project(&mut savepoint, event, &mut next);
+            let outcome = match event_span(event).run(projecting).await {
                 Ok(outcome) => {
                     savepoint.commit().await?;
                     outcome

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::{Arrival, StoreResult, bodies};
 use crate::database::{Dismissed, export_rows, storable};
+use crate::telemetry::traces;
 
 #[derive(Debug)]
 pub struct UnreadEvent {
@@ -20,6 +21,8 @@ pub struct UnreadEvent {
     pub happened_at: DateTime<Utc>,
     /// Empty if the body was erased.
     pub payload: Vec<u8>,
+    /// Of the request that brought it.
+    pub traceparent: Option<String>,
 }
 
 /// The result of reading an event.
@@ -59,9 +62,9 @@ pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<S
         with event as (
             insert into inbox_events (
                 event_id, event_type, object_id, account_id, livemode, api_version, created_at,
-                received_at
+                received_at, traceparent
             )
-            values ($1, $2, $3, $4, $5, $6, $7, $8)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $11)
             on conflict (event_id) do nothing
             returning event_id
         )
@@ -78,6 +81,7 @@ pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<S
         arrival.received_at,
         bodies::received_on(arrival.received_at),
         &arrival.payload[..],
+        traces::traceparent(),
     )
     .execute(db)
     .await?;
@@ -114,7 +118,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     let rows = sqlx::query!(
         r#"
         select event_id, event_type, livemode, account_id, object_id, received_at,
-            coalesce(created_at, received_at) as "happened_at!"
+            coalesce(created_at, received_at) as "happened_at!", traceparent
         from inbox_events
         where state = 'unread'
         order by arrival
@@ -135,6 +139,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
         account_id: row.account_id,
         object_id: row.object_id,
         happened_at: row.happened_at,
+        traceparent: row.traceparent,
     });
     Ok(unread.collect())
 }

@@ -9,6 +9,7 @@ use crate::letters;
 use crate::offers::{ObservedOffer, Source, store};
 use crate::queue::{self, AttemptError, Circuit, Claim, Notifier, Outcome, Work};
 use crate::stripe::{Client, OfferId};
+use crate::telemetry::traces;
 
 #[derive(Clone, Debug)]
 pub struct RefreshOffer {
@@ -29,6 +30,7 @@ impl Work for RefreshOffer {
         let (offer_id, _) = claim.subject.split_once('/').unwrap_or((&claim.subject, ""));
         let offer_id: OfferId = offer_id.parse()?;
         tracing::Span::current().record("offer.id", offer_id.as_str());
+        traces::set_text("offer.id", offer_id.as_str());
         let before = store::find_version(&self.db, offer_id.as_str()).await?;
         let now = self.clock.now();
         let seen = match self.stripe.offer(&offer_id).await {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use super::rejection::Rejection;
 use super::signature::check_form;
@@ -12,6 +15,7 @@ use super::{Secrets, SignatureError, Webhook, verify};
 use crate::http::VerifiedRequest;
 use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;
+use crate::telemetry::traces::{self, Span};
 
 static REJECTED_LOG: LogLimit = LogLimit::new();
 
@@ -24,11 +28,11 @@ impl WebhookState {
     }
 }
 
-#[tracing::instrument(name = "webhook.receive", skip_all, fields(event.id))]
+#[tracing::instrument(name = "webhook.receive", skip_all, fields(trace_id))]
 pub(super) async fn receive(
     State(state): State<WebhookState>,
     request: Request,
-) -> Result<(Extension<VerifiedRequest>, Json<serde_json::Value>), Rejection> {
+) -> Result<Accepted, Rejection> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
@@ -42,8 +46,31 @@ pub(super) async fn receive(
     if let Err(error) = verify(signature, &body, secrets, now, webhook.settings.tolerance) {
         return Err(reject(&error, Some(body.len())));
     }
+    // Only a verified request has a span, so that nobody else can fill the collector.
+    Span::request("POST /webhooks/stripe")
+        .text("http.request.method", "POST")
+        .text("http.route", "/webhooks/stripe")
+        .run(accept(webhook, body, now))
+        .await
+}
+
+type Accepted = (Extension<VerifiedRequest>, Json<serde_json::Value>);
+
+async fn accept(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
+    tracing::Span::current().record("trace_id", traces::trace_id());
+    let outcome = store(webhook, body, now).await;
+    let status = outcome.as_ref().map_or_else(Rejection::status, |_| StatusCode::OK);
+    traces::set_number("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        traces::fail(status.as_str());
+    }
+    outcome
+}
+
+async fn store(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
     match to_inbox::hand_over(&webhook.db, body, now).await {
         Ok((stored, event_id)) => {
+            traces::set_text("event.id", &event_id);
             crate::crash::point("webhook.after_commit");
             match stored {
                 StoreResult::Inserted => {

@@ -58,6 +58,10 @@ impl Rejection {
         }
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.parts().0
+    }
+
     pub(super) fn code(&self) -> &'static str {
         self.parts().1
     }

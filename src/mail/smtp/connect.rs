@@ -27,6 +27,10 @@ impl Connector {
         Self { server, tls: TlsClient::default() }
     }
 
+    pub fn server(&self) -> &SmtpServer {
+        &self.server
+    }
+
     /// Connects, negotiates TLS and logs in.
     pub async fn connect(&self) -> Result<Connection, SmtpError> {
         let SmtpServer { host, port, tls, login } = &self.server;

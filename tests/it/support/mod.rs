@@ -2,6 +2,7 @@
 
 pub mod aiosmtpd;
 pub mod browser;
+pub mod collector;
 pub mod dkim;
 mod expect_flow;
 pub mod expect_letters;
