@@ -1,6 +1,7 @@
 //! Assembles the parts of the service, runs them and stops them.
 
 mod listen;
+mod metrics;
 mod parts;
 mod startup_checks;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,8 +24,10 @@ use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
+use crate::http::metrics::measure;
 use crate::http::rate::Rate;
 use crate::letters::wording::approvals;
+use crate::mail::RelayMetrics;
 use crate::maintenance::clock_sync::ClockSync;
 use crate::maintenance::reconcile::store::FullListing;
 use crate::maintenance::reconcile::{self, Reconcile};
@@ -38,6 +42,7 @@ use crate::web::api::{self, Api, BannerSource, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
 use crate::web::portal::{self, Portal};
+use metrics::Metrics;
 use parts::Resources;
 
 pub use parts::{disclaimers, samples, writer};
@@ -87,8 +92,8 @@ pub struct App {
     resubscribe_rate: Rate,
     /// What banners carry beside an offer.
     banners: Arc<BannerSource>,
-    /// Bounces and complaints received.
-    reports: feedback::ReportCounts,
+    metrics: Arc<Metrics>,
+    relay_metrics: Box<RelayMetrics>,
     clock: Clock,
     settings: Settings,
 }
@@ -126,6 +131,7 @@ impl App {
         let remind = resources.remind(settings.email.schedule);
         let retain = resources.retain(settings.personal_data_for);
         let letters = resources.letters(&settings)?;
+        let relay_metrics = Box::new(letters.relay.metrics().clone());
         let banners = BannerSource {
             writer: letters.writer.clone(),
             disclaimers: letters.disclaimers.clone(),
@@ -151,11 +157,12 @@ impl App {
             circuits: [resources.stripe.circuit().clone(), resources.to_relay],
             stripe: resources.stripe,
             inbox: resources.inbox,
+            metrics: resources.metrics,
+            relay_metrics,
             jobs: resources.jobs,
             rate: Rate::per_second(settings.api.requests_per_second, clock.clone()),
             links: portal::account_link_rate(clock.clone()),
             resubscribe_rate: portal::resubscribe_rate(clock.clone()),
-            reports: feedback::ReportCounts::default(),
             database,
             clock,
             settings,
@@ -164,10 +171,16 @@ impl App {
 
     /// What `http.listen` serves.
     pub fn router(&self) -> anyhow::Result<Router> {
+        let measured = from_fn_with_state(self.metrics.requests.clone(), measure);
+        Ok(self.routes()?.route_layer(measured))
+    }
+
+    fn routes(&self) -> anyhow::Result<Router> {
         let webhook = Webhook {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
             inbox: self.inbox.clone(),
+            metrics: self.metrics.webhook.clone(),
             settings: self.settings.webhook.clone(),
         };
         let router = webhook::router(webhook)?
@@ -224,7 +237,7 @@ impl App {
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {
-        let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.reports.clone());
+        let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.metrics.reports.clone());
         let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
         inbound.context("cannot create the HTTP client for Amazon")
     }

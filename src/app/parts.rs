@@ -26,6 +26,8 @@ use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
 
+use super::metrics::Metrics;
+
 /// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
     pub(super) db: Pool,
@@ -38,6 +40,7 @@ pub(super) struct Resources {
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
     pub(super) jobs: Notifier,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Resources {
@@ -59,11 +62,13 @@ impl Resources {
             opener: letters::Opener::new(settings.email.sender.from.domain()),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
+            metrics: Arc::default(),
         })
     }
 
     pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Arc<Runner<W>> {
-        Runner::new(work, self.db.clone(), self.clock.clone(), settings)
+        let metrics = self.metrics.jobs.clone();
+        Runner::new(work, self.db.clone(), self.clock.clone(), settings, metrics)
     }
 
     pub(super) fn reader(&self, settings: inbox::Settings) -> InboxReader {
@@ -73,6 +78,7 @@ impl Resources {
             livemode: self.stripe.livemode(),
             letters: self.opener.clone(),
             jobs: self.jobs.clone(),
+            metrics: self.metrics.inbox.clone(),
             settings,
         }
     }
@@ -100,6 +106,7 @@ impl Resources {
             max_attempts: settings.queue.max_attempts,
             lease: settings.queue.lease,
             jobs: self.jobs.clone(),
+            metrics: self.metrics.letters.clone(),
         })
     }
 
@@ -108,6 +115,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
+            metrics: self.metrics.deliveries.clone(),
         }
     }
 

@@ -70,8 +70,7 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
         job = queue::stats::find_about(&mut *tx, kind, subject).await?;
     }
     let delivery = deliveries::find(&mut *tx, offer_id).await?;
-    let mut delivery_reports =
-        delivered::reports_of_account(&mut *tx, &offer.account_id).await?;
+    let mut delivery_reports = delivered::reports_of_account(&mut *tx, &offer.account_id).await?;
     delivery_reports.retain(|report| report.offer_id == offer_id);
     let attempts = attempts_of(&mut *tx, &letter_ids).await?;
     let facts = Facts {
@@ -121,14 +120,14 @@ impl Facts<'_> {
             sentence,
             remedy: Some(remedy),
         };
-        let settled =
-            |sentence| Answer { standing: Standing::Settled, sentence, remedy: None };
+        let settled = |sentence| Answer { standing: Standing::Settled, sentence, remedy: None };
         match letter.state.as_str() {
             "waiting" | "sending" | "uncertain" => self.underway(letter),
             "sent" => self.sent(letter),
-            "held" => {
-                needs(format!("No email was sent: it is held since {at}, because {why}."), remedy(reason))
-            }
+            "held" => needs(
+                format!("No email was sent: it is held since {at}, because {why}."),
+                remedy(reason),
+            ),
             "rejected" => needs(
                 format!("No email was sent: it was rejected on {at}, because {why}."),
                 remedy(reason),
@@ -141,9 +140,10 @@ impl Facts<'_> {
                 "No email was sent: the offer was {} before it could leave.",
                 reason.trim_start_matches("offer_").replace('_', " ")
             )),
-            "withdrawn" | "suppressed" => {
-                settled(format!("No email was sent: it was {} on {at}, because {why}.", letter.state))
-            }
+            "withdrawn" | "suppressed" => settled(format!(
+                "No email was sent: it was {} on {at}, because {why}.",
+                letter.state
+            )),
             other => settled(format!("The email is {other} since {at}.")),
         }
     }

@@ -245,17 +245,17 @@ pub async fn claim(
             for update skip locked
         ),
         due as (
-            select job_id from abandoned
+            select job_id, true as is_taken_over from abandoned
             union all
-            select job_id from queued
+            select job_id, false from queued
             union all
-            select job_id from low_priority
+            select job_id, false from low_priority
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
         from due
         where jobs.job_id = due.job_id
-        returning jobs.job_id, jobs.subject, jobs.attempt
+        returning jobs.job_id, jobs.subject, jobs.attempt, due.is_taken_over as "is_taken_over!"
         "#,
         request.kind,
         i64::try_from(request.limit).unwrap_or(i64::MAX),
@@ -267,9 +267,11 @@ pub async fn claim(
     )
     .fetch_all(db)
     .await?;
-    let claims = rows
-        .into_iter()
-        .map(|row| Claim::new(row.job_id, request.kind, row.subject, row.attempt, token));
+    let claims = rows.into_iter().map(|row| {
+        let mut claim = Claim::new(row.job_id, request.kind, row.subject, row.attempt, token);
+        claim.is_taken_over = row.is_taken_over;
+        claim
+    });
     Ok(claims.collect())
 }
 
@@ -378,7 +380,9 @@ pub async fn finish(
     )
     .execute(db)
     .await?;
-    require_held(finished.rows_affected() == 1)
+    require_held(finished.rows_affected() == 1)?;
+    claim.set_outcome(&outcome);
+    Ok(())
 }
 
 /// A lost lease is an error, so that `?` drops the caller's transaction and rolls it back.

@@ -19,6 +19,7 @@ mod generation_failure;
 mod ids;
 mod list;
 mod market;
+mod metrics;
 mod payout;
 mod rate_limit;
 
@@ -42,4 +43,5 @@ pub use market::{
     DISCLAIMER_VARIANTS, MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval,
     market_of_disclaimer, servicing_address,
 };
+pub use metrics::StripeMetrics;
 pub use payout::{BalanceTransaction, Fee, Payout};

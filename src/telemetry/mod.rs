@@ -1,7 +1,8 @@
-//! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout
+//! Logging, and the building blocks of metrics ([`metrics`]). Logs are JSON for machines, readable text on a terminal. Always to stderr, because stdout
 //! carries the output of commands.
 
 mod log_limit;
+pub mod metrics;
 
 use std::io::IsTerminal;
 use std::str::FromStr;

@@ -15,6 +15,7 @@
 mod batch;
 pub mod bodies;
 mod event;
+mod metrics;
 pub mod store;
 mod to_financing;
 mod to_offer;
@@ -29,6 +30,7 @@ use crate::offers::look_up::LookUps;
 
 pub use batch::InboxReader;
 pub use event::{Arrival, StoreResult};
+pub use metrics::InboxMetrics;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

@@ -18,6 +18,7 @@ pub struct UnreadEvent {
     pub object_id: Option<String>,
     /// Stripe's creation time, or ours of receipt if there is none.
     pub happened_at: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
     /// Empty if the body was erased.
     pub payload: Vec<u8>,
 }
@@ -35,6 +36,11 @@ pub enum ReadOutcome {
 }
 
 impl ReadOutcome {
+    /// As in `inbox_events.state`.
+    pub fn state(&self) -> &'static str {
+        self.columns().0
+    }
+
     /// The state and the note. The note may quote the event, so it is truncated and has no NUL.
     fn columns(&self) -> (&'static str, Option<String>) {
         const LONGEST: usize = 500;
@@ -135,6 +141,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
         account_id: row.account_id,
         object_id: row.object_id,
         happened_at: row.happened_at,
+        received_at: row.received_at,
     });
     Ok(unread.collect())
 }
@@ -160,6 +167,27 @@ pub async fn mark(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The number of unread events, at most `limit`, and since when the oldest one waits.
+pub async fn unread(
+    db: impl PgExecutor<'_>,
+    limit: i64,
+) -> sqlx::Result<(i64, Option<DateTime<Utc>>)> {
+    let row = sqlx::query!(
+        r#"
+        select
+            (select count(*) from (
+                select from inbox_events where state = 'unread' order by arrival limit $1
+            ) as counted) as "unread!",
+            (select received_at from inbox_events where state = 'unread' order by arrival limit 1)
+                as oldest
+        "#,
+        limit,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.unread, row.oldest))
 }
 
 /// `None` if no event was ever received.

@@ -24,11 +24,21 @@ impl WebhookState {
     }
 }
 
+type Accepted = (Extension<VerifiedRequest>, Json<serde_json::Value>);
+
 #[tracing::instrument(name = "webhook.receive", skip_all, fields(event.id))]
 pub(super) async fn receive(
     State(state): State<WebhookState>,
     request: Request,
-) -> Result<(Extension<VerifiedRequest>, Json<serde_json::Value>), Rejection> {
+) -> Result<Accepted, Rejection> {
+    let accepted = accept(&state, request).await;
+    if let Err(rejection) = &accepted {
+        state.0.0.metrics.rejected(rejection);
+    }
+    accepted
+}
+
+async fn accept(state: &WebhookState, request: Request) -> Result<Accepted, Rejection> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
@@ -43,8 +53,10 @@ pub(super) async fn receive(
         return Err(reject(&error, Some(body.len())));
     }
     match to_inbox::hand_over(&webhook.db, body, now).await {
-        Ok((stored, event_id)) => {
+        Ok((stored, arrival)) => {
             crate::crash::point("webhook.after_commit");
+            webhook.metrics.accepted(&arrival, stored);
+            let event_id = &arrival.event_id;
             match stored {
                 StoreResult::Inserted => {
                     tracing::info!(event.id = event_id, "stored event");
