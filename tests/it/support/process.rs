@@ -89,6 +89,11 @@ pub async fn post(url: &str, body: Vec<u8>) -> u16 {
 impl Process {
     /// Starts `serve` and waits until the process listens or has ended.
     pub async fn serve(env: &HashMap<String, String>) -> Self {
+        Self::start(&["serve"], env).await
+    }
+
+    /// As [`Process::serve`], with these arguments.
+    pub async fn start(arguments: &[&str], env: &HashMap<String, String>) -> Self {
         let mut env = env.clone();
         for (name, value) in [
             ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
@@ -99,7 +104,7 @@ impl Process {
         ] {
             env.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
-        let mut child = command(&["serve"], &env).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command(arguments, &env).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
         let mut webhook = None;
@@ -138,6 +143,11 @@ impl Process {
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         let ended = tokio::time::timeout(MAX_WAIT, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("the process does not end:\n{}", self.logged())).unwrap()
+    }
+
+    #[allow(dead_code, reason = "not every program that shares this file uses it")]
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     pub fn signal(&self, name: &str) {
