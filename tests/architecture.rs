@@ -106,7 +106,8 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry/traces/"]),
     ("percent_encoding", &["mail/relay_url.rs"]),
     ("pglite_oxide", &["database/embedded.rs"]),
-    ("prometheus_client", &["web/feedback/mod.rs", "web/ops/metrics.rs"]),
+    // Others use the families of `telemetry::metrics`.
+    ("prometheus_client", &["telemetry/metrics.rs", "web/ops/"]),
     ("regex", &["letters/lint/", "web/feedback/ses/topic.rs"]),
     (
         "reqwest",
@@ -119,7 +120,7 @@ const CORNERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ring", &["web/feedback/"]),
-    ("rlimit", &["http/connections.rs"]),
+    ("rlimit", &["http/connections.rs", "web/ops/process.rs"]),
     ("rsa", &["mail/dkim.rs"]),
     ("rustls", &["http/client.rs", "mail/smtp/", "web/feedback/ses/"]),
     ("rustls_native_certs", &["mail/smtp/", "web/feedback/ses/amazon.rs"]),

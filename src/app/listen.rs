@@ -44,14 +44,8 @@ impl Server {
 
 impl App {
     pub(super) async fn ops_server(&self) -> anyhow::Result<Server> {
-        let sources = ops::Sources {
-            db: self.database.pool.clone(),
-            clock: self.clock.clone(),
-            circuits: self.circuits.to_vec(),
-            reports: self.reports.clone(),
-        };
         let router = ops::router(self.database.pool.clone(), self.clock.clone())
-            .merge(ops::metrics(sources))
+            .merge(ops::metrics(self.metric_sources()))
             .merge(self.console()?);
         // A limit of its own: probes are answered while the public listener is at its limit.
         let limits = http::ConnectionLimits {

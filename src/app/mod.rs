@@ -2,6 +2,7 @@
 
 mod announce;
 mod listen;
+mod metrics;
 mod parts;
 mod startup_checks;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,9 +26,11 @@ use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, Webhook};
 use crate::http;
+use crate::http::metrics::measure;
 use crate::http::rate::Rate;
 use crate::letters::pauses::PauseLog;
 use crate::letters::wording::approvals;
+use crate::mail::RelayMetrics;
 use crate::maintenance::clock_sync::ClockSync;
 use crate::maintenance::reconcile::store::FullListing;
 use crate::maintenance::reconcile::{self, Reconcile};
@@ -41,6 +45,7 @@ use crate::web::api::{self, Api, BannerSource, Platform};
 use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
 use crate::web::portal::{self, Portal};
+use metrics::Metrics;
 use parts::Resources;
 
 pub use parts::{copies, disclaimers, samples, wording_part, writer};
@@ -91,8 +96,8 @@ pub struct App {
     pauses: PauseLog,
     /// What banners carry beside an offer.
     banners: Arc<BannerSource>,
-    /// Bounces and complaints received.
-    reports: feedback::ReportCounts,
+    metrics: Arc<Metrics>,
+    relay_metrics: Box<RelayMetrics>,
     clock: Clock,
     settings: Settings,
 }
@@ -130,6 +135,7 @@ impl App {
         let remind = resources.remind(settings.email.schedule);
         let retain = resources.retain(settings.personal_data_for);
         let letters = resources.letters(&settings)?;
+        let relay_metrics = Box::new(letters.relay.metrics().clone());
         let banners = BannerSource {
             writer: letters.writer.clone(),
             disclaimers: letters.disclaimers.clone(),
@@ -155,11 +161,12 @@ impl App {
             circuits: [resources.stripe.circuit().clone(), resources.to_relay],
             stripe: resources.stripe,
             inbox: resources.inbox,
+            metrics: resources.metrics,
+            relay_metrics,
             jobs: resources.jobs,
             rate: Rate::per_second(settings.api.requests_per_second, clock.clone()),
             links: portal::account_link_rate(clock.clone()),
             resubscribe_rate: portal::resubscribe_rate(clock.clone()),
-            reports: feedback::ReportCounts::default(),
             pauses: resources.pauses,
             database,
             clock,
@@ -169,10 +176,16 @@ impl App {
 
     /// What `http.listen` serves.
     pub fn router(&self) -> anyhow::Result<Router> {
+        let measured = from_fn_with_state(self.metrics.requests.clone(), measure);
+        Ok(self.routes()?.route_layer(measured))
+    }
+
+    fn routes(&self) -> anyhow::Result<Router> {
         let webhook = Webhook {
             db: self.database.pool.clone(),
             clock: self.clock.clone(),
             inbox: self.inbox.clone(),
+            metrics: self.metrics.webhook.clone(),
             settings: self.settings.webhook.clone(),
         };
         let router = webhook::router(webhook)?
@@ -229,7 +242,7 @@ impl App {
     }
 
     fn inbound(&self) -> anyhow::Result<Inbound> {
-        let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.reports.clone());
+        let (copy, counts) = (self.settings.email.sender.bcc.clone(), self.metrics.reports.clone());
         let inbound = Inbound::new(self.api(), copy, counts, &self.settings.inbound);
         inbound.context("cannot create the HTTP client for Amazon")
     }

@@ -33,6 +33,8 @@ use crate::web::portal;
 
 const SAMPLE_ACCOUNT: &str = "acct_sample";
 
+use super::metrics::Metrics;
+
 /// Resources by the parts. Clones of each resource refer to the same one.
 pub(super) struct Resources {
     pub(super) db: Pool,
@@ -46,6 +48,7 @@ pub(super) struct Resources {
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
     pub(super) jobs: Notifier,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Resources {
@@ -68,11 +71,13 @@ impl Resources {
             pauses: PauseLog::default(),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
+            metrics: Arc::default(),
         })
     }
 
     pub(super) fn runner<W: Work>(&self, work: W, settings: queue::Settings) -> Arc<Runner<W>> {
-        Runner::new(work, self.db.clone(), self.clock.clone(), settings)
+        let metrics = self.metrics.jobs.clone();
+        Runner::new(work, self.db.clone(), self.clock.clone(), settings, metrics)
     }
 
     pub(super) fn reader(&self, settings: inbox::Settings) -> InboxReader {
@@ -82,6 +87,7 @@ impl Resources {
             livemode: self.stripe.livemode(),
             letters: self.opener.clone(),
             jobs: self.jobs.clone(),
+            metrics: self.metrics.inbox.clone(),
             settings,
         }
     }
@@ -106,6 +112,7 @@ impl Resources {
             lease: settings.queue.lease,
             pauses: self.pauses.clone(),
             jobs: self.jobs.clone(),
+            metrics: self.metrics.letters.clone(),
         })
     }
 
@@ -114,6 +121,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
+            metrics: self.metrics.deliveries.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::DatabaseMetrics;
 use crate::telemetry::{LogLimit, chain};
 
 /// The pause before a failed operation is retried: short, so that work resumes soon after a
@@ -17,7 +18,7 @@ const MAX_WAIT: Duration = Duration::from_secs(35);
 
 /// The recent errors of the database, as this process saw them. Clones share the state.
 #[derive(Clone, Debug, Default)]
-pub struct DatabaseHealth(Arc<(Mutex<State>, LogLimit)>);
+pub struct DatabaseHealth(Arc<(Mutex<State>, LogLimit, DatabaseMetrics)>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,15 +33,25 @@ impl DatabaseHealth {
         if is_read_only(error) {
             self.state().read_only_at = Some(Instant::now());
         }
-        self.report_message(&chain(error), doing);
+        self.metrics().failed(error);
+        self.log(&chain(error), doing);
     }
 
     /// As [`DatabaseHealth::report`], for an error that is text already.
     pub fn report_message(&self, error: &str, doing: &str) {
+        self.metrics().cannot_record();
+        self.log(error, doing);
+    }
+
+    fn log(&self, error: &str, doing: &str) {
         self.state().last_error_at = Some(Instant::now());
         self.0.1.write("database", |suppressed| {
             tracing::error!(error, log.suppressed = suppressed, "database: {doing}");
         });
+    }
+
+    pub fn metrics(&self) -> &DatabaseMetrics {
+        &self.0.2
     }
 
     /// Whether an error was reported within the last `time`.
@@ -74,7 +85,7 @@ pub(super) async fn with_limit<T>(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(late())))
 }
 
-fn is_read_only(error: &sqlx::Error) -> bool {
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "25006")
 }
 

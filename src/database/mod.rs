@@ -10,6 +10,7 @@ mod dismissed;
 mod embedded;
 mod export;
 mod health;
+mod metrics;
 mod pool;
 mod pooler;
 mod server_info;
@@ -36,6 +37,7 @@ pub(crate) use export::export_rows;
 pub use health::{
     DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
 };
+pub use metrics::{DatabaseMetrics, PoolUsage};
 pub use pool::Pool;
 pub use pooler::Pooler;
 pub use server_info::{ServerInfo, server_info};
@@ -430,6 +432,19 @@ pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction<'s
     let mut tx = db.begin().await?;
     tx.execute(
         "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",
+    )
+    .await?;
+    Ok(tx)
+}
+
+/// A transaction whose queries walk along indexes and stop at their `limit`, for counts of what may
+/// be millions of rows. Left to itself, the planner reads the whole range first (a bitmap), or the
+/// table, whenever its statistics are old.
+pub async fn along_indexes(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut tx = db.begin().await?;
+    tx.execute(
+        "set local enable_seqscan = off; set local enable_bitmapscan = off;
+         set local enable_sort = off",
     )
     .await?;
     Ok(tx)

@@ -7,7 +7,7 @@
 //! each query runs in a transaction, and each transaction first deallocates the statements that
 //! other clients left. Session state (`LISTEN`, `set`, session locks) is not used there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered};
@@ -17,7 +17,7 @@ use sqlx::postgres::{PgListener, PgPool, PgQueryResult, PgRow, PgStatement, PgTy
 use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 use tokio_util::task::TaskTracker;
 
-use super::DatabaseHealth;
+use super::{DatabaseHealth, PoolUsage};
 
 /// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ impl Pool {
     /// writes is never committed. A separate task completes the `begin`; without a caller it is
     /// rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let started = Instant::now();
         let (connections, begin) = (self.connections.clone(), self.begin);
         let beginning = TaskTracker::new().spawn(async move {
             match begin {
@@ -66,7 +67,9 @@ impl Pool {
                 Some(begin) => connections.begin_with(begin).await,
             }
         });
-        beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+        let transaction = beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+        self.health.metrics().begun(started.elapsed());
+        transaction
     }
 
     /// A connection whose session state persists. Not available through a pooler in transaction
@@ -77,6 +80,11 @@ impl Pool {
 
     pub(super) fn max_connections(&self) -> u32 {
         self.connections.options().get_max_connections()
+    }
+
+    pub fn usage(&self) -> PoolUsage {
+        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        PoolUsage { max: self.max_connections(), open: self.connections.size(), idle }
     }
 
     /// A connection for `LISTEN`. Not available through a pooler in transaction mode.

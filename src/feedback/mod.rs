@@ -67,6 +67,8 @@ pub enum Channel {
 }
 
 impl Channel {
+    pub const ALL: [Self; 4] = [Self::Mail, Self::Ses, Self::SendGrid, Self::Postmark];
+
     /// As in `feedback_events.channel`.
     pub fn as_str(self) -> &'static str {
         self.into()

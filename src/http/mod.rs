@@ -11,13 +11,14 @@
 //! | `HEAD_BYTES` | the request line and headers, and the buffered part of a response |
 //! | [`body`] | time and memory of request bodies |
 //!
-//! `rate` limits requests per caller.
+//! `rate` limits requests per caller; [`metrics`] counts requests by route.
 
 pub mod api_error;
 pub mod body;
 pub mod client;
 mod connections;
 mod loopback;
+pub mod metrics;
 pub mod rate;
 mod write_deadline;
 

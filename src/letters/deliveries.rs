@@ -20,6 +20,8 @@ pub struct PendingDelivery {
     pub offer_id: String,
     /// Part of the Idempotency-Key.
     pub key_number: i32,
+    /// When the letter was sent.
+    pub requested_at: DateTime<Utc>,
 }
 
 /// Stripe's response, as recorded.
@@ -62,7 +64,7 @@ pub async fn find_pending(
     sqlx::query_as!(
         PendingDelivery,
         "
-        select offer_id, key_number
+        select offer_id, key_number, requested_at
         from deliveries
         where offer_id = $1 and state = 'pending'
         ",

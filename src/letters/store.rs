@@ -40,6 +40,7 @@ pub struct Letter {
     pub offered_terms: Option<Value>,
     pub copy_hash: Option<String>,
     pub disclaimer_variant: Option<String>,
+    pub created_at: DateTime<Utc>,
 }
 
 /// The content of a letter and its recipient.
@@ -76,7 +77,7 @@ macro_rules! select_letters {
                 state as "state: State", reason, message_id, attempt, uncertain_attempts,
                 recipient, locale, subject, body_text, body_html, template_version, offered_terms,
                 copy_hash,
-                disclaimer_variant
+                disclaimer_variant, created_at
             from letters
             where "#
                 + $condition,

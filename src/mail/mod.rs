@@ -9,6 +9,7 @@
 //! | `relay_url`, `relay` | which relay to use; delivery to it, and the outcome |
 //! | `smtp` | the SMTP client: commands, replies, TLS |
 //! | `send_error` | what a refusal means for the letter |
+//! | `metrics` | counts of connections and messages |
 //! | `mask` | removes recipient addresses from relay replies |
 //! | `sending_rate` | letters per second, minute and day, shared by all replicas |
 //! | `per_domain` | concurrent sessions per receiving domain |
@@ -16,6 +17,7 @@
 mod address;
 mod dkim;
 pub mod mask;
+mod metrics;
 pub mod mime;
 pub mod per_domain;
 pub mod relay;
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 pub use address::{Address, AddressError, Mailbox};
 pub use dkim::{Algorithm, Dkim, DkimError};
+pub use metrics::RelayMetrics;
 pub use per_domain::DomainLimiter;
 pub use relay::Relay;
 pub use relay_url::{RelayUrl, RelayUrlError};

@@ -18,6 +18,7 @@ use lettre::address::Envelope;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
+use super::metrics::RelayMetrics;
 use super::send_error::{SendError, Step, classify_refusal};
 use super::smtp::{Connection, Connector, SmtpError};
 use super::{RelaySettings, RelayUrl, Timeouts};
@@ -28,6 +29,7 @@ use crate::telemetry::traces::Span;
 pub struct Relay {
     transport: Transport,
     circuit: Circuit,
+    metrics: RelayMetrics,
 }
 
 enum Transport {
@@ -38,6 +40,7 @@ enum Transport {
 struct SmtpPool {
     connector: Connector,
     timeouts: Timeouts,
+    metrics: RelayMetrics,
     idle: Mutex<Vec<IdleConnection>>,
 }
 
@@ -45,6 +48,7 @@ struct SmtpPool {
 pub struct DataPhase<'a> {
     relay: &'a Relay,
     target: DataTarget<'a>,
+    started: Instant,
 }
 
 enum DataTarget<'a> {
@@ -63,19 +67,24 @@ const MAX_IDLE: Duration = Duration::from_secs(15);
 impl Relay {
     /// Does not connect yet.
     pub fn new(settings: &RelaySettings, circuit: Circuit) -> Self {
-        let timeouts = settings.timeouts;
+        let (timeouts, metrics) = (settings.timeouts, RelayMetrics::default());
         let transport = match &settings.url {
             RelayUrl::Smtp(server) => {
                 let connector = Connector::new(server.clone());
-                Transport::Smtp(Box::new(SmtpPool { connector, timeouts, idle: Mutex::default() }))
+                let (metrics, idle) = (metrics.clone(), Mutex::default());
+                Transport::Smtp(Box::new(SmtpPool { connector, timeouts, metrics, idle }))
             }
             RelayUrl::File(dir) => Transport::File(dir.clone()),
         };
-        Self { transport, circuit }
+        Self { transport, circuit, metrics }
     }
 
     pub fn circuit(&self) -> &Circuit {
         &self.circuit
+    }
+
+    pub fn metrics(&self) -> &RelayMetrics {
+        &self.metrics
     }
 
     /// Runs the session up to the 354 reply. `name` is the file name if the relay is a folder, so
@@ -85,19 +94,21 @@ impl Relay {
         envelope: &Envelope,
         name: &'a str,
     ) -> Result<DataPhase<'a>, SendError> {
+        let started = Instant::now();
+        let failed = |error| self.record_error(error, started);
         let target = match &self.transport {
             Transport::Smtp(smtp) => {
                 let opening = within(smtp.timeouts.command, smtp.open(envelope));
                 let opened = smtp.span("open").try_run(opening, |error| error.into()).await;
-                DataTarget::Smtp(smtp, Box::new(opened.map_err(|error| self.record_error(error))?))
+                DataTarget::Smtp(smtp, Box::new(opened.map_err(failed)?))
             }
             Transport::File(dir) => {
                 let created = tokio::fs::create_dir_all(dir).await;
-                created.map_err(|error| self.record_error(unwritable(dir, &error)))?;
+                created.map_err(|error| failed(unwritable(dir, &error)))?;
                 DataTarget::File { dir, name }
             }
         };
-        Ok(DataPhase { relay: self, target })
+        Ok(DataPhase { relay: self, target, started })
     }
 
     /// Connects, logs in and quits. Returns the relay's name.
@@ -118,9 +129,10 @@ impl Relay {
         }
     }
 
-    /// Updates the circuit with what an error says about the relay itself. A 354 reply alone does
+    /// Counts the error and updates the circuit with what an error says about the relay itself. A 354 reply alone does
     /// not close the circuit: only the reply to a message does.
-    fn record_error(&self, error: SendError) -> SendError {
+    fn record_error(&self, error: SendError, started: Instant) -> SendError {
+        self.metrics.message_ended(Some(&error), started.elapsed());
         match &error {
             SendError::Deferred(_) | SendError::AddressRefused(_) | SendError::LetterRefused(_) => {
                 self.circuit.succeeded();
@@ -151,9 +163,10 @@ impl DataPhase<'_> {
         match outcome {
             Ok(answer) => {
                 self.relay.circuit.succeeded();
+                self.relay.metrics.message_ended(None, self.started.elapsed());
                 Ok(answer)
             }
-            Err(error) => Err(self.relay.record_error(error)),
+            Err(error) => Err(self.relay.record_error(error, self.started)),
         }
     }
 }
@@ -221,7 +234,11 @@ impl SmtpPool {
     }
 
     async fn connect(&self) -> Result<Connection, SendError> {
-        self.connector.connect().await.map_err(|error| classify(Step::Greeting, &error))
+        let started = Instant::now();
+        let connected = self.connector.connect().await;
+        let connected = connected.map_err(|error| classify(Step::Greeting, &error));
+        self.metrics.connected(connected.as_ref().err(), started.elapsed());
+        connected
     }
 
     fn take_idle(&self) -> Option<Connection> {

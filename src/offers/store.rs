@@ -507,6 +507,31 @@ pub async fn knows_account(db: impl PgExecutor<'_>, account_id: &str) -> sqlx::R
     .await
 }
 
+/// The number of offers in each of these statuses, each counted up to `limit` along an index.
+pub async fn count_by_status(
+    db: impl PgExecutor<'_>,
+    statuses: &[&str],
+    limit: i64,
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let statuses: Vec<String> = statuses.iter().map(|status| (*status).to_owned()).collect();
+    let rows = sqlx::query!(
+        r#"
+        select wanted.status as "status!",
+            (select count(*) from (
+                select from financing_offers
+                where financing_offers.status = wanted.status
+                order by created_at limit $2
+            ) as counted) as "offers!"
+        from unnest($1::text[]) as wanted (status)
+        "#,
+        &statuses,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.status, row.offers)).collect())
+}
+
 // By account.
 export_rows!(
     export,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,12 +19,16 @@ pub struct Claim {
     pub attempt: i32,
     /// Of what queued the job.
     pub(super) traceparent: Option<String>,
+    /// The lease of an earlier worker had expired.
+    pub(super) is_taken_over: bool,
     /// The fencing token: a row with another token has been claimed by another worker.
     pub(super) token: Uuid,
     /// Cancelled when the shutdown begins.
     pub(super) stop: CancellationToken,
     /// 0, [`IRREVERSIBLE`] or [`OUTCOME_KNOWN`]. Only ever increases.
     progress: Arc<AtomicU8>,
+    /// The label of the outcome that was written last. It counts only if its transaction commits.
+    outcome: Arc<Mutex<Option<&'static str>>>,
 }
 
 const IRREVERSIBLE: u8 = 1;
@@ -31,9 +36,19 @@ const OUTCOME_KNOWN: u8 = 2;
 
 impl Claim {
     pub(super) fn new(job_id: i64, kind: &str, subject: String, attempt: i32, token: Uuid) -> Self {
-        let (stop, progress) = (CancellationToken::new(), Arc::default());
-        let (kind, traceparent) = (kind.to_owned(), None);
-        Self { job_id, kind, subject, attempt, traceparent, token, stop, progress }
+        let (stop, progress, outcome) = (CancellationToken::new(), Arc::default(), Arc::default());
+        Self {
+            job_id,
+            kind: kind.to_owned(),
+            subject,
+            attempt,
+            traceparent: None,
+            is_taken_over: false,
+            token,
+            stop,
+            progress,
+            outcome,
+        }
     }
 
     /// Whether the process is stopping. If so, start nothing that cannot be undone.
@@ -49,6 +64,15 @@ impl Claim {
     /// Marks that the attempt holds a result that no other worker can obtain (the relay's reply).
     pub fn set_outcome_known(&self) {
         self.progress.fetch_max(OUTCOME_KNOWN, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_outcome(&self, outcome: &Outcome<'_>) {
+        *self.outcome.lock() = Some(outcome.label());
+    }
+
+    /// For metrics, once the attempt has returned without an error.
+    pub(super) fn outcome(&self) -> &'static str {
+        self.outcome.lock().unwrap_or("done")
     }
 
     pub(super) fn is_irreversible(&self) -> bool {

@@ -10,9 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::{LEASE_LOST, RELEASED, UNRECORDED};
 use super::{
-    Admission, Circuit, Claim, ClaimRequest, Listener, Next, Outcome, Probe, RetryDecision,
-    Retryable, Settings, correction, retry_policy, store,
+    Admission, Circuit, Claim, ClaimRequest, JobMetrics, Listener, Next, Outcome, Probe,
+    RetryDecision, Retryable, Settings, correction, retry_policy, store,
 };
 use crate::clock::{Agreement, Clock, Throttle};
 use crate::database::{Pool, RETRY_INTERVAL, with_timeout};
@@ -111,6 +112,7 @@ pub struct Runner<W> {
     db: Pool,
     clock: Clock,
     settings: Settings,
+    metrics: JobMetrics,
     slots: Arc<Semaphore>,
     corrections: Mutex<Throttle>,
 }
@@ -124,10 +126,17 @@ enum Claimed {
 }
 
 impl<W: Work> Runner<W> {
-    pub fn new(work: W, db: Pool, clock: Clock, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        work: W,
+        db: Pool,
+        clock: Clock,
+        settings: Settings,
+        metrics: JobMetrics,
+    ) -> Arc<Self> {
+        let metrics = metrics.expect(W::KIND);
         let slots = Arc::new(Semaphore::new(settings.concurrency));
         let corrections = Mutex::default();
-        Arc::new(Self { work, db, clock, settings, slots, corrections })
+        Arc::new(Self { work, db, clock, settings, metrics, slots, corrections })
     }
 
     /// Claims and runs jobs until `stop`. Running attempts then continue in `tracker`.
@@ -154,7 +163,7 @@ impl<W: Work> Runner<W> {
                         claim.stop = stop.clone();
                         let (runner, probes) = (Arc::clone(&self), probes.take());
                         tracker.spawn(async move {
-                            runner.attempt(claim).await;
+                            runner.work_on(&claim).await;
                             drop((slot, probes));
                         });
                     }
@@ -181,7 +190,7 @@ impl<W: Work> Runner<W> {
             let Ok(_probes) = self.admit() else { return Ok(attempts) };
             let (claims, _) = self.claim(1).await?;
             let Some(claim) = claims.into_iter().next() else { return Ok(attempts) };
-            self.attempt(claim).await;
+            self.work_on(&claim).await;
             attempts += 1;
         }
     }
@@ -192,7 +201,7 @@ impl<W: Work> Runner<W> {
         let now = self.clock.now();
         let claim = store::claim_now(&self.db, W::KIND, subject, self.settings.lease, now).await?;
         let Some(claim) = claim else { return Ok(false) };
-        self.attempt(claim).await;
+        self.work_on(&claim).await;
         Ok(true)
     }
 
@@ -299,46 +308,62 @@ impl<W: Work> Runner<W> {
         Ok(probes)
     }
 
-    async fn attempt(&self, claim: Claim) {
-        Span::work(W::KIND, claim.traceparent.as_deref())
+    /// Makes an attempt and counts its outcome.
+    async fn work_on(&self, claim: &Claim) {
+        if claim.is_taken_over {
+            self.metrics.taken_over(W::KIND);
+        }
+        let started = Instant::now();
+        let outcome = Span::work(W::KIND, claim.traceparent.as_deref())
             .text("job.kind", W::KIND)
             .text("job.subject", &claim.subject)
             .number("job.attempt", claim.attempt)
-            .run(self.attempt_in_span(&claim))
+            .run(self.attempt(claim))
             .await;
+        self.metrics.attempt_ended(W::KIND, outcome, started.elapsed());
     }
 
+    /// Returns the value of the label `outcome`.
     #[tracing::instrument(name = "job.attempt", skip_all, fields(
         job.kind = W::KIND, job.subject = %claim.subject, job.attempt = claim.attempt,
         trace_id = traces::trace_id(),
     ))]
-    async fn attempt_in_span(&self, claim: &Claim) {
+    async fn attempt(&self, claim: &Claim) -> &'static str {
         // Only a job whose attempts killed the process, so that none was recorded, gets here.
         if claim.attempt > self.settings.max_attempts {
             let error = store::PROCESS_DIED;
             tracing::error!(error, "job is dead and needs attention");
-            self.record(claim, Outcome::Discard { error }).await;
-            return;
+            return self.record(claim, Outcome::Discard { error }).await;
         }
         let outcome = tokio::select! {
             outcome = Box::pin(self.work.run(claim)) => outcome,
             () = self.renew_lease(claim) => Err(AttemptError::LeaseLost),
         };
         match outcome {
-            Ok(()) => {}
+            Ok(()) => claim.outcome(),
             Err(AttemptError::LeaseLost) => {
                 traces::fail("lease_lost");
                 tracing::warn!("lost the lease: another worker continues the job");
+                LEASE_LOST
             }
             Err(AttemptError::Released) => {
                 let at = self.due_from();
-                self.record(claim, Outcome::Snooze { at, error: "the process was stopping" }).await;
+                let error = "the process was stopping";
+                match self.record(claim, Outcome::Snooze { at, error }).await {
+                    LEASE_LOST => LEASE_LOST,
+                    UNRECORDED => UNRECORDED,
+                    _ => RELEASED,
+                }
             }
             Err(AttemptError::Failed(error)) => self.record_failure(claim, error.as_ref()).await,
         }
     }
 
-    async fn record_failure(&self, claim: &Claim, error: &(dyn Retryable + Send + Sync)) {
+    async fn record_failure(
+        &self,
+        claim: &Claim,
+        error: &(dyn Retryable + Send + Sync),
+    ) -> &'static str {
         let text = chain(error);
         let is_down = self.work.dependencies().iter().any(Circuit::is_open);
         let now = self.due_from();
@@ -359,7 +384,7 @@ impl<W: Work> Runner<W> {
                 tracing::error!(error = text, "job is dead and needs attention");
             }
         }
-        self.record(claim, decision.outcome(now, &text)).await;
+        self.record(claim, decision.outcome(now, &text)).await
     }
 
     /// The time from which a pause counts. A wrong clock could delay the job for years, so while it
@@ -369,8 +394,9 @@ impl<W: Work> Runner<W> {
     }
 
     /// Records an outcome. Retries while the database is unavailable: an unrecorded outcome would
-    /// cost an attempt and block the job until its lease expires.
-    async fn record(&self, claim: &Claim, outcome: Outcome<'_>) {
+    /// cost an attempt and block the job until its lease expires. Returns the label of what was
+    /// recorded.
+    async fn record(&self, claim: &Claim, outcome: Outcome<'_>) -> &'static str {
         let write = || async {
             let mut tx = self.db.begin().await?;
             // The fence comes first: it keeps other workers off the job until the commit.
@@ -381,15 +407,17 @@ impl<W: Work> Runner<W> {
             Ok(tx.commit().await?)
         };
         match retry_until_recorded(claim, &self.db, write).await {
-            Ok(()) => {}
+            Ok(()) => outcome.label(),
             Err(AttemptError::LeaseLost | AttemptError::Released) => {
                 tracing::debug!("recorded no outcome: another worker has the job");
+                LEASE_LOST
             }
             Err(AttemptError::Failed(error)) => {
                 self.db.health().report_message(
                     &chain(error.as_ref()),
                     "cannot record the outcome of an attempt",
                 );
+                UNRECORDED
             }
         }
     }

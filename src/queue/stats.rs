@@ -146,3 +146,88 @@ pub async fn list_dead(
     .fetch_all(db)
     .await
 }
+
+/// What waits of one kind of job.
+#[derive(Clone, Debug)]
+pub struct QueueDepth {
+    pub kind: String,
+    /// Queued jobs of normal priority, those due later included. At most [`MAX_COUNTED`].
+    pub queued: i64,
+    /// The same of low priority: reminders, which wait for working hours.
+    pub queued_low: i64,
+    /// The earliest due time, if it has passed.
+    pub oldest_due_at: Option<DateTime<Utc>>,
+    /// Claimed by a worker, those with an expired lease included.
+    pub claimed: i64,
+}
+
+/// Counting stops here, so that a backlog of millions does not slow down the scrapes that show it.
+pub const MAX_COUNTED: i64 = 10_000;
+/// Among this many jobs, those due first, the longest queued one is looked for.
+const MAX_INSPECTED: i64 = 1_000;
+
+/// The depth of each queue. Call it in [`crate::database::along_indexes`]: then each part is read
+/// along an index and no further than its limit.
+pub async fn depths(
+    db: impl PgExecutor<'_>,
+    kinds: &[&str],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<QueueDepth>> {
+    let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+    sqlx::query_as!(
+        QueueDepth,
+        r#"
+        select kinds.kind as "kind!",
+            (select count(*) from (
+                select from jobs
+                where jobs.kind = kinds.kind and state = 'queued' and not low_priority
+                order by due_at limit $3
+            ) as counted) as "queued!",
+            (select count(*) from (
+                select from jobs
+                where jobs.kind = kinds.kind and state = 'queued' and low_priority
+                order by due_at limit $3
+            ) as counted) as "queued_low!",
+            least(
+                (select due_at from jobs
+                where jobs.kind = kinds.kind and state = 'queued' and not low_priority
+                    and due_at <= $2
+                order by due_at limit 1),
+                (select due_at from jobs
+                where jobs.kind = kinds.kind and state = 'queued' and low_priority
+                    and due_at <= $2
+                order by due_at limit 1)
+            ) as oldest_due_at,
+            (select count(*) from jobs where jobs.kind = kinds.kind and state = 'claimed')
+                as "claimed!"
+        from unnest($1::text[]) as kinds (kind)
+        "#,
+        &kinds,
+        now,
+        MAX_COUNTED,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Since when the longest waiting job of normal priority has been queued, however often it was
+/// postponed since: its due time then says nothing. Looks at the thousand that are due first.
+pub async fn oldest_queued(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "
+        select min(queued_at) from (
+            select queued_at from jobs
+            where kind = $1 and state = 'queued' and not low_priority
+            order by due_at
+            limit $2
+        ) as inspected
+        ",
+        kind,
+        MAX_INSPECTED,
+    )
+    .fetch_one(db)
+    .await
+}

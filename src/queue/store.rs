@@ -286,17 +286,18 @@ pub async fn claim(
             for update skip locked
         ),
         due as (
-            select job_id from abandoned
+            select job_id, true as is_taken_over from abandoned
             union all
-            select job_id from queued
+            select job_id, false from queued
             union all
-            select job_id from low_priority
+            select job_id, false from low_priority
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
         from due
         where jobs.job_id = due.job_id
-        returning jobs.job_id, jobs.subject, jobs.attempt, jobs.traceparent
+        returning jobs.job_id, jobs.subject, jobs.attempt, jobs.traceparent,
+            due.is_taken_over as "is_taken_over!"
         "#,
         request.kind,
         i64::try_from(request.limit).unwrap_or(i64::MAX),
@@ -311,6 +312,7 @@ pub async fn claim(
     let claims = rows.into_iter().map(|row| {
         let mut claim = Claim::new(row.job_id, request.kind, row.subject, row.attempt, token);
         claim.traceparent = row.traceparent;
+        claim.is_taken_over = row.is_taken_over;
         claim
     });
     Ok(claims.collect())
@@ -430,6 +432,7 @@ pub async fn finish(
     .execute(db)
     .await?;
     require_held(finished.rows_affected() == 1)?;
+    claim.set_outcome(&outcome);
     trace_outcome(outcome);
     Ok(())
 }

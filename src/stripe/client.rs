@@ -1,6 +1,6 @@
 //! The HTTP client for Stripe's API. Each call is one request; the queue retries.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName};
@@ -14,7 +14,7 @@ use super::list::{List, Page};
 use super::rate_limit::RateLimit;
 use super::{
     Account, AccountId, AccountLink, Error, EventId, FinancingOffer, GenerationFailure, LinkTo,
-    OfferId, Person,
+    OfferId, Person, StripeMetrics,
 };
 use crate::clock::Clock;
 use crate::http;
@@ -45,6 +45,7 @@ pub struct Client {
     rate_limit: std::sync::Arc<RateLimit>,
     circuit: Circuit,
     clock: Clock,
+    metrics: std::sync::Arc<StripeMetrics>,
     /// A shorter timeout than that of the settings.
     timeout: Option<Duration>,
 }
@@ -94,7 +95,8 @@ impl Client {
             .connect_timeout(settings.timeout.min(Duration::from_secs(5)))
             .build()?;
         let rate_limit = RateLimit::new(settings.requests_per_second).into();
-        Ok(Self { http, settings: settings.into(), rate_limit, circuit, clock, timeout: None })
+        let (settings, metrics) = (settings.into(), std::sync::Arc::default());
+        Ok(Self { http, settings, rate_limit, circuit, clock, metrics, timeout: None })
     }
 
     /// The mode of the key: true for live data, none if its prefix does not say.
@@ -111,6 +113,10 @@ impl Client {
     /// The circuit breaker that this client's outcomes open and close.
     pub fn circuit(&self) -> &Circuit {
         &self.circuit
+    }
+
+    pub fn metrics(&self) -> &StripeMetrics {
+        &self.metrics
     }
 
     /// Divides the rate limit by the number of processes.
@@ -290,7 +296,11 @@ impl Client {
         endpoint: &'static str,
         request: RequestBuilder,
     ) -> Result<ApiResponse<T>, Error> {
-        self.rate_limit.turn(endpoint).await.map_err(Error::NotYet)?;
+        self.rate_limit.turn(endpoint).await.map_err(|wait| {
+            self.metrics.not_sent(endpoint);
+            Error::NotYet(wait)
+        })?;
+        let started = Instant::now();
         let sent = self.clock.elapsed();
         let outcome = match RawResponse::receive(endpoint, request).await {
             Ok(response) => {
@@ -305,7 +315,9 @@ impl Client {
             }
             Err(error) => Err(error),
         };
-        self.record_outcome(endpoint, outcome.as_ref().err());
+        let error = outcome.as_ref().err();
+        self.metrics.answered(endpoint, error, started.elapsed());
+        self.record_outcome(endpoint, error);
         outcome
     }
 

@@ -19,6 +19,7 @@ mod generation_failure;
 mod ids;
 mod list;
 mod market;
+mod metrics;
 mod payout;
 mod permissions;
 mod rate_limit;
@@ -44,6 +45,7 @@ pub use market::{
     DISCLAIMER_VARIANTS, MARKETS, MarketTerms, ProductTerms, Refill, RepaymentInterval,
     market_of_disclaimer, servicing_address,
 };
+pub use metrics::StripeMetrics;
 pub use payout::{BalanceTransaction, Fee, Payout};
 pub use permissions::{PERMISSIONS, Permission, Permitted};
 pub use webhook_endpoints::{CAPITAL_EVENTS, CreatedEndpoint, WebhookEndpoint};

@@ -1,7 +1,9 @@
-//! Logging: JSON for machines, readable text on a terminal. Always to stderr, because stdout
-//! carries the output of commands. [`traces`] are apart from it: no log line becomes a span.
+//! Logging, and the building blocks of [`metrics`] and [`traces`]. Logs are JSON for machines,
+//! readable text on a terminal. Always to stderr, because stdout carries the output of commands. No
+//! log line becomes a span.
 
 mod log_limit;
+pub mod metrics;
 pub mod traces;
 
 use std::io::IsTerminal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::was_delivered;
+use super::{DeliveryMetrics, was_delivered};
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::letters::deliveries::{self, PendingDelivery, StripeReply};
@@ -25,6 +25,7 @@ pub struct MarkDelivered {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
+    pub metrics: DeliveryMetrics,
 }
 
 impl Work for MarkDelivered {
@@ -126,6 +127,7 @@ impl MarkDelivered {
         };
         timeline::add(&mut *tx, &entry, now).await?;
         tx.commit().await?;
+        self.metrics.delivered(delivery, note.is_some(), now);
         tracing::info!(stripe.request_id = answered.request_id, "reported the delivery to Stripe");
         Ok(())
     }

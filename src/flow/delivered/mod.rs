@@ -6,6 +6,7 @@
 //! The rows and their states are in [`crate::letters::deliveries`]; this module makes the calls.
 
 mod mark;
+mod metrics;
 mod report;
 mod store;
 
@@ -17,6 +18,7 @@ use crate::queue;
 use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
+pub use metrics::DeliveryMetrics;
 pub use report::{DeliveryReport, Reported, report};
 pub use store::{
     ReportRange, StoredReport, erase_references, export_reports, reports_of_account, stream_reports,

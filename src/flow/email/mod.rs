@@ -11,10 +11,12 @@
 //! | `recipient` | the address of a letter |
 //! | `expected` | who would get a letter now, for an operator |
 //! | `outcome` | the effect of an attempt on the letter and the job |
+//! | `metrics` | counts of what became of letters |
 //! | `to_delivered` | the arrow to the next stage |
 
 mod decide;
 mod expected;
+mod metrics;
 mod outcome;
 mod recipient;
 mod send;
@@ -35,8 +37,12 @@ use crate::mail::sending_rate::SendingLimits;
 use crate::stripe::{AccountId, OfferStatus};
 
 pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
+pub use metrics::LetterMetrics;
 pub use recipient::{NoRecipient, Recipient, RecipientError};
 pub use send::SendLetter;
+
+/// The kind of the jobs that send letters.
+pub(crate) const JOB: &str = crate::letters::SEND_JOB;
 
 #[derive(Clone, Debug)]
 pub struct Settings {

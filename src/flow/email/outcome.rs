@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::metrics::{INTERRUPTED, NOT_STARTED, UNKNOWN};
 use super::recipient::NoRecipient;
 use super::{SendLetter, WhenUncertain, to_delivered};
 use crate::consent::contact_overrides;
@@ -54,7 +55,8 @@ impl SendLetter {
             Transition { reason: Some(UNCERTAIN), ..Transition::between(State::Uncertain, to) };
         self.apply(&mut tx, &letter, &next).await?;
         tx.commit().await?;
-        log_outcome(&letter, to, UNCERTAIN);
+        self.metrics.doubt(INTERRUPTED);
+        self.report(&letter, to, UNCERTAIN);
         letter.state = State::Waiting;
         letter.reason = Some(UNCERTAIN.to_owned());
         letter.uncertain_attempts += 1;
@@ -90,6 +92,7 @@ impl SendLetter {
         }
         tx.commit().await?;
         crate::crash::point("letter.after_sent");
+        self.metrics.sent(letter, now);
         self.jobs.notify();
         tracing::info!(
             letter.message_id = letter.message_id,
@@ -139,7 +142,10 @@ impl SendLetter {
             suppression::record(&mut tx, letter, &found, now).await?;
         }
         tx.commit().await?;
-        log_outcome(letter, to, &text);
+        if matches!(error, SendError::Unknown(_)) {
+            self.metrics.doubt(UNKNOWN);
+        }
+        self.report(letter, to, &text);
         Ok(())
     }
 
@@ -193,7 +199,7 @@ impl SendLetter {
         let ended = Transition { reason: Some(reason), ..Transition::between(State::Waiting, to) };
         self.apply(&mut tx, letter, &ended).await?;
         tx.commit().await?;
-        log_outcome(letter, to, reason);
+        self.report(letter, to, reason);
         Ok(())
     }
 
@@ -254,7 +260,7 @@ impl SendLetter {
                 .await?;
         }
         tx.commit().await?;
-        log_outcome(letter, State::Held, reason);
+        self.report(letter, State::Held, reason);
         Ok(())
     }
 
@@ -297,7 +303,9 @@ impl SendLetter {
             self.clock.now(),
         )
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.metrics.doubt(NOT_STARTED);
+        Ok(())
     }
 
     /// Moves the letter from `sending` to `uncertain`. The caller then applies the policy.
@@ -336,6 +344,12 @@ impl SendLetter {
         };
         evidence::store::record_result(tx, letter, outcome, &error.to_string(), self.clock.now())
             .await
+    }
+
+    /// Counts and logs a letter that was not sent.
+    fn report(&self, letter: &Letter, state: State, reason: &str) {
+        self.metrics.ended(state);
+        log_outcome(letter, state, reason);
     }
 
     pub(super) async fn apply(

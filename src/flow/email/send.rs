@@ -19,6 +19,7 @@ use sqlx::PgConnection;
 
 use super::Settings;
 use super::decide::{self, Decider, SendDecision, SkipReason};
+use super::metrics::LetterMetrics;
 use super::recipient::NoRecipient;
 use crate::clock::Clock;
 use crate::consent::opt_outs;
@@ -61,6 +62,7 @@ pub struct SendLetter {
     pub pauses: PauseLog,
     /// Wakes the `mark_delivered` worker.
     pub jobs: Notifier,
+    pub metrics: LetterMetrics,
 }
 
 /// Why a message could not be prepared.

@@ -1,10 +1,14 @@
 //! Reads the inbox, one batch per transaction.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::{InboxMetrics, Tally};
 use super::store::{self, ReadOutcome, UnreadEvent};
 use super::{FollowUps, Settings, to_financing, to_offer};
 use crate::clock::Clock;
@@ -33,6 +37,7 @@ pub struct InboxReader {
     pub letters: letters::Opener,
     /// Notified after every batch: it may have queued jobs.
     pub jobs: Notifier,
+    pub metrics: Arc<InboxMetrics>,
     pub settings: Settings,
 }
 
@@ -122,9 +127,10 @@ impl InboxReader {
     }
 
     async fn read(&self, limit: i64) -> sqlx::Result<usize> {
+        let started = Instant::now();
         let mut tx = self.db.begin().await?;
-        let events = match self.project_all(&mut tx, limit).await {
-            Ok(events) => events,
+        let tally = match self.project_all(&mut tx, limit).await {
+            Ok(tally) => tally,
             Err(error) => {
                 // Dropping the transaction would roll back later, and until then the next reader
                 // would skip the rows that it still locks.
@@ -132,51 +138,55 @@ impl InboxReader {
                 return Err(error);
             }
         };
-        if events == 0 {
+        if tally.len() == 0 {
             return Ok(0);
         }
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
+        self.metrics.batch_read(&tally, self.clock.now(), started.elapsed());
         self.jobs.notify();
-        Ok(events)
+        Ok(tally.len())
     }
 
-    async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<usize> {
+    async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<Tally> {
         let mut events = store::lock_unread(&mut *tx, limit).await?;
         if events.is_empty() {
-            return Ok(0);
+            return Ok(Tally::default());
         }
         // All readers lock offers and transactions in this order, which prevents deadlocks. The
         // sort is stable: the events of one offer stay in order of arrival.
         events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        batch_span(&events).run(self.project_each(tx, &events)).await?;
-        Ok(events.len())
+        batch_span(&events).run(self.project_each(tx, &events)).await
     }
 
     async fn project_each(
         &self,
         tx: &mut PgConnection,
         events: &[UnreadEvent],
-    ) -> sqlx::Result<()> {
-        let mut next = FollowUps::default();
+    ) -> sqlx::Result<Tally> {
+        let (mut next, mut tally) = (FollowUps::default(), Tally::default());
         for event in events {
             let reading = async {
                 let outcome = self.project(&mut *tx, event, &mut next).await?;
-                self.mark(&mut *tx, event, &outcome).await
+                self.mark(&mut *tx, event, &outcome).await?;
+                sqlx::Result::Ok(outcome)
             };
-            event_span(event).run(reading).await?;
+            let outcome = event_span(event).run(reading).await?;
+            tally.add(&outcome, event.received_at);
         }
         // Last, because these jobs are locked in an order of their own.
-        next.queue(tx, self.clock.now()).await
+        next.queue(tx, self.clock.now()).await?;
+        Ok(tally)
     }
 
     /// Reads the oldest event alone, and marks it unreadable if the database rejects it. The row
     /// stays locked throughout: without the lock, another reader could take the bad event and this
     /// one would mark a good one.
     async fn read_one(&self) -> sqlx::Result<usize> {
+        let started = Instant::now();
         let mut tx = self.db.begin().await?;
         let events = store::lock_unread(&mut tx, 1).await?;
-        let mut next = FollowUps::default();
+        let (mut next, mut tally) = (FollowUps::default(), Tally::default());
         for event in &events {
             let mut savepoint = tx.begin().await?;
             let projecting = self.project(&mut savepoint, event, &mut next);
@@ -192,9 +202,11 @@ impl InboxReader {
                 Err(error) => return Err(error),
             };
             self.mark(&mut tx, event, &outcome).await?;
+            tally.add(&outcome, event.received_at);
         }
         next.queue(&mut tx, self.clock.now()).await?;
         tx.commit().await?;
+        self.metrics.batch_read(&tally, self.clock.now(), started.elapsed());
         self.jobs.notify();
         Ok(events.len())
     }

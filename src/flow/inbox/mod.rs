@@ -16,6 +16,7 @@ mod batch;
 pub mod bodies;
 pub mod browse;
 mod event;
+mod metrics;
 pub mod store;
 mod to_financing;
 mod to_offer;
@@ -30,6 +31,7 @@ use crate::offers::look_up::LookUps;
 
 pub use batch::InboxReader;
 pub use event::{Arrival, StoreResult};
+pub use metrics::InboxMetrics;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

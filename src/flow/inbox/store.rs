@@ -19,6 +19,7 @@ pub struct UnreadEvent {
     pub object_id: Option<String>,
     /// Stripe's creation time, or ours of receipt if there is none.
     pub happened_at: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
     /// Empty if the body was erased.
     pub payload: Vec<u8>,
     /// Of the request that brought it.
@@ -38,6 +39,11 @@ pub enum ReadOutcome {
 }
 
 impl ReadOutcome {
+    /// As in `inbox_events.state`.
+    pub fn state(&self) -> &'static str {
+        self.columns().0
+    }
+
     /// The state and the note. The note may quote the event, so it is truncated and has no NUL.
     fn columns(&self) -> (&'static str, Option<String>) {
         const LONGEST: usize = 500;
@@ -140,6 +146,7 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
         object_id: row.object_id,
         happened_at: row.happened_at,
         traceparent: row.traceparent,
+        received_at: row.received_at,
     });
     Ok(unread.collect())
 }
@@ -165,6 +172,27 @@ pub async fn mark(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The number of unread events, at most `limit`, and since when the oldest one waits.
+pub async fn unread(
+    db: impl PgExecutor<'_>,
+    limit: i64,
+) -> sqlx::Result<(i64, Option<DateTime<Utc>>)> {
+    let row = sqlx::query!(
+        r#"
+        select
+            (select count(*) from (
+                select from inbox_events where state = 'unread' order by arrival limit $1
+            ) as counted) as "unread!",
+            (select received_at from inbox_events where state = 'unread' order by arrival limit 1)
+                as oldest
+        "#,
+        limit,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.unread, row.oldest))
 }
 
 /// `None` if no event was ever received.

@@ -9,6 +9,7 @@
 //! change its bytes, the most common mistake with Stripe's webhooks. Stripe receives 2xx only after
 //! the event is committed. A duplicate event receives the same.
 
+mod metrics;
 mod receive;
 mod rejection;
 mod signature;
@@ -24,6 +25,7 @@ use crate::clock::Clock;
 use crate::database::Pool;
 use crate::queue::Notifier;
 
+pub use metrics::WebhookMetrics;
 pub use signature::{NoSecret, Secrets, SignatureError, verify};
 
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ pub struct Webhook {
     pub clock: Clock,
     /// Wakes the inbox reader.
     pub inbox: Notifier,
+    pub metrics: WebhookMetrics,
     pub settings: Settings,
 }
 

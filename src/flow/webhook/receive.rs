@@ -28,11 +28,21 @@ impl WebhookState {
     }
 }
 
+type Accepted = (Extension<VerifiedRequest>, Json<serde_json::Value>);
+
 #[tracing::instrument(name = "webhook.receive", skip_all, fields(trace_id))]
 pub(super) async fn receive(
     State(state): State<WebhookState>,
     request: Request,
 ) -> Result<Accepted, Rejection> {
+    let accepted = accept(&state, request).await;
+    if let Err(rejection) = &accepted {
+        state.0.0.metrics.rejected(rejection);
+    }
+    accepted
+}
+
+async fn accept(state: &WebhookState, request: Request) -> Result<Accepted, Rejection> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
     let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
@@ -50,13 +60,15 @@ pub(super) async fn receive(
     Span::request("POST /webhooks/stripe")
         .text("http.request.method", "POST")
         .text("http.route", "/webhooks/stripe")
-        .run(accept(webhook, body, now))
+        .run(store_in_span(webhook, body, now))
         .await
 }
 
-type Accepted = (Extension<VerifiedRequest>, Json<serde_json::Value>);
-
-async fn accept(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
+async fn store_in_span(
+    webhook: &Webhook,
+    body: Bytes,
+    now: DateTime<Utc>,
+) -> Result<Accepted, Rejection> {
     tracing::Span::current().record("trace_id", traces::trace_id());
     let outcome = store(webhook, body, now).await;
     let status = outcome.as_ref().map_or_else(Rejection::status, |_| StatusCode::OK);
@@ -69,9 +81,11 @@ async fn accept(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Ac
 
 async fn store(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
     match to_inbox::hand_over(&webhook.db, body, now).await {
-        Ok((stored, event_id)) => {
-            traces::set_text("event.id", &event_id);
+        Ok((stored, arrival)) => {
+            traces::set_text("event.id", &arrival.event_id);
             crate::crash::point("webhook.after_commit");
+            webhook.metrics.accepted(&arrival, stored);
+            let event_id = &arrival.event_id;
             match stored {
                 StoreResult::Inserted => {
                     tracing::info!(event.id = event_id, "stored event");

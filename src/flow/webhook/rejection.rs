@@ -20,6 +20,16 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
+    pub(super) const ALL: [Self; 7] = [
+        Self::MissingSignature,
+        Self::BadSignature,
+        Self::TimestampOutsideTolerance,
+        Self::MalformedEvent,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::NotStored,
+    ];
+
     /// The status, the code and the message.
     fn parts(&self) -> (StatusCode, &'static str, &'static str) {
         match self {

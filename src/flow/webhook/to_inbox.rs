@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::database::{Pool, is_about_the_data, with_timeout};
-pub(super) use crate::flow::inbox::StoreResult;
-use crate::flow::inbox::{Arrival, store};
+use crate::flow::inbox::store;
+pub(super) use crate::flow::inbox::{Arrival, StoreResult};
 
 /// Why a body was not accepted as an event.
 #[derive(Debug, thiserror::Error)]
@@ -20,19 +20,19 @@ pub(super) enum AcceptError {
     Database(#[from] sqlx::Error),
 }
 
-/// Stores the event in `body` and returns its id. It is committed when this returns.
+/// Stores the event in `body` and returns it. It is committed when this returns.
 pub(super) async fn hand_over(
     db: &Pool,
     body: Bytes,
     received_at: DateTime<Utc>,
-) -> Result<(StoreResult, String), AcceptError> {
+) -> Result<(StoreResult, Arrival), AcceptError> {
     let arrival = match Arrival::parse(body.clone(), received_at) {
         Ok(arrival) => arrival,
         Err(reason) => return Err(malformed(db, &body, reason, received_at).await),
     };
     crate::crash::point("webhook.before_commit");
     match with_timeout(store::store(db, &arrival)).await {
-        Ok(stored) => Ok((stored, arrival.event_id)),
+        Ok(stored) => Ok((stored, arrival)),
         // Stripe would resend it for days, and Postgres would reject it every time.
         Err(error) if is_about_the_data(&error) => {
             Err(malformed(db, &body, format!("rejected by Postgres: {error}"), received_at).await)

@@ -23,14 +23,13 @@ use std::future::ready;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use serde::Serialize;
 
 use super::api::{Api, Guard, Refusal, Scope, authenticate};
 use crate::database::is_about_the_data;
-use crate::feedback::{self, AppliedReport, ApplyError, Channel, FeedbackReport};
+use crate::feedback::{self, AppliedReport, ApplyError, Channel, FeedbackOutcome, FeedbackReport};
 use crate::mail::Address;
+use crate::telemetry::metrics::{Counters, Registry};
 use crate::telemetry::{LogLimit, chain};
 
 pub use sendgrid::VerificationKey;
@@ -60,7 +59,27 @@ pub struct Settings {
 }
 
 /// Reports since the process started, by channel and outcome. Clones share the counters.
-pub type ReportCounts = Family<[(&'static str, &'static str); 2], Counter>;
+#[derive(Clone, Debug)]
+pub struct ReportCounts(Counters<2>);
+
+impl Default for ReportCounts {
+    fn default() -> Self {
+        let watched = [FeedbackOutcome::Bounced, FeedbackOutcome::OptedOut];
+        let all =
+            Channel::ALL.map(|channel| watched.map(|outcome| [channel.as_str(), outcome.as_str()]));
+        Self(Counters::new(["channel", "outcome"]).with(all.into_iter().flatten()))
+    }
+}
+
+impl ReportCounts {
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.register(
+            registry,
+            "reports",
+            "Feedback reports about emails, by channel and outcome",
+        );
+    }
+}
 
 /// The response to the sender of a report.
 #[derive(Clone, Debug, Serialize)]
@@ -116,7 +135,7 @@ impl Inbound {
     }
 
     fn count(&self, channel: Channel, outcome: &'static str) {
-        self.counts.get_or_create(&[("channel", channel.as_str()), ("outcome", outcome)]).inc();
+        self.counts.0.increment([channel.as_str(), outcome]);
     }
 
     /// Applies a report. A report whose data the database rejects is ignored, because it would be

@@ -2,6 +2,8 @@
 
 mod health;
 mod metrics;
+mod process;
+mod state;
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,7 @@
 //! Crashes, outages, and faulty or hostile peers.
 
 mod adoption;
+mod alerts;
 mod connections;
 #[cfg(feature = "crash-points")]
 mod crash;

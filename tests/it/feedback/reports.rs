@@ -69,7 +69,13 @@ impl<'a> Bounce<'a> {
     }
 }
 
-fn complaint(kind: &str, message_id: &str, address: &str) -> String {
+/// A report that the message could not be delivered, ever.
+pub fn permanent_bounce(message_id: &str, address: &str) -> String {
+    let id = format!("{message_id}.bounce");
+    Bounce { address, id: &id, ..Bounce::of(message_id, "5.1.1") }.message()
+}
+
+pub fn complaint(kind: &str, message_id: &str, address: &str) -> String {
     format!(
         "From: <fbl@mail.example>\r\nTo: <abuse@rocket.example>\r\nMIME-Version: 1.0\r\n\
          Content-Type: multipart/report; report-type=feedback-report; boundary=\"b\"\r\n\r\n\

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use capital_courier::telemetry::metrics::Registry;
 use capital_courier::web::api::Api;
 use capital_courier::web::feedback::ses::{Amazon, Ses};
 use capital_courier::web::feedback::{self, Inbound, ReportCounts};
@@ -15,6 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use crate::feedback::reports::delivered;
 use crate::support::TestApp;
 use crate::support::https::Https;
+use crate::support::scrape::Scrape;
 use crate::web::api::Answer;
 
 const HOST: &str = "sns.eu-west-1.amazonaws.com";
@@ -100,18 +102,12 @@ async fn ses_bounces_and_complaints_are_applied_once(db: PgPool) {
         .unwrap();
     assert_eq!(channels, ["ses"]);
     assert_eq!(amazon.asked(), [CERTIFICATE.0], "the certificate is fetched once");
-    let sources = ops::Sources {
-        db: app.db.clone().into(),
-        clock: app.clock.clone(),
-        circuits: Vec::new(),
-        reports: inbound.counts.clone(),
-    };
-    let request = Request::get("/metrics").body(Body::empty()).unwrap();
-    let response = tower::ServiceExt::oneshot(ops::metrics(sources), request).await.unwrap();
-    let metrics = response.into_body().collect().await.unwrap().to_bytes();
-    let metrics = String::from_utf8_lossy(&metrics);
-    let line = "courier_reports_total{channel=\"ses\",outcome=\"duplicate\"} 2";
-    assert!(metrics.lines().any(|exported| exported == line), "{metrics}");
+    let mut counted = Registry::with_prefix("courier");
+    inbound.counts.register(&mut counted);
+    let sources = ops::Sources { counted: counted.into(), ..app.app.metric_sources() };
+    let scrape = Scrape::of(sources).await;
+    scrape.expect("courier_reports_total{channel=\"ses\",outcome=\"duplicate\"}", 2.0);
+    scrape.expect("courier_reports_total{channel=\"ses\",outcome=\"bounced\"}", 1.0);
     app.abandon();
 }
 

@@ -13,6 +13,7 @@ pub mod pgbouncer;
 pub mod process;
 #[path = "../../../crates/stripe-simulator/tests/support/random_merchant.rs"]
 pub mod random_merchant;
+pub mod scrape;
 pub mod smtp;
 pub mod stripe;
 pub mod wait;

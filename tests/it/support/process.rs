@@ -89,23 +89,23 @@ pub async fn post(url: &str, body: Vec<u8>) -> u16 {
 impl Process {
     /// Starts `serve` and waits until the process listens or has ended.
     pub async fn serve(env: &HashMap<String, String>) -> Self {
-        Self::start(&["serve"], "listening for webhooks", env).await
+        Self::start(&["serve"], env).await
     }
 
     /// As [`Process::serve`], without jobs.
     #[allow(dead_code, reason = "not every program that shares this file uses it")]
     pub async fn receive(env: &HashMap<String, String>) -> Self {
-        Self::start(&["serve", "--no-worker"], "listening for webhooks", env).await
+        Self::start(&["serve", "--no-worker"], env).await
     }
 
     /// Starts `worker`, which has no webhook.
     #[allow(dead_code, reason = "not every program that shares this file uses it")]
     pub async fn work(env: &HashMap<String, String>) -> Self {
-        Self::start(&["worker"], "listening for operators", env).await
+        Self::start(&["worker"], env).await
     }
 
-    /// `last_line`: how the log line begins that ends the wait.
-    async fn start(arguments: &[&str], last_line: &str, env: &HashMap<String, String>) -> Self {
+    /// As [`Process::serve`], with these arguments.
+    pub async fn start(arguments: &[&str], env: &HashMap<String, String>) -> Self {
         let mut env = env.clone();
         for (name, value) in [
             ("COURIER_HTTP__LISTEN", "127.0.0.1:0"),
@@ -124,7 +124,7 @@ impl Process {
             while let Some(line) = lines.next_line().await.unwrap() {
                 log.lock().unwrap().push(line.clone());
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                if line["message"].as_str().is_some_and(|message| message.starts_with(last_line)) {
+                if line["message"].as_str().is_some_and(|message| message.starts_with("ready (")) {
                     webhook = line["address"]
                         .as_str()
                         .map(|address| format!("http://{address}/webhooks/stripe"));
@@ -152,6 +152,11 @@ impl Process {
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         let ended = tokio::time::timeout(MAX_WAIT, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("the process does not end:\n{}", self.logged())).unwrap()
+    }
+
+    #[allow(dead_code, reason = "not every program that shares this file uses it")]
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     pub fn signal(&self, name: &str) {
