@@ -69,7 +69,8 @@ impl App {
             unsubscribe_link: links.map(|links| links.link(&sample_account())),
         };
         let circuits = self.circuits.to_vec();
-        let console = Console { db, clock, wordings, circuits, settings };
+        let checks = Arc::new(self.check_parts());
+        let console = Console { db, clock, wordings, circuits, checks, settings };
         console::router(console).context("cannot use a template of the console")
     }
 

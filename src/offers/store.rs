@@ -239,7 +239,7 @@ pub async fn disclaimer_variants(
 }
 
 /// Counts the offers by status, among those that Stripe created at or after `since`.
-pub async fn count_by_status(
+pub async fn count_created_since(
     db: impl PgExecutor<'_>,
     since: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(String, i64)>> {

@@ -169,7 +169,7 @@ impl InboxReader {
             let reading = async {
                 let outcome = self.project(&mut *tx, event, &mut next).await?;
                 self.mark(&mut *tx, event, &outcome).await?;
-                sqlx::Result::Ok(outcome)
+                Ok::<_, sqlx::Error>(outcome)
             };
             let outcome = event_span(event).run(reading).await?;
             tally.add(&outcome, event.received_at);

@@ -33,6 +33,7 @@ use axum::routing::{any, get};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::checks::CheckParts;
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::http::rate::Rate;
@@ -89,6 +90,8 @@ pub struct Console {
     pub wordings: Wordings,
     /// The circuits of this process to Stripe and to the relay.
     pub circuits: Vec<Circuit>,
+    /// What the checks look at.
+    pub checks: Arc<CheckParts>,
     pub settings: Settings,
 }
 

@@ -218,14 +218,16 @@ fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 /// The colour of a state; the word stands beside it.
 fn tone(word: &str) -> &'static str {
     match word {
-        "sent" | "delivered" | "done" | "read" | "approved" | "in force" | "accepted"
+        "ok" | "sent" | "delivered" | "done" | "read" | "approved" | "in force" | "accepted"
         | "paid_out" | "fully_repaid" => "good",
         "waiting" | "sending" | "queued" | "claimed" | "pending" | "unread" | "undelivered" => {
             "busy"
         }
-        "held" | "paused" | "uncertain" | "warning" | "suppressed" | "wrong_mode" => "warn",
+        "held" | "paused" | "warn" | "uncertain" | "warning" | "suppressed" | "wrong_mode" => {
+            "warn"
+        }
         "rejected" | "bounced" | "dead" | "unreadable" | "refused" | "error" | "malformed"
-        | "not approved" => "bad",
+        | "not approved" | "wrong" => "bad",
         _ => "quiet",
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use capital_courier::clock::Clock;
+use capital_courier::database::Pool;
 use capital_courier::web::api::{Scope, keys};
 use chrono::TimeDelta;
 use regex::Regex;
@@ -385,7 +386,7 @@ impl Trial {
         self.relay.heal();
         self.clears("CourierBacklog").await;
 
-        let (db, now) = (self.db.clone().into(), Clock::system().now());
+        let (db, now) = (Pool::from(self.db.clone()), Clock::system().now());
         let new = keys::create(&db, "a test", &[Scope::BouncesWrite], now).await.unwrap();
         let key = new.secret.expose_secret().to_owned();
         self.begin("some of the letters sent last bounce", &["CourierBounces"]).await;

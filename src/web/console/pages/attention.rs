@@ -7,9 +7,11 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::ConsolePage;
-use crate::database::with_timeout;
+use crate::database::{Dismissed, with_timeout};
+use crate::letters::stopped;
 use crate::operators::acts;
 use crate::operators::attention::{self, Group};
+use crate::operators::letters::{self, Change};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
@@ -23,6 +25,8 @@ pub(super) const PAGE: ConsolePage = ConsolePage {
 
 /// Entries of each group on the page.
 const ITEMS: i64 = 20;
+/// Letters that one request retries: an act on more takes longer than a person waits.
+const MAX_RELEASED: i64 = 1000;
 
 #[derive(Serialize)]
 struct AttentionView {
@@ -43,6 +47,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route(PAGE.path, get(show))
         .route("/console/attention/dismiss", post(dismiss))
+        .route("/console/attention/release", post(release))
         .route("/console/attention/resend", post(resend))
         .route("/console/attention/retry", post(retry))
         .route("/console/attention/replay", post(replay))
@@ -77,6 +82,19 @@ async fn resend(State(state): State<ConsoleState>, act: Act) -> Result<Response,
     let offer = act.fields.text("offer");
     acts::resend(&state.console.db, &act.instruction(), offer).await?;
     let said = format!("The email about {offer} is queued: its page shows the outcome");
+    Ok(done(&act.visitor, PAGE.path, &said))
+}
+
+/// Retries the letters that are held for one reason, at most [`MAX_RELEASED`] at a time.
+async fn release(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let (db, reason) = (&state.console.db, act.fields.text("held_for"));
+    let dismissed = Dismissed::default();
+    let held = with_timeout(stopped::list_held(db, reason, &dismissed, MAX_RELEASED)).await?;
+    let ids: Vec<String> = held.into_iter().map(|letter| letter.letter_id).collect();
+    let by = act.instruction();
+    let released = letters::change_all(db, &by, Change::Release, &ids, |_| {}).await?;
+    let said =
+        format!("{released} emails are queued: those that lack what they lacked return here");
     Ok(done(&act.visitor, PAGE.path, &said))
 }
 

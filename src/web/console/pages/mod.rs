@@ -4,6 +4,7 @@
 mod account;
 mod actions;
 mod attention;
+mod checks;
 mod copy;
 mod email;
 mod emails;
@@ -49,6 +50,7 @@ const ALL: &[ConsolePage] = &[
     offer::PAGE,
     account::PAGE,
     email::PAGE,
+    checks::PAGE,
 ];
 
 /// Where `/console` leads.
@@ -61,6 +63,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(offer::routes())
         .merge(account::routes())
         .merge(email::routes())
+        .merge(checks::routes())
         .merge(emails::routes())
         .merge(jobs::routes())
         .merge(events::routes())

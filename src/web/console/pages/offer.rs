@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
-use crate::operators::acts;
 use crate::operators::offer_case::{self, OfferCase};
+use crate::operators::{acts, letters};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route(PAGE.path, get(show))
         .route("/console/offers/{id}/resend", post(resend))
+        .route("/console/offers/{id}/send-again", post(send_again))
         .route("/console/offers/{id}/withdraw", post(withdraw))
 }
 
@@ -117,6 +118,17 @@ async fn resend(
 ) -> Result<Response, Problem> {
     acts::resend(&state.console.db, &act.instruction(), &id).await?;
     let said = "The email is queued. Reload this page to see what came of it";
+    Ok(done(&act.visitor, &format!("/console/offers/{id}"), said))
+}
+
+/// One more email to a merchant who has one.
+async fn send_again(
+    State(state): State<ConsoleState>,
+    Path(id): Path<String>,
+    act: Act,
+) -> Result<Response, Problem> {
+    letters::send_again(&state.console.db, &act.instruction(), &id).await?;
+    let said = "One more email is queued. Reload this page to see what came of it";
     Ok(done(&act.visitor, &format!("/console/offers/{id}"), said))
 }
 

@@ -204,7 +204,7 @@ impl ConsoleState {
         // Concurrent visitors wait for the lock and share one count.
         let mut last = self.funnel.0.lock().await;
         if last.as_ref().is_none_or(|(at, _)| at.elapsed() >= COUNTED_FOR) {
-            let counts = offers::store::count_by_status(&self.console.db, now - FUNNEL).await?;
+            let counts = offers::store::count_created_since(&self.console.db, now - FUNNEL).await?;
             *last = Some((Instant::now(), counts));
         }
         let mut counts = last.as_ref().map(|(_, counts)| counts.clone()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Search: one hit opens at once.
+//! Search by anything that names one thing; one hit opens at once.
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -8,12 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ConsolePage;
 use crate::database::with_timeout;
-use crate::flow::inbox;
+use crate::operators::search::{Hit, HitKind, search};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::Visitor;
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template};
-use crate::{letters, offers};
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
     path: "/console/search",
@@ -30,6 +29,14 @@ struct SearchQuery {
 #[derive(Serialize)]
 struct SearchView<'a> {
     wanted: &'a str,
+    hits: Vec<HitView>,
+}
+
+#[derive(Serialize)]
+struct HitView {
+    page: String,
+    #[serde(flatten)]
+    hit: Hit,
 }
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -42,36 +49,32 @@ async fn show(
     Query(query): Query<SearchQuery>,
 ) -> Result<Response, Problem> {
     let wanted = query.q.trim();
-    if let Some(page) = with_timeout(find(&state, wanted)).await? {
-        return Ok(Redirect::to(&page).into_response());
+    let hits = with_timeout(search(&state.console.db, wanted)).await?;
+    let mut hits: Vec<HitView> =
+        hits.into_iter().map(|hit| HitView { page: page_of(&hit), hit }).collect();
+    if let [only] = &mut hits[..] {
+        return Ok(Redirect::to(&std::mem::take(&mut only.page)).into_response());
     }
-    let head = PageHead { template: "search.html", title: "Search", command: "" };
-    state.page(&visitor, &head, SearchView { wanted })
+    let head = PageHead {
+        template: "search.html",
+        title: "Search",
+        command: "capital-courier search ANYTHING",
+    };
+    state.page(&visitor, &head, SearchView { wanted, hits })
 }
 
-/// The page of what has this id.
-async fn find(state: &ConsoleState, wanted: &str) -> sqlx::Result<Option<String>> {
-    let db = &state.console.db;
-    let is_id = wanted.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let Some((prefix, _)) = wanted.split_once('_').filter(|_| is_id) else { return Ok(None) };
-    Ok(match prefix {
-        "financingoffer" => {
-            let offer = offers::store::find(db, wanted).await?;
-            offer.map(|offer| format!("/console/offers/{}", offer.offer_id))
-        }
-        "letter" => {
-            let letter = letters::store::find(db, wanted).await?;
-            letter.map(|letter| format!("/console/offers/{}", letter.offer_id))
-        }
-        "evt" => {
-            let event = inbox::store::find(db, wanted).await?;
-            event.map(|(event, _)| format!("/console/events/{}", event.event_id))
-        }
-        "acct" => {
-            let is_known = offers::store::knows_account(db, wanted).await?
-                || inbox::store::knows_account(db, wanted).await?;
-            is_known.then(|| format!("/console/accounts/{wanted}"))
-        }
-        _ => None,
-    })
+/// The page that shows a hit: its own, or that of the offer or the account that it belongs to.
+fn page_of(hit: &Hit) -> String {
+    match hit.kind {
+        HitKind::Offer => format!("/console/offers/{}", hit.id),
+        HitKind::Account => format!("/console/accounts/{}", hit.id),
+        HitKind::Letter => format!("/console/emails/{}", hit.id),
+        HitKind::Event => format!("/console/events/{}", hit.id),
+        HitKind::Address => "/console/addresses".to_owned(),
+        HitKind::Job | HitKind::Transaction => match (&hit.offer_id, &hit.account_id) {
+            (Some(offer_id), _) => format!("/console/offers/{offer_id}"),
+            (None, Some(account_id)) => format!("/console/accounts/{account_id}"),
+            (None, None) => "/console/jobs".to_owned(),
+        },
+    }
 }
