@@ -51,6 +51,11 @@ impl Claim {
         }
     }
 
+    /// The trace of what queued the job, and whether an earlier worker's lease had expired.
+    pub(super) fn of(self, traceparent: Option<String>, is_taken_over: bool) -> Self {
+        Self { traceparent, is_taken_over, ..self }
+    }
+
     /// Whether the process is stopping. If so, start nothing that cannot be undone.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()

@@ -254,8 +254,7 @@ pub async fn claim(
     request: &ClaimRequest<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Claim>> {
-    // One token per claim, so that a worker that claims the same job again is fenced from its
-    // earlier self.
+    // One token per claim: a worker that claims a job again is fenced from its earlier self.
     let token = Uuid::new_v4();
     let rows = sqlx::query!(
         r#"
@@ -310,10 +309,8 @@ pub async fn claim(
     .fetch_all(db)
     .await?;
     let claims = rows.into_iter().map(|row| {
-        let mut claim = Claim::new(row.job_id, request.kind, row.subject, row.attempt, token);
-        claim.traceparent = row.traceparent;
-        claim.is_taken_over = row.is_taken_over;
-        claim
+        Claim::new(row.job_id, request.kind, row.subject, row.attempt, token)
+            .of(row.traceparent, row.is_taken_over)
     });
     Ok(claims.collect())
 }

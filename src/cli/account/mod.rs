@@ -75,7 +75,7 @@ impl Action {
             }
             Self::Erase { account, with_proof, yes, reason, json } => {
                 require_known(db, &account, "nothing was erased").await?;
-                let by = reason.required()?;
+                let by = reason.instruction()?;
                 ensure!(yes || erase::confirm(&account, with_proof)?, "nothing was erased");
                 erase::erase(db, &by, &account, with_proof, json).await
             }

@@ -86,8 +86,6 @@ async fn insert_the_rest(db: &PgPool, account: &str) {
         "insert into financing_summaries (account_id, object, as_of) values ($1, '{}', now())",
         "insert into account_locales values ($1, 'US', 'America/New_York', now())",
         "insert into charge_sources values ($1, 'py_1', null, null, now())",
-        "insert into operator_actions (acted_at, operator, channel, action, subject, account_id, outcome)
-         values (now(), 'kim', 'console', 'opt_out.add', 'account:' || $1, $1, 'opted out')",
         "insert into payout_explanations values ('po_1', $1, current_date, '{}', now())",
         "insert into transaction_backfills (account_id, changed_at) values ($1, now())
          on conflict do nothing",

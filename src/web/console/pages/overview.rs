@@ -46,9 +46,15 @@ const COUNTED_FOR: Duration = Duration::from_mins(1);
 /// The statuses of an offer's life, in order.
 const STATUSES: [&str; 5] = ["undelivered", "delivered", "accepted", "paid_out", "fully_repaid"];
 
-/// Offers by status, and when they were counted.
+/// Offers by status, shared by all visitors; none until the first visit.
 #[derive(Clone, Debug, Default)]
-pub(in crate::web::console) struct FunnelCounts(Arc<Mutex<Option<(Instant, Vec<(String, i64)>)>>>);
+pub(in crate::web::console) struct FunnelCounts(Arc<Mutex<Option<CountedOffers>>>);
+
+#[derive(Debug)]
+struct CountedOffers {
+    counted_at: Instant,
+    by_status: Vec<(String, i64)>,
+}
 
 #[derive(Serialize)]
 struct OverviewView {
@@ -203,11 +209,12 @@ impl ConsoleState {
     async fn funnel(&self, now: DateTime<Utc>) -> sqlx::Result<Vec<FunnelStep>> {
         // Concurrent visitors wait for the lock and share one count.
         let mut last = self.funnel.0.lock().await;
-        if last.as_ref().is_none_or(|(at, _)| at.elapsed() >= COUNTED_FOR) {
-            let counts = offers::store::count_created_since(&self.console.db, now - FUNNEL).await?;
-            *last = Some((Instant::now(), counts));
+        if last.as_ref().is_none_or(|of| of.counted_at.elapsed() >= COUNTED_FOR) {
+            let by_status =
+                offers::store::count_created_since(&self.console.db, now - FUNNEL).await?;
+            *last = Some(CountedOffers { counted_at: Instant::now(), by_status });
         }
-        let mut counts = last.as_ref().map(|(_, counts)| counts.clone()).unwrap_or_default();
+        let mut counts = last.as_ref().map(|of| of.by_status.clone()).unwrap_or_default();
         drop(last);
         let total: i64 = counts.iter().map(|(_, offers)| offers).sum();
         let place = |status: &str| STATUSES.iter().position(|known| *known == status);
