@@ -24,7 +24,7 @@ use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{ExpectedRecipients, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
-use crate::flow::webhook::{self, Webhook};
+use crate::flow::webhook::{self, SecretId, Webhook};
 use crate::http;
 use crate::http::metrics::measure;
 use crate::http::rate::Rate;
@@ -268,6 +268,7 @@ impl App {
                 is_embedded: self.database.is_embedded(),
                 migrates_on_start: settings.database.migrate_on_start,
             }),
+            webhook_secrets: settings.webhook.secrets.iter().map(SecretId::of).collect(),
             stripe: Some(self.stripe.clone()),
             wording: Some(wording_part(&settings.email)),
             email: Some(settings.email.clone()),

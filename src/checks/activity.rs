@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use super::Check;
 use crate::database::Pool;
 use crate::flow::inbox;
+use crate::flow::webhook::SecretId;
 use crate::format::locale::start_of_day;
 use crate::mail::sending_rate::SendingLimits;
 use crate::maintenance::reconcile;
@@ -20,7 +21,7 @@ const MAX_SILENCE: TimeDelta = TimeDelta::hours(24);
 
 pub(super) async fn check(
     db: &Pool,
-    limits: Option<&SendingLimits>,
+    (limits, secrets): (Option<&SendingLimits>, &[SecretId]),
     now: DateTime<Utc>,
 ) -> Vec<Check> {
     let mut checks = vec![
@@ -29,6 +30,9 @@ pub(super) async fn check(
         ("last bounce", last_bounce(db).await),
         ("attention", waiting(db, now).await),
     ];
+    if !secrets.is_empty() {
+        checks.push(("webhook secrets", signing_secrets(db, secrets, now).await));
+    }
     if let Some(limits) = limits {
         checks.push(("emails", sent_today(db, limits, now).await));
     }
@@ -76,6 +80,26 @@ async fn last_bounce(db: &Pool) -> sqlx::Result<Check> {
         Some((at, channel)) => Check::ok(NAME, format!("{}, by {channel}", at.to_rfc3339())),
         None => Check::warn(NAME, "never", REMEDY),
     })
+}
+
+/// Which of the secrets signed the last events: during a rotation, the old one can go once only the
+/// new one does.
+async fn signing_secrets(
+    db: &Pool,
+    secrets: &[SecretId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Check> {
+    let signers = inbox::store::signers(db).await?;
+    let describe = |(position, secret): (usize, &SecretId)| {
+        let last = signers.iter().find(|(id, _)| id == secret.as_str());
+        let last = last.map_or_else(
+            || "signed none of the last events".to_owned(),
+            |(_, at)| format!("signed one {} min ago", (now - *at).num_minutes()),
+        );
+        format!("number {} ({}) {last}", position + 1, secret.as_str())
+    };
+    let found: Vec<String> = secrets.iter().enumerate().map(describe).collect();
+    Ok(Check::ok("webhook secrets", found.join("; ")))
 }
 
 /// What waits for a person, as `attention` lists it.

@@ -9,8 +9,13 @@ const NAME: &str = "database";
 /// Postgres 13 is out of support since November 2025, and no test runs on it.
 const MIN_VERSION: i32 = 140_000;
 /// Whose rows `deploy/roles.sql` lets the service insert and never change.
-const EVIDENCE: [&str; 4] =
-    ["delivery_attempts", "delivery_attempt_results", "delivery_reports", "timeline_entries"];
+const EVIDENCE: [&str; 5] = [
+    "delivery_attempts",
+    "delivery_attempt_results",
+    "delivery_reports",
+    "operator_actions",
+    "timeline_entries",
+];
 
 #[derive(Clone, Debug)]
 pub struct DatabasePart {
@@ -42,7 +47,7 @@ pub(super) async fn check(parts: &CheckParts) -> Vec<Check> {
 async fn check_activity(part: &DatabasePart, parts: &CheckParts) -> Vec<Check> {
     let clock: &Clock = &parts.clock;
     let limits = parts.email.as_ref().map(|email| &email.limits);
-    activity::check(&part.pool, limits, clock.now()).await
+    activity::check(&part.pool, (limits, &parts.webhook_secrets), clock.now()).await
 }
 
 fn check_health(part: &DatabasePart, server: &ServerInfo, health: Health) -> Check {

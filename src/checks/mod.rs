@@ -32,6 +32,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::flow::email;
+use crate::flow::webhook::SecretId;
 use crate::mail::RelaySettings;
 use crate::stripe::Client;
 
@@ -59,7 +60,6 @@ pub struct Check {
     pub status: CheckStatus,
     /// What was found.
     pub text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
@@ -97,6 +97,8 @@ impl Check {
 pub struct CheckParts {
     pub clock: Clock,
     pub database: Option<DatabasePart>,
+    /// The names of the webhook secrets, in the order of the setting.
+    pub webhook_secrets: Vec<SecretId>,
     pub stripe: Option<Client>,
     pub email: Option<email::Settings>,
     pub relay: Option<RelaySettings>,

@@ -34,6 +34,7 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
             is_embedded: database.is_embedded(),
             migrates_on_start: settings.database.as_ref().is_some_and(|of| of.migrate_on_start),
         }),
+        webhook_secrets: settings.webhook_secrets.clone().unwrap_or_default(),
         stripe,
         wording: settings.email.as_ref().map(app::wording_part),
         email: settings.email,
@@ -57,7 +58,7 @@ fn check_settings(settings: &ReadableSettings) -> Vec<Check> {
     };
     let mut all: Vec<Check> = settings.errors.iter().map(wrong).collect();
     if all.is_empty() {
-        let secrets = settings.webhook_secrets.unwrap_or_default();
+        let secrets = settings.webhook_secrets.as_ref().map_or(0, Vec::len);
         all.push(Check::ok(NAME, format!("valid, webhook secrets: {secrets}")));
     }
     let parts = [

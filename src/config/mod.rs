@@ -22,6 +22,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::flow::email as letters;
+use crate::flow::webhook::SecretId;
 use crate::flow::{inbox, webhook};
 use crate::web::{api, console, feedback, ops, portal};
 use crate::{database, http, mail, queue, stripe, telemetry};
@@ -202,8 +203,8 @@ pub struct ReadableSettings {
     /// `Some(None)`: not set.
     pub public_url: Option<Option<Url>>,
     pub telemetry: Option<telemetry::Settings>,
-    /// How many there are.
-    pub webhook_secrets: Option<usize>,
+    /// Their names, in the order of the setting.
+    pub webhook_secrets: Option<Vec<SecretId>>,
     /// All that is wrong with the settings of `serve`.
     pub errors: Vec<Error>,
 }
@@ -222,7 +223,12 @@ impl ReadableSettings {
             }),
             telemetry: Reader::load_part(file, env, Reader::telemetry),
             webhook_secrets: Reader::load_part(file, env, |reader| {
-                reader.webhook(Requirement::WebhookSecret).secrets.len()
+                reader
+                    .webhook(Requirement::WebhookSecret)
+                    .secrets
+                    .iter()
+                    .map(SecretId::of)
+                    .collect()
             }),
             errors: errors.map(|Errors(all)| all).unwrap_or_default(),
         }

@@ -29,7 +29,8 @@ pub struct Pool {
 }
 
 /// The timeouts are `local`, because a session setting would leak to other clients of the pooler.
-const BEGIN_POOLED: &str = "begin read write; deallocate all; set local statement_timeout = '30s'; \
+const BEGIN_POOLED: &str = "begin read write; deallocate all; \
+     set local statement_timeout = '30s'; set local jit = off; \
      set local idle_in_transaction_session_timeout = '30s'";
 
 impl From<PgPool> for Pool {

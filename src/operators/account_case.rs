@@ -12,7 +12,9 @@ use crate::financing::ledger::{self, Totals};
 use crate::flow::delivered::{self, StoredReport};
 use crate::flow::inbox;
 use crate::letters::deliveries::{self, DeliverySummary};
-use crate::letters::evidence::store::{SentWording, wordings_of_account};
+use crate::letters::evidence::store::{
+    AttemptRecord, SentWording, attempts_of, wordings_of_account,
+};
 use crate::letters::store::LetterSummary;
 use crate::mail::Address;
 use crate::offers::store::OfferListing;
@@ -45,6 +47,8 @@ pub struct AccountOfferCase {
     #[serde(flatten)]
     pub offer: OfferListing,
     pub letters: Vec<LetterSummary>,
+    /// Of all letters, in order of time.
+    pub attempts: Vec<AttemptRecord>,
     pub suppressed_addresses: Vec<SuppressedAddress>,
     pub delivery: Option<DeliverySummary>,
     pub delivery_reports: Vec<StoredReport>,
@@ -61,8 +65,11 @@ pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<Option<AccountCas
     let mut offers = Vec::new();
     for offer in offers::store::list_of_account(&mut *tx, account_id).await? {
         let id = offer.offer_id.as_str();
+        let letters = letters::store::of_offer(&mut *tx, id).await?;
+        let ids: Vec<String> = letters.iter().map(|letter| letter.letter_id.clone()).collect();
         offers.push(AccountOfferCase {
-            letters: letters::store::of_offer(&mut *tx, id).await?,
+            attempts: attempts_of(&mut *tx, &ids).await?,
+            letters,
             suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
             delivery: deliveries::find(&mut *tx, id).await?,
             delivery_reports: reports.extract_if(.., |report| report.offer_id == id).collect(),

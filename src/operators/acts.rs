@@ -256,8 +256,11 @@ pub async fn erase_account(
 /// `subject` is an [`Item`](super::attention::Item)'s.
 pub async fn dismiss(db: &Pool, by: &Instruction, subject: &str) -> Result<(), ActError> {
     const TYPES: [&str; 6] = ["letter", "offer", "job", "event", "body", "account"];
-    let is_known =
-        subject.split_once(':').is_some_and(|(of, id)| TYPES.contains(&of) && !id.is_empty());
+    // As long as the longest id, and a type.
+    const MAX_LENGTH: usize = 300;
+    let is_plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_known = subject.len() <= MAX_LENGTH
+        && subject.split_once(':').is_some_and(|(of, id)| TYPES.contains(&of) && is_plain(id));
     if !is_known {
         let why = format!("{subject} cannot be dismissed: name it as `attention` prints it");
         return Err(ActError::Refused(why));

@@ -80,6 +80,11 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
         offer: &offer,
         first: letters.first(),
         recipient: attempts.last().map(|attempt| attempt.recipient.as_str()),
+        taken_at: attempts
+            .iter()
+            .filter(|attempt| attempt.outcome.as_deref() == Some("sent"))
+            .filter_map(|attempt| attempt.recorded_at)
+            .max(),
         job: job.as_ref(),
         delivery: delivery.as_ref(),
         report: delivery_reports.first(),
@@ -104,6 +109,8 @@ struct Facts<'a> {
     offer: &'a OfferListing,
     first: Option<&'a LetterSummary>,
     recipient: Option<&'a str>,
+    /// When the relay took an email last, whatever became of it.
+    taken_at: Option<DateTime<Utc>>,
     job: Option<&'a JobRow>,
     delivery: Option<&'a DeliverySummary>,
     report: Option<&'a StoredReport>,
@@ -124,21 +131,31 @@ impl Facts<'_> {
             sentence,
             remedy: Some(remedy),
         };
+        // Sent, came back, and stopped since.
+        let before = self.taken_at.map_or_else(
+            || "No email was sent".to_owned(),
+            |at| {
+                format!("An email was sent on {} and came back; no other one was", day_and_time(at))
+            },
+        );
         let settled = |sentence| Answer { standing: Standing::Settled, sentence, remedy: None };
         match letter.state.as_str() {
             "waiting" | "sending" | "uncertain" => self.underway(letter),
             "sent" => self.sent(letter),
-            "held" => needs(
-                format!("No email was sent: it is held since {at}, because {why}."),
-                remedy(reason),
-            ),
-            "rejected" => needs(
-                format!("No email was sent: it was rejected on {at}, because {why}."),
-                remedy(reason),
-            ),
+            "held" => {
+                needs(format!("{before}: it is held since {at}, because {why}."), remedy(reason))
+            }
+            "rejected" => {
+                needs(format!("{before}: it was rejected on {at}, because {why}."), remedy(reason))
+            }
             "bounced" => needs(
                 format!("The email was sent and came back on {at}."),
                 "set another address and resend, or allow this address again",
+            ),
+            "withdrawn" if reason == "offer_delivered" => settled(
+                "Stripe says that the offer was delivered; no email about it is on record here: \
+                 another channel, or records that were lost."
+                    .to_owned(),
             ),
             "withdrawn" if reason.starts_with("offer_") => settled(format!(
                 "No email was sent: the offer was {} before it could leave.",
@@ -165,7 +182,7 @@ impl Facts<'_> {
                     .to_owned()
             }
             (None, status) => format!(
-                "No email: the offer was already {} when this service learned of it.",
+                "No email is on record: the offer was already {} when this database learned of it.",
                 status.replace('_', " ")
             ),
         };

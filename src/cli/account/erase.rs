@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::cli::out::{self, say};
+use crate::consent::opt_outs;
 use crate::database::Pool;
 use crate::letters;
 use crate::maintenance::retention::Erased;
@@ -54,6 +55,10 @@ pub(super) async fn erase(
     if skipped > 0 {
         say!("skipped {skipped} emails that are being sent: run this again later")?;
     }
-    say!("the account is not opted out: `capital-courier opt-out add {account}` stops emails")?;
+    if opt_outs::store::is_opted_out(db, account.as_str()).await? {
+        say!("the account is opted out")?;
+    } else {
+        say!("the account is not opted out: `capital-courier opt-out add {account}` stops emails")?;
+    }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct Arrival {
     pub payload: Bytes,
     /// Our clock.
     pub received_at: DateTime<Utc>,
+    /// Names the secret that signed the request; none if reconciliation found the event.
+    pub signed_with: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Arrival {
             created_at: event.pointer("/created").and_then(time),
             payload,
             received_at,
+            signed_with: None,
         })
     }
 }

@@ -68,9 +68,9 @@ pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<S
         with event as (
             insert into inbox_events (
                 event_id, event_type, object_id, account_id, livemode, api_version, created_at,
-                received_at, traceparent
+                received_at, traceparent, signed_with
             )
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $11)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $11, $12)
             on conflict (event_id) do nothing
             returning event_id
         )
@@ -88,6 +88,7 @@ pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<S
         bodies::received_on(arrival.received_at),
         &arrival.payload[..],
         traces::traceparent(),
+        arrival.signed_with,
     )
     .execute(db)
     .await?;
@@ -200,6 +201,30 @@ pub async fn last_received(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateT
     sqlx::query_scalar!("select received_at from inbox_events order by received_at desc limit 1")
         .fetch_optional(db)
         .await
+}
+
+/// Which secrets signed the newest events, as named in `signed_with`, and when each did last. Looks
+/// at a bounded number of events.
+pub async fn signers(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(String, DateTime<Utc>)>> {
+    /// Enough to see a secret in use beside a busy one, few enough to read at once.
+    const EVENTS: i64 = 1000;
+    let signers = sqlx::query!(
+        r#"
+        select signed_with as "signed_with!", max(received_at) as "last!"
+        from (
+            select signed_with, received_at
+            from inbox_events
+            order by received_at desc
+            limit $1
+        ) as newest
+        where signed_with is not null
+        group by signed_with
+        "#,
+        EVENTS,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(signers.into_iter().map(|row| (row.signed_with, row.last)).collect())
 }
 
 /// An event as the API and the command line show it.

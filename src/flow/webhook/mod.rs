@@ -26,7 +26,7 @@ use crate::database::Pool;
 use crate::queue::Notifier;
 
 pub use metrics::WebhookMetrics;
-pub use signature::{NoSecret, Secrets, SignatureError, verify};
+pub use signature::{NoSecret, SecretId, Secrets, SignatureError, verify};
 
 #[derive(Clone, Debug)]
 pub struct Settings {

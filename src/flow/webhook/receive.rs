@@ -9,9 +9,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::rejection::Rejection;
-use super::signature::check_form;
+use super::signature::{check_form, find_secret};
 use super::to_inbox::{self, AcceptError, StoreResult};
-use super::{Secrets, SignatureError, Webhook, verify};
+use super::{SecretId, Secrets, SignatureError, Webhook};
 use crate::http::VerifiedRequest;
 use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;
@@ -53,24 +53,23 @@ async fn accept(state: &WebhookState, request: Request) -> Result<Accepted, Reje
     let body = body::read(&head.headers, body, limits).await?;
 
     let now = webhook.clock.now();
-    if let Err(error) = verify(signature, &body, secrets, now, webhook.settings.tolerance) {
-        return Err(reject(&error, Some(body.len())));
-    }
+    let signer = find_secret(signature, &body, secrets, now, webhook.settings.tolerance)
+        .map_err(|error| reject(&error, Some(body.len())))?;
     // Only a verified request has a span, so that nobody else can fill the collector.
     Span::request("POST /webhooks/stripe")
         .text("http.request.method", "POST")
         .text("http.route", "/webhooks/stripe")
-        .run(store_in_span(webhook, body, now))
+        .run(store_in_span(webhook, (body, signer), now))
         .await
 }
 
 async fn store_in_span(
     webhook: &Webhook,
-    body: Bytes,
+    signed: (Bytes, &SecretId),
     now: DateTime<Utc>,
 ) -> Result<Accepted, Rejection> {
     tracing::Span::current().record("trace_id", traces::trace_id());
-    let outcome = store(webhook, body, now).await;
+    let outcome = store(webhook, signed, now).await;
     let status = outcome.as_ref().map_or_else(Rejection::status, |_| StatusCode::OK);
     traces::set_number("http.response.status_code", status.as_u16());
     if status.is_server_error() {
@@ -79,8 +78,12 @@ async fn store_in_span(
     outcome
 }
 
-async fn store(webhook: &Webhook, body: Bytes, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
-    match to_inbox::hand_over(&webhook.db, body, now).await {
+async fn store(
+    webhook: &Webhook,
+    (body, signer): (Bytes, &SecretId),
+    now: DateTime<Utc>,
+) -> Result<Accepted, Rejection> {
+    match to_inbox::hand_over(&webhook.db, body, signer, now).await {
         Ok((stored, arrival)) => {
             traces::set_text("event.id", &arrival.event_id);
             crate::crash::point("webhook.after_commit");

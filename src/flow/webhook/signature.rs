@@ -19,14 +19,29 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// Stripe's headers have about 200 bytes, with two secrets about 270.
 const MAX_HEADER_BYTES: usize = 4096;
 
 /// Our secrets, as prepared HMAC keys.
 #[derive(Clone)]
-pub struct Secrets(Vec<Hmac<Sha256>>);
+pub struct Secrets(Vec<(SecretId, Hmac<Sha256>)>);
+
+/// Names a secret without telling anything about it: the first digits of its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretId(String);
+
+impl SecretId {
+    pub fn of(secret: &SecretString) -> Self {
+        let hash = Sha256::digest(secret.expose_secret());
+        Self(hex::encode(&hash[..4]))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// No secret is configured, or a blank one, which anyone could use to sign.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +82,13 @@ impl Secrets {
     /// Fails if there is no secret or one of them is blank.
     pub fn new(secrets: &[SecretString]) -> Result<Self, NoSecret> {
         let keyed = secrets.iter().map(|secret| {
+            let id = SecretId::of(secret);
             let secret = secret.expose_secret();
             if secret.trim().is_empty() {
                 return Err(NoSecret);
             }
-            Hmac::new_from_slice(secret.as_bytes()).map_err(|_| NoSecret)
+            let keyed = Hmac::new_from_slice(secret.as_bytes()).map_err(|_| NoSecret)?;
+            Ok((id, keyed))
         });
         let keyed = keyed.collect::<Result<Vec<_>, _>>()?;
         if keyed.is_empty() { Err(NoSecret) } else { Ok(Self(keyed)) }
@@ -98,23 +115,34 @@ pub fn verify(
     now: DateTime<Utc>,
     tolerance: Duration,
 ) -> Result<(), SignatureError> {
+    find_secret(header, body, secrets, now, tolerance).map(drop)
+}
+
+/// As [`verify`], and returns the secret that signed the body.
+pub(super) fn find_secret<'a>(
+    header: Option<&[u8]>,
+    body: &[u8],
+    secrets: &'a Secrets,
+    now: DateTime<Utc>,
+    tolerance: Duration,
+) -> Result<&'a SecretId, SignatureError> {
     let header = read(header.unwrap_or_default())?;
     let prefix = format!("{}.", header.timestamp);
-    let matches = secrets.0.iter().any(|keyed| {
+    let signer = secrets.0.iter().find(|(_, keyed)| {
         let mac = keyed.clone().chain_update(prefix.as_bytes()).chain_update(body);
         header.signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
     });
-    if !matches {
+    let Some((secret_id, _)) = signer else {
         return Err(SignatureError::NoMatch {
             signatures: header.signatures.len(),
             secrets: secrets.0.len(),
         });
-    }
+    };
     let skew_seconds = now.timestamp().saturating_sub(header.timestamp);
     if skew_seconds.unsigned_abs() > tolerance.as_secs() {
         return Err(SignatureError::OutsideTolerance { skew_seconds });
     }
-    Ok(())
+    Ok(secret_id)
 }
 
 struct Header {

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::signature::SecretId;
 use crate::database::{Pool, is_about_the_data, with_timeout};
 use crate::flow::inbox::store;
 pub(super) use crate::flow::inbox::{Arrival, StoreResult};
@@ -24,10 +25,11 @@ pub(super) enum AcceptError {
 pub(super) async fn hand_over(
     db: &Pool,
     body: Bytes,
+    signer: &SecretId,
     received_at: DateTime<Utc>,
 ) -> Result<(StoreResult, Arrival), AcceptError> {
     let arrival = match Arrival::parse(body.clone(), received_at) {
-        Ok(arrival) => arrival,
+        Ok(arrival) => Arrival { signed_with: Some(signer.as_str().to_owned()), ..arrival },
         Err(reason) => return Err(malformed(db, &body, reason, received_at).await),
     };
     crate::crash::point("webhook.before_commit");

@@ -274,8 +274,9 @@ pub fn stream_records<'a>(
             as "approval_reference?",
             last.approved_by as "approved_by?", letters.attempt, uncertain_attempts, created_at,
             last.consent_checked_at as "consent_checked_at?",
-            first.attempted_at as "first_attempted_at?", last.attempted_at as "last_attempted_at?",
-            sent_at,
+            attempts.attempted_at as "first_attempted_at?", last.attempted_at as "last_attempted_at?",
+            -- A letter that bounced and was sent again keeps the time in its evidence alone.
+            coalesce(letters.sent_at, attempts.sent_at) as "sent_at?",
             -- A letter that was refused before its message has no attempt.
             coalesce(results.reply, letters.relay_reply) as "relay_reply?",
             deliveries.delivered_at as "delivered_at?",
@@ -286,9 +287,11 @@ pub fn stream_records<'a>(
         left join delivery_attempt_results results
             on results.delivery_attempt_id = chosen.delivery_attempt_id
         left join lateral (
-            select attempted_at from delivery_attempts
-                where delivery_attempts.letter_id = chosen.letter_id order by attempt limit 1
-        ) first on true
+            select min(attempted_at) as attempted_at,
+                max(recorded_at) filter (where outcome = 'sent') as sent_at
+            from delivery_attempts left join delivery_attempt_results using (delivery_attempt_id)
+            where delivery_attempts.letter_id = chosen.letter_id
+        ) attempts on true
         left join deliveries
             on deliveries.offer_id = letters.offer_id and deliveries.letter_id = letters.letter_id
         order by chosen.at, chosen.letter_id

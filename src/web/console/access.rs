@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
@@ -195,12 +195,32 @@ impl Act {
 
 impl FormFields {
     pub(super) fn parse(text: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(text).into_owned().collect())
+        // Postgres stores no NUL.
+        let stored = |text: std::borrow::Cow<'_, str>| text.replace('\0', "\u{fffd}");
+        let fields = url::form_urlencoded::parse(text);
+        Self(fields.map(|(name, value)| (stored(name), stored(value))).collect())
     }
 
     /// Trimmed; empty if there is no such field.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |text| text.trim())
+    }
+}
+
+/// The id in a page's path. Stripe's ids and ours are plain words; anything else is not found.
+pub(super) struct PageId(pub(super) String);
+
+impl FromRequestParts<ConsoleState> for PageId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ConsoleState) -> Result<Self, Problem> {
+        /// Stripe's ids have at most 255 characters.
+        const MAX_LENGTH: usize = 255;
+        let unknown = || Problem::NotFound("This page".to_owned());
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.map(|Path(id)| id).map_err(|_| unknown())?;
+        let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_plain && id.len() <= MAX_LENGTH { Ok(Self(id)) } else { Err(unknown()) }
     }
 }
 
@@ -215,10 +235,9 @@ impl FromRequestParts<ConsoleState> for Visitor {
             let settings = &state.console.settings;
             let role = token.and_then(|(_, token)| settings.role_of(token.trim()));
             let role = role.ok_or(Problem::WrongToken)?;
-            let name = settings
-                .user_header
-                .as_ref()
-                .and_then(|UserHeader(header)| person(parts.headers.get(header)?.to_str().ok()?));
+            let name = settings.user_header.as_ref().and_then(|UserHeader(header)| {
+                person(str::from_utf8(parts.headers.get(header)?.as_bytes()).ok()?)
+            });
             let name = name.unwrap_or_else(|| UNNAMED.to_owned());
             let seal = state.bearer_seal.clone();
             return Ok(Self { name, role, uri: parts.uri.clone(), seal, is_session: false });

@@ -104,6 +104,7 @@ struct ConsoleState {
     templates: Arc<ConsoleTemplates>,
     limits: AttemptLimits,
     funnel: pages::FunnelCounts,
+    checks: pages::LastChecks,
     /// Not derived from the token: people behind a proxy see what it seals.
     bearer_seal: Seal,
 }
@@ -138,10 +139,12 @@ pub fn router(console: Console) -> Result<Router, minijinja::Error> {
         templates: Arc::new(ConsoleTemplates::new()?),
         limits,
         funnel: pages::FunnelCounts::default(),
+        checks: pages::LastChecks::default(),
         bearer_seal: Seal::new(&rand::random::<[u8; 32]>()),
     };
     Ok(Router::new()
         .route("/console", get(async || Redirect::to(pages::FIRST)))
+        .route("/console/", get(async || Redirect::to(pages::FIRST)))
         .route("/console/{*path}", any(unknown))
         .merge(sign_in::routes())
         .merge(pages::routes())

@@ -9,6 +9,7 @@ use axum::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use crate::database::is_unstorable;
 use crate::letters::wording::approvals::WithdrawError;
 use crate::operators::acts::ActError;
 
@@ -39,6 +40,10 @@ pub(super) struct Unanswered(pub(super) Arc<Problem>);
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        if is_unstorable(&error) {
+            // Text that no column takes, such as NUL: the database is well.
+            return Self::Invalid("No such text can be stored or found here.".to_owned());
+        }
         Self::Database(error)
     }
 }
@@ -47,7 +52,7 @@ impl From<ActError> for Problem {
     fn from(error: ActError) -> Self {
         match error {
             ActError::Refused(why) => Self::Refused(format!("{why}.")),
-            ActError::Database(error) => Self::Database(error),
+            ActError::Database(error) => error.into(),
         }
     }
 }
@@ -59,7 +64,7 @@ impl From<WithdrawError> for Problem {
                 Self::Refused("No approval in force matches: reload the page.".to_owned())
             }
             WithdrawError::Ambiguous(_) => Self::Refused(format!("{error}.")),
-            WithdrawError::Database(error) => Self::Database(error),
+            WithdrawError::Database(error) => error.into(),
         }
     }
 }

@@ -55,7 +55,7 @@ const SHARED: [(&str, &str); 4] = [
 ];
 
 /// An email in a frame of its own: no scripts, no forms, no way out of the frame.
-const LETTER_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
+const LETTER_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
      sandbox; frame-ancestors 'self'";
 
 impl ConsoleTemplates {
@@ -65,6 +65,7 @@ impl ConsoleTemplates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("when", when);
         environment.add_filter("tone", |word: &str| tone(word));
+        environment.add_filter("commands", commands);
         environment.add_filter("first_upper", first_upper);
         environment.add_filter("words", |name: &str| name.replace('_', " "));
         for (name, source) in SHARED.into_iter().chain(pages::templates()) {
@@ -180,6 +181,20 @@ pub(super) fn files() -> Router<ConsoleState> {
     Router::new()
         .route("/console/console.css", file("text/css; charset=utf-8", STYLE))
         .route("/console/console.js", file("text/javascript; charset=utf-8", SCRIPT))
+}
+
+/// Our own text, with what stands in backticks as code.
+fn commands(text: &str) -> Value {
+    let show = |(position, part): (usize, &str)| {
+        let part = html_escape(part);
+        if position % 2 == 1 { format!("<code>{part}</code>") } else { part }
+    };
+    let parts: Vec<String> = text.split('`').enumerate().map(show).collect();
+    Value::from_safe_string(parts.concat())
+}
+
+fn html_escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Text that begins a sentence.

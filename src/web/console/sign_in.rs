@@ -31,12 +31,13 @@ async fn show(State(state): State<ConsoleState>, uri: Uri) -> Result<Response, P
 
 async fn sign_in(State(state): State<ConsoleState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    state.limits.sign_in.count(&client_of(&parts)).map_err(Problem::TooOften)?;
-    state.limits.all_sign_ins.count("").map_err(Problem::TooOften)?;
-    // There is no session yet that a form could be tied to.
+    // There is no session yet that a form could be tied to. Before the limits: another site must not
+    // use them up.
     if origin(&parts.headers) == FormOrigin::Foreign {
         return Err(Problem::ForeignForm);
     }
+    state.limits.sign_in.count(&client_of(&parts)).map_err(Problem::TooOften)?;
+    state.limits.all_sign_ins.count("").map_err(Problem::TooOften)?;
     let fields = read_form(&parts.headers, body).await?;
     let next = fields.text("next");
     let Some(role) = state.console.settings.role_of(fields.text("token")) else {

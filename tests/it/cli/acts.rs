@@ -65,7 +65,7 @@ async fn every_act_prints_json_and_is_logged_with_its_reason(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn an_act_that_is_refused_leaves_no_entry_and_an_erasure_needs_a_reason(db: PgPool) {
+async fn an_act_that_is_refused_leaves_no_entry(db: PgPool) {
     let app = TestApp::start(db).await;
     let offer = app.offer();
     app.announce(&offer).await;
@@ -77,7 +77,6 @@ async fn an_act_that_is_refused_leaves_no_entry_and_an_erasure_needs_a_reason(db
         (vec!["contact", "set", "acct_unknown", "a@b.example"], "unknown"),
         (vec!["opt-out", "remove", &account], "not opted out"),
         (vec!["job", "retry", "1234567"], "does not exist"),
-        (vec!["account", "erase", &account, "--yes"], "needs a reason"),
     ] {
         let error = run_err(&app.db, &arguments).await;
         assert!(error.contains(why), "{arguments:?}: {error}");

@@ -54,6 +54,7 @@ async fn check_database(db: &PgPool, migrates_on_start: bool) -> Vec<Check> {
     let parts = CheckParts {
         clock: Clock::system(),
         database: Some(DatabasePart { pool, is_embedded: false, migrates_on_start }),
+        webhook_secrets: Vec::new(),
         stripe: None,
         email: None,
         relay: None,

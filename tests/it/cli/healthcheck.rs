@@ -31,7 +31,7 @@ async fn healthcheck_follows_readyz_on_a_wildcard_address(db: PgPool) {
     let (_stripe, _relay, mut env) = world(&db).await;
     env.insert("COURIER_OPS__LISTEN".to_owned(), "0.0.0.0:0".to_owned());
     let process = Process::serve(&env).await;
-    let listening = process.logged_lines("listening for operators");
+    let listening = process.logged_lines("health and metrics at");
     let address = listening[0]["address"].as_str().unwrap();
     assert!(address.starts_with("0.0.0.0:"), "{address}");
 

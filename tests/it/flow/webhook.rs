@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use capital_courier::clock::Clock;
+use capital_courier::flow::webhook::SecretId;
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use stripe_simulator::sign;
@@ -36,6 +37,25 @@ async fn a_request_without_a_valid_signature_is_not_stored(db: PgPool) {
     app.post(body, Some(&good)).await.expect_refused(400, "timestamp_outside_tolerance");
 
     assert_eq!(app.stored_events().await, 0);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_event_names_the_secret_that_signed_it(db: PgPool) {
+    let both = format!("whsec_new,{SECRET}");
+    let app = TestApp::start_with(db, &[("STRIPE_WEBHOOK_SECRET", &both)]).await;
+    let [new, old] = ["whsec_new", SECRET].map(|secret| SecretId::of(&secret.into()));
+    for (secret, named) in [(SECRET, &old), ("whsec_new", &new)] {
+        let offer = app.offer();
+        let body = serde_json::to_vec(&app.created(&offer)).unwrap();
+        let signature = sign(&body, &[secret.to_owned()], app.clock.now());
+        app.post(body, Some(&signature)).await.expect_kept();
+        let signer: String =
+            app.one("select signed_with from inbox_events where object_id = $1", &offer).await;
+        assert_eq!(signer, named.as_str());
+        assert!(!secret.contains(&signer));
+    }
+    app.run_due_work().await;
     app.finish().await;
 }
 

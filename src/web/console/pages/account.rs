@@ -1,19 +1,22 @@
 //! One merchant: address, opt-outs, offers with their emails, financing, what operators did.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::email::masked;
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
 use crate::mail::Address;
+use crate::maintenance::retention;
 use crate::operators::account_case::{self, AccountCase};
 use crate::operators::acts;
+use crate::stripe::AccountId;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::{Act, Visitor};
+use crate::web::console::access::{Act, PageId, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, done};
 use crate::web::portal::{self, SessionSummary};
@@ -56,11 +59,14 @@ pub(super) fn routes() -> Router<ConsoleState> {
 async fn show(
     State(state): State<ConsoleState>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let db = &state.console.db;
     let case = with_timeout(account_case::read(db, &id)).await?;
-    let case = case.ok_or_else(|| Problem::NotFound(format!("The account {id}")))?;
+    let mut case = case.ok_or_else(|| Problem::NotFound(format!("The account {id}")))?;
+    for attempt in case.offers.iter_mut().flat_map(|offer| &mut offer.attempts) {
+        attempt.recipient = masked(&attempt.recipient);
+    }
     let sessions = with_timeout(portal::sessions_of_account(db, &id)).await?;
     let amounts = case.financings.iter().map(|totals| {
         let amount = |minor: i64| money(Some(minor), Some(&totals.currency));
@@ -86,11 +92,17 @@ async fn show(
     state.page(&visitor, &head, view)
 }
 
+fn check_account(id: &str) -> Result<(), Problem> {
+    let parsed = id.parse::<AccountId>();
+    parsed.map(drop).map_err(|_| Problem::Invalid(format!("{id} is no account: acct_…")))
+}
+
 async fn set_contact(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
+    check_account(&id)?;
     let address: Address = act
         .fields
         .text("address")
@@ -106,9 +118,10 @@ async fn set_contact(
 
 async fn clear_contact(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
+    check_account(&id)?;
     acts::clear_contact(&state.console.db, &act.instruction(), &id).await?;
     let said = "The address is removed: emails go to the one at Stripe";
     Ok(done(&act.visitor, &format!("/console/accounts/{id}"), said))
@@ -116,9 +129,10 @@ async fn clear_contact(
 
 async fn opt_out(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
+    check_account(&id)?;
     let by = act.instruction();
     let said = if act.fields.text("end") == "yes" {
         acts::end_opt_out(&state.console.db, &by, &id).await?;
@@ -134,9 +148,13 @@ async fn opt_out(
 /// nothing brings the data back.
 async fn erase(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
+    check_account(&id)?;
+    if !with_timeout(retention::is_known(&state.console.db, &id)).await? {
+        return Err(Problem::NotFound(format!("The account {id}")));
+    }
     if act.fields.text("account") != id {
         let why = format!("Nothing was erased: type {id} to confirm.");
         return Err(Problem::Invalid(why));

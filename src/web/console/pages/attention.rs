@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::ConsolePage;
 use crate::database::{Dismissed, with_timeout};
+use crate::flow::delivered::MarkDelivered;
 use crate::letters::stopped;
 use crate::operators::acts;
 use crate::operators::attention::{self, Group};
 use crate::operators::letters::{self, Change};
+use crate::queue::{self, Work};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
@@ -49,6 +51,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/console/attention/dismiss", post(dismiss))
         .route("/console/attention/release", post(release))
         .route("/console/attention/resend", post(resend))
+        .route("/console/attention/mark", post(mark))
         .route("/console/attention/retry", post(retry))
         .route("/console/attention/replay", post(replay))
 }
@@ -96,6 +99,15 @@ async fn release(State(state): State<ConsoleState>, act: Act) -> Result<Response
     let said =
         format!("{released} emails are queued: those that lack what they lacked return here");
     Ok(done(&act.visitor, PAGE.path, &said))
+}
+
+/// Retries the job that marks an offer as delivered.
+async fn mark(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+    let (db, offer) = (&state.console.db, act.fields.text("offer"));
+    let job = with_timeout(queue::stats::find_about(db, MarkDelivered::KIND, offer)).await?;
+    let job = job.ok_or_else(|| Problem::NotFound(format!("A job for {offer}")))?;
+    acts::retry_job(db, &act.instruction(), job.job_id).await?;
+    Ok(done(&act.visitor, PAGE.path, &format!("Stripe is asked again about {offer}")))
 }
 
 async fn retry(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {

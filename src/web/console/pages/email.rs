@@ -1,7 +1,7 @@
 //! One email as it was sent: how it looked, its text, and its bytes.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,8 +11,9 @@ use super::ConsolePage;
 use crate::database::with_timeout;
 use crate::letters::evidence::store::{AttemptRecord, attempts_of, last_message};
 use crate::letters::store::{self, Letter};
+use crate::mail::Address;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::Visitor;
+use crate::web::console::access::{PageId, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, letter_html};
 
@@ -21,6 +22,9 @@ pub(super) const PAGE: ConsolePage = ConsolePage {
     label: None,
     templates: &[console_template!("email.html")],
 };
+
+/// What the path of an unsubscribe link begins with.
+const UNSUBSCRIBE: &str = "/unsubscribe/";
 
 #[derive(Serialize)]
 struct EmailView {
@@ -42,6 +46,26 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/console/emails/{id}/message.eml", get(message))
 }
 
+/// The content without the merchant's unsubscribe link, which acts for anyone who follows it.
+fn without_links(content: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = content;
+    while let Some(at) = rest.find(UNSUBSCRIBE) {
+        let (before, link) = rest.split_at(at + UNSUBSCRIBE.len());
+        let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '~');
+        shown.push_str(before);
+        shown.push('…');
+        rest = link.trim_start_matches(is_token);
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// `j***@example.com`; unchanged where it is no address, such as the hash of an erased one.
+pub(super) fn masked(recipient: &str) -> String {
+    recipient.parse().map_or_else(|_| recipient.to_owned(), |address: Address| address.to_string())
+}
+
 async fn find(state: &ConsoleState, id: &str) -> Result<Letter, Problem> {
     let letter = with_timeout(store::find(&state.console.db, id)).await?;
     letter.ok_or_else(|| Problem::NotFound(format!("The email {id}")))
@@ -50,11 +74,16 @@ async fn find(state: &ConsoleState, id: &str) -> Result<Letter, Problem> {
 async fn show(
     State(state): State<ConsoleState>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let letter = find(&state, &id).await?;
     let ids = [id.clone()];
-    let attempts = with_timeout(attempts_of(&state.console.db, &ids)).await?;
+    let mut attempts = with_timeout(attempts_of(&state.console.db, &ids)).await?;
+    if !visitor.can_act() {
+        for attempt in &mut attempts {
+            attempt.recipient = masked(&attempt.recipient);
+        }
+    }
     let title = letter.subject.clone().unwrap_or_else(|| "An email without content".to_owned());
     let head = PageHead {
         template: "email.html",
@@ -68,7 +97,7 @@ async fn show(
         kind: letter.kind,
         state: letter.state.as_str(),
         subject: letter.subject,
-        text: letter.body_text,
+        text: letter.body_text.map(|text| without_links(&text)),
         message_id: letter.message_id,
         attempts,
     };
@@ -79,19 +108,23 @@ async fn show(
 async fn html(
     State(state): State<ConsoleState>,
     _visitor: Visitor,
-    Path(id): Path<String>,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let letter = find(&state, &id).await?;
     let html = letter.body_html.ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
-    Ok(letter_html(html))
+    Ok(letter_html(without_links(&html)))
 }
 
 /// The last message byte for byte.
 async fn message(
     State(state): State<ConsoleState>,
-    _visitor: Visitor,
-    Path(id): Path<String>,
+    visitor: Visitor,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
+    // Its unsubscribe link acts, and its address is the merchant's.
+    if !visitor.can_act() {
+        return Err(Problem::ReadOnly);
+    }
     let message = with_timeout(last_message(&state.console.db, &id)).await?;
     let bytes = message.and_then(|message| message.bytes);
     let bytes = bytes.ok_or_else(|| Problem::NotFound("Its message".to_owned()))?;

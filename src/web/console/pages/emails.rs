@@ -75,7 +75,10 @@ async fn show(
     };
     let links = PageLinks::filter(&visitor, (&mut emails, limit), is_wanted, cursor);
     let options = [("state", chosen), ("reason", reason), ("kind", kind)].into_iter();
-    let options = options.filter(|(_, value)| !value.is_empty());
+    // A link must not put words of its own into a command that a person copies.
+    let is_word =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let options = options.filter(|(_, value)| !value.is_empty() && is_word(value));
     let options = options.map(|(name, value)| format!("--{name} {value}"));
     let words: Vec<String> = [PAGE_COMMAND.to_owned()].into_iter().chain(options).collect();
     let command = words.join(" ");

@@ -1,7 +1,7 @@
 //! Events from Stripe by state and type; one event with its payload; bodies that were no events.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use crate::flow::inbox::browse::store::{self as browse, InboxList, MalformedBody
 use crate::flow::inbox::store::{self, EventSummary};
 use crate::operators::acts;
 use crate::web::console::ConsoleState;
-use crate::web::console::access::{Act, Visitor};
+use crate::web::console::access::{Act, PageId, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, done};
 
@@ -39,6 +39,8 @@ struct EventQuery {
     event_type: String,
     after: String,
 }
+
+const MAX_PRETTY_BYTES: usize = 1 << 20;
 
 #[derive(Serialize)]
 struct EventsView<'a> {
@@ -91,7 +93,9 @@ async fn show(
         Cursor { created_at: event.received_at, id: &event.event_id }.to_string()
     };
     let links = PageLinks::filter(&visitor, (&mut events, limit), is_wanted, cursor);
-    let option = if chosen.is_empty() { String::new() } else { format!(" --state {chosen}") };
+    // A link must not put words of its own into a command that a person copies.
+    let is_state = STATES.contains(&chosen.as_str());
+    let option = if is_state { format!(" --state {chosen}") } else { String::new() };
     let head = PageHead {
         template: "events.html",
         title: "Events",
@@ -104,13 +108,15 @@ async fn show(
 async fn show_one(
     State(state): State<ConsoleState>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let found = with_timeout(store::find(&state.console.db, &id)).await?;
     let (event, body) = found.ok_or_else(|| Problem::NotFound(format!("The event {id}")))?;
     let pretty = serde_json::from_slice(&body)
         .ok()
         .and_then(|payload: Value| serde_json::to_string_pretty(&payload).ok());
+    // Indenting multiplies what is nested deeply.
+    let pretty = pretty.filter(|text| text.len() <= MAX_PRETTY_BYTES);
     let payload = pretty.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
     let head = PageHead {
         template: "event.html",
@@ -133,7 +139,7 @@ async fn malformed(
 
 async fn replay(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
     acts::replay_event(&state.console.db, &act.instruction(), &id).await?;

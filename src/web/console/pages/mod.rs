@@ -16,6 +16,7 @@ mod overview;
 mod search;
 mod settings;
 
+pub(super) use checks::LastChecks;
 pub(super) use overview::FunnelCounts;
 
 use axum::Router;

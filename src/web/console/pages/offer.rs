@@ -1,18 +1,19 @@
 //! One offer: why its merchant has an email or none, each email as sent, and all that happened.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::email::masked;
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
 use crate::operators::offer_case::{self, OfferCase};
 use crate::operators::{acts, letters};
 use crate::web::console::ConsoleState;
-use crate::web::console::access::{Act, Visitor};
+use crate::web::console::access::{Act, PageId, Visitor};
 use crate::web::console::problem::Problem;
 use crate::web::console::render::{PageHead, console_template, done};
 
@@ -52,10 +53,16 @@ pub(super) fn routes() -> Router<ConsoleState> {
 async fn show(
     State(state): State<ConsoleState>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let case = with_timeout(offer_case::read(&state.console.db, &id)).await?;
     let case = case.ok_or_else(|| Problem::NotFound(format!("The offer {id}")))?;
+    let mut case = case;
+    if !visitor.can_act() {
+        for attempt in &mut case.attempts {
+            attempt.recipient = masked(&attempt.recipient);
+        }
+    }
     let amount = |minor: Option<i64>| money(minor, case.offer.currency.as_deref());
     let (offered, fee) = (amount(case.offer.advance_minor), amount(case.offer.fee_minor));
     let head = PageHead {
@@ -113,7 +120,7 @@ fn moments(case: &OfferCase) -> Vec<Moment> {
 
 async fn resend(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
     acts::resend(&state.console.db, &act.instruction(), &id).await?;
@@ -124,7 +131,7 @@ async fn resend(
 /// One more email to a merchant who has one.
 async fn send_again(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
     letters::send_again(&state.console.db, &act.instruction(), &id).await?;
@@ -134,7 +141,7 @@ async fn send_again(
 
 async fn withdraw(
     State(state): State<ConsoleState>,
-    Path(id): Path<String>,
+    PageId(id): PageId,
     act: Act,
 ) -> Result<Response, Problem> {
     acts::withdraw(&state.console.db, &act.instruction(), &id).await?;

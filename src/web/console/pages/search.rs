@@ -52,7 +52,9 @@ async fn show(
     let hits = with_timeout(search(&state.console.db, wanted)).await?;
     let mut hits: Vec<HitView> =
         hits.into_iter().map(|hit| HitView { page: page_of(&hit), hit }).collect();
-    if let [only] = &mut hits[..] {
+    if let [only] = &mut hits[..]
+        && only.page.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Ok(Redirect::to(&std::mem::take(&mut only.page)).into_response());
     }
     let head = PageHead {

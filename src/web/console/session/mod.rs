@@ -89,7 +89,12 @@ impl Console {
 }
 
 fn secrets(headers: &HeaderMap) -> impl Iterator<Item = SessionSecret> {
-    NAMES.into_iter().flat_map(|name| cookie::presented(headers, name))
+    // A secure cookie alone counts, if there is one: a page that is not could set the other.
+    let [plain, secure] = NAMES;
+    let secure: Vec<SessionSecret> = cookie::presented(headers, secure).collect();
+    let plain =
+        cookie::presented(headers, plain).take(if secure.is_empty() { usize::MAX } else { 0 });
+    secure.into_iter().chain(plain)
 }
 
 fn hashes(headers: &HeaderMap) -> Vec<Vec<u8>> {
