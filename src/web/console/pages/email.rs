@@ -61,6 +61,16 @@ fn without_links(content: &str) -> String {
     shown
 }
 
+/// The content as this visitor may see it: without links that act, and for a reader without the
+/// address.
+fn shown(visitor: &Visitor, letter: &Letter, content: &str) -> String {
+    let content = without_links(content);
+    match letter.recipient.as_deref().filter(|_| !visitor.can_act()) {
+        Some(recipient) => content.replace(recipient, &masked(recipient)),
+        None => content,
+    }
+}
+
 /// `j***@example.com`; unchanged where it is no address, such as the hash of an erased one.
 pub(super) fn masked(recipient: &str) -> String {
     recipient.parse().map_or_else(|_| recipient.to_owned(), |address: Address| address.to_string())
@@ -90,6 +100,7 @@ async fn show(
         title: &title,
         command: &format!("capital-courier report message {id} --out letter.eml"),
     };
+    let text = letter.body_text.as_deref().map(|text| shown(&visitor, &letter, text));
     let view = EmailView {
         letter_id: letter.letter_id,
         offer_id: letter.offer_id,
@@ -97,7 +108,7 @@ async fn show(
         kind: letter.kind,
         state: letter.state.as_str(),
         subject: letter.subject,
-        text: letter.body_text.map(|text| without_links(&text)),
+        text,
         message_id: letter.message_id,
         attempts,
     };
@@ -107,12 +118,13 @@ async fn show(
 /// For the frame of the page.
 async fn html(
     State(state): State<ConsoleState>,
-    _visitor: Visitor,
+    visitor: Visitor,
     PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let letter = find(&state, &id).await?;
-    let html = letter.body_html.ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
-    Ok(letter_html(without_links(&html)))
+    let html =
+        letter.body_html.as_deref().ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
+    Ok(letter_html(shown(&visitor, &letter, html)))
 }
 
 /// The last message byte for byte.

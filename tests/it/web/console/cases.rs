@@ -105,3 +105,54 @@ async fn acts_are_refused_to_the_read_only_role_and_without_a_reason(db: PgPool)
         .expect_says(&["account.erase", "asked for it"]);
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_reader_gets_no_address_and_no_link_that_acts(db: PgPool) {
+    let settings = [&TOKENS[..], &[("COURIER_HTTP__PUBLIC_URL", "https://courier.example")]];
+    let app = TestApp::start_with(db, &settings.concat()).await;
+    let offer = app.offer();
+    app.announce(&offer).await;
+    app.expect_delivered(&offer).await;
+    let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
+    let reader = Operator::signed_in(&app, READ_ONLY_TOKEN).await;
+    let account = app.account_of(&offer);
+    for path in [
+        format!("/console/emails/{letter}"),
+        format!("/console/emails/{letter}/html"),
+        format!("/console/offers/{offer}"),
+        format!("/console/accounts/{account}"),
+    ] {
+        let page = reader.open(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.text.contains("jenny@bakery.example"), "{path}");
+        let links = page.text.split("/unsubscribe/").skip(1);
+        assert!(links.clone().all(|rest| rest.starts_with('…')), "{path}");
+    }
+    let message = format!("/console/emails/{letter}/message.eml");
+    assert_eq!(reader.open(&message).await.status, 403);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn odd_text_is_no_outage_and_the_checks_are_a_page(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    for (path, status) in [
+        ("/console/offers/%00", 404),
+        ("/console/accounts/..%2f..%2fx", 404),
+        ("/console/emails/a%00b", 404),
+        ("/console/search?q=%00", 400),
+        ("/console/jobs?kind=%00", 400),
+        ("/console/checks", 200),
+    ] {
+        assert_eq!(operator.open(path).await.status, status, "{path}");
+    }
+    let odd = [("subject", "letter:\0"), ("reason", "x")];
+    assert_eq!(operator.submit("/console/attention/dismiss", &odd).await.status, 409);
+    let unknown = [("account", "acct_none"), ("reason", "x")];
+    assert_eq!(operator.submit("/console/accounts/acct_none/erase", &unknown).await.status, 404);
+    // A link puts no words of its own into a command.
+    let page = operator.open("/console/emails?state=held;curl%20x").await;
+    page.expect_silent_about(&["--state held;curl"]);
+    app.finish().await;
+}

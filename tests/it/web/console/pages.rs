@@ -269,14 +269,14 @@ async fn a_search_opens_the_one_hit(db: PgPool) {
     for (wanted, page) in [
         (&event, format!("/console/events/{event}")),
         (&offer, format!("/console/offers/{offer}")),
-        (&letter, format!("/console/offers/{offer}")),
+        (&letter, format!("/console/emails/{letter}")),
     ] {
         let found = operator.open(&format!("/console/search?q={wanted}")).await;
         assert_eq!((found.status, found.header("location")), (303, page.as_str()));
     }
     for odd in ["'%20or%201=1--", "evt_x'%20or%20'1", "acct_none", "%3Cscript%3E", ""] {
         let page = operator.open(&format!("/console/search?q={odd}")).await;
-        page.expect_says(&["found by their whole id"]);
+        page.expect_says(&["found by their whole name"]);
         page.expect_silent_about(&["<script>"]);
     }
     app.finish().await;
