@@ -10,7 +10,7 @@
 //! | all emails | they claim no `send_letter` job; the jobs stay due |
 //! | a market, a kind, or both | known only when the letter is written: the job is put off |
 //!
-//! A job that was put off is due again after [`RECHECK_INTERVAL`], and all of them at once when
+//! A job that was put off is due again after `RECHECK_INTERVAL`, and all of them at once when
 //! [`resume`] commits.
 
 mod log;
