@@ -49,7 +49,7 @@ impl Console {
             expires_at: now + LIFETIME,
         };
         let mut tx = self.db.begin().await?;
-        store::delete(&mut *tx, &hashes(headers)).await?;
+        store::delete(&mut *tx, &hashes(&presented(headers).concat())).await?;
         store::insert(&mut *tx, &session, now).await?;
         store::delete_expired(&mut tx, now).await?;
         tx.commit().await?;
@@ -59,12 +59,14 @@ impl Console {
     /// The session of the request's cookie, if the token that opened it is still in force; of
     /// several, the newest.
     pub(super) async fn session(&self, headers: &HeaderMap) -> sqlx::Result<Option<SignedIn>> {
-        let secrets: Vec<SessionSecret> = secrets(headers).collect();
+        // A secure cookie alone counts, if there is one: a page that is not could set the other.
+        let [plain, secure] = presented(headers);
+        let secrets = if secure.is_empty() { plain } else { secure };
         if secrets.is_empty() {
             return Ok(None);
         }
         let now = self.clock.now();
-        let found = store::find(&self.db, &hashes(headers), now).await?;
+        let found = store::find(&self.db, &hashes(&secrets), now).await?;
         for session in found {
             let secret = secrets.iter().find(|secret| hash(*secret) == session.session_sha256);
             let (Some(secret), Ok(role)) = (secret, session.role.parse()) else { continue };
@@ -82,23 +84,19 @@ impl Console {
 
     /// Ends the sessions of the request's cookies and returns cookies that remove them.
     pub(super) async fn end_session(&self, headers: &HeaderMap) -> sqlx::Result<CookieJar> {
-        store::delete(&self.db, &hashes(headers)).await?;
+        store::delete(&self.db, &hashes(&presented(headers).concat())).await?;
         let expired = NAMES.map(|name| named(name, String::new(), Duration::ZERO));
         Ok(expired.into_iter().fold(CookieJar::new(), CookieJar::add))
     }
 }
 
-fn secrets(headers: &HeaderMap) -> impl Iterator<Item = SessionSecret> {
-    // A secure cookie alone counts, if there is one: a page that is not could set the other.
-    let [plain, secure] = NAMES;
-    let secure: Vec<SessionSecret> = cookie::presented(headers, secure).collect();
-    let plain =
-        cookie::presented(headers, plain).take(if secure.is_empty() { usize::MAX } else { 0 });
-    secure.into_iter().chain(plain)
+/// The secrets of all cookies, the plain ones and the secure ones.
+fn presented(headers: &HeaderMap) -> [Vec<SessionSecret>; 2] {
+    NAMES.map(|name| cookie::presented(headers, name).collect())
 }
 
-fn hashes(headers: &HeaderMap) -> Vec<Vec<u8>> {
-    secrets(headers).map(|secret| hash(&secret)).collect()
+fn hashes(secrets: &[SessionSecret]) -> Vec<Vec<u8>> {
+    secrets.iter().map(|secret| hash(secret)).collect()
 }
 
 fn jar(value: String, is_https: bool, lifetime: Duration) -> CookieJar {

@@ -70,8 +70,19 @@ async fn over_https_the_cookie_is_secure(db: PgPool) {
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("__Secure-courier_console="), "{cookie}");
     assert!(cookie.contains("; Secure"), "{cookie}");
-    let operator = Operator { cookie: cookie_of(&answer), ..operator };
+    let secure = cookie_of(&answer).unwrap();
+    let mut operator = Operator { cookie: Some(secure.clone()), ..operator };
     assert_eq!(operator.open("/console/jobs").await.status, 200);
+
+    // A cookie that a page without https planted does not count beside it, and ends with it.
+    let planted = cookie_of(&Operator::new(&app).sign_in(READ_ONLY_TOKEN, "Eve").await).unwrap();
+    operator.cookie = Some(format!("{secure}; {planted}"));
+    operator.open("/console/jobs").await.expect_says(&["<strong>Ada</strong>"]);
+    assert_eq!(operator.submit("/console/sign-out", &[]).await.status, 303);
+    for cookie in [secure, planted] {
+        operator.cookie = Some(cookie);
+        assert_eq!(operator.open("/console/jobs").await.status, 303);
+    }
     app.finish().await;
 }
 
@@ -145,6 +156,12 @@ impl TestAppConsole {
 async fn attempts_to_sign_in_are_limited(db: PgPool) {
     let app = TestApp::start_with(db, &TOKENS).await;
     let operator = Operator::new(&app);
+    // Another site in an operator's browser cannot use the limit up.
+    let foreign = [("Origin", "http://evil.example")];
+    for _ in 0..30 {
+        let fields = [("token", "x"), ("name", "x")];
+        assert_eq!(operator.post("/console/sign-in", &fields, &foreign).await.status, 403);
+    }
     for _ in 0..5 {
         assert_eq!(operator.sign_in("a-guess-at-the-token", "Ada").await.status, 401);
     }
