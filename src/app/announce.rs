@@ -18,6 +18,9 @@ impl App {
             "starting in {mode} mode"
         );
         tracing::info!(address = %ops, "health and metrics at http://{ops}");
+        if settings.console.is_some() {
+            tracing::info!("console at http://{ops}/console");
+        }
         self.announce_missing();
         // Last: other programs wait for this line.
         if let Some(address) = public {
@@ -43,6 +46,9 @@ impl App {
                 "http.public_url is not set: there is no Capital section, and emails have no \
                  unsubscribe link"
             );
+        }
+        if settings.console.is_none() {
+            tracing::info!("ops.token is not set: there is no console");
         }
         if let RelayUrl::File(dir) = &settings.relay.url {
             tracing::info!("emails are written to {}, not sent", dir.display());

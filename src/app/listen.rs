@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::parts::sample_account;
+use super::parts::sample_link;
 use super::{App, Role};
 use crate::http;
 use crate::letters::lint::Rules;
@@ -61,12 +61,11 @@ impl App {
             return Ok(console::switched_off());
         };
         let (db, clock) = (self.database.pool.clone(), self.clock.clone());
-        let links = self.settings.email.links.as_ref();
         let wordings = Wordings {
             writer: self.banners.writer.clone(),
             disclaimers: self.banners.disclaimers.all(),
             rules: Arc::new(Rules::built_in().context("cannot use the rules of the lint")?),
-            unsubscribe_link: links.map(|links| links.link(&sample_account())),
+            unsubscribe_link: sample_link(&self.settings.email),
         };
         let circuits = self.circuits.to_vec();
         let checks = Arc::new(self.check_parts());

@@ -46,7 +46,7 @@ use crate::web::feedback::{self, Inbound};
 use crate::web::ops;
 use crate::web::portal::{self, Portal};
 use metrics::Metrics;
-use parts::Resources;
+use parts::{Resources, wording_part_of};
 
 pub use parts::{copies, disclaimers, samples, wording_part, writer};
 
@@ -261,6 +261,9 @@ impl App {
     /// What [`checks`](crate::checks) look at, of this process.
     pub fn check_parts(&self) -> CheckParts {
         let settings = &self.settings;
+        // Compiled already: reading the templates again would take a part of the start.
+        let BannerSource { writer, disclaimers, .. } = &*self.banners;
+        let wording = wording_part_of(writer.clone(), disclaimers.clone(), &settings.email);
         CheckParts {
             clock: self.clock.clone(),
             database: Some(DatabasePart {
@@ -270,7 +273,7 @@ impl App {
             }),
             webhook_secrets: settings.webhook.secrets.iter().map(SecretId::of).collect(),
             stripe: Some(self.stripe.clone()),
-            wording: Some(wording_part(&settings.email)),
+            wording: Some(Ok(wording)),
             email: Some(settings.email.clone()),
             relay: Some(settings.relay.clone()),
             public_url: Some(settings.public_url.clone()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use url::Url;
 
 use crate::checks::WordingPart;
 use crate::clock::Clock;
@@ -30,8 +31,6 @@ use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
 use crate::web::portal;
-
-const SAMPLE_ACCOUNT: &str = "acct_sample";
 
 use super::metrics::Metrics;
 
@@ -216,9 +215,11 @@ pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     Writer::new(wording).context("cannot use the email templates")
 }
 
-/// Whose unsubscribe link samples carry.
-pub(super) fn sample_account() -> AccountId {
-    "acct_sample".parse().expect("it has the form of an account's id")
+/// The unsubscribe link that samples carry. Like the letters: without `http.public_url` there is
+/// none.
+pub(super) fn sample_link(settings: &email::Settings) -> Option<Url> {
+    let account: AccountId = "acct_sample".parse().expect("it has the form of an account's id");
+    settings.links.as_ref().map(|links| links.link(&account))
 }
 
 /// Renders every kind of letter with each disclaimer and sample data.
@@ -227,12 +228,11 @@ pub fn samples<'a>(
     writer: &Writer,
     disclaimers: &'a [Disclaimer],
 ) -> anyhow::Result<Vec<Sample<'a>>> {
-    // Like the letters: without `http.public_url` there is no link.
-    let link = settings.links.as_ref().map(|links| links.link(&sample_account()));
+    let link = sample_link(settings);
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
 }
 
-/// The wordings with the operator's disclaimers, each of which a live key needs approved.
+/// The wordings with the operator's disclaimers: with a live key each needs an approval.
 pub fn copies(writer: &Writer, disclaimers: &Disclaimers) -> Vec<CopyId> {
     let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
     let own = disclaimers.all().into_iter().filter(|disclaimer| !disclaimer.is_sample);
@@ -244,20 +244,23 @@ pub fn copies(writer: &Writer, disclaimers: &Disclaimers) -> Vec<CopyId> {
     .collect()
 }
 
-/// What [`checks`](crate::checks) need to judge the wording; `Err` with the reason why it cannot be
-/// used.
+/// What [`checks`](crate::checks) need to judge the wording.
+pub(super) fn wording_part_of(
+    writer: Arc<Writer>,
+    disclaimers: Disclaimers,
+    settings: &email::Settings,
+) -> Arc<WordingPart> {
+    let copies = copies(&writer, &disclaimers);
+    Arc::new(WordingPart { writer, disclaimers, sample_link: sample_link(settings), copies })
+}
+
+/// As [`wording_part_of`], for a process that has not read the wording; `Err` with the reason why it
+/// cannot be used.
 pub fn wording_part(settings: &email::Settings) -> Result<Arc<WordingPart>, String> {
-    let build = || {
-        let (writer, disclaimers) = (writer(settings)?, disclaimers(settings)?);
-        let account: AccountId = SAMPLE_ACCOUNT.parse()?;
-        anyhow::Ok(WordingPart {
-            copies: copies(&writer, &disclaimers),
-            sample_link: settings.links.as_ref().map(|links| links.link(&account)),
-            writer: Arc::new(writer),
-            disclaimers,
-        })
-    };
-    build().map(Arc::new).map_err(|error| format!("{error:#}"))
+    let read = || anyhow::Ok((Arc::new(writer(settings)?), disclaimers(settings)?));
+    read()
+        .map(|(writer, disclaimers)| wording_part_of(writer, disclaimers, settings))
+        .map_err(|error| format!("{error:#}"))
 }
 
 /// The disclaimers in `email.disclaimers_dir`, or the samples.
