@@ -4,10 +4,11 @@ use anyhow::ensure;
 use serde_json::json;
 
 use crate::cli::instruction::ReasonArg;
-use crate::cli::out::{self, MINUTE, masked_address};
+use crate::cli::out::{self, MINUTE};
 use crate::consent::contact_overrides::{self, ContactOverride};
 use crate::database::Pool;
 use crate::mail::Address;
+use crate::mail::mask::masked_address;
 use crate::maintenance::retention;
 use crate::operators::acts;
 use crate::stripe::AccountId;

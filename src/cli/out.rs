@@ -9,7 +9,6 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::format::text::{is_unprintable, printable};
-use crate::mail::Address;
 
 /// Formats of times in UTC.
 pub(super) const DAY: &str = "%Y-%m-%d";
@@ -87,16 +86,6 @@ pub(super) fn write_json(out: &mut impl Write, text: &str) -> io::Result<()> {
         rest = characters.as_str();
     }
     write!(out, "{rest}")
-}
-
-/// `j***@example.com`; `***` for what is no address.
-pub(super) fn masked_address(address: &str) -> String {
-    address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
-}
-
-/// As [`masked_address`]; an erased recipient is a hash, which needs no mask.
-pub(super) fn masked_recipient(recipient: &str) -> String {
-    if recipient.starts_with("sha256:") { recipient.to_owned() } else { masked_address(recipient) }
 }
 
 /// Prints bytes unchanged, or escaped on a terminal.

@@ -47,7 +47,7 @@ impl Progress {
         self.0.set_message(message);
     }
 
-    /// Whether nobody sees it, so that the caller reports progress in another way or not at all.
+    /// Whether it is hidden: the caller then reports progress in another way, or not at all.
     pub(super) fn is_hidden(&self) -> bool {
         self.0.is_hidden()
     }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use crate::cli::out::{self, MINUTE, masked_address, say};
+use crate::cli::out::{self, MINUTE, say};
 use crate::consent::suppression::{self, SuppressedAddress};
 use crate::database::Pool;
 use crate::letters::reason::{explain, remedy};
 use crate::letters::store::{self, Letter, State};
+use crate::mail::mask::masked_address;
 use crate::maintenance::replicas;
 
 /// An operator is waiting too.

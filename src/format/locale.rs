@@ -238,6 +238,12 @@ fn written(days: &FixedCalendarDateTimeFormatter<Gregorian, YMD>, day: NaiveDate
     }
 }
 
+/// An amount for operators, in English. `None` if it or its currency is unknown.
+pub fn operator_amount(minor: Option<i64>, currency: Option<&str>) -> Option<String> {
+    let money = Money { minor: minor?, currency: currency?.to_owned() };
+    Some(Formats::new(Language::English, None).money(&money))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
-//! Letters as operators list and find them, newest first. The caller owns the transaction.
+//! Letters as operators list and find them. The caller owns the transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::State;
+use crate::database::Cursor;
 
 /// A letter in a list, without its content.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -50,6 +51,7 @@ macro_rules! select_listed {
     };
 }
 
+/// Newest first.
 pub async fn list(
     db: impl PgExecutor<'_>,
     filter: &LetterFilter<'_>,
@@ -111,6 +113,45 @@ pub async fn sent_to(
         limit $2
         ",
         recipients,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The letters in these states that changed before `before`, the last changed first: a short walk
+/// along `letters_state_changed` for each state.
+pub async fn last_changed(
+    db: impl PgExecutor<'_>,
+    states: &[State],
+    before: &Cursor<String>,
+    limit: i64,
+) -> sqlx::Result<Vec<ListedLetter>> {
+    let states: Vec<String> = states.iter().map(|state| state.as_str().to_owned()).collect();
+    sqlx::query_as!(
+        ListedLetter,
+        r#"
+        select walked.letter_id as "letter_id!", walked.offer_id as "offer_id!",
+            walked.account_id as "account_id!", walked.kind as "kind!",
+            walked.resend_number as "resend_number!", walked.state as "state!",
+            walked.reason as "reason?", walked.disclaimer_variant as "disclaimer_variant?",
+            walked.attempt as "attempt!", walked.created_at as "created_at!",
+            walked.changed_at as "changed_at!"
+        from unnest($1::text[]) as chosen (state)
+        cross join lateral (
+            select letter_id, offer_id, account_id, kind, resend_number, letters.state, reason,
+                disclaimer_variant, attempt, created_at, changed_at
+            from letters
+            where letters.state = chosen.state and (changed_at, letter_id) < ($2, $3)
+            order by changed_at desc, letter_id desc
+            limit $4
+        ) as walked
+        order by walked.changed_at desc, walked.letter_id desc
+        limit $4
+        "#,
+        &states,
+        before.created_at,
+        before.id,
         limit,
     )
     .fetch_all(db)

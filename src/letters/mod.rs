@@ -35,7 +35,6 @@
 //! | [`listing`] | letters as operators list and find them |
 //! | [`stopped`] | what waits for an operator |
 
-pub mod browse;
 pub mod deliveries;
 pub mod erasure;
 pub mod evidence;

@@ -102,7 +102,7 @@ pub fn remedy(reason: &str) -> &'static str {
 /// What a reason means, as the end of a sentence after "because".
 pub fn explain(reason: &str) -> &str {
     match reason {
-        UNCERTAIN => "it may have been sent before, and nobody knows",
+        UNCERTAIN => "it may have been sent before; the relay did not say",
         GAVE_UP => "all attempts failed",
         OPTED_OUT => "the account opted out",
         OPERATOR => "an operator withdrew it",

@@ -16,6 +16,16 @@ struct DecodedChar {
     end: usize,
 }
 
+/// `j***@example.com`; `***` for what is no address.
+pub fn masked_address(address: &str) -> String {
+    address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
+}
+
+/// As [`masked_address`]; an erased recipient is a hash, which needs no mask.
+pub fn masked_recipient(recipient: &str) -> String {
+    if recipient.starts_with("sha256:") { recipient.to_owned() } else { masked_address(recipient) }
+}
+
 /// Reduces addresses to their first character and their domain.
 pub fn masked(text: &str, to: &Address) -> String {
     let literal: Vec<DecodedChar> = text

@@ -10,13 +10,12 @@ use crate::consent::{contact_overrides, opt_outs, suppression};
 use crate::database::{self, Pool};
 use crate::financing::ledger::{self, Totals};
 use crate::flow::delivered::{self, StoredReport};
-use crate::flow::inbox;
 use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{
     AttemptRecord, SentWording, attempts_of, wordings_of_account,
 };
 use crate::letters::store::LetterSummary;
-use crate::mail::Address;
+use crate::mail::mask::{masked_address, masked_recipient};
 use crate::offers::store::OfferListing;
 use crate::{letters, offers};
 
@@ -47,7 +46,7 @@ pub struct AccountOfferCase {
     #[serde(flatten)]
     pub offer: OfferListing,
     pub letters: Vec<LetterSummary>,
-    /// Of all letters, in order of time.
+    /// Of all letters, in order of time. Recipients are masked.
     pub attempts: Vec<AttemptRecord>,
     pub suppressed_addresses: Vec<SuppressedAddress>,
     pub delivery: Option<DeliverySummary>,
@@ -57,8 +56,8 @@ pub struct AccountOfferCase {
 /// Acts of operators that are shown.
 const ACTIONS: i64 = 50;
 
-/// None if nothing is known about the account.
-pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<Option<AccountCase>> {
+/// Empty for an account that nothing is known about.
+pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<AccountCase> {
     let mut tx = database::snapshot(db).await?;
     let contact = contact_overrides::find(&mut *tx, account_id).await?;
     let mut reports = delivered::reports_of_account(&mut *tx, account_id).await?;
@@ -67,8 +66,12 @@ pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<Option<AccountCas
         let id = offer.offer_id.as_str();
         let letters = letters::store::of_offer(&mut *tx, id).await?;
         let ids: Vec<String> = letters.iter().map(|letter| letter.letter_id.clone()).collect();
+        let mut attempts = attempts_of(&mut *tx, &ids).await?;
+        for attempt in &mut attempts {
+            attempt.recipient = masked_recipient(&attempt.recipient);
+        }
         offers.push(AccountOfferCase {
-            attempts: attempts_of(&mut *tx, &ids).await?,
+            attempts,
             letters,
             suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
             delivery: deliveries::find(&mut *tx, id).await?,
@@ -76,32 +79,19 @@ pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<Option<AccountCas
             offer,
         });
     }
-    let opt_outs = opt_outs::store::of_account(&mut *tx, account_id).await?;
-    let is_known = !offers.is_empty()
-        || !opt_outs.is_empty()
-        || contact.is_some()
-        || inbox::store::knows_account(&mut *tx, account_id).await?;
-    if !is_known {
-        return Ok(None);
-    }
     let actions =
         ActionFilter { account_id: Some(account_id), limit: ACTIONS, ..ActionFilter::default() };
-    Ok(Some(AccountCase {
+    Ok(AccountCase {
         account_id: account_id.to_owned(),
         contact: contact.map(|contact| SetContact {
-            address: masked(&contact.address),
+            address: masked_address(&contact.address),
             updated_at: contact.updated_at,
             updated_by: contact.updated_by,
         }),
         financings: ledger::store::totals(&mut tx, account_id, None).await?,
         wordings: wordings_of_account(&mut *tx, account_id).await?,
         actions: actions::list(&mut *tx, &actions).await?,
-        opt_outs,
+        opt_outs: opt_outs::store::of_account(&mut *tx, account_id).await?,
         offers,
-    }))
-}
-
-/// `j***@example.com`; `***` for what is no address.
-fn masked(address: &str) -> String {
-    address.parse().map_or_else(|_| "***".to_owned(), |address: Address| address.to_string())
+    })
 }

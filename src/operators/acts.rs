@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::Instruction;
 use super::actions::Action;
-use super::attention::DISMISS;
+use super::attention::{DISMISS, Kind};
 use crate::consent::contact_overrides::{self, NewContactOverride};
 use crate::consent::opt_outs::{self, Note, OptOutOutcome, OptOutRequest, OptOutSource};
 use crate::consent::suppression::{self, AddressHash, Lifted};
@@ -255,12 +255,13 @@ pub async fn erase_account(
 /// Takes an entry off the list of what waits for an operator, until its row changes again.
 /// `subject` is an [`Item`](super::attention::Item)'s.
 pub async fn dismiss(db: &Pool, by: &Instruction, subject: &str) -> Result<(), ActError> {
-    const TYPES: [&str; 6] = ["letter", "offer", "job", "event", "body", "account"];
     // As long as the longest id, and a type.
     const MAX_LENGTH: usize = 300;
     let is_plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
     let is_known = subject.len() <= MAX_LENGTH
-        && subject.split_once(':').is_some_and(|(of, id)| TYPES.contains(&of) && is_plain(id));
+        && subject
+            .split_once(':')
+            .is_some_and(|(of, id)| Kind::can_dismiss_type(of) && is_plain(id));
     if !is_known {
         let why = format!("{subject} cannot be dismissed: name it as `attention` prints it");
         return Err(ActError::Refused(why));

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use strum::VariantArray;
 
 use super::actions::dismissed;
 use crate::database::{Dismissed, Pool};
@@ -33,7 +34,16 @@ const MISSED_WITHIN: TimeDelta = TimeDelta::hours(1);
 
 /// What waits. The names are labels of metrics and part of the JSON.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, strum::IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -91,6 +101,30 @@ impl Kind {
         if count == 1 { one } else { many }
     }
 
+    /// Whether an operator can take an entry off the list, although its cause stays.
+    pub fn can_dismiss(self) -> bool {
+        match self {
+            Self::LetterHeld
+            | Self::LetterUncertain
+            | Self::LetterRejected
+            | Self::LetterBounced
+            | Self::MarkRefused
+            | Self::JobDead
+            | Self::EventUnreadable
+            | Self::BodyMalformed
+            | Self::LedgerDiffers => true,
+            Self::EndpointMissed
+            | Self::ReconciliationIncomplete
+            | Self::TransactionsUnreadable
+            | Self::Paused => false,
+        }
+    }
+
+    /// Whether [`super::acts::dismiss`] takes subjects of this type.
+    pub(super) fn can_dismiss_type(subject_type: &str) -> bool {
+        Self::VARIANTS.iter().any(|kind| kind.can_dismiss() && kind.subject_type() == subject_type)
+    }
+
     /// The type of the ids, as in the subjects of the log of acts.
     fn subject_type(self) -> &'static str {
         match self {
@@ -137,26 +171,25 @@ pub struct Item {
 
 /// Everything that waits for an operator, with at most `items` entries of each group (at least 1).
 pub async fn read(db: &Pool, now: DateTime<Utc>, items: i64) -> sqlx::Result<Vec<Group>> {
-    let mut groups = letters(db, now, items).await?;
-    let of = async |kind: Kind| dismissed(db, kind.subject_type(), now).await;
-    let refused = deliveries::list_refused(db, &of(Kind::MarkRefused).await?, items).await?;
+    let mut dismissed = dismissed(db, now).await?;
+    let mut of = |kind: Kind| dismissed.remove(kind.subject_type()).unwrap_or_default();
+    let mut groups = letters(db, &of(Kind::LetterHeld), now, items).await?;
+    let refused = deliveries::list_refused(db, &of(Kind::MarkRefused), items).await?;
     groups.extend(refused.first().map(|first| Group {
         items: refused.iter().map(refused_item).collect(),
         ..group(Kind::MarkRefused, "", first.total, first.requested_at)
     }));
-    let dead = queue::list_dead(db, &of(Kind::JobDead).await?, items).await?;
+    let dead = queue::list_dead(db, &of(Kind::JobDead), items).await?;
     groups.extend(dead.chunk_by(|a, b| a.kind == b.kind).map(|of_kind| Group {
         items: of_kind.iter().map(dead_item).collect(),
         ..group(Kind::JobDead, &of_kind[0].kind, of_kind[0].of_kind, of_kind[0].finished_at)
     }));
-    let skipped = of(Kind::EventUnreadable).await?;
-    let events = inbox::store::list_unreadable(db, &skipped, items).await?;
+    let events = inbox::store::list_unreadable(db, &of(Kind::EventUnreadable), items).await?;
     groups.extend(unreadable(Kind::EventUnreadable, &events));
-    let skipped = of(Kind::BodyMalformed).await?;
-    let bodies = inbox::store::list_malformed(db, &skipped, items).await?;
+    let bodies = inbox::store::list_malformed(db, &of(Kind::BodyMalformed), items).await?;
     groups.extend(unreadable(Kind::BodyMalformed, &bodies));
     groups.extend(reconciliation(db, now).await?);
-    groups.extend(ledgers(db, &of(Kind::LedgerDiffers).await?, now, items).await?);
+    groups.extend(ledgers(db, &of(Kind::LedgerDiffers), now, items).await?);
     groups.extend(paused(&pauses::in_force(db).await?));
     Ok(groups)
 }
@@ -218,19 +251,23 @@ fn remedy_of(kind: Kind, reason: &str) -> &'static str {
     }
 }
 
-async fn letters(db: &Pool, now: DateTime<Utc>, items: i64) -> sqlx::Result<Vec<Group>> {
-    let dismissed = dismissed(db, Kind::LetterHeld.subject_type(), now).await?;
+async fn letters(
+    db: &Pool,
+    dismissed: &Dismissed,
+    now: DateTime<Utc>,
+    items: i64,
+) -> sqlx::Result<Vec<Group>> {
     let mut groups = Vec::new();
-    for held in stopped::count_held(db, &dismissed).await? {
+    for held in stopped::count_held(db, dismissed).await? {
         let is_uncertain = held.reason == UNCERTAIN;
         let kind = if is_uncertain { Kind::LetterUncertain } else { Kind::LetterHeld };
-        let letters = stopped::list_held(db, &held.reason, &dismissed, items).await?;
+        let letters = stopped::list_held(db, &held.reason, dismissed, items).await?;
         groups.push(Group {
             items: letters.iter().map(letter_item).collect(),
             ..group(kind, &held.reason, held.count, held.oldest)
         });
     }
-    let failed = stopped::list_failed(db, now - FAILED_FOR, &dismissed, MAX_FAILED).await?;
+    let failed = stopped::list_failed(db, now - FAILED_FOR, dismissed, MAX_FAILED).await?;
     // A merchant who can no longer apply needs no email.
     let offer_ids: Vec<String> = failed.iter().map(|letter| letter.offer_id.clone()).collect();
     let open = offers::store::open_among(db, &offer_ids, now).await?;

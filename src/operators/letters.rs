@@ -93,15 +93,19 @@ pub async fn change_all(
     db: &Pool,
     by: &Instruction,
     change: Change,
-    letter_ids: &[String],
+    mut letters: Vec<LetterInMarket>,
     progress: impl Fn(usize),
 ) -> Result<usize, ActError> {
+    // In the order in which other writers lock offers and their letters.
+    letters.sort_by(|LetterInMarket { letter: one, .. }, LetterInMarket { letter: other, .. }| {
+        (&one.offer_id, &one.letter_id).cmp(&(&other.offer_id, &other.letter_id))
+    });
     let mut changed = 0;
-    for batch in letter_ids.chunks(usize::try_from(BATCH).unwrap_or(usize::MAX)) {
+    for batch in letters.chunks(usize::try_from(BATCH).unwrap_or(usize::MAX)) {
         let mut tx = db.begin().await?;
         let now = database::now(&mut *tx).await?;
-        for letter_id in batch {
-            changed += usize::from(change_one(&mut tx, by, change, letter_id, now).await?);
+        for LetterInMarket { letter, .. } in batch {
+            changed += usize::from(change_one(&mut tx, by, change, &letter.letter_id, now).await?);
         }
         tx.commit().await?;
         progress(batch.len());

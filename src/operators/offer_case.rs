@@ -14,6 +14,7 @@ use crate::letters::evidence::store::{AttemptRecord, attempts_of};
 use crate::letters::pauses;
 use crate::letters::reason::{explain, remedy};
 use crate::letters::store::LetterSummary;
+use crate::mail::Address;
 use crate::offers::store::OfferListing;
 use crate::offers::timeline::{self, TimelineEntry};
 use crate::queue::stats::JobRow;
@@ -218,8 +219,10 @@ impl Facts<'_> {
 
     fn sent(&self, letter: &LetterSummary) -> Answer {
         let at = day_and_time(letter.sent_at.unwrap_or(letter.changed_at));
-        let masked = self.recipient.map(masked).unwrap_or_default();
-        let email = format!("The email was sent{masked} on {at}");
+        // An erased recipient is a hash, which a sentence can leave out.
+        let to = self.recipient.and_then(|recipient| recipient.parse::<Address>().ok());
+        let to = to.map(|address| format!(" to {address}")).unwrap_or_default();
+        let email = format!("The email was sent{to} on {at}");
         let (standing, told, remedy) = match self.delivery {
             Some(of) if of.state == "delivered" => {
                 let told = day_and_time(of.delivered_at.unwrap_or(of.requested_at));
@@ -234,11 +237,4 @@ impl Facts<'_> {
         };
         Answer { standing, sentence: format!("{email}; {told}."), remedy }
     }
-}
-
-/// ` to j***@example.com`; nothing for an erased recipient.
-fn masked(recipient: &str) -> String {
-    recipient
-        .parse()
-        .map_or_else(|_| String::new(), |address: crate::mail::Address| format!(" to {address}"))
 }

@@ -78,55 +78,34 @@ pub async fn page(
     page: &JobPage<'_>,
     kinds: &[String],
 ) -> sqlx::Result<Vec<JobRow>> {
+    macro_rules! select_jobs {
+        ($condition:literal) => {
+            sqlx::query_as!(
+                JobRow,
+                "
+                select job_id, kind, subject, state, attempt, due_at, last_error
+                from jobs
+                where ($1::text is null or kind = $1) and (due_at, job_id) > ($2, $3) and "
+                    + $condition
+                    + " order by due_at, job_id limit $4",
+                page.kind,
+                page.after.created_at,
+                page.after.id,
+                page.limit,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
     match page.state {
-        OpenState::Dead => dead(db, page).await,
-        OpenState::Claimed => claimed(db, page).await,
+        OpenState::Dead => select_jobs!("state = 'dead'"),
+        // Few: as many as workers have at hand.
+        OpenState::Claimed => select_jobs!("state = 'claimed'"),
         OpenState::Queued => {
             let one = page.kind.map(|kind| vec![kind.to_owned()]);
             queued(db, page, one.as_deref().unwrap_or(kinds)).await
         }
     }
-}
-
-async fn dead(db: impl PgExecutor<'_>, page: &JobPage<'_>) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as!(
-        JobRow,
-        "
-        select job_id, kind, subject, state, attempt, due_at, last_error
-        from jobs
-        where state = 'dead' and ($1::text is null or kind = $1)
-            and (due_at, job_id) > ($2, $3)
-        order by due_at, job_id
-        limit $4
-        ",
-        page.kind,
-        page.after.created_at,
-        page.after.id,
-        page.limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Few: as many as workers have at hand.
-async fn claimed(db: impl PgExecutor<'_>, page: &JobPage<'_>) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as!(
-        JobRow,
-        "
-        select job_id, kind, subject, state, attempt, due_at, last_error
-        from jobs
-        where state = 'claimed' and ($1::text is null or kind = $1)
-            and (due_at, job_id) > ($2, $3)
-        order by due_at, job_id
-        limit $4
-        ",
-        page.kind,
-        page.after.created_at,
-        page.after.id,
-        page.limit,
-    )
-    .fetch_all(db)
-    .await
 }
 
 /// A short walk along `jobs_queued` for each kind and priority.

@@ -2,7 +2,7 @@
 //! they are created. Each part of the service owns its families and names them; `web/ops/metrics.rs`
 //! exports them.
 //!
-//! There is no global registry: each [`Registry`] belongs to one `App`, of which tests start many.
+//! There is no global registry: each [`Registry`] belongs to one `App`, and tests start many.
 //! A label's values must be a closed set: never an id, an address or a text from outside.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Session cookies: 32 random bytes, of which the database keeps a hash.
+//! Session cookies: 32 random bytes. The database keeps their hash.
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;

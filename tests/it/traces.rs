@@ -50,7 +50,7 @@ async fn announce(stripe: &Simulator, process: &Process) -> String {
     offer
 }
 
-/// Waits until Stripe was told of the delivery.
+/// Waits until the offer is marked as delivered at Stripe.
 async fn delivered(db: &PgPool, offer: &str, process: &Process) {
     let is_delivered = async || {
         sqlx::query_scalar(

@@ -1,108 +1,52 @@
-//! `account show`: a summary of an account. Reads the database alone, in one snapshot.
+//! `account show`: a summary of an account. Reads the database alone.
 
 use serde::Serialize;
 
-use crate::cli::out::{self, DAY, MINUTE, masked_address, say};
-use crate::consent::opt_outs::store::OptOut;
+use crate::cli::out::{self, DAY, MINUTE, say};
 use crate::consent::suppression::SuppressedAddress;
-use crate::consent::{contact_overrides, opt_outs, suppression};
-use crate::database::{self, Pool};
-use crate::financing::ledger::{self, Totals};
-use crate::flow::delivered::{self, StoredReport};
-use crate::format::locale::{Formats, Language};
-use crate::format::money::Money;
+use crate::database::Pool;
+use crate::flow::delivered::StoredReport;
+use crate::format::locale::operator_amount;
 use crate::format::text::printable;
-use crate::letters::deliveries::{self, DeliverySummary};
-use crate::letters::evidence::store::{SentWording, wordings_of_account};
 use crate::letters::store::LetterSummary;
-use crate::offers::store::OfferListing;
+use crate::operators::account_case::{self, AccountCase, AccountOfferCase, SetContact};
 use crate::stripe::AccountId;
 use crate::web::portal::{self, SessionSummary};
-use crate::{letters, offers};
 
 /// What fits on a terminal beside nothing else.
 const COLUMNS: usize = 100;
 
+/// What is known, and the visits of the Capital section.
 #[derive(Serialize)]
-struct AccountSummary<'a> {
-    account_id: &'a str,
-    /// The address that the platform set. Without it, letters go to Stripe's.
-    contact: Option<Contact>,
-    opt_outs: Vec<OptOut>,
-    sessions: Vec<SessionSummary>,
-    financings: Vec<Totals>,
-    wordings: Vec<SentWording>,
-    offers: Vec<OfferSummary>,
-}
-
-#[derive(Serialize)]
-struct Contact {
-    /// Masked.
-    address: String,
-    updated_at: chrono::DateTime<chrono::Utc>,
-    updated_by: String,
-}
-
-#[derive(Serialize)]
-struct OfferSummary {
+struct AccountSummary {
     #[serde(flatten)]
-    offer: OfferListing,
-    letters: Vec<LetterSummary>,
-    suppressed_addresses: Vec<SuppressedAddress>,
-    delivery: Option<DeliverySummary>,
-    delivery_reports: Vec<StoredReport>,
+    case: AccountCase,
+    sessions: Vec<SessionSummary>,
 }
 
 pub(super) async fn show(db: &Pool, account: &AccountId, json: bool) -> anyhow::Result<()> {
-    let summary = read(db, account.as_str()).await?;
+    let sessions = portal::sessions_of_account(db, account.as_str()).await?;
+    let summary =
+        AccountSummary { case: account_case::read(db, account.as_str()).await?, sessions };
     if json {
         return out::json(&summary);
     }
-    say!("{}", summary.account_id)?;
+    say!("{}", summary.case.account_id)?;
     print_contact_and_consent(&summary)?;
-    print_financings(&summary)?;
-    summary.offers.iter().try_for_each(print_offer)
+    print_financings(&summary.case)?;
+    summary.case.offers.iter().try_for_each(print_offer)
 }
 
-async fn read<'a>(db: &Pool, account_id: &'a str) -> sqlx::Result<AccountSummary<'a>> {
-    let mut tx = database::snapshot(db).await?;
-    let contact = contact_overrides::find(&mut *tx, account_id).await?;
-    let mut reports = delivered::reports_of_account(&mut *tx, account_id).await?;
-    let mut offers = Vec::new();
-    for offer in offers::store::list_of_account(&mut *tx, account_id).await? {
-        let id = offer.offer_id.as_str();
-        offers.push(OfferSummary {
-            letters: letters::store::of_offer(&mut *tx, id).await?,
-            suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
-            delivery: deliveries::find(&mut *tx, id).await?,
-            delivery_reports: reports.extract_if(.., |report| report.offer_id == id).collect(),
-            offer,
-        });
-    }
-    Ok(AccountSummary {
-        account_id,
-        contact: contact.map(|contact| Contact {
-            address: masked_address(&contact.address),
-            updated_at: contact.updated_at,
-            updated_by: contact.updated_by,
-        }),
-        opt_outs: opt_outs::store::of_account(&mut *tx, account_id).await?,
-        sessions: portal::sessions_of_account(&mut *tx, account_id).await?,
-        financings: ledger::store::totals(&mut tx, account_id, None).await?,
-        wordings: wordings_of_account(&mut *tx, account_id).await?,
-        offers,
-    })
-}
-
-fn print_contact_and_consent(summary: &AccountSummary<'_>) -> anyhow::Result<()> {
-    match &summary.contact {
-        Some(Contact { address, updated_at, updated_by }) => {
+fn print_contact_and_consent(summary: &AccountSummary) -> anyhow::Result<()> {
+    let AccountSummary { case, sessions } = summary;
+    match &case.contact {
+        Some(SetContact { address, updated_at, updated_by }) => {
             let at = updated_at.format(MINUTE);
             row("contact", &format!("{address}, set {at} by {updated_by}"))?;
         }
         None => row("contact", "the platform set no address: emails go to the one at Stripe")?,
     }
-    for opt_out in &summary.opt_outs {
+    for opt_out in &case.opt_outs {
         let since = opt_out.opted_out_at.format(MINUTE);
         let end = opt_out.ended_at.map(|end| format!(" until {}", end.format(MINUTE)));
         let note = opt_out.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
@@ -110,17 +54,17 @@ fn print_contact_and_consent(summary: &AccountSummary<'_>) -> anyhow::Result<()>
         let end = end.unwrap_or_else(|| ", in force".to_owned());
         row("opt-out", &format!("since {since}{end}, by {source}{note}"))?;
     }
-    if summary.opt_outs.is_empty() {
+    if case.opt_outs.is_empty() {
         row("opt-out", "never")?;
     }
-    if let Some(newest) = summary.sessions.first() {
-        let (number, at) = (summary.sessions.len(), newest.created_at.format(MINUTE));
+    if let Some(newest) = sessions.first() {
+        let (number, at) = (sessions.len(), newest.created_at.format(MINUTE));
         row("sessions", &format!("{number} in the Capital section, the last since {at}"))?;
     }
     Ok(())
 }
 
-fn print_financings(summary: &AccountSummary<'_>) -> anyhow::Result<()> {
+fn print_financings(summary: &AccountCase) -> anyhow::Result<()> {
     for totals in &summary.financings {
         let amount = |minor| money(minor, &totals.currency);
         let offer = totals.offer_id.as_deref().unwrap_or("of no known offer");
@@ -156,8 +100,10 @@ fn print_financings(summary: &AccountSummary<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_offer(summary: &OfferSummary) -> anyhow::Result<()> {
-    let OfferSummary { offer, letters, suppressed_addresses, delivery, delivery_reports } = summary;
+fn print_offer(summary: &AccountOfferCase) -> anyhow::Result<()> {
+    let AccountOfferCase {
+        offer, letters, suppressed_addresses, delivery, delivery_reports, ..
+    } = summary;
     let amount = |minor: Option<i64>| {
         minor.map_or("?".to_owned(), |minor| {
             money(minor, offer.currency.as_deref().unwrap_or_default())
@@ -204,8 +150,7 @@ fn print_offer(summary: &OfferSummary) -> anyhow::Result<()> {
 }
 
 fn money(minor: i64, currency: &str) -> String {
-    let currency = currency.to_owned();
-    Formats::new(Language::English, None).money(&Money { minor, currency })
+    operator_amount(Some(minor), Some(currency)).unwrap_or_default()
 }
 
 fn row(label: &str, text: &str) -> anyhow::Result<()> {

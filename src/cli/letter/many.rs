@@ -11,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::database::Pool;
 use crate::letters::State;
 use crate::letters::listing::LetterFilter;
-use crate::operators::letters::{self, Change, LetterInMarket};
+use crate::operators::letters::{self, Change};
 
 pub(super) async fn release(db: &Pool, which: &Which, act: ActArgs) -> anyhow::Result<()> {
     change(db, which, act, (Change::Release, "release", "queued")).await
@@ -34,21 +34,15 @@ async fn change(
         ..LetterFilter::default()
     };
     let found = letters::list(db, &held, which.market().as_deref()).await?;
-    let mut ids: Vec<(String, String)> = found
-        .into_iter()
-        .map(|LetterInMarket { letter, .. }| (letter.offer_id, letter.letter_id))
-        .collect();
-    // In the order in which other writers lock offers and their letters.
-    ids.sort();
-    let ids: Vec<String> = ids.into_iter().map(|(_, letter_id)| letter_id).collect();
-    ensure!(!ids.is_empty(), "no held email matches: see `letter list --state held`");
-    ensure!(act.yes || confirm(verb, ids.len())?, "nothing was changed");
+    let matching = found.len();
+    ensure!(matching > 0, "no held email matches: see `letter list --state held`");
+    ensure!(act.yes || confirm(verb, matching)?, "nothing was changed");
     let by = act.why.instruction()?;
-    let progress = Progress::bar("emails", ids.len());
+    let progress = Progress::bar("emails", matching);
     let changed =
-        letters::change_all(db, &by, change, &ids, |letters| progress.advance(letters)).await?;
+        letters::change_all(db, &by, change, found, |letters| progress.advance(letters)).await?;
     drop(progress);
-    let skipped = ids.len() - changed;
+    let skipped = matching - changed;
     out::outcome(
         act.json,
         &json!({"outcome": outcome, "letters": changed, "skipped": skipped}),

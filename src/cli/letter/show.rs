@@ -3,13 +3,13 @@
 use anyhow::Context;
 use serde_json::json;
 
-use crate::cli::out::{self, SECOND, masked_recipient, say};
+use crate::cli::out::{self, SECOND, say};
 use crate::database::{self, Pool};
 use crate::letters::evidence::store::{AttemptRecord, attempts_of};
 use crate::letters::reason::remedy;
 use crate::letters::store::{self, Letter, State};
 use crate::mail::Address;
-use crate::mail::mask::masked;
+use crate::mail::mask::{masked, masked_recipient};
 
 pub(super) async fn show(
     db: &Pool,

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use crate::cli::out::MINUTE;
 use crate::cli::table;
 use crate::database::{self, Pool};
-use crate::format::locale::{Formats, Language};
-use crate::format::money::Money;
+use crate::format::locale::operator_amount;
 use crate::letters::store::{FirstLetter, first_of_offers};
 use crate::offers;
 use crate::offers::store::OfferListing;
@@ -58,8 +57,5 @@ pub(super) async fn list(
 }
 
 pub(super) fn advance(offer: &OfferListing) -> String {
-    let currency = offer.currency.clone().unwrap_or_default();
-    let formats = Formats::new(Language::English, None);
-    let advance = offer.advance_minor.map(|minor| formats.money(&Money { minor, currency }));
-    advance.unwrap_or_default()
+    operator_amount(offer.advance_minor, offer.currency.as_deref()).unwrap_or_default()
 }

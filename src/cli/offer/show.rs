@@ -3,11 +3,12 @@
 use anyhow::Context;
 
 use super::list::advance;
-use crate::cli::out::{self, MINUTE, SECOND, masked_recipient, say};
+use crate::cli::out::{self, MINUTE, SECOND, say};
 use crate::cli::settle::describe_suppressed;
 use crate::consent::suppression::SuppressedAddress;
 use crate::database::Pool;
 use crate::letters::store::LetterSummary;
+use crate::mail::mask::masked_recipient;
 use crate::operators::actions::LoggedAction;
 use crate::operators::offer_case;
 

@@ -3,11 +3,11 @@
 use futures_util::TryStreamExt;
 
 use super::Filter;
-use crate::cli::out::masked_address;
 use crate::cli::records::Records;
 use crate::database::{self, Pool};
 use crate::format::csv::Cell;
 use crate::letters::evidence::store::{self, EvidencePeriod, EvidenceRecord};
+use crate::mail::mask::masked_address;
 
 const COLUMNS: [&str; 26] = [
     "letter",

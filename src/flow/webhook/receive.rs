@@ -55,7 +55,7 @@ async fn accept(state: &WebhookState, request: Request) -> Result<Accepted, Reje
     let now = webhook.clock.now();
     let signer = find_secret(signature, &body, secrets, now, webhook.settings.tolerance)
         .map_err(|error| reject(&error, Some(body.len())))?;
-    // Only a verified request has a span, so that nobody else can fill the collector.
+    // Only a verified request has a span: other clients must not fill the collector.
     Span::request("POST /webhooks/stripe")
         .text("http.request.method", "POST")
         .text("http.route", "/webhooks/stripe")

@@ -1,5 +1,7 @@
 //! SQL of the `operator_actions` table. The caller owns the transaction.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 
@@ -107,27 +109,31 @@ pub async fn list_of_offer(
     .await
 }
 
-/// What was dismissed of a type (`letter`, `job`, …): the ids without the type.
+/// What was dismissed, by the type of its subject (`letter`, `job`, …): the ids without the type.
 pub async fn dismissed(
     db: impl PgExecutor<'_>,
-    subject_type: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Dismissed> {
+) -> sqlx::Result<HashMap<String, Dismissed>> {
     let rows = sqlx::query!(
         r#"
-        select split_part(subject, ':', 2) as "id!", max(acted_at) as "at!"
+        select split_part(subject, ':', 1) as "subject_type!", split_part(subject, ':', 2) as "id!",
+            max(acted_at) as "at!"
         from operator_actions
-        where action = $1 and acted_at > $2 and starts_with(subject, $3 || ':')
+        where action = $1 and acted_at > $2
         group by subject
         "#,
         DISMISS,
         now - DISMISSED_FOR,
-        subject_type,
     )
     .fetch_all(db)
     .await?;
-    let (ids, at) = rows.into_iter().map(|row| (row.id, row.at)).unzip();
-    Ok(Dismissed { ids, at })
+    let mut by_type: HashMap<String, Dismissed> = HashMap::new();
+    for row in rows {
+        let dismissed = by_type.entry(row.subject_type).or_default();
+        dismissed.ids.push(row.id);
+        dismissed.at.push(row.at);
+    }
+    Ok(by_type)
 }
 
 // By account.

@@ -15,7 +15,7 @@ use crate::operators::acts::ActError;
 
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// Nobody is signed in: the page to come back to.
+    /// No one is signed in: the page to return to after the sign-in.
     SignIn(Uri),
     /// The token of the request is none of ours.
     WrongToken,

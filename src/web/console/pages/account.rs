@@ -7,7 +7,6 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::email::masked;
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
 use crate::mail::Address;
@@ -62,12 +61,11 @@ async fn show(
     PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let db = &state.console.db;
-    let case = with_timeout(account_case::read(db, &id)).await?;
-    let mut case = case.ok_or_else(|| Problem::NotFound(format!("The account {id}")))?;
-    for attempt in case.offers.iter_mut().flat_map(|offer| &mut offer.attempts) {
-        attempt.recipient = masked(&attempt.recipient);
-    }
     let sessions = with_timeout(portal::sessions_of_account(db, &id)).await?;
+    if sessions.is_empty() && !with_timeout(retention::is_known(db, &id)).await? {
+        return Err(Problem::NotFound(format!("The account {id}")));
+    }
+    let case = with_timeout(account_case::read(db, &id)).await?;
     let amounts = case.financings.iter().map(|totals| {
         let amount = |minor: i64| money(Some(minor), Some(&totals.currency));
         Amounts {

@@ -1,19 +1,18 @@
 //! What waits for a person, with what resolves it. The first page of the console.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::State as FromState;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::ConsolePage;
-use crate::database::{Dismissed, with_timeout};
-use crate::flow::delivered::MarkDelivered;
-use crate::letters::stopped;
+use crate::database::with_timeout;
+use crate::letters::State;
+use crate::letters::listing::LetterFilter;
 use crate::operators::acts;
 use crate::operators::attention::{self, Group};
 use crate::operators::letters::{self, Change};
-use crate::queue::{self, Work};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
@@ -41,6 +40,7 @@ struct GroupView {
     sentence: String,
     /// How many are not on the page.
     more: i64,
+    can_dismiss: bool,
     #[serde(flatten)]
     group: Group,
 }
@@ -50,19 +50,19 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route(PAGE.path, get(show))
         .route("/console/attention/dismiss", post(dismiss))
         .route("/console/attention/release", post(release))
-        .route("/console/attention/resend", post(resend))
-        .route("/console/attention/mark", post(mark))
-        .route("/console/attention/retry", post(retry))
-        .route("/console/attention/replay", post(replay))
 }
 
-async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Response, Problem> {
+async fn show(
+    FromState(state): FromState<ConsoleState>,
+    visitor: Visitor,
+) -> Result<Response, Problem> {
     let now = state.console.clock.now();
     let groups = with_timeout(attention::read(&state.console.db, now, ITEMS)).await?;
     let total = groups.iter().map(|group| group.count).sum();
     let view = |group: Group| GroupView {
         sentence: attention::sentence(&group),
         more: group.count - i64::try_from(group.items.len()).unwrap_or_default(),
+        can_dismiss: group.kind.can_dismiss(),
         group,
     };
     let view = AttentionView { groups: groups.into_iter().map(view).collect(), total };
@@ -74,51 +74,26 @@ async fn show(State(state): State<ConsoleState>, visitor: Visitor) -> Result<Res
     state.page(&visitor, &head, view)
 }
 
-async fn dismiss(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+async fn dismiss(FromState(state): FromState<ConsoleState>, act: Act) -> Result<Response, Problem> {
     let subject = act.fields.text("subject");
     acts::dismiss(&state.console.db, &act.instruction(), subject).await?;
     let said = format!("{subject} is dismissed until it changes");
     Ok(done(&act.visitor, PAGE.path, &said))
 }
 
-async fn resend(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
-    let offer = act.fields.text("offer");
-    acts::resend(&state.console.db, &act.instruction(), offer).await?;
-    let said = format!("The email about {offer} is queued: its page shows the outcome");
-    Ok(done(&act.visitor, PAGE.path, &said))
-}
-
 /// Retries the letters that are held for one reason, at most [`MAX_RELEASED`] at a time.
-async fn release(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
+async fn release(FromState(state): FromState<ConsoleState>, act: Act) -> Result<Response, Problem> {
     let (db, reason) = (&state.console.db, act.fields.text("held_for"));
-    let dismissed = Dismissed::default();
-    let held = with_timeout(stopped::list_held(db, reason, &dismissed, MAX_RELEASED)).await?;
-    let ids: Vec<String> = held.into_iter().map(|letter| letter.letter_id).collect();
+    let held = LetterFilter {
+        state: Some(State::Held),
+        reason: Some(reason),
+        limit: MAX_RELEASED,
+        ..LetterFilter::default()
+    };
+    let held = with_timeout(letters::list(db, &held, None)).await?;
     let by = act.instruction();
-    let released = letters::change_all(db, &by, Change::Release, &ids, |_| {}).await?;
+    let released = letters::change_all(db, &by, Change::Release, held, |_| {}).await?;
     let said =
         format!("{released} emails are queued: those that lack what they lacked return here");
     Ok(done(&act.visitor, PAGE.path, &said))
-}
-
-/// Retries the job that marks an offer as delivered.
-async fn mark(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
-    let (db, offer) = (&state.console.db, act.fields.text("offer"));
-    let job = with_timeout(queue::stats::find_about(db, MarkDelivered::KIND, offer)).await?;
-    let job = job.ok_or_else(|| Problem::NotFound(format!("A job for {offer}")))?;
-    acts::retry_job(db, &act.instruction(), job.job_id).await?;
-    Ok(done(&act.visitor, PAGE.path, &format!("Stripe is asked again about {offer}")))
-}
-
-async fn retry(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
-    let job = act.fields.text("job").parse();
-    let job = job.map_err(|_| Problem::Invalid("A job has a number.".to_owned()))?;
-    acts::retry_job(&state.console.db, &act.instruction(), job).await?;
-    Ok(done(&act.visitor, PAGE.path, &format!("Job {job} is queued again")))
-}
-
-async fn replay(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
-    let event = act.fields.text("event");
-    acts::replay_event(&state.console.db, &act.instruction(), event).await?;
-    Ok(done(&act.visitor, PAGE.path, &format!("{event} is read again")))
 }

@@ -11,7 +11,7 @@ use super::ConsolePage;
 use crate::database::with_timeout;
 use crate::letters::evidence::store::{AttemptRecord, attempts_of, last_message};
 use crate::letters::store::{self, Letter};
-use crate::mail::Address;
+use crate::mail::mask::masked_recipient;
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{PageId, Visitor};
 use crate::web::console::problem::Problem;
@@ -66,14 +66,9 @@ fn without_links(content: &str) -> String {
 fn shown(visitor: &Visitor, letter: &Letter, content: &str) -> String {
     let content = without_links(content);
     match letter.recipient.as_deref().filter(|_| !visitor.can_act()) {
-        Some(recipient) => content.replace(recipient, &masked(recipient)),
+        Some(recipient) => content.replace(recipient, &masked_recipient(recipient)),
         None => content,
     }
-}
-
-/// `j***@example.com`; unchanged where it is no address, such as the hash of an erased one.
-pub(super) fn masked(recipient: &str) -> String {
-    recipient.parse().map_or_else(|_| recipient.to_owned(), |address: Address| address.to_string())
 }
 
 async fn find(state: &ConsoleState, id: &str) -> Result<Letter, Problem> {
@@ -91,7 +86,7 @@ async fn show(
     let mut attempts = with_timeout(attempts_of(&state.console.db, &ids)).await?;
     if !visitor.can_act() {
         for attempt in &mut attempts {
-            attempt.recipient = masked(&attempt.recipient);
+            attempt.recipient = masked_recipient(&attempt.recipient);
         }
     }
     let title = letter.subject.clone().unwrap_or_else(|| "An email without content".to_owned());

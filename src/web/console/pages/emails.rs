@@ -10,7 +10,7 @@ use strum::IntoEnumIterator;
 
 use super::{ConsolePage, PAGE_ROWS, PageLinks, SCANNED_ROWS};
 use crate::database::{Cursor, with_timeout};
-use crate::letters::browse::store::{self, LetterEntry};
+use crate::letters::listing::{self, ListedLetter};
 use crate::letters::{self, Kind, reason};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::Visitor;
@@ -42,7 +42,7 @@ struct EmailsView<'a> {
     state: &'a str,
     reason: &'a str,
     kind: &'a str,
-    emails: Vec<LetterEntry>,
+    emails: Vec<ListedLetter>,
     links: PageLinks,
 }
 
@@ -64,13 +64,13 @@ async fn show(
     let before = after.parse().unwrap_or(newest);
     let is_filtered = !reason.is_empty() || !kind.is_empty();
     let limit = if is_filtered { SCANNED_ROWS } else { PAGE_ROWS + 1 };
-    let page = store::page(&state.console.db, &states, &before, limit);
+    let page = listing::last_changed(&state.console.db, &states, &before, limit);
     let mut emails = with_timeout(page).await?;
-    let is_wanted = |email: &LetterEntry| {
+    let is_wanted = |email: &ListedLetter| {
         (reason.is_empty() || email.reason.as_deref() == Some(reason))
             && (kind.is_empty() || email.kind == *kind)
     };
-    let cursor = |email: &LetterEntry| {
+    let cursor = |email: &ListedLetter| {
         Cursor { created_at: email.changed_at, id: &email.letter_id }.to_string()
     };
     let links = PageLinks::filter(&visitor, (&mut emails, limit), is_wanted, cursor);

@@ -24,8 +24,7 @@ use serde::Serialize;
 
 use super::ConsoleState;
 use super::access::Visitor;
-use crate::format::locale::{Formats, Language};
-use crate::format::money::Money;
+use crate::format::locale::operator_amount;
 
 /// A page as the shell knows it.
 struct ConsolePage {
@@ -81,13 +80,7 @@ pub(super) fn templates() -> impl Iterator<Item = (&'static str, &'static str)> 
 
 /// An amount in its currency; a dash if either is unknown.
 fn money(minor: Option<i64>, currency: Option<&str>) -> String {
-    match (minor, currency) {
-        (Some(minor), Some(currency)) => {
-            let currency = currency.to_owned();
-            Formats::new(Language::English, None).money(&Money { minor, currency })
-        }
-        (_, _) => "—".to_owned(),
-    }
+    operator_amount(minor, currency).unwrap_or_else(|| "—".to_owned())
 }
 
 /// Rows of a list on one page.
@@ -112,7 +105,7 @@ impl PageLinks {
         Self::new(visitor, last.as_deref())
     }
 
-    /// Of a list that was read with `limit` rows, of which a filter keeps some: removes the others
+    /// Of a list that was read with `limit` rows and then filtered: removes the other rows
     /// and what does not fit on a page. The next page begins behind the last row that was looked
     /// at, so a page can have few rows and still not be the last.
     fn filter<T>(

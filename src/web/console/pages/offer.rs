@@ -7,11 +7,13 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::email::masked;
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
+use crate::flow::delivered::MarkDelivered;
+use crate::mail::mask::masked_recipient;
 use crate::operators::offer_case::{self, OfferCase};
 use crate::operators::{acts, letters};
+use crate::queue::{self, Work};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{Act, PageId, Visitor};
 use crate::web::console::problem::Problem;
@@ -45,6 +47,7 @@ struct Moment {
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route(PAGE.path, get(show))
+        .route("/console/offers/{id}/mark", post(mark))
         .route("/console/offers/{id}/resend", post(resend))
         .route("/console/offers/{id}/send-again", post(send_again))
         .route("/console/offers/{id}/withdraw", post(withdraw))
@@ -60,7 +63,7 @@ async fn show(
     let mut case = case;
     if !visitor.can_act() {
         for attempt in &mut case.attempts {
-            attempt.recipient = masked(&attempt.recipient);
+            attempt.recipient = masked_recipient(&attempt.recipient);
         }
     }
     let amount = |minor: Option<i64>| money(minor, case.offer.currency.as_deref());
@@ -116,6 +119,20 @@ fn moments(case: &OfferCase) -> Vec<Moment> {
     }));
     moments.sort_by_key(|moment| moment.at);
     moments
+}
+
+/// Retries the job that marks the offer as delivered.
+async fn mark(
+    State(state): State<ConsoleState>,
+    PageId(id): PageId,
+    act: Act,
+) -> Result<Response, Problem> {
+    let db = &state.console.db;
+    let job = with_timeout(queue::stats::find_about(db, MarkDelivered::KIND, &id)).await?;
+    let job = job.ok_or_else(|| Problem::NotFound(format!("A job that marks {id}")))?;
+    acts::retry_job(db, &act.instruction(), job.job_id).await?;
+    let said = "Stripe is asked again. Reload this page to see its answer";
+    Ok(done(&act.visitor, &format!("/console/offers/{id}"), said))
 }
 
 async fn resend(

@@ -1,3 +1,0 @@
-//! Pages of letters for the console.
-
-pub mod store;
