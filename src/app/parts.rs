@@ -254,8 +254,7 @@ pub(super) fn wording_part_of(
     Arc::new(WordingPart { writer, disclaimers, sample_link: sample_link(settings), copies })
 }
 
-/// As [`wording_part_of`], for a process that has not read the wording; `Err` with the reason why it
-/// cannot be used.
+/// The same for a process that has not read the wording; `Err` with the reason why it cannot be used.
 pub fn wording_part(settings: &email::Settings) -> Result<Arc<WordingPart>, String> {
     let read = || anyhow::Ok((Arc::new(writer(settings)?), disclaimers(settings)?));
     read()
