@@ -106,6 +106,15 @@ impl App {
     /// Opens the database and builds the parts. [`App::serve`] starts them.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open_for_service(&settings.database).await?;
+        Self::on_database(settings, clock, database).await
+    }
+
+    /// As [`App::open`], on a database that is open already.
+    pub async fn on_database(
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+    ) -> anyhow::Result<Self> {
         clock.follow(
             database::measure_clock_at_start(&database.pool, settings.database.start_timeout)
                 .await
@@ -121,7 +130,7 @@ impl App {
         Self::with_database(settings, clock, database)
     }
 
-    /// As [`App::open`], with a database that is open already.
+    /// As [`App::on_database`], for tests: the clock is the caller's, and there is no maintenance.
     pub fn with_database(
         settings: Settings,
         clock: Clock,
