@@ -25,6 +25,7 @@
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
 //! | [`clock`] | the time that all replicas share: the database's |
+//! | [`brand`] | the platform's name, logo and colour |
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | [`cli`], [`config`] | commands, settings |
@@ -37,6 +38,7 @@
 //! explains the terms.
 
 pub mod app;
+pub mod brand;
 pub mod checks;
 pub mod cli;
 pub mod clock;

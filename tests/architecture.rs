@@ -27,6 +27,7 @@ const LAYERS: &[&str] = &[
     "shutdown",
     "telemetry",
     "format",
+    "brand",
     "database",
     "http",
     "queue",
