@@ -28,6 +28,7 @@
 //! | [`brand`] | the platform's name, logo and colour |
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
+//! | `demo` | trying it out: a mail server with a mailbox (feature `demo`) |
 //! | [`cli`], [`config`] | commands, settings |
 //! | [`telemetry`], [`shutdown`] | logging and traces; stopping |
 //! | [`crash`] | points at which a test makes the process die |
@@ -46,6 +47,8 @@ pub mod config;
 pub mod consent;
 pub mod crash;
 pub mod database;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod feedback;
 pub mod financing;
 pub mod flow;

@@ -45,6 +45,7 @@ const LAYERS: &[&str] = &[
     "web",
     "config",
     "app",
+    "demo",
     "cli",
 ];
 
@@ -69,7 +70,7 @@ const SQL: &[&str] = &[
 
 /// An outside path and where it may be named: a folder ends with `/`.
 const CORNERS: &[(&str, &[&str])] = &[
-    ("axum", &["app/listen.rs", "app/mod.rs", "http/", "flow/webhook/", "web/"]),
+    ("axum", &["app/listen.rs", "app/mod.rs", "demo/", "http/", "flow/webhook/", "web/"]),
     (
         "axum_extra",
         &["web/api/auth.rs", "web/console/session/", "web/cookie.rs", "web/portal/session/"],
@@ -92,13 +93,16 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["web/portal/token.rs"]),
     ("lettre", &["mail/", "flow/email/send.rs"]),
     ("linkify", &["letters/lint/words.rs"]),
-    ("mail_parser", &["feedback/parts.rs"]),
+    ("mail_parser", &["mail/parts.rs"]),
     ("icu_calendar", &["format/locale.rs"]),
     ("icu_datetime", &["format/locale.rs"]),
     ("icu_decimal", &["format/locale.rs"]),
     ("icu_locale_core", &["format/locale.rs"]),
     ("icu_properties", &["format/text.rs"]),
-    ("minijinja", &["cli/email/preview.rs", "letters/wording/", "web/console/", "web/portal/"]),
+    (
+        "minijinja",
+        &["cli/email/preview.rs", "demo/mail/", "letters/wording/", "web/console/", "web/portal/"],
+    ),
     ("moka", &["flow/offer/find.rs", "stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
     ("mrml", &["letters/wording/"]),
     ("opentelemetry", &["telemetry/traces/"]),
@@ -126,6 +130,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("rustls", &["http/client.rs", "mail/smtp/", "web/feedback/ses/"]),
     ("rustls_native_certs", &["mail/smtp/", "web/feedback/ses/amazon.rs"]),
     ("scraper", &["letters/lint/html.rs", "letters/lint/links.rs"]),
+    ("smtp_proto", &["demo/mail/session.rs"]),
     // Through a pooler only `database::Pool` knows how to ask.
     ("sqlx::PgPool", &["database/"]),
     ("sqlx::postgres::PgListener", &["database/"]),

@@ -1,9 +1,9 @@
 //! Parses reports that mail servers send: delivery status notifications (RFC 3464) and abuse
 //! feedback reports (RFC 5965). Anyone can send one, so parsing is bounded: [`MAX_BYTES`] here,
-//! depth and number of parts in `parts`.
+//! depth and number of parts in [`crate::mail::parts`].
 
-use super::parts::{self, MAX_DEPTH, MAX_PARTS, MimePart};
 use super::{Channel, FeedbackEvent, FeedbackReport, LetterRef, RecipientReport};
+use crate::mail::parts::{self, MAX_DEPTH, MAX_PARTS, MimePart};
 
 /// The largest report that is parsed. A report that contains our letter has about 50 KB.
 pub const MAX_BYTES: usize = 1024 * 1024;

@@ -21,7 +21,6 @@
 
 pub mod apply;
 mod message;
-mod parts;
 mod store;
 
 use sha2::{Digest, Sha256};

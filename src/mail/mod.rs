@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `address` | addresses that are safe in a header; they print masked |
 //! | `mime`, `dkim` | the message as it is transmitted, and its signature |
+//! | `parts` | reads the parts of a received message, with bounded depth |
 //! | `return_path` | the envelope sender, one per letter, which identifies bounces |
 //! | `relay_url`, `relay` | which relay to use; delivery to it, and the outcome |
 //! | `smtp` | the SMTP client: commands, replies, TLS |
@@ -19,6 +20,7 @@ mod dkim;
 pub mod mask;
 mod metrics;
 pub mod mime;
+pub mod parts;
 pub mod per_domain;
 pub mod relay;
 mod relay_url;

@@ -5,6 +5,7 @@ pub mod api;
 pub mod console;
 mod cookie;
 pub mod feedback;
+pub mod letter_view;
 pub mod ops;
 pub mod portal;
-mod private_page;
+pub mod private_page;

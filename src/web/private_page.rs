@@ -5,7 +5,7 @@ use axum::response::Response;
 
 /// The headers of a page with this Content-Security-Policy: no caching, no sniffing, no indexing,
 /// and no `Referer`.
-pub(super) fn page_headers(policy: &str) -> HeaderMap {
+pub fn page_headers(policy: &str) -> HeaderMap {
     let policy = HeaderValue::from_str(policy).expect("a policy is plain ASCII");
     let fixed = HeaderValue::from_static;
     HeaderMap::from_iter([

@@ -16,6 +16,7 @@ use super::pages;
 use super::problem::{Problem, Unanswered};
 use crate::telemetry::chain;
 use crate::web::cookie::hash;
+use crate::web::letter_view;
 use crate::web::private_page::page_headers;
 
 /// The name and the source of a file in `templates/console`.
@@ -42,21 +43,20 @@ pub(super) struct ConsoleTemplates {
     version: String,
 }
 
-const STYLE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/console/console.css"));
+const STYLE: &str = concat!(
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/console/console.css")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/letter_view/letter_view.css")),
+);
 const SCRIPT: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/console/console.js"));
 
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 5] = [
+    letter_view::TEMPLATE,
     console_template!("layout.html"),
     console_template!("parts.html"),
     console_template!("problem.html"),
     console_template!("sign_in.html"),
 ];
-
-/// An email in a frame of its own: no scripts, no forms, no way out of the frame.
-const LETTER_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
-     sandbox; frame-ancestors 'self'";
 
 impl ConsoleTemplates {
     /// Compiles all templates, so that a broken one fails at start.
@@ -143,12 +143,6 @@ impl ConsoleState {
         let (title, text) = problem.words();
         self.html("problem.html", context! { title, text => &text }).unwrap_or(Html(text))
     }
-}
-
-/// A letter's HTML, to be shown in a frame of a page.
-pub(super) fn letter_html(html: String) -> Response {
-    let policy = [(header::CONTENT_SECURITY_POLICY, LETTER_POLICY)];
-    (policy, Html(html)).into_response()
 }
 
 /// Goes back to `path`, which says what was done.

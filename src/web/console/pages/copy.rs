@@ -19,8 +19,11 @@ use crate::letters::wording::samples::{self, Sample, SampleFinding};
 use crate::operators::acts;
 use crate::web::console::access::{Act, Visitor};
 use crate::web::console::problem::Problem;
-use crate::web::console::render::{PageHead, console_template, done, letter_html};
+use crate::web::console::render::{PageHead, console_template, done};
 use crate::web::console::{ConsoleState, Wordings};
+use crate::web::letter_view::{
+    self, FrameLinks, LetterSources, LetterView, ParsedEmail, ViewQuery,
+};
 use crate::web::portal;
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
@@ -30,6 +33,7 @@ pub(super) const PAGE: ConsolePage = ConsolePage {
 };
 
 const PREVIEW: &str = "/console/copy/preview";
+const PREVIEW_FRAME: &str = "/console/copy/preview.html";
 
 /// A wording to show: `financing` as in the preview's list, empty for its first.
 #[derive(Deserialize)]
@@ -72,8 +76,7 @@ struct PreviewView<'a> {
     name: String,
     subject: &'a str,
     preview: &'a str,
-    text: &'a str,
-    frame: String,
+    letter: LetterView,
     cases: Vec<PreviewCase>,
     findings: Vec<SampleFinding>,
 }
@@ -89,7 +92,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route(PAGE.path, get(show))
         .route(PREVIEW, get(show_preview))
-        .route("/console/copy/preview.html", get(frame))
+        .route(PREVIEW_FRAME, get(frame))
         .route("/console/copy/approve", post(approve))
         .route("/console/copy/withdraw", post(withdraw))
 }
@@ -124,10 +127,23 @@ async fn show_preview(
     State(state): State<ConsoleState>,
     visitor: Visitor,
     Query(query): Query<WordingQuery>,
+    Query(view): Query<ViewQuery>,
 ) -> Result<Response, Problem> {
     let wordings = &state.console.wordings;
     let samples = samples_of(wordings, &query)?;
     let chosen = chosen(&samples, &query)?;
+    let email = ParsedEmail {
+        headers: Vec::new(),
+        text: Some(chosen.letter.text.clone()),
+        html: Some(chosen.letter.html.clone()),
+    };
+    let sources = LetterSources {
+        page: PREVIEW.to_owned(),
+        frame: PREVIEW_FRAME.to_owned(),
+        query: fields(&query, &case(chosen)),
+        links: FrameLinks::Inert,
+        raw: None,
+    };
     let cases = samples.iter().map(|sample| PreviewCase {
         name: case(sample),
         url: link(PREVIEW, &query, &case(sample)),
@@ -137,8 +153,7 @@ async fn show_preview(
         name: chosen.name(),
         subject: &chosen.letter.subject,
         preview: &chosen.letter.preview,
-        text: &chosen.letter.text,
-        frame: link("/console/copy/preview.html", &query, &case(chosen)),
+        letter: LetterView::new(&email, &view, &sources),
         cases: cases.collect(),
         findings: samples::check(&wordings.writer, &wordings.rules, std::slice::from_ref(chosen)),
     };
@@ -152,9 +167,11 @@ async fn frame(
     State(state): State<ConsoleState>,
     _visitor: Visitor,
     Query(query): Query<WordingQuery>,
+    Query(view): Query<ViewQuery>,
 ) -> Result<Response, Problem> {
     let samples = samples_of(&state.console.wordings, &query)?;
-    Ok(letter_html(chosen(&samples, &query)?.letter.html.clone()))
+    let html = &chosen(&samples, &query)?.letter.html;
+    Ok(letter_view::frame(html, &view.options(FrameLinks::Inert, &[])))
 }
 
 async fn approve(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {
@@ -266,11 +283,14 @@ fn case(sample: &Sample<'_>) -> String {
 }
 
 fn link(path: &str, query: &WordingQuery, financing: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new())
+    format!("{path}?{}", fields(query, financing))
+}
+
+fn fields(query: &WordingQuery, financing: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
         .append_pair("variant", &query.variant)
         .append_pair("language", &query.language)
         .append_pair("kind", &query.kind)
         .append_pair("financing", financing)
-        .finish();
-    format!("{path}?{query}")
+        .finish()
 }

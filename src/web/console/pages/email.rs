@@ -1,7 +1,7 @@
-//! One email as it was sent: how it looked, its text, and its bytes.
+//! One email as it was sent: its attempts with their evidence, and the message in every view.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -9,13 +9,16 @@ use serde::Serialize;
 
 use super::ConsolePage;
 use crate::database::with_timeout;
-use crate::letters::evidence::store::{AttemptRecord, attempts_of, last_message};
+use crate::letters::evidence::store::{AttemptRecord, SentMessage, attempts_of, last_message};
 use crate::letters::store::{self, Letter};
 use crate::mail::mask::masked_recipient;
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{PageId, Visitor};
 use crate::web::console::problem::Problem;
-use crate::web::console::render::{PageHead, console_template, letter_html};
+use crate::web::console::render::{PageHead, console_template};
+use crate::web::letter_view::{
+    self, FrameLinks, LetterSources, LetterView, ParsedEmail, ViewQuery,
+};
 
 pub(super) const PAGE: ConsolePage = ConsolePage {
     path: "/console/emails/{id}",
@@ -34,7 +37,10 @@ struct EmailView {
     kind: String,
     state: &'static str,
     subject: Option<String>,
-    text: Option<String>,
+    /// `None` if there is no content: not written yet, or erased.
+    letter: Option<LetterView>,
+    /// The attempt whose message is shown; `None` if the content was not sent.
+    shown_attempt: Option<i32>,
     message_id: String,
     attempts: Vec<AttemptRecord>,
 }
@@ -61,14 +67,41 @@ fn without_links(content: &str) -> String {
     shown
 }
 
-/// The content as this visitor may see it: without links that act, and for a reader without the
-/// address.
-fn shown(visitor: &Visitor, letter: &Letter, content: &str) -> String {
-    let content = without_links(content);
-    match letter.recipient.as_deref().filter(|_| !visitor.can_act()) {
-        Some(recipient) => content.replace(recipient, &masked_recipient(recipient)),
-        None => content,
-    }
+/// What is shown of a letter.
+struct ShownMessage {
+    email: ParsedEmail,
+    /// Of the message that was sent last.
+    sent: Option<SentMessage>,
+}
+
+/// The last message that was sent, or else the content that waits to be sent, as this visitor may
+/// see it: without links that act, and for a reader without the address.
+async fn shown(
+    state: &ConsoleState,
+    visitor: &Visitor,
+    letter: &Letter,
+) -> Result<Option<ShownMessage>, Problem> {
+    let sent = with_timeout(last_message(&state.console.db, &letter.letter_id)).await?;
+    let sent = sent.filter(|sent| sent.bytes.is_some());
+    let email = match sent.as_ref().and_then(|sent| sent.bytes.as_deref()) {
+        Some(bytes) => ParsedEmail::parse(bytes),
+        None if letter.body_html.is_some() => ParsedEmail {
+            headers: Vec::new(),
+            text: letter.body_text.clone(),
+            html: letter.body_html.clone(),
+        },
+        None => return Ok(None),
+    };
+    let mut addresses: Vec<String> = letter.recipient.clone().into_iter().collect();
+    // An operator may have changed the address since.
+    addresses.extend(email.header("To").map(str::to_owned));
+    let email = email.map(|text| {
+        let text = without_links(text);
+        let mask =
+            |text: String, address: &String| text.replace(address, &masked_recipient(address));
+        if visitor.can_act() { text } else { addresses.iter().fold(text, mask) }
+    });
+    Ok(Some(ShownMessage { email, sent }))
 }
 
 async fn find(state: &ConsoleState, id: &str) -> Result<Letter, Problem> {
@@ -80,6 +113,7 @@ async fn show(
     State(state): State<ConsoleState>,
     visitor: Visitor,
     PageId(id): PageId,
+    Query(query): Query<ViewQuery>,
 ) -> Result<Response, Problem> {
     let letter = find(&state, &id).await?;
     let ids = [id.clone()];
@@ -95,7 +129,7 @@ async fn show(
         title: &title,
         command: &format!("capital-courier report message {id} --out letter.eml"),
     };
-    let text = letter.body_text.as_deref().map(|text| shown(&visitor, &letter, text));
+    let shown = shown(&state, &visitor, &letter).await?;
     let view = EmailView {
         letter_id: letter.letter_id,
         offer_id: letter.offer_id,
@@ -103,11 +137,25 @@ async fn show(
         kind: letter.kind,
         state: letter.state.as_str(),
         subject: letter.subject,
-        text,
+        letter: shown.as_ref().map(|shown| letter_view(&id, &visitor, &query, shown)),
+        shown_attempt: shown.as_ref().and_then(|shown| Some(shown.sent.as_ref()?.attempt)),
         message_id: letter.message_id,
         attempts,
     };
     state.page(&visitor, &head, view)
+}
+
+fn letter_view(id: &str, visitor: &Visitor, query: &ViewQuery, shown: &ShownMessage) -> LetterView {
+    let bytes = shown.sent.as_ref().and_then(|sent| sent.bytes.as_deref());
+    let sources = LetterSources {
+        page: format!("/console/emails/{id}"),
+        frame: format!("/console/emails/{id}/html"),
+        query: String::new(),
+        links: FrameLinks::Inert,
+        // Encoded, it cannot be masked; and its unsubscribe link acts.
+        raw: bytes.filter(|_| visitor.can_act()),
+    };
+    LetterView::new(&shown.email, query, &sources)
 }
 
 /// For the frame of the page.
@@ -115,11 +163,13 @@ async fn html(
     State(state): State<ConsoleState>,
     visitor: Visitor,
     PageId(id): PageId,
+    Query(query): Query<ViewQuery>,
 ) -> Result<Response, Problem> {
     let letter = find(&state, &id).await?;
-    let html =
-        letter.body_html.as_deref().ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
-    Ok(letter_html(shown(&visitor, &letter, html)))
+    let shown = shown(&state, &visitor, &letter).await?;
+    let html = shown.and_then(|shown| shown.email.html);
+    let html = html.ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
+    Ok(letter_view::frame(&html, &query.options(FrameLinks::Inert, &[])))
 }
 
 /// The last message byte for byte.

@@ -8,33 +8,37 @@
 use std::borrow::Cow;
 
 use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, Encoding, GetHeader, Header, HeaderName, MessageParser};
 
 /// A report has three levels, a forwarded one a few more.
-pub(super) const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 /// A report has three parts, and the letter in it a few.
-pub(super) const MAX_PARTS: usize = 250;
+pub const MAX_PARTS: usize = 250;
 /// Later headers are ignored. The headers of mail that passed many servers have about 20 KB.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// The message exceeds [`MAX_DEPTH`] or [`MAX_PARTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooComplex;
+pub struct TooComplex;
 
 /// A part of a message and the header fields that we use.
 #[derive(Debug)]
-pub(super) struct MimePart<'a> {
+pub struct MimePart<'a> {
     /// In lower case; empty if no type is given.
     kind: String,
     subtype: String,
     boundary: Option<String>,
+    charset: Option<String>,
     encoding: Encoding,
+    /// `Content-Disposition: attachment` (RFC 2183).
+    pub is_attachment: bool,
     /// Without angle brackets.
-    pub(super) message_id: Option<String>,
+    pub message_id: Option<String>,
     /// The raw values of the fields in [`RECIPIENT_FIELDS`].
-    pub(super) recipients: Vec<&'a str>,
+    pub recipients: Vec<&'a str>,
     body: &'a [u8],
 }
 
@@ -52,7 +56,7 @@ struct PendingPart<'a> {
 
 /// The message itself and its parts, in order, without the parts of attached messages. Those count
 /// towards the limit.
-pub(super) fn split(message: &[u8]) -> Result<Vec<MimePart<'_>>, TooComplex> {
+pub fn split(message: &[u8]) -> Result<Vec<MimePart<'_>>, TooComplex> {
     let mut parts = Vec::new();
     let mut unread = vec![PendingPart { bytes: message, depth: 0, is_embedded: false }];
     let mut count = 0;
@@ -79,7 +83,7 @@ pub(super) fn split(message: &[u8]) -> Result<Vec<MimePart<'_>>, TooComplex> {
 
 impl<'a> MimePart<'a> {
     /// Parses the headers. Bytes without headers are a part without a type.
-    pub(super) fn read(bytes: &'a [u8]) -> Self {
+    pub fn read(bytes: &'a [u8]) -> Self {
         let head = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
         let mut headers = Vec::new();
         let mut stream = MessageStream::new(head);
@@ -100,6 +104,10 @@ impl<'a> MimePart<'a> {
             kind: content_type.map(ContentType::ctype).map(lower).unwrap_or_default(),
             subtype: content_type.and_then(ContentType::subtype).map(lower).unwrap_or_default(),
             boundary: content_type.and_then(|found| found.attribute("boundary")).map(str::to_owned),
+            charset: content_type.and_then(|found| found.attribute("charset")).map(str::to_owned),
+            is_attachment: value(HeaderName::ContentDisposition)
+                .and_then(|value| value.as_content_type())
+                .is_some_and(ContentType::is_attachment),
             encoding: text(HeaderName::ContentTransferEncoding)
                 .map_or(Encoding::None, transfer_encoding),
             message_id: text(HeaderName::MessageId).map(str::to_owned),
@@ -108,23 +116,33 @@ impl<'a> MimePart<'a> {
         }
     }
 
-    pub(super) fn is(&self, kind: &str, subtype: &str) -> bool {
+    pub fn is(&self, kind: &str, subtype: &str) -> bool {
         self.kind == kind && self.subtype == subtype
     }
 
     /// Whether this is an attached message.
-    pub(super) fn is_message(&self) -> bool {
+    pub fn is_message(&self) -> bool {
         self.is("message", "rfc822") || self.is("message", "global")
     }
 
     /// The decoded body, or the raw one if it cannot be decoded.
-    pub(super) fn contents(&self) -> Cow<'a, [u8]> {
+    pub fn contents(&self) -> Cow<'a, [u8]> {
         let decoded = match self.encoding {
             Encoding::None => None,
             Encoding::Base64 => base64_decode(self.body),
             Encoding::QuotedPrintable => quoted_printable_decode(self.body),
         };
         decoded.map_or(Cow::Borrowed(self.body), Cow::Owned)
+    }
+
+    /// The decoded body as text. Bytes that its charset does not allow, or of an unknown charset,
+    /// become replacement characters.
+    pub fn text(&self) -> String {
+        let contents = self.contents();
+        match self.charset.as_ref().and_then(|name| charset_decoder(name.as_bytes())) {
+            Some(decode) => decode(&contents),
+            None => String::from_utf8_lossy(&contents).into_owned(),
+        }
     }
 
     /// The direct children, at most one more than [`MAX_PARTS`].
@@ -141,6 +159,21 @@ impl<'a> MimePart<'a> {
     }
 }
 
+/// The header fields of a message, in order: names and unfolded values, with encoded words (RFC
+/// 2047) decoded.
+pub fn header_fields(message: &[u8]) -> Vec<(String, String)> {
+    let head = &message[..message.len().min(MAX_HEADER_BYTES)];
+    let mut headers = Vec::new();
+    // A parser without any rule of its own would use its built-in ones for each field.
+    let as_text = MessageParser::new().header_text(HeaderName::Subject).default_header_text();
+    MessageStream::new(head).parse_headers(&as_text, &mut headers);
+    let field = |header: &Header<'_>| {
+        let value = header.value.as_text().unwrap_or_default();
+        (header.name.as_str().to_owned(), value.to_owned())
+    };
+    headers.iter().map(field).collect()
+}
+
 /// Parses `Content-Transfer-Encoding` (RFC 2045 section 6).
 fn transfer_encoding(name: &str) -> Encoding {
     match name.trim().to_ascii_lowercase().as_str() {
@@ -154,6 +187,7 @@ fn transfer_encoding(name: &str) -> Encoding {
 fn fields() -> MessageParser {
     MessageParser::new()
         .header_content_type(HeaderName::ContentType)
+        .header_content_type(HeaderName::ContentDisposition)
         .header_text(HeaderName::ContentTransferEncoding)
         .header_id(HeaderName::MessageId)
         .default_header_ignore()

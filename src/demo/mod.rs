@@ -1,0 +1,3 @@
+//! What `capital-courier demo` runs beside the service.
+
+pub mod mail;
