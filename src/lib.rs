@@ -30,6 +30,7 @@
 //! | [`app`] | builds the parts and runs them |
 //! | `demo` | trying it out: a mail server with a mailbox (feature `demo`) |
 //! | [`cli`], [`config`] | commands, settings |
+//! | `demo` | everything around the service, simulated, on one address |
 //! | [`telemetry`], [`shutdown`] | logging and traces; stopping |
 //! | [`crash`] | points at which a test makes the process die |
 //!

@@ -37,6 +37,8 @@ use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::replicas;
 use crate::maintenance::retention::EraseExpired;
+#[cfg(feature = "demo")]
+use crate::queue::stats::{self, QueueDepth};
 use crate::queue::{self, Circuit, Notifier, Periodic, Runner, Work};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
@@ -305,6 +307,16 @@ impl App {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether every event is read, and no job is due or under way. For the demo.
+    #[cfg(feature = "demo")]
+    pub async fn is_idle(&self) -> sqlx::Result<bool> {
+        let (unread, _) = inbox::store::unread(&self.database.pool, 1).await?;
+        let kinds = metrics::JOB_KINDS;
+        let depths = stats::depths(&self.database.pool, &kinds, self.clock.now()).await?;
+        let is_idle = |depth: &QueueDepth| depth.oldest_due_at.is_none() && depth.claimed == 0;
+        Ok(unread == 0 && depths.iter().all(is_idle))
     }
 
     /// Processes one batch of the inbox.

@@ -215,6 +215,11 @@ impl Simulator {
         ids
     }
 
+    /// An account as the API shows it.
+    pub fn account(&self, id: &str) -> Option<Value> {
+        self.engine().state().accounts.get(id).cloned()
+    }
+
     /// Changes an account without an event.
     pub fn edit_account(&self, id: &str, edit: impl FnOnce(&mut Value)) {
         if let Some(account) = self.engine().state().accounts.objects.get_mut(id) {
