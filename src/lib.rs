@@ -25,10 +25,12 @@
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
 //! | [`clock`] | the time that all replicas share: the database's |
+//! | [`brand`] | the platform's name, logo and colour |
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | `demo` | trying it out: a mail server with a mailbox (feature `demo`) |
 //! | [`cli`], [`config`] | commands, settings |
+//! | `demo` | everything around the service, simulated, on one address |
 //! | [`telemetry`], [`shutdown`] | logging and traces; stopping |
 //! | [`crash`] | points at which a test makes the process die |
 //!
@@ -38,6 +40,7 @@
 //! explains the terms.
 
 pub mod app;
+pub mod brand;
 pub mod checks;
 pub mod cli;
 pub mod clock;

@@ -27,6 +27,7 @@ const LAYERS: &[&str] = &[
     "shutdown",
     "telemetry",
     "format",
+    "brand",
     "database",
     "http",
     "queue",
@@ -49,7 +50,7 @@ const LAYERS: &[&str] = &[
 ];
 
 /// A module that only these may name, though it lies below others.
-const KNOWN_TO: &[(&str, &[&str])] = &[("config", &["app", "cli"]), ("crash", &["flow"])];
+const KNOWN_TO: &[(&str, &[&str])] = &[("config", &["app", "cli", "demo"]), ("crash", &["flow"])];
 
 /// Where queries may stand. Which module may name which table is in `tables`.
 const SQL: &[&str] = &[
@@ -86,8 +87,8 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["checks/dns.rs"]),
     ("hmac", &["consent/opt_outs/link.rs", "flow/webhook/signature.rs", "web/console/access.rs"]),
     ("hostname", &["mail/smtp/"]),
-    ("hyper", &["http/"]),
-    ("hyper_util", &["http/"]),
+    ("hyper", &["demo/shell/", "http/"]),
+    ("hyper_util", &["demo/shell/", "http/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("jsonwebtoken", &["web/portal/token.rs"]),
     ("lettre", &["mail/", "flow/email/send.rs"]),
@@ -100,10 +101,11 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("icu_properties", &["format/text.rs"]),
     (
         "minijinja",
-        &["cli/email/preview.rs", "demo/mail/", "letters/wording/", "web/console/", "web/portal/"],
+        &["cli/email/preview.rs", "demo/", "letters/wording/", "web/console/", "web/portal/"],
     ),
     ("moka", &["flow/offer/find.rs", "stripe/cache.rs", "web/feedback/ses/amazon.rs"]),
     ("mrml", &["letters/wording/"]),
+    ("open", &["cli/demo.rs"]),
     ("opentelemetry", &["telemetry/traces/"]),
     ("opentelemetry_http", &["telemetry/traces/"]),
     ("opentelemetry_otlp", &["telemetry/traces/"]),
@@ -142,7 +144,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     // A panic must not poison the others: `parking_lot::Mutex`.
     ("std::sync::Mutex", &[]),
     // Nothing that runs in production may know the simulator.
-    ("stripe_simulator", &["cli/demo.rs"]),
+    ("stripe_simulator", &["demo/"]),
     ("std::time::SystemTime", &["clock.rs"]),
     ("terminal_size", &["cli/out.rs"]),
     // Commands measure how wide a text is.

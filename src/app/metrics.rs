@@ -30,7 +30,7 @@ pub(super) struct Metrics {
     pub(super) reports: ReportCounts,
 }
 
-const JOB_KINDS: [&str; 8] = [
+pub(super) const JOB_KINDS: [&str; 8] = [
     <SendLetter as Work>::KIND,
     <MarkDelivered as Work>::KIND,
     <RefreshOffer as Work>::KIND,

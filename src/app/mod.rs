@@ -37,6 +37,8 @@ use crate::maintenance::reconcile::{self, Reconcile};
 use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::replicas;
 use crate::maintenance::retention::EraseExpired;
+#[cfg(feature = "demo")]
+use crate::queue::stats::{self, QueueDepth};
 use crate::queue::{self, Circuit, Notifier, Periodic, Runner, Work};
 use crate::shutdown::{Drained, Shutdown};
 use crate::stripe::Client;
@@ -106,6 +108,15 @@ impl App {
     /// Opens the database and builds the parts. [`App::serve`] starts them.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let database = database::open_for_service(&settings.database).await?;
+        Self::on_database(settings, clock, database).await
+    }
+
+    /// As [`App::open`], on a database that is open already.
+    pub async fn on_database(
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+    ) -> anyhow::Result<Self> {
         clock.follow(
             database::measure_clock_at_start(&database.pool, settings.database.start_timeout)
                 .await
@@ -121,7 +132,7 @@ impl App {
         Self::with_database(settings, clock, database)
     }
 
-    /// As [`App::open`], with a database that is open already.
+    /// As [`App::on_database`], for tests: the clock is the caller's, and there is no maintenance.
     pub fn with_database(
         settings: Settings,
         clock: Clock,
@@ -202,7 +213,7 @@ impl App {
             clock: self.clock.clone(),
             links,
             resubscribe_rate: self.resubscribe_rate.clone(),
-            program_name: self.settings.email.program_name.clone(),
+            brand: self.settings.email.brand.clone(),
         };
         let page = portal::unsubscribe_router(unsubscribe)
             .context("cannot use the template of the unsubscribe page")?;
@@ -296,6 +307,16 @@ impl App {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether every event is read, and no job is due or under way. For the demo.
+    #[cfg(feature = "demo")]
+    pub async fn is_idle(&self) -> sqlx::Result<bool> {
+        let (unread, _) = inbox::store::unread(&self.database.pool, 1).await?;
+        let kinds = metrics::JOB_KINDS;
+        let depths = stats::depths(&self.database.pool, &kinds, self.clock.now()).await?;
+        let is_idle = |depth: &QueueDepth| depth.oldest_due_at.is_none() && depth.claimed == 0;
+        Ok(unread == 0 && depths.iter().all(is_idle))
     }
 
     /// Processes one batch of the inbox.

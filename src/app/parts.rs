@@ -202,12 +202,11 @@ impl Resources {
 /// Compiles the templates and renders each once, so that an invalid one is found at startup.
 pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     let wording = wording::Settings {
-        program_name: settings.program_name.clone(),
-        dashboard_url: settings.dashboard_url.clone(),
+        brand: settings.brand.clone(),
         postal_address: settings.postal_address.clone(),
         from_address: settings.sender.from.address().to_owned(),
         has_link: settings.links.is_some(),
-        from_name: settings.sender.from.name().unwrap_or(&settings.program_name).to_owned(),
+        from_name: settings.sender.from.name().unwrap_or(&settings.brand.program_name).to_owned(),
         reply_to: settings.sender.reply_to.address().to_owned(),
         contacts: settings.contacts.clone(),
         templates_dir: settings.templates_dir.clone(),
@@ -234,11 +233,11 @@ pub fn samples<'a>(
 
 /// The wordings with the operator's disclaimers: with a live key each needs an approval.
 pub fn copies(writer: &Writer, disclaimers: &Disclaimers) -> Vec<CopyId> {
-    let (program_name, contacts) = (&writer.settings().program_name, &writer.settings().contacts);
+    let wording::Settings { brand, contacts, .. } = writer.settings();
     let own = disclaimers.all().into_iter().filter(|disclaimer| !disclaimer.is_sample);
     own.flat_map(|disclaimer| {
         let emails = Kind::ALL.map(|kind| writer.copy_id(kind, &disclaimer));
-        let page = portal::copy_id(program_name, contacts, &disclaimer);
+        let page = portal::copy_id(&brand.program_name, contacts, &disclaimer);
         emails.into_iter().chain([page])
     })
     .collect()

@@ -4,6 +4,8 @@
 //! outside. Data (JSON, CSV, the body of an event) is written unchanged. A command whose stdout is
 //! closed by the reader (`| head`) ends without an error: [`Closed`].
 
+#[cfg(feature = "demo")]
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -38,6 +40,14 @@ pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
 pub(super) fn note_line(text: Arguments<'_>) {
     // If stderr is closed, there is nowhere to report it.
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+}
+
+/// Whether the person at the terminal can see a browser that is opened here.
+#[cfg(feature = "demo")]
+pub(super) fn is_on_a_desktop(env: &HashMap<String, String>) -> bool {
+    let has = |name| env.contains_key(name);
+    let has_display = cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY");
+    stdout().0.is_terminal() && has_display && !has("SSH_CONNECTION")
 }
 
 /// Prints the error of a command to stderr. A list of settings errors has several lines.

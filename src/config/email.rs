@@ -1,9 +1,10 @@
-//! The settings of the letters and of the relay: sections `email` and `reminders`, and what the
-//! letters take from `capital`, `http` and `portal`.
+//! The settings of the letters and of the relay: sections `brand`, `email` and `reminders`, and what
+//! the letters take from `capital`, `http` and `portal`.
 
 use secrecy::SecretString;
 
 use super::reader::Reader;
+use crate::brand::Brand;
 use crate::consent::opt_outs::UnsubscribeLinks;
 use crate::flow::email::Settings;
 use crate::letters::reminders::Schedule;
@@ -26,8 +27,7 @@ impl Reader {
             },
             // 15 U.S.C. § 7704(a)(5) requires it in every commercial email.
             postal_address: self.parsed("email.postal_address", "1 Main Street, Springfield, IL"),
-            program_name: self.parsed("capital.program_name", "Rocket Capital"),
-            dashboard_url: self.url("capital.dashboard_url"),
+            brand: self.brand(),
             limits: self.limits(),
             when_uncertain: self.parsed("email.when_uncertain", "resend"),
             links: self.links(),
@@ -42,6 +42,21 @@ impl Reader {
                 weekdays: self.parsed("reminders.weekdays", "mon,tue,wed,thu,fri"),
             },
             allow_support_address: self.flag("email.allow_support_address"),
+        }
+    }
+
+    fn brand(&mut self) -> Brand {
+        let logo_url = self.optional_url("brand.logo_url");
+        let logo_dark_url = self.optional_url("brand.logo_dark_url");
+        if logo_dark_url.is_some() && logo_url.is_none() {
+            self.error("brand.logo_dark_url", "requires brand.logo_url");
+        }
+        Brand {
+            program_name: self.parsed("capital.program_name", "Rocket Capital"),
+            dashboard_url: self.url("capital.dashboard_url"),
+            logo_url,
+            logo_dark_url,
+            accent: self.parsed("brand.accent_color", "#1f5eff"),
         }
     }
 

@@ -20,6 +20,10 @@ const WELL_KNOWN: [(&str, &str); 6] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
 ];
 
+/// Names of earlier versions, with their present ones.
+const RENAMED: [(&str, &str); 2] =
+    [("portal.logo_url", "brand.logo_url"), ("portal.accent_color", "brand.accent_color")];
+
 /// Never printed. Their variables have a `…_FILE` form, which names a file to read.
 pub(super) const SECRETS: [&str; 8] = [
     "database.url",
@@ -126,8 +130,11 @@ impl Layers {
             if self.0.contains_key(&key) {
                 self.set(&key, value, Origin::File(file.clone()));
             } else {
-                let hint = nearest(&key, self.0.keys().map(String::as_str));
-                errors.push(unknown(format!("{file}: {key}"), hint));
+                let place = format!("{file}: {key}");
+                errors.push(match RENAMED.iter().find(|(old, _)| *old == key) {
+                    Some((_, new)) => renamed(place, new),
+                    None => unknown(place, nearest(&key, self.0.keys().map(String::as_str))),
+                });
             }
         }
     }
@@ -190,7 +197,16 @@ fn refuse_unknown(env: &HashMap<String, String>, keys: &[String], errors: &mut V
         })
         .collect();
     unknown_variables.sort();
-    errors.extend(unknown_variables.into_iter().map(|(name, nearest)| unknown(name, nearest)));
+    errors.extend(unknown_variables.into_iter().map(|(name, nearest)| {
+        match RENAMED.iter().find(|(old, _)| variable(old) == *name) {
+            Some((_, new)) => renamed(name, &variable(new)),
+            None => unknown(name, nearest),
+        }
+    }));
+}
+
+fn renamed(place: impl Into<String>, new: &str) -> Error {
+    Error::new(place, format!("this setting is now {new}"))
 }
 
 fn unknown(place: impl Into<String>, nearest: Option<(usize, &str)>) -> Error {

@@ -12,7 +12,7 @@ use crate::flow::{inbox, webhook};
 use crate::http::body::MAX_BYTES;
 use crate::mail::RelayUrl;
 use crate::stripe::livemode_of_key;
-use crate::web::portal::{self, Brand, Keys};
+use crate::web::portal::{self, Keys};
 use crate::web::{api, console, feedback, ops};
 use crate::{database, http, queue, stripe, telemetry};
 
@@ -33,7 +33,7 @@ impl Reader {
             webhook: self.webhook(requirement),
             inbox: self.inbox(),
             portal: self.portal(&email),
-            api: self.api(&email.dashboard_url),
+            api: self.api(&email.brand.dashboard_url),
             email,
             inbound: self.inbound(),
             queue: self.queue(),
@@ -221,12 +221,7 @@ impl Reader {
             return_url: self.account_link_url("capital.return_url"),
             locale_metadata_key: email.locale_metadata_key.clone(),
             contacts: email.contacts.clone(),
-            brand: Brand {
-                program_name: email.program_name.clone(),
-                dashboard_url: email.dashboard_url.clone(),
-                logo_url: self.optional_url("portal.logo_url"),
-                accent: self.parsed("portal.accent_color", "#1f5eff"),
-            },
+            brand: email.brand.clone(),
             public_url: self.optional_url("http.public_url")?,
             keys: keys?,
         };
@@ -263,8 +258,15 @@ impl Reader {
         if base.scheme() != "https" && !http::is_loopback(host) {
             self.error("stripe.api_base", "a live key must not be sent without TLS: use https://");
         }
-        if settings.email.dashboard_url.scheme() != "https" {
-            self.error("capital.dashboard_url", "a live key requires an https:// address");
+        let brand = &settings.email.brand;
+        for (key, url) in [
+            ("capital.dashboard_url", Some(&brand.dashboard_url)),
+            ("brand.logo_url", brand.logo_url.as_ref()),
+            ("brand.logo_dark_url", brand.logo_dark_url.as_ref()),
+        ] {
+            if url.is_some_and(|url| url.scheme() != "https") {
+                self.error(key, "a live key requires an https:// address");
+            }
         }
     }
 }

@@ -308,6 +308,38 @@ fn sources_of_bounces_are_validated() {
 }
 
 #[test]
+fn a_brand_has_two_logos_and_a_colour() {
+    let [logo, dark] = ["COURIER_BRAND__LOGO_URL", "COURIER_BRAND__LOGO_DARK_URL"];
+    let [png, white] = ["https://cdn.example/logo.png", "https://cdn.example/white.png"];
+    let colour = ("COURIER_BRAND__ACCENT_COLOR", "#ffd400");
+    let settings = with(&[(logo, png), (dark, white), colour]).unwrap();
+    let brand = settings.email.brand;
+    assert_eq!(brand.logo_dark_url.unwrap().as_str(), white);
+    assert_eq!(brand.accent.light.paint.to_string(), "#ffd400");
+    assert_eq!(settings.portal.unwrap().brand.logo_url.unwrap().as_str(), png);
+    assert!(
+        errors(&[(dark, white)]).contains("(brand.logo_dark_url): \"https://cdn.example/white")
+    );
+    assert!(errors(&[(dark, white)]).contains("requires brand.logo_url"));
+    assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("write a colour"));
+    let live = [("STRIPE_API_KEY", "sk_live_1"), (logo, "http://cdn.example/logo.png")];
+    assert!(errors(&live).contains("brand.logo_url"), "{}", errors(&live));
+}
+
+#[test]
+fn a_renamed_setting_is_refused_with_its_present_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[portal]\nlogo_url = \"https://cdn.example/a.png\"\n").unwrap();
+    let mut all = minimal();
+    all.insert("COURIER_PORTAL__ACCENT_COLOR".to_owned(), "#000000".to_owned());
+    let message =
+        Settings::load(Some(file.path()), &all, Requirement::None).unwrap_err().to_string();
+    assert!(message.contains("portal.logo_url: this setting is now brand.logo_url"), "{message}");
+    let variable = "COURIER_PORTAL__ACCENT_COLOR: this setting is now COURIER_BRAND__ACCENT_COLOR";
+    assert!(message.contains(variable), "{message}");
+}
+
+#[test]
 fn contacts_are_email_addresses_or_pages() {
     let contacts = |pairs: &[(&str, &str)]| with(pairs).unwrap().email.contacts;
     assert_eq!(contacts(&[]), ContactSettings::default());

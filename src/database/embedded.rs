@@ -4,6 +4,7 @@
 //! acquires another deadlocks here.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pglite_oxide::PgliteServer;
@@ -11,57 +12,71 @@ use sqlx::Executor;
 
 use super::{Database, OpenError, Settings, pool_options};
 
-/// Keeps the server running. `None` after it was stopped.
-pub(super) struct Embedded(Option<PgliteServer>, String);
+/// The running server. A connection that breaks off leaves nothing behind: the server rolls back
+/// its transaction and forgets its session.
+pub struct EmbeddedServer {
+    /// `None` after it was stopped.
+    server: Option<PgliteServer>,
+    url: String,
+}
 
-impl std::fmt::Debug for Embedded {
+impl std::fmt::Debug for EmbeddedServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Embedded").field(&self.1).finish()
+        f.debug_tuple("EmbeddedServer").field(&self.url).finish()
     }
 }
 
 /// All tasks share one connection, so acquiring it can take longer than from a server.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Starts the server in `settings.data_dir`, which is created if missing.
-pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
-    let dir = settings.data_dir.clone();
-    let failed = |source: anyhow::Error| OpenError::Embedded { dir: dir.clone(), source };
-    let path = dir.clone();
-    let server = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&path)?;
-        PgliteServer::builder().path(path).tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).start()
-    })
-    .await
-    .map_err(|error| failed(error.into()))?
-    .map_err(|error| failed(anyhow::anyhow!("{error:#}")))?;
-    let url = server.database_url();
-    let embedded = Embedded(Some(server), url.clone());
-    let pool = pool_options(settings)
-        .max_connections(1)
-        .acquire_timeout(settings.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT))
-        // Never replaced: a second connection would wait for the first one to close.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // An error in a function can leave this Postgres in an aborted transaction that sqlx does
-        // not know of.
-        .before_acquire(|connection, _| {
-            Box::pin(async move {
-                if connection.execute("select 1").await.is_err() {
-                    connection.execute("rollback").await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect(&url)
-        .await
-        .map_err(|error| failed(error.into()))?;
-    Ok(Database { pool: pool.into(), embedded: Some(embedded) })
-}
+impl EmbeddedServer {
+    /// Starts the server in `settings.data_dir`, which is created if missing.
+    pub async fn start(settings: &Settings) -> Result<Self, OpenError> {
+        let path = settings.data_dir.clone();
+        let starting = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&path)?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            PgliteServer::builder().path(path).tcp(address).start()
+        });
+        let server = starting
+            .await
+            .map_err(|error| failed(settings, error.into()))?
+            .map_err(|error| failed(settings, anyhow::anyhow!("{error:#}")))?;
+        let url = server.database_url();
+        Ok(Self { server: Some(server), url })
+    }
 
-impl Embedded {
-    pub(super) async fn stop(mut self) {
-        let Some(server) = self.0.take() else { return };
+    /// Connects to the server, which the last holder of it stops. An earlier [`Database`] on it must
+    /// be closed, or its connections broken off: a second connection waits for the first one's end.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        settings: &Settings,
+    ) -> Result<Database, OpenError> {
+        let pool = pool_options(settings)
+            .max_connections(1)
+            .acquire_timeout(settings.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT))
+            // Never replaced: a second connection would wait for the first one to close.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // An error in a function can leave this Postgres in an aborted transaction that sqlx
+            // does not know of.
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    if connection.execute("select 1").await.is_err() {
+                        connection.execute("rollback").await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect(&self.url)
+            .await
+            .map_err(|error| failed(settings, error.into()))?;
+        Ok(Database { pool: pool.into(), embedded: Some(Arc::clone(self)) })
+    }
+
+    /// Stops the server. Every connection to it must be closed.
+    pub async fn stop(mut self) {
+        let Some(server) = self.server.take() else { return };
         let stopped = tokio::task::spawn_blocking(move || server.shutdown()).await;
         if let Ok(Err(error)) = stopped {
             tracing::warn!(error = %error, "the embedded Postgres did not stop cleanly");
@@ -69,12 +84,16 @@ impl Embedded {
     }
 }
 
-impl Drop for Embedded {
+fn failed(settings: &Settings, source: anyhow::Error) -> OpenError {
+    OpenError::Embedded { dir: settings.data_dir.clone(), source }
+}
+
+impl Drop for EmbeddedServer {
     /// Leaks the server, because its own `drop` waits for the client to disconnect. After an error
     /// the pool is still open, and the process would hang without showing the error. The server
     /// recovers at its next start.
     fn drop(&mut self) {
-        if let Some(server) = self.0.take() {
+        if let Some(server) = self.server.take() {
             std::mem::forget(server);
         }
     }
@@ -98,7 +117,9 @@ mod tests {
             start_timeout: Duration::from_secs(30),
             migrate_on_start: false,
         };
-        let database = open(&settings).await.unwrap();
+        let server = Arc::new(EmbeddedServer::start(&settings).await.unwrap());
+        let database = server.connect(&settings).await.unwrap();
+        drop(server);
         for statement in ["begin", "select 1 / 0"] {
             let _ = (&database.pool).execute(statement).await;
         }

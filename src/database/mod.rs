@@ -20,6 +20,8 @@ mod time;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::str::FromStr;
+#[cfg(feature = "demo")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -33,6 +35,8 @@ use pooler::PoolMode;
 
 pub use cursor::{Cursor, InvalidCursor};
 pub use dismissed::Dismissed;
+#[cfg(feature = "demo")]
+pub use embedded::EmbeddedServer;
 pub(crate) use export::export_rows;
 pub use health::{
     DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
@@ -85,7 +89,7 @@ fn location(options: &PgConnectOptions) -> String {
 pub struct Database {
     pub pool: Pool,
     #[cfg(feature = "demo")]
-    embedded: Option<embedded::Embedded>,
+    embedded: Option<Arc<EmbeddedServer>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -152,10 +156,23 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     let database: Database = match &settings.url {
         Some(url) => connect(url.expose_secret(), settings).await?,
         #[cfg(feature = "demo")]
-        None => embedded::open(settings).await?,
+        None => Arc::new(EmbeddedServer::start(settings).await?).connect(settings).await?,
         #[cfg(not(feature = "demo"))]
         None => return Err(OpenError::NotBuiltIn),
     };
+    migrated(database, settings).await
+}
+
+/// As [`open`], on an embedded server that outlives the database.
+#[cfg(feature = "demo")]
+pub async fn open_on(
+    server: &Arc<EmbeddedServer>,
+    settings: &Settings,
+) -> Result<Database, OpenError> {
+    migrated(server.connect(settings).await?, settings).await
+}
+
+async fn migrated(database: Database, settings: &Settings) -> Result<Database, OpenError> {
     if settings.migrate_on_start
         && let Err(error) = migrate_with_retry(&database.pool, settings.start_timeout).await
     {
@@ -374,12 +391,12 @@ impl Database {
         !self.is_embedded() && !self.pool.is_pooled() && self.pool.max_connections() > 1
     }
 
-    /// Closes all connections and stops an embedded Postgres.
+    /// Closes all connections and stops an embedded Postgres that nothing else holds.
     pub async fn close(self) {
         self.pool.close().await;
         #[cfg(feature = "demo")]
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await;
+        if let Some(server) = self.embedded.and_then(Arc::into_inner) {
+            server.stop().await;
         }
     }
 }

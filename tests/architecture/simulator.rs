@@ -8,13 +8,13 @@ use super::sources;
 /// The modules of `crates/stripe-simulator/src`, from the bottom. A module may name those of lower
 /// layers, and none of its own.
 const LAYERS: [&[&str]; 10] = [
-    &["error", "http", "time"],
+    &["error", "feed", "http", "money", "time"],
     &["webhook"],
     &["state"],
     &["engine"],
     &["financing"],
     &["lifecycle"],
-    &["api", "control", "pages"],
+    &["api", "control", "pages", "snapshot"],
     &["server"],
     &["simulator"],
     &["lib"],

@@ -17,30 +17,35 @@
 //! | `financing` | the money of financings |
 //! | `engine` | the state behind its lock, and the deliveries of events |
 //! | `state` | Stripe's objects |
-//! | `webhook`, `time`, `error` | signatures and deliveries, the clock, refusals |
+//! | `snapshot` | the state on disk |
+//! | `webhook`, `time`, `feed`, `money`, `error` | deliveries, the clock, what happened, amounts, refusals |
 
 mod api;
 mod control;
 mod engine;
 mod error;
+mod feed;
 mod financing;
 mod http;
 mod lifecycle;
+mod money;
 mod pages;
 mod server;
 mod simulator;
+mod snapshot;
 mod state;
 mod time;
 mod webhook;
 
 pub use control::bulk::{MadeOffers, NewOffers, STATUSES};
 pub use error::ActionError;
+pub use feed::{Feed, FeedEntry, Tone};
 pub use financing::charge::{ChargeKind, ChargeOutcome, NewCharge};
 pub use financing::reversal::ReversalReason;
 pub use http::fault::{Fault, FaultKind};
 pub use http::request::RecordedRequest;
 pub use lifecycle::Action;
-pub use pages::PlatformDashboard;
+pub use pages::{PlatformDashboard, Trouble};
 pub use simulator::{Options, Simulator};
 pub use state::account::NewAccount;
 pub use state::balance::Fund;

@@ -12,6 +12,7 @@ use hyper::{Request, Response};
 use url::{Host, Url};
 
 use crate::engine::Engine;
+use crate::feed::Tone;
 use crate::http::fault::{FaultKind, Faults};
 use crate::http::idempotency::IdempotencyKeys;
 use crate::http::request::{ApiRequest, Parameters, RecordedRequest};
@@ -31,7 +32,7 @@ pub(crate) struct Server {
     pub(crate) api_key: String,
     pub(crate) pages: Arc<Pages>,
     pub(crate) faults: Faults,
-    pub(crate) idempotency_keys: IdempotencyKeys,
+    pub(crate) idempotency_keys: Arc<IdempotencyKeys>,
     requests: Mutex<Vec<RecordedRequest>>,
 }
 
@@ -42,7 +43,7 @@ impl Server {
             api_key,
             pages: Arc::default(),
             faults: Faults::default(),
-            idempotency_keys: IdempotencyKeys::default(),
+            idempotency_keys: Arc::default(),
             requests: Mutex::default(),
         }
     }
@@ -64,7 +65,7 @@ impl Server {
         }
         let response = self.with_fault(&request, fault.as_ref());
         self.record(&request, response.as_ref().ok());
-        let request_id = self.engine.state().new_id("req_");
+        let request_id = format!("req_{}", hex::encode(rand::random::<[u8; 7]>()));
         let version = request.header("Stripe-Version").unwrap_or(API_VERSION).to_owned();
         let date = self.engine.time.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         response.map(|response| {
@@ -80,7 +81,7 @@ impl Server {
         request: &ApiRequest,
         fault: Option<&FaultKind>,
     ) -> Result<ApiResponse, Disconnected> {
-        if let Some(refusal) = refuse_other_sites(request) {
+        if let Some(refusal) = self.refuse_other_sites(request) {
             return Ok(refusal);
         }
         match fault {
@@ -110,6 +111,32 @@ impl Server {
         }
     }
 
+    /// The pages need no key, so a page of any site could submit their forms in the browser of the
+    /// person who runs the simulator, and under a domain that resolves to 127.0.0.1 (DNS
+    /// rebinding) read them as well. Programs send neither header.
+    fn refuse_other_sites(&self, request: &ApiRequest) -> Option<ApiResponse> {
+        let shown_at = self.engine.page_origin();
+        let is_ours = |origin: &str| {
+            let url = Url::parse(origin).ok();
+            let is_local = url.as_ref().and_then(Url::host).is_some_and(|host| match host {
+                Host::Domain(name) => name == "localhost",
+                Host::Ipv4(address) => address.is_loopback(),
+                Host::Ipv6(address) => address.is_loopback(),
+            });
+            is_local || url.is_some_and(|url| url.host() == shown_at.host())
+        };
+        let host = request.header("Host").map(|host| format!("http://{host}"));
+        // A link from the platform on another local port is `same-site`.
+        let is_cross_site =
+            request.header("Sec-Fetch-Site") == Some("cross-site") && request.method == "POST";
+        let has_foreign_origin = request.header("Origin").is_some_and(|origin| !is_ours(origin));
+        if host.is_some_and(|host| is_ours(&host)) && !has_foreign_origin && !is_cross_site {
+            return None;
+        }
+        let message = "The simulator answers this machine alone: open it as http://127.0.0.1";
+        Some(ApiResponse::error(403, "invalid_request_error", None, message))
+    }
+
     fn record(&self, request: &ApiRequest, response: Option<&ApiResponse>) {
         let header = |name| request.header(name).map(str::to_owned);
         let recorded = RecordedRequest {
@@ -131,6 +158,9 @@ impl Server {
         if request.path.starts_with("/_simulator/") {
             return control::respond(&self.engine, request);
         }
+        if self.engine.api_is_down() {
+            return self.refuse_while_down(request);
+        }
         let check_version = || version::check(request, &self.engine.state().beta_flags).err();
         let refusal = self.authenticate(request).or_else(check_version);
         if let Some(refusal) = refusal.or_else(|| check_content_type(request)) {
@@ -148,6 +178,14 @@ impl Server {
         } else {
             carry_out()
         }
+    }
+
+    fn refuse_while_down(&self, request: &ApiRequest) -> ApiResponse {
+        let call = format!("{} {}", request.method, request.path);
+        let entry = self.engine.entry(None, format!("{call} → 503: Stripe is down"), Tone::Bad);
+        self.engine.feed.push_merged(&call, entry);
+        let message = "The simulated Stripe is down.";
+        ApiResponse::error(503, "api_error", None, message).not_executed()
     }
 
     fn authenticate(&self, request: &ApiRequest) -> Option<ApiResponse> {
@@ -170,31 +208,6 @@ async fn read(request: Request<Incoming>) -> Result<ApiRequest, Disconnected> {
         headers: head.headers,
         body,
     })
-}
-
-/// The pages need no key, so a page of any site could submit their forms in the browser of the
-/// person who runs the simulator, and under a domain that resolves to 127.0.0.1 (DNS rebinding)
-/// read them as well. Programs send neither header.
-fn refuse_other_sites(request: &ApiRequest) -> Option<ApiResponse> {
-    let is_local = |origin: &str| {
-        let host = Url::parse(origin).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-        match host {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
-    };
-    let host = request.header("Host").map(|host| format!("http://{host}"));
-    // A link from the platform on another local port is `same-site`.
-    let is_cross_site =
-        request.header("Sec-Fetch-Site") == Some("cross-site") && request.method == "POST";
-    let has_foreign_origin = request.header("Origin").is_some_and(|origin| !is_local(origin));
-    if host.is_some_and(|host| is_local(&host)) && !has_foreign_origin && !is_cross_site {
-        return None;
-    }
-    let message = "The simulator answers this machine alone: open it as http://127.0.0.1";
-    Some(ApiResponse::error(403, "invalid_request_error", None, message))
 }
 
 /// Bearer, or the user of basic authentication.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
@@ -10,21 +11,23 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::control::{self, bulk::MadeOffers, bulk::NewOffers};
 use crate::engine::Engine;
 use crate::error::ActionError;
+use crate::feed::Feed;
 use crate::financing::charge::{ChargeOutcome, NewCharge};
 use crate::financing::reversal::ReversalReason;
 use crate::financing::summary::summarize;
 use crate::financing::{balance, charge, payment, reversal};
 use crate::http::fault::Fault;
 use crate::http::request::RecordedRequest;
+use crate::lifecycle::next_offer::make_next_offer;
 use crate::lifecycle::{self, Action};
-use crate::pages::PlatformDashboard;
+use crate::pages::{PlatformDashboard, Trouble};
 use crate::server::Server;
+use crate::snapshot;
 use crate::state::account::NewAccount;
 use crate::state::event::{Delivery, LostEvent};
 use crate::state::journal::Movement;
@@ -47,7 +50,6 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Simulator {
     server: Arc<Server>,
-    stop: CancellationToken,
 }
 
 impl Simulator {
@@ -56,18 +58,18 @@ impl Simulator {
         // Fails where the program installed a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind(options.listen).await?;
-        let origin = format!("http://{}/", listener.local_addr()?);
+        let origin = Url::parse(&format!("http://{}/", listener.local_addr()?))
+            .expect("a scheme and an address make a URL");
         let livemode = options.api_key.contains("_live_");
         let engine = Engine::new(origin, options.time, livemode).map_err(std::io::Error::other)?;
         let server = Arc::new(Server::new(engine, options.api_key));
-        let stop = CancellationToken::new();
-        server.engine.tasks.spawn(accept(listener, Arc::clone(&server), stop.clone()));
-        Ok(Self { server, stop })
+        server.engine.tasks.spawn(accept(listener, Arc::clone(&server)));
+        Ok(Self { server })
     }
 
     /// Takes no more requests.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.engine().stop.cancel();
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -76,7 +78,70 @@ impl Simulator {
 
     /// What a client uses in place of `https://api.stripe.com`.
     pub fn base_url(&self) -> Url {
-        Url::parse(&self.engine().origin).expect("a scheme and an address make a URL")
+        self.engine().api_origin.clone()
+    }
+}
+
+/// What a host program connects to the pages, and what survives it.
+impl Simulator {
+    /// The address under which browsers see the pages, such as that of a reverse proxy which keeps
+    /// the paths `/_simulator`, `/_connect` and `/dashboard`. Account Links lead there.
+    pub fn set_origin(&self, origin: Url) {
+        self.engine().set_page_origin(origin);
+    }
+
+    /// What happened, for the pages and for the host. The host adds what it does itself.
+    pub fn feed(&self) -> Feed {
+        self.engine().feed.clone()
+    }
+
+    /// The host's switches on the pages, beside the simulator's own.
+    pub fn set_troubles(&self, troubles: Vec<Trouble>) {
+        self.server.pages.set_troubles(troubles);
+    }
+
+    /// Where an account's merchant unsubscribes, by the newest letter that has a link for it.
+    pub fn set_unsubscribe_link(
+        &self,
+        find: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.server.pages.set_unsubscribe_link(Arc::new(find));
+    }
+
+    /// Awaited, for at most five seconds, before simulated time passes: returns once the platform
+    /// has processed the events that it got. Without it, answered deliveries are enough.
+    pub fn set_settle<F>(&self, settle: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.server.pages.set_settle(Arc::new(move || Box::pin(settle())));
+    }
+
+    /// Writes the whole state to a file, which is replaced at once or not at all.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        snapshot::save(self.engine(), &self.server.idempotency_keys, path)
+    }
+
+    /// Replaces the state by a saved one. False if there is no such file; an error, and nothing
+    /// changes, if it is of another version. The clock moves forward to the time of the saving.
+    pub fn restore(&self, path: &Path) -> std::io::Result<bool> {
+        snapshot::restore(self.engine(), &self.server.idempotency_keys, path)
+    }
+
+    /// Saves the state from now on, within about a second of each change, and at the stop.
+    pub fn autosave(&self, path: PathBuf) {
+        snapshot::autosave(self.engine(), Arc::clone(&self.server.idempotency_keys), path);
+    }
+
+    /// Sends the events that are pending or failed once more, to the endpoint that is registered
+    /// now: the deliveries of a restored state ended with its process. Returns their number.
+    pub fn resume_deliveries(&self) -> usize {
+        self.engine().resume_deliveries()
+    }
+
+    /// Whether Stripe's API answers 503.
+    pub fn set_api_down(&self, is_down: bool) {
+        self.engine().set_api_down(is_down);
     }
 }
 
@@ -112,7 +177,8 @@ impl Simulator {
     pub async fn resend_events(&self, offer: &str, url: &Url) {
         let endpoint = self.engine().state().endpoint.clone();
         if let Some(endpoint) = endpoint {
-            self.engine().resend(offer, &WebhookEndpoint { url: url.clone(), ..endpoint });
+            let endpoint = WebhookEndpoint { url: url.clone(), ..endpoint };
+            self.engine().resend(&self.engine().events_of(offer), &endpoint);
         }
         self.deliveries_finished().await;
     }
@@ -134,6 +200,24 @@ impl Simulator {
 impl Simulator {
     pub fn add_account(&self, account: &NewAccount) -> String {
         self.engine().state().add_account(account, self.engine().time.now())
+    }
+
+    /// Names the owner: the account becomes an individual's, as Stripe shows it in `individual`.
+    pub fn set_owner(&self, account: &str, first_name: &str, last_name: &str) {
+        self.engine().state().accounts.set_owner(account, first_name, last_name);
+    }
+
+    /// All accounts, oldest first.
+    pub fn accounts(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.engine().state().accounts.objects.keys().cloned().collect();
+        // Later ids sort after earlier ones.
+        ids.sort_unstable();
+        ids
+    }
+
+    /// An account as the API shows it.
+    pub fn account(&self, id: &str) -> Option<Value> {
+        self.engine().state().accounts.get(id).cloned()
     }
 
     /// Changes an account without an event.
@@ -179,6 +263,12 @@ impl Simulator {
     /// Makes many offers of the past, without a webhook.
     pub fn create_offers(&self, new: &NewOffers) -> Result<MadeOffers, ActionError> {
         control::bulk::create(self.engine(), new)
+    }
+
+    /// Makes the offer that follows from an account's history, and its event: a refill beside an
+    /// active financing, a repeat after one, else a new one; with other amounts than before.
+    pub fn create_next_offer(&self, account: &str) -> Result<String, ActionError> {
+        self.engine().change(|change| make_next_offer(change, account))
     }
 
     /// Makes a refill, and its event.
@@ -371,7 +461,8 @@ impl Simulator {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, server: Arc<Server>) {
+    let stop = server.engine.stop.clone();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,

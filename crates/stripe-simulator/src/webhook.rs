@@ -1,7 +1,8 @@
 //! Webhook deliveries: the endpoint, the signature, and one delivery with its retries
 //! (<https://docs.stripe.com/webhooks>).
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -55,6 +56,41 @@ pub fn sign(body: &[u8], secrets: &[String], at: chrono::DateTime<chrono::Utc>) 
     header
 }
 
+/// What an endpoint answered to one attempt.
+pub(crate) struct Attempt {
+    /// From 1.
+    pub(crate) number: u32,
+    /// The status, or why there is none.
+    outcome: Result<u16, &'static str>,
+    took: Duration,
+    retries_after: Option<Duration>,
+}
+
+impl Attempt {
+    /// Any 2xx.
+    pub(crate) fn is_success(&self) -> bool {
+        matches!(self.outcome, Ok(200..300))
+    }
+}
+
+/// `200 in 3 ms`.
+impl fmt::Display for Attempt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.outcome {
+            Ok(status) => write!(formatter, "{status} in {} ms", self.took.as_millis())?,
+            Err(why) => formatter.write_str(why)?,
+        }
+        if self.number > 1 {
+            write!(formatter, ", attempt {}", self.number)?;
+        }
+        match self.retries_after {
+            Some(pause) => write!(formatter, "; next attempt in {:.1} s", pause.as_secs_f64()),
+            None if self.is_success() => Ok(()),
+            None => formatter.write_str("; no attempt is left"),
+        }
+    }
+}
+
 /// What every delivery needs.
 pub(crate) struct Sender {
     pub(crate) http: reqwest::Client,
@@ -64,25 +100,36 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Delivers a body, with retries. False if every attempt failed.
-    pub(crate) async fn deliver(&self, endpoint: &WebhookEndpoint, body: &[u8]) -> bool {
+    pub(crate) async fn deliver(
+        &self,
+        endpoint: &WebhookEndpoint,
+        body: &[u8],
+        report: impl Fn(&Attempt),
+    ) -> bool {
         if !endpoint.max_delay.is_zero() {
             tokio::time::sleep(endpoint.max_delay.mul_f64(rand::random())).await;
         }
         let mut pause = endpoint.first_retry_after;
-        for attempt in 1..=endpoint.max_attempts {
-            if self.post(endpoint, body).await {
-                return true;
+        for number in 1..=endpoint.max_attempts {
+            let started = Instant::now();
+            let outcome = self.post(endpoint, body).await;
+            let mut attempt =
+                Attempt { number, outcome, took: started.elapsed(), retries_after: None };
+            if !attempt.is_success() && number < endpoint.max_attempts {
+                attempt.retries_after = Some(pause);
             }
-            if attempt < endpoint.max_attempts {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+            report(&attempt);
+            if attempt.retries_after.is_none() {
+                return attempt.is_success();
             }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
         false
     }
 
-    /// One attempt. Any 2xx is a success; a redirect is not followed.
-    async fn post(&self, endpoint: &WebhookEndpoint, body: &[u8]) -> bool {
+    /// One attempt: the status of the response. A redirect is not followed.
+    async fn post(&self, endpoint: &WebhookEndpoint, body: &[u8]) -> Result<u16, &'static str> {
         // Signed anew for each attempt, so that a late retry passes the receiver's age check.
         let mut signature = sign(body, &endpoint.secrets, self.time.now());
         if !self.livemode {
@@ -99,7 +146,12 @@ impl Sender {
             .header("Cache-Control", "no-cache")
             .header("Stripe-Signature", signature)
             .body(body.to_vec());
-        request.send().await.is_ok_and(|response| response.status().is_success())
+        match request.send().await {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(error) if error.is_timeout() => Err("no answer in time"),
+            Err(error) if error.is_connect() => Err("no connection"),
+            Err(_) => Err("the connection was lost"),
+        }
     }
 }
 

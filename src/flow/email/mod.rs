@@ -28,6 +28,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use url::Url;
 
+use crate::brand::Brand;
 use crate::consent::opt_outs;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::ContactSettings;
@@ -52,10 +53,7 @@ pub struct Settings {
     pub contacts: ContactSettings,
     /// The platform's, for the footer (15 U.S.C. § 7704(a)(5)).
     pub postal_address: String,
-    /// The platform's name for its Capital program.
-    pub program_name: String,
-    /// The stable page that the letter links to.
-    pub dashboard_url: Url,
+    pub brand: Brand,
     pub limits: SendingLimits,
     pub when_uncertain: WhenUncertain,
     /// Signs unsubscribe links; `None` if merchants can unsubscribe by email only.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
+use crate::brand::Brand;
 use crate::letters::Kind;
 use crate::letters::wording::{self, ContactSettings, Facts, Writer};
 use crate::letters::wording::{kinds_and_languages, refill_cases, sample};
@@ -477,8 +478,7 @@ fn our_own_letters_are_clean() {
 fn findings_in_our_letters(contacts: ContactSettings) -> BTreeSet<String> {
     const ADDRESS: &str = "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701";
     let writer = Writer::new(wording::Settings {
-        program_name: "Rocket Capital".to_owned(),
-        dashboard_url: Url::parse("https://rocket.example/capital?tab=offer&from=letter").unwrap(),
+        brand: Brand::sample(),
         postal_address: ADDRESS.to_owned(),
         from_name: "Rocket Rides".to_owned(),
         from_address: "capital@rocket.example".to_owned(),

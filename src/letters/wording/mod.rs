@@ -19,9 +19,8 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use url::Url;
-
 use super::Kind;
+use crate::brand::Brand;
 use crate::format::locale::{Formats, Language};
 use approvals::CopyId;
 use templates::{TemplatePart, Templates, words_of};
@@ -37,10 +36,8 @@ pub use templates::TemplateError;
 /// What all letters of a platform share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The platform's name for its Capital program.
-    pub program_name: String,
-    /// The stable page that the letter links to.
-    pub dashboard_url: Url,
+    /// Letters link to its dashboard.
+    pub brand: Brand,
     pub postal_address: String,
     pub from_name: String,
     pub from_address: String,
@@ -120,8 +117,8 @@ impl Writer {
             version,
             kind.as_str(),
             disclaimer.language.code(),
-            &settings.program_name,
-            settings.dashboard_url.as_str(),
+            &settings.brand.program_name,
+            settings.brand.dashboard_url.as_str(),
             &settings.postal_address,
             &settings.from_name,
             &settings.from_address,

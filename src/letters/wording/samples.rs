@@ -146,7 +146,7 @@ fn input<'a>(writer: &'a Writer, sample: &'a Sample<'_>) -> Input<'a> {
         postal_address: &settings.postal_address,
         unsubscribe_url: facts.unsubscribe_url.as_ref(),
         reply_to: &settings.reply_to,
-        program_name: &settings.program_name,
+        program_name: &settings.brand.program_name,
         platform_name: &settings.from_name,
         account_name: facts.account_name.as_deref(),
         recipient: &facts.recipient,

@@ -10,8 +10,7 @@ use crate::stripe::{Contract, RepaymentInterval};
 
 fn settings(templates_dir: Option<&Path>) -> Settings {
     Settings {
-        program_name: "Rocket Capital".to_owned(),
-        dashboard_url: Url::parse("https://rocket.example/capital?tab=offer&from=letter").unwrap(),
+        brand: Brand::sample(),
         postal_address: "Rocket Rides Inc., 1 Main Street, Springfield, IL 62701".to_owned(),
         from_name: "Rocket Rides".to_owned(),
         from_address: "capital@rocket.example".to_owned(),

@@ -31,6 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use url::Url;
 
+use crate::brand::Brand;
 use crate::clock::Clock;
 use crate::database::{Pool, with_timeout};
 use crate::financing::Financings;
@@ -48,7 +49,7 @@ use tenant::PortalQuery;
 use token::VerifiedToken;
 
 pub use account_link::account_link_rate;
-pub use response::{BadColour, Brand, copy_id};
+pub use response::copy_id;
 pub use session::{
     SessionSummary, end_sessions, export_sessions, has_session, sessions_of_account,
 };

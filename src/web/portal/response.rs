@@ -1,47 +1,19 @@
 //! Rendering of pages: templates, response headers, the platform's branding, the browser's
 //! language.
 
-use std::str::FromStr;
-
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use strum::IntoEnumIterator;
-use url::Url;
 
 use super::Settings;
+use crate::brand::Brand;
 use crate::format::locale::Language;
 use crate::letters::wording::approvals::{self, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::{ContactSettings, Contacts, Disclaimer};
 use crate::web::private_page;
-
-/// The platform's branding.
-#[derive(Clone, Debug, Serialize)]
-pub struct Brand {
-    /// The name of the platform's Capital program.
-    pub program_name: String,
-    /// The platform's page that signs merchants in.
-    pub dashboard_url: Url,
-    /// The platform's logo.
-    pub logo_url: Option<Url>,
-    /// The color of buttons and bars.
-    pub accent: Colour,
-}
-
-/// A background color and a text color that is legible on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Colour {
-    #[serde(rename = "paint")]
-    background: String,
-    #[serde(rename = "ink")]
-    text: &'static str,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("write a colour as #rrggbb")]
-pub struct BadColour;
 
 /// A page that shows a message instead of an account's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
@@ -74,7 +46,11 @@ macro_rules! page_template {
 }
 pub(super) use page_template;
 
-const TEMPLATES: [(&str, &str); 6] = [
+/// The head of every page.
+pub(super) const BRAND_TEMPLATE: (&str, &str) = page_template!("brand.html");
+
+const TEMPLATES: [(&str, &str); 7] = [
+    BRAND_TEMPLATE,
     page_template!("page.html"),
     page_template!("capital.html"),
     page_template!("capital_card.html"),
@@ -103,34 +79,9 @@ pub fn copy_id(program_name: &str, contacts: &ContactSettings, disclaimer: &Disc
     CopyId::new(CAPITAL_SECTION, disclaimer, hash)
 }
 
-impl FromStr for Colour {
-    type Err = BadColour;
-
-    fn from_str(text: &str) -> Result<Self, BadColour> {
-        let digits =
-            text.trim().strip_prefix('#').filter(|digits| digits.len() == 6).ok_or(BadColour)?;
-        let bytes = hex::decode(digits).map_err(|_| BadColour)?;
-        let [red, green, blue]: [u8; 3] = bytes.try_into().map_err(|_| BadColour)?;
-        // One of black and white always has a contrast of 4.5 (WCAG 2.2, 1.4.3). At this luminance
-        // both have the same.
-        let is_light = luminance([red, green, blue]) > 0.179;
-        let text = if is_light { "#000000" } else { "#ffffff" };
-        Ok(Self { background: format!("#{digits}"), text })
-    }
-}
-
 /// Converts a value for use in a template.
 pub(super) fn value<T: Serialize>(of: T) -> minijinja::Value {
     minijinja::Value::from(Serde(of))
-}
-
-/// Relative luminance, as WCAG 2.2 defines it.
-fn luminance(colour: [u8; 3]) -> f64 {
-    let [red, green, blue] = colour.map(|channel| {
-        let share = f64::from(channel) / 255.0;
-        if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
-    });
-    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
 impl Pages {
@@ -143,7 +94,7 @@ impl Pages {
             templates.add_template(name, source)?;
         }
         let brand = settings.brand.clone();
-        let pages = Self { templates, headers: page_headers(brand.logo_url.as_ref()), brand };
+        let pages = Self { templates, headers: page_headers(&brand), brand };
         for notice in Notice::iter() {
             for language in Language::ALL {
                 pages.html("notice.html", language, context! { notice => notice.name() })?;
@@ -217,8 +168,8 @@ impl Notice {
 }
 
 /// No scripts, no external content but the logo, no framing.
-pub(super) fn page_headers(logo: Option<&Url>) -> HeaderMap {
-    let logo = logo.map_or_else(|| "'none'".to_owned(), |url| url.origin().ascii_serialization());
+pub(super) fn page_headers(brand: &Brand) -> HeaderMap {
+    let logo = brand.image_sources();
     let mut headers = private_page::page_headers(&format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; \
          frame-ancestors 'none'; base-uri 'none'"
@@ -272,24 +223,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(accepted(given), language, "{given}");
-        }
-    }
-
-    #[test]
-    fn the_text_on_a_colour_has_enough_contrast() {
-        for text in
-            ["#000000", "#ffffff", "#1f5eff", "#777777", "#757575", "#00ff00", "#ff0000", "#0a7d52"]
-        {
-            let colour: Colour = text.parse().unwrap();
-            let digits: [u8; 3] = hex::decode(&text[1..]).unwrap().try_into().unwrap();
-            let (paint, ink) =
-                (luminance(digits), if colour.text == "#ffffff" { 1.0 } else { 0.0 });
-            let (light, dark) = if paint > ink { (paint, ink) } else { (ink, paint) };
-            let contrast = (light + 0.05) / (dark + 0.05);
-            assert!(contrast >= 4.5, "{text} with {}: {contrast}", colour.text);
-        }
-        for bad in ["", "red", "#fff", "#gggggg", "#12345678", "#1f5eff; }"] {
-            assert!(bad.parse::<Colour>().is_err(), "{bad}");
         }
     }
 }

@@ -23,7 +23,8 @@ use axum::routing::get;
 use minijinja::{Environment, context};
 use strum::IntoEnumIterator;
 
-use super::response::{browser_language, page_headers, page_template};
+use super::response::{BRAND_TEMPLATE, browser_language, page_headers, page_template, value};
+use crate::brand::Brand;
 use crate::clock::Clock;
 use crate::consent::opt_outs::{
     OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
@@ -43,8 +44,7 @@ pub struct Unsubscribe {
     pub links: UnsubscribeLinks,
     /// Rate limit per account for resubscribing.
     pub resubscribe_rate: Rate,
-    /// The platform's name for its Capital program.
-    pub program_name: String,
+    pub brand: Brand,
 }
 
 #[derive(Clone)]
@@ -83,12 +83,13 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     templates.add_filter("typeset", typeset);
-    templates.add_template(TEMPLATE.0, TEMPLATE.1)?;
-    templates.add_template(WORDS.0, WORDS.1)?;
+    for (name, source) in [TEMPLATE, WORDS, BRAND_TEMPLATE] {
+        templates.add_template(name, source)?;
+    }
     let state = UnsubscribeState {
+        headers: page_headers(&unsubscribe.brand),
         unsubscribe: Arc::new(unsubscribe),
         templates: Arc::new(templates),
-        headers: page_headers(None),
     };
     // Render every variant once, so that a broken template fails at start.
     for page in UnsubscribePage::iter() {
@@ -126,9 +127,9 @@ impl UnsubscribePage {
 
 impl UnsubscribeState {
     fn html(&self, page: UnsubscribePage, language: Language) -> Result<String, minijinja::Error> {
-        let program_name = &self.unsubscribe.program_name;
+        let brand = value(&self.unsubscribe.brand);
         let template = self.templates.get_template(TEMPLATE.0)?;
-        template.render(context! { page => page.name(), language => language.code(), program_name })
+        template.render(context! { page => page.name(), language => language.code(), brand })
     }
 
     fn answer(&self, page: UnsubscribePage, language: Language) -> Response {

@@ -4,6 +4,7 @@ pub mod api;
 mod api_copy;
 pub mod api_financing;
 mod api_sessions;
+mod brand;
 mod console;
 mod markets;
 mod metrics;

@@ -353,7 +353,7 @@ async fn approve_section(app: &TestApp, settings: &[(&str, &str)], variant: &str
     let email = app.settings_with(settings).email;
     let disclaimers = capital_courier::app::disclaimers(&email).unwrap();
     let disclaimer = disclaimers.find(Some(variant), None, &[Language::English]).unwrap();
-    let copy = portal::copy_id(&email.program_name, &email.contacts, &disclaimer);
+    let copy = portal::copy_id(&email.brand.program_name, &email.contacts, &disclaimer);
     let approval = Approval { market, reference: "CCR-1", approved_by: "compliance" };
     let mut tx = app.db.begin().await.unwrap();
     approvals::approve(&mut tx, &[copy], &approval, app.clock.now()).await.unwrap();

@@ -46,10 +46,16 @@ pub(super) fn create(engine: &Engine, request: &ApiRequest) -> Outcome {
     let response = ApiResponse::ok(json!({
         "object": "account_link", "created": now.timestamp(),
         "expires_at": link.expires_at.timestamp(),
-        "url": format!("{}_connect/capital/{secret}", engine.origin),
+        "url": link_url(engine, &secret),
     }));
     state.links.insert(secret, link);
     Ok(response)
+}
+
+fn link_url(engine: &Engine, secret: &str) -> String {
+    let mut url = engine.page_origin();
+    url.set_path(&format!("/_connect/capital/{secret}"));
+    url.into()
 }
 
 /// Refuses an account that is none of the platform's.

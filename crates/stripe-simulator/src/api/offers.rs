@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::caller::{Outcome, found, refuse_parameters, require_platform};
 use crate::engine::Engine;
+use crate::feed::Tone;
 use crate::http::list::{self, CREATED, TimeFilter};
 use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
-use crate::state::offer::is_past_expiry;
+use crate::state::offer::{is_past_expiry, text};
 
 /// The statuses that the list can be filtered by. Not the statuses that an offer can have.
 const STATUS_FILTER: [&str; 10] = [
@@ -53,23 +54,28 @@ pub(super) fn retrieve(engine: &Engine, request: &ApiRequest, id: &str) -> Outco
 /// over. Nothing can be relied on, so it is refused.
 pub(super) fn mark_delivered(engine: &Engine, request: &ApiRequest, id: &str) -> Outcome {
     refuse_parameters(request)?;
-    let mut state = engine.state();
+    let (now, mut state) = (engine.time.now(), engine.state());
     require_platform(&state, request)?;
-    let offer = state.offers.get_mut(id);
+    let offer = state.offers.get(id);
     let offer = offer.ok_or_else(|| ApiResponse::not_found("financing_offer", id))?;
-    let refused = |message: &str| {
-        ApiResponse::invalid_request(Some("financing_offer_unexpected_state"), message)
+    let account = text(&offer["account"]);
+    let refused = |why: &str| {
+        engine.report(Some(&account), format!("mark_delivered → 400: {why}"), Tone::Warn);
+        let message = format!("This offer cannot be marked as delivered: {why}.");
+        ApiResponse::invalid_request(Some("financing_offer_unexpected_state"), &message)
     };
     if offer["status"] != "undelivered" {
-        let status = offer["status"].as_str().unwrap_or_default();
-        let message = format!("This offer cannot be marked as delivered: its status is {status}.");
-        return Err(refused(&message));
+        return Err(refused(&format!("its status is {}", text(&offer["status"]))));
     }
-    if is_past_expiry(offer, engine.time.now()) {
-        return Err(refused("This offer cannot be marked as delivered: it is past its expiry."));
+    if is_past_expiry(offer, now) {
+        return Err(refused("it is past its expiry"));
     }
-    offer["status"] = "delivered".into();
-    let response = ApiResponse::ok(offer.clone());
+    state.offers.set_delivered(id, now);
     *state.offers.delivered_marks.entry(id.to_owned()).or_default() += 1;
-    Ok(response)
+    engine.report(
+        Some(&account),
+        "mark_delivered → 200: Stripe knows that the offer reached the merchant",
+        Tone::Good,
+    );
+    found(state.offers.get(id), "financing_offer", id)
 }

@@ -9,6 +9,8 @@
 use chrono::{Days, NaiveTime};
 use serde_json::json;
 
+use crate::feed::Tone;
+use crate::money::format_amount;
 use crate::state::balance::Fund;
 use crate::state::change::Change;
 use crate::state::journal::Movement;
@@ -98,6 +100,12 @@ pub(crate) fn pay_out(
         "metadata": {}, "method": "standard", "reconciliation_status": "completed",
         "source_type": source_type, "status": "paid", "type": "bank_account",
     });
+    let what = match fund {
+        Fund::Sales => "Payout of sales",
+        Fund::Financing => "Payout of the advance",
+    };
+    let amount = format_amount(available, currency);
+    change.note(account, format!("{what}: {amount} to the bank"), Tone::Quiet);
     change.record(account, Movement::Payout { id: id.clone(), fund, minor: available });
     let balance = change.state.balances.get_mut(account)?;
     let paid = std::mem::take(&mut balance.fund(currency, fund).unpaid);

@@ -3,6 +3,8 @@
 use super::balance::{NewBalanceTransaction, post};
 use super::transaction::{NewTransaction, record};
 use crate::error::ActionError;
+use crate::feed::Tone;
+use crate::money::format_amount;
 use crate::state::balance::Fund;
 use crate::state::change::Change;
 use crate::state::journal::Movement;
@@ -46,7 +48,10 @@ pub(crate) fn pay_manually(
     minor: i64,
     from: PaymentSource,
 ) -> Result<String, ActionError> {
-    pay(change, &NewPayment { offer, minor, reason: "user_initiated", from, charge: None })
+    let id =
+        pay(change, &NewPayment { offer, minor, reason: "user_initiated", from, charge: None })?;
+    note(change, offer, ("Paid", minor, from));
+    Ok(id)
 }
 
 /// Stripe collects what an interval's minimum lacks, as far as the product has minimums, and from
@@ -69,7 +74,21 @@ pub(crate) fn collect(
             return Err(ActionError::new("the product is not debited from a bank account"));
         }
     }
-    pay(change, &NewPayment { offer, minor, reason: "collection", from, charge: None })
+    let id = pay(change, &NewPayment { offer, minor, reason: "collection", from, charge: None })?;
+    note(change, offer, ("Stripe collected", minor, from));
+    Ok(id)
+}
+
+/// Tells the feed of a payment that was made.
+fn note(change: &mut Change<'_>, offer: &str, (verb, minor, from): (&str, i64, PaymentSource)) {
+    let Some(offer) = change.state.offers.get(offer) else { return };
+    let account = text(&offer["account"]);
+    let amount = format_amount(minor, &change.state.accounts.currency(&account));
+    let place = match from {
+        PaymentSource::Balance => "the balance",
+        PaymentSource::BankAccount => "the bank account",
+    };
+    change.note(&account, format!("{verb} {amount} from {place}"), Tone::Quiet);
 }
 
 /// The merchant pays all that remains.
@@ -129,6 +148,7 @@ pub(crate) fn pay(change: &mut Change<'_>, new: &NewPayment<'_>) -> Result<Strin
 pub(super) fn finish(change: &mut Change<'_>, offer: &str) {
     let Ok(financing) = change.state.ledger.active_mut(offer) else { return };
     financing.is_active = false;
+    let account = financing.account.clone();
     let discount = financing.discount.as_ref();
     if let Some((refill, minor)) = discount.map(|given| (given.refill.clone(), given.minor))
         && let Some(refill) = change.state.offers.get_mut(&refill)
@@ -137,6 +157,7 @@ pub(super) fn finish(change: &mut Change<'_>, offer: &str) {
     }
     change.set_offer_status(offer, "fully_repaid");
     change.emit_for_offer("capital.financing_offer.fully_repaid", offer);
+    change.note(&account, "Paid in full".to_owned(), Tone::Good);
 }
 
 /// Returns the source of the balance transaction, if the payment comes from the balance.

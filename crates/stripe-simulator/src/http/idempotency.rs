@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::request::ApiRequest;
 use super::response::ApiResponse;
@@ -24,7 +26,41 @@ struct StoredRequest {
     response: Option<ApiResponse>,
 }
 
+/// A key whose request is over. The headers of its response are not kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SavedKey {
+    key: String,
+    parameters: String,
+    at: DateTime<Utc>,
+    status: u16,
+    body: Value,
+}
+
 impl IdempotencyKeys {
+    pub(crate) fn save(&self) -> Vec<SavedKey> {
+        let keys = self.keys();
+        let saved = |(key, stored): (&String, &StoredRequest)| {
+            let response = stored.response.as_ref()?;
+            Some(SavedKey {
+                key: key.clone(),
+                parameters: stored.parameters.clone(),
+                at: stored.at,
+                status: response.status,
+                body: response.body.clone(),
+            })
+        };
+        keys.iter().filter_map(saved).collect()
+    }
+
+    pub(crate) fn restore(&self, saved: Vec<SavedKey>) {
+        let mut keys = self.keys();
+        for SavedKey { key, parameters, at, status, body } in saved {
+            let response = Some(ApiResponse::json(status, body));
+            keys.insert(key, StoredRequest { parameters, at, response });
+        }
+    }
+
     /// Carries a request out once for its key. Without a key it is always carried out.
     pub(crate) fn once(
         &self,

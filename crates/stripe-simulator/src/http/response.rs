@@ -25,8 +25,12 @@ impl ApiResponse {
         Self { status, body, headers: Vec::new(), was_executed: true, content_type }
     }
 
+    pub(crate) fn json(status: u16, body: Value) -> Self {
+        Self::new(status, JSON, body)
+    }
+
     pub(crate) fn ok(body: Value) -> Self {
-        Self::new(200, JSON, body)
+        Self::json(200, body)
     }
 
     pub(crate) fn error(status: u16, kind: &str, code: Option<&str>, message: &str) -> Self {

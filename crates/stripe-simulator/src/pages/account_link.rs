@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{ACCOUNT_LINK, format_amount, render};
 use crate::engine::Engine;
+use crate::feed::Tone;
 use crate::financing::summary::summarize;
 use crate::http::response::ApiResponse;
 use crate::lifecycle::{self, Action};
@@ -45,6 +46,11 @@ pub(super) fn open(engine: &Engine, secret: &str) -> ApiResponse {
         ..terms_and_progress(&state, offer, &account, now)
     };
     drop(state);
+    let opened = match kind {
+        LinkType::Application => "Opened the application at Stripe",
+        LinkType::Reporting => "Opened the financing at Stripe",
+    };
+    engine.report(Some(&account), opened, Tone::Quiet);
     render(ACCOUNT_LINK, page)
 }
 

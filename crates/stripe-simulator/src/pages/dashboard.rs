@@ -85,7 +85,7 @@ pub(super) fn show(engine: &Engine, pages: &Pages, notice: &str) -> ApiResponse 
         date => now.format("%A, %-d %B %Y, %H:%M UTC").to_string(),
         notice,
         time_lapse_is_running => pages.time_lapse_is_running.load(Ordering::SeqCst),
-        has_platform_dashboard => pages.platform().is_some(),
+        has_platform_dashboard => pages.host().platform.is_some(),
         merchants => ids.into_iter().map(|id| merchant(&state, id)).collect::<Vec<_>>(),
     };
     drop(state);

@@ -12,7 +12,9 @@ mod account_link;
 mod dashboard;
 mod platform;
 mod time_lapse;
+mod trouble;
 
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +24,10 @@ use crate::engine::Engine;
 use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
 
+use crate::money::format_amount;
+
 pub use platform::PlatformDashboard;
+pub use trouble::Trouble;
 
 const TEMPLATES: [(&str, &str); 4] = [
     ("layout.html", include_str!("../../templates/layout.html")),
@@ -34,21 +39,52 @@ const ACCOUNT_LINK: &str = "account_link.html";
 const DASHBOARD: &str = "dashboard.html";
 const MERCHANTS: &str = "merchants.html";
 
+/// Finds the address at which an account's merchant unsubscribes.
+pub(crate) type UnsubscribeLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+/// Returns once the platform has processed what it got.
+pub(crate) type Settle = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What the host connects to the pages.
+#[derive(Clone, Default)]
+struct Host {
+    platform: Option<PlatformDashboard>,
+    troubles: Vec<Trouble>,
+    unsubscribe_link: Option<UnsubscribeLink>,
+    settle: Option<Settle>,
+}
+
 /// What the pages know besides Stripe's objects.
 #[derive(Default)]
 pub(crate) struct Pages {
-    platform: Mutex<Option<PlatformDashboard>>,
+    host: Mutex<Host>,
     /// One time lapse at a time: two would move the clock under each other.
     time_lapse_is_running: AtomicBool,
 }
 
 impl Pages {
     pub(crate) fn set_platform(&self, platform: PlatformDashboard) {
-        *self.platform.lock().unwrap_or_else(PoisonError::into_inner) = Some(platform);
+        self.with_host(|host| host.platform = Some(platform));
     }
 
-    fn platform(&self) -> Option<PlatformDashboard> {
-        self.platform.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn set_troubles(&self, troubles: Vec<Trouble>) {
+        self.with_host(|host| host.troubles = troubles);
+    }
+
+    pub(crate) fn set_unsubscribe_link(&self, find: UnsubscribeLink) {
+        self.with_host(|host| host.unsubscribe_link = Some(find));
+    }
+
+    pub(crate) fn set_settle(&self, settle: Settle) {
+        self.with_host(|host| host.settle = Some(settle));
+    }
+
+    /// A copy, so that no lock is held while the host's functions run.
+    fn host(&self) -> Host {
+        self.with_host(|host| host.clone())
+    }
+
+    fn with_host<T>(&self, read: impl FnOnce(&mut Host) -> T) -> T {
+        read(&mut self.host.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -89,29 +125,4 @@ fn render(template: &str, context: minijinja::Value) -> ApiResponse {
         |error: minijinja::Error| ApiResponse::html(500, error.to_string()),
         |page| ApiResponse::html(200, page),
     )
-}
-
-/// `1,234.50 USD`. All of Capital's currencies have two decimals.
-fn format_amount(minor: i64, currency: &str) -> String {
-    let digits = (minor / 100).unsigned_abs().to_string();
-    let mut grouped = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let sign = if minor < 0 { "-" } else { "" };
-    format!("{sign}{grouped}.{:02} {}", (minor % 100).abs(), currency.to_uppercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::format_amount;
-
-    #[test]
-    fn amounts_are_formatted_for_people() {
-        let all = [123_456_789, 5, -12_345, 100_000].map(|minor| format_amount(minor, "usd"));
-        assert_eq!(all, ["1,234,567.89 USD", "0.05 USD", "-123.45 USD", "1,000.00 USD"]);
-    }
 }

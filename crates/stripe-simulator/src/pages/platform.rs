@@ -39,7 +39,7 @@ pub(super) fn choose(engine: &Engine) -> ApiResponse {
 
 /// `/dashboard/{account}`: on to the Capital section.
 pub(super) fn enter(engine: &Engine, pages: &Pages, account: &str) -> ApiResponse {
-    let platform = pages.platform().filter(|_| engine.state().accounts.contains(account));
+    let platform = pages.host().platform.filter(|_| engine.state().accounts.contains(account));
     let Some(platform) = platform else {
         return ApiResponse::html(404, "No such merchant, or no Capital section.".to_owned());
     };

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::market::Market;
@@ -18,7 +19,8 @@ pub struct NewAccount {
     pub country: Option<String>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Accounts {
     pub(crate) objects: HashMap<String, Value>,
     /// By account, oldest first.
@@ -28,6 +30,18 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
+    /// The account becomes an individual's. Nothing happens without the account.
+    pub(crate) fn set_owner(&mut self, id: &str, first_name: &str, last_name: &str) {
+        if let Some(account) = self.objects.get_mut(id) {
+            account["business_type"] = json!("individual");
+            account["individual"] = json!({
+                "object": "person", "account": id, "email": account["email"],
+                "first_name": first_name, "last_name": last_name,
+                "relationship": {"owner": true, "representative": true},
+            });
+        }
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<&Value> {
         self.objects.get(id)
     }

@@ -8,6 +8,7 @@ use super::State;
 use super::event::{API_VERSION, Delivery, Event, LostEvent};
 use super::journal::Movement;
 use super::offer::INTERVAL_CONFIGURATION;
+use crate::feed::{FeedEntry, Tone};
 
 /// What becomes of the events of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,13 @@ pub(crate) struct Change<'a> {
     /// Events that were made, in order. They are sent once the change is over.
     pub(crate) events: Vec<Value>,
     pub(crate) emission: Emission,
+    /// For the feed, in order.
+    pub(crate) notes: Vec<FeedEntry>,
 }
 
 impl<'a> Change<'a> {
     pub(crate) fn new(state: &'a mut State, now: DateTime<Utc>) -> Self {
-        Self { state, now, events: Vec::new(), emission: Emission::Sent }
+        Self { state, now, events: Vec::new(), emission: Emission::Sent, notes: Vec::new() }
     }
 
     /// Makes an event about an object. Null if it is lost.
@@ -133,6 +136,12 @@ impl<'a> Change<'a> {
                 offer["accepted_terms"]["total_due_amount"] = json!(total);
             }
         }
+    }
+
+    /// Tells the feed.
+    pub(crate) fn note(&mut self, account: &str, text: String, tone: Tone) {
+        let account = Some(account.to_owned());
+        self.notes.push(FeedEntry { at: self.now, account, text, link: None, tone });
     }
 
     pub(crate) fn record(&mut self, account: &str, movement: Movement) {

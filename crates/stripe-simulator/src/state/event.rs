@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Every type of event that Capital has.
@@ -26,14 +27,16 @@ pub(crate) const API_VERSION: &str = "2025-09-30.preview";
 /// How long the API knows an event.
 const RETENTION: TimeDelta = TimeDelta::days(30);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Event {
     pub(crate) body: Value,
     pub(crate) delivery: Delivery,
 }
 
 /// What became of an event at the registered endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Delivery {
     /// No endpoint was registered when the event was made. Nothing is pending, and nothing failed.
     NotSent,
@@ -45,13 +48,16 @@ pub(crate) enum Delivery {
 
 /// Events that Stripe failed to make
 /// (<https://docs.stripe.com/webhooks/handle-irrecoverable-events>). They are in no list.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LostEvents {
     /// So many of the next events will be lost.
     pub(crate) next: u32,
     pub(crate) unreported: Vec<LostEvent>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LostEvent {
     pub(crate) event_type: String,
     /// The id of the object that it would have been about.
@@ -85,11 +91,28 @@ impl LostEvent {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(from = "SavedEvents")]
 pub(crate) struct EventLog {
     /// Oldest first.
     events: Vec<Event>,
+    #[serde(skip)]
     positions: HashMap<String, usize>,
+}
+
+/// An [`EventLog`] without what is computed from it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedEvents {
+    events: Vec<Event>,
+}
+
+impl From<SavedEvents> for EventLog {
+    fn from(saved: SavedEvents) -> Self {
+        let mut log = Self { events: saved.events, positions: HashMap::new() };
+        log.index();
+        log
+    }
 }
 
 impl EventLog {
@@ -102,6 +125,10 @@ impl EventLog {
     /// Puts events of the past in their places.
     pub(crate) fn sort(&mut self) {
         self.events.sort_by_key(|event| event.body["created"].as_i64());
+        self.index();
+    }
+
+    fn index(&mut self) {
         let id = |event: &Event| event.body["id"].as_str().unwrap_or_default().to_owned();
         let ids = self.events.iter().map(id);
         self.positions = ids.enumerate().map(|(position, id)| (id, position)).collect();

@@ -3,13 +3,13 @@
 //! API shows.
 
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::balance::Fund;
-use super::ledger::PaymentSource;
+use super::ledger::{PaymentSource, Reason, reason};
 
 /// One movement. Amounts are minor units of the account's currency, without a sign.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Movement {
     /// A financing begins: the advance reaches the account.
@@ -24,7 +24,8 @@ pub enum Movement {
         offer: String,
         minor: i64,
         /// Stripe's `details.reason`.
-        reason: &'static str,
+        #[serde(deserialize_with = "reason")]
+        reason: Reason,
         from: PaymentSource,
         /// The charge that it was withheld from.
         charge: Option<String>,

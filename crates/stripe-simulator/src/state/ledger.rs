@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ActionError;
 
 /// Minimum payments, in minor units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Schedule {
     /// The length of an interval.
     pub(crate) days: i64,
@@ -25,7 +26,8 @@ impl Schedule {
 }
 
 /// An amount by its two parts, in minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AmountParts {
     pub(crate) advance: i64,
     pub(crate) fee: i64,
@@ -46,7 +48,7 @@ impl AmountParts {
 }
 
 /// Where a payment's money comes from. Stripe's transaction has no field for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentSource {
     /// The account's balance at Stripe.
@@ -66,7 +68,22 @@ impl FromStr for PaymentSource {
     }
 }
 
+/// `details.reason` of a payment.
+pub(crate) type Reason = &'static str;
+
+/// The reasons of payments; a saved state has no others.
+const REASONS: [Reason; 4] = ["automatic_withholding", "collection", "refill", "user_initiated"];
+
+/// Reads a reason from a saved state.
+pub(crate) fn reason<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Reason, D::Error> {
+    let named = String::deserialize(from)?;
+    let known = REASONS.into_iter().find(|reason| *reason == named);
+    known.ok_or_else(|| serde::de::Error::custom(format!("`{named}` is no reason of a payment")))
+}
+
 /// A financing whose advance was paid out.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Financing {
     pub(crate) offer: String,
     pub(crate) account: String,
@@ -88,6 +105,8 @@ pub(crate) struct Financing {
 }
 
 /// A part of the fee that need not be paid, because of a refill.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Discount {
     pub(crate) refill: String,
     pub(crate) minor: i64,
@@ -137,11 +156,14 @@ impl Financing {
 }
 
 /// A payment, as far as its reversal needs it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Payment {
     pub(crate) offer: String,
     pub(crate) amount: AmountParts,
     pub(crate) interval: i64,
-    pub(crate) reason: &'static str,
+    #[serde(deserialize_with = "reason")]
+    pub(crate) reason: Reason,
     pub(crate) from: PaymentSource,
     pub(crate) is_reversed: bool,
 }
@@ -153,7 +175,8 @@ pub struct ActiveFinancing {
     pub remaining_minor: i64,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Ledger {
     /// Oldest first.
     pub(crate) financings: Vec<Financing>,

@@ -29,6 +29,7 @@ pub(crate) mod webhook_endpoint;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::account::{Accounts, NewAccount, account_object};
@@ -42,6 +43,9 @@ use self::product::default_interval;
 use self::webhook_endpoint::RegisteredEndpoint;
 use crate::webhook::WebhookEndpoint;
 
+/// What a restart must not lose is written as JSON; see `snapshot`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// `livemode` of every object. The API key decides.
     pub(crate) livemode: bool,
@@ -49,10 +53,12 @@ pub(crate) struct State {
     pub(crate) offers: Offers,
     pub(crate) events: EventLog,
     /// Where events are sent from now on. Those made before the registration are never sent.
+    #[serde(skip)]
     pub(crate) endpoint: Option<WebhookEndpoint>,
     /// Registered over HTTP, oldest first.
     pub(crate) webhook_endpoints: Vec<RegisteredEndpoint>,
     /// By the secret in their URL.
+    #[serde(skip)]
     pub(crate) links: HashMap<String, AccountLink>,
     pub(crate) ledger: Ledger,
     /// Financing transactions by account, oldest first.
@@ -69,10 +75,12 @@ pub(crate) struct State {
     /// Thin events by id, with what only a retrieval shows.
     pub(crate) thin_events: HashMap<String, Value>,
     pub(crate) lost: LostEvents,
-    last_id: u64,
+    pub(crate) last_id: u64,
 }
 
 /// A charge and its owner; none is the platform.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StoredCharge {
     pub(crate) account: Option<String>,
     pub(crate) object: Value,

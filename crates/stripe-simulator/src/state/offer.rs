@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::market::Market;
@@ -67,13 +68,35 @@ impl Default for NewOffer {
 
 pub(crate) const INTERVAL_CONFIGURATION: &str = "repayment_interval_configuration";
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(from = "SavedOffers")]
 pub(crate) struct Offers {
     /// Oldest first.
     objects: Vec<Value>,
+    #[serde(skip)]
     positions: HashMap<String, usize>,
     /// How often `mark_delivered` was carried out, by offer.
     pub(crate) delivered_marks: HashMap<String, u32>,
+    /// When an offer became delivered, in seconds since 1970. Stripe's object has no field for it.
+    pub(crate) delivered_at: HashMap<String, i64>,
+}
+
+/// [`Offers`] without what is computed from them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedOffers {
+    objects: Vec<Value>,
+    delivered_marks: HashMap<String, u32>,
+    delivered_at: HashMap<String, i64>,
+}
+
+impl From<SavedOffers> for Offers {
+    fn from(saved: SavedOffers) -> Self {
+        let SavedOffers { objects, delivered_marks, delivered_at } = saved;
+        let mut offers = Self { objects, positions: HashMap::new(), delivered_marks, delivered_at };
+        offers.index();
+        offers
+    }
 }
 
 impl Offers {
@@ -91,6 +114,10 @@ impl Offers {
     /// Puts offers whose times are in the past in their places.
     pub(crate) fn sort(&mut self) {
         self.objects.sort_by_key(|offer| offer["created"].as_i64());
+        self.index();
+    }
+
+    fn index(&mut self) {
         let ids = self.objects.iter().map(|offer| text(&offer["id"]));
         self.positions = ids.enumerate().map(|(position, id)| (id, position)).collect();
     }
@@ -101,6 +128,17 @@ impl Offers {
 
     pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Value> {
         self.objects.get_mut(*self.positions.get(id)?)
+    }
+
+    /// An undelivered offer becomes delivered. False in any other status, or without the offer.
+    pub(crate) fn set_delivered(&mut self, id: &str, now: DateTime<Utc>) -> bool {
+        let offer = self.get_mut(id);
+        let Some(offer) = offer.filter(|offer| offer["status"] == "undelivered") else {
+            return false;
+        };
+        offer["status"] = json!("delivered");
+        self.delivered_at.insert(id.to_owned(), now.timestamp());
+        true
     }
 
     /// An account's offers, newest first.

@@ -1,5 +1,6 @@
 //! Webhook endpoints that a client registered (<https://docs.stripe.com/api/webhook_endpoints>).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -7,6 +8,8 @@ use super::State;
 use crate::webhook::WebhookEndpoint;
 
 /// An endpoint, and the secret that only its creation shows.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RegisteredEndpoint {
     pub(crate) object: Value,
     pub(crate) secret: String,

@@ -15,6 +15,7 @@ mod products;
 #[path = "../support/random_merchant.rs"]
 mod random_merchant;
 mod random_merchants;
+mod snapshot;
 mod strictness;
 mod webhook_endpoints;
 mod webhooks;

@@ -33,7 +33,7 @@ async fn the_dashboard_shows_the_possible_actions_and_each_leads_back() {
     client.simulator.deliver(&offer);
     let shown = page(&client).await;
     for part in
-        ["Simulated Stripe dashboard", "2027", "&lt;b&gt;", "1,000.00 USD", "/apply", "/expire"]
+        ["Simulated Stripe dashboard", "2027", "&lt;b&gt;", "$1,000.00", "/apply", "/expire"]
     {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
@@ -42,7 +42,7 @@ async fn the_dashboard_shows_the_possible_actions_and_each_leads_back() {
         let place = submit(&client, &format!("offers/{offer}/{action}")).await;
         assert_eq!(place.as_deref(), Some("/_simulator/"), "{action}");
     }
-    assert!(page(&client).await.contains("1,080.00 USD remaining"));
+    assert!(page(&client).await.contains("$1,080.00 remaining"));
     let refused = submit(&client, &format!("offers/{offer}/reject")).await.unwrap();
     let (_, _, told) = client.visit(client.http.get(client.url(&refused))).await;
     assert!(told.contains("an offer that is paid_out does not allow this action"), "{told}");

@@ -227,7 +227,7 @@ fn copies<'a>(
 ) -> impl Iterator<Item = CopyId> + 'a {
     let settings = wordings.writer.settings();
     let emails = Kind::ALL.into_iter().map(|kind| wordings.writer.copy_id(kind, disclaimer));
-    let section = portal::copy_id(&settings.program_name, &settings.contacts, disclaimer);
+    let section = portal::copy_id(&settings.brand.program_name, &settings.contacts, disclaimer);
     emails.chain([section])
 }
 

@@ -1,15 +1,19 @@
 //! The life of an offer after it was made: what the merchant does, and what Stripe's Dashboard can
 //! simulate (<https://docs.stripe.com/capital/api-integration>,
-//! <https://docs.stripe.com/capital/replacements>).
+//! <https://docs.stripe.com/capital/replacements>). `next_offer` owns what is offered next.
+
+pub(crate) mod next_offer;
 
 use std::str::FromStr;
 
 use serde_json::{Value, json};
 
 use crate::error::ActionError;
+use crate::feed::Tone;
 use crate::financing::{disbursement, payment, reversal};
+use crate::money::format_amount;
 use crate::state::change::Change;
-use crate::state::offer::{NewOffer, is_past_expiry, no_transitions};
+use crate::state::offer::{NewOffer, current_terms, is_past_expiry, no_transitions, text};
 
 /// One step in an offer's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +123,9 @@ pub(crate) fn perform(
     let offer = offer.ok_or_else(|| ActionError::new("there is no such offer"))?;
     let status = offer["status"].as_str().unwrap_or_default();
     if action == Action::Cancel && status == "paid_out" {
-        return reversal::cancel(change, id);
+        reversal::cancel(change, id)?;
+        note(change, action, id);
+        return Ok(());
     }
     if !from.contains(&status) {
         return Err(not_allowed_in(status));
@@ -127,6 +133,7 @@ pub(crate) fn perform(
     if action == Action::Apply && is_past_expiry(offer, change.now) {
         return Err(ActionError::new("the offer is past its expiry"));
     }
+    note(change, action, id);
     match action {
         // The last payment ends the financing, and with it the offer.
         Action::Repay if change.state.ledger.is_active(id) => payment::pay_off(change, id)?,
@@ -149,21 +156,40 @@ pub(crate) fn perform(
     Ok(())
 }
 
+/// Tells the feed what the merchant or Stripe does.
+fn note(change: &mut Change<'_>, action: Action, id: &str) {
+    let Some(offer) = change.state.offers.get(id) else { return };
+    let (account, terms) = (text(&offer["account"]), current_terms(offer));
+    let minor = terms["advance_amount"].as_i64().unwrap_or_default();
+    let amount = format_amount(minor, terms["currency"].as_str().unwrap_or_default());
+    let (words, tone) = match action {
+        Action::Apply => (format!("Applied for {amount}"), Tone::Busy),
+        Action::Approve => (format!("Stripe approved and paid out {amount}"), Tone::Good),
+        Action::Reject => (format!("Stripe rejected the application for {amount}"), Tone::Warn),
+        Action::Cancel => (format!("The financing of {amount} was canceled"), Tone::Warn),
+        Action::Expire => (format!("The offer of {amount} expired"), Tone::Warn),
+        Action::Replace => (format!("Stripe replaced the offer of {amount}"), Tone::Quiet),
+        Action::Counter => (format!("Stripe made a counter-offer to {amount}"), Tone::Quiet),
+        Action::TakeOther => (format!("Took another offer than that of {amount}"), Tone::Quiet),
+        Action::Repay => ("Paid off the rest".to_owned(), Tone::Quiet),
+    };
+    change.note(&account, words, tone);
+}
+
 /// Makes an offer and emits its event.
 pub(crate) fn create_offer(change: &mut Change<'_>, account: &str, new: &NewOffer) -> String {
     let id = change.state.add_offer(account, new, change.now);
     change.emit_for_offer("capital.financing_offer.created", &id);
+    let currency = change.state.accounts.currency(account);
+    let amount = format_amount(new.advance_amount, new.currency.as_deref().unwrap_or(&currency));
+    let kind = if new.product_type == "refill" { "a refill" } else { "financing" };
+    change.note(account, format!("Stripe offers {kind} of {amount}"), Tone::Quiet);
     id
 }
 
 /// An undelivered offer becomes delivered. False in any other status, or if there is no such offer.
 pub(crate) fn set_delivered(change: &mut Change<'_>, id: &str) -> bool {
-    let offer = change.state.offers.get_mut(id);
-    let Some(offer) = offer.filter(|offer| offer["status"] == "undelivered") else {
-        return false;
-    };
-    offer["status"] = json!("delivered");
-    true
+    change.state.offers.set_delivered(id, change.now)
 }
 
 fn replace(change: &mut Change<'_>, id: &str, status: &str, replacement_type: &str) {
@@ -176,6 +202,7 @@ fn replace(change: &mut Change<'_>, id: &str, status: &str, replacement_type: &s
     replacement["replacement_type"] = json!(replacement_type);
     replacement["created"] = json!(created);
     change.state.offers.push(replacement);
+    change.state.offers.delivered_at.insert(replacement_id.clone(), created);
     change.emit_for_offer("capital.financing_offer.replacement_created", &replacement_id);
 }
 
