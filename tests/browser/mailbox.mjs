@@ -54,6 +54,8 @@ for (const colorScheme of ["light", "dark"]) {
   assert.match(await page.locator("iframe").getAttribute("src"), /scheme=dark/);
   const frame = page.frames()[1];
   await frame.waitForLoadState();
+  const [tab] = await Promise.all([context.waitForEvent("page"), frame.locator("a").first().click()]);
+  await tab.close();
   for (const url of requests) assert.ok(url.startsWith(demo) || url.startsWith("data:"), url);
   await page.click("text=Headers");
   assert.ok(await page.locator("dt >> text=Feedback-ID").count());

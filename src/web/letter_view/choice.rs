@@ -106,9 +106,13 @@ const MAX_RAW: usize = 256 * 1024;
 
 impl ViewQuery {
     /// For the frame, whose address has the choices of the page's.
-    pub fn options<'a>(&self, links: FrameLinks, images: &'a [Url]) -> FrameOptions<'a> {
+    pub fn options<'a>(
+        &self,
+        links: FrameLinks,
+        images: impl IntoIterator<Item = &'a Url>,
+    ) -> FrameOptions<'a> {
         let ViewChoice { scheme, loading, .. } = self.choice();
-        FrameOptions { scheme, loading, images, links }
+        FrameOptions { scheme, loading, images: images.into_iter().collect(), links }
     }
 
     fn choice(&self) -> ViewChoice {
