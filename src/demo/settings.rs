@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::brand::Brand;
+use super::shell::USER_HEADER;
 use crate::config::{Requirement, Settings};
 
 /// What the settings lead to.
@@ -53,6 +54,7 @@ pub(super) fn settings(around: &Surroundings<'_>) -> anyhow::Result<Settings> {
             ("COURIER_HTTP__PUBLIC_URL", format!("http://{shell}")),
             ("COURIER_PORTAL__TOKEN_SECRET", TOKEN_SECRET.to_owned()),
             ("COURIER_OPS__LISTEN", usual_or_free(9090)?.to_string()),
+            ("COURIER_OPS__USER_HEADER", USER_HEADER.to_owned()),
             ("COURIER_OPS__TOKEN", around.ops_token.to_owned()),
             // Days pass in a second, and not only on weekdays.
             ("COURIER_REMINDERS__AFTER_7_DAYS", "true".to_owned()),

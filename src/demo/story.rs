@@ -91,7 +91,7 @@ pub(super) fn rewind(clock: &Clock) {
 
 /// Plays the financings that are older than the service. Takes no time.
 pub(super) fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyhow::Result<Today> {
-    let kite = add(simulator, &KITE);
+    let [jenny, kite] = [&JENNY, &KITE].map(|one| add(simulator, one));
     let old = take(simulator, clock, &kite, &loan(300_000))?;
     let mut day = 0;
     let mut pass = |until: i64, accounts: &[(&str, i64)]| {
@@ -104,7 +104,6 @@ pub(super) fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyhow::Res
         }
     };
     pass(120, &[(&kite, 9_200)]);
-    let jenny = add(simulator, &JENNY);
     take(simulator, clock, &jenny, &loan(1_250_000))?;
     // The acceptance of each took a day.
     pass(DAYS - WATCHED_DAYS - 2, &[(&kite, 9_200), (&jenny, 39_000)]);

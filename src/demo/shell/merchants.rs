@@ -4,6 +4,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use minijinja::context;
 use serde::Deserialize;
+use stripe_simulator::Simulator;
 
 use super::ShellState;
 
@@ -32,17 +33,39 @@ pub(super) async fn show(
     let chosen = choice.account.as_ref().or(accounts.first());
     let merchants = accounts.iter().filter_map(|id| {
         let account = simulator.account(id)?;
-        let offer = simulator.newest_offer(id).unwrap_or_default();
-        let status = offer["status"].as_str().unwrap_or("no offer").replace('_', " ");
+        let email = account["email"].as_str();
         Some(context! {
             id,
             name => account["business_profile"]["name"].as_str().unwrap_or("(no name)"),
             country => account["country"].as_str().unwrap_or_default(),
-            email => account["email"].as_str(),
-            status,
+            letters => email.map(mailbox_of),
+            phase => phase(simulator, id),
             is_current => chosen == Some(id),
         })
     });
     let merchants: Vec<_> = merchants.collect();
     state.page("merchants.html", context! { merchants, is_phone => choice.width == Width::Phone })
+}
+
+/// Where the merchant stands, in words.
+fn phase(simulator: &Simulator, account: &str) -> String {
+    let offer = simulator.newest_offer(account).unwrap_or_default();
+    let newest = match offer["status"].as_str().unwrap_or_default() {
+        "undelivered" => "offer, not emailed yet",
+        "delivered" => "offer",
+        "accepted" => "application under review",
+        "paid_out" => "financing in progress",
+        "fully_repaid" => "paid in full",
+        "" => "no offer",
+        "rejected" => "application rejected",
+        "canceled" => "financing canceled",
+        _ => "offer ended",
+    };
+    let is_beside = offer["status"] != "paid_out" && !simulator.active_financings(account).is_empty();
+    if is_beside { format!("financing in progress, {newest}") } else { newest.to_owned() }
+}
+
+fn mailbox_of(email: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("to", email).finish();
+    format!("/mailbox?{query}")
 }

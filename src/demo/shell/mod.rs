@@ -23,7 +23,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::{ExposeSecret, SecretString};
 use stripe_simulator::Simulator;
@@ -63,6 +63,8 @@ enum Tab {
 
 const STYLE: &str = include_str!("../../../templates/demo/demo.css");
 const STYLE_PATH: &str = "/demo.css";
+/// `ops.user_header`
+pub(super) const USER_HEADER: &str = "x-demo-user";
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
      frame-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'";
@@ -127,7 +129,7 @@ pub(super) fn router(shell: Shell, mailbox: Router) -> Result<Router, minijinja:
         .route("/merchants", get(merchants::show))
         .route(STYLE_PATH, get(|| async { ([(header::CONTENT_TYPE, "text/css")], STYLE) }))
         .merge(state.shell.brand.router())
-        .fallback(elsewhere)
+        .route("/{*path}", any(elsewhere))
         .with_state(state.clone())
         .merge(mailbox)
         .layer(from_fn_with_state(state.clone(), add_bar))
@@ -199,6 +201,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 fn sign_in(headers: &mut HeaderMap, token: &SecretString) {
     if let Ok(value) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())) {
         headers.insert(header::AUTHORIZATION, value);
+        headers.insert(USER_HEADER, HeaderValue::from_static("you"));
     }
 }
 
