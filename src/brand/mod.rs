@@ -24,10 +24,15 @@ pub struct Brand {
 }
 
 impl Brand {
+    /// Those that are set.
+    pub fn logos(&self) -> impl Iterator<Item = &Url> {
+        [&self.logo_url, &self.logo_dark_url].into_iter().flatten()
+    }
+
     /// The logos' origins, as a source list of a Content-Security-Policy.
     pub fn image_sources(&self) -> String {
-        let logos = [&self.logo_url, &self.logo_dark_url].into_iter().flatten();
-        let mut origins: Vec<_> = logos.map(|url| url.origin().ascii_serialization()).collect();
+        let origins = self.logos().map(|url| url.origin().ascii_serialization());
+        let mut origins: Vec<_> = origins.collect();
         origins.dedup();
         if origins.is_empty() { "'none'".to_owned() } else { origins.join(" ") }
     }

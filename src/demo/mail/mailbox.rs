@@ -15,7 +15,6 @@ use chrono::{DateTime, Utc};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
 use super::folder::{MAX_LISTED, MailFilter, MailFolder, MailList, MailSummary, StoredMail};
@@ -90,7 +89,6 @@ struct OpenedMail {
     /// All mail to the same recipient.
     of_recipient: String,
     letter: LetterView,
-    sha256: String,
 }
 
 /// The routes. Letters load no images but those at `images`. Fails if a template does not compile.
@@ -241,10 +239,9 @@ fn open(mail: &StoredMail, view: &ViewQuery, fields: &ListFields) -> OpenedMail 
     };
     OpenedMail {
         of_recipient: format!("/mailbox{}", query_string(&[("to", &mail.summary.recipient)])),
-        from: email.header("From").unwrap_or_default().to_owned(),
+        from: email.header("From").unwrap_or_default().replace('"', ""),
         letter: LetterView::new(&email, view, &sources),
         summary: Value::from(Serde(&mail.summary)),
-        sha256: hex::encode(Sha256::digest(&mail.bytes)),
     }
 }
 

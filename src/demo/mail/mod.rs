@@ -19,6 +19,6 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use folder::{MailFolder, MailSummary};
+pub use folder::MailSummary;
 pub use mailbox::router;
 pub use sink::Sink;

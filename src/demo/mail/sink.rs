@@ -69,10 +69,6 @@ impl Sink {
         Ok(Self { inbox, address, _listening: AbortOnDropHandle::new(listening) })
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// As `SMTP_URL` takes it.
     pub fn url(&self) -> String {
         format!("smtp://{}", self.address)
@@ -104,11 +100,6 @@ impl Sink {
     /// From now on accepts mail to this address and then returns it: see [`Sink::bounces`].
     pub fn bounce_later(&self, address: &str) {
         self.inbox.returned.lock().insert(address.to_ascii_lowercase());
-    }
-
-    /// Ends [`Sink::bounce_later`].
-    pub fn deliver_again(&self, address: &str) {
-        self.inbox.returned.lock().remove(&address.to_ascii_lowercase());
     }
 
     /// Each message accepted from now on, once it is on disk.

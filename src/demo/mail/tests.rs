@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-use super::{MailFolder, Sink, router};
+use super::folder::MailFolder;
+use super::{Sink, router};
 use crate::clock::Clock;
 use crate::feedback::{FeedbackEvent, FeedbackReport};
 use crate::mail::{Relay, RelaySettings, SendError, Timeouts};
@@ -178,14 +179,14 @@ async fn addresses_are_refused_or_their_mail_is_returned() {
     assert_eq!(report.recipients[0].addresses, [MERCHANT]);
     assert_eq!(report.recipients[0].event, FeedbackEvent::failed(Some("5.1.1"), None));
 
-    mail.sink.deliver_again(MERCHANT);
-    mail.send(&letter("")).await.unwrap();
+    mail.send_to(&["other@bakery.example"], &letter("")).await.unwrap();
     assert!(bounces.try_recv().is_err());
 }
 
 /// Sends bytes as one packet and returns all replies until the server closes the connection.
 async fn talk(sink: &Sink, bytes: &[u8]) -> Vec<String> {
-    let mut stream = TcpStream::connect(sink.address()).await.unwrap();
+    let address = sink.url().strip_prefix("smtp://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut replies = String::new();
     stream.read_to_string(&mut replies).await.unwrap();

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
 use super::email::ParsedEmail;
@@ -66,9 +67,17 @@ pub struct LetterView {
     frame: Option<LetterFrame>,
     text: Option<String>,
     headers: Option<Vec<(String, String)>>,
-    raw: Option<String>,
-    /// Of the raw message: shown in part.
+    raw: Option<RawMessage>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct RawMessage {
+    text: String,
+    /// The text is only the beginning.
     is_cut: bool,
+    bytes: usize,
+    /// Of all bytes, in hexadecimal.
+    sha256: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -97,9 +106,13 @@ const MAX_RAW: usize = 256 * 1024;
 
 impl ViewQuery {
     /// For the frame, whose address has the choices of the page's.
-    pub fn options<'a>(&self, links: FrameLinks, images: &'a [Url]) -> FrameOptions<'a> {
+    pub fn options<'a>(
+        &self,
+        links: FrameLinks,
+        images: impl IntoIterator<Item = &'a Url>,
+    ) -> FrameOptions<'a> {
         let ViewChoice { scheme, loading, .. } = self.choice();
-        FrameOptions { scheme, loading, images, links }
+        FrameOptions { scheme, loading, images: images.into_iter().collect(), links }
     }
 
     fn choice(&self) -> ViewChoice {
@@ -157,7 +170,6 @@ impl LetterView {
             is_current: other == choice,
         };
         let is = |facet| choice.facet == facet;
-        let raw = sources.raw.filter(|_| is(Facet::Raw));
         let label = |facet| match facet {
             Facet::Html => "HTML",
             Facet::Text => "Text",
@@ -178,9 +190,19 @@ impl LetterView {
             }),
             text: email.text.clone().filter(|_| is(Facet::Text)),
             headers: is(Facet::Headers).then(|| email.headers.clone()),
-            raw: raw
-                .map(|raw| String::from_utf8_lossy(&raw[..raw.len().min(MAX_RAW)]).into_owned()),
-            is_cut: raw.is_some_and(|raw| raw.len() > MAX_RAW),
+            raw: sources.raw.filter(|_| is(Facet::Raw)).map(RawMessage::new),
+        }
+    }
+}
+
+impl RawMessage {
+    fn new(bytes: &[u8]) -> Self {
+        let shown = &bytes[..bytes.len().min(MAX_RAW)];
+        Self {
+            text: String::from_utf8_lossy(shown).into_owned(),
+            is_cut: shown.len() < bytes.len(),
+            bytes: bytes.len(),
+            sha256: hex::encode(Sha256::digest(bytes)),
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct FrameOptions<'a> {
     pub scheme: Scheme,
     pub loading: ImageLoading,
     /// Images of other hosts that may be loaded, each by its exact URL.
-    pub images: &'a [Url],
+    pub images: Vec<&'a Url>,
     pub links: FrameLinks,
 }
 
@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_hostile_email_can_neither_run_nor_load_nor_leave() {
-        let images = ["https://cdn.example/a;script-src *,b.png?x=1".parse().unwrap()];
+        let logo: Url = "https://cdn.example/a;script-src *,b.png?x=1".parse().unwrap();
         let options = FrameOptions {
             scheme: Scheme::Dark,
             loading: ImageLoading::On,
-            images: &images,
+            images: vec![&logo],
             links: FrameLinks::Inert,
         };
         let hostile = "<script>alert(1)</script><form action=//evil.example></form></iframe>\

@@ -169,9 +169,11 @@ async fn frame(
     Query(query): Query<WordingQuery>,
     Query(view): Query<ViewQuery>,
 ) -> Result<Response, Problem> {
-    let samples = samples_of(&state.console.wordings, &query)?;
+    let wordings = &state.console.wordings;
+    let samples = samples_of(wordings, &query)?;
     let html = &chosen(&samples, &query)?.letter.html;
-    Ok(letter_view::frame(html, &view.options(FrameLinks::Inert, &[])))
+    let images = wordings.writer.settings().brand.logos();
+    Ok(letter_view::frame(html, &view.options(FrameLinks::Inert, images)))
 }
 
 async fn approve(State(state): State<ConsoleState>, act: Act) -> Result<Response, Problem> {

@@ -169,7 +169,8 @@ async fn html(
     let shown = shown(&state, &visitor, &letter).await?;
     let html = shown.and_then(|shown| shown.email.html);
     let html = html.ok_or_else(|| Problem::NotFound("Its content".to_owned()))?;
-    Ok(letter_view::frame(&html, &query.options(FrameLinks::Inert, &[])))
+    let images = state.console.wordings.writer.settings().brand.logos();
+    Ok(letter_view::frame(&html, &query.options(FrameLinks::Inert, images)))
 }
 
 /// The last message byte for byte.

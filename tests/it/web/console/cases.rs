@@ -41,9 +41,28 @@ async fn an_operator_finds_why_a_merchant_has_no_email_and_sets_an_address(db: P
 
     let letter: String = app.one("select letter_id from letters where offer_id = $1", &offer).await;
     let page = operator.open(&format!("/console/emails/{letter}")).await;
-    page.expect_says(&["owner@bakery.example", "none needed: test data", "As it looks"]);
-    let html = operator.open(&format!("/console/emails/{letter}/html")).await;
-    assert!(html.header("content-security-policy").contains("sandbox"), "{:?}", html.text);
+    page.expect_says(&["owner@bakery.example", "none needed: test data", "message of attempt 1"]);
+    page.expect_says(&["<iframe sandbox=\"\"", "view=raw"]);
+    for (view, shown) in [
+        ("text", "Rocket Capital"),
+        ("headers", "<dt>List-Unsubscribe-Post</dt>"),
+        ("raw", "X-PM-Metadata-letter-id"),
+    ] {
+        let page = operator.open(&format!("/console/emails/{letter}?view={view}")).await;
+        page.expect_says(&[shown, "Attempt 1"]);
+    }
+    let hash: String = app
+        .one(
+            "select encode(message_sha256, 'hex') from delivery_attempts where offer_id = $1",
+            &offer,
+        )
+        .await;
+    let raw = operator.open(&format!("/console/emails/{letter}?view=raw")).await;
+    assert_eq!(raw.text.matches(&hash).count(), 2, "{}", raw.text);
+    let html = operator.open(&format!("/console/emails/{letter}/html?scheme=dark")).await;
+    let policy = html.header("content-security-policy");
+    assert!(policy.contains("sandbox") && !policy.contains("allow"), "{policy}");
+    assert!(html.text.contains("@media (min-width:0)"), "{}", html.text);
     let message = operator.open(&format!("/console/emails/{letter}/message.eml")).await;
     assert!(message.text.contains("List-Unsubscribe-Post"), "{}", message.text);
     for unknown in ["offers/financingoffer_none", "accounts/acct_none", "emails/letter_none"] {
@@ -108,8 +127,11 @@ async fn acts_are_refused_to_the_read_only_role_and_without_a_reason(db: PgPool)
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_reader_gets_no_address_and_no_link_that_acts(db: PgPool) {
-    let settings = [&TOKENS[..], &[("COURIER_HTTP__PUBLIC_URL", "https://courier.example")]];
-    let app = TestApp::start_with(db, &settings.concat()).await;
+    let settings = [
+        ("COURIER_HTTP__PUBLIC_URL", "https://courier.example"),
+        ("COURIER_BRAND__LOGO_URL", "https://cdn.example/logo.png"),
+    ];
+    let app = TestApp::start_with(db, &[&TOKENS[..], &settings].concat()).await;
     let offer = app.offer();
     app.announce(&offer).await;
     app.expect_delivered(&offer).await;
@@ -119,6 +141,9 @@ async fn a_reader_gets_no_address_and_no_link_that_acts(db: PgPool) {
     for path in [
         format!("/console/emails/{letter}"),
         format!("/console/emails/{letter}/html"),
+        format!("/console/emails/{letter}?view=text"),
+        format!("/console/emails/{letter}?view=headers"),
+        format!("/console/emails/{letter}?view=raw"),
         format!("/console/offers/{offer}"),
         format!("/console/accounts/{account}"),
     ] {
@@ -128,6 +153,9 @@ async fn a_reader_gets_no_address_and_no_link_that_acts(db: PgPool) {
         let links = page.text.split("/unsubscribe/").skip(1);
         assert!(links.clone().all(|rest| rest.starts_with('…')), "{path}");
     }
+    let frame = reader.open(&format!("/console/emails/{letter}/html")).await;
+    let policy = frame.header("content-security-policy");
+    assert!(policy.contains("img-src data: https://cdn.example/logo.png;"), "{policy}");
     let message = format!("/console/emails/{letter}/message.eml");
     assert_eq!(reader.open(&message).await.status, 403);
     app.finish().await;
