@@ -9,6 +9,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::format::text::{is_unprintable, printable};
+use crate::telemetry::chain;
 
 /// Formats of times in UTC.
 pub(super) const DAY: &str = "%Y-%m-%d";
@@ -42,7 +43,7 @@ pub(super) fn note_line(text: Arguments<'_>) {
 
 /// Prints the error of a command to stderr. A list of settings errors has several lines.
 pub(super) fn print_error(error: &anyhow::Error) {
-    for text in format!("error: {error:#}").lines() {
+    for text in format!("error: {}", chain(error.as_ref())).lines() {
         note_line(format_args!("{text}"));
     }
 }
