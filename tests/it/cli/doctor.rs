@@ -175,6 +175,17 @@ async fn live_world(
     (stripe, relay, env)
 }
 
+#[sqlx::test(migrations = false)]
+async fn an_embedded_database_that_is_new_is_not_created(db: PgPool) {
+    let (_stripe, _relay, mut env) = world(&db).await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    env.remove("DATABASE_URL");
+    env.insert("COURIER_DATABASE__DATA_DIR".to_owned(), data.display().to_string());
+    Report::run(&env).await.expect("ok", "database", "new: `serve` starts a Postgres in");
+    assert!(!data.exists());
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn with_a_live_key_each_market_lists_what_is_held(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
