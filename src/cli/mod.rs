@@ -231,7 +231,11 @@ pub fn run() -> ExitCode {
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             out::print_error(&error);
-            ExitCode::from(if error.is::<config::Errors>() { USAGE } else { 1 })
+            if !error.is::<config::Errors>() {
+                return ExitCode::FAILURE;
+            }
+            out::note!("`capital-courier settings` describes every setting");
+            ExitCode::from(USAGE)
         }
     }
 }

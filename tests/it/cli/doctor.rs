@@ -108,7 +108,7 @@ async fn wrong_settings_are_all_named_and_the_rest_is_checked(db: PgPool) {
     let report = Report::run(&env).await;
     assert_eq!(report.status, 1);
     report.expect("WRONG", "settings", "STRIPE_API_KEY (stripe.api_key): nothing follows");
-    report.expect("WRONG", "settings", "STRIPE_WEBHOOK_SECRET (webhook.secrets): value 1: nothing");
+    report.expect("WRONG", "settings", "STRIPE_WEBHOOK_SECRET (webhook.secrets): nothing");
     report.expect("WRONG", "settings", "COURIER_EMAIL__FROM (email.from): missing");
     report.expect("WRONG", "settings", "COURIER_QUEUE__LEASEE: unknown setting");
     report.expect("-", "Stripe", "its settings are wrong");
