@@ -48,6 +48,11 @@ use crate::{database, telemetry};
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
 
+/// The container's build, which has neither the embedded Postgres nor the simulated Stripe.
+#[cfg(not(feature = "demo"))]
+const NO_DEMO: &str = "error: this build has no demo: install Rust and run `cargo run -- demo` in a \
+                       checkout of the source";
+
 const AFTER_HELP: &str = "\
 Settings are read from the built-in defaults, from the file given with --config, and from the
 environment; the later source overrides the earlier one. The variable for the key section.key is
@@ -75,6 +80,13 @@ enum Command {
     /// Run a demo on this machine: embedded Postgres, Stripe simulator, emails written to files
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Not in this build: run `cargo run -- demo` in a checkout of the source
+    #[cfg(not(feature = "demo"))]
+    #[command(hide = true)]
+    Demo {
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        _ignored: Vec<String>,
+    },
     /// Receive webhooks and process jobs: send emails, mark offers as delivered at Stripe
     Serve {
         /// Receive webhooks only; other processes run the jobs
@@ -246,6 +258,11 @@ impl Cli {
         match self.command {
             #[cfg(feature = "demo")]
             Command::Demo(args) => block_on(demo::run(args)),
+            #[cfg(not(feature = "demo"))]
+            Command::Demo { .. } => {
+                out::note!("{NO_DEMO}");
+                Ok(ExitCode::from(USAGE))
+            }
             Command::Serve { no_worker } => block_on(serve::serve(config, no_worker)),
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate { json } => block_on(migrate::run(config, json)),
