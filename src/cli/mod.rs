@@ -116,8 +116,8 @@ enum Command {
     },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
-        /// List every offer of every status, too, as the service does once a day; continues where
-        /// an interrupted listing ended
+        /// Also list every offer of every status, as the service does once a day; resumes an
+        /// interrupted listing
         #[arg(long)]
         all: bool,
         /// Print JSON
@@ -134,7 +134,7 @@ enum Command {
     /// Searches offers, accounts, emails, events, jobs and transactions by id, emails by Message-ID
     /// and by address, and offers by the id of Stripe's request. Names of merchants are not stored.
     Search {
-        /// An id, an address or the SHA-256 of one, a Message-ID
+        /// An id, an email address or its SHA-256, or a Message-ID
         term: String,
         /// Print JSON
         #[arg(long)]
@@ -150,13 +150,13 @@ enum Command {
         #[command(subcommand)]
         action: contact::Action,
     },
-    /// Stop emails from leaving: all, those for a market, or those of a kind; list pauses
+    /// Stop sending: all emails, those for a market, or those of a kind; list pauses
     ///
     /// Emails in scope wait, on every replica, until `resume`; nothing is lost. Webhooks are
     /// accepted, offers that end withdraw their emails, and opt-outs count. Emails that are being
     /// handed to the relay at that moment are finished. Pausing twice changes nothing.
     Pause(pause::PauseArgs),
-    /// End a pause: the emails that waited leave at the usual rate
+    /// End a pause: the emails that waited are sent at the usual rate
     ///
     /// Ends the pause of exactly this scope. Exit status 0 if there is none.
     Resume(pause::ResumeArgs),
@@ -211,7 +211,8 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
-    /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
+    /// Exit with 0 if the service on this machine is ready, otherwise with 1: for a container's
+    /// HEALTHCHECK
     Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings {
