@@ -6,9 +6,11 @@ mod log_limit;
 pub mod metrics;
 pub mod traces;
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
+use sqlx::postgres::PgDatabaseError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -53,7 +55,7 @@ impl FromStr for Format {
             "auto" => Ok(Self::Auto),
             "json" => Ok(Self::Json),
             "pretty" => Ok(Self::Pretty),
-            _ => Err("not a format of log lines"),
+            _ => Err("must be auto, pretty or json"),
         }
     }
 }
@@ -77,27 +79,60 @@ pub fn init(settings: &Settings) {
     drop(started);
 }
 
-/// The messages of an error and its sources, joined by `: `, for logs and for the database.
-/// Replaces NUL, which Postgres cannot store: an error may quote external input.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+/// The messages of an error and its sources, joined by `: `, for logs, people and the database. A
+/// source that the message before it ends with is left out. Replaces NUL, which Postgres cannot
+/// store: an error may quote external input.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = message(error);
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = message(cause);
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Of an error of Postgres its message alone: sqlx adds a line of Postgres' own source. Of a pool
+/// that gave no connection both causes, which sqlx does not tell apart.
+fn message(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(sqlx::Error::Database(error)) => return error.message().to_owned(),
+        Some(sqlx::Error::PoolTimedOut) => {
+            return "no connection in time: Postgres cannot be reached, or all connections are in \
+                    use"
+            .to_owned();
+        }
+        Some(_) | None => {}
+    }
+    let of_postgres = error.downcast_ref::<PgDatabaseError>();
+    of_postgres.map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Error;
 
+    use anyhow::Context;
+
     use super::chain;
 
     #[test]
     fn a_chain_contains_no_nul() {
         assert_eq!(chain(&Error::other("a\0b")), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        // sqlx repeats the source of an I/O error.
+        let refused = sqlx::Error::Io(Error::other("connection refused"));
+        let error = Err::<(), _>(refused).context("cannot start").unwrap_err();
+        assert_eq!(
+            chain(error.as_ref()),
+            "cannot start: error communicating with database: connection refused"
+        );
     }
 }

@@ -24,8 +24,8 @@ pub(in crate::cli) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Withdraw approvals: no email with that wording begins to leave, and the Capital section shows
-    /// no open offer with it
+    /// Withdraw approvals: emails with that wording are held, and the Capital section hides open
+    /// offers with it
     ///
     /// The approvals stay on record. Emails that wait are held as `copy_not_approved`.
     #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["hash", "reference"])))]
@@ -38,7 +38,7 @@ pub(in crate::cli) enum Action {
         /// Only for this market
         #[arg(long)]
         market: Option<String>,
-        /// Why, for the approval and the log of acts
+        /// The reason, for the approval and the log of operators' acts
         #[arg(long, value_name = "TEXT")]
         reason: Note,
         /// Who withdraws

@@ -72,11 +72,11 @@ pub(super) enum Action {
         /// Stripe's reference of the approval
         #[arg(long)]
         reference: String,
-        /// Only for this disclaimer: needed for one that is newer than this version, whose market
-        /// is unknown
+        /// Only for this disclaimer; required for one that is newer than this version, because its
+        /// market is unknown
         #[arg(long, value_name = "NAME")]
         variant: Option<String>,
-        /// Only for this kind of email: offer, `previously_eligible`, refill, repeat,
+        /// Only for this kind of email: `offer`, `previously_eligible`, `refill`, `repeat`,
         /// `reminder_7d`, `reminder_14d`, `re_engagement`; or for the page: `capital_section`
         #[arg(long)]
         kind: Option<CopyKind>,

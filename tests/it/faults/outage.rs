@@ -258,7 +258,7 @@ async fn a_process_probes_an_unavailable_stripe_with_growing_pauses(db: PgPool) 
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
-    let times_down = || process.logged().matches("the remote system is down").count();
+    let times_down = || process.logged().matches("stripe is unavailable: pausing").count();
     eventually(|| process.logged(), async || times_down() >= 4).await;
     // Eight letters start at once, some with two calls; then there are probes after 1, 2 and 4 s.
     let (calls, took) = (stripe.requests().len(), started.elapsed());
