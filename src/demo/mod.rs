@@ -199,6 +199,7 @@ impl Demo {
             secret: TOKEN_SECRET.to_owned(),
             audience: AUDIENCE.to_owned(),
         });
+        feed::report_letters(self);
         let today = if is_first {
             Some(self.play_the_past(dir).await?)
         } else {
