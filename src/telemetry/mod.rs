@@ -10,7 +10,6 @@ use std::error::Error;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use sqlx::postgres::PgDatabaseError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -83,33 +82,31 @@ pub fn init(settings: &Settings) {
 /// source that the message before it ends with is left out. Replaces NUL, which Postgres cannot
 /// store: an error may quote external input.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = message(error);
-    let mut source = error.source();
+    let (mut text, mut source) = message(error);
     while let Some(cause) = source {
-        let cause_text = message(cause);
+        let (cause_text, next) = message(cause);
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }
-        source = cause.source();
+        source = next;
     }
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-/// Of an error of Postgres its message alone: sqlx adds a line of Postgres' own source. Of a pool
-/// that gave no connection both causes, which sqlx does not tell apart.
-fn message(error: &(dyn Error + 'static)) -> String {
+/// The message of an error, and its source.
+fn message<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
     match error.downcast_ref() {
-        Some(sqlx::Error::Database(error)) => return error.message().to_owned(),
+        // sqlx adds a line number of Postgres' own source.
+        Some(sqlx::Error::Database(error)) => (error.message().to_owned(), None),
+        // sqlx does not tell the two causes apart.
         Some(sqlx::Error::PoolTimedOut) => {
-            return "no connection in time: Postgres cannot be reached, or all connections are in \
-                    use"
-            .to_owned();
+            let text = "no connection in time: Postgres cannot be reached, or all connections are \
+                        in use";
+            (text.to_owned(), None)
         }
-        Some(_) | None => {}
+        Some(_) | None => (error.to_string(), error.source()),
     }
-    let of_postgres = error.downcast_ref::<PgDatabaseError>();
-    of_postgres.map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 #[cfg(test)]

@@ -184,6 +184,12 @@ async fn an_exhausted_pool_answers_503_until_a_connection_is_free(db: PgPool) {
     app.close().await;
 }
 
+#[sqlx::test(migrations = false)]
+async fn an_error_of_postgres_is_its_message_alone(db: PgPool) {
+    let error = sqlx::query("select 1 / 0").execute(&db).await.unwrap_err();
+    assert_eq!(capital_courier::telemetry::chain(&error), "division by zero");
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_full_disk_answers_503_and_is_logged_once_a_second(db: PgPool) {
     let (stripe, _relay, env) = world(&db).await;
