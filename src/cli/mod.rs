@@ -77,7 +77,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a demo on this machine: embedded Postgres, Stripe simulator, emails written to files
+    /// Try everything on this machine: a simulated Stripe, a mailbox, an embedded Postgres
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     /// Not in this build: run `cargo run -- demo` in a checkout of the source
