@@ -107,10 +107,10 @@ fn merchant(situation: &Situation<'_>) -> Vec<Button> {
     let pay_out = situation.to_pay_out().map(|_| format!("{balance} of sales"));
     vec![
         Button::of("apply", "Applies", apply, "Stripe then reviews the application").next_if(true),
-        Button::new("pay", "Pays from the balance", pay).with_amount(&currency),
+        Button::new("pay", "Pays from balance", pay).with_amount(&currency),
         Button::new("repay", "Pays off the rest", rest),
         Button::of("take_other", "Takes another offer", take_other, "this offer is closed"),
-        Button::new("pay_out", "Moves the balance to the bank", pay_out),
+        Button::new("pay_out", "Moves balance to bank", pay_out),
     ]
 }
 
@@ -137,7 +137,7 @@ fn stripe(situation: &Situation<'_>) -> Vec<Button> {
         Button::new("offer", label, offer.map(str::to_owned))
             .next_if(situation.financing.is_none()),
         Button::of("expire", "Lets the offer expire", expire, "its time is over"),
-        Button::of("collect", "Collects from the bank", collect, "what a minimum payment lacks")
+        Button::of("collect", "Collects from bank", collect, "what a minimum payment lacks")
             .with_amount(&currency),
     ]
 }

@@ -36,7 +36,8 @@ pub(super) fn show(engine: &Engine, pages: &Pages, query: &Parameters) -> ApiRes
     let shows_all = query.get("feed") == Some("all");
     let shown = FeedView {
         after: query.get("after").and_then(|after| after.parse().ok()).unwrap_or(u64::MAX),
-        account: chosen.as_deref().filter(|_| !shows_all),
+        account: chosen.as_deref(),
+        shows_all,
         now,
     };
     let lapse = pages.lapse_progress();
@@ -127,21 +128,24 @@ fn merchant(
 struct FeedView<'a> {
     /// Entries with a greater number are new.
     after: u64,
-    /// None shows those of all accounts.
     account: Option<&'a str>,
+    shows_all: bool,
     now: DateTime<Utc>,
 }
 
 impl FeedView<'_> {
-    fn shows(&self, one: &NumberedEntry) -> bool {
-        self.account.is_none()
-            || one.entry.account.is_none()
-            || one.entry.account.as_deref() == self.account
+    /// Of the account, or of none.
+    fn is_about_it(&self, one: &NumberedEntry) -> bool {
+        one.entry.account.is_none() || one.entry.account.as_deref() == self.account
     }
 
     /// Newest first.
     fn entries(&self, state: &State, feed: &[NumberedEntry]) -> Vec<minijinja::Value> {
-        let shown = feed.iter().rev().filter(|one| self.shows(one)).take(FEED_LENGTH);
+        let shown = feed
+            .iter()
+            .rev()
+            .filter(|one| self.shows_all || self.is_about_it(one))
+            .take(FEED_LENGTH);
         let entry = |one: &NumberedEntry| {
             let NumberedEntry { number, entry, count, .. } = one;
             let is_today = entry.at.date_naive() == self.now.date_naive();
@@ -150,7 +154,7 @@ impl FeedView<'_> {
                 at => entry.at.format(form).to_string(), text => in_short(&entry.text), link => entry.link.clone(),
                 at_full => entry.at.to_rfc3339(), count, tone => entry.tone.as_str(),
                 is_new => *number > self.after,
-                who => entry.account.as_ref().filter(|_| self.account.is_none())
+                who => entry.account.as_ref().filter(|_| self.shows_all)
                     .map(|id| context! { id, name => name(state, id) }),
             }
         };
@@ -159,8 +163,9 @@ impl FeedView<'_> {
 
     /// The texts of the newest entries that came of the last press, oldest first.
     fn said(&self, feed: &[NumberedEntry]) -> Vec<String> {
-        let is_new =
-            |one: &&NumberedEntry| one.number > self.after && self.shows(one) && !one.is_routine();
+        let is_new = |one: &&NumberedEntry| {
+            one.number > self.after && self.is_about_it(one) && !one.is_routine()
+        };
         let new = feed.iter().rev().filter(is_new).take(MAX_SAID);
         let mut texts: Vec<String> = new.map(|one| in_short(&one.entry.text)).collect();
         texts.reverse();

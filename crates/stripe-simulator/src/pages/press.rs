@@ -131,21 +131,24 @@ fn switch(
 
 /// Sends the events of an account's newest offer three times, the newest first.
 fn send_backwards(engine: &Arc<Engine>, account: &str) -> Result<(), String> {
-    let (offer, endpoint) = {
+    let offer = {
         let state = engine.state();
         let newest = state.offers.of_account(account).next();
-        let offer = newest.and_then(|offer| offer["id"].as_str()).map(str::to_owned);
-        (offer, state.endpoint.clone())
+        newest.and_then(|offer| offer["id"].as_str()).map(str::to_owned)
     };
-    let offer = offer.ok_or("there is no offer, so there are no events")?;
-    let endpoint = endpoint.ok_or("no endpoint is registered")?;
-    let mut events = engine.events_of(&offer);
+    let mut events = engine.events_of(&offer.ok_or("there is no offer, so there are no events")?);
     events.reverse();
+    let sent: usize = events
+        .iter()
+        .cycle()
+        .take(3 * events.len())
+        .map(|event| engine.send_to_receivers(event))
+        .sum();
+    if sent == 0 {
+        return Err("no endpoint is registered".to_owned());
+    }
     let text = format!("Stripe sends {} again, three times and backwards", count(events.len()));
     engine.report(Some(account), text, Tone::Warn);
-    for _ in 0..3 {
-        engine.resend(&events, &endpoint);
-    }
     Ok(())
 }
 

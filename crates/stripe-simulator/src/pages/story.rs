@@ -223,6 +223,7 @@ fn bar(financing: &Financing, now: DateTime<Utc>) -> minijinja::Value {
         let ends = financing.paid_out_at.timestamp() + (interval + 1) * schedule.seconds();
         context! {
             paid => amount(paid), of => amount(schedule.minimum),
+            is_met => paid >= schedule.minimum,
             days => (ends - now.timestamp()) / 86_400 + 1,
         }
     });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use rand::RngExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::Pages;
 use crate::engine::Engine;
@@ -36,7 +37,8 @@ pub(crate) struct Progress {
     pub(super) day: u32,
     /// None if it depends on the sales.
     pub(super) of: Option<u32>,
-    is_stopping: bool,
+    /// Ends it after the day that is under way.
+    stop: CancellationToken,
 }
 
 /// Sales are such that a financing takes about nine months.
@@ -48,8 +50,10 @@ const MAX_DAYS_IN_DETAIL: u32 = 31;
 const MAX_SETTLE: Duration = Duration::from_secs(5);
 /// As `MAX_SETTLE`, after it took longer: with a relay that is down it never settles.
 const MAX_SETTLE_AGAIN: Duration = Duration::from_millis(100);
-/// Of a day, if nothing says whether the platform has settled.
-const PACE: Duration = Duration::from_millis(20);
+/// Of a step, if nothing says whether the platform has settled.
+const PACE: Duration = Duration::from_millis(5);
+/// Six hours: within each working day falls at least one.
+const STEPS_OF_A_DAY: i32 = 4;
 
 /// Starts a time lapse. The page shows how far it is.
 pub(super) fn start(
@@ -62,7 +66,8 @@ pub(super) fn start(
         Span::Days(days) => Some(days),
         Span::UntilPaid => None,
     };
-    if !pages.begin_lapse(Progress { day: 0, of, is_stopping: false }) {
+    let stop = engine.stop.child_token();
+    if !pages.begin_lapse(Progress { day: 0, of, stop: stop.clone() }) {
         return Err(ActionError::new("time is passing already"));
     }
     let lapse = Lapse {
@@ -70,6 +75,7 @@ pub(super) fn start(
         pages: Arc::clone(pages),
         account: account.to_owned(),
         span,
+        stop,
         max_settle: MAX_SETTLE,
         sold: BTreeMap::new(),
     };
@@ -98,10 +104,10 @@ impl Pages {
         self.lapse().clone()
     }
 
-    /// Ends it after the day that is under way. Nothing happens if none runs.
+    /// Nothing happens if none runs.
     pub(super) fn stop_lapse(&self) {
-        if let Some(progress) = self.lapse().as_mut() {
-            progress.is_stopping = true;
+        if let Some(progress) = self.lapse().as_ref() {
+            progress.stop.cancel();
         }
     }
 }
@@ -118,6 +124,7 @@ struct Lapse {
     pages: Arc<Pages>,
     account: String,
     span: Span,
+    stop: CancellationToken,
     max_settle: Duration,
     sold: BTreeMap<String, Sold>,
 }
@@ -134,10 +141,11 @@ impl Lapse {
         let mut passed = 0;
         while passed < days && !self.is_over() {
             self.settle().await;
-            if self.is_stopping() {
+            if self.stop.is_cancelled() {
                 break;
             }
             passed += 1;
+            self.hours_pass().await;
             self.day(passed);
             if let Some(progress) = self.pages.lapse().as_mut() {
                 progress.day = passed;
@@ -145,11 +153,6 @@ impl Lapse {
         }
         self.settle().await;
         self.report(passed);
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.engine.stop.is_cancelled()
-            || self.pages.lapse_progress().is_none_or(|progress| progress.is_stopping)
     }
 
     /// Nothing is left to be paid.
@@ -170,8 +173,10 @@ impl Lapse {
                 true
             }
         };
+        // The stop first: nothing is waited for after it.
         let has_settled = tokio::select! {
-            () = self.engine.stop.cancelled() => true,
+            biased;
+            () = self.stop.cancelled() => true,
             has_settled = has_settled => has_settled,
         };
         self.max_settle = if has_settled { MAX_SETTLE } else { MAX_SETTLE_AGAIN };
@@ -196,10 +201,18 @@ impl Lapse {
         }
     }
 
+    /// A day, in steps: what a platform does at certain hours alone, it does.
+    async fn hours_pass(&mut self) {
+        for step in 1..=STEPS_OF_A_DAY {
+            self.engine.time.advance(TimeDelta::days(1) / STEPS_OF_A_DAY);
+            if step < STEPS_OF_A_DAY {
+                self.settle().await;
+            }
+        }
+    }
+
     fn day(&mut self, number: u32) {
-        self.engine.time.advance(TimeDelta::days(1));
-        let accounts: Vec<String> = self.engine.state().accounts.objects.keys().cloned().collect();
-        for account in accounts {
+        for account in self.connected_accounts() {
             let is_daily = {
                 let state = self.engine.state();
                 let in_detail = match self.span {
@@ -213,6 +226,12 @@ impl Lapse {
             }
         }
         self.expire_offers();
+    }
+
+    fn connected_accounts(&self) -> Vec<String> {
+        let state = self.engine.state();
+        let ids = state.accounts.objects.keys();
+        ids.filter(|id| state.accounts.is_connected(id)).cloned().collect()
     }
 
     /// The sales of so many days, now and then with a refund, and each week a payout to the bank.

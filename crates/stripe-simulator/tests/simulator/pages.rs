@@ -224,27 +224,25 @@ async fn a_day_waits_until_the_platform_has_settled_and_can_be_the_last() {
         let signal = Arc::clone(&signal);
         async move { signal.notified().await }
     });
-    let reaches = async |days: u32| {
-        while waiting.load(Ordering::SeqCst) < days {
+    let reaches = async |steps: u32| {
+        while waiting.load(Ordering::SeqCst) < steps {
             tokio::task::yield_now().await;
         }
     };
     let start = client.time.now();
     press(&client, &format!("accounts/{account}/month")).await;
-    for day in 0..3 {
-        reaches(day + 1).await;
-        assert_eq!(client.time.now() - start, chrono::TimeDelta::days(day.into()));
+    // Four steps of a day.
+    for step in 0..12 {
+        reaches(step + 1).await;
+        assert_eq!(client.time.now() - start, chrono::TimeDelta::hours(6 * i64::from(step)));
         settled.notify_one();
     }
-    reaches(4).await;
+    reaches(13).await;
     let running = page(&client).await;
     assert!(running.contains("Day 3 of 30") && running.contains("http-equiv=\"refresh\""));
     let refused = press(&client, &format!("accounts/{account}/offer")).await;
     assert!(refused.contains("time is passing: stop it"), "{refused}");
     press(&client, "time/lapse/stop").await;
-    settled.notify_one();
-    reaches(5).await;
-    settled.notify_one();
     time_stands_still(&client).await;
     assert_eq!(client.time.now() - start, chrono::TimeDelta::days(3));
     assert!(page(&client).await.contains("3 days passed"));
