@@ -50,8 +50,8 @@ const USAGE: u8 = 64;
 
 /// The container's build, which has neither the embedded Postgres nor the simulated Stripe.
 #[cfg(not(feature = "demo"))]
-const NO_DEMO: &str = "error: this build has no demo: install Rust and run `cargo run -- demo` in a \
-                       checkout of the source";
+const NO_DEMO: &str = "error: this build has no demo: install Rust and run `cargo run -- demo` in \
+                       a checkout of the source";
 
 const AFTER_HELP: &str = "\
 Settings are read from the built-in defaults, from the file given with --config, and from the
