@@ -111,7 +111,10 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
             let all = disclaimers.all();
             let writing = Progress::spinner("writing the samples");
             let samples = app::samples(&email, &writer, &all)?;
-            let cover = preview::write(&dir, email.sender.from.address(), &writer, &samples)?;
+            let approvals = approvals::in_force(&database.database).await;
+            let context =
+                preview::PreviewContext { writer: &writer, approvals: approvals.as_deref() };
+            let cover = preview::write(&dir, &context, &samples)?;
             drop(writing);
             let (index, emails) = (cover.display().to_string(), samples.len());
             out::outcome(
