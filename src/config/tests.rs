@@ -349,7 +349,7 @@ fn a_brand_has_two_logos_and_a_colour() {
         errors(&[(dark, white)]).contains("(brand.logo_dark_url): \"https://cdn.example/white")
     );
     assert!(errors(&[(dark, white)]).contains("requires brand.logo_url"));
-    assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("write a colour"));
+    assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("not a color"));
     let live = [("STRIPE_API_KEY", "sk_live_1"), (logo, "http://cdn.example/logo.png")];
     assert!(errors(&live).contains("brand.logo_url"), "{}", errors(&live));
 }

@@ -12,7 +12,7 @@
 
 mod brand;
 mod feed;
-mod mail;
+pub mod mail;
 mod service;
 mod settings;
 mod shell;
