@@ -1,6 +1,5 @@
 // Looks at the simulator's pages in a real Chromium: axe's rules (WCAG 2.2 AA and best practice) and a picture of each, at three widths,
-// light and dark. Start `cargo run -p stripe-simulator --example dashboard`, then:
-//   node tests/browser/simulator.mjs http://127.0.0.1:12111 target/simulator
+// light and dark. `scripts/walk-simulator` starts the example `dashboard` and runs this.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -3,6 +3,8 @@
 //! ```sh
 //! cargo run -p stripe-simulator --example dashboard
 //! ```
+//!
+//! Listens at `127.0.0.1:12111`, or at the address that is given, and prints where the pages are.
 
 #![allow(clippy::print_stdout, reason = "the address is the output")]
 
@@ -28,7 +30,7 @@ const MERCHANTS: [(&str, &str, &str, &str, i64); 6] = [
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let time = TimeSource::system();
     let options = Options {
-        listen: "127.0.0.1:12111".parse()?,
+        listen: std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:12111").parse()?,
         api_key: "sk_test_platform".to_owned(),
         time: time.clone(),
     };

@@ -94,14 +94,16 @@ pub(super) fn tell(
             _ if number == place.done => place.next,
             _ => Step::ToCome,
         };
-        let said = match step {
-            Step::Done => done_on(state, offer, number, now),
-            Step::Current | Step::Stopped => place.said.clone(),
-            Step::ToCome => String::new(),
+        let (label, said) = match step {
+            Step::Done => ((*label).to_owned(), done_on(state, offer, number, now)),
+            Step::Current => ((*label).to_owned(), place.said.clone()),
+            // What did not come to pass has another name.
+            Step::Stopped => (place.said.clone(), String::new()),
+            Step::ToCome => ((*label).to_owned(), String::new()),
         };
         let link = Some(feed).filter(|_| number == 1 && place.done > 1);
         let link = link.and_then(|feed| letter_link(offer, feed));
-        context! { label => *label, progress => step.as_str(), said, link }
+        context! { label, progress => step.as_str(), said, link }
     });
     let terms = current_terms(offer);
     let currency = text(&terms["currency"]);
@@ -142,13 +144,13 @@ fn place(state: &State, offer: &Value, now: DateTime<Utc>) -> Place {
         "accepted" => waiting(3, "Stripe reviews it".to_owned()),
         "paid_out" => waiting(4, day_of(state, offer, now)),
         "fully_repaid" | "completed" => Place { done: 6, next: Step::Done, said: String::new() },
-        "rejected" if !offer["replacement"].is_null() => stopped(3, "counter-offer made"),
-        "rejected" => stopped(3, "rejected"),
-        "canceled" if was_paid_out => stopped(4, "canceled"),
-        "canceled" => stopped(3, "canceled"),
-        "expired" => stopped(before_applying, "expired"),
-        "replaced" => stopped(before_applying, "replaced"),
-        "accepted_other_offer" => stopped(before_applying, "took another offer"),
+        "rejected" if !offer["replacement"].is_null() => stopped(3, "Counter-offer"),
+        "rejected" => stopped(3, "Rejected"),
+        "canceled" if was_paid_out => stopped(4, "Canceled"),
+        "canceled" => stopped(3, "Canceled"),
+        "expired" => stopped(before_applying, "Expired"),
+        "replaced" => stopped(before_applying, "Replaced"),
+        "accepted_other_offer" => stopped(before_applying, "Took another"),
         other => stopped(before_applying, &other.replace('_', " ")),
     }
 }
