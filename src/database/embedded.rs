@@ -7,8 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use pglite_oxide::PgliteServer;
 use sqlx::Executor;
+use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
 
 use super::{Database, OpenError, Settings, pool_options};
 
@@ -17,7 +22,9 @@ use super::{Database, OpenError, Settings, pool_options};
 pub struct EmbeddedServer {
     /// `None` after it was stopped.
     server: Option<PgliteServer>,
+    /// Of the relay before it.
     url: String,
+    _relay: AbortOnDropHandle<()>,
 }
 
 impl std::fmt::Debug for EmbeddedServer {
@@ -44,8 +51,8 @@ impl EmbeddedServer {
             .await
             .map_err(|error| failed(settings, error.into()))?
             .map_err(|error| failed(settings, anyhow::anyhow!("{error:#}")))?;
-        let url = server.database_url();
-        Ok(Self { server: Some(server), url })
+        let relay = relay(&server).await.map_err(|error| failed(settings, error))?;
+        Ok(Self { server: Some(server), url: relay.0, _relay: relay.1 })
     }
 
     /// Connects to the server, which the last holder of it stops. An earlier [`Database`] on it must
@@ -84,6 +91,45 @@ impl EmbeddedServer {
             tracing::warn!(error = %error, "the embedded Postgres did not stop cleanly");
         }
     }
+}
+
+/// Listens before the server, which ends at the first connection that is reset: towards the server,
+/// each connection ends as one that was closed. Returns the URL to connect to.
+async fn relay(server: &PgliteServer) -> anyhow::Result<(String, AbortOnDropHandle<()>)> {
+    let mut url: Url = server.database_url().parse()?;
+    let port = url.port().context("the embedded Postgres has no port")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let relayed = listener.local_addr()?.port();
+    url.set_port(Some(relayed)).map_err(|()| anyhow::anyhow!("no port can be set"))?;
+    let relaying = tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            if let Err(error) = pass_on(client, port).await {
+                tracing::debug!(error = %error, "a connection to the embedded Postgres ended");
+            }
+        }
+    });
+    Ok((url.into(), AbortOnDropHandle::new(relaying)))
+}
+
+/// One connection at a time, as the server has it.
+async fn pass_on(mut client: TcpStream, port: u16) -> std::io::Result<()> {
+    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.split(), server.split());
+    let requests = async {
+        // However it ended, the server sees an orderly end.
+        let _ = copy(&mut from_client, &mut to_server).await;
+        to_server.shutdown().await
+    };
+    let responses = async {
+        let _ = copy(&mut from_server, &mut to_client).await;
+        // Nobody reads them any more, and the server must not notice.
+        let _ = copy(&mut from_server, &mut sink()).await;
+        to_client.shutdown().await
+    };
+    tokio::try_join!(requests, responses).map(drop)
 }
 
 fn failed(settings: &Settings, source: anyhow::Error) -> OpenError {
@@ -137,6 +183,33 @@ mod tests {
         let error = open(&settings).await.unwrap_err();
         assert!(matches!(&error, OpenError::EmbeddedInUse(of) if of == dir.path()), "{error:?}");
         database.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_is_reset_leaves_the_server_and_no_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path());
+        let server = Arc::new(EmbeddedServer::start(&settings).await.unwrap());
+        let open = || async { server.connect(&settings).await.unwrap().pool };
+        (&open().await).execute("create table kept (n int)").await.unwrap();
+        for _ in 0..5 {
+            // A runtime of its own, which ends while a response is on its way.
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let (server, settings) = (Arc::clone(&server), settings.clone());
+            runtime.spawn(async move {
+                let pool = server.connect(&settings).await.unwrap().pool;
+                let many = "begin; insert into kept select generate_series(1, 100); \
+                            select repeat('x', 2000) from generate_series(1, 2000)";
+                loop {
+                    (&pool).execute(many).await.unwrap();
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            runtime.shutdown_background();
+        }
+        let kept: i64 =
+            sqlx::query_scalar("select count(*) from kept").fetch_one(&open().await).await.unwrap();
+        assert_eq!(kept, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

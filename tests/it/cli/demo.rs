@@ -31,6 +31,11 @@ fn demo(dir: &Path, more: &[&str]) -> Command {
     command(&[&arguments, more].concat(), &HashMap::from([("HOME".to_owned(), home)]))
 }
 
+fn client(redirects: Policy) -> Client {
+    let builder = capital_courier::http::client::builder(Duration::from_secs(30));
+    builder.redirect(redirects).build().unwrap()
+}
+
 fn letters(dir: &Path) -> usize {
     let files = std::fs::read_dir(dir.join("mail")).unwrap();
     files.filter(|file| file.as_ref().unwrap().path().extension() == Some("eml".as_ref())).count()
@@ -52,7 +57,7 @@ impl Demo {
         let address = tokio::time::timeout(MAX_START, read_address).await.unwrap();
         // Nobody may close the pipe: the demo prints on.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, address, http: Client::new() }
+        Self { child, address, http: client(Policy::default()) }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -68,7 +73,7 @@ impl Demo {
 
     /// The merchant's page, to which its dashboard signs it in.
     async fn section(&self, account: &str) -> String {
-        let http = Client::builder().redirect(Policy::none()).build().unwrap();
+        let http = client(Policy::none());
         let (mut at, mut cookie) = (format!("{}/dashboard/{account}", self.address), String::new());
         for _ in 0..4 {
             let response = http.get(&at).header("cookie", &cookie).send().await.unwrap();
@@ -162,13 +167,16 @@ async fn a_killed_service_sends_each_letter_once(demo: &Demo, dir: &Path) {
     demo.press(&format!("accounts/{rocket}/offer")).await;
     demo.press("trouble/kill/start").await;
     // Its pages say so, until it is back.
-    let plain = Client::builder().redirect(Policy::none()).build().unwrap();
+    let plain = client(Policy::none());
     let url = format!("{}/console/attention", demo.address);
-    eventually(|| "away".to_owned(), async || {
-        let page = plain.get(&url).header("accept", "text/html").send().await.unwrap();
-        page.status() == StatusCode::SERVICE_UNAVAILABLE
-            && page.text().await.unwrap().contains("The service is down")
-    })
+    eventually(
+        || "away".to_owned(),
+        async || {
+            let page = plain.get(&url).header("accept", "text/html").send().await.unwrap();
+            page.status() == StatusCode::SERVICE_UNAVAILABLE
+                && page.text().await.unwrap().contains("The service is down")
+        },
+    )
     .await;
     let is_ready = async || demo.get("/readyz").await.status().is_success();
     eventually(|| "back".to_owned(), is_ready).await;
@@ -177,10 +185,13 @@ async fn a_killed_service_sends_each_letter_once(demo: &Demo, dir: &Path) {
     demo.press("trouble/relay_down/stop").await;
     demo.press("trouble/events_backwards/start").await;
     let merchant = format!("/_simulator/?account={rocket}");
-    eventually(|| "sent, and Stripe knows".to_owned(), async || {
-        demo.page(&merchant).await.contains("Stripe knows that the offer reached")
-            && letters(dir) == before + 1
-    })
+    eventually(
+        || "sent, and Stripe knows".to_owned(),
+        async || {
+            demo.page(&merchant).await.contains("Stripe knows that the offer reached")
+                && letters(dir) == before + 1
+        },
+    )
     .await;
 }
 
