@@ -61,11 +61,13 @@ fn phase(simulator: &Simulator, account: &str) -> String {
         "canceled" => "financing canceled",
         _ => "offer ended",
     };
-    let is_beside = offer["status"] != "paid_out" && !simulator.active_financings(account).is_empty();
+    let is_beside =
+        offer["status"] != "paid_out" && !simulator.active_financings(account).is_empty();
     if is_beside { format!("financing in progress, {newest}") } else { newest.to_owned() }
 }
 
 fn mailbox_of(email: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("to", email).finish();
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("to", email).finish();
     format!("/mailbox?{query}")
 }
