@@ -24,7 +24,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="capital-courier" \
-    org.opencontainers.image.description="Delivers Stripe Capital financing offers to the merchants of a Connect platform, and proves it" \
+    org.opencontainers.image.description="Emails Stripe Capital financing offers to the merchants of a Connect platform, and keeps evidence of it" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0" \
     org.opencontainers.image.version="${VERSION}"
 COPY --from=build /capital-courier /usr/local/bin/capital-courier

@@ -4,6 +4,7 @@
 #
 #   container_find         sets $engine, which stays empty if even a chroot is impossible
 #   container_start        starts the image; sets $container_pid
+#   container_exec COMMAND runs a command inside
 #   container_healthcheck  runs its health check inside
 #   container_stop SECONDS sends SIGTERM, and SIGKILL after so long; sets $container_status
 #   container_log          prints what it logged
@@ -27,7 +28,12 @@ container_find() {
     done
 }
 container_start() { "start_$engine"; }
-container_healthcheck() { "healthcheck_$engine"; }
+container_exec() { "exec_$engine" "$@"; }
+container_healthcheck() {
+    local command
+    mapfile -t command < <(of_config healthcheck)
+    container_exec "${command[@]}"
+}
 container_stop() { "stop_$engine" "$1"; }
 container_log() { "log_$engine"; }
 container_written() { "written_$engine"; }
@@ -72,11 +78,7 @@ start_podman() {
     podman_run --detach --name courier --env-file "$dir/settings" "$container_image" >/dev/null
     container_pid=$(store inspect --format '{{.State.Pid}}' courier)
 }
-healthcheck_podman() {
-    local command
-    mapfile -t command < <(of_config healthcheck)
-    store exec courier "${command[@]}"
-}
+exec_podman() { store exec courier "$@"; }
 stop_podman() {
     store stop --time "$1" courier >/dev/null
     container_status=$(store inspect --format '{{.State.ExitCode}}' courier)
@@ -119,10 +121,7 @@ start_chroot() {
     (enter "${command[@]}") >"$dir/log" 2>&1 &
     container_pid=$!
 }
-healthcheck_chroot() (
-    mapfile -t command < <(of_config healthcheck)
-    enter "${command[@]}"
-)
+exec_chroot() (enter "$@")
 stop_chroot() {
     kill -TERM "$container_pid"
     (sleep "$1" && kill -KILL "$container_pid") 2>/dev/null &
@@ -136,7 +135,7 @@ written_chroot() { listing | diff "$dir/before" - || true; }
 remove_chroot() { kill -KILL "$container_pid"; }
 
 start_namespace() { start_chroot; }
-healthcheck_namespace() { healthcheck_chroot; }
+exec_namespace() { exec_chroot "$@"; }
 stop_namespace() { stop_chroot "$1"; }
 log_namespace() { log_chroot; }
 written_namespace() { written_chroot; }

@@ -512,7 +512,7 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
         TaskTracker::new().spawn_blocking(move || {
             if let Err(error) = startup_checks::check_wording(&settings) {
                 tracing::error!(
-                    error = format!("{error:#}"),
+                    error = chain(error.as_ref()),
                     "cannot check the wording of the emails"
                 );
             }

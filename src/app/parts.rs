@@ -30,6 +30,7 @@ use crate::maintenance::reminders::OpenReminders;
 use crate::maintenance::retention::EraseExpired;
 use crate::queue::{self, Circuit, Notifier, Runner, Work};
 use crate::stripe::{AccountId, Cache, Client};
+use crate::telemetry::chain;
 use crate::web::portal;
 
 use super::metrics::Metrics;
@@ -258,7 +259,7 @@ pub fn wording_part(settings: &email::Settings) -> Result<Arc<WordingPart>, Stri
     let read = || anyhow::Ok((Arc::new(writer(settings)?), disclaimers(settings)?));
     read()
         .map(|(writer, disclaimers)| wording_part_of(writer, disclaimers, settings))
-        .map_err(|error| format!("{error:#}"))
+        .map_err(|error| chain(error.as_ref()))
 }
 
 /// The disclaimers in `email.disclaimers_dir`, or the samples.

@@ -33,7 +33,7 @@ pub struct Shades {
 pub struct Colour([u8; 3]);
 
 #[derive(Debug, thiserror::Error)]
-#[error("write a colour as #rrggbb")]
+#[error("not a color of the form #rrggbb")]
 pub struct BadColour;
 
 const BLACK: Colour = Colour([0, 0, 0]);

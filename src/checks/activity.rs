@@ -64,10 +64,14 @@ fn recent(
     remedy: &'static str,
 ) -> Check {
     match last {
-        Some(at) if now - at < MAX_SILENCE => Check::ok(name, at.to_rfc3339()),
-        Some(at) => Check::warn(name, format!("{}, more than a day ago", at.to_rfc3339()), remedy),
+        Some(at) if now - at < MAX_SILENCE => Check::ok(name, minute(at)),
+        Some(at) => Check::warn(name, format!("{}, more than a day ago", minute(at)), remedy),
         None => Check::warn(name, "never", remedy),
     }
+}
+
+fn minute(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Bounces are rare, so their age means nothing. None at all may mean that they are not delivered
@@ -77,7 +81,7 @@ async fn last_bounce(db: &Pool) -> sqlx::Result<Check> {
     const REMEDY: &str = "route bounces and complaints to /inbound or to `capital-courier bounce`: \
                           see docs/operations.md";
     Ok(match feedback::find_last(db).await? {
-        Some((at, channel)) => Check::ok(NAME, format!("{}, by {channel}", at.to_rfc3339())),
+        Some((at, channel)) => Check::ok(NAME, format!("{}, by {channel}", minute(at))),
         None => Check::warn(NAME, "never", REMEDY),
     })
 }

@@ -27,6 +27,6 @@ pub(super) fn check(clock: &Clock) -> Check {
             MACHINE,
         ),
         Agreement::Agrees => Check::ok(NAME, "the database agrees with Stripe"),
-        Agreement::Unknown => Check::skipped(NAME, "Stripe did not tell the time"),
+        Agreement::Unknown => Check::skipped(NAME, "no answer from Stripe"),
     }
 }

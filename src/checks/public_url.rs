@@ -17,6 +17,8 @@ const REMEDY: &str = "run `curl <http.public_url>/livez` from another network: i
 pub(super) async fn check(parts: &CheckParts) -> Option<Check> {
     match parts.public_url.as_ref()? {
         Some(url) => Some(reach(url).await),
+        // An error in the settings already.
+        None if parts.is_live() => None,
         None => Some(Check::warn(
             NAME,
             "not set: there is no Capital section, and emails have no unsubscribe link",

@@ -21,9 +21,9 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Take an entry off the list, until it changes again
+    /// Hide an entry until it changes
     Dismiss {
-        /// As in the first column: letter:…, job:…, event:…, body:…, offer:…, account:…
+        /// The first column of the list: letter:…, job:…, event:…, body:…, offer:…, account:…
         subject: String,
         #[command(flatten)]
         reason: ReasonArg,

@@ -76,6 +76,10 @@ fn check_settings(settings: &ReadableSettings) -> Vec<Check> {
 /// Does not migrate and does not wait: a check must not change what it checks.
 async fn open_database(settings: &ReadableSettings) -> (Option<Database>, Option<Check>) {
     let Some(settings) = &settings.database else { return (None, None) };
+    if settings.creates_embedded() {
+        let text = format!("new: `serve` starts a Postgres in {}", settings.data_dir.display());
+        return (None, Some(Check::ok("database", text)));
+    }
     let settings = database::Settings {
         migrate_on_start: false,
         start_timeout: Duration::ZERO,
@@ -93,6 +97,9 @@ fn not_opened(error: &OpenError) -> Check {
         let text = format!("cannot reach Postgres at {at}: {}", chain(source));
         let remedy = "check that it runs, and that the user of DATABASE_URL may log in";
         return Check::wrong(NAME, text, remedy);
+    }
+    if let OpenError::EmbeddedInUse(_) = error {
+        return Check::wrong(NAME, chain(error), "").without_remedy();
     }
     Check::wrong(NAME, chain(error), "set DATABASE_URL to a running Postgres")
 }

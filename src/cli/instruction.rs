@@ -11,7 +11,7 @@ use crate::operators::{Channel, Instruction};
 /// `--reason`, for every command that changes something.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReasonArg {
-    /// Why, for the log of acts; asked for on a terminal
+    /// The reason, for the log of operators' acts; a terminal asks for it
     #[arg(long = "reason", visible_alias = "why", value_name = "TEXT")]
     reason: Option<Note>,
 }
@@ -19,7 +19,7 @@ pub(super) struct ReasonArg {
 /// The same where `--reason` selects emails by theirs.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct WhyArg {
-    /// Why, for the log of acts; asked for on a terminal
+    /// The reason, for the log of operators' acts; a terminal asks for it
     #[arg(long, value_name = "TEXT")]
     why: Option<Note>,
 }

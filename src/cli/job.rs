@@ -14,7 +14,7 @@ use crate::queue;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// List jobs
+    /// List jobs: the dead ones, or those in another state
     List {
         /// Only jobs in this state: queued, claimed, done, dead
         #[arg(long, default_value = "dead")]
@@ -26,7 +26,7 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Retry a dead job, or all of them, starting at the first attempt
+    /// Retry a dead job, or all of them; their attempts are counted anew
     #[command(group(ArgGroup::new("selection").required(true).args(["id", "all"])))]
     Retry {
         /// The number in the first column of `job list`

@@ -48,6 +48,11 @@ use crate::{database, telemetry};
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
 
+/// The container's build, which has neither the embedded Postgres nor the simulated Stripe.
+#[cfg(not(feature = "demo"))]
+const NO_DEMO: &str = "error: this build has no demo: install Rust and run `cargo run -- demo` in \
+                       a checkout of the source";
+
 const AFTER_HELP: &str = "\
 Settings are read from the built-in defaults, from the file given with --config, and from the
 environment; the later source overrides the earlier one. The variable for the key section.key is
@@ -72,9 +77,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a demo on this machine: embedded Postgres, Stripe simulator, emails written to files
+    /// Try everything on this machine: a simulated Stripe, a mailbox, an embedded Postgres
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Not in this build: run `cargo run -- demo` in a checkout of the source
+    #[cfg(not(feature = "demo"))]
+    #[command(hide = true)]
+    Demo {
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        _ignored: Vec<String>,
+    },
     /// Receive webhooks and process jobs: send emails, mark offers as delivered at Stripe
     Serve {
         /// Receive webhooks only; other processes run the jobs
@@ -104,8 +116,8 @@ enum Command {
     },
     /// Ask Stripe for offers and events that no webhook delivered, now
     Reconcile {
-        /// List every offer of every status, too, as the service does once a day; continues where
-        /// an interrupted listing ended
+        /// Also list every offer of every status, as the service does once a day; resumes an
+        /// interrupted listing
         #[arg(long)]
         all: bool,
         /// Print JSON
@@ -122,7 +134,7 @@ enum Command {
     /// Searches offers, accounts, emails, events, jobs and transactions by id, emails by Message-ID
     /// and by address, and offers by the id of Stripe's request. Names of merchants are not stored.
     Search {
-        /// An id, an address or the SHA-256 of one, a Message-ID
+        /// An id, an email address or its SHA-256, or a Message-ID
         term: String,
         /// Print JSON
         #[arg(long)]
@@ -138,13 +150,13 @@ enum Command {
         #[command(subcommand)]
         action: contact::Action,
     },
-    /// Stop emails from leaving: all, those for a market, or those of a kind; list pauses
+    /// Stop sending: all emails, those for a market, or those of a kind; list pauses
     ///
     /// Emails in scope wait, on every replica, until `resume`; nothing is lost. Webhooks are
     /// accepted, offers that end withdraw their emails, and opt-outs count. Emails that are being
     /// handed to the relay at that moment are finished. Pausing twice changes nothing.
     Pause(pause::PauseArgs),
-    /// End a pause: the emails that waited leave at the usual rate
+    /// End a pause: the emails that waited are sent at the usual rate
     ///
     /// Ends the pause of exactly this scope. Exit status 0 if there is none.
     Resume(pause::ResumeArgs),
@@ -199,7 +211,8 @@ enum Command {
         #[command(subcommand)]
         action: report::Action,
     },
-    /// Exit with 0 if the service on this machine is ready, otherwise with 1 (HEALTHCHECK)
+    /// Exit with 0 if the service on this machine is ready, otherwise with 1: for a container's
+    /// HEALTHCHECK
     Healthcheck,
     /// Print every setting with its default and a description, as TOML
     Settings {
@@ -231,7 +244,11 @@ pub fn run() -> ExitCode {
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             out::print_error(&error);
-            ExitCode::from(if error.is::<config::Errors>() { USAGE } else { 1 })
+            if !error.is::<config::Errors>() {
+                return ExitCode::FAILURE;
+            }
+            out::note!("`capital-courier settings` describes every setting");
+            ExitCode::from(USAGE)
         }
     }
 }
@@ -242,6 +259,11 @@ impl Cli {
         match self.command {
             #[cfg(feature = "demo")]
             Command::Demo(args) => block_on(demo::run(args)),
+            #[cfg(not(feature = "demo"))]
+            Command::Demo { .. } => {
+                out::note!("{NO_DEMO}");
+                Ok(ExitCode::from(USAGE))
+            }
             Command::Serve { no_worker } => block_on(serve::serve(config, no_worker)),
             Command::Worker => block_on(serve::work(config)),
             Command::Migrate { json } => block_on(migrate::run(config, json)),

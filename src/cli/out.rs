@@ -11,6 +11,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::format::text::{is_unprintable, printable};
+use crate::telemetry::chain;
 
 /// Formats of times in UTC.
 pub(super) const DAY: &str = "%Y-%m-%d";
@@ -52,7 +53,7 @@ pub(super) fn is_on_a_desktop(env: &HashMap<String, String>) -> bool {
 
 /// Prints the error of a command to stderr. A list of settings errors has several lines.
 pub(super) fn print_error(error: &anyhow::Error) {
-    for text in format!("error: {error:#}").lines() {
+    for text in format!("error: {}", chain(error.as_ref())).lines() {
         note_line(format_args!("{text}"));
     }
 }

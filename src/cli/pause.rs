@@ -37,8 +37,8 @@ struct ScopeArgs {
     /// Only emails for this market: US, GB, DE, FR, AU, CA
     #[arg(long)]
     market: Option<String>,
-    /// Only this kind of email: offer, `previously_eligible`, refill, repeat, `reminder_7d`,
-    /// `reminder_14d`, `re_engagement`
+    /// Only this kind of email: `offer`, `previously_eligible`, `refill`, `repeat`,
+    /// `reminder_7d`, `reminder_14d`, `re_engagement`
     #[arg(long)]
     kind: Option<Kind>,
 }

@@ -87,7 +87,7 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
         say!("  all      {} offers listed, {} new{end}", all.offers_seen, all.offers_new)?;
     }
     say!("  events   {} listed, {} new", run.events_seen, run.events_new)?;
-    say!("  checks   {} offers that are not undelivered at Stripe", run.offers_refreshed)?;
+    say!("  checks   {} offers that are undelivered here and not at Stripe", run.offers_refreshed)?;
     if run.unreadable > 0 {
         say!("  skipped  {} entries that cannot be read: see the log", run.unreadable)?;
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::{self, Role};
 use crate::config::{Requirement, Settings, environment};
 use crate::http;
-use crate::telemetry::{self, traces};
+use crate::telemetry::{self, chain, traces};
 
 pub(super) async fn serve(config: Option<&Path>, no_worker: bool) -> anyhow::Result<ExitCode> {
     let role = if no_worker { Role::ServeWithoutWorker } else { Role::Serve };
@@ -44,6 +44,6 @@ fn start_traces(settings: &telemetry::Settings) {
         client.map_err(anyhow::Error::from).and_then(|client| Ok(traces::start(endpoint, client)?));
     match started {
         Ok(()) => tracing::info!(collector = endpoint.host_str(), "exporting traces"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "cannot export traces"),
+        Err(error) => tracing::error!(error = chain(error.as_ref()), "cannot export traces"),
     }
 }

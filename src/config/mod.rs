@@ -132,7 +132,7 @@ pub(crate) fn ops_listen(
     file: Option<&Path>,
     env: &HashMap<String, String>,
 ) -> Result<SocketAddr, Errors> {
-    Reader::load(file, env, |reader| reader.parsed("ops.listen", "127.0.0.1:9090"))
+    Reader::load(file, env, |reader| reader.listen("ops.listen", "127.0.0.1:9090"))
 }
 
 impl Settings {

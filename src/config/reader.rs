@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use url::Url;
 use super::layers::{Entry, Layers, Origin, SECRETS, best_known_variable};
 use super::{Error, Errors};
 use crate::web::console::SettingInForce;
+
+const NOT_HTTP: &str = "not an http:// or https:// address";
 
 pub(super) struct Reader {
     layers: Layers,
@@ -98,14 +101,18 @@ impl Reader {
     ) -> Option<T> {
         let text = self.text(key);
         let parsed = if text.is_empty() { Err("missing".to_owned()) } else { parse(&text) };
-        parsed.map_err(|problem| self.error(key, &format!("{problem}; example: {example}"))).ok()
+        parsed.map_err(|problem| self.error(key, &with_example(problem, example))).ok()
     }
 
     pub(super) fn url(&mut self, key: &'static str) -> Url {
         self.parsed_by(key, "https://example.com/capital", |text| {
-            let url: Url = from_str(text)?;
+            let url: Url = match text.parse() {
+                Ok(url) => url,
+                Err(url::ParseError::RelativeUrlWithoutBase) => return Err(NOT_HTTP.to_owned()),
+                Err(error) => return Err(error.to_string()),
+            };
             let is_http = url.host_str().is_some() && matches!(url.scheme(), "http" | "https");
-            if is_http { Ok(url) } else { Err("not an http:// or https:// address".to_owned()) }
+            if is_http { Ok(url) } else { Err(NOT_HTTP.to_owned()) }
         })
     }
 
@@ -117,7 +124,7 @@ impl Reader {
         self.parsed_by(key, "30s", |text| match humantime::parse_duration(text) {
             Ok(Duration::ZERO) => Err("must be longer than zero".to_owned()),
             Ok(duration) => Ok(duration),
-            Err(error) => Err(format!("not a duration: {error}")),
+            Err(_) => Err("not a duration".to_owned()),
         })
     }
 
@@ -142,6 +149,12 @@ impl Reader {
         })
     }
 
+    pub(super) fn listen(&mut self, key: &'static str, example: &str) -> SocketAddr {
+        self.parsed_by(key, example, |text| {
+            text.parse().map_err(|_| "not an IP address with a port".to_owned())
+        })
+    }
+
     /// An array in the file, or text separated by commas. Without the values that have an error.
     pub(super) fn list<T>(
         &mut self,
@@ -161,6 +174,7 @@ impl Reader {
         for (at, item) in items.iter().enumerate() {
             match parse(item.trim()) {
                 Ok(value) => parsed.push(value),
+                Err(error) if items.len() == 1 => self.error(key, &error),
                 Err(error) => self.error(key, &format!("value {}: {error}", at + 1)),
             }
         }
@@ -207,6 +221,14 @@ impl Reader {
     pub(super) fn is_valid(&self, key: &'static str) -> bool {
         !self.invalid.contains(key)
     }
+}
+
+/// Appends the example, unless the problem shows the form already.
+fn with_example(problem: String, example: &str) -> String {
+    if problem.contains(example.trim_end_matches('…')) {
+        return problem;
+    }
+    format!("{problem}; example: {example}")
 }
 
 pub(super) fn from_str<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {

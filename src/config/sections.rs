@@ -20,6 +20,10 @@ use crate::{database, http, queue, stripe, telemetry};
 /// machine.
 const MIN_LEASE: Duration = Duration::from_secs(3);
 
+const DATABASE_SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+const NOT_POSTGRES: &str =
+    "not a Postgres URL: must have the form postgres://user:password@host:5432/name";
+
 /// A shorter token of the console could be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
 
@@ -44,11 +48,14 @@ impl Reader {
             reconcile_every: self.duration("reconcile.every"),
             http: self.http(),
             public_url: self.optional_url("http.public_url"),
-            ops: ops::Settings { listen: self.parsed("ops.listen", "127.0.0.1:9090") },
+            ops: ops::Settings { listen: self.listen("ops.listen", "127.0.0.1:9090") },
             console: self.console(),
             telemetry: self.telemetry(),
             shutdown_grace: self.duration("shutdown.grace"),
         };
+        if cfg!(not(feature = "demo")) && settings.database.url.is_none() {
+            self.error("database.url", "missing: postgres://user:password@host:5432/name");
+        }
         if livemode_of_key(settings.stripe.api_key.expose_secret()) == Some(true) {
             self.check_live(&settings);
         }
@@ -61,7 +68,7 @@ impl Reader {
 
     pub(super) fn database(&mut self) -> database::Settings {
         database::Settings {
-            url: self.non_empty("database.url").map(SecretString::from),
+            url: self.database_url(),
             data_dir: self.text("database.data_dir").into(),
             max_connections: self.number("database.max_connections", 1),
             pooler: self.parsed("database.pooler", "auto"),
@@ -69,6 +76,15 @@ impl Reader {
             start_timeout: self.duration("database.start_timeout"),
             migrate_on_start: self.flag("database.migrate_on_start"),
         }
+    }
+
+    /// Not parsed whole: the driver does that, and its errors could show the password.
+    fn database_url(&mut self) -> Option<SecretString> {
+        let url = self.non_empty("database.url")?;
+        if !DATABASE_SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            self.error("database.url", NOT_POSTGRES);
+        }
+        Some(url.into())
     }
 
     pub(super) fn telemetry(&mut self) -> telemetry::Settings {
@@ -108,13 +124,13 @@ impl Reader {
             None => Err("not a signing secret: must start with whsec_".to_owned()),
             Some("") => {
                 Err("nothing follows `whsec_`: copy the whole signing secret from Stripe's \
-                 dashboard or from the output of `stripe listen`"
+                 Dashboard or from the output of `stripe listen`"
                     .to_owned())
             }
             Some(_) => Ok(SecretString::from(secret)),
         });
         if requirement == Requirement::WebhookSecret && secrets.is_empty() {
-            self.error(key, "missing: set the signing secret of the webhook endpoint (whsec_…)");
+            self.error(key, "missing: the signing secret of the webhook endpoint (whsec_…)");
         }
         let max_body_bytes = self.number("webhook.max_body_bytes", 1024);
         if max_body_bytes > MAX_BYTES {
@@ -154,7 +170,7 @@ impl Reader {
             write_timeout: self.duration("http.write_timeout"),
             max_connections: self.number("http.max_connections", 1),
         };
-        http::Settings { listen: self.parsed("http.listen", "127.0.0.1:8080"), limits }
+        http::Settings { listen: self.listen("http.listen", "127.0.0.1:8080"), limits }
     }
 
     fn console(&mut self) -> Option<console::Settings> {

@@ -112,9 +112,9 @@ fn a_secret_can_be_read_from_a_file() {
 #[test]
 fn an_incomplete_webhook_secret_is_refused() {
     for (given, expected) in [
-        ("whsec_", "value 1: nothing follows `whsec_`"),
+        ("whsec_", "(webhook.secrets): nothing follows `whsec_`"),
         ("whsec_a, whsec_", "value 2: nothing follows `whsec_`"),
-        ("wh_a", "value 1: not a signing secret: must start with whsec_"),
+        ("wh_a", "(webhook.secrets): not a signing secret: must start with whsec_"),
     ] {
         let message = errors(&[("STRIPE_WEBHOOK_SECRET", given)]);
         assert!(message.contains(expected), "{message}");
@@ -143,6 +143,34 @@ fn all_errors_are_reported_at_once_and_no_secret_is_shown() {
     insta::with_settings!({filters => vec![(file.path().to_str().unwrap(), "FILE")]}, {
         insta::assert_snapshot!(message);
     });
+}
+
+#[test]
+fn a_database_other_than_postgres_is_refused() {
+    let message = errors(&[("DATABASE_URL", "mysql://me:hunter2@db.example/courier")]);
+    assert!(message.contains("DATABASE_URL (database.url): not a Postgres URL"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+    assert!(with(&[("DATABASE_URL", "postgresql://db.example/courier")]).is_ok());
+}
+
+#[test]
+fn an_error_shows_the_form_of_a_value_once() {
+    for (variable, value, expected) in [
+        ("COURIER_EMAIL__WHEN_UNCERTAIN", "maybe", "\"maybe\": must be resend or hold"),
+        ("COURIER_HTTP__LISTEN", "8080", "not an IP address with a port; example: 127.0.0.1:8080"),
+        (
+            "COURIER_HTTP__PUBLIC_URL",
+            "rocket",
+            "not an http:// or https:// address; example: https",
+        ),
+        ("COURIER_SHUTDOWN__GRACE", "25", "\"25\": not a duration; example: 30s"),
+        ("SMTP_URL", "mail", "smtp://user:password@host:587?tls=required, or file:DIR"),
+    ] {
+        let message = errors(&[(variable, value)]);
+        assert!(message.contains(expected), "{message}");
+        let examples = message.matches("example: ").count();
+        assert_eq!(examples, expected.matches("example: ").count(), "{message}");
+    }
 }
 
 #[test]
@@ -321,7 +349,7 @@ fn a_brand_has_two_logos_and_a_colour() {
         errors(&[(dark, white)]).contains("(brand.logo_dark_url): \"https://cdn.example/white")
     );
     assert!(errors(&[(dark, white)]).contains("requires brand.logo_url"));
-    assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("write a colour"));
+    assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("not a color"));
     let live = [("STRIPE_API_KEY", "sk_live_1"), (logo, "http://cdn.example/logo.png")];
     assert!(errors(&live).contains("brand.logo_url"), "{}", errors(&live));
 }

@@ -28,6 +28,8 @@ impl std::fmt::Debug for EmbeddedServer {
 
 /// All tasks share one connection, so acquiring it can take longer than from a server.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How `pglite-oxide` reports a folder that another process has locked.
+const IN_USE: &str = "root is already in use:";
 
 impl EmbeddedServer {
     /// Starts the server in `settings.data_dir`, which is created if missing.
@@ -85,7 +87,11 @@ impl EmbeddedServer {
 }
 
 fn failed(settings: &Settings, source: anyhow::Error) -> OpenError {
-    OpenError::Embedded { dir: settings.data_dir.clone(), source }
+    let dir = settings.data_dir.clone();
+    if source.to_string().contains(IN_USE) {
+        return OpenError::EmbeddedInUse(dir);
+    }
+    OpenError::Embedded { dir, source }
 }
 
 impl Drop for EmbeddedServer {
@@ -101,25 +107,43 @@ impl Drop for EmbeddedServer {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::database::Pooler;
 
     use super::*;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_next_query_ends_an_aborted_transaction() {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = Settings {
+    fn settings(dir: &Path) -> Settings {
+        Settings {
             url: None,
-            data_dir: dir.path().into(),
+            data_dir: dir.into(),
             max_connections: 1,
             pooler: Pooler::Auto,
             acquire_timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(30),
             migrate_on_start: false,
-        };
-        let server = Arc::new(EmbeddedServer::start(&settings).await.unwrap());
-        let database = server.connect(&settings).await.unwrap();
-        drop(server);
+        }
+    }
+
+    async fn open(settings: &Settings) -> Result<Database, OpenError> {
+        Arc::new(EmbeddedServer::start(settings).await?).connect(settings).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_in_use_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path());
+        let database = open(&settings).await.unwrap();
+        let error = open(&settings).await.unwrap_err();
+        assert!(matches!(&error, OpenError::EmbeddedInUse(of) if of == dir.path()), "{error:?}");
+        database.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_next_query_ends_an_aborted_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path());
+        let database = open(&settings).await.unwrap();
         for statement in ["begin", "select 1 / 0"] {
             let _ = (&database.pool).execute(statement).await;
         }

@@ -69,6 +69,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether [`open`] would create an embedded Postgres.
+    pub fn creates_embedded(&self) -> bool {
+        cfg!(feature = "demo") && self.url.is_none() && !self.data_dir.exists()
+    }
+
     /// Host, port and name; never the password.
     pub fn location(&self) -> String {
         let Some(url) = &self.url else {
@@ -96,10 +101,7 @@ pub struct Database {
 pub enum OpenError {
     #[error("database.url is not a Postgres URL (postgres://user:password@host:5432/name)")]
     Url(#[source] sqlx::Error),
-    #[error(
-        "cannot reach Postgres at {at} within {} s: is it running, and may this user log in?",
-        waited.as_secs()
-    )]
+    #[error("cannot reach Postgres at {at} within {} s", waited.as_secs())]
     Unreachable {
         /// Host, port and name of the database; never the password.
         at: String,
@@ -114,8 +116,14 @@ pub enum OpenError {
     StatementMode(String),
     #[error("cannot bring the schema up to date")]
     Migrate(#[from] MigrateError),
-    #[error("no database: set DATABASE_URL (this binary was built without the embedded Postgres)")]
+    #[error("no database: set DATABASE_URL (this build has no embedded Postgres)")]
     NotBuiltIn,
+    #[error(
+        "another process uses the embedded Postgres in {}, which only one at a time can: stop it, \
+         or set DATABASE_URL to a Postgres server",
+        .0.display()
+    )]
+    EmbeddedInUse(PathBuf),
     #[error("cannot start the embedded Postgres in {}", dir.display())]
     Embedded {
         dir: PathBuf,

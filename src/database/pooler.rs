@@ -26,7 +26,7 @@ impl FromStr for Pooler {
         match given {
             "auto" => Ok(Self::Auto),
             "transaction" => Ok(Self::Transaction),
-            _ => Err("auto or transaction"),
+            _ => Err("must be auto or transaction"),
         }
     }
 }

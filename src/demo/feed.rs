@@ -14,19 +14,24 @@ use super::{Demo, RESTART_AFTER};
 use crate::app::Role;
 use crate::clock::Clock;
 
-/// Shows what happens from now on: each entry of the feed is a line, and each letter an entry.
-pub(super) fn follow(demo: &Demo) {
-    let (simulator, screen) = (demo.simulator.clone(), Arc::clone(&demo.screen));
-    let (mut entries, mut letters) = (simulator.feed().subscribe(), demo.sink.subscribe());
-    let (names, clock) = (simulator.clone(), demo.clock.clone());
-    tokio::spawn(async move {
-        while let Some(entry) = next(&mut entries).await {
-            screen.line(&line(&names, &entry));
-        }
-    });
+/// Adds each letter to the feed from now on.
+pub(super) fn report_letters(demo: &Demo) {
+    let (simulator, clock) = (demo.simulator.clone(), demo.clock.clone());
+    let mut letters = demo.sink.subscribe();
     tokio::spawn(async move {
         while let Some(letter) = next(&mut letters).await {
             simulator.feed().push(arrived(&simulator, &clock, &letter));
+        }
+    });
+}
+
+/// Shows each entry of the feed from now on as a line.
+pub(super) fn follow(demo: &Demo) {
+    let (simulator, screen) = (demo.simulator.clone(), Arc::clone(&demo.screen));
+    let mut entries = simulator.feed().subscribe();
+    tokio::spawn(async move {
+        while let Some(entry) = next(&mut entries).await {
+            screen.line(&line(&simulator, &entry));
         }
     });
 }

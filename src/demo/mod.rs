@@ -12,7 +12,7 @@
 
 mod brand;
 mod feed;
-mod mail;
+pub mod mail;
 mod service;
 mod settings;
 mod shell;
@@ -199,6 +199,7 @@ impl Demo {
             secret: TOKEN_SECRET.to_owned(),
             audience: AUDIENCE.to_owned(),
         });
+        feed::report_letters(self);
         let today = if is_first {
             Some(self.play_the_past(dir).await?)
         } else {

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Role};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::database::{self, EmbeddedServer};
+use crate::database::{self, EmbeddedServer, OpenError};
 use crate::shutdown::Shutdown;
 
 use super::POLL_INTERVAL;
@@ -45,7 +45,13 @@ type Started = anyhow::Result<Arc<App>>;
 impl Service {
     /// Starts the database. [`Service::start`] starts the service itself.
     pub(super) async fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let postgres = Arc::new(EmbeddedServer::start(&settings.database).await?);
+        let started = EmbeddedServer::start(&settings.database).await;
+        let postgres = Arc::new(started.map_err(|error| match error {
+            OpenError::EmbeddedInUse(dir) => {
+                anyhow!("another process uses {}: stop it, or use another --dir", dir.display())
+            }
+            error => error.into(),
+        })?);
         Ok(Self { settings, clock, postgres, current: Mutex::new(None) })
     }
 

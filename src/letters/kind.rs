@@ -43,6 +43,13 @@ impl Kind {
         self.into()
     }
 
+    pub fn is_reminder(self) -> bool {
+        match self {
+            Self::Offer | Self::PreviouslyEligible | Self::Refill | Self::Repeat => false,
+            Self::Reminder7d | Self::Reminder14d | Self::ReEngagement => true,
+        }
+    }
+
     /// The kind of first letter, from Stripe's product and campaign types
     /// (<https://docs.stripe.com/capital/refills>).
     pub fn first(offer: &FinancingOffer) -> Self {

@@ -14,7 +14,7 @@ pub struct Mailbox(lettre::message::Mailbox);
 
 /// The input is not a deliverable address. The message does not repeat the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an email address that a letter can go to (name@example.com, without line breaks)")]
+#[error("not a usable email address (name@example.com, without line breaks)")]
 pub struct AddressError;
 
 /// RFC 5321 section 4.5.3.1.3: a path has at most 256 octets, including its angle brackets.

@@ -46,7 +46,7 @@ pub enum TlsMode {
 #[error("{0}")]
 pub struct RelayUrlError(&'static str);
 
-const FORM: &str = "expected smtp://host:25, smtps://user:password@host, \
+const FORM: &str = "must be smtp://host:25, smtps://user:password@host, \
     smtp://user:password@host:587?tls=required, or file:DIR";
 
 impl FromStr for RelayUrl {

@@ -127,22 +127,22 @@ impl Circuit {
     pub fn succeeded(&self) {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Closed) {
-            tracing::info!(circuit = self.name, "the remote system is back");
+            tracing::info!(circuit = self.name, "{} is back", self.name);
         }
         (state.phase, state.failures, state.pause) = (Phase::Closed, 0, FIRST_PAUSE);
     }
 
     /// Records that the remote system did not answer or reported an outage.
     pub fn failed(&self) {
-        self.fail(1);
+        self.fail(1, "is unavailable");
     }
 
     /// Records a failure that would affect every call, such as an invalid key. Opens the circuit.
     pub fn failed_for_all(&self) {
-        self.fail(FAILURES);
+        self.fail(FAILURES, "refuses every call");
     }
 
-    fn fail(&self, weight: u32) {
+    fn fail(&self, weight: u32, problem: &str) {
         let now = self.clock.now();
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(weight);
@@ -159,7 +159,9 @@ impl Circuit {
             tracing::warn!(
                 circuit = self.name,
                 pause.seconds = pause.as_secs(),
-                "the remote system is down: only probes are sent"
+                "{} {problem}: pausing, next probe in {} s",
+                self.name,
+                pause.as_secs()
             );
         }
     }

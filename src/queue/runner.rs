@@ -362,7 +362,7 @@ impl<W: Work> Runner<W> {
     async fn record_failure(
         &self,
         claim: &Claim,
-        error: &(dyn Retryable + Send + Sync),
+        error: &(dyn Retryable + Send + Sync + 'static),
     ) -> &'static str {
         let text = chain(error);
         let is_down = self.work.dependencies().iter().any(Circuit::is_open);

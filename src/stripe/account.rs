@@ -77,12 +77,21 @@ impl Account {
         Language::preferred(named.map(String::as_str), self.country.as_deref())
     }
 
-    /// The name for the salutation: the public name, else the legal name, else the owner's first
-    /// name.
-    pub fn display_name(&self) -> Option<&str> {
+    /// The public name, else the legal name.
+    pub fn business_name(&self) -> Option<&str> {
         let profile = self.business_profile.as_ref().and_then(|profile| profile.name.as_deref());
         let company = self.company.as_ref().and_then(|company| company.name.as_deref());
-        let person = self.individual.as_ref().and_then(|person| person.first_name.as_deref());
-        [profile, company, person].into_iter().flatten().find(|name| !name.trim().is_empty())
+        [profile, company].into_iter().flatten().find(|name| !name.trim().is_empty())
+    }
+
+    /// The first name of the individual that the account belongs to; `None` for companies.
+    pub fn first_name(&self) -> Option<&str> {
+        let name = self.individual.as_ref()?.first_name.as_deref()?;
+        Some(name).filter(|name| !name.trim().is_empty())
+    }
+
+    /// The name of the business, else the individual's first name.
+    pub fn display_name(&self) -> Option<&str> {
+        self.business_name().or_else(|| self.first_name())
     }
 }

@@ -142,7 +142,7 @@ impl Error {
     pub fn key_problem(&self) -> Option<&'static str> {
         if self.is_wrong_key() {
             Some(
-                "Stripe rejects STRIPE_API_KEY (401): no offer is read, no letter is sent; set it \
+                "Stripe rejects STRIPE_API_KEY (401): no offer is read, no email is sent; set it \
                  to a valid secret or restricted key of the platform and restart",
             )
         } else if self.lacks_permission() {

@@ -112,6 +112,8 @@ pub struct ProductTerms {
     /// The days of a payment period at whose end a minimum is due; `None` without a minimum, and
     /// if nothing is known about one.
     pub minimum_days: Option<i64>,
+    /// Whether it is known that no minimum is due.
+    pub has_no_minimum: bool,
     /// Whether it is known that a bank account is debited for a shortfall.
     pub has_bank_debit: bool,
     /// `None` if unknown.
@@ -145,11 +147,19 @@ impl ProductTerms {
             // Whatever Stripe sends: a cash advance has no minimum.
             Contract::CashAdvance | Contract::Unspecified => None,
         };
+        let is_known = row.is_some() || interval.is_some_and(RepaymentInterval::has_no_minimum);
         Self {
             minimum_days,
+            has_no_minimum: is_known && minimum_days.is_none(),
             has_bank_debit: minimum_days.is_some() && row.is_some_and(|row| row.has_bank_debit),
             refill: row.map(|row| row.refill),
         }
+    }
+}
+
+impl RepaymentInterval {
+    fn has_no_minimum(&self) -> bool {
+        matches!(self.minimum_amount, Some(..=0))
     }
 }
 
@@ -157,7 +167,7 @@ fn minimum_days(documented: Option<i64>, interval: Option<&RepaymentInterval>) -
     let Some(interval) = interval else { return documented };
     let days = interval.duration_days.filter(|days| (1..=MAX_PERIOD_DAYS).contains(days));
     match interval.minimum_amount {
-        Some(..=0) => None,
+        Some(_) if interval.has_no_minimum() => None,
         Some(_) => days.or(documented),
         // A length alone does not say that there is a minimum.
         None => documented.map(|documented| days.unwrap_or(documented)),

@@ -6,6 +6,7 @@ mod log_limit;
 pub mod metrics;
 pub mod traces;
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
@@ -53,7 +54,7 @@ impl FromStr for Format {
             "auto" => Ok(Self::Auto),
             "json" => Ok(Self::Json),
             "pretty" => Ok(Self::Pretty),
-            _ => Err("not a format of log lines"),
+            _ => Err("must be auto, pretty or json"),
         }
     }
 }
@@ -77,27 +78,58 @@ pub fn init(settings: &Settings) {
     drop(started);
 }
 
-/// The messages of an error and its sources, joined by `: `, for logs and for the database.
-/// Replaces NUL, which Postgres cannot store: an error may quote external input.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
+/// The messages of an error and its sources, joined by `: `, for logs, people and the database. A
+/// source that the message before it ends with is left out. Replaces NUL, which Postgres cannot
+/// store: an error may quote external input.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let (mut text, mut source) = message(error);
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+        let (cause_text, next) = message(cause);
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = next;
     }
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// The message of an error, and its source.
+fn message<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
+    match error.downcast_ref() {
+        // sqlx adds a line number of Postgres' own source.
+        Some(sqlx::Error::Database(error)) => (error.message().to_owned(), None),
+        // sqlx does not tell the two causes apart.
+        Some(sqlx::Error::PoolTimedOut) => {
+            let text = "no connection in time: Postgres cannot be reached, or all connections are \
+                        in use";
+            (text.to_owned(), None)
+        }
+        Some(_) | None => (error.to_string(), error.source()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Error;
 
+    use anyhow::Context;
+
     use super::chain;
 
     #[test]
     fn a_chain_contains_no_nul() {
         assert_eq!(chain(&Error::other("a\0b")), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        // sqlx repeats the source of an I/O error.
+        let refused = sqlx::Error::Io(Error::other("connection refused"));
+        let error = Err::<(), _>(refused).context("cannot start").unwrap_err();
+        assert_eq!(
+            chain(error.as_ref()),
+            "cannot start: error communicating with database: connection refused"
+        );
     }
 }

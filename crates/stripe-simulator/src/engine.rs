@@ -114,14 +114,14 @@ impl Engine {
             let mut state = self.state();
             let mut change = Change::new(&mut state, self.time.now());
             let outcome = apply(&mut change);
-            let events = change.events;
-            // Under the lock, so that the feed has the order of the changes.
-            change.notes.into_iter().for_each(|note| self.feed.push(note));
-            let receivers =
-                |event: &Value| state.receivers(event["type"].as_str().unwrap_or_default());
-            let deliveries: Vec<_> =
-                events.into_iter().map(|event| (receivers(&event), event)).collect();
-            (outcome, deliveries)
+            let (events, notes) = (change.events, change.notes);
+            // Under the lock, so that the feed has the order of the changes, and an endpoint that is
+            // registered in between gets none of the events.
+            for note in notes {
+                self.feed.push(note);
+            }
+            let to_send = |event: Value| (state.receivers(&kind(&event)), event);
+            (outcome, events.into_iter().map(to_send).collect::<Vec<_>>())
         };
         for (receivers, event) in &deliveries {
             if receivers.is_empty() {
@@ -133,6 +133,15 @@ impl Engine {
             }
         }
         outcome
+    }
+
+    /// Sends an event to the endpoints that get it now. Returns their number.
+    pub(crate) fn send_to_receivers(self: &Arc<Self>, event: &Value) -> usize {
+        let receivers = self.state().receivers(&kind(event));
+        for endpoint in &receivers {
+            self.send(event, endpoint);
+        }
+        receivers.len()
     }
 
     /// Sends events once more, in this order.
@@ -151,21 +160,13 @@ impl Engine {
 
     /// Sends what is pending or failed once more: deliveries end with the process.
     pub(crate) fn resume_deliveries(self: &Arc<Self>) -> usize {
-        let pending: Vec<(Value, Vec<WebhookEndpoint>)> = {
+        let pending: Vec<Value> = {
             let state = self.state();
-            let is_pending = |event: &Value| state.receivers(&kind(event));
             let events = state.events.all().iter();
-            events
-                .filter(|event| event.delivery == Delivery::Undelivered)
-                .map(|event| (event.body.clone(), is_pending(&event.body)))
-                .collect()
+            let pending = events.filter(|event| event.delivery == Delivery::Undelivered);
+            pending.map(|event| event.body.clone()).collect()
         };
-        for (event, receivers) in &pending {
-            for endpoint in receivers {
-                self.send(event, endpoint);
-            }
-        }
-        pending.len()
+        pending.iter().filter(|event| self.send_to_receivers(event) > 0).count()
     }
 
     /// Waits until every delivery succeeded or ran out of attempts.

@@ -82,6 +82,13 @@ pub(crate) struct NumberedEntry {
     kind: Option<String>,
 }
 
+impl NumberedEntry {
+    /// One of many, as each day's payment is.
+    pub(crate) fn is_routine(&self) -> bool {
+        self.kind.is_some()
+    }
+}
+
 impl Default for Feed {
     fn default() -> Self {
         let (subscribers, _) = broadcast::channel(SUBSCRIBER_LAG);

@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 const AUTOSAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
-struct Saved<'a> {
+struct SnapshotOf<'a> {
     format: u32,
     saved_at: DateTime<Utc>,
     state: &'a State,
@@ -53,7 +53,7 @@ pub(crate) fn save(engine: &Engine, keys: &IdempotencyKeys, path: &Path) -> io::
     let _writing = engine.writing();
     let json = {
         let state = engine.state();
-        serde_json::to_vec(&Saved {
+        serde_json::to_vec(&SnapshotOf {
             format: FORMAT,
             saved_at: engine.time.now(),
             state: &state,

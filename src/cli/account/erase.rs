@@ -43,17 +43,17 @@ pub(super) async fn erase(
     }
     let Erased { letters, events, contacts, evidence, sessions, skipped } = erased;
     say!(
-        "{account}: erased {letters} emails, {events} events, {contacts} contact addresses, \
-         {evidence} pieces of evidence, {sessions} sessions"
+        "{account}: erased emails: {letters}, events: {events}, contact addresses: {contacts}, \
+         messages in the evidence: {evidence}, sessions: {sessions}"
     )?;
     if messages > 0 {
         say!(
-            "the evidence keeps {messages} messages, with address and content: `--with-proof` \
-             erases them"
+            "messages kept in the evidence, with address and content: {messages} \
+             (`--with-proof` erases them)"
         )?;
     }
     if skipped > 0 {
-        say!("skipped {skipped} emails that are being sent: run this again later")?;
+        say!("skipped emails that are being sent: {skipped}; run this again later")?;
     }
     if opt_outs::store::is_opted_out(db, account.as_str()).await? {
         say!("the account is opted out")?;

@@ -86,7 +86,7 @@ fn print_financings(summary: &AccountCase) -> anyhow::Result<()> {
     for wording in &summary.wordings {
         let hash = wording.copy_hash.as_deref().unwrap_or("without a hash");
         let (letters, at) = (wording.letters, wording.last_attempted_at.format(MINUTE));
-        row("wording", &format!("{hash}, in {letters} emails, the last {at}"))?;
+        row("wording", &format!("{hash}, emails: {letters}, the last {at}"))?;
         let Some(market) = &wording.market else {
             row("", "no approval: test data")?;
             continue;
@@ -131,7 +131,7 @@ fn print_offer(summary: &AccountOfferCase) -> anyhow::Result<()> {
     for address in suppressed_addresses {
         let SuppressedAddress { reason, status, held, .. } = address;
         let since = address.suppressed_at.format(MINUTE);
-        let text = format!("its address since {since} ({reason} {status}), {held} emails held");
+        let text = format!("its address since {since} ({reason} {status}), emails held: {held}");
         row("suppressed", &text)?;
     }
     for StoredReport { channel, told_at, reference, reported_by, .. } in delivery_reports {

@@ -1,6 +1,7 @@
 //! `email approvals`: what Stripe approved, what was withdrawn, and what lacks an approval.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clap::ArgGroup;
 use serde_json::json;
@@ -13,6 +14,9 @@ use crate::letters::wording::approvals::store::{self, RecordedApproval};
 use crate::letters::wording::approvals::{ApprovalFilter, CopyId, Withdrawal};
 use crate::operators::acts;
 
+/// How long a preview waits for a database that is unavailable.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Digits of a hash that tell wordings apart on a terminal.
 const HASH_DIGITS: usize = 12;
 
@@ -24,8 +28,8 @@ pub(in crate::cli) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Withdraw approvals: no email with that wording begins to leave, and the Capital section shows
-    /// no open offer with it
+    /// Withdraw approvals: emails with that wording are held, and the Capital section hides open
+    /// offers with it
     ///
     /// The approvals stay on record. Emails that wait are held as `copy_not_approved`.
     #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["hash", "reference"])))]
@@ -38,7 +42,7 @@ pub(in crate::cli) enum Action {
         /// Only for this market
         #[arg(long)]
         market: Option<String>,
-        /// Why, for the approval and the log of acts
+        /// The reason, for the approval and the log of operators' acts
         #[arg(long, value_name = "TEXT")]
         reason: Note,
         /// Who withdraws
@@ -107,6 +111,26 @@ impl Action {
         database.close().await;
         Ok(())
     }
+}
+
+/// The approvals in force; `None` without a configured database, or if it cannot be read. Then the
+/// wording can be shown all the same.
+pub(super) async fn in_force(settings: &database::Settings) -> Option<Vec<RecordedApproval>> {
+    // An embedded database may be in use by the service, and is not started for this.
+    settings.url.as_ref()?;
+    let read = async {
+        let start_timeout = settings.start_timeout.min(PREVIEW_PATIENCE);
+        let settings = database::Settings { start_timeout, ..settings.clone() };
+        let database = database::open(&settings).await?;
+        let filter = ApprovalFilter { is_in_force: true, ..ApprovalFilter::default() };
+        let found = store::list(&database.pool, &filter).await;
+        database.close().await;
+        anyhow::Ok(found?)
+    };
+    let found = Box::pin(read).await;
+    found
+        .map_err(|error| tracing::warn!(error = format!("{error:#}"), "cannot read the approvals"))
+        .ok()
 }
 
 fn list(approvals: Vec<RecordedApproval>, current: &[CopyId], as_json: bool) -> anyhow::Result<()> {

@@ -72,11 +72,11 @@ pub(super) enum Action {
         /// Stripe's reference of the approval
         #[arg(long)]
         reference: String,
-        /// Only for this disclaimer: needed for one that is newer than this version, whose market
-        /// is unknown
+        /// Only for this disclaimer; required for one that is newer than this version, because its
+        /// market is unknown
         #[arg(long, value_name = "NAME")]
         variant: Option<String>,
-        /// Only for this kind of email: offer, `previously_eligible`, refill, repeat,
+        /// Only for this kind of email: `offer`, `previously_eligible`, `refill`, `repeat`,
         /// `reminder_7d`, `reminder_14d`, `re_engagement`; or for the page: `capital_section`
         #[arg(long)]
         kind: Option<CopyKind>,
@@ -111,7 +111,10 @@ pub(super) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
             let all = disclaimers.all();
             let writing = Progress::spinner("writing the samples");
             let samples = app::samples(&email, &writer, &all)?;
-            let cover = preview::write(&dir, email.sender.from.address(), &writer, &samples)?;
+            let approvals = approvals::in_force(&database.database).await;
+            let context =
+                preview::PreviewContext { writer: &writer, approvals: approvals.as_deref() };
+            let cover = preview::write(&dir, &context, &samples)?;
             drop(writing);
             let (index, emails) = (cover.display().to_string(), samples.len());
             out::outcome(

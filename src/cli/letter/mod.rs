@@ -73,7 +73,7 @@ pub(super) enum Action {
 /// Selects emails.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Only emails that are in their state for this reason, such as `no_recipient`
+    /// Only emails with this reason for their state, such as `no_recipient`
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
     /// Only emails of this market: US, GB, DE, …

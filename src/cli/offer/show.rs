@@ -33,7 +33,9 @@ pub(super) async fn show(db: &Pool, id: &str, json: bool) -> anyhow::Result<()> 
     if let Some(delivery) = &case.delivery {
         let answer = delivery.response_status.map(|status| format!(", Stripe answered {status}"));
         say!("  delivery  {}{}", delivery.state, answer.unwrap_or_default())?;
-        say!("            {}", delivery.note.as_deref().unwrap_or_default())?;
+        if let Some(note) = delivery.note.as_deref().filter(|note| !note.is_empty()) {
+            say!("            {note}")?;
+        }
     }
     for entry in &case.timeline {
         let (at, note) = (entry.happened_at.format(SECOND), entry.note.as_deref());
@@ -65,7 +67,9 @@ fn print_letters(
             )?;
         }
         say!("            <{}>", letter.message_id)?;
-        say!("            {}", letter.relay_reply.as_deref().unwrap_or_default())?;
+        if let Some(reply) = letter.relay_reply.as_deref().filter(|reply| !reply.is_empty()) {
+            say!("            {reply}")?;
+        }
     }
     for address in suppressed {
         say!("            {}", describe_suppressed(address))?;

@@ -24,7 +24,8 @@ pub(super) enum Action {
         #[arg(long)]
         addresses: bool,
     },
-    /// Offers that you told merchants about yourself, by your reports or by the Capital section
+    /// Offers that merchants learned of in another way: you reported it, or they saw the offer in
+    /// the Capital section
     ToldElsewhere {
         #[command(flatten)]
         filter: Filter,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 
-use super::recipient::{self, NoRecipient, RecipientError};
+use super::recipient::{self, NoRecipient, Recipient, RecipientError};
 use super::send::PrepareError;
 use super::to_delivered;
 use super::{SendLetter, Settings};
@@ -132,7 +132,7 @@ impl<'a> Decider<'a> {
             looked_up => looked_up?,
         };
         let to = match to {
-            Ok(to) => to.address,
+            Ok(to) => to,
             Err(missing) => return Ok(SkipReason::HoldWithoutRecipient(missing).into()),
         };
         if offer.has_unknown_product() {
@@ -152,7 +152,7 @@ impl<'a> Decider<'a> {
         let content = Content {
             kind: about.kind.as_str().to_owned(),
             locale: disclaimer.language.code().to_owned(),
-            recipient: to.expose().to_owned(),
+            recipient: to.address.expose().to_owned(),
             subject: written.subject,
             text: written.text,
             html: written.html,
@@ -163,7 +163,7 @@ impl<'a> Decider<'a> {
             needs_approval: offer.livemode,
             disclaimer_variant: Some(disclaimer.variant),
         };
-        Ok(SendDecision::Send(to, Box::new(content)))
+        Ok(SendDecision::Send(to.address, Box::new(content)))
     }
 
     /// The facts that the letter states. `Err` with the reason to hold the letter if the offer has
@@ -171,7 +171,7 @@ impl<'a> Decider<'a> {
     fn facts(
         &self,
         about: &LetterContext<'_>,
-        to: &Address,
+        to: &Recipient,
         disclaimer: &Disclaimer,
     ) -> Result<Facts, &'static str> {
         let LetterContext { kind, offer, account } = *about;
@@ -189,8 +189,9 @@ impl<'a> Decider<'a> {
             country: account.country.clone(),
             market: disclaimer.market_in(account.country.as_deref()),
             time_zone: time_zone(account),
-            account_name: account.display_name().map(str::to_owned),
-            recipient: to.expose().to_owned(),
+            account_name: account.business_name().map(str::to_owned),
+            first_name: to.first_name.clone(),
+            recipient: to.address.expose().to_owned(),
             advance: money(terms.advance_amount),
             fee: money(terms.fee_amount),
             withhold_rate: terms.withhold_rate,

@@ -91,7 +91,7 @@ impl std::str::FromStr for WhenUncertain {
         match given {
             "resend" => Ok(Self::Resend),
             "hold" => Ok(Self::Hold),
-            _ => Err("expected `resend` or `hold`"),
+            _ => Err("must be resend or hold"),
         }
     }
 }

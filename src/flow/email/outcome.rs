@@ -11,7 +11,7 @@ use crate::consent::contact_overrides;
 use crate::consent::suppression::{self, AddressFailure, AddressHash, SuppressionReason};
 use crate::letters::evidence::{self, AttemptOutcome};
 use crate::letters::pauses::{self, PUT_OFF, Pause, RECHECK_INTERVAL};
-use crate::letters::reason::{self, GAVE_UP, UNCERTAIN};
+use crate::letters::reason::{self, GAVE_UP, UNCERTAIN, explain, remedy};
 use crate::letters::store::{self, Letter, State, Transition};
 use crate::letters::transition;
 use crate::mail::send_error::enhanced_status;
@@ -370,8 +370,11 @@ fn log_outcome(letter: &Letter, state: State, reason: &str) {
             tracing::error!(
                 letter.message_id = message_id,
                 letter.state = state.as_str(),
+                account.id = letter.account_id,
                 reason,
-                "letter not sent: an operator must act"
+                "letter needs an operator: {}: {}",
+                explain(reason),
+                remedy(reason)
             );
         }
         State::Waiting | State::Sending | State::Uncertain => {

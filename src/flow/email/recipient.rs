@@ -43,6 +43,9 @@ impl AddressSource {
 pub struct Recipient {
     pub address: Address,
     pub source: AddressSource,
+    /// The first name of the person to whom Stripe says that the address belongs. `None` if
+    /// another person may read it.
+    pub first_name: Option<String>,
 }
 
 /// Why an account has no usable address.
@@ -111,7 +114,7 @@ async fn look_up_once(
     let account = stripe.account(id).await?;
     let set_by_platform = contact_overrides::find(db, id.as_str()).await?;
     let found = match set_by_platform {
-        Some(contact) => parse(&contact.address, AddressSource::Override),
+        Some(contact) => parse(&contact.address, AddressSource::Override, None),
         None => find(stripe, &account, allow_support_address).await?,
     };
     if let Ok(to) = &found {
@@ -132,20 +135,22 @@ async fn find(
 ) -> Result<Result<Recipient, NoRecipient>, Error> {
     let individual = account.individual.as_ref().and_then(|person| person.email.as_deref());
     if let Some(given) = present(account.email.as_deref()) {
-        return Ok(parse(given, AddressSource::Account));
+        return Ok(parse(given, AddressSource::Account, account.first_name()));
     }
     if let Some(given) = present(individual) {
-        return Ok(parse(given, AddressSource::Individual));
+        return Ok(parse(given, AddressSource::Individual, account.first_name()));
     }
-    let owner = stripe.owner(&account.id).await?.and_then(|person| person.email.clone());
+    let owner = stripe.owner(&account.id).await?;
+    let first_name = owner.as_ref().and_then(|person| person.first_name.as_deref());
+    let owner = owner.as_ref().and_then(|person| person.email.as_deref());
     let support = account
         .business_profile
         .as_ref()
         .filter(|_| allow_support_address)
         .and_then(|profile| profile.support_email.as_deref());
-    Ok(match (present(owner.as_deref()), present(support)) {
-        (Some(given), _) => parse(given, AddressSource::Owner),
-        (None, Some(given)) => parse(given, AddressSource::Support),
+    Ok(match (present(owner), present(support)) {
+        (Some(given), _) => parse(given, AddressSource::Owner, first_name),
+        (None, Some(given)) => parse(given, AddressSource::Support, None),
         (None, None) => Err(NoRecipient::Missing),
     })
 }
@@ -154,9 +159,13 @@ fn present(given: Option<&str>) -> Option<&str> {
     given.filter(|given| !given.trim().is_empty())
 }
 
-fn parse(given: &str, source: AddressSource) -> Result<Recipient, NoRecipient> {
+fn parse(
+    given: &str,
+    source: AddressSource,
+    first_name: Option<&str>,
+) -> Result<Recipient, NoRecipient> {
     match given.parse() {
-        Ok(address) => Ok(Recipient { address, source }),
+        Ok(address) => Ok(Recipient { address, source, first_name: first_name.map(str::to_owned) }),
         Err(_) => Err(NoRecipient::Invalid(source)),
     }
 }

@@ -68,6 +68,8 @@ pub struct Input<'a> {
     pub platform_name: &'a str,
     /// The merchant's name as it stands in the letter. No rule applies to it.
     pub account_name: Option<&'a str>,
+    /// The recipient's, likewise.
+    pub first_name: Option<&'a str>,
     /// The bare address of the recipient.
     pub recipient: &'a str,
 }
@@ -184,6 +186,7 @@ impl<'a> Letter<'a> {
         let disclaimer = input.disclaimer.iter().map(|text| (read(text), WordKind::Disclaimer));
         let names = [
             input.account_name.unwrap_or_default(),
+            input.first_name.unwrap_or_default(),
             input.postal_address,
             input.recipient,
             input.reply_to,

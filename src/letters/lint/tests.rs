@@ -165,6 +165,7 @@ impl Clean {
             program_name: "Rocket Capital",
             platform_name: "Rocket Rides",
             account_name: Some(self.name),
+            first_name: None,
             recipient: "jenny.rosen@example.com",
         };
         check(&RULES, &input)
@@ -450,9 +451,14 @@ fn our_facts() -> Vec<Facts> {
                 });
                 all.push(Facts { repayment_interval, ..facts.clone() });
             }
-            all.push(Facts { account_name: Some("Loan Star Bakery".to_owned()), ..facts.clone() });
+            all.push(Facts {
+                account_name: Some("Loan Star Bakery".to_owned()),
+                first_name: Some("Lien".to_owned()),
+                ..facts.clone()
+            });
             all.push(Facts {
                 account_name: None,
+                first_name: None,
                 country: None,
                 unsubscribe_url: None,
                 livemode: false,
@@ -504,6 +510,7 @@ fn findings_in_our_letters(contacts: ContactSettings) -> BTreeSet<String> {
             program_name: "Rocket Capital",
             platform_name: "Rocket Rides",
             account_name: facts.account_name.as_deref(),
+            first_name: facts.first_name.as_deref(),
             recipient: &facts.recipient,
         };
         let findings = check(&RULES, &input);

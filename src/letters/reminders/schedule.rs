@@ -51,7 +51,7 @@ impl FromStr for Hours {
 
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let hour = |text: &str| text.trim().parse().ok().filter(|hour| *hour <= 24);
-        let (from, until) = given.split_once('-').ok_or("not two hours")?;
+        let (from, until) = given.split_once('-').ok_or("not a range of hours")?;
         match (hour(from), hour(until)) {
             (Some(from), Some(until)) if from < until => Ok(Self(from, until)),
             _ => Err("the first hour must come before the second, and neither be above 24"),

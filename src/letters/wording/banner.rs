@@ -41,17 +41,17 @@ impl Writer {
         let words = self.words(facts, &slots)?;
         let block = |name: &str| words.get(name).cloned().unwrap_or_default();
         let values = [
-            ("advance_label", Some(block("advance_value"))),
-            ("fee_label", Some(slots.fee.clone())),
-            ("total_label", slots.total.clone()),
-            ("share_label", Some(block("share_value"))),
-            ("discount_label", slots.fee_discount.as_ref().map(|_| block("discount_value"))),
-            ("until_label", Some(slots.expires_on.clone())),
+            (block("advance_label"), Some(block("advance_value"))),
+            (format!("{} ({})", block("fee_label"), block("fee_note")), Some(slots.fee.clone())),
+            (block("total_label"), slots.total.clone()),
+            (block("share_label"), Some(block("share_value"))),
+            (block("discount_label"), slots.fee_discount.as_ref().map(|_| block("discount_value"))),
+            (block("until_label"), Some(slots.expires_on.clone())),
         ];
         let refill = Some(block("note")).filter(|note| facts.is_refill && !note.is_empty());
         let terms = values
             .into_iter()
-            .filter_map(|(label, value)| Some(TermsLine { label: block(label), value: value? }))
+            .filter_map(|(label, value)| Some(TermsLine { label, value: value? }))
             .collect();
         let line = |name, contact| ContactLine { words: block(name), contact };
         let complaints = slots.complaints.map(|contact| line("complaints", contact));

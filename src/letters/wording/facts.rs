@@ -22,6 +22,8 @@ pub struct Facts {
     pub time_zone: Tz,
     /// As entered by the account's owner: untrusted.
     pub account_name: Option<String>,
+    /// Of the person who reads the letter, if Stripe knows who that is. Untrusted.
+    pub first_name: Option<String>,
     /// The bare address.
     pub recipient: String,
     /// The maximum amount of the offer.

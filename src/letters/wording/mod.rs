@@ -245,4 +245,6 @@ pub fn kinds_and_languages() -> impl Iterator<Item = (Kind, Language)> {
 }
 
 #[cfg(test)]
+mod look_tests;
+#[cfg(test)]
 mod tests;

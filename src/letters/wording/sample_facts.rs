@@ -37,6 +37,7 @@ pub fn sample(kind: Kind, language: Language, financing_type: Contract) -> Facts
         market: Some(country.to_owned()),
         time_zone: Tz::UTC,
         account_name: Some("Jenny's Bakery".to_owned()),
+        first_name: Some("Jenny".to_owned()),
         recipient: "jenny.rosen@example.com".to_owned(),
         advance: money(1_500_000),
         fee: money(180_000),
@@ -89,7 +90,13 @@ fn branches(kind: Kind, language: Language) -> [Facts; 8] {
         daily,
         fixed_term(7),
         fixed_term(10),
-        Facts { account_name: None, unsubscribe_url: None, country: None, ..advance },
+        Facts {
+            account_name: None,
+            first_name: None,
+            unsubscribe_url: None,
+            country: None,
+            ..advance
+        },
         Facts {
             country: Some("GB".to_owned()),
             livemode: false,

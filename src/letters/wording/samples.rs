@@ -149,6 +149,7 @@ fn input<'a>(writer: &'a Writer, sample: &'a Sample<'_>) -> Input<'a> {
         program_name: &settings.brand.program_name,
         platform_name: &settings.from_name,
         account_name: facts.account_name.as_deref(),
+        first_name: facts.first_name.as_deref(),
         recipient: &facts.recipient,
     }
 }

@@ -11,16 +11,19 @@ use url::Url;
 
 use super::Settings;
 use super::{Contact, Contacts, Facts};
+use crate::brand::Brand;
 use crate::format::locale::Formats;
+use crate::format::money::Money;
 use crate::format::text;
 use crate::stripe::{Contract, ProductTerms, Refill};
 
 /// The blocks that a file of words defines.
-pub(super) const BLOCKS: [&str; 32] = [
+pub(super) const BLOCKS: [&str; 38] = [
     "subject",
     "preview",
     "test_tag",
     "test_mode",
+    "tag",
     "greeting",
     "lead",
     "after_amount",
@@ -31,6 +34,7 @@ pub(super) const BLOCKS: [&str; 32] = [
     "advance_label",
     "advance_value",
     "fee_label",
+    "fee_note",
     "total_label",
     "share_label",
     "share_value",
@@ -41,11 +45,15 @@ pub(super) const BLOCKS: [&str; 32] = [
     "step_1",
     "step_2",
     "step_3",
+    "how_title",
     "how_it_is_paid",
+    "example",
+    "example_day",
     "review",
     "questions",
     "complaints",
     "advertisement",
+    "contact",
     "unsubscribe",
     "or_by_reply",
     "by_reply",
@@ -56,6 +64,7 @@ pub(super) const BLOCKS: [&str; 32] = [
 #[expect(clippy::struct_excessive_bools, reason = "names that templates use")]
 pub(super) struct Slots<'a> {
     kind: &'static str,
+    is_reminder: bool,
     /// The account has a running financing.
     is_refill: bool,
     language: &'static str,
@@ -65,6 +74,7 @@ pub(super) struct Slots<'a> {
     from_name: &'a str,
     reply_to: &'a str,
     account_name: Option<String>,
+    first_name: Option<String>,
     recipient: &'a str,
     advance: String,
     /// Without zero decimals.
@@ -72,6 +82,8 @@ pub(super) struct Slots<'a> {
     pub(super) fee: String,
     pub(super) total: Option<String>,
     withheld: String,
+    /// `None` for currencies that Capital does not have.
+    day: Option<SalesDay>,
     pub(super) expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
@@ -79,6 +91,8 @@ pub(super) struct Slots<'a> {
     is_fixed_term: bool,
     /// Whether a minimum payment is due per period.
     has_minimum: bool,
+    /// Whether it is known that none is due; false if nothing is known.
+    has_no_minimum: bool,
     /// The length of that period.
     minimum_days: Option<i64>,
     /// Whether a bank account is debited for what the minimum lacks.
@@ -94,10 +108,21 @@ pub(super) struct Slots<'a> {
     pub(super) complaints: Option<Contact>,
     unsubscribe_url: Option<&'a str>,
     livemode: bool,
+    brand: &'a Brand,
 }
 
-const SLOTS: [&str; 35] = [
+/// An example: the sales of a day, and the share of them that is withheld.
+#[derive(Serialize)]
+struct SalesDay {
+    sales: String,
+    share: String,
+    /// The share in whole per cent, from 1 to 100: for a bar.
+    percent: u8,
+}
+
+const SLOTS: [&str; 53] = [
     "kind",
+    "is_reminder",
     "is_refill",
     "language",
     "program_name",
@@ -106,16 +131,22 @@ const SLOTS: [&str; 35] = [
     "from_name",
     "reply_to",
     "account_name",
+    "first_name",
     "recipient",
     "advance",
     "advance_short",
     "fee",
     "total",
     "withheld",
+    "day",
+    "day.sales",
+    "day.share",
+    "day.percent",
     "expires_on",
     "financing",
     "is_fixed_term",
     "has_minimum",
+    "has_no_minimum",
     "minimum_days",
     "has_bank_debit",
     "fee_discount",
@@ -131,6 +162,17 @@ const SLOTS: [&str; 35] = [
     "complaints.is_page",
     "unsubscribe_url",
     "livemode",
+    "brand",
+    "brand.logo_url",
+    "brand.logo_dark_url",
+    "brand.accent",
+    "brand.accent.paint",
+    "brand.accent.ink",
+    "brand.accent.text",
+    "brand.accent.dark",
+    "brand.accent.dark.paint",
+    "brand.accent.dark.ink",
+    "brand.accent.dark.text",
     "words",
 ];
 
@@ -151,6 +193,7 @@ impl<'a> Slots<'a> {
         let discount = facts.fee_discount.filter(|_| facts.is_refill);
         Self {
             kind: facts.kind.as_str(),
+            is_reminder: facts.kind.is_reminder(),
             is_refill: facts.is_refill,
             language: facts.language.code(),
             program_name: &settings.brand.program_name,
@@ -159,17 +202,20 @@ impl<'a> Slots<'a> {
             from_name: &settings.from_name,
             reply_to: &settings.reply_to,
             account_name: facts.account_name.as_deref().and_then(display_name),
+            first_name: facts.first_name.as_deref().and_then(display_name),
             recipient: &facts.recipient,
             advance: formats.money(&facts.advance),
             advance_short: formats.money_short(&facts.advance),
             fee: formats.money(&facts.fee),
             total: total.map(|total| formats.money(&total)),
             withheld: formats.percent(facts.withhold_rate),
+            day: SalesDay::new(&formats, &facts.advance.currency, facts.withhold_rate),
             // The last moment at which the offer is open.
             expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
             financing: facts.financing_type.vocabulary().as_str(),
             is_fixed_term: facts.financing_type == Contract::FixedTermLoan,
             has_minimum: terms.minimum_days.is_some(),
+            has_no_minimum: terms.has_no_minimum,
             minimum_days: terms.minimum_days,
             has_bank_debit: terms.has_bank_debit,
             fee_discount: discount.map(|rate| formats.percent(rate)),
@@ -179,6 +225,7 @@ impl<'a> Slots<'a> {
             complaints,
             unsubscribe_url: facts.unsubscribe_url.as_ref().map(Url::as_str),
             livemode: facts.livemode,
+            brand: &settings.brand,
         }
     }
 
@@ -190,6 +237,33 @@ impl<'a> Slots<'a> {
     /// For the part templates: with the rendered blocks.
     pub(super) fn with(&self, words: &BTreeMap<&'static str, String>) -> Value {
         minijinja::context! { words => words, ..self.values() }
+    }
+}
+
+impl SalesDay {
+    /// In whole units of the currency.
+    const SALES: u32 = 1000;
+
+    fn new(formats: &Formats, currency: &str, rate: f64) -> Option<Self> {
+        let money = |minor| Money { minor, currency: currency.to_owned() };
+        // Where amounts have no hundredths, a thousand units are not the sales of a day.
+        if money(0).decimals() != 2 || !(0.0..=1.0).contains(&rate) {
+            return None;
+        }
+        let hundredths = f64::from(Self::SALES) * 100.0;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 100 000")]
+        let share = (hundredths * rate).round() as i64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 1 to 100"
+        )]
+        let percent = (rate * 100.0).round().clamp(1.0, 100.0) as u8;
+        Some(Self {
+            sales: formats.money_short(&money(i64::from(Self::SALES) * 100)),
+            share: formats.money_short(&money(share)),
+            percent,
+        })
     }
 }
 

@@ -183,6 +183,7 @@ fn facts(
         market: disclaimer.market_in(account.country.as_deref()),
         time_zone: locale::time_zone(account.time_zone(), account.country.as_deref()),
         account_name: None,
+        first_name: None,
         recipient: String::new(),
         advance: money(terms.advance_amount),
         fee: money(terms.fee_amount),

@@ -183,7 +183,7 @@ async fn a_summary_has_everything_masked_and_in_100_columns(db: PgPool) {
         "by api: asked by phone",
         "  sessions    1 in the Capital section",
         "paid out $1,100.00, paid back $0.00, remaining $1,100.00",
-        ", in 1 emails, the last ",
+        ", emails: 1, the last ",
         "approved for US on 2026-11-24, recorded by compliance, reference CCR-1",
         "$1,000.00 + $100.00 fee",
         "  email       offer: sent ",

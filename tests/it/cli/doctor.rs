@@ -108,7 +108,7 @@ async fn wrong_settings_are_all_named_and_the_rest_is_checked(db: PgPool) {
     let report = Report::run(&env).await;
     assert_eq!(report.status, 1);
     report.expect("WRONG", "settings", "STRIPE_API_KEY (stripe.api_key): nothing follows");
-    report.expect("WRONG", "settings", "STRIPE_WEBHOOK_SECRET (webhook.secrets): value 1: nothing");
+    report.expect("WRONG", "settings", "STRIPE_WEBHOOK_SECRET (webhook.secrets): nothing");
     report.expect("WRONG", "settings", "COURIER_EMAIL__FROM (email.from): missing");
     report.expect("WRONG", "settings", "COURIER_QUEUE__LEASEE: unknown setting");
     report.expect("-", "Stripe", "its settings are wrong");
@@ -173,6 +173,17 @@ async fn live_world(
     let folder = disclaimers.display().to_string();
     env.insert("COURIER_EMAIL__DISCLAIMERS_DIR".to_owned(), folder);
     (stripe, relay, env)
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_embedded_database_that_is_new_is_not_created(db: PgPool) {
+    let (_stripe, _relay, mut env) = world(&db).await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    env.remove("DATABASE_URL");
+    env.insert("COURIER_DATABASE__DATA_DIR".to_owned(), data.display().to_string());
+    Report::run(&env).await.expect("ok", "database", "new: `serve` starts a Postgres in");
+    assert!(!data.exists());
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -205,8 +205,7 @@ async fn account_erase_reports_kept_evidence_and_rejects_unknown_accounts(db: Pg
     let output =
         run_ok(&app.db, &["account", "erase", &account, "--yes", "--reason", "request 7"]).await;
     assert!(
-        output.contains("the evidence keeps 1 messages")
-            && output.contains("`--with-proof` erases"),
+        output.contains("kept in the evidence, with address and content: 1 (`--with-proof` erases"),
         "{output}"
     );
     let output = run_ok(
@@ -215,13 +214,16 @@ async fn account_erase_reports_kept_evidence_and_rejects_unknown_accounts(db: Pg
     )
     .await;
     assert!(
-        output.contains("1 pieces of evidence") && !output.contains("evidence keeps"),
+        output.contains("messages in the evidence: 1") && !output.contains("kept in the evidence"),
         "{output}"
     );
     // A repeated erasure finds nothing. It is not an error, because the account is known.
     let output =
         run_ok(&app.db, &["account", "erase", &account, "--yes", "--reason", "request 7"]).await;
-    assert!(output.contains("erased 0 emails") && !output.contains("evidence keeps"), "{output}");
+    assert!(
+        output.contains("erased emails: 0") && !output.contains("kept in the evidence"),
+        "{output}"
+    );
     app.finish().await;
 }
 

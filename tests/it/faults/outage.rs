@@ -184,6 +184,12 @@ async fn an_exhausted_pool_answers_503_until_a_connection_is_free(db: PgPool) {
     app.close().await;
 }
 
+#[sqlx::test(migrations = false)]
+async fn an_error_of_postgres_is_its_message_alone(db: PgPool) {
+    let error = sqlx::query("select 1 / 0").execute(&db).await.unwrap_err();
+    assert_eq!(capital_courier::telemetry::chain(&error), "division by zero");
+}
+
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_full_disk_answers_503_and_is_logged_once_a_second(db: PgPool) {
     let (stripe, _relay, env) = world(&db).await;
@@ -258,7 +264,7 @@ async fn a_process_probes_an_unavailable_stripe_with_growing_pauses(db: PgPool) 
     for event in stripe.events() {
         post(process.webhook.as_ref().unwrap(), serde_json::to_vec(&event).unwrap()).await;
     }
-    let times_down = || process.logged().matches("the remote system is down").count();
+    let times_down = || process.logged().matches("stripe is unavailable: pausing").count();
     eventually(|| process.logged(), async || times_down() >= 4).await;
     // Eight letters start at once, some with two calls; then there are probes after 1, 2 and 4 s.
     let (calls, took) = (stripe.requests().len(), started.elapsed());

@@ -1,5 +1,6 @@
 //! Live letters go out only with approved wording, and are released once it is approved.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use capital_courier::app;
@@ -461,6 +462,7 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
         index.contains("youlend_uk_mca-en-refill-cash_advance.page.html")
             && index.contains("youlend_uk_mca-en-reminder_7d-of-a-refill-loan.page.html")
             && index.contains("sample: test mode only")
+            && index.contains(">not approved</span>")
     );
     assert_eq!(
         std::fs::read_dir(out.path()).unwrap().count(),
@@ -499,6 +501,24 @@ async fn email_preview_writes_every_letter_and_email_approve_approves_it(db: PgP
         assert_eq!((market.as_str(), by.as_str()), ("GB", "ann"));
         assert!(index.contains(hash));
     }
+    let states = |index: &str| {
+        [">approved</span>", ">changed since its approval</span>", ">not approved</span>"]
+            .map(|state| index.matches(state).count())
+    };
+    let cover = async |env: &HashMap<String, String>| {
+        let preview = ["email", "preview", out.path().to_str().unwrap()];
+        let output = crate::support::process::command(&preview, env).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read_to_string(out.path().join("index.html")).unwrap()
+    };
+    assert_eq!(states(&cover(&env).await), [7, 0, 0]);
+    let mut moved = env.clone();
+    moved.insert("COURIER_EMAIL__POSTAL_ADDRESS".to_owned(), "2 Side Street".to_owned());
+    assert_eq!(states(&cover(&moved).await), [0, 7, 0]);
+    moved.remove("DATABASE_URL");
+    let index = cover(&moved).await;
+    assert_eq!(states(&index), [0, 0, 0]);
+    assert!(index.contains("Approvals are not shown"));
     let gb = ApprovalFilter { market: Some("GB"), ..ApprovalFilter::default() };
     assert_eq!(withdraw(&app, &gb).await.unwrap(), 8);
     let one =

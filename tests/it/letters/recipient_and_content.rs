@@ -81,13 +81,49 @@ async fn the_individual_and_then_the_owner_replace_a_missing_address(db: PgPool)
     );
     app.stripe.add_person(
         &company,
-        json!({"id": "person_2", "email": "boss@shop.example", "relationship": {"owner": true}}),
+        json!({
+            "id": "person_2", "email": "boss@shop.example", "first_name": "Bo",
+            "relationship": {"owner": true},
+        }),
     );
-    for offer in [&individual, &owner] {
+    for (offer, address, greeting) in [
+        (&individual, "sole@trader.example", "Hello Sol,"),
+        (&owner, "boss@shop.example", "Hello Bo,"),
+    ] {
         app.announce(offer).await;
+        let letter = app.expect_delivered(offer).await;
+        assert_eq!(letter.to[0], address);
+        let text = letter.message().body_text(0).unwrap().into_owned();
+        assert!(text.contains(greeting), "{text}");
     }
-    assert_eq!(app.expect_delivered(&individual).await.to[0], "sole@trader.example");
-    assert_eq!(app.expect_delivered(&owner).await.to[0], "boss@shop.example");
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn an_address_of_another_person_gets_no_first_name(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer();
+    let account = app.account_of(&offer);
+    app.stripe.edit_account(&account, |account| {
+        account["individual"] = json!({"email": "sol@trader.example", "first_name": "Sol"});
+    });
+    sqlx::query(
+        "insert into contact_overrides (account_id, address, updated_at, updated_by)
+         values ($1, 'accountant@books.example', $2, 'test')",
+    )
+    .bind(&account)
+    .bind(app.clock.now())
+    .execute(&app.db)
+    .await
+    .unwrap();
+    app.announce(&offer).await;
+    let letter = app.expect_delivered(&offer).await;
+    assert_eq!(letter.to[0], "accountant@books.example");
+    let text = letter.message().body_text(0).unwrap().into_owned();
+    assert!(text.contains("Hello,") && !text.contains("Sol"), "{text}");
+    // The account's and Stripe's offer: a name costs no further call.
+    let asked = app.stripe.requests();
+    assert!(!asked.iter().any(|request| request.path.contains("/persons")), "{asked:?}");
     app.finish().await;
 }
 

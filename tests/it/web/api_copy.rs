@@ -58,7 +58,7 @@ async fn the_copy_has_terms_disclaimer_and_review_sentence_in_the_account_langua
     let terms = values(&copy);
     assert_eq!(terms.len(), 5, "{copy}");
     assert!(terms[0].starts_with("up to $"), "{copy}");
-    assert!(terms[3].ends_with("% of your daily sales"), "{copy}");
+    assert!(terms[3].ends_with("% of daily sales"), "{copy}");
 
     let german = promoted.copy("?language=de").await.expect(200);
     assert_eq!(

@@ -23,6 +23,10 @@ fn the_table_agrees_with_that_of_the_simulator() {
         let expected = ProductTerms {
             minimum_days: product.minimum.days().map(i64::from),
             has_bank_debit: product.bank_debit == Some(true),
+            has_no_minimum: product.minimum.days().is_none()
+                && MARKETS.iter().any(|row| {
+                    row.country == product.country && row.financing_type == financing_type
+                }),
             refill,
         };
         assert_eq!(terms, expected, "{product:?}");

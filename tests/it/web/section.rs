@@ -148,6 +148,7 @@ fn findings(
         program_name: "Rocket Capital",
         platform_name: "Rocket",
         account_name: None,
+        first_name: None,
         recipient: "",
     };
     let is_for_letters = |rule: &str| {

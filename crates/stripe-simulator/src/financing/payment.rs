@@ -48,9 +48,10 @@ pub(crate) fn pay_manually(
     minor: i64,
     from: PaymentSource,
 ) -> Result<String, ActionError> {
+    let before = change.notes.len();
     let id =
         pay(change, &NewPayment { offer, minor, reason: "user_initiated", from, charge: None })?;
-    note(change, offer, ("Paid", minor, from));
+    note(change, before, offer, ("Paid", minor, from));
     Ok(id)
 }
 
@@ -74,13 +75,19 @@ pub(crate) fn collect(
             return Err(ActionError::new("the product is not debited from a bank account"));
         }
     }
+    let before = change.notes.len();
     let id = pay(change, &NewPayment { offer, minor, reason: "collection", from, charge: None })?;
-    note(change, offer, ("Stripe collected", minor, from));
+    note(change, before, offer, ("Stripe collected", minor, from));
     Ok(id)
 }
 
-/// Tells the feed of a payment that was made.
-fn note(change: &mut Change<'_>, offer: &str, (verb, minor, from): (&str, i64, PaymentSource)) {
+/// Tells the feed of a payment that was made, in front of what came of it: it may be the last.
+fn note(
+    change: &mut Change<'_>,
+    position: usize,
+    offer: &str,
+    (verb, minor, from): (&str, i64, PaymentSource),
+) {
     let Some(offer) = change.state.offers.get(offer) else { return };
     let account = text(&offer["account"]);
     let amount = format_amount(minor, &change.state.accounts.currency(&account));
@@ -89,6 +96,7 @@ fn note(change: &mut Change<'_>, offer: &str, (verb, minor, from): (&str, i64, P
         PaymentSource::BankAccount => "the bank account",
     };
     change.note(&account, format!("{verb} {amount} from {place}"), Tone::Quiet);
+    change.notes[position..].rotate_right(1);
 }
 
 /// The merchant pays all that remains.

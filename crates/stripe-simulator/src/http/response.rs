@@ -20,6 +20,10 @@ pub(crate) struct ApiResponse {
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
+/// Scripts and styles are files of this origin, also behind a proxy.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                                       connect-src 'self'; img-src 'self' data:; base-uri 'none'";
+
 impl ApiResponse {
     fn new(status: u16, content_type: &'static str, body: Value) -> Self {
         Self { status, body, headers: Vec::new(), was_executed: true, content_type }
@@ -62,12 +66,18 @@ impl ApiResponse {
     pub(crate) fn html(status: u16, page: String) -> Self {
         let mut response = Self::new(status, HTML, Value::String(page));
         response.headers = vec![
-            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'".to_owned()),
+            ("Content-Security-Policy", CONTENT_SECURITY_POLICY.to_owned()),
             ("Cache-Control", "no-store".to_owned()),
             // With `no-referrer` a browser would send our own forms with `Origin: null`.
             ("Referrer-Policy", "same-origin".to_owned()),
         ];
         response
+    }
+
+    /// A file that pages load.
+    pub(crate) fn asset(content_type: &'static str, content: &str) -> Self {
+        let response = Self::new(200, content_type, Value::String(content.to_owned()));
+        response.with_header("Cache-Control", "no-cache")
     }
 
     pub(crate) fn see_other(url: &str) -> Self {

@@ -74,14 +74,6 @@ impl Action {
         }
     }
 
-    /// What a status allows. After a payout, cancellation is allowed for 48 hours only.
-    pub(crate) fn allowed_in(status: &str) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |action| {
-            action.transition().from.contains(&status)
-                || *action == Self::Cancel && status == "paid_out"
-        })
-    }
-
     fn transition(self) -> Transition {
         let (from, to, event): (&'static [&'static str], _, _) = match self {
             Self::Apply => (&["delivered"], "accepted", "accepted"),
@@ -171,7 +163,8 @@ fn note(change: &mut Change<'_>, action: Action, id: &str) {
         Action::Replace => (format!("Stripe replaced the offer of {amount}"), Tone::Quiet),
         Action::Counter => (format!("Stripe made a counter-offer to {amount}"), Tone::Quiet),
         Action::TakeOther => (format!("Took another offer than that of {amount}"), Tone::Quiet),
-        Action::Repay => ("Paid off the rest".to_owned(), Tone::Quiet),
+        // The payment is noted.
+        Action::Repay => return,
     };
     change.note(&account, words, tone);
 }

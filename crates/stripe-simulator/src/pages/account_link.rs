@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use minijinja::context;
 use serde_json::Value;
 
-use super::{ACCOUNT_LINK, format_amount, render};
+use super::dashboard::name;
+use super::{ACCOUNT_LINK, render};
 use crate::engine::Engine;
 use crate::feed::Tone;
 use crate::financing::summary::summarize;
 use crate::http::response::ApiResponse;
 use crate::lifecycle::{self, Action};
+use crate::money::{format_amount, format_rate};
 use crate::state::State;
 use crate::state::account_link::LinkType;
 use crate::state::offer::{current_terms, text};
@@ -35,15 +37,14 @@ pub(super) fn open(engine: &Engine, secret: &str) -> ApiResponse {
     let Some(offer) = kind.offer(&state.offers, &account, now) else {
         return ApiResponse::see_other(&refresh_url);
     };
-    let name = state.accounts.get(&account).map(|account| &account["business_profile"]["name"]);
+    let (status, tone) = status(offer);
     let page = context! {
         // Safe in the page as it is: a secret that was found is one that we made.
         apply_url => (kind == LinkType::Application)
             .then(|| format!("/_connect/capital/{secret}/apply")),
         return_url,
-        merchant => name.map(text).unwrap_or_default(),
-        status => text(&offer["status"]).replace('_', " "),
-        ..terms_and_progress(&state, offer, &account, now)
+        merchant => name(&state, &account), status, tone,
+        open_until => open_until(offer), ..terms_and_progress(&state, offer, &account, now)
     };
     drop(state);
     let opened = match kind {
@@ -52,6 +53,32 @@ pub(super) fn open(engine: &Engine, secret: &str) -> ApiResponse {
     };
     engine.report(Some(&account), opened, Tone::Quiet);
     render(ACCOUNT_LINK, page)
+}
+
+/// A status in a merchant's words, and the class of its mark.
+fn status(offer: &Value) -> (String, &'static str) {
+    let (words, tone) = match offer["status"].as_str().unwrap_or_default() {
+        "delivered" => ("Offer open", "busy"),
+        "accepted" => ("Under review", "busy"),
+        "paid_out" => ("In progress", "busy"),
+        "fully_repaid" => ("Paid in full", "good"),
+        "rejected" => ("Not approved", "bad"),
+        "canceled" => ("Canceled", "quiet"),
+        other => return (other.replace('_', " "), "quiet"),
+    };
+    (words.to_owned(), tone)
+}
+
+fn open_until(offer: &Value) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "Stripe sends this time as a float")]
+    let seconds = offer["expires_after"].as_f64().unwrap_or_default() as i64;
+    let until = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    until.format("%-d %B %Y").to_string()
+}
+
+/// Rounded down: it is 100 once all is paid, and not before.
+fn percent(paid: i64, remaining: i64) -> i64 {
+    paid * 100 / (paid + remaining).max(1)
 }
 
 fn terms_and_progress(
@@ -71,17 +98,24 @@ fn terms_and_progress(
         context! {
             paid => amount(&details["paid_amount"]),
             remaining => amount(&details["remaining_amount"]),
+            percent => percent(minor(&details["paid_amount"]), minor(&details["remaining_amount"])),
         }
     });
     let of_offer = |transaction: &&Value| transaction["financing_offer"] == offer["id"];
     let transactions = state.transactions.get(account).into_iter().flatten().rev();
     let transactions = transactions.filter(of_offer).map(|transaction| {
         let at = DateTime::from_timestamp(minor(&transaction["created_at"]), 0);
+        let details = &transaction["details"];
+        // The merchant gets the advance, and what they pay counts down.
+        let shown = match transaction["type"].as_str() {
+            Some("payout") => minor(&details["advance_amount"]),
+            Some("payment") => -minor(&details["total_amount"]),
+            _ => minor(&details["total_amount"]),
+        };
         context! {
-            at => at.unwrap_or_default().format("%Y-%m-%d %H:%M UTC").to_string(),
+            at => at.unwrap_or_default().format("%-d %B %Y").to_string(),
             description => text(&transaction["user_facing_description"]),
-            kind => text(&transaction["type"]),
-            amount => amount(&transaction["details"]["total_amount"]),
+            amount => format_amount(shown, &currency),
         }
     });
     let total = minor(&terms["advance_amount"]) + minor(&terms["fee_amount"]);
@@ -90,7 +124,7 @@ fn terms_and_progress(
         advance => amount(&terms["advance_amount"]),
         fee => amount(&terms["fee_amount"]),
         total => format_amount(total, &currency),
-        rate => format!("{:.1}", rate * 100.0),
+        rate => format_rate(rate),
         progress,
         transactions => transactions.collect::<Vec<_>>(),
     }

@@ -1,123 +1,227 @@
-//! The simulated Stripe Dashboard: each merchant, its offers, and a form for each action that is
-//! possible now. A form is a POST that leads back to the page.
+//! The simulated Stripe Dashboard: the merchants, the story of one of them, what can happen to it
+//! now, and the feed. A form is a POST that leads back to the page, which then shows what it did.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, Utc};
 use minijinja::context;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::situation::Situation;
 use super::time_lapse::{self, Span};
-use super::{DASHBOARD, Pages, format_amount, render};
+use super::{DASHBOARD, Pages, buttons, render, story};
 use crate::engine::Engine;
-use crate::error::ActionError;
-use crate::financing::balance::pay_out_sales;
-use crate::financing::payment::{collect, pay_manually};
-use crate::http::request::Parameters;
+use crate::feed::NumberedEntry;
+use crate::http::request::{ApiRequest, Parameters};
 use crate::http::response::ApiResponse;
-use crate::lifecycle::{self, Action};
+use crate::money::format_amount;
 use crate::state::State;
-use crate::state::ledger::PaymentSource;
 use crate::state::offer::text;
 
-const HOME: &str = "/_simulator/";
+/// What the page shows of the feed.
+const FEED_LENGTH: usize = 60;
+/// What the page says about the last press of a button.
+const MAX_SAID: usize = 4;
 
-pub(super) fn submit(
-    engine: &Arc<Engine>,
-    pages: &Arc<Pages>,
-    form: (&str, &str, &str),
-    fields: &Parameters,
-) -> ApiResponse {
-    match perform(engine, pages, form, fields) {
-        Ok(()) => ApiResponse::see_other(HOME),
-        Err(error) => {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            let query = query.append_pair("notice", &error.to_string()).finish();
-            ApiResponse::see_other(&format!("{HOME}?{query}"))
-        }
-    }
-}
-
-fn perform(
-    engine: &Arc<Engine>,
-    pages: &Arc<Pages>,
-    (subject, id, action): (&str, &str, &str),
-    fields: &Parameters,
-) -> Result<(), ActionError> {
-    if pages.time_lapse_is_running.load(Ordering::SeqCst) {
-        return Err(ActionError::new("wait until the time lapse is over"));
-    }
-    // People write whole units of the currency.
-    let amount = fields.get("amount").and_then(|amount| amount.parse::<i64>().ok());
-    let minor = amount.unwrap_or(0).saturating_mul(100);
-    let no_such_action = || ActionError::new("there is no such action");
-    match (subject, action) {
-        ("offers", "pay") => engine
-            .change(|change| pay_manually(change, id, minor, PaymentSource::Balance))
-            .map(drop),
-        ("offers", "collect") => {
-            engine.change(|change| collect(change, id, minor, PaymentSource::BankAccount)).map(drop)
-        }
-        ("offers", action) => {
-            let action = action.parse().map_err(|()| no_such_action())?;
-            engine.change(|change| lifecycle::perform(change, action, id))
-        }
-        ("accounts", "offer") => time_lapse::repeat_offer(engine, id).map(drop),
-        ("accounts", "pay_out") => engine
-            .change(|change| pay_out_sales(change, id))
-            .map(drop)
-            .ok_or_else(|| ActionError::new("there is nothing to pay out")),
-        ("accounts", "day") => time_lapse::start(engine, pages, id, Span::Days(1)),
-        ("accounts", "week") => time_lapse::start(engine, pages, id, Span::Days(7)),
-        ("accounts", "month") => time_lapse::start(engine, pages, id, Span::Days(30)),
-        ("accounts", "year") => time_lapse::start(engine, pages, id, Span::Year),
-        _ => Err(no_such_action()),
-    }
-}
-
-/// `notice` says why the last action did nothing.
-pub(super) fn show(engine: &Engine, pages: &Pages, notice: &str) -> ApiResponse {
+/// `notice` says why the last action did nothing, and `after` is the number of the newest entry of
+/// the feed before it.
+pub(super) fn show(engine: &Engine, pages: &Pages, query: &Parameters) -> ApiResponse {
     let now = engine.time.now();
+    let host = pages.host();
+    let feed = engine.feed.numbered();
     let state = engine.state();
-    let mut ids: Vec<&String> = state.accounts.objects.keys().collect();
-    ids.sort();
+    let ids = account_ids(&state);
+    let chosen = query.get("account").filter(|id| state.accounts.contains(id));
+    let chosen = chosen.or_else(|| ids.first().map(|id| id.as_str())).map(str::to_owned);
+    let shows_all = query.get("feed") == Some("all");
+    let shown = FeedView {
+        after: query.get("after").and_then(|after| after.parse().ok()).unwrap_or(u64::MAX),
+        account: chosen.as_deref(),
+        shows_all,
+        now,
+    };
+    let lapse = pages.lapse_progress();
     let page = context! {
         date => now.format("%A, %-d %B %Y, %H:%M UTC").to_string(),
-        notice,
-        time_lapse_is_running => pages.time_lapse_is_running.load(Ordering::SeqCst),
-        has_platform_dashboard => pages.host().platform.is_some(),
-        merchants => ids.into_iter().map(|id| merchant(&state, id)).collect::<Vec<_>>(),
+        notice => query.get("notice").unwrap_or_default(),
+        lapse => lapse.map(|progress| context! { day => progress.day, of => progress.of }),
+        version => version(engine, pages),
+        merchants => ids.iter().map(|id| merchant_row(&state, id)).collect::<Vec<_>>(),
+        chosen => chosen.as_ref().map(|id| merchant(&state, id, &feed, now)),
+        groups => chosen.as_ref().map(|id| {
+            buttons::groups(&Situation::of(&state, id, now), &host)
+        }),
+        has_platform_dashboard => host.platform.is_some(),
+        api_is_down => engine.api_is_down(),
+        troubles => buttons::troubles(&host),
+        said => shown.said(&feed), feed => shown.entries(&state, &feed),
+        shows_all,
     };
     drop(state);
     render(DASHBOARD, page)
 }
 
-fn merchant(state: &State, id: &str) -> minijinja::Value {
-    let account = state.accounts.get(id).unwrap_or(&Value::Null);
-    let offers = state.offers.of_account(id).map(|offer| offer_row(state, offer));
+/// What the script asks for: the page is another if this is.
+pub(super) fn pulse(engine: &Engine, pages: &Pages) -> ApiResponse {
+    ApiResponse::ok(json!({"version": version(engine, pages)}))
+        .with_header("Cache-Control", "no-store")
+}
+
+fn version(engine: &Engine, pages: &Pages) -> String {
+    let changes = *engine.changes().borrow();
+    let day = pages.lapse_progress().map(|progress| progress.day);
+    let down = u8::from(engine.api_is_down());
+    let troubles = pages.host().troubles;
+    let on: String =
+        troubles.iter().map(|trouble| if (trouble.is_on)() { '1' } else { '0' }).collect();
+    format!("{}.{changes}.{day:?}.{down}{on}", engine.feed.last_number())
+}
+
+/// Oldest first, as ids grow.
+pub(super) fn account_ids(state: &State) -> Vec<&String> {
+    let mut ids: Vec<&String> = state.accounts.objects.keys().collect();
+    ids.sort_unstable();
+    ids
+}
+
+pub(super) fn name(state: &State, id: &str) -> String {
+    let name = state.accounts.get(id).map(|account| text(&account["business_profile"]["name"]));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "A merchant without a name".to_owned())
+}
+
+fn merchant_row(state: &State, id: &str) -> minijinja::Value {
+    let newest = story::told(state, id).last().map(|offer| story::phase(state, offer));
+    let (phase, tone) = newest.unwrap_or_else(|| ("No offer".to_owned(), "quiet"));
+    context! { id, name => name(state, id), country => state.accounts.country(id), phase, tone }
+}
+
+fn merchant(
+    state: &State,
+    id: &str,
+    feed: &[NumberedEntry],
+    now: DateTime<Utc>,
+) -> minijinja::Value {
+    let told = story::told(state, id);
+    let is_told = |offer: &Value| told.iter().any(|one| one["id"] == offer["id"]);
+    let earlier = state.offers.of_account(id).filter(|offer| !is_told(offer)).map(|offer| {
+        let terms = &offer["offered_terms"];
+        let (phase, tone) = story::phase(state, offer);
+        let at = DateTime::from_timestamp(offer["created"].as_i64().unwrap_or_default(), 0);
+        let minor = terms["advance_amount"].as_i64().unwrap_or_default();
+        context! {
+            phase, tone, title => story::title(offer), id => offer["id"].as_str(),
+            date => at.map(|at| story::short_date(at, now)),
+            advance => format_amount(minor, terms["currency"].as_str().unwrap_or_default()),
+        }
+    });
+    let has_left = !state.accounts.is_connected(id);
     context! {
-        id,
-        name => text(&account["business_profile"]["name"]),
-        country => text(&account["country"]),
-        offers => offers.collect::<Vec<_>>(),
+        id, name => name(state, id), country => state.accounts.country(id), has_left,
+        currency => state.accounts.currency(id).to_uppercase(),
+        stories => told.iter().map(|offer| story::tell(state, offer, feed, now))
+            .collect::<Vec<_>>(),
+        earlier => earlier.collect::<Vec<_>>(),
     }
 }
 
-fn offer_row(state: &State, offer: &Value) -> minijinja::Value {
-    let (id, status, terms) = (text(&offer["id"]), text(&offer["status"]), &offer["offered_terms"]);
-    let currency = text(&terms["currency"]);
-    let amount = |value: &Value| format_amount(value.as_i64().unwrap_or_default(), &currency);
-    let active = state.ledger.remaining(&text(&offer["account"]));
-    let remaining = active.into_iter().find(|active| active.offer == id);
-    let actions = Action::allowed_in(&status).map(|action| {
-        context! { name => action.as_str(), label => action.as_str().replace('_', " ") }
-    });
-    context! {
-        actions => actions.collect::<Vec<_>>(),
-        id,
-        advance => amount(&terms["advance_amount"]),
-        fee => amount(&terms["fee_amount"]),
-        remaining => remaining.map(|active| format_amount(active.remaining_minor, &currency)),
-        status => status.replace('_', " "),
+/// Which part of the feed is shown, and what of it is new.
+struct FeedView<'a> {
+    /// Entries with a greater number are new.
+    after: u64,
+    account: Option<&'a str>,
+    shows_all: bool,
+    now: DateTime<Utc>,
+}
+
+impl FeedView<'_> {
+    /// Of the account, or of none.
+    fn is_about_it(&self, one: &NumberedEntry) -> bool {
+        one.entry.account.is_none() || one.entry.account.as_deref() == self.account
     }
+
+    /// Newest first.
+    fn entries(&self, state: &State, feed: &[NumberedEntry]) -> Vec<minijinja::Value> {
+        let shown = feed
+            .iter()
+            .rev()
+            .filter(|one| self.shows_all || self.is_about_it(one))
+            .take(FEED_LENGTH);
+        let entry = |one: &NumberedEntry| {
+            let NumberedEntry { number, entry, count, .. } = one;
+            let is_today = entry.at.date_naive() == self.now.date_naive();
+            let form = if is_today { "%H:%M:%S" } else { "%-d %b" };
+            context! {
+                at => entry.at.format(form).to_string(), text => in_short(&entry.text), link => entry.link.clone(),
+                at_full => entry.at.to_rfc3339(), count, tone => entry.tone.as_str(),
+                is_new => *number > self.after,
+                who => entry.account.as_ref().filter(|_| self.shows_all)
+                    .map(|id| context! { id, name => name(state, id) }),
+            }
+        };
+        shown.map(entry).collect()
+    }
+
+    /// The texts of the newest entries that came of the last press, oldest first.
+    fn said(&self, feed: &[NumberedEntry]) -> Vec<String> {
+        let is_new = |one: &&NumberedEntry| {
+            one.number > self.after && self.is_about_it(one) && !one.is_routine()
+        };
+        let new = feed.iter().rev().filter(is_new).take(MAX_SAID);
+        let mut texts: Vec<String> = new.map(|one| in_short(&one.entry.text)).collect();
+        texts.reverse();
+        texts
+    }
+}
+
+/// Without what the names of all of Capital's events begin with.
+fn in_short(text: &str) -> String {
+    text.replace("capital.financing_", "financing_")
+}
+
+/// What a form asks for: `subject/id/action` of its URL.
+#[derive(Clone, Copy)]
+pub(super) struct Pressed<'a> {
+    pub(super) subject: &'a str,
+    pub(super) id: &'a str,
+    pub(super) action: &'a str,
+}
+
+pub(super) fn submit(
+    engine: &Arc<Engine>,
+    pages: &Arc<Pages>,
+    pressed: Pressed<'_>,
+    request: &ApiRequest,
+) -> ApiResponse {
+    let fields = request.form();
+    let before = engine.feed.last_number();
+    let outcome = super::press::press(engine, pages, pressed, &fields);
+    let account = match pressed.subject {
+        "accounts" => Some(pressed.id),
+        _ => fields.get("account"),
+    };
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if let Some(account) = account {
+        query.append_pair("account", account);
+    }
+    if fields.get("feed") == Some("all") {
+        query.append_pair("feed", "all");
+    }
+    match outcome {
+        Ok(()) => query.append_pair("after", &before.to_string()),
+        Err(why) => query.append_pair("notice", &why),
+    };
+    ApiResponse::see_other(&format!("/_simulator/?{}", query.finish()))
+}
+
+/// Starts a time lapse about an account.
+pub(super) fn pass_time(
+    engine: &Arc<Engine>,
+    pages: &Arc<Pages>,
+    account: &str,
+    span: Span,
+) -> Result<(), String> {
+    if span == Span::UntilPaid {
+        Situation::of(&engine.state(), account, engine.time.now()).until_paid()?;
+    }
+    time_lapse::start(engine, pages, account, span).map_err(|error| error.to_string())
 }

@@ -4,19 +4,27 @@
 //! | file | owns |
 //! |---|---|
 //! | `dashboard` | the simulated Stripe Dashboard |
-//! | `time_lapse` | days, weeks and a year of a merchant, while the browser waits |
+//! | `story` | the story line of an offer |
+//! | `buttons` | what each button says, and why it is not possible |
+//! | `situation` | what is possible for an account now |
+//! | `press` | what each button does |
+//! | `time_lapse` | days that pass in a moment |
+//! | `trouble` | switches that make things fail |
 //! | `account_link` | what an Account Link opens |
 //! | `platform` | the stand-in for the platform's dashboard |
 
 mod account_link;
+mod buttons;
 mod dashboard;
 mod platform;
+mod press;
+mod situation;
+mod story;
 mod time_lapse;
 mod trouble;
 
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::{Environment, UndefinedBehavior};
 
@@ -24,7 +32,8 @@ use crate::engine::Engine;
 use crate::http::request::ApiRequest;
 use crate::http::response::ApiResponse;
 
-use crate::money::format_amount;
+use self::dashboard::Pressed;
+use self::time_lapse::Progress;
 
 pub use platform::PlatformDashboard;
 pub use trouble::Trouble;
@@ -38,6 +47,8 @@ const TEMPLATES: [(&str, &str); 4] = [
 const ACCOUNT_LINK: &str = "account_link.html";
 const DASHBOARD: &str = "dashboard.html";
 const MERCHANTS: &str = "merchants.html";
+const STYLE: &str = include_str!("../../templates/style.css");
+const SCRIPT: &str = include_str!("../../templates/script.js");
 
 /// Finds the address at which an account's merchant unsubscribes.
 pub(crate) type UnsubscribeLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -57,8 +68,8 @@ struct Host {
 #[derive(Default)]
 pub(crate) struct Pages {
     host: Mutex<Host>,
-    /// One time lapse at a time: two would move the clock under each other.
-    time_lapse_is_running: AtomicBool,
+    /// The time lapse that runs, if one does.
+    lapse: Mutex<Option<Progress>>,
 }
 
 impl Pages {
@@ -83,6 +94,10 @@ impl Pages {
         self.with_host(|host| host.clone())
     }
 
+    fn lapse(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.lapse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with_host<T>(&self, read: impl FnOnce(&mut Host) -> T) -> T {
         read(&mut self.host.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -96,11 +111,12 @@ pub(crate) fn respond(
 ) -> Option<ApiResponse> {
     let path = request.segments();
     let response = match (request.method.as_str(), path.as_slice()) {
-        ("GET", ["_simulator"]) => {
-            dashboard::show(engine, pages, request.query.get("notice").unwrap_or_default())
-        }
+        ("GET", ["_simulator"]) => dashboard::show(engine, pages, &request.query),
+        ("GET", ["_simulator", "pulse"]) => dashboard::pulse(engine, pages),
+        ("GET", ["_simulator", "style.css"]) => ApiResponse::asset("text/css", STYLE),
+        ("GET", ["_simulator", "script.js"]) => ApiResponse::asset("text/javascript", SCRIPT),
         ("POST", ["_simulator", "page", subject, id, action]) => {
-            dashboard::submit(engine, pages, (subject, id, action), &request.form())
+            dashboard::submit(engine, pages, Pressed { subject, id, action }, request)
         }
         ("GET", ["_connect", "capital", secret]) => account_link::open(engine, secret),
         ("POST", ["_connect", "capital", secret, "apply"]) => account_link::apply(engine, secret),

@@ -6,10 +6,10 @@ use minijinja::context;
 use serde_json::json;
 use url::Url;
 
+use super::dashboard::{account_ids, name};
 use super::{MERCHANTS, Pages, render};
 use crate::engine::Engine;
 use crate::http::response::ApiResponse;
-use crate::state::offer::text;
 
 /// Where the platform's Capital section is, and what its tokens need.
 #[derive(Clone, Debug)]
@@ -28,12 +28,11 @@ const TOKEN_LIFETIME_SECONDS: i64 = 60;
 /// `/dashboard`: nobody signs in here, so the visitor chooses a merchant.
 pub(super) fn choose(engine: &Engine) -> ApiResponse {
     let state = engine.state();
-    let name = |account: &serde_json::Value| text(&account["business_profile"]["name"]);
-    let accounts = state.accounts.objects.iter();
-    let mut merchants: Vec<(String, String)> =
-        accounts.map(|(id, account)| (id.clone(), name(account))).collect();
+    let merchant = |id: &String| {
+        context! { id, name => name(&state, id), country => state.accounts.country(id) }
+    };
+    let merchants: Vec<_> = account_ids(&state).into_iter().map(merchant).collect();
     drop(state);
-    merchants.sort();
     render(MERCHANTS, context! { merchants })
 }
 

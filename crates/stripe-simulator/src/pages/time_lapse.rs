@@ -1,143 +1,303 @@
-//! Days of a merchant, while a browser waits. Before the clock moves every event has arrived, so
-//! that none is refused for its age.
+//! Days that pass in a moment. There is one clock, as in reality, so every merchant sells on each
+//! of them, and offers whose time is over expire.
+//!
+//! Before the clock moves, every event was answered, so that none is refused for its age, and the
+//! platform has processed what it got, so that it compares its sums at rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use rand::RngExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::Pages;
 use crate::engine::Engine;
 use crate::error::ActionError;
+use crate::feed::Tone;
 use crate::financing::balance::pay_out_sales;
 use crate::financing::charge::{ChargeKind, NewCharge, charge, refund};
 use crate::lifecycle::{self, Action};
-use crate::state::offer::{NewOffer, text};
+use crate::money::format_amount;
+use crate::state::State;
+use crate::state::offer::{is_past_expiry, text};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Span {
     Days(u32),
-    /// From an offer to its last payment, a year at most, and to the offer after that.
-    Year,
+    /// Until the account has paid its financings. Without one it takes its open offer first.
+    UntilPaid,
+}
+
+/// How far a time lapse has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    pub(super) day: u32,
+    /// None if it depends on the sales.
+    pub(super) of: Option<u32>,
+    /// Ends it after the day that is under way.
+    stop: CancellationToken,
 }
 
 /// Sales are such that a financing takes about nine months.
 const DAYS_OF_A_FINANCING: f64 = 270.0;
-/// After this time the simulated Stripe tells the merchant of an offer itself.
-const MAX_WAIT_FOR_DELIVERY: Duration = Duration::from_secs(15);
-/// How often to look whether the platform marked an offer as delivered.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_DAYS: u32 = 730;
+/// In a longer one, merchants other than the chosen one sell once a week.
+const MAX_DAYS_IN_DETAIL: u32 = 31;
+/// How long the platform may take for what it got.
+const MAX_SETTLE: Duration = Duration::from_secs(5);
+/// As `MAX_SETTLE`, after it took longer: with a relay that is down it never settles.
+const MAX_SETTLE_AGAIN: Duration = Duration::from_millis(100);
+/// Of a step, if nothing says whether the platform has settled.
+const PACE: Duration = Duration::from_millis(5);
+/// Six hours: within each working day falls at least one.
+const STEPS_OF_A_DAY: i32 = 4;
 
-/// Starts a time lapse. The page shows when it is over.
+/// Starts a time lapse. The page shows how far it is.
 pub(super) fn start(
     engine: &Arc<Engine>,
     pages: &Arc<Pages>,
     account: &str,
     span: Span,
 ) -> Result<(), ActionError> {
-    if !engine.state().accounts.contains(account) {
-        return Err(ActionError::new("there is no such account"));
+    let of = match span {
+        Span::Days(days) => Some(days),
+        Span::UntilPaid => None,
+    };
+    let stop = engine.stop.child_token();
+    if !pages.begin_lapse(Progress { day: 0, of, stop: stop.clone() }) {
+        return Err(ActionError::new("time is passing already"));
     }
-    if pages.time_lapse_is_running.swap(true, Ordering::SeqCst) {
-        return Err(ActionError::new("a time lapse is running already"));
-    }
-    let (running, pages, account) = (Arc::clone(engine), Arc::clone(pages), account.to_owned());
+    let lapse = Lapse {
+        engine: Arc::clone(engine),
+        pages: Arc::clone(pages),
+        account: account.to_owned(),
+        span,
+        stop,
+        max_settle: MAX_SETTLE,
+        sold: BTreeMap::new(),
+    };
     engine.tasks.spawn(async move {
-        // An action that became impossible ends it early. The page shows how far it came.
-        let _ = run(&running, &account, span).await;
-        pages.time_lapse_is_running.store(false, Ordering::SeqCst);
+        let pages = Arc::clone(&lapse.pages);
+        lapse.run().await;
+        pages.end_lapse();
     });
     Ok(())
 }
 
-async fn run(engine: &Arc<Engine>, account: &str, span: Span) -> Result<(), ActionError> {
-    match span {
-        Span::Days(days) => {
-            for number in 1..=days {
-                day(engine, account, number).await;
+impl Pages {
+    /// False while another runs: two would move the clock under each other.
+    fn begin_lapse(&self, progress: Progress) -> bool {
+        let mut lapse = self.lapse();
+        let is_free = lapse.is_none();
+        lapse.get_or_insert(progress);
+        is_free
+    }
+
+    fn end_lapse(&self) {
+        *self.lapse() = None;
+    }
+
+    pub(super) fn lapse_progress(&self) -> Option<Progress> {
+        self.lapse().clone()
+    }
+
+    /// Nothing happens if none runs.
+    pub(super) fn stop_lapse(&self) {
+        if let Some(progress) = self.lapse().as_ref() {
+            progress.stop.cancel();
+        }
+    }
+}
+
+/// What an account sold, in minor units.
+#[derive(Default)]
+struct Sold {
+    sold: i64,
+    withheld: i64,
+}
+
+struct Lapse {
+    engine: Arc<Engine>,
+    pages: Arc<Pages>,
+    account: String,
+    span: Span,
+    stop: CancellationToken,
+    max_settle: Duration,
+    sold: BTreeMap<String, Sold>,
+}
+
+impl Lapse {
+    async fn run(mut self) {
+        let days = match self.span {
+            Span::Days(days) => days,
+            Span::UntilPaid => {
+                self.take_offer().await;
+                MAX_DAYS
             }
-            Ok(())
+        };
+        let mut passed = 0;
+        while passed < days && !self.is_over() {
+            self.settle().await;
+            if self.stop.is_cancelled() {
+                break;
+            }
+            passed += 1;
+            self.hours_pass().await;
+            self.day(passed);
+            if let Some(progress) = self.pages.lapse().as_mut() {
+                progress.day = passed;
+            }
         }
-        Span::Year => year(engine, account).await,
+        self.settle().await;
+        self.report(passed);
     }
-}
 
-async fn year(engine: &Arc<Engine>, account: &str) -> Result<(), ActionError> {
-    let offer = take_offer(engine, account).await?;
-    for number in 1..=365 {
-        day(engine, account, number).await;
-        if status(engine, &offer) == "fully_repaid" {
-            let next = repeat_offer(engine, account)?;
-            engine.deliveries_finished().await;
-            wait_until_delivered(engine, &next).await;
-            return Ok(());
+    /// Nothing is left to be paid.
+    fn is_over(&self) -> bool {
+        self.span == Span::UntilPaid
+            && self.engine.state().ledger.active(&self.account).next().is_none()
+    }
+
+    /// Waits until all events were answered, and the platform has processed them.
+    async fn settle(&mut self) {
+        let settle = self.pages.host().settle;
+        let has_settled = async {
+            self.engine.deliveries_finished().await;
+            if let Some(settle) = settle {
+                tokio::time::timeout(self.max_settle, settle()).await.is_ok()
+            } else {
+                tokio::time::sleep(PACE).await;
+                true
+            }
+        };
+        // The stop first: nothing is waited for after it.
+        let has_settled = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => true,
+            has_settled = has_settled => has_settled,
+        };
+        self.max_settle = if has_settled { MAX_SETTLE } else { MAX_SETTLE_AGAIN };
+    }
+
+    /// Without an active financing the merchant applies for the open offer, and is approved.
+    async fn take_offer(&mut self) {
+        let newest = {
+            let state = self.engine.state();
+            let newest = state.offers.of_account(&self.account).next();
+            newest.map(|offer| text(&offer["id"])).unwrap_or_default()
+        };
+        for (before, action) in [("delivered", Action::Apply), ("accepted", Action::Approve)] {
+            let is_next =
+                self.engine.state().offers.get(&newest).is_some_and(|one| one["status"] == before);
+            if is_next && self.engine.state().ledger.active(&self.account).next().is_none() {
+                self.settle().await;
+                self.engine.time.advance(TimeDelta::days(1));
+                // It cannot fail, but for an offer whose time is over.
+                let _ = self.engine.change(|change| lifecycle::perform(change, action, &newest));
+            }
         }
     }
-    Ok(())
-}
 
-/// Returns the offer of the active financing. Without one the merchant applies, and is approved.
-async fn take_offer(engine: &Arc<Engine>, account: &str) -> Result<String, ActionError> {
-    let newest = {
-        let state = engine.state();
-        let newest = state.offers.of_account(account).next();
-        newest.map(|offer| (text(&offer["id"]), text(&offer["status"])))
-    };
-    let is_open =
-        |status: &str| matches!(status, "undelivered" | "delivered" | "accepted" | "paid_out");
-    let offer = match newest {
-        Some((id, status)) if is_open(&status) => id,
-        Some(_) | None => repeat_offer(engine, account)?,
-    };
-    wait_until_delivered(engine, &offer).await;
-    for (before, action) in [("delivered", Action::Apply), ("accepted", Action::Approve)] {
-        if status(engine, &offer) == before {
-            engine.deliveries_finished().await;
-            engine.time.advance(TimeDelta::days(1));
-            engine.change(|change| lifecycle::perform(change, action, &offer))?;
+    /// A day, in steps: what a platform does at certain hours alone, it does.
+    async fn hours_pass(&mut self) {
+        for step in 1..=STEPS_OF_A_DAY {
+            self.engine.time.advance(TimeDelta::days(1) / STEPS_OF_A_DAY);
+            if step < STEPS_OF_A_DAY {
+                self.settle().await;
+            }
         }
     }
-    Ok(offer)
-}
 
-async fn wait_until_delivered(engine: &Arc<Engine>, offer: &str) {
-    let deadline = tokio::time::Instant::now() + MAX_WAIT_FOR_DELIVERY;
-    while status(engine, offer) == "undelivered" {
-        if tokio::time::Instant::now() > deadline {
-            engine.change(|change| lifecycle::set_delivered(change, offer));
-            return;
+    fn day(&mut self, number: u32) {
+        for account in self.connected_accounts() {
+            let is_daily = {
+                let state = self.engine.state();
+                let in_detail = match self.span {
+                    Span::Days(days) => days <= MAX_DAYS_IN_DETAIL,
+                    Span::UntilPaid => account == self.account,
+                };
+                in_detail && state.ledger.active(&account).next().is_some()
+            };
+            if is_daily || number.is_multiple_of(7) {
+                self.sell(&account, number, if is_daily { 1 } else { 7 });
+            }
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        self.expire_offers();
     }
-}
 
-/// A sale, now and then a refund of a part of it, and each week a payout to the bank.
-async fn day(engine: &Arc<Engine>, account: &str, number: u32) {
-    engine.deliveries_finished().await;
-    engine.time.advance(TimeDelta::days(1));
-    let amount = daily_sales(engine, account) * rand::rng().random_range(60..140) / 100;
-    let sale = NewCharge { amount, kind: ChargeKind::Direct { application_fee: amount / 50 } };
-    engine.change(|change| {
-        let outcome = charge(change, account, &sale);
-        if let Ok(outcome) = outcome
-            && number.is_multiple_of(23)
-        {
-            // It cannot fail: the charge is new, and this is a part of it.
-            let _ = refund(change, &outcome.charge, amount / 4);
+    fn connected_accounts(&self) -> Vec<String> {
+        let state = self.engine.state();
+        let ids = state.accounts.objects.keys();
+        ids.filter(|id| state.accounts.is_connected(id)).cloned().collect()
+    }
+
+    /// The sales of so many days, now and then with a refund, and each week a payout to the bank.
+    fn sell(&mut self, account: &str, number: u32, days: i64) {
+        let daily = daily_sales(&self.engine.state(), account);
+        let amount = (daily * days * rand::rng().random_range(60..140) / 100).max(100);
+        let sale = NewCharge { amount, kind: ChargeKind::Direct { application_fee: amount / 50 } };
+        let withheld = self.engine.change(|change| {
+            let outcome = charge(change, account, &sale);
+            if let Ok(outcome) = &outcome
+                && number.is_multiple_of(23)
+            {
+                // It cannot fail: the charge is new, and this is a part of it.
+                let _ = refund(change, &outcome.charge, amount / 4);
+            }
+            if number.is_multiple_of(7) {
+                // In the feed, payouts of all merchants would hide what happens.
+                let notes = change.notes.len();
+                pay_out_sales(change, account);
+                change.notes.truncate(notes);
+            }
+            outcome.map_or(0, |outcome| outcome.withheld_minor)
+        });
+        let sold = self.sold.entry(account.to_owned()).or_default();
+        sold.sold += amount;
+        sold.withheld += withheld;
+    }
+
+    /// Stripe may leave such an offer open for a while. Here it does not.
+    fn expire_offers(&self) {
+        let now = self.engine.time.now();
+        let is_over = |offer: &&Value| {
+            matches!(offer["status"].as_str(), Some("undelivered" | "delivered"))
+                && is_past_expiry(offer, now)
+        };
+        let over: Vec<String> = {
+            let state = self.engine.state();
+            state.offers.all().iter().filter(is_over).map(|offer| text(&offer["id"])).collect()
+        };
+        for offer in over {
+            // It cannot fail: both statuses allow it.
+            let _ = self.engine.change(|change| lifecycle::perform(change, Action::Expire, &offer));
         }
-        if number.is_multiple_of(7) {
-            pay_out_sales(change, account);
+    }
+
+    fn report(&self, passed: u32) {
+        let days = if passed == 1 { "1 day".to_owned() } else { format!("{passed} days") };
+        for (account, sold) in &self.sold {
+            let currency = self.engine.state().accounts.currency(account);
+            let amount = |minor| format_amount(minor, &currency);
+            let total = amount(sold.sold);
+            let text = match sold.withheld {
+                0 => format!("Sold {total} in {days}"),
+                minor => {
+                    format!("Sold {total} in {days}; {} of it went to the financing", amount(minor))
+                }
+            };
+            self.engine.report(Some(account), text, Tone::Quiet);
         }
-    });
-    engine.deliveries_finished().await;
+        let date = self.engine.time.now().format("%-d %B %Y");
+        self.engine.report(None, format!("{days} passed: it is {date}"), Tone::Busy);
+    }
 }
 
 /// By the terms of the newest offer.
-fn daily_sales(engine: &Engine, account: &str) -> i64 {
-    let state = engine.state();
+fn daily_sales(state: &State, account: &str) -> i64 {
     let newest = state.offers.of_account(account).next();
     let Some(terms) = newest.map(|offer| &offer["offered_terms"]) else { return 10_000 };
     let amount = |name: &str| terms[name].as_f64().unwrap_or(0.0);
@@ -146,34 +306,4 @@ fn daily_sales(engine: &Engine, account: &str) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "sales of a demonstration, far below 2^53")]
     let sales = (total / rate / DAYS_OF_A_FINANCING) as i64;
     sales.max(100)
-}
-
-fn status(engine: &Engine, offer: &str) -> String {
-    engine.state().offers.get(offer).map(|offer| text(&offer["status"])).unwrap_or_default()
-}
-
-/// Makes an offer with the terms of the newest one. Beside an active financing it is a refill.
-pub(super) fn repeat_offer(engine: &Arc<Engine>, account: &str) -> Result<String, ActionError> {
-    engine.change(|change| {
-        if !change.state.accounts.contains(account) {
-            return Err(ActionError::new("there is no such account"));
-        }
-        let is_refill = change.state.ledger.active(account).next().is_some();
-        let new = next_offer(change.state.offers.of_account(account).next(), is_refill);
-        Ok(lifecycle::create_offer(change, account, &new))
-    })
-}
-
-fn next_offer(newest: Option<&Value>, is_refill: bool) -> NewOffer {
-    let default = NewOffer::default();
-    let minor = |name: &str| newest.and_then(|offer| offer["offered_terms"][name].as_i64());
-    NewOffer {
-        advance_amount: minor("advance_amount").unwrap_or(default.advance_amount),
-        fee_amount: minor("fee_amount").unwrap_or(default.fee_amount),
-        product_type: if is_refill { "refill".to_owned() } else { default.product_type },
-        financing_type: newest
-            .map_or(default.financing_type, |offer| text(&offer["financing_type"])),
-        currency: newest.map(|offer| text(&offer["offered_terms"]["currency"])),
-        ..NewOffer::default()
-    }
 }

@@ -23,7 +23,7 @@ async fn an_application_link_opens_once_and_its_form_applies() {
     let url = fresh(&client, &account, "capital_financing_offer").await;
     let (status, _, page) = client.visit(client.http.get(&url)).await;
     assert_eq!(status, 200);
-    for shown in ["Simulated Stripe page", "$1,000.00", "15", "/apply"] {
+    for shown in ["Simulated Stripe page", "$1,000.00", "15%", "14 February 2027", "/apply"] {
         assert!(page.contains(shown), "{shown} is not in {page}");
     }
     let (status, place, _) = client.visit(client.http.get(&url)).await;
@@ -63,7 +63,7 @@ async fn a_reporting_link_shows_the_progress_of_a_financing() {
     client.simulator.pay(&offer, 12_345, PaymentSource::BankAccount).unwrap();
     let url = fresh(&client, &account, "capital_financing_reporting").await;
     let (_, _, page) = client.visit(client.http.get(&url)).await;
-    for shown in ["$123.45", "$976.55", "payout", "&lt;b&gt;", "paid out"] {
+    for shown in ["$123.45", "$976.55", "$1,000.00", "&lt;b&gt;", "In progress"] {
         assert!(page.contains(shown), "{shown} is not in {page}");
     }
     assert!(!page.contains("<b>") && !page.contains("<form"), "{page}");

@@ -8,6 +8,7 @@ mod account_sessions;
 mod adoption;
 #[path = "../support/expected_ledger.rs"]
 mod expected_ledger;
+mod feed;
 mod financing;
 mod lost_events;
 mod pages;

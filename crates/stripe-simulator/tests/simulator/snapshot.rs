@@ -33,7 +33,9 @@ async fn a_restored_state_is_the_saved_one_and_lives_on() {
         let (simulator, time) = start().await;
         let mut merchants: Vec<RandomMerchant> =
             (0..3).map(|one| RandomMerchant::new(&simulator, &time, 100 * seed + one)).collect();
-        merchants.iter_mut().for_each(|merchant| merchant.run(120));
+        for merchant in &mut merchants {
+            merchant.run(120);
+        }
         simulator.save(&path).unwrap();
         let (other, other_time) = restored(&path).await;
         assert_eq!(everything(&other), everything(&simulator), "seed {seed}");
