@@ -164,11 +164,14 @@ async fn a_killed_service_sends_each_letter_once(demo: &Demo, dir: &Path) {
     // Its pages say so, until it is back.
     let plain = Client::builder().redirect(Policy::none()).build().unwrap();
     let url = format!("{}/console/attention", demo.address);
-    eventually(|| "away".to_owned(), async || {
-        let page = plain.get(&url).header("accept", "text/html").send().await.unwrap();
-        page.status() == StatusCode::SERVICE_UNAVAILABLE
-            && page.text().await.unwrap().contains("The service is down")
-    })
+    eventually(
+        || "away".to_owned(),
+        async || {
+            let page = plain.get(&url).header("accept", "text/html").send().await.unwrap();
+            page.status() == StatusCode::SERVICE_UNAVAILABLE
+                && page.text().await.unwrap().contains("The service is down")
+        },
+    )
     .await;
     let is_ready = async || demo.get("/readyz").await.status().is_success();
     eventually(|| "back".to_owned(), is_ready).await;
@@ -177,10 +180,13 @@ async fn a_killed_service_sends_each_letter_once(demo: &Demo, dir: &Path) {
     demo.press("trouble/relay_down/stop").await;
     demo.press("trouble/events_backwards/start").await;
     let merchant = format!("/_simulator/?account={rocket}");
-    eventually(|| "sent, and Stripe knows".to_owned(), async || {
-        demo.page(&merchant).await.contains("Stripe knows that the offer reached")
-            && letters(dir) == before + 1
-    })
+    eventually(
+        || "sent, and Stripe knows".to_owned(),
+        async || {
+            demo.page(&merchant).await.contains("Stripe knows that the offer reached")
+                && letters(dir) == before + 1
+        },
+    )
     .await;
 }
 
