@@ -15,6 +15,7 @@ mkdirSync(pictures, { recursive: true });
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
 
 async function examine(page, name) {
+  await page.frames()[1]?.waitForLoadState();
   await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: false });
   if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name}: scrolls sideways`);
   await page.evaluate(axe);

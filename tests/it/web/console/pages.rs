@@ -168,10 +168,10 @@ async fn an_approval_is_recorded_and_withdrawn(db: PgPool) {
     let operator = Operator::signed_in(&app, TOKEN).await;
     operator.open("/console/copy").await.expect_says(&["celtic_us_loan", "not approved"]);
     let query = "variant=celtic_us_loan&language=en&kind=offer";
-    operator
-        .open(&format!("/console/copy/preview?{query}"))
-        .await
-        .expect_says(&["<iframe class=\"letter\" sandbox", "Loans are issued by a bank."]);
+    let preview = operator.open(&format!("/console/copy/preview?{query}")).await;
+    preview.expect_says(&["<iframe sandbox=\"\""]);
+    let text = operator.open(&format!("/console/copy/preview?{query}&view=text")).await;
+    text.expect_says(&["Loans are issued by a bank."]);
     let frame = operator.open(&format!("/console/copy/preview.html?{query}")).await;
     frame.expect_says(&["Loans are issued by a bank."]);
     let policy = frame.header("content-security-policy");
