@@ -12,7 +12,7 @@ use pglite_oxide::PgliteServer;
 use sqlx::Executor;
 use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use url::Url;
 
 use super::{Database, OpenError, Settings, pool_options};
@@ -101,7 +101,7 @@ async fn relay(server: &PgliteServer) -> anyhow::Result<(String, AbortOnDropHand
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let relayed = listener.local_addr()?.port();
     url.set_port(Some(relayed)).map_err(|()| anyhow::anyhow!("no port can be set"))?;
-    let relaying = tokio::spawn(async move {
+    let relaying = TaskTracker::new().spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             if let Err(error) = pass_on(client, port).await {
                 tracing::debug!(error = %error, "a connection to the embedded Postgres ended");

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 pub(super) fn report_letters(demo: &Demo) {
     let (simulator, clock) = (demo.simulator.clone(), demo.clock.clone());
     let mut letters = demo.sink.subscribe();
-    tokio::spawn(async move {
+    demo.tasks.spawn(async move {
         while let Some(letter) = next(&mut letters).await {
             simulator.feed().push(arrived(&simulator, &clock, &letter));
         }
@@ -29,7 +29,7 @@ pub(super) fn report_letters(demo: &Demo) {
 pub(super) fn follow(demo: &Demo) {
     let (simulator, screen) = (demo.simulator.clone(), Arc::clone(&demo.screen));
     let mut entries = simulator.feed().subscribe();
-    tokio::spawn(async move {
+    demo.tasks.spawn(async move {
         while let Some(entry) = next(&mut entries).await {
             screen.line(&line(&simulator, &entry));
         }

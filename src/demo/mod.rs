@@ -29,6 +29,8 @@ use stripe_simulator::{
     Options as SimulatorOptions, PlatformDashboard, Simulator, TimeSource, WebhookEndpoint,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::app::Role;
@@ -86,11 +88,16 @@ const STATE: &str = "stripe.json";
 
 /// The parts of a running demo.
 struct Demo {
+    dir: PathBuf,
+    brand: Brand,
+    /// Signs the visitors of the console in.
+    ops_token: String,
     simulator: Simulator,
     sink: Arc<Sink>,
     service: Arc<Service>,
     clock: Clock,
     screen: Arc<dyn Screen>,
+    tasks: TaskTracker,
 }
 
 /// Runs until the first signal, or with [`Options::once`] until the offers of today are delivered.
@@ -124,20 +131,24 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
     telemetry::init(&settings.telemetry);
     let service = Service::new(settings, clock.clone()).await?;
     let demo = Demo {
+        dir,
+        brand,
+        ops_token,
         simulator,
         sink: Arc::new(sink),
         service: Arc::new(service),
         clock,
-        screen: Arc::clone(&screen),
+        screen,
+        tasks: TaskTracker::new(),
     };
     let outcome = tokio::select! {
-        outcome = demo.begin(&dir, is_first, listener, (brand, ops_token), began) => outcome,
+        outcome = demo.begin(is_first, listener, began) => outcome,
         () = shutdown.soft.cancelled() => Ok(false),
     };
     if !options.once && outcome.is_ok() {
         shutdown.soft.cancelled().await;
     }
-    demo.end(&dir).await;
+    demo.end().await;
     outcome
 }
 
@@ -185,10 +196,8 @@ async fn start_simulator(clock: &Clock) -> anyhow::Result<Simulator> {
 impl Demo {
     async fn begin(
         &self,
-        dir: &Path,
         is_first: bool,
         listener: TcpListener,
-        (brand, ops_token): (Brand, String),
         began: Instant,
     ) -> anyhow::Result<bool> {
         let address = listener.local_addr()?;
@@ -201,17 +210,17 @@ impl Demo {
         });
         feed::report_letters(self);
         let today = if is_first {
-            Some(self.play_the_past(dir).await?)
+            Some(self.play_the_past().await?)
         } else {
-            self.simulator.restore(&dir.join(STATE))?;
+            self.simulator.restore(&self.dir.join(STATE))?;
             self.connect_webhook()?;
             None
         };
-        self.simulator.autosave(dir.join(STATE));
+        self.simulator.autosave(self.dir.join(STATE));
         let app = self.service.start(Role::Serve).await?;
         let key = keys::create(app.db(), "the demo", &Scope::ALL, self.clock.now()).await?;
         drop(app);
-        self.serve_shell(listener, brand, ops_token).await?;
+        self.serve_shell(listener)?;
         feed::offer_troubles(self);
         self.connect_pages();
         self.ready(began);
@@ -238,7 +247,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn play_the_past(&self, dir: &Path) -> anyhow::Result<Today> {
+    async fn play_the_past(&self) -> anyhow::Result<Today> {
         self.screen.progress("Playing the past: ten months of sales");
         let today = story::play_the_past(&self.simulator, &self.clock)?;
         let app = self.service.start(Role::ServeWithoutWorker).await?;
@@ -258,34 +267,30 @@ impl Demo {
         watched.play(&today, progress, &self.sink).await?;
         drop(app);
         self.service.stop().await;
-        self.simulator.save(&dir.join(STATE))?;
-        std::fs::remove_file(dir.join(INCOMPLETE))?;
+        self.simulator.save(&self.dir.join(STATE))?;
+        std::fs::remove_file(self.dir.join(INCOMPLETE))?;
         Ok(today)
     }
 
-    async fn serve_shell(
-        &self,
-        listener: TcpListener,
-        brand: Brand,
-        ops_token: String,
-    ) -> anyhow::Result<()> {
+    fn serve_shell(&self, listener: TcpListener) -> anyhow::Result<()> {
         let (stripe, address) = (self.simulator.base_url(), listener.local_addr()?);
-        let images = brand.logo_urls(address).iter().filter_map(|url| url.parse().ok()).collect();
+        let images =
+            self.brand.logo_urls(address).iter().filter_map(|url| url.parse().ok()).collect();
         let shell = Shell {
             address,
             service: self.service.settings.http.listen,
             ops: self.service.settings.ops.listen,
-            ops_token: SecretString::from(ops_token),
+            ops_token: SecretString::from(self.ops_token.clone()),
             stripe: stripe.socket_addrs(|| None)?.first().copied().context("no address")?,
             simulator: self.simulator.clone(),
-            brand,
+            brand: self.brand.clone(),
         };
         let router = mail::router(self.sink.folder().clone(), images)
             .and_then(|mailbox| shell::router(shell, mailbox))
             .context("cannot use a template of the demo")?;
-        let (limits, tracker, stop) =
-            (self.service.settings.http.limits, Default::default(), Default::default());
-        tokio::spawn(http::serve(listener, router, limits, tracker, stop));
+        let limits = self.service.settings.http.limits;
+        let (tracker, stop) = (self.tasks.clone(), CancellationToken::new());
+        self.tasks.spawn(http::serve(listener, router, limits, tracker, stop));
         Ok(())
     }
 
@@ -370,12 +375,12 @@ impl Demo {
     }
 
     /// Whatever is under way may be cut off: the next start goes on from there.
-    async fn end(self, dir: &Path) {
+    async fn end(self) {
         self.screen.progress("");
         self.simulator.stop();
         self.service.stop().await;
-        if !dir.join(INCOMPLETE).exists()
-            && let Err(error) = self.simulator.save(&dir.join(STATE))
+        if !self.dir.join(INCOMPLETE).exists()
+            && let Err(error) = self.simulator.save(&self.dir.join(STATE))
         {
             self.screen.line(&format!("  cannot keep the simulator's state: {error}"));
         }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -46,12 +46,10 @@ impl Service {
     /// Starts the database. [`Service::start`] starts the service itself.
     pub(super) async fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let started = EmbeddedServer::start(&settings.database).await;
-        let postgres = Arc::new(started.map_err(|error| match error {
-            OpenError::EmbeddedInUse(dir) => {
-                anyhow!("another process uses {}: stop it, or use another --dir", dir.display())
-            }
-            error => error.into(),
-        })?);
+        if let Err(OpenError::EmbeddedInUse(dir)) = &started {
+            bail!("another process uses {}: stop it, or use another --dir", dir.display());
+        }
+        let postgres = Arc::new(started?);
         Ok(Self { settings, clock, postgres, current: Mutex::new(None) })
     }
 
@@ -165,9 +163,10 @@ async fn serve(
         }
     };
     if let Err(error) = app.serve(role, &shutdown, on_ready).await {
-        match ready {
-            Some(ready) => drop(ready.send(Err(error))),
-            None => tracing::error!(error = format!("{error:#}"), "the service stopped"),
-        }
+        let Some(ready) = ready else {
+            tracing::error!(error = format!("{error:#}"), "the service stopped");
+            return;
+        };
+        let _ = ready.send(Err(error));
     }
 }

@@ -184,13 +184,12 @@ async fn elsewhere(State(state): State<ShellState>, mut request: Request) -> Res
         _ => shell.service,
     };
     let is_page = accepts_html(request.headers());
-    match proxy::forward(to, request).await {
-        Ok(response) => response,
-        Err(_) if is_page => {
-            (StatusCode::SERVICE_UNAVAILABLE, state.page("away.html", context! {})).into_response()
-        }
-        Err(response) => response,
+    let answer = proxy::forward(to, request).await;
+    if answer.is_err() && is_page {
+        let page = state.page("away.html", context! {});
+        return (StatusCode::SERVICE_UNAVAILABLE, page).into_response();
     }
+    answer.unwrap_or_else(|response| response)
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

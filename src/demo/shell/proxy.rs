@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 
 /// A page of ours is far smaller.
 const MAX_PAGE: usize = 8 * 1024 * 1024;
@@ -28,7 +29,7 @@ pub(in crate::demo) async fn forward(
         .await
         .map_err(|error| unreachable(&error))?;
     // Ends with the response, or with the client.
-    tokio::spawn(connection);
+    TaskTracker::new().spawn(connection);
     let response = sender.send_request(hop(request)).await.map_err(|error| unreachable(&error))?;
     Ok(response.map(Body::new))
 }
