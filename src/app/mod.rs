@@ -213,7 +213,7 @@ impl App {
             clock: self.clock.clone(),
             links,
             resubscribe_rate: self.resubscribe_rate.clone(),
-            brand: self.settings.email.brand.clone(),
+            brand: (*self.settings.email.brand).clone(),
         };
         let page = portal::unsubscribe_router(unsubscribe)
             .context("cannot use the template of the unsubscribe page")?;

@@ -203,7 +203,7 @@ impl Resources {
 /// Compiles the templates and renders each once, so that an invalid one is found at startup.
 pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     let wording = wording::Settings {
-        brand: settings.brand.clone(),
+        brand: (*settings.brand).clone(),
         postal_address: settings.postal_address.clone(),
         from_address: settings.sender.from.address().to_owned(),
         has_link: settings.links.is_some(),

@@ -27,7 +27,7 @@ impl Reader {
             },
             // 15 U.S.C. § 7704(a)(5) requires it in every commercial email.
             postal_address: self.parsed("email.postal_address", "1 Main Street, Springfield, IL"),
-            brand: self.brand(),
+            brand: Box::new(self.brand()),
             limits: self.limits(),
             when_uncertain: self.parsed("email.when_uncertain", "resend"),
             links: self.links(),

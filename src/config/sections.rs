@@ -237,7 +237,7 @@ impl Reader {
             return_url: self.account_link_url("capital.return_url"),
             locale_metadata_key: email.locale_metadata_key.clone(),
             contacts: email.contacts.clone(),
-            brand: email.brand.clone(),
+            brand: (*email.brand).clone(),
             public_url: self.optional_url("http.public_url")?,
             keys: keys?,
         };

@@ -53,7 +53,8 @@ pub struct Settings {
     pub contacts: ContactSettings,
     /// The platform's, for the footer (15 U.S.C. § 7704(a)(5)).
     pub postal_address: String,
-    pub brand: Brand,
+    /// Boxed, because futures hold the settings.
+    pub brand: Box<Brand>,
     pub limits: SendingLimits,
     pub when_uncertain: WhenUncertain,
     /// Signs unsubscribe links; `None` if merchants can unsubscribe by email only.

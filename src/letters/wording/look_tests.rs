@@ -149,73 +149,79 @@ fn a_greeting_has_the_first_name_or_none() {
     }
 }
 
+/// Language, contract, country and what the letter says.
+const EXAMPLES: [(Language, Contract, &str, &str); 9] = [
+    (
+        Language::English,
+        Contract::Loan,
+        "US",
+        "On a day with $1,000 in sales, $150 goes to your financing. On a day without sales, \
+             nothing is withheld, and the minimum for the period is still due. You pay through",
+    ),
+    (
+        Language::English,
+        Contract::CashAdvance,
+        "GB",
+        "On a day with $1,000 in sales, $150 is withheld. On a day without sales, nothing is \
+             withheld. A portion",
+    ),
+    (
+        Language::English,
+        Contract::FixedTermLoan,
+        "US",
+        "On a day with $1,000 in sales, $150 is withheld, until the minimum for the period is \
+             met. On a day without sales, nothing is withheld, and the minimum is still due. Each",
+    ),
+    // No minimum is documented, nor that there is none.
+    (
+        Language::English,
+        Contract::Loan,
+        "CA",
+        "On a day with $1,000 in sales, $150 goes to your financing. You pay",
+    ),
+    (
+        Language::English,
+        Contract::CashAdvance,
+        "AU",
+        "On a day with $1,000 in sales, $150 is withheld. A portion",
+    ),
+    (
+        Language::German,
+        Contract::Loan,
+        "DE",
+        "An einem Tag mit 1.000 € Umsatz fließen 150 € in Ihre Finanzierung. An einem Tag ohne \
+             Umsatz wird nichts einbehalten; der Mindestbetrag für den Zeitraum bleibt fällig.",
+    ),
+    (
+        Language::German,
+        Contract::CashAdvance,
+        "GB",
+        "werden 150 € einbehalten. An einem Tag ohne Umsatz wird nichts einbehalten. Einbehalten",
+    ),
+    (
+        Language::French,
+        Contract::Loan,
+        "FR",
+        "150 € vont à votre financement. Un jour sans vente, rien n’est retenu, et le montant \
+             minimum de la période reste dû.",
+    ),
+    (
+        Language::French,
+        Contract::CashAdvance,
+        "US",
+        "150 € sont retenus. Un jour sans vente, rien n’est retenu. Une part",
+    ),
+];
+
 #[test]
 fn the_example_of_a_day_follows_the_product() {
     let writer = writer();
-    let [loan, fixed, advance] = [Contract::Loan, Contract::FixedTermLoan, Contract::CashAdvance];
-    let [english, german, french] = Language::ALL;
-    for (language, contract, country, example) in [
-        (
-            english,
-            loan,
-            "US",
-            "On a day with $1,000 in sales, $150 goes to your financing. On a day without sales, \
-             nothing is withheld, and the minimum for the period is still due. You pay through",
-        ),
-        (
-            english,
-            advance,
-            "GB",
-            "On a day with $1,000 in sales, $150 is withheld. On a day without sales, nothing is \
-             withheld. A portion",
-        ),
-        (
-            english,
-            fixed,
-            "US",
-            "On a day with $1,000 in sales, $150 is withheld, until the minimum for the period is \
-             met. On a day without sales, nothing is withheld, and the minimum is still due. Each",
-        ),
-        // No minimum is documented, nor that there is none.
-        (
-            english,
-            loan,
-            "CA",
-            "On a day with $1,000 in sales, $150 goes to your financing. You pay",
-        ),
-        (english, advance, "AU", "On a day with $1,000 in sales, $150 is withheld. A portion"),
-        (
-            german,
-            loan,
-            "DE",
-            "An einem Tag mit 1.000 € Umsatz fließen 150 € in Ihre Finanzierung. An einem Tag ohne \
-             Umsatz wird nichts einbehalten; der Mindestbetrag für den Zeitraum bleibt fällig.",
-        ),
-        (
-            german,
-            advance,
-            "GB",
-            "werden 150 € einbehalten. An einem Tag ohne Umsatz wird nichts einbehalten. Einbehalten",
-        ),
-        (
-            french,
-            loan,
-            "FR",
-            "150 € vont à votre financement. Un jour sans vente, rien n’est retenu, et le montant \
-             minimum de la période reste dû.",
-        ),
-        (
-            french,
-            advance,
-            "US",
-            "150 € sont retenus. Un jour sans vente, rien n’est retenu. Une part",
-        ),
-    ] {
+    for (language, contract, country, example) in EXAMPLES {
         let text = text_of(&writer, language, contract, country);
         assert!(text.contains(example), "`{example}` is not in {text}");
     }
     // Nothing is known about the withholding of a fixed-term loan elsewhere.
-    let text = text_of(&writer, english, fixed, "CA");
+    let text = text_of(&writer, Language::English, Contract::FixedTermLoan, "CA");
     assert!(!text.contains("On a day"), "{text}");
 }
 
