@@ -168,7 +168,7 @@ impl Colour {
     }
 }
 
-/// A colour in OKLab (Björn Ottosson, <https://bottosson.github.io/posts/oklab/>): lightness from
+/// A colour in `OKLab` (Björn Ottosson, <https://bottosson.github.io/posts/oklab/>): lightness from
 /// 0 to 1, and two axes whose angle is the hue and whose length is the chroma.
 #[derive(Clone, Copy, Debug)]
 struct Oklab {
