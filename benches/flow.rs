@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
+use capital_courier::brand::{Accent, Brand};
 use capital_courier::flow::inbox::Arrival;
 use capital_courier::flow::webhook::{Secrets, verify};
 use capital_courier::format::locale::Language;
@@ -97,8 +98,13 @@ fn parse_events(criterion: &mut Criterion) {
 
 fn render_letters(criterion: &mut Criterion) {
     let writer = wording::Writer::new(wording::Settings {
-        program_name: "Rocket Capital".to_owned(),
-        dashboard_url: "https://rocket.example/capital".parse().unwrap(),
+        brand: Brand {
+            program_name: "Rocket Capital".to_owned(),
+            dashboard_url: "https://rocket.example/capital".parse().unwrap(),
+            logo_url: None,
+            logo_dark_url: None,
+            accent: Accent::default(),
+        },
         postal_address: "1 Main Street, Springfield, IL 62701".to_owned(),
         from_name: "Rocket Capital".to_owned(),
         from_address: "capital@rocket.example".to_owned(),
