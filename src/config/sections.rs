@@ -233,6 +233,7 @@ impl Reader {
         let settings = portal::Settings {
             session: self.duration("portal.session"),
             marks_delivered: self.flag("portal.marks_delivered"),
+            frame_ancestors: self.list("portal.frame_ancestors", origin),
             refresh_url: self.account_link_url("capital.refresh_url"),
             return_url: self.account_link_url("capital.return_url"),
             locale_metadata_key: email.locale_metadata_key.clone(),
@@ -285,4 +286,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// An origin: a scheme, a host and a port.
+fn origin(text: &str) -> Result<Url, String> {
+    let remedy = || "write an origin such as https://dashboard.example.com".to_owned();
+    let url = Url::parse(text).map_err(|_| remedy())?;
+    let is_web = matches!(url.scheme(), "https" | "http") && url.username().is_empty();
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if is_web && is_bare { Ok(url) } else { Err(remedy()) }
 }

@@ -222,6 +222,19 @@ fn wording_needs_neither_a_key_nor_a_relay() {
 }
 
 #[test]
+fn frame_ancestors_are_origins() {
+    let with_ancestors = |text| with(&[("COURIER_PORTAL__FRAME_ANCESTORS", text)]);
+    for bad in
+        ["dashboard.example", "https://a.example/path", "https://a.example/?q", "ftp://a.example"]
+    {
+        assert!(with_ancestors(bad).is_err(), "{bad}");
+    }
+    let portal = with_ancestors("https://a.example, http://localhost:3000").unwrap().portal;
+    assert_eq!(portal.unwrap().frame_ancestors.len(), 2);
+    assert!(with(&[]).unwrap().portal.unwrap().frame_ancestors.is_empty());
+}
+
+#[test]
 fn the_portal_requires_a_public_url_and_a_key() {
     let pem = "-----BEGIN PUBLIC KEY-----\n\
                MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";

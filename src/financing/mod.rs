@@ -25,6 +25,7 @@ mod backfill_progress;
 mod backfill_requests;
 pub mod charge_source;
 pub mod export;
+pub mod history;
 pub mod ledger;
 pub mod payouts;
 pub mod report;

@@ -5,11 +5,14 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use icu_calendar::{Date, Gregorian};
 use icu_datetime::FixedCalendarDateTimeFormatter;
-use icu_datetime::fieldsets::YMD;
+use icu_datetime::fieldsets::{MD, YM, YMD};
+use icu_datetime::input::{DateTime as LocalDateTime, Time};
 use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 
@@ -110,6 +113,8 @@ pub fn first_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
 #[derive(Debug)]
 pub struct Formats {
     language: Language,
+    /// Language and country.
+    locale: icu_locale_core::Locale,
     numbers: DecimalFormatter,
     days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
     short_days: FixedCalendarDateTimeFormatter<Gregorian, YMD>,
@@ -145,9 +150,10 @@ impl Formats {
         );
         let short_days =
             FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::medium());
-        let days = FixedCalendarDateTimeFormatter::try_new(locale.into(), YMD::long());
+        let days = FixedCalendarDateTimeFormatter::try_new(locale.clone().into(), YMD::long());
         Self {
             language,
+            locale,
             numbers: numbers.expect(HAS_FALLBACK),
             days: days.expect(HAS_FALLBACK),
             short_days: short_days.expect(HAS_FALLBACK),
@@ -224,6 +230,52 @@ impl Formats {
         written(&self.days, day).replacen(' ', &NO_BREAK.to_string(), 1)
     }
 
+    /// A number of things: `1,250`, `1.250`.
+    pub fn count(&self, number: i64) -> String {
+        self.numbers.format(&Decimal::from(number)).to_string()
+    }
+
+    /// A month and its year: `December 2026`, `Dezember 2026`.
+    pub fn month(&self, day: NaiveDate) -> String {
+        let months =
+            FixedCalendarDateTimeFormatter::try_new(self.locale.clone().into(), YM::long());
+        let months = months.expect(HAS_FALLBACK);
+        gregorian(day).map_or_else(|| day.to_string(), |date| months.format(&date).to_string())
+    }
+
+    /// A day of a year that is known: `Dec 24`, `24. Dez.`.
+    pub fn day_of_year(&self, day: NaiveDate) -> String {
+        let days =
+            FixedCalendarDateTimeFormatter::try_new(self.locale.clone().into(), MD::medium());
+        let days = days.expect(HAS_FALLBACK);
+        let written = gregorian(day).map(|date| days.format(&date).to_string());
+        written.unwrap_or_else(|| day.to_string()).replace(' ', &NO_BREAK.to_string())
+    }
+
+    /// A moment on the clocks of a time zone: `Dec 24, 2026, 2:59 PM EST`,
+    /// `24.12.2026, 14:59 MEZ`.
+    pub fn moment(&self, at: DateTime<Utc>, zone: Tz) -> String {
+        let local = at.with_timezone(&zone);
+        let moments = FixedCalendarDateTimeFormatter::try_new(
+            self.locale.clone().into(),
+            YMD::medium().with_time_hm(),
+        );
+        let moments = moments.expect(HAS_FALLBACK);
+        let part = |number: u32| u8::try_from(number).unwrap_or_default();
+        let time = Time::try_new(part(local.hour()), part(local.minute()), 0, 0);
+        let written = gregorian(local.date_naive())
+            .zip(time.ok())
+            .map(|(date, time)| moments.format(&LocalDateTime { date, time }).to_string());
+        let written = written.unwrap_or_else(|| local.format("%F %H:%M").to_string());
+        let abbreviation = local.format("%Z").to_string();
+        let zone = match (self.language, abbreviation.as_str()) {
+            (Language::German, "CET") => "MEZ",
+            (Language::German, "CEST") => "MESZ",
+            (Language::English | Language::German | Language::French, other) => other,
+        };
+        format!("{written}{NO_BREAK}{zone}")
+    }
+
     /// A date for tables: `Dec 24, 2026`, `24.12.2026`.
     pub fn short_date(&self, day: NaiveDate) -> String {
         written(&self.short_days, day)
@@ -231,11 +283,13 @@ impl Formats {
 }
 
 fn written(days: &FixedCalendarDateTimeFormatter<Gregorian, YMD>, day: NaiveDate) -> String {
-    let month = u8::try_from(day.month()).unwrap_or_default();
-    match Date::try_new_gregorian(day.year(), month, u8::try_from(day.day()).unwrap_or_default()) {
-        Ok(date) => days.format(&date).to_string(),
-        Err(_) => day.to_string(),
-    }
+    gregorian(day).map_or_else(|| day.to_string(), |date| days.format(&date).to_string())
+}
+
+/// `None` beyond the years that ICU4X knows.
+fn gregorian(day: NaiveDate) -> Option<Date<Gregorian>> {
+    let part = |number: u32| u8::try_from(number).unwrap_or_default();
+    Date::try_new_gregorian(day.year(), part(day.month()), part(day.day())).ok()
 }
 
 /// An amount for operators, in English. `None` if it or its currency is unknown.
@@ -300,6 +354,29 @@ mod tests {
         let day = "2026-12-24".parse().unwrap();
         let short = ["en-US", "en-GB", "de-DE", "fr-FR"].map(|tag| formats(tag).short_date(day));
         assert_eq!(short, ["Dec 24, 2026", "24 Dec 2026", "24.12.2026", "24 déc. 2026"]);
+    }
+
+    #[test]
+    fn moments_follow_the_clocks_and_the_style_of_the_reader() {
+        let at: DateTime<Utc> = "2026-11-28T19:59:00Z".parse().unwrap();
+        for (tag, zone, written) in [
+            ("en-US", "America/New_York", "Nov 28, 2026, 2:59\u{202f}PM\u{a0}EST"),
+            ("en-GB", "Europe/London", "28 Nov 2026, 19:59\u{a0}GMT"),
+            ("de-DE", "Europe/Berlin", "28.11.2026, 20:59\u{a0}MEZ"),
+            ("fr-FR", "Europe/Paris", "28 nov. 2026, 20:59\u{a0}CET"),
+        ] {
+            assert_eq!(formats(tag).moment(at, zone.parse().unwrap()), written);
+        }
+    }
+
+    #[test]
+    fn months_have_their_year_and_days_can_do_without() {
+        let day = "2026-12-24".parse().unwrap();
+        let written = |tag| [formats(tag).month(day), formats(tag).day_of_year(day)];
+        assert_eq!(written("en-US"), ["December 2026", "Dec\u{a0}24"]);
+        assert_eq!(written("de-DE"), ["Dezember 2026", "24.\u{a0}Dez."]);
+        assert_eq!(written("fr-FR"), ["décembre 2026", "24\u{a0}déc."]);
+        assert_eq!(formats("de-DE").count(1_250), "1.250");
     }
 
     #[test]

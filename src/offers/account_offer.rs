@@ -129,6 +129,13 @@ impl AccountOffer {
         })
     }
 
+    /// When it came to a status, such as `accepted`. `None` if it did not, and with API versions
+    /// that do not send `status_transitions`.
+    pub fn came_to(&self, status: &str) -> Option<DateTime<Utc>> {
+        let transitions = self.object.get("status_transitions")?;
+        DateTime::from_timestamp(transitions.get(format!("{status}_at"))?.as_i64()?, 0)
+    }
+
     /// All offered terms as Stripe sent them; `None` if one that is required is missing.
     pub fn offered_terms(&self) -> Option<OfferedTerms> {
         self.terms_in("offered_terms")

@@ -36,6 +36,9 @@ pub struct SummaryDetails {
     /// Open from earlier periods. Null for cash advances; only the newest previews send it.
     #[serde(default, deserialize_with = "lenient")]
     pub overdue_amount: Option<i64>,
+    /// How the merchant can pay, such as `manual_payment`. Only the newest previews send it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub enabled_payment_types: Option<Vec<String>>,
     /// Stripe's sources disagree whether these are seconds or milliseconds.
     #[serde(default, deserialize_with = "maybe_seconds_or_millis")]
     pub advance_paid_out_at: Option<DateTime<Utc>>,

@@ -6,10 +6,11 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [simulator, courier, secret, pictures] = process.argv.slice(2);
+const [simulator, courier, secret, pictures, unsubscribe] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 // 320 pixels: WCAG 2.2, 1.4.10 Reflow.
 const WIDTHS = [{ width: 320, height: 640 }, { width: 390, height: 844 }, { width: 1200, height: 900 }];
+const PHONE_AND_DESKTOP = WIDTHS.slice(1);
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const found = [];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
@@ -49,17 +50,60 @@ async function press(id, ...buttons) {
   await pause(1500);
 }
 
-/** Opens the section, waits for nothing (there is no script), and looks at it closely. */
-async function look(account, name, says, { language = "en", colorScheme = "light" } = {}) {
-  for (const viewport of WIDTHS) {
+/** Opens the section and looks at it closely. There is no script, so nothing to wait for. */
+async function look(account, name, says, { language = "en", colorScheme = "light", widths = WIDTHS } = {}) {
+  for (const viewport of widths) {
     const context = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
     const page = await context.newPage();
     await page.goto(section(account, language));
     assert.equal(page.url(), its(account), "the token stayed in the address");
     assert((await page.textContent("body")).includes(says), `${name} does not say “${says}”`);
-    await examine(page, `${name}-${viewport.width}-${colorScheme}`);
+    await examine(page, `${name}-${language}-${viewport.width}-${colorScheme}`);
     await context.close();
   }
+}
+
+/** A phase on phone and desktop, light and dark, in each language. `says` has the words for each. */
+async function lookAll(account, name, says) {
+  for (const [language, words] of Object.entries(says)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const widths = language === "en" && colorScheme === "light" ? WIDTHS : PHONE_AND_DESKTOP;
+      await look(account, name, words, { language, colorScheme, widths });
+    }
+  }
+}
+
+/** Other pages of an account, reached from its section by what a merchant clicks. */
+async function follow(account, name, clicks, { language = "en", colorScheme = "light", print = false } = {}) {
+  for (const viewport of PHONE_AND_DESKTOP) {
+    const context = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
+    const page = await context.newPage();
+    await page.goto(section(account, language));
+    for (const click of clicks) await page.click(click);
+    await examine(page, `${name}-${language}-${viewport.width}-${colorScheme}`);
+    if (print && viewport.width > 1000) await page.pdf({ path: `${pictures}/${name}-${language}.pdf`, format: "A4" });
+    await context.close();
+  }
+}
+
+/** Tab reaches every link, button, summary and select, in the order of the page, and each shows that it has the focus. */
+async function tabThrough(account, name) {
+  const context = await browser.newContext({ viewport: WIDTHS[1], javaScriptEnabled: true, bypassCSP: true });
+  const page = await context.newPage();
+  await page.goto(section(account));
+  const all = "a[href], button, summary, select";
+  const expected = await page.evaluate((all) => [...document.querySelectorAll(all)].filter((one) => one.checkVisibility()).length, all);
+  let reached = 0;
+  for (; reached < expected; reached += 1) {
+    await page.keyboard.press("Tab");
+    const focused = await page.evaluate((all) => {
+      const one = document.activeElement;
+      const visible = [...document.querySelectorAll(all)].filter((other) => other.checkVisibility());
+      return { at: visible.indexOf(one), outline: getComputedStyle(one).outlineStyle };
+    }, all);
+    if (focused.at !== reached || focused.outline === "none") { found.push(`${name}: Tab ${reached} leads to ${focused.at}, outline ${focused.outline}`); break; }
+  }
+  await context.close();
 }
 
 async function examine(page, name) {
@@ -67,6 +111,7 @@ async function examine(page, name) {
   if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name}: scrolls sideways`);
   const leaves = () => [...document.querySelectorAll(".card")].some((card) => card.scrollWidth > card.clientWidth);
   if (await page.evaluate(leaves)) found.push(`${name}: text leaves its card`);
+  if (await page.evaluate(() => document.scripts.length > 0)) found.push(`${name}: has a script`);
   await page.evaluate(axe);
   const { violations } = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules }), RULES);
   for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.map((node) => node.target).join(", ")}`);
@@ -75,12 +120,10 @@ async function examine(page, name) {
 const merchant = async (name, country) => (await act("accounts", { name, email: "owner@shop.example", country })).id;
 
 const jenny = await merchant("Jenny’s Bakery", "US");
-await look(jenny, "none", "There is no financing offer right now");
+await lookAll(jenny, "none", { en: "There is no financing offer right now", de: "Zurzeit gibt es kein", fr: "pas d’offre de financement" });
 const first = await offer(jenny);
-await look(jenny, "offer", "You’re prequalified for up to $10,000.00");
-await look(jenny, "offer", "You’re prequalified", { colorScheme: "dark" });
-await look(jenny, "offer-de", "Sie sind vorqualifiziert", { language: "de" });
-await look(jenny, "offer-fr", "Votre entreprise est préqualifiée", { language: "fr" });
+await lookAll(jenny, "offer", { en: "You’re prequalified for up to $10,000", de: "Sie sind vorqualifiziert", fr: "Votre entreprise est préqualifiée" });
+await tabThrough(jenny, "offer");
 
 // By the page's own button to Stripe, and back.
 {
@@ -95,32 +138,29 @@ await look(jenny, "offer-fr", "Votre entreprise est préqualifiée", { language:
   await context.close();
   await pause(1500);
 }
-await look(jenny, "review", "Your application is under review");
+await lookAll(jenny, "review", { en: "Your application is under review", de: "Ihr Antrag wird geprüft", fr: "en cours d’examen" });
 await press(first, "approve");
-await look(jenny, "begun", "$11,000.00 remaining");
+await look(jenny, "begun", "$11,000.00");
 for (let sale = 0; sale < 25; sale += 1) {
   const amount = 9_000 + sale * 777;
   await act(`accounts/${jenny}/charges`, sale % 2 ? { amount, transfer_amount: amount - 1_000 } : { amount, application_fee: 480 });
 }
 await pause(3000);
-await look(jenny, "progress", "Portion of sales");
-await look(jenny, "progress", "Portion of sales", { colorScheme: "dark" });
-await look(jenny, "progress-de", "Anteil am Umsatz", { language: "de" });
-await look(jenny, "progress-fr", "Part des ventes", { language: "fr" });
-{
-  const context = await browser.newContext({ viewport: WIDTHS[0], bypassCSP: true });
-  const page = await context.newPage();
-  await page.goto(section(jenny));
-  await page.click("text=Older transactions");
-  await examine(page, "older");
-  await page.click("text=Monthly statement");
-  await examine(page, "statement");
-  await page.emulateMedia({ media: "print" });
-  await page.screenshot({ path: `${pictures}/statement-print.png`, fullPage: true });
-  await context.close();
+await lookAll(jenny, "progress", { en: "Portion of sales", de: "Anteil am Umsatz", fr: "Part des ventes" });
+await tabThrough(jenny, "progress");
+for (const [language, all, statements, other] of [
+  ["en", "text=All transactions", "text=Statements", "text=Everything but sales"],
+  ["de", "text=Alle Vorgänge", "text=Übersichten nach Monaten", "text=Alles außer Umsätzen"],
+  ["fr", "text=Toutes les opérations", "text=Relevés", "text=Tout sauf les ventes"],
+]) {
+  await follow(jenny, "transactions", [all], { language });
+  await follow(jenny, "other", [other], { language });
+  await follow(jenny, "statement", [statements], { language, print: true });
+  await follow(jenny, "statement", [statements], { language, colorScheme: "dark" });
 }
+await follow(jenny, "week", ["text=transactions of this week"]);
 await press(first, "repay");
-await look(jenny, "full", "Your financing is paid in full");
+await lookAll(jenny, "full", { en: "Your financing is paid in full", de: "vollständig bezahlt", fr: "entièrement payé" });
 
 for (const [name, buttons, says] of [
   ["rejected", ["apply", "reject"], "Your application was not approved"],
@@ -131,7 +171,15 @@ for (const [name, buttons, says] of [
   const shop = await merchant("Shop", "US");
   await press(await offer(shop), ...buttons);
   await look(shop, name, says);
+  await look(shop, name, "", { colorScheme: "dark", widths: PHONE_AND_DESKTOP });
+  for (const language of ["de", "fr"]) await look(shop, name, "", { language, widths: PHONE_AND_DESKTOP });
 }
+
+const kite = await merchant("Kite & Co", "US");
+await press(await offer(kite, { financing_type: "cash_advance" }), "apply", "approve");
+for (let sale = 0; sale < 3; sale += 1) await act(`accounts/${kite}/charges`, { amount: 90_000, application_fee: 100 });
+await pause(2000);
+await lookAll(kite, "advance", { en: "in receivables remaining", de: "an Forderungen noch ausstehend", fr: "de créances restantes" });
 
 const petit = await merchant("Maison Petit", "FR");
 await press(await offer(petit), "apply", "approve");
@@ -140,11 +188,31 @@ const refill = await offer(petit, { product_type: "refill" });
 await pause(1000);
 await look(petit, "refill", "votre financement actuel se poursuit", { language: "fr" });
 await press(refill, "apply", "approve");
-await look(petit, "two-at-once", "Reste", { language: "fr" });
+await lookAll(petit, "two-at-once", { fr: "Financement du", en: "Financing of", de: "Finanzierung vom" });
+await follow(petit, "two-statement", ["text=Statements"]);
 
 const stranger = await browser.newPage();
 await stranger.goto(`${courier}/capital`);
 await examine(stranger, "sign-in");
+
+// The unsubscribe page, by the link of a letter.
+if (unsubscribe) {
+  for (const colorScheme of ["light", "dark"]) {
+    for (const viewport of PHONE_AND_DESKTOP) {
+      const context = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
+      const page = await context.newPage();
+      await page.goto(unsubscribe);
+      await examine(page, `unsubscribe-ask-${viewport.width}-${colorScheme}`);
+      await page.click("button");
+      await page.goto(unsubscribe);
+      assert((await page.textContent("body")).includes("You’re unsubscribed"), "the page does not know its state");
+      await examine(page, `unsubscribe-stopped-${viewport.width}-${colorScheme}`);
+      await page.click("button");
+      await examine(page, `unsubscribe-again-${viewport.width}-${colorScheme}`);
+      await context.close();
+    }
+  }
+}
 await browser.close();
 
 if (found.length > 0) {

@@ -105,11 +105,22 @@ pub struct MovementFilter {
     pub from: Option<DateTime<Utc>>,
     /// Exclusive.
     pub until: Option<DateTime<Utc>>,
+    /// Leaves out the withheld shares of sales and their returns.
+    pub without_sales: bool,
     /// The last movement of the previous page.
     pub after: Option<Cursor<TransactionId>>,
 }
 
 impl Movement {
+    /// By how much it changes what remains to be paid.
+    pub fn delta_minor(&self) -> i64 {
+        match self.effect.as_str() {
+            "advanced" => self.total_minor,
+            "paid" => self.total_minor.saturating_neg(),
+            _ => 0,
+        }
+    }
+
     /// The cursor of the page that begins after this movement.
     pub fn cursor(&self) -> Cursor<&str> {
         Cursor { created_at: self.created_at, id: &self.transaction_id }

@@ -1,9 +1,11 @@
 //! Queries on the view `financing_ledger`. Nothing here writes.
 
+use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Movement, MovementFilter, MovementRange, Totals};
+use crate::database::Cursor;
 use crate::offers;
 
 /// Selects all columns of the movements that match a condition.
@@ -118,6 +120,9 @@ pub async fn page(
                 ))
                 and ($3::text is null or type = $3)
                 and ($9::boolean is null or livemode = $9)
+                and (not $10 or coalesce(reason, '') not in (
+                    'automatic_withholding', 'automatic_withholding_refund'
+                ))
                 and created_at >= coalesce($4, '-infinity'::timestamptz)
                 and created_at < coalesce($5, 'infinity'::timestamptz)
                 and (created_at, transaction_id)
@@ -136,8 +141,151 @@ pub async fn page(
         after.map(|cursor| cursor.id.as_str()),
         limit,
         livemode,
+        filter.without_sales,
     )
     .fetch_all(db)
+    .await
+}
+
+/// The newest movements of each of these half-open ranges, at most `limit` of each, newest first.
+pub async fn newest_of_each(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+    ranges: &[(DateTime<Utc>, DateTime<Utc>)],
+    limit: i64,
+) -> sqlx::Result<Vec<Movement>> {
+    let (begins, ends): (Vec<_>, Vec<_>) = ranges.iter().copied().unzip();
+    select_movements!(
+        "
+        account_id = $1 and transaction_id = any(array(
+            select newest.transaction_id
+            from unnest($2::timestamptz[], $3::timestamptz[]) as range (begins, ends)
+            cross join lateral (
+                select transaction_id
+                from financing_transactions
+                where account_id = $1 and ($4::boolean is null or livemode = $4)
+                    and created_at >= range.begins and created_at < range.ends
+                order by created_at desc, transaction_id desc
+                limit $5
+            ) as newest
+        ))
+        order by created_at desc, transaction_id desc
+        ",
+        account_id,
+        &begins,
+        &ends,
+        livemode,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What remains to be paid in one currency, in minor units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// Lower-case ISO 4217 code.
+    pub currency: String,
+    pub remaining_minor: i64,
+}
+
+/// The balances of all financings, or of one, after the movement at the cursor and all older ones.
+pub async fn balances(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+    at: &Cursor<&str>,
+    offer_id: Option<&str>,
+) -> sqlx::Result<Vec<Balance>> {
+    sqlx::query_as!(
+        Balance,
+        r#"
+        select currency as "currency!",
+            saturated_bigint(
+                coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
+                - coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)
+            ) as "remaining_minor!"
+        from financing_ledger
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
+            and (created_at, transaction_id) <= ($3, $4)
+            and ($5::text is null or offer_id = $5)
+        group by currency
+        order by currency
+        "#,
+        account_id,
+        livemode,
+        at.created_at,
+        at.id,
+        offer_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// When each financing of an account was paid out.
+pub async fn payouts(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<Vec<(String, DateTime<Utc>)>> {
+    let payouts = sqlx::query!(
+        r#"
+        select offer_id as "offer_id!", min(created_at) as "paid_out_at!"
+        from financing_transactions
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
+            and type = 'payout' and offer_id is not null
+        group by offer_id
+        "#,
+        account_id,
+        livemode,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(payouts.into_iter().map(|row| (row.offer_id, row.paid_out_at)).collect())
+}
+
+/// The times of an account's first and last movement; none without a movement.
+pub async fn span(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<Option<(DateTime<Utc>, DateTime<Utc>)>> {
+    let span = sqlx::query!(
+        "
+        select min(created_at) as first_at, max(created_at) as last_at
+        from financing_transactions
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
+        ",
+        account_id,
+        livemode,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(span.first_at.zip(span.last_at))
+}
+
+/// The time of the newest movement before `before`, or of the newest of all.
+pub async fn newest_before(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+    before: Option<DateTime<Utc>>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "
+        select created_at
+        from financing_transactions
+        where account_id = $1 and ($2::boolean is null or livemode = $2)
+            and created_at < coalesce($3, 'infinity'::timestamptz)
+        order by created_at desc
+        limit 1
+        ",
+        account_id,
+        livemode,
+        before,
+    )
+    .fetch_optional(db)
     .await
 }
 

@@ -78,6 +78,17 @@ pub struct ReportLine {
     pub unclear: i64,
 }
 
+/// The days of a report, and how they are grouped.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportRequest<'a> {
+    pub days: Days,
+    pub granularity: Granularity,
+    /// Days end at its midnight.
+    pub zone: Tz,
+    /// Only this financing; none for all.
+    pub offer_id: Option<&'a str>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Oldest first; periods without transactions have no line.
@@ -87,18 +98,18 @@ pub struct Report {
 }
 
 impl Financings {
-    /// Reports on an account; its days end at midnight in `zone`.
+    /// Reports on an account.
     pub async fn report(
         &self,
         account: &AccountId,
-        days: Days,
-        granularity: Granularity,
-        zone: Tz,
+        request: &ReportRequest<'_>,
     ) -> sqlx::Result<Report> {
+        let ReportRequest { days, granularity, zone, offer_id } = *request;
         let first_days = granularity.first_days(days);
         let beginnings: Vec<_> = first_days.iter().map(|day| start_of_day(*day, zone)).collect();
         let query = ReportQuery {
             account_id: account.as_str(),
+            offer_id,
             livemode: self.livemode(),
             from: days.from(zone),
             until: days.until(zone),
@@ -136,6 +147,7 @@ fn totals(lines: &[ReportLine], begins_on: NaiveDate) -> Vec<ReportLine> {
 
 struct ReportQuery<'a> {
     account_id: &'a str,
+    offer_id: Option<&'a str>,
     livemode: Option<bool>,
     /// Inclusive.
     from: DateTime<Utc>,
@@ -168,7 +180,7 @@ async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result
             count(*) filter (where effect = 'unclear') as "unclear!"
         from financing_ledger
         where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3
-            and created_at < $4
+            and created_at < $4 and ($7::text is null or offer_id = $7)
         group by 1, 2
         order by 1, 2
         "#,
@@ -178,6 +190,7 @@ async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result
         query.until,
         query.beginnings,
         query.first_days,
+        query.offer_id,
     )
     .fetch_all(db)
     .await

@@ -88,6 +88,7 @@ pub(super) async fn list(
         kind: query.r#type.map(|kind| <&str>::from(kind).to_owned()),
         from,
         until,
+        without_sales: false,
         after: page.after.clone(),
     };
     let list = platform.financings.movements(&account, &filter, page.fetch_limit());

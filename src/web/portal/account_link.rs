@@ -17,6 +17,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use minijinja::context;
+use url::Url;
+
 use super::response::Notice;
 use super::tenant::PortalQuery;
 use super::{LIMITED, PortalState, Viewer};
@@ -79,13 +82,14 @@ impl PortalState {
         if is_prefetch(method, headers) {
             return StatusCode::NO_CONTENT.into_response();
         }
-        let viewer = match self.viewer(headers, query.account_tag.as_deref()).await {
+        let viewer = match self.viewer(headers, query).await {
             Ok(viewer) => viewer,
             Err(error) => return self.error_page(error),
         };
         let (portal, pages) = (&self.portal, &self.pages);
         if is_cross_site(headers) && query.refresh.as_ref() != Some(&viewer.refresh_mark) {
-            let section = portal.settings.path_for(&viewer.account, "/capital");
+            let section =
+                portal.settings.path_for(&viewer.account, "/capital", viewer.is_embedded());
             return (StatusCode::SEE_OTHER, [(header::LOCATION, section)]).into_response();
         }
         match portal.links.count(viewer.account.as_str()) {
@@ -95,26 +99,15 @@ impl PortalState {
                     tracing::warn!(log.suppressed = suppressed, account.id = %viewer.account,
                         "a merchant requested more Account Links than a person needs");
                 });
-                pages.notice(Notice::TooOften(seconds), viewer.language)
+                pages.notice(Notice::TooOften(seconds), viewer.presentation)
             }
         }
     }
 
     async fn redirect_to_stripe(&self, viewer: &Viewer, to: LinkTo) -> Response {
-        let Viewer { account, language, refresh_mark } = viewer;
+        let Viewer { account, presentation, .. } = viewer;
         let (portal, pages) = (&self.portal, &self.pages);
-        let settings = &portal.settings;
-        let here = match to {
-            LinkTo::Application => "/capital/apply",
-            LinkTo::Reporting => "/capital/report",
-        };
-        let refresh = settings.refresh_url.clone().unwrap_or_else(|| {
-            let mut url = settings.url_for(account, here);
-            url.query_pairs_mut().append_pair("refresh", refresh_mark);
-            url
-        });
-        let back =
-            settings.return_url.clone().unwrap_or_else(|| settings.url_for(account, "/capital"));
+        let (refresh, back) = self.return_urls(viewer, to);
         let stripe = &portal.financings.stripe;
         match stripe.account_link(account, to, &refresh, &back).await {
             Ok(link) => {
@@ -123,8 +116,13 @@ impl PortalState {
                     link = to.as_str(),
                     "redirected a merchant to Stripe"
                 );
+                // Stripe's pages refuse to be framed, and a redirect cannot leave a frame.
+                if presentation.is_embedded {
+                    let page = context! { link => link.url.as_str() };
+                    return pages.render("onward.html", *presentation, page);
+                }
                 let Ok(url) = HeaderValue::from_str(link.url.as_str()) else {
-                    return pages.notice(Notice::NotNow, *language);
+                    return pages.notice(Notice::NotNow, *presentation);
                 };
                 (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response()
             }
@@ -137,8 +135,32 @@ impl PortalState {
                 );
                 // Stripe refuses if there is nothing to apply for or to report on.
                 let notice = if error.is_refusal() { Notice::NothingThere } else { Notice::NotNow };
-                pages.notice(notice, *language)
+                pages.notice(notice, *presentation)
             }
         }
+    }
+
+    /// Where Stripe sends a merchant whose link has expired, and one who is done. The session of a
+    /// frame does not exist outside of it, so from there both lead to the dashboard.
+    fn return_urls(&self, viewer: &Viewer, to: LinkTo) -> (Url, Url) {
+        let settings = &self.portal.settings;
+        let Viewer { account, refresh_mark, .. } = viewer;
+        let here = match to {
+            LinkTo::Application => "/capital/apply",
+            LinkTo::Reporting => "/capital/report",
+        };
+        let unless_embedded = |url: Url| {
+            if viewer.is_embedded() { settings.brand.dashboard_url.clone() } else { url }
+        };
+        let refresh = settings.refresh_url.clone().unwrap_or_else(|| {
+            let mut url = settings.url_for(account, here);
+            url.query_pairs_mut().append_pair("refresh", refresh_mark);
+            unless_embedded(url)
+        });
+        let back = settings
+            .return_url
+            .clone()
+            .unwrap_or_else(|| unless_embedded(settings.url_for(account, "/capital")));
+        (refresh, back)
     }
 }

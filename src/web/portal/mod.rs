@@ -4,12 +4,13 @@
 //! ```text
 //! the platform's dashboard ─▶ /capital?token=… ─▶ a session ─▶ /capital            current state
 //!        signs a token        redeems the token                /capital/statement  a month; print, CSV
+//!                                                              /capital/transactions  by week
 //!                                                              /capital/apply      ─▶ Stripe, by a new
 //!                                                              /capital/report     ─▶ Account Link
 //! ```
 //!
-//! Pages work without scripts and load nothing but the platform's logo. They cannot be framed and
-//! are never cached.
+//! Pages work without scripts and load nothing but the platform's logo. They are never cached. Only
+//! with `embed=1` can they be framed, by the origins in `portal.frame_ancestors`.
 
 mod account_link;
 mod response;
@@ -18,6 +19,7 @@ mod session;
 mod statement;
 mod tenant;
 mod token;
+mod transactions;
 mod unsubscribe;
 
 use std::sync::Arc;
@@ -42,8 +44,7 @@ use crate::letters::wording::{ContactSettings, Disclaimers};
 use crate::stripe::AccountId;
 use crate::telemetry::LogLimit;
 use crate::web::private_page;
-use response::{Notice, Pages, browser_language};
-use section::PageView;
+use response::{Notice, Pages, Presentation, browser_language};
 use session::Session;
 use tenant::PortalQuery;
 use token::VerifiedToken;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub session: Duration,
     /// Whether a view of an undelivered offer counts as its delivery.
     pub marks_delivered: bool,
+    /// The origins whose pages may embed the section.
+    pub frame_ancestors: Vec<Url>,
     /// Where Stripe sends a merchant whose Account Link has expired; `None` for the page that
     /// created it.
     pub refresh_url: Option<Url>,
@@ -105,12 +108,13 @@ struct PortalState {
 
 /// The routes of the section. Fails if a template does not compile.
 pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
-    let pages = Pages::new(&portal.settings)?;
+    let pages = Pages::new(&portal.settings.brand, &portal.settings.frame_ancestors)?;
     let state = PortalState { portal: Arc::new(portal), pages: Arc::new(pages) };
     Ok(Router::new()
         .route("/capital", get(enter))
         .route("/capital/apply", get(account_link::apply))
         .route("/capital/report", get(account_link::report))
+        .route("/capital/transactions", get(transactions::show))
         .route("/capital/statement", get(statement::show))
         .route("/capital/statement.csv", get(statement::csv))
         .layer(map_response(private_page::keep_private))
@@ -120,15 +124,25 @@ pub fn router(portal: Portal) -> Result<Router, minijinja::Error> {
 /// A merchant with a valid session.
 struct Viewer {
     account: AccountId,
-    language: Language,
+    presentation: Presentation,
     refresh_mark: String,
+}
+
+impl Viewer {
+    fn language(&self) -> Language {
+        self.presentation.language
+    }
+
+    fn is_embedded(&self) -> bool {
+        self.presentation.is_embedded
+    }
 }
 
 /// A notice that is shown instead of the requested page.
 #[derive(Clone, Copy)]
 struct ErrorPage {
     notice: Notice,
-    language: Language,
+    presentation: Presentation,
 }
 
 /// With a token: starts a session and redirects to the URL without the token. Without: shows the
@@ -139,13 +153,12 @@ async fn enter(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let Some(token) = query.token else {
-        return match state.viewer(&headers, query.account_tag.as_deref()).await {
+    let Some(token) = &query.token else {
+        return match state.viewer(&headers, &query).await {
             Ok(viewer) => {
                 // A probe or a prefetch shows nothing to a person.
                 let is_seen = !account_link::is_prefetch(&method, &headers);
-                let view = PageView { before: query.before.as_deref(), is_seen };
-                section::show(&state, &viewer, &view).await
+                section::show(&state, &viewer, is_seen).await
             }
             Err(error) => state.error_page(error),
         };
@@ -155,25 +168,32 @@ async fn enter(
         return StatusCode::NO_CONTENT.into_response();
     }
     let portal = &state.portal;
-    match portal.settings.keys.verify(&token, portal.clock.now()) {
-        Ok(token) => state.start_session(&token, &headers).await,
+    let is_embedded = portal.settings.is_embedded(&query);
+    let presentation = Presentation { language: browser_language(&headers), is_embedded };
+    match portal.settings.keys.verify(token, portal.clock.now()) {
+        Ok(token) => state.start_session(&token, &headers, presentation).await,
         Err(error) => {
             // Anyone can cause this, so it is logged at most once a second.
             LIMITED.write("token", |suppressed| {
                 tracing::warn!(log.suppressed = suppressed, %error, "rejected a dashboard token");
             });
-            state.pages.notice(Notice::SignIn, browser_language(&headers))
+            state.pages.notice(Notice::SignIn, presentation)
         }
     }
 }
 
 impl PortalState {
     /// Redeems the token, sets the session cookie and redirects to the section.
-    async fn start_session(&self, token: &VerifiedToken, headers: &HeaderMap) -> Response {
-        let portal = &self.portal;
-        let language = browser_language(headers);
-        let section = [(header::LOCATION, portal.settings.path_for(&token.account, "/capital"))];
-        match with_timeout(portal.open_session(token)).await {
+    async fn start_session(
+        &self,
+        token: &VerifiedToken,
+        headers: &HeaderMap,
+        presentation: Presentation,
+    ) -> Response {
+        let (portal, is_embedded) = (&self.portal, presentation.is_embedded);
+        let section = portal.settings.path_for(&token.account, "/capital", is_embedded);
+        let section = [(header::LOCATION, section)];
+        match with_timeout(portal.open_session(token, is_embedded)).await {
             Ok(Some(cookie)) => {
                 tracing::info!(
                     account.id = %token.account,
@@ -183,7 +203,7 @@ impl PortalState {
             }
             // Redeemed before. If this browser has the session of the same account, the merchant
             // reloaded the URL or went back to it.
-            Ok(None) => match with_timeout(portal.session(headers)).await {
+            Ok(None) => match with_timeout(portal.session(headers, is_embedded)).await {
                 Ok(Some(session)) if session.account == token.account => {
                     (StatusCode::SEE_OTHER, section).into_response()
                 }
@@ -192,28 +212,26 @@ impl PortalState {
                         tracing::warn!(log.suppressed = suppressed, account.id = %token.account,
                             "rejected a dashboard token that was already used");
                     });
-                    self.pages.notice(Notice::SignIn, language)
+                    self.pages.notice(Notice::SignIn, presentation)
                 }
-                Err(error) => self.fail(&error, language),
+                Err(error) => self.fail(&error, presentation),
             },
-            Err(error) => self.fail(&error, language),
+            Err(error) => self.fail(&error, presentation),
         }
     }
 
-    /// The signed-in merchant and the language of the response. `account_tag` is the account that
-    /// the URL is about, if it names one; a session of another account does not count.
-    async fn viewer(
-        &self,
-        headers: &HeaderMap,
-        account_tag: Option<&str>,
-    ) -> Result<Viewer, ErrorPage> {
+    /// The signed-in merchant and how to present the response. The query may name the account that
+    /// the URL is about; a session of another account does not count.
+    async fn viewer(&self, headers: &HeaderMap, query: &PortalQuery) -> Result<Viewer, ErrorPage> {
         let accepted = response::accepted_language(headers);
-        let fallback = accepted.unwrap_or(Language::English);
-        let signed_out = ErrorPage { notice: Notice::SignIn, language: fallback };
-        let session = with_timeout(self.portal.session(headers)).await;
+        let is_embedded = self.portal.settings.is_embedded(query);
+        let fallback =
+            Presentation { language: accepted.unwrap_or(Language::English), is_embedded };
+        let signed_out = ErrorPage { notice: Notice::SignIn, presentation: fallback };
+        let session = with_timeout(self.portal.session(headers, is_embedded)).await;
         let session = session.map_err(|error| self.database_error(&error, fallback))?;
         let Session { account, language, refresh_mark } = session.ok_or(signed_out)?;
-        if account_tag.is_some_and(|tag| tag != tenant::tag(&account)) {
+        if query.account_tag.as_deref().is_some_and(|tag| tag != tenant::tag(&account)) {
             LIMITED.write("another account", |suppressed| {
                 tracing::info!(log.suppressed = suppressed, account.id = %account,
                     "a page of another account than the session's was requested");
@@ -224,24 +242,25 @@ impl PortalState {
             Some(language) => language,
             None => self.portal.language_of(&account).await,
         };
-        Ok(Viewer { account, language, refresh_mark })
+        let presentation = Presentation { language, is_embedded };
+        Ok(Viewer { account, presentation, refresh_mark })
     }
 
-    fn fail(&self, error: &sqlx::Error, language: Language) -> Response {
-        self.error_page(self.database_error(error, language))
+    fn fail(&self, error: &sqlx::Error, presentation: Presentation) -> Response {
+        self.error_page(self.database_error(error, presentation))
     }
 
     /// Asks the merchant to come back later.
-    fn not_now(&self, language: Language) -> Response {
-        self.error_page(ErrorPage { notice: Notice::NotNow, language })
+    fn not_now(&self, presentation: Presentation) -> Response {
+        self.error_page(ErrorPage { notice: Notice::NotNow, presentation })
     }
 
-    fn database_error(&self, error: &sqlx::Error, language: Language) -> ErrorPage {
+    fn database_error(&self, error: &sqlx::Error, presentation: Presentation) -> ErrorPage {
         self.portal.db.health().report(error, "cannot show the Capital section");
-        ErrorPage { notice: Notice::NotNow, language }
+        ErrorPage { notice: Notice::NotNow, presentation }
     }
 
     fn error_page(&self, error: ErrorPage) -> Response {
-        self.pages.notice(error.notice, error.language)
+        self.pages.notice(error.notice, error.presentation)
     }
 }

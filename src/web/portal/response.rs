@@ -7,10 +7,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use strum::IntoEnumIterator;
+use url::Url;
 
-use super::Settings;
 use crate::brand::Brand;
-use crate::format::locale::Language;
+use crate::format::locale::{Formats, Language};
 use crate::letters::wording::approvals::{self, CAPITAL_SECTION, CopyId};
 use crate::letters::wording::{ContactSettings, Contacts, Disclaimer};
 use crate::web::private_page;
@@ -30,11 +30,22 @@ pub(super) enum Notice {
     Unclear,
 }
 
+/// How a page is presented.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presentation {
+    pub(super) language: Language,
+    /// In a frame of the platform's dashboard: without a header, and links that leave the section
+    /// open in the whole window.
+    pub(super) is_embedded: bool,
+}
+
 /// The compiled templates, with what every page shares.
 #[derive(Debug)]
 pub(super) struct Pages {
     templates: Environment<'static>,
     headers: HeaderMap,
+    /// As `headers`, for a page in a frame.
+    embedded_headers: HeaderMap,
     brand: Brand,
 }
 
@@ -44,19 +55,22 @@ macro_rules! page_template {
         ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/", $name)))
     };
 }
-pub(super) use page_template;
 
-/// The head of every page.
-pub(super) const BRAND_TEMPLATE: (&str, &str) = page_template!("brand.html");
-
-const TEMPLATES: [(&str, &str); 7] = [
-    BRAND_TEMPLATE,
+const TEMPLATES: [(&str, &str); 14] = [
+    page_template!("brand.html"),
     page_template!("page.html"),
+    page_template!("looks.css"),
     page_template!("capital.html"),
     page_template!("capital_card.html"),
+    page_template!("capital_progress.html"),
+    page_template!("capital_history.html"),
+    page_template!("transactions.html"),
     page_template!("statement.html"),
     page_template!("notice.html"),
+    page_template!("onward.html"),
+    page_template!("unsubscribe.html"),
     page_template!("capital_words.txt"),
+    page_template!("unsubscribe_words.txt"),
 ];
 
 /// The Capital section's wording with a disclaimer, as approvals name it: everything on the page
@@ -64,7 +78,14 @@ const TEMPLATES: [(&str, &str); 7] = [
 /// approvals of all anew.
 pub fn copy_id(program_name: &str, contacts: &ContactSettings, disclaimer: &Disclaimer) -> CopyId {
     let Contacts { support, complaints } = contacts.in_market(disclaimer.market.as_deref());
-    let files = ["page.html", "capital.html", "capital_card.html", "capital_words.txt"];
+    let files = [
+        "page.html",
+        "capital.html",
+        "capital_card.html",
+        "capital_progress.html",
+        "capital_history.html",
+        "capital_words.txt",
+    ];
     let sources = TEMPLATES.iter().filter(|(name, _)| files.contains(name));
     let parts = [
         CAPITAL_SECTION,
@@ -86,30 +107,42 @@ pub(super) fn value<T: Serialize>(of: T) -> minijinja::Value {
 
 impl Pages {
     /// Compiles the templates and renders every notice once, so that a broken template fails at
-    /// start.
-    pub(super) fn new(settings: &Settings) -> Result<Self, minijinja::Error> {
+    /// start. `frame_ancestors` are the origins whose pages may embed the section.
+    pub(super) fn new(brand: &Brand, frame_ancestors: &[Url]) -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.add_filter("typeset", typeset);
         for (name, source) in TEMPLATES {
             templates.add_template(name, source)?;
         }
-        let brand = settings.brand.clone();
-        let pages = Self { templates, headers: page_headers(&brand), brand };
+        let pages = Self {
+            templates,
+            headers: page_headers(brand, &[]),
+            embedded_headers: page_headers(brand, frame_ancestors),
+            brand: brand.clone(),
+        };
         for notice in Notice::iter() {
             for language in Language::ALL {
-                pages.html("notice.html", language, context! { notice => notice.name() })?;
+                let presentation = Presentation { language, is_embedded: false };
+                let page = context! { notice => notice.name() };
+                pages.html("notice.html", presentation, page)?;
             }
         }
         Ok(pages)
     }
 
-    fn html(
+    pub(super) fn html(
         &self,
         template: &str,
-        language: Language,
+        presentation: Presentation,
         page: minijinja::Value,
     ) -> Result<String, minijinja::Error> {
-        let page = context! { brand => value(&self.brand), language => language.code(), ..page };
+        let page = context! {
+            brand => value(&self.brand),
+            language => presentation.language.code(),
+            is_embedded => presentation.is_embedded,
+            ..page
+        };
         self.templates.get_template(template)?.render(page)
     }
 
@@ -117,33 +150,46 @@ impl Pages {
     pub(super) fn render(
         &self,
         template: &str,
-        language: Language,
+        presentation: Presentation,
         page: minijinja::Value,
     ) -> Response {
-        match self.html(template, language, page) {
-            Ok(html) => self.respond(StatusCode::OK, html),
+        match self.html(template, presentation, page) {
+            Ok(html) => self.respond(StatusCode::OK, presentation, html),
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), template, "cannot render a page");
-                self.notice(Notice::NotNow, language)
+                self.notice(Notice::NotNow, presentation)
             }
         }
     }
 
-    pub(super) fn notice(&self, notice: Notice, language: Language) -> Response {
+    pub(super) fn notice(&self, notice: Notice, presentation: Presentation) -> Response {
         let page = context! { notice => notice.name() };
-        let html = self.html("notice.html", language, page).unwrap_or_default();
-        let mut response = self.respond(notice.status(), html);
+        let html = self.html("notice.html", presentation, page).unwrap_or_default();
+        let mut response = self.respond(notice.status(), presentation, html);
         if let Notice::TooOften(seconds) = notice {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 
-    fn respond(&self, status: StatusCode, html: String) -> Response {
+    pub(super) fn respond(
+        &self,
+        status: StatusCode,
+        presentation: Presentation,
+        html: String,
+    ) -> Response {
+        let headers = if presentation.is_embedded { &self.embedded_headers } else { &self.headers };
         let mut response = (status, html).into_response();
-        response.headers_mut().extend(self.headers.clone());
+        response.headers_mut().extend(headers.clone());
         response
     }
+}
+
+/// Inserts the non-breaking spaces that the language requires.
+fn typeset(state: &minijinja::State<'_, '_>, text: &str) -> String {
+    let code = state.lookup("language").unwrap_or_default().to_string();
+    let language = code.parse().unwrap_or(Language::English);
+    Formats::new(language, None).typeset(text)
 }
 
 impl Notice {
@@ -167,12 +213,15 @@ impl Notice {
     }
 }
 
-/// No scripts, no external content but the logo, no framing.
-pub(super) fn page_headers(brand: &Brand) -> HeaderMap {
+/// No scripts, no external content but the logo, no framing but by these origins.
+fn page_headers(brand: &Brand, frame_ancestors: &[Url]) -> HeaderMap {
     let logo = brand.image_sources();
+    let ancestors: Vec<String> =
+        frame_ancestors.iter().map(|url| url.origin().ascii_serialization()).collect();
+    let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
     let mut headers = private_page::page_headers(&format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src {logo}; form-action 'self'; \
-         frame-ancestors 'none'; base-uri 'none'"
+         frame-ancestors {ancestors}; base-uri 'none'"
     ));
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
     headers

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::response::{Notice, browser_language};
+use super::response::{Notice, Presentation, browser_language};
 use super::{PortalState, Settings};
 use crate::stripe::AccountId;
 
@@ -28,10 +28,21 @@ pub(super) struct PortalQuery {
     pub(super) account_tag: Option<String>,
     /// A sign-in token of the dashboard.
     pub(super) token: Option<String>,
-    /// A cursor: show transactions older than it.
+    /// `1`: the page is in a frame of the dashboard.
+    pub(super) embed: Option<String>,
+    /// Of a list of transactions, a cursor; of a list of weeks, a day: show what is older.
     pub(super) before: Option<String>,
-    /// The month of the statement, as `2026-11`; the current one if absent or invalid.
+    /// The Monday of the week whose transactions to list, as `2026-11-23`.
+    pub(super) week: Option<String>,
+    /// `other`: list everything but sales.
+    pub(super) show: Option<String>,
+    /// The period of the statement: a month, as `2026-11`, or a year, as `2026`. The last month
+    /// with transactions if absent or invalid.
+    pub(super) period: Option<String>,
+    /// An older name of `period`.
     pub(super) month: Option<String>,
+    /// The financing of the statement; all if absent or unknown.
+    pub(super) financing: Option<String>,
     /// The session's refresh mark, when Stripe sends the merchant back.
     pub(super) refresh: Option<String>,
 }
@@ -49,8 +60,14 @@ impl Settings {
     }
 
     /// The same for a page of an account. Further parameters can follow after `&`.
-    pub(super) fn path_for(&self, account: &AccountId, path: &str) -> String {
-        format!("{}?{FOR}={}", self.path(path), tag(account))
+    pub(super) fn path_for(&self, account: &AccountId, path: &str, is_embedded: bool) -> String {
+        let embed = if is_embedded { "&embed=1" } else { "" };
+        format!("{}?{FOR}={}{embed}", self.path(path), tag(account))
+    }
+
+    /// Whether the request is for a page in a frame. Without allowed ancestors there is none.
+    pub(super) fn is_embedded(&self, query: &PortalQuery) -> bool {
+        query.embed.as_deref() == Some("1") && !self.frame_ancestors.is_empty()
     }
 
     /// The absolute URL of a page of an account.
@@ -67,8 +84,9 @@ impl FromRequestParts<PortalState> for PortalQuery {
 
     async fn from_request_parts(parts: &mut Parts, state: &PortalState) -> Result<Self, Response> {
         let query = Query::try_from_uri(&parts.uri);
-        query
-            .map(|Query(query)| query)
-            .map_err(|_| state.pages.notice(Notice::Unclear, browser_language(&parts.headers)))
+        query.map(|Query(query)| query).map_err(|_| {
+            let language = browser_language(&parts.headers);
+            state.pages.notice(Notice::Unclear, Presentation { language, is_embedded: false })
+        })
     }
 }

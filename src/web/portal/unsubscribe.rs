@@ -18,19 +18,19 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use minijinja::{Environment, context};
+use minijinja::context;
 use strum::IntoEnumIterator;
 
-use super::response::{BRAND_TEMPLATE, browser_language, page_headers, page_template, value};
+use super::response::{Pages, Presentation, browser_language};
 use crate::brand::Brand;
 use crate::clock::Clock;
 use crate::consent::opt_outs::{
     OptOutOutcome, OptOutRequest, OptOutSource, UnsubscribeLinks, opt_out, store,
 };
 use crate::database::{Pool, with_timeout};
-use crate::format::locale::{Formats, Language};
+use crate::format::locale::Language;
 use crate::http::body::{self, BodyLimits};
 use crate::http::rate::Rate;
 use crate::web::private_page::keep_private;
@@ -50,8 +50,7 @@ pub struct Unsubscribe {
 #[derive(Clone)]
 struct UnsubscribeState {
     unsubscribe: Arc<Unsubscribe>,
-    templates: Arc<Environment<'static>>,
-    headers: HeaderMap,
+    pages: Arc<Pages>,
 }
 
 /// The variants of the page; the names are used by the template.
@@ -68,8 +67,6 @@ enum UnsubscribePage {
     Failed,
 }
 
-const TEMPLATE: (&str, &str) = page_template!("unsubscribe.html");
-const WORDS: (&str, &str) = page_template!("unsubscribe_words.txt");
 /// A form's few fields, or a mail client's one.
 const BODY: BodyLimits = BodyLimits { max_bytes: 4096, timeout: Duration::from_secs(10) };
 /// The rate limit per account for resubscribing. A process needs exactly one.
@@ -80,17 +77,8 @@ pub fn resubscribe_rate(clock: Clock) -> Rate {
 
 /// The route. Fails if a template does not compile.
 pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    templates.add_filter("typeset", typeset);
-    for (name, source) in [TEMPLATE, WORDS, BRAND_TEMPLATE] {
-        templates.add_template(name, source)?;
-    }
-    let state = UnsubscribeState {
-        headers: page_headers(&unsubscribe.brand),
-        unsubscribe: Arc::new(unsubscribe),
-        templates: Arc::new(templates),
-    };
+    let pages = Arc::new(Pages::new(&unsubscribe.brand, &[])?);
+    let state = UnsubscribeState { unsubscribe: Arc::new(unsubscribe), pages };
     // Render every variant once, so that a broken template fails at start.
     for page in UnsubscribePage::iter() {
         for language in Language::ALL {
@@ -101,13 +89,6 @@ pub fn router(unsubscribe: Unsubscribe) -> Result<Router, minijinja::Error> {
         .route("/unsubscribe/{token}", get(show).post(decide))
         .layer(map_response(keep_private))
         .with_state(state))
-}
-
-/// Inserts the non-breaking spaces that the language requires.
-fn typeset(state: &minijinja::State<'_, '_>, text: &str) -> String {
-    let code = state.lookup("language").unwrap_or_default().to_string();
-    let language = code.parse().unwrap_or(Language::English);
-    Formats::new(language, None).typeset(text)
 }
 
 impl UnsubscribePage {
@@ -127,18 +108,16 @@ impl UnsubscribePage {
 
 impl UnsubscribeState {
     fn html(&self, page: UnsubscribePage, language: Language) -> Result<String, minijinja::Error> {
-        let brand = value(&self.unsubscribe.brand);
-        let template = self.templates.get_template(TEMPLATE.0)?;
-        template.render(context! { page => page.name(), language => language.code(), brand })
+        let presentation = Presentation { language, is_embedded: false };
+        self.pages.html("unsubscribe.html", presentation, context! { page => page.name() })
     }
 
     fn answer(&self, page: UnsubscribePage, language: Language) -> Response {
         let html = self.html(page, language).unwrap_or_default();
-        let mut response = (page.status(), html).into_response();
-        let headers = response.headers_mut();
-        headers.extend(self.headers.clone());
+        let presentation = Presentation { language, is_embedded: false };
+        let mut response = self.pages.respond(page.status(), presentation, html);
         if let UnsubscribePage::TooOften(seconds) = page {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -68,12 +68,13 @@ async fn ten_minutes_without_stripe(db: PgPool, kind: FaultKind) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn ten_minutes_without_stripe_cost_few_calls_and_no_letter(db: PgPool) {
     let down = FaultKind::Error { status: 503, code: "api_error", headers: vec![] };
-    ten_minutes_without_stripe(db, down).await;
+    Box::pin(ten_minutes_without_stripe(db, down)).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn ten_minutes_of_proxy_pages_cost_few_calls_and_no_letter(db: PgPool) {
-    ten_minutes_without_stripe(db, FaultKind::ProxyPage { status: 404, headers: vec![] }).await;
+    let page = FaultKind::ProxyPage { status: 404, headers: vec![] };
+    Box::pin(ten_minutes_without_stripe(db, page)).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -2,7 +2,7 @@
 
 use capital_courier::financing::ledger::store::{movements, totals};
 use capital_courier::financing::ledger::{MovementFilter, MovementRange, Totals};
-use capital_courier::financing::report::{Days, Granularity};
+use capital_courier::financing::report::{Days, Granularity, ReportRequest};
 use capital_courier::stripe::AccountId;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -398,7 +398,15 @@ async fn absurd_amounts_are_unclear_and_in_no_sum(db: PgPool) {
     let report = app
         .app
         .financings()
-        .report(&account, Days::new(day, day).unwrap(), Granularity::Day, Tz::UTC)
+        .report(
+            &account,
+            &ReportRequest {
+                days: Days::new(day, day).unwrap(),
+                granularity: Granularity::Day,
+                zone: Tz::UTC,
+                offer_id: None,
+            },
+        )
         .await
         .unwrap();
     assert_eq!((report.totals[0].advanced_minor, report.totals[0].unclear), (109_999, 5));
@@ -431,7 +439,15 @@ async fn sums_beyond_a_bigint_saturate(db: PgPool) {
     let report = app
         .app
         .financings()
-        .report(&account, Days::new(day, day).unwrap(), Granularity::Month, Tz::UTC)
+        .report(
+            &account,
+            &ReportRequest {
+                days: Days::new(day, day).unwrap(),
+                granularity: Granularity::Month,
+                zone: Tz::UTC,
+                offer_id: None,
+            },
+        )
         .await
         .unwrap();
     assert_eq!(report.totals[0].advanced_minor, i64::MAX);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
-use capital_courier::financing::report::{Days, Granularity};
+use capital_courier::financing::report::{Days, Granularity, ReportRequest};
 use capital_courier::financing::{ObservedTransaction, record};
 use capital_courier::flow::offer;
 use capital_courier::letters;
@@ -134,7 +134,8 @@ async fn expect_reports_are_true(
     let sum: i64 = by_date.values().sum();
     let zone = app.app.financings().locale(account).await.unwrap().time_zone;
     for per in [Granularity::Day, Granularity::Week, Granularity::Month] {
-        let report = app.app.financings().report(account, days, per, zone).await.unwrap();
+        let request = ReportRequest { days, granularity: per, zone, offer_id: None };
+        let report = app.app.financings().report(account, &request).await.unwrap();
         let total: i64 = report.totals.iter().map(|line| line.paid_minor).sum();
         assert_eq!(total, sum, "{account}, per {per:?}");
         for line in &report.lines {

@@ -142,12 +142,12 @@ async fn with_support_address_only(db: PgPool, allowed: &str) -> String {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_public_support_address_is_used_if_allowed(db: PgPool) {
-    assert_eq!(with_support_address_only(db, "true").await, "sent");
+    assert_eq!(Box::pin(with_support_address_only(db, "true")).await, "sent");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_public_support_address_is_not_used_by_default(db: PgPool) {
-    assert_eq!(with_support_address_only(db, "false").await, "held");
+    assert_eq!(Box::pin(with_support_address_only(db, "false")).await, "held");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

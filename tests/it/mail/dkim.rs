@@ -48,12 +48,12 @@ async fn expect_valid_in_each_language(db: PgPool, key: &str) {
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_rsa_key_signs_letters_in_each_language(db: PgPool) {
-    expect_valid_in_each_language(db, &rsa_key()).await;
+    Box::pin(expect_valid_in_each_language(db, &rsa_key())).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn an_ed25519_key_signs_letters_in_each_language(db: PgPool) {
-    expect_valid_in_each_language(db, &ed25519_key()).await;
+    Box::pin(expect_valid_in_each_language(db, &ed25519_key())).await;
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

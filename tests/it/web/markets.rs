@@ -198,7 +198,7 @@ async fn two_running_financings_have_an_order_only_where_refills_stack(db: PgPoo
             assert_eq!(main.matches(sentence).count(), times, "{place}");
         }
         // Stripe's figures for the newer one, with the way to what they mean.
-        let waits = "$120.00 of the minimum is still due by";
+        let waits = "$120.00 more by";
         let asks = "What you can do is explained in the details";
         let is_loan = ["flex_loan", "fixed_term_loan"].contains(&name);
         assert_eq!(main.contains(waits), is_loan, "{country} {name}: {main}");

@@ -12,5 +12,6 @@ mod openapi;
 pub mod section;
 mod section_adoption;
 mod section_delivery;
+mod section_embedded;
 pub mod section_phases;
 mod visits;

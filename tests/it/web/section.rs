@@ -152,7 +152,7 @@ fn findings(
         recipient: "",
     };
     let is_for_letters = |rule: &str| {
-        ["advertisement", "link-nowhere", "parts-differ"].contains(&rule)
+        ["active-content", "advertisement", "link-nowhere", "parts-differ"].contains(&rule)
             || rule.ends_with("-missing")
     };
     // Allowed beside an offer only, and in the notice of a rejected application.
@@ -311,7 +311,7 @@ async fn a_summary_of_the_other_mode_is_fetched_again(db: PgPool) {
     .await
     .unwrap();
     let browser = Browser::signed_in(&app, "acct_1").await;
-    browser.open("/capital").await.expect_says(&["$500.00 remaining"]);
+    browser.open("/capital").await.expect_says(&["<strong>$500.00</strong> remaining"]);
     app.abandon();
 }
 
@@ -438,7 +438,7 @@ async fn two_cash_advances_show_one_rate_and_no_minimum(db: PgPool) {
     assert_eq!(said.matches("of each day’s sales is withheld").count(), 1, "{said}");
     assert!(said.contains("20% of each day’s sales is withheld"), "{said}");
     assert!(said.contains("goes to your earlier financing first"), "{said}");
-    assert!(said.contains("These figures come from the transactions that we know of"), "{said}");
+    assert!(said.contains("Calculated from your transactions"), "{said}");
     assert!(!said.contains("minimum") && !said.contains("Payments begin"), "{said}");
     app.abandon();
 }
@@ -461,7 +461,7 @@ async fn a_written_off_financing_announces_no_payments(db: PgPool) {
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
     page.expect_says(&[
         "Please see the details",
-        "$1,040.00 remaining",
+        "<strong>$1,040.00</strong> remaining",
         "What happens next is explained",
     ]);
     page.expect_silent_about(&["In progress", "of each day’s sales", "minimum", "earlier"]);
@@ -523,7 +523,7 @@ async fn stripes_total_counts_even_if_the_rest_is_on_its_way(db: PgPool) {
     stub.answer("/v1/capital/financing_summary", 200, summary);
     Offer { status: "paid_out", ..Offer::default() }.receive(&app).await;
     let page = Browser::signed_in(&app, "acct_1").await.open("/capital").await;
-    page.expect_says(&["$1,040.00 remaining", "of $1,120.00", "is still due by"]);
+    page.expect_says(&["<strong>$1,040.00</strong> remaining", "of $1,120.00", "$120.00 more by"]);
     page.expect_silent_about(&["class=\"span"]);
     app.abandon();
 }

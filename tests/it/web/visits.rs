@@ -72,11 +72,7 @@ async fn without_a_session_no_account_is_shown(db: PgPool) {
         ] {
             let shown = browser.open(path).await;
             assert_eq!(shown.status, 401, "{path}");
-            assert!(
-                shown.text.contains("Please open this page from your dashboard"),
-                "{}",
-                shown.text
-            );
+            assert!(shown.text.contains("Your session has ended"), "{}", shown.text);
         }
     }
     assert!(app.stripe.requests().is_empty(), "Stripe was asked for somebody unknown");
@@ -208,11 +204,7 @@ async fn a_tab_of_one_account_cannot_act_for_another(db: PgPool) {
         for whose in [&*tag(&first), "", "0"] {
             let shown = browser.open(&format!("{path}?for={whose}")).await;
             assert_eq!(shown.status, 401, "{path}");
-            assert!(
-                shown.text.contains("Please open this page from your dashboard"),
-                "{}",
-                shown.text
-            );
+            assert!(shown.text.contains("Your session has ended"), "{}", shown.text);
         }
     }
     assert_eq!(app.stripe.requests().len(), calls, "Stripe was asked for the wrong shop");
@@ -237,15 +229,29 @@ async fn older_transactions_belong_to_the_same_account(db: PgPool) {
     tell_transactions(&app, &account).await;
     let browser = Browser::signed_in(&app, &account).await;
     let newest = browser.open("/capital").await;
-    let older = link(&newest, &format!("/capital?for={}&amp;before=", tag(&account)));
-    browser.open(&older).await.expect_says(&["+$1,000.00", "href=\"/capital?for="]);
+    newest.expect_says(&["22 transactions", "All 22 transactions of this week"]);
+    // The oldest is not among the rows that the section lists.
+    newest.expect_silent_about(&["+$1,000.00"]);
+    let week = format!("/capital/transactions?for={}&amp;week=2026-11-23", tag(&account));
+    let week = browser.open(&link(&newest, &week)).await;
+    // The balance after the payout, and after the last sale.
+    week.expect_says(&["+$1,000.00", "$1,100.00", "$1,068.50", "href=\"/capital?for="]);
+    let other = format!("/capital/transactions?for={}&amp;show=other", tag(&account));
+    let other = browser.open(&link(&newest, &other)).await;
+    other.expect_says(&["+$1,000.00"]);
+    other.expect_silent_about(&["Portion of sales"]);
+    let all = browser.open(&format!("/capital/transactions?for={}", tag(&account))).await;
+    all.expect_says(&["Week of Nov 23, 2026", "$1,068.50 remaining"]);
+    let earlier = browser.open("/capital/transactions?before=2026-11-23").await;
+    earlier.expect_says(&["There are no transactions here"]);
+
     let statement = browser.open(&link(&newest, "/capital/statement?for=")).await;
     let before =
-        link(&statement, &format!("/capital/statement?for={}&amp;month=2026-10", tag(&account)));
+        link(&statement, &format!("/capital/statement?for={}&amp;period=2026-10", tag(&account)));
     browser.open(&before).await.expect_says(&["There are no transactions in this month"]);
     let file = link(
         &statement,
-        &format!("/capital/statement.csv?for={}&amp;month=2026-11", tag(&account)),
+        &format!("/capital/statement.csv?for={}&amp;period=2026-11", tag(&account)),
     );
     assert!(browser.open(&file).await.text.contains("2026-11-24,USD"));
     app.finish().await;
@@ -294,7 +300,7 @@ async fn a_repeated_query_parameter_gets_a_notice(db: PgPool) {
             shown.header("content-security-policy").contains("frame-ancestors 'none'"),
             "{path}"
         );
-        assert!(shown.text.contains("Please open this page from your dashboard"), "{}", shown.text);
+        assert!(shown.text.contains("Your session has ended"), "{}", shown.text);
     }
     app.finish().await;
 }

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::request::{AccountParams, AccountPath, Query};
 use super::{Platform, Refusal, StripeUnavailable};
 use crate::financing::payouts::{self, Explanation, MAX_DAYS, PayoutSums};
-use crate::financing::report::{Days, Granularity, ReportLine};
+use crate::financing::report::{Days, Granularity, ReportLine, ReportRequest};
 use crate::stripe::AccountId;
 
 /// Length of a report without `from`, the last day included.
@@ -174,7 +174,8 @@ impl Platform {
         per: Granularity,
         zone: Tz,
     ) -> Result<ReportBody, Refusal> {
-        let report = self.financings.report(account, days, per, zone);
+        let request = ReportRequest { days, granularity: per, zone, offer_id: None };
+        let report = self.financings.report(account, &request);
         let report = self.api.query("cannot add up an account's transactions", report).await?;
         Ok(ReportBody::Movements { per, lines: report.lines, totals: report.totals })
     }

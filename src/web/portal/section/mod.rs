@@ -1,35 +1,41 @@
 //! `/capital`: the state of an account's offers and financings, for the merchant.
 
 mod delivery;
+pub(super) mod history;
 mod phase;
 mod progress;
 pub(super) mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use minijinja::context;
 use serde::Serialize;
 
 use super::response::value;
-use super::{Portal, PortalState, Viewer, copy_id};
-use crate::database::{Cursor, with_timeout};
-use crate::financing::ledger::{Movement, MovementFilter, Totals};
+use super::{Portal, PortalState, Viewer, copy_id, tenant};
+use crate::database::with_timeout;
+use crate::financing::history::{Weeks, remaining};
+use crate::financing::ledger::Totals;
 use crate::financing::summary::SummaryComparison;
 use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::{Disclaimer, approvals};
 use crate::maintenance::reconcile::store::has_listed_all;
 use crate::offers::store::{AccountOffer, AccountPage, current_of_account, of_account};
-use crate::stripe::{AccountId, TransactionId};
+use crate::stripe::AccountId;
+use history::{Financed, History, ROWS_PER_WEEK, was_paid_out};
 use phase::{Card, Phase, cards};
 use progress::Figures;
-use view::{MovementRow, PageFormatter};
+use view::{CardContext, PageFormatter};
 
 /// Far more than an account has.
 const MAX_OFFERS: i64 = 50;
-/// Transactions per page: what fits on a phone.
-const MOVEMENTS_PER_PAGE: u8 = 20;
+/// Half a year: what the picture of the payments shows.
+const CHART_WEEKS: u64 = 26;
+/// Weeks with transactions that the section lists; a page of their own lists all.
+const LISTED_WEEKS: usize = 6;
 
 /// The data of the page.
 struct AccountData {
@@ -38,7 +44,9 @@ struct AccountData {
     comparison: Option<SummaryComparison>,
     /// The ledger's totals, if Stripe's summary is missing; otherwise they are part of it.
     ledger_totals: Vec<Totals>,
-    movements: Vec<Movement>,
+    history: History,
+    /// When each financing was paid out, if there are several.
+    paid_out: BTreeMap<String, DateTime<Utc>>,
     audience: Audience,
 }
 
@@ -51,92 +59,72 @@ struct Audience {
     approved: Vec<(String, String)>,
 }
 
-/// A request for the section.
-pub(super) struct PageView<'a> {
-    /// The cursor of an earlier page: only older transactions are listed.
-    pub(super) before: Option<&'a str>,
-    /// A person sees the response.
-    pub(super) is_seen: bool,
-}
-
-/// Shows the section.
-pub(super) async fn show(state: &PortalState, viewer: &Viewer, view: &PageView<'_>) -> Response {
-    let (portal, account, language) = (&state.portal, &viewer.account, viewer.language);
-    let after = view.before.and_then(|cursor| cursor.parse().ok());
-    let is_later_page = after.is_some();
-    let data = match Box::pin(with_timeout(portal.load(viewer, after))).await {
+/// Shows the section. `is_seen` if a person sees the response.
+pub(super) async fn show(state: &PortalState, viewer: &Viewer, is_seen: bool) -> Response {
+    let (portal, account, presentation) = (&state.portal, &viewer.account, viewer.presentation);
+    let data = match Box::pin(with_timeout(portal.load(viewer))).await {
         Ok(Some(data)) => data,
         // Without Stripe's answer the page would say that there is no financing.
-        Ok(None) => return state.not_now(language),
-        Err(error) => return state.fail(&error, language),
+        Ok(None) => return state.not_now(presentation),
+        Err(error) => return state.fail(&error, presentation),
     };
     // Without a country the terms of the market are missing: such a page delivers no offer.
     let is_complete = data.audience.home.country.is_some();
-    let (response, shown) = render(state, viewer, data, is_later_page);
-    if view.is_seen && is_complete && response.status().is_success() {
+    let (response, shown) = render(state, viewer, data);
+    if is_seen && is_complete && response.status().is_success() {
         portal.report_view(account, &shown).await;
     }
     response
 }
 
 /// The page, and the current cards on it.
-fn render(
-    state: &PortalState,
-    viewer: &Viewer,
-    mut data: AccountData,
-    is_later_page: bool,
-) -> (Response, Vec<Card>) {
+fn render(state: &PortalState, viewer: &Viewer, mut data: AccountData) -> (Response, Vec<Card>) {
     let (portal, pages) = (&state.portal, &state.pages);
-    let (account, language) = (&viewer.account, viewer.language);
+    let home = &data.audience.home;
+    let country = home.country.as_deref();
     let now = portal.clock.now();
-    let formats = Formats::new(language, data.audience.home.country.as_deref());
-    let formatter = PageFormatter { formats: &formats, zone: data.audience.home.time_zone };
+    let formats = Formats::new(viewer.language(), country);
+    let formatter = PageFormatter { formats: &formats, zone: home.time_zone };
     let totals =
         data.comparison.as_ref().map_or(&data.ledger_totals, |comparison| &comparison.totals);
-    let figures = Figures {
-        offers: data.offers,
-        comparison: data.comparison.as_ref(),
-        totals,
-        now,
-        country: data.audience.home.country.as_deref(),
-    };
+    data.history.balances = remaining(totals);
+    let has_movements = !totals.is_empty();
+    let figures =
+        Figures { offers: data.offers, comparison: data.comparison.as_ref(), totals, now, country };
     let (mut current, past) = cards(&figures);
     let disclaimers = portal.disclaimers(&mut current, &past, &data.audience);
     if disclaimers.is_hidden {
         tracing::warn!(
-            account.id = %account,
+            account.id = %viewer.account,
             "an open offer is hidden: its disclaimer is missing, or no approval of the Capital \
              section is in force for its market"
         );
     }
-    let has_more = data.movements.len() > usize::from(MOVEMENTS_PER_PAGE);
-    data.movements.truncate(usize::from(MOVEMENTS_PER_PAGE));
-    let last = data.movements.last().filter(|_| has_more);
-    let older = last.map(|movement| movement.cursor().to_string());
-    let rows: Vec<MovementRow> = data
-        .movements
-        .iter()
-        .map(|movement| formatter.row(movement, figures.contract_of(movement)))
-        .collect();
     let uses_stripe = current.iter().any(Card::has_stripes_figures);
     let comparison = data.comparison.as_ref().filter(|_| uses_stripe);
-    let to_view = |card: &Card| formatter.card(card, &data.audience.home, now);
+    let financed = Financed { offers: &figures.offers, paid_out: data.paid_out };
+    let context = CardContext { home, financed: &financed, history: &data.history, now };
+    let to_view = |card: &Card| formatter.card(card, &context);
+    // A financing that was just completed is worth a card, unless another one runs.
+    let is_busy =
+        current.iter().any(|card| matches!(card.phase, Phase::InProgress | Phase::UnderReview));
+    let completed = usize::from(!is_busy).min(past.len());
     let page = context! {
-        account_name => data.audience.home.name.clone(),
-        is_test => figures.offers.first().is_some_and(|offer| !offer.livemode),
+        account_name => home.name.clone(),
+        is_test => portal.is_test(),
         is_hidden => disclaimers.is_hidden,
         cards => value(current.iter().map(to_view).collect::<Vec<_>>()),
-        past => value(past.iter().map(to_view).collect::<Vec<_>>()),
+        completed => value(past[..completed].iter().map(to_view).collect::<Vec<_>>()),
+        earlier => value(past[completed..].iter().map(to_view).collect::<Vec<_>>()),
         as_of => comparison.map(|comparison| formatter.moment(comparison.as_of)),
         is_current => comparison.is_none_or(|comparison| comparison.is_current),
-        rows => value(rows),
-        older,
-        is_later_page,
-        contacts => value(portal.settings.contacts.in_market(data.audience.home.country.as_deref())),
-        paths => portal.paths(account),
+        has_movements,
+        weeks => value(formatter.weeks(&data.history, &financed, LISTED_WEEKS)),
+        contacts => value(portal.settings.contacts.in_market(country)),
+        paths => portal.paths(viewer),
         disclaimers => value(disclaimers.shown),
     };
-    (pages.render("capital.html", language, page), current)
+    (pages.render("capital.html", viewer.presentation, page), current)
 }
 
 /// The disclaimers of the page.
@@ -155,17 +143,9 @@ pub(super) struct DisclaimerText {
 
 impl Portal {
     /// None if the account's offers are unknown and Stripe does not answer.
-    async fn load(
-        &self,
-        viewer: &Viewer,
-        after: Option<Cursor<TransactionId>>,
-    ) -> sqlx::Result<Option<AccountData>> {
+    async fn load(&self, viewer: &Viewer) -> sqlx::Result<Option<AccountData>> {
         let account = &viewer.account;
         let mut offers = self.offers(account).await?;
-        let wanted = MovementFilter { after, ..MovementFilter::default() };
-        // One more than is shown tells whether there is an older page.
-        let limit = i64::from(MOVEMENTS_PER_PAGE) + 1;
-        let movements = self.financings.movements(account, &wanted, limit).await?;
         // Its events may have preceded this service, or were lost: Stripe has the offer.
         if offers.is_empty() || !has_listed_all(&self.db, self.financings.livemode()).await? {
             match self.finder.find_for_request(account).await {
@@ -184,7 +164,13 @@ impl Portal {
         // Both may call Stripe. Concurrently, so that a slow Stripe delays the merchant only once.
         let comparison =
             async { if has_begun { self.comparison(account).await } else { Ok(None) } };
-        let (comparison, mut home) = tokio::try_join!(comparison, self.financings.locale(account))?;
+        let history = async {
+            let home = self.financings.locale(account).await?;
+            let weeks = Weeks::ending(self.clock.now(), CHART_WEEKS, home.time_zone);
+            Ok((self.history(account, weeks, LISTED_WEEKS).await?, home))
+        };
+        let (comparison, (history, mut home)) = tokio::try_join!(comparison, history)?;
+        let paid_out = self.paid_out(account, &offers).await?;
         if home.country.is_none() {
             home.country = offers.iter().find_map(AccountOffer::market).map(str::to_owned);
         }
@@ -192,7 +178,7 @@ impl Portal {
             Some(_) => Vec::new(),
             None => self.financings.totals(account).await?,
         };
-        let language = viewer.language;
+        let language = viewer.language();
         let mut audience = Audience { home, language, approved: Vec::new() };
         if self.is_live() {
             let country = audience.home.country.as_deref();
@@ -203,7 +189,39 @@ impl Portal {
             let hashes: Vec<String> = disclaimers.map(|found| self.copy_hash(&found)).collect();
             audience.approved = approvals::store::in_force(&self.db, &hashes).await?;
         }
-        Ok(Some(AccountData { offers, comparison, ledger_totals, movements, audience }))
+        Ok(Some(AccountData { offers, comparison, ledger_totals, history, paid_out, audience }))
+    }
+
+    /// The movements of these weeks, with the newest rows of at most `listed` of them. Without
+    /// balances.
+    pub(super) async fn history(
+        &self,
+        account: &AccountId,
+        weeks: Weeks,
+        listed: usize,
+    ) -> sqlx::Result<History> {
+        let lines = self.financings.by_week(account, &weeks).await?;
+        let days = History::listed(&lines, listed);
+        let ranges: Vec<_> = days.iter().filter_map(|day| weeks.range(*day)).collect();
+        let rows = self.financings.newest_of_each(account, &ranges, ROWS_PER_WEEK).await?;
+        Ok(History { weeks, lines, rows, balances: Vec::new() })
+    }
+
+    /// When each financing was paid out; empty unless there are several.
+    pub(super) async fn paid_out(
+        &self,
+        account: &AccountId,
+        offers: &[AccountOffer],
+    ) -> sqlx::Result<BTreeMap<String, DateTime<Utc>>> {
+        if offers.iter().filter(|offer| was_paid_out(offer)).count() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        Ok(self.financings.payouts_of(account).await?.into_iter().collect())
+    }
+
+    /// Whether pages show test data.
+    pub(super) fn is_test(&self) -> bool {
+        self.financings.livemode() == Some(false)
     }
 
     /// The account's newest offers, and those that are current however many are newer.
@@ -281,8 +299,17 @@ impl Portal {
         let open = current.len();
         current.retain(|card| card.phase != Phase::Open || may_be_shown(card));
         let is_hidden = current.len() < open;
-        let offers = current.iter().chain(past).map(|card| &card.offer);
-        PageDisclaimers { shown: self.disclaimer_texts(offers, country, language), is_hidden }
+        // Where nothing is offered, nothing needs a disclaimer.
+        let is_over = |card: &&Card| {
+            matches!(card.phase, Phase::Rejected | Phase::Canceled | Phase::Expired | Phase::Gone)
+        };
+        let cards = || current.iter().chain(past).filter(|card| !is_over(card));
+        let shown = if cards().next().is_none() {
+            Vec::new()
+        } else {
+            self.disclaimer_texts(cards().map(|card| &card.offer), country, language)
+        };
+        PageDisclaimers { shown, is_hidden }
     }
 
     /// Each disclaimer of the offers once; the general one if they have none.
@@ -315,14 +342,18 @@ impl Portal {
     }
 
     /// The URLs of the account's pages. Each has a query, so further parameters follow after `&`.
-    pub(super) fn paths(&self, account: &AccountId) -> minijinja::Value {
-        let path = |path: &str| self.settings.path_for(account, path);
+    pub(super) fn paths(&self, viewer: &Viewer) -> minijinja::Value {
+        let path = |path: &str| self.settings.path_for(&viewer.account, path, viewer.is_embedded());
         context! {
             section => path("/capital"),
             apply => path("/capital/apply"),
             report => path("/capital/report"),
+            transactions => path("/capital/transactions"),
             statement => path("/capital/statement"),
             csv => path("/capital/statement.csv"),
+            // For the form of a page, whose action has no query.
+            statement_form => self.settings.path("/capital/statement"),
+            account_tag => tenant::tag(&viewer.account),
         }
     }
 }

@@ -25,6 +25,10 @@ pub(super) struct Progress {
     pub(super) remaining: Money,
     pub(super) paid_out_at: Option<DateTime<Utc>>,
     pub(super) begins_at: Option<DateTime<Utc>>,
+    /// The time of the last transaction that the ledger has.
+    pub(super) last_at: Option<DateTime<Utc>>,
+    /// Stripe's pages accept a payment.
+    pub(super) is_payable: bool,
     /// Open from earlier periods; never zero.
     pub(super) overdue: Option<Money>,
     /// The current period, if the contract has periods.
@@ -102,6 +106,11 @@ pub(super) fn progress(
             remaining: money(details.remaining_amount),
             paid_out_at: details.advance_paid_out_at,
             begins_at: details.paydown_begins_at,
+            last_at: ledger.map(|ledger| ledger.last_at),
+            is_payable: details
+                .enabled_payment_types
+                .as_ref()
+                .is_some_and(|types| types.iter().any(|kind| kind == "manual_payment")),
             overdue: details.overdue_amount.filter(|minor| *minor > 0).map(money),
             period: details.current_period.clone(),
             source,
@@ -123,6 +132,8 @@ pub(super) fn progress(
         remaining: money(advanced.saturating_sub(paid)),
         paid_out_at: first,
         begins_at: None,
+        last_at: ledger.map(|ledger| ledger.last_at),
+        is_payable: false,
         overdue: None,
         period: None,
         source: FiguresFrom::Ledger(ledger.map_or(0, |ledger| ledger.unclear)),
@@ -158,14 +169,18 @@ impl Figures<'_> {
 }
 
 impl Progress {
-    /// The paid part in thousandths, for the progress bar.
     pub(super) fn per_mille(&self) -> i64 {
-        if self.total.minor <= 0 {
-            return 0;
-        }
-        let part = i128::from(self.paid.minor) * 1000 / i128::from(self.total.minor);
-        i64::try_from(part.clamp(0, 1000)).unwrap_or(0)
+        per_mille(self.paid.minor, self.total.minor)
     }
+}
+
+/// A part in thousandths, for a bar: from 0 to 1000.
+pub(super) fn per_mille(part: i64, of: i64) -> i64 {
+    if of <= 0 {
+        return 0;
+    }
+    let part = i128::from(part) * 1000 / i128::from(of);
+    i64::try_from(part.clamp(0, 1000)).unwrap_or(0)
 }
 
 #[cfg(test)]

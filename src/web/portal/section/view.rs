@@ -1,18 +1,18 @@
 //! The template's view of cards and transactions: amounts and dates formatted for the reader. The
 //! text around them is in the templates.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::history::{ChartView, Financed, FinancingName, History};
 use super::phase::{Card, PaydownOrder, Phase};
-use super::progress::{Figures, FiguresFrom, Progress};
+use super::progress::{FiguresFrom, FinancingTerms, Progress, per_mille};
 use crate::financing::AccountLocale;
 use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
-use crate::offers::store::AccountOffer;
-use crate::stripe::{Contract, Refill};
+use crate::stripe::{Contract, Period, Refill};
 
 /// Formats amounts and dates for one reader's language and the account's time zone.
 pub(in crate::web::portal) struct PageFormatter<'a> {
@@ -25,6 +25,8 @@ pub(in crate::web::portal) struct PageFormatter<'a> {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, read by a template")]
 pub(super) struct CardView {
     phase: &'static str,
+    /// None if the account has one financing.
+    name: Option<FinancingName>,
     /// Stripe creates no Account Link for an undelivered offer.
     can_apply: bool,
     /// The wording for the contract: `loan`, `cash_advance` or `unspecified`.
@@ -43,7 +45,13 @@ pub(super) struct CardView {
     is_replacement: bool,
     terms: Option<TermsView>,
     expires_on: Option<String>,
+    /// When the merchant applied.
+    applied_on: Option<String>,
+    /// When it was rejected, canceled or paid in full.
+    ended_on: Option<String>,
     progress: Option<ProgressView>,
+    /// What was paid by week.
+    chart: Option<ChartView>,
     /// What happens next: `share`, a share of sales is withheld for it; `waits`, an older financing
     /// is paid first; `closed`, Stripe wrote it off and settles the rest with the merchant; `unsaid`,
     /// nothing is known.
@@ -55,11 +63,21 @@ pub(super) struct CardView {
 #[derive(Serialize)]
 struct TermsView {
     advance: String,
+    /// Without cents if there are none.
+    headline: String,
+    /// A day with sales, and the share of them that is paid. None for a rate without a share.
+    example: Option<ExampleView>,
     fee: String,
     total: Option<String>,
     rate: String,
     /// The discount on what remains of the running financing's fee.
     fee_discount: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ExampleView {
+    sales: String,
+    share: String,
 }
 
 #[derive(Serialize)]
@@ -70,6 +88,12 @@ struct ProgressView {
     percent: String,
     per_mille: i64,
     paid_out_on: Option<String>,
+    /// From the payout to the last payment.
+    days: Option<i64>,
+    /// Stripe's pages accept a payment.
+    is_payable: bool,
+    /// Paid in this week, where the contract has no periods.
+    this_week: Option<String>,
     begins_on: Option<String>,
     /// Open from earlier periods.
     overdue: Option<String>,
@@ -93,30 +117,41 @@ struct PeriodView {
     remaining: Option<String>,
     due_on: Option<String>,
     is_met: bool,
+    /// The paid part of the minimum.
+    per_mille: i64,
+    /// Days after today until it is due.
+    days_left: Option<i64>,
 }
 
 /// A transaction, as the template reads it.
 #[derive(Serialize)]
-pub(super) struct MovementRow {
+pub(in crate::web::portal) struct MovementRow {
     on: String,
     /// The key of its description in the templates.
     what: &'static str,
     /// Signed from the merchant's point of view.
     amount: String,
     is_in: bool,
+    /// None if the account has one financing.
+    financing: Option<FinancingName>,
+    /// What remains after it.
+    balance: Option<String>,
+}
+
+/// What a card is formatted with.
+pub(super) struct CardContext<'a> {
+    pub(super) home: &'a AccountLocale,
+    pub(super) financed: &'a Financed<'a>,
+    pub(super) history: &'a History,
+    pub(super) now: DateTime<Utc>,
 }
 
 impl PageFormatter<'_> {
-    pub(super) fn card(&self, card: &Card, home: &AccountLocale, now: DateTime<Utc>) -> CardView {
+    pub(super) fn card(&self, card: &Card, context: &CardContext<'_>) -> CardView {
+        let now = context.now;
+        let offer_id = card.offer.offer_id.as_str();
         let contract = card.offer.contract();
-        let terms = card.terms.as_ref().map(|terms| TermsView {
-            advance: self.money(&terms.advance),
-            fee: self.money(&terms.fee),
-            total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
-            rate: self.formats.percent(terms.withhold_rate),
-            fee_discount: card.offer.fee_discount().map(|rate| self.formats.percent(rate)),
-        });
-        let product = card.offer.product_terms(home.country.as_deref());
+        let product = card.offer.product_terms(context.home.country.as_deref());
         let is_unknown = card.offer.has_unknown_product();
         // Stripe can end an offer before `expires_at`, which then says nothing about the end.
         let end = card.offer.expires_at.filter(|end| card.phase != Phase::Expired || *end <= now);
@@ -127,8 +162,10 @@ impl PageFormatter<'_> {
             PaydownOrder::First(rate) => rate,
             PaydownOrder::Queued | PaydownOrder::Unknown => None,
         };
+        let paid_out_at = card.progress.as_ref().and_then(|progress| progress.paid_out_at);
         CardView {
             phase: card.phase.into(),
+            name: context.financed.name_of(Some(offer_id), self),
             can_apply: !card.is_undelivered(),
             contract: contract.vocabulary().as_str(),
             product: if is_unknown { "unknown" } else { contract.as_str() },
@@ -151,10 +188,63 @@ impl PageFormatter<'_> {
             is_refill: card.offer.is_refill(),
             refill_way: product.refill.map(Refill::as_str).unwrap_or_default(),
             is_replacement: card.offer.replacement_for_offer_id.is_some(),
-            terms,
+            terms: card.terms.as_ref().map(|terms| self.terms(terms, card)),
             expires_on,
-            progress: card.progress.as_ref().map(|progress| self.progress(progress, contract, now)),
+            applied_on: card.offer.came_to("accepted").map(|at| self.day(at)),
+            ended_on: ended_at(card).map(|at| self.day(at)),
+            progress: card.progress.as_ref().map(|progress| {
+                let this_week = (!contract.is_loan() || progress.period.is_none())
+                    .then(|| self.paid_in_week(context.history, card, now))
+                    .flatten();
+                let days = ended_at(card)
+                    .zip(paid_out_at)
+                    .map(|(end, begin)| (self.local_day(end) - self.local_day(begin)).num_days());
+                ProgressView {
+                    days: days.filter(|days| *days > 0),
+                    this_week,
+                    ..self.progress(progress, contract, now)
+                }
+            }),
+            chart: self.chart(context.history, offer_id, paid_out_at),
         }
+    }
+
+    fn terms(&self, terms: &FinancingTerms, card: &Card) -> TermsView {
+        TermsView {
+            advance: self.money(&terms.advance),
+            headline: self.formats.money_short(&terms.advance),
+            example: self.example(terms),
+            fee: self.money(&terms.fee),
+            total: terms.advance.plus(&terms.fee).map(|total| self.money(&total)),
+            rate: self.formats.percent(terms.withhold_rate),
+            fee_discount: card.offer.fee_discount().map(|rate| self.formats.percent(rate)),
+        }
+    }
+
+    /// A day with sales of a thousand. None in currencies without decimals, where that is little.
+    fn example(&self, terms: &FinancingTerms) -> Option<ExampleView> {
+        const SALES: i32 = 1_000;
+        let currency = terms.advance.currency.clone();
+        let decimals = Some(terms.advance.decimals()).filter(|decimals| *decimals > 0)?;
+        let unit = 10_i32.pow(u32::from(decimals));
+        let sales = SALES.checked_mul(unit)?;
+        let share = (f64::from(sales) * terms.withhold_rate).round();
+        #[expect(clippy::cast_possible_truncation, reason = "less than the sales, by the check")]
+        let share = (share >= 1.0 && share < f64::from(sales)).then_some(share as i64)?;
+        let short = |minor| self.formats.money_short(&Money { minor, currency: currency.clone() });
+        Some(ExampleView { sales: short(i64::from(sales)), share: short(share) })
+    }
+
+    /// What was paid for it since Monday; none if nothing was.
+    fn paid_in_week(&self, history: &History, card: &Card, now: DateTime<Utc>) -> Option<String> {
+        let week = history.weeks.of(now)?;
+        let offer_id = Some(card.offer.offer_id.as_str());
+        let line = history
+            .lines
+            .iter()
+            .find(|line| line.first_day == week && line.offer_id.as_deref() == offer_id)?;
+        let money = Money { minor: line.paid_minor, currency: line.currency.clone() };
+        (money.minor > 0).then(|| self.money(&money))
     }
 
     fn progress(
@@ -171,7 +261,6 @@ impl PageFormatter<'_> {
         let period = progress.period.as_ref().filter(|_| contract.is_loan());
         let overdue = progress.overdue.as_ref().filter(|_| contract.is_loan());
         let currency = &progress.total.currency;
-        let amount = |minor: i64| self.money(&Money { minor, currency: currency.clone() });
         let (paid_by_ours, unclear) = match &progress.source {
             FiguresFrom::Stripe => (None, 0),
             FiguresFrom::StripeDiffers(paid) => (paid.as_ref().map(|paid| self.money(paid)), 0),
@@ -184,23 +273,12 @@ impl PageFormatter<'_> {
             percent,
             per_mille,
             paid_out_on: progress.paid_out_at.map(|at| self.day(at)),
+            days: None,
+            is_payable: progress.is_payable,
+            this_week: None,
             begins_on: progress.begins_at.filter(|at| *at > now).map(|at| self.day(at)),
             overdue: overdue.map(|overdue| self.money(overdue)),
-            period: period.map(|period| PeriodView {
-                starts_on: period
-                    .starts_at
-                    .filter(|start| period.due_at.is_some_and(|due| *start < due))
-                    .map(|start| self.day(start)),
-                minimum: period
-                    .paid_amount
-                    .zip(period.remaining_amount)
-                    .and_then(|(paid, remaining)| paid.checked_add(remaining))
-                    .map(amount),
-                paid: period.paid_amount.map(amount),
-                remaining: period.remaining_amount.map(amount),
-                due_on: period.due_at.map(|at| self.day(at)),
-                is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
-            }),
+            period: period.map(|period| self.period(period, currency, now)),
             differs: matches!(progress.source, FiguresFrom::StripeDiffers(_)),
             paid_by_ours,
             is_ours: matches!(progress.source, FiguresFrom::Ledger(_)),
@@ -208,23 +286,61 @@ impl PageFormatter<'_> {
         }
     }
 
-    pub(super) fn row(&self, movement: &Movement, contract: Contract) -> MovementRow {
-        let what = description_key(movement, contract);
+    fn period(&self, period: &Period, currency: &str, now: DateTime<Utc>) -> PeriodView {
+        let amount = |minor: i64| self.money(&Money { minor, currency: currency.to_owned() });
+        let minimum = period
+            .paid_amount
+            .zip(period.remaining_amount)
+            .and_then(|(paid, remaining)| paid.checked_add(remaining));
+        let days_left = period
+            .due_at
+            .filter(|due| *due > now)
+            .map(|due| (self.local_day(due) - self.local_day(now)).num_days());
+        PeriodView {
+            starts_on: period
+                .starts_at
+                .filter(|start| period.due_at.is_some_and(|due| *start < due))
+                .map(|start| self.day(start)),
+            minimum: minimum.map(amount),
+            paid: period.paid_amount.map(amount),
+            remaining: period.remaining_amount.map(amount),
+            due_on: period.due_at.map(|at| self.day(at)),
+            is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
+            per_mille: per_mille(period.paid_amount.unwrap_or(0), minimum.unwrap_or(0)),
+            days_left,
+        }
+    }
+
+    pub(super) fn row(
+        &self,
+        movement: &Movement,
+        financed: &Financed<'_>,
+        balance: Option<String>,
+    ) -> MovementRow {
+        let offer_id = movement.offer_id.as_deref();
+        let what = description_key(movement, financed.contract_of(offer_id));
         // The fee is part of the financing, but never reached the merchant.
         let minor = match movement.effect.as_str() {
             "advanced" => movement.advance_minor.unwrap_or(movement.total_minor),
-            "paid" => -movement.total_minor,
+            "paid" => movement.total_minor.saturating_neg(),
             _ => movement.total_minor,
         };
-        let size = self.money(&Money {
-            minor: i64::try_from(minor.unsigned_abs()).unwrap_or(i64::MAX),
-            currency: movement.currency.clone(),
-        });
+        let currency = &movement.currency;
+        let amount = if movement.effect == "unclear" {
+            self.money(&Money { minor: minor.saturating_abs(), currency: currency.clone() })
+        } else {
+            self.signed(minor, currency)
+        };
+        let on = self.formats.short_date(self.local_day(movement.created_at));
+        let financing = financed.name_of(offer_id, self);
+        MovementRow { on, what, amount, is_in: minor >= 0, financing, balance }
+    }
+
+    /// With a plus or a minus sign.
+    pub(in crate::web::portal) fn signed(&self, minor: i64, currency: &str) -> String {
         let sign = if minor < 0 { "\u{2212}" } else { "+" };
-        let amount = if movement.effect == "unclear" { size } else { format!("{sign}{size}") };
-        let on =
-            self.formats.short_date(movement.created_at.with_timezone(&self.zone).date_naive());
-        MovementRow { on, what, amount, is_in: minor >= 0 }
+        let size = Money { minor: minor.saturating_abs(), currency: currency.to_owned() };
+        format!("{sign}{}", self.money(&size))
     }
 
     pub(in crate::web::portal) fn money(&self, money: &Money) -> String {
@@ -235,17 +351,23 @@ impl PageFormatter<'_> {
         self.formats.day(at, self.zone)
     }
 
+    fn local_day(&self, at: DateTime<Utc>) -> NaiveDate {
+        at.with_timezone(&self.zone).date_naive()
+    }
+
     pub(in crate::web::portal) fn moment(&self, at: DateTime<Utc>) -> String {
-        format!("{}, {}", self.day(at), at.with_timezone(&self.zone).format("%H:%M\u{a0}%Z"))
+        self.formats.moment(at, self.zone)
     }
 }
 
-impl Figures<'_> {
-    /// The contract of a transaction's financing.
-    pub(super) fn contract_of(&self, movement: &Movement) -> Contract {
-        let offer =
-            self.offers.iter().find(|offer| movement.offer_id.as_deref() == Some(&offer.offer_id));
-        offer.map_or(Contract::Unspecified, AccountOffer::contract)
+/// When it was rejected, canceled or paid in full; none if that is unknown.
+fn ended_at(card: &Card) -> Option<DateTime<Utc>> {
+    let last_at = || card.progress.as_ref().and_then(|progress| progress.last_at);
+    match card.phase {
+        Phase::PaidInFull => card.offer.came_to("fully_repaid").or_else(last_at),
+        Phase::Rejected => card.offer.came_to("rejected"),
+        Phase::Canceled => card.offer.came_to("canceled"),
+        Phase::InProgress | Phase::UnderReview | Phase::Open | Phase::Expired | Phase::Gone => None,
     }
 }
 

@@ -31,6 +31,7 @@ impl Portal {
     pub(super) async fn open_session(
         &self,
         token: &VerifiedToken,
+        is_embedded: bool,
     ) -> sqlx::Result<Option<CookieJar>> {
         let now = self.clock.now();
         let secret: SessionSecret = rand::random();
@@ -48,15 +49,19 @@ impl Portal {
         store::insert(&mut *tx, &session, now).await?;
         store::delete_expired(&mut tx, now).await?;
         tx.commit().await?;
-        Ok(Some(self.cookie(&secret)))
+        Ok(Some(self.cookie(&secret, is_embedded)))
     }
 
     /// The session of the request's cookie; if there are several cookies, the newest session.
-    pub(super) async fn session(&self, headers: &HeaderMap) -> sqlx::Result<Option<Session>> {
+    pub(super) async fn session(
+        &self,
+        headers: &HeaderMap,
+        is_embedded: bool,
+    ) -> sqlx::Result<Option<Session>> {
         // All of them: a sibling domain can put its own cookie in front. The size limit of headers,
         // 32 KB, bounds their number.
-        let hashes: Vec<Vec<u8>> =
-            presented(headers, self.settings.cookie_name()).map(|secret| hash(&secret)).collect();
+        let name = self.settings.cookie_name(is_embedded);
+        let hashes: Vec<Vec<u8>> = presented(headers, name).map(|secret| hash(&secret)).collect();
         if hashes.is_empty() {
             return Ok(None);
         }
@@ -71,17 +76,24 @@ impl Portal {
 
     /// `Lax`, because the browser must send it when it arrives from the dashboard or from Stripe.
     /// Not readable by scripts.
-    fn cookie(&self, secret: &SessionSecret) -> CookieJar {
+    ///
+    /// A frame's request is cross-site if the dashboard has another registrable domain, so its
+    /// cookie is `None`, and `Partitioned`: the browser sends it only below the top-level site that
+    /// embedded the page, so no other site's request carries it.
+    fn cookie(&self, secret: &SessionSecret, is_embedded: bool) -> CookieJar {
         let settings = &self.settings;
-        let name = settings.cookie_name();
+        let name = settings.cookie_name(is_embedded);
         let path =
             if name.starts_with("__Host-") { "/".to_owned() } else { settings.path("/capital") };
+        let is_https = settings.public_url.scheme() == "https";
+        let is_partitioned = is_embedded && is_https;
         let cookie = Cookie::build((name, cookie::encode(secret)))
             .path(path)
             .max_age(settings.session.try_into().unwrap_or_default())
             .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(settings.public_url.scheme() == "https");
+            .same_site(if is_partitioned { SameSite::None } else { SameSite::Lax })
+            .partitioned(is_partitioned)
+            .secure(is_https);
         CookieJar::new().add(cookie)
     }
 }
@@ -91,11 +103,16 @@ impl Settings {
     /// plant its own session, or many false ones (RFC 6265bis section 4.1.3). This requires https
     /// and the path `/`, so it applies if the service has its host to itself; `__Secure-` still
     /// excludes plain http.
-    fn cookie_name(&self) -> &'static str {
-        match (self.public_url.scheme(), self.public_url.path()) {
-            ("https", "/") => "__Host-courier_session",
-            ("https", _) => "__Secure-courier_session",
-            _ => "courier_session",
+    ///
+    /// The session in a frame has a cookie of its own, so that neither replaces the other.
+    fn cookie_name(&self, is_embedded: bool) -> &'static str {
+        match (self.public_url.scheme(), self.public_url.path(), is_embedded) {
+            ("https", "/", false) => "__Host-courier_session",
+            ("https", "/", true) => "__Host-courier_embedded",
+            ("https", _, false) => "__Secure-courier_session",
+            ("https", _, true) => "__Secure-courier_embedded",
+            (_, _, false) => "courier_session",
+            (_, _, true) => "courier_embedded",
         }
     }
 }
