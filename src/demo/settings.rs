@@ -53,7 +53,6 @@ pub(super) fn settings(around: &Surroundings<'_>) -> anyhow::Result<Settings> {
             ("COURIER_HTTP__LISTEN", usual_or_free(8080)?.to_string()),
             ("COURIER_HTTP__PUBLIC_URL", format!("http://{shell}")),
             ("COURIER_PORTAL__TOKEN_SECRET", TOKEN_SECRET.to_owned()),
-            ("COURIER_PORTAL__FRAME_ANCESTORS", format!("http://{shell}")),
             ("COURIER_OPS__LISTEN", usual_or_free(9090)?.to_string()),
             ("COURIER_OPS__USER_HEADER", USER_HEADER.to_owned()),
             ("COURIER_OPS__TOKEN", around.ops_token.to_owned()),

@@ -61,9 +61,16 @@ fn phase(simulator: &Simulator, account: &str) -> String {
         "canceled" => "financing canceled",
         _ => "offer ended",
     };
+    let has = |status: &str| {
+        let offers = simulator.offers();
+        offers.iter().any(|one| one["account"] == account && one["status"] == status)
+    };
+    if offer["status"] == "delivered" && has("fully_repaid") {
+        return "paid in full, new offer".to_owned();
+    }
     let is_beside =
         offer["status"] != "paid_out" && !simulator.active_financings(account).is_empty();
-    if is_beside { format!("financing in progress, {newest}") } else { newest.to_owned() }
+    if is_beside { format!("financing in progress, new {newest}") } else { newest.to_owned() }
 }
 
 fn mailbox_of(email: &str) -> String {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
@@ -65,7 +65,6 @@ const STYLE: &str = include_str!("../../../templates/demo/demo.css");
 const STYLE_PATH: &str = "/demo.css";
 /// `ops.user_header`
 pub(super) const USER_HEADER: &str = "x-demo-user";
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
      frame-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'";
 
@@ -152,7 +151,7 @@ async fn refuse_other_sites(
         return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let site = request.headers().get(&FETCH_SITE);
+    let site = request.headers().get(&proxy::FETCH_SITE);
     // Programs, such as `curl`, send none.
     let is_foreign = site.is_some_and(|site| site != "same-origin" && site != "none");
     if is_foreign && !reads {
@@ -162,10 +161,10 @@ async fn refuse_other_sites(
 }
 
 async fn add_bar(State(state): State<ShellState>, request: Request, next: Next) -> Response {
-    let (tab, wants) = (Tab::of(request.uri().path()), proxy::wants_bar(request.headers()));
+    let (tab, headers) = (Tab::of(request.uri().path()), request.headers().clone());
     let response = next.run(request).await;
-    if !wants {
-        return response;
+    if !proxy::wants_bar(&headers) {
+        return proxy::allow_frame(&headers, response);
     }
     match state.bar(tab) {
         Ok(bar) => proxy::with_bar(response, &bar, STYLE_PATH).await,

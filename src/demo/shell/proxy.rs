@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 /// A page of ours is far smaller.
 const MAX_PAGE: usize = 8 * 1024 * 1024;
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Sends a request on, and the answer back as it comes. `Err` if nothing listens there.
 pub(in crate::demo) async fn forward(
@@ -77,17 +78,30 @@ fn insert(page: &str, bar: &str, style: &str) -> String {
     format!("{before}\n{bar}{after}")
 }
 
+/// Lets a page of ours show another one in a frame, as the merchants' page does.
+pub(super) fn allow_frame(request: &HeaderMap, mut response: Response) -> Response {
+    let is = |name: HeaderName, text| request.get(name).is_some_and(|value| value == text);
+    if is(FETCH_DEST, "iframe") && is(FETCH_SITE, "same-origin") {
+        change_policy(response.headers_mut(), |directive| {
+            directive.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+        });
+    }
+    response
+}
+
 /// Adds `'self'` to what a page's policy allows as style sheets.
 fn allow_style(headers: &mut HeaderMap) {
-    let Some(policy) = headers.get(header::CONTENT_SECURITY_POLICY) else { return };
-    let Ok(policy) = policy.to_str() else { return };
-    let directives = policy.split(';').map(|directive| {
-        let directive = directive.trim();
+    change_policy(headers, |directive| {
         let lacks = directive.starts_with("style-src ") && !directive.contains("'self'");
         if lacks { format!("{directive} 'self'") } else { directive.to_owned() }
     });
-    let policy = directives.collect::<Vec<_>>().join("; ");
-    if let Ok(policy) = policy.parse() {
+}
+
+fn change_policy(headers: &mut HeaderMap, change: impl Fn(&str) -> String) {
+    let Some(policy) = headers.get(header::CONTENT_SECURITY_POLICY) else { return };
+    let Ok(policy) = policy.to_str() else { return };
+    let policy: Vec<String> = policy.split(';').map(|directive| change(directive.trim())).collect();
+    if let Ok(policy) = policy.join("; ").parse() {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
 }
@@ -134,5 +148,20 @@ mod tests {
         assert!(wants_bar(&headers), "an old browser");
         headers.insert(&FETCH_DEST, HeaderValue::from_static("iframe"));
         assert!(!wants_bar(&headers));
+    }
+
+    #[test]
+    fn only_our_own_pages_may_frame_another() {
+        for (site, allowed) in [("same-origin", "'self'"), ("cross-site", "'none'")] {
+            let mut request = HeaderMap::new();
+            request.insert(&FETCH_DEST, HeaderValue::from_static("iframe"));
+            request.insert(&FETCH_SITE, HeaderValue::from_static(site));
+            let mut response = Response::new(Body::empty());
+            let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+            let framed = allow_frame(&request, response);
+            let policy = framed.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert_eq!(policy, format!("default-src 'none'; frame-ancestors {allowed}"));
+        }
     }
 }
