@@ -12,7 +12,6 @@ async function take(path, { width, height, colorScheme }, says) {
   const answer = await page.goto(address + path);
   assert(answer.ok(), `${path}: ${answer.status()}`);
   assert((await page.textContent("body")).includes(says), `${path} does not say “${says}”`);
-  await page.addStyleTag({ content: ".demo-bar { display: none }" }).catch(() => {});
   await page.evaluate(() => document.querySelector(".demo-bar")?.remove());
   const picture = (await page.screenshot()).toString("base64");
   await context.close();
@@ -27,7 +26,7 @@ async function first(path, pattern) {
 }
 
 const jenny = await first("/merchants", /account=(acct_\w+)"[^>]*><strong>Jenny/);
-const letter = await first("/mailbox?to=jenny%40bakery.example", /\/mailbox\/([\w-]+)/);
+const letter = await first("/mailbox?to=jenny%40bakery.example", /\/mailbox\/(letter_[\w-]+)/);
 const message = await first(`/mailbox/${letter}`, /console\/emails\/(letter_\w+)/);
 
 for (const colorScheme of ["light", "dark"]) {
