@@ -335,7 +335,7 @@ fn what_does_not_offend_is_left_alone() {
         ),
         ("queue/mod.rs", "#[cfg(test)]\nmod tests { use stripe_simulator::Simulator; }"),
         ("queue/store.rs", "use super::Claim;"),
-        ("cli/demo.rs", "use stripe_simulator::Simulator;"),
+        ("demo/story.rs", "use stripe_simulator::Simulator;"),
     ] {
         assert_eq!(offences(path, &format!("//! Head.\n{line}\n")), Vec::<String>::new());
     }

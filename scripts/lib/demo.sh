@@ -11,7 +11,7 @@ demo_start() {
     cargo build
     target/debug/capital-courier demo --no-open --dir "$dir/demo" >"$dir/demo.log" 2>&1 &
     demo=$!
-    until grep -qs "API " "$dir/demo.log"; do
+    until grep -qs "API key" "$dir/demo.log"; do
         kill -0 "$demo" 2>/dev/null || fail "the demo did not start: $(cat "$dir/demo.log")"
         sleep 1
     done

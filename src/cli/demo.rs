@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
+use crate::brand::{Accent, BadColour};
 use crate::cli::out::{self, say};
 use crate::config::environment;
 use crate::demo::{self, Screen};
@@ -27,10 +29,10 @@ pub(super) struct Args {
     #[arg(long)]
     no_open: bool,
     /// The name of your program, in emails and pages
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     brand: Option<String>,
     /// The color of buttons and bars, as #rrggbb
-    #[arg(long, value_name = "COLOR")]
+    #[arg(long, value_name = "COLOR", value_parser = color)]
     color: Option<String>,
     /// Your logo, a PNG, JPEG or GIF file
     #[arg(long, value_name = "FILE")]
@@ -63,6 +65,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let delivered = Box::pin(demo::run(options, screen)).await?;
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn color(text: &str) -> Result<String, BadColour> {
+    text.parse::<Accent>().map(|_| text.to_owned())
 }
 
 impl Screen for Terminal {

@@ -12,6 +12,7 @@ use pglite_oxide::PgliteServer;
 use sqlx::Executor;
 use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use url::Url;
 
@@ -35,6 +36,10 @@ impl std::fmt::Debug for EmbeddedServer {
 
 /// All tasks share one connection, so acquiring it can take longer than from a server.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client sends its first message at once.
+const FIRST_MESSAGE: Duration = Duration::from_secs(2);
+/// After an error, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How `pglite-oxide` reports a folder that another process has locked.
 const IN_USE: &str = "root is already in use:";
 
@@ -102,9 +107,11 @@ async fn relay(server: &PgliteServer) -> anyhow::Result<(String, AbortOnDropHand
     let relayed = listener.local_addr()?.port();
     url.set_port(Some(relayed)).map_err(|()| anyhow::anyhow!("no port can be set"))?;
     let relaying = TaskTracker::new().spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            if let Err(error) = pass_on(client, port).await {
-                tracing::debug!(error = %error, "a connection to the embedded Postgres ended");
+        loop {
+            let passed_on = async { pass_on(listener.accept().await?.0, port).await };
+            if let Err(error) = passed_on.await {
+                tracing::debug!(error = %error, "a connection to the embedded Postgres failed");
+                tokio::time::sleep(PAUSE).await;
             }
         }
     });
@@ -113,6 +120,9 @@ async fn relay(server: &PgliteServer) -> anyhow::Result<(String, AbortOnDropHand
 
 /// One connection at a time, as the server has it.
 async fn pass_on(mut client: TcpStream, port: u16) -> std::io::Result<()> {
+    if !begins_session(&client).await? {
+        return Ok(());
+    }
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -130,6 +140,20 @@ async fn pass_on(mut client: TcpStream, port: u16) -> std::io::Result<()> {
         to_client.shutdown().await
     };
     tokio::try_join!(requests, responses).map(drop)
+}
+
+/// Whether the first message is one of Postgres: a startup message or a request for TLS. Anything
+/// else, such as a port scanner, would break the server.
+async fn begins_session(client: &TcpStream) -> std::io::Result<bool> {
+    const PROTOCOL: u32 = 196_608;
+    const TLS: u32 = 80_877_103;
+    let mut head = [0; 8];
+    let Ok(peeked) = timeout(FIRST_MESSAGE, client.peek(&mut head)).await else {
+        return Ok(false);
+    };
+    let [a, b, c, d, code @ ..] = head;
+    let (length, code) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(code));
+    Ok(peeked? == head.len() && length < 10_000 && (code == PROTOCOL || code == TLS))
 }
 
 fn failed(settings: &Settings, source: anyhow::Error) -> OpenError {
@@ -171,6 +195,11 @@ mod tests {
         }
     }
 
+    fn url_of(server: &EmbeddedServer) -> SocketAddr {
+        let url: Url = server.url.parse().unwrap();
+        url.socket_addrs(|| None).unwrap()[0]
+    }
+
     async fn open(settings: &Settings) -> Result<Database, OpenError> {
         Arc::new(EmbeddedServer::start(settings).await?).connect(settings).await
     }
@@ -191,6 +220,8 @@ mod tests {
         let settings = settings(dir.path());
         let server = Arc::new(EmbeddedServer::start(&settings).await.unwrap());
         let open = || async { server.connect(&settings).await.unwrap().pool };
+        let mut scanner = TcpStream::connect(url_of(&server)).await.unwrap();
+        scanner.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         (&open().await).execute("create table kept (n int)").await.unwrap();
         for _ in 0..5 {
             // A runtime of its own, which ends while a response is on its way.

@@ -8,19 +8,37 @@ use stripe_simulator::{FeedEntry, Simulator, Tone, Trouble};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::courier::Service;
 use super::mail::{MailSummary, Sink};
-use super::service::Service;
 use super::{Demo, RESTART_AFTER};
 use crate::app::Role;
 use crate::clock::Clock;
 
-/// Adds each letter to the feed from now on.
+/// Adds each letter to the feed from now on, and what the mail server refuses.
 pub(super) fn report_letters(demo: &Demo) {
+    report_refusals(demo);
     let (simulator, clock) = (demo.simulator.clone(), demo.clock.clone());
     let mut letters = demo.sink.subscribe();
     demo.tasks.spawn(async move {
         while let Some(letter) = next(&mut letters).await {
             simulator.feed().push(arrived(&simulator, &clock, &letter));
+        }
+    });
+}
+
+/// Adds what the mail server refuses.
+fn report_refusals(demo: &Demo) {
+    let (feed, clock) = (demo.simulator.feed(), demo.clock.clone());
+    let mut refusals = demo.sink.refusals();
+    demo.tasks.spawn(async move {
+        while let Some(text) = next(&mut refusals).await {
+            feed.push(FeedEntry {
+                at: clock.now(),
+                account: None,
+                text,
+                link: None,
+                tone: Tone::Bad,
+            });
         }
     });
 }
@@ -127,11 +145,12 @@ fn kill(demo: &Demo) -> Trouble {
         name: "kill".to_owned(),
         start: "Kill the service".to_owned(),
         stop: None,
-        explains: format!(
-            "As kill -9 does, wherever it is. It starts again after {} seconds and goes on; events \
-             that came meanwhile are sent again by Stripe.",
-            RESTART_AFTER.as_secs()
-        ),
+        explains:
+            "As kill -9 does, wherever it is. It starts again some seconds later and goes on; \
+                   Stripe sends the events again that came meanwhile. If it dies while the mail \
+                   server's answer is on its way, the letter is held for a person: whether it \
+                   arrived is unknown."
+                .to_owned(),
         is_on: Arc::new(move || asked.load(Ordering::SeqCst)),
         act: Arc::new(act),
     }
@@ -140,9 +159,12 @@ fn kill(demo: &Demo) -> Trouble {
 async fn restart(service: &Service, say: impl Fn(&str, Tone)) {
     service.kill().await;
     say("the service was killed", Tone::Bad);
-    tokio::time::sleep(RESTART_AFTER).await;
-    match service.start(Role::Serve).await {
-        Ok(_) => say("the service is back", Tone::Good),
-        Err(error) => say(&format!("the service did not start: {error:#}"), Tone::Bad),
+    loop {
+        tokio::time::sleep(RESTART_AFTER).await;
+        match service.start(Role::Serve).await {
+            Ok(_) => return say("the service is back", Tone::Good),
+            Err(error) => say(&format!("the service did not start: {error:#}"), Tone::Bad),
+        }
+        service.kill().await;
     }
 }

@@ -4,16 +4,16 @@
 //! | file | owns |
 //! |---|---|
 //! | `story` | the merchants, and what happened before one looks |
-//! | `service` | runs of the service, which can be killed |
+//! | `courier` | runs of the service, which can be killed |
 //! | `shell` | the one address: tabs and a reverse proxy |
 //! | `mail` | the mail server and the mailbox |
 //! | `brand`, `settings` | what the platform chooses |
 //! | `feed` | what happens, as lines of the terminal |
 
 mod brand;
+mod courier;
 mod feed;
 pub mod mail;
-mod service;
 mod settings;
 mod shell;
 mod story;
@@ -40,8 +40,8 @@ use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::web::api::{Scope, keys};
 use brand::Brand;
+use courier::Service;
 use mail::Sink;
-use service::Service;
 use settings::{API_KEY, AUDIENCE, Surroundings, TOKEN_SECRET, WEBHOOK_SECRET, settings};
 use shell::Shell;
 use story::{NewLetter, Today, Watched};
@@ -153,6 +153,9 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        bail!("the demo signs its visitors in, so it listens on this machine alone: 127.0.0.1");
+    }
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: if another demo is running, stop it; or use --listen")
     })
@@ -216,7 +219,6 @@ impl Demo {
             self.connect_webhook()?;
             None
         };
-        self.simulator.autosave(self.dir.join(STATE));
         let app = self.service.start(Role::Serve).await?;
         let key = keys::create(app.db(), "the demo", &Scope::ALL, self.clock.now()).await?;
         drop(app);
@@ -224,10 +226,17 @@ impl Demo {
         feed::offer_troubles(self);
         self.connect_pages();
         self.ready(began);
-        let delivered = match today {
-            Some(today) => self.show_offers(&today).await?,
-            None => true,
+        let delivered = if let Some(today) = today {
+            let delivered = self.show_offers(&today).await?;
+            self.simulator.save(&self.dir.join(STATE))?;
+            std::fs::remove_file(self.dir.join(INCOMPLETE))?;
+            delivered
+        } else {
+            let dir = self.dir.display();
+            self.screen.line(&format!("  continues in {dir}; delete the folder to start over"));
+            true
         };
+        self.simulator.autosave(self.dir.join(STATE));
         feed::follow(self);
         self.say_where(&shell, &key.secret);
         Ok(delivered)
@@ -249,7 +258,7 @@ impl Demo {
 
     async fn play_the_past(&self) -> anyhow::Result<Today> {
         self.screen.progress("Playing the past: ten months of sales");
-        let today = story::play_the_past(&self.simulator, &self.clock)?;
+        let today = story::play_the_past(&self.simulator, &self.clock).await?;
         let app = self.service.start(Role::ServeWithoutWorker).await?;
         self.connect_webhook()?;
         let key =
@@ -267,8 +276,6 @@ impl Demo {
         watched.play(&today, progress, &self.sink).await?;
         drop(app);
         self.service.stop().await;
-        self.simulator.save(&self.dir.join(STATE))?;
-        std::fs::remove_file(self.dir.join(INCOMPLETE))?;
         Ok(today)
     }
 
@@ -320,17 +327,16 @@ impl Demo {
 
     fn say_delivered(&self, letter: &NewLetter, after: Duration) {
         let NewLetter { merchant, amount, email, .. } = letter;
+        let after = after.as_secs_f64();
         self.screen.line(&format!(
-            "  {merchant:<15} {amount:>8}   event ×2 → letter to {email:<22} → Stripe: delivered \
-             {:>5.1} s",
-            after.as_secs_f64()
+            "  {merchant:<14} {amount:>7}  letter to {email:<21} Stripe: delivered {after:>4.1} s"
         ));
     }
 
     fn ready(&self, began: Instant) {
         self.screen.progress("");
         self.screen.line(&format!(
-            "  ✓ Postgres  ✓ Stripe (simulated)  ✓ mail server  ✓ courier {:>12.1} s",
+            "  ✓ Postgres  ✓ Stripe (simulated)  ✓ mail server  ✓ courier {:>13.1} s",
             began.elapsed().as_secs_f64()
         ));
         self.screen.line("");
@@ -343,15 +349,12 @@ impl Demo {
         let account = account.unwrap_or_default();
         for line in [
             String::new(),
-            format!("  Open     {shell}   mailbox · merchants · simulated Stripe · console"),
+            format!("  Open     {shell}  mailbox, merchants, Stripe, console"),
             String::new(),
             format!("  Webhook  http://{service}/webhooks/stripe"),
             format!("  Stripe   {}v1", self.simulator.base_url()),
-            format!(
-                "  API      curl -H 'Authorization: Bearer {}' \
-                 {shell}api/v1/accounts/{account}/summary",
-                key.expose_secret()
-            ),
+            format!("  API      {shell}api/v1/accounts/{account}/summary"),
+            format!("  API key  {}", key.expose_secret()),
             String::new(),
         ] {
             self.screen.line(&line);
@@ -376,9 +379,10 @@ impl Demo {
 
     /// Whatever is under way may be cut off: the next start goes on from there.
     async fn end(self) {
-        self.screen.progress("");
+        self.screen.progress("Stopping");
         self.simulator.stop();
         self.service.stop().await;
+        self.screen.progress("");
         if !self.dir.join(INCOMPLETE).exists()
             && let Err(error) = self.simulator.save(&self.dir.join(STATE))
         {

@@ -61,6 +61,8 @@ pub(super) fn settings(around: &Surroundings<'_>) -> anyhow::Result<Settings> {
             ("COURIER_REMINDERS__AFTER_14_DAYS", "true".to_owned()),
             ("COURIER_REMINDERS__HOURS", "0-24".to_owned()),
             ("COURIER_REMINDERS__WEEKDAYS", "mon,tue,wed,thu,fri,sat,sun".to_owned()),
+            // The service is killed here more often than anywhere: nothing is sent twice unasked.
+            ("COURIER_EMAIL__WHEN_UNCERTAIN", "hold".to_owned()),
             // A killed service is replaced in seconds, and so are its leases.
             ("COURIER_QUEUE__LEASE", "5s".to_owned()),
             ("COURIER_TELEMETRY__FILTER", around.log.to_owned()),

@@ -24,8 +24,8 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use stripe_simulator::{Action, ChargeKind, NewAccount, NewCharge, NewOffer, Simulator};
 
+use super::courier::Service;
 use super::mail::Sink;
-use super::service::Service;
 use super::shell::forward;
 use crate::app::App;
 use crate::clock::Clock;
@@ -90,23 +90,25 @@ pub(super) fn rewind(clock: &Clock) {
 }
 
 /// Plays the financings that are older than the service. Takes no time.
-pub(super) fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyhow::Result<Today> {
+pub(super) async fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyhow::Result<Today> {
     let [jenny, kite] = [&JENNY, &KITE].map(|one| add(simulator, one));
     let old = take(simulator, clock, &kite, &loan(300_000))?;
     let mut day = 0;
-    let mut pass = |until: i64, accounts: &[(&str, i64)]| {
+    let mut pass = async |until: i64, accounts: &[(&str, i64)]| {
         while day < until {
             day += 1;
             clock.advance(TimeDelta::days(1));
+            // So that a signal is noticed.
+            tokio::task::yield_now().await;
             for (account, mean) in accounts {
                 sell(simulator, account, *mean, day);
             }
         }
     };
-    pass(120, &[(&kite, 9_200)]);
+    pass(120, &[(&kite, 9_200)]).await;
     take(simulator, clock, &jenny, &loan(1_250_000))?;
     // The acceptance of each took a day.
-    pass(DAYS - WATCHED_DAYS - 2, &[(&kite, 9_200), (&jenny, 39_000)]);
+    pass(DAYS - WATCHED_DAYS - 2, &[(&kite, 9_200), (&jenny, 39_000)]).await;
     let status = simulator.offer(&old).unwrap_or_default()["status"].clone();
     anyhow::ensure!(status == "fully_repaid", "the first financing should be paid: {status}");
     simulator.clear_events();

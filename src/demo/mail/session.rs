@@ -49,6 +49,10 @@ enum Step {
     Close,
 }
 
+fn is_http(line: &[u8]) -> bool {
+    line.trim_ascii_end().ends_with(b" HTTP/1.1") || line.trim_ascii_end().ends_with(b" HTTP/1.0")
+}
+
 impl ServerSession {
     pub(super) fn new(stream: TcpStream, inbox: Arc<Inbox>) -> Self {
         Self { stream, inbox, input: Vec::new(), envelope: None }
@@ -59,6 +63,7 @@ impl ServerSession {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let mut down = self.inbox.down();
         if *down.borrow() {
+            self.inbox.report_refusal("the mail server is down: connection refused".to_owned());
             return self.reply(UNAVAILABLE).await;
         }
         self.reply("220 demo.local ESMTP; nothing leaves this machine").await?;
@@ -75,6 +80,10 @@ impl ServerSession {
                 Some(Err(_)) => return self.reply("421 4.4.2 timeout").await,
                 None => return self.reply(UNAVAILABLE).await,
             };
+            // A web page can make a browser send a letter as the body of a request.
+            if is_http(&line) {
+                return self.reply("421 4.7.0 this is not a web server").await;
+            }
             let step = match Request::parse(&mut line.iter()).map(Request::into_owned) {
                 Ok(request) => self.answer(request).await?,
                 Err(error) => {
@@ -151,6 +160,7 @@ impl ServerSession {
             return "452 4.5.3 too many recipients";
         }
         if self.inbox.is_bouncing() {
+            self.inbox.report_refusal(format!("letter to {to} refused: {UNKNOWN_ADDRESS}"));
             return UNKNOWN_ADDRESS;
         }
         envelope.to.push(to);

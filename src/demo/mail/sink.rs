@@ -40,6 +40,7 @@ pub(super) struct Inbox {
     returned: Mutex<HashSet<String>>,
     received: broadcast::Sender<MailSummary>,
     bounces: broadcast::Sender<Bytes>,
+    refusals: broadcast::Sender<String>,
 }
 
 const MAX_SESSIONS: usize = 64;
@@ -64,6 +65,7 @@ impl Sink {
             returned: Mutex::default(),
             received: broadcast::Sender::new(MAX_LAG),
             bounces: broadcast::Sender::new(MAX_LAG),
+            refusals: broadcast::Sender::new(MAX_LAG),
         });
         let mut listening = JoinSet::new();
         listening.spawn(listen(listener, Arc::clone(&inbox)));
@@ -108,6 +110,11 @@ impl Sink {
         self.inbox.received.subscribe()
     }
 
+    /// What was refused from now on, in words.
+    pub fn refusals(&self) -> broadcast::Receiver<String> {
+        self.inbox.refusals.subscribe()
+    }
+
     /// The delivery status notifications (RFC 3464) about returned mail, for `/inbound/bounces`.
     pub fn bounces(&self) -> broadcast::Receiver<Bytes> {
         self.inbox.bounces.subscribe()
@@ -138,6 +145,11 @@ async fn listen(listener: TcpListener, inbox: Arc<Inbox>) {
 impl Inbox {
     pub(super) fn down(&self) -> watch::Receiver<bool> {
         self.down.subscribe()
+    }
+
+    pub(super) fn report_refusal(&self, text: String) {
+        // Nobody may be listening.
+        let _ = self.refusals.send(text);
     }
 
     pub(super) fn is_bouncing(&self) -> bool {

@@ -196,7 +196,8 @@ impl Notice {
     /// The name of its text in the templates.
     fn name(self) -> &'static str {
         match self {
-            Self::SignIn | Self::Unclear => "sign_in",
+            Self::SignIn => "sign_in",
+            Self::Unclear => "unclear",
             Self::NothingThere => "nothing_there",
             Self::NotNow | Self::TooOften(_) => "not_now",
         }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
 use minijinja::{Value, context};
 
-use super::response::value;
+use super::response::{Notice, value};
 use super::section::history::{Financed, History};
 use super::section::view::PageFormatter;
 use super::tenant::PortalQuery;
@@ -46,22 +46,37 @@ pub(super) async fn show(
         Ok(viewer) => viewer,
         Err(error) => return state.error_page(error),
     };
-    let listing = Listing::requested(&query);
+    let Some(listing) = Listing::requested(&query) else {
+        return state.pages.notice(Notice::Unclear, viewer.presentation);
+    };
     match Box::pin(with_timeout(state.list(&viewer, &listing))).await {
         Ok(page) => state.list_page(&viewer, page, query.before.is_some()),
         Err(error) => state.fail(&error, viewer.presentation),
     }
 }
 
+/// A day of this century or the next ones, which Postgres can compute with.
+fn day(text: &str) -> Option<NaiveDate> {
+    text.parse().ok().filter(|day: &NaiveDate| (2000..=9999).contains(&day.year()))
+}
+
 impl Listing {
-    fn requested(query: &PortalQuery) -> Self {
+    /// `None` if a parameter is not one of our links'.
+    fn requested(query: &PortalQuery) -> Option<Self> {
         let before = query.before.as_deref();
-        let cursor = || before.and_then(|before| before.parse().ok());
-        let week = query.week.as_deref().and_then(|week| week.parse().ok());
-        match (week, query.show.as_deref()) {
-            (Some(week), _) => Self::Week(week, cursor()),
-            (None, Some("other")) => Self::Other(cursor()),
-            (None, _) => Self::Weeks(before.and_then(|before| before.parse().ok())),
+        let cursor =
+            || before.map(|before| before.parse().ok()).map_or(Some(None), |at| at.map(Some));
+        match (query.week.as_deref(), query.show.as_deref()) {
+            (Some(week), _) => {
+                let week = day(week).filter(|day| day.weekday() == Weekday::Mon)?;
+                Some(Self::Week(week, cursor()?))
+            }
+            (None, Some("other")) => Some(Self::Other(cursor()?)),
+            (None, Some("all") | None) => match before {
+                Some(before) => Some(Self::Weeks(Some(day(before)?))),
+                None => Some(Self::Weeks(None)),
+            },
+            (None, Some(_)) => None,
         }
     }
 }

@@ -22,7 +22,8 @@ const HTML: &str = "text/html; charset=utf-8";
 
 /// Scripts and styles are files of this origin, also behind a proxy.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-                                       connect-src 'self'; img-src 'self' data:; base-uri 'none'";
+                                       connect-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                                       frame-ancestors 'none'";
 
 impl ApiResponse {
     fn new(status: u16, content_type: &'static str, body: Value) -> Self {

@@ -146,7 +146,7 @@ impl<'a> Situation<'a> {
 
     pub(super) fn to_offer(&self) -> Result<NextOffer, String> {
         match (self.open, self.applied) {
-            (Some(_), _) => Err("an offer is open already".to_owned()),
+            (Some(_), _) => Err("an offer is open already; let it expire first".to_owned()),
             (None, Some(_)) => Err("an application is under review".to_owned()),
             (None, None) => Ok(NextOffer::of(self.state, self.account)),
         }

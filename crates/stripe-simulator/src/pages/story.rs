@@ -95,6 +95,10 @@ pub(super) fn tell(
             _ => Step::ToCome,
         };
         let (label, said) = match step {
+            // A replacement has no letter: Stripe shows it in the application.
+            Step::Done if number == 1 && offer["replacement_for"].is_string() => {
+                ("Shown by Stripe".to_owned(), done_on(state, offer, number, now))
+            }
             Step::Done => ((*label).to_owned(), done_on(state, offer, number, now)),
             Step::Current => ((*label).to_owned(), place.said.clone()),
             // What did not come to pass has another name.
@@ -102,7 +106,7 @@ pub(super) fn tell(
             Step::ToCome => ((*label).to_owned(), String::new()),
         };
         let link = Some(feed).filter(|_| number == 1 && place.done > 1);
-        let link = link.and_then(|feed| letter_link(offer, feed));
+        let link = link.and_then(|feed| letter_link(state, offer, feed));
         context! { label, progress => step.as_str(), said, link }
     });
     let terms = current_terms(offer);
@@ -195,12 +199,16 @@ pub(super) fn short_date(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
     date.format(form).to_string()
 }
 
-/// The newest link that the host gave to something about the account, since the offer was made.
-fn letter_link(offer: &Value, feed: &[NumberedEntry]) -> Option<(String, String)> {
-    let created = offer["created"].as_i64().unwrap_or_default();
+/// The newest link that the host gave to something about the account, from this offer to the next.
+fn letter_link(state: &State, offer: &Value, feed: &[NumberedEntry]) -> Option<(String, String)> {
+    let made = |offer: &Value| offer["created"].as_i64().unwrap_or_default();
+    let created = made(offer);
+    let account = offer["account"].as_str().unwrap_or_default();
+    let later = state.offers.of_account(account).map(made).filter(|made| *made > created);
+    let made_until = later.min().map_or(i64::MAX, |next| next - 1);
     let is_its = |one: &&NumberedEntry| {
         one.entry.account.as_deref() == offer["account"].as_str()
-            && one.entry.at.timestamp() >= created
+            && (created..=made_until).contains(&one.entry.at.timestamp())
             && one.entry.link.is_some()
     };
     feed.iter().rev().find(is_its)?.entry.link.clone()

@@ -5,10 +5,12 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use minijinja::HtmlEscape;
 use serde::Serialize;
 
 use super::ConsolePage;
 use crate::database::with_timeout;
+use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{AttemptRecord, SentMessage, attempts_of, last_message};
 use crate::letters::store::{self, Letter};
 use crate::mail::mask::masked_recipient;
@@ -43,6 +45,8 @@ struct EmailView {
     shown_attempt: Option<i32>,
     message_id: String,
     attempts: Vec<AttemptRecord>,
+    /// What Stripe was told of the offer.
+    delivery: Option<DeliverySummary>,
 }
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -97,8 +101,12 @@ async fn shown(
     addresses.extend(email.header("To").map(str::to_owned));
     let email = email.map(|text| {
         let text = without_links(text);
-        let mask =
-            |text: String, address: &String| text.replace(address, &masked_recipient(address));
+        let mask = |text: String, address: &String| {
+            let masked = masked_recipient(address);
+            // In HTML it is escaped.
+            let escaped = HtmlEscape(address).to_string();
+            text.replace(address, &masked).replace(&escaped, &masked)
+        };
         if visitor.can_act() { text } else { addresses.iter().fold(text, mask) }
     });
     Ok(Some(ShownMessage { email, sent }))
@@ -123,6 +131,8 @@ async fn show(
             attempt.recipient = masked_recipient(&attempt.recipient);
         }
     }
+    let delivery = deliveries::find(&state.console.db, &letter.offer_id);
+    let delivery = with_timeout(delivery).await?;
     let title = letter.subject.clone().unwrap_or_else(|| "An email without content".to_owned());
     let head = PageHead {
         template: "email.html",
@@ -141,6 +151,7 @@ async fn show(
         shown_attempt: shown.as_ref().and_then(|shown| Some(shown.sent.as_ref()?.attempt)),
         message_id: letter.message_id,
         attempts,
+        delivery,
     };
     state.page(&visitor, &head, view)
 }

@@ -255,7 +255,11 @@ impl PageFormatter<'_> {
     ) -> ProgressView {
         let per_mille = progress.per_mille();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
-        let percent = self.formats.percent((per_mille / 10) as f64 / 100.0);
+        let percent = match per_mille {
+            // Money was paid: not 0 %.
+            1..10 => format!("<{}", self.formats.percent(0.01)),
+            _ => self.formats.percent((per_mille / 10) as f64 / 100.0),
+        };
         // A cash advance has no minimum and no due date, and neither may be mentioned if the
         // contract is unknown.
         let period = progress.period.as_ref().filter(|_| contract.is_loan());
@@ -319,9 +323,7 @@ impl PageFormatter<'_> {
     ) -> MovementRow {
         let offer_id = movement.offer_id.as_deref();
         let what = description_key(movement, financed.contract_of(offer_id));
-        // The fee is part of the financing, but never reached the merchant.
         let minor = match movement.effect.as_str() {
-            "advanced" => movement.advance_minor.unwrap_or(movement.total_minor),
             "paid" => movement.total_minor.saturating_neg(),
             _ => movement.total_minor,
         };

@@ -36,7 +36,7 @@ struct Run {
     shutdown: Shutdown,
     killed: CancellationToken,
     ended: oneshot::Receiver<()>,
-    /// Whoever holds the app holds its connection, for which the next run would wait.
+    /// Weak, because the app holds its connection, for which the next run would wait.
     app: Weak<App>,
 }
 
