@@ -202,7 +202,7 @@ const EXAMPLES: [(Language, Contract, &str, &str); 9] = [
         Language::French,
         Contract::Loan,
         "FR",
-        "150 € vont à votre financement. Un jour sans vente, rien n’est retenu, et le montant \
+        "150 € sont affectés à votre financement. Un jour sans vente, rien n’est retenu, et le montant \
              minimum de la période reste dû.",
     ),
     (
