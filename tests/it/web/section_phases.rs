@@ -40,7 +40,7 @@ async fn an_offer_is_shown_in_each_phase(db: PgPool) {
         "role=\"img\"",
         "of $1,100.00",
         "What happens next",
-        "+$1,000.00",
+        "+$1,100.00",
     ]);
     begun.expect_silent_about(&["add up to"]);
 

@@ -231,14 +231,14 @@ async fn older_transactions_belong_to_the_same_account(db: PgPool) {
     let newest = browser.open("/capital").await;
     newest.expect_says(&["22 transactions", "All 22 transactions of this week"]);
     // The oldest is not among the rows that the section lists.
-    newest.expect_silent_about(&["+$1,000.00"]);
+    newest.expect_silent_about(&["Financing incl. flat fee"]);
     let week = format!("/capital/transactions?for={}&amp;week=2026-11-23", tag(&account));
     let week = browser.open(&link(&newest, &week)).await;
     // The balance after the payout, and after the last sale.
-    week.expect_says(&["+$1,000.00", "$1,100.00", "$1,068.50", "href=\"/capital?for="]);
+    week.expect_says(&["+$1,100.00", "$1,100.00", "$1,068.50", "href=\"/capital?for="]);
     let other = format!("/capital/transactions?for={}&amp;show=other", tag(&account));
     let other = browser.open(&link(&newest, &other)).await;
-    other.expect_says(&["+$1,000.00"]);
+    other.expect_says(&["+$1,100.00"]);
     other.expect_silent_about(&["Portion of sales"]);
     let all = browser.open(&format!("/capital/transactions?for={}", tag(&account))).await;
     all.expect_says(&["Week of Nov 23, 2026", "$1,068.50 remaining"]);
@@ -289,6 +289,11 @@ async fn a_repeated_query_parameter_gets_a_notice(db: PgPool) {
         "/capital/statement.csv?month=2026-10&month=2026-11",
         "/capital/apply?for=1&for=2",
         "/capital/report?for=1&for=2",
+        // Not of our links.
+        "/capital/transactions?week=2026-11-25",
+        "/capital/transactions?week=-4800-01-03",
+        "/capital/transactions?before=-262143-01-01",
+        "/capital/transactions?show=nonsense",
     ] {
         let shown = browser.open(path).await;
         assert_eq!(
@@ -300,7 +305,7 @@ async fn a_repeated_query_parameter_gets_a_notice(db: PgPool) {
             shown.header("content-security-policy").contains("frame-ancestors 'none'"),
             "{path}"
         );
-        assert!(shown.text.contains("Your session has ended"), "{}", shown.text);
+        assert!(shown.text.contains("This link is not complete"), "{}", shown.text);
     }
     app.finish().await;
 }
