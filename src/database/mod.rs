@@ -69,7 +69,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether [`open`] would create an embedded Postgres.
+    /// Whether [`open()`] would create an embedded Postgres.
     pub fn creates_embedded(&self) -> bool {
         cfg!(feature = "demo") && self.url.is_none() && !self.data_dir.exists()
     }
@@ -171,7 +171,7 @@ pub async fn open(settings: &Settings) -> Result<Database, OpenError> {
     migrated(database, settings).await
 }
 
-/// As [`open`], on an embedded server that outlives the database.
+/// As [`open()`], on an embedded server that outlives the database.
 #[cfg(feature = "demo")]
 pub async fn open_on(
     server: &Arc<EmbeddedServer>,
@@ -190,7 +190,7 @@ async fn migrated(database: Database, settings: &Settings) -> Result<Database, O
     Ok(database)
 }
 
-/// As [`open`], for the service. Counts the connections that can be opened and, if they are fewer
+/// As [`open()`], for the service. Counts the connections that can be opened and, if they are fewer
 /// than `max_connections`, limits the pool to them: a task that waits for a connection that never
 /// comes would block others.
 pub async fn open_for_service(settings: &Settings) -> Result<Database, OpenError> {

@@ -37,7 +37,7 @@ pub struct MimePart<'a> {
     pub is_attachment: bool,
     /// Without angle brackets.
     pub message_id: Option<String>,
-    /// The raw values of the fields in [`RECIPIENT_FIELDS`].
+    /// The raw values of the fields in `RECIPIENT_FIELDS`.
     pub recipients: Vec<&'a str>,
     body: &'a [u8],
 }

@@ -150,7 +150,7 @@ await lookAll(jenny, "progress", { en: "Portion of sales", de: "Anteil am Umsatz
 await tabThrough(jenny, "progress");
 for (const [language, all, statements, other] of [
   ["en", "text=All transactions", "text=Statements", "text=Everything but sales"],
-  ["de", "text=Alle Vorgänge", "text=Übersichten nach Monaten", "text=Alles außer Umsätzen"],
+  ["de", "text=Alle Buchungen", "text=Monatsübersichten", "text=Ohne Umsatzanteile"],
   ["fr", "text=Toutes les opérations", "text=Relevés", "text=Tout sauf les ventes"],
 ]) {
   await follow(jenny, "transactions", [all], { language });

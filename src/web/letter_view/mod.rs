@@ -3,7 +3,7 @@
 //!
 //! A page includes `letter_view.html` with a [`LetterView`] as the variable `letter`, appends
 //! `letter_view.css`, which uses the colours of `console.css`, to its style sheet, and serves
-//! [`frame`] for the HTML. The choices are links, so nothing here needs a script.
+//! `frame` for the HTML. The choices are links, so nothing here needs a script.
 //!
 //! The HTML of an email is not trusted. It stands in a frame without scripts, forms, navigation of
 //! the page around it, or an origin of its own (`sandbox`, in the attribute and in the response).
