@@ -14,7 +14,7 @@ use super::Options;
 
 /// What letters and pages show of the platform.
 #[derive(Clone, Debug)]
-pub(super) struct Brand {
+pub(super) struct DemoBrand {
     /// The name of the programme.
     pub(super) name: String,
     /// `#rrggbb`; `None`: the service's default.
@@ -47,7 +47,7 @@ const TYPES: [(&str, &str); 6] = [
     ("svg", "image/svg+xml"),
 ];
 
-impl Brand {
+impl DemoBrand {
     /// Reads the files. Without a name and a logo of the user's, the demo has a brand of its own.
     pub(super) fn new(options: &Options) -> anyhow::Result<Self> {
         if options.brand.is_none() && options.logo.is_none() {

@@ -1,8 +1,8 @@
 //! The service of the demo, as under `serve`, which can be killed and started again.
 //!
 //! Each run has a runtime of its own. To kill it is to end that runtime: every task ends where it
-//! waits, and every socket closes. What is left is what a killed
-//! process leaves: the database. The next run takes the jobs over once their leases have expired.
+//! waits, and every socket closes. What is left is what a killed process leaves: the database. The
+//! next run takes the jobs over once their leases have expired.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -32,13 +32,7 @@ fn report_refusals(demo: &Demo) {
     let mut refusals = demo.sink.refusals();
     demo.tasks.spawn(async move {
         while let Some(text) = next(&mut refusals).await {
-            feed.push(FeedEntry {
-                at: clock.now(),
-                account: None,
-                text,
-                link: None,
-                tone: Tone::Bad,
-            });
+            feed.push(entry(&clock, text, Tone::Bad));
         }
     });
 }
@@ -78,13 +72,17 @@ fn name_of(simulator: &Simulator, id: &str) -> String {
 fn arrived(simulator: &Simulator, clock: &Clock, letter: &MailSummary) -> FeedEntry {
     let emails = simulator.account_emails();
     let account = emails.into_iter().find(|(_, email)| *email == letter.recipient);
+    let text = format!("letter to {}: {}", letter.recipient, letter.subject);
     FeedEntry {
-        at: clock.now(),
         account: account.map(|(id, _)| id),
-        text: format!("letter to {}: {}", letter.recipient, letter.subject),
         link: Some(("Read it".to_owned(), format!("/mailbox/{}", letter.id))),
-        tone: Tone::Good,
+        ..entry(clock, text, Tone::Good)
     }
+}
+
+/// About no account in particular.
+fn entry(clock: &Clock, text: String, tone: Tone) -> FeedEntry {
+    FeedEntry { at: clock.now(), account: None, text, link: None, tone }
 }
 
 /// Offers the switches on the simulator's pages.
@@ -132,10 +130,7 @@ fn kill(demo: &Demo) -> Trouble {
             let (feed, clock) = (feed.clone(), clock.clone());
             let (service, is_down) = (Arc::clone(&service), Arc::clone(&is_down));
             runtime.spawn(async move {
-                let say = |text: &str, tone| {
-                    let (at, text) = (clock.now(), text.to_owned());
-                    feed.push(FeedEntry { at, account: None, text, link: None, tone });
-                };
+                let say = |text: &str, tone| feed.push(entry(&clock, text.to_owned(), tone));
                 restart(&service, say).await;
                 is_down.store(false, Ordering::SeqCst);
             });

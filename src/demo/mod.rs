@@ -39,7 +39,7 @@ use crate::http;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::web::api::{Scope, keys};
-use brand::Brand;
+use brand::DemoBrand;
 use courier::Service;
 use mail::Sink;
 use settings::{API_KEY, AUDIENCE, Surroundings, TOKEN_SECRET, WEBHOOK_SECRET, settings};
@@ -89,7 +89,7 @@ const STATE: &str = "stripe.json";
 /// The parts of a running demo.
 struct Demo {
     dir: PathBuf,
-    brand: Brand,
+    brand: DemoBrand,
     /// Signs the visitors of the console in.
     ops_token: String,
     simulator: Simulator,
@@ -108,7 +108,7 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
     let dir = std::path::absolute(&options.dir)?;
     let listener = listen(options.listen).await?;
     let is_first = prepare(&dir)?;
-    let brand = Brand::new(&options)?;
+    let brand = DemoBrand::new(&options)?;
     screen.line(&format!("  {} demo: everything here is simulated. Ctrl-C ends it.", brand.name));
     screen.progress("Starting Postgres");
 
@@ -281,8 +281,7 @@ impl Demo {
 
     fn serve_shell(&self, listener: TcpListener) -> anyhow::Result<()> {
         let (stripe, address) = (self.simulator.base_url(), listener.local_addr()?);
-        let images =
-            self.brand.logo_urls(address).iter().filter_map(|url| url.parse().ok()).collect();
+        let images = self.service.settings.email.brand.logos().cloned().collect();
         let shell = Shell {
             address,
             service: self.service.settings.http.listen,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::brand::Brand;
+use super::brand::DemoBrand;
 use super::shell::USER_HEADER;
 use crate::config::{Requirement, Settings};
 
@@ -16,7 +16,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) stripe: String,
     /// As `SMTP_URL`.
     pub(super) relay: String,
-    pub(super) brand: &'a Brand,
+    pub(super) brand: &'a DemoBrand,
     pub(super) ops_token: &'a str,
     pub(super) log: &'a str,
 }

@@ -89,7 +89,7 @@ pub(super) fn rewind(clock: &Clock) {
     clock.advance(TimeDelta::days(-DAYS));
 }
 
-/// Plays the financings that are older than the service. Takes no time.
+/// Plays the financings that are older than the service.
 pub(super) async fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyhow::Result<Today> {
     let [jenny, kite] = [&JENNY, &KITE].map(|one| add(simulator, one));
     let old = take(simulator, clock, &kite, &loan(300_000))?;
@@ -98,7 +98,7 @@ pub(super) async fn play_the_past(simulator: &Simulator, clock: &Clock) -> anyho
         while day < until {
             day += 1;
             clock.advance(TimeDelta::days(1));
-            // So that a signal is noticed.
+            // Nothing else here waits, so without it Ctrl-C would be noticed at the end.
             tokio::task::yield_now().await;
             for (account, mean) in accounts {
                 sell(simulator, account, *mean, day);
@@ -142,7 +142,7 @@ fn take(
     let offer = simulator.create_offer(account, new);
     simulator.deliver(&offer);
     for action in [Action::Apply, Action::Approve] {
-        simulator.perform(action, &offer).map_err(|error| anyhow::anyhow!("{error}"))?;
+        simulator.perform(action, &offer)?;
     }
     clock.advance(TimeDelta::days(1));
     Ok(offer)
@@ -209,8 +209,7 @@ impl Watched<'_> {
                 }
                 15 => {
                     if let Some(offer) = &atelier {
-                        let applied = simulator.perform(Action::Apply, offer);
-                        applied.map_err(|error| anyhow::anyhow!("{error}"))?;
+                        simulator.perform(Action::Apply, offer)?;
                     }
                     let books = add(simulator, &BOOKS);
                     simulator.create_offer(&books, &loan(450_000));

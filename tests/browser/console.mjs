@@ -1,17 +1,10 @@
 // Looks at the console in a real Chromium: every page at three widths, light and dark, with axe's rules (WCAG 2.2 AA), and by the keyboard
 // alone. Arguments: the address of ops.listen, ops.token, the directory for pictures, and further paths to look at.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { WIDTHS, conclude, launch, look } from "./look.mjs";
 
 const [ops, token, pictures, ...more] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const WIDTHS = [{ width: 390, height: 844 }, { width: 768, height: 1024 }, { width: 1280, height: 900 }];
-const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-const found = [];
-mkdirSync(pictures, { recursive: true });
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+const browser = await launch();
 
 async function signIn(page) {
   await page.goto(`${ops}/console`);
@@ -21,13 +14,7 @@ async function signIn(page) {
   await page.waitForSelector("nav.menu");
 }
 
-async function examine(page, name) {
-  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: false });
-  if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name}: scrolls sideways`);
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules, iframes: false }), RULES);
-  for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.slice(0, 3).map((node) => node.target).join(", ")}`);
-}
+const examine = (page, name) => look(page, pictures, name, { fullPage: false, iframes: false });
 
 const first = await browser.newPage();
 await signIn(first);
@@ -71,9 +58,4 @@ await page.keyboard.press("j");
 assert.equal(await page.locator(".chosen").count(), 1);
 assert.deepEqual(errors, []);
 await browser.close();
-
-if (found.length > 0) {
-  console.error(found.join("\n"));
-  process.exit(1);
-}
-console.log(`nothing found; the pictures are in ${pictures}`);
+conclude(pictures);

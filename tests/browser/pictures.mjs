@@ -1,9 +1,9 @@
 // The picture of the README: an email, the merchant's page and the console, from the running demo.
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
+import { launch } from "./look.mjs";
 
 const [address, pictures] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+const browser = await launch();
 
 /** A page of the demo without its bar, and without what differs from one run to the next only by its length. */
 async function take(path, { width, height, colorScheme }, says) {

@@ -1,26 +1,12 @@
 // Looks at the simulator's pages in a real Chromium: axe's rules (WCAG 2.2 AA and best practice) and a picture of each, at three widths,
 // light and dark. `scripts/walk-simulator` starts the example `dashboard` and runs this.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { WIDTHS, conclude, found, launch, look as lookAt } from "./look.mjs";
 
 const [simulator, pictures] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const WIDTHS = [{ width: 390, height: 844 }, { width: 768, height: 1024 }, { width: 1280, height: 900 }];
-const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-const found = [];
-mkdirSync(pictures, { recursive: true });
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+const browser = await launch();
 
-async function examine(page, name) {
-  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate((rules) => globalThis.axe.run({ runOnly: { type: "tag", values: rules } }), RULES);
-  for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (overflow > 0) found.push(`${name}: ${overflow} px wider than the screen`);
-}
+const examine = (page, name) => lookAt(page, pictures, name);
 
 /** A page at every width, light and dark. `path` is asked for each time: an Account Link opens once. */
 async function look(name, path) {
@@ -65,5 +51,4 @@ assert(await page.evaluate(() => window.isTheSame), "the page was loaded anew");
 await page.waitForFunction(() => !document.getElementById("do-week").disabled);
 await examine(page, "after-a-week");
 await browser.close();
-console.log(found.length ? found.join("\n") : "nothing found");
-process.exitCode = found.length ? 1 : 0;
+conclude(pictures);

@@ -11,12 +11,12 @@ use crate::letters::wording::Writer;
 use crate::letters::wording::approvals::CopyId;
 use crate::letters::wording::approvals::store::RecordedApproval;
 use crate::letters::wording::samples::Sample;
+use crate::web::letter_view::{Scheme, with_scheme};
 
 const COVER: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/preview.html"));
 const SHEET: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/pages/preview_letter.html"));
-const DARK_MODE: &str = "@media (prefers-color-scheme: dark)";
 
 /// What the cover says about a wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,7 +137,7 @@ impl<'a> Letter<'a> {
             preview: &letter.preview,
             text: &letter.text,
             html: &letter.html,
-            dark: letter.html.replace(DARK_MODE, "@media all"),
+            dark: with_scheme(&letter.html, Scheme::Dark),
         }
     }
 }

@@ -61,11 +61,9 @@ fn phase(simulator: &Simulator, account: &str) -> String {
         "canceled" => "financing canceled",
         _ => "offer ended",
     };
-    let has = |status: &str| {
-        let offers = simulator.offers();
-        offers.iter().any(|one| one["account"] == account && one["status"] == status)
-    };
-    if offer["status"] == "delivered" && has("fully_repaid") {
+    let mut offers = simulator.offers().into_iter();
+    let has_paid = offers.any(|one| one["account"] == account && one["status"] == "fully_repaid");
+    if offer["status"] == "delivered" && has_paid {
         return "paid in full, new offer".to_owned();
     }
     let is_beside =

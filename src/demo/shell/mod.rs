@@ -28,7 +28,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::{ExposeSecret, SecretString};
 use stripe_simulator::Simulator;
 
-use super::brand::Brand;
+use super::brand::DemoBrand;
 
 pub(super) use proxy::forward;
 
@@ -43,7 +43,7 @@ pub(super) struct Shell {
     pub(super) ops_token: SecretString,
     pub(super) stripe: SocketAddr,
     pub(super) simulator: Simulator,
-    pub(super) brand: Brand,
+    pub(super) brand: DemoBrand,
 }
 
 #[derive(Clone)]

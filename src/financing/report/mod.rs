@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::Financings;
 use crate::database::with_timeout;
+use crate::format::csv::Cell;
 use crate::format::locale::start_of_day;
 use crate::stripe::AccountId;
 pub use days::{BadDays, Days};
@@ -76,6 +77,23 @@ pub struct ReportLine {
     pub transactions: i64,
     /// Number of further transactions, of unknown effect.
     pub unclear: i64,
+}
+
+impl ReportLine {
+    /// The line in a CSV file: its fields, in their order.
+    pub fn cells(&self) -> [Cell; 8] {
+        let amount = |minor| Cell::amount(minor, &self.currency);
+        [
+            self.begins_on.into(),
+            Cell::currency(&self.currency),
+            amount(self.advanced_minor),
+            amount(self.withheld_minor),
+            amount(self.paid_otherwise_minor),
+            amount(self.paid_minor),
+            self.transactions.into(),
+            self.unclear.into(),
+        ]
+    }
 }
 
 /// The days of a report, and how they are grouped.

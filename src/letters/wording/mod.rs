@@ -11,6 +11,7 @@ mod contacts;
 mod disclaimer;
 mod facts;
 mod nesting;
+mod sales_day;
 mod sample_facts;
 pub mod samples;
 mod templates;
@@ -30,6 +31,7 @@ pub use banner::{BannerCopy, ContactLine, TermsLine};
 pub use contacts::{Contact, ContactError, ContactSettings, Contacts};
 pub use disclaimer::{Disclaimer, DisclaimerError, Disclaimers};
 pub use facts::Facts;
+pub use sales_day::SalesDay;
 pub use sample_facts::{refill_cases, sample};
 pub use templates::TemplateError;
 

@@ -10,10 +10,10 @@ use textwrap::{WordSeparator, WordSplitter};
 use url::Url;
 
 use super::Settings;
+use super::sales_day::SalesDay;
 use super::{Contact, Contacts, Facts};
 use crate::brand::Brand;
 use crate::format::locale::Formats;
-use crate::format::money::Money;
 use crate::format::text;
 use crate::stripe::{Contract, ProductTerms, Refill};
 
@@ -83,7 +83,7 @@ pub(super) struct Slots<'a> {
     pub(super) total: Option<String>,
     withheld: String,
     /// `None` for currencies that Capital does not have.
-    day: Option<SalesDay>,
+    day: Option<DayWords>,
     pub(super) expires_on: String,
     /// `loan`, `cash_advance` or `unspecified`.
     financing: &'static str,
@@ -113,7 +113,7 @@ pub(super) struct Slots<'a> {
 
 /// An example: the sales of a day, and the share of them that is withheld.
 #[derive(Serialize)]
-struct SalesDay {
+struct DayWords {
     sales: String,
     share: String,
     /// The share in whole per cent, from 1 to 100: for a bar.
@@ -209,7 +209,7 @@ impl<'a> Slots<'a> {
             fee: formats.money(&facts.fee),
             total: total.map(|total| formats.money(&total)),
             withheld: formats.percent(facts.withhold_rate),
-            day: SalesDay::new(&formats, &facts.advance.currency, facts.withhold_rate),
+            day: DayWords::new(&formats, &facts.advance.currency, facts.withhold_rate),
             // The last moment at which the offer is open.
             expires_on: formats.day(facts.expires_at - TimeDelta::seconds(1), facts.time_zone),
             financing: facts.financing_type.vocabulary().as_str(),
@@ -240,30 +240,19 @@ impl<'a> Slots<'a> {
     }
 }
 
-impl SalesDay {
-    /// In whole units of the currency.
-    const SALES: u32 = 1000;
-
+impl DayWords {
+    /// `None` where amounts have no hundredths.
     fn new(formats: &Formats, currency: &str, rate: f64) -> Option<Self> {
-        let money = |minor| Money { minor, currency: currency.to_owned() };
-        // Where amounts have no hundredths, a thousand units are not the sales of a day.
-        if money(0).decimals() != 2 || !(0.0..=1.0).contains(&rate) {
-            return None;
-        }
-        let hundredths = f64::from(Self::SALES) * 100.0;
-        #[expect(clippy::cast_possible_truncation, reason = "at most 100 000")]
-        let share = (hundredths * rate).round() as i64;
+        let SalesDay { sales, share } =
+            SalesDay::new(currency, rate).filter(|day| day.sales.decimals() == 2)?;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "from 1 to 100"
         )]
         let percent = (rate * 100.0).round().clamp(1.0, 100.0) as u8;
-        Some(Self {
-            sales: formats.money_short(&money(i64::from(Self::SALES) * 100)),
-            share: formats.money_short(&money(share)),
-            percent,
-        })
+        let (sales, share) = (formats.money_short(&sales), formats.money_short(&share));
+        Some(Self { sales, share, percent })
     }
 }
 

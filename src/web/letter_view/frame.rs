@@ -105,7 +105,7 @@ fn document(html: &str, options: &FrameOptions<'_>) -> String {
 /// Decides `prefers-color-scheme` in media queries: a query cannot ask for the scheme of a frame,
 /// only for the browser's. The replacement is a media feature that is always or never true, so
 /// that it composes as the original does (`and`, `not`, a list).
-fn with_scheme(html: &str, scheme: Scheme) -> String {
+pub fn with_scheme(html: &str, scheme: Scheme) -> String {
     let mut decided = String::with_capacity(html.len() + 128);
     let mut rest = html;
     while let Some(open) = rest.find('(') {

@@ -25,7 +25,7 @@ mod frame;
 
 pub use choice::{LetterSources, LetterView, ViewQuery};
 pub use email::ParsedEmail;
-pub use frame::{FrameLinks, FrameOptions, ImageLoading, Scheme, frame};
+pub use frame::{FrameLinks, FrameOptions, ImageLoading, Scheme, frame, with_scheme};
 
 /// Name and source of the template.
 pub const TEMPLATE: (&str, &str) = (

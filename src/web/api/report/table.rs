@@ -37,7 +37,7 @@ const PAYOUT_COLUMNS: [&str; 14] = [
 /// Writes the lines without totals: a spreadsheet computes them.
 pub(super) fn write(report: &Report) -> io::Result<Vec<u8>> {
     match &report.body {
-        ReportBody::Movements { lines, .. } => rows(MOVEMENT_COLUMNS, lines, movement_cells),
+        ReportBody::Movements { lines, .. } => rows(MOVEMENT_COLUMNS, lines, ReportLine::cells),
         ReportBody::Payouts { lines, .. } => rows(PAYOUT_COLUMNS, lines, payout_cells),
     }
 }
@@ -50,20 +50,6 @@ fn rows<T, const N: usize>(
     let mut out = CsvWriter::new(Vec::new(), columns)?;
     lines.iter().try_for_each(|line| out.write(cells(line)))?;
     out.finish()
-}
-
-fn movement_cells(line: &ReportLine) -> [Cell; 8] {
-    let amount = |minor| Cell::amount(minor, &line.currency);
-    [
-        line.begins_on.into(),
-        Cell::currency(&line.currency),
-        amount(line.advanced_minor),
-        amount(line.withheld_minor),
-        amount(line.paid_otherwise_minor),
-        amount(line.paid_minor),
-        line.transactions.into(),
-        line.unclear.into(),
-    ]
 }
 
 fn payout_cells(line: &Explanation) -> [Cell; 14] {

@@ -12,6 +12,7 @@ use crate::financing::AccountLocale;
 use crate::financing::ledger::Movement;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
+use crate::letters::wording::SalesDay;
 use crate::stripe::{Contract, Period, Refill};
 
 /// Formats amounts and dates for one reader's language and the account's time zone.
@@ -221,18 +222,14 @@ impl PageFormatter<'_> {
         }
     }
 
-    /// A day with sales of a thousand. None in currencies without decimals, where that is little.
+    /// A day with sales of a thousand, for a share of at least a minor unit and not of all.
     fn example(&self, terms: &FinancingTerms) -> Option<ExampleView> {
-        const SALES: i32 = 1_000;
-        let currency = terms.advance.currency.clone();
-        let decimals = Some(terms.advance.decimals()).filter(|decimals| *decimals > 0)?;
-        let unit = 10_i32.pow(u32::from(decimals));
-        let sales = SALES.checked_mul(unit)?;
-        let share = (f64::from(sales) * terms.withhold_rate).round();
-        #[expect(clippy::cast_possible_truncation, reason = "less than the sales, by the check")]
-        let share = (share >= 1.0 && share < f64::from(sales)).then_some(share as i64)?;
-        let short = |minor| self.formats.money_short(&Money { minor, currency: currency.clone() });
-        Some(ExampleView { sales: short(i64::from(sales)), share: short(share) })
+        let SalesDay { sales, share } =
+            SalesDay::new(&terms.advance.currency, terms.withhold_rate)?;
+        let short = |money| self.formats.money_short(money);
+        (1..sales.minor)
+            .contains(&share.minor)
+            .then(|| ExampleView { sales: short(&sales), share: short(&share) })
     }
 
     /// What was paid for it since Monday; none if nothing was.

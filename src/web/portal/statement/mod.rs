@@ -21,7 +21,7 @@ use crate::database::{Cursor, with_timeout};
 use crate::financing::AccountLocale;
 use crate::financing::ledger::store::Balance;
 use crate::financing::report::{Granularity, Report, ReportLine, ReportRequest};
-use crate::format::csv::{Cell, CsvWriter};
+use crate::format::csv::CsvWriter;
 use crate::format::locale::Formats;
 use crate::format::money::Money;
 use crate::offers::store::AccountOffer;
@@ -273,19 +273,7 @@ const COLUMNS: [&str; 8] = [
 
 fn csv_table(report: &Report) -> io::Result<Vec<u8>> {
     let mut out = CsvWriter::new(Vec::new(), COLUMNS)?;
-    for line in &report.lines {
-        let amount = |minor| Cell::amount(minor, &line.currency);
-        out.write([
-            line.begins_on.into(),
-            Cell::currency(&line.currency),
-            amount(line.advanced_minor),
-            amount(line.withheld_minor),
-            amount(line.paid_otherwise_minor),
-            amount(line.paid_minor),
-            line.transactions.into(),
-            line.unclear.into(),
-        ])?;
-    }
+    report.lines.iter().try_for_each(|line| out.write(line.cells()))?;
     out.finish()
 }
 
