@@ -25,7 +25,7 @@
 //! | [`http`] | the HTTP server: connections, deadlines, bodies, rate limits |
 //! | [`database`] | the pool, the schema, health |
 //! | [`clock`] | the time that all replicas share: the database's |
-//! | [`brand`] | the platform's name, logo and colour |
+//! | [`brand`] | the platform's name, logo and color |
 //! | [`mod@format`] | amounts, languages, dates, CSV, sanitizing of external text |
 //! | [`app`] | builds the parts and runs them |
 //! | `demo` | trying it out: a mail server with a mailbox (feature `demo`) |

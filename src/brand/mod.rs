@@ -1,12 +1,12 @@
 //! The platform's branding: the name of its Capital program, its dashboard, its logo and its
-//! colour. Letters, the Capital section and the unsubscribe page show the same.
+//! color. Letters, the Capital section and the unsubscribe page show the same.
 
-mod colour;
+mod color;
 
 use serde::Serialize;
 use url::Url;
 
-pub use colour::{Accent, BadColour};
+pub use color::{Accent, BadColor};
 
 /// Templates use the names of the fields.
 #[derive(Clone, Debug, Serialize)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
-use crate::brand::{Accent, BadColour};
+use crate::brand::{Accent, BadColor};
 use crate::cli::out::{self, say};
 use crate::config::environment;
 use crate::demo::{self, Screen};
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn color(text: &str) -> Result<String, BadColour> {
+fn color(text: &str) -> Result<String, BadColor> {
     text.parse::<Accent>().map(|_| text.to_owned())
 }
 
@@ -83,7 +83,7 @@ impl Screen for Terminal {
 
     fn line(&self, text: &str) {
         self.progress("");
-        // Whoever reads the output may have closed it; the demo goes on in the browser.
+        // The reader of the output may have closed it; the demo goes on in the browser.
         let _ = say!("{text}");
     }
 

@@ -349,11 +349,11 @@ fn sources_of_bounces_are_validated() {
 }
 
 #[test]
-fn a_brand_has_two_logos_and_a_colour() {
+fn a_brand_has_two_logos_and_a_color() {
     let [logo, dark] = ["COURIER_BRAND__LOGO_URL", "COURIER_BRAND__LOGO_DARK_URL"];
     let [png, white] = ["https://cdn.example/logo.png", "https://cdn.example/white.png"];
-    let colour = ("COURIER_BRAND__ACCENT_COLOR", "#ffd400");
-    let settings = with(&[(logo, png), (dark, white), colour]).unwrap();
+    let color = ("COURIER_BRAND__ACCENT_COLOR", "#ffd400");
+    let settings = with(&[(logo, png), (dark, white), color]).unwrap();
     let brand = settings.email.brand;
     assert_eq!(brand.logo_dark_url.unwrap().as_str(), white);
     assert_eq!(brand.accent.light.paint.to_string(), "#ffd400");

@@ -135,7 +135,7 @@ async fn pass_on(mut client: TcpStream, port: u16) -> std::io::Result<()> {
     };
     let responses = async {
         let _ = copy(&mut from_server, &mut to_client).await;
-        // Nobody reads them any more, and the server must not notice.
+        // Without a reader they are discarded, so that the server does not notice.
         let _ = copy(&mut from_server, &mut sink()).await;
         to_client.shutdown().await
     };

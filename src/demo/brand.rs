@@ -1,4 +1,4 @@
-//! The platform's name, logo and colour in the demo. Logos are served by the demo itself, as the
+//! The platform's name, logo and color in the demo. Logos are served by the demo itself, as the
 //! platform's web server would.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::Options;
 /// What letters and pages show of the platform.
 #[derive(Clone, Debug)]
 pub(super) struct DemoBrand {
-    /// The name of the programme.
+    /// The name of the program.
     pub(super) name: String,
     /// `#rrggbb`; `None`: the service's default.
     pub(super) color: Option<String>,

@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `story` | the merchants, and what happened before one looks |
+//! | `story` | the merchants, and what happened before the first visit |
 //! | `courier` | runs of the service, which can be killed |
 //! | `shell` | the one address: tabs and a reverse proxy |
 //! | `mail` | the mail server and the mailbox |
@@ -57,7 +57,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// As `SMTP_URL`; `None`: the demo's own mail server.
     pub relay: Option<String>,
-    /// The name of the programme.
+    /// The name of the program.
     pub brand: Option<String>,
     /// `#rrggbb`
     pub color: Option<String>,

@@ -11,9 +11,9 @@
 //! | Old Mill Café | US | a bounce |
 //! | Corner Books | US | a held letter: no address |
 //!
-//! The past is played in three parts. Before the service knows the programme, only the simulator's
-//! time passes. Then the service adopts the programme, as it does where a programme is older than
-//! it, and the last days pass through webhooks. The offers of today are made while one looks.
+//! The past is played in three parts. Before the service knows the program, only the simulator's
+//! time passes. Then the service adopts the program, as it does where a program is older than
+//! it, and the last days pass through webhooks. The offers of today are made after the start.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ const fn merchant(
     Merchant { name, owner: Some(owner), email: Some(email), country }
 }
 
-/// The merchants whose offers are made while one looks.
+/// The merchants whose offers are made after the start.
 pub(super) struct Today {
     jenny: String,
     kite: String,
@@ -170,7 +170,7 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// The service adopts the programme.
+    /// The service adopts the program.
     pub(super) async fn adopt(&self) -> anyhow::Result<()> {
         self.app.request_listing().await?;
         self.app.reconcile_now().await?;

@@ -148,7 +148,7 @@ impl Inbox {
     }
 
     pub(super) fn report_refusal(&self, text: String) {
-        // Nobody may be listening.
+        // Fails without a subscriber.
         let _ = self.refusals.send(text);
     }
 
@@ -164,7 +164,7 @@ impl Inbox {
     ) -> io::Result<String> {
         let summary = self.folder.store(envelope, message).await?;
         let id = summary.id.clone();
-        // Nobody may be listening.
+        // Fails without a subscriber.
         let _ = self.received.send(summary);
         for recipient in &envelope.to {
             if self.returned.lock().contains(&recipient.to_ascii_lowercase()) {

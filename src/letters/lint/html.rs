@@ -1,6 +1,6 @@
 //! The HTML part: what readers see, what they may see or hear besides, and its links.
 //!
-//! Inline styles that hide an element count; style sheets, colours and sizes do not.
+//! Inline styles that hide an element count; style sheets, colors and sizes do not.
 
 use std::sync::LazyLock;
 

@@ -37,7 +37,7 @@ fn text_of(writer: &Writer, language: Language, contract: Contract, country: &st
 }
 
 #[test]
-fn the_button_has_the_colour_of_the_brand_in_outlook_too() {
+fn the_button_has_the_color_of_the_brand_in_outlook_too() {
     let html = html(&branded("#ffd400", None, None));
     let dashboard = "href=\"https://rocket.example/capital?tab=offer&amp;from=letter\"";
     let vml: Vec<&str> = html.split("<v:roundrect ").skip(1).collect();
@@ -250,7 +250,7 @@ fn the_example_multiplies_the_rate_and_needs_a_currency_with_hundredths() {
 }
 
 #[test]
-fn an_approval_does_not_depend_on_logo_and_colour() {
+fn an_approval_does_not_depend_on_logo_and_color() {
     let disclaimer = &Disclaimers::default().all()[0];
     let hash = |writer: &Writer| writer.copy_hash(Kind::Offer, disclaimer);
     assert_eq!(hash(&branded("#ffd400", Some(LOGO), Some(DARK))), hash(&writer()));

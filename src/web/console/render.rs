@@ -224,7 +224,7 @@ fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if is_past { format!("{number} {unit} ago") } else { format!("in {number} {unit}") }
 }
 
-/// The colour of a state; the word stands beside it.
+/// The color of a state; the word stands beside it.
 fn tone(word: &str) -> &'static str {
     match word {
         "ok" | "sent" | "delivered" | "done" | "read" | "approved" | "in force" | "accepted"

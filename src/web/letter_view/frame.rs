@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::web::private_page::page_headers;
 
-/// The colour scheme in which the email is shown, whatever the browser prefers.
+/// The color scheme in which the email is shown, whatever the browser prefers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Scheme {

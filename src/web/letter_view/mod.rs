@@ -2,7 +2,7 @@
 //! and without images; as text; its header; raw. The console and the demo's mailbox use it.
 //!
 //! A page includes `letter_view.html` with a [`LetterView`] as the variable `letter`, appends
-//! `letter_view.css`, which uses the colours of `console.css`, to its style sheet, and serves
+//! `letter_view.css`, which uses the colors of `console.css`, to its style sheet, and serves
 //! `frame` for the HTML. The choices are links, so nothing here needs a script.
 //!
 //! The HTML of an email is not trusted. It stands in a frame without scripts, forms, navigation of
@@ -16,7 +16,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `email` | what is read from the bytes |
-//! | `frame` | the document in the frame, its colour scheme and its policy |
+//! | `frame` | the document in the frame, its color scheme and its policy |
 //! | `choice` | what the address of the page selects, and the links to the other choices |
 
 mod choice;

@@ -1,4 +1,4 @@
-//! The platform's logo and colour on the pages that a merchant sees.
+//! The platform's logo and color on the pages that a merchant sees.
 
 use capital_courier::stripe::AccountId;
 use sqlx::PgPool;
@@ -23,7 +23,7 @@ async fn pages(app: &TestApp) -> [(String, String); 2] {
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
-async fn pages_have_the_logo_and_the_colour_of_the_platform(db: PgPool) {
+async fn pages_have_the_logo_and_the_color_of_the_platform(db: PgPool) {
     let settings = [
         ("COURIER_BRAND__LOGO_URL", LOGO),
         ("COURIER_BRAND__LOGO_DARK_URL", DARK),

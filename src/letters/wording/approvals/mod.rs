@@ -4,7 +4,7 @@
 //!
 //! A hash covers everything in a letter except the merchant's data and Stripe's facts about the
 //! market (`stripe/market.rs`): templates, disclaimer, program name, sender, postal address,
-//! contacts; not logo and colour. With a live key, a letter goes out only if its hash is approved
+//! contacts; not logo and color. With a live key, a letter goes out only if its hash is approved
 //! for its market; otherwise it is held until it is approved. Test data needs no approval.
 //!
 //! An approval is checked when a letter is written (`flow::email`), in the transaction that commits

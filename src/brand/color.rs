@@ -1,15 +1,15 @@
-//! The platform's colour and what follows from it: words that are legible on it, and shades of the
+//! The platform's color and what follows from it: words that are legible on it, and shades of the
 //! same hue that are legible on light and on dark backgrounds.
 //!
-//! Contrast and luminance are those of WCAG 2.2 (1.4.3, 1.4.11). Shades differ from the colour in
-//! lightness only, in the OKLCH colour space, where hue does not drift with lightness.
+//! Contrast and luminance are those of WCAG 2.2 (1.4.3, 1.4.11). Shades differ from the color in
+//! lightness only, in the OKLCH color space, where hue does not drift with lightness.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// The colour of buttons, bars and links, for light and for dark mode.
+/// The color of buttons, bars and links, for light and for dark mode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Accent {
     #[serde(flatten)]
@@ -17,31 +17,31 @@ pub struct Accent {
     pub dark: Shades,
 }
 
-/// One colour in its uses.
+/// One color in its uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shades {
     /// The background of a button.
-    pub paint: Colour,
+    pub paint: Color,
     /// Words on `paint`: black or white.
-    pub ink: Colour,
+    pub ink: Color,
     /// Words on the page.
-    pub text: Colour,
+    pub text: Color,
 }
 
 /// Red, green and blue in sRGB; written `#rrggbb`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Colour([u8; 3]);
+pub struct Color([u8; 3]);
 
 #[derive(Debug, thiserror::Error)]
 #[error("not a color of the form #rrggbb")]
-pub struct BadColour;
+pub struct BadColor;
 
-const BLACK: Colour = Colour([0, 0, 0]);
-const WHITE: Colour = Colour([255, 255, 255]);
+const BLACK: Color = Color([0, 0, 0]);
+const WHITE: Color = Color([255, 255, 255]);
 /// At least as dark as every light background in the templates of letters and pages.
-const LIGHT_BACKGROUND: Colour = Colour([0xf0, 0xf3, 0xf6]);
+const LIGHT_BACKGROUND: Color = Color([0xf0, 0xf3, 0xf6]);
 /// At least as light as every dark background there.
-const DARK_BACKGROUND: Colour = Colour([0x1c, 0x22, 0x2a]);
+const DARK_BACKGROUND: Color = Color([0x1c, 0x22, 0x2a]);
 /// For text (WCAG 2.2, 1.4.3).
 const TEXT_CONTRAST: f64 = 4.5;
 /// For what one must recognize that is not text (WCAG 2.2, 1.4.11).
@@ -50,17 +50,17 @@ const SHAPE_CONTRAST: f64 = 3.0;
 const STEPS: u32 = 12;
 
 impl FromStr for Accent {
-    type Err = BadColour;
+    type Err = BadColor;
 
-    /// In light mode the paint is the given colour, however light. In dark mode a colour that
+    /// In light mode the paint is the given color, however light. In dark mode a color that
     /// would vanish is lightened until the shape of a button is visible.
-    fn from_str(text: &str) -> Result<Self, BadColour> {
-        let colour: Colour = text.parse()?;
+    fn from_str(text: &str) -> Result<Self, BadColor> {
+        let color: Color = text.parse()?;
         Ok(Self {
-            light: Shades::new(colour, colour.legible_on(LIGHT_BACKGROUND, TEXT_CONTRAST)),
+            light: Shades::new(color, color.legible_on(LIGHT_BACKGROUND, TEXT_CONTRAST)),
             dark: Shades::new(
-                colour.legible_on(DARK_BACKGROUND, SHAPE_CONTRAST),
-                colour.legible_on(DARK_BACKGROUND, TEXT_CONTRAST),
+                color.legible_on(DARK_BACKGROUND, SHAPE_CONTRAST),
+                color.legible_on(DARK_BACKGROUND, TEXT_CONTRAST),
             ),
         })
     }
@@ -68,46 +68,46 @@ impl FromStr for Accent {
 
 impl Default for Accent {
     fn default() -> Self {
-        "#1f5eff".parse().expect("it has the form of a colour")
+        "#1f5eff".parse().expect("it has the form of a color")
     }
 }
 
 impl Shades {
-    fn new(paint: Colour, text: Colour) -> Self {
+    fn new(paint: Color, text: Color) -> Self {
         Self { paint, ink: paint.ink(), text }
     }
 }
 
-impl FromStr for Colour {
-    type Err = BadColour;
+impl FromStr for Color {
+    type Err = BadColor;
 
-    fn from_str(text: &str) -> Result<Self, BadColour> {
-        let digits = text.trim().strip_prefix('#').ok_or(BadColour)?;
+    fn from_str(text: &str) -> Result<Self, BadColor> {
+        let digits = text.trim().strip_prefix('#').ok_or(BadColor)?;
         let mut bytes = [0; 3];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadColour)?;
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadColor)?;
         Ok(Self(bytes))
     }
 }
 
-impl fmt::Display for Colour {
+impl fmt::Display for Color {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", hex::encode(self.0))
     }
 }
 
-impl Serialize for Colour {
+impl Serialize for Color {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Colour {
-    /// One of black and white has a contrast of 4.5 with any colour.
+impl Color {
+    /// One of black and white has a contrast of 4.5 with any color.
     fn ink(self) -> Self {
         if WHITE.contrast(self) >= BLACK.contrast(self) { WHITE } else { BLACK }
     }
 
-    /// This colour, or the nearest shade of its hue with this contrast to the background.
+    /// This color, or the nearest shade of its hue with this contrast to the background.
     fn legible_on(self, background: Self, contrast: f64) -> Self {
         if self.contrast(background) >= contrast {
             return self;
@@ -168,7 +168,7 @@ impl Colour {
     }
 }
 
-/// A colour in `OKLab` (Björn Ottosson, <https://bottosson.github.io/posts/oklab/>): lightness from
+/// A color in `OKLab` (Björn Ottosson, <https://bottosson.github.io/posts/oklab/>): lightness from
 /// 0 to 1, and two axes whose angle is the hue and whose length is the chroma.
 #[derive(Clone, Copy, Debug)]
 struct Oklab {
@@ -178,14 +178,14 @@ struct Oklab {
 }
 
 impl Oklab {
-    fn of(colour: Colour) -> Self {
+    fn of(color: Color) -> Self {
         let [long, medium, short] = product(
             [
                 [0.412_221_470_8, 0.536_332_536_3, 0.051_445_992_9],
                 [0.211_903_498_2, 0.680_699_545_1, 0.107_396_956_6],
                 [0.088_302_461_9, 0.281_718_837_6, 0.629_978_700_5],
             ],
-            colour.linear(),
+            color.linear(),
         )
         .map(f64::cbrt);
         let [lightness, green_red, blue_yellow] = product(
@@ -199,7 +199,7 @@ impl Oklab {
         Self { lightness, green_red, blue_yellow }
     }
 
-    fn colour(self) -> Option<Colour> {
+    fn color(self) -> Option<Color> {
         let cones = product(
             [
                 [1.0, 0.396_337_777_4, 0.215_803_757_3],
@@ -209,7 +209,7 @@ impl Oklab {
             [self.lightness, self.green_red, self.blue_yellow],
         )
         .map(|share| share.powi(3));
-        Colour::from_linear(product(
+        Color::from_linear(product(
             [
                 [4.076_741_662_1, -3.307_711_591_3, 0.230_969_929_2],
                 [-1.268_438_004_6, 2.609_757_401_1, -0.341_319_396_5],
@@ -220,10 +220,10 @@ impl Oklab {
     }
 
     /// The same hue in another lightness, with as much of its chroma as sRGB can show there.
-    fn with_lightness(self, lightness: f64) -> Colour {
+    fn with_lightness(self, lightness: f64) -> Color {
         let shade = |share: f64| {
             let (green_red, blue_yellow) = (self.green_red * share, self.blue_yellow * share);
-            Self { lightness, green_red, blue_yellow }.colour()
+            Self { lightness, green_red, blue_yellow }.color()
         };
         let (mut inside, mut outside) = (0.0, 1.0);
         let mut best = shade(1.0);
@@ -232,7 +232,7 @@ impl Oklab {
             for _ in 0..STEPS {
                 let middle = f64::midpoint(inside, outside);
                 match shade(middle) {
-                    Some(colour) => (inside, best) = (middle, Some(colour)),
+                    Some(color) => (inside, best) = (middle, Some(color)),
                     None => outside = middle,
                 }
             }
@@ -251,24 +251,24 @@ mod tests {
 
     use super::*;
 
-    fn hue_and_chroma(colour: Colour) -> (f64, f64) {
-        let lab = Oklab::of(colour);
+    fn hue_and_chroma(color: Color) -> (f64, f64) {
+        let lab = Oklab::of(color);
         let chroma = lab.green_red.hypot(lab.blue_yellow);
         (lab.blue_yellow.atan2(lab.green_red).to_degrees(), chroma)
     }
 
     #[test]
-    fn a_colour_has_six_digits() {
-        assert_eq!(" #1F5eff".parse::<Colour>().unwrap().to_string(), "#1f5eff");
+    fn a_color_has_six_digits() {
+        assert_eq!(" #1F5eff".parse::<Color>().unwrap().to_string(), "#1f5eff");
         for bad in ["", "red", "#fff", "#gggggg", "#12345678", "#1f5eff; }", "1f5eff", "#é1f5e"] {
             assert!(bad.parse::<Accent>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_colour_that_is_legible_stays_as_it_is() {
+    fn a_color_that_is_legible_stays_as_it_is() {
         let blue = Accent::default();
-        let own: Colour = "#1f5eff".parse().unwrap();
+        let own: Color = "#1f5eff".parse().unwrap();
         assert_eq!((blue.light.paint, blue.light.ink, blue.light.text), (own, WHITE, own));
         assert_eq!((blue.dark.paint, blue.dark.ink), (own, WHITE));
         assert_ne!(blue.dark.text, own);
@@ -290,23 +290,23 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn every_colour_has_legible_shades_of_its_own_hue(bytes in any::<[u8; 3]>()) {
-            let colour = Colour(bytes);
-            let Accent { light, dark } = colour.to_string().parse().unwrap();
-            prop_assert_eq!(light.paint, colour);
+        fn every_color_has_legible_shades_of_its_own_hue(bytes in any::<[u8; 3]>()) {
+            let color = Color(bytes);
+            let Accent { light, dark } = color.to_string().parse().unwrap();
+            prop_assert_eq!(light.paint, color);
             for shades in [&light, &dark] {
                 prop_assert!(shades.ink.contrast(shades.paint) >= TEXT_CONTRAST);
             }
             prop_assert!(light.text.contrast(LIGHT_BACKGROUND) >= TEXT_CONTRAST);
             prop_assert!(dark.text.contrast(DARK_BACKGROUND) >= TEXT_CONTRAST);
             prop_assert!(dark.paint.contrast(DARK_BACKGROUND) >= SHAPE_CONTRAST);
-            let (hue, chroma) = hue_and_chroma(colour);
+            let (hue, chroma) = hue_and_chroma(color);
             for shade in [light.text, dark.paint, dark.text] {
                 let (other, other_chroma) = hue_and_chroma(shade);
-                // Eight bits leave a faint colour no exact hue.
+                // Eight bits leave a faint color no exact hue.
                 if chroma > 0.05 && other_chroma > 0.05 {
                     let apart = ((hue - other + 540.0) % 360.0 - 180.0).abs();
-                    prop_assert!(apart < 3.0, "{} and {}: {} degrees", colour, shade, apart);
+                    prop_assert!(apart < 3.0, "{} and {}: {} degrees", color, shade, apart);
                 }
             }
         }
