@@ -8,7 +8,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 
-use super::{Check, CheckParts};
+use super::{Check, CheckParts, MAX_WAIT};
 use crate::mail::{Dkim, RelayUrl, Sender};
 
 /// For one lookup.
@@ -27,7 +27,13 @@ pub(super) async fn check(parts: &CheckParts) -> Vec<Check> {
         return Vec::new();
     }
     match Dns::system() {
-        Ok(dns) => check_with(&dns, &email.sender).await,
+        Ok(dns) => {
+            // Each lookup has its time, and DMARC may take several.
+            let checks = tokio::time::timeout(MAX_WAIT, check_with(&dns, &email.sender)).await;
+            let why = || format!("DNS did not answer within {} s", MAX_WAIT.as_secs());
+            checks
+                .unwrap_or_else(|_| vec![Check::skipped(SPF, why()), Check::skipped(DMARC, why())])
+        }
         Err(error) => vec![cannot_ask(SPF, &error), cannot_ask(DMARC, &error)],
     }
 }

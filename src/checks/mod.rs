@@ -24,9 +24,11 @@ mod relay;
 mod stripe;
 mod wording;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use url::Url;
 
@@ -39,7 +41,7 @@ use crate::stripe::Client;
 pub use database::DatabasePart;
 pub use wording::WordingPart;
 
-/// Much longer than a healthy answer takes.
+/// For all that is asked of one other side: much longer than healthy answers take.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -115,25 +117,66 @@ impl CheckParts {
     }
 }
 
-/// Runs all checks, at the same time.
+/// Checks that are made together, in the order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::VariantArray)]
+pub enum Group {
+    Database,
+    Stripe,
+    Clock,
+    Relay,
+    Dns,
+    Wording,
+    PublicUrl,
+}
+
+impl Group {
+    /// What is looked at, for a person who waits; `None` if it takes no time.
+    pub fn looks_at(self, parts: &CheckParts) -> Option<String> {
+        match self {
+            Self::Database => parts.database.as_ref().map(|_| "the database".to_owned()),
+            Self::Stripe => Some(format!("Stripe at {}", parts.stripe.as_ref()?.api_base())),
+            Self::Relay => Some(format!("the relay {}", parts.relay.as_ref()?.url)),
+            Self::Dns => parts.email.as_ref().map(|_| "DNS".to_owned()),
+            Self::PublicUrl => Some(parts.public_url.as_ref()?.as_ref()?.to_string()),
+            // Takes the longest in a debug build.
+            Self::Wording => parts.wording.as_ref().map(|_| "the wording of emails".to_owned()),
+            Self::Clock => None,
+        }
+    }
+}
+
+/// Runs all checks.
 pub async fn run_checks(parts: &CheckParts) -> Vec<Check> {
-    let (database, stripe, relay, dns, wording, public_url) = tokio::join!(
-        Box::pin(database::check(parts)),
-        Box::pin(stripe::check(parts)),
-        Box::pin(relay::check(parts)),
-        Box::pin(dns::check(parts)),
-        Box::pin(wording::check(parts)),
-        Box::pin(public_url::check(parts)),
+    let mut groups = BTreeMap::new();
+    run_each(parts, |group, checks| {
+        groups.insert(group, checks);
+    })
+    .await;
+    groups.into_values().flatten().collect()
+}
+
+/// Runs all checks at the same time, and reports each group when it ends.
+pub async fn run_each(parts: &CheckParts, done: impl FnMut(Group, Vec<Check>) + Send) {
+    let done = Mutex::new(done);
+    let report = |group, checks| (done.lock())(group, checks);
+    let tells_the_time = async {
+        tokio::join!(
+            async { report(Group::Database, Box::pin(database::check(parts)).await) },
+            async { report(Group::Stripe, Box::pin(stripe::check(parts)).await) },
+        );
+        let clock = parts.stripe.as_ref().map(|_| clock::check(&parts.clock));
+        report(Group::Clock, clock.into_iter().collect());
+    };
+    tokio::join!(
+        tells_the_time,
+        async { report(Group::Relay, Box::pin(relay::check(parts)).await) },
+        async { report(Group::Dns, Box::pin(dns::check(parts)).await) },
+        async { report(Group::Wording, Box::pin(wording::check(parts)).await) },
+        async {
+            let public_url = Box::pin(public_url::check(parts)).await;
+            report(Group::PublicUrl, public_url.into_iter().collect());
+        },
     );
-    let mut all = database;
-    all.extend(stripe);
-    // Afterwards: the database and Stripe have told the time.
-    all.extend(parts.stripe.as_ref().map(|_| clock::check(&parts.clock)));
-    all.extend(relay);
-    all.extend(dns);
-    all.extend(wording);
-    all.extend(public_url);
-    all
 }
 
 /// `2 problems, 1 warning`

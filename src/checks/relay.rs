@@ -25,14 +25,19 @@ async fn check_relay(settings: &RelaySettings, is_live: bool) -> Check {
     let url = &settings.url;
     // A circuit of its own: the check must not stop the service's emails.
     let relay = Relay::new(&settings, Circuit::new(NAME, Clock::system()));
-    let name = match (relay.check().await, url) {
+    const REMEDY: &str = "check SMTP_URL: host, port, tls, user and password";
+    // Each command has its time, and there are half a dozen.
+    let Ok(found) = tokio::time::timeout(MAX_WAIT, relay.check()).await else {
+        let text = format!("{url} did not answer within {} s", MAX_WAIT.as_secs());
+        return Check::wrong(NAME, text, REMEDY);
+    };
+    let name = match (found, url) {
         (Ok(_), RelayUrl::File(dir)) => {
             return Check::ok(NAME, format!("emails are written to {}", dir.display()));
         }
         (Ok(name), RelayUrl::Smtp(_)) => name,
         (Err(error), _) => {
-            let remedy = "check SMTP_URL: host, port, tls, user and password";
-            return Check::wrong(NAME, error.to_string(), remedy);
+            return Check::wrong(NAME, error.to_string(), REMEDY);
         }
     };
     let text = format!("{url} answers as {name}");

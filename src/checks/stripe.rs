@@ -4,6 +4,7 @@
 use super::{Check, CheckParts, CheckStatus, MAX_WAIT, endpoint};
 use crate::stripe::{Client, Error, PERMISSIONS, Permission, Permitted};
 use crate::telemetry::chain;
+use tokio::time::Instant;
 
 const NAME: &str = "Stripe";
 const PERMISSIONS_NAME: &str = "permissions";
@@ -11,20 +12,32 @@ const PERMISSIONS_NAME: &str = "permissions";
 pub(super) async fn check(parts: &CheckParts) -> Vec<Check> {
     let Some(stripe) = &parts.stripe else { return Vec::new() };
     let stripe = stripe.interactive();
+    let until = Instant::now() + MAX_WAIT;
     let key = check_key(&stripe).await;
     if key.status != CheckStatus::Ok {
         // Every other call would fail in the same way.
         return vec![key, Check::skipped("webhook endpoint", "see `Stripe` above")];
     }
-    let (permissions, version, registered) = tokio::join!(
-        check_permissions(&stripe),
-        check_embedded_version(&stripe),
-        endpoint::check(&stripe, parts.public_url.as_ref()),
-    );
+    let others = async {
+        tokio::join!(
+            check_permissions(&stripe),
+            check_embedded_version(&stripe),
+            endpoint::check(&stripe, parts.public_url.as_ref()),
+        )
+    };
     let mut checks = vec![key];
-    checks.extend(permissions);
-    checks.extend(version);
-    checks.extend(registered);
+    if let Ok((permissions, version, registered)) = tokio::time::timeout_at(until, others).await {
+        checks.extend(permissions);
+        checks.extend(version);
+        checks.extend(registered);
+    } else {
+        let text = format!("Stripe did not answer everything within {} s", MAX_WAIT.as_secs());
+        checks.push(Check::warn(
+            PERMISSIONS_NAME,
+            text,
+            "check the network path, and run it again",
+        ));
+    }
     checks
 }
 
@@ -38,7 +51,9 @@ async fn check_key(stripe: &Client) -> Check {
         }
         Ok(Err(error)) => Check::wrong(NAME, chain(&error), key_remedy(&error)),
         Err(_) => {
-            Check::wrong(NAME, "no answer in time", "check the network path to stripe.api_base")
+            let text =
+                format!("{} did not answer within {} s", stripe.api_base(), MAX_WAIT.as_secs());
+            Check::wrong(NAME, text, "check the network path to stripe.api_base")
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Your logo, a PNG, JPEG or GIF file
     #[arg(long, value_name = "FILE")]
     logo: Option<PathBuf>,
-    /// Your logo for dark backgrounds
+    /// Your logo for dark backgrounds, a PNG, JPEG or GIF file
     #[arg(long, value_name = "FILE")]
     logo_dark: Option<PathBuf>,
     /// Send the emails to this relay, in the format of `SMTP_URL`, instead of the demo's mailbox

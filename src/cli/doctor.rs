@@ -4,9 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use strum::VariantArray;
+
 use crate::app;
-use crate::checks::{self, Check, CheckParts, CheckStatus, DatabasePart};
+use crate::checks::{self, Check, CheckParts, CheckStatus, DatabasePart, Group};
 use crate::cli::out::{self, say};
+use crate::cli::progress::Progress;
 use crate::clock::Clock;
 use crate::config::{ReadableSettings, environment};
 use crate::database::{self, Database, OpenError};
@@ -41,12 +44,41 @@ pub(super) async fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Exi
         relay: settings.relay,
         public_url: settings.public_url,
     };
-    all.extend(checks::run_checks(&parts).await);
+    if json {
+        all.extend(checks::run_checks(&parts).await);
+        out::ignore_closed(out::json(&all))?;
+    } else {
+        out::ignore_closed(run_and_print(&parts, &mut all).await)?;
+    }
     if let Some(database) = database {
         database.close().await;
     }
-    out::ignore_closed(print_checks(&all, json))?;
     Ok(exit_code(&all))
+}
+
+/// Prints each check as it ends, and below it what is still checked.
+async fn run_and_print(parts: &CheckParts, all: &mut Vec<Check>) -> anyhow::Result<()> {
+    print_lines(all)?;
+    let mut open = Group::VARIANTS.to_vec();
+    let waits_for = |open: &[Group]| {
+        let asked: Vec<String> = open.iter().filter_map(|group| group.looks_at(parts)).collect();
+        format!("checking {}", asked.join(", "))
+    };
+    let progress = Progress::spinner("");
+    progress.say(waits_for(&open));
+    let mut printed = Ok(());
+    checks::run_each(parts, |group, checks| {
+        open.retain(|other| *other != group);
+        progress.say(waits_for(&open));
+        if printed.is_ok() {
+            printed = progress.above(|| print_lines(&checks));
+        }
+        all.extend(checks);
+    })
+    .await;
+    drop(progress);
+    printed?;
+    print_summary(all)
 }
 
 /// A line for each error, and one for each part that could not be checked for it.
@@ -120,6 +152,12 @@ pub(super) fn print_checks(all: &[Check], json: bool) -> anyhow::Result<()> {
     if json {
         return out::json(&all);
     }
+    print_lines(all)?;
+    print_summary(all)
+}
+
+/// A line for each check, its remedy below it.
+fn print_lines(all: &[Check]) -> anyhow::Result<()> {
     for Check { name, status, text, remedy } in all {
         let status = match status {
             CheckStatus::Ok => "ok   ",
@@ -132,6 +170,10 @@ pub(super) fn print_checks(all: &[Check], json: bool) -> anyhow::Result<()> {
             say!("                         → {remedy}")?;
         }
     }
+    Ok(())
+}
+
+fn print_summary(all: &[Check]) -> anyhow::Result<()> {
     say!("")?;
     Ok(say!("{}", checks::summary(all))?)
 }

@@ -47,6 +47,11 @@ impl Progress {
         self.0.set_message(message);
     }
 
+    /// Prints something that stays above it.
+    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+
     /// Whether it is hidden: the caller then reports progress in another way, or not at all.
     pub(super) fn is_hidden(&self) -> bool {
         self.0.is_hidden()

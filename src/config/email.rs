@@ -46,8 +46,8 @@ impl Reader {
     }
 
     fn brand(&mut self) -> Brand {
-        let logo_url = self.optional_url("brand.logo_url");
-        let logo_dark_url = self.optional_url("brand.logo_dark_url");
+        let logo_url = self.image_url("brand.logo_url");
+        let logo_dark_url = self.image_url("brand.logo_dark_url");
         if logo_dark_url.is_some() && logo_url.is_none() {
             self.error("brand.logo_dark_url", "requires brand.logo_url");
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::layers::{Entry, Layers, Origin, SECRETS, best_known_variable};
 use super::{Error, Errors};
@@ -118,6 +118,18 @@ impl Reader {
 
     pub(super) fn optional_url(&mut self, key: &'static str) -> Option<Url> {
         self.non_empty(key).map(|_| self.url(key))
+    }
+
+    /// A URL whose origin becomes part of a Content-Security-Policy.
+    pub(super) fn image_url(&mut self, key: &'static str) -> Option<Url> {
+        let url = self.optional_url(key)?;
+        if !has_plain_host(&url) {
+            self.error(
+                key,
+                "its host may have letters, digits, dots, hyphens and underscores only",
+            );
+        }
+        Some(url)
     }
 
     pub(super) fn duration(&mut self, key: &'static str) -> Duration {
@@ -233,4 +245,18 @@ fn with_example(problem: String, example: &str) -> String {
 
 pub(super) fn from_str<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// Whether the host means itself in a Content-Security-Policy. A URL's host may have characters
+/// that end a directive (`;`) or match other hosts (`*`).
+pub(super) fn has_plain_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(domain)) => is_plain_host(domain),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
+pub(super) fn is_plain_host(domain: &str) -> bool {
+    domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::reader::{Reader, from_str};
+use super::reader::{self, Reader, from_str};
 use super::{DatabaseOnly, Requirement, Settings};
 use crate::flow::email;
 use crate::flow::{inbox, webhook};
@@ -288,11 +288,19 @@ impl Reader {
     }
 }
 
-/// An origin: a scheme, a host and a port.
+/// An origin: a scheme, a host and a port. A host that begins with `*.` stands for its subdomains.
 fn origin(text: &str) -> Result<Url, String> {
-    let remedy = || "write an origin such as https://dashboard.example.com".to_owned();
+    let remedy = || {
+        "write an origin such as https://dashboard.example.com or https://*.example.com".to_owned()
+    };
     let url = Url::parse(text).map_err(|_| remedy())?;
     let is_web = matches!(url.scheme(), "https" | "http") && url.username().is_empty();
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    if is_web && is_bare { Ok(url) } else { Err(remedy()) }
+    // `*` alone would let every site frame the section.
+    let of_subdomains = url.host_str().and_then(|host| host.strip_prefix("*."));
+    let is_host = of_subdomains.map_or_else(
+        || reader::has_plain_host(&url),
+        |parent| parent.contains('.') && reader::is_plain_host(parent),
+    );
+    if is_web && is_bare && is_host { Ok(url) } else { Err(remedy()) }
 }

@@ -226,11 +226,15 @@ fn frame_ancestors_are_origins() {
     let with_ancestors = |text| with(&[("COURIER_PORTAL__FRAME_ANCESTORS", text)]);
     for bad in
         ["dashboard.example", "https://a.example/path", "https://a.example/?q", "ftp://a.example"]
+            .into_iter()
+            .chain(["https://*", "https://*.example", "https://a.*.example", "https://a.example;x"])
+            .chain(["https://a.example https://b.example"])
     {
         assert!(with_ancestors(bad).is_err(), "{bad}");
     }
     let portal = with_ancestors("https://a.example, http://localhost:3000").unwrap().portal;
     assert_eq!(portal.unwrap().frame_ancestors.len(), 2);
+    assert!(with_ancestors("https://*.platform.example").is_ok());
     assert!(with(&[]).unwrap().portal.unwrap().frame_ancestors.is_empty());
 }
 
@@ -362,6 +366,9 @@ fn a_brand_has_two_logos_and_a_color() {
         errors(&[(dark, white)]).contains("(brand.logo_dark_url): \"https://cdn.example/white")
     );
     assert!(errors(&[(dark, white)]).contains("requires brand.logo_url"));
+    for bad in ["https://cdn.example;script-src/logo.png", "https://*/logo.png"] {
+        assert!(errors(&[(logo, bad)]).contains("its host may have letters"), "{bad}");
+    }
     assert!(errors(&[("COURIER_BRAND__ACCENT_COLOR", "gold")]).contains("not a color"));
     let live = [("STRIPE_API_KEY", "sk_live_1"), (logo, "http://cdn.example/logo.png")];
     assert!(errors(&live).contains("brand.logo_url"), "{}", errors(&live));

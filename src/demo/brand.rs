@@ -37,15 +37,10 @@ const DARK_LOGO: &[u8] = include_bytes!("../../templates/demo/logo-dark.png");
 const LOGO_PATH: &str = "/brand/logo";
 const DARK_LOGO_PATH: &str = "/brand/logo-dark";
 
-/// Files by their extension: what browsers and mail programs show.
-const TYPES: [(&str, &str); 6] = [
-    ("png", "image/png"),
-    ("jpg", "image/jpeg"),
-    ("jpeg", "image/jpeg"),
-    ("gif", "image/gif"),
-    ("webp", "image/webp"),
-    ("svg", "image/svg+xml"),
-];
+/// Files by their extension: what browsers and mail programs show. Few mail programs show WebP, and
+/// none of the large ones SVG.
+const TYPES: [(&str, &str); 4] =
+    [("png", "image/png"), ("jpg", "image/jpeg"), ("jpeg", "image/jpeg"), ("gif", "image/gif")];
 
 impl DemoBrand {
     /// Reads the files. Without a name and a logo of the user's, the demo has a brand of its own.
@@ -98,7 +93,10 @@ impl Logo {
             extension.is_some_and(|extension| extension.eq_ignore_ascii_case(name))
         });
         let Some((_, media_type)) = known else {
-            bail!("{}: not a picture that mail programs show (png, jpg, gif)", file.display());
+            bail!(
+                "{}: not a picture that all mail programs show: use a PNG, JPEG or GIF file",
+                file.display()
+            );
         };
         let bytes =
             std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;

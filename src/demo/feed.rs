@@ -72,7 +72,7 @@ fn name_of(simulator: &Simulator, id: &str) -> String {
 fn arrived(simulator: &Simulator, clock: &Clock, letter: &MailSummary) -> FeedEntry {
     let emails = simulator.account_emails();
     let account = emails.into_iter().find(|(_, email)| *email == letter.recipient);
-    let text = format!("letter to {}: {}", letter.recipient, letter.subject);
+    let text = format!("email to {}: {}", letter.recipient, letter.subject);
     FeedEntry {
         account: account.map(|(id, _)| id),
         link: Some(("Read it".to_owned(), format!("/mailbox/{}", letter.id))),
@@ -97,8 +97,8 @@ fn relay_down(sink: &Arc<Sink>) -> Trouble {
         name: "relay_down".to_owned(),
         start: "Stop the mail server".to_owned(),
         stop: Some("Start the mail server".to_owned()),
-        explains: "Letters wait, and leave when it is back. No offer is marked as delivered \
-                   before its letter has left."
+        explains: "Emails wait, and leave when it is back. No offer is marked as delivered \
+                   before its email has left."
             .to_owned(),
         is_on: Arc::new(move || asked.is_down()),
         act: Arc::new(move |on| acted.set_down(on)),
@@ -111,7 +111,7 @@ fn bouncing(sink: &Arc<Sink>) -> Trouble {
         name: "mail_bounces".to_owned(),
         start: "Refuse every address".to_owned(),
         stop: Some("Accept addresses again".to_owned()),
-        explains: "The mail server answers 550 to every recipient. The letter is not sent again; \
+        explains: "The mail server answers 550 to every recipient. The email is not sent again; \
                    the console says which merchants need another address."
             .to_owned(),
         is_on: Arc::new(move || asked.is_bouncing()),
@@ -143,7 +143,7 @@ fn kill(demo: &Demo) -> Trouble {
         explains:
             "As kill -9 does, wherever it is. It starts again some seconds later and goes on; \
                    Stripe sends the events again that came meanwhile. If it dies while the mail \
-                   server's answer is on its way, the letter is held for a person: whether it \
+                   server's answer is on its way, the email is held for a person: whether it \
                    arrived is unknown."
                 .to_owned(),
         is_on: Arc::new(move || asked.load(Ordering::SeqCst)),

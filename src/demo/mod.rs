@@ -7,13 +7,14 @@
 //! | `courier` | runs of the service, which can be killed |
 //! | `shell` | the one address: tabs and a reverse proxy |
 //! | `mail` | the mail server and the mailbox |
-//! | `brand`, `settings` | what the platform chooses |
+//! | `brand`, `settings`, `secrets` | what the platform chooses |
 //! | `feed` | what happens, as lines of the terminal |
 
 mod brand;
 mod courier;
 mod feed;
 pub mod mail;
+mod secrets;
 mod settings;
 mod shell;
 mod story;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::app::Role;
+use crate::app::{App, Role};
 use crate::clock::Clock;
 use crate::http;
 use crate::shutdown::Shutdown;
@@ -42,7 +43,8 @@ use crate::web::api::{Scope, keys};
 use brand::DemoBrand;
 use courier::Service;
 use mail::Sink;
-use settings::{API_KEY, AUDIENCE, Surroundings, TOKEN_SECRET, WEBHOOK_SECRET, settings};
+use secrets::Secrets;
+use settings::{AUDIENCE, Surroundings, settings};
 use shell::Shell;
 use story::{NewLetter, Today, Watched};
 
@@ -90,8 +92,7 @@ const STATE: &str = "stripe.json";
 struct Demo {
     dir: PathBuf,
     brand: DemoBrand,
-    /// Signs the visitors of the console in.
-    ops_token: String,
+    secrets: Secrets,
     simulator: Simulator,
     sink: Arc<Sink>,
     service: Arc<Service>,
@@ -109,6 +110,7 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
     let listener = listen(options.listen).await?;
     let is_first = prepare(&dir)?;
     let brand = DemoBrand::new(&options)?;
+    let secrets = Secrets::of(&dir)?;
     screen.line(&format!("  {} demo: everything here is simulated. Ctrl-C ends it.", brand.name));
     screen.progress("Starting Postgres");
 
@@ -116,16 +118,16 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
     if is_first {
         story::rewind(&clock);
     }
-    let (simulator, sink) = (start_simulator(&clock).await?, Sink::start(dir.join("mail"))?);
+    let (simulator, sink) =
+        (start_simulator(&clock, &secrets.stripe_key).await?, Sink::start(dir.join("mail"))?);
     let relay = options.relay.clone().unwrap_or_else(|| sink.url());
-    let ops_token = hex::encode(rand::random::<[u8; 16]>());
     let settings = settings(&Surroundings {
         dir: &dir,
         shell: listener.local_addr()?,
         stripe: simulator.base_url().to_string(),
         relay,
         brand: &brand,
-        ops_token: &ops_token,
+        secrets: &secrets,
         log: options.log.as_deref().unwrap_or("off"),
     })?;
     telemetry::init(&settings.telemetry);
@@ -133,7 +135,7 @@ pub async fn run(options: Options, screen: Arc<dyn Screen>) -> anyhow::Result<bo
     let demo = Demo {
         dir,
         brand,
-        ops_token,
+        secrets,
         simulator,
         sink: Arc::new(sink),
         service: Arc::new(service),
@@ -166,6 +168,7 @@ fn prepare(dir: &Path) -> anyhow::Result<bool> {
     let (state, incomplete, postgres) =
         (dir.join(STATE), dir.join(INCOMPLETE), dir.join("postgres"));
     if incomplete.exists() {
+        remove_file(&dir.join(secrets::FILE))?;
         for folder in ["postgres", "mail"] {
             match std::fs::remove_dir_all(dir.join(folder)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -187,12 +190,20 @@ fn prepare(dir: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-async fn start_simulator(clock: &Clock) -> anyhow::Result<Simulator> {
+/// Also if there is none.
+fn remove_file(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+async fn start_simulator(clock: &Clock, api_key: &str) -> anyhow::Result<Simulator> {
     // The simulator's pages, on which days pass, advance the service's clock too.
     let (read, moved) = (clock.clone(), clock.clone());
     let time = TimeSource::from_fns(move || read.now(), move |by| moved.advance(by));
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = SimulatorOptions { listen, api_key: API_KEY.to_owned(), time };
+    let options = SimulatorOptions { listen, api_key: api_key.to_owned(), time };
     Simulator::start(options).await.context("cannot start the simulated Stripe")
 }
 
@@ -208,7 +219,7 @@ impl Demo {
         self.simulator.set_origin(shell.clone());
         self.simulator.set_platform_dashboard(PlatformDashboard {
             section: shell.join("capital")?,
-            secret: TOKEN_SECRET.to_owned(),
+            secret: self.secrets.token_secret.clone(),
             audience: AUDIENCE.to_owned(),
         });
         feed::report_letters(self);
@@ -220,7 +231,7 @@ impl Demo {
             None
         };
         let app = self.service.start(Role::Serve).await?;
-        let key = keys::create(app.db(), "the demo", &Scope::ALL, self.clock.now()).await?;
+        let api_key = self.api_key(&app).await?;
         drop(app);
         self.serve_shell(listener)?;
         feed::offer_troubles(self);
@@ -238,15 +249,29 @@ impl Demo {
         };
         self.simulator.autosave(self.dir.join(STATE));
         feed::follow(self);
-        self.say_where(&shell, &key.secret);
+        self.say_where(&shell, &api_key);
         Ok(delivered)
+    }
+
+    /// The key of the folder's first start, unless it was revoked since.
+    async fn api_key(&self, app: &App) -> anyhow::Result<SecretString> {
+        let now = self.clock.now();
+        if let Some(kept) = self.secrets.api_key.clone().map(SecretString::from)
+            && keys::find(app.db(), &kept, now).await?.is_some()
+        {
+            return Ok(kept);
+        }
+        let key = keys::create(app.db(), "the demo", &Scope::ALL, now).await?;
+        let api_key = Some(key.secret.expose_secret().to_owned());
+        Secrets { api_key, ..self.secrets.clone() }.save(&self.dir)?;
+        Ok(key.secret)
     }
 
     fn connect_webhook(&self) -> anyhow::Result<()> {
         let service = self.service.settings.http.listen;
         self.simulator.register_webhook(WebhookEndpoint {
             url: format!("http://{service}/webhooks/stripe").parse()?,
-            secrets: vec![WEBHOOK_SECRET.to_owned()],
+            secrets: vec![self.secrets.webhook_secret.clone()],
             first_retry_after: Duration::from_millis(200),
             // Until a killed service is back, with room.
             max_attempts: 10,
@@ -286,7 +311,7 @@ impl Demo {
             address,
             service: self.service.settings.http.listen,
             ops: self.service.settings.ops.listen,
-            ops_token: SecretString::from(self.ops_token.clone()),
+            ops_token: SecretString::from(self.secrets.ops_token.clone()),
             stripe: stripe.socket_addrs(|| None)?.first().copied().context("no address")?,
             simulator: self.simulator.clone(),
             brand: self.brand.clone(),
@@ -328,7 +353,7 @@ impl Demo {
         let NewLetter { merchant, amount, email, .. } = letter;
         let after = after.as_secs_f64();
         self.screen.line(&format!(
-            "  {merchant:<14} {amount:>7}  letter to {email:<21} Stripe: delivered {after:>4.1} s"
+            "  {merchant:<14} {amount:>7}  email to {email:<21} Stripe: delivered {after:>4.1} s"
         ));
     }
 
@@ -353,6 +378,7 @@ impl Demo {
             format!("  Webhook  http://{service}/webhooks/stripe"),
             format!("  Stripe   {}v1", self.simulator.base_url()),
             format!("  API      {shell}api/v1/accounts/{account}/summary"),
+            format!("  Secrets  {}", self.dir.join(secrets::FILE).display()),
             format!("  API key  {}", key.expose_secret()),
             String::new(),
         ] {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::brand::DemoBrand;
+use super::secrets::Secrets;
 use super::shell::USER_HEADER;
 use crate::config::{Requirement, Settings};
 
@@ -17,23 +18,20 @@ pub(super) struct Surroundings<'a> {
     /// As `SMTP_URL`.
     pub(super) relay: String,
     pub(super) brand: &'a DemoBrand,
-    pub(super) ops_token: &'a str,
+    pub(super) secrets: &'a Secrets,
     pub(super) log: &'a str,
 }
 
-pub(super) const API_KEY: &str = "sk_test_demo";
-pub(super) const WEBHOOK_SECRET: &str = "whsec_demo";
-pub(super) const TOKEN_SECRET: &str = "the demo's links protect nothing";
 pub(super) const AUDIENCE: &str = "capital-courier";
 
 pub(super) fn settings(around: &Surroundings<'_>) -> anyhow::Result<Settings> {
-    let shell = around.shell;
+    let (shell, secrets) = (around.shell, around.secrets);
     let [logo, logo_dark] = around.brand.logo_urls(shell);
     let mut env = HashMap::from(
         [
             ("COURIER_DATABASE__DATA_DIR", around.dir.join("postgres").display().to_string()),
-            ("STRIPE_API_KEY", API_KEY.to_owned()),
-            ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+            ("STRIPE_API_KEY", secrets.stripe_key.clone()),
+            ("STRIPE_WEBHOOK_SECRET", secrets.webhook_secret.clone()),
             ("COURIER_STRIPE__API_BASE", around.stripe.clone()),
             ("SMTP_URL", around.relay.clone()),
             // Even with a real relay, the blind copy must not reach Stripe.
@@ -52,10 +50,10 @@ pub(super) fn settings(around: &Surroundings<'_>) -> anyhow::Result<Settings> {
             ("COURIER_BRAND__LOGO_DARK_URL", logo_dark),
             ("COURIER_HTTP__LISTEN", usual_or_free(8080)?.to_string()),
             ("COURIER_HTTP__PUBLIC_URL", format!("http://{shell}")),
-            ("COURIER_PORTAL__TOKEN_SECRET", TOKEN_SECRET.to_owned()),
+            ("COURIER_PORTAL__TOKEN_SECRET", secrets.token_secret.clone()),
             ("COURIER_OPS__LISTEN", usual_or_free(9090)?.to_string()),
             ("COURIER_OPS__USER_HEADER", USER_HEADER.to_owned()),
-            ("COURIER_OPS__TOKEN", around.ops_token.to_owned()),
+            ("COURIER_OPS__TOKEN", secrets.ops_token.clone()),
             // Days pass in a second, and not only on weekdays.
             ("COURIER_REMINDERS__AFTER_7_DAYS", "true".to_owned()),
             ("COURIER_REMINDERS__AFTER_14_DAYS", "true".to_owned()),

@@ -25,6 +25,14 @@ pub struct ListedLetter {
     pub changed_at: DateTime<Utc>,
 }
 
+/// Where a letter goes, as last written: `None` before that, and once erased.
+#[derive(Clone, Debug)]
+pub struct Addressee {
+    pub letter_id: String,
+    pub recipient: Option<String>,
+    pub locale: Option<String>,
+}
+
 /// Selects letters; `None` selects all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LetterFilter<'a> {
@@ -90,6 +98,20 @@ pub async fn list(
             .await
         }
     }
+}
+
+/// Where these letters go.
+pub async fn addressees(
+    db: impl PgExecutor<'_>,
+    letter_ids: &[String],
+) -> sqlx::Result<Vec<Addressee>> {
+    sqlx::query_as!(
+        Addressee,
+        "select letter_id, recipient, locale from letters where letter_id = any($1)",
+        letter_ids,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The letter with this id or this Message-ID.

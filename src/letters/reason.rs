@@ -86,15 +86,17 @@ pub fn remedy(reason: &str) -> &'static str {
         }
         UNKNOWN_PRODUCT => {
             "this version has no wording for the product: tell the merchant by another channel, or \
-             upgrade and run `offer resend`"
+             upgrade, then `offer resend`"
         }
-        GAVE_UP => "read the error with `job list`, remove its cause, and run `offer resend`",
+        GAVE_UP => "read the error (`job list`), remove its cause, then `offer resend`",
         UNCERTAIN => {
-            "check in the relay's log whether it accepted the email; then run `offer resend` or \
+            "check in the relay's log whether it accepted the email; then `offer resend` or \
              `offer withdraw`"
         }
-        RELAY_REFUSED => "read the relay's reply with `offer show`, remove its cause, then resend",
-        NOT_CONNECTED => "the account left the platform: withdraw the email",
+        RELAY_REFUSED => {
+            "read the relay's reply (`offer show`), remove its cause, then `offer resend`"
+        }
+        NOT_CONNECTED => "the account left the platform: `offer withdraw`",
         _ => "see `offer show`",
     }
 }

@@ -187,6 +187,8 @@ pub struct OfferListing {
     pub created_at: DateTime<Utc>,
     /// The merchant cannot apply after this.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The offer that this one replaced.
+    pub replacement_for_offer_id: Option<String>,
 }
 
 /// Selects listings by a condition.
@@ -196,7 +198,7 @@ macro_rules! select_listings {
             OfferListing,
             "
             select offer_id, account_id, status, livemode, currency, advance_minor, fee_minor,
-                created_at, expires_at
+                created_at, expires_at, replacement_for_offer_id
             from financing_offers
             where "
                 + $condition,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::actions::{self, ActionFilter, LoggedAction};
+use super::offer_case;
 use crate::consent::opt_outs::store::OptOut;
 use crate::consent::suppression::SuppressedAddress;
 use crate::consent::{contact_overrides, opt_outs, suppression};
@@ -46,6 +47,8 @@ pub struct AccountOfferCase {
     #[serde(flatten)]
     pub offer: OfferListing,
     pub letters: Vec<LetterSummary>,
+    /// Why there is no email; `None` if there is one.
+    pub without_letter: Option<String>,
     /// Of all letters, in order of time. Recipients are masked.
     pub attempts: Vec<AttemptRecord>,
     pub suppressed_addresses: Vec<SuppressedAddress>,
@@ -70,12 +73,16 @@ pub async fn read(db: &Pool, account_id: &str) -> sqlx::Result<AccountCase> {
         for attempt in &mut attempts {
             attempt.recipient = masked_recipient(&attempt.recipient);
         }
+        let delivery_reports: Vec<StoredReport> =
+            reports.extract_if(.., |report| report.offer_id == id).collect();
+        let without_letter = || offer_case::without_letter(&offer, delivery_reports.first());
         offers.push(AccountOfferCase {
             attempts,
+            without_letter: letters.is_empty().then(without_letter),
             letters,
             suppressed_addresses: suppression::list_for_offer(&mut tx, id).await?,
             delivery: deliveries::find(&mut *tx, id).await?,
-            delivery_reports: reports.extract_if(.., |report| report.offer_id == id).collect(),
+            delivery_reports,
             offer,
         });
     }

@@ -212,11 +212,12 @@ fn group(kind: Kind, reason: &str, count: i64, since: DateTime<Utc>) -> Group {
     }
 }
 
-fn remedy_of(kind: Kind, reason: &str) -> &'static str {
+/// What resolves entries of this kind and reason, in the terms of the command line.
+pub fn remedy_of(kind: Kind, reason: &str) -> &'static str {
     match kind {
         Kind::LetterHeld | Kind::LetterUncertain => remedy(reason),
         Kind::LetterRejected => {
-            "read the relay's reply with `offer show`; set another address with `contact set`, \
+            "read the relay's reply (`offer show`); set another address with `contact set`, \
              then `offer resend`"
         }
         Kind::LetterBounced => {
@@ -224,11 +225,11 @@ fn remedy_of(kind: Kind, reason: &str) -> &'static str {
              `offer resend`"
         }
         Kind::MarkRefused => {
-            "read Stripe's answer with `offer show`, remove its cause, then `job retry`"
+            "read Stripe's answer (`offer show`), remove its cause, then `job retry`"
         }
         Kind::JobDead => "read the error, remove its cause, then `job retry ID`",
         Kind::EventUnreadable => {
-            "update the service, then `event replay ID`; `event show ID` prints the event"
+            "update the service, then `event replay ID`; `event show ID` has the event"
         }
         Kind::BodyMalformed => {
             "a proxy may change requests, or another program uses the secret: compare with the \
@@ -239,10 +240,10 @@ fn remedy_of(kind: Kind, reason: &str) -> &'static str {
              lost: reconciliation reads the events"
         }
         Kind::ReconciliationIncomplete => {
-            "read the error with `reconcile`; `doctor` checks the key and its permissions"
+            "read the error with `reconcile`; the key and its permissions are in `doctor`"
         }
         Kind::LedgerDiffers => {
-            "`account show` prints both sums; ask Stripe about what remains after a day"
+            "`account show` has both sums; ask Stripe about what remains after a day"
         }
         Kind::TransactionsUnreadable => {
             "the log says why an entry could not be read; an update usually helps"

@@ -9,6 +9,7 @@ use crate::consent::suppression::{self, SuppressedAddress};
 use crate::database::{self, Pool};
 use crate::flow::delivered::{self, StoredReport};
 use crate::flow::email::SendLetter;
+use crate::flow::offer::why_no_email;
 use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{AttemptRecord, attempts_of};
 use crate::letters::pauses;
@@ -121,9 +122,26 @@ fn day_and_time(at: DateTime<Utc>) -> String {
     at.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// Why there is no email, of an offer that never had one.
+pub(super) fn without_letter(offer: &OfferListing, report: Option<&StoredReport>) -> String {
+    report.map_or_else(
+        || why_no_email(offer),
+        |report| {
+            format!(
+                "No email: the platform told the merchant itself ({}, {}).",
+                report.channel,
+                day_and_time(report.told_at)
+            )
+        },
+    )
+}
+
 impl Facts<'_> {
     fn answer(&self) -> Answer {
-        let Some(letter) = self.first else { return self.without_letter() };
+        let Some(letter) = self.first else {
+            let sentence = without_letter(self.offer, self.report);
+            return Answer { standing: Standing::Settled, sentence, remedy: None };
+        };
         let at = day_and_time(letter.changed_at);
         let reason = letter.reason.as_deref().unwrap_or_default();
         let why = explain(reason);
@@ -151,7 +169,8 @@ impl Facts<'_> {
             }
             "bounced" => needs(
                 format!("The email was sent and came back on {at}."),
-                "set another address and resend, or allow this address again",
+                "set another address with `contact set`, or allow this one with `address allow`; then \
+                 `offer resend`",
             ),
             "withdrawn" if reason == "offer_delivered" => settled(
                 "Stripe says that the offer was delivered; no email about it is on record here: \
@@ -168,26 +187,6 @@ impl Facts<'_> {
             )),
             other => settled(format!("The email is {other} since {at}.")),
         }
-    }
-
-    fn without_letter(&self) -> Answer {
-        let sentence = match (self.report, self.offer.status.as_str()) {
-            (Some(report), _) => format!(
-                "No email: the platform told the merchant itself ({}, {}).",
-                report.channel,
-                day_and_time(report.told_at)
-            ),
-            (None, "undelivered") => {
-                "No email was opened, although the offer is undelivered: an event about it may \
-                 wait to be read, or the offer belongs to the other mode of the key."
-                    .to_owned()
-            }
-            (None, status) => format!(
-                "No email is on record: the offer was already {} when this database learned of it.",
-                status.replace('_', " ")
-            ),
-        };
-        Answer { standing: Standing::Settled, sentence, remedy: None }
     }
 
     fn underway(&self, letter: &LetterSummary) -> Answer {
@@ -231,7 +230,7 @@ impl Facts<'_> {
             Some(of) if of.state == "refused" => (
                 Standing::NeedsOperator,
                 "Stripe refused to mark the offer as delivered".to_owned(),
-                Some("read Stripe's answer, remove its cause, and retry the job"),
+                Some("read Stripe's answer, remove its cause, then `job retry`"),
             ),
             Some(_) | None => (Standing::Underway, "Stripe is still to be told".to_owned(), None),
         };

@@ -87,6 +87,27 @@ pub async fn find_about(
     .await
 }
 
+/// The open or dead jobs of a kind about these subjects.
+pub async fn unfinished_about(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subjects: &[String],
+) -> sqlx::Result<Vec<JobRow>> {
+    sqlx::query_as!(
+        JobRow,
+        "
+        select job_id, kind, subject, state, attempt, due_at, last_error
+        from jobs
+        where key in (select $1 || ':' || subject from unnest($2::text[]) as asked (subject))
+            and state <> 'done'
+        ",
+        kind,
+        subjects,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Claimed jobs of a kind, including those whose lease has expired.
 pub async fn claimed_count(db: impl PgExecutor<'_>, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

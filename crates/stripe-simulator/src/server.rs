@@ -1,6 +1,7 @@
 //! One request: whether it has a fault, who asks, whether its key was used before, and which part
 //! answers.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -22,6 +23,9 @@ use crate::pages::{self, Pages};
 use crate::state::event::API_VERSION;
 use crate::{api, control};
 
+/// Requests that are remembered, for tests; a demo that runs for weeks makes more.
+const MAX_RECORDED: usize = 100_000;
+
 /// The connection is closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("closed the connection, as the fault asks")]
@@ -33,7 +37,7 @@ pub(crate) struct Server {
     pub(crate) pages: Arc<Pages>,
     pub(crate) faults: Faults,
     pub(crate) idempotency_keys: Arc<IdempotencyKeys>,
-    requests: Mutex<Vec<RecordedRequest>>,
+    requests: Mutex<VecDeque<RecordedRequest>>,
 }
 
 impl Server {
@@ -48,9 +52,10 @@ impl Server {
         }
     }
 
-    /// All requests so far, oldest first.
+    /// The requests so far, oldest first: the last [`MAX_RECORDED`].
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().cloned().collect()
     }
 
     /// Answers one request, or closes its connection.
@@ -147,7 +152,11 @@ impl Server {
             stripe_version: header("Stripe-Version"),
             status: response.map(|response| response.status),
         };
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(recorded);
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() >= MAX_RECORDED {
+            requests.pop_front();
+        }
+        requests.push_back(recorded);
     }
 
     /// `fails`: the endpoint begins its work and fails.

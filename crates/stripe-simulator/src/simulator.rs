@@ -455,7 +455,7 @@ impl Simulator {
         self.server.faults.clear();
     }
 
-    /// All requests so far, oldest first.
+    /// The last hundred thousand requests, oldest first.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.server.requests()
     }

@@ -102,7 +102,13 @@ fn print_financings(summary: &AccountCase) -> anyhow::Result<()> {
 
 fn print_offer(summary: &AccountOfferCase) -> anyhow::Result<()> {
     let AccountOfferCase {
-        offer, letters, suppressed_addresses, delivery, delivery_reports, ..
+        offer,
+        letters,
+        without_letter,
+        suppressed_addresses,
+        delivery,
+        delivery_reports,
+        ..
     } = summary;
     let amount = |minor: Option<i64>| {
         minor.map_or("?".to_owned(), |minor| {
@@ -113,6 +119,9 @@ fn print_offer(summary: &AccountOfferCase) -> anyhow::Result<()> {
     let until = offer.expires_at.map(|end| format!(" to {}", end.format(DAY))).unwrap_or_default();
     let from = offer.created_at.format(DAY);
     line(&format!("{}  {}  {advance} + {fee} fee  {from}{until}", offer.offer_id, offer.status))?;
+    for (index, text) in without_letter.iter().flat_map(|why| wrap(why)).enumerate() {
+        row(if index == 0 { "email" } else { "" }, &text)?;
+    }
     for letter in letters {
         let LetterSummary { kind, state, .. } = letter;
         let reason =
@@ -153,8 +162,27 @@ fn money(minor: i64, currency: &str) -> String {
     operator_amount(Some(minor), Some(currency)).unwrap_or_default()
 }
 
+const LABEL: usize = 10;
+
 fn row(label: &str, text: &str) -> anyhow::Result<()> {
-    line(&format!("  {label:<10}  {text}"))
+    line(&format!("  {label:<LABEL$}  {text}"))
+}
+
+/// Sentences as the lines of a row.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, String::len);
+        match lines.last_mut() {
+            Some(line) if last > 0 && LABEL + 4 + last + 1 + word.len() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(line) if last == 0 => line.push_str(word),
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Prints one line, cut to the width of the terminal.

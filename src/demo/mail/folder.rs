@@ -78,9 +78,13 @@ pub(super) struct MailList {
 pub(super) const MAX_LISTED: usize = 200;
 /// Older messages stay in the folder and are neither listed nor searched.
 const MAX_INDEXED: usize = 5_000;
+/// Of a message, in bytes: an email of this service has a tenth.
+const MAX_SEARCHED: usize = 16 * 1024;
 /// Trace fields included.
 const MAX_FILE: u64 = MAX_MESSAGE as u64 + 64 * 1024;
 const MAX_ID: usize = 100;
+/// Leaves room for `-<number>` in the name of the file. Ours have 39.
+const MAX_LETTER_ID: usize = 64;
 
 const RETURN_PATH: &str = "Return-Path: <";
 const ORIGINAL_TO: &str = "X-Original-To: ";
@@ -237,7 +241,8 @@ fn index(id: String, file: &[u8]) -> IndexedMail {
     let recipient = to.into_iter().next().unwrap_or_else(|| named.to_owned());
     let date = email.header("Date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     let (kind, locale) = email.header("Feedback-ID").and_then(feedback_id).unzip();
-    let letter_id = email.header("X-PM-Metadata-letter-id").filter(|id| is_id(id));
+    let letter_id = email.header("X-PM-Metadata-letter-id");
+    let letter_id = letter_id.filter(|id| is_id(id) && id.len() <= MAX_LETTER_ID);
     let summary = MailSummary {
         id,
         copies,
@@ -249,7 +254,9 @@ fn index(id: String, file: &[u8]) -> IndexedMail {
         recipient,
     };
     let text = email.text.as_deref().unwrap_or_default();
-    let searched = [&summary.subject, named, &summary.recipient, text].join("\n").to_lowercase();
+    let mut searched =
+        [&summary.subject, named, &summary.recipient, text].join("\n").to_lowercase();
+    searched.truncate(searched.floor_char_boundary(MAX_SEARCHED));
     IndexedMail { summary, arrived: DateTime::default(), searched }
 }
 

@@ -160,7 +160,7 @@ impl ServerSession {
             return "452 4.5.3 too many recipients";
         }
         if self.inbox.is_bouncing() {
-            self.inbox.report_refusal(format!("letter to {to} refused: {UNKNOWN_ADDRESS}"));
+            self.inbox.report_refusal(format!("email to {to} refused: {UNKNOWN_ADDRESS}"));
             return UNKNOWN_ADDRESS;
         }
         envelope.to.push(to);

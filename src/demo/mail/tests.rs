@@ -292,6 +292,15 @@ async fn the_list_is_searched_and_filtered() {
 }
 
 #[tokio::test]
+async fn a_message_with_an_overlong_letter_id_is_listed_under_a_name_of_its_own() {
+    let mail = Mail::start();
+    let long = format!("letter_{}", "x".repeat(92));
+    mail.send(&letter("<p>Hello</p>").replace(LETTER, &long)).await.unwrap();
+    let list = mail.pages().open("/mailbox/list").await;
+    assert!(list.text.contains("/mailbox/message_"), "{}", list.text);
+}
+
+#[tokio::test]
 async fn a_message_is_shown_in_every_view() {
     let mail = Mail::start();
     let html = "<style>@media (prefers-color-scheme: dark) {}</style><p>Hello</p></iframe>\

@@ -38,7 +38,7 @@ pub(super) async fn show(
             id,
             name => account["business_profile"]["name"].as_str().unwrap_or("(no name)"),
             country => account["country"].as_str().unwrap_or_default(),
-            letters => email.map(mailbox_of),
+            emails => email.map(mailbox_of),
             phase => phase(simulator, id),
             is_current => chosen == Some(id),
         })
@@ -47,28 +47,20 @@ pub(super) async fn show(
     state.page("merchants.html", context! { merchants, is_phone => choice.width == Width::Phone })
 }
 
-/// Where the merchant stands, in words.
+/// Where the merchant stands, in Stripe's words for the status of an offer.
 fn phase(simulator: &Simulator, account: &str) -> String {
     let offer = simulator.newest_offer(account).unwrap_or_default();
-    let newest = match offer["status"].as_str().unwrap_or_default() {
-        "undelivered" => "offer, not emailed yet",
-        "delivered" => "offer",
-        "accepted" => "application under review",
-        "paid_out" => "financing in progress",
-        "fully_repaid" => "paid in full",
-        "" => "no offer",
-        "rejected" => "application rejected",
-        "canceled" => "financing canceled",
-        _ => "offer ended",
-    };
+    let status = offer["status"].as_str().unwrap_or("no offer");
+    let newest = status.replace('_', " ");
     let mut offers = simulator.offers().into_iter();
     let has_paid = offers.any(|one| one["account"] == account && one["status"] == "fully_repaid");
-    if offer["status"] == "delivered" && has_paid {
-        return "paid in full, new offer".to_owned();
+    let has_active = !simulator.active_financings(account).is_empty();
+    match status {
+        "paid_out" | "fully_repaid" => newest,
+        _ if has_active => format!("paid out; new offer {newest}"),
+        _ if has_paid => format!("fully repaid; new offer {newest}"),
+        _ => newest,
     }
-    let is_beside =
-        offer["status"] != "paid_out" && !simulator.active_financings(account).is_empty();
-    if is_beside { format!("financing in progress, new {newest}") } else { newest.to_owned() }
 }
 
 fn mailbox_of(email: &str) -> String {

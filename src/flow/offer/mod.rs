@@ -13,6 +13,7 @@
 //! Stripe, and that response wins. An offer that is no longer `undelivered` withdraws its unsent
 //! letter; a withdrawn letter stays withdrawn.
 
+mod announce;
 mod find;
 mod look_up;
 mod refresh;
@@ -30,6 +31,7 @@ use crate::offers::transition::{self, Effect, StatusChange};
 use crate::offers::{self, ObservedOffer, Source};
 use crate::stripe::{OfferId, OfferStatus};
 
+pub use announce::{RULE as EMAIL_RULE, why_no_email};
 pub use find::{OfferFinder, RecentlyFound, decode};
 pub use look_up::LookUpOffers;
 pub use refresh::RefreshOffer;
@@ -86,8 +88,8 @@ pub async fn apply(
         (Some(known), None) => &known.status,
         (Some(_), Some(_)) | (None, _) => &offer.status,
     };
-    if *status == OfferStatus::Undelivered {
-        if announces_offer(observation) {
+    if announce::is_to_be_delivered(status) {
+        if announce::announces_offer(observation) {
             to_email::hand_over(&mut *tx, offer, letters, now).await?;
         }
     } else if !matches!(status, OfferStatus::Other(_)) {
@@ -228,20 +230,6 @@ async fn record_timeline_entry(
         happened_at: observation.as_of,
     };
     timeline::add(tx, &entry, now).await
-}
-
-/// Whether the observation announces an offer that the platform must deliver. Stripe itself usually
-/// delivers replacements before they are announced
-/// (<https://docs.stripe.com/capital/replacements>).
-fn announces_offer(observation: &ObservedOffer<'_>) -> bool {
-    let says_so = match observation.source {
-        Source::Listed | Source::Asked => true,
-        Source::Event { event_type, .. } => {
-            let kind = event_type.trim_start_matches("capital.financing_offer.");
-            matches!(kind, "created" | "replacement_created")
-        }
-    };
-    says_so && observation.offer.status == OfferStatus::Undelivered
 }
 
 #[cfg(test)]

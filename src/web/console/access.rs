@@ -24,6 +24,7 @@ use crate::consent::opt_outs::{Note, NoteError};
 use crate::database::with_timeout;
 use crate::format::text;
 use crate::http::body::{self, BodyLimits};
+use crate::mail::mask::masked_recipient;
 use crate::operators::{Channel, Instruction};
 
 /// What a token allows.
@@ -141,6 +142,11 @@ impl Seal {
 impl Visitor {
     pub(super) fn can_act(&self) -> bool {
         self.role == ConsoleRole::Act
+    }
+
+    /// An address as this visitor may see it.
+    pub(super) fn recipient(&self, address: &str) -> String {
+        if self.can_act() { address.to_owned() } else { masked_recipient(address) }
     }
 
     /// The value that each form must carry.

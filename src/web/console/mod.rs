@@ -13,10 +13,12 @@
 //! | `pages` | one file per page: its route, its view and the name of its template |
 //! | `render` | templates, headers, filters |
 //! | `problem` | what a page says instead |
+//! | `remedy` | remedies in the console's terms |
 
 mod access;
 mod pages;
 mod problem;
+mod remedy;
 mod render;
 mod session;
 mod sign_in;

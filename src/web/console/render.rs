@@ -14,6 +14,8 @@ use super::ConsoleState;
 use super::access::Visitor;
 use super::pages;
 use super::problem::{Problem, Unanswered};
+use super::remedy;
+use crate::format::locale::Language;
 use crate::telemetry::chain;
 use crate::web::cookie::hash;
 use crate::web::letter_view;
@@ -65,8 +67,9 @@ impl ConsoleTemplates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("when", when);
         environment.add_filter("tone", |word: &str| tone(word));
-        environment.add_filter("commands", commands);
+        environment.add_filter("in_console", remedy::in_console);
         environment.add_filter("first_upper", first_upper);
+        environment.add_filter("language", language);
         environment.add_filter("words", |name: &str| name.replace('_', " "));
         for (name, source) in SHARED.into_iter().chain(pages::templates()) {
             environment.add_template(name, source)?;
@@ -177,17 +180,7 @@ pub(super) fn files() -> Router<ConsoleState> {
         .route("/console/console.js", file("text/javascript; charset=utf-8", SCRIPT))
 }
 
-/// Our own text, with what stands in backticks as code.
-fn commands(text: &str) -> Value {
-    let show = |(position, part): (usize, &str)| {
-        let part = html_escape(part);
-        if position % 2 == 1 { format!("<code>{part}</code>") } else { part }
-    };
-    let parts: Vec<String> = text.split('`').enumerate().map(show).collect();
-    Value::from_safe_string(parts.concat())
-}
-
-fn html_escape(text: &str) -> String {
+pub(super) fn html_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -197,6 +190,17 @@ fn first_upper(text: &str) -> String {
     characters
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+/// A language by its code in `letters.locale`.
+fn language(code: &str) -> String {
+    let name = match code.parse() {
+        Ok(Language::English) => "English",
+        Ok(Language::German) => "German",
+        Ok(Language::French) => "French",
+        Err(_) => code,
+    };
+    name.to_owned()
 }
 
 /// A time with its age: `29 Nov 14:31 · 3 min ago`. A dash if there is none.

@@ -139,7 +139,7 @@ async fn pages_render(demo: &Demo) {
         ("/mailbox?q=Sonnenschein".to_owned(), "lena@sonnenschein.example"),
         (format!("/merchants?account={jenny}&width=phone"), "demo-frame phone"),
         (format!("/_simulator/?account={jenny}"), "Until paid in full"),
-        ("/console/attention".to_owned(), "no_recipient"),
+        ("/console/attention".to_owned(), "Stripe has no address of the account"),
         (format!("/console/accounts/{jenny}"), "letter_"),
         ("/metrics".to_owned(), "courier_"),
     ];

@@ -117,6 +117,10 @@ impl IdempotencyKeys {
                 conflict(409, Some("idempotency_key_in_use"), message)
             }
             None => {
+                // At each doubling, so that it costs little however many there are.
+                if keys.len().is_power_of_two() {
+                    keys.retain(|_, stored| now - stored.at < RETENTION);
+                }
                 let stored = StoredRequest { parameters, at: now, response: None };
                 keys.insert(key.to_owned(), stored);
                 None

@@ -118,8 +118,8 @@ fn stripe(situation: &Situation<'_>) -> Vec<Button> {
     let target = |action| situation.target(action);
     let currency = situation.currency();
     let (label, offer) = match situation.to_offer() {
-        Ok(NextOffer::First) => ("Makes a first offer", Ok("a letter is due")),
-        Ok(NextOffer::New) => ("Makes a new offer", Ok("another amount; a letter is due")),
+        Ok(NextOffer::First) => ("Makes a first offer", Ok("an email is due")),
+        Ok(NextOffer::New) => ("Makes a new offer", Ok("another amount; an email is due")),
         Ok(NextOffer::Refill) => ("Makes a refill offer", Ok("more, while they pay")),
         Ok(NextOffer::Repeat) => ("Makes a repeat offer", Ok("more than last time")),
         Err(why_not) => ("Makes another offer", Err(why_not)),
@@ -146,9 +146,9 @@ fn stripe(situation: &Situation<'_>) -> Vec<Button> {
 fn unsubscribe(account: &str, host: &Host) -> Value {
     let link = host.unsubscribe_link.as_ref().and_then(|find| find(account));
     let hint = match (&link, &host.unsubscribe_link) {
-        (Some(_), _) => "opens the page that the newest letter links to",
-        (None, Some(_)) => "no letter with a link has reached them yet",
-        (None, None) => "use the link at the end of a letter",
+        (Some(_), _) => "opens the page that the newest email links to",
+        (None, Some(_)) => "no email with a link has reached them yet",
+        (None, None) => "use the link at the end of an email",
     };
     context! { link, hint }
 }

@@ -69,7 +69,7 @@ impl<'a> Situation<'a> {
         let id = self.open_offer()?;
         let offer = self.open.unwrap_or(&Value::Null);
         if offer["status"] == "undelivered" {
-            return Err("the letter must reach them first".to_owned());
+            return Err("the email must reach them first".to_owned());
         }
         if is_past_expiry(offer, self.now) {
             return Err("the offer has expired".to_owned());

@@ -1,4 +1,4 @@
-//! The story line of an offer: offer, letter, applied, approved, paying, paid.
+//! The story line of an offer: offer, email, applied, approved, paying, paid.
 
 use chrono::{DateTime, Utc};
 use minijinja::context;
@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::state::ledger::Financing;
 use crate::state::offer::{current_terms, is_past_expiry, text};
 
-const LABELS: [&str; 6] = ["Offer", "Letter", "Applied", "Approved", "Paying", "Paid"];
+const LABELS: [&str; 6] = ["Offer", "Email", "Applied", "Approved", "Paying", "Paid"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -58,24 +58,21 @@ pub(super) fn told<'a>(state: &'a State, account: &'a str) -> Vec<&'a Value> {
     under_way
 }
 
-/// An offer's phase in a word or two, and the class of its mark.
+/// An offer's status in Stripe's words, and the class of its mark. Of a financing also how much is
+/// paid.
 pub(super) fn phase(state: &State, offer: &Value) -> (String, &'static str) {
-    match offer["status"].as_str().unwrap_or_default() {
-        "undelivered" => ("Letter due".to_owned(), "warn"),
-        "delivered" => ("Offer open".to_owned(), "busy"),
-        "accepted" => ("Under review".to_owned(), "busy"),
+    let status = offer["status"].as_str().unwrap_or_default();
+    let words = status.replace('_', " ");
+    match status {
+        "undelivered" => (words, "warn"),
+        "delivered" | "accepted" => (words, "busy"),
         "paid_out" => {
-            let financing = financing(state, offer);
-            let percent = financing.map_or(0, percent_paid);
-            (format!("Paying, {percent}%"), "busy")
+            let percent = financing(state, offer).map_or(0, percent_paid);
+            (format!("{words}, {percent}% paid"), "busy")
         }
-        "fully_repaid" | "completed" => ("Paid".to_owned(), "good"),
-        "rejected" => ("Rejected".to_owned(), "bad"),
-        "canceled" => ("Canceled".to_owned(), "quiet"),
-        "expired" => ("Expired".to_owned(), "quiet"),
-        "replaced" => ("Replaced".to_owned(), "quiet"),
-        "accepted_other_offer" => ("Took another".to_owned(), "quiet"),
-        other => (other.replace('_', " "), "quiet"),
+        "fully_repaid" | "completed" => (words, "good"),
+        "rejected" => (words, "bad"),
+        _ => (words, "quiet"),
     }
 }
 
@@ -95,7 +92,7 @@ pub(super) fn tell(
             _ => Step::ToCome,
         };
         let (label, said) = match step {
-            // A replacement has no letter: Stripe shows it in the application.
+            // A replacement has no email: Stripe shows it in the application.
             Step::Done if number == 1 && offer["replacement_for"].is_string() => {
                 ("Shown by Stripe".to_owned(), done_on(state, offer, number, now))
             }
@@ -143,7 +140,7 @@ fn place(state: &State, offer: &Value, now: DateTime<Utc>) -> Place {
     let waiting = |done, said| Place { done, next: Step::Current, said };
     let before_applying = if is_delivered { 2 } else { 1 };
     match offer["status"].as_str().unwrap_or_default() {
-        "undelivered" => waiting(1, "not delivered yet".to_owned()),
+        "undelivered" => waiting(1, "undelivered".to_owned()),
         "delivered" => waiting(2, open_for(offer, now)),
         "accepted" => waiting(3, "Stripe reviews it".to_owned()),
         "paid_out" => waiting(4, day_of(state, offer, now)),
@@ -154,7 +151,7 @@ fn place(state: &State, offer: &Value, now: DateTime<Utc>) -> Place {
         "canceled" => stopped(3, "Canceled"),
         "expired" => stopped(before_applying, "Expired"),
         "replaced" => stopped(before_applying, "Replaced"),
-        "accepted_other_offer" => stopped(before_applying, "Took another"),
+        "accepted_other_offer" => stopped(before_applying, "Accepted other offer"),
         other => stopped(before_applying, &other.replace('_', " ")),
     }
 }

@@ -63,7 +63,7 @@ async fn each_state_has_its_buttons_and_says_why_others_are_not_possible() {
     };
     let undelivered = page(&client).await;
     expect(&undelivered, &["expire", "replace", "take_other"]);
-    assert!(undelivered.contains("the letter must reach them first"), "{undelivered}");
+    assert!(undelivered.contains("the email must reach them first"), "{undelivered}");
     client.simulator.deliver(&offer);
     let delivered = page(&client).await;
     expect(&delivered, &["apply", "expire", "replace", "take_other", "until_paid"]);
@@ -327,7 +327,7 @@ async fn events_are_sent_again_three_times_and_backwards() {
 #[tokio::test]
 async fn the_merchant_unsubscribes_by_the_link_that_the_host_finds() {
     let (client, account, _) = Client::start().await;
-    assert!(page(&client).await.contains("use the link at the end of a letter"));
+    assert!(page(&client).await.contains("use the link at the end of an email"));
     client
         .simulator
         .set_unsubscribe_link(move |of| (of == account).then(|| "http://127.0.0.1/u/1".to_owned()));

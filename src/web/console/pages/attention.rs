@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::ConsolePage;
 use crate::database::with_timeout;
-use crate::letters::State;
+use crate::flow::offer::EMAIL_RULE;
 use crate::letters::listing::LetterFilter;
+use crate::letters::{State, reason};
 use crate::operators::acts;
 use crate::operators::attention::{self, Group};
 use crate::operators::letters::{self, Change};
@@ -32,6 +33,8 @@ const MAX_RELEASED: i64 = 1000;
 #[derive(Serialize)]
 struct AttentionView {
     groups: Vec<GroupView>,
+    /// Which offers get an email.
+    rule: &'static str,
     total: i64,
 }
 
@@ -60,18 +63,30 @@ async fn show(
     let groups = with_timeout(attention::read(&state.console.db, now, ITEMS)).await?;
     let total = groups.iter().map(|group| group.count).sum();
     let view = |group: Group| GroupView {
-        sentence: attention::sentence(&group),
+        sentence: sentence(&group),
         more: group.count - i64::try_from(group.items.len()).unwrap_or_default(),
         can_dismiss: group.kind.can_dismiss(),
         group,
     };
-    let view = AttentionView { groups: groups.into_iter().map(view).collect(), total };
+    let groups = groups.into_iter().map(view).collect();
+    let view = AttentionView { groups, rule: EMAIL_RULE, total };
     let head = PageHead {
         template: "attention.html",
         title: "Attention",
         command: "capital-courier attention",
     };
     state.page(&visitor, &head, view)
+}
+
+/// `3 emails are held: the relay refused the email`
+fn sentence(group: &Group) -> String {
+    let (count, noun) = (group.count, group.kind.noun(group.count));
+    match (group.reason.as_str(), reason::explain(&group.reason)) {
+        ("" | reason::UNCERTAIN, _) => format!("{count} {noun}"),
+        // No reason of a letter: the kind of a job.
+        (name, why) if name == why => format!("{count} {noun}: {}", name.replace('_', " ")),
+        (_, why) => format!("{count} {noun}: {why}"),
+    }
 }
 
 async fn dismiss(FromState(state): FromState<ConsoleState>, act: Act) -> Result<Response, Problem> {

@@ -10,10 +10,13 @@ use serde::Serialize;
 
 use super::ConsolePage;
 use crate::database::with_timeout;
+use crate::flow::email::SendLetter;
 use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{AttemptRecord, SentMessage, attempts_of, last_message};
 use crate::letters::store::{self, Letter};
 use crate::mail::mask::masked_recipient;
+use crate::queue::stats::JobRow;
+use crate::queue::{self, Work};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::{PageId, Visitor};
 use crate::web::console::problem::Problem;
@@ -38,6 +41,9 @@ struct EmailView {
     account_id: String,
     kind: String,
     state: &'static str,
+    /// Masked for readers; `None` before the first attempt, and once erased.
+    recipient: Option<String>,
+    locale: Option<String>,
     subject: Option<String>,
     /// `None` if there is no content: not written yet, or erased.
     letter: Option<LetterView>,
@@ -45,6 +51,8 @@ struct EmailView {
     shown_attempt: Option<i32>,
     message_id: String,
     attempts: Vec<AttemptRecord>,
+    /// What sends it, while it is not sent.
+    job: Option<JobRow>,
     /// What Stripe was told of the offer.
     delivery: Option<DeliverySummary>,
 }
@@ -126,11 +134,11 @@ async fn show(
     let letter = find(&state, &id).await?;
     let ids = [id.clone()];
     let mut attempts = with_timeout(attempts_of(&state.console.db, &ids)).await?;
-    if !visitor.can_act() {
-        for attempt in &mut attempts {
-            attempt.recipient = masked_recipient(&attempt.recipient);
-        }
+    for attempt in &mut attempts {
+        attempt.recipient = visitor.recipient(&attempt.recipient);
     }
+    let jobs = queue::stats::unfinished_about(&state.console.db, SendLetter::KIND, &ids);
+    let job = with_timeout(jobs).await?.pop();
     let delivery = deliveries::find(&state.console.db, &letter.offer_id);
     let delivery = with_timeout(delivery).await?;
     let title = letter.subject.clone().unwrap_or_else(|| "An email without content".to_owned());
@@ -146,11 +154,14 @@ async fn show(
         account_id: letter.account_id,
         kind: letter.kind,
         state: letter.state.as_str(),
+        recipient: letter.recipient.map(|recipient| visitor.recipient(&recipient)),
+        locale: letter.locale,
         subject: letter.subject,
         letter: shown.as_ref().map(|shown| letter_view(&id, &visitor, &query, shown)),
         shown_attempt: shown.as_ref().and_then(|shown| Some(shown.sent.as_ref()?.attempt)),
         message_id: letter.message_id,
         attempts,
+        job,
         delivery,
     };
     state.page(&visitor, &head, view)

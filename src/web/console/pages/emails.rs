@@ -1,5 +1,7 @@
 //! Emails by state, reason and kind.
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -10,8 +12,11 @@ use strum::IntoEnumIterator;
 
 use super::{ConsolePage, PAGE_ROWS, PageLinks, SCANNED_ROWS};
 use crate::database::{Cursor, with_timeout};
-use crate::letters::listing::{self, ListedLetter};
+use crate::flow::email::SendLetter;
+use crate::flow::offer::EMAIL_RULE;
+use crate::letters::listing::{self, Addressee, ListedLetter};
 use crate::letters::{self, Kind, reason};
+use crate::queue::{self, Work};
 use crate::web::console::ConsoleState;
 use crate::web::console::access::Visitor;
 use crate::web::console::problem::Problem;
@@ -42,8 +47,22 @@ struct EmailsView<'a> {
     state: &'a str,
     reason: &'a str,
     kind: &'a str,
-    emails: Vec<ListedLetter>,
+    emails: Vec<EmailRow>,
+    /// Which offers get an email.
+    rule: &'static str,
     links: PageLinks,
+}
+
+/// A letter with what the page says beside it.
+#[derive(Serialize)]
+struct EmailRow {
+    #[serde(flatten)]
+    letter: ListedLetter,
+    /// Masked for readers.
+    recipient: Option<String>,
+    locale: Option<String>,
+    /// Why the last attempt failed, of a letter that waits.
+    last_error: Option<String>,
 }
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -90,8 +109,37 @@ async fn show(
         state: chosen,
         reason,
         kind,
-        emails,
+        emails: rows(&state, &visitor, emails).await?,
+        rule: EMAIL_RULE,
         links,
     };
     state.page(&visitor, &head, view)
+}
+
+/// Adds where each letter goes, and why it is not sent.
+async fn rows(
+    state: &ConsoleState,
+    visitor: &Visitor,
+    letters: Vec<ListedLetter>,
+) -> Result<Vec<EmailRow>, Problem> {
+    let db = &state.console.db;
+    let ids: Vec<String> = letters.iter().map(|letter| letter.letter_id.clone()).collect();
+    let addressees = with_timeout(listing::addressees(db, &ids)).await?;
+    let jobs = with_timeout(queue::stats::unfinished_about(db, SendLetter::KIND, &ids)).await?;
+    let mut addressees: HashMap<String, Addressee> =
+        addressees.into_iter().map(|of| (of.letter_id.clone(), of)).collect();
+    let mut errors: HashMap<String, String> =
+        jobs.into_iter().filter_map(|job| Some((job.subject, job.last_error?))).collect();
+    let row = |letter: ListedLetter| {
+        let (recipient, locale) = addressees
+            .remove(&letter.letter_id)
+            .map_or((None, None), |addressee| (addressee.recipient, addressee.locale));
+        EmailRow {
+            last_error: errors.remove(&letter.letter_id),
+            recipient: recipient.map(|recipient| visitor.recipient(&recipient)),
+            locale,
+            letter,
+        }
+    };
+    Ok(letters.into_iter().map(row).collect())
 }

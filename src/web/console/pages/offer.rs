@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::{ConsolePage, money};
 use crate::database::with_timeout;
 use crate::flow::delivered::MarkDelivered;
-use crate::mail::mask::masked_recipient;
 use crate::operators::offer_case::{self, OfferCase};
 use crate::operators::{acts, letters};
 use crate::queue::{self, Work};
@@ -59,12 +58,9 @@ async fn show(
     PageId(id): PageId,
 ) -> Result<Response, Problem> {
     let case = with_timeout(offer_case::read(&state.console.db, &id)).await?;
-    let case = case.ok_or_else(|| Problem::NotFound(format!("The offer {id}")))?;
-    let mut case = case;
-    if !visitor.can_act() {
-        for attempt in &mut case.attempts {
-            attempt.recipient = masked_recipient(&attempt.recipient);
-        }
+    let mut case = case.ok_or_else(|| Problem::NotFound(format!("The offer {id}")))?;
+    for attempt in &mut case.attempts {
+        attempt.recipient = visitor.recipient(&attempt.recipient);
     }
     let amount = |minor: Option<i64>| money(minor, case.offer.currency.as_deref());
     let (offered, fee) = (amount(case.offer.advance_minor), amount(case.offer.fee_minor));

@@ -1,6 +1,7 @@
 //! The pages about what waits, an offer, a merchant and an email.
 
 use sqlx::PgPool;
+use stripe_simulator::Action;
 
 use super::{Operator, READ_ONLY_TOKEN, TOKEN, TOKENS};
 use crate::support::TestApp;
@@ -16,12 +17,17 @@ async fn an_operator_finds_why_a_merchant_has_no_email_and_sets_an_address(db: P
     let account = app.account_of(&offer);
 
     let page = operator.open("/console/attention").await;
-    page.expect_says(&["1 email is held (no_recipient)", &offer, &account, "Add an email address"]);
+    page.expect_says(&[
+        "1 email is held: Stripe has no address of the account",
+        &offer,
+        &account,
+        "Add an email address",
+    ]);
     let page = operator.open(&format!("/console/offers/{offer}")).await;
     page.expect_says(&[
         "No email was sent: it is held since",
         "Stripe has no address",
-        "contact set",
+        "<strong>Set the address</strong> on the merchant's page",
     ]);
 
     let contact = format!("/console/accounts/{account}/contact");
@@ -182,5 +188,57 @@ async fn odd_text_is_no_outage_and_the_checks_are_a_page(db: PgPool) {
     // A link puts no words of its own into a command.
     let page = operator.open("/console/emails?state=held;curl%20x").await;
     page.expect_silent_about(&["--state held;curl"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_replacement_that_stripe_shows_says_why_it_has_no_email(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let old = app.offer();
+    app.announce(&old).await;
+    app.stripe.perform(Action::Replace, &old).unwrap();
+    let new = app.stripe.offer(&old).unwrap()["replacement"].as_str().unwrap().to_owned();
+    let event = app.event(&new, "capital.financing_offer.replacement_created");
+    app.stripe_sends(&event).await.expect_kept();
+    app.run_due_work().await;
+    app.expect_no_letter(&new).await;
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    let account = app.account_of(&new);
+    let why = format!("this offer replaced {old}, and Stripe usually shows a replacement");
+    for path in [format!("/console/offers/{new}"), format!("/console/accounts/{account}")] {
+        operator.open(&path).await.expect_says(&[&why]);
+    }
+    for path in ["/console/emails", "/console/attention"] {
+        operator.open(path).await.expect_says(&["Stripe usually shows replacements"]);
+    }
+    operator.open(&format!("/console/offers/{old}")).await.expect_silent_about(&["No email"]);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn emails_show_their_recipient_their_language_and_why_they_wait(db: PgPool) {
+    let app = TestApp::start_with(db, &TOKENS).await;
+    let [waiting, bounced] = [app.offer(), app.offer()];
+    app.relay.fail(Step::Dot, Trouble::Say("450 4.2.1 <jenny@bakery.example> is busy"), 1);
+    app.announce(&waiting).await;
+    app.announce(&bounced).await;
+    app.bounce_announcement(&bounced).await;
+    let letter: String =
+        app.one("select letter_id from letters where offer_id = $1", &waiting).await;
+    let operator = Operator::signed_in(&app, TOKEN).await;
+    let reader = Operator::signed_in(&app, READ_ONLY_TOKEN).await;
+    for path in ["/console/emails".to_owned(), format!("/console/emails/{letter}")] {
+        let page = operator.open(&path).await;
+        page.expect_says(&["jenny@bakery.example", "English", "450 4.2.1", "Times in UTC"]);
+        let page = reader.open(&path).await;
+        page.expect_says(&["j***@bakery.example", "English", "450 4.2.1"]);
+        page.expect_silent_about(&["jenny@bakery.example"]);
+    }
+    let letter: String =
+        app.one("select letter_id from letters where offer_id = $1", &bounced).await;
+    let page = operator.open(&format!("/console/emails/{letter}")).await;
+    page.expect_says(&["Attempt 1 <span class=\"state bad\">bounced", "it came back later"]);
+    app.make_jobs_due().await;
+    app.run_due_work().await;
     app.finish().await;
 }
