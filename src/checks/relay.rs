@@ -19,13 +19,13 @@ pub(super) async fn check(parts: &CheckParts) -> Vec<Check> {
 async fn check_relay(settings: &RelaySettings, is_live: bool) -> Check {
     const UNENCRYPTED: &str =
         "use smtps:// or ?tls=required in SMTP_URL, unless the network to the relay is private";
+    const REMEDY: &str = "check SMTP_URL: host, port, tls, user and password";
     let command = settings.timeouts.command.min(MAX_WAIT);
     let settings =
         RelaySettings { timeouts: Timeouts { command, ..settings.timeouts }, ..settings.clone() };
     let url = &settings.url;
     // A circuit of its own: the check must not stop the service's emails.
     let relay = Relay::new(&settings, Circuit::new(NAME, Clock::system()));
-    const REMEDY: &str = "check SMTP_URL: host, port, tls, user and password";
     // Each command has its time, and there are half a dozen.
     let Ok(found) = tokio::time::timeout(MAX_WAIT, relay.check()).await else {
         let text = format!("{url} did not answer within {} s", MAX_WAIT.as_secs());
