@@ -140,12 +140,10 @@ pub async fn page(
                 select created_at, refill_offer_id
                 from refill_discounts
                 where account_id = $1 and ($2::text is null or offer_id = $2)
-                    and ($3::text is null or $3 = 'discount')
-                    and ($9::boolean is null or livemode = $9)
-                    and created_at >= coalesce($4, '-infinity'::timestamptz)
-                    and created_at < coalesce($5, 'infinity'::timestamptz)
-                    and (created_at, refill_offer_id)
-                        < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
+                    and coalesce($3 = 'discount', true) and coalesce(livemode = $9, true)
+                    and ($4::timestamptz is null or created_at >= $4)
+                    and ($5::timestamptz is null or created_at < $5)
+                    and ($6::timestamptz is null or (created_at, refill_offer_id) < ($6, $7))
             ) as entries
             order by created_at desc, transaction_id desc
             limit $8

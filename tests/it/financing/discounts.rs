@@ -3,7 +3,7 @@
 
 use capital_courier::financing::BackfillRequests;
 use capital_courier::financing::history::remaining;
-use capital_courier::financing::ledger::Totals;
+use capital_courier::financing::ledger::{MovementFilter, Totals};
 use capital_courier::financing::report::{Days, Granularity, ReportRequest};
 use capital_courier::stripe::AccountId;
 use chrono::TimeDelta;
@@ -157,7 +157,7 @@ async fn a_discount_is_a_line_of_its_own_everywhere(db: PgPool) {
     assert_eq!((line.transactions, line.delta_minor()), (3, 0));
 
     // The transactions with a running balance.
-    let all = financings.movements(&id, &Default::default(), 100).await.unwrap();
+    let all = financings.movements(&id, &MovementFilter::default(), 100).await.unwrap();
     let discounts: Vec<_> = all.iter().filter(|entry| entry.effect == "discounted").collect();
     assert_eq!((all.len(), discounts.len()), (5, 1));
     let discount = discounts[0];
@@ -167,7 +167,7 @@ async fn a_discount_is_a_line_of_its_own_everywhere(db: PgPool) {
     assert_eq!(balances[0].remaining_minor, 0);
     // One page after the other lists each once.
     let mut listed = Vec::new();
-    let mut filter = capital_courier::financing::ledger::MovementFilter::default();
+    let mut filter = MovementFilter::default();
     while let [entry] = &financings.movements(&id, &filter, 1).await.unwrap()[..] {
         filter.after = Some(entry.cursor().to_string().parse().unwrap());
         listed.push(entry.entry_id.clone());
@@ -203,6 +203,23 @@ async fn stripes_failure_to_name_a_discount_is_tried_again(db: PgPool) {
     app.stripe.edit_offer(&refill, |offer| *offer = known);
     // The next pass: the remainder keeps the account under way.
     app.clock.advance(TimeDelta::days(2));
+    app.app.read_transactions().await.unwrap();
+    assert_eq!(of(&totals(&app, &account).await, &old).remaining_minor, 0);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn the_end_of_a_stacked_financing_reads_its_discount_at_once(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (account, old, _) = refilled(&app, "GB", 0.5);
+    tell(&app, &account, false).await;
+    app.stripe.clear_events();
+    app.clock.advance(TimeDelta::hours(3));
+    app.stripe.pay(&old, 21_000, PaymentSource::BankAccount).unwrap();
+    for event in app.stripe.events() {
+        app.stripe_sends(&event).await.expect_kept();
+    }
+    app.run_due_work().await;
     app.app.read_transactions().await.unwrap();
     assert_eq!(of(&totals(&app, &account).await, &old).remaining_minor, 0);
     app.abandon();
