@@ -144,6 +144,8 @@ async fn what_cannot_be_true_cannot_be_written(db: PgPool) {
             "insert into delivery_reports (offer_id, account_id, channel, told_at, reported_by, recorded_at)
              values ('financingoffer_2', 'acct_1', 'push', '2026-11-24T12:00:00Z', 'key_1', now())",
         ),
+        ("refill_discounts_amount", "update refill_discounts set discount_minor = 0"),
+        ("refill_discounts_of_another", "update refill_discounts set offer_id = refill_offer_id"),
         (
             "offer_listings_unfinished",
             "insert into offer_listings (livemode, started_at) values (null, now())",

@@ -3,7 +3,7 @@
 //! at the last committed page.
 //!
 //! ```text
-//! begin ─▶ page ─▶ page ─▶ … ─▶ summary comparison ─▶ end
+//! begin ─▶ page ─▶ page ─▶ … ─▶ discounts ─▶ summary comparison ─▶ end
 //! ```
 //!
 //! The first pass reads the whole list. Later passes run daily while a financing is under way or an
@@ -64,6 +64,10 @@ impl Work for BackfillTransactions {
         let account: AccountId = claim.subject.parse()?;
         let mut pass = self.begin(claim, &account).await?;
         let ended = self.read_pages(claim, &account, &mut pass).await?;
+        // Which financing a refill discounted depends on all transactions before.
+        if ended == PassEnd::Reached && pass.skipped == 0 {
+            self.financings.record_discounts(&account).await?;
+        }
         let next = if pass.is_full { FollowUp::None } else { FollowUp::Full };
         self.financings.check_summary(&account, next).await?;
         self.end(claim, &account, &pass, ended).await

@@ -12,6 +12,11 @@ export_rows!(
     "
 );
 
+export_rows!(
+    discounts,
+    "select * from refill_discounts where account_id = any($1) order by created_at, refill_offer_id"
+);
+
 export_rows!(backfills, "select * from transaction_backfills where account_id = any($1)");
 
 export_rows!(summaries, "select * from financing_summaries where account_id = any($1)");

@@ -68,14 +68,23 @@ pub struct WeekLine {
     pub currency: String,
     pub advanced_minor: i64,
     pub paid_minor: i64,
+    pub discounted_minor: i64,
     pub movements: i64,
+}
+
+impl WeekLine {
+    /// By how much it changes what remains to be paid.
+    pub fn delta_minor(&self) -> i64 {
+        let paid = self.paid_minor.saturating_add(self.discounted_minor);
+        self.advanced_minor.saturating_sub(paid)
+    }
 }
 
 /// What remains to be paid of all financings, by currency.
 pub fn remaining(totals: &[Totals]) -> Vec<Balance> {
     let mut balances: Vec<Balance> = Vec::new();
     for financing in totals {
-        let delta = financing.advanced_minor.saturating_sub(financing.paid_minor);
+        let delta = financing.delta_minor();
         match balances.iter_mut().find(|balance| balance.currency == financing.currency) {
             Some(known) => known.remaining_minor = known.remaining_minor.saturating_add(delta),
             None => balances
@@ -158,6 +167,8 @@ async fn lines(
                 filter (where effect = 'advanced'), 0)) as "advanced_minor!",
             saturated_bigint(coalesce(sum(sign * total_minor)
                 filter (where effect = 'paid'), 0)) as "paid_minor!",
+            saturated_bigint(coalesce(sum(total_minor)
+                filter (where effect = 'discounted'), 0)) as "discounted_minor!",
             count(*) as "movements!"
         from financing_ledger
         where account_id = $1 and ($2::boolean is null or livemode = $2)

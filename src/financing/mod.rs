@@ -6,7 +6,8 @@
 //! ```text
 //! capital.financing_transaction.created ─┐
 //!                                        ├─▶ transactions ─▶ financing_ledger ─▶ ledger, report
-//! backfill: an account's list at Stripe ─┘
+//! backfill: an account's list at Stripe ─┘                            ▲
+//!           the accepted terms of a refill ──▶ discounts ────────────┘
 //!
 //! fetched on demand and stored:
 //!   summary          Stripe's summary of a financing, compared with the ledger
@@ -24,6 +25,7 @@ mod backfill;
 mod backfill_progress;
 mod backfill_requests;
 pub mod charge_source;
+mod discounts;
 pub mod export;
 pub mod history;
 pub mod ledger;
@@ -81,7 +83,7 @@ impl Financings {
         }
         let totals = ledger::store::totals(db, account, livemode).await?;
         // `remaining_minor` is zero for a canceled financing, but its reversals are still to come.
-        Ok(totals.iter().any(|financing| financing.advanced_minor > financing.paid_minor))
+        Ok(totals.iter().any(|financing| financing.delta_minor() > 0))
     }
 
     /// The totals of an account's financings, newest first.

@@ -101,6 +101,12 @@ impl AccountOffer {
         self.offered_terms().filter(|_| self.is_refill())?.fee_discount()
     }
 
+    /// Of a refill: the discount on the earlier financing's fee, in minor units. `None` before that
+    /// financing is over, and without a discount (<https://docs.stripe.com/capital/refills>).
+    pub fn given_fee_discount(&self) -> Option<i64> {
+        given_fee_discount(&self.object).filter(|_| self.is_refill())
+    }
+
     /// One of the two objects of terms; `None` if absent or unreadable.
     fn terms_in(&self, field: &str) -> Option<OfferedTerms> {
         // Not by `->` in SQL, which fails if the object contains a NUL anywhere.
@@ -145,6 +151,13 @@ impl AccountOffer {
     pub fn cursor(&self) -> Cursor<&str> {
         Cursor { created_at: self.created_at, id: &self.offer_id }
     }
+}
+
+/// The discount that the object of a refill reports.
+pub fn given_fee_discount(refill: &Value) -> Option<i64> {
+    let terms = refill.get("accepted_terms")?;
+    let minor = terms.get("previous_financing_fee_discount_amount")?.as_i64()?;
+    Some(minor).filter(|minor| *minor > 0)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::ObservedOffer;
-pub use super::account_offer::{AccountOffer, Terms};
+pub use super::account_offer::{AccountOffer, Terms, given_fee_discount};
 use crate::database::{Cursor, export_rows, json_text};
 use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
 
@@ -363,6 +363,25 @@ pub async fn current_of_account(
         account_id,
         livemode,
         limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The refills of an account that were paid out and not canceled, oldest first.
+pub async fn refills_of_account(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+    livemode: Option<bool>,
+) -> sqlx::Result<Vec<AccountOffer>> {
+    select_account_offers!(
+        "
+        account_id = $1 and ($2::boolean is null or livemode = $2) and product_type = 'refill'
+            and status in ('paid_out', 'fully_repaid', 'completed')
+        order by created_at, offer_id
+        ",
+        account_id,
+        livemode,
     )
     .fetch_all(db)
     .await

@@ -38,6 +38,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("portal_sessions", "web/portal/session/"),
     ("portal_tokens", "web/portal/session/"),
     ("reconcile_runs", "maintenance/reconcile/"),
+    ("refill_discounts", "financing/"),
     ("relays", "mail/"),
     ("replicas", "maintenance/replicas/"),
     ("suppressed_addresses", "consent/"),

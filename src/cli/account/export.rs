@@ -84,6 +84,7 @@ async fn write_tables(
         "opt_outs": opt_outs::store::export, by_account;
         "suppressed_addresses": suppression::store::export, by_letter_or_address;
         "financing_transactions": financing::export::transactions, by_account;
+        "refill_discounts": financing::export::discounts, by_account;
         "transaction_backfills": financing::export::backfills, by_account;
         "financing_summaries": financing::export::summaries, by_account;
         "account_locales": financing::export::account_locales, by_account;

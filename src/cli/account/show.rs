@@ -73,10 +73,14 @@ fn print_financings(summary: &AccountCase) -> anyhow::Result<()> {
             0 => String::new(),
             unclear => format!("; {unclear} transactions unclear"),
         };
+        let discount = match totals.discounted_minor {
+            0 => String::new(),
+            minor => format!("discount on its fee {}, ", amount(minor)),
+        };
         row(
             "",
             &format!(
-                "paid out {}, paid back {}, remaining {}{unclear}",
+                "paid out {}, paid back {}, {discount}remaining {}{unclear}",
                 amount(totals.advanced_minor),
                 amount(totals.paid_minor),
                 amount(totals.remaining_minor)

@@ -8,7 +8,7 @@ use crate::database::{self, Pool};
 use crate::financing::ledger::{Movement, MovementRange, store};
 use crate::format::csv::Cell;
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "transaction",
     "created_at",
     "account",
@@ -22,6 +22,7 @@ const COLUMNS: [&str; 13] = [
     "fee",
     "reverses",
     "charge",
+    "refill",
 ];
 
 /// Streams the report from the database to stdout.
@@ -37,7 +38,7 @@ pub(super) async fn write(db: &Pool, filter: &Filter) -> anyhow::Result<()> {
     Ok(out.finish()?)
 }
 
-fn cells(movement: Movement) -> [Cell; 13] {
+fn cells(movement: Movement) -> [Cell; 14] {
     let currency = movement.currency;
     let amount = |minor| Cell::amount(minor, &currency);
     [
@@ -54,5 +55,6 @@ fn cells(movement: Movement) -> [Cell; 13] {
         movement.fee_minor.map(amount).into(),
         movement.reversed_transaction_id.into(),
         movement.charge_id.into(),
+        movement.refill_offer_id.into(),
     ]
 }

@@ -4,12 +4,15 @@
 
 pub mod store;
 
+use std::fmt;
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::database::Cursor;
-use crate::stripe::TransactionId;
+use crate::stripe::{IdError, OfferId, TransactionId};
 
 // The API serializes the two types below: their fields and descriptions are public.
 
@@ -29,6 +32,8 @@ pub struct Totals {
     pub paid_minor: i64,
     /// The part of `paid_minor` that was withheld from sales, less reversals.
     pub withheld_minor: i64,
+    /// Discounts on its fee, because of a refill: they need not be paid.
+    pub discounted_minor: i64,
     /// Still to be paid; zero for a canceled financing, even before all reversals have arrived.
     pub remaining_minor: i64,
     /// Number of transactions of unknown effect, which the totals leave out.
@@ -42,13 +47,27 @@ pub struct Totals {
     pub last_at: DateTime<Utc>,
 }
 
-/// A financing transaction. Amounts are in minor units of `currency` and signed as they count
-/// towards the total: a reversal is negative.
+impl Totals {
+    /// What was paid out less what was paid and what need not be paid. Unlike `remaining_minor`,
+    /// of a canceled financing too, whose reversals may still be to come.
+    pub fn delta_minor(&self) -> i64 {
+        let paid = self.paid_minor.saturating_add(self.discounted_minor);
+        self.advanced_minor.saturating_sub(paid)
+    }
+}
+
+/// A financing transaction, or the discount on a financing's fee because of a refill, which is no
+/// transaction at Stripe. Amounts are in minor units of `currency` and signed as they count towards
+/// the total: a reversal is negative.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Transaction)]
 pub struct Movement {
+    /// Its place in lists, as [`EntryId`].
+    #[serde(skip)]
+    pub entry_id: String,
+    /// Null for a discount.
     #[schema(example = "cptxn_1Q2w3E4r5T6y7U8i")]
-    pub transaction_id: String,
+    pub transaction_id: Option<String>,
     pub created_at: DateTime<Utc>,
     /// `acct_…`
     #[serde(skip)]
@@ -56,13 +75,15 @@ pub struct Movement {
     /// The financing; null if Stripe names none.
     #[schema(example = "financingoffer_1Q2w3E4r5T6y7U8i")]
     pub offer_id: Option<String>,
-    /// As Stripe names it: `payment`, `payout`, `reversal`. More values may be added.
+    /// As Stripe names it: `payment`, `payout`, `reversal`; or `discount`. More values may be
+    /// added.
     #[schema(example = "payment")]
     pub r#type: String,
     /// As Stripe names it, such as `automatic_withholding`. More values may be added.
     #[schema(example = "automatic_withholding")]
     pub reason: Option<String>,
-    /// The total that it counts towards: `advanced`, `paid`, or `unclear` if that is unknown.
+    /// The total that it counts towards: `advanced`, `paid`, `discounted`, or `unclear` if that is
+    /// unknown.
     #[schema(example = "paid")]
     pub effect: String,
     /// Whether it is a withheld share of sales, or the return of one.
@@ -84,6 +105,35 @@ pub struct Movement {
     /// The charge on the account from which a share was withheld: `py_…` or `ch_…`.
     #[schema(example = "py_1Q2w3E4r5T6y7U8i")]
     pub charge_id: Option<String>,
+    /// Of a discount: the offer of the refill that gives it. Otherwise null.
+    pub refill_offer_id: Option<String>,
+}
+
+/// The id of an entry in lists of movements: of the transaction or, for a discount, of the refill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryId(String);
+
+impl EntryId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse::<TransactionId>()
+            .map(drop)
+            .or_else(|_| text.parse::<OfferId>().map(drop))
+            .map(|()| Self(text.to_owned()))
+    }
 }
 
 /// The movements of a report: half-open, `from <= created_at < until`.
@@ -99,7 +149,7 @@ pub struct MovementRange<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct MovementFilter {
     pub offer_id: Option<String>,
-    /// Stripe's `type`.
+    /// Stripe's `type`, or `discount`.
     pub kind: Option<String>,
     /// Inclusive.
     pub from: Option<DateTime<Utc>>,
@@ -108,7 +158,7 @@ pub struct MovementFilter {
     /// Leaves out the withheld shares of sales and their returns.
     pub without_sales: bool,
     /// The last movement of the previous page.
-    pub after: Option<Cursor<TransactionId>>,
+    pub after: Option<Cursor<EntryId>>,
 }
 
 impl Movement {
@@ -116,13 +166,13 @@ impl Movement {
     pub fn delta_minor(&self) -> i64 {
         match self.effect.as_str() {
             "advanced" => self.total_minor,
-            "paid" => self.total_minor.saturating_neg(),
+            "paid" | "discounted" => self.total_minor.saturating_neg(),
             _ => 0,
         }
     }
 
     /// The cursor of the page that begins after this movement.
     pub fn cursor(&self) -> Cursor<&str> {
-        Cursor { created_at: self.created_at, id: &self.transaction_id }
+        Cursor { created_at: self.created_at, id: &self.entry_id }
     }
 }

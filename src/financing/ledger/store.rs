@@ -14,15 +14,16 @@ macro_rules! select_movements {
         sqlx::query_as!(
             Movement,
             r#"
-            select transaction_id as "transaction_id!", created_at as "created_at!", account_id
-                as "account_id!",
+            select transaction_id as "entry_id!",
+                case when refill_offer_id is null then transaction_id end as "transaction_id?",
+                created_at as "created_at!", account_id as "account_id!",
                 offer_id as "offer_id?", type as "type!", reason as "reason?", effect as "effect!",
                 is_withholding as "is_withholding!", currency as "currency!",
                 saturated_bigint(sign * total_minor::numeric) as "total_minor!",
                 saturated_bigint(sign * advance_minor::numeric) as "advance_minor?",
                 saturated_bigint(sign * fee_minor::numeric) as "fee_minor?",
                 reversed_transaction_id as "reversed_transaction_id?",
-                charge_id as "charge_id?"
+                charge_id as "charge_id?", refill_offer_id as "refill_offer_id?"
             from financing_ledger
             where "#
                 + $condition,
@@ -46,8 +47,9 @@ pub async fn totals(
             saturated_bigint(advanced) as "advanced_minor!",
             saturated_bigint(paid) as "paid_minor!",
             saturated_bigint(withheld) as "withheld_minor!",
+            saturated_bigint(discounted) as "discounted_minor!",
             case when offer_id = any($3) then 0
-                else saturated_bigint(advanced - paid) end as "remaining_minor!",
+                else saturated_bigint(advanced - paid - discounted) end as "remaining_minor!",
             unclear as "unclear!", (advanced <= 0 and has_taken_back) as "is_taken_back!",
             first_at as "first_at!",
             last_at as "last_at!"
@@ -57,6 +59,7 @@ pub async fn totals(
                 coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0) as paid,
                 coalesce(sum(sign * total_minor)
                     filter (where effect = 'paid' and is_withholding), 0) as withheld,
+                coalesce(sum(total_minor) filter (where effect = 'discounted'), 0) as discounted,
                 count(*) filter (where effect = 'unclear') as unclear,
                 bool_or(effect = 'advanced' and type = 'reversal') as has_taken_back,
                 min(created_at) as first_at, max(created_at) as last_at
@@ -93,8 +96,8 @@ pub fn movements<'a>(
 
 /// A page of an account's movements, newest first.
 ///
-/// The page is selected from the table, in index order; the view computes the effects of these
-/// rows only.
+/// The page is selected from the tables, in index order; the view computes the effects of these
+/// rows only. An account has few discounts.
 pub async fn page(
     db: impl PgExecutor<'_>,
     account_id: &str,
@@ -107,26 +110,41 @@ pub async fn page(
         "
         account_id = $1 and transaction_id = any(array(
             select transaction_id
-            from financing_transactions
-            where account_id = $1
-                and ($2::text is null or offer_id = $2 or (
-                    -- A reversal without a financing belongs to the one it reverses.
-                    offer_id is null and exists (
-                        select from financing_transactions reversed
-                        where reversed.transaction_id
-                                = financing_transactions.reversed_transaction_id
-                            and reversed.account_id = $1 and reversed.offer_id = $2
-                    )
-                ))
-                and ($3::text is null or type = $3)
-                and ($9::boolean is null or livemode = $9)
-                and (not $10 or coalesce(reason, '') not in (
-                    'automatic_withholding', 'automatic_withholding_refund'
-                ))
-                and created_at >= coalesce($4, '-infinity'::timestamptz)
-                and created_at < coalesce($5, 'infinity'::timestamptz)
-                and (created_at, transaction_id)
-                    < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
+            from (
+                (
+                    select created_at, transaction_id
+                    from financing_transactions
+                    where account_id = $1
+                        and ($2::text is null or offer_id = $2 or (
+                            -- A reversal without a financing belongs to the one it reverses.
+                            offer_id is null and exists (
+                                select from financing_transactions reversed
+                                where reversed.transaction_id
+                                        = financing_transactions.reversed_transaction_id
+                                    and reversed.account_id = $1 and reversed.offer_id = $2
+                            )
+                        ))
+                        and ($3::text is null or type = $3)
+                        and ($9::boolean is null or livemode = $9)
+                        and (not $10 or coalesce(reason, '') not in (
+                            'automatic_withholding', 'automatic_withholding_refund'
+                        ))
+                        and created_at >= coalesce($4, '-infinity'::timestamptz)
+                        and created_at < coalesce($5, 'infinity'::timestamptz)
+                        and (created_at, transaction_id)
+                            < (coalesce($6, 'infinity'::timestamptz), coalesce($7, ''))
+                    order by created_at desc, transaction_id desc
+                    limit $8
+                )
+                union all
+                select created_at, refill_offer_id
+                from refill_discounts
+                where account_id = $1 and ($2::text is null or offer_id = $2)
+                    and coalesce($3 = 'discount', true) and coalesce(livemode = $9, true)
+                    and ($4::timestamptz is null or created_at >= $4)
+                    and ($5::timestamptz is null or created_at < $5)
+                    and ($6::timestamptz is null or (created_at, refill_offer_id) < ($6, $7))
+            ) as entries
             order by created_at desc, transaction_id desc
             limit $8
         ))
@@ -163,9 +181,21 @@ pub async fn newest_of_each(
             from unnest($2::timestamptz[], $3::timestamptz[]) as range (begins, ends)
             cross join lateral (
                 select transaction_id
-                from financing_transactions
-                where account_id = $1 and ($4::boolean is null or livemode = $4)
-                    and created_at >= range.begins and created_at < range.ends
+                from (
+                    (
+                        select created_at, transaction_id
+                        from financing_transactions
+                        where account_id = $1 and ($4::boolean is null or livemode = $4)
+                            and created_at >= range.begins and created_at < range.ends
+                        order by created_at desc, transaction_id desc
+                        limit $5
+                    )
+                    union all
+                    select created_at, refill_offer_id
+                    from refill_discounts
+                    where account_id = $1 and ($4::boolean is null or livemode = $4)
+                        and created_at >= range.begins and created_at < range.ends
+                ) as entries
                 order by created_at desc, transaction_id desc
                 limit $5
             ) as newest
@@ -204,7 +234,8 @@ pub async fn balances(
         select currency as "currency!",
             saturated_bigint(
                 coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
-                - coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0)
+                - coalesce(sum(sign * total_minor)
+                    filter (where effect in ('paid', 'discounted')), 0)
             ) as "remaining_minor!"
         from financing_ledger
         where account_id = $1 and ($2::boolean is null or livemode = $2)

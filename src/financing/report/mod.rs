@@ -55,7 +55,7 @@ impl Granularity {
 // The API serializes it: the fields and their descriptions are public.
 
 /// The transactions of a day, week or month in one currency, in minor units of `currency`.
-/// `advanced_minor - paid_minor` is the increase of the amount still to be paid.
+/// `advanced_minor - paid_minor - discounted_minor` is the increase of the amount still to be paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = MovementLine)]
 pub struct ReportLine {
@@ -77,11 +77,19 @@ pub struct ReportLine {
     pub transactions: i64,
     /// Number of further transactions, of unknown effect.
     pub unclear: i64,
+    /// Discounts on fees because of refills. They are no transactions.
+    pub discounted_minor: i64,
 }
 
 impl ReportLine {
+    /// By how much it changes what remains to be paid.
+    pub fn delta_minor(&self) -> i64 {
+        let paid = self.paid_minor.saturating_add(self.discounted_minor);
+        self.advanced_minor.saturating_sub(paid)
+    }
+
     /// The line in a CSV file: its fields, in their order.
-    pub fn cells(&self) -> [Cell; 8] {
+    pub fn cells(&self) -> [Cell; 9] {
         let amount = |minor| Cell::amount(minor, &self.currency);
         [
             self.begins_on.into(),
@@ -92,6 +100,7 @@ impl ReportLine {
             amount(self.paid_minor),
             self.transactions.into(),
             self.unclear.into(),
+            amount(self.discounted_minor),
         ]
     }
 }
@@ -154,6 +163,7 @@ fn totals(lines: &[ReportLine], begins_on: NaiveDate) -> Vec<ReportLine> {
             (&mut total.paid_minor, line.paid_minor),
             (&mut total.transactions, line.transactions),
             (&mut total.unclear, line.unclear),
+            (&mut total.discounted_minor, line.discounted_minor),
         ] {
             // Saturates, as the sums in the database do.
             *sum = sum.saturating_add(part);
@@ -194,8 +204,10 @@ async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result
                 as "paid_otherwise_minor!",
             saturated_bigint(coalesce(sum(sign * total_minor)
                 filter (where effect = 'paid'), 0)) as "paid_minor!",
-            count(*) filter (where effect <> 'unclear') as "transactions!",
-            count(*) filter (where effect = 'unclear') as "unclear!"
+            count(*) filter (where effect in ('advanced', 'paid')) as "transactions!",
+            count(*) filter (where effect = 'unclear') as "unclear!",
+            saturated_bigint(coalesce(sum(total_minor)
+                filter (where effect = 'discounted'), 0)) as "discounted_minor!"
         from financing_ledger
         where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3
             and created_at < $4 and ($7::text is null or offer_id = $7)

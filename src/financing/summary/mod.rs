@@ -297,6 +297,7 @@ mod tests {
             advanced_minor: 110_000,
             paid_minor,
             withheld_minor: paid_minor,
+            discounted_minor: 0,
             remaining_minor: 110_000 - paid_minor,
             unclear: 0,
             is_taken_back: false,

@@ -75,6 +75,12 @@ pub async fn apply(
         (None, _) | (_, Some(_)) if offer.status == OfferStatus::PaidOut => {
             BackfillRequests::now(&offer.account)
         }
+        // If a refill discounted its fee, the amount is known now.
+        (Some(_), Some(_))
+            if matches!(offer.status, OfferStatus::FullyRepaid | OfferStatus::Completed) =>
+        {
+            BackfillRequests::now(&offer.account)
+        }
         // The payout may be about to be reversed.
         (Some(known), Some(_))
             if known.status == OfferStatus::PaidOut && offer.status == OfferStatus::Canceled =>

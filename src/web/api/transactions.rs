@@ -41,11 +41,13 @@ pub(super) struct TransactionsQuery {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<i64>,
     /// `next_cursor` of the previous page, with the same filters.
-    #[param(pattern = r"^[0-9]{1,16}\.cptxn_[A-Za-z0-9_-]{1,194}$")]
+    #[param(
+        pattern = r"^[0-9]{1,16}\.(cptxn_[A-Za-z0-9_-]{1,194}|financingoffer_[A-Za-z0-9_-]{1,185})$"
+    )]
     cursor: Option<String>,
 }
 
-/// The transaction types that can be filtered by, as Stripe names them.
+/// The types that can be filtered by: Stripe's, and the discount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -53,11 +55,12 @@ enum TypeFilter {
     Payment,
     Payout,
     Reversal,
+    Discount,
 }
 
 /// List an account's transactions
 ///
-/// All known transactions, newest first.
+/// All known transactions, newest first, and among them the discounts on fees because of refills.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{account}/transactions",
@@ -216,7 +219,7 @@ pub(super) async fn origin(
     let id: TransactionId = transaction.parse().map_err(|_| Refusal::NotFound)?;
     let movement =
         api.query("cannot look up a transaction", financings.movement(&account, &id)).await?;
-    let Movement { transaction_id, charge_id, .. } = movement.ok_or(Refusal::NotFound)?;
+    let Movement { charge_id, .. } = movement.ok_or(Refusal::NotFound)?;
     // Not every transaction has a charge: a payout, for example, has none.
     let (transfer_id, source_charge_id) = match &charge_id {
         None => (None, None),
@@ -227,6 +230,7 @@ pub(super) async fn origin(
             (source.transfer_id, source.source_charge_id)
         }
     };
+    let transaction_id = id.to_string();
     Ok(Json(Origin { transaction_id, charge_id, transfer_id, source_charge_id }))
 }
 

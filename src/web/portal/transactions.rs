@@ -18,10 +18,10 @@ use crate::database::{Cursor, with_timeout};
 use crate::financing::AccountLocale;
 use crate::financing::history::Weeks;
 use crate::financing::ledger::store::Balance;
-use crate::financing::ledger::{Movement, MovementFilter};
+use crate::financing::ledger::{EntryId, Movement, MovementFilter};
 use crate::format::locale::{Formats, start_of_day};
 use crate::offers::store::AccountOffer;
-use crate::stripe::{AccountId, TransactionId};
+use crate::stripe::AccountId;
 
 /// Half a year.
 const WEEKS_PER_PAGE: u8 = 26;
@@ -32,9 +32,9 @@ enum Listing {
     /// By week, before this day.
     Weeks(Option<NaiveDate>),
     /// The week that begins on this day, after the cursor.
-    Week(NaiveDate, Option<Cursor<TransactionId>>),
+    Week(NaiveDate, Option<Cursor<EntryId>>),
     /// Everything but sales, after the cursor.
-    Other(Option<Cursor<TransactionId>>),
+    Other(Option<Cursor<EntryId>>),
 }
 
 pub(super) async fn show(
@@ -193,7 +193,7 @@ impl Portal {
         &self,
         account: &AccountId,
         (first_day, zone): (NaiveDate, Tz),
-        after: Option<Cursor<TransactionId>>,
+        after: Option<Cursor<EntryId>>,
     ) -> sqlx::Result<(Listed, Option<String>)> {
         let next = first_day.checked_add_days(Days::new(7)).unwrap_or(first_day);
         let filter = MovementFilter {

@@ -86,6 +86,8 @@ async fn insert_the_rest(db: &PgPool, account: &str) {
         "insert into financing_summaries (account_id, object, as_of) values ($1, '{}', now())",
         "insert into account_locales values ($1, 'US', 'America/New_York', now())",
         "insert into charge_sources values ($1, 'py_1', null, null, now())",
+        "insert into refill_discounts
+             values ('financingoffer_r', $1, false, 'financingoffer_o', 'usd', 1, now(), now())",
         "insert into payout_explanations values ('po_1', $1, current_date, '{}', now())",
         "insert into transaction_backfills (account_id, changed_at) values ($1, now())
          on conflict do nothing",

@@ -1,5 +1,6 @@
 //! The ledger, its backfill, and random lives held against a second ledger.
 
 mod backfill;
+mod discounts;
 pub mod ledger;
 mod random_lives;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Granularity, ReportRequest};
-use capital_courier::financing::{ObservedTransaction, record};
+use capital_courier::financing::{BackfillRequests, ObservedTransaction, record};
 use capital_courier::flow::offer;
 use capital_courier::letters;
 use capital_courier::offers;
@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::support::expected_ledger::{ExpectedLedger, FinancingPhase};
+use crate::support::expected_ledger::{ExpectedFinancing, ExpectedLedger, FinancingPhase};
 use crate::support::random_merchant::RandomMerchant;
 use crate::support::{TestApp, time_source};
 
@@ -85,6 +85,19 @@ async fn apply_offer_events(app: &TestApp, account: &str, dice: &mut StdRng) -> 
     canceled
 }
 
+/// Reads the account's list, in which nothing is new, and with it the discounts.
+async fn read_list(app: &TestApp, account: &AccountId) {
+    let mut tx = app.db.begin().await.unwrap();
+    BackfillRequests::now(account).queue(&mut tx, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    app.app.read_transactions().await.unwrap();
+    // The next life is months later: the daily passes of this one would all be due.
+    sqlx::query("delete from jobs where kind = 'backfill_transactions'")
+        .execute(&app.db)
+        .await
+        .unwrap();
+}
+
 async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &ExpectedLedger) {
     let totals = totals(&mut app.db.acquire().await.unwrap(), account, None).await.unwrap();
     assert_eq!(totals.len(), truth.financings.len(), "{account}");
@@ -98,10 +111,19 @@ async fn expect_ledger_is_true(app: &TestApp, account: &str, truth: &ExpectedLed
             FinancingPhase::Canceled => 0,
         };
         let paid = financing.paid_minor - financing.reversed_minor;
-        let expected = (advanced, paid, financing.remaining_minor, 0, financing.currency.as_str());
+        // Stripe tells the discount only when the financing is over.
+        let (discounted, not_yet_told) = match financing.phase {
+            FinancingPhase::Active => (0, financing.discounted_minor),
+            FinancingPhase::FullyRepaid => (financing.discounted_minor, 0),
+            FinancingPhase::Canceled => (0, 0),
+        };
+        let remaining = financing.remaining_minor + not_yet_told;
+        let currency = financing.currency.as_str();
+        let expected = (advanced, paid, discounted, remaining, 0, currency);
         let found = (
             ours.advanced_minor,
             ours.paid_minor,
+            ours.discounted_minor,
             ours.remaining_minor,
             ours.unclear,
             ours.currency.as_str(),
@@ -137,6 +159,9 @@ async fn expect_reports_are_true(
         let request = ReportRequest { days, granularity: per, zone, offer_id: None };
         let report = app.app.financings().report(account, &request).await.unwrap();
         let total: i64 = report.totals.iter().map(|line| line.paid_minor).sum();
+        let discounted: i64 = report.totals.iter().map(|line| line.discounted_minor).sum();
+        let over = truth.financings.iter().filter(|of| of.phase == FinancingPhase::FullyRepaid);
+        assert_eq!(discounted, over.map(|of| of.discounted_minor).sum::<i64>(), "{account}");
         assert_eq!(total, sum, "{account}, per {per:?}");
         for line in &report.lines {
             assert_eq!(line.paid_minor, line.withheld_minor + line.paid_otherwise_minor);
@@ -190,7 +215,7 @@ async fn expect_payouts_are_explained(
 
 async fn play(db: PgPool, lives: std::ops::Range<u64>) {
     let app = TestApp::start(db).await;
-    let (mut observation, mut canceled) = (0, 0);
+    let (mut observation, mut canceled, mut discounted) = (0, 0, 0);
     for seed in lives {
         let mut dice = StdRng::seed_from_u64(seed);
         let first = app.clock.now().date_naive();
@@ -206,8 +231,11 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         if !offers_first {
             canceled += apply_offer_events(&app, account.as_str(), &mut dice).await;
         }
+        read_list(&app, &account).await;
         let truth = ExpectedLedger::of(&app.stripe, account.as_str());
         expect_ledger_is_true(&app, account.as_str(), &truth).await;
+        let is_discounted = |of: &&ExpectedFinancing| of.discounted_minor > 0;
+        discounted += truth.financings.iter().filter(is_discounted).count();
         let standing = app.app.financings().compare_summary(&account).await.unwrap();
         assert_eq!(standing.difference, None, "{account}, seed {seed}");
         let days = Days::new(
@@ -223,6 +251,7 @@ async fn play(db: PgPool, lives: std::ops::Range<u64>) {
         app.stripe.clear_events();
     }
     assert!(observation > 0, "nothing ever moved");
+    assert!(discounted > 0, "no refill gave a discount");
     assert!(canceled > 0, "no financing was canceled after its payout");
     app.abandon();
 }
@@ -243,7 +272,7 @@ async fn thousands_of_lives_agree_with_the_truth(db: PgPool) {
         sqlx::raw_sql(
             "begin;
              set local courier.erasing = 'yes';
-             truncate financing_transactions, financing_summaries, account_locales,
+             truncate financing_transactions, refill_discounts, financing_summaries, account_locales,
                  payout_explanations, jobs, financing_offers, timeline_entries,
                  transaction_backfills cascade;
              commit",

@@ -220,7 +220,7 @@ async fn transactions_are_filtered_by_type_financing_and_time(db: PgPool) {
         ("from=yesterday", "bad_query"),
         ("cursor=", "bad_query"),
         ("cursor=%00", "bad_query"),
-        ("cursor=1795532400000000.financingoffer_1", "bad_query"),
+        ("cursor=1795532400000000.acct_1", "bad_query"),
         ("limit=0", "bad_query"),
         ("limit=5&limit=6", "bad_query"),
         ("from=2026-11-26&until=2026-11-25", "bad_period"),
@@ -410,7 +410,7 @@ async fn a_report_uses_calendar_periods_of_the_accounts_time_zone(db: PgPool) {
         json!({
             "begins_on": "2026-11-26", "currency": "usd", "advanced_minor": 0,
             "withheld_minor": 1_500, "paid_otherwise_minor": 0, "paid_minor": 1_500,
-            "transactions": 1, "unclear": 0,
+            "transactions": 1, "unclear": 0, "discounted_minor": 0,
         })
     );
     let total = &report["totals"][0];
@@ -460,9 +460,9 @@ async fn a_csv_report_contains_no_formula(db: PgPool) {
         "attachment; filename=\"acct_1_2026-11-24_2026-11-25.csv\""
     );
     let expected = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,\
-                    unclear\r\n\
-                    2026-11-24,USD,1100.00,0.00,0.00,0.00,1,0\r\n\
-                    2026-11-25,USD,0.00,15.00,0.00,15.00,1,0\r\n";
+                    unclear,discounted\r\n\
+                    2026-11-24,USD,1100.00,0.00,0.00,0.00,1,0,0.00\r\n\
+                    2026-11-25,USD,0.00,15.00,0.00,15.00,1,0,0.00\r\n";
     assert_eq!(String::from_utf8(csv.bytes).unwrap(), expected);
 
     let payout = json!({

@@ -501,7 +501,7 @@ async fn a_loan_shows_the_period_and_what_is_open_from_earlier_ones(db: PgPool) 
         let said = words(&page);
         assert_eq!(said.contains(open), is_open, "{account}: {said}");
         assert_eq!(page.text.contains("href=\"#contact\""), is_open, "{account}");
-        let shows_period = said.contains("January 15, 2027 – March 16, 2027");
+        let shows_period = said.contains("January 15, 2027 – March 15, 2027");
         assert_eq!(shows_period, account != "acct_6", "{account}: {said}");
         // Without a known minimum, nothing is known about a fixed-term loan's withholding.
         let is_explained = said.contains("What happens next is explained in its details.");

@@ -106,3 +106,41 @@ async fn a_view_that_cannot_be_recorded_does_not_fail_the_page(db: PgPool) {
     assert_eq!((app.stripe.delivered_marks(&offer), app.relay.letters().len()), (1, 0));
     app.finish().await;
 }
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_merchant_without_emails_can_apply_after_seeing_the_offer(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = undelivered(&app).await;
+    app.opts_out(&account).await;
+    app.run_due_work().await;
+    app.expect_letter(&offer, "suppressed", Some("opted_out")).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    browser.ask(Method::GET, "/capital", &[("Sec-Purpose", "prefetch")]).await;
+    assert_eq!(views(&app, &offer).await, 0, "nobody saw this page");
+    for _ in 0..2 {
+        browser.open("/capital").await.expect_says(&["You’re prequalified for up to", NOT_OPEN]);
+        assert_eq!(views(&app, &offer).await, 1);
+    }
+    app.run_due_work().await;
+    // The evidence says what was: no email, a view.
+    app.expect_letter(&offer, "suppressed", Some("opted_out")).await;
+    assert_eq!((app.stripe.delivered_marks(&offer), app.relay.letters().len()), (1, 0));
+    let page = browser.open("/capital").await;
+    page.expect_says(&[BUTTON]);
+    page.expect_silent_about(&[NOT_OPEN]);
+    assert_eq!(browser.open("/capital/apply").await.status, 303);
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_view_is_no_delivery_while_an_email_may_still_leave(db: PgPool) {
+    let app = TestApp::start(db).await;
+    // Held: an operator can name a recipient, and the email leaves.
+    let offer = app.offer_to(None);
+    app.announce(&offer).await;
+    app.expect_letter(&offer, "held", Some("no_recipient")).await;
+    let account = app.account_of(&offer);
+    Browser::signed_in(&app, &account).await.open("/capital").await.expect_says(&[NOT_OPEN]);
+    assert_eq!(views(&app, &offer).await, 0);
+    app.abandon();
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sqlx::PgPool;
-use stripe_simulator::{Action, ChargeKind, Fault, FaultKind, NewCharge, NewOffer};
+use stripe_simulator::{Action, ChargeKind, Fault, FaultKind, NewCharge, NewOffer, PaymentSource};
 
 use super::section::Offer;
 use crate::support::TestApp;
@@ -155,7 +155,7 @@ async fn a_monthly_statement_is_a_page_and_a_csv_file(db: PgPool) {
         "+$1,100.00",
         "\u{2212}$150.00",
         "Remaining at the start</dt><dd>$0.00",
-        "Remaining at the end</strong></dt><dd>$950.00",
+        "Remaining now</strong></dt><dd>$950.00",
         "<option value=\"2026\">All of 2026</option>",
         "<option value=\"2026-11\" selected>November 2026</option>",
     ]);
@@ -174,8 +174,9 @@ async fn a_monthly_statement_is_a_page_and_a_csv_file(db: PgPool) {
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"capital-2026-11.csv\"");
     assert_eq!(
         file.text,
-        "date,currency,financing_and_fee,withheld,paid_otherwise,paid,transactions,unclear\r\n\
-         2026-11-24,USD,1100.00,150.00,0.00,150.00,2,0\r\n"
+        "date,currency,financing_and_fee,withheld,paid_otherwise,paid,transactions,unclear,\
+         discounted\r\n\
+         2026-11-24,USD,1100.00,150.00,0.00,150.00,2,0,0.00\r\n"
     );
     browser
         .open("/capital/statement?month=2026-10")
@@ -388,5 +389,49 @@ async fn the_last_completed_financing_is_a_card_and_earlier_ones_a_list(db: PgPo
     let page = browser.open("/capital").await;
     page.expect_says(&["<strong>$1,100.00</strong> remaining", "Earlier financings"]);
     page.expect_silent_about(&["in 10 days"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_refill_says_what_it_would_leave_of_its_full_amount(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    for (button, event) in [(Action::Apply, "accepted"), (Action::Approve, "paid_out")] {
+        press(&app, &offer, button, event).await;
+    }
+    app.clock.advance(chrono::TimeDelta::days(1));
+    app.stripe.pay(&offer, 88_000, PaymentSource::BankAccount).unwrap();
+    tell_transactions(&app, &account).await;
+    let refill = app.stripe.create_refill(&account, &NewOffer::default());
+    app.announce(&refill).await;
+    app.expect_delivered(&refill).await;
+    let browser = Browser::signed_in(&app, &account).await;
+    // Of $1,000, what remains of the running one: $220.
+    let net = "you would receive about $780 once your current financing is complete";
+    browser.open("/capital").await.expect_says(&[net]);
+    press(&app, &refill, Action::Apply, "accepted").await;
+    browser.open("/capital").await.expect_says(&[net]);
+    press(&app, &refill, Action::Approve, "paid_out").await;
+    browser.open("/capital").await.expect_silent_about(&["you would receive about"]);
+    app.abandon();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_counteroffer_says_that_the_application_was_reviewed(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let (offer, account) = delivered(&app).await;
+    press(&app, &offer, Action::Apply, "accepted").await;
+    app.stripe.perform(Action::Counter, &offer).unwrap();
+    for event in app.stripe.events() {
+        app.stripe_sends(&event).await.expect_kept();
+    }
+    app.run_due_work().await;
+    let page = Browser::signed_in(&app, &account).await.open("/capital").await;
+    page.expect_says(&[
+        "Your updated offer",
+        "Your application was reviewed. This offer takes the place of the one that you applied for.",
+        "Start your application",
+    ]);
+    page.expect_silent_about(&["an earlier one", "was not approved", "under review"]);
     app.abandon();
 }

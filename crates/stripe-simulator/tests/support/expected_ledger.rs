@@ -30,6 +30,8 @@ pub struct ExpectedFinancing {
     /// All payments, reversed ones included.
     pub paid_minor: i64,
     pub reversed_minor: i64,
+    /// Of its fee, by a refill.
+    pub discounted_minor: i64,
     pub remaining_minor: i64,
     pub withheld_minor_by_charge: BTreeMap<String, i64>,
     /// All payments, by the date in the account's time zone.
@@ -83,6 +85,7 @@ impl ExpectedLedger {
                     fee_minor,
                     paid_minor: 0,
                     reversed_minor: 0,
+                    discounted_minor: 0,
                     remaining_minor: advance_minor + fee_minor,
                     withheld_minor_by_charge: BTreeMap::new(),
                     paid_minor_on: BTreeMap::new(),
@@ -113,6 +116,7 @@ impl ExpectedLedger {
             Movement::Discount { offer, minor } => {
                 let financing = self.financing(&offer);
                 financing.remaining_minor -= minor;
+                financing.discounted_minor += minor;
                 if financing.remaining_minor == 0 {
                     financing.phase = FinancingPhase::FullyRepaid;
                 }

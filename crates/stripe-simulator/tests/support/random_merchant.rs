@@ -130,6 +130,10 @@ impl RandomMerchant {
         let is_first = self.simulator.active_financings(&self.account).is_empty();
         let product_type = if is_first { "standard" } else { "refill" };
         let advance_amount = self.rng.random_range(20_000..150_000);
+        let fee_discount_rate = match self.rng.random_range(0..4) {
+            0 | 1 if !is_first => Some(f64::from(self.rng.random_range(1..=20)) / 20.0),
+            _ => None,
+        };
         let types = ["flex_loan", "cash_advance", "fixed_term_loan"];
         self.simulator.create_offer(
             &self.account,
@@ -138,6 +142,7 @@ impl RandomMerchant {
                 fee_amount: advance_amount * self.rng.random_range(4..18) / 100,
                 withhold_rate: f64::from(self.rng.random_range(10..60)) / 200.0,
                 product_type: product_type.to_owned(),
+                fee_discount_rate,
                 financing_type: types[self.rng.random_range(0..types.len())].to_owned(),
                 ..NewOffer::default()
             },

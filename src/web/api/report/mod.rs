@@ -128,8 +128,9 @@ pub(super) async fn show(
         body = String,
         content_type = "text/csv; charset=utf-8",
         description = "The report",
-        example = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,unclear\r\n\
-            2026-11-24,USD,0.00,15.00,0.00,15.00,1,0\r\n",
+        example = "begins_on,currency,advanced,withheld,paid_otherwise,paid,transactions,unclear,\
+            discounted\r\n\
+            2026-11-24,USD,0.00,15.00,0.00,15.00,1,0,0.00\r\n",
     )),
 )]
 pub(super) async fn download(

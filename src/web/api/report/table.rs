@@ -7,7 +7,7 @@ use crate::financing::payouts::Explanation;
 use crate::financing::report::ReportLine;
 use crate::format::csv::{Cell, CsvWriter};
 
-const MOVEMENT_COLUMNS: [&str; 8] = [
+const MOVEMENT_COLUMNS: [&str; 9] = [
     "begins_on",
     "currency",
     "advanced",
@@ -16,6 +16,7 @@ const MOVEMENT_COLUMNS: [&str; 8] = [
     "paid",
     "transactions",
     "unclear",
+    "discounted",
 ];
 const PAYOUT_COLUMNS: [&str; 14] = [
     "payout",

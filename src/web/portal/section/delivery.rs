@@ -1,10 +1,12 @@
-//! Counts a merchant's first view of an undelivered offer as its delivery, if
-//! `portal.marks_delivered` is set.
+//! Counts a merchant's first view of an undelivered offer as its delivery: of any offer if
+//! `portal.marks_delivered` is set, else of one whose email will never leave, because the account
+//! opted out. An opt-out is from emails, not from the offers.
 
 use super::phase::Card;
 use crate::database::with_timeout;
 use crate::flow::delivered::{self, DeliveryReport, Reported};
 use crate::letters::deliveries;
+use crate::letters::store::{State, find_unsent, first_letter_state};
 use crate::stripe::{AccountId, OfferId};
 use crate::web::portal::Portal;
 
@@ -15,9 +17,6 @@ impl Portal {
     /// Reports the delivery of the undelivered offers among the cards that the merchant was shown.
     /// Never fails: the page is complete, and the next view reports again.
     pub(super) async fn report_view(&self, account: &AccountId, shown: &[Card]) {
-        if !self.settings.marks_delivered {
-            return;
-        }
         // An offer without terms was mentioned, not shown.
         for card in shown.iter().filter(|card| card.is_undelivered() && card.terms.is_some()) {
             let Ok(offer) = card.offer.offer_id.parse::<OfferId>() else { continue };
@@ -39,10 +38,11 @@ impl Portal {
         }
     }
 
-    /// False if the offer has ended since, or if its delivery was requested before, by a letter or
-    /// an earlier view.
+    /// False if a view is no delivery, if the offer has ended since, or if its delivery was
+    /// requested before, by a letter or an earlier view.
     async fn report_first_view(&self, account: &AccountId, offer: &OfferId) -> sqlx::Result<bool> {
-        if deliveries::find(&self.db, offer.as_str()).await?.is_some() {
+        let is_delivery = self.settings.marks_delivered || self.is_without_email(offer).await?;
+        if !is_delivery || deliveries::find(&self.db, offer.as_str()).await?.is_some() {
             return Ok(false);
         }
         let now = self.clock.now();
@@ -58,5 +58,14 @@ impl Portal {
         let reported = delivered::report(&mut tx, &report, now).await?;
         tx.commit().await?;
         Ok(reported == Reported::Accepted)
+    }
+
+    /// Whether no email about the offer will leave. Only an opt-out is final: a held or rejected
+    /// email waits for an operator, who may still send it.
+    async fn is_without_email(&self, offer: &OfferId) -> sqlx::Result<bool> {
+        let first = first_letter_state(&self.db, offer.as_str()).await?;
+        // An operator's resend may wait after the opt-out has ended.
+        Ok(first == Some(State::Suppressed)
+            && find_unsent(&self.db, offer.as_str()).await?.is_empty())
     }
 }

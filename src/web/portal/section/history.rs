@@ -57,7 +57,7 @@ pub(in crate::web::portal) struct WeekView {
     begins_on: String,
     movements: i64,
     count: String,
-    /// What was paid out and paid, signed from the merchant's point of view.
+    /// What was paid out, paid and discounted, signed from the merchant's point of view.
     amounts: Vec<String>,
     /// What remains at its end; none with several currencies.
     balance: Option<String>,
@@ -98,6 +98,15 @@ impl History {
 }
 
 impl Financed<'_> {
+    /// Whether the offer replaces one whose application was rejected
+    /// (<https://docs.stripe.com/capital/replacements>).
+    pub(super) fn is_counteroffer(&self, offer: &AccountOffer) -> bool {
+        let replaced = offer.replacement_for_offer_id.as_deref();
+        let is_replaced = |other: &&AccountOffer| replaced == Some(&other.offer_id);
+        let replaced = self.offers.iter().find(is_replaced);
+        replaced.is_some_and(|replaced| replaced.status == OfferStatus::Rejected.as_str())
+    }
+
     /// The contract of a transaction's financing.
     pub(in crate::web::portal) fn contract_of(&self, offer_id: Option<&str>) -> Contract {
         let offer = self.offers.iter().find(|offer| offer_id == Some(&offer.offer_id));
@@ -152,7 +161,7 @@ impl PageFormatter<'_> {
             weeks.push(self.week(history, financed, &balances, &lines));
             // What remained before the week is what remained at the end of the one before.
             for line in lines {
-                let delta = line.advanced_minor.saturating_sub(line.paid_minor);
+                let delta = line.delta_minor();
                 if let Some(balance) =
                     balances.iter_mut().find(|balance| balance.currency == line.currency)
                 {
@@ -188,13 +197,18 @@ impl PageFormatter<'_> {
         }
     }
 
-    /// By currency: what was paid out, and what was paid.
+    /// By currency: what was paid out, what was paid, and what need not be paid.
     fn week_amounts(&self, lines: &[&WeekLine]) -> Vec<String> {
-        let mut sums: BTreeMap<(&str, bool), i64> = BTreeMap::new();
+        let mut sums: BTreeMap<(&str, u8), i64> = BTreeMap::new();
         for line in lines {
-            for (is_paid, minor) in [(false, line.advanced_minor), (true, line.paid_minor)] {
-                let sum = sums.entry((&line.currency, is_paid)).or_default();
-                *sum = sum.saturating_add(if is_paid { minor.saturating_neg() } else { minor });
+            let amounts = [
+                line.advanced_minor,
+                line.paid_minor.saturating_neg(),
+                line.discounted_minor.saturating_neg(),
+            ];
+            for (minor, place) in amounts.into_iter().zip(0_u8..) {
+                let sum = sums.entry((&line.currency, place)).or_default();
+                *sum = sum.saturating_add(minor);
             }
         }
         let amounts = sums.into_iter().filter(|(_, minor)| *minor != 0);
@@ -295,6 +309,7 @@ mod tests {
             currency: currency.to_owned(),
             advanced_minor,
             paid_minor,
+            discounted_minor: 0,
             movements: 3,
         }
     }

@@ -18,7 +18,7 @@ use super::{Portal, PortalState, Viewer, copy_id, tenant};
 use crate::database::with_timeout;
 use crate::financing::history::{Weeks, remaining};
 use crate::financing::ledger::Totals;
-use crate::financing::summary::SummaryComparison;
+use crate::financing::summary::{SummaryComparison, only};
 use crate::financing::{AccountLocale, LookupError};
 use crate::format::locale::{Formats, Language};
 use crate::letters::wording::{Disclaimer, approvals};
@@ -103,7 +103,10 @@ fn render(state: &PortalState, viewer: &Viewer, mut data: AccountData) -> (Respo
     let uses_stripe = current.iter().any(Card::has_stripes_figures);
     let comparison = data.comparison.as_ref().filter(|_| uses_stripe);
     let financed = Financed { offers: &figures.offers, paid_out: data.paid_out };
-    let context = CardContext { home, financed: &financed, history: &data.history, now };
+    let running = current.iter().filter(|card| card.phase == Phase::InProgress);
+    let running = only(running).and_then(|card| card.progress.as_ref());
+    let running = running.map(|progress| &progress.remaining);
+    let context = CardContext { home, financed: &financed, history: &data.history, running, now };
     let to_view = |card: &Card| formatter.card(card, &context);
     // A financing that was just completed is worth a card, unless another one runs.
     let is_busy =

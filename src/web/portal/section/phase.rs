@@ -403,6 +403,7 @@ pub(super) mod tests {
             advanced_minor: 50_000,
             paid_minor: 49_999,
             withheld_minor: 49_999,
+            discounted_minor: 0,
             remaining_minor: 1,
             unclear: 2,
             is_taken_back: false,

@@ -125,11 +125,13 @@ pub(super) fn progress(
     // If the payout's event never arrived, the terms give the amount.
     let advanced =
         ledger.map(|ledger| ledger.advanced_minor).filter(|advanced| *advanced > 0).or(agreed)?;
+    let discounted = ledger.map_or(0, |ledger| ledger.discounted_minor);
+    let due = advanced.saturating_sub(discounted);
     let money = |minor| Money { minor, currency: currency.clone() };
     Some(Progress {
-        total: money(advanced),
+        total: money(due),
         paid: money(paid),
-        remaining: money(advanced.saturating_sub(paid)),
+        remaining: money(due.saturating_sub(paid)),
         paid_out_at: first,
         begins_at: None,
         last_at: ledger.map(|ledger| ledger.last_at),
@@ -197,6 +199,7 @@ mod tests {
             advanced_minor: 0,
             paid_minor: 0,
             withheld_minor: 0,
+            discounted_minor: 0,
             remaining_minor: 0,
             unclear: 0,
             is_taken_back: true,

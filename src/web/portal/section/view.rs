@@ -43,7 +43,11 @@ pub(super) struct CardView {
     is_refill: bool,
     /// What a refill does to the running financing: `settles` or `stacks` it; empty if unknown.
     refill_way: &'static str,
+    /// About what a refill that settles the running financing leaves of its full amount.
+    refill_net: Option<String>,
     is_replacement: bool,
+    /// It replaces an offer whose application was rejected.
+    is_counteroffer: bool,
     terms: Option<TermsView>,
     expires_on: Option<String>,
     /// When the merchant applied.
@@ -117,6 +121,8 @@ struct PeriodView {
     paid: Option<String>,
     remaining: Option<String>,
     due_on: Option<String>,
+    /// Its last day: the next period begins at the moment at which it is due.
+    ends_on: Option<String>,
     is_met: bool,
     /// The paid part of the minimum.
     per_mille: i64,
@@ -144,6 +150,8 @@ pub(super) struct CardContext<'a> {
     pub(super) home: &'a AccountLocale,
     pub(super) financed: &'a Financed<'a>,
     pub(super) history: &'a History,
+    /// What remains of the only running financing.
+    pub(super) running: Option<&'a Money>,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -188,7 +196,9 @@ impl PageFormatter<'_> {
             next_rate: rate.map(|rate| self.formats.percent(rate)),
             is_refill: card.offer.is_refill(),
             refill_way: product.refill.map(Refill::as_str).unwrap_or_default(),
+            refill_net: self.refill_net(card, product.refill, context.running),
             is_replacement: card.offer.replacement_for_offer_id.is_some(),
+            is_counteroffer: context.financed.is_counteroffer(&card.offer),
             terms: card.terms.as_ref().map(|terms| self.terms(terms, card)),
             expires_on,
             applied_on: card.offer.came_to("accepted").map(|at| self.day(at)),
@@ -220,6 +230,25 @@ impl PageFormatter<'_> {
             rate: self.formats.percent(terms.withhold_rate),
             fee_discount: card.offer.fee_discount().map(|rate| self.formats.percent(rate)),
         }
+    }
+
+    /// Without the discount on the running financing's fee, which Stripe determines at the payout.
+    fn refill_net(
+        &self,
+        card: &Card,
+        refill: Option<Refill>,
+        running: Option<&Money>,
+    ) -> Option<String> {
+        let (terms, running) = (card.terms.as_ref()?, running?);
+        let is_open = matches!(card.phase, Phase::Open | Phase::UnderReview);
+        if !is_open || !card.offer.is_refill() || refill != Some(Refill::Settles) {
+            return None;
+        }
+        let minor = terms.advance.minor.checked_sub(running.minor)?;
+        let is_part = running.minor > 0 && minor > 0;
+        let currency = running.currency.clone();
+        (is_part && currency == terms.advance.currency)
+            .then(|| self.formats.money_short(&Money { minor, currency }))
     }
 
     /// A day with sales of a thousand, for a share of at least a minor unit and not of all.
@@ -306,6 +335,7 @@ impl PageFormatter<'_> {
             paid: period.paid_amount.map(amount),
             remaining: period.remaining_amount.map(amount),
             due_on: period.due_at.map(|at| self.day(at)),
+            ends_on: period.due_at.and_then(|due| self.last_day_before(due)),
             is_met: period.remaining_amount.is_some_and(|remaining| remaining <= 0),
             per_mille: per_mille(period.paid_amount.unwrap_or(0), minimum.unwrap_or(0)),
             days_left,
@@ -321,7 +351,7 @@ impl PageFormatter<'_> {
         let offer_id = movement.offer_id.as_deref();
         let what = description_key(movement, financed.contract_of(offer_id));
         let minor = match movement.effect.as_str() {
-            "paid" => movement.total_minor.saturating_neg(),
+            "paid" | "discounted" => movement.total_minor.saturating_neg(),
             _ => movement.total_minor,
         };
         let currency = &movement.currency;
@@ -354,6 +384,12 @@ impl PageFormatter<'_> {
         at.with_timezone(&self.zone).date_naive()
     }
 
+    /// The last day that is wholly before a moment; one that ends with its second counts.
+    fn last_day_before(&self, at: DateTime<Utc>) -> Option<String> {
+        let day = self.local_day(at + TimeDelta::seconds(1)).pred_opt()?;
+        Some(self.formats.date(day))
+    }
+
     pub(in crate::web::portal) fn moment(&self, at: DateTime<Utc>) -> String {
         self.formats.moment(at, self.zone)
     }
@@ -383,6 +419,7 @@ fn description_key(movement: &Movement, contract: Contract) -> &'static str {
         ("paid", Some("collection")) if contract.is_loan() => "minimum",
         ("paid", Some("refill")) => "refill",
         ("paid", _) => "payment",
+        ("discounted", _) => "discount",
         _ => "other",
     }
 }

@@ -167,6 +167,7 @@ impl PortalState {
             is_test => portal.is_test(),
             from => formats.date(days.first()),
             until => formats.date(days.last()),
+            is_under_way => periods.is_under_way,
             shown => value(periods.shown.view(&formats)),
             periods => value(periods.choices(&formats)),
             next => value(periods.next.map(|period| period.view(&formats))),
@@ -195,8 +196,7 @@ fn rows(
     let mut balances = statement.opening.clone();
     let row = |line: &ReportLine| {
         let balance = balance_of(&mut balances, &line.currency);
-        let delta = line.advanced_minor.saturating_sub(line.paid_minor);
-        balance.remaining_minor = balance.remaining_minor.saturating_add(delta);
+        balance.remaining_minor = balance.remaining_minor.saturating_add(line.delta_minor());
         StatementRow {
             on: match statement.periods.shown {
                 Period::Month(_) => formats.day_of_year(line.begins_on),
@@ -224,6 +224,7 @@ fn items(formatter: &PageFormatter<'_>, line: &ReportLine) -> Vec<StatementItem>
         ("advanced", line.advanced_minor),
         ("withheld", line.withheld_minor.saturating_neg()),
         ("otherwise", line.paid_otherwise_minor.saturating_neg()),
+        ("discounted", line.discounted_minor.saturating_neg()),
     ];
     let items: Vec<StatementItem> = amounts
         .into_iter()
@@ -248,7 +249,7 @@ fn sums(formatter: &PageFormatter<'_>, opening: &[Balance], report: &Report) -> 
     }
     let sums = |balance: &Balance| {
         let total = report.totals.iter().find(|total| total.currency == balance.currency);
-        let delta = total.map_or(0, |total| total.advanced_minor.saturating_sub(total.paid_minor));
+        let delta = total.map_or(0, ReportLine::delta_minor);
         let remaining_minor = balance.remaining_minor.saturating_add(delta);
         StatementSums {
             opening: formatter.remaining(balance),
@@ -260,7 +261,7 @@ fn sums(formatter: &PageFormatter<'_>, opening: &[Balance], report: &Report) -> 
     balances.iter().map(sums).collect()
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "date",
     "currency",
     "financing_and_fee",
@@ -269,6 +270,7 @@ const COLUMNS: [&str; 8] = [
     "paid",
     "transactions",
     "unclear",
+    "discounted",
 ];
 
 fn csv_table(report: &Report) -> io::Result<Vec<u8>> {

@@ -30,8 +30,11 @@ pub(super) struct PeriodChoice {
 /// The period of a statement, and those beside it.
 pub(super) struct Periods {
     pub(super) shown: Period,
+    /// It has not ended yet.
+    pub(super) is_under_way: bool,
     /// None if it lies in the future.
     pub(super) next: Option<Period>,
+    /// None if it lies before the first movement.
     pub(super) previous: Option<Period>,
     /// The first and the last month with movements; this month without any.
     span: (NaiveDate, NaiveDate),
@@ -126,7 +129,11 @@ impl Periods {
         let is_known = |period: &Period| period.first() <= today;
         let shown = requested.and_then(Period::parse).filter(is_known);
         let shown = shown.unwrap_or(Period::Month(span.1));
-        Self { shown, next: shown.after().filter(is_known), previous: shown.before(), span }
+        // Before the first movement there is nothing, in any number of periods.
+        let has_begun = |period: &Period| period.days().last() >= span.0;
+        let previous = shown.before().filter(has_begun);
+        let is_under_way = shown.days().last() >= today;
+        Self { shown, is_under_way, next: shown.after().filter(is_known), previous, span }
     }
 
     /// The years and months to choose from, newest first: those with movements, and the one shown.
@@ -178,6 +185,10 @@ mod tests {
             (365, Granularity::Month)
         );
         assert_eq!(year.next, Some(Period::Year(2026)));
+        assert_eq!(year.previous, None, "there are no movements before");
+        let first = periods(Some("2025-12"));
+        assert_eq!((first.previous, first.next), (None, Some(Period::Month(day("2026-01-01")))));
+        assert_eq!(periods(Some("2010")).previous, None);
         let without = Periods::new(None, None, day("2026-03-31"));
         assert_eq!(without.shown, Period::Month(day("2026-03-01")));
     }
