@@ -42,6 +42,8 @@ struct Amounts {
     offer_id: Option<String>,
     advanced: String,
     paid: String,
+    /// What a refill took off its fee.
+    discounted: Option<String>,
     remaining: String,
     last_at: DateTime<Utc>,
 }
@@ -72,6 +74,7 @@ async fn show(
             offer_id: totals.offer_id.clone(),
             advanced: amount(totals.advanced_minor),
             paid: amount(totals.paid_minor),
+            discounted: Some(totals.discounted_minor).filter(|minor| *minor != 0).map(amount),
             remaining: amount(totals.remaining_minor),
             last_at: totals.last_at,
         }
