@@ -95,7 +95,9 @@ macro_rules! fields {
             ) -> Result<(), A::Error> {
                 match key {
                     $($key => self.$field = map.next_value()?,)+
-                    _ => drop(map.next_value::<Skipped>()?),
+                    _ => {
+                        map.next_value::<Skipped>()?;
+                    }
                 }
                 Ok(())
             }

@@ -235,10 +235,12 @@ async fn of_equal_events_in_a_batch_the_first_is_stored(db: PgPool) {
         let heard = join_all(sent.iter().map(|sent| sent.store(&writer))).await;
         let mut before = BTreeSet::new();
         for (sent, heard) in sent.iter().zip(&heard) {
-            let expected = match sent.fate {
-                Fate::Rejected => Heard::Rejected,
-                _ if before.insert(&sent.event_id) => Heard::Inserted,
-                _ => Heard::Duplicate,
+            let expected = if sent.fate == Fate::Rejected {
+                Heard::Rejected
+            } else if before.insert(&sent.event_id) {
+                Heard::Inserted
+            } else {
+                Heard::Duplicate
             };
             assert_eq!(*heard, expected, "seed {seed}: {sent:?}");
         }
