@@ -22,7 +22,7 @@ use crate::database::{self, Database, Pool, RETRY_INTERVAL};
 use crate::financing::{BackfillTransactions, Financings};
 use crate::flow::delivered::MarkDelivered;
 use crate::flow::email::{ExpectedRecipients, SendLetter};
-use crate::flow::inbox::{self, InboxReader};
+use crate::flow::inbox::{self, InboxReader, InboxWriter};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RefreshOffer};
 use crate::flow::webhook::{self, SecretId, Webhook};
 use crate::http;
@@ -193,9 +193,8 @@ impl App {
 
     fn routes(&self) -> anyhow::Result<Router> {
         let webhook = Webhook {
-            db: self.database.pool.clone(),
             clock: self.clock.clone(),
-            inbox: self.inbox.clone(),
+            inbox: InboxWriter::new(self.database.pool.clone(), self.inbox.clone()),
             metrics: self.metrics.webhook.clone(),
             settings: self.settings.webhook.clone(),
         };

@@ -11,8 +11,10 @@ use crate::World;
 use crate::support::process::Process;
 
 /// Every crash point of the service, and whether a letter's outcome is unknown there.
-const POINTS: [(&str, bool); 8] = [
+const POINTS: [(&str, bool); 10] = [
     ("webhook.before_commit", false),
+    ("webhook.before_answers", false),
+    ("webhook.between_answers", false),
     ("webhook.after_commit", false),
     ("inbox.before_commit", false),
     ("letter.before_sending", false),

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+
+use super::envelope::{Envelope, Scalar};
+use crate::telemetry::traces;
 
 /// An event as received. Only the id is required; the other fields are extracted for search if they
 /// have the known form. The payload is authoritative.
@@ -28,6 +30,8 @@ pub struct Arrival {
     pub received_at: DateTime<Utc>,
     /// Names the secret that signed the request; none if reconciliation found the event.
     pub signed_with: Option<String>,
+    /// Of the span in which it was parsed.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,51 +50,67 @@ impl Arrival {
     /// Parses the envelope. Fails with a readable reason if the body is not a JSON object with a
     /// usable id: without one, a duplicate cannot be recognized.
     pub fn parse(payload: Bytes, received_at: DateTime<Utc>) -> Result<Self, String> {
-        let event: Value =
-            serde_json::from_slice(&payload).map_err(|error| format!("not JSON: {error}"))?;
-        let event_id = text(&event, "/id").ok_or("no `id`, or one that is not text")?;
+        let body = std::str::from_utf8(&payload).map_err(|error| format!("not JSON: {error}"))?;
+        let Envelope { id, event_type, account, api_version, livemode, created, data } =
+            serde_json::from_str(body).map_err(|error| format!("not JSON: {error}"))?;
+        let event_id = text(id).ok_or("no `id`, or one that is not text")?;
         if event_id.is_empty() || event_id.len() > MAX_ID_LENGTH {
             return Err(format!("an `id` of {} bytes", event_id.len()));
         }
-        for name in ["/type", "/data/object/id", "/data/object/account", "/account", "/api_version"]
-        {
-            if let Some(long) = text(&event, name).filter(|text| text.len() > MAX_ID_LENGTH) {
-                return Err(format!("`{}` of {} bytes", &name[1..], long.len()));
-            }
-        }
-        let about = text(&event, "/data/object/account").or_else(|| text(&event, "/account"));
+        let event_type = short_text("type", event_type)?;
+        let object_id = short_text("data/object/id", data.object.id)?;
+        let object_account = short_text("data/object/account", data.object.account)?;
+        let account = short_text("account", account)?;
         Ok(Self {
             event_id,
-            event_type: text(&event, "/type").unwrap_or_default(),
-            object_id: text(&event, "/data/object/id"),
-            account_id: about,
-            livemode: event.pointer("/livemode").and_then(Value::as_bool),
-            api_version: text(&event, "/api_version"),
-            created_at: event.pointer("/created").and_then(time),
+            event_type: event_type.unwrap_or_default(),
+            object_id,
+            account_id: object_account.or(account),
+            livemode: if let Scalar::Bool(livemode) = livemode { Some(livemode) } else { None },
+            api_version: short_text("api_version", api_version)?,
+            created_at: time(created),
             payload,
             received_at,
             signed_with: None,
+            traceparent: traces::traceparent(),
         })
     }
 }
 
 /// Text without NUL, which Postgres cannot store.
-fn text(event: &Value, pointer: &str) -> Option<String> {
-    event.pointer(pointer)?.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
+fn text(value: Scalar) -> Option<String> {
+    match value {
+        Scalar::Text(text) => Some(text).filter(|text| !text.contains('\0')),
+        Scalar::Integer(_) | Scalar::Bool(_) | Scalar::Other => None,
+    }
+}
+
+/// As [`text`], of at most [`MAX_ID_LENGTH`].
+fn short_text(name: &str, value: Scalar) -> Result<Option<String>, String> {
+    let text = text(value);
+    match &text {
+        Some(long) if long.len() > MAX_ID_LENGTH => {
+            Err(format!("`{name}` of {} bytes", long.len()))
+        }
+        Some(_) | None => Ok(text),
+    }
 }
 
 /// Unix seconds in version 1 events, RFC 3339 in version 2.
-fn time(value: &Value) -> Option<DateTime<Utc>> {
-    if let Some(seconds) = value.as_i64() {
-        return DateTime::from_timestamp(seconds, 0);
+fn time(value: Scalar) -> Option<DateTime<Utc>> {
+    match value {
+        Scalar::Integer(seconds) => DateTime::from_timestamp(seconds, 0),
+        Scalar::Text(text) => DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc()),
+        Scalar::Bool(_) | Scalar::Other => None,
     }
-    DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|time| time.to_utc())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
 
     fn parse(body: &str) -> Result<Arrival, String> {
         Arrival::parse(Bytes::copy_from_slice(body.as_bytes()), DateTime::UNIX_EPOCH)
@@ -155,7 +175,132 @@ mod tests {
         );
     }
 
+    /// The same by way of a [`Value`].
+    fn parse_tree(body: &str) -> Result<Arrival, String> {
+        let event: Value =
+            serde_json::from_str(body).map_err(|error| format!("not JSON: {error}"))?;
+        let text = |pointer: &str| {
+            let text = event.pointer(pointer)?.as_str().filter(|text| !text.contains('\0'));
+            text.map(str::to_owned)
+        };
+        let event_id = text("/id").ok_or("no `id`, or one that is not text")?;
+        if event_id.is_empty() || event_id.len() > MAX_ID_LENGTH {
+            return Err(format!("an `id` of {} bytes", event_id.len()));
+        }
+        for name in ["/type", "/data/object/id", "/data/object/account", "/account", "/api_version"]
+        {
+            if let Some(long) = text(name).filter(|text| text.len() > MAX_ID_LENGTH) {
+                return Err(format!("`{}` of {} bytes", &name[1..], long.len()));
+            }
+        }
+        let created = event.pointer("/created");
+        let textual_time = |text: &str| DateTime::parse_from_rfc3339(text).ok();
+        Ok(Arrival {
+            event_id,
+            event_type: text("/type").unwrap_or_default(),
+            object_id: text("/data/object/id"),
+            account_id: text("/data/object/account").or_else(|| text("/account")),
+            livemode: event.pointer("/livemode").and_then(Value::as_bool),
+            api_version: text("/api_version"),
+            created_at: match created.and_then(Value::as_i64) {
+                Some(seconds) => DateTime::from_timestamp(seconds, 0),
+                None => created.and_then(Value::as_str).and_then(textual_time).map(Into::into),
+            },
+            payload: Bytes::copy_from_slice(body.as_bytes()),
+            received_at: DateTime::UNIX_EPOCH,
+            signed_with: None,
+            traceparent: None,
+        })
+    }
+
+    /// JSON text with the keys of an envelope, often at the wrong place, repeated, or nearly valid.
+    fn json() -> impl Strategy<Value = String> {
+        let scalars = [
+            "1795521600",
+            "-1",
+            "9223372036854775808",
+            "1.0e3",
+            "1e999",
+            "01",
+            "true",
+            "false",
+            "null",
+            r#""evt_1""#,
+            r#""acct_1""#,
+            r#""""#,
+            r#""2026-11-24T12:00:00.5Z""#,
+            r#""a\u0000b""#,
+            r#""\u00e9\n""#,
+            r#""\ud800""#,
+            r#""\ud83d\ude00""#,
+            "\"\t\"",
+            "\"é\"",
+            r#""unfinished"#,
+            "nul",
+        ];
+        let long = [250, 256].map(|length| format!("\"{}\"", "x".repeat(length)));
+        let scalar = prop_oneof![
+            20 => proptest::sample::select(scalars.map(str::to_owned).to_vec()),
+            1 => proptest::sample::select(long.to_vec()),
+        ];
+        let key = proptest::sample::select(vec![
+            "id",
+            "type",
+            "data",
+            "object",
+            "account",
+            "livemode",
+            "created",
+            "api_version",
+            "\\u0069d",
+            "other",
+        ]);
+        scalar.prop_recursive(5, 40, 8, move |inner| {
+            let entry = (key.clone(), inner.clone());
+            prop_oneof![
+                4 => proptest::collection::vec(entry, 0..8).prop_map(|entries| {
+                    let entries = entries.iter().map(|(key, value)| format!("\"{key}\": {value}"));
+                    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+                }),
+                1 => proptest::collection::vec(inner, 0..3)
+                    .prop_map(|list| format!("[{}]", list.join(" , "))),
+            ]
+        })
+    }
+
+    #[test]
+    fn a_body_that_a_tree_cannot_hold_is_malformed_wherever_the_fault_is() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for skipped in ["1e999", r#""\ud800""#, &deep, "[1,]", r#"{"a":1,}"#, "\"\u{1}\""] {
+            let body = format!(r#"{{"id":"evt_1","other":{skipped}}}"#);
+            assert!(serde_json::from_str::<Value>(&body).is_err(), "{body}");
+            assert!(parse(&body).is_err(), "{body}");
+        }
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn an_envelope_means_the_same_as_its_tree(
+            json in json(),
+            place in 0..4,
+            inserted in proptest::option::weighted(0.2, (any::<proptest::sample::Index>(), ".")),
+        ) {
+            let mut body = match place {
+                0 => json,
+                1 => json.replacen('{', "{\"id\":\"evt_0\",", 1),
+                2 => format!("{{\"id\":\"evt_0\",\"data\":{json}}}"),
+                _ => format!("{{\"data\":{{\"object\":{json}}},\"id\":\"evt_0\"}}"),
+            };
+            if let Some((at, text)) = inserted
+                && body.is_char_boundary(at.index(body.len()))
+            {
+                body.insert_str(at.index(body.len()), &text);
+            }
+            prop_assert_eq!(format!("{:?}", parse(&body)), format!("{:?}", parse_tree(&body)));
+        }
+
         #[test]
         fn parsing_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Arrival::parse(Bytes::from(body), DateTime::UNIX_EPOCH);

@@ -7,19 +7,21 @@
 //!         └─▶ unreadable   about Capital, but not in a known form: an operator must act
 //! ```
 //!
-//! An event (`inbox_events`) and its body (`inbox_bodies`) are committed together. `inbox_events`
-//! is its own queue: a reader takes a batch with `for update skip locked`, projects it and marks it
+//! An event (`inbox_events`) and its body (`inbox_bodies`) are committed together, and with them
+//! those of other requests that wait at that moment ([`InboxWriter`]). `inbox_events` is its own queue: a reader takes a batch with `for update skip locked`, projects it and marks it
 //! read in one transaction, without network calls. A crash rolls back, and the batch is read again.
 //! Projections are idempotent: each is guarded by a unique key of its own.
 
 mod batch;
 pub mod bodies;
 pub mod browse;
+mod envelope;
 mod event;
 mod metrics;
 pub mod store;
 mod to_financing;
 mod to_offer;
+mod writer;
 
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use crate::offers::look_up::LookUps;
 pub use batch::InboxReader;
 pub use event::{Arrival, StoreResult};
 pub use metrics::InboxMetrics;
+pub use writer::{InboxWriter, StoreError};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

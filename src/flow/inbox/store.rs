@@ -1,12 +1,13 @@
 //! SQL of the inbox. The caller owns the transaction.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashSet;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Arrival, StoreResult, bodies};
 use crate::database::{Dismissed, export_rows, storable};
-use crate::telemetry::traces;
 
 #[derive(Debug)]
 pub struct UnreadEvent {
@@ -60,39 +61,118 @@ impl ReadOutcome {
     }
 }
 
-/// Stores an event with its body. This is the only write between Stripe's request and our response,
-/// and a single statement, so that neither row ever exists without the other.
+/// Stores an event with its body.
 pub async fn store(db: impl PgExecutor<'_>, arrival: &Arrival) -> sqlx::Result<StoreResult> {
-    let inserted = sqlx::query!(
+    let results = store_all(db, &[arrival]).await?;
+    Ok(results.first().copied().unwrap_or(StoreResult::Duplicate))
+}
+
+/// Stores events with their bodies and returns a result for each, in the same order. Of events with
+/// the same id the first is stored. A single statement, so that neither row of an event ever exists
+/// without the other.
+pub async fn store_all(
+    db: impl PgExecutor<'_>,
+    arrivals: &[&Arrival],
+) -> sqlx::Result<Vec<StoreResult>> {
+    // By id, because each row locks its entry of the primary key: in any other order, writers of
+    // the same events would wait for each other.
+    let mut order: Vec<usize> = (0..arrivals.len()).collect();
+    order.sort_by(|a, b| arrivals[*a].event_id.cmp(&arrivals[*b].event_id));
+    order.dedup_by(|later, first| arrivals[*later].event_id == arrivals[*first].event_id);
+    let rows = Rows::of(order.iter().map(|at| arrivals[*at]));
+    let inserted: HashSet<String> = insert(db, &rows).await?.into_iter().collect();
+    let mut results = vec![StoreResult::Duplicate; arrivals.len()];
+    for at in order.into_iter().filter(|at| inserted.contains(&arrivals[*at].event_id)) {
+        results[at] = StoreResult::Inserted;
+    }
+    Ok(results)
+}
+
+/// The columns of events that are inserted together.
+#[derive(Default)]
+struct Rows<'a> {
+    event_id: Vec<&'a str>,
+    event_type: Vec<&'a str>,
+    object_id: Vec<Option<&'a str>>,
+    account_id: Vec<Option<&'a str>>,
+    livemode: Vec<Option<bool>>,
+    api_version: Vec<Option<&'a str>>,
+    created_at: Vec<Option<DateTime<Utc>>>,
+    received_at: Vec<DateTime<Utc>>,
+    traceparent: Vec<Option<&'a str>>,
+    signed_with: Vec<Option<&'a str>>,
+    received_on: Vec<NaiveDate>,
+    body: Vec<&'a [u8]>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(arrivals: impl Iterator<Item = &'a Arrival>) -> Self {
+        let mut rows = Self::default();
+        for arrival in arrivals {
+            rows.event_id.push(&arrival.event_id);
+            rows.event_type.push(&arrival.event_type);
+            rows.object_id.push(arrival.object_id.as_deref());
+            rows.account_id.push(arrival.account_id.as_deref());
+            rows.livemode.push(arrival.livemode);
+            rows.api_version.push(arrival.api_version.as_deref());
+            rows.created_at.push(arrival.created_at);
+            rows.received_at.push(arrival.received_at);
+            rows.traceparent.push(arrival.traceparent.as_deref());
+            rows.signed_with.push(arrival.signed_with.as_deref());
+            rows.received_on.push(bodies::received_on(arrival.received_at));
+            rows.body.push(&arrival.payload);
+        }
+        rows
+    }
+}
+
+/// Inserts events of different ids and returns the ids that were new.
+async fn insert(db: impl PgExecutor<'_>, rows: &Rows<'_>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
         "
-        with event as (
+        with arrived as (
+            select *
+            from unnest(
+                $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[],
+                $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::date[],
+                $12::bytea[]
+            ) as event (
+                event_id, event_type, object_id, account_id, livemode, api_version, created_at,
+                received_at, traceparent, signed_with, received_on, body
+            )
+        ),
+        stored as (
             insert into inbox_events (
                 event_id, event_type, object_id, account_id, livemode, api_version, created_at,
                 received_at, traceparent, signed_with
             )
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $11, $12)
+            select event_id, event_type, object_id, account_id, livemode, api_version, created_at,
+                received_at, traceparent, signed_with
+            from arrived
             on conflict (event_id) do nothing
             returning event_id
         )
         insert into inbox_bodies (received_on, event_id, body)
-        select $9, event_id, $10 from event
+        select received_on, event_id, body
+        from stored
+        join arrived using (event_id)
+        returning event_id
         ",
-        arrival.event_id,
-        arrival.event_type,
-        arrival.object_id,
-        arrival.account_id,
-        arrival.livemode,
-        arrival.api_version,
-        arrival.created_at,
-        arrival.received_at,
-        bodies::received_on(arrival.received_at),
-        &arrival.payload[..],
-        traces::traceparent(),
-        arrival.signed_with,
+        &rows.event_id as _,
+        &rows.event_type as _,
+        &rows.object_id as _,
+        &rows.account_id as _,
+        &rows.livemode as _,
+        &rows.api_version as _,
+        &rows.created_at as _,
+        &rows.received_at,
+        &rows.traceparent as _,
+        &rows.signed_with as _,
+        &rows.received_on,
+        &rows.body as _,
     )
-    .execute(db)
-    .await?;
-    Ok(if inserted.rows_affected() == 1 { StoreResult::Inserted } else { StoreResult::Duplicate })
+    .fetch_all(db)
+    .await
 }
 
 /// Stores a signed body that is not an event, for an operator to inspect. Identical bodies share

@@ -22,11 +22,10 @@ use axum::routing::post;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::database::Pool;
-use crate::queue::Notifier;
 
 pub use metrics::WebhookMetrics;
 pub use signature::{NoSecret, SecretId, Secrets, SignatureError, verify};
+use to_inbox::InboxWriter;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,10 +40,8 @@ pub struct Settings {
 
 #[derive(Debug)]
 pub struct Webhook {
-    pub db: Pool,
     pub clock: Clock,
-    /// Wakes the inbox reader.
-    pub inbox: Notifier,
+    pub inbox: InboxWriter,
     pub metrics: WebhookMetrics,
     pub settings: Settings,
 }

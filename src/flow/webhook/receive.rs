@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::{Extension, Json};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tracing::{Instrument, field};
 
 use super::rejection::Rejection;
-use super::signature::{check_form, find_secret};
-use super::to_inbox::{self, AcceptError, StoreResult};
-use super::{SecretId, Secrets, SignatureError, Webhook};
+use super::to_inbox::{self, AcceptError};
+use super::{SecretId, Secrets, SignatureError, Webhook, signature};
 use crate::http::VerifiedRequest;
 use crate::http::body::{self, BodyLimits};
 use crate::telemetry::LogLimit;
@@ -28,32 +30,41 @@ impl WebhookState {
     }
 }
 
-type Accepted = (Extension<VerifiedRequest>, Json<serde_json::Value>);
-
-#[tracing::instrument(name = "webhook.receive", skip_all, fields(trace_id))]
-pub(super) async fn receive(
-    State(state): State<WebhookState>,
-    request: Request,
-) -> Result<Accepted, Rejection> {
-    let accepted = accept(&state, request).await;
-    if let Err(rejection) = &accepted {
-        state.0.0.metrics.rejected(rejection);
+pub(super) async fn receive(State(state): State<WebhookState>, request: Request) -> Response {
+    // Without traces there is no id to show on log lines, and a span costs more than its request.
+    let span = if traces::is_on() {
+        tracing::info_span!("webhook.receive", trace_id = field::Empty)
+    } else {
+        tracing::Span::none()
+    };
+    match accept(&state, request).instrument(span).await {
+        Ok(()) => received(),
+        Err(rejection) => {
+            state.0.0.metrics.rejected(&rejection);
+            rejection.into_response()
+        }
     }
-    accepted
 }
 
-async fn accept(state: &WebhookState, request: Request) -> Result<Accepted, Rejection> {
+/// The same for a first and a repeated event.
+fn received() -> Response {
+    let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (Extension(VerifiedRequest), json, r#"{"received":true}"#).into_response()
+}
+
+async fn accept(state: &WebhookState, request: Request) -> Result<(), Rejection> {
     let (webhook, secrets) = &*state.0;
     let (head, body) = request.into_parts();
-    let signature = head.headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
+    let signature = head.headers.get("stripe-signature").map(HeaderValue::as_bytes);
     // Requests without a well-formed signature must not make us buffer a body.
-    check_form(signature).map_err(|error| reject(&error, None))?;
+    let signature = signature::Header::parse(signature).map_err(|error| reject(&error, None))?;
     let settings = &webhook.settings;
     let limits = BodyLimits { max_bytes: settings.max_body_bytes, timeout: settings.read_timeout };
     let body = body::read(&head.headers, body, limits).await?;
 
     let now = webhook.clock.now();
-    let signer = find_secret(signature, &body, secrets, now, webhook.settings.tolerance)
+    let signer = signature
+        .find_secret(&body, secrets, now, settings.tolerance)
         .map_err(|error| reject(&error, Some(body.len())))?;
     // Only a verified request has a span: other clients must not fill the collector.
     Span::request("POST /webhooks/stripe")
@@ -67,10 +78,10 @@ async fn store_in_span(
     webhook: &Webhook,
     signed: (Bytes, &SecretId),
     now: DateTime<Utc>,
-) -> Result<Accepted, Rejection> {
+) -> Result<(), Rejection> {
     tracing::Span::current().record("trace_id", traces::trace_id());
     let outcome = store(webhook, signed, now).await;
-    let status = outcome.as_ref().map_or_else(Rejection::status, |_| StatusCode::OK);
+    let status = outcome.as_ref().map_or_else(Rejection::status, |()| StatusCode::OK);
     traces::set_number("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         traces::fail(status.as_str());
@@ -82,35 +93,20 @@ async fn store(
     webhook: &Webhook,
     (body, signer): (Bytes, &SecretId),
     now: DateTime<Utc>,
-) -> Result<Accepted, Rejection> {
-    match to_inbox::hand_over(&webhook.db, body, signer, now).await {
+) -> Result<(), Rejection> {
+    match to_inbox::hand_over(&webhook.inbox, body, signer, now).await {
         Ok((stored, arrival)) => {
             traces::set_text("event.id", &arrival.event_id);
+            tracing::debug!(event.id = arrival.event_id, "received an event");
             crate::crash::point("webhook.after_commit");
             webhook.metrics.accepted(&arrival, stored);
-            let event_id = &arrival.event_id;
-            match stored {
-                StoreResult::Inserted => {
-                    tracing::info!(event.id = event_id, "stored event");
-                    webhook.inbox.notify();
-                }
-                StoreResult::Duplicate => {
-                    tracing::info!(event.id = event_id, "received a duplicate event");
-                }
-            }
-            Ok((Extension(VerifiedRequest), Json(serde_json::json!({"received": true}))))
+            Ok(())
         }
         Err(AcceptError::Malformed(reason)) => {
             tracing::warn!(reason, "a signed body is not an event: stored it in malformed_bodies");
             Err(Rejection::MalformedEvent)
         }
-        Err(AcceptError::Database(error)) => {
-            webhook
-                .db
-                .health()
-                .report(&error, "cannot store an event: asked Stripe to send it again");
-            Err(Rejection::NotStored)
-        }
+        Err(AcceptError::NotStored) => Err(Rejection::NotStored),
     }
 }
 

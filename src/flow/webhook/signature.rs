@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -101,11 +102,6 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Checks the header's form alone, before the body is read.
-pub(super) fn check_form(header: Option<&[u8]>) -> Result<(), SignatureError> {
-    read(header.unwrap_or_default()).map(drop)
-}
-
 /// Verifies that `body` was signed with one of our secrets at a time near `now`. Compares in
 /// constant time.
 pub fn verify(
@@ -115,76 +111,80 @@ pub fn verify(
     now: DateTime<Utc>,
     tolerance: Duration,
 ) -> Result<(), SignatureError> {
-    find_secret(header, body, secrets, now, tolerance).map(drop)
+    Header::parse(header)?.find_secret(body, secrets, now, tolerance).map(drop)
 }
 
-/// As [`verify`], and returns the secret that signed the body.
-pub(super) fn find_secret<'a>(
-    header: Option<&[u8]>,
-    body: &[u8],
-    secrets: &'a Secrets,
-    now: DateTime<Utc>,
-    tolerance: Duration,
-) -> Result<&'a SecretId, SignatureError> {
-    let header = read(header.unwrap_or_default())?;
-    let prefix = format!("{}.", header.timestamp);
-    let signer = secrets.0.iter().find(|(_, keyed)| {
-        let mac = keyed.clone().chain_update(prefix.as_bytes()).chain_update(body);
-        header.signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
-    });
-    let Some((secret_id, _)) = signer else {
-        return Err(SignatureError::NoMatch {
-            signatures: header.signatures.len(),
-            secrets: secrets.0.len(),
-        });
-    };
-    let skew_seconds = now.timestamp().saturating_sub(header.timestamp);
-    if skew_seconds.unsigned_abs() > tolerance.as_secs() {
-        return Err(SignatureError::OutsideTolerance { skew_seconds });
-    }
-    Ok(secret_id)
-}
-
-struct Header {
+/// A well-formed header.
+pub(super) struct Header {
     timestamp: i64,
     signatures: Vec<[u8; 32]>,
 }
 
-fn read(header: &[u8]) -> Result<Header, SignatureError> {
-    if header.is_empty() {
-        return Err(SignatureError::Missing);
-    }
-    if header.len() > MAX_HEADER_BYTES {
-        return Err(SignatureError::Header("too long"));
-    }
-    let mut timestamp = None;
-    let mut signatures = Vec::new();
-    let mut items = header.split(|byte| *byte == b',').peekable();
-    while let Some(item) = items.next() {
-        let item = item.trim_ascii_start();
-        let item = if items.peek().is_some() { item.trim_ascii_end() } else { item };
-        if let Some(value) = item.strip_prefix(b"t=") {
-            let seconds = std::str::from_utf8(value)
-                .ok()
-                .and_then(|value| value.trim_start().parse::<i64>().ok());
-            let seconds =
-                seconds.ok_or(SignatureError::Header("`t` is not a number of seconds"))?;
-            if timestamp.replace(seconds).is_some() {
-                return Err(SignatureError::Header("more than one `t`"));
-            }
-        } else if let Some(value) = item.strip_prefix(b"v1=") {
-            let mut signature = [0; 32];
-            if hex::decode_to_slice(value, &mut signature).is_ok() {
-                signatures.push(signature);
+impl Header {
+    /// Needs no body, so that a request without a well-formed header need not be read.
+    pub(super) fn parse(header: Option<&[u8]>) -> Result<Self, SignatureError> {
+        let header = header.unwrap_or_default();
+        if header.is_empty() {
+            return Err(SignatureError::Missing);
+        }
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(SignatureError::Header("too long"));
+        }
+        let mut timestamp = None;
+        let mut signatures = Vec::new();
+        let mut items = header.split(|byte| *byte == b',').peekable();
+        while let Some(item) = items.next() {
+            let item = item.trim_ascii_start();
+            let item = if items.peek().is_some() { item.trim_ascii_end() } else { item };
+            if let Some(value) = item.strip_prefix(b"t=") {
+                let seconds = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|value| value.trim_start().parse::<i64>().ok());
+                let seconds =
+                    seconds.ok_or(SignatureError::Header("`t` is not a number of seconds"))?;
+                if timestamp.replace(seconds).is_some() {
+                    return Err(SignatureError::Header("more than one `t`"));
+                }
+            } else if let Some(value) = item.strip_prefix(b"v1=") {
+                let mut signature = [0; 32];
+                if hex::decode_to_slice(value, &mut signature).is_ok() {
+                    signatures.push(signature);
+                }
             }
         }
-    }
-    match timestamp {
-        None => Err(SignatureError::Header("no `t`")),
-        Some(_) if signatures.is_empty() => {
-            Err(SignatureError::Header("no `v1` of 64 hexadecimal digits"))
+        match timestamp {
+            None => Err(SignatureError::Header("no `t`")),
+            Some(_) if signatures.is_empty() => {
+                Err(SignatureError::Header("no `v1` of 64 hexadecimal digits"))
+            }
+            Some(timestamp) => Ok(Self { timestamp, signatures }),
         }
-        Some(timestamp) => Ok(Header { timestamp, signatures }),
+    }
+
+    /// As [`verify`], and returns the secret that signed the body.
+    pub(super) fn find_secret<'a>(
+        &self,
+        body: &[u8],
+        secrets: &'a Secrets,
+        now: DateTime<Utc>,
+        tolerance: Duration,
+    ) -> Result<&'a SecretId, SignatureError> {
+        let prefix = format!("{}.", self.timestamp);
+        let signer = secrets.0.iter().find(|(_, keyed)| {
+            let mac = keyed.clone().chain_update(prefix.as_bytes()).chain_update(body).finalize();
+            self.signatures.iter().any(|signature| mac == CtOutput::new((*signature).into()))
+        });
+        let Some((secret_id, _)) = signer else {
+            return Err(SignatureError::NoMatch {
+                signatures: self.signatures.len(),
+                secrets: secrets.0.len(),
+            });
+        };
+        let skew_seconds = now.timestamp().saturating_sub(self.timestamp);
+        if skew_seconds.unsigned_abs() > tolerance.as_secs() {
+            return Err(SignatureError::OutsideTolerance { skew_seconds });
+        }
+        Ok(secret_id)
     }
 }
 

@@ -28,7 +28,7 @@ use url::Url;
 
 use collector::Collector;
 
-pub use span::{Span, fail, set_number, set_text, trace_id, traceparent};
+pub use span::{Span, fail, is_on, set_number, set_text, trace_id, traceparent};
 
 /// The longest wait for one response of the collector. The default of the OTLP specification.
 pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -146,7 +146,8 @@ fn current<T>(read: impl FnOnce(&SpanContext) -> T) -> Option<T> {
     })
 }
 
-fn is_on() -> bool {
+/// Whether spans are exported.
+pub fn is_on() -> bool {
     TRACES.get().is_some()
 }
 

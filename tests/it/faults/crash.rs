@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::PgPool;
 use stripe_simulator::{NewAccount, NewOffer, Simulator, WebhookEndpoint};
 
 use crate::cli::run_ok;
 use crate::support::SECRET;
 use crate::support::expect_letters::letter_state;
-use crate::support::process::{self, Process};
+use crate::support::process::{self, Process, post, try_post};
 use crate::support::smtp::Relay;
 use crate::support::wait::eventually;
 
@@ -126,6 +127,35 @@ async fn a_crash_after_the_inbox_commit_stores_the_event_once(db: PgPool) {
     assert!(!world.stripe.is_event_delivered(&offer));
     world.restart_and_deliver(&offer).await;
     assert_eq!((world.count(EVENTS).await, world.relay.letters().len()), (1, 1));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_crash_between_the_commit_of_a_batch_and_its_answers_repeats_events(db: PgPool) {
+    for point in ["webhook.before_answers", "webhook.between_answers"] {
+        let world = World::start(db.clone()).await;
+        let mut env = world.env.clone();
+        env.insert("COURIER_CRASH_AT".to_owned(), point.to_owned());
+        let mut dying = Process::receive(&env).await;
+        let body = |number| format!(r#"{{"id":"evt_{point}_{number}"}}"#).into_bytes();
+        let url = dying.webhook.clone().unwrap();
+        let posts = (0..50).map(|number| try_post(&url, body(number)));
+        let answers = join_all(posts).await;
+        let status = dying.ended().await;
+        assert!(status.code().is_none(), "no crash at {point}: {status}\n{}", dying.logged());
+        let stored = world.count("select count(*) from inbox_events where state = 'unread'").await;
+        let accepted = answers.iter().filter(|answer| **answer == Some(200)).count();
+        assert!(stored > 0, "a batch was committed");
+        assert!(i64::try_from(accepted).unwrap() <= stored, "{accepted} answers, {stored} events");
+
+        // Stripe sends again what it got no answer for.
+        let process = Process::receive(&world.env).await;
+        let url = process.webhook.clone().unwrap();
+        for (number, _) in answers.iter().enumerate().filter(|(_, answer)| **answer != Some(200)) {
+            assert_eq!(post(&url, body(number)).await, 200);
+        }
+        assert_eq!(world.count(EVENTS).await, 50, "{point}: each event is stored once");
+        sqlx::query("truncate inbox_events, inbox_bodies").execute(&db).await.unwrap();
+    }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

@@ -216,7 +216,7 @@ async fn a_full_disk_answers_503_and_is_logged_once_a_second(db: PgPool) {
         assert_eq!(post(&url, body.clone()).await, 503);
         refused += 1;
     }
-    let lines = process.logged().matches("database: cannot store an event").count();
+    let lines = process.logged().matches("database: cannot store events").count();
     assert!(
         refused > 20 && (1..=4).contains(&lines),
         "{lines} log lines for {refused} refused requests"

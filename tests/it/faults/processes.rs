@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use stripe_simulator::{NewAccount, NewOffer, Simulator};
 
-use crate::support::process::{Outage, Process, command, post, world};
+use crate::support::process::{Outage, Process, command, post, try_post, world};
 use crate::support::smtp::{Relay, Step, Trouble};
 use crate::support::wait::eventually;
 use crate::support::{API_KEY, SECRET};
@@ -41,6 +41,42 @@ async fn two_processes_share_the_work_and_send_no_duplicates(db: PgPool) {
     assert_eq!((relay.letters().len(), message_ids.len()), (60, 60));
     let sent_by = |process: &Process| process.logged().matches("sent letter").count();
     assert!(sent_by(&one) > 0 && sent_by(&other) > 0, "{} and {}", sent_by(&one), sent_by(&other));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_shutdown_answers_the_requests_whose_events_wait(db: PgPool) {
+    let (_stripe, _relay, env) = world(&db).await;
+    let mut process = Process::receive(&env).await;
+    let url = process.webhook.clone().unwrap();
+    // Every insert waits for this lock.
+    let mut lock = db.begin().await.unwrap();
+    sqlx::query("lock table inbox_events in exclusive mode").execute(&mut *lock).await.unwrap();
+    let body = |number| format!(r#"{{"id":"evt_{number}"}}"#).into_bytes();
+    let posts = futures_util::future::join_all((0..20).map(|number| try_post(&url, body(number))));
+    let stop = async {
+        let waiting = "select count(*) from pg_locks where not granted
+            and database = (select oid from pg_database where datname = current_database())";
+        let is_waiting =
+            async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(&db).await.unwrap() > 0;
+        eventually(|| process.logged(), is_waiting).await;
+        process.signal("-TERM");
+        eventually(|| process.logged(), async || process.logged().contains("stopping: ")).await;
+        lock.commit().await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(posts, stop);
+    // A connection that was not accepted yet is reset.
+    let accepted = answers.iter().flatten().filter(|status| **status == 200).count();
+    assert_eq!((accepted > 0, accepted), (true, answers.iter().flatten().count()), "{answers:?}");
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.logged());
+    let stored: i64 =
+        sqlx::query_scalar("select count(*) from inbox_events").fetch_one(&db).await.unwrap();
+    assert_eq!(stored, i64::try_from(accepted).unwrap());
+
+    // The log names each event, in a line for each batch.
+    let lines = process.logged_lines("stored events");
+    let ids = lines.iter().map(|line| line["event.id"].as_str().unwrap().split(' ').count());
+    assert_eq!(ids.sum::<usize>(), accepted, "{lines:?}");
+    assert!(lines.len() <= accepted, "{lines:?}");
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]

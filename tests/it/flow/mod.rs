@@ -1,6 +1,7 @@
 //! The five stages, from a signed webhook to the report that the offer was delivered.
 
 mod event_order;
+mod inbox_writer;
 mod live_mode;
 mod mark_delivered;
 mod nul;

@@ -1,0 +1,197 @@
+//! A bounded queue whose entries are taken in batches, by few tasks that exist only while something
+//! waits.
+//!
+//! An entry that finds a task missing starts one. The task takes what has gathered, again and again
+//! until nothing is left, and ends. So a lone entry waits for no other, entries that arrive during
+//! a commit share the next one, and no entry waits for a task that has died: each is seen to by
+//! whoever adds it.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
+
+/// What happens to a batch.
+pub(super) trait Work: Send + Sync + 'static {
+    type Entry: Send + 'static;
+
+    fn size_bytes(entry: &Self::Entry) -> usize;
+
+    /// Never called with an empty batch. A panic drops the batch, and no other.
+    fn run(&self, batch: Vec<Self::Entry>) -> impl Future<Output = ()> + Send;
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Entries that wait for a task.
+    pub(super) waiting: usize,
+    /// Entries of one batch.
+    pub(super) batch: usize,
+    /// The size of one batch; a larger entry is a batch of its own.
+    pub(super) batch_bytes: usize,
+    pub(super) tasks: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Batcher<W: Work> {
+    work: W,
+    limits: Limits,
+    state: Mutex<State<W::Entry>>,
+}
+
+#[derive(Debug)]
+struct State<E> {
+    waiting: VecDeque<E>,
+    /// Tasks that run. Each looks into the queue once more before it ends.
+    tasks: usize,
+}
+
+/// As many entries wait as may.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl<W: Work> Batcher<W> {
+    pub(super) fn new(work: W, limits: Limits) -> Arc<Self> {
+        let state = Mutex::new(State { waiting: VecDeque::new(), tasks: 0 });
+        Arc::new(Self { work, limits, state })
+    }
+
+    pub(super) fn work(&self) -> &W {
+        &self.work
+    }
+
+    /// Adds an entry, which a task takes as soon as it can.
+    pub(super) fn push(self: &Arc<Self>, entry: W::Entry) -> Result<(), Full> {
+        let mut state = self.state.lock();
+        if state.waiting.len() >= self.limits.waiting {
+            return Err(Full);
+        }
+        state.waiting.push_back(entry);
+        let is_task_missing = state.tasks < self.limits.tasks;
+        state.tasks += usize::from(is_task_missing);
+        drop(state);
+        if is_task_missing {
+            TaskTracker::new().spawn(Arc::clone(self).run());
+        }
+        Ok(())
+    }
+
+    async fn run(self: Arc<Self>) {
+        while let Some(batch) = self.next_batch() {
+            // A task that panicked would leave those who wait without one.
+            if AssertUnwindSafe(self.work.run(batch)).catch_unwind().await.is_err() {
+                tracing::error!("a batch panicked: its entries are dropped");
+            }
+        }
+    }
+
+    /// `None` if nothing waits: the task must end.
+    fn next_batch(&self) -> Option<Vec<W::Entry>> {
+        let mut state = self.state.lock();
+        let (mut bytes, mut count) = (0, 0);
+        for entry in state.waiting.iter().take(self.limits.batch) {
+            bytes += W::size_bytes(entry);
+            if count > 0 && bytes > self.limits.batch_bytes {
+                break;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            // Under the lock: whoever adds the next entry sees that a task is missing.
+            state.tasks -= 1;
+            return None;
+        }
+        Some(state.waiting.drain(..count).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::{Semaphore, mpsc};
+
+    /// Reports each batch and waits for a permit. A batch with a zero panics.
+    struct Gate {
+        batches: mpsc::UnboundedSender<Vec<usize>>,
+        permits: Semaphore,
+    }
+
+    impl Work for Gate {
+        type Entry = usize;
+
+        fn size_bytes(entry: &usize) -> usize {
+            *entry
+        }
+
+        async fn run(&self, batch: Vec<usize>) {
+            let panics = batch.contains(&0);
+            self.batches.send(batch).unwrap();
+            self.permits.acquire().await.unwrap().forget();
+            assert!(!panics, "on purpose");
+        }
+    }
+
+    fn gate(limits: Limits) -> (Arc<Batcher<Gate>>, mpsc::UnboundedReceiver<Vec<usize>>) {
+        let (batches, seen) = mpsc::unbounded_channel();
+        (Batcher::new(Gate { batches, permits: Semaphore::new(0) }, limits), seen)
+    }
+
+    const LIMITS: Limits = Limits { waiting: 8, batch: 3, batch_bytes: 100, tasks: 2 };
+
+    #[tokio::test]
+    async fn entries_that_wait_for_a_task_share_its_next_batch() {
+        let (batcher, mut seen) = gate(LIMITS);
+        for (entry, alone) in [(1, vec![1]), (2, vec![2])] {
+            batcher.push(entry).unwrap();
+            assert_eq!(seen.recv().await.unwrap(), alone, "a lone entry waits for no other");
+        }
+        for entry in 3..=6 {
+            batcher.push(entry).unwrap();
+        }
+        batcher.work.permits.add_permits(1);
+        assert_eq!(seen.recv().await.unwrap(), [3, 4, 5]);
+        batcher.work.permits.add_permits(1);
+        assert_eq!(seen.recv().await.unwrap(), [6]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_by_size_but_has_an_entry() {
+        let (batcher, mut seen) = gate(Limits { tasks: 1, ..LIMITS });
+        batcher.work.permits.add_permits(10);
+        for entry in [60, 40, 1, 500, 7] {
+            batcher.push(entry).unwrap();
+        }
+        for batch in [vec![60, 40], vec![1], vec![500], vec![7]] {
+            assert_eq!(seen.recv().await.unwrap(), batch);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_until_a_batch_is_taken() {
+        let (batcher, mut seen) = gate(Limits { waiting: 2, tasks: 1, ..LIMITS });
+        batcher.push(1).unwrap();
+        seen.recv().await.unwrap();
+        batcher.push(2).unwrap();
+        batcher.push(3).unwrap();
+        assert_eq!(batcher.push(4), Err(Full));
+        batcher.work.permits.add_permits(1);
+        assert_eq!(seen.recv().await.unwrap(), [2, 3]);
+        batcher.push(4).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_batch_and_no_other() {
+        let (batcher, mut seen) = gate(Limits { tasks: 1, ..LIMITS });
+        batcher.push(0).unwrap();
+        seen.recv().await.unwrap();
+        batcher.push(1).unwrap();
+        batcher.work.permits.add_permits(2);
+        assert_eq!(seen.recv().await.unwrap(), [1]);
+        // The task has ended or is about to: the next entry finds one either way.
+        batcher.push(2).unwrap();
+        assert_eq!(seen.recv().await.unwrap(), [2]);
+    }
+}
