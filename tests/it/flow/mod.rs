@@ -1,5 +1,6 @@
 //! The five stages, from a signed webhook to the report that the offer was delivered.
 
+mod batches;
 mod event_order;
 mod live_mode;
 mod mark_delivered;
