@@ -61,6 +61,7 @@ const SQL: &[&str] = &[
     "letters/erasure.rs",
     "letters/export.rs",
     "letters/listing.rs",
+    "letters/sets.rs",
     "letters/stopped.rs",
     "mail/sending_rate.rs",
     "offers/",

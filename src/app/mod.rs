@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,7 +69,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub struct App {
     database: Database,
-    reader: InboxReader,
+    readers: Vec<InboxReader>,
     letters: Arc<Runner<SendLetter>>,
     mark_delivered: Arc<Runner<MarkDelivered>>,
     refresh_offers: Arc<Runner<RefreshOffer>>,
@@ -139,6 +140,8 @@ impl App {
         database: Database,
     ) -> anyhow::Result<Self> {
         let resources = Resources::new(&settings, &clock, &database)?;
+        // The embedded database has one connection.
+        let readers = if database.is_embedded() { 1 } else { inbox::READERS };
         let queue = settings.queue;
         let few = queue::Settings { concurrency: 2, ..queue };
         let one = queue::Settings { concurrency: 1, ..queue };
@@ -155,7 +158,7 @@ impl App {
         Ok(Self {
             retaining: resources.runner(retain.clone(), one),
             retain,
-            reader: resources.reader(settings.inbox),
+            readers: resources.readers(readers, settings.inbox),
             letters: resources.runner(letters, queue),
             banners: Arc::new(banners),
             mark_delivered: resources.runner(resources.mark_delivered(), queue),
@@ -297,7 +300,7 @@ impl App {
     /// Processes the inbox and all due jobs until none is left. For tests, which do not poll.
     pub async fn run_due_work(&self) -> sqlx::Result<()> {
         loop {
-            let done = self.reader.read_batch().await?
+            let done = self.read_inbox().await?
                 + self.refresh_offers.run_due().await?
                 + self.look_up_offers.run_due().await?
                 + self.letters.run_due().await?
@@ -318,9 +321,10 @@ impl App {
         Ok(unread == 0 && depths.iter().all(is_idle))
     }
 
-    /// Processes one batch of the inbox.
+    /// Processes one batch of each share of the inbox. Returns the number of events.
     pub async fn read_inbox(&self) -> sqlx::Result<usize> {
-        self.reader.read_batch().await
+        let read = try_join_all(self.readers.iter().map(InboxReader::read_batch)).await?;
+        Ok(read.into_iter().sum())
     }
 
     /// Asks for a listing of all offers at Stripe, which the next run of reconciliation begins or
@@ -412,7 +416,9 @@ impl App {
 
     fn spawn_workers(&self, shutdown: &Shutdown) {
         let (tracker, stop) = (&shutdown.tracker, &shutdown.soft);
-        shutdown.spawn_vital("inbox", self.reader.clone().run(self.inbox.listen(), stop.clone()));
+        for reader in &self.readers {
+            shutdown.spawn_vital("inbox", reader.clone().run(self.inbox.listen(), stop.clone()));
+        }
         self.spawn_runner(shutdown, "letters", &self.letters);
         self.spawn_runner(shutdown, "mark_delivered", &self.mark_delivered);
         self.spawn_runner(shutdown, "refresh_offers", &self.refresh_offers);

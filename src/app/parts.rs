@@ -80,8 +80,8 @@ impl Resources {
         Runner::new(work, self.db.clone(), self.clock.clone(), settings, metrics)
     }
 
-    pub(super) fn reader(&self, settings: inbox::Settings) -> InboxReader {
-        InboxReader {
+    pub(super) fn readers(&self, number: i32, settings: inbox::Settings) -> Vec<InboxReader> {
+        let reader = |share| InboxReader {
             db: self.db.clone(),
             clock: self.clock.clone(),
             livemode: self.stripe.livemode(),
@@ -89,7 +89,9 @@ impl Resources {
             jobs: self.jobs.clone(),
             metrics: self.metrics.inbox.clone(),
             settings,
-        }
+            share,
+        };
+        inbox::Share::all(number).map(reader).collect()
     }
 
     pub(super) fn letters(&self, settings: &Settings) -> anyhow::Result<SendLetter> {

@@ -15,18 +15,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::{Connection as _, PgConnection};
 
 use super::backfill_progress::{self, BackfillPass, PassOutcome};
 use super::backfill_requests::JOB;
 use super::summary::FollowUp;
-use super::{Financings, ObservedTransaction, record};
+use super::{Financings, ObservedTransaction, record_all};
 use crate::database::is_about_the_data;
 use crate::queue::{self, AttemptError, Circuit, Claim, Outcome, Work};
-use crate::stripe::{AccountId, FinancingTransaction, Page};
+use crate::stripe::{AccountId, FinancingTransaction, Page, Received};
 
 /// The pause between passes. Events report new transactions; a pass finds lost ones.
 const INTERVAL: Duration = Duration::from_hours(24);
@@ -144,13 +142,13 @@ impl BackfillTransactions {
         pass: &mut BackfillPass,
     ) -> Result<Option<PassEnd>, AttemptError> {
         let now = self.financings.clock.now();
-        let objects: Vec<Value> = page.entries.iter().map(|entry| object(entry)).collect();
-        let mut transactions: Vec<ObservedTransaction<'_>> =
-            objects.iter().filter_map(read).collect();
+        let received: Vec<Received<FinancingTransaction>> =
+            page.entries.iter().filter_map(|entry| read(entry)).collect();
+        let transactions: Vec<ObservedTransaction<'_>> = received
+            .iter()
+            .map(|one| ObservedTransaction { transaction: &one.object, object: &one.json })
+            .collect();
         let oldest = transactions.last().map(|last| last.transaction.created_at);
-        // Insert in the order of ids, as the inbox does, so that concurrent writers cannot
-        // deadlock.
-        transactions.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
         let mut tx = self.financings.db.begin().await?;
         let recorded = record_each(&mut tx, &transactions, now).await?;
         // After the transactions, by the lock order above.
@@ -235,14 +233,16 @@ async fn record_each(
     all: &[ObservedTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
-    match record_all(&mut *tx, all, now).await {
-        // One of them is invalid: retry one by one to store the others.
+    match record_set(&mut *tx, all, now).await {
+        // One of them is invalid: retry one by one, in the order of their ids, to store the others.
         Err(error) if is_about_the_data(&error) => {}
         recorded => return recorded,
     }
+    let mut sorted = all.to_vec();
+    sorted.sort_by(|one, other| one.transaction.id.cmp(&other.transaction.id));
     let mut recorded = 0;
-    for one in all {
-        match record_all(&mut *tx, std::slice::from_ref(one), now).await {
+    for one in &sorted {
+        match record_set(&mut *tx, std::slice::from_ref(one), now).await {
             Ok(count) => recorded += count,
             Err(error) if is_about_the_data(&error) => {
                 let id = one.transaction.id.as_str();
@@ -257,31 +257,24 @@ async fn record_each(
     Ok(recorded)
 }
 
-async fn record_all(
+async fn record_set(
     tx: &mut PgConnection,
     all: &[ObservedTransaction<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     // A savepoint, so that an invalid row does not abort the caller's transaction.
     let mut savepoint = tx.begin().await?;
-    for new in all {
-        if let Err(error) = record(&mut savepoint, new, now).await {
-            savepoint.rollback().await?;
-            return Err(error);
-        }
+    if let Err(error) = record_all(&mut savepoint, all, now).await {
+        savepoint.rollback().await?;
+        return Err(error);
     }
     savepoint.commit().await?;
     Ok(all.len())
 }
 
-/// Null if the entry does not parse: `read` then reports it as unreadable.
-fn object(entry: &RawValue) -> Value {
-    serde_json::from_str(entry.get()).unwrap_or_default()
-}
-
-fn read(object: &Value) -> Option<ObservedTransaction<'_>> {
-    match FinancingTransaction::deserialize(object) {
-        Ok(transaction) => Some(ObservedTransaction { transaction, object }),
+fn read(entry: &RawValue) -> Option<Received<FinancingTransaction>> {
+    match Received::read(entry) {
+        Ok(transaction) => Some(transaction),
         Err(error) => {
             tracing::error!(%error, "cannot read a transaction from Stripe's list");
             None

@@ -3,6 +3,8 @@
 //! The row in `transaction_backfills` is updated in the same transaction as the page it accounts
 //! for, so a crash resumes after the last committed page.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -71,25 +73,27 @@ pub(super) async fn begin(
     .await
 }
 
-/// Whether the list has been read to its end in this mode, and no pass is running or requested.
-pub(super) async fn is_complete(
+/// Those of the accounts whose list has been read to its end in this mode, and for which no pass is
+/// running or requested.
+pub(super) async fn complete_among(
     db: impl PgExecutor<'_>,
-    account_id: &str,
-    livemode: bool,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-        select exists (
-            select from transaction_backfills
-            where account_id = $1 and coalesce(livemode = $2, true) and completed_at is not null
-                and started_at is null and full_pass_requested_at is null
-        ) as "is_complete!"
-        "#,
-        account_id,
-        livemode,
+    account_ids: &[String],
+    livemodes: &[bool],
+) -> sqlx::Result<HashSet<String>> {
+    let complete = sqlx::query_scalar!(
+        "
+        select transaction_backfills.account_id
+        from unnest($1::text[], $2::boolean[]) as seen (account_id, livemode)
+        join transaction_backfills on transaction_backfills.account_id = seen.account_id
+        where coalesce(transaction_backfills.livemode = seen.livemode, true)
+            and completed_at is not null and started_at is null and full_pass_requested_at is null
+        ",
+        account_ids,
+        livemodes,
     )
-    .fetch_one(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    Ok(complete.into_iter().collect())
 }
 
 /// Whether the list was read once in this mode. Before, the ledger says nothing about the account.

@@ -4,15 +4,16 @@
 //! jobs are queued after that, in the order of the account ids: concurrent batches, and the job
 //! itself, then take their locks in one order and cannot deadlock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::backfill_progress;
-use crate::queue::{self, Queued};
+use crate::queue::{self, NewJob, Queued};
 use crate::stripe::AccountId;
+use crate::telemetry::traces;
 
 /// The kind of the backfill jobs; the subject is the account id.
 pub(super) const JOB: &str = "backfill_transactions";
@@ -58,33 +59,50 @@ impl BackfillRequests {
     }
 
     /// Queues the jobs. Must be the last statement of the caller's transaction before its commit.
-    pub async fn queue(self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
-        for (account, when) in &self.0 {
-            match when {
-                When::Soon { livemode } => {
-                    queue_soon(&mut *tx, account, *livemode, now + DELAY_AFTER_FIRST_SEEN).await?;
-                }
-                When::Now => queue_now(&mut *tx, account, now).await?,
-            }
+    pub async fn queue(mut self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+        let complete = self.complete(&mut *tx).await?;
+        self.0.retain(|account, when| *when == When::Now || !complete.contains(account));
+        let soon = now + DELAY_AFTER_FIRST_SEEN;
+        let jobs: Vec<NewJob<'_>> = self
+            .0
+            .iter()
+            .map(|(account, when)| NewJob {
+                kind: JOB,
+                subject: account,
+                low_priority: false,
+                due_at: if *when == When::Now { now } else { soon },
+                traceparent: traces::traceparent(),
+            })
+            .collect();
+        let added = queue::enqueue_all(&mut *tx, &jobs).await?;
+        let known: Vec<&NewJob<'_>> =
+            jobs.iter().filter(|job| !added.contains(&job.key())).collect();
+        if known.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        queue::lock_all(&mut *tx, &known.iter().map(|job| job.key()).collect::<Vec<_>>()).await?;
+        let (urgent, others): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|job| job.due_at == now);
+        let keys = |jobs: &[&NewJob<'_>]| jobs.iter().map(|job| job.key()).collect::<Vec<_>>();
+        let trace = traces::traceparent();
+        queue::reschedule_all_now(&mut *tx, &keys(&urgent), trace.as_deref(), now).await?;
+        // A finished job may have read nothing: the account did not exist yet, the key was of the
+        // other mode, or the job is dead.
+        queue::requeue_all(tx, &keys(&others), soon).await
     }
-}
 
-async fn queue_soon(
-    tx: &mut PgConnection,
-    account_id: &str,
-    livemode: bool,
-    at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    // A finished job may have read nothing: the account did not exist yet, the key was of the other
-    // mode, or the job is dead.
-    if queue::enqueue(&mut *tx, JOB, account_id, at).await? == Queued::Duplicate
-        && !backfill_progress::is_complete(&mut *tx, account_id, livemode).await?
-    {
-        queue::requeue(tx, JOB, account_id, at).await?;
+    /// The accounts that were only seen and whose list has been read to its end.
+    async fn complete(&self, tx: &mut PgConnection) -> sqlx::Result<HashSet<String>> {
+        let seen = self.0.iter().filter_map(|(account, when)| match when {
+            When::Soon { livemode } => Some((account.clone(), *livemode)),
+            When::Now => None,
+        });
+        let (accounts, modes): (Vec<String>, Vec<bool>) = seen.unzip();
+        if accounts.is_empty() {
+            return Ok(HashSet::new());
+        }
+        backfill_progress::complete_among(tx, &accounts, &modes).await
     }
-    Ok(())
 }
 
 /// Queues a backfill for now, or brings the queued one forward, in the caller's transaction.

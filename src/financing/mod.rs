@@ -51,7 +51,7 @@ pub use backfill_progress::{UnreadableList, list_unreadable, unreadable};
 pub use backfill_requests::BackfillRequests;
 pub use transactions::{
     FoundTransaction, ObservedTransaction, Recorded, cancellations, find as find_transaction,
-    knows_account, record,
+    knows_account, record_all, reversed_payouts,
 };
 
 /// Queries about accounts' financings, answered from the database and from Stripe.

@@ -8,6 +8,8 @@
 //!
 //! The caller owns the transaction.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -190,6 +192,20 @@ pub async fn find(
     )
     .fetch_optional(db)
     .await
+}
+
+/// Those of the offers whose delivery Stripe acknowledged.
+pub async fn delivered_among(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+) -> sqlx::Result<HashSet<String>> {
+    let delivered = sqlx::query_scalar!(
+        "select offer_id from deliveries where offer_id = any($1) and state = 'delivered'",
+        offer_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(delivered.into_iter().collect())
 }
 
 /// The offers that this request (`Request-Id`) reported to Stripe.

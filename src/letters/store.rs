@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{NewLetter, reason};
+use super::reason;
 use crate::database::{json_text, storable};
 
 pub use super::state::State;
@@ -84,35 +84,6 @@ macro_rules! select_letters {
             $($argument),+
         )
     };
-}
-
-/// Inserts a letter. `false` if the offer already has one at this position.
-pub(super) async fn insert(
-    db: impl PgExecutor<'_>,
-    letter_id: &str,
-    message_id: &str,
-    new_letter: &NewLetter<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let inserted = sqlx::query!(
-        "
-        insert into letters
-            (letter_id, offer_id, account_id, sequence, kind, message_id, created_at, changed_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $7)
-        -- No constraint name: an older process may run on a newer schema.
-        on conflict do nothing
-        ",
-        letter_id,
-        new_letter.offer_id,
-        new_letter.account_id,
-        new_letter.sequence,
-        new_letter.kind.as_str(),
-        message_id,
-        now,
-    )
-    .execute(db)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
 }
 
 /// Inserts a resend of a letter, under the next number. The caller holds the offer's lock.
@@ -235,11 +206,18 @@ pub async fn change(
     Ok(changed.rows_affected() == 1)
 }
 
-/// The unsent letters of an offer: waiting, or held without having been sent.
-pub async fn find_unsent(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Result<Vec<Letter>> {
+/// The unsent letters of offers: waiting, or held without having been sent.
+pub async fn find_unsent(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+) -> sqlx::Result<Vec<Letter>> {
     select_letters!(
-        "offer_id = $1 and (state = 'waiting' or (state = 'held' and uncertain_attempts = 0))",
-        offer_id
+        "
+        offer_id = any($1)
+            and (state = 'waiting' or (state = 'held' and uncertain_attempts = 0))
+        order by offer_id, letter_id
+        ",
+        offer_ids,
     )
     .fetch_all(db)
     .await

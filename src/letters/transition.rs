@@ -1,12 +1,13 @@
 //! Changes a letter's state together with its timeline entry.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::SEND_JOB;
-use super::evidence;
 use super::reason::GAVE_UP;
 use super::store::{self, Content, Letter, State, Transition};
+use super::{SEND_JOB, evidence, sets};
 use crate::offers::timeline::{self, Entry};
 use crate::queue;
 
@@ -70,6 +71,22 @@ pub async fn cancel(
         queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
     }
     Ok(())
+}
+
+/// Withdraws letters, each for its reason, and cancels their jobs. Returns the ids of those that
+/// were still in the state that the caller saw; the caller records them in the timeline.
+pub async fn withdraw_all(
+    tx: &mut PgConnection,
+    letters: &[(Letter, String)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashSet<String>> {
+    if letters.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let withdrawn = sets::withdraw_all(&mut *tx, letters, now).await?;
+    let ids: Vec<String> = withdrawn.iter().cloned().collect();
+    queue::cancel_all(tx, SEND_JOB, &ids, now).await?;
+    Ok(withdrawn)
 }
 
 /// Returns a stopped letter to `waiting` and restarts its job from the first attempt. `note` goes

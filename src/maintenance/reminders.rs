@@ -106,6 +106,7 @@ impl OpenReminders {
                 account_id: &reminder.account_id,
                 sequence: reminder.sequence,
                 kind: Kind::reminder(reminder.sequence),
+                traceparent: None,
             };
             self.letters.open(&mut *tx, &new_letter, now).await?;
         }

@@ -1,22 +1,24 @@
 //! Financing offers as Stripe last described them: the row, its status and its timeline.
 //! [`crate::flow::offer`], a stage, applies events to them.
 //!
-//! [`transition`] is the table of status changes; [`store`] has the queries; [`stale`] finds offers
-//! whose status is outdated; [`timeline`] records what happened to an offer.
+//! [`transition`] is the table of status changes; [`store`] has the queries, [`sets`] those on many
+//! offers at once; [`stale`] finds offers whose status is outdated; [`timeline`] records what
+//! happened to an offer.
 
 mod account_offer;
 pub mod look_up;
+pub mod sets;
 pub mod stale;
 pub mod store;
 pub mod timeline;
 pub mod transition;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::queue::{self, Queued};
 use crate::stripe::FinancingOffer;
+use crate::telemetry::traces;
+use look_up::LookUps;
 
 /// The kind of the jobs that fetch an offer from Stripe.
 pub const REFRESH_JOB: &str = "refresh_offer";
@@ -29,19 +31,17 @@ pub async fn request_refresh(
     cause: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let subject = format!("{offer_id}/{cause}");
-    if queue::enqueue(&mut *tx, REFRESH_JOB, &subject, now).await? == Queued::Duplicate {
-        queue::requeue(tx, REFRESH_JOB, &subject, now).await?;
-    }
-    Ok(())
+    let mut look_ups = LookUps::default();
+    look_ups.refresh(offer_id, cause, traces::traceparent());
+    look_ups.queue(tx, now).await
 }
 
 /// An offer received from Stripe.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ObservedOffer<'a> {
-    pub offer: FinancingOffer,
-    /// The complete JSON object, stored unchanged.
-    pub object: &'a Value,
+    pub offer: &'a FinancingOffer,
+    /// The complete JSON object, which is stored with it.
+    pub object: &'a str,
     pub source: Source<'a>,
     /// When Stripe rendered the object, by Stripe's clock.
     pub as_of: DateTime<Utc>,
@@ -55,6 +55,8 @@ pub enum Source<'a> {
         id: &'a str,
         /// `capital.financing_offer.…`
         event_type: &'a str,
+        /// The trace of the event.
+        traceparent: Option<&'a str>,
     },
     /// From a list. A page may be outdated, so it is applied like an event.
     Listed,

@@ -3,19 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::ObservedOffer;
 pub use super::account_offer::{AccountOffer, Terms, given_fee_discount};
-use crate::database::{Cursor, export_rows, json_text};
-use crate::stripe::{FinancingType, OfferId, OfferStatus, ProductType};
+use crate::database::{Cursor, export_rows};
+use crate::stripe::{OfferId, OfferStatus};
 
 /// A stored offer, locked until the transaction ends.
 #[derive(Debug)]
 pub struct LockedOffer {
     pub status: OfferStatus,
-    pub object: Value,
     pub object_as_of: DateTime<Utc>,
 }
 
@@ -24,7 +21,7 @@ pub async fn lock(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Option<
     sqlx::query_as!(
         LockedOffer,
         "
-        select status, object, object_as_of
+        select status, object_as_of
         from financing_offers
         where offer_id = $1
         for no key update
@@ -52,90 +49,6 @@ pub async fn find_version(db: impl PgExecutor<'_>, offer_id: &str) -> sqlx::Resu
 /// The version, locked until the transaction ends.
 pub async fn lock_version(tx: &mut PgConnection, offer_id: &str) -> sqlx::Result<Version> {
     Ok(lock(tx, offer_id).await?.map(|offer| (offer.status.to_string(), offer.object_as_of)))
-}
-
-/// Inserts a new offer with its status. False if a concurrent transaction has inserted it.
-pub async fn add(
-    tx: &mut PgConnection,
-    new: &ObservedOffer<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let offer = &new.offer;
-    let terms = offer.offered_terms.as_ref();
-    let added = sqlx::query!(
-        "
-        insert into financing_offers (
-            offer_id, account_id, livemode, status, product_type, campaign_type, financing_type,
-            disclaimer_variant, currency, advance_minor, fee_minor, withhold_rate,
-            replacement_offer_id,
-            replacement_for_offer_id, object, created_at, expires_at, charged_off_at, first_seen_at,
-            object_as_of
-        )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json,
-            $16, $17, $18, $19, $20)
-        on conflict (offer_id) do nothing
-        ",
-        offer.id.as_str(),
-        offer.account.as_str(),
-        offer.livemode,
-        offer.status.as_str(),
-        offer.product_type.as_ref().map(ProductType::as_str),
-        terms.and_then(|terms| terms.campaign_type.as_deref()),
-        offer.kind_of_financing().map(FinancingType::as_str),
-        offer.disclaimer_variant.as_deref(),
-        terms.map(|terms| terms.currency.as_str()),
-        terms.map(|terms| terms.advance_amount),
-        terms.map(|terms| terms.fee_amount),
-        terms.map(|terms| terms.withhold_rate),
-        offer.replacement.as_ref().map(OfferId::as_str),
-        offer.replacement_for.as_ref().map(OfferId::as_str),
-        json_text(new.object),
-        offer.created().unwrap_or(new.as_of),
-        offer.expires_at,
-        offer.charged_off_at,
-        now,
-        new.as_of,
-    )
-    .execute(tx)
-    .await?;
-    Ok(added.rows_affected() == 1)
-}
-
-/// Updates everything but the status, which only [`move_status`] writes.
-pub async fn replace(tx: &mut PgConnection, new: &ObservedOffer<'_>) -> sqlx::Result<()> {
-    let offer = &new.offer;
-    let terms = offer.offered_terms.as_ref();
-    sqlx::query!(
-        "
-        update financing_offers
-        set product_type = $2, campaign_type = $3, financing_type = $4, disclaimer_variant = $5,
-            currency = $6,
-            advance_minor = $7, fee_minor = $8, withhold_rate = $9,
-            -- Replacements never change; an older API version may omit them.
-            replacement_offer_id = coalesce($10, replacement_offer_id),
-            replacement_for_offer_id = coalesce($11, replacement_for_offer_id),
-            object = $12::text::json, expires_at = $13, charged_off_at = $14, object_as_of = $15
-        where offer_id = $1
-        ",
-        offer.id.as_str(),
-        offer.product_type.as_ref().map(ProductType::as_str),
-        terms.and_then(|terms| terms.campaign_type.as_deref()),
-        offer.kind_of_financing().map(FinancingType::as_str),
-        offer.disclaimer_variant.as_deref(),
-        terms.map(|terms| terms.currency.as_str()),
-        terms.map(|terms| terms.advance_amount),
-        terms.map(|terms| terms.fee_amount),
-        terms.map(|terms| terms.withhold_rate),
-        offer.replacement.as_ref().map(OfferId::as_str),
-        offer.replacement_for.as_ref().map(OfferId::as_str),
-        json_text(new.object),
-        offer.expires_at,
-        offer.charged_off_at,
-        new.as_of,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// The account's canceled offers.

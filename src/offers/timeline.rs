@@ -1,7 +1,7 @@
 //! The timeline: what happened to an offer or an account, for operators and merchants.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::database::{export_rows, storable};
 
@@ -71,6 +71,97 @@ pub async fn add(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The entries of a set of changes, written together in the order of the changes.
+#[derive(Debug, Default)]
+#[must_use = "entries that are not inserted are lost"]
+pub struct Entries(Vec<NewEntry>);
+
+/// As [`Entry`].
+#[derive(Debug)]
+struct NewEntry {
+    position: usize,
+    offer_id: Option<String>,
+    account_id: Option<String>,
+    event_id: Option<String>,
+    kind: String,
+    status_before: Option<String>,
+    status_after: Option<String>,
+    note: Option<String>,
+    happened_at: DateTime<Utc>,
+}
+
+impl Entries {
+    /// Adds an entry of the change at this position. Entries of one change stay in the order in
+    /// which they were added.
+    pub fn add(&mut self, position: usize, entry: &Entry<'_>) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        self.0.push(NewEntry {
+            position,
+            offer_id: owned(entry.offer_id),
+            account_id: owned(entry.account_id),
+            event_id: owned(entry.event_id),
+            kind: entry.kind.to_owned(),
+            status_before: owned(entry.status_before),
+            status_after: owned(entry.status_after),
+            note: entry.note.map(storable),
+            happened_at: entry.happened_at,
+        });
+    }
+
+    /// Merges the entries of a subset of the changes: `positions` has the place of each.
+    pub fn merge(&mut self, other: Self, positions: &[usize]) {
+        self.0.extend(other.0.into_iter().map(|entry| NewEntry {
+            position: positions.get(entry.position).copied().unwrap_or(usize::MAX),
+            ..entry
+        }));
+    }
+
+    /// Inserts the entries, each as [`add`] does.
+    pub async fn insert(mut self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        self.0.sort_by_key(|entry| entry.position);
+        let kinds: Vec<String> = self.0.iter().map(|entry| entry.kind.clone()).collect();
+        let times: Vec<DateTime<Utc>> = self.0.iter().map(|entry| entry.happened_at).collect();
+        let texts = |of: fn(&mut NewEntry) -> &mut Option<String>, all: &mut Vec<NewEntry>| {
+            all.iter_mut().map(|entry| of(entry).take()).collect::<Vec<Option<String>>>()
+        };
+        let offers = texts(|entry| &mut entry.offer_id, &mut self.0);
+        let accounts = texts(|entry| &mut entry.account_id, &mut self.0);
+        let events = texts(|entry| &mut entry.event_id, &mut self.0);
+        let before = texts(|entry| &mut entry.status_before, &mut self.0);
+        let after = texts(|entry| &mut entry.status_after, &mut self.0);
+        let notes = texts(|entry| &mut entry.note, &mut self.0);
+        sqlx::query!(
+            "
+            insert into timeline_entries
+                (offer_id, account_id, event_id, kind, status_before, status_after, note,
+                happened_at, recorded_at)
+            select offer_id, account_id, event_id, kind, status_before, status_after, note,
+                happened_at, $9
+            from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                $7::text[], $8::timestamptz[]) with ordinality as new (offer_id, account_id,
+                event_id, kind, status_before, status_after, note, happened_at, position)
+            order by position
+            on conflict (event_id) do nothing
+            ",
+            &offers as &[Option<String>],
+            &accounts as &[Option<String>],
+            &events as &[Option<String>],
+            &kinds,
+            &before as &[Option<String>],
+            &after as &[Option<String>],
+            &notes as &[Option<String>],
+            &times,
+            now,
+        )
+        .execute(tx)
+        .await
+        .map(drop)
+    }
 }
 
 /// When the account's latest entry was recorded.

@@ -42,6 +42,7 @@ mod metrics;
 mod notify;
 mod periodic;
 mod runner;
+mod sets;
 pub mod stats;
 mod store;
 
@@ -59,6 +60,7 @@ pub use metrics::JobMetrics;
 pub use notify::{Listener, Notifier, notify_on_insert};
 pub use periodic::{Periodic, SUBJECT};
 pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
+pub use sets::{NewJob, cancel_all, enqueue_all, lock_all, requeue_all, reschedule_all_now};
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
     ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_low_priority, export, finish,

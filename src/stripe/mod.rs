@@ -23,6 +23,7 @@ mod metrics;
 mod payout;
 mod permissions;
 mod rate_limit;
+mod received;
 mod webhook_endpoints;
 
 pub use account::{Account, BusinessProfile, Person};
@@ -48,4 +49,5 @@ pub use market::{
 pub use metrics::StripeMetrics;
 pub use payout::{BalanceTransaction, Fee, Payout};
 pub use permissions::{PERMISSIONS, Permission, Permitted};
+pub use received::Received;
 pub use webhook_endpoints::{CAPITAL_EVENTS, CreatedEndpoint, WebhookEndpoint};

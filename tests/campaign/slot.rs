@@ -11,12 +11,16 @@ use crate::World;
 use crate::support::process::Process;
 
 /// Every crash point of the service, and whether a letter's outcome is unknown there.
-const POINTS: [(&str, bool); 10] = [
+const POINTS: [(&str, bool); 14] = [
     ("webhook.before_commit", false),
     ("webhook.before_answers", false),
     ("webhook.between_answers", false),
     ("webhook.after_commit", false),
+    ("inbox.after_lock", false),
+    ("inbox.between_sets", false),
+    ("offers.after_lock", false),
     ("inbox.before_commit", false),
+    ("inbox.after_commit", false),
     ("letter.before_sending", false),
     ("letter.after_sending", true),
     ("letter.after_relay", true),

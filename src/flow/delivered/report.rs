@@ -63,7 +63,7 @@ pub async fn report(
         let entry = Entry::ours(offer_id, account_id, "offer.told", now).with_note(&note);
         timeline::add(&mut *tx, &entry, now).await?;
     }
-    for letter in find_unsent(&mut *tx, offer_id).await? {
+    for letter in find_unsent(&mut *tx, &[offer_id.to_owned()]).await? {
         if letter.sequence == 0 {
             transition::cancel(&mut *tx, &letter, State::Withdrawn, TOLD_ELSEWHERE, now).await?;
         }

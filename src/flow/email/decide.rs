@@ -298,9 +298,19 @@ pub(super) async fn may_announce(
     letter: &Letter,
     status: &OfferStatus,
 ) -> sqlx::Result<bool> {
-    let is_delivered = *status == OfferStatus::Delivered;
-    Ok(is_delivered
-        && (letter.sequence > 0 || to_delivered::is_delivered(db, &letter.offer_id).await?))
+    let is_acknowledged = *status == OfferStatus::Delivered
+        && letter.sequence == 0
+        && to_delivered::is_delivered(db, &letter.offer_id).await?;
+    Ok(is_announced_by(letter, status, is_acknowledged))
+}
+
+/// As [`may_announce`]; `is_acknowledged`: Stripe acknowledged our report.
+pub(super) fn is_announced_by(
+    letter: &Letter,
+    status: &OfferStatus,
+    is_acknowledged: bool,
+) -> bool {
+    *status == OfferStatus::Delivered && (letter.sequence > 0 || is_acknowledged)
 }
 
 struct LetterContext<'a> {

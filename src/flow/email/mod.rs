@@ -12,6 +12,7 @@
 //! | `expected` | who would get a letter now, for an operator |
 //! | `outcome` | the effect of an attempt on the letter and the job |
 //! | `metrics` | counts of what became of letters |
+//! | `withdraw` | the letters of offers that are no longer open |
 //! | `to_delivered` | the arrow to the next stage |
 
 mod decide;
@@ -21,26 +22,25 @@ mod outcome;
 mod recipient;
 mod send;
 mod to_delivered;
+mod withdraw;
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use url::Url;
 
 use crate::brand::Brand;
 use crate::consent::opt_outs;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::ContactSettings;
-use crate::letters::{State, store, transition};
 use crate::mail;
 use crate::mail::sending_rate::SendingLimits;
-use crate::stripe::{AccountId, OfferStatus};
+use crate::stripe::AccountId;
 
 pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
 pub use metrics::LetterMetrics;
 pub use recipient::{NoRecipient, Recipient, RecipientError};
 pub use send::SendLetter;
+pub use withdraw::{PassedOffer, WithdrawnLetter, withdraw};
 
 /// The kind of the jobs that send letters.
 pub(crate) const JOB: &str = crate::letters::SEND_JOB;
@@ -95,21 +95,4 @@ impl std::str::FromStr for WhenUncertain {
             _ => Err("must be resend or hold"),
         }
     }
-}
-
-/// Withdraws the unsent letters of an offer that is no longer open, in the caller's transaction. A
-/// letter that is being handed to the relay is not stopped; its outcome is in the timeline.
-pub async fn withdraw(
-    tx: &mut PgConnection,
-    offer_id: &str,
-    status: &OfferStatus,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    for letter in store::find_unsent(&mut *tx, offer_id).await? {
-        if !decide::may_announce(&mut *tx, &letter, status).await? {
-            let reason = format!("offer_{status}");
-            transition::cancel(&mut *tx, &letter, State::Withdrawn, &reason, now).await?;
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! The arrow from the letters to the deliveries: when the relay has accepted a letter, Stripe must
 //! be told. The caller commits this together with the relay's reply.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -14,6 +16,14 @@ pub(super) async fn hand_over(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     delivered::request(tx, &letter.offer_id, Some(&letter.letter_id), now).await
+}
+
+/// Those of the offers of which Stripe acknowledged our report that they were delivered.
+pub(super) async fn delivered_among(
+    db: impl PgExecutor<'_>,
+    offer_ids: &[String],
+) -> sqlx::Result<HashSet<String>> {
+    deliveries::delivered_among(db, offer_ids).await
 }
 
 /// Whether Stripe acknowledged our report that the offer was delivered.

@@ -1,30 +1,29 @@
 //! Reads the inbox, one batch per transaction.
+//!
+//! A batch is a bounded number of statements, whatever its size: the oldest unread events and their
+//! bodies are read and parsed outside of any transaction; the transaction then marks those that no
+//! other reader has taken, and writes the rows of each kind with one statement. Its effect is that of
+//! its events one after the other, in the order of arrival.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
+use super::mentions::Mentions;
 use super::metrics::{InboxMetrics, Tally};
-use super::store::{self, ReadOutcome, UnreadEvent};
+use super::parse::{ParsedEvent, Projection, parse};
+use super::store::{self, ReadOutcome, Share, UnreadEvent};
 use super::{FollowUps, Settings, to_financing, to_offer};
 use crate::clock::Clock;
 use crate::database::{Pool, RETRY_INTERVAL, is_about_the_data, with_timeout};
 use crate::letters;
-use crate::offers::store::knows_account;
-use crate::offers::timeline::{self, Entry};
+use crate::offers::timeline::Entry;
 use crate::queue::{Listener, Notifier};
-use crate::stripe::{AccountId, EventId, GenerationFailure};
+use crate::stripe::AccountId;
 use crate::telemetry::chain;
-use crate::telemetry::traces::Span;
-
-/// A note for operators who registered a Connect endpoint. Capital's events belong to the
-/// platform's own account (<https://docs.stripe.com/capital/api-integration>).
-const CONNECT_ENDPOINT: &str = "arrived through a Connect endpoint: \
-    register the webhook for events of your own account instead";
+use crate::telemetry::traces::{self, Span};
 
 /// Projects events onto offers, letters, the financing ledger and the timeline.
 #[derive(Clone, Debug)]
@@ -39,40 +38,15 @@ pub struct InboxReader {
     pub jobs: Notifier,
     pub metrics: Arc<InboxMetrics>,
     pub settings: Settings,
-}
-
-/// Records an event of a type that we do not project, such as a credit line's, in the timeline, and
-/// looks up its account if that is unknown.
-async fn record_unprojected(
-    tx: &mut PgConnection,
-    event: &UnreadEvent,
-    now: DateTime<Utc>,
-) -> sqlx::Result<FollowUps> {
-    let entry = Entry {
-        offer_id: None,
-        account_id: event.account_id.as_deref(),
-        event_id: Some(&event.event_id),
-        kind: &event.event_type,
-        status_before: None,
-        status_after: None,
-        note: event.object_id.as_deref(),
-        happened_at: event.happened_at,
-    };
-    timeline::add(&mut *tx, &entry, now).await?;
-    let mut next = FollowUps::default();
-    if let Some(account) = event.account_id.as_deref().and_then(|id| id.parse::<AccountId>().ok())
-        && !knows_account(tx, account.as_str()).await?
-    {
-        next.look_ups.account(&account);
-    }
-    Ok(next)
+    /// Whose events it reads.
+    pub share: Share,
 }
 
 /// Of a trace of its own, because the events of a batch belong to different ones.
-fn batch_span(events: &[UnreadEvent]) -> Span {
+fn batch_span(events: &[ParsedEvent]) -> Span {
     Span::work("read_batch", None)
         .number("inbox.events", i64::try_from(events.len()).unwrap_or(i64::MAX))
-        .links(events.iter().filter_map(|event| event.traceparent.as_deref()))
+        .links(events.iter().filter_map(|parsed| parsed.event.traceparent.as_deref()))
 }
 
 /// Continues the trace of the request that brought the event.
@@ -115,22 +89,49 @@ impl InboxReader {
         }
     }
 
-    /// Reads one batch and returns the number of its events. If the database rejects the data of
-    /// one event, reads a single event instead, so that the rejected one cannot block those behind
-    /// it.
+    /// Reads one batch and returns the number of its events. If the database rejects the data of an
+    /// event, splits the batch until that event is alone, and marks it unreadable: it costs the
+    /// batch a few transactions and blocks none of the others.
     #[tracing::instrument(name = "inbox.read", skip_all)]
     pub async fn read_batch(&self) -> sqlx::Result<usize> {
-        match self.read(self.settings.batch_size).await {
-            Err(error) if is_about_the_data(&error) => self.read_one().await,
-            other => other,
+        let unread = store::peek_unread(&self.db, self.share, self.settings.batch_size).await?;
+        let mut parsed = Vec::with_capacity(unread.len());
+        for event in unread {
+            parsed.push(self.parse(event).await);
         }
+        let (mut parts, mut read) = (vec![&parsed[..]], 0);
+        while let Some(part) = parts.pop() {
+            match self.read(part).await {
+                Err(error) if is_about_the_data(&error) => match part {
+                    [rejected] => read += self.reject(rejected, &error).await?,
+                    _ => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        // The first half is read first.
+                        parts.extend([second, first]);
+                    }
+                },
+                outcome => read += outcome?,
+            }
+        }
+        Ok(read)
     }
 
-    async fn read(&self, limit: i64) -> sqlx::Result<usize> {
+    async fn parse(&self, mut event: UnreadEvent) -> ParsedEvent {
+        let parsing = async { (parse(&event, self.livemode), traces::traceparent()) };
+        let ((projection, outcome), traceparent) = event_span(&event).run(parsing).await;
+        event.payload = Vec::new();
+        ParsedEvent { event, projection, outcome, traceparent }
+    }
+
+    /// Reads those of the events that are unread and that no other reader has taken.
+    async fn read(&self, events: &[ParsedEvent]) -> sqlx::Result<usize> {
+        if events.is_empty() {
+            return Ok(0);
+        }
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
-        let tally = match self.project_all(&mut tx, limit).await {
-            Ok(tally) => tally,
+        let read = match batch_span(events).run(self.apply(&mut tx, events)).await {
+            Ok(read) => read,
             Err(error) => {
                 // Dropping the transaction would roll back later, and until then the next reader
                 // would skip the rows that it still locks.
@@ -138,175 +139,134 @@ impl InboxReader {
                 return Err(error);
             }
         };
-        if tally.len() == 0 {
-            return Ok(0);
-        }
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
-        self.metrics.batch_read(&tally, self.clock.now(), started.elapsed());
-        self.jobs.notify();
-        Ok(tally.len())
+        crate::crash::point("inbox.after_commit");
+        let outcomes: Vec<_> = read.iter().map(|parsed| (&parsed.event, &parsed.outcome)).collect();
+        self.report(&outcomes, started);
+        Ok(read.len())
     }
 
-    async fn project_all(&self, tx: &mut PgConnection, limit: i64) -> sqlx::Result<Tally> {
-        let mut events = store::lock_unread(&mut *tx, limit).await?;
-        if events.is_empty() {
-            return Ok(Tally::default());
-        }
-        // All readers lock offers and transactions in this order, which prevents deadlocks. The
-        // sort is stable: the events of one offer stay in order of arrival.
-        events.sort_by(|one, other| one.object_id.cmp(&other.object_id));
-        batch_span(&events).run(self.project_each(tx, &events)).await
-    }
-
-    async fn project_each(
-        &self,
-        tx: &mut PgConnection,
-        events: &[UnreadEvent],
-    ) -> sqlx::Result<Tally> {
-        let (mut next, mut tally) = (FollowUps::default(), Tally::default());
-        for event in events {
-            let reading = async {
-                let outcome = self.project(&mut *tx, event, &mut next).await?;
-                self.mark(&mut *tx, event, &outcome).await?;
-                Ok::<_, sqlx::Error>(outcome)
-            };
-            let outcome = event_span(event).run(reading).await?;
-            tally.add(&outcome, event.received_at);
-        }
-        // Last, because these jobs are locked in an order of their own.
-        next.queue(tx, self.clock.now()).await?;
-        Ok(tally)
-    }
-
-    /// Reads the oldest event alone, and marks it unreadable if the database rejects it. The row
-    /// stays locked throughout: without the lock, another reader could take the bad event and this
-    /// one would mark a good one.
-    async fn read_one(&self) -> sqlx::Result<usize> {
-        let started = Instant::now();
+    /// Marks an event that the database rejected. No other event can be meant: it is named.
+    async fn reject(&self, parsed: &ParsedEvent, error: &sqlx::Error) -> sqlx::Result<usize> {
+        let (started, event) = (Instant::now(), &parsed.event);
+        let outcome = ReadOutcome::Unreadable(chain(error));
         let mut tx = self.db.begin().await?;
-        let events = store::lock_unread(&mut tx, 1).await?;
-        let (mut next, mut tally) = (FollowUps::default(), Tally::default());
-        for event in &events {
-            let mut savepoint = tx.begin().await?;
-            let projecting = self.project(&mut savepoint, event, &mut next);
-            let outcome = match event_span(event).run(projecting).await {
-                Ok(outcome) => {
-                    savepoint.commit().await?;
-                    outcome
-                }
-                Err(error) if is_about_the_data(&error) => {
-                    savepoint.rollback().await?;
-                    ReadOutcome::Unreadable(chain(&error))
-                }
-                Err(error) => return Err(error),
-            };
-            self.mark(&mut tx, event, &outcome).await?;
-            tally.add(&outcome, event.received_at);
-        }
-        next.queue(&mut tx, self.clock.now()).await?;
+        let marks = [(event.event_id.as_str(), &outcome)];
+        let marked = store::mark(&mut tx, &marks, self.clock.now()).await?.len();
         tx.commit().await?;
-        self.metrics.batch_read(&tally, self.clock.now(), started.elapsed());
-        self.jobs.notify();
-        Ok(events.len())
+        if marked > 0 {
+            self.report(&[(event, &outcome)], started);
+        }
+        Ok(marked)
     }
 
-    /// Projects one event and adds the jobs that it requires to `next`.
-    async fn project(
+    /// Applies events in the caller's transaction and returns them without those that another
+    /// reader has taken. Locks offers, transactions and jobs in one order, as every reader does.
+    async fn apply<'a>(
         &self,
         tx: &mut PgConnection,
-        event: &UnreadEvent,
-        next: &mut FollowUps,
-    ) -> sqlx::Result<ReadOutcome> {
-        if matches!((event.livemode, self.livemode), (Some(event), Some(key)) if event != key) {
-            return Ok(ReadOutcome::WrongMode);
-        }
-        if event.event_type == GenerationFailure::EVENT_TYPE
-            && let Ok(id) = event.event_id.parse::<EventId>()
-        {
-            next.look_ups.generation_failure(&id);
-            return Ok(ReadOutcome::Read(None));
-        }
-        if !event.event_type.starts_with("capital.") {
-            return Ok(ReadOutcome::Ignored);
-        }
-        if event.payload.is_empty() {
-            return Ok(ReadOutcome::Unreadable(
-                "its body was erased: it cannot be read again".to_owned(),
-            ));
-        }
-        let body: Value = match serde_json::from_slice(&event.payload) {
-            Ok(body) => body,
-            Err(error) => return Ok(ReadOutcome::Unreadable(chain(&error))),
-        };
-        let (mut outcome, required) = self.dispatch(tx, event, &body).await?;
-        next.add(required);
-        if outcome == ReadOutcome::Read(None) && body.get("account").is_some_and(Value::is_string) {
-            outcome = ReadOutcome::Read(Some(CONNECT_ENDPOINT));
-        }
-        Ok(outcome)
-    }
-
-    /// Dispatches an event of Capital by the object that it is about.
-    async fn dispatch(
-        &self,
-        tx: &mut PgConnection,
-        event: &UnreadEvent,
-        body: &Value,
-    ) -> sqlx::Result<(ReadOutcome, FollowUps)> {
+        events: &'a [ParsedEvent],
+    ) -> sqlx::Result<Vec<&'a ParsedEvent>> {
         let now = self.clock.now();
-        let kind = event.event_type.trim_start_matches("capital.");
-        let is_about =
-            |object: &str| kind.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
-        if !is_about("financing_offer") && !is_about("financing_transaction") {
-            return Ok((ReadOutcome::Read(None), record_unprojected(tx, event, now).await?));
+        if !store::lock_share(&mut *tx, self.share).await? {
+            return Ok(Vec::new());
         }
-        let Some(object) = body.pointer("/data/object") else {
-            return Ok((
-                ReadOutcome::Unreadable("no `data.object`".to_owned()),
-                FollowUps::default(),
-            ));
-        };
-        if is_about("financing_offer") {
-            to_offer::hand_over(tx, event, object, &self.letters, now).await
-        } else {
-            to_financing::hand_over(tx, event, object, now).await
-        }
+        let marks: Vec<_> =
+            events.iter().map(|parsed| (parsed.event.event_id.as_str(), &parsed.outcome)).collect();
+        let marked = store::mark(&mut *tx, &marks, now).await?;
+        crate::crash::point("inbox.after_lock");
+        let events: Vec<&ParsedEvent> =
+            events.iter().filter(|parsed| marked.contains(&parsed.event.event_id)).collect();
+        let (mut mentions, mut follow_ups) = (Mentions::default(), FollowUps::default());
+        to_financing::hand_over(&mut *tx, &events, &mut mentions, &mut follow_ups, now).await?;
+        record_unprojected(&events, &mut mentions, &mut follow_ups);
+        let known = mentions.known(&mut *tx).await?;
+        crate::crash::point("inbox.between_sets");
+        let new =
+            to_offer::hand_over(&mut *tx, &events, &self.letters, &mut follow_ups, now).await?;
+        mentions.look_up(&known, &new, &mut follow_ups.look_ups);
+        follow_ups.write(tx, now).await?;
+        Ok(events)
     }
 
-    async fn mark(
-        &self,
-        tx: &mut PgConnection,
-        event: &UnreadEvent,
-        outcome: &ReadOutcome,
-    ) -> sqlx::Result<()> {
-        let (id, kind) = (&event.event_id, &event.event_type);
-        match outcome {
-            ReadOutcome::Read(None) => {
-                tracing::info!(event.id = id, event.r#type = kind, "read event");
-            }
-            ReadOutcome::Read(Some(note)) => {
-                tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
-            }
-            ReadOutcome::Ignored => {
-                tracing::debug!(event.id = id, event.r#type = kind, "ignored event");
-            }
-            ReadOutcome::WrongMode => {
-                tracing::warn!(
-                    event.id = id,
-                    event.r#type = kind,
-                    "ignored an event of the wrong mode"
-                );
-            }
-            ReadOutcome::Unreadable(why) => {
-                tracing::error!(
-                    event.id = id,
-                    event.r#type = kind,
-                    why,
-                    "cannot read event: an operator must act"
-                );
-            }
+    /// Counts and logs what was committed.
+    fn report(&self, events: &[(&UnreadEvent, &ReadOutcome)], started: Instant) {
+        if events.is_empty() {
+            return;
         }
-        store::mark(tx, id, outcome, self.clock.now()).await
+        let mut tally = Tally::default();
+        for (event, outcome) in events {
+            log(event, outcome);
+            tally.add(outcome, event.received_at);
+        }
+        let took = started.elapsed();
+        let [read, ignored, wrong_mode, unreadable] =
+            ["read", "ignored", "wrong_mode", "unreadable"].map(|state| tally.count(state));
+        tracing::info!(read, ignored, wrong_mode, unreadable, ?took, "read a batch of events");
+        self.metrics.batch_read(&tally, self.clock.now(), took);
+        self.jobs.notify();
+    }
+}
+
+/// Records events of types that we do not project in the timeline, and mentions their accounts.
+fn record_unprojected(
+    events: &[&ParsedEvent],
+    mentions: &mut Mentions,
+    follow_ups: &mut FollowUps,
+) {
+    for (position, parsed) in events.iter().enumerate() {
+        let event = &parsed.event;
+        match &parsed.projection {
+            Projection::GenerationFailure(id) => follow_ups.look_ups.generation_failure(id),
+            Projection::Unprojected => {
+                let entry = Entry {
+                    offer_id: None,
+                    account_id: event.account_id.as_deref(),
+                    event_id: Some(&event.event_id),
+                    kind: &event.event_type,
+                    status_before: None,
+                    status_after: None,
+                    note: event.object_id.as_deref(),
+                    happened_at: event.happened_at,
+                };
+                follow_ups.timeline.add(position, &entry);
+                if let Some(Ok(account)) = event.account_id.as_deref().map(str::parse::<AccountId>)
+                {
+                    mentions.account(position, account);
+                }
+            }
+            Projection::Offer(_) | Projection::Transaction(_) | Projection::Nothing => {}
+        }
+    }
+}
+
+fn log(event: &UnreadEvent, outcome: &ReadOutcome) {
+    let (id, kind) = (&event.event_id, &event.event_type);
+    match outcome {
+        ReadOutcome::Read(None) => {
+            tracing::debug!(event.id = id, event.r#type = kind, "read event");
+        }
+        ReadOutcome::Read(Some(note)) => {
+            tracing::warn!(event.id = id, event.r#type = kind, note, "read event");
+        }
+        ReadOutcome::Ignored => {
+            tracing::debug!(event.id = id, event.r#type = kind, "ignored event");
+        }
+        ReadOutcome::WrongMode => {
+            tracing::warn!(
+                event.id = id,
+                event.r#type = kind,
+                "ignored an event of the wrong mode"
+            );
+        }
+        ReadOutcome::Unreadable(why) => {
+            tracing::error!(
+                event.id = id,
+                event.r#type = kind,
+                why,
+                "cannot read event: an operator must act"
+            );
+        }
     }
 }

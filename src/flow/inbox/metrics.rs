@@ -27,8 +27,9 @@ impl Tally {
         self.events.push((outcome.state(), received_at));
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.events.len()
+    /// The number of events that came to a state.
+    pub(super) fn count(&self, state: &str) -> usize {
+        self.events.iter().filter(|(of, _)| *of == state).count()
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{Arrival, StoreResult, bodies};
-use crate::database::{Dismissed, export_rows, storable};
+use crate::database::{Dismissed, Pool, export_rows, storable};
 
 #[derive(Debug)]
 pub struct UnreadEvent {
@@ -200,24 +200,50 @@ pub async fn store_malformed(
     Ok(())
 }
 
-/// Locks the oldest unread events, skipping those locked by another reader.
-pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<UnreadEvent>> {
+/// The accounts whose events a reader reads: those with this remainder of the hash of their id. An
+/// event without an account is assigned by its own id.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub index: i32,
+    pub of: i32,
+}
+
+impl Share {
+    /// All shares of a process with so many readers.
+    pub fn all(of: i32) -> impl Iterator<Item = Self> {
+        (0..of).map(move |index| Self { index, of })
+    }
+}
+
+/// The oldest unread events of a share with their bodies, at most `limit`. Not locked: another
+/// reader may take them.
+///
+/// Looks no further than the oldest `limit` events per share. If they all belong to other shares,
+/// the next call finds more.
+pub async fn peek_unread(db: &Pool, share: Share, limit: i64) -> sqlx::Result<Vec<UnreadEvent>> {
     let rows = sqlx::query!(
         r#"
         select event_id, event_type, livemode, account_id, object_id, received_at,
             coalesce(created_at, received_at) as "happened_at!", traceparent
-        from inbox_events
-        where state = 'unread'
+        from (
+            select * from inbox_events where state = 'unread' order by arrival limit $1
+        ) as oldest
+        where (hashtext(coalesce(account_id, event_id)) & 2147483647) % $2 = $3
         order by arrival
-        limit $1
-        for update skip locked
+        limit $4
         "#,
+        limit.saturating_mul(i64::from(share.of)),
+        share.of,
+        share.index,
         limit,
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(db)
     .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let events = rows.iter().map(|row| (row.event_id.as_str(), row.received_at));
-    let mut bodies = bodies::store::find(tx, events).await?;
+    let mut bodies = bodies::store::find(db, events).await?;
     let unread = rows.into_iter().map(|row| UnreadEvent {
         payload: bodies.remove(&row.event_id).unwrap_or_default(),
         event_id: row.event_id,
@@ -232,27 +258,57 @@ pub async fn lock_unread(tx: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     Ok(unread.collect())
 }
 
+/// Keeps other readers off the share until the transaction ends. `false` if one of them has it.
+pub async fn lock_share(tx: &mut PgConnection, share: Share) -> sqlx::Result<bool> {
+    /// `inbox` in ASCII, above the number of the share.
+    const LOCK: i64 = 0x69_6e62_6f78_0000;
+    sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "is_locked!""#,
+        LOCK + i64::from(share.index),
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Gives unread events their outcomes and returns the ids of those that it changed. Skips those
+/// that another reader has locked.
 pub async fn mark(
-    db: impl PgExecutor<'_>,
-    event_id: &str,
-    outcome: &ReadOutcome,
+    tx: &mut PgConnection,
+    outcomes: &[(&str, &ReadOutcome)],
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let (state, note) = outcome.columns();
-    sqlx::query!(
+) -> sqlx::Result<HashSet<String>> {
+    let ids: Vec<String> = outcomes.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let (states, notes): (Vec<String>, Vec<Option<String>>) = outcomes
+        .iter()
+        .map(|(_, outcome)| {
+            let (state, note) = outcome.columns();
+            (state.to_owned(), note)
+        })
+        .unzip();
+    let marked = sqlx::query_scalar!(
         "
+        with unread as (
+            select event_id
+            from inbox_events
+            where event_id = any($1) and state = 'unread'
+            order by event_id
+            for update skip locked
+        )
         update inbox_events
-        set state = $2, note = $3, read_at = $4
-        where event_id = $1 and state = 'unread'
+        set state = outcome.state, note = outcome.note, read_at = $4
+        from unnest($1::text[], $2::text[], $3::text[]) as outcome (event_id, state, note)
+        join unread on unread.event_id = outcome.event_id
+        where inbox_events.event_id = outcome.event_id
+        returning inbox_events.event_id
         ",
-        event_id,
-        state,
-        note,
+        &ids,
+        &states,
+        &notes as &[Option<String>],
         now,
     )
-    .execute(db)
+    .fetch_all(tx)
     .await?;
-    Ok(())
+    Ok(marked.into_iter().collect())
 }
 
 /// The number of unread events, at most `limit`, and since when the oldest one waits.

@@ -2,37 +2,48 @@
 //! offer's new status.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::FollowUps;
-use super::store::{ReadOutcome, UnreadEvent};
-use crate::flow::offer;
+use super::parse::{ParsedEvent, Projection};
+use crate::flow::offer::{self, Applied};
 use crate::letters;
 use crate::offers::{ObservedOffer, Source};
+use crate::stripe::FinancingOffer;
 
-/// Projects one event of type `capital.financing_offer.…`, in the transaction that marks it read.
-/// Returns the jobs that it requires.
-pub(super) async fn hand_over(
+/// Projects the events of type `capital.financing_offer.…` among `events`, in the transaction that
+/// marks them read. Returns the offers that were unknown, with their positions.
+pub(super) async fn hand_over<'a>(
     tx: &mut PgConnection,
-    event: &UnreadEvent,
-    object: &Value,
+    events: &[&'a ParsedEvent],
     letters: &letters::Opener,
+    follow_ups: &mut FollowUps,
     now: DateTime<Utc>,
-) -> sqlx::Result<(ReadOutcome, FollowUps)> {
-    let offer = match serde_json::from_value(object.clone()) {
-        Ok(offer) => offer,
-        Err(error) => {
-            let why = format!("data.object is not a known form of offer: {error}");
-            return Ok((ReadOutcome::Unreadable(why), FollowUps::default()));
-        }
-    };
-    let observation = ObservedOffer {
-        offer,
-        object,
-        source: Source::Event { id: &event.event_id, event_type: &event.event_type },
-        as_of: event.happened_at,
-    };
-    let (_, backfills) = offer::apply(tx, &observation, letters, now).await?;
-    Ok((ReadOutcome::Read(None), FollowUps { backfills, ..FollowUps::default() }))
+) -> sqlx::Result<Vec<(usize, &'a FinancingOffer)>> {
+    let mut positions = Vec::new();
+    let mut observations = Vec::new();
+    for (position, parsed) in events.iter().enumerate() {
+        let Projection::Offer(received) = &parsed.projection else { continue };
+        positions.push(position);
+        observations.push(ObservedOffer {
+            offer: &received.object,
+            object: &received.json,
+            source: Source::Event {
+                id: &parsed.event.event_id,
+                event_type: &parsed.event.event_type,
+                traceparent: parsed.traceparent.as_deref(),
+            },
+            as_of: parsed.event.happened_at,
+        });
+    }
+    if observations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let set = offer::apply_all(tx, &observations, letters, now).await?;
+    follow_ups.timeline.merge(set.timeline, &positions);
+    follow_ups.look_ups.add(set.look_ups);
+    follow_ups.backfills.add(set.backfills);
+    let applied = set.applied.into_iter().zip(observations).zip(positions);
+    let new = applied.filter(|((applied, _), _)| *applied == Applied::New);
+    Ok(new.map(|((_, observation), position)| (position, observation.offer)).collect())
 }

@@ -12,7 +12,7 @@ pub const RULE: &str = "Only an offer that is undelivered when it becomes known 
 /// Whether the platform must deliver an offer of this status. Stripe creates replacements as
 /// `delivered`, because it delivers them itself
 /// (<https://docs.stripe.com/capital/replacements>).
-pub(super) fn is_to_be_delivered(status: &OfferStatus) -> bool {
+fn is_to_be_delivered(status: &OfferStatus) -> bool {
     *status == OfferStatus::Undelivered
 }
 

@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use moka::future::Cache;
-use serde::Deserialize as _;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::{Applied, apply};
 use crate::clock::Clock;
@@ -14,7 +11,7 @@ use crate::financing::LookupError;
 use crate::letters;
 use crate::offers::{ObservedOffer, Source};
 use crate::queue::Notifier;
-use crate::stripe::{AccountId, Client, FinancingOffer, OfferList};
+use crate::stripe::{AccountId, Client, FinancingOffer, OfferList, Received};
 use crate::telemetry::chain;
 
 /// Lists an account's offers and applies them: for accounts whose offers were made before this
@@ -66,14 +63,19 @@ impl OfferFinder {
             };
             let as_of = page.at.unwrap_or_else(|| self.clock.now());
             for entry in &page.entries {
-                let (offer, object) = match decode(entry) {
-                    Ok(decoded) => decoded,
+                let received = match Received::<FinancingOffer>::read(entry) {
+                    Ok(received) => received,
                     Err(error) => {
                         tracing::error!(%error, "cannot read an offer in Stripe's list; skipped it");
                         continue;
                     }
                 };
-                let seen = ObservedOffer { offer, object: &object, source: Source::Listed, as_of };
+                let seen = ObservedOffer {
+                    offer: &received.object,
+                    object: &received.json,
+                    source: Source::Listed,
+                    as_of,
+                };
                 match self.apply(&seen).await {
                     Ok(Applied::New) => found += 1,
                     Ok(Applied::Changed | Applied::Same) => {}
@@ -107,10 +109,4 @@ impl OfferFinder {
         tx.commit().await?;
         Ok(applied)
     }
-}
-
-/// An offer of a list, with its complete object.
-pub fn decode(entry: &RawValue) -> serde_json::Result<(FinancingOffer, Value)> {
-    let object: Value = serde_json::from_str(entry.get())?;
-    Ok((FinancingOffer::deserialize(&object)?, object))
 }

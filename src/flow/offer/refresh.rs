@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::database::Pool;
+use crate::database::{Pool, json_text};
 use crate::letters;
 use crate::offers::{ObservedOffer, Source, store};
 use crate::queue::{self, AttemptError, Circuit, Claim, Notifier, Outcome, Work};
@@ -42,9 +42,10 @@ impl Work for RefreshOffer {
             }
             seen => seen?,
         };
+        let object = json_text(&seen.body);
         let observation = ObservedOffer {
-            offer: seen.object,
-            object: &seen.body,
+            offer: &seen.object,
+            object: &object,
             source: Source::Asked,
             as_of: seen.at.unwrap_or(now),
         };

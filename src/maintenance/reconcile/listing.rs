@@ -17,7 +17,7 @@ use crate::flow::offer::{self, Applied};
 use crate::letters::transition;
 use crate::offers::{ObservedOffer, Source};
 use crate::queue::Claim;
-use crate::stripe::{self, OfferList, OfferStatus, Page};
+use crate::stripe::{self, FinancingOffer, OfferList, OfferStatus, Page, Received};
 use crate::telemetry::chain;
 
 /// From the start of one listing to the start of the next.
@@ -111,15 +111,19 @@ impl Reconcile {
         let mut counts = PageCounts::default();
         for entry in &page.entries {
             counts.seen += 1;
-            let (offer, object) = match offer::decode(entry) {
-                Ok(decoded) => decoded,
+            let received = match Received::<FinancingOffer>::read(entry) {
+                Ok(received) => received,
                 Err(error) => {
                     skip_unreadable("an offer", &error.to_string(), &mut counts.unreadable);
                     continue;
                 }
             };
-            let observation =
-                ObservedOffer { offer, object: &object, source: Source::Listed, as_of };
+            let observation = ObservedOffer {
+                offer: &received.object,
+                object: &received.json,
+                source: Source::Listed,
+                as_of,
+            };
             match self.apply(&observation).await {
                 Ok(Applied::New) => counts.new += 1,
                 Ok(Applied::Changed | Applied::Same) => {}

@@ -161,8 +161,31 @@ async fn a_crash_between_the_commit_of_a_batch_and_its_answers_repeats_events(db
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_while_reading_an_event_rolls_everything_back(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("inbox.before_commit").await;
+    for (delivered, point) in
+        (0..).zip(["inbox.after_lock", "inbox.between_sets", "inbox.before_commit"])
+    {
+        let offer = world.crash_at(point).await;
+        assert_eq!((world.count(UNREAD).await, world.count(LETTERS).await), (1, delivered));
+        world.restart_and_deliver(&offer).await;
+        assert_eq!(world.count(LETTERS).await, delivered + 1, "{point}");
+        assert_eq!(i64::try_from(world.relay.letters().len()).unwrap(), delivered + 1, "{point}");
+    }
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_crash_between_the_locks_and_the_writes_of_offers_rolls_back(db: PgPool) {
+    let world = World::start(db).await;
+    let offer = world.crash_at("offers.after_lock").await;
     assert_eq!((world.count(UNREAD).await, world.count(LETTERS).await), (1, 0));
+    world.restart_and_deliver(&offer).await;
+    assert_eq!((world.count(LETTERS).await, world.relay.letters().len()), (1, 1));
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_crash_after_reading_is_committed_reads_nothing_twice(db: PgPool) {
+    let world = World::start(db).await;
+    let offer = world.crash_at("inbox.after_commit").await;
+    assert_eq!((world.count(UNREAD).await, world.count(LETTERS).await), (0, 1));
     world.restart_and_deliver(&offer).await;
     assert_eq!((world.count(LETTERS).await, world.relay.letters().len()), (1, 1));
 }

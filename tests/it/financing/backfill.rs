@@ -2,7 +2,7 @@
 //! interruption loses one.
 
 use capital_courier::financing::summary::store::differing;
-use capital_courier::financing::{self, BackfillRequests, record};
+use capital_courier::financing::{self, BackfillRequests, record_all};
 use capital_courier::queue;
 use capital_courier::stripe::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,7 +49,7 @@ async fn kept(app: &TestApp) -> i64 {
         .unwrap()
 }
 
-/// An offer to an account whose list already has this many transactions.
+/// A refill to an account whose list already has this many transactions.
 async fn account_with_history(app: &TestApp, transactions: usize) -> (String, String) {
     account_with_history_of(app, transactions, |_, _| {}).await
 }
@@ -67,9 +67,16 @@ async fn account_with_history_of(
         odd(number, &mut object);
         app.stripe.add_transaction(&account, object);
     }
-    app.stripe_sends(&app.created(&offer)).await.expect_kept();
+    app.stripe_sends(&refill(app, &offer)).await.expect_kept();
     app.run_due_work().await;
     (offer, account)
+}
+
+/// The event that announces the offer as a refill, which shows an earlier financing.
+fn refill(app: &TestApp, offer: &str) -> Value {
+    let mut event = app.created(offer);
+    event["data"]["object"]["product_type"] = json!("refill");
+    event
 }
 
 /// The state that a killed process leaves after the first page of 250.
@@ -147,10 +154,10 @@ async fn differing_ever(app: &TestApp) -> i64 {
 /// Stores a transaction of Stripe's list, as the inbox does.
 async fn keep(tx: &mut PgConnection, account: &str, number: usize) {
     let object = listed(account, number);
-    let transaction = serde_json::from_value(object.clone()).unwrap();
-    record(tx, &financing::ObservedTransaction { transaction, object: &object }, day_one())
-        .await
-        .unwrap();
+    let (transaction, object) =
+        (&serde_json::from_value(object.clone()).unwrap(), &object.to_string());
+    let observed = [financing::ObservedTransaction { transaction, object }];
+    record_all(tx, &observed, day_one()).await.unwrap();
 }
 
 /// Returns once a connection waits for a lock of another.
@@ -450,7 +457,7 @@ async fn two_inbox_readers_queue_the_same_backfills_without_deadlock(db: PgPool)
     accounts.sort();
     for (offer, account) in offers.iter().zip(accounts.iter().rev()) {
         app.stripe.edit_offer(offer, |object| object["account"] = json!(account));
-        let mut event = app.created(offer);
+        let mut event = refill(&app, offer);
         event["data"]["object"]["account"] = json!(account);
         app.stripe_sends(&event).await.expect_kept();
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use capital_courier::financing::ledger::store::totals;
 use capital_courier::financing::report::{Days, Granularity, ReportRequest};
-use capital_courier::financing::{BackfillRequests, ObservedTransaction, record};
+use capital_courier::financing::{BackfillRequests, ObservedTransaction, record_all};
 use capital_courier::flow::offer;
 use capital_courier::letters;
 use capital_courier::offers;
@@ -29,10 +29,10 @@ async fn record_transactions(app: &TestApp, account: &str, dice: &mut StdRng) ->
     all.shuffle(dice);
     let mut tx = app.db.begin().await.unwrap();
     for object in &all {
-        let transaction = serde_json::from_value(object.clone()).unwrap();
-        record(&mut tx, &ObservedTransaction { transaction, object }, app.clock.now())
-            .await
-            .unwrap();
+        let (transaction, object) =
+            (&serde_json::from_value(object.clone()).unwrap(), &object.to_string());
+        let observed = [ObservedTransaction { transaction, object }];
+        record_all(&mut tx, &observed, app.clock.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     all.len()
@@ -56,9 +56,13 @@ async fn apply_offer_events(app: &TestApp, account: &str, dice: &mut StdRng) -> 
         let object = &event["data"]["object"];
         let id = format!("{}_{number}", event["id"].as_str().unwrap());
         let observation = offers::ObservedOffer {
-            offer: serde_json::from_value(object.clone()).unwrap(),
-            object,
-            source: offers::Source::Event { id: &id, event_type: event["type"].as_str().unwrap() },
+            offer: &serde_json::from_value(object.clone()).unwrap(),
+            object: &object.to_string(),
+            source: offers::Source::Event {
+                id: &id,
+                event_type: event["type"].as_str().unwrap(),
+                traceparent: None,
+            },
             as_of: DateTime::from_timestamp(event["created"].as_i64().unwrap(), 0).unwrap(),
         };
         let _ = offer::apply(&mut tx, &observation, &letters, app.clock.now()).await.unwrap();

@@ -1,0 +1,182 @@
+//! Queues, restarts and ends many jobs with one statement each. Every set is locked in the order of
+//! the keys, so that concurrent transactions cannot deadlock.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::store::CHANNEL;
+
+/// A job to be queued.
+#[derive(Clone, Debug)]
+pub struct NewJob<'a> {
+    pub kind: &'a str,
+    pub subject: &'a str,
+    /// As in [`super::enqueue_low_priority`].
+    pub low_priority: bool,
+    pub due_at: DateTime<Utc>,
+    /// The trace that it continues.
+    pub traceparent: Option<String>,
+}
+
+impl NewJob<'_> {
+    /// Unique among all jobs.
+    pub fn key(&self) -> String {
+        key(self.kind, self.subject)
+    }
+}
+
+fn key(kind: &str, subject: &str) -> String {
+    format!("{kind}:{subject}")
+}
+
+/// Queues the jobs, in the transaction that makes them necessary. Returns the keys of those that
+/// did not exist; the others are unchanged.
+pub async fn enqueue_all(
+    tx: &mut PgConnection,
+    jobs: &[NewJob<'_>],
+) -> sqlx::Result<HashSet<String>> {
+    if jobs.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let kinds: Vec<String> = jobs.iter().map(|job| job.kind.to_owned()).collect();
+    let subjects: Vec<String> = jobs.iter().map(|job| job.subject.to_owned()).collect();
+    let low: Vec<bool> = jobs.iter().map(|job| job.low_priority).collect();
+    let due: Vec<DateTime<Utc>> = jobs.iter().map(|job| job.due_at).collect();
+    let traces: Vec<Option<String>> = jobs.iter().map(|job| job.traceparent.clone()).collect();
+    let rows = sqlx::query!(
+        r#"
+        with added as (
+            insert into jobs (kind, key, subject, low_priority, due_at, queued_at, traceparent)
+            select kind, kind || ':' || subject, subject, low_priority, due_at, due_at, traceparent
+            from unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[], $5::text[])
+                as new (kind, subject, low_priority, due_at, traceparent)
+            order by kind, subject
+            on conflict (key) do nothing
+            returning key
+        )
+        -- Sent at commit, once for all jobs of a transaction.
+        select key, pg_notify($6, '') as "notified" from added
+        "#,
+        &kinds,
+        &subjects,
+        &low,
+        &due,
+        &traces as &[Option<String>],
+        CHANNEL,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.key).collect())
+}
+
+/// Locks jobs that exist until the transaction ends, before the statements that change them.
+pub async fn lock_all(tx: &mut PgConnection, keys: &[String]) -> sqlx::Result<()> {
+    sqlx::query!("select job_id from jobs where key = any($1) order by key for update", keys)
+        .fetch_all(tx)
+        .await
+        .map(drop)
+}
+
+/// Queues those of the jobs again that are done or dead, with all their attempts.
+pub async fn requeue_all(
+    tx: &mut PgConnection,
+    keys: &[String],
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        with ended as (
+            select job_id
+            from jobs
+            where key = any($1) and state in ('done', 'dead')
+            order by key
+            for update
+        ),
+        requeued as (
+            update jobs
+            set state = 'queued', attempt = 0, due_at = $2, queued_at = $2, finished_at = null
+            from ended
+            where jobs.job_id = ended.job_id
+            returning jobs.job_id
+        )
+        select pg_notify($3, '') as "notified" from requeued
+        "#,
+        keys,
+        at,
+        CHANNEL,
+    )
+    .fetch_all(tx)
+    .await
+    .map(drop)
+}
+
+/// Makes those of the jobs due now that are queued for later, done or dead. The caller has locked
+/// them ([`lock_all`]), so that the outcome of a claimed one cannot be recorded before the caller's
+/// transaction ends.
+pub async fn reschedule_all_now(
+    tx: &mut PgConnection,
+    keys: &[String],
+    traceparent: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        with rescheduled as (
+            update jobs
+            set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end,
+                due_at = $2, queued_at = $2, finished_at = null,
+                traceparent = coalesce($4, traceparent)
+            where key = any($1)
+                and (state in ('done', 'dead') or state = 'queued' and due_at > $2)
+            returning job_id
+        )
+        select pg_notify($3, '') as "notified" from rescheduled
+        "#,
+        keys,
+        now,
+        CHANNEL,
+        traceparent,
+    )
+    .fetch_all(tx)
+    .await
+    .map(drop)
+}
+
+/// Ends those of the jobs of a kind that are queued and have nothing left to do. Claimed ones are
+/// left alone: their workers read the state of the subject themselves.
+pub async fn cancel_all(
+    tx: &mut PgConnection,
+    kind: &str,
+    subjects: &[String],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let keys: Vec<String> = subjects.iter().map(|subject| key(kind, subject)).collect();
+    sqlx::query!(
+        "
+        with queued as (
+            select job_id
+            from jobs
+            where key = any($1) and state = 'queued'
+            order by key
+            for update
+        )
+        update jobs
+        set state = 'done', finished_at = $2
+        from queued
+        where jobs.job_id = queued.job_id
+        ",
+        &keys,
+        now,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
