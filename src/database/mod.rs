@@ -27,7 +27,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, Executor, PgPool, Postgres, Transaction};
 
 use crate::clock::Measured;
 use crate::telemetry::chain;
@@ -320,13 +320,18 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
     };
     let health = DatabaseHealth::default();
     let of_connection = health.clone();
-    // After a failover, open connections may lead to a server that is now a standby.
-    let pool = pool_options(settings).max_connections(settings.max_connections).before_acquire(
-        move |_, meta| {
+    let pool = pool_options(settings)
+        .max_connections(settings.max_connections)
+        // sqlx would ping before each use, and does so after each: a third of all round trips.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, meta| {
+            // After a failover, open connections may lead to a server that is now a standby.
             let may_use = of_connection.may_use(meta.age);
-            Box::pin(async move { Ok(may_use) })
-        },
-    );
+            Box::pin(async move {
+                let is_unproven = may_use && meta.idle_for >= PROVEN_FOR;
+                Ok(may_use && (!is_unproven || connection.ping().await.is_ok()))
+            })
+        });
     let connections = if is_pooled {
         pool.connect_lazy_with(options.statement_cache_capacity(0))
     } else {
@@ -337,6 +342,10 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
     };
     Ok(Pool::new(connections, is_pooled, health).into())
 }
+
+/// A connection that has answered within this time is used without a ping. The server can end it at
+/// any time, also after a ping; who uses it then retries.
+const PROVEN_FOR: Duration = Duration::from_secs(1);
 
 /// Retries until `start_timeout` while the database is unreachable.
 async fn detect_with_retry(
