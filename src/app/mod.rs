@@ -447,7 +447,8 @@ impl App {
         runner: &Arc<Runner<W>>,
     ) {
         let (tracker, stop) = (shutdown.tracker.clone(), shutdown.soft.clone());
-        shutdown.spawn_vital(name, runner.clone().run(self.jobs.listen(), tracker, stop));
+        shutdown
+            .spawn_vital(name, runner.clone().run(self.jobs.listen_for(W::KIND), tracker, stop));
     }
 
     /// Creates the periodic jobs before it runs them. Retries while the database is unavailable.
@@ -456,8 +457,11 @@ impl App {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (reconcile, runner, listener) =
-            (self.reconcile.clone(), self.reconciling.clone(), self.jobs.listen());
+        let (reconcile, runner, listener) = (
+            self.reconcile.clone(),
+            self.reconciling.clone(),
+            self.jobs.listen_for(<Reconcile as Periodic>::KIND),
+        );
         let (remind, retain) = (self.remind.clone(), self.retain.clone());
         let (db, jobs) = (self.database.pool.clone(), self.jobs.clone());
         async move {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::reason;
-use crate::database::{json_text, storable};
+use crate::database::storable;
 
 pub use super::state::State;
 
@@ -121,42 +121,6 @@ pub async fn find(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Opti
 
 pub(super) async fn lock(db: impl PgExecutor<'_>, letter_id: &str) -> sqlx::Result<Option<Letter>> {
     select_letters!("letter_id = $1 for update", letter_id).fetch_optional(db).await
-}
-
-/// Stores the content and moves the letter from `waiting` to `sending`. `false` if it is not
-/// waiting. Called by [`super::transition::begin_sending`] only.
-pub(super) async fn begin_sending(
-    db: impl PgExecutor<'_>,
-    letter_id: &str,
-    content: &Content,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let begun = sqlx::query!(
-        "
-        update letters
-        set state = 'sending', attempt = attempt + 1, recipient = $2, subject = $3,
-            body_text = $4, body_html = $5, template_version = $6, offered_terms = $8::text::json,
-            copy_hash = $9,
-            disclaimer_variant = $10, kind = $11, locale = $12, erased_at = null,
-            sending_started_at = $7, changed_at = $7
-        where letter_id = $1 and state = 'waiting'
-        ",
-        letter_id,
-        content.recipient,
-        content.subject,
-        content.text,
-        content.html,
-        content.template_version,
-        now,
-        content.offered_terms.as_ref().map(json_text),
-        content.copy_hash,
-        content.disclaimer_variant,
-        content.kind,
-        content.locale,
-    )
-    .execute(db)
-    .await?;
-    Ok(begun.rows_affected() == 1)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -21,12 +21,22 @@ pub async fn apply(
 ) -> sqlx::Result<bool> {
     let is_changed = store::change(&mut *tx, &letter.letter_id, to, now).await?;
     if is_changed {
-        let kind = format!("letter.{}", to.to.as_str());
         let note = to.note.or(to.relay_reply).or(to.reason);
-        let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &kind, now) };
-        timeline::add(tx, &entry, now).await?;
+        add_entry(tx, letter, to.to, note, now).await?;
     }
     Ok(is_changed)
+}
+
+async fn add_entry(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    to: State,
+    note: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let kind = format!("letter.{}", to.as_str());
+    let entry = Entry { note, ..Entry::ours(&letter.offer_id, &letter.account_id, &kind, now) };
+    timeline::add(tx, &entry, now).await
 }
 
 /// Whether sending began.
@@ -50,11 +60,20 @@ pub async fn begin_sending(
     message: &[u8],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Begun> {
-    if !store::begin_sending(&mut *tx, &letter.letter_id, content, now).await? {
-        return Ok(Begun::NotWaiting);
+    evidence::store::begin_attempt(tx, letter, content, message, now).await
+}
+
+/// Moves a letter from `sending` to `sent` with the relay's answer, and adds the timeline entry.
+pub async fn record_sent(
+    tx: &mut PgConnection,
+    letter: &Letter,
+    answer: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if evidence::store::record_sent(&mut *tx, letter, answer, now).await? {
+        add_entry(tx, letter, State::Sent, Some(answer), now).await?;
     }
-    let is_approved = evidence::store::record_attempt(tx, letter, content, message, now).await?;
-    Ok(if is_approved { Begun::Sending } else { Begun::NotApproved })
+    Ok(())
 }
 
 /// Moves an unsent letter to a final state and cancels its job.

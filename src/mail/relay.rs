@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::metrics::RelayMetrics;
 use super::send_error::{SendError, Step, classify_refusal};
-use super::smtp::{Connection, Connector, SmtpError};
+use super::smtp::{Connection, Connector, MessageCommand, SmtpError};
 use super::{RelaySettings, RelayUrl, Timeouts};
 use crate::format::text::plain;
 use crate::queue::Circuit;
@@ -185,22 +185,18 @@ impl SmtpPool {
             Some(connection) => (connection, true),
             None => (self.connect().await?, false),
         };
-        // MAIL is the first use of a pooled connection and shows whether it is still alive. Nothing
-        // has been sent yet, so a new connection may start over.
         let sender = envelope.from().map_or("", AsRef::as_ref);
-        match connection.mail(sender).await {
-            Ok(()) => {}
-            Err(error) if pooled && has_ended(&error) => {
+        let recipients: Vec<&str> = envelope.to().iter().map(AsRef::as_ref).collect();
+        let started = match connection.start_message(sender, &recipients).await {
+            // MAIL is the first use of a pooled connection and shows whether it is still alive.
+            // Nothing has been sent yet, so a new connection may start over.
+            Err((MessageCommand::Mail, error)) if pooled && has_ended(&error) => {
                 connection = self.connect().await?;
-                connection.mail(sender).await.map_err(|error| classify(Step::Sender, &error))?;
+                connection.start_message(sender, &recipients).await
             }
-            Err(error) => return Err(classify(Step::Sender, &error)),
-        }
-        for (position, recipient) in envelope.to().iter().enumerate() {
-            let step = if position == 0 { Step::Recipient } else { Step::Copy };
-            connection.rcpt(recipient.as_ref()).await.map_err(|error| classify(step, &error))?;
-        }
-        connection.data().await.map_err(|error| classify(Step::Message, &error))?;
+            started => started,
+        };
+        started.map_err(|(command, error)| classify(step_of(command), &error))?;
         Ok(connection)
     }
 
@@ -250,6 +246,16 @@ impl SmtpPool {
     /// The pool is bounded by the queue's concurrency.
     fn return_idle(&self, connection: Connection) {
         self.idle.lock().push(IdleConnection { connection, since: Instant::now() });
+    }
+}
+
+/// The first recipient is the merchant, the second gets the blind copy.
+fn step_of(command: MessageCommand) -> Step {
+    match command {
+        MessageCommand::Mail => Step::Sender,
+        MessageCommand::Rcpt(0) => Step::Recipient,
+        MessageCommand::Rcpt(_) => Step::Copy,
+        MessageCommand::Data => Step::Message,
     }
 }
 

@@ -80,6 +80,11 @@ const UNLIMITED_GRACE: Duration = Duration::from_hours(24 * 365 * 100);
 /// The pause between checks whether a wrong clock is correct again.
 const WHILE_CLOCK_IS_WRONG: Duration = Duration::from_secs(1);
 
+/// One claim serves this fraction of the slots or more.
+const SLOTS_PER_CLAIM: usize = 4;
+/// Shorter than the network takes for any job.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// How many jobs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
@@ -214,6 +219,7 @@ impl<W: Work> Runner<W> {
         };
         // A probe is one attempt; more would load a system that is just recovering.
         if probes.is_empty() {
+            self.gather_slots().await;
             while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
                 slots.push(slot);
             }
@@ -223,6 +229,15 @@ impl<W: Work> Runner<W> {
             return Ok(Claimed::RetryAfter(pause));
         }
         Ok(Claimed::Jobs(claims.into_iter().zip(slots).collect(), probes))
+    }
+
+    /// In a backlog, slots become free one after the other. Waits a moment for a quarter of them, so
+    /// that one claim serves several jobs. A lone job waits for nothing, because most slots are free.
+    async fn gather_slots(&self) {
+        let wanted = self.settings.concurrency / SLOTS_PER_CLAIM;
+        // The caller holds one.
+        let more = u32::try_from(wanted.saturating_sub(1)).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(GATHERING, self.slots.acquire_many(more)).await;
     }
 
     /// Claims at most `limit` jobs. Also returns the pause before the next attempt if there is

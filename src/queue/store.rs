@@ -10,7 +10,7 @@ use super::{AttemptError, Claim, Outcome};
 use crate::database::{export_rows, storable};
 use crate::telemetry::traces;
 
-/// The `NOTIFY` channel for new jobs.
+/// The `NOTIFY` channel for new jobs. The payload is their kind.
 pub(super) const CHANNEL: &str = "courier_jobs";
 
 /// `last_error` of a job that has used all its attempts without recording one outcome.
@@ -31,6 +31,31 @@ pub async fn enqueue(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Queued> {
     add(db, kind, subject, false, now).await
+}
+
+/// As [`enqueue`], without `NOTIFY`: for a worker whose own process runs this kind and is notified
+/// in memory after the commit. A `NOTIFY` for each job would wake the workers of every replica, and
+/// Postgres commits transactions with one after the other.
+pub async fn enqueue_here(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Queued> {
+    let added = sqlx::query!(
+        "
+        insert into jobs (kind, key, subject, due_at, queued_at, traceparent)
+        values ($1, $1 || ':' || $2, $2, $3, $3, $4)
+        on conflict (key) do nothing
+        ",
+        kind,
+        subject,
+        now,
+        traces::traceparent(),
+    )
+    .execute(db)
+    .await?;
+    Ok(if added.rows_affected() == 1 { Queued::Inserted } else { Queued::Duplicate })
 }
 
 /// As [`enqueue`]; the job is claimed only while no other of its kind is due.
@@ -59,7 +84,7 @@ async fn add(
             returning job_id
         )
         -- Sent at commit, once for all jobs of a transaction.
-        select pg_notify($4, '') as "notified" from added
+        select pg_notify($4, $1) as "notified" from added
         "#,
         kind,
         subject,
@@ -111,7 +136,7 @@ pub async fn requeue(
             where key = $1 || ':' || $2 and state in ('done', 'dead')
             returning job_id
         )
-        select pg_notify($4, '') as "notified" from requeued
+        select pg_notify($4, $1) as "notified" from requeued
         "#,
         kind,
         subject,
@@ -145,7 +170,7 @@ pub async fn requeue_dead(
                 and (requeued_at between $6 and $3) is not true
             returning job_id
         )
-        select pg_notify($4, '') as "notified" from requeued
+        select pg_notify($4, $1) as "notified" from requeued
         "#,
         kind,
         subject,
@@ -184,7 +209,7 @@ pub async fn reschedule_now(
                 and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
             returning job_id
         )
-        select pg_notify($4, '') as "notified" from rescheduled
+        select pg_notify($4, $1) as "notified" from rescheduled
         "#,
         kind,
         subject,
@@ -222,8 +247,8 @@ pub async fn reschedule_put_off(
             where jobs.job_id = put_off.job_id
             returning jobs.job_id
         )
-        -- Also wakes workers that claimed nothing during the pause.
-        select pg_notify($4, count(*)::text) as "notified" from rescheduled
+        -- Also if there is none: wakes workers that claimed nothing during the pause.
+        select pg_notify($4, $1) as "notified"
         "#,
         kind,
         error,

@@ -26,16 +26,27 @@ pub use store::{
 
 pub(crate) const JOB: &str = "mark_delivered";
 
-/// Records that Stripe must be told about an offer and queues the job, in the caller's transaction.
-/// Without a letter, the platform told the merchant itself. A second call for the same offer does
-/// nothing.
+/// Records that Stripe must be told about an offer whose letter was sent and queues the job, in the
+/// transaction of the worker that sent it. After the commit the worker notifies its own process of
+/// [`JOB`]. A second call for the same offer does nothing.
 pub async fn request(
     tx: &mut PgConnection,
     offer_id: &str,
-    letter_id: Option<&str>,
+    letter_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    deliveries::insert(&mut *tx, offer_id, letter_id, now).await?;
+    deliveries::insert(&mut *tx, offer_id, Some(letter_id), now).await?;
+    queue::enqueue_here(tx, JOB, offer_id, now).await?;
+    Ok(())
+}
+
+/// As [`request`], for an offer that the platform told the merchant about itself, from any process.
+async fn request_without_letter(
+    tx: &mut PgConnection,
+    offer_id: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    deliveries::insert(&mut *tx, offer_id, None, now).await?;
     queue::enqueue(tx, JOB, offer_id, now).await?;
     Ok(())
 }

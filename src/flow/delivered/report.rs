@@ -69,7 +69,7 @@ pub async fn report(
         }
     }
     if is_open {
-        super::request(tx, offer_id, None, now).await?;
+        super::request_without_letter(tx, offer_id, now).await?;
     }
     Ok(Reported::Accepted)
 }

@@ -77,15 +77,10 @@ impl SendLetter {
         answer: &str,
     ) -> Result<(), AttemptError> {
         let now = self.clock.now();
-        let sent = Transition {
-            relay_reply: Some(answer),
-            ..Transition::between(State::Sending, State::Sent)
-        };
         let mut tx = self.db.begin().await?;
         // The fence comes first: without the lease, nothing below may be written.
         queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
-        self.apply(&mut tx, letter, &sent).await?;
-        evidence::store::record_result(&mut *tx, letter, AttemptOutcome::Sent, answer, now).await?;
+        transition::record_sent(&mut tx, letter, answer, now).await?;
         // Stripe accepts one delivery per offer, so reminders do not report any.
         if letter.sequence == 0 {
             to_delivered::hand_over(&mut tx, letter, now).await?;
@@ -93,7 +88,7 @@ impl SendLetter {
         tx.commit().await?;
         crate::crash::point("letter.after_sent");
         self.metrics.sent(letter, now);
-        self.jobs.notify();
+        self.jobs.notify_kind(to_delivered::NEXT_JOB);
         tracing::info!(
             letter.message_id = letter.message_id,
             letter.recipient = %to,

@@ -22,8 +22,8 @@ use super::decide::{self, Decider, SendDecision, SkipReason};
 use super::metrics::LetterMetrics;
 use super::recipient::NoRecipient;
 use crate::clock::Clock;
-use crate::consent::opt_outs;
-use crate::consent::suppression::{self, AddressHash};
+use crate::consent::suppression::AddressHash;
+use crate::consent::{self, Objection};
 use crate::database::Pool;
 use crate::letters::pauses::{self, PauseLog};
 use crate::letters::reason::{GAVE_UP, NOT_APPROVED, OPTED_OUT, UNCERTAIN};
@@ -269,13 +269,14 @@ impl SendLetter {
         {
             return Ok(Some(SkipReason::Withdraw(format!("offer_{status}"))));
         }
-        if opt_outs::store::is_opted_out(&mut *tx, &letter.account_id).await? {
-            return Ok(Some(SkipReason::Suppress));
-        }
         let address = AddressHash::of(&content.recipient);
-        if suppression::store::is_suppressed(&mut *tx, &address).await? {
-            let suppressed = NoRecipient::Suppressed(address);
-            return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
+        match consent::objection(&mut *tx, &letter.account_id, &address).await? {
+            None => {}
+            Some(Objection::OptedOut) => return Ok(Some(SkipReason::Suppress)),
+            Some(Objection::Suppressed) => {
+                let suppressed = NoRecipient::Suppressed(address);
+                return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
+            }
         }
         if let Some(pause) = pauses::stopping(&mut tx, content).await? {
             return Ok(Some(SkipReason::Paused(pause)));

@@ -10,12 +10,15 @@ use crate::flow::delivered;
 use crate::letters::deliveries;
 use crate::letters::store::Letter;
 
+/// The kind of job that [`hand_over`] queues: notify its worker after the commit.
+pub(super) const NEXT_JOB: &str = delivered::JOB;
+
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
     letter: &Letter,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    delivered::request(tx, &letter.offer_id, Some(&letter.letter_id), now).await
+    delivered::request(tx, &letter.offer_id, &letter.letter_id, now).await
 }
 
 /// Those of the offers of which Stripe acknowledged our report that they were delivered.

@@ -7,38 +7,51 @@ use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{AttemptOutcome, hash};
-use crate::database::storable;
+use crate::database::{json_text, storable};
 use crate::letters::store::{Content, Letter};
+use crate::letters::transition::Begun;
 
-/// Records an attempt with the exact bytes, before they are handed over. Returns `false`, without
-/// any effect, if the content needs an approval and none is in force for its market.
-pub async fn record_attempt(
+/// Moves a waiting letter to `sending` with its content and records the attempt with the exact
+/// bytes, in one statement. Unless the result is [`Begun::Sending`], the caller rolls back. Called by
+/// [`crate::letters::transition::begin_sending`] only.
+pub(in crate::letters) async fn begin_attempt(
     db: impl PgExecutor<'_>,
     letter: &Letter,
     content: &Content,
     message: &[u8],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let recorded = sqlx::query!(
-        "
-        insert into delivery_attempts (
-            letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject,
-            message, message_sha256, template_version, copy_hash, disclaimer_variant,
-            approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
-        )
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
-            approval.reference, approval.approved_by, $15, $15
-        from (select) nothing
+) -> sqlx::Result<Begun> {
+    let begun = sqlx::query!(
+        r#"
+        with begun as (
+            update letters
+            set state = 'sending', attempt = attempt + 1, recipient = $8, subject = $9,
+                body_text = $17, body_html = $18, template_version = $12,
+                offered_terms = $19::text::json, copy_hash = $13, disclaimer_variant = $14,
+                kind = $5, locale = $6, erased_at = null, sending_started_at = $15, changed_at = $15
+            where letter_id = $1 and state = 'waiting'
+            returning letter_id
+        ),
         -- An approval that was withdrawn since the letter was written is noticed here; a withdrawal
         -- waits for the attempts that begin under it.
-        left join lateral (
-            select market, reference, approved_by
-            from copy_approvals
-            where copy_hash = $13 and market = $16 and withdrawn_at is null
-            for share
-        ) approval on true
-        where $16::text is null or approval.market is not null
-        ",
+        approval as (
+            select market, reference, approved_by from copy_approvals
+            where copy_hash = $13 and market = $16 and withdrawn_at is null for share
+        ),
+        recorded as (
+            insert into delivery_attempts (
+                letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient,
+                subject, message, message_sha256, template_version, copy_hash, disclaimer_variant,
+                approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
+            )
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
+                approval.reference, approval.approved_by, $15, $15
+            from begun left join approval on true
+            where $16::text is null or approval.market is not null
+            returning letter_id
+        )
+        select exists (select from begun) as "begun!", exists (select from recorded) as "recorded!"
+        "#,
         letter.letter_id,
         letter.attempt,
         letter.offer_id,
@@ -55,10 +68,52 @@ pub async fn record_attempt(
         content.disclaimer_variant,
         now,
         content.market.as_ref().filter(|_| content.needs_approval),
+        content.text,
+        content.html,
+        content.offered_terms.as_ref().map(json_text),
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(recorded.rows_affected() == 1)
+    Ok(match (begun.begun, begun.recorded) {
+        (false, _) => Begun::NotWaiting,
+        (true, false) => Begun::NotApproved,
+        (true, true) => Begun::Sending,
+    })
+}
+
+/// Moves a letter from `sending` to `sent` and records the result of its current attempt, in one
+/// statement. `false` if it was not in `sending`. Called by
+/// [`crate::letters::transition::record_sent`] only.
+pub(in crate::letters) async fn record_sent(
+    db: impl PgExecutor<'_>,
+    letter: &Letter,
+    answer: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        with sent as (
+            update letters
+            set state = 'sent', reason = null, relay_reply = $4, sent_at = $5, changed_at = $5
+            where letter_id = $1 and state = 'sending'
+            returning letter_id
+        ),
+        recorded as (
+            insert into delivery_attempt_results (delivery_attempt_id, outcome, reply, recorded_at)
+            select delivery_attempt_id, $3, $4, $5 from delivery_attempts
+            where letter_id = $1 and attempt = $2
+            on conflict (delivery_attempt_id) do nothing
+        )
+        select exists (select from sent) as "sent!"
+        "#,
+        letter.letter_id,
+        letter.attempt,
+        AttemptOutcome::Sent.as_str(),
+        storable(answer),
+        now,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// The market of an earlier attempt with this wording, if its approval is still in force.

@@ -1,7 +1,7 @@
 //! Writes letters: subject, text and HTML.
 //!
 //! First the blocks of a kind and language are rendered, each as one line of plain text. Then the
-//! part templates place them, and MJML is converted to HTML. Input from outside is reduced to plain
+//! part templates place them, and MJML is converted to HTML, once for each layout (`layout`). Input from outside is reduced to plain
 //! text, and escaped in HTML. At startup every kind is rendered in every language with sample
 //! facts, so that a broken template stops the start and not a letter.
 
@@ -10,6 +10,7 @@ mod banner;
 mod contacts;
 mod disclaimer;
 mod facts;
+mod layout;
 mod nesting;
 mod sales_day;
 mod sample_facts;
@@ -24,6 +25,7 @@ use super::Kind;
 use crate::brand::Brand;
 use crate::format::locale::{Formats, Language};
 use approvals::CopyId;
+use layout::{Layouts, Skeleton};
 use templates::{TemplatePart, Templates, words_of};
 use words::{BLOCKS, Slots, one_line};
 
@@ -55,6 +57,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Writer {
     templates: Templates,
+    /// `None` with the operator's own templates, which may do anything with a value.
+    layouts: Option<Layouts>,
     settings: Settings,
 }
 
@@ -76,10 +80,12 @@ impl Writer {
     /// startup.
     pub fn new(settings: Settings) -> Result<Self, TemplateError> {
         let templates = Templates::load(settings.templates_dir.as_deref())?;
-        let writer = Self { templates, settings };
+        let layouts = settings.templates_dir.is_none().then(Layouts::default);
+        let writer = Self { templates, layouts, settings };
         for (kind, language) in kinds_and_languages() {
             for facts in sample_facts::covering_facts(kind, language) {
-                writer.write(&facts)?;
+                // Most of these layouts are never used again.
+                writer.render(&facts, None)?;
             }
         }
         Ok(writer)
@@ -90,6 +96,15 @@ impl Writer {
     }
 
     pub fn write(&self, facts: &Facts) -> Result<WrittenLetter, TemplateError> {
+        self.render(facts, self.layouts.as_ref())
+    }
+
+    /// Without `layouts`, the letter's MJML is converted itself.
+    fn render(
+        &self,
+        facts: &Facts,
+        layouts: Option<&Layouts>,
+    ) -> Result<WrittenLetter, TemplateError> {
         let slots = Slots::new(facts, &self.settings);
         let words = self.words(facts, &slots)?;
         let slots = slots.with(&words);
@@ -100,11 +115,20 @@ impl Writer {
             filled.map_err(|error| self.templates.render_error(&error))
         };
         let html = name(TemplatePart::Html);
+        let template = self.templates.environment.get_template(&html);
+        let skeleton = template
+            .and_then(|template| template.render_captured(slots.clone()))
+            .map(Skeleton::of)
+            .map_err(|error| self.templates.render_error(&error))?;
+        let convert = |mjml: &str| self.render_html(&html, mjml);
         Ok(WrittenLetter {
             subject: one_line(&fill(&name(TemplatePart::Subject))?),
             preview: words.get("preview").cloned().unwrap_or_default(),
             text: fill(&name(TemplatePart::Text))?,
-            html: self.render_html(&html, &fill(&html)?)?,
+            html: match layouts {
+                Some(layouts) => layouts.html(&skeleton, convert)?,
+                None => convert(&skeleton.filled())?,
+            },
             template_version: self.templates.version(facts.kind, facts.language).to_owned(),
         })
     }
@@ -246,6 +270,8 @@ pub fn kinds_and_languages() -> impl Iterator<Item = (Kind, Language)> {
     Kind::ALL.into_iter().flat_map(|kind| Language::ALL.map(|language| (kind, language)))
 }
 
+#[cfg(test)]
+mod layout_tests;
 #[cfg(test)]
 mod look_tests;
 #[cfg(test)]

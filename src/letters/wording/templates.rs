@@ -18,6 +18,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 use super::approvals;
 use super::kinds_and_languages;
+use super::layout;
 use super::words::{self, BLOCKS};
 use crate::format::locale::Language;
 use crate::letters::Kind;
@@ -290,6 +291,7 @@ fn environment() -> Result<Environment<'static>, TemplateError> {
     environment.set_auto_escape_callback(|name| {
         if extension(name) == Some("mjml") { AutoEscape::Html } else { AutoEscape::None }
     });
+    environment.set_formatter(layout::print);
     environment.set_path_join_callback(|name, parent| resolve_include(name, parent).into());
     environment.add_filter("wrapped", |text: &str, indent: Option<usize>| {
         words::wrapped(text, indent.unwrap_or_default())

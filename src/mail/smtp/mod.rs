@@ -15,8 +15,8 @@
 //! | `tls` | trusted certificates and the TLS handshake |
 //! | `connect` | TCP, TLS or STARTTLS, EHLO and AUTH, as the relay's URL demands |
 //!
-//! PIPELINING is not used. It would belong in `session`: write several commands, then read as many
-//! replies, with the check for early input before each group.
+//! Where the relay offers PIPELINING, MAIL, RCPT and DATA are written together
+//! ([`SmtpSession::start_message`](session::SmtpSession::start_message)).
 
 mod connect;
 mod content;
@@ -27,4 +27,4 @@ mod tls;
 pub use connect::{Connection, Connector};
 pub use content::encode;
 pub use reply::{Reply, ReplyError, ReplyParser, parse_replies};
-pub use session::SmtpError;
+pub use session::{MessageCommand, SmtpError};

@@ -59,6 +59,33 @@ pub enum SmtpError {
     ControlCharacter(&'static str),
 }
 
+/// A command that starts a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageCommand {
+    Mail,
+    /// For the recipient at this position.
+    Rcpt(usize),
+    Data,
+}
+
+impl MessageCommand {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mail => "MAIL",
+            Self::Rcpt(_) => "RCPT",
+            Self::Data => "DATA",
+        }
+    }
+
+    /// The only replies that count as acceptance: 354 says that the relay waits for the content.
+    fn expected(self) -> RangeInclusive<u16> {
+        match self {
+            Self::Mail | Self::Rcpt(_) => ACCEPTED,
+            Self::Data => 354..=354,
+        }
+    }
+}
+
 pub struct SmtpSession<S> {
     stream: S,
     is_confidential: bool,
@@ -101,6 +128,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         })
     }
 
+    fn offers_pipelining(&self) -> bool {
+        self.capability("PIPELINING").is_some()
+    }
+
     pub fn offers_starttls(&self) -> bool {
         self.capability("STARTTLS").is_some()
     }
@@ -138,18 +169,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         self.command("AUTH", &last_line, 235..=235).await.map(drop)
     }
 
-    /// Starts a message. An empty sender is the null reverse-path.
-    pub async fn mail(&mut self, sender: &str) -> Result<(), SmtpError> {
-        self.command("MAIL", &format!("MAIL FROM:<{sender}>"), ACCEPTED).await.map(drop)
+    /// Starts a message: MAIL, RCPT for each recipient, DATA. An empty sender is the null
+    /// reverse-path. Fails with the first command that was not accepted, and its reply.
+    ///
+    /// Where the relay offers PIPELINING (RFC 2920), the commands are written together. The replies
+    /// come in the order of the commands; one too many shows at the latest at DATA, which accepts
+    /// 354 only. After an error the relay may have answered 354 to the DATA behind the refused
+    /// command, and would take anything but the end of the connection for a part of the message. A
+    /// connection that ends there discards it (RFC 5321 section 4.1.1.4).
+    pub async fn start_message(
+        &mut self,
+        sender: &str,
+        recipients: &[&str],
+    ) -> Result<(), (MessageCommand, SmtpError)> {
+        let mut commands = vec![(MessageCommand::Mail, format!("MAIL FROM:<{sender}>"))];
+        commands.extend(recipients.iter().enumerate().map(|(position, recipient)| {
+            (MessageCommand::Rcpt(position), format!("RCPT TO:<{recipient}>"))
+        }));
+        commands.push((MessageCommand::Data, "DATA".to_owned()));
+        let together = if self.offers_pipelining() { commands.len() } else { 1 };
+        for group in commands.chunks(together) {
+            self.write_group(group).await?;
+            for (command, _) in group {
+                let failed = |error| (*command, error);
+                let reply = self.read_reply().await.map_err(failed)?;
+                expect(reply, command.name(), command.expected()).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
-    pub async fn rcpt(&mut self, recipient: &str) -> Result<(), SmtpError> {
-        self.command("RCPT", &format!("RCPT TO:<{recipient}>"), ACCEPTED).await.map(drop)
-    }
-
-    /// Sends DATA. Only 354 means that the relay waits for the content.
-    pub async fn data(&mut self) -> Result<(), SmtpError> {
-        self.command("DATA", "DATA", 354..=354).await.map(drop)
+    /// Writes all commands or, if an argument could start another command, none.
+    async fn write_group(
+        &mut self,
+        group: &[(MessageCommand, String)],
+    ) -> Result<(), (MessageCommand, SmtpError)> {
+        let mut lines = String::new();
+        for (command, line) in group {
+            check_argument(command.name(), line).map_err(|error| (*command, error))?;
+            lines.push_str(line);
+            lines.push_str("\r\n");
+        }
+        // Nothing of the group was answered, so a failure belongs to its first command.
+        let first = group.first().map_or(MessageCommand::Mail, |(command, _)| *command);
+        self.write(&lines).await.map_err(|error| (first, error))
     }
 
     /// Writes the content without the final dot. After any error the relay does not have the
@@ -203,14 +266,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
         line: &str,
         expected: RangeInclusive<u16>,
     ) -> Result<Reply, SmtpError> {
-        // A line break in an address would start a second command (SMTP injection).
-        if line.bytes().any(|byte| byte.is_ascii_control()) {
-            return Err(SmtpError::ControlCharacter(name));
-        }
-        self.expect_silence().await?;
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
-        self.stream.flush().await?;
+        check_argument(name, line)?;
+        self.write(&format!("{line}\r\n")).await?;
         expect(self.read_reply().await?, name, expected)
+    }
+
+    /// Writes commands, unless something arrived before them.
+    async fn write(&mut self, lines: &str) -> Result<(), SmtpError> {
+        self.expect_silence().await?;
+        self.stream.write_all(lines.as_bytes()).await?;
+        Ok(self.stream.flush().await?)
     }
 
     async fn read_reply(&mut self) -> Result<Reply, SmtpError> {
@@ -259,6 +324,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SmtpSession<S> {
             }
         }
     }
+}
+
+/// A line break in an address would start a second command (SMTP injection).
+fn check_argument(command: &'static str, line: &str) -> Result<(), SmtpError> {
+    if line.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(SmtpError::ControlCharacter(command));
+    }
+    Ok(())
 }
 
 /// Returns the reply if its code is the expected one.

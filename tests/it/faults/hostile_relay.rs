@@ -111,7 +111,7 @@ async fn no_login_is_sent_after_starttls_stripping(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn the_message_is_sent_only_after_a_354_reply(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (step, answer) in [
+    let cases = [
         (Step::Connect, "250 hello"),
         (Step::Hello, "354 go"),
         (Step::Mail, "354 go"),
@@ -121,7 +121,11 @@ async fn the_message_is_sent_only_after_a_354_reply(db: PgPool) {
         (Step::Data, "250 2.0.0 queued as FAKE"),
         (Step::Data, "220 go"),
         (Step::Data, "354 go\r\n250 2.0.0 queued as FAKE"),
-    ] {
+    ];
+    for (number, (step, answer)) in [cases, cases].concat().into_iter().enumerate() {
+        if number == cases.len() {
+            app.relay.without_pipelining();
+        }
         app.relay.close_after_message_for(1);
         app.relay.fail(step, Trouble::Say(answer), 1);
         let offer = announce_offer(&app).await;

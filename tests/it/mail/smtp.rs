@@ -34,7 +34,10 @@ async fn a_failure_before_the_final_dot_is_retried(db: PgPool) {
     cases.push((Step::Dot, Trouble::Say("452 4.3.1 no room")));
     // Each case needs its own connection: a pooled one would skip the first steps.
     app.relay.close_after_message();
-    for (step, trouble) in cases {
+    for (number, (step, trouble)) in [&cases[..], &cases].concat().into_iter().enumerate() {
+        if number == cases.len() {
+            app.relay.without_pipelining();
+        }
         let offer = send_with_failure(&app, step, trouble.clone()).await;
         app.expect_letter(&offer, "waiting", None).await;
         assert_eq!(app.stripe.delivered_marks(&offer), 0, "{step:?} {trouble:?}");
@@ -72,7 +75,7 @@ async fn a_rejected_client_costs_no_attempts(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_5xx_reply_is_final(db: PgPool) {
     let app = TestApp::start(db).await;
-    for (step, answer, reason) in [
+    let cases = [
         (Step::Rcpt(0), "550 5.1.1 <Jenny@bakery.EXAMPLE> unknown", "address_refused"),
         (Step::Rcpt(0), "550 5.7.1 policy says no to jenny", "relay_refused"),
         (Step::Mail, "550 5.7.1 sender <jenny@bakery.example>", "relay_refused"),
@@ -81,7 +84,11 @@ async fn a_5xx_reply_is_final(db: PgPool) {
         (Step::Dot, "550 5.1.1 unknown after all: jenny@bakery.example", "address_refused"),
         (Step::Dot, "550 5.1.1 unknown: =3CJenny=40bakery.example=3E", "address_refused"),
         (Step::Rcpt(0), "550 5.1.1 unknown: jenny%40bakery.example", "address_refused"),
-    ] {
+    ];
+    for (number, (step, answer, reason)) in [cases, cases].concat().into_iter().enumerate() {
+        if number == cases.len() {
+            app.relay.without_pipelining();
+        }
         let offer = send_with_failure(&app, step, Trouble::Say(answer)).await;
         app.expect_letter(&offer, "rejected", Some(reason)).await;
         app.expect_untouched(&offer).await;

@@ -95,6 +95,8 @@ struct Shared {
     late_replies: u32,
     /// Keep only the headers, so that thousands of letters fit into memory.
     headers_only: bool,
+    /// Do not offer PIPELINING.
+    one_by_one: bool,
 }
 
 pub struct Relay {
@@ -140,6 +142,11 @@ impl Relay {
     /// Removes all troubles.
     pub fn heal(&self) {
         self.shared.lock().unwrap().troubles.clear();
+    }
+
+    /// From now on, sessions take one command at a time.
+    pub fn without_pipelining(&self) {
+        self.shared.lock().unwrap().one_by_one = true;
     }
 
     pub fn close_after_message(&self) {
@@ -231,12 +238,7 @@ impl Session {
             let verb = command.split([' ', ':']).next().unwrap_or_default().to_uppercase();
             match verb.as_str() {
                 "EHLO" | "HELO" => {
-                    self.answer(
-                        &mut line,
-                        Step::Hello,
-                        "250-relay.test\r\n250-8BITMIME\r\n250 SIZE 10000000",
-                    )
-                    .await?;
+                    self.answer(&mut line, Step::Hello, self.capabilities()).await?;
                 }
                 "MAIL" => {
                     from = path_of(&command);
@@ -263,6 +265,14 @@ impl Session {
                 "QUIT" => return say(&mut line, "221 2.0.0 bye").await,
                 _ => say(&mut line, "500 5.5.1 what?").await?,
             }
+        }
+    }
+
+    fn capabilities(&self) -> &'static str {
+        if self.shared.lock().unwrap().one_by_one {
+            "250-relay.test\r\n250-8BITMIME\r\n250 SIZE 10000000"
+        } else {
+            "250-relay.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10000000"
         }
     }
 

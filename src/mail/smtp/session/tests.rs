@@ -38,9 +38,7 @@ async fn with_relay<T>(
 async fn up_to_data(session: &mut SmtpSession<DuplexStream>) -> Result<(), SmtpError> {
     session.greeting().await?;
     session.ehlo("us.example").await?;
-    session.mail("a@b.example").await?;
-    session.rcpt("c@d.example").await?;
-    session.data().await
+    session.start_message("a@b.example", &["c@d.example"]).await.map_err(|(_, error)| error)
 }
 
 const UP_TO_DATA: [&[u8]; 5] = [
@@ -83,6 +81,80 @@ async fn each_step_accepts_only_its_own_code() {
     let mut texts = UP_TO_DATA;
     texts[3] = b"252 cannot verify\r\n";
     assert!(dialog(&texts).await.0.is_ok());
+}
+
+const GROUP: &str = "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@f.example>\r\n\
+                     DATA\r\n";
+
+/// The result of a group of commands to a relay that answers it with these writes and then closes
+/// the connection, and what the relay received after the group.
+async fn pipelined(
+    writes: impl IntoIterator<Item = &[u8]>,
+) -> (Result<(), (MessageCommand, SmtpError)>, Vec<u8>) {
+    let (ours, mut theirs) = duplex(1 << 20);
+    let client = async {
+        let mut session = SmtpSession::new(ours, true);
+        session.greeting().await.unwrap();
+        session.ehlo("us.example").await.unwrap();
+        session.start_message("a@b.example", &["c@d.example", "e@f.example"]).await
+    };
+    let relay = async {
+        theirs.write_all(b"220 hi\r\n").await.unwrap();
+        let mut hello = [0; "EHLO us.example\r\n".len()];
+        theirs.read_exact(&mut hello).await.unwrap();
+        theirs.write_all(b"250-relay.example\r\n250 pipelining\r\n").await.unwrap();
+        // The whole group arrives before a single reply was sent.
+        let mut group = [0; GROUP.len()];
+        theirs.read_exact(&mut group).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&group), GROUP);
+        for bytes in writes {
+            // Fails once the session has ended.
+            let _ = theirs.write_all(bytes).await;
+            tokio::task::yield_now().await;
+        }
+        let _ = theirs.shutdown().await;
+        let mut rest = Vec::new();
+        theirs.read_to_end(&mut rest).await.unwrap();
+        rest
+    };
+    tokio::join!(client, relay)
+}
+
+#[tokio::test]
+async fn each_reply_to_a_group_belongs_to_its_command() {
+    use MessageCommand::{Data, Mail, Rcpt};
+    let [ok, go, no, later] =
+        ["250-2.1.0 well\r\n250 ok\r\n", "354 go\r\n", "550 5.1.1 no\r\n", "421 4.7.0 bye\r\n"];
+    for (replies, failed, text) in [
+        (vec![ok, ok, ok, go], None, ""),
+        (vec![no, "503 no MAIL\r\n", "503\r\n", "503\r\n"], Some(Mail), "550 5.1.1 no"),
+        (vec![later], Some(Mail), "421 4.7.0 bye"),
+        // The relay takes the other recipient and waits for the message.
+        (vec![ok, no, ok, go], Some(Rcpt(0)), "550 5.1.1 no"),
+        (vec![ok, ok, no, go], Some(Rcpt(1)), "550 5.1.1 no"),
+        (vec![ok, no, no, "554 no valid recipients\r\n"], Some(Rcpt(0)), "550 5.1.1 no"),
+        (vec![ok, ok, ok, "451 later\r\n"], Some(Data), "451 later"),
+        (vec![ok, ok, later], Some(Rcpt(1)), "421 4.7.0 bye"),
+        // One reply too many: DATA accepts 354 only.
+        (vec![ok, ok, ok, ok, go], Some(Data), "the relay broke the protocol"),
+        (vec![ok, ok, go, go], Some(Rcpt(1)), "the relay broke the protocol"),
+        // Closed in the middle.
+        (vec![], Some(Mail), "the relay closed the connection"),
+        (vec![ok], Some(Rcpt(0)), "the relay closed the connection"),
+        (vec![ok, ok, "25"], Some(Rcpt(1)), "the relay closed the connection"),
+        (vec![ok, ok, ok], Some(Data), "the relay closed the connection"),
+    ] {
+        let all = replies.concat().into_bytes();
+        let separate: Vec<&[u8]> = replies.iter().map(|reply| reply.as_bytes()).collect();
+        for writes in [vec![&all[..]], separate, all.chunks(1).collect()] {
+            let (result, rest) = pipelined(writes).await;
+            assert_eq!(result.as_ref().err().map(|(command, _)| *command), failed, "{replies:?}");
+            if let Err((_, error)) = result {
+                assert!(error.to_string().starts_with(text), "{replies:?}: {error}");
+            }
+            assert!(rest.is_empty(), "{replies:?}: no dot, no other command");
+        }
+    }
 }
 
 #[tokio::test]
@@ -223,13 +295,23 @@ async fn a_closed_connection_is_detected_before_a_command() {
     let (ours, theirs) = duplex(1 << 10);
     drop(theirs);
     let mut session = SmtpSession::new(ours, true);
-    assert!(matches!(session.mail("a@b.example").await, Err(SmtpError::Closed)));
+    let started = session.start_message("a@b.example", &["c@d.example"]).await;
+    assert!(matches!(started, Err((MessageCommand::Mail, SmtpError::Closed))));
 }
 
 #[tokio::test]
 async fn an_address_cannot_inject_a_command() {
-    let (ours, _theirs) = duplex(1 << 10);
-    let mut session = SmtpSession::new(ours, true);
-    let sent = session.rcpt("a@b.example>\r\nRCPT TO:<c@d.example").await;
-    assert!(matches!(sent, Err(SmtpError::ControlCharacter("RCPT"))));
+    for hello in [&b"250 relay.example\r\n"[..], b"250-relay.example\r\n250 PIPELINING\r\n"] {
+        let address = "a@b.example>\r\nRCPT TO:<c@d.example";
+        let texts: [&[u8]; 3] = [b"220 hi\r\n", hello, b"250 ok\r\n"];
+        let (sent, received) = with_relay(&texts, true, async |mut session| {
+            session.greeting().await.unwrap();
+            session.ehlo("us.example").await.unwrap();
+            session.start_message("a@b.example", &[address]).await
+        })
+        .await;
+        let expected = SmtpError::ControlCharacter("RCPT").to_string();
+        assert_eq!(sent.map_err(|(_, error)| error.to_string()), Err(expected));
+        assert!(!received.concat().contains("RCPT"), "{received:?}");
+    }
 }
