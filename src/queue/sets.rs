@@ -54,10 +54,10 @@ pub async fn enqueue_all(
                 as new (kind, subject, low_priority, due_at, traceparent)
             order by kind, subject
             on conflict (key) do nothing
-            returning key
+            returning key, kind
         )
-        -- Sent at commit, once for all jobs of a transaction.
-        select key, pg_notify($6, '') as "notified" from added
+        -- Sent at commit, once for all jobs of a kind.
+        select key, pg_notify($6, kind) as "notified" from added
         "#,
         &kinds,
         &subjects,
@@ -102,9 +102,9 @@ pub async fn requeue_all(
             set state = 'queued', attempt = 0, due_at = $2, queued_at = $2, finished_at = null
             from ended
             where jobs.job_id = ended.job_id
-            returning jobs.job_id
+            returning jobs.kind
         )
-        select pg_notify($3, '') as "notified" from requeued
+        select pg_notify($3, kind) as "notified" from requeued
         "#,
         keys,
         at,
@@ -136,9 +136,9 @@ pub async fn reschedule_all_now(
                 traceparent = coalesce($4, traceparent)
             where key = any($1)
                 and (state in ('done', 'dead') or state = 'queued' and due_at > $2)
-            returning job_id
+            returning kind
         )
-        select pg_notify($3, '') as "notified" from rescheduled
+        select pg_notify($3, kind) as "notified" from rescheduled
         "#,
         keys,
         now,
