@@ -66,6 +66,6 @@ impl Portal {
         let first = first_letter_state(&self.db, offer.as_str()).await?;
         // An operator's resend may wait after the opt-out has ended.
         Ok(first == Some(State::Suppressed)
-            && find_unsent(&self.db, offer.as_str()).await?.is_empty())
+            && find_unsent(&self.db, &[offer.to_string()]).await?.is_empty())
     }
 }
