@@ -102,14 +102,15 @@ impl InboxReader {
         let (mut parts, mut read) = (vec![&parsed[..]], 0);
         while let Some(part) = parts.pop() {
             match self.read(part).await {
-                Err(error) if is_about_the_data(&error) => match part {
-                    [rejected] => read += self.reject(rejected, &error).await?,
-                    _ => {
+                Err(error) if is_about_the_data(&error) => {
+                    if let [rejected] = part {
+                        read += self.reject(rejected, &error).await?;
+                    } else {
                         let (first, second) = part.split_at(part.len() / 2);
                         // The first half is read first.
                         parts.extend([second, first]);
                     }
-                },
+                }
                 outcome => read += outcome?,
             }
         }

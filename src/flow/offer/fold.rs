@@ -186,16 +186,15 @@ impl<'a> Folded<'a> {
     /// Notes what the status means for the letters.
     fn note_letters(&mut self, position: usize, seen: &'a ObservedOffer<'a>) {
         let status = &self.known.status;
-        match status {
-            OfferStatus::Undelivered => {
-                if announces_offer(seen) && self.opened_by.is_none() {
-                    self.opened_by = Some((position, seen));
-                }
+        if *status == OfferStatus::Undelivered {
+            if announces_offer(seen) && self.opened_by.is_none() {
+                self.opened_by = Some((position, seen));
             }
-            OfferStatus::Other(_) => {}
+        } else if status.is_past_undelivered()
             // The same status again withdraws nothing more.
-            _ if self.passed.last().is_some_and(|(_, last)| last == status) => {}
-            _ => self.passed.push((position, status.clone())),
+            && self.passed.last().is_none_or(|(_, last)| last != status)
+        {
+            self.passed.push((position, status.clone()));
         }
     }
 }
