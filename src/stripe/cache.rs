@@ -3,8 +3,9 @@
 //!
 //! Each letter checks that its offer is still undelivered. While several checks run at once, a
 //! backlog is being processed: one request then lists the next hundred undelivered offers, whose
-//! letters follow; checks that begin meanwhile wait for that list. Accounts are cached for longer, because they seldom change. A stale entry is
-//! harmless: the event about the change withdraws the letter (`flow::email::withdraw`).
+//! letters follow; checks that begin meanwhile wait for that list. Accounts are cached for longer,
+//! because they seldom change. A stale entry is harmless: the event about the change withdraws the
+//! letter (`flow::email::withdraw`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
