@@ -3,8 +3,9 @@
 //!
 //! Each letter checks that its offer is still undelivered. While several checks run at once, a
 //! backlog is being processed: one request then lists the next hundred undelivered offers, whose
-//! letters follow. Accounts are cached for longer, because they seldom change. A stale entry is
-//! harmless: the event about the change withdraws the letter (`flow::email::withdraw`).
+//! letters follow; checks that begin meanwhile wait for that list. Accounts are cached for longer,
+//! because they seldom change. A stale entry is harmless: the event about the change withdraws the
+//! letter (`flow::email::withdraw`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,17 +60,25 @@ impl Cache {
     /// The offer, at most ten seconds old. A cached offer is returned once: a second call for the
     /// same offer checks again, so it must reach Stripe.
     pub async fn offer(&self, id: &OfferId) -> Result<Arc<ApiResponse<FinancingOffer>>, Error> {
-        // `get`, because `remove` also returns expired entries.
-        if let Some(cached) = self.offers.get(id).await {
-            self.offers.invalidate(id).await;
+        if let Some(cached) = self.take(id).await {
             return Ok(cached);
         }
         let others = self.in_flight.fetch_add(1, Ordering::SeqCst);
         let _guard = InFlight(&self.in_flight);
-        let found = match self.listing.try_lock() {
+        let listing = if let Ok(listing) = self.listing.try_lock() {
+            Some(listing).filter(|_| others > 0)
+        } else {
+            // The list that is being fetched probably has this offer.
+            drop(self.listing.lock().await);
+            if let Some(cached) = self.take(id).await {
+                return Ok(cached);
+            }
+            self.listing.try_lock().ok()
+        };
+        let found = match listing {
             // Other requests are in flight: there is a backlog, and the next ones are for newer
             // offers.
-            Ok(_listing) if others > 0 => {
+            Some(_listing) => {
                 let (found, newer) =
                     tokio::join!(self.client.offer(id), self.client.undelivered_after(id));
                 // The list is an optimization: ignore its failure.
@@ -78,9 +87,17 @@ impl Cache {
                 }
                 found
             }
-            Ok(_) | Err(_) => self.client.offer(id).await,
+            None => self.client.offer(id).await,
         };
         found.map(Arc::new)
+    }
+
+    /// Removes and returns a cached offer.
+    async fn take(&self, id: &OfferId) -> Option<Arc<ApiResponse<FinancingOffer>>> {
+        // `get`, because `remove` also returns expired entries.
+        let cached = self.offers.get(id).await?;
+        self.offers.invalidate(id).await;
+        Some(cached)
     }
 
     /// The account, at most two minutes old.

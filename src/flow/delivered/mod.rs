@@ -28,7 +28,7 @@ pub(crate) const JOB: &str = "mark_delivered";
 
 /// Records that Stripe must be told about an offer whose letter was sent and queues the job, in the
 /// transaction of the worker that sent it. After the commit the worker notifies its own process of
-/// [`JOB`]. A second call for the same offer does nothing.
+/// this kind of job. A second call for the same offer does nothing.
 pub async fn request(
     tx: &mut PgConnection,
     offer_id: &str,

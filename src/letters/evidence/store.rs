@@ -1,4 +1,5 @@
-//! SQL of the evidence: inserts and reads. The one update is [`erase_account`], which a trigger and
+//! SQL of the evidence: inserts, each together with the change of the letter's state that it proves,
+//! and reads. The one update of evidence is [`erase_account`], which a trigger and
 //! the service's privileges prevent everywhere but in an operator's `account erase --with-proof`.
 //! The caller owns the transaction.
 

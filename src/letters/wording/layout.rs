@@ -1,7 +1,7 @@
 //! Converts MJML to HTML once for each layout, not for each letter.
 //!
 //! The letters of a kind and language differ in a few values: amounts, names, days. While the MJML
-//! template is rendered, a placeholder takes the place of each value that it prints ([`print`]).
+//! template is rendered, a placeholder takes the place of each value that it prints (the function `print`).
 //! What remains, the skeleton, is the same for all letters that take the same branches. Its HTML is
 //! kept, and the values of a letter are put into it.
 //!

@@ -16,7 +16,7 @@
 //! | `connect` | TCP, TLS or STARTTLS, EHLO and AUTH, as the relay's URL demands |
 //!
 //! Where the relay offers PIPELINING, MAIL, RCPT and DATA are written together
-//! ([`SmtpSession::start_message`](session::SmtpSession::start_message)).
+//! (`SmtpSession::start_message`).
 
 mod connect;
 mod content;
