@@ -8,7 +8,7 @@
 # Needs scripts/lib/machine.sh, and the project as working directory.
 
 # The number of calls is large where a call is cheap.
-INSTRUCTIONS_SUBJECTS=(verify:2000 parse:1000 batch:50 render:100)
+INSTRUCTIONS_SUBJECTS=(verify:2000 parse:1000 batch:50 render:30)
 
 # The instructions of a run with so many calls.
 instructions_of_run() {
