@@ -1,7 +1,13 @@
 // Keys: `/` goes to the search box, `j` and `k` from row to row, Enter opens the row's first link.
 // The pages work without this file.
 (() => {
-  document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // Not by scrollIntoView, after which the Tab key goes on from there instead of from the skip link.
+  const menu = document.querySelector(".menu ul");
+  const here = menu?.querySelector("[aria-current]");
+  if (here) {
+    const before = here.getBoundingClientRect().left - menu.getBoundingClientRect().left;
+    menu.scrollLeft += before - (menu.clientWidth - here.offsetWidth) / 2;
+  }
   const rows = () => [...document.querySelectorAll("[data-row]")];
   let at = -1;
   const choose = (to) => {
