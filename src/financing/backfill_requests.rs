@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::backfill_progress;
-use crate::queue::{self, NewJob, Queued};
+use crate::queue::{self, NewJob};
 use crate::stripe::AccountId;
 use crate::telemetry::traces;
 
@@ -103,16 +103,4 @@ impl BackfillRequests {
         }
         backfill_progress::complete_among(tx, &accounts, &modes).await
     }
-}
-
-/// Queues a backfill for now, or brings the queued one forward, in the caller's transaction.
-pub(super) async fn queue_now(
-    tx: &mut PgConnection,
-    account_id: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if queue::enqueue(&mut *tx, JOB, account_id, now).await? == Queued::Duplicate {
-        queue::reschedule_now(tx, JOB, account_id, now).await?;
-    }
-    Ok(())
 }

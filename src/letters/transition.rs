@@ -87,7 +87,7 @@ pub async fn cancel(
     let end = Transition { reason: Some(reason), ..Transition::between(letter.state, to) };
     // If another transaction changed the state, keep its job, or the letter would wait for ever.
     if apply(&mut *tx, letter, &end, now).await? {
-        queue::cancel(tx, SEND_JOB, &letter.letter_id, now).await?;
+        queue::cancel_all(tx, SEND_JOB, std::slice::from_ref(&letter.letter_id), now).await?;
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use sets::{NewJob, cancel_all, enqueue_all, lock_all, requeue_all, reschedule_all_now};
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
-    ClaimRequest, Queued, cancel, claim, claim_now, enqueue, enqueue_here, enqueue_low_priority,
-    export, finish, lock_claim, renew, requeue, requeue_dead, reschedule_now, reschedule_put_off,
+    ClaimRequest, Queued, claim, claim_now, enqueue, enqueue_here, enqueue_low_priority, export,
+    finish, lock_claim, renew, requeue, requeue_dead, reschedule_put_off,
 };
 
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{AttemptError, Claim, Outcome};
@@ -98,29 +98,6 @@ async fn add(
     Ok(if added.is_some() { Queued::Inserted } else { Queued::Duplicate })
 }
 
-/// Ends a queued job that has nothing left to do. A claimed one is left alone: its worker reads the
-/// state of the subject itself.
-pub async fn cancel(
-    db: impl PgExecutor<'_>,
-    kind: &str,
-    subject: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "
-        update jobs
-        set state = 'done', finished_at = $3
-        where key = $1 || ':' || $2 and state = 'queued'
-        ",
-        kind,
-        subject,
-        now,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Queues a done or dead job again, with all its attempts. False if there is none.
 pub async fn requeue(
     db: impl PgExecutor<'_>,
@@ -182,44 +159,6 @@ pub async fn requeue_dead(
     .fetch_optional(db)
     .await?;
     Ok(requeued.is_some())
-}
-
-/// Makes a job due now if it is queued for later, done or dead. A claimed job is left alone, but
-/// its outcome cannot be recorded before the caller's transaction ends, because the outcome may
-/// depend on what that transaction writes.
-pub async fn reschedule_now(
-    tx: &mut PgConnection,
-    kind: &str,
-    subject: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    // A separate statement: the next one takes a new snapshot and so sees what the transaction that
-    // held the lock has committed.
-    sqlx::query!("select job_id from jobs where key = $1 || ':' || $2 for update", kind, subject)
-        .fetch_optional(&mut *tx)
-        .await?;
-    sqlx::query!(
-        r#"
-        with rescheduled as (
-            update jobs
-            set state = 'queued', attempt = case when state = 'queued' then attempt else 0 end,
-                due_at = $3, queued_at = $3, finished_at = null,
-                traceparent = coalesce($5, traceparent)
-            where key = $1 || ':' || $2
-                and (state in ('done', 'dead') or state = 'queued' and due_at > $3)
-            returning job_id
-        )
-        select pg_notify($4, $1) as "notified" from rescheduled
-        "#,
-        kind,
-        subject,
-        now,
-        CHANNEL,
-        traces::traceparent(),
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(())
 }
 
 /// Makes every job of a kind due now that was snoozed with this error, and drops the error. Does not

@@ -49,5 +49,5 @@ pub use market::{
 pub use metrics::StripeMetrics;
 pub use payout::{BalanceTransaction, Fee, Payout};
 pub use permissions::{PERMISSIONS, Permission, Permitted};
-pub use received::Received;
+pub use received::{Readable, Received};
 pub use webhook_endpoints::{CAPITAL_EVENTS, CreatedEndpoint, WebhookEndpoint};

@@ -43,7 +43,9 @@ fn compact(json: &str) -> String {
 }
 
 /// Any JSON that `serde_json::Value` can represent, read without keeping it.
-struct Readable;
+/// `serde::de::IgnoredAny` accepts more: any depth, numbers out of range, lone surrogates.
+#[derive(Clone, Copy, Debug)]
+pub struct Readable;
 
 impl<'de> Deserialize<'de> for Readable {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

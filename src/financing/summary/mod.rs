@@ -12,7 +12,7 @@ pub mod store;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{self, Totals};
-use super::{Financings, LookupError, backfill_progress, backfill_requests};
+use super::{BackfillRequests, Financings, LookupError, backfill_progress};
 use crate::database::with_timeout;
 use crate::offers::timeline;
 use crate::stripe::{AccountId, FinancingSummary, OfferId, SummaryDetails};
@@ -206,7 +206,7 @@ impl Financings {
             match next {
                 // A new difference: read the newest entries, in case an event was lost.
                 FollowUp::Newest if since == Some(as_of) => {
-                    backfill_requests::queue_now(&mut tx, account.as_str(), as_of).await?;
+                    BackfillRequests::now(account).queue(&mut tx, as_of).await?;
                 }
                 // The newest entries did not explain it: an older one is missing. The running job
                 // sees the request when its pass ends.

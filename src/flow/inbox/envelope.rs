@@ -10,6 +10,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::stripe::Readable;
+
 /// The top level of an event. Empty if the body is not an object.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
@@ -43,11 +45,6 @@ pub(super) enum Scalar {
     Other,
 }
 
-/// Parses like a `Value` and keeps nothing. `serde::de::IgnoredAny` accepts more: any depth,
-/// numbers out of range, lone surrogates.
-#[derive(Default)]
-struct Skipped;
-
 /// What a JSON value becomes. Whatever a type does not care for becomes its default.
 trait Lenient: Default {
     fn text(_: &str) -> Self {
@@ -64,11 +61,9 @@ trait Lenient: Default {
 
     /// Reads the value of a key of an object. It must read one.
     fn field<'de, A: MapAccess<'de>>(&mut self, _key: &str, map: &mut A) -> Result<(), A::Error> {
-        map.next_value::<Skipped>().map(drop)
+        map.next_value::<Readable>().map(drop)
     }
 }
-
-impl Lenient for Skipped {}
 
 impl Lenient for Scalar {
     fn text(text: &str) -> Self {
@@ -96,7 +91,7 @@ macro_rules! fields {
                 match key {
                     $($key => self.$field = map.next_value()?,)+
                     _ => {
-                        map.next_value::<Skipped>()?;
+                        map.next_value::<Readable>()?;
                     }
                 }
                 Ok(())
@@ -127,7 +122,7 @@ macro_rules! deserialize {
     )+ };
 }
 
-deserialize!(Envelope, Data, Object, Scalar, Skipped);
+deserialize!(Envelope, Data, Object, Scalar);
 
 struct Json<T>(PhantomData<T>);
 
@@ -147,7 +142,7 @@ impl<'de, T: Lenient> Visitor<'de> for Json<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
-        while list.next_element::<Skipped>()?.is_some() {}
+        while list.next_element::<Readable>()?.is_some() {}
         Ok(T::default())
     }
 

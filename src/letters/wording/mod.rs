@@ -1,9 +1,9 @@
 //! Writes letters: subject, text and HTML.
 //!
 //! First the blocks of a kind and language are rendered, each as one line of plain text. Then the
-//! part templates place them, and MJML is converted to HTML, once for each layout (`layout`). Input from outside is reduced to plain
-//! text, and escaped in HTML. At startup every kind is rendered in every language with sample
-//! facts, so that a broken template stops the start and not a letter.
+//! part templates place them, and MJML is converted to HTML, once for each layout (`layout`). Input
+//! from outside is reduced to plain text, and escaped in HTML. At startup every kind is rendered in
+//! every language with sample facts, so that a broken template stops the start and not a letter.
 
 pub mod approvals;
 mod banner;
