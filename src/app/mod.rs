@@ -51,7 +51,7 @@ use crate::web::portal::{self, Portal};
 use metrics::Metrics;
 use parts::{Resources, wording_part_of};
 
-pub use parts::{copies, disclaimers, samples, wording_part, writer};
+pub use parts::{check_wording, copies, disclaimers, samples, wording_part, writer};
 
 /// What this process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -517,9 +517,10 @@ pub async fn run(settings: Settings, role: Role) -> anyhow::Result<()> {
     if role != Role::ServeWithoutWorker {
         // In the background, because it takes longer than the rest of the start; untracked, because
         // a shutdown need not wait for it.
-        let settings = app.settings.email.clone();
+        let (settings, banners) = (app.settings.email.clone(), app.banners.clone());
         TaskTracker::new().spawn_blocking(move || {
-            if let Err(error) = startup_checks::check_wording(&settings) {
+            let BannerSource { writer, disclaimers, .. } = &*banners;
+            if let Err(error) = startup_checks::check_wording(&settings, writer, disclaimers) {
                 tracing::error!(
                     error = chain(error.as_ref()),
                     "cannot check the wording of the emails"

@@ -17,10 +17,11 @@ use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
 use crate::letters::Kind;
+use crate::letters::lint::Rules;
 use crate::letters::pauses::PauseLog;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::approvals::CopyId;
-use crate::letters::wording::samples::{self, Sample};
+use crate::letters::wording::samples::{self, Checked, Sample};
 use crate::letters::wording::{self, Writer};
 use crate::letters::wording::{Disclaimer, Disclaimers};
 use crate::mail::sending_rate::SendingRate;
@@ -202,7 +203,7 @@ impl Resources {
     }
 }
 
-/// Compiles the templates and renders each once, so that an invalid one is found at startup.
+/// Compiles the templates, so that an invalid one is found at startup.
 pub fn writer(settings: &email::Settings) -> anyhow::Result<Writer> {
     let wording = wording::Settings {
         brand: (*settings.brand).clone(),
@@ -232,6 +233,17 @@ pub fn samples<'a>(
 ) -> anyhow::Result<Vec<Sample<'a>>> {
     let link = sample_link(settings);
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
+}
+
+/// Renders the same letters and lints them.
+pub fn check_wording(
+    settings: &email::Settings,
+    writer: &Writer,
+    disclaimers: &Disclaimers,
+) -> anyhow::Result<Checked> {
+    let (rules, link) = (Rules::built_in()?, sample_link(settings));
+    samples::check_all(writer, &rules, &disclaimers.all(), link.as_ref())
+        .context("cannot use the email templates")
 }
 
 /// The wordings with the operator's disclaimers: with a live key each needs an approval.

@@ -1,20 +1,22 @@
 //! Checks at startup: the wording of emails, pauses, and Stripe's key. All of them only log.
 
-use super::{disclaimers, samples, writer};
+use super::parts;
 use crate::database::Pool;
 use crate::flow::email;
-use crate::letters::lint::Rules;
 use crate::letters::pauses::{self, PauseLog};
-use crate::letters::wording::samples as sample_letters;
+use crate::letters::wording::samples::{Checked, SampleFinding};
+use crate::letters::wording::{Disclaimers, Writer};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
 /// Logs violations of the wording rules. Letters are sent all the same: Stripe's approval decides.
-pub(super) fn check_wording(settings: &email::Settings) -> anyhow::Result<()> {
-    let (writer, all) = (writer(settings)?, disclaimers(settings)?.all());
-    let found =
-        sample_letters::check(&writer, &Rules::built_in()?, &samples(settings, &writer, &all)?);
-    for sample_letters::SampleFinding { finding, letters } in &found {
+pub(super) fn check_wording(
+    settings: &email::Settings,
+    writer: &Writer,
+    disclaimers: &Disclaimers,
+) -> anyhow::Result<()> {
+    let Checked { found, .. } = parts::check_wording(settings, writer, disclaimers)?;
+    for SampleFinding { finding, letters } in &found {
         tracing::warn!(
             rule = finding.rule,
             part = %finding.part,

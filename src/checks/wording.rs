@@ -11,7 +11,8 @@ use super::{Check, CheckParts};
 use crate::database::Pool;
 use crate::letters::lint::Rules;
 use crate::letters::wording::approvals::{ApprovalFilter, CopyId, store};
-use crate::letters::wording::{Disclaimers, Writer, samples};
+use crate::letters::wording::samples::{self, Checked};
+use crate::letters::wording::{Disclaimers, Writer};
 use crate::stripe::DISCLAIMER_VARIANTS;
 use crate::telemetry::chain;
 
@@ -51,19 +52,20 @@ pub(super) async fn check(parts: &CheckParts) -> Vec<Check> {
 
 /// In a thread of its own, because the samples take a noticeable time.
 async fn check_rules(wording: Arc<WordingPart>) -> Check {
-    let checked = TaskTracker::new().spawn_blocking(move || -> Result<_, String> {
+    let checked = TaskTracker::new().spawn_blocking(move || -> Result<Checked, String> {
         let WordingPart { writer, disclaimers, sample_link, .. } = &*wording;
         let all = disclaimers.all();
-        let samples = samples::write_all(writer, &all, sample_link.as_ref())
-            .map_err(|error| chain(&error))?;
         let rules = Rules::built_in().map_err(|error| chain(&error))?;
-        Ok((samples::check(writer, &rules, &samples).len(), samples.len()))
+        let checked = samples::check_all(writer, &rules, &all, sample_link.as_ref());
+        checked.map_err(|error| chain(&error))
     });
     match checked.await {
-        Ok(Ok((0, samples))) => Check::ok(NAME, format!("{samples} sample emails pass the rules")),
-        Ok(Ok((found, _))) => Check::warn(
+        Ok(Ok(Checked { found, letters })) if found.is_empty() => {
+            Check::ok(NAME, format!("{letters} sample emails pass the rules"))
+        }
+        Ok(Ok(Checked { found, .. })) => Check::warn(
             NAME,
-            format!("{found} rule violations"),
+            format!("{} rule violations", found.len()),
             "run `capital-courier email check`",
         ),
         Ok(Err(error)) => Check::wrong(NAME, error, "fix the templates"),

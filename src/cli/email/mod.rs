@@ -19,9 +19,8 @@ use crate::config::{Requirement, Settings, WordingSettings, environment};
 use crate::database;
 use crate::flow::email as letters;
 use crate::letters::Kind;
-use crate::letters::lint::Rules;
 use crate::letters::wording::approvals::{Approval, CAPITAL_SECTION, CopyId};
-use crate::letters::wording::samples::{self, SampleFinding};
+use crate::letters::wording::samples::{self, Checked, SampleFinding};
 use crate::letters::wording::{Disclaimers, Writer};
 use crate::mail::Dkim;
 use crate::operators::{Instruction, acts};
@@ -153,12 +152,10 @@ fn check(
     disclaimers: &Disclaimers,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let all = disclaimers.all();
     let reading = Progress::spinner("reading every email");
-    let samples = app::samples(settings, writer, &all)?;
-    let found = samples::check(writer, &Rules::built_in()?, &samples);
+    let Checked { found, letters } = app::check_wording(settings, writer, disclaimers)?;
     drop(reading);
-    out::ignore_closed(print_findings(&found, samples.len(), json))?;
+    out::ignore_closed(print_findings(&found, letters, json))?;
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
 }
 

@@ -2,8 +2,9 @@
 //!
 //! First the blocks of a kind and language are rendered, each as one line of plain text. Then the
 //! part templates place them, and MJML is converted to HTML, once for each layout (`layout`). Input
-//! from outside is reduced to plain text, and escaped in HTML. At startup every kind is rendered in
-//! every language with sample facts, so that a broken template stops the start and not a letter.
+//! from outside is reduced to plain text, and escaped in HTML. With the operator's templates, every
+//! kind is rendered in every language with sample facts at startup, so that a broken template stops
+//! the start and not a letter.
 
 pub mod approvals;
 mod banner;
@@ -76,16 +77,19 @@ pub struct WrittenLetter {
 }
 
 impl Writer {
-    /// Compiles the templates and renders every kind in every language once, so that errors show at
-    /// startup.
+    /// Compiles the templates. Renders every kind in every language once if some of them are the
+    /// operator's, so that their errors show at startup. For the built-in ones the tests do that: it
+    /// would be most of the time that a start takes.
     pub fn new(settings: Settings) -> Result<Self, TemplateError> {
         let templates = Templates::load(settings.templates_dir.as_deref())?;
-        let layouts = settings.templates_dir.is_none().then(Layouts::default);
+        let is_built_in = settings.templates_dir.is_none();
+        let layouts = is_built_in.then(Layouts::default);
         let writer = Self { templates, layouts, settings };
-        for (kind, language) in kinds_and_languages() {
-            for facts in sample_facts::covering_facts(kind, language) {
-                // Most of these layouts are never used again.
-                writer.render(&facts, None)?;
+        if !is_built_in {
+            for (kind, language) in kinds_and_languages() {
+                for facts in sample_facts::covering_facts(kind, language) {
+                    writer.write_once(&facts)?;
+                }
             }
         }
         Ok(writer)
@@ -97,6 +101,12 @@ impl Writer {
 
     pub fn write(&self, facts: &Facts) -> Result<WrittenLetter, TemplateError> {
         self.render(facts, self.layouts.as_ref())
+    }
+
+    /// As [`Writer::write`], without keeping the layout: for samples, most of which no letter will
+    /// use again.
+    fn write_once(&self, facts: &Facts) -> Result<WrittenLetter, TemplateError> {
+        self.render(facts, None)
     }
 
     /// Without `layouts`, the letter's MJML is converted itself.

@@ -75,7 +75,7 @@ pub fn write_kind<'a>(
     let mut all = Vec::new();
     for (financing_type, is_refill) in cases(kind) {
         let facts = Facts { is_refill, ..facts(kind, financing_type, disclaimer, unsubscribe_url) };
-        let letter = writer.write(&facts)?;
+        let letter = writer.write_once(&facts)?;
         all.push(Sample { disclaimer, facts, letter });
     }
     Ok(all)
@@ -114,9 +114,44 @@ fn facts(
     }
 }
 
-/// Lints all samples. Identical findings are merged.
+/// What the lint found in all samples.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Errors first; identical ones are merged.
+    pub found: Vec<SampleFinding>,
+    /// The number of letters that were read.
+    pub letters: usize,
+}
+
+/// Writes every letter that can go out and lints it. Holds the letters of one kind at a time: all of
+/// them take more memory than the rest of the service.
+pub fn check_all(
+    writer: &Writer,
+    rules: &Rules,
+    disclaimers: &[Disclaimer],
+    unsubscribe_url: Option<&Url>,
+) -> Result<Checked, TemplateError> {
+    let mut checked = Checked::default();
+    for disclaimer in disclaimers {
+        for kind in Kind::ALL {
+            let samples = write_kind(writer, disclaimer, kind, unsubscribe_url)?;
+            checked.letters += samples.len();
+            add(&mut checked.found, writer, rules, &samples);
+        }
+    }
+    checked.found.sort_by_key(|found| found.finding.severity);
+    Ok(checked)
+}
+
+/// Lints these samples.
 pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<SampleFinding> {
-    let mut all: Vec<SampleFinding> = Vec::new();
+    let mut found = Vec::new();
+    add(&mut found, writer, rules, samples);
+    found.sort_by_key(|found: &SampleFinding| found.finding.severity);
+    found
+}
+
+fn add(all: &mut Vec<SampleFinding>, writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) {
     for sample in samples {
         for finding in lint::check(rules, &input(writer, sample)) {
             match all.iter_mut().find(|found| found.finding == finding) {
@@ -125,9 +160,6 @@ pub fn check(writer: &Writer, rules: &Rules, samples: &[Sample<'_>]) -> Vec<Samp
             }
         }
     }
-    // Errors first.
-    all.sort_by_key(|found| found.finding.severity);
-    all
 }
 
 pub fn has_errors(found: &[SampleFinding]) -> bool {
