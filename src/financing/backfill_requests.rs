@@ -58,6 +58,11 @@ impl BackfillRequests {
         }
     }
 
+    /// The kind of the jobs; none if there are no jobs that are due now.
+    pub fn kind_due_now(&self) -> Option<&'static str> {
+        self.0.values().any(|when| *when == When::Now).then_some(JOB)
+    }
+
     /// Queues the jobs. Must be the last statement of the caller's transaction before its commit.
     pub async fn queue(mut self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
         let complete = self.complete(&mut *tx).await?;

@@ -4,7 +4,7 @@
 //!
 //! `crate::flow::offer` runs the jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -70,6 +70,11 @@ impl LookUps {
             known.again |= request.again;
             known.traceparent = known.traceparent.take().or(request.traceparent);
         }
+    }
+
+    /// The kinds of the jobs.
+    pub fn kinds(&self) -> BTreeSet<&'static str> {
+        self.0.keys().map(|(kind, _)| *kind).collect()
     }
 
     /// Queues the jobs.

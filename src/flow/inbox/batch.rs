@@ -5,6 +5,7 @@
 //! other reader has taken, and writes the rows of each kind with one statement. Its effect is that of
 //! its events one after the other, in the order of arrival.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,12 +35,20 @@ pub struct InboxReader {
     pub livemode: Option<bool>,
     /// Opens the letters about new offers.
     pub letters: letters::Opener,
-    /// Notified after every batch: it may have queued jobs.
+    /// Notified of the kinds of jobs that a batch queued.
     pub jobs: Notifier,
     pub metrics: Arc<InboxMetrics>,
     pub settings: Settings,
     /// Whose events it reads.
     pub share: Share,
+}
+
+/// What a batch changed.
+#[derive(Debug, Default)]
+struct AppliedEvents<'a> {
+    events: Vec<&'a ParsedEvent>,
+    /// Of the jobs that may have been queued.
+    kinds: BTreeSet<&'static str>,
 }
 
 /// Of a trace of its own, because the events of a batch belong to different ones.
@@ -143,9 +152,14 @@ impl InboxReader {
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
         crate::crash::point("inbox.after_commit");
-        let outcomes: Vec<_> = read.iter().map(|parsed| (&parsed.event, &parsed.outcome)).collect();
+        let AppliedEvents { events, kinds } = read;
+        for kind in kinds {
+            self.jobs.notify_kind(kind);
+        }
+        let outcomes: Vec<_> =
+            events.iter().map(|parsed| (&parsed.event, &parsed.outcome)).collect();
         self.report(&outcomes, started);
-        Ok(read.len())
+        Ok(events.len())
     }
 
     /// Marks an event that the database rejected. No other event can be meant: it is named.
@@ -168,10 +182,10 @@ impl InboxReader {
         &self,
         tx: &mut PgConnection,
         events: &'a [ParsedEvent],
-    ) -> sqlx::Result<Vec<&'a ParsedEvent>> {
+    ) -> sqlx::Result<AppliedEvents<'a>> {
         let now = self.clock.now();
         if !store::lock_share(&mut *tx, self.share).await? {
-            return Ok(Vec::new());
+            return Ok(AppliedEvents::default());
         }
         let marks: Vec<_> =
             events.iter().map(|parsed| (parsed.event.event_id.as_str(), &parsed.outcome)).collect();
@@ -187,8 +201,11 @@ impl InboxReader {
         let new =
             to_offer::hand_over(&mut *tx, &events, &self.letters, &mut follow_ups, now).await?;
         mentions.look_up(&known, &new, &mut follow_ups.look_ups);
+        let mut kinds = follow_ups.kinds();
         follow_ups.write(tx, now).await?;
-        Ok(events)
+        let is_offer = |parsed: &&ParsedEvent| matches!(parsed.projection, Projection::Offer(_));
+        kinds.extend(events.iter().any(is_offer).then_some(to_offer::NEXT_JOB));
+        Ok(AppliedEvents { events, kinds })
     }
 
     /// Counts and logs what was committed.
@@ -206,7 +223,6 @@ impl InboxReader {
             ["read", "ignored", "wrong_mode", "unreadable"].map(|state| tally.count(state));
         tracing::info!(read, ignored, wrong_mode, unreadable, ?took, "read a batch of events");
         self.metrics.batch_read(&tally, self.clock.now(), took);
-        self.jobs.notify();
     }
 }
 

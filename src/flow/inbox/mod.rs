@@ -30,6 +30,7 @@ mod to_financing;
 mod to_offer;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -66,6 +67,13 @@ struct FollowUps {
 }
 
 impl FollowUps {
+    /// The kinds of jobs to notify once they are committed.
+    fn kinds(&self) -> BTreeSet<&'static str> {
+        let mut kinds = self.look_ups.kinds();
+        kinds.extend(self.backfills.kind_due_now());
+        kinds
+    }
+
     /// Writes the entries and queues the jobs. Must be the last statements of the caller's
     /// transaction before its commit.
     async fn write(self, tx: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {

@@ -7,9 +7,12 @@ use sqlx::PgConnection;
 use super::FollowUps;
 use super::parse::{ParsedEvent, Projection};
 use crate::flow::offer::{self, Applied};
-use crate::letters;
+use crate::letters::{self, SEND_JOB};
 use crate::offers::{ObservedOffer, Source};
 use crate::stripe::FinancingOffer;
+
+/// The kind of the jobs that [`hand_over`] queues.
+pub(super) const NEXT_JOB: &str = SEND_JOB;
 
 /// Projects the events of type `capital.financing_offer.…` among `events`, in the transaction that
 /// marks them read. Returns the offers that were unknown, with their positions.
