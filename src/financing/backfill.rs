@@ -3,14 +3,15 @@
 //! at the last committed page.
 //!
 //! ```text
-//! begin ─▶ page ─▶ page ─▶ … ─▶ discounts ─▶ summary comparison ─▶ end
+//! begin ─▶ page ─▶ page ─▶ … ─▶ sums ─▶ discounts ─▶ summary comparison ─▶ end
 //! ```
 //!
 //! The first pass reads the whole list. Later passes run daily while a financing is under way or an
 //! entry was skipped, and stop at what the previous pass has seen. If the totals differ from
 //! Stripe's summary, a pass runs at once; if the difference remains, a full pass follows.
 //!
-//! Locks are taken in this order: transactions by id, the job, the progress of the backfill.
+//! Locks are taken in this order: transactions by id, the coverage of their sums, the job, the
+//! progress of the backfill.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::backfill_progress::{self, BackfillPass, PassOutcome};
 use super::backfill_requests::JOB;
 use super::summary::FollowUp;
+use super::sums::Coverage;
 use super::{Financings, ObservedTransaction, record_all};
 use crate::database::is_about_the_data;
 use crate::queue::{self, AttemptError, Circuit, Claim, Outcome, Work};
@@ -62,6 +64,7 @@ impl Work for BackfillTransactions {
         let account: AccountId = claim.subject.parse()?;
         let mut pass = self.begin(claim, &account).await?;
         let ended = self.read_pages(claim, &account, &mut pass).await?;
+        self.keep_sums(claim, &account).await?;
         // Which financing a refill discounted depends on all transactions before.
         if ended == PassEnd::Reached && pass.skipped == 0 {
             self.financings.record_discounts(&account).await?;
@@ -167,6 +170,19 @@ impl BackfillTransactions {
         backfill_progress::save(&mut *tx, account.as_str(), pass, now).await?;
         tx.commit().await?;
         Ok(ended)
+    }
+
+    /// Keeps the sums of an account with very many movements: the pass may have found them, and a
+    /// day's events have arrived since the last one.
+    async fn keep_sums(&self, claim: &Claim, account: &AccountId) -> Result<(), AttemptError> {
+        while self.financings.keep_sums(account).await? == Coverage::Extended {
+            let now = self.financings.clock.now();
+            queue::renew(&self.financings.db, claim, self.lease, now).await?;
+            if claim.is_stopping() {
+                return Err(AttemptError::Released);
+            }
+        }
+        Ok(())
     }
 
     /// Ends the pass, and finishes or reschedules the job.

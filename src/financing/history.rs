@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 use super::Financings;
 use super::ledger::store::{self, Balance};
 use super::ledger::{Movement, Totals};
+use super::sums::longest_period;
 use crate::database::{Cursor, with_timeout};
 use crate::format::locale::start_of_day;
 use crate::stripe::AccountId;
@@ -161,18 +162,17 @@ async fn lines(
     sqlx::query_as!(
         WeekLine,
         r#"
-        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "first_day!",
+        select ($6::date[])[width_bucket(begins_at, $5::timestamptz[])] as "first_day!",
             offer_id as "offer_id?", currency as "currency!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'advanced'), 0)) as "advanced_minor!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'paid'), 0)) as "paid_minor!",
-            saturated_bigint(coalesce(sum(total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'discounted'), 0)) as "discounted_minor!",
-            count(*) as "movements!"
-        from financing_ledger
-        where account_id = $1 and ($2::boolean is null or livemode = $2)
-            and created_at >= $3 and created_at < $4
+            sum(movements)::bigint as "movements!"
+        from ledger_parts($1, $7, $3, $4)
+        where $2::boolean is null or livemode = $2
         group by 1, 2, 3
         order by 1 desc, 2, 3
         "#,
@@ -182,6 +182,7 @@ async fn lines(
         weeks.until(),
         beginnings,
         &weeks.first_days,
+        longest_period(weeks.bounds.iter().copied()),
     )
     .fetch_all(db)
     .await

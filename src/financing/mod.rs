@@ -7,7 +7,9 @@
 //! capital.financing_transaction.created ─┐
 //!                                        ├─▶ transactions ─▶ financing_ledger ─▶ ledger, report
 //! backfill: an account's list at Stripe ─┘                            ▲
-//!           the accepted terms of a refill ──▶ discounts ────────────┘
+//!           the accepted terms of a refill ──▶ discounts ────────────┤
+//!                                                                     │
+//!                       sums: of accounts with very many movements ◀──┘
 //!
 //! fetched on demand and stored:
 //!   summary          Stripe's summary of a financing, compared with the ledger
@@ -32,6 +34,7 @@ pub mod ledger;
 pub mod payouts;
 pub mod report;
 pub mod summary;
+mod sums;
 mod transactions;
 
 use std::time::Duration;
@@ -49,6 +52,7 @@ pub use account_locale::AccountLocale;
 pub use backfill::BackfillTransactions;
 pub use backfill_progress::{UnreadableList, list_unreadable, unreadable};
 pub use backfill_requests::BackfillRequests;
+pub use sums::Coverage;
 pub use transactions::{
     FoundTransaction, ObservedTransaction, Recorded, cancellations, find as find_transaction,
     knows_account, record_all, reversed_payouts,

@@ -28,6 +28,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("inbox_bodies_default", "flow/inbox/"),
     ("inbox_events", "flow/inbox/"),
     ("jobs", "queue/"),
+    ("ledger_coverage", "financing/"),
+    ("ledger_sums", "financing/"),
     ("letters", "letters/"),
     ("malformed_bodies", "flow/inbox/"),
     ("offer_listings", "maintenance/reconcile/"),

@@ -1,9 +1,13 @@
-//! Queries on the view `financing_ledger`. Nothing here writes.
+//! Queries on the view `financing_ledger`, and on the sums that are kept of it ([`sums`]). Nothing
+//! here writes.
+//!
+//! [`sums`]: super::super::sums
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
+use super::super::sums::DAY;
 use super::{Movement, MovementFilter, MovementRange, Totals};
 use crate::database::Cursor;
 use crate::offers;
@@ -55,16 +59,16 @@ pub async fn totals(
             last_at as "last_at!"
         from (
             select offer_id, currency,
-                coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0) as advanced,
-                coalesce(sum(sign * total_minor) filter (where effect = 'paid'), 0) as paid,
-                coalesce(sum(sign * total_minor)
-                    filter (where effect = 'paid' and is_withholding), 0) as withheld,
-                coalesce(sum(total_minor) filter (where effect = 'discounted'), 0) as discounted,
-                count(*) filter (where effect = 'unclear') as unclear,
-                bool_or(effect = 'advanced' and type = 'reversal') as has_taken_back,
-                min(created_at) as first_at, max(created_at) as last_at
-            from financing_ledger
-            where account_id = $1 and ($2::boolean is null or livemode = $2)
+                coalesce(sum(amount) filter (where effect = 'advanced'), 0) as advanced,
+                coalesce(sum(amount) filter (where effect = 'paid'), 0) as paid,
+                coalesce(sum(amount) filter (where effect = 'paid' and is_withholding), 0)
+                    as withheld,
+                coalesce(sum(amount) filter (where effect = 'discounted'), 0) as discounted,
+                coalesce(sum(movements) filter (where effect = 'unclear'), 0)::bigint as unclear,
+                bool_or(effect = 'advanced' and is_reversal) as has_taken_back,
+                min(parts.first_at) as first_at, max(parts.last_at) as last_at
+            from ledger_parts($1, $4, '-infinity', 'infinity') as parts
+            where $2::boolean is null or livemode = $2
             group by offer_id, currency
         ) as sums
         order by first_at desc, offer_id, currency
@@ -72,6 +76,7 @@ pub async fn totals(
         account_id,
         livemode,
         &canceled,
+        DAY,
     )
     .fetch_all(db)
     .await
@@ -233,14 +238,30 @@ pub async fn balances(
         r#"
         select currency as "currency!",
             saturated_bigint(
-                coalesce(sum(sign * total_minor) filter (where effect = 'advanced'), 0)
-                - coalesce(sum(sign * total_minor)
-                    filter (where effect in ('paid', 'discounted')), 0)
+                coalesce(sum(amount) filter (where effect = 'advanced'), 0)
+                - coalesce(sum(amount) filter (where effect in ('paid', 'discounted')), 0)
             ) as "remaining_minor!"
-        from financing_ledger
-        where account_id = $1 and ($2::boolean is null or livemode = $2)
-            and (created_at, transaction_id) <= ($3, $4)
-            and ($5::text is null or offer_id = $5)
+        from (
+            -- The days before that of the movement, and the quarters of an hour of its day before
+            -- that of the movement.
+            select livemode, offer_id, currency, effect, amount
+            from ledger_sums
+            where account_id = $1 and minutes = 1440 and begins_at < ledger_period(1440, $3)
+            union all
+            select livemode, offer_id, currency, effect, amount
+            from ledger_sums
+            where account_id = $1 and minutes = 15 and begins_at >= ledger_period(1440, $3)
+                and begins_at < ledger_period(15, $3)
+            union all
+            -- What these sums do not have.
+            select livemode, offer_id, currency, effect, sign * total_minor::numeric
+            from financing_ledger
+            where account_id = $1 and (created_at, transaction_id) <= ($3, $4)
+                and created_at >= least(ledger_period(15, $3), coalesce(
+                    (select covered_until from ledger_coverage where account_id = $1), '-infinity'
+                ))
+        ) as parts
+        where ($2::boolean is null or livemode = $2) and ($5::text is null or offer_id = $5)
         group by currency
         order by currency
         "#,

@@ -9,6 +9,7 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 use super::Financings;
+use super::sums::longest_period;
 use crate::database::with_timeout;
 use crate::format::csv::Cell;
 use crate::format::locale::start_of_day;
@@ -190,27 +191,28 @@ struct ReportQuery<'a> {
 
 /// A line per period and currency with transactions, in this order.
 async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result<Vec<ReportLine>> {
+    let bounds = query.beginnings.iter().copied().chain([query.from, query.until]);
     sqlx::query_as!(
         ReportLine,
         r#"
-        select ($6::date[])[width_bucket(created_at, $5::timestamptz[])] as "begins_on!",
+        select ($6::date[])[width_bucket(begins_at, $5::timestamptz[])] as "begins_on!",
             currency as "currency!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'advanced'), 0)) as "advanced_minor!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'paid' and is_withholding), 0)) as "withheld_minor!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'paid' and not is_withholding), 0))
                 as "paid_otherwise_minor!",
-            saturated_bigint(coalesce(sum(sign * total_minor)
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'paid'), 0)) as "paid_minor!",
-            count(*) filter (where effect in ('advanced', 'paid')) as "transactions!",
-            count(*) filter (where effect = 'unclear') as "unclear!",
-            saturated_bigint(coalesce(sum(total_minor)
+            coalesce(sum(movements)
+                filter (where effect in ('advanced', 'paid')), 0)::bigint as "transactions!",
+            coalesce(sum(movements) filter (where effect = 'unclear'), 0)::bigint as "unclear!",
+            saturated_bigint(coalesce(sum(amount)
                 filter (where effect = 'discounted'), 0)) as "discounted_minor!"
-        from financing_ledger
-        where account_id = $1 and ($2::boolean is null or livemode = $2) and created_at >= $3
-            and created_at < $4 and ($7::text is null or offer_id = $7)
+        from ledger_parts($1, $8, $3, $4)
+        where ($2::boolean is null or livemode = $2) and ($7::text is null or offer_id = $7)
         group by 1, 2
         order by 1, 2
         "#,
@@ -221,6 +223,7 @@ async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result
         query.beginnings,
         query.first_days,
         query.offer_id,
+        longest_period(bounds),
     )
     .fetch_all(db)
     .await

@@ -19,6 +19,8 @@ const NOT_EXPORTED: &[(&str, &str)] = &[
     ("console_sessions", "people who operate the service"),
     ("copy_approvals", "approvals of wordings; `delivery_attempts` has those of the account's"),
     ("financing_ledger", "a view of `financing_transactions`"),
+    ("ledger_coverage", "how far `ledger_sums` has sums"),
+    ("ledger_sums", "sums of `financing_transactions` and `refill_discounts`"),
     ("malformed_bodies", "bodies that are not events: they name no account that could be read"),
     ("offer_listings", "progress of reconciliation"),
     ("pauses", "when an operator paused sending, and why"),

@@ -4,3 +4,4 @@ mod backfill;
 mod discounts;
 pub mod ledger;
 mod random_lives;
+mod sums;
