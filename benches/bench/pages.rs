@@ -16,6 +16,7 @@ pub async fn measure(world: &World, sizes: &Sizes) -> Vec<Figure> {
     let account = world.stripe.add_account(&NewAccount::default());
     fill(world, &account, sizes.movements).await;
     let service = world.start(&["serve"], &[]).await;
+    sum_up(world, &account).await;
     let cookie = sign_in(&service, &account).await;
     let bearer = format!("Bearer {}", create_key(world).await);
     let api = |path: &str| format!("/api/v1/accounts/{account}/{path}");
@@ -39,6 +40,30 @@ pub async fn measure(world: &World, sizes: &Sizes) -> Vec<Figure> {
     }
     service.stop().await;
     figures
+}
+
+/// Has the account's list read, as it is daily. It has nothing new; at its end the movements are
+/// added up, before the pages are measured.
+async fn sum_up(world: &World, account: &str) {
+    let job = "
+        insert into jobs (kind, key, subject, due_at, queued_at)
+        values ('backfill_transactions', 'backfill_transactions:' || $1, $1, now(), now())";
+    sqlx::query(job).bind(account).execute(&world.db.pool).await.unwrap();
+    let is_read = "
+        select exists (
+            select from transaction_backfills where account_id = $1 and completed_at is not null
+        )";
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !sqlx::query_scalar::<_, bool>(is_read)
+        .bind(account)
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap()
+    {
+        assert!(Instant::now() < deadline, "the account's list is not read");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.db.calm().await;
 }
 
 /// The 99th percentile of so many requests, in milliseconds.
