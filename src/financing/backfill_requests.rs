@@ -85,15 +85,19 @@ impl BackfillRequests {
         if known.is_empty() {
             return Ok(());
         }
-        queue::lock_all(&mut *tx, &known.iter().map(|job| job.key()).collect::<Vec<_>>()).await?;
+        let keys = |jobs: &[&NewJob<'_>]| jobs.iter().map(|job| job.key()).collect::<Vec<_>>();
+        let locked = queue::lock_all(&mut *tx, &keys(&known)).await?;
+        let (known, left): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|job| locked.contains(&job.key()));
+        let left: Vec<NewJob<'_>> = left.into_iter().cloned().collect();
+        queue::enqueue_all(&mut *tx, &left).await?;
         let (urgent, others): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|job| job.due_at == now);
-        let keys = |jobs: &[&NewJob<'_>]| jobs.iter().map(|job| job.key()).collect::<Vec<_>>();
         let trace = traces::traceparent();
         queue::reschedule_all_now(&mut *tx, &keys(&urgent), trace.as_deref(), now).await?;
         // A finished job may have read nothing: the account did not exist yet, the key was of the
         // other mode, or the job is dead.
-        queue::requeue_all(tx, &keys(&others), soon).await
+        queue::requeue_all(tx, &keys(&others), soon).await.map(drop)
     }
 
     /// The accounts that were only seen and whose list has been read to its end.

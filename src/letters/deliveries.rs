@@ -36,15 +36,15 @@ pub struct StripeReply<'a> {
     pub note: Option<&'a str>,
 }
 
-/// Inserts a pending delivery unless the offer already has a delivery. Without a letter, the
+/// Inserts a pending delivery. False if the offer already has a delivery. Without a letter, the
 /// platform told the merchant itself.
 pub async fn insert(
     db: impl PgExecutor<'_>,
     offer_id: &str,
     letter_id: Option<&str>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
         "
         insert into deliveries (offer_id, letter_id, requested_at)
         values ($1, $2, $3)
@@ -56,7 +56,7 @@ pub async fn insert(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn find_pending(

@@ -9,7 +9,7 @@ use super::reason::GAVE_UP;
 use super::store::{self, Content, Letter, State, Transition};
 use super::{SEND_JOB, evidence, sets};
 use crate::offers::timeline::{self, Entry};
-use crate::queue;
+use crate::queue::{self, NewJob};
 
 /// Changes the state and adds the timeline entry. Returns `false`, without any effect, if the
 /// letter is not in `to.from`.
@@ -118,7 +118,9 @@ pub async fn retry(
 ) -> sqlx::Result<()> {
     let again = Transition { note, ..Transition::between(letter.state, State::Waiting) };
     apply(&mut *tx, letter, &again, now).await?;
-    queue::requeue(tx, SEND_JOB, &letter.letter_id, now).await?;
+    let job = NewJob::new(SEND_JOB, &letter.letter_id, now);
+    // If its job has left, a new one waits for first letters like the old one.
+    queue::requeue(tx, &NewJob { low_priority: letter.sequence > 0, ..job }).await?;
     Ok(())
 }
 

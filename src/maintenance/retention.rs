@@ -1,5 +1,5 @@
 //! Erases expired personal data: the content and recipients of letters, contact overrides and the
-//! bodies of events.
+//! bodies of events. Deletes jobs that have been done for a while.
 //!
 //! Evidence of what was sent stays ([`evidence`]), because Stripe requires marketing
 //! material, distribution lists and opt-outs to be kept for five years
@@ -17,11 +17,14 @@ use sqlx::PgConnection;
 use crate::clock::Clock;
 use crate::consent::{contact_overrides, opt_outs};
 use crate::database::Pool;
-use crate::financing;
-use crate::flow::{delivered, inbox};
+use crate::financing::{self, BackfillTransactions};
+use crate::flow::delivered::{self, MarkDelivered};
+use crate::flow::email::SendLetter;
+use crate::flow::inbox;
+use crate::flow::offer::RefreshOffer;
 use crate::letters::{erasure, evidence};
 use crate::offers;
-use crate::queue::{self, AttemptError, Claim, Periodic};
+use crate::queue::{self, AttemptError, Claim, Periodic, Work};
 use crate::stripe::Client;
 use crate::telemetry::chain;
 
@@ -33,6 +36,14 @@ const MAX_CONFIRMATION_AGE: Duration = Duration::from_hours(1);
 const UNCONFIRMED_RETRY: Duration = Duration::from_mins(10);
 /// Rows of each table per transaction: few enough that row locks are short.
 const BATCH: i64 = 500;
+/// How long a done job stays for operators: longer than the three days for which Stripe repeats an
+/// event.
+const DONE_JOBS_STAY: TimeDelta = TimeDelta::days(7);
+/// The kinds whose done jobs leave, because the letter, the delivery or the progress of the backfill
+/// says that the work was done, or a done job is queued again anyway. A `look_up` stays: its key is
+/// all that says that Stripe was asked about an unknown account.
+const LEAVING: [&str; 4] =
+    [SendLetter::KIND, MarkDelivered::KIND, RefreshOffer::KIND, BackfillTransactions::KIND];
 
 #[derive(Clone, Debug)]
 pub struct EraseExpired {
@@ -87,6 +98,7 @@ impl Periodic for EraseExpired {
                 "cannot create partitions for the bodies of events"
             );
         }
+        self.delete_done_jobs(claim).await?;
         let Some(age) = self.personal_data else { return Ok((INTERVAL, ())) };
         let Some(now) = self.confirmed_now().await else {
             tracing::warn!(
@@ -125,6 +137,25 @@ impl EraseExpired {
         // The client passes the date of any response to the clock, so the result does not matter.
         let _ = self.stripe.probe().await;
         self.clock.confirmed_now(MAX_CONFIRMATION_AGE)
+    }
+
+    /// Needs no confirmed clock: a job that leaves early is missed by operators only.
+    async fn delete_done_jobs(&self, claim: &Claim) -> Result<(), AttemptError> {
+        let (before, mut deleted) = (self.clock.now() - DONE_JOBS_STAY, 0);
+        for kind in LEAVING {
+            let mut from = DateTime::UNIX_EPOCH;
+            while !claim.is_stopping()
+                && let Some((jobs, last)) =
+                    queue::delete_done(&self.db, kind, from, before, BATCH).await?
+            {
+                deleted += jobs;
+                from = last;
+            }
+        }
+        if deleted > 0 {
+            tracing::info!(jobs = deleted, "deleted jobs that were done long ago");
+        }
+        Ok(())
     }
 
     async fn erase_letters_and_events(

@@ -90,9 +90,14 @@ impl LookUps {
                 traceparent: request.traceparent.clone(),
             })
             .collect();
-        let added = queue::enqueue_all(tx, &jobs).await?;
+        let added = queue::enqueue_all(&mut *tx, &jobs).await?;
         let again = jobs.iter().zip(self.0.values()).filter(|(_, request)| request.again);
-        let again = again.map(|(job, _)| job.key()).filter(|key| !added.contains(key));
-        queue::requeue_all(tx, &again.collect::<Vec<_>>(), now).await
+        let again = again.map(|(job, _)| job).filter(|job| !added.contains(&job.key()));
+        let mut again: Vec<NewJob<'_>> = again.cloned().collect();
+        let keys: Vec<String> = again.iter().map(NewJob::key).collect();
+        let requeued = queue::requeue_all(&mut *tx, &keys, now).await?;
+        // The others are open, unless they were done and left since the first statement.
+        again.retain(|job| !requeued.contains(&job.key()));
+        queue::enqueue_all(tx, &again).await.map(drop)
     }
 }

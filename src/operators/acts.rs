@@ -19,7 +19,7 @@ use crate::letters::{self, operator};
 use crate::mail::Address;
 use crate::maintenance::retention::{self, Erased};
 use crate::offers;
-use crate::queue::{self, Work};
+use crate::queue::{self, NewJob, Work};
 
 /// Why an act was not done.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ pub async fn retry_job(db: &Pool, by: &Instruction, job_id: i64) -> Result<(), A
         offer_id = Some(job.subject.clone());
         delivered::retry(&mut tx, &job.subject, now).await?
     } else {
-        queue::requeue(&mut *tx, &job.kind, &job.subject, now).await?
+        queue::requeue(&mut *tx, &NewJob::new(&job.kind, &job.subject, now)).await?
     };
     if !is_retried {
         let why =

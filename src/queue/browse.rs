@@ -1,5 +1,5 @@
 //! Pages of jobs for the console. Each query walks a partial index, because jobs that are done stay
-//! in the table: hence one query per state, with the state as a literal.
+//! in the table for a week: hence one query per state, with the state as a literal.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;

@@ -18,6 +18,10 @@
 //!
 //! Workers poll the table. `NOTIFY` and the in-process [`Notifier`] only shorten the wait.
 //!
+//! A job that is done stays for a week, for operators, and then leaves
+//! ([`crate::maintenance::retention`]), except where its key alone keeps the same work from being
+//! queued twice. Whoever queues a job again must expect to find none ([`requeue`]).
+//!
 //! # Leases
 //!
 //! | rule | where |
@@ -63,8 +67,9 @@ pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use sets::{NewJob, cancel_all, enqueue_all, lock_all, requeue_all, reschedule_all_now};
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
-    ClaimRequest, Queued, claim, claim_now, enqueue, enqueue_here, enqueue_low_priority, export,
-    finish, lock_claim, renew, requeue, requeue_dead, reschedule_put_off,
+    ClaimRequest, Queued, claim, claim_now, delete_done, enqueue, enqueue_here,
+    enqueue_low_priority, export, finish, lock_claim, renew, requeue, requeue_dead,
+    reschedule_put_off,
 };
 
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{AttemptError, Circuit, Claim, Outcome, Queued, Work, enqueue, finish, requeue};
+use super::{AttemptError, Circuit, Claim, NewJob, Outcome, Work, finish, requeue};
 use crate::clock::Clock;
 use crate::database::Pool;
 
@@ -54,11 +54,8 @@ pub trait Periodic: Send + Sync + 'static {
     /// Creates the job, due now, or requeues it if it is dead.
     fn schedule(&self) -> impl Future<Output = sqlx::Result<()>> + Send {
         async {
-            let now = self.clock().now();
-            if enqueue(self.db(), Self::KIND, SUBJECT, now).await? == Queued::Duplicate {
-                requeue(self.db(), Self::KIND, SUBJECT, now).await?;
-            }
-            Ok(())
+            let job = NewJob::new(Self::KIND, SUBJECT, self.clock().now());
+            requeue(self.db(), &job).await.map(drop)
         }
     }
 }

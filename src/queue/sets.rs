@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::store::CHANNEL;
+use crate::telemetry::traces;
 
 /// A job to be queued.
 #[derive(Clone, Debug)]
@@ -20,7 +21,13 @@ pub struct NewJob<'a> {
     pub traceparent: Option<String>,
 }
 
-impl NewJob<'_> {
+impl<'a> NewJob<'a> {
+    /// A job of normal priority that is due now and continues the current trace.
+    pub fn new(kind: &'a str, subject: &'a str, now: DateTime<Utc>) -> Self {
+        let traceparent = traces::traceparent();
+        Self { kind, subject, low_priority: false, due_at: now, traceparent }
+    }
+
     /// Unique among all jobs.
     pub fn key(&self) -> String {
         key(self.kind, self.subject)
@@ -71,24 +78,29 @@ pub async fn enqueue_all(
     Ok(rows.into_iter().map(|row| row.key).collect())
 }
 
-/// Locks jobs that exist until the transaction ends, before the statements that change them.
-pub async fn lock_all(tx: &mut PgConnection, keys: &[String]) -> sqlx::Result<()> {
-    sqlx::query!("select job_id from jobs where key = any($1) order by key for update", keys)
-        .fetch_all(tx)
-        .await
-        .map(drop)
+/// Locks jobs until the transaction ends, before the statements that change them. Returns the keys
+/// of those that exist: one that was done may have left since it was found ([`super::delete_done`]).
+pub async fn lock_all(tx: &mut PgConnection, keys: &[String]) -> sqlx::Result<HashSet<String>> {
+    let locked = sqlx::query_scalar!(
+        "select key from jobs where key = any($1) order by key for update",
+        keys
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(locked.into_iter().collect())
 }
 
-/// Queues those of the jobs again that are done or dead, with all their attempts.
+/// Queues those of the jobs again that are done or dead, with all their attempts. Returns their
+/// keys.
 pub async fn requeue_all(
     tx: &mut PgConnection,
     keys: &[String],
     at: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<HashSet<String>> {
     if keys.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
-    sqlx::query!(
+    let requeued = sqlx::query!(
         r#"
         with ended as (
             select job_id
@@ -102,17 +114,17 @@ pub async fn requeue_all(
             set state = 'queued', attempt = 0, due_at = $2, queued_at = $2, finished_at = null
             from ended
             where jobs.job_id = ended.job_id
-            returning jobs.kind
+            returning jobs.key, jobs.kind
         )
-        select pg_notify($3, kind) as "notified" from requeued
+        select key, pg_notify($3, kind) as "notified" from requeued
         "#,
         keys,
         at,
         CHANNEL,
     )
     .fetch_all(tx)
-    .await
-    .map(drop)
+    .await?;
+    Ok(requeued.into_iter().map(|row| row.key).collect())
 }
 
 /// Makes those of the jobs due now that are queued for later, done or dead. The caller has locked

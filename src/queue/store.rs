@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{AttemptError, Claim, Outcome};
+use super::{AttemptError, Claim, NewJob, Outcome};
 use crate::database::{export_rows, storable};
 use crate::telemetry::traces;
 
@@ -19,7 +19,7 @@ pub(super) const PROCESS_DIED: &str = "the process died during each attempt";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queued {
     Inserted,
-    /// A job of this kind and subject exists, perhaps done long ago. Nothing was changed.
+    /// A job of this kind and subject exists, perhaps done already. Nothing was changed.
     Duplicate,
 }
 
@@ -98,13 +98,10 @@ async fn add(
     Ok(if added.is_some() { Queued::Inserted } else { Queued::Duplicate })
 }
 
-/// Queues a done or dead job again, with all its attempts. False if there is none.
-pub async fn requeue(
-    db: impl PgExecutor<'_>,
-    kind: &str,
-    subject: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
+/// Queues a job again that is done or dead, with all its attempts; one that has left
+/// ([`delete_done`]), or never was, is queued anew. False if it is queued or claimed. Does not wait
+/// for the holder of a claim.
+pub async fn requeue(db: impl PgExecutor<'_>, job: &NewJob<'_>) -> sqlx::Result<bool> {
     let requeued = sqlx::query!(
         r#"
         with requeued as (
@@ -112,13 +109,23 @@ pub async fn requeue(
             set state = 'queued', attempt = 0, due_at = $3, queued_at = $3, finished_at = null
             where key = $1 || ':' || $2 and state in ('done', 'dead')
             returning job_id
+        ),
+        added as (
+            insert into jobs (kind, key, subject, low_priority, due_at, queued_at, traceparent)
+            select $1, $1 || ':' || $2, $2, $5, $3, $3, $6
+            where not exists (select from requeued)
+            on conflict (key) do nothing
+            returning job_id
         )
-        select pg_notify($4, $1) as "notified" from requeued
+        select pg_notify($4, $1) as "notified"
+        from (select from requeued union all select from added) as queued
         "#,
-        kind,
-        subject,
-        now,
+        job.kind,
+        job.subject,
+        job.due_at,
         CHANNEL,
+        job.low_priority,
+        job.traceparent,
     )
     .fetch_optional(db)
     .await?;
@@ -406,6 +413,43 @@ fn trace_outcome(outcome: Outcome<'_>) {
         Outcome::Retry { .. } | Outcome::Discard { .. } => traces::fail(name),
         Outcome::Done | Outcome::Snooze { .. } | Outcome::Reschedule { .. } => {}
     }
+}
+
+/// Deletes jobs of a kind that were done before `before`, the longest done first, at most `limit`.
+/// Returns their number and when the last of them was done; the next call continues there (`from`),
+/// because the index keeps what was deleted until it is vacuumed.
+pub async fn delete_done(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    from: DateTime<Utc>,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Option<(u64, DateTime<Utc>)>> {
+    let deleted = sqlx::query!(
+        r#"
+        with expired as (
+            select job_id
+            from jobs
+            where kind = $1 and state = 'done' and finished_at >= $2 and finished_at < $3
+            order by finished_at
+            limit $4
+            -- One that is being queued again stays.
+            for update skip locked
+        ),
+        deleted as (
+            delete from jobs using expired where jobs.job_id = expired.job_id
+            returning jobs.finished_at
+        )
+        select count(*) as "jobs!", max(finished_at) as last from deleted
+        "#,
+        kind,
+        from,
+        before,
+        limit,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(deleted.last.map(|last| (deleted.jobs.unsigned_abs(), last)))
 }
 
 /// A lost lease is an error, so that `?` drops the caller's transaction and rolls it back.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use capital_courier::offers::request_refresh;
 use capital_courier::queue::{
-    self, AttemptError, Claim, ClaimRequest, Outcome, Queued, claim, enqueue, finish, lock_claim,
-    renew,
+    self, AttemptError, Claim, ClaimRequest, NewJob, Outcome, Queued, claim, delete_done, enqueue,
+    finish, lock_claim, renew, requeue,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -167,4 +168,94 @@ async fn a_claim_scans_no_more_than_its_limit(db: PgPool) {
         let plan = plan.join("\n");
         assert!(plan.contains("jobs_queued") && !plan.contains("Sort"), "{plan}");
     }
+}
+
+/// The subjects of all jobs with their states.
+async fn jobs(db: &PgPool) -> Vec<(String, String)> {
+    sqlx::query_as("select subject, state from jobs order by kind, subject")
+        .fetch_all(db)
+        .await
+        .unwrap()
+}
+
+async fn run_to(db: &PgPool, subject: &str, outcome: Outcome<'_>, now: DateTime<Utc>) {
+    enqueue(db, "test", subject, now).await.unwrap();
+    let held = claim_one(db, now).await.unwrap();
+    finish(db, &held, outcome, now).await.unwrap();
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn done_jobs_leave_the_longest_done_first(db: PgPool) {
+    let now = day_one();
+    for (minute, subject) in [(0, "a"), (1, "b"), (2, "c"), (9, "d")] {
+        run_to(&db, subject, Outcome::Done, now + TimeDelta::minutes(minute)).await;
+    }
+    run_to(&db, "dead", Outcome::Discard { error: "never" }, now).await;
+    enqueue(&db, "test", "queued", now).await.unwrap();
+    enqueue(&db, "other", "queued", now).await.unwrap();
+    let (start, before) = (DateTime::UNIX_EPOCH, now + TimeDelta::minutes(9));
+    let mut requeuing = db.begin().await.unwrap();
+    assert!(requeue(&mut *requeuing, &NewJob::new("test", "b", now)).await.unwrap());
+    let left = delete_done(&db, "test", start, before, 1).await.unwrap();
+    assert_eq!(left, Some((1, now)));
+    let left = delete_done(&db, "test", now, before, 10).await.unwrap();
+    assert_eq!(left, Some((1, now + TimeDelta::minutes(2))), "b is being queued again");
+    assert_eq!(delete_done(&db, "other", start, before, 10).await.unwrap(), None);
+    requeuing.commit().await.unwrap();
+    let states = [("queued", "queued"), ("b", "queued"), ("d", "done"), ("dead", "dead")];
+    let states = states.into_iter().chain([("queued", "queued")]);
+    assert_eq!(
+        jobs(&db).await,
+        states.map(|(subject, state)| (subject.into(), state.into())).collect::<Vec<_>>()
+    );
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_job_that_has_left_is_queued_anew(db: PgPool) {
+    let (now, later) = (day_one(), day_one() + TimeDelta::days(8));
+    run_to(&db, "a", Outcome::Done, now).await;
+    let held_by_worker = NewJob::new("test", "claimed", now);
+    assert!(requeue(&db, &held_by_worker).await.unwrap());
+    claim_one(&db, now).await.unwrap();
+    delete_done(&db, "test", DateTime::UNIX_EPOCH, later, 10).await.unwrap();
+    let low = NewJob { low_priority: true, ..NewJob::new("test", "a", later) };
+    assert!(requeue(&db, &low).await.unwrap());
+    assert!(!requeue(&db, &low).await.unwrap(), "it is queued already");
+    assert!(!requeue(&db, &held_by_worker).await.unwrap(), "it is claimed");
+    let queued: (String, String, bool, DateTime<Utc>) =
+        sqlx::query_as("select kind, key, low_priority, due_at from jobs where subject = 'a'")
+            .fetch_one(&db)
+            .await
+            .unwrap();
+    assert_eq!(queued, ("test".into(), "test:a".into(), true, later));
+}
+
+/// The request finds the done job, and loses it before it can be queued again.
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_job_that_leaves_while_it_is_requested_is_queued_anew(db: PgPool) {
+    let (now, offer) = (day_one(), "financingoffer_1");
+    let request = async || {
+        let mut tx = db.begin().await.unwrap();
+        request_refresh(&mut tx, offer, "test", now).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    request().await;
+    sqlx::query("update jobs set state = 'done', finished_at = $1")
+        .bind(now - TimeDelta::days(8))
+        .execute(&db)
+        .await
+        .unwrap();
+    let mut leaving = db.begin().await.unwrap();
+    sqlx::query("select from jobs for update").execute(&mut *leaving).await.unwrap();
+    let leave = async {
+        let is_waiting = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&db).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        sqlx::query("delete from jobs").execute(&mut *leaving).await.unwrap();
+        leaving.commit().await.unwrap();
+    };
+    tokio::join!(request(), leave);
+    assert_eq!(jobs(&db).await, [(format!("{offer}/test"), "queued".to_owned())]);
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::letters::deliveries;
-use crate::queue;
+use crate::queue::{self, NewJob};
 use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
@@ -35,8 +35,10 @@ pub async fn request(
     letter_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    deliveries::insert(&mut *tx, offer_id, Some(letter_id), now).await?;
-    queue::enqueue_here(tx, JOB, offer_id, now).await?;
+    // Its job, if it exists, was queued with it and may have been done and left.
+    if deliveries::insert(&mut *tx, offer_id, Some(letter_id), now).await? {
+        queue::enqueue_here(tx, JOB, offer_id, now).await?;
+    }
     Ok(())
 }
 
@@ -46,8 +48,9 @@ async fn request_without_letter(
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    deliveries::insert(&mut *tx, offer_id, None, now).await?;
-    queue::enqueue(tx, JOB, offer_id, now).await?;
+    if deliveries::insert(&mut *tx, offer_id, None, now).await? {
+        queue::enqueue(tx, JOB, offer_id, now).await?;
+    }
     Ok(())
 }
 
@@ -64,7 +67,7 @@ pub async fn request_again(
             offer.id = offer_id,
             "Stripe still lists a delivered offer as undelivered: reporting it again"
         );
-        queue::requeue(tx, JOB, offer_id, now).await?;
+        queue::requeue(tx, &NewJob::new(JOB, offer_id, now)).await?;
     }
     Ok(())
 }
@@ -92,7 +95,7 @@ pub async fn retry(
 ) -> sqlx::Result<bool> {
     let retried = deliveries::reopen_refused(&mut *tx, offer_id).await?;
     if retried {
-        queue::requeue(tx, JOB, offer_id, now).await?;
+        queue::requeue(tx, &NewJob::new(JOB, offer_id, now)).await?;
     }
     Ok(retried)
 }

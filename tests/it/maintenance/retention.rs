@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use capital_courier::consent::contact_overrides::{self, NewContactOverride};
+use capital_courier::flow::inbox;
 use capital_courier::maintenance::retention::{Erased, erase_account};
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
@@ -80,6 +82,65 @@ async fn without_a_retention_limit_nothing_is_erased(db: PgPool) {
     app.clock.advance(TimeDelta::days(4000));
     assert!(app.app.erase_now().await.unwrap());
     assert!(has_personal_data(&app).await);
+    app.finish().await;
+}
+
+/// The kinds of the jobs that are done.
+async fn done_jobs(app: &TestApp) -> Vec<String> {
+    sqlx::query_scalar("select distinct kind from jobs where state = 'done' order by kind")
+        .fetch_all(&app.db)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn events_of_an_offer_whose_jobs_have_left_do_nothing_again(db: PgPool) {
+    // Jobs leave whether or not personal data does.
+    let app = TestApp::start_with(db, &[("COURIER_RETENTION__PERSONAL_DATA", "")]).await;
+    let offer = app.offer();
+    let mut created = app.created(&offer);
+    app.announce(&offer).await;
+    app.after(TimeDelta::days(6)).await;
+    assert!(app.app.erase_now().await.unwrap());
+    assert!(done_jobs(&app).await.contains(&"send_letter".to_owned()), "recent jobs stay");
+    app.after(TimeDelta::days(2)).await;
+    assert!(app.app.erase_now().await.unwrap());
+    assert_eq!(done_jobs(&app).await, [""; 0]);
+    let calls = app.stripe.requests().len();
+
+    app.stripe_sends(&created).await.expect_kept();
+    let event = app.event_id(&offer).await;
+    assert!(inbox::store::replay(&app.db, &event).await.unwrap());
+    app.run_due_work().await;
+    created["id"] = "evt_again".into();
+    app.stripe_sends(&created).await.expect_kept();
+    app.run_due_work().await;
+
+    assert_eq!(app.event_state(&event).await.0, "read");
+    app.expect_delivered(&offer).await;
+    assert_eq!((app.relay.letters().len(), app.stripe.requests().len()), (1, calls));
+    app.finish().await;
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_letter_whose_job_has_left_can_be_released(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let offer = app.offer_to(None);
+    app.announce(&offer).await;
+    app.expect_letter(&offer, "held", Some("no_recipient")).await;
+    app.clock.advance(TimeDelta::days(8));
+    assert!(app.app.erase_now().await.unwrap());
+    assert_eq!(done_jobs(&app).await, [""; 0]);
+    let mut tx = app.db.begin().await.unwrap();
+    let contact = NewContactOverride {
+        account_id: &app.account_of(&offer),
+        address: &"jenny@bakery.example".parse().unwrap(),
+        updated_by: "kim",
+    };
+    contact_overrides::set(&mut tx, &contact, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    app.run_due_work().await;
+    app.expect_delivered(&offer).await;
     app.finish().await;
 }
 
