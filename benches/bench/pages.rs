@@ -53,7 +53,7 @@ async fn sum_up(world: &World, account: &str) {
         select exists (
             select from transaction_backfills where account_id = $1 and completed_at is not null
         )";
-    let deadline = Instant::now() + Duration::from_secs(300);
+    let deadline = Instant::now() + Duration::from_mins(5);
     while !sqlx::query_scalar::<_, bool>(is_read)
         .bind(account)
         .fetch_one(&world.db.pool)

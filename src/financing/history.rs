@@ -182,7 +182,7 @@ async fn lines(
         weeks.until(),
         beginnings,
         &weeks.first_days,
-        longest_period(weeks.bounds.iter().copied()),
+        longest_period(&weeks.bounds),
     )
     .fetch_all(db)
     .await

@@ -42,13 +42,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The longest period, in minutes, that begins at each of these moments. 0 if none does: then the
 /// movements are added up. That is so in time zones of before 1972.
-pub(super) fn longest_period(moments: impl Iterator<Item = DateTime<Utc>> + Clone) -> i32 {
+pub(super) fn longest_period(moments: &[DateTime<Utc>]) -> i32 {
     let begins_at = |at: DateTime<Utc>, minutes: i32| {
         at.timestamp_subsec_nanos() == 0 && at.timestamp().rem_euclid(i64::from(minutes) * 60) == 0
     };
     PERIODS
         .into_iter()
-        .find(|minutes| moments.clone().all(|at| begins_at(at, *minutes)))
+        .find(|minutes| moments.iter().all(|at| begins_at(*at, *minutes)))
         .unwrap_or(0)
 }
 
@@ -240,7 +240,9 @@ mod tests {
     #[test]
     fn periods_begin_at_all_bounds() {
         let period = |moments: &[&str]| {
-            longest_period(moments.iter().map(|at| at.parse::<DateTime<Utc>>().unwrap()))
+            let moments: Vec<DateTime<Utc>> =
+                moments.iter().map(|at| at.parse().unwrap()).collect();
+            longest_period(&moments)
         };
         assert_eq!(period(&["2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z"]), 1_440);
         assert_eq!(period(&["2026-11-02T00:00:00Z", "2026-11-03T05:00:00Z"]), 60);

@@ -191,7 +191,7 @@ struct ReportQuery<'a> {
 
 /// A line per period and currency with transactions, in this order.
 async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result<Vec<ReportLine>> {
-    let bounds = query.beginnings.iter().copied().chain([query.from, query.until]);
+    let bounds = [query.beginnings, &[query.from, query.until]].concat();
     sqlx::query_as!(
         ReportLine,
         r#"
@@ -223,7 +223,7 @@ async fn lines(db: impl PgExecutor<'_>, query: &ReportQuery<'_>) -> sqlx::Result
         query.beginnings,
         query.first_days,
         query.offer_id,
-        longest_period(bounds),
+        longest_period(&bounds),
     )
     .fetch_all(db)
     .await
