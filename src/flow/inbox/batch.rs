@@ -44,7 +44,7 @@ pub struct InboxReader {
 }
 
 /// What a batch changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AppliedEvents<'a> {
     events: Vec<&'a ParsedEvent>,
     /// Of the jobs that may have been queued.
@@ -120,7 +120,11 @@ impl InboxReader {
                         parts.extend([second, first]);
                     }
                 }
-                outcome => read += outcome?,
+                outcome => match outcome? {
+                    Some(events) => read += events,
+                    // The parts that are left are later: their events would overtake these.
+                    None => break,
+                },
             }
         }
         Ok(read)
@@ -133,10 +137,11 @@ impl InboxReader {
         ParsedEvent { event, projection, outcome, traceparent }
     }
 
-    /// Reads those of the events that are unread and that no other reader has taken.
-    async fn read(&self, events: &[ParsedEvent]) -> sqlx::Result<usize> {
+    /// Reads those of the events that are unread and that no other reader has taken. `None`, without
+    /// any effect, if another reader has the share.
+    async fn read(&self, events: &[ParsedEvent]) -> sqlx::Result<Option<usize>> {
         if events.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
@@ -152,14 +157,14 @@ impl InboxReader {
         crate::crash::point("inbox.before_commit");
         tx.commit().await?;
         crate::crash::point("inbox.after_commit");
-        let AppliedEvents { events, kinds } = read;
+        let Some(AppliedEvents { events, kinds }) = read else { return Ok(None) };
         for kind in kinds {
             self.jobs.notify_kind(kind);
         }
         let outcomes: Vec<_> =
             events.iter().map(|parsed| (&parsed.event, &parsed.outcome)).collect();
         self.report(&outcomes, started);
-        Ok(events.len())
+        Ok(Some(events.len()))
     }
 
     /// Marks an event that the database rejected. No other event can be meant: it is named.
@@ -177,15 +182,15 @@ impl InboxReader {
     }
 
     /// Applies events in the caller's transaction and returns them without those that another
-    /// reader has taken. Locks offers, transactions and jobs in one order, as every reader does.
+    /// reader has taken; `None` if one has the share. Locks offers, transactions and jobs in one order, as every reader does.
     async fn apply<'a>(
         &self,
         tx: &mut PgConnection,
         events: &'a [ParsedEvent],
-    ) -> sqlx::Result<AppliedEvents<'a>> {
+    ) -> sqlx::Result<Option<AppliedEvents<'a>>> {
         let now = self.clock.now();
         if !store::lock_share(&mut *tx, self.share).await? {
-            return Ok(AppliedEvents::default());
+            return Ok(None);
         }
         let marks: Vec<_> =
             events.iter().map(|parsed| (parsed.event.event_id.as_str(), &parsed.outcome)).collect();
@@ -205,7 +210,7 @@ impl InboxReader {
         follow_ups.write(tx, now).await?;
         let is_offer = |parsed: &&ParsedEvent| matches!(parsed.projection, Projection::Offer(_));
         kinds.extend(events.iter().any(is_offer).then_some(to_offer::NEXT_JOB));
-        Ok(AppliedEvents { events, kinds })
+        Ok(Some(AppliedEvents { events, kinds }))
     }
 
     /// Counts and logs what was committed.

@@ -347,6 +347,9 @@ async fn the_statements_of_a_batch_do_not_depend_on_its_size(db: PgPool) {
     let app = TestApp::start_with(db, &[("COURIER_INBOX__BATCH_SIZE", "10000")]).await;
     let counter = StatementCounter::default();
     let counted = tracing_subscriber::registry().with(counter.clone());
+    // With a single subscriber, tracing asks the thread that meets a log statement first: it may be
+    // another test's, which has none, and would switch the statement off for all threads.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _counting = tracing::subscriber::set_default(counted);
     let mut statements = Vec::new();
     for accounts in [20, 150] {
