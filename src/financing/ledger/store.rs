@@ -1,7 +1,5 @@
-//! Queries on the view `financing_ledger`, and on the sums that are kept of it ([`sums`]). Nothing
-//! here writes.
-//!
-//! [`sums`]: super::super::sums
+//! Queries on the view `financing_ledger`, and on the sums that are kept of it
+//! (`financing::sums`). Nothing here writes.
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
