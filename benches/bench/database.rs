@@ -63,10 +63,18 @@ impl Database {
     }
 }
 
-/// No event waits for a reader. Looks at the newest first: from the oldest, each look would pass the
-/// index entries of all that was just read, and take a third of a processor from the reader.
-pub const ALL_READ: &str = "(select arrival from inbox_events where state = 'unread'
-    order by arrival desc limit 1) is null";
+/// Looks at the newest first: from the oldest, each look would pass the index entries of all that was
+/// just read, and take a third of a processor from the reader.
+macro_rules! all_read {
+    () => {
+        "(select arrival from inbox_events where state = 'unread'
+            order by arrival desc limit 1) is null"
+    };
+}
+/// No event waits for a reader.
+pub const ALL_READ: &str = all_read!();
 /// Nor is there a job to do now.
-pub const SETTLED: &str = "not exists (select from inbox_events where state = 'unread')
-    and not exists (select from jobs where state in ('queued', 'claimed') and due_at <= now())";
+pub const SETTLED: &str = concat!(
+    all_read!(),
+    " and not exists (select from jobs where state in ('queued', 'claimed') and due_at <= now())"
+);

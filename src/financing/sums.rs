@@ -57,7 +57,8 @@ pub(super) fn longest_period(moments: &[DateTime<Utc>]) -> i32 {
 pub enum Coverage {
     /// There may be more to cover.
     Extended,
-    /// Few movements are left to be added up.
+    /// Nothing to do now: few movements are left to be added up, or a database transaction that takes
+    /// long is in the way, and the next pass tries again.
     Sufficient,
 }
 

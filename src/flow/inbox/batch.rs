@@ -182,7 +182,8 @@ impl InboxReader {
     }
 
     /// Applies events in the caller's transaction and returns them without those that another
-    /// reader has taken; `None` if one has the share. Locks offers, transactions and jobs in one order, as every reader does.
+    /// reader has taken; `None` if one has the share. Locks offers, transactions and jobs in one
+    /// order, as every reader does.
     async fn apply<'a>(
         &self,
         tx: &mut PgConnection,

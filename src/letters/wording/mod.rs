@@ -82,14 +82,13 @@ impl Writer {
     /// would be most of the time that a start takes.
     pub fn new(settings: Settings) -> Result<Self, TemplateError> {
         let templates = Templates::load(settings.templates_dir.as_deref())?;
-        let is_built_in = settings.templates_dir.is_none();
-        let layouts = is_built_in.then(Layouts::default);
-        let writer = Self { templates, layouts, settings };
-        if !is_built_in {
-            for (kind, language) in kinds_and_languages() {
-                for facts in sample_facts::covering_facts(kind, language) {
-                    writer.write_once(&facts)?;
-                }
+        if settings.templates_dir.is_none() {
+            return Ok(Self { templates, layouts: Some(Layouts::default()), settings });
+        }
+        let writer = Self { templates, layouts: None, settings };
+        for (kind, language) in kinds_and_languages() {
+            for facts in sample_facts::covering_facts(kind, language) {
+                writer.write_once(&facts)?;
             }
         }
         Ok(writer)
