@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use capital_courier::app::App;
+use capital_courier::flow::inbox::READERS;
+use capital_courier::flow::inbox::store::{Share, lock_share};
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -291,6 +294,57 @@ async fn a_batch_has_the_effect_of_its_events_one_by_one(db: PgPool) {
         }
     }
     app.finish().await;
+}
+
+/// All events of a round are about one transaction, and the database rejects the first of them. If
+/// another one is read before it, the first one finds the transaction stored and is not rejected.
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn no_part_of_a_batch_overtakes_one_that_another_reader_kept_it_from(db: PgPool) {
+    let app = TestApp::start(db).await;
+    let rejected = Dice(StdRng::seed_from_u64(1)).unstorable();
+    let is_read = AtomicBool::new(false);
+    // Another process has the shares for a moment, again and again.
+    let other = async {
+        while !is_read.load(Ordering::Relaxed) {
+            let mut tx = app.db.begin().await.unwrap();
+            for share in Share::all(READERS) {
+                lock_share(&mut tx, share).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tx.rollback().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let reading = async {
+        for round in 0..20 {
+            for number in 0..8 {
+                let kind = if number == 0 { rejected.as_str() } else { "payment" };
+                app.stripe_sends(&transaction_event(round, number, kind)).await.expect_kept();
+            }
+            while app.events_in_state("unread").await > 0 {
+                app.app.read_inbox().await.unwrap();
+            }
+            assert_eq!(app.events_in_state("unreadable").await, round + 1, "an event overtook");
+        }
+        is_read.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(reading, other);
+    app.abandon();
+}
+
+/// An event about the transaction of a round.
+fn transaction_event(round: i64, number: usize, kind: &str) -> Value {
+    json!({
+        "id": format!("evt_{round}_{number}"), "object": "event", "created": day_one().timestamp(),
+        "type": "capital.financing_transaction.created", "livemode": false,
+        "data": {"object": {
+            "id": format!("cptxn_{round}"), "object": "capital.financing_transaction",
+            "account": "acct_1", "livemode": false, "type": kind,
+            "created_at": day_one().timestamp(), "financing_offer": "financingoffer_1",
+            "details": {"advance_amount": 1_000, "fee_amount": 100, "total_amount": 1_100,
+                        "currency": "usd", "reason": null, "transaction": {"charge": "py_1"}},
+        }},
+    })
 }
 
 /// Events about this many accounts, of each kind that reading knows.
