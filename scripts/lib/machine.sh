@@ -56,7 +56,7 @@ step() {
 }
 
 # cargo_tool CRATE VERSION COMMAND OPTIONS…: makes COMMAND (`cargo-deny`) available in this version
-# or a newer patch. Builds it once, into target/tools.
+# or a newer patch. Builds it once, into target/tools, without optimization: it takes longer to build than to run.
 cargo_tool() {
     local crate=$1 version=$2 command=$3
     shift 3
@@ -67,6 +67,6 @@ cargo_tool() {
         found=$("$command" --version 2>/dev/null) || true
     case " $found" in
         *" ${version%.*}."*) ;;
-        *) cargo install --locked --quiet --root target/tools "$crate@$version" "$@" ;;
+        *) cargo install --locked --quiet --debug --root target/tools "$crate@$version" "$@" ;;
     esac
 }
