@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::{Database, Pool};
 use crate::financing::{BackfillTransactions, Financings};
-use crate::flow::delivered::MarkDelivered;
-use crate::flow::email::{self, SendLetter};
+use crate::flow::delivered::{MarkCommits, MarkDelivered};
+use crate::flow::email::{self, LetterCommits, SendLetter};
 use crate::flow::inbox::{self, InboxReader};
 use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer};
 use crate::letters;
@@ -112,7 +112,7 @@ impl Resources {
             disclaimers: disclaimers(&settings.email)?,
             settings: settings.email.clone(),
             max_attempts: settings.queue.max_attempts,
-            lease: settings.queue.lease,
+            commits: LetterCommits::new(&self.db, &self.clock, settings.queue.lease),
             pauses: self.pauses.clone(),
             jobs: self.jobs.clone(),
             metrics: self.metrics.letters.clone(),
@@ -124,6 +124,7 @@ impl Resources {
             db: self.db.clone(),
             clock: self.clock.clone(),
             stripe: self.stripe.clone(),
+            commits: MarkCommits::new(&self.db, &self.clock),
             metrics: self.metrics.deliveries.clone(),
         }
     }

@@ -23,29 +23,39 @@ pub enum Objection {
     Suppressed,
 }
 
-/// What speaks against a letter to this account at this address now.
-pub async fn objection(
+/// What speaks now against a letter to each of these accounts at its address.
+pub async fn objections(
     db: impl PgExecutor<'_>,
-    account_id: &str,
-    address: &AddressHash,
-) -> sqlx::Result<Option<Objection>> {
-    let found = sqlx::query!(
+    recipients: &[(&str, AddressHash)],
+) -> sqlx::Result<Vec<Option<Objection>>> {
+    let accounts: Vec<String> = recipients.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let addresses: Vec<Vec<u8>> =
+        recipients.iter().map(|(_, address)| address.as_bytes().to_vec()).collect();
+    let rows = sqlx::query!(
         r#"
         select
-            exists (select from opt_outs where account_id = $1 and ended_at is null)
-                as "opted_out!",
             exists (
-                select from suppressed_addresses where address_sha256 = $2 and ended_at is null
+                select from opt_outs
+                where opt_outs.account_id = recipient.account_id and ended_at is null
+            ) as "opted_out!",
+            exists (
+                select from suppressed_addresses
+                where suppressed_addresses.address_sha256 = recipient.address_sha256
+                    and ended_at is null
             ) as "suppressed!"
+        from unnest($1::text[], $2::bytea[]) with ordinality
+            as recipient (account_id, address_sha256, position)
+        order by position
         "#,
-        account_id,
-        address.as_bytes(),
+        &accounts,
+        &addresses,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(match (found.opted_out, found.suppressed) {
+    let objections = rows.into_iter().map(|found| match (found.opted_out, found.suppressed) {
         (true, _) => Some(Objection::OptedOut),
         (false, true) => Some(Objection::Suppressed),
         (false, false) => None,
-    })
+    });
+    Ok(objections.collect())
 }

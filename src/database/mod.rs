@@ -4,11 +4,13 @@
 //! embedded one (feature `demo`), which accepts one connection at a time; in tests a private
 //! server.
 
+mod batcher;
 mod cursor;
 mod dismissed;
 #[cfg(feature = "demo")]
 mod embedded;
 mod export;
+mod group_commit;
 mod health;
 mod metrics;
 mod pool;
@@ -33,11 +35,13 @@ use crate::clock::Measured;
 use crate::telemetry::chain;
 use pooler::PoolMode;
 
+pub(crate) use batcher::{BatchLimits, BatchWork, Batcher};
 pub use cursor::{Cursor, InvalidCursor};
 pub use dismissed::Dismissed;
 #[cfg(feature = "demo")]
 pub use embedded::EmbeddedServer;
 pub(crate) use export::export_rows;
+pub(crate) use group_commit::{GroupCommit, Grouped};
 pub use health::{
     DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
 };

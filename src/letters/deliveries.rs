@@ -36,27 +36,32 @@ pub struct StripeReply<'a> {
     pub note: Option<&'a str>,
 }
 
-/// Inserts a pending delivery. False if the offer already has a delivery. Without a letter, the
-/// platform told the merchant itself.
-pub async fn insert(
+/// Inserts pending deliveries of offers, each with its letter; without one, the platform told the
+/// merchant itself. Returns the offers that had no delivery.
+pub async fn insert_all(
     db: impl PgExecutor<'_>,
-    offer_id: &str,
-    letter_id: Option<&str>,
+    deliveries: &[(&str, Option<&str>)],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let inserted = sqlx::query!(
+) -> sqlx::Result<HashSet<String>> {
+    let offers: Vec<String> = deliveries.iter().map(|(offer, _)| (*offer).to_owned()).collect();
+    let letters: Vec<Option<String>> =
+        deliveries.iter().map(|(_, letter)| letter.map(str::to_owned)).collect();
+    let inserted = sqlx::query_scalar!(
         "
         insert into deliveries (offer_id, letter_id, requested_at)
-        values ($1, $2, $3)
+        select offer_id, letter_id, $3
+        from unnest($1::text[], $2::text[]) as new (offer_id, letter_id)
+        order by offer_id
         on conflict (offer_id) do nothing
+        returning offer_id
         ",
-        offer_id,
-        letter_id,
+        &offers,
+        &letters as &[Option<String>],
         now,
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(inserted.into_iter().collect())
 }
 
 pub async fn find_pending(
@@ -76,30 +81,41 @@ pub async fn find_pending(
     .await
 }
 
-/// Records that Stripe acknowledged the delivery.
-pub async fn mark_delivered(
+/// Records that Stripe acknowledged deliveries, each with its response. The caller has locked the
+/// offers.
+pub async fn mark_all_delivered(
     db: impl PgExecutor<'_>,
-    offer_id: &str,
-    answer: &StripeReply<'_>,
+    acknowledged: &[(&str, StripeReply<'_>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let all = || acknowledged.iter();
+    let offers: Vec<String> = all().map(|(offer, _)| (*offer).to_owned()).collect();
+    let statuses: Vec<Option<i16>> =
+        all().map(|(_, reply)| i16::try_from(reply.status).ok()).collect();
+    let requests: Vec<Option<String>> =
+        all().map(|(_, reply)| reply.request_id.map(str::to_owned)).collect();
+    let bodies: Vec<Option<String>> = all().map(|(_, reply)| reply.body.map(json_text)).collect();
+    let notes: Vec<Option<String>> = all().map(|(_, reply)| reply.note.map(storable)).collect();
     sqlx::query!(
         "
         update deliveries
-        set state = 'delivered', delivered_at = $2, response_status = $3, response_request_id = $4,
-            response_body = $5::text::json, note = $6
-        where offer_id = $1 and state = 'pending'
+        set state = 'delivered', delivered_at = $6, response_status = reply.status,
+            response_request_id = reply.request_id, response_body = reply.body::json,
+            note = reply.note
+        from unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[])
+            as reply (offer_id, status, request_id, body, note)
+        where deliveries.offer_id = reply.offer_id and state = 'pending'
         ",
-        offer_id,
+        &offers,
+        &statuses as &[Option<i16>],
+        &requests as &[Option<String>],
+        &bodies as &[Option<String>],
+        &notes as &[Option<String>],
         now,
-        i16::try_from(answer.status).ok(),
-        answer.request_id,
-        answer.body.map(json_text),
-        answer.note.map(storable),
     )
     .execute(db)
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// Records a failure response. The next attempt uses a new Idempotency-Key.
@@ -199,6 +215,9 @@ pub async fn delivered_among(
     db: impl PgExecutor<'_>,
     offer_ids: &[String],
 ) -> sqlx::Result<HashSet<String>> {
+    if offer_ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let delivered = sqlx::query_scalar!(
         "select offer_id from deliveries where offer_id = any($1) and state = 'delivered'",
         offer_ids,

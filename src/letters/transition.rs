@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::reason::GAVE_UP;
 use super::store::{self, Content, Letter, State, Transition};
 use super::{SEND_JOB, evidence, sets};
-use crate::offers::timeline::{self, Entry};
+use crate::offers::timeline::{self, Entries, Entry};
 use crate::queue::{self, NewJob};
 
 /// Changes the state and adds the timeline entry. Returns `false`, without any effect, if the
@@ -49,31 +49,47 @@ pub enum Begun {
     NotApproved,
 }
 
-/// Moves a waiting letter to `sending` and records the attempt with its exact bytes, in the
-/// caller's transaction: once it commits, the letter counts as possibly sent. The attempt's evidence
-/// takes the place of a timeline entry. Unless the result is [`Begun::Sending`], the caller rolls
-/// back.
-pub async fn begin_sending(
-    tx: &mut PgConnection,
-    letter: &Letter,
-    content: &Content,
-    message: &[u8],
-    now: DateTime<Utc>,
-) -> sqlx::Result<Begun> {
-    evidence::store::begin_attempt(tx, letter, content, message, now).await
+/// An attempt that is about to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAttempt<'a> {
+    /// Its `attempt` counts this one.
+    pub letter: &'a Letter,
+    pub content: &'a Content,
+    /// The exact bytes.
+    pub message: &'a [u8],
 }
 
-/// Moves a letter from `sending` to `sent` with the relay's answer, and adds the timeline entry.
-pub async fn record_sent(
+/// Moves waiting letters to `sending` and records the attempts with their exact bytes, in the
+/// caller's transaction: once it commits, they count as possibly sent. The attempt's evidence takes
+/// the place of a timeline entry. Returns what became of each; unless that is [`Begun::Sending`],
+/// nothing has changed.
+pub async fn begin_all(
     tx: &mut PgConnection,
-    letter: &Letter,
-    answer: &str,
+    attempts: &[NewAttempt<'_>],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Begun>> {
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    evidence::store::begin_attempts(tx, attempts, now).await
+}
+
+/// Moves letters from `sending` to `sent`, each with the relay's answer, and adds the timeline
+/// entries.
+pub async fn record_all_sent(
+    tx: &mut PgConnection,
+    answers: &[(&Letter, &str)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if evidence::store::record_sent(&mut *tx, letter, answer, now).await? {
-        add_entry(tx, letter, State::Sent, Some(answer), now).await?;
+    let sent = evidence::store::record_all_sent(&mut *tx, answers, now).await?;
+    let mut timeline = Entries::default();
+    for (position, (letter, answer)) in answers.iter().enumerate() {
+        if sent.contains(&letter.letter_id) {
+            let entry = Entry::ours(&letter.offer_id, &letter.account_id, "letter.sent", now);
+            timeline.add(position, &entry.with_note(answer));
+        }
     }
-    Ok(())
+    timeline.insert(tx, now).await
 }
 
 /// Moves an unsent letter to a final state and cancels its job.

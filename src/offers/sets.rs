@@ -75,6 +75,26 @@ pub async fn lock_all(
     Ok(known.collect())
 }
 
+/// The statuses, which other transactions cannot change until this one ends.
+pub async fn lock_statuses_shared(
+    tx: &mut PgConnection,
+    offer_ids: &[String],
+) -> sqlx::Result<HashMap<String, OfferStatus>> {
+    let rows = sqlx::query!(
+        "
+        select offer_id, status
+        from financing_offers
+        where offer_id = any($1)
+        order by offer_id
+        for share
+        ",
+        offer_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.offer_id, OfferStatus::from(row.status))).collect())
+}
+
 /// The columns of offers, one array each.
 #[derive(Default)]
 struct Columns {
@@ -203,8 +223,8 @@ pub struct Snapshot<'a> {
     pub replacement_for: Option<&'a OfferId>,
 }
 
-/// Updates everything but the statuses, which only [`move_all`] and
-/// [`move_status`](super::store::move_status) write. The caller has locked the offers.
+/// Updates everything but the statuses, which only [`move_all`] writes. The caller has locked the
+/// offers.
 pub async fn replace_all(tx: &mut PgConnection, new: &[Snapshot<'_>]) -> sqlx::Result<()> {
     if new.is_empty() {
         return Ok(());

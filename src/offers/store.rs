@@ -367,50 +367,12 @@ pub async fn find_of_account(
         .await
 }
 
-/// Sets the status and returns the previous one; none if the status is unchanged.
-pub async fn move_status(
-    db: impl PgExecutor<'_>,
-    offer_id: &str,
-    status: &OfferStatus,
-) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        "
-        update financing_offers
-        set status = $2
-        from (
-            select offer_id, status from financing_offers where offer_id = $1 for no key update
-        ) as before
-        where financing_offers.offer_id = before.offer_id and financing_offers.status <> $2
-        returning before.status
-        ",
-        offer_id,
-        status.as_str(),
-    )
-    .fetch_optional(db)
-    .await
-}
-
 /// The status, locked for an update until the transaction ends; none if the offer is not stored.
 pub async fn lock_status(
     tx: &mut PgConnection,
     offer_id: &str,
 ) -> sqlx::Result<Option<OfferStatus>> {
     Ok(lock(tx, offer_id).await?.map(|offer| offer.status))
-}
-
-/// The status, which other transactions cannot change until this one ends; none if the offer is not
-/// stored.
-pub async fn lock_status_shared(
-    tx: &mut PgConnection,
-    offer_id: &str,
-) -> sqlx::Result<Option<OfferStatus>> {
-    let status = sqlx::query_scalar!(
-        "select status from financing_offers where offer_id = $1 for share",
-        offer_id
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(status.map(OfferStatus::from))
 }
 
 /// Whether an offer exists and belongs to an account.

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::telemetry::traces;
+
 /// A job that this worker has claimed. Clones share the progress of the attempt.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -30,6 +32,9 @@ pub struct Claim {
     /// The label of the outcome that was written last. It counts only if its transaction commits.
     outcome: Arc<Mutex<Option<&'static str>>>,
 }
+
+/// A job and the token of one claim on it.
+pub type ClaimKey = (i64, Uuid);
 
 const IRREVERSIBLE: u8 = 1;
 const OUTCOME_KNOWN: u8 = 2;
@@ -71,8 +76,26 @@ impl Claim {
         self.progress.fetch_max(OUTCOME_KNOWN, Ordering::SeqCst);
     }
 
-    pub(super) fn set_outcome(&self, outcome: &Outcome<'_>) {
+    /// Notes how the attempt ended, for metrics and its trace.
+    pub(super) fn set_outcome(&self, outcome: Outcome<'_>) {
         *self.outcome.lock() = Some(outcome.label());
+        let name: &'static str = outcome.into();
+        // Without the text of the error, which may quote a reply.
+        traces::set_text("job.outcome", name);
+        match outcome {
+            Outcome::Retry { .. } | Outcome::Discard { .. } => traces::fail(name),
+            Outcome::Done | Outcome::Snooze { .. } | Outcome::Reschedule { .. } => {}
+        }
+    }
+
+    /// Notes that the attempt has finished its job ([`super::finish_all`]).
+    pub fn set_done(&self) {
+        self.set_outcome(Outcome::Done);
+    }
+
+    /// Identifies the claim: a job that another worker has claimed since has another token.
+    pub fn key(&self) -> ClaimKey {
+        (self.job_id, self.token)
     }
 
     /// For metrics, once the attempt has returned without an error.

@@ -28,8 +28,8 @@
 //! |---|---|
 //! | A claim lasts for `queue.lease` and has a token of its own. | `store::claim` |
 //! | It is renewed after each third. Without it the attempt is aborted. | `Runner::renew_lease` |
-//! | The fence, first in a transaction: only the holder records. | [`finish`], [`lock_claim`] |
-//! | What cannot be undone begins with a full lease ahead. | [`renew`] |
+//! | The fence, first in a transaction: only the holder records. | [`finish`], [`lock_claim`], [`finish_all`] |
+//! | What cannot be undone begins with a full lease ahead. | [`renew`], [`renew_all`] |
 //! | Recording what only this process knows is retried, never aborted. | [`retry_until_recorded`] |
 //! | After a database outage, holders may renew expired leases first. | `Runner::claim_request` |
 //! | While the clock differs from Stripe's, nothing is claimed. | `Runner::claim` |
@@ -58,18 +58,20 @@ use crate::database;
 
 pub use backoff::delay;
 pub use circuit::{Admission, Circuit, Probe};
-pub use claim::{Claim, Outcome};
+pub use claim::{Claim, ClaimKey, Outcome};
 pub use correction::WrongClock;
 pub use metrics::JobMetrics;
 pub use notify::{Listener, Notifier, notify_on_insert};
 pub use periodic::{Periodic, SUBJECT};
 pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
-pub use sets::{NewJob, cancel_all, enqueue_all, lock_all, requeue_all, reschedule_all_now};
+pub use sets::{
+    NewJob, cancel_all, enqueue_all, enqueue_all_here, finish_all, lock_all, renew_all,
+    requeue_all, reschedule_all_now,
+};
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};
 pub use store::{
-    ClaimRequest, Queued, claim, claim_now, delete_done, enqueue, enqueue_here,
-    enqueue_low_priority, export, finish, lock_claim, renew, requeue, requeue_dead,
-    reschedule_put_off,
+    ClaimRequest, Queued, claim, claim_now, delete_done, enqueue, enqueue_low_priority, export,
+    finish, lock_claim, renew, requeue, requeue_dead, reschedule_put_off,
 };
 
 #[derive(Clone, Copy, Debug)]

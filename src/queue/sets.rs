@@ -1,11 +1,14 @@
-//! Queues, restarts and ends many jobs with one statement each. Every set is locked in the order of
-//! the keys, so that concurrent transactions cannot deadlock.
+//! Queues, restarts and ends many jobs with one statement each. Every set is locked in one order, of
+//! the keys or, for claims, of the ids, so that concurrent transactions cannot deadlock.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::claim::{Claim, ClaimKey};
 use super::store::CHANNEL;
 use crate::telemetry::traces;
 
@@ -44,6 +47,24 @@ pub async fn enqueue_all(
     tx: &mut PgConnection,
     jobs: &[NewJob<'_>],
 ) -> sqlx::Result<HashSet<String>> {
+    add_all(tx, jobs, true).await
+}
+
+/// As [`enqueue_all`], without `NOTIFY`: for a worker whose own process runs these kinds and is
+/// notified in memory after the commit. A `NOTIFY` for each transaction would wake the workers of
+/// every replica, and Postgres commits transactions with one after the other.
+pub async fn enqueue_all_here(
+    tx: &mut PgConnection,
+    jobs: &[NewJob<'_>],
+) -> sqlx::Result<HashSet<String>> {
+    add_all(tx, jobs, false).await
+}
+
+async fn add_all(
+    tx: &mut PgConnection,
+    jobs: &[NewJob<'_>],
+    notifies: bool,
+) -> sqlx::Result<HashSet<String>> {
     if jobs.is_empty() {
         return Ok(HashSet::new());
     }
@@ -64,7 +85,7 @@ pub async fn enqueue_all(
             returning key, kind
         )
         -- Sent at commit, once for all jobs of a kind.
-        select key, pg_notify($6, kind) as "notified" from added
+        select key, case when $7 then pg_notify($6, kind) end as "notified" from added
         "#,
         &kinds,
         &subjects,
@@ -72,10 +93,82 @@ pub async fn enqueue_all(
         &due,
         &traces as &[Option<String>],
         CHANNEL,
+        notifies,
     )
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(|row| row.key).collect())
+}
+
+/// As [`super::renew`] for many claims. Returns those that hold: nothing may be written for the
+/// others.
+pub async fn renew_all(
+    tx: &mut PgConnection,
+    claims: &[&Claim],
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashSet<ClaimKey>> {
+    let (jobs, tokens) = keys_of(claims);
+    let renewed = sqlx::query!(
+        r#"
+        with held as (
+            select jobs.job_id
+            from unnest($1::bigint[], $2::uuid[]) as claim (job_id, token)
+            join jobs on jobs.job_id = claim.job_id and jobs.lease_token = claim.token
+            where jobs.state = 'claimed'
+            order by jobs.job_id
+            for update of jobs
+        )
+        update jobs
+        set leased_until = $3
+        from held
+        where jobs.job_id = held.job_id
+        returning jobs.job_id, jobs.lease_token as "token!"
+        "#,
+        &jobs,
+        &tokens,
+        now + lease,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(renewed.into_iter().map(|row| (row.job_id, row.token)).collect())
+}
+
+/// As [`super::finish`] for many attempts whose work is done. Returns the claims that held: nothing
+/// may be written for the others. After the commit the attempts call [`Claim::set_done`].
+pub async fn finish_all(
+    tx: &mut PgConnection,
+    claims: &[&Claim],
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashSet<ClaimKey>> {
+    let (jobs, tokens) = keys_of(claims);
+    let finished = sqlx::query!(
+        r#"
+        with held as (
+            select jobs.job_id, jobs.lease_token
+            from unnest($1::bigint[], $2::uuid[]) as claim (job_id, token)
+            join jobs on jobs.job_id = claim.job_id and jobs.lease_token = claim.token
+            where jobs.state = 'claimed'
+            order by jobs.job_id
+            for update of jobs
+        )
+        update jobs
+        set state = 'done', finished_at = $3, lease_token = null, leased_until = null
+        from held
+        where jobs.job_id = held.job_id
+        returning jobs.job_id, held.lease_token as "token!"
+        "#,
+        &jobs,
+        &tokens,
+        now,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(finished.into_iter().map(|row| (row.job_id, row.token)).collect())
+}
+
+fn keys_of(claims: &[&Claim]) -> (Vec<i64>, Vec<Uuid>) {
+    claims.iter().map(|claim| claim.key()).unzip()
 }
 
 /// Locks jobs until the transaction ends, before the statements that change them. Returns the keys

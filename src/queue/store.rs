@@ -33,31 +33,6 @@ pub async fn enqueue(
     add(db, kind, subject, false, now).await
 }
 
-/// As [`enqueue`], without `NOTIFY`: for a worker whose own process runs this kind and is notified
-/// in memory after the commit. A `NOTIFY` for each job would wake the workers of every replica, and
-/// Postgres commits transactions with one after the other.
-pub async fn enqueue_here(
-    db: impl PgExecutor<'_>,
-    kind: &str,
-    subject: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Queued> {
-    let added = sqlx::query!(
-        "
-        insert into jobs (kind, key, subject, due_at, queued_at, traceparent)
-        values ($1, $1 || ':' || $2, $2, $3, $3, $4)
-        on conflict (key) do nothing
-        ",
-        kind,
-        subject,
-        now,
-        traces::traceparent(),
-    )
-    .execute(db)
-    .await?;
-    Ok(if added.rows_affected() == 1 { Queued::Inserted } else { Queued::Duplicate })
-}
-
 /// As [`enqueue`]; the job is claimed only while no other of its kind is due.
 pub async fn enqueue_low_priority(
     db: impl PgExecutor<'_>,
@@ -400,19 +375,8 @@ pub async fn finish(
     .execute(db)
     .await?;
     require_held(finished.rows_affected() == 1)?;
-    claim.set_outcome(&outcome);
-    trace_outcome(outcome);
+    claim.set_outcome(outcome);
     Ok(())
-}
-
-/// Leaves out the text of the error, which may quote a reply.
-fn trace_outcome(outcome: Outcome<'_>) {
-    let name: &'static str = outcome.into();
-    traces::set_text("job.outcome", name);
-    match outcome {
-        Outcome::Retry { .. } | Outcome::Discard { .. } => traces::fail(name),
-        Outcome::Done | Outcome::Snooze { .. } | Outcome::Reschedule { .. } => {}
-    }
 }
 
 /// Deletes jobs of a kind that were done before `before`, the longest done first, at most `limit`.

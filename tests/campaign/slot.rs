@@ -11,7 +11,7 @@ use crate::World;
 use crate::support::process::Process;
 
 /// Every crash point of the service, and whether a letter's outcome is unknown there.
-const POINTS: [(&str, bool); 14] = [
+const POINTS: [(&str, bool); 19] = [
     ("webhook.before_commit", false),
     ("webhook.before_answers", false),
     ("webhook.between_answers", false),
@@ -22,10 +22,15 @@ const POINTS: [(&str, bool); 14] = [
     ("inbox.before_commit", false),
     ("inbox.after_commit", false),
     ("letter.before_sending", false),
+    ("letters.before_sending_commit", false),
+    ("letters.after_sending_commit", true),
     ("letter.after_sending", true),
     ("letter.after_relay", true),
-    ("letter.after_sent", false),
+    ("letters.before_sent_commit", true),
+    ("letters.after_sent_commit", false),
     ("mark.after_stripe", false),
+    ("marks.before_commit", false),
+    ("marks.after_commit", false),
 ];
 
 /// `SIGABRT`, by which the service dies at a crash point.

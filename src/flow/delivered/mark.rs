@@ -1,22 +1,18 @@
 //! The `mark_delivered` job: tells Stripe that the merchant has received the offer.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::record::{Acknowledged, MarkCommits};
 use super::{DeliveryMetrics, was_delivered};
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::letters::deliveries::{self, PendingDelivery, StripeReply};
-use crate::offers;
-use crate::offers::timeline::{self, Entry};
-use crate::offers::transition::by_event;
 use crate::queue::{
     self, AttemptError, Circuit, Claim, Next, Outcome, Retryable, Work, retry_until_recorded,
 };
-use crate::stripe::{ApiResponse, Client, Error, FinancingOffer, OfferId, OfferStatus};
+use crate::stripe::{Client, Error, OfferId, OfferStatus};
 use crate::telemetry::traces;
 
 /// Executes the `mark_delivered` jobs: one call to Stripe per offer, idempotent across retries.
@@ -25,6 +21,7 @@ pub struct MarkDelivered {
     pub db: Pool,
     pub clock: Clock,
     pub stripe: Client,
+    pub commits: MarkCommits,
     pub metrics: DeliveryMetrics,
 }
 
@@ -38,15 +35,16 @@ impl Work for MarkDelivered {
         traces::set_text("offer.id", &claim.subject);
         // Without a pending delivery an earlier attempt has recorded its outcome: nothing is left.
         let Some(delivery) = deliveries::find_pending(&self.db, &claim.subject).await? else {
-            return self.finish(claim).await;
+            return queue::finish(&self.db, claim, Outcome::Done, self.clock.now()).await;
         };
         let offer_id: OfferId = delivery.offer_id.parse()?;
         let outcome = self.stripe.mark_delivered(&offer_id, &idempotency_key(&delivery)).await;
         crate::crash::point("mark.after_stripe");
         match outcome {
             Ok(answer) if was_delivered(&answer.object.status) => {
+                let acknowledged = Acknowledged::new(&delivery, answer, None);
                 retry_until_recorded(claim, &self.db, || {
-                    self.record(claim, &delivery, &answer, None)
+                    self.record(claim, &delivery, &acknowledged)
                 })
                 .await
             }
@@ -86,49 +84,19 @@ fn idempotency_key(delivery: &PendingDelivery) -> String {
 }
 
 impl MarkDelivered {
-    async fn finish(&self, claim: &Claim) -> Result<(), AttemptError> {
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut *tx, claim, Outcome::Done, self.clock.now()).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Records Stripe's response, completes the job and adds the timeline entry, in one
-    /// transaction.
     async fn record(
         &self,
         claim: &Claim,
         delivery: &PendingDelivery,
-        answered: &ApiResponse<FinancingOffer>,
-        note: Option<&str>,
+        acknowledged: &Acknowledged,
     ) -> Result<(), AttemptError> {
-        let now = self.clock.now();
-        let answer = StripeReply {
-            status: answered.status,
-            request_id: answered.request_id.as_deref(),
-            body: Some(&answered.body),
-            note,
-        };
-        let mut tx = self.db.begin().await?;
-        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
-        let status = &answered.object.status;
-        // The offer's row is locked before its delivery, as by every other writer.
-        let before = update_status(&mut tx, delivery, status, now).await?;
-        deliveries::mark_delivered(&mut *tx, &delivery.offer_id, &answer, now).await?;
-        let entry = Entry {
-            status_before: before.as_deref(),
-            status_after: Some(status.as_str()),
-            note,
-            ..Entry::ours(
-                &delivery.offer_id,
-                answered.object.account.as_str(),
-                "offer.delivered",
-                now,
-            )
-        };
-        timeline::add(&mut *tx, &entry, now).await?;
-        tx.commit().await?;
-        self.metrics.delivered(delivery, note.is_some(), now);
-        tracing::info!(stripe.request_id = answered.request_id, "reported the delivery to Stripe");
+        if !self.commits.record(claim, acknowledged).await? {
+            return Err(AttemptError::LeaseLost);
+        }
+        claim.set_done();
+        let Acknowledged { answer, note, .. } = acknowledged;
+        self.metrics.delivered(delivery, note.is_some(), self.clock.now());
+        tracing::info!(stripe.request_id = answer.request_id, "reported the delivery to Stripe");
         Ok(())
     }
 
@@ -147,7 +115,7 @@ impl MarkDelivered {
         let seen = self.stripe.offer(offer_id).await?;
         if was_delivered(&seen.object.status) {
             let note = format!("{error}; the offer is {} at Stripe", seen.object.status);
-            self.record(claim, delivery, &seen, Some(&note)).await
+            self.record(claim, delivery, &Acknowledged::new(delivery, seen, Some(note))).await
         } else {
             Err(error.into())
         }
@@ -170,30 +138,6 @@ impl MarkDelivered {
         queue::lock_claim(&mut *tx, claim).await?;
         deliveries::change_key(&mut *tx, &delivery.offer_id, &answer).await?;
         Ok(tx.commit().await?)
-    }
-}
-
-/// Updates the offer's status from the response. The response ranks like an event: under the same
-/// Idempotency-Key Stripe replays its first response for 24 hours
-/// (<https://docs.stripe.com/api/idempotent_requests>), so events received since may be newer.
-/// Returns the status that was replaced.
-async fn update_status(
-    tx: &mut PgConnection,
-    delivery: &PendingDelivery,
-    answered: &OfferStatus,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Option<String>> {
-    let Some(known) = offers::store::lock_status(&mut *tx, &delivery.offer_id).await? else {
-        return Ok(None);
-    };
-    let effect = by_event(&known, answered, Ordering::Equal);
-    if effect.asks {
-        offers::request_refresh(&mut *tx, &delivery.offer_id, super::JOB, now).await?;
-    }
-    if effect.moves {
-        offers::store::move_status(tx, &delivery.offer_id, answered).await
-    } else {
-        Ok(None)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod mark;
 mod metrics;
+mod record;
 mod report;
 mod store;
 
@@ -19,6 +20,7 @@ use crate::stripe::OfferStatus;
 
 pub use mark::MarkDelivered;
 pub use metrics::DeliveryMetrics;
+pub use record::MarkCommits;
 pub use report::{DeliveryReport, Reported, report};
 pub use store::{
     ReportRange, StoredReport, erase_references, export_reports, reports_of_account, stream_reports,
@@ -26,20 +28,31 @@ pub use store::{
 
 pub(crate) const JOB: &str = "mark_delivered";
 
-/// Records that Stripe must be told about an offer whose letter was sent and queues the job, in the
-/// transaction of the worker that sent it. After the commit the worker notifies its own process of
-/// this kind of job. A second call for the same offer does nothing.
+/// An offer whose letter was sent.
+#[derive(Clone, Debug)]
+pub struct SentOffer<'a> {
+    pub offer_id: &'a str,
+    pub letter_id: &'a str,
+    /// The trace of the letter.
+    pub traceparent: Option<&'a str>,
+}
+
+/// Records that Stripe must be told about offers and queues the jobs, in the transaction of the
+/// worker that sent their letters. After the commit the worker notifies its own process of this
+/// kind of job. Does nothing for an offer that was requested before.
 pub async fn request(
     tx: &mut PgConnection,
-    offer_id: &str,
-    letter_id: &str,
+    sent: &[SentOffer<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // Its job, if it exists, was queued with it and may have been done and left.
-    if deliveries::insert(&mut *tx, offer_id, Some(letter_id), now).await? {
-        queue::enqueue_here(tx, JOB, offer_id, now).await?;
-    }
-    Ok(())
+    let new: Vec<_> = sent.iter().map(|sent| (sent.offer_id, Some(sent.letter_id))).collect();
+    let requested = deliveries::insert_all(&mut *tx, &new, now).await?;
+    // The job of any other, if it exists, was queued with it and may have been done and left.
+    let jobs = sent.iter().filter(|sent| requested.contains(sent.offer_id)).map(|sent| NewJob {
+        traceparent: sent.traceparent.map(str::to_owned),
+        ..NewJob::new(JOB, sent.offer_id, now)
+    });
+    queue::enqueue_all_here(tx, &jobs.collect::<Vec<_>>()).await.map(drop)
 }
 
 /// As [`request`], for an offer that the platform told the merchant about itself, from any process.
@@ -48,7 +61,7 @@ async fn request_without_letter(
     offer_id: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    if deliveries::insert(&mut *tx, offer_id, None, now).await? {
+    if !deliveries::insert_all(&mut *tx, &[(offer_id, None)], now).await?.is_empty() {
         queue::enqueue(tx, JOB, offer_id, now).await?;
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! Decides what happens to a letter: send, withdraw, suppress, hold or defer. Reads from Stripe and
-//! the database, and writes nothing. `SendLetter::begin` checks for the last time what may have
+//! the database, and writes nothing. `LetterCommits::begin` checks for the last time what may have
 //! changed since.
 
 use chrono::{DateTime, Utc};
@@ -36,6 +36,7 @@ pub(super) enum SendDecision {
 }
 
 /// Why a letter does not go out now.
+#[derive(Debug)]
 pub(super) enum SkipReason {
     /// The offer is no longer open; the value goes to `letters.reason`.
     Withdraw(String),
@@ -293,7 +294,7 @@ impl<'a> Decider<'a> {
 
 /// Whether a letter may go out about an offer that is past `undelivered`. `delivered` stops neither
 /// a reminder nor a first letter that bounced, if that status is the effect of our own report.
-pub(super) async fn may_announce(
+async fn may_announce(
     db: &mut PgConnection,
     letter: &Letter,
     status: &OfferStatus,

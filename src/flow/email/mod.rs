@@ -2,19 +2,21 @@
 //! The letters' rows, states and wording are in [`crate::letters`], the mail transport in
 //! [`crate::mail`], suppressions and opt-outs in [`crate::consent`].
 //!
-//! A letter leaves in one place: `SendLetter::begin` in `send`.
+//! A letter leaves in one place: `LetterCommits::begin`.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `send` | the job, in the order of its commits |
 //! | `decide` | whether a letter goes out, and its content |
 //! | `recipient` | the address of a letter |
+//! | `commits` | the commits of a letter that leaves, shared with others |
 //! | `expected` | who would get a letter now, for an operator |
 //! | `outcome` | the effect of an attempt on the letter and the job |
 //! | `metrics` | counts of what became of letters |
 //! | `withdraw` | the letters of offers that are no longer open |
 //! | `to_delivered` | the arrow to the next stage |
 
+mod commits;
 mod decide;
 mod expected;
 mod metrics;
@@ -36,6 +38,7 @@ use crate::mail;
 use crate::mail::sending_rate::SendingLimits;
 use crate::stripe::AccountId;
 
+pub use commits::LetterCommits;
 pub use expected::{ExpectedRecipient, ExpectedRecipients, OfferAwaitingLetter};
 pub use metrics::LetterMetrics;
 pub use recipient::{NoRecipient, Recipient, RecipientError};

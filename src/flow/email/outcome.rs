@@ -1,9 +1,12 @@
 //! Records the outcome of an attempt: the letter's state, its timeline entry and the end of the
 //! job, in one transaction that only the holder of the job's lease can commit.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::commits::Ready;
 use super::metrics::{INTERRUPTED, NOT_STARTED, UNKNOWN};
 use super::recipient::NoRecipient;
 use super::{SendLetter, WhenUncertain, to_delivered};
@@ -72,25 +75,18 @@ impl SendLetter {
     pub(super) async fn record_sent(
         &self,
         claim: &Claim,
-        letter: &Letter,
+        ready: &Arc<Ready>,
         to: &Address,
         answer: &str,
     ) -> Result<(), AttemptError> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        // The fence comes first: without the lease, nothing below may be written.
-        queue::finish(&mut *tx, claim, Outcome::Done, now).await?;
-        transition::record_sent(&mut tx, letter, answer, now).await?;
-        // Stripe accepts one delivery per offer, so reminders do not report any.
-        if letter.sequence == 0 {
-            to_delivered::hand_over(&mut tx, letter, now).await?;
+        if !self.commits.record_sent(claim, ready, answer).await? {
+            return Err(AttemptError::LeaseLost);
         }
-        tx.commit().await?;
-        crate::crash::point("letter.after_sent");
-        self.metrics.sent(letter, now);
+        claim.set_done();
+        self.metrics.sent(&ready.letter, self.clock.now());
         self.jobs.notify_kind(to_delivered::NEXT_JOB);
         tracing::info!(
-            letter.message_id = letter.message_id,
+            letter.message_id = ready.letter.message_id,
             letter.recipient = %to,
             relay.answer = answer,
             "sent letter"
@@ -110,7 +106,7 @@ impl SendLetter {
         let text = error.to_string();
         let (job_outcome, to, reason) = self.failure_outcome(claim, letter, error, &text);
         let mut tx = self.db.begin().await?;
-        // The fence comes first, as in `record_sent`.
+        // The fence comes first, as in `resolve_interrupted`.
         queue::finish(&mut *tx, claim, job_outcome, now).await?;
         let from = if matches!(error, SendError::Unknown(_)) {
             self.mark_uncertain(&mut tx, letter, &text).await?;

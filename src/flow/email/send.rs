@@ -12,35 +12,30 @@
 //!    reply.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Settings;
-use super::decide::{self, Decider, SendDecision, SkipReason};
+use super::commits::{LetterCommits, NotBegun, Ready};
+use super::decide::{Decider, SendDecision, SkipReason};
 use super::metrics::LetterMetrics;
-use super::recipient::NoRecipient;
 use crate::clock::Clock;
-use crate::consent::suppression::AddressHash;
-use crate::consent::{self, Objection};
 use crate::database::Pool;
+use crate::letters::SEND_JOB;
 use crate::letters::pauses::{self, PauseLog};
-use crate::letters::reason::{GAVE_UP, NOT_APPROVED, OPTED_OUT, UNCERTAIN};
+use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
-use crate::letters::transition::Begun;
 use crate::letters::wording::{Disclaimers, TemplateError, Writer};
-use crate::letters::{SEND_JOB, transition};
 use crate::mail::mime::{self, AssembledMessage, MessageParts};
 use crate::mail::per_domain::DomainSlot;
 use crate::mail::sending_rate::{DayCount, SendingRate};
 use crate::mail::{Address, DomainLimiter, Relay, SendError, mask};
-use crate::offers;
 use crate::queue::{
     self, AttemptError, Capacity, Circuit, Claim, Next, Notifier, Outcome, Retryable, Work,
     retry_until_recorded,
 };
-use crate::stripe::{self, AccountId, Cache, OfferStatus};
+use crate::stripe::{self, AccountId, Cache};
 use crate::telemetry::traces;
 
 /// Executes the `send_letter` jobs.
@@ -58,7 +53,7 @@ pub struct SendLetter {
     pub settings: Settings,
     /// After this many failed attempts the letter is held.
     pub max_attempts: i32,
-    pub lease: Duration,
+    pub commits: LetterCommits,
     pub pauses: PauseLog,
     /// Wakes the `mark_delivered` worker.
     pub jobs: Notifier,
@@ -109,10 +104,11 @@ impl Work for SendLetter {
         traces::set_text("offer.id", &letter.offer_id);
         match Decider::new(self).decide(&letter).await? {
             SendDecision::Send(to, content) => {
-                // Only spares the relay: `begin` decides.
-                match pauses::store::find_stopping(&self.db, &content).await? {
+                // Only spares the relay: `LetterCommits::begin` decides.
+                let pauses = pauses::in_force(&self.db).await?;
+                match pauses.into_iter().find(|pause| pause.stops(&content)) {
                     Some(pause) => self.skip(claim, &letter, SkipReason::Paused(pause)).await,
-                    None => Box::pin(self.send(claim, letter, to, &content)).await,
+                    None => Box::pin(self.send(claim, letter, to, *content)).await,
                 }
             }
             SendDecision::Skip(reason) => self.skip(claim, &letter, reason).await,
@@ -165,15 +161,15 @@ impl SendLetter {
         claim: &Claim,
         mut letter: Letter,
         to: Address,
-        content: &Content,
+        content: Content,
     ) -> Result<(), AttemptError> {
         let slot = match self.domains.acquire(to.domain()) {
             Ok(slot) => slot,
             Err(at) => return self.wait_for_domain(claim, at).await,
         };
-        let ready = self.assemble(&letter, &to, content)?;
+        let message = self.assemble(&letter, &to, &content)?;
         let name = format!("{}-{}", letter.letter_id, letter.attempt + 1);
-        let data_phase = match self.relay.open(&ready.envelope, &name).await {
+        let data_phase = match self.relay.open(&message.envelope, &name).await {
             Ok(data_phase) => data_phase,
             Err(error) => {
                 return self.record_failure(claim, &letter, &to, &refused(error, &to, &slot)).await;
@@ -186,38 +182,41 @@ impl SendLetter {
         }
         crate::crash::point("letter.before_sending");
         letter.attempt += 1;
-        match self.begin(claim, &letter, content, &ready.bytes).await {
-            Ok(None) => letter.state = State::Sending,
-            Ok(Some(reason)) => return self.skip(claim, &letter, reason).await,
+        letter.state = State::Sending;
+        let ready = Arc::new(Ready { letter, content, message });
+        let letter = &ready.letter;
+        match self.commits.begin(claim, &ready).await {
+            Ok(Ok(())) => {}
+            Ok(Err(NotBegun::Skip(reason))) => return self.skip(claim, letter, reason).await,
+            Ok(Err(NotBegun::LeaseLost)) => return Err(AttemptError::LeaseLost),
             // The commit may have succeeded despite the error. Only this process knows that nothing
             // was sent.
-            Err(AttemptError::Failed(error)) => {
+            Err(error) => {
                 drop(data_phase);
-                retry_until_recorded(claim, &self.db, || self.revert_sending(claim, &letter))
+                retry_until_recorded(claim, &self.db, || self.revert_sending(claim, letter))
                     .await?;
-                return Err(AttemptError::Failed(error));
+                return Err(error.into());
             }
-            Err(stopped) => return Err(stopped),
         }
         // From here on the job is not released, even on shutdown: only this process learns the
         // reply.
         claim.begin_irreversible();
         crate::crash::point("letter.after_sending");
-        let outcome = data_phase.hand_over(&ready.bytes).await;
+        let outcome = data_phase.hand_over(&ready.message.bytes).await;
         crate::crash::point("letter.after_relay");
         match outcome {
             Ok(answer) => {
                 slot.record_accepted();
                 let answer = mask::masked(&answer, &to);
                 retry_until_recorded(claim, &self.db, || {
-                    self.record_sent(claim, &letter, &to, &answer)
+                    self.record_sent(claim, &ready, &to, &answer)
                 })
                 .await
             }
             Err(error) => {
                 let error = refused(error, &to, &slot);
                 retry_until_recorded(claim, &self.db, || {
-                    self.record_failure(claim, &letter, &to, &error)
+                    self.record_failure(claim, letter, &to, &error)
                 })
                 .await
             }
@@ -245,49 +244,6 @@ impl SendLetter {
             at: self.clock.now(),
         };
         Ok(mime::assemble(&parts, &self.settings.sender)?)
-    }
-
-    /// Commits `sending`, with a full lease ahead; `None` once it is committed. Every letter passes
-    /// here before it leaves. This is the fence: a worker that was paused for longer than its lease
-    /// fails here, before anything is sent. The checks cover what changed since Stripe was read: an
-    /// ended offer, an opt-out, a suppressed address, a pause, a withdrawn approval. Their writers
-    /// either withdraw the waiting letter or commit before these reads.
-    async fn begin(
-        &self,
-        claim: &Claim,
-        letter: &Letter,
-        content: &Content,
-        message: &[u8],
-    ) -> Result<Option<SkipReason>, AttemptError> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        queue::renew(&mut *tx, claim, self.lease, now).await?;
-        // Locks the offer's row against status changes until the commit.
-        let status = offers::store::lock_status_shared(&mut tx, &letter.offer_id).await?;
-        if let Some(status) = status.filter(OfferStatus::is_past_undelivered)
-            && !decide::may_announce(&mut tx, letter, &status).await?
-        {
-            return Ok(Some(SkipReason::Withdraw(format!("offer_{status}"))));
-        }
-        let address = AddressHash::of(&content.recipient);
-        match consent::objection(&mut *tx, &letter.account_id, &address).await? {
-            None => {}
-            Some(Objection::OptedOut) => return Ok(Some(SkipReason::Suppress)),
-            Some(Objection::Suppressed) => {
-                let suppressed = NoRecipient::Suppressed(address);
-                return Ok(Some(SkipReason::HoldWithoutRecipient(suppressed)));
-            }
-        }
-        if let Some(pause) = pauses::stopping(&mut tx, content).await? {
-            return Ok(Some(SkipReason::Paused(pause)));
-        }
-        match transition::begin_sending(&mut tx, letter, content, message, now).await? {
-            Begun::Sending => {}
-            Begun::NotWaiting => return Ok(Some(SkipReason::NotWaiting)),
-            Begun::NotApproved => return Ok(Some(SkipReason::Hold(NOT_APPROVED))),
-        }
-        tx.commit().await?;
-        Ok(None)
     }
 
     /// Records why the message was not handed over.

@@ -6,19 +6,27 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::flow::delivered;
+use crate::flow::delivered::{self, SentOffer};
 use crate::letters::deliveries;
 use crate::letters::store::Letter;
 
 /// The kind of job that [`hand_over`] queues: notify its worker after the commit.
 pub(super) const NEXT_JOB: &str = delivered::JOB;
 
+/// A letter that the relay accepted, and its trace.
+pub(super) type SentLetter<'a> = (&'a Letter, Option<&'a str>);
+
 pub(super) async fn hand_over(
     tx: &mut PgConnection,
-    letter: &Letter,
+    letters: &[SentLetter<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    delivered::request(tx, &letter.offer_id, &letter.letter_id, now).await
+    let sent = letters.iter().map(|(letter, traceparent)| SentOffer {
+        offer_id: &letter.offer_id,
+        letter_id: &letter.letter_id,
+        traceparent: *traceparent,
+    });
+    delivered::request(tx, &sent.collect::<Vec<_>>(), now).await
 }
 
 /// Those of the offers of which Stripe acknowledged our report that they were delivered.

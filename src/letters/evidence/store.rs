@@ -3,41 +3,72 @@
 //! the service's privileges prevent everywhere but in an operator's `account erase --with-proof`.
 //! The caller owns the transaction.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::{AttemptOutcome, hash};
 use crate::database::{json_text, storable};
-use crate::letters::store::{Content, Letter};
-use crate::letters::transition::Begun;
+use crate::letters::store::Letter;
+use crate::letters::transition::{Begun, NewAttempt};
 
-/// Moves a waiting letter to `sending` with its content and records the attempt with the exact
-/// bytes, in one statement. Unless the result is [`Begun::Sending`], the caller rolls back. Called by
-/// [`crate::letters::transition::begin_sending`] only.
-pub(in crate::letters) async fn begin_attempt(
+/// Moves waiting letters to `sending` with their content and records the attempts with their exact
+/// bytes, in one statement. Letters that are not waiting, or whose approval is not in force, are
+/// left alone. Called by [`crate::letters::transition::begin_all`] only.
+pub(in crate::letters) async fn begin_attempts(
     db: impl PgExecutor<'_>,
-    letter: &Letter,
-    content: &Content,
-    message: &[u8],
+    attempts: &[NewAttempt<'_>],
     now: DateTime<Utc>,
-) -> sqlx::Result<Begun> {
-    let begun = sqlx::query!(
+) -> sqlx::Result<Vec<Begun>> {
+    let columns = Columns::of(attempts);
+    let rows = sqlx::query!(
         r#"
-        with begun as (
-            update letters
-            set state = 'sending', attempt = attempt + 1, recipient = $8, subject = $9,
-                body_text = $17, body_html = $18, template_version = $12,
-                offered_terms = $19::text::json, copy_hash = $13, disclaimer_variant = $14,
-                kind = $5, locale = $6, erased_at = null, sending_started_at = $15, changed_at = $15
-            where letter_id = $1 and state = 'waiting'
-            returning letter_id
+        with new as (
+            select *
+            from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                $13::text[], $14::text[], $15::text[], $16::text[], $17::bytea[], $18::bytea[])
+                with ordinality as new (letter_id, attempt, offer_id, account_id, kind, locale,
+                message_id, recipient, subject, body_text, body_html, template_version,
+                offered_terms, copy_hash, disclaimer_variant, market, message, message_sha256,
+                position)
         ),
         -- An approval that was withdrawn since the letter was written is noticed here; a withdrawal
         -- waits for the attempts that begin under it.
         approval as (
-            select market, reference, approved_by from copy_approvals
-            where copy_hash = $13 and market = $16 and withdrawn_at is null for share
+            select copy_hash, market, reference, approved_by
+            from copy_approvals
+            where (copy_hash, market) in (select copy_hash, market from new)
+                and withdrawn_at is null
+            order by copy_approval_id
+            for share
+        ),
+        approved as (
+            select new.*, approval.reference, approval.approved_by
+            from new left join approval using (copy_hash, market)
+            where new.market is null or approval.market is not null
+        ),
+        waiting as (
+            select letter_id
+            from letters
+            where letter_id in (select letter_id from approved) and state = 'waiting'
+            order by offer_id, letter_id
+            for update
+        ),
+        begun as (
+            update letters
+            set state = 'sending', attempt = letters.attempt + 1, recipient = approved.recipient,
+                subject = approved.subject, body_text = approved.body_text,
+                body_html = approved.body_html, template_version = approved.template_version,
+                offered_terms = approved.offered_terms::json, copy_hash = approved.copy_hash,
+                disclaimer_variant = approved.disclaimer_variant, kind = approved.kind,
+                locale = approved.locale, erased_at = null, sending_started_at = $19,
+                changed_at = $19
+            from approved join waiting using (letter_id)
+            where letters.letter_id = approved.letter_id
+            returning letters.letter_id
         ),
         recorded as (
             insert into delivery_attempts (
@@ -45,76 +76,148 @@ pub(in crate::letters) async fn begin_attempt(
                 subject, message, message_sha256, template_version, copy_hash, disclaimer_variant,
                 approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
             )
-            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, approval.market,
-                approval.reference, approval.approved_by, $15, $15
-            from begun left join approval on true
-            where $16::text is null or approval.market is not null
-            returning letter_id
+            select letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient,
+                subject, message, message_sha256, template_version, copy_hash, disclaimer_variant,
+                market, reference, approved_by, $19, $19
+            from approved join begun using (letter_id)
         )
-        select exists (select from begun) as "begun!", exists (select from recorded) as "recorded!"
+        select begun.letter_id is not null as "begun!", approved.letter_id is not null as "approved!"
+        from new
+        left join approved using (letter_id)
+        left join begun using (letter_id)
+        order by new.position
         "#,
-        letter.letter_id,
-        letter.attempt,
-        letter.offer_id,
-        letter.account_id,
-        content.kind,
-        content.locale,
-        letter.message_id,
-        content.recipient,
-        content.subject,
-        message,
-        &hash(message)[..],
-        content.template_version,
-        content.copy_hash,
-        content.disclaimer_variant,
+        &columns.letter_id,
+        &columns.attempt,
+        &columns.offer_id,
+        &columns.account_id,
+        &columns.kind,
+        &columns.locale,
+        &columns.message_id,
+        &columns.recipient,
+        &columns.subject,
+        &columns.body_text,
+        &columns.body_html,
+        &columns.template_version,
+        &columns.offered_terms as &[Option<String>],
+        &columns.copy_hash as &[Option<String>],
+        &columns.disclaimer_variant as &[Option<String>],
+        &columns.market as &[Option<String>],
+        &columns.message,
+        &columns.message_sha256,
         now,
-        content.market.as_ref().filter(|_| content.needs_approval),
-        content.text,
-        content.html,
-        content.offered_terms.as_ref().map(json_text),
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(match (begun.begun, begun.recorded) {
-        (false, _) => Begun::NotWaiting,
-        (true, false) => Begun::NotApproved,
-        (true, true) => Begun::Sending,
-    })
+    let begun = rows.into_iter().map(|row| match (row.begun, row.approved) {
+        (true, _) => Begun::Sending,
+        (false, true) => Begun::NotWaiting,
+        (false, false) => Begun::NotApproved,
+    });
+    Ok(begun.collect())
 }
 
-/// Moves a letter from `sending` to `sent` and records the result of its current attempt, in one
-/// statement. `false` if it was not in `sending`. Called by
-/// [`crate::letters::transition::record_sent`] only.
-pub(in crate::letters) async fn record_sent(
+/// The columns of attempts, one array each.
+#[derive(Default)]
+struct Columns {
+    letter_id: Vec<String>,
+    attempt: Vec<i32>,
+    offer_id: Vec<String>,
+    account_id: Vec<String>,
+    kind: Vec<String>,
+    locale: Vec<String>,
+    message_id: Vec<String>,
+    recipient: Vec<String>,
+    subject: Vec<String>,
+    body_text: Vec<String>,
+    body_html: Vec<String>,
+    template_version: Vec<String>,
+    offered_terms: Vec<Option<String>>,
+    copy_hash: Vec<Option<String>>,
+    disclaimer_variant: Vec<Option<String>>,
+    /// That must be approved.
+    market: Vec<Option<String>>,
+    message: Vec<Vec<u8>>,
+    message_sha256: Vec<Vec<u8>>,
+}
+
+impl Columns {
+    fn of(attempts: &[NewAttempt<'_>]) -> Self {
+        let mut columns = Self::default();
+        for NewAttempt { letter, content, message } in attempts {
+            let market = content.market.clone().filter(|_| content.needs_approval);
+            columns.letter_id.push(letter.letter_id.clone());
+            columns.attempt.push(letter.attempt);
+            columns.offer_id.push(letter.offer_id.clone());
+            columns.account_id.push(letter.account_id.clone());
+            columns.kind.push(content.kind.clone());
+            columns.locale.push(content.locale.clone());
+            columns.message_id.push(letter.message_id.clone());
+            columns.recipient.push(content.recipient.clone());
+            columns.subject.push(content.subject.clone());
+            columns.body_text.push(content.text.clone());
+            columns.body_html.push(content.html.clone());
+            columns.template_version.push(content.template_version.clone());
+            columns.offered_terms.push(content.offered_terms.as_ref().map(json_text));
+            columns.copy_hash.push(content.copy_hash.clone());
+            columns.disclaimer_variant.push(content.disclaimer_variant.clone());
+            columns.market.push(market);
+            columns.message.push(message.to_vec());
+            columns.message_sha256.push(hash(message).to_vec());
+        }
+        columns
+    }
+}
+
+/// Moves letters from `sending` to `sent` and records the results of their current attempts, each
+/// with the relay's answer, in one statement. Returns the ids of those that were in `sending`.
+/// Called by [`crate::letters::transition::record_all_sent`] only.
+pub(in crate::letters) async fn record_all_sent(
     db: impl PgExecutor<'_>,
-    letter: &Letter,
-    answer: &str,
+    answers: &[(&Letter, &str)],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-        with sent as (
+) -> sqlx::Result<HashSet<String>> {
+    let letters: Vec<String> = answers.iter().map(|(letter, _)| letter.letter_id.clone()).collect();
+    let attempts: Vec<i32> = answers.iter().map(|(letter, _)| letter.attempt).collect();
+    let replies: Vec<String> = answers.iter().map(|(_, answer)| storable(answer)).collect();
+    let sent = sqlx::query_scalar!(
+        "
+        with answer as (
+            select *
+            from unnest($1::text[], $2::integer[], $3::text[]) as answer (letter_id, attempt, reply)
+        ),
+        sending as (
+            select letter_id
+            from letters
+            where letter_id = any($1) and state = 'sending'
+            order by offer_id, letter_id
+            for update
+        ),
+        sent as (
             update letters
-            set state = 'sent', reason = null, relay_reply = $4, sent_at = $5, changed_at = $5
-            where letter_id = $1 and state = 'sending'
-            returning letter_id
+            set state = 'sent', reason = null, relay_reply = answer.reply, sent_at = $5,
+                changed_at = $5
+            from answer join sending using (letter_id)
+            where letters.letter_id = answer.letter_id
+            returning letters.letter_id
         ),
         recorded as (
             insert into delivery_attempt_results (delivery_attempt_id, outcome, reply, recorded_at)
-            select delivery_attempt_id, $3, $4, $5 from delivery_attempts
-            where letter_id = $1 and attempt = $2
+            select delivery_attempt_id, $4, reply, $5
+            from answer join delivery_attempts using (letter_id, attempt)
             on conflict (delivery_attempt_id) do nothing
         )
-        select exists (select from sent) as "sent!"
-        "#,
-        letter.letter_id,
-        letter.attempt,
+        select letter_id from sent
+        ",
+        &letters,
+        &attempts,
+        &replies,
         AttemptOutcome::Sent.as_str(),
-        storable(answer),
         now,
     )
-    .fetch_one(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    Ok(sent.into_iter().collect())
 }
 
 /// The market of an earlier attempt with this wording, if its approval is still in force.

@@ -3,7 +3,7 @@
 //!
 //! Promise: once the transaction of [`pause`] has committed, no replica begins to hand over a
 //! letter in its scope. A hand-over that began before is finished. To that end [`pause`] and the
-//! transaction that commits `sending` exclude each other by a lock ([`stopping`]).
+//! transaction that commits `sending` exclude each other by a lock ([`lock_in_force`]).
 //!
 //! | scope | what workers do |
 //! |---|---|
@@ -73,6 +73,18 @@ pub struct Pause {
     pub ended_at: Option<DateTime<Utc>>,
     pub ended_by: Option<String>,
     pub end_reason: Option<String>,
+}
+
+impl Pause {
+    /// Whether it stops a letter with this content. One whose market is unknown may be for any.
+    pub fn stops(&self, content: &Content) -> bool {
+        let is_kind = self.kind.as_ref().is_none_or(|kind| *kind == content.kind);
+        let is_market = match (&self.market, &content.market) {
+            (Some(paused), Some(market)) => paused == market,
+            (None, _) | (_, None) => true,
+        };
+        is_kind && is_market
+    }
 }
 
 /// The scope.
@@ -157,13 +169,13 @@ pub async fn resume(
     Ok(ended)
 }
 
-/// The pause in force that stops a letter with this content. Until the transaction ends, no pause
-/// begins or ends. A pause that is about to begin makes this wait.
-pub async fn stopping(tx: &mut PgConnection, content: &Content) -> sqlx::Result<Option<Pause>> {
+/// The pauses in force, the oldest first. Until the transaction ends, no pause begins or ends. A
+/// pause that is about to begin makes this wait.
+pub async fn lock_in_force(tx: &mut PgConnection) -> sqlx::Result<Vec<Pause>> {
     // A statement of its own, before the one that reads: a statement does not see what was
     // committed while it waited for a lock.
     store::lock_shared(&mut *tx).await?;
-    store::find_stopping(tx, content).await
+    store::in_force(tx).await
 }
 
 /// Whether the pause is still in force. Until the transaction ends, it does not end.

@@ -6,7 +6,6 @@ use sqlx::PgExecutor;
 use super::{Pause, Scope};
 use crate::database::storable;
 use crate::letters::Kind;
-use crate::letters::store::Content;
 
 /// The key of the advisory lock: `pauses` in ASCII.
 const LOCK: i64 = 0x7061_7573_6573;
@@ -44,27 +43,6 @@ pub async fn in_force(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Pause>> {
 /// The pause of all emails, if it is in force. Does not wait for one that is about to begin or end.
 pub async fn all_paused(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Pause>> {
     select_in_force!("market is null and kind is null").fetch_optional(db).await
-}
-
-/// The first pause in force that stops a letter with this content. Does not wait, as
-/// [`super::stopping`] does.
-pub async fn find_stopping(
-    db: impl PgExecutor<'_>,
-    content: &Content,
-) -> sqlx::Result<Option<Pause>> {
-    select_in_force!(
-        "
-        (kind is null or kind = $1)
-        -- A letter whose market is unknown may be for any.
-        and (market is null or $2::text is null or market = $2)
-        order by pause_id
-        limit 1
-        ",
-        content.kind,
-        content.market,
-    )
-    .fetch_optional(db)
-    .await
 }
 
 pub(super) async fn find_in_force(

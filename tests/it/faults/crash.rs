@@ -193,20 +193,24 @@ async fn a_crash_after_reading_is_committed_reads_nothing_twice(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_before_sending_leaves_the_job_to_another_worker(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("letter.before_sending").await;
-    world.expect_letter(&offer, "waiting").await;
-    world.restart_and_deliver(&offer).await;
-    assert_eq!(world.relay.letters().len(), 1);
+    for (letters, point) in (1..).zip(["letter.before_sending", "letters.before_sending_commit"]) {
+        let offer = world.crash_at(point).await;
+        world.expect_letter(&offer, "waiting").await;
+        world.restart_and_deliver(&offer).await;
+        assert_eq!(world.relay.letters().len(), letters, "{point}");
+    }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_after_sending_is_committed_makes_the_letter_uncertain(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("letter.after_sending").await;
-    world.expect_letter(&offer, "sending").await;
-    assert!(world.relay.letters().is_empty());
-    world.restart_and_deliver(&offer).await;
-    assert_eq!(world.relay.letters().len(), 1);
+    for (before, point) in (0..).zip(["letters.after_sending_commit", "letter.after_sending"]) {
+        let offer = world.crash_at(point).await;
+        world.expect_letter(&offer, "sending").await;
+        assert_eq!(world.relay.letters().len(), before, "{point}");
+        world.restart_and_deliver(&offer).await;
+        assert_eq!(world.relay.letters().len(), before + 1, "{point}");
+    }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -233,14 +237,17 @@ async fn a_letter_whose_hand_over_crashed_waits_for_the_end_of_a_pause(db: PgPoo
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_before_the_reply_is_recorded_resends_the_same_message(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("letter.after_relay").await;
-    world.expect_letter(&offer, "sending").await;
-    assert_eq!((world.relay.letters().len(), world.stripe.delivered_marks(&offer)), (1, 0));
-    world.restart_and_deliver(&offer).await;
-    let letters = world.relay.letters();
-    assert_eq!(letters.len(), 2);
-    assert_eq!(letters[0].header("Message-ID"), letters[1].header("Message-ID"));
-    assert_eq!(letters[0].message().body_text(0), letters[1].message().body_text(0));
+    for (before, point) in [(0, "letter.after_relay"), (2, "letters.before_sent_commit")] {
+        let offer = world.crash_at(point).await;
+        world.expect_letter(&offer, "sending").await;
+        let reached = (world.relay.letters().len(), world.stripe.delivered_marks(&offer));
+        assert_eq!(reached, (before + 1, 0), "{point}");
+        world.restart_and_deliver(&offer).await;
+        let letters = world.relay.letters().split_off(before);
+        assert_eq!(letters.len(), 2, "{point}");
+        assert_eq!(letters[0].header("Message-ID"), letters[1].header("Message-ID"));
+        assert_eq!(letters[0].message().body_text(0), letters[1].message().body_text(0));
+    }
 }
 
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
@@ -257,7 +264,7 @@ async fn a_crash_before_the_reply_is_recorded_can_hold_the_letter(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_after_the_reply_leaves_the_mark_to_any_worker(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("letter.after_sent").await;
+    let offer = world.crash_at("letters.after_sent_commit").await;
     world.expect_letter(&offer, "sent").await;
     world.expect_delivery(&offer, "pending").await;
     world.restart_and_deliver(&offer).await;
@@ -267,17 +274,27 @@ async fn a_crash_after_the_reply_leaves_the_mark_to_any_worker(db: PgPool) {
 #[sqlx::test(migrator = "capital_courier::MIGRATOR")]
 async fn a_crash_after_stripe_acknowledged_repeats_the_idempotency_key(db: PgPool) {
     let world = World::start(db).await;
-    let offer = world.crash_at("mark.after_stripe").await;
-    world.expect_delivery(&offer, "pending").await;
-    assert_eq!(world.stripe.delivered_marks(&offer), 1);
+    for (letters, point) in (1..).zip(["mark.after_stripe", "marks.before_commit"]) {
+        let offer = world.crash_at(point).await;
+        world.expect_delivery(&offer, "pending").await;
+        assert_eq!(world.stripe.delivered_marks(&offer), 1, "{point}");
+        world.restart_and_deliver(&offer).await;
+        let path = format!("{offer}/mark_delivered");
+        let mut marks = world.stripe.requests();
+        marks.retain(|call| call.path.ends_with(&path));
+        assert_eq!(marks.len(), 2, "{point}");
+        assert_eq!(marks[0].idempotency_key, marks[1].idempotency_key, "{point}");
+        assert_eq!(world.relay.letters().len(), letters, "{point}");
+    }
+}
+
+#[sqlx::test(migrator = "capital_courier::MIGRATOR")]
+async fn a_crash_after_the_mark_is_recorded_repeats_nothing(db: PgPool) {
+    let world = World::start(db).await;
+    let offer = world.crash_at("marks.after_commit").await;
+    world.expect_delivery(&offer, "delivered").await;
     world.restart_and_deliver(&offer).await;
-    let marks: Vec<_> = world
-        .stripe
-        .requests()
-        .into_iter()
-        .filter(|call| call.path.ends_with("mark_delivered"))
-        .collect();
-    assert_eq!(marks.len(), 2);
-    assert_eq!(marks[0].idempotency_key, marks[1].idempotency_key);
+    let marks = world.stripe.requests().into_iter();
+    assert_eq!(marks.filter(|call| call.path.ends_with("/mark_delivered")).count(), 1);
     assert_eq!(world.relay.letters().len(), 1);
 }

@@ -3,6 +3,7 @@
 mod batches;
 mod event_order;
 mod inbox_writer;
+mod letters_together;
 mod live_mode;
 mod mark_delivered;
 mod nul;

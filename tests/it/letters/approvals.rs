@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use capital_courier::app;
 use capital_courier::format::locale::Language;
@@ -158,20 +159,12 @@ async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPo
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     // Withdrawn after the letter is written and before `sending` is committed.
-    sqlx::raw_sql(
-        "create function withdraw_all() returns trigger language plpgsql as $$
-         begin
-             update copy_approvals
-             set withdrawn_at = now(), withdrawn_by = 'ann', withdrawal_reason = 'test';
-             return new;
-         end $$;
-         create trigger withdraw_all before update on letters for each row
-             when (new.state = 'sending') execute function withdraw_all()",
-    )
-    .execute(&app.db)
-    .await
-    .unwrap();
-    let offer = live_offer(&app, Some("celtic_us_loan"), "US").await;
+    app.relay.fail(Step::Data, Trouble::Wait(Duration::from_secs(1)), 1);
+    let withdrawal = async {
+        app.relay.reached(Step::Data).await;
+        withdraw(&app, &ApprovalFilter::default()).await.unwrap();
+    };
+    let (offer, ()) = tokio::join!(live_offer(&app, Some("celtic_us_loan"), "US"), withdrawal);
     app.expect_letter(&offer, "held", Some("copy_not_approved")).await;
     app.expect_untouched(&offer).await;
     app.finish().await;

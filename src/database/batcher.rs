@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 /// What happens to a batch.
-pub(super) trait Work: Send + Sync + 'static {
+pub(crate) trait BatchWork: Send + Sync + 'static {
     type Entry: Send + 'static;
 
     fn size_bytes(entry: &Self::Entry) -> usize;
@@ -25,20 +25,20 @@ pub(super) trait Work: Send + Sync + 'static {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(crate) struct BatchLimits {
     /// Entries that wait for a task.
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Entries of one batch.
-    pub(super) batch: usize,
+    pub(crate) batch: usize,
     /// The size of one batch; a larger entry is a batch of its own.
-    pub(super) batch_bytes: usize,
-    pub(super) tasks: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) tasks: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Batcher<W: Work> {
+pub(crate) struct Batcher<W: BatchWork> {
     work: W,
-    limits: Limits,
+    limits: BatchLimits,
     state: Mutex<State<W::Entry>>,
 }
 
@@ -51,20 +51,20 @@ struct State<E> {
 
 /// As many entries wait as may.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
-impl<W: Work> Batcher<W> {
-    pub(super) fn new(work: W, limits: Limits) -> Arc<Self> {
+impl<W: BatchWork> Batcher<W> {
+    pub(crate) fn new(work: W, limits: BatchLimits) -> Arc<Self> {
         let state = Mutex::new(State { waiting: VecDeque::new(), tasks: 0 });
         Arc::new(Self { work, limits, state })
     }
 
-    pub(super) fn work(&self) -> &W {
+    pub(crate) fn work(&self) -> &W {
         &self.work
     }
 
     /// Adds an entry, which a task takes as soon as it can.
-    pub(super) fn push(self: &Arc<Self>, entry: W::Entry) -> Result<(), Full> {
+    pub(crate) fn push(self: &Arc<Self>, entry: W::Entry) -> Result<(), Full> {
         let mut state = self.state.lock();
         if state.waiting.len() >= self.limits.waiting {
             return Err(Full);
@@ -119,7 +119,7 @@ mod tests {
         permits: Semaphore,
     }
 
-    impl Work for Gate {
+    impl BatchWork for Gate {
         type Entry = usize;
 
         fn size_bytes(entry: &usize) -> usize {
@@ -134,12 +134,12 @@ mod tests {
         }
     }
 
-    fn gate(limits: Limits) -> (Arc<Batcher<Gate>>, mpsc::UnboundedReceiver<Vec<usize>>) {
+    fn gate(limits: BatchLimits) -> (Arc<Batcher<Gate>>, mpsc::UnboundedReceiver<Vec<usize>>) {
         let (batches, seen) = mpsc::unbounded_channel();
         (Batcher::new(Gate { batches, permits: Semaphore::new(0) }, limits), seen)
     }
 
-    const LIMITS: Limits = Limits { waiting: 8, batch: 3, batch_bytes: 100, tasks: 2 };
+    const LIMITS: BatchLimits = BatchLimits { waiting: 8, batch: 3, batch_bytes: 100, tasks: 2 };
 
     #[tokio::test]
     async fn entries_that_wait_for_a_task_share_its_next_batch() {
@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_is_bounded_by_size_but_has_an_entry() {
-        let (batcher, mut seen) = gate(Limits { tasks: 1, ..LIMITS });
+        let (batcher, mut seen) = gate(BatchLimits { tasks: 1, ..LIMITS });
         batcher.work.permits.add_permits(10);
         for entry in [60, 40, 1, 500, 7] {
             batcher.push(entry).unwrap();
@@ -171,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_until_a_batch_is_taken() {
-        let (batcher, mut seen) = gate(Limits { waiting: 2, tasks: 1, ..LIMITS });
+        let (batcher, mut seen) = gate(BatchLimits { waiting: 2, tasks: 1, ..LIMITS });
         batcher.push(1).unwrap();
         seen.recv().await.unwrap();
         batcher.push(2).unwrap();
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_its_batch_and_no_other() {
-        let (batcher, mut seen) = gate(Limits { tasks: 1, ..LIMITS });
+        let (batcher, mut seen) = gate(BatchLimits { tasks: 1, ..LIMITS });
         batcher.push(0).unwrap();
         seen.recv().await.unwrap();
         batcher.push(1).unwrap();

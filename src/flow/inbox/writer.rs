@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A commit costs about the same for one event as for thirty, so the events that arrive while the
-//! writers commit are stored by the next statement ([`batcher`]). What a request hears:
+//! writers commit are stored by the next statement ([`Batcher`]). What a request hears:
 //!
 //! | outcome | after |
 //! |---|---|
@@ -19,18 +19,15 @@
 //! If Postgres rejects the data of a batch, its halves are stored apart, down to the event that is
 //! at fault. A request that is cancelled leaves its event in the queue, and it is stored.
 
-mod batcher;
-
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{Arrival, StoreResult, store};
-use crate::database::{Pool, is_about_the_data, with_timeout};
+use crate::database::{BatchLimits, BatchWork, Batcher, Pool, is_about_the_data, with_timeout};
 use crate::queue::Notifier;
 use crate::telemetry::LogLimit;
-use batcher::{Batcher, Limits, Work};
 
 /// As many requests as the default of `http.max_connections` lets in. A writer that works takes
 /// them all within a tenth of a second.
@@ -79,8 +76,12 @@ impl InboxWriter {
     pub fn new(db: Pool, reader: Notifier) -> Self {
         let available = usize::try_from(db.usage().max).unwrap_or(MAX_WRITERS);
         let tasks = MAX_WRITERS.min(available);
-        let limits =
-            Limits { waiting: MAX_WAITING, batch: MAX_BATCH, batch_bytes: MAX_BATCH_BYTES, tasks };
+        let limits = BatchLimits {
+            waiting: MAX_WAITING,
+            batch: MAX_BATCH,
+            batch_bytes: MAX_BATCH_BYTES,
+            tasks,
+        };
         Self(Batcher::new(Writing { db, reader }, limits))
     }
 
@@ -114,7 +115,7 @@ impl InboxWriter {
     }
 }
 
-impl Work for Writing {
+impl BatchWork for Writing {
     type Entry = Waiting;
 
     fn size_bytes(waiting: &Waiting) -> usize {
