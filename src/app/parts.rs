@@ -236,14 +236,15 @@ pub fn samples<'a>(
     samples::write_all(writer, disclaimers, link.as_ref()).context("cannot use the email templates")
 }
 
-/// Renders the same letters and lints them.
+/// Renders the same letters and lints them, with a `rest` as in [`samples::check_all`].
 pub fn check_wording(
     settings: &email::Settings,
     writer: &Writer,
     disclaimers: &Disclaimers,
+    rest: impl Fn(Duration),
 ) -> anyhow::Result<Checked> {
     let (rules, link) = (Rules::built_in()?, sample_link(settings));
-    samples::check_all(writer, &rules, &disclaimers.all(), link.as_ref())
+    samples::check_all(writer, &rules, &disclaimers.all(), link.as_ref(), rest)
         .context("cannot use the email templates")
 }
 

@@ -56,7 +56,7 @@ async fn check_rules(wording: Arc<WordingPart>) -> Check {
         let WordingPart { writer, disclaimers, sample_link, .. } = &*wording;
         let all = disclaimers.all();
         let rules = Rules::built_in().map_err(|error| chain(&error))?;
-        let checked = samples::check_all(writer, &rules, &all, sample_link.as_ref());
+        let checked = samples::check_all(writer, &rules, &all, sample_link.as_ref(), drop);
         checked.map_err(|error| chain(&error))
     });
     match checked.await {

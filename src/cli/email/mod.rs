@@ -153,7 +153,7 @@ fn check(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let reading = Progress::spinner("reading every email");
-    let Checked { found, letters } = app::check_wording(settings, writer, disclaimers)?;
+    let Checked { found, letters } = app::check_wording(settings, writer, disclaimers, drop)?;
     drop(reading);
     out::ignore_closed(print_findings(&found, letters, json))?;
     Ok(ExitCode::from(u8::from(samples::has_errors(&found))))
