@@ -129,7 +129,7 @@ impl<G: Grouped> Committing<G> {
     async fn commit(&self, operations: &[G::Operation]) -> sqlx::Result<Vec<G::Output>> {
         let [before, after] = G::CRASH_POINTS;
         with_timeout(async {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin_by_key().await?;
             let outputs = self.operations.run(&mut tx, operations).await?;
             crate::crash::point(before);
             tx.commit().await?;

@@ -23,26 +23,43 @@ use super::{DatabaseHealth, PoolUsage};
 #[derive(Clone, Debug)]
 pub struct Pool {
     connections: PgPool,
-    /// The statement that begins a transaction behind a pooler in transaction mode.
-    begin: Option<&'static str>,
+    /// Whether they lead through a pooler in transaction mode.
+    is_pooled: bool,
     health: DatabaseHealth,
 }
 
-/// The timeouts are `local`, because a session setting would leak to other clients of the pooler.
-const BEGIN_POOLED: &str = "begin read write; deallocate all; \
-     set local statement_timeout = '30s'; set local jit = off; \
-     set local idle_in_transaction_session_timeout = '30s'";
+/// Begins a transaction behind a pooler in transaction mode. The timeouts are `local`, because a
+/// session setting would leak to other clients of the pooler.
+macro_rules! pooled {
+    () => {
+        "begin read write; deallocate all; \
+         set local statement_timeout = '30s'; set local jit = off; \
+         set local idle_in_transaction_session_timeout = '30s'"
+    };
+}
+
+/// The settings of [`Pool::begin_by_key`].
+macro_rules! by_key {
+    () => {
+        "; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+         set local enable_hashjoin = off; set local enable_mergejoin = off"
+    };
+}
+
+const POOLED: &str = pooled!();
+const BY_KEY: &str = concat!("begin", by_key!());
+const POOLED_BY_KEY: &str = concat!(pooled!(), by_key!());
 
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self { connections, begin: None, health: DatabaseHealth::default() }
+        Self { connections, is_pooled: false, health: DatabaseHealth::default() }
     }
 }
 
 impl Pool {
     /// `is_pooled` if the connections lead through a pooler in transaction mode.
     pub(super) fn new(connections: PgPool, is_pooled: bool, health: DatabaseHealth) -> Self {
-        Self { connections, begin: is_pooled.then_some(BEGIN_POOLED), health }
+        Self { connections, is_pooled, health }
     }
 
     /// The errors of this database, as the process saw them.
@@ -52,7 +69,7 @@ impl Pool {
 
     /// Whether the connections lead through a pooler in transaction mode.
     pub fn is_pooled(&self) -> bool {
-        self.begin.is_some()
+        self.is_pooled
     }
 
     /// Begins a transaction. Cancellation-safe: sqlx 0.9 returns the connection of a cancelled
@@ -60,8 +77,15 @@ impl Pool {
     /// writes is never committed. A separate task completes the `begin`; without a caller it is
     /// rolled back.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.begin_with(self.is_pooled.then_some(POOLED)).await
+    }
+
+    async fn begin_with(
+        &self,
+        begin: Option<&'static str>,
+    ) -> sqlx::Result<Transaction<'static, Postgres>> {
         let started = Instant::now();
-        let (connections, begin) = (self.connections.clone(), self.begin);
+        let connections = self.connections.clone();
         let beginning = TaskTracker::new().spawn(async move {
             match begin {
                 None => connections.begin().await,
@@ -71,6 +95,14 @@ impl Pool {
         let transaction = beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
         self.health.metrics().begun(started.elapsed());
         transaction
+    }
+
+    /// As [`Pool::begin`], for statements that find sets of rows by their keys. Each is planned once
+    /// for a connection, along indexes, whatever the statistics say. Left to itself, the planner
+    /// plans it five times or always, reads whole tables while it takes them for small, and keeps
+    /// such a plan while they grow.
+    pub async fn begin_by_key(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.begin_with(Some(if self.is_pooled() { POOLED_BY_KEY } else { BY_KEY })).await
     }
 
     /// A connection whose session state persists. Not available through a pooler in transaction
@@ -188,6 +220,6 @@ mod tests {
         let session: Vec<&str> = super::super::LIMITS.split("; ").collect();
         let local: Vec<String> =
             session.iter().map(|limit| limit.replace("set ", "set local ")).collect();
-        assert!(BEGIN_POOLED.ends_with(&local.join("; ")), "{BEGIN_POOLED}");
+        assert!(POOLED.ends_with(&local.join("; ")), "{POOLED}");
     }
 }

@@ -25,15 +25,15 @@ pub(in crate::letters) async fn begin_attempts(
     let columns = Columns::of(attempts);
     let rows = sqlx::query!(
         r#"
+        -- Without the long columns, because each join below reads all of these rows.
         with new as (
             select *
             from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                $13::text[], $14::text[], $15::text[], $16::text[], $17::bytea[], $18::bytea[])
+                $13::text[], $14::bytea[])
                 with ordinality as new (letter_id, attempt, offer_id, account_id, kind, locale,
-                message_id, recipient, subject, body_text, body_html, template_version,
-                offered_terms, copy_hash, disclaimer_variant, market, message, message_sha256,
-                position)
+                message_id, recipient, subject, template_version, copy_hash, disclaimer_variant,
+                market, message_sha256, position)
         ),
         -- An approval that was withdrawn since the letter was written is noticed here; a withdrawal
         -- waits for the attempts that begin under it.
@@ -60,9 +60,9 @@ pub(in crate::letters) async fn begin_attempts(
         begun as (
             update letters
             set state = 'sending', attempt = letters.attempt + 1, recipient = approved.recipient,
-                subject = approved.subject, body_text = approved.body_text,
-                body_html = approved.body_html, template_version = approved.template_version,
-                offered_terms = approved.offered_terms::json, copy_hash = approved.copy_hash,
+                subject = approved.subject, body_text = ($15::text[])[position],
+                body_html = ($16::text[])[position], template_version = approved.template_version,
+                offered_terms = ($17::text[])[position]::json, copy_hash = approved.copy_hash,
                 disclaimer_variant = approved.disclaimer_variant, kind = approved.kind,
                 locale = approved.locale, erased_at = null, sending_started_at = $19,
                 changed_at = $19
@@ -77,8 +77,8 @@ pub(in crate::letters) async fn begin_attempts(
                 approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
             )
             select letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient,
-                subject, message, message_sha256, template_version, copy_hash, disclaimer_variant,
-                market, reference, approved_by, $19, $19
+                subject, ($18::bytea[])[position], message_sha256, template_version, copy_hash,
+                disclaimer_variant, market, reference, approved_by, $19, $19
             from approved join begun using (letter_id)
         )
         select begun.letter_id is not null as "begun!", approved.letter_id is not null as "approved!"
@@ -96,15 +96,15 @@ pub(in crate::letters) async fn begin_attempts(
         &columns.message_id,
         &columns.recipient,
         &columns.subject,
-        &columns.body_text,
-        &columns.body_html,
         &columns.template_version,
-        &columns.offered_terms as &[Option<String>],
         &columns.copy_hash as &[Option<String>],
         &columns.disclaimer_variant as &[Option<String>],
         &columns.market as &[Option<String>],
-        &columns.message,
         &columns.message_sha256,
+        &columns.body_text,
+        &columns.body_html,
+        &columns.offered_terms as &[Option<String>],
+        &columns.message,
         now,
     )
     .fetch_all(db)
