@@ -22,9 +22,6 @@ pub(crate) trait Grouped: fmt::Debug + Send + Sync + 'static {
     type Operation: fmt::Debug + Send + Sync + 'static;
     type Output: fmt::Debug + Send + 'static;
 
-    /// The crash points before and after the commit.
-    const CRASH_POINTS: [&'static str; 2];
-
     /// Runs operations in a transaction that is then committed. Returns the output of each, in
     /// their order. Rows are locked in an order that all transactions share.
     fn run(
@@ -32,6 +29,12 @@ pub(crate) trait Grouped: fmt::Debug + Send + Sync + 'static {
         tx: &mut PgConnection,
         operations: &[Self::Operation],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Output>>> + Send;
+
+    /// Called right before the commit of a group.
+    fn before_commit(&self) {}
+
+    /// Called right after it, before any caller hears of it.
+    fn after_commit(&self) {}
 }
 
 /// Runs operations in groups. Clones share the queue.
@@ -127,13 +130,12 @@ impl<G: Grouped> BatchWork for Committing<G> {
 
 impl<G: Grouped> Committing<G> {
     async fn commit(&self, operations: &[G::Operation]) -> sqlx::Result<Vec<G::Output>> {
-        let [before, after] = G::CRASH_POINTS;
         with_timeout(async {
             let mut tx = self.db.begin_by_key().await?;
             let outputs = self.operations.run(&mut tx, operations).await?;
-            crate::crash::point(before);
+            self.operations.before_commit();
             tx.commit().await?;
-            crate::crash::point(after);
+            self.operations.after_commit();
             Ok(outputs)
         })
         .await

@@ -75,8 +75,6 @@ impl Grouped for Record {
     type Operation = Recording;
     type Output = bool;
 
-    const CRASH_POINTS: [&'static str; 2] = ["marks.before_commit", "marks.after_commit"];
-
     async fn run(&self, tx: &mut PgConnection, marks: &[Recording]) -> sqlx::Result<Vec<bool>> {
         let now = self.clock.now();
         let claims: Vec<&Claim> = marks.iter().map(|mark| &mark.claim).collect();
@@ -86,6 +84,14 @@ impl Grouped for Record {
         let recorded: Vec<&Recording> = marks.iter().filter(is_held).collect();
         record_all(tx, &recorded, now).await?;
         Ok(marks.iter().map(|mark| is_held(&mark)).collect())
+    }
+
+    fn before_commit(&self) {
+        crate::crash::point("marks.before_commit");
+    }
+
+    fn after_commit(&self) {
+        crate::crash::point("marks.after_commit");
     }
 }
 

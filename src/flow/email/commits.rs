@@ -99,9 +99,6 @@ impl Grouped for Begin {
     type Operation = Beginning;
     type Output = Result<(), NotBegun>;
 
-    const CRASH_POINTS: [&'static str; 2] =
-        ["letters.before_sending_commit", "letters.after_sending_commit"];
-
     async fn run(
         &self,
         tx: &mut PgConnection,
@@ -140,6 +137,14 @@ impl Grouped for Begin {
             };
         }
         Ok(outcomes)
+    }
+
+    fn before_commit(&self) {
+        crate::crash::point("letters.before_sending_commit");
+    }
+
+    fn after_commit(&self) {
+        crate::crash::point("letters.after_sending_commit");
     }
 }
 
@@ -216,9 +221,6 @@ impl Grouped for RecordSent {
     type Operation = Sent;
     type Output = bool;
 
-    const CRASH_POINTS: [&'static str; 2] =
-        ["letters.before_sent_commit", "letters.after_sent_commit"];
-
     async fn run(&self, tx: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<Vec<bool>> {
         let now = self.clock.now();
         let claims: Vec<&Claim> = sent.iter().map(|sent| &sent.claim).collect();
@@ -240,5 +242,13 @@ impl Grouped for RecordSent {
             .collect();
         to_delivered::hand_over(tx, &first, now).await?;
         Ok(sent.iter().map(|sent| is_held(&sent)).collect())
+    }
+
+    fn before_commit(&self) {
+        crate::crash::point("letters.before_sent_commit");
+    }
+
+    fn after_commit(&self) {
+        crate::crash::point("letters.after_sent_commit");
     }
 }
