@@ -4,8 +4,9 @@
 //! of rows. An operation that finds no other waits for none ([`super::Batcher`]).
 //!
 //! Each caller hears its own outcome. If a transaction fails for another reason than an unavailable
-//! database, its operations run again alone, so that one at fault costs no other. An operation whose
-//! caller has gone, because it lost its lease or its patience, is left out.
+//! database, its operations run again alone, so that one at fault, or one whose row another
+//! transaction holds, costs no other. An operation whose caller has gone before the commit, because
+//! it lost its lease or its patience, is left out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
 use super::batcher::{BatchLimits, BatchWork, Batcher};
-use super::{Pool, is_unavailable, with_timeout};
+use super::{Pool, is_contention, is_unavailable, with_timeout};
 use crate::telemetry::chain;
 
 /// Operations that can share a transaction.
@@ -27,7 +28,7 @@ pub(crate) trait Grouped: fmt::Debug + Send + Sync + 'static {
     fn run(
         &self,
         tx: &mut PgConnection,
-        operations: &[Self::Operation],
+        operations: &[&Self::Operation],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Output>>> + Send;
 
     /// Called right before the commit of a group.
@@ -87,61 +88,78 @@ impl<G: Grouped> BatchWork for Committing<G> {
     }
 
     async fn run(&self, group: Vec<Waiting<G>>) {
-        let waiting = group.into_iter().filter(|waiting| !waiting.caller.is_closed());
-        let (operations, callers): (Vec<_>, Vec<_>) =
-            waiting.map(|waiting| (waiting.operation, waiting.caller)).unzip();
-        if operations.is_empty() {
-            return;
-        }
-        match self.commit(&operations).await {
-            Ok(outputs) => {
-                for (caller, output) in callers.into_iter().zip(outputs) {
-                    let _ = caller.send(Ok(output));
+        let Some((group, error)) = self.settle(group).await else { return };
+        if group.len() > 1 && may_succeed_alone(&error) {
+            for waiting in group {
+                if let Some((alone, error)) = self.settle(vec![waiting]).await {
+                    self.fail(alone, error);
                 }
             }
-            Err(error) if operations.len() > 1 && !is_unavailable(&error) => {
-                for (operation, caller) in operations.into_iter().zip(callers) {
-                    if caller.is_closed() {
-                        continue;
-                    }
-                    let alone = self.commit(&[operation]).await;
-                    let _ = caller.send(alone.and_then(only));
-                }
-            }
-            Err(error) => {
-                if is_unavailable(&error) {
-                    self.db
-                        .health()
-                        .report(&error, "cannot commit what jobs did; each tries again");
-                }
-                let mut callers = callers.into_iter();
-                let first = callers.next();
-                for caller in callers {
-                    let copy = std::io::Error::other(chain(&error));
-                    let _ = caller.send(Err(sqlx::Error::Io(copy)));
-                }
-                if let Some(first) = first {
-                    let _ = first.send(Err(error));
-                }
-            }
+        } else {
+            self.fail(group, error);
         }
     }
 }
 
 impl<G: Grouped> Committing<G> {
-    async fn commit(&self, operations: &[G::Operation]) -> sqlx::Result<Vec<G::Output>> {
+    /// Commits the operations and answers their callers; returns them with the error if it cannot.
+    async fn settle(&self, mut group: Vec<Waiting<G>>) -> Option<(Vec<Waiting<G>>, sqlx::Error)> {
+        loop {
+            group.retain(|waiting| !waiting.caller.is_closed());
+            if group.is_empty() {
+                return None;
+            }
+            match self.commit(&group).await {
+                Ok(Some(outputs)) => {
+                    for (waiting, output) in group.into_iter().zip(outputs) {
+                        let _ = waiting.caller.send(Ok(output));
+                    }
+                    return None;
+                }
+                // A caller has gone meanwhile.
+                Ok(None) => {}
+                Err(error) => return Some((group, error)),
+            }
+        }
+    }
+
+    /// Commits the operations and returns their outputs; `None`, without any effect, if a caller
+    /// has gone before the commit.
+    async fn commit(&self, group: &[Waiting<G>]) -> sqlx::Result<Option<Vec<G::Output>>> {
+        let operations: Vec<&G::Operation> = group.iter().map(|it| &it.operation).collect();
         with_timeout(async {
             let mut tx = self.db.begin_by_key().await?;
-            let outputs = self.operations.run(&mut tx, operations).await?;
+            let outputs = self.operations.run(&mut tx, &operations).await?;
             self.operations.before_commit();
+            if group.iter().any(|waiting| waiting.caller.is_closed()) {
+                tx.rollback().await?;
+                return Ok(None);
+            }
             tx.commit().await?;
             self.operations.after_commit();
-            Ok(outputs)
+            Ok(Some(outputs))
         })
         .await
     }
+
+    /// The error is everybody's outcome.
+    fn fail(&self, group: Vec<Waiting<G>>, error: sqlx::Error) {
+        if is_unavailable(&error) && !is_contention(&error) {
+            self.db.health().report(&error, "cannot commit what jobs did; each tries again");
+        }
+        let mut callers = group.into_iter().map(|waiting| waiting.caller);
+        let first = callers.next();
+        for caller in callers {
+            let copy = std::io::Error::other(chain(&error));
+            let _ = caller.send(Err(sqlx::Error::Io(copy)));
+        }
+        if let Some(first) = first {
+            let _ = first.send(Err(error));
+        }
+    }
 }
 
-fn only<T>(outputs: Vec<T>) -> sqlx::Result<T> {
-    outputs.into_iter().next().ok_or(sqlx::Error::WorkerCrashed)
+/// Whether one operation may be at fault for all.
+fn may_succeed_alone(error: &sqlx::Error) -> bool {
+    is_contention(error) || !is_unavailable(error)
 }

@@ -42,7 +42,8 @@ macro_rules! pooled {
 macro_rules! by_key {
     () => {
         "; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-         set local enable_hashjoin = off; set local enable_mergejoin = off"
+         set local enable_hashjoin = off; set local enable_mergejoin = off; \
+         set local lock_timeout = '5s'"
     };
 }
 
@@ -98,9 +99,9 @@ impl Pool {
     }
 
     /// As [`Pool::begin`], for statements that find sets of rows by their keys. Each is planned once
-    /// for a connection, along indexes, whatever the statistics say. Left to itself, the planner
-    /// plans it five times or always, reads whole tables while it takes them for small, and keeps
-    /// such a plan while they grow.
+    /// for a connection, along indexes. Left to itself, the planner plans it five times or always,
+    /// reads whole tables while it takes them for small, and keeps such a plan while they grow. A
+    /// statement that another transaction keeps waiting for five seconds fails.
     pub async fn begin_by_key(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         self.begin_with(Some(if self.is_pooled() { POOLED_BY_KEY } else { BY_KEY })).await
     }

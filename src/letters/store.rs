@@ -204,6 +204,27 @@ pub async fn find_waiting_of_account(
     .await
 }
 
+/// Locks the waiting letters of accounts, before each account's are changed: in the order in which
+/// other transactions lock several letters.
+pub async fn lock_waiting_of_accounts(
+    db: impl PgExecutor<'_>,
+    account_ids: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        "
+        select letter_id
+        from letters
+        where account_id = any($1) and state = 'waiting'
+        order by offer_id, letter_id
+        for update
+        ",
+        account_ids,
+    )
+    .fetch_all(db)
+    .await
+    .map(drop)
+}
+
 /// The waiting and held letters of an account.
 pub async fn find_unsent_of_account(
     db: impl PgExecutor<'_>,

@@ -7,6 +7,7 @@ use super::actions::Action;
 use super::acts::ActError;
 use crate::consent::opt_outs::{self, OptOutOutcome, OptOutRequest, OptOutSource};
 use crate::database::{self, Pool};
+use crate::letters::store::lock_waiting_of_accounts;
 
 /// A line of the list.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,9 @@ pub async fn import<'a>(
 ) -> Result<usize, ActError> {
     let mut tx = db.begin().await?;
     let now = database::now(&mut *tx).await?;
+    let list: Vec<ImportedOptOut<'a>> = list.collect();
+    let accounts: Vec<String> = list.iter().map(|entry| entry.account_id.to_owned()).collect();
+    lock_waiting_of_accounts(&mut *tx, &accounts).await?;
     let mut new = 0;
     for ImportedOptOut { account_id, note, since } in list {
         let since = since.unwrap_or(now);

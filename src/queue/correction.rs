@@ -37,11 +37,19 @@ pub(super) async fn correct_times(
             where kind = $1 and state = 'queued' and low_priority in (true, false) and due_at > $3
             returning job_id
         ),
+        held as (
+            select job_id
+            from jobs
+            where kind = $1 and state = 'claimed' and leased_until > $5
+            -- Its holder is renewing or finishing it.
+            for update skip locked
+        ),
         leased as (
             update jobs
             set leased_until = $4
-            where kind = $1 and state = 'claimed' and leased_until > $5
-            returning job_id
+            from held
+            where jobs.job_id = held.job_id
+            returning jobs.job_id
         )
         select (select count(*) from due) + (select count(*) from leased) as "corrected!"
         "#,

@@ -75,15 +75,15 @@ impl Grouped for Record {
     type Operation = Recording;
     type Output = bool;
 
-    async fn run(&self, tx: &mut PgConnection, marks: &[Recording]) -> sqlx::Result<Vec<bool>> {
+    async fn run(&self, tx: &mut PgConnection, marks: &[&Recording]) -> sqlx::Result<Vec<bool>> {
         let now = self.clock.now();
         let claims: Vec<&Claim> = marks.iter().map(|mark| &mark.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
         let is_held = |mark: &&Recording| held.contains(&mark.claim.key());
-        let recorded: Vec<&Recording> = marks.iter().filter(is_held).collect();
+        let recorded: Vec<&Recording> = marks.iter().copied().filter(is_held).collect();
         record_all(tx, &recorded, now).await?;
-        Ok(marks.iter().map(|mark| is_held(&mark)).collect())
+        Ok(marks.iter().map(is_held).collect())
     }
 
     fn before_commit(&self) {

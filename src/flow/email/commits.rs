@@ -1,5 +1,5 @@
-//! The two commits of every letter that leaves, each in one transaction with those of the letters
-//! that are as far: `sending` before the relay gets the message, and `sent` with its answer.
+//! The two commits of every letter that leaves, each in one transaction with those of other letters
+//! that are at the same step: `sending` before the relay gets the message, and `sent` with its answer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Grouped for Begin {
     async fn run(
         &self,
         tx: &mut PgConnection,
-        letters: &[Beginning],
+        letters: &[&Beginning],
     ) -> sqlx::Result<Vec<Result<(), NotBegun>>> {
         let now = self.clock.now();
         let claims: Vec<&Claim> = letters.iter().map(|letter| &letter.claim).collect();
@@ -119,7 +119,7 @@ impl Grouped for Begin {
                 }
             })
             .collect();
-        let (free, outcomes_of_free): (Vec<&Beginning>, Vec<_>) =
+        let (free, outcomes_of_free): (Vec<&&Beginning>, Vec<_>) =
             letters.iter().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_ok()).unzip();
         let attempts: Vec<NewAttempt<'_>> = free
             .iter()
@@ -157,7 +157,7 @@ struct Obstacles {
 }
 
 impl Obstacles {
-    async fn read(tx: &mut PgConnection, letters: &[Beginning]) -> sqlx::Result<Self> {
+    async fn read(tx: &mut PgConnection, letters: &[&Beginning]) -> sqlx::Result<Self> {
         let offers: Vec<String> =
             letters.iter().map(|letter| letter.ready.letter.offer_id.clone()).collect();
         // Locks the offers' rows against status changes until the commit.
@@ -221,12 +221,12 @@ impl Grouped for RecordSent {
     type Operation = Sent;
     type Output = bool;
 
-    async fn run(&self, tx: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<Vec<bool>> {
+    async fn run(&self, tx: &mut PgConnection, sent: &[&Sent]) -> sqlx::Result<Vec<bool>> {
         let now = self.clock.now();
         let claims: Vec<&Claim> = sent.iter().map(|sent| &sent.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
-        let is_held = |sent: &&Sent| held.contains(&sent.claim.key());
+        let is_held = |sent: &&&Sent| held.contains(&sent.claim.key());
         let answers: Vec<(&Letter, &str)> = sent
             .iter()
             .filter(is_held)

@@ -53,7 +53,7 @@ pub(in crate::letters) async fn begin_attempts(
         waiting as (
             select letter_id
             from letters
-            where letter_id in (select letter_id from approved) and state = 'waiting'
+            where letter_id in (select letter_id from new) and state = 'waiting'
             order by offer_id, letter_id
             for update
         ),
@@ -81,9 +81,9 @@ pub(in crate::letters) async fn begin_attempts(
                 disclaimer_variant, market, reference, approved_by, $19, $19
             from approved join begun using (letter_id)
         )
-        select begun.letter_id is not null as "begun!", approved.letter_id is not null as "approved!"
+        select waiting.letter_id is not null as "waiting!", begun.letter_id is not null as "begun!"
         from new
-        left join approved using (letter_id)
+        left join waiting using (letter_id)
         left join begun using (letter_id)
         order by new.position
         "#,
@@ -109,10 +109,10 @@ pub(in crate::letters) async fn begin_attempts(
     )
     .fetch_all(db)
     .await?;
-    let begun = rows.into_iter().map(|row| match (row.begun, row.approved) {
-        (true, _) => Begun::Sending,
-        (false, true) => Begun::NotWaiting,
-        (false, false) => Begun::NotApproved,
+    let begun = rows.into_iter().map(|row| match (row.waiting, row.begun) {
+        (false, _) => Begun::NotWaiting,
+        (true, false) => Begun::NotApproved,
+        (true, true) => Begun::Sending,
     });
     Ok(begun.collect())
 }

@@ -159,7 +159,7 @@ async fn an_approval_withdrawn_while_the_relay_answers_stops_the_letter(db: PgPo
     let app = TestApp::start_with(db, &settings).await;
     approve(&app, &settings, "celtic_us_loan", "US").await;
     // Withdrawn after the letter is written and before `sending` is committed.
-    app.relay.fail(Step::Data, Trouble::Wait(Duration::from_secs(1)), 1);
+    app.relay.fail(Step::Data, Trouble::Wait(Duration::from_secs(3)), 1);
     let withdrawal = async {
         app.relay.reached(Step::Data).await;
         withdraw(&app, &ApprovalFilter::default()).await.unwrap();

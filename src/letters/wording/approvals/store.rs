@@ -107,9 +107,18 @@ pub(super) async fn withdraw(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "
+        -- In the order in which letters that begin to leave lock them.
+        with in_force as (
+            select copy_approval_id
+            from copy_approvals
+            where copy_approval_id = any($1) and withdrawn_at is null
+            order by copy_approval_id
+            for update
+        )
         update copy_approvals
         set withdrawn_at = $2, withdrawn_by = $3, withdrawal_reason = $4
-        where copy_approval_id = any($1) and withdrawn_at is null
+        from in_force
+        where copy_approvals.copy_approval_id = in_force.copy_approval_id
         ",
         copy_approval_ids,
         now,
