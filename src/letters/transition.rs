@@ -59,6 +59,13 @@ pub struct NewAttempt<'a> {
     pub message: &'a [u8],
 }
 
+impl NewAttempt<'_> {
+    /// The market whose approval it needs; none for test data.
+    pub(super) fn market(&self) -> Option<String> {
+        self.content.market.clone().filter(|_| self.content.needs_approval)
+    }
+}
+
 /// Moves waiting letters to `sending` and records the attempts with their exact bytes, in the
 /// caller's transaction: once it commits, they count as possibly sent. The attempt's evidence takes
 /// the place of a timeline entry. Returns what became of each; unless that is [`Begun::Sending`],

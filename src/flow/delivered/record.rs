@@ -15,7 +15,7 @@ use crate::offers::look_up::LookUps;
 use crate::offers::timeline::{Entries, Entry};
 use crate::offers::transition::by_event;
 use crate::queue::{self, Claim};
-use crate::stripe::{ApiResponse, FinancingOffer};
+use crate::stripe::{ApiResponse, FinancingOffer, OfferStatus};
 use crate::telemetry::traces;
 
 /// Clones share the groups.
@@ -123,7 +123,7 @@ async fn record_all(
             statuses.push(status.to_string());
         }
         let entry = Entry {
-            status_before: replaced.map(|before| before.as_str()),
+            status_before: replaced.map(OfferStatus::as_str),
             status_after: Some(status.as_str()),
             note,
             ..Entry::ours(offer_id, answer.object.account.as_str(), "offer.delivered", now)

@@ -199,7 +199,7 @@ impl Obstacles {
         }
         match self.pauses.iter().find(|pause| pause.stops(content)) {
             None => Ok(()),
-            Some(pause) => Err(SkipReason::Paused(pause.clone())),
+            Some(pause) => Err(SkipReason::Paused(Box::new(pause.clone()))),
         }
     }
 }

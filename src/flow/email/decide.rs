@@ -49,7 +49,7 @@ pub(super) enum SkipReason {
     /// No address works; an operator must act.
     HoldWithoutRecipient(NoRecipient),
     /// An operator paused sending.
-    Paused(Pause),
+    Paused(Box<Pause>),
     /// The letter has left `waiting` since it was read.
     NotWaiting,
 }

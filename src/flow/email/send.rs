@@ -107,7 +107,9 @@ impl Work for SendLetter {
                 // Only spares the relay: `LetterCommits::begin` decides.
                 let pauses = pauses::in_force(&self.db).await?;
                 match pauses.into_iter().find(|pause| pause.stops(&content)) {
-                    Some(pause) => self.skip(claim, &letter, SkipReason::Paused(pause)).await,
+                    Some(pause) => {
+                        self.skip(claim, &letter, SkipReason::Paused(Box::new(pause))).await
+                    }
                     None => Box::pin(self.send(claim, letter, to, *content)).await,
                 }
             }

@@ -15,28 +15,58 @@ use crate::letters::store::Letter;
 use crate::letters::transition::{Begun, NewAttempt};
 
 /// Moves waiting letters to `sending` with their content and records the attempts with their exact
-/// bytes, in one statement. Letters that are not waiting, or whose approval is not in force, are
-/// left alone. Called by [`crate::letters::transition::begin_all`] only.
+/// bytes. Letters that are not waiting, or whose approval is not in force, are left alone. Called by
+/// [`crate::letters::transition::begin_all`] only.
 pub(in crate::letters) async fn begin_attempts(
-    db: impl PgExecutor<'_>,
+    tx: &mut PgConnection,
     attempts: &[NewAttempt<'_>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Begun>> {
-    let columns = Columns::of(attempts);
-    let rows = sqlx::query!(
+    let permissions = lock_permissions(&mut *tx, attempts).await?;
+    let begun = permissions.iter().map(|it| match (it.is_waiting, it.is_approved) {
+        (false, _) => Begun::NotWaiting,
+        (true, false) => Begun::NotApproved,
+        (true, true) => Begun::Sending,
+    });
+    let begun: Vec<Begun> = begun.collect();
+    let mut columns = Columns::default();
+    for (attempt, permission) in attempts.iter().zip(permissions) {
+        if permission.is_waiting && permission.is_approved {
+            columns.add(attempt, permission);
+        }
+    }
+    move_to_sending(&mut *tx, &columns, now).await?;
+    insert_attempts(tx, &columns, now).await?;
+    Ok(begun)
+}
+
+/// Whether a letter may begin to leave, until the transaction ends.
+struct Permission {
+    is_waiting: bool,
+    is_approved: bool,
+    /// Of the approval; none where none is required.
+    reference: Option<String>,
+    approved_by: Option<String>,
+}
+
+/// An approval that was withdrawn since a letter was written is noticed here; a withdrawal waits for
+/// the attempts that begin under it.
+async fn lock_permissions(
+    tx: &mut PgConnection,
+    attempts: &[NewAttempt<'_>],
+) -> sqlx::Result<Vec<Permission>> {
+    let letters: Vec<String> = attempts.iter().map(|it| it.letter.letter_id.clone()).collect();
+    let hashes: Vec<Option<String>> =
+        attempts.iter().map(|it| it.content.copy_hash.clone()).collect();
+    let markets: Vec<Option<String>> = attempts.iter().map(NewAttempt::market).collect();
+    sqlx::query_as!(
+        Permission,
         r#"
-        -- Without the long columns, because each join below reads all of these rows.
         with new as (
             select *
-            from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[],
-                $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                $13::text[], $14::bytea[])
-                with ordinality as new (letter_id, attempt, offer_id, account_id, kind, locale,
-                message_id, recipient, subject, template_version, copy_hash, disclaimer_variant,
-                market, message_sha256, position)
+            from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+                as new (letter_id, copy_hash, market, position)
         ),
-        -- An approval that was withdrawn since the letter was written is noticed here; a withdrawal
-        -- waits for the attempts that begin under it.
         approval as (
             select copy_hash, market, reference, approved_by
             from copy_approvals
@@ -45,79 +75,30 @@ pub(in crate::letters) async fn begin_attempts(
             order by copy_approval_id
             for share
         ),
-        approved as (
-            select new.*, approval.reference, approval.approved_by
-            from new left join approval using (copy_hash, market)
-            where new.market is null or approval.market is not null
-        ),
         waiting as (
             select letter_id
             from letters
             where letter_id in (select letter_id from new) and state = 'waiting'
             order by offer_id, letter_id
             for update
-        ),
-        begun as (
-            update letters
-            set state = 'sending', attempt = letters.attempt + 1, recipient = approved.recipient,
-                subject = approved.subject, body_text = ($15::text[])[position],
-                body_html = ($16::text[])[position], template_version = approved.template_version,
-                offered_terms = ($17::text[])[position]::json, copy_hash = approved.copy_hash,
-                disclaimer_variant = approved.disclaimer_variant, kind = approved.kind,
-                locale = approved.locale, erased_at = null, sending_started_at = $19,
-                changed_at = $19
-            from approved join waiting using (letter_id)
-            where letters.letter_id = approved.letter_id
-            returning letters.letter_id
-        ),
-        recorded as (
-            insert into delivery_attempts (
-                letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient,
-                subject, message, message_sha256, template_version, copy_hash, disclaimer_variant,
-                approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
-            )
-            select letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient,
-                subject, ($18::bytea[])[position], message_sha256, template_version, copy_hash,
-                disclaimer_variant, market, reference, approved_by, $19, $19
-            from approved join begun using (letter_id)
         )
-        select waiting.letter_id is not null as "waiting!", begun.letter_id is not null as "begun!"
+        select waiting.letter_id is not null as "is_waiting!",
+            new.market is null or approval.market is not null as "is_approved!",
+            approval.reference as "reference?", approval.approved_by as "approved_by?"
         from new
         left join waiting using (letter_id)
-        left join begun using (letter_id)
+        left join approval using (copy_hash, market)
         order by new.position
         "#,
-        &columns.letter_id,
-        &columns.attempt,
-        &columns.offer_id,
-        &columns.account_id,
-        &columns.kind,
-        &columns.locale,
-        &columns.message_id,
-        &columns.recipient,
-        &columns.subject,
-        &columns.template_version,
-        &columns.copy_hash as &[Option<String>],
-        &columns.disclaimer_variant as &[Option<String>],
-        &columns.market as &[Option<String>],
-        &columns.message_sha256,
-        &columns.body_text,
-        &columns.body_html,
-        &columns.offered_terms as &[Option<String>],
-        &columns.message,
-        now,
+        &letters,
+        &hashes as &[Option<String>],
+        &markets as &[Option<String>],
     )
-    .fetch_all(db)
-    .await?;
-    let begun = rows.into_iter().map(|row| match (row.waiting, row.begun) {
-        (false, _) => Begun::NotWaiting,
-        (true, false) => Begun::NotApproved,
-        (true, true) => Begun::Sending,
-    });
-    Ok(begun.collect())
+    .fetch_all(tx)
+    .await
 }
 
-/// The columns of attempts, one array each.
+/// The columns of attempts that begin, one array each.
 #[derive(Default)]
 struct Columns {
     letter_id: Vec<String>,
@@ -135,38 +116,117 @@ struct Columns {
     offered_terms: Vec<Option<String>>,
     copy_hash: Vec<Option<String>>,
     disclaimer_variant: Vec<Option<String>>,
-    /// That must be approved.
-    market: Vec<Option<String>>,
+    approval_market: Vec<Option<String>>,
+    approval_reference: Vec<Option<String>>,
+    approved_by: Vec<Option<String>>,
     message: Vec<Vec<u8>>,
     message_sha256: Vec<Vec<u8>>,
 }
 
 impl Columns {
-    fn of(attempts: &[NewAttempt<'_>]) -> Self {
-        let mut columns = Self::default();
-        for NewAttempt { letter, content, message } in attempts {
-            let market = content.market.clone().filter(|_| content.needs_approval);
-            columns.letter_id.push(letter.letter_id.clone());
-            columns.attempt.push(letter.attempt);
-            columns.offer_id.push(letter.offer_id.clone());
-            columns.account_id.push(letter.account_id.clone());
-            columns.kind.push(content.kind.clone());
-            columns.locale.push(content.locale.clone());
-            columns.message_id.push(letter.message_id.clone());
-            columns.recipient.push(content.recipient.clone());
-            columns.subject.push(content.subject.clone());
-            columns.body_text.push(content.text.clone());
-            columns.body_html.push(content.html.clone());
-            columns.template_version.push(content.template_version.clone());
-            columns.offered_terms.push(content.offered_terms.as_ref().map(json_text));
-            columns.copy_hash.push(content.copy_hash.clone());
-            columns.disclaimer_variant.push(content.disclaimer_variant.clone());
-            columns.market.push(market);
-            columns.message.push(message.to_vec());
-            columns.message_sha256.push(hash(message).to_vec());
-        }
-        columns
+    fn add(&mut self, attempt: &NewAttempt<'_>, permission: Permission) {
+        let NewAttempt { letter, content, message } = attempt;
+        self.letter_id.push(letter.letter_id.clone());
+        self.attempt.push(letter.attempt);
+        self.offer_id.push(letter.offer_id.clone());
+        self.account_id.push(letter.account_id.clone());
+        self.kind.push(content.kind.clone());
+        self.locale.push(content.locale.clone());
+        self.message_id.push(letter.message_id.clone());
+        self.recipient.push(content.recipient.clone());
+        self.subject.push(content.subject.clone());
+        self.body_text.push(content.text.clone());
+        self.body_html.push(content.html.clone());
+        self.template_version.push(content.template_version.clone());
+        self.offered_terms.push(content.offered_terms.as_ref().map(json_text));
+        self.copy_hash.push(content.copy_hash.clone());
+        self.disclaimer_variant.push(content.disclaimer_variant.clone());
+        self.approval_market.push(attempt.market());
+        self.approval_reference.push(permission.reference);
+        self.approved_by.push(permission.approved_by);
+        self.message.push(message.to_vec());
+        self.message_sha256.push(hash(message).to_vec());
     }
+}
+
+/// The caller has locked the letters.
+async fn move_to_sending(
+    tx: &mut PgConnection,
+    begun: &Columns,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        update letters
+        set state = 'sending', attempt = letters.attempt + 1, recipient = begun.recipient,
+            subject = begun.subject, body_text = begun.body_text, body_html = begun.body_html,
+            template_version = begun.template_version, offered_terms = begun.offered_terms::json,
+            copy_hash = begun.copy_hash, disclaimer_variant = begun.disclaimer_variant,
+            kind = begun.kind, locale = begun.locale, erased_at = null, sending_started_at = $12,
+            changed_at = $12
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+            as begun (letter_id, kind, locale, recipient, subject, body_text, body_html,
+            template_version, offered_terms, copy_hash, disclaimer_variant)
+        where letters.letter_id = begun.letter_id
+        ",
+        &begun.letter_id,
+        &begun.kind,
+        &begun.locale,
+        &begun.recipient,
+        &begun.subject,
+        &begun.body_text,
+        &begun.body_html,
+        &begun.template_version,
+        &begun.offered_terms as &[Option<String>],
+        &begun.copy_hash as &[Option<String>],
+        &begun.disclaimer_variant as &[Option<String>],
+        now,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+async fn insert_attempts(
+    tx: &mut PgConnection,
+    begun: &Columns,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "
+        insert into delivery_attempts (
+            letter_id, attempt, offer_id, account_id, kind, locale, message_id, recipient, subject,
+            message, message_sha256, template_version, copy_hash, disclaimer_variant,
+            approval_market, approval_reference, approved_by, consent_checked_at, attempted_at
+        )
+        select *, $18, $18
+        from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[],
+            $13::text[], $14::text[], $15::text[], $16::text[], $17::text[])
+        ",
+        &begun.letter_id,
+        &begun.attempt,
+        &begun.offer_id,
+        &begun.account_id,
+        &begun.kind,
+        &begun.locale,
+        &begun.message_id,
+        &begun.recipient,
+        &begun.subject,
+        &begun.message,
+        &begun.message_sha256,
+        &begun.template_version,
+        &begun.copy_hash as &[Option<String>],
+        &begun.disclaimer_variant as &[Option<String>],
+        &begun.approval_market as &[Option<String>],
+        &begun.approval_reference as &[Option<String>],
+        &begun.approved_by as &[Option<String>],
+        now,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// Moves letters from `sending` to `sent` and records the results of their current attempts, each
