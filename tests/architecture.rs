@@ -59,6 +59,7 @@ const SQL: &[&str] = &[
     "financing/",
     "letters/deliveries.rs",
     "letters/erasure.rs",
+    "letters/evidence/",
     "letters/export.rs",
     "letters/listing.rs",
     "letters/sets.rs",

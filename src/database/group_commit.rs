@@ -15,7 +15,8 @@ use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
 use super::batcher::{BatchLimits, BatchWork, Batcher};
-use super::{Pool, is_contention, is_unavailable, with_timeout};
+use super::health::is_contention;
+use super::{Pool, is_unavailable, with_timeout};
 use crate::telemetry::chain;
 
 /// Operations that can share a transaction.

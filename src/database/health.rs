@@ -113,7 +113,7 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
 
 /// Whether a statement failed because of what other transactions hold: a deadlock, or a lock or a
 /// statement that took too long. It may succeed if fewer rows are locked at once.
-pub fn is_contention(error: &sqlx::Error) -> bool {
+pub(super) fn is_contention(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ["40P01", "55P03", "57014"].contains(&code.as_str()))
 }
 

@@ -43,8 +43,7 @@ pub use embedded::EmbeddedServer;
 pub(crate) use export::export_rows;
 pub(crate) use group_commit::{GroupCommit, Grouped};
 pub use health::{
-    DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_contention, is_unavailable,
-    is_unstorable, with_timeout,
+    DatabaseHealth, RETRY_INTERVAL, is_about_the_data, is_unavailable, is_unstorable, with_timeout,
 };
 pub use metrics::{DatabaseMetrics, PoolUsage};
 pub use pool::Pool;

@@ -43,6 +43,9 @@ pub async fn insert_all(
     deliveries: &[(&str, Option<&str>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<HashSet<String>> {
+    if deliveries.is_empty() {
+        return Ok(HashSet::new());
+    }
     let offers: Vec<String> = deliveries.iter().map(|(offer, _)| (*offer).to_owned()).collect();
     let letters: Vec<Option<String>> =
         deliveries.iter().map(|(_, letter)| letter.map(str::to_owned)).collect();

@@ -78,7 +78,7 @@ pub async fn begin_all(
     if attempts.is_empty() {
         return Ok(Vec::new());
     }
-    evidence::store::begin_attempts(tx, attempts, now).await
+    evidence::sets::begin_attempts(tx, attempts, now).await
 }
 
 /// Moves letters from `sending` to `sent`, each with the relay's answer, and adds the timeline
@@ -88,7 +88,7 @@ pub async fn record_all_sent(
     answers: &[(&Letter, &str)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let sent = evidence::store::record_all_sent(&mut *tx, answers, now).await?;
+    let sent = evidence::sets::record_all_sent(&mut *tx, answers, now).await?;
     let mut timeline = Entries::default();
     for (position, (letter, answer)) in answers.iter().enumerate() {
         if sent.contains(&letter.letter_id) {

@@ -33,9 +33,6 @@ pub struct Claim {
     outcome: Arc<Mutex<Option<&'static str>>>,
 }
 
-/// A job and the token of one claim on it.
-pub type ClaimKey = (i64, Uuid);
-
 const IRREVERSIBLE: u8 = 1;
 const OUTCOME_KNOWN: u8 = 2;
 
@@ -91,11 +88,6 @@ impl Claim {
     /// Notes that the attempt has finished its job ([`super::finish_all`]).
     pub fn set_done(&self) {
         self.set_outcome(Outcome::Done);
-    }
-
-    /// Identifies the claim: a job that another worker has claimed since has another token.
-    pub fn key(&self) -> ClaimKey {
-        (self.job_id, self.token)
     }
 
     /// For metrics, once the attempt has returned without an error.

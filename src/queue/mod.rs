@@ -58,7 +58,7 @@ use crate::database;
 
 pub use backoff::delay;
 pub use circuit::{Admission, Circuit, Probe};
-pub use claim::{Claim, ClaimKey, Outcome};
+pub use claim::{Claim, Outcome};
 pub use correction::WrongClock;
 pub use metrics::JobMetrics;
 pub use notify::{Listener, Notifier, notify_on_insert};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::claim::{Claim, ClaimKey};
+use super::Claim;
 use super::store::CHANNEL;
 use crate::telemetry::traces;
 
@@ -100,52 +100,41 @@ async fn add_all(
     Ok(rows.into_iter().map(|row| row.key).collect())
 }
 
-/// As [`super::renew`] for many claims. Returns those that hold: nothing may be written for the
-/// others.
+/// As [`super::renew`] for many claims. Returns for each, in their order, whether it holds: nothing
+/// may be written for the others.
 pub async fn renew_all(
     tx: &mut PgConnection,
     claims: &[&Claim],
     lease: Duration,
     now: DateTime<Utc>,
-) -> sqlx::Result<HashSet<ClaimKey>> {
-    let (jobs, tokens) = keys_of(claims);
-    let renewed = sqlx::query!(
-        r#"
-        with held as (
-            select jobs.job_id
-            from unnest($1::bigint[], $2::uuid[]) as claim (job_id, token)
-            join jobs on jobs.job_id = claim.job_id and jobs.lease_token = claim.token
-            where jobs.state = 'claimed'
-            order by jobs.job_id
-            for update of jobs
-        )
-        update jobs
-        set leased_until = $3
-        from held
-        where jobs.job_id = held.job_id
-        returning jobs.job_id, jobs.lease_token as "token!"
-        "#,
-        &jobs,
-        &tokens,
-        now + lease,
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(renewed.into_iter().map(|row| (row.job_id, row.token)).collect())
+) -> sqlx::Result<Vec<bool>> {
+    update_held(tx, claims, "claimed", Some(now + lease), None).await
 }
 
-/// As [`super::finish`] for many attempts whose work is done. Returns the claims that held: nothing
-/// may be written for the others. After the commit the attempts call [`Claim::set_done`].
+/// As [`super::finish`] for many attempts whose work is done. Returns for each claim, in their order,
+/// whether it held: nothing may be written for the others. After the commit the attempts call
+/// [`Claim::set_done`].
 pub async fn finish_all(
     tx: &mut PgConnection,
     claims: &[&Claim],
     now: DateTime<Utc>,
-) -> sqlx::Result<HashSet<ClaimKey>> {
-    let (jobs, tokens) = keys_of(claims);
-    let finished = sqlx::query!(
+) -> sqlx::Result<Vec<bool>> {
+    update_held(tx, claims, "done", None, Some(now)).await
+}
+
+async fn update_held(
+    tx: &mut PgConnection,
+    claims: &[&Claim],
+    state: &str,
+    leased_until: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<Vec<bool>> {
+    let (jobs, tokens): (Vec<i64>, Vec<Uuid>) =
+        claims.iter().map(|claim| (claim.job_id, claim.token)).unzip();
+    let held = sqlx::query!(
         r#"
         with held as (
-            select jobs.job_id, jobs.lease_token
+            select jobs.job_id, jobs.lease_token as token
             from unnest($1::bigint[], $2::uuid[]) as claim (job_id, token)
             join jobs on jobs.job_id = claim.job_id and jobs.lease_token = claim.token
             where jobs.state = 'claimed'
@@ -153,22 +142,22 @@ pub async fn finish_all(
             for update of jobs
         )
         update jobs
-        set state = 'done', finished_at = $3, lease_token = null, leased_until = null
+        set state = $3, leased_until = $4, finished_at = $5,
+            lease_token = case when $3 = 'claimed' then lease_token end
         from held
         where jobs.job_id = held.job_id
-        returning jobs.job_id, held.lease_token as "token!"
+        returning jobs.job_id, held.token as "token!"
         "#,
         &jobs,
         &tokens,
-        now,
+        state,
+        leased_until,
+        finished_at,
     )
     .fetch_all(tx)
     .await?;
-    Ok(finished.into_iter().map(|row| (row.job_id, row.token)).collect())
-}
-
-fn keys_of(claims: &[&Claim]) -> (Vec<i64>, Vec<Uuid>) {
-    claims.iter().map(|claim| claim.key()).unzip()
+    let held: HashSet<(i64, Uuid)> = held.into_iter().map(|row| (row.job_id, row.token)).collect();
+    Ok(claims.iter().map(|claim| held.contains(&(claim.job_id, claim.token))).collect())
 }
 
 /// Locks jobs until the transaction ends, before the statements that change them. Returns the keys

@@ -80,10 +80,14 @@ impl Grouped for Record {
         let claims: Vec<&Claim> = marks.iter().map(|mark| &mark.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
-        let is_held = |mark: &&Recording| held.contains(&mark.claim.key());
-        let recorded: Vec<&Recording> = marks.iter().copied().filter(is_held).collect();
+        let recorded: Vec<&Recording> = marks
+            .iter()
+            .zip(&held)
+            .filter(|(_, is_held)| **is_held)
+            .map(|(mark, _)| *mark)
+            .collect();
         record_all(tx, &recorded, now).await?;
-        Ok(marks.iter().map(is_held).collect())
+        Ok(held)
     }
 
     fn before_commit(&self) {

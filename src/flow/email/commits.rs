@@ -110,9 +110,9 @@ impl Grouped for Begin {
         let held = queue::renew_all(&mut *tx, &claims, self.lease, now).await?;
         let obstacles = Obstacles::read(&mut *tx, letters).await?;
         let mut outcomes: Vec<Result<(), NotBegun>> = (0..)
-            .zip(letters)
-            .map(|(position, letter)| {
-                if held.contains(&letter.claim.key()) {
+            .zip(letters.iter().zip(held))
+            .map(|(position, (letter, is_held))| {
+                if is_held {
                     obstacles.check(position, &letter.ready).map_err(NotBegun::Skip)
                 } else {
                     Err(NotBegun::LeaseLost)
@@ -226,22 +226,23 @@ impl Grouped for RecordSent {
         let claims: Vec<&Claim> = sent.iter().map(|sent| &sent.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
-        let is_held = |sent: &&&Sent| held.contains(&sent.claim.key());
-        let answers: Vec<(&Letter, &str)> = sent
+        let recorded: Vec<&Sent> = sent
             .iter()
-            .filter(is_held)
-            .map(|sent| (&sent.ready.letter, sent.answer.as_str()))
+            .zip(&held)
+            .filter(|(_, is_held)| **is_held)
+            .map(|(sent, _)| *sent)
             .collect();
+        let answers: Vec<(&Letter, &str)> =
+            recorded.iter().map(|sent| (&sent.ready.letter, sent.answer.as_str())).collect();
         transition::record_all_sent(&mut *tx, &answers, now).await?;
         // Stripe accepts one delivery per offer, so reminders do not report any.
-        let first: Vec<to_delivered::SentLetter<'_>> = sent
+        let first: Vec<to_delivered::SentLetter<'_>> = recorded
             .iter()
-            .filter(is_held)
             .filter(|sent| sent.ready.letter.sequence == 0)
             .map(|sent| (&sent.ready.letter, sent.traceparent.as_deref()))
             .collect();
         to_delivered::hand_over(tx, &first, now).await?;
-        Ok(sent.iter().map(|sent| is_held(&sent)).collect())
+        Ok(held)
     }
 
     fn before_commit(&self) {

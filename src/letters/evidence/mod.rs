@@ -6,6 +6,7 @@
 //! that was sent is therefore on record, even if the process died in between. Such an attempt gets
 //! the result `unknown`, and the next attempt of the letter has the same Message-ID.
 
+pub(in crate::letters) mod sets;
 pub mod store;
 
 use sha2::{Digest, Sha256};
