@@ -29,7 +29,7 @@ use crate::flow::webhook::{self, SecretId, Webhook};
 use crate::http;
 use crate::http::metrics::measure;
 use crate::http::rate::Rate;
-use crate::letters::pauses::PauseLog;
+use crate::letters::pauses::SeenPauses;
 use crate::letters::wording::approvals;
 use crate::mail::RelayMetrics;
 use crate::maintenance::clock_sync::ClockSync;
@@ -96,7 +96,7 @@ pub struct App {
     links: Rate,
     /// New subscriptions per account by the link in its letters.
     resubscribe_rate: Rate,
-    pauses: PauseLog,
+    pauses: SeenPauses,
     /// What banners carry beside an offer.
     banners: Arc<BannerSource>,
     metrics: Arc<Metrics>,

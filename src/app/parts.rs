@@ -18,7 +18,7 @@ use crate::flow::offer::{LookUpOffers, OfferFinder, RecentlyFound, RefreshOffer}
 use crate::letters;
 use crate::letters::Kind;
 use crate::letters::lint::Rules;
-use crate::letters::pauses::PauseLog;
+use crate::letters::pauses::SeenPauses;
 use crate::letters::reminders::Schedule;
 use crate::letters::wording::approvals::CopyId;
 use crate::letters::wording::samples::{self, Checked, Sample};
@@ -44,7 +44,7 @@ pub(super) struct Resources {
     pub(super) to_relay: Circuit,
     pub(super) opener: letters::Opener,
     pub(super) account_cache: Cache,
-    pub(super) pauses: PauseLog,
+    pub(super) pauses: SeenPauses,
     /// Notified when an event was stored.
     pub(super) inbox: Notifier,
     /// Notified when a job was queued.
@@ -69,7 +69,7 @@ impl Resources {
             to_relay: circuit("relay"),
             // The same for every part that opens letters.
             opener: letters::Opener::new(settings.email.sender.from.domain()),
-            pauses: PauseLog::default(),
+            pauses: SeenPauses::default(),
             inbox: Notifier::default(),
             jobs: Notifier::default(),
             metrics: Arc::default(),

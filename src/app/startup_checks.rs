@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::parts;
 use crate::database::Pool;
 use crate::flow::email;
-use crate::letters::pauses::{self, PauseLog};
+use crate::letters::pauses::{self, SeenPauses};
 use crate::letters::wording::samples::{Checked, SampleFinding};
 use crate::letters::wording::{Disclaimers, Writer};
 use crate::stripe::Client;
@@ -34,9 +34,9 @@ pub(super) fn check_wording(
 }
 
 /// Logs each pause that is in force, so that a service that sends nothing says why.
-pub(super) async fn check_pauses(db: &Pool, log: &PauseLog) {
+pub(super) async fn check_pauses(db: &Pool, seen: &SeenPauses) {
     match pauses::in_force(db).await {
-        Ok(in_force) => in_force.iter().for_each(|pause| log.record(pause)),
+        Ok(in_force) => in_force.iter().for_each(|pause| seen.log(pause)),
         Err(error) => db.health().report(&error, "cannot read the pauses of sending"),
     }
 }

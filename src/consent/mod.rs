@@ -14,6 +14,31 @@ use sqlx::PgExecutor;
 
 use suppression::AddressHash;
 
+/// What merchant and platform have said about letters to an account.
+pub struct Preferences {
+    pub is_opted_out: bool,
+    /// Set by the platform; takes precedence over every address at Stripe.
+    pub address: Option<String>,
+}
+
+pub async fn preferences_of(
+    db: impl PgExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Preferences> {
+    sqlx::query_as!(
+        Preferences,
+        r#"
+        select
+            exists (select from opt_outs where account_id = $1 and ended_at is null)
+                as "is_opted_out!",
+            (select address from contact_overrides where account_id = $1) as address
+        "#,
+        account_id,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Why a letter to an address may not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objection {

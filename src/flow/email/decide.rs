@@ -11,7 +11,7 @@ use super::send::PrepareError;
 use super::to_delivered;
 use super::{SendLetter, Settings};
 use crate::clock::{Agreement, Clock};
-use crate::consent::opt_outs;
+use crate::consent;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::format::locale;
@@ -78,7 +78,8 @@ impl<'a> Decider<'a> {
 
     /// Reads the offer and the account from Stripe and decides.
     pub(super) async fn decide(&self, letter: &Letter) -> Result<SendDecision, AttemptError> {
-        if opt_outs::store::is_opted_out(self.db, &letter.account_id).await? {
+        let preferences = consent::preferences_of(self.db, &letter.account_id).await?;
+        if preferences.is_opted_out {
             return Ok(SkipReason::Suppress.into());
         }
         // From Stripe, at most ten seconds old: our own copy of the offer may lag behind.
@@ -112,7 +113,7 @@ impl<'a> Decider<'a> {
         {
             return Ok(SendDecision::Send(to, Box::new(content)));
         }
-        self.write_anew(letter, &account_id, &answered).await
+        self.write_anew(letter, &account_id, &answered, preferences.address.as_deref()).await
     }
 
     /// Finds the recipient and the disclaimer and writes the letter from Stripe's current data.
@@ -121,11 +122,13 @@ impl<'a> Decider<'a> {
         letter: &Letter,
         account_id: &AccountId,
         answered: &ApiResponse<FinancingOffer>,
+        set_by_platform: Option<&str>,
     ) -> Result<SendDecision, AttemptError> {
         let offer = &answered.object;
-        let allow_support_address = self.settings.allow_support_address;
+        let may_use_support = self.settings.allow_support_address;
         let looked_up =
-            recipient::look_up(self.db, self.stripe, account_id, allow_support_address).await;
+            recipient::look_up(self.db, self.stripe, account_id, set_by_platform, may_use_support)
+                .await;
         let (account, to) = match looked_up {
             Err(RecipientError::Stripe(error)) if error.is_not_connected() => {
                 return Ok(SkipReason::Hold(reason::NOT_CONNECTED).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::recipient::{self, NoRecipient, Recipient, RecipientError};
 use crate::clock::Clock;
-use crate::consent::opt_outs;
+use crate::consent;
 use crate::database::Pool;
 use crate::letters;
 use crate::letters::store::FirstLetter;
@@ -74,11 +74,15 @@ impl ExpectedRecipients {
 
     /// Asks Stripe for an account, unless it opted out.
     pub async fn find(&self, account: &AccountId) -> Result<ExpectedRecipient, RecipientError> {
-        if opt_outs::store::is_opted_out(&self.db, account.as_str()).await? {
+        let preferences = consent::preferences_of(&self.db, account.as_str()).await?;
+        if preferences.is_opted_out {
             return Ok(ExpectedRecipient::OptedOut);
         }
+        let set_by_platform = preferences.address.as_deref();
+        let may_use_support = self.allow_support_address;
         let found =
-            recipient::look_up(&self.db, &self.stripe, account, self.allow_support_address).await?;
+            recipient::look_up(&self.db, &self.stripe, account, set_by_platform, may_use_support)
+                .await?;
         Ok(match found {
             (_, Ok(recipient)) => ExpectedRecipient::Found(recipient),
             (_, Err(missing)) => ExpectedRecipient::NotFound(missing),

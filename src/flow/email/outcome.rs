@@ -207,7 +207,7 @@ impl SendLetter {
 
     /// Puts off a letter that a pause stops. This does not count as an attempt.
     pub(super) async fn put_off(&self, claim: &Claim, pause: &Pause) -> Result<(), AttemptError> {
-        self.pauses.record(pause);
+        self.pauses.log(pause);
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         // The fence comes first. Then the pause, which may have ended meanwhile: `resume` makes due

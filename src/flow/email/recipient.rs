@@ -1,11 +1,10 @@
-//! Finds a letter's recipient: the address that the platform set ([`contact_overrides`]), else one
+//! Finds a letter's recipient: the address that the platform set, else one
 //! from Stripe. Stripe itself writes to the account's owner
 //! (<https://docs.stripe.com/capital/reporting>); every field that may hold the owner's address can
 //! be absent or null.
 
 use std::sync::Arc;
 
-use crate::consent::contact_overrides;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::letters::reason;
@@ -89,18 +88,20 @@ impl Retryable for RecipientError {
     }
 }
 
-/// Reads the account and its recipient. If the address is suppressed, reads the account once more
+/// Reads the account and its recipient; `set_by_platform`: as in
+/// [`crate::consent::Preferences::address`]. If the address is suppressed, reads the account once more
 /// past the cache: it may have been corrected since.
 pub(super) async fn look_up(
     db: &Pool,
     stripe: &Cache,
     id: &AccountId,
+    set_by_platform: Option<&str>,
     allow_support_address: bool,
 ) -> Result<(Arc<Account>, Result<Recipient, NoRecipient>), RecipientError> {
-    let found = look_up_once(db, stripe, id, allow_support_address).await?;
+    let found = look_up_once(db, stripe, id, set_by_platform, allow_support_address).await?;
     if matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
         stripe.forget(id).await;
-        return look_up_once(db, stripe, id, allow_support_address).await;
+        return look_up_once(db, stripe, id, set_by_platform, allow_support_address).await;
     }
     Ok(found)
 }
@@ -109,12 +110,12 @@ async fn look_up_once(
     db: &Pool,
     stripe: &Cache,
     id: &AccountId,
+    set_by_platform: Option<&str>,
     allow_support_address: bool,
 ) -> Result<(Arc<Account>, Result<Recipient, NoRecipient>), RecipientError> {
     let account = stripe.account(id).await?;
-    let set_by_platform = contact_overrides::find(db, id.as_str()).await?;
     let found = match set_by_platform {
-        Some(contact) => parse(&contact.address, AddressSource::Override, None),
+        Some(given) => parse(given, AddressSource::Override, None),
         None => find(stripe, &account, allow_support_address).await?,
     };
     if let Ok(to) = &found {

@@ -23,7 +23,7 @@ use super::metrics::LetterMetrics;
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::letters::SEND_JOB;
-use crate::letters::pauses::{self, PauseLog};
+use crate::letters::pauses::{self, SeenPauses};
 use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::wording::{Disclaimers, TemplateError, Writer};
@@ -54,7 +54,7 @@ pub struct SendLetter {
     /// After this many failed attempts the letter is held.
     pub max_attempts: i32,
     pub commits: LetterCommits,
-    pub pauses: PauseLog,
+    pub pauses: SeenPauses,
     /// Wakes the `mark_delivered` worker.
     pub jobs: Notifier,
     pub metrics: LetterMetrics,
@@ -105,8 +105,7 @@ impl Work for SendLetter {
         match Decider::new(self).decide(&letter).await? {
             SendDecision::Send(to, content) => {
                 // Only spares the relay: `LetterCommits::begin` decides.
-                let pauses = pauses::in_force(&self.db).await?;
-                match pauses.into_iter().find(|pause| pause.stops(&content)) {
+                match self.pauses.stopping(&content) {
                     Some(pause) => {
                         self.skip(claim, &letter, SkipReason::Paused(Box::new(pause))).await
                     }
@@ -122,11 +121,14 @@ impl Work for SendLetter {
     }
 
     async fn is_paused(&self) -> sqlx::Result<bool> {
-        let pause = pauses::all_paused(&self.db).await?;
-        if let Some(pause) = &pause {
-            self.pauses.record(pause);
+        let in_force = pauses::in_force(&self.db).await?;
+        let all = in_force.iter().find(|pause| pause.stops_all());
+        if let Some(pause) = all {
+            self.pauses.log(pause);
         }
-        Ok(pause.is_some())
+        let is_paused = all.is_some();
+        self.pauses.update(in_force);
+        Ok(is_paused)
     }
 
     fn is_limited(&self) -> bool {
@@ -183,6 +185,7 @@ impl SendLetter {
             return Err(AttemptError::Released);
         }
         crate::crash::point("letter.before_sending");
+        // As its row is once `sending` is committed; nothing below reads the state before.
         letter.attempt += 1;
         letter.state = State::Sending;
         let ready = Arc::new(Ready { letter, content, message });

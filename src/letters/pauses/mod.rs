@@ -13,7 +13,7 @@
 //! A job that was put off is due again after `RECHECK_INTERVAL`, and all of them at once when
 //! [`resume`] commits.
 
-mod log;
+mod seen;
 pub mod store;
 
 use std::fmt;
@@ -27,7 +27,7 @@ use super::{Kind, SEND_JOB};
 use crate::queue;
 use crate::stripe::DISCLAIMER_VARIANTS;
 
-pub use log::PauseLog;
+pub use seen::SeenPauses;
 pub use store::{all_paused, in_force};
 
 /// `jobs.last_error` of a job that a pause put off; [`resume`] finds the jobs by it.
@@ -76,6 +76,11 @@ pub struct Pause {
 }
 
 impl Pause {
+    /// Whether it stops all letters.
+    pub fn stops_all(&self) -> bool {
+        self.market.is_none() && self.kind.is_none()
+    }
+
     /// Whether it stops a letter with this content. One whose market is unknown may be for any.
     pub fn stops(&self, content: &Content) -> bool {
         let is_kind = self.kind.as_ref().is_none_or(|kind| *kind == content.kind);
