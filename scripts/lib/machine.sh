@@ -67,6 +67,10 @@ cargo_tool() {
         found=$("$command" --version 2>/dev/null) || true
     case " $found" in
         *" ${version%.*}."*) ;;
-        *) cargo install --locked --quiet --debug --root target/tools "$crate@$version" "$@" ;;
+        *)
+            # One folder, because they share dependencies.
+            cargo install --locked --quiet --debug --root target/tools --target-dir target/tools/build \
+                "$crate@$version" "$@"
+            ;;
     esac
 }
