@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::consent;
 use crate::consent::suppression::{self, AddressHash};
 use crate::database::Pool;
 use crate::letters::reason;
@@ -89,7 +90,7 @@ impl Retryable for RecipientError {
 }
 
 /// Reads the account and its recipient; `set_by_platform`: as in
-/// [`crate::consent::Preferences::address`]. If the address is suppressed, reads the account once more
+/// [`crate::consent::Preferences::address`]. If the address is suppressed, reads both once more,
 /// past the cache: it may have been corrected since.
 pub(super) async fn look_up(
     db: &Pool,
@@ -101,6 +102,8 @@ pub(super) async fn look_up(
     let found = look_up_once(db, stripe, id, set_by_platform, allow_support_address).await?;
     if matches!(found, (_, Err(NoRecipient::Suppressed(_)))) {
         stripe.forget(id).await;
+        let set_by_platform = consent::preferences_of(db, id.as_str()).await?.address;
+        let set_by_platform = set_by_platform.as_deref();
         return look_up_once(db, stripe, id, set_by_platform, allow_support_address).await;
     }
     Ok(found)

@@ -23,7 +23,7 @@ use super::metrics::LetterMetrics;
 use crate::clock::Clock;
 use crate::database::Pool;
 use crate::letters::SEND_JOB;
-use crate::letters::pauses::{self, SeenPauses};
+use crate::letters::pauses::{self, Pause, SeenPauses};
 use crate::letters::reason::{GAVE_UP, OPTED_OUT, UNCERTAIN};
 use crate::letters::store::{self, Content, Letter, State, Transition};
 use crate::letters::wording::{Disclaimers, TemplateError, Writer};
@@ -103,15 +103,10 @@ impl Work for SendLetter {
         tracing::Span::current().record("offer.id", &letter.offer_id);
         traces::set_text("offer.id", &letter.offer_id);
         match Decider::new(self).decide(&letter).await? {
-            SendDecision::Send(to, content) => {
-                // Only spares the relay: `LetterCommits::begin` decides.
-                match self.pauses.stopping(&content) {
-                    Some(pause) => {
-                        self.skip(claim, &letter, SkipReason::Paused(Box::new(pause))).await
-                    }
-                    None => Box::pin(self.send(claim, letter, to, *content)).await,
-                }
-            }
+            SendDecision::Send(to, content) => match self.pause_of(&content).await? {
+                Some(pause) => self.skip(claim, &letter, SkipReason::Paused(Box::new(pause))).await,
+                None => Box::pin(self.send(claim, letter, to, *content)).await,
+            },
             SendDecision::Skip(reason) => self.skip(claim, &letter, reason).await,
         }
     }
@@ -158,6 +153,16 @@ impl Work for SendLetter {
 }
 
 impl SendLetter {
+    /// The pause that stops a letter with this content, if one did when its job was claimed. Only
+    /// spares the relay: `LetterCommits::begin` decides.
+    async fn pause_of(&self, content: &Content) -> sqlx::Result<Option<Pause>> {
+        if !self.pauses.stopped(content) {
+            return Ok(None);
+        }
+        let in_force = pauses::in_force(&self.db).await?;
+        Ok(in_force.into_iter().find(|pause| pause.stops(content)))
+    }
+
     /// Opens the relay's data phase, commits `sending`, hands the message over and records the
     /// outcome.
     async fn send(

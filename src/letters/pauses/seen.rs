@@ -26,10 +26,10 @@ impl SeenPauses {
         self.0.lock().in_force = in_force;
     }
 
-    /// A pause that stopped a letter with this content when the pauses were read last. One may have
-    /// begun or ended since: only [`super::lock_in_force`] decides.
-    pub fn stopping(&self, content: &Content) -> Option<Pause> {
-        self.0.lock().in_force.iter().find(|pause| pause.stops(content)).cloned()
+    /// Whether a pause stopped letters with this content when the pauses were read last. One may
+    /// have begun or ended since: only [`super::lock_in_force`] decides.
+    pub fn stopped(&self, content: &Content) -> bool {
+        self.0.lock().in_force.iter().any(|pause| pause.stops(content))
     }
 
     /// Logs the pause, unless this process has logged it before.
