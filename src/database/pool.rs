@@ -38,18 +38,26 @@ macro_rules! pooled {
     };
 }
 
+/// The setting of [`Pool::begin_along_indexes`].
+macro_rules! along_indexes {
+    () => {
+        "; set local enable_seqscan = off"
+    };
+}
+
 /// The settings of [`Pool::begin_by_key`].
 macro_rules! by_key {
     () => {
-        "; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-         set local enable_hashjoin = off; set local enable_mergejoin = off; \
-         set local lock_timeout = '5s'"
+        "; set local plan_cache_mode = force_generic_plan; set local enable_hashjoin = off; \
+         set local enable_mergejoin = off; set local lock_timeout = '5s'"
     };
 }
 
 const POOLED: &str = pooled!();
-const BY_KEY: &str = concat!("begin", by_key!());
-const POOLED_BY_KEY: &str = concat!(pooled!(), by_key!());
+const ALONG_INDEXES: &str = concat!("begin", along_indexes!());
+const POOLED_ALONG_INDEXES: &str = concat!(pooled!(), along_indexes!());
+const BY_KEY: &str = concat!("begin", along_indexes!(), by_key!());
+const POOLED_BY_KEY: &str = concat!(pooled!(), along_indexes!(), by_key!());
 
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
@@ -98,12 +106,19 @@ impl Pool {
         transaction
     }
 
-    /// As [`Pool::begin`], for statements that find sets of rows by their keys. Each is planned once
-    /// for a connection, along indexes. Left to itself, the planner plans it five times or always,
-    /// reads whole tables while it takes them for small, and keeps such a plan while they grow. A
-    /// statement that another transaction keeps waiting for five seconds fails.
+    /// As [`Pool::begin`], for statements that find their rows by indexes. While the planner takes a
+    /// table for small, it would read it whole. A connection may keep a plan that it has made for a
+    /// statement elsewhere, so use it wherever the statement runs.
+    pub async fn begin_along_indexes(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let begin = if self.is_pooled { POOLED_ALONG_INDEXES } else { ALONG_INDEXES };
+        self.begin_with(Some(begin)).await
+    }
+
+    /// As [`Pool::begin_along_indexes`], for small sets of rows. Each statement is planned
+    /// once for a connection: left to itself, the planner plans it five times or always. One that
+    /// another transaction keeps waiting for five seconds fails.
     pub async fn begin_by_key(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.begin_with(Some(if self.is_pooled() { POOLED_BY_KEY } else { BY_KEY })).await
+        self.begin_with(Some(if self.is_pooled { POOLED_BY_KEY } else { BY_KEY })).await
     }
 
     /// A connection whose session state persists. Not available through a pooler in transaction

@@ -123,11 +123,13 @@ pub struct Runner<W> {
 }
 
 /// The result of one attempt to claim jobs.
-enum Claimed {
-    /// Jobs, each with its slot. A single one if it holds probes.
-    Jobs(Vec<(Claim, OwnedSemaphorePermit)>, Vec<Probe>),
-    /// Nothing is due or may start. Look again after this much time or at the next notification.
-    RetryAfter(Duration),
+struct Claimed {
+    /// Each with its slot. A single one if there are probes.
+    jobs: Vec<(Claim, OwnedSemaphorePermit)>,
+    probes: Vec<Probe>,
+    /// No other job is due or may start: look again after this much time or at the next
+    /// notification. `None` if there may be more.
+    idle: Option<Duration>,
 }
 
 impl<W: Work> Runner<W> {
@@ -162,9 +164,9 @@ impl<W: Work> Runner<W> {
             // Not cancelled by `stop`: a claim that Postgres committed and no worker received would
             // block its jobs for a whole lease.
             let idle = match self.claim_free(slot).await {
-                Ok(Claimed::Jobs(claims, probes)) => {
+                Ok(Claimed { jobs, probes, idle }) => {
                     let mut probes = Some(probes);
-                    for (mut claim, slot) in claims {
+                    for (mut claim, slot) in jobs {
                         claim.stop = stop.clone();
                         let (runner, probes) = (Arc::clone(&self), probes.take());
                         tracker.spawn(async move {
@@ -172,14 +174,14 @@ impl<W: Work> Runner<W> {
                             drop((slot, probes));
                         });
                     }
-                    continue;
+                    idle
                 }
-                Ok(Claimed::RetryAfter(idle)) => idle,
                 Err(error) => {
                     self.db.health().report(&error, "cannot claim jobs; they stay queued");
-                    RETRY_INTERVAL
+                    Some(RETRY_INTERVAL)
                 }
             };
+            let Some(idle) = idle else { continue };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = listener.wait(idle) => {}
@@ -215,7 +217,10 @@ impl<W: Work> Runner<W> {
         let mut slots = vec![slot];
         let probes = match self.admit() {
             Ok(probes) => probes,
-            Err(pause) => return Ok(Claimed::RetryAfter(pause.min(self.settings.poll_interval))),
+            Err(pause) => {
+                let idle = Some(pause.min(self.settings.poll_interval));
+                return Ok(Claimed { jobs: Vec::new(), probes: Vec::new(), idle });
+            }
         };
         // A probe is one attempt; more would load a system that is just recovering.
         if probes.is_empty() {
@@ -224,11 +229,8 @@ impl<W: Work> Runner<W> {
                 slots.push(slot);
             }
         }
-        let (claims, pause) = with_timeout(self.claim(slots.len())).await?;
-        if claims.is_empty() {
-            return Ok(Claimed::RetryAfter(pause));
-        }
-        Ok(Claimed::Jobs(claims.into_iter().zip(slots).collect(), probes))
+        let (claims, idle) = with_timeout(self.claim(slots.len())).await?;
+        Ok(Claimed { jobs: claims.into_iter().zip(slots).collect(), probes, idle })
     }
 
     /// In a backlog, slots become free one after the other. Waits a moment for a quarter of them, so
@@ -240,29 +242,28 @@ impl<W: Work> Runner<W> {
         let _ = tokio::time::timeout(GATHERING, self.slots.acquire_many(more)).await;
     }
 
-    /// Claims at most `limit` jobs. Also returns the pause before the next attempt if there is
-    /// none.
-    async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Duration)> {
+    /// Claims at most `limit` jobs. Also returns the pause before the next attempt; `None` if more
+    /// may be due.
+    async fn claim(&self, limit: usize) -> sqlx::Result<(Vec<Claim>, Option<Duration>)> {
         // By a wrong clock, leases look expired: a claim could take a job from a worker that is
         // sending its letter.
         if self.clock.is_wrong() {
-            return Ok((Vec::new(), WHILE_CLOCK_IS_WRONG));
+            return Ok((Vec::new(), Some(WHILE_CLOCK_IS_WRONG)));
         }
         self.correct_times().await?;
         let (now, poll) = (self.clock.now(), self.settings.poll_interval);
-        if self.work.is_paused().await? {
-            return Ok((store::claim(&self.db, &self.claim_request(limit, 0), now).await?, poll));
-        }
-        if !self.work.is_limited() {
-            return Ok((
-                store::claim(&self.db, &self.claim_request(limit, limit), now).await?,
-                poll,
-            ));
-        }
-        let mut tx = self.db.begin().await?;
-        let (fresh, pause) = match self.work.capacity(&mut tx, limit).await? {
-            Capacity::Of(fresh) => (fresh, poll),
-            Capacity::RetryAfter(pause) => (0, pause.min(poll)),
+        let is_paused = self.work.is_paused().await?;
+        // Along indexes: a burst makes the table larger than the planner knows.
+        let mut tx = self.db.begin_along_indexes().await?;
+        let (fresh, pause) = if is_paused {
+            (0, poll)
+        } else if self.work.is_limited() {
+            match self.work.capacity(&mut tx, limit).await? {
+                Capacity::Of(fresh) => (fresh, poll),
+                Capacity::RetryAfter(pause) => (0, pause.min(poll)),
+            }
+        } else {
+            (limit, poll)
         };
         let claims = store::claim(&mut *tx, &self.claim_request(limit, fresh), now).await?;
         // The rollback returns the capacity that no job used.
@@ -271,7 +272,9 @@ impl<W: Work> Runner<W> {
         } else {
             tx.commit().await?;
         }
-        Ok((claims, pause))
+        // Fewer than there was room for: they were all that no other worker has.
+        let is_last = claims.is_empty() || claims.len() < fresh.min(limit);
+        Ok((claims, is_last.then_some(pause)))
     }
 
     /// Corrects due times and leases that a wrong clock set too far ahead.

@@ -122,6 +122,7 @@ pub async fn finish_all(
     update_held(tx, claims, "done", None, Some(now)).await
 }
 
+/// Only a claimed job has a token.
 async fn update_held(
     tx: &mut PgConnection,
     claims: &[&Claim],
@@ -137,7 +138,6 @@ async fn update_held(
             select jobs.job_id, jobs.lease_token as token
             from unnest($1::bigint[], $2::uuid[]) as claim (job_id, token)
             join jobs on jobs.job_id = claim.job_id and jobs.lease_token = claim.token
-            where jobs.state = 'claimed'
             order by jobs.job_id
             for update of jobs
         )

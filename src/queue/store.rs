@@ -231,18 +231,17 @@ pub async fn claim(
             for update skip locked
         ),
         due as (
-            select job_id, true as is_taken_over from abandoned
+            select job_id from abandoned
             union all
-            select job_id, false from queued
+            select job_id from queued
             union all
-            select job_id, false from low_priority
+            select job_id from low_priority
         )
         update jobs
         set state = 'claimed', attempt = attempt + 1, lease_token = $4, leased_until = $5
-        from due
-        where jobs.job_id = due.job_id
-        returning jobs.job_id, jobs.subject, jobs.attempt, jobs.traceparent,
-            due.is_taken_over as "is_taken_over!"
+        where job_id = any(array(select job_id from due))
+        returning job_id, subject, attempt, traceparent,
+            job_id in (select job_id from abandoned) as "is_taken_over!"
         "#,
         request.kind,
         i64::try_from(request.limit).unwrap_or(i64::MAX),

@@ -144,7 +144,7 @@ impl InboxReader {
             return Ok(Some(0));
         }
         let started = Instant::now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_along_indexes().await?;
         let read = match batch_span(events).run(self.apply(&mut tx, events)).await {
             Ok(read) => read,
             Err(error) => {
@@ -171,7 +171,7 @@ impl InboxReader {
     async fn reject(&self, parsed: &ParsedEvent, error: &sqlx::Error) -> sqlx::Result<usize> {
         let (started, event) = (Instant::now(), &parsed.event);
         let outcome = ReadOutcome::Unreadable(chain(error));
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_along_indexes().await?;
         let marks = [(event.event_id.as_str(), &outcome)];
         let marked = store::mark(&mut tx, &marks, self.clock.now()).await?.len();
         tx.commit().await?;

@@ -73,18 +73,18 @@ async fn lock_permissions(
             order by copy_approval_id
             for share
         ),
-        waiting as (
-            select letter_id
+        locked as (
+            select letter_id, state
             from letters
-            where letter_id in (select letter_id from new) and state = 'waiting'
+            where letter_id = any($1)
             order by offer_id, letter_id
             for update
         )
-        select waiting.letter_id is not null as "is_waiting!",
+        select coalesce(locked.state = 'waiting', false) as "is_waiting!",
             new.market is null or approval.market is not null as "is_approved!",
             approval.reference as "reference?", approval.approved_by as "approved_by?"
         from new
-        left join waiting using (letter_id)
+        left join locked using (letter_id)
         left join approval using (copy_hash, market)
         order by new.position
         "#,
@@ -244,10 +244,10 @@ pub(in crate::letters) async fn record_all_sent(
             select *
             from unnest($1::text[], $2::integer[], $3::text[]) as answer (letter_id, attempt, reply)
         ),
-        sending as (
-            select letter_id
+        locked as (
+            select letter_id, state
             from letters
-            where letter_id = any($1) and state = 'sending'
+            where letter_id = any($1)
             order by offer_id, letter_id
             for update
         ),
@@ -255,8 +255,8 @@ pub(in crate::letters) async fn record_all_sent(
             update letters
             set state = 'sent', reason = null, relay_reply = answer.reply, sent_at = $5,
                 changed_at = $5
-            from answer join sending using (letter_id)
-            where letters.letter_id = answer.letter_id
+            from answer join locked using (letter_id)
+            where letters.letter_id = answer.letter_id and locked.state = 'sending'
             returning letters.letter_id
         ),
         recorded as (

@@ -1,5 +1,6 @@
 //! The five stages, from a signed webhook to the report that the offer was delivered.
 
+mod backlog;
 mod batches;
 mod event_order;
 mod inbox_writer;
