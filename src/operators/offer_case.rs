@@ -12,7 +12,7 @@ use crate::flow::email::SendLetter;
 use crate::flow::offer::why_no_email;
 use crate::letters::deliveries::{self, DeliverySummary};
 use crate::letters::evidence::store::{AttemptRecord, attempts_of};
-use crate::letters::pauses;
+use crate::letters::pauses::{self, Pause};
 use crate::letters::reason::{explain, remedy};
 use crate::letters::store::LetterSummary;
 use crate::mail::Address;
@@ -76,7 +76,7 @@ pub async fn read(db: &Pool, offer_id: &str) -> sqlx::Result<Option<OfferCase>> 
     let mut delivery_reports = delivered::reports_of_account(&mut *tx, &offer.account_id).await?;
     delivery_reports.retain(|report| report.offer_id == offer_id);
     let attempts = attempts_of(&mut *tx, &letter_ids).await?;
-    let is_all_paused = pauses::all_paused(&mut *tx).await?.is_some();
+    let is_all_paused = pauses::in_force(&mut *tx).await?.iter().any(Pause::stops_all);
     let facts = Facts {
         is_all_paused,
         offer: &offer,

@@ -65,7 +65,7 @@ pub use notify::{Listener, Notifier, notify_on_insert};
 pub use periodic::{Periodic, SUBJECT};
 pub use runner::{AttemptError, Capacity, Runner, Work, retry_until_recorded};
 pub use sets::{
-    NewJob, cancel_all, enqueue_all, enqueue_all_here, finish_all, lock_all, renew_all,
+    NewJob, cancel_all, enqueue_all, enqueue_all_here, finish_all, held_among, lock_all, renew_all,
     requeue_all, reschedule_all_now,
 };
 pub use stats::{DeadJob, claimed_count, dead_count, list_dead};

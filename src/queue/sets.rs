@@ -122,6 +122,16 @@ pub async fn finish_all(
     update_held(tx, claims, "done", None, Some(now)).await
 }
 
+/// Those of the operations whose claim held, given what [`finish_all`] said of their claims.
+pub fn held_among<'a, T>(operations: &[&'a T], held: &[bool]) -> Vec<&'a T> {
+    operations
+        .iter()
+        .zip(held)
+        .filter(|(_, held)| **held)
+        .map(|(operation, _)| *operation)
+        .collect()
+}
+
 /// Only a claimed job has a token.
 async fn update_held(
     tx: &mut PgConnection,

@@ -80,13 +80,7 @@ impl Grouped for Record {
         let claims: Vec<&Claim> = marks.iter().map(|mark| &mark.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
-        let recorded: Vec<&Recording> = marks
-            .iter()
-            .zip(&held)
-            .filter(|(_, is_held)| **is_held)
-            .map(|(mark, _)| *mark)
-            .collect();
-        record_all(tx, &recorded, now).await?;
+        record_all(tx, &queue::held_among(marks, &held), now).await?;
         Ok(held)
     }
 

@@ -226,12 +226,7 @@ impl Grouped for RecordSent {
         let claims: Vec<&Claim> = sent.iter().map(|sent| &sent.claim).collect();
         // The fence comes first: without the lease, nothing below may be written.
         let held = queue::finish_all(&mut *tx, &claims, now).await?;
-        let recorded: Vec<&Sent> = sent
-            .iter()
-            .zip(&held)
-            .filter(|(_, is_held)| **is_held)
-            .map(|(sent, _)| *sent)
-            .collect();
+        let recorded = queue::held_among(sent, &held);
         let answers: Vec<(&Letter, &str)> =
             recorded.iter().map(|sent| (&sent.ready.letter, sent.answer.as_str())).collect();
         transition::record_all_sent(&mut *tx, &answers, now).await?;

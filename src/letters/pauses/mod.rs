@@ -28,7 +28,7 @@ use crate::queue;
 use crate::stripe::DISCLAIMER_VARIANTS;
 
 pub use seen::SeenPauses;
-pub use store::{all_paused, in_force};
+pub use store::in_force;
 
 /// `jobs.last_error` of a job that a pause put off; [`resume`] finds the jobs by it.
 pub(crate) const PUT_OFF: &str = "an operator paused sending";

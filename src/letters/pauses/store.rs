@@ -40,11 +40,6 @@ pub async fn in_force(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Pause>> {
     select_in_force!("true order by pause_id").fetch_all(db).await
 }
 
-/// The pause of all emails, if it is in force. Does not wait for one that is about to begin or end.
-pub async fn all_paused(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Pause>> {
-    select_in_force!("market is null and kind is null").fetch_optional(db).await
-}
-
 pub(super) async fn find_in_force(
     db: impl PgExecutor<'_>,
     scope: &Scope,
