@@ -84,8 +84,8 @@ impl FromStr for Color {
     fn from_str(text: &str) -> Result<Self, BadColor> {
         let digits = text.trim().strip_prefix('#').ok_or(BadColor)?;
         let mut bytes = [0; 3];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadColor)?;
-        Ok(Self(bytes))
+        let is_hex = digits.len() == 6 && hex::decode_to_slice(digits, &mut bytes).is_ok();
+        if is_hex { Ok(Self(bytes)) } else { Err(BadColor) }
     }
 }
 
@@ -260,7 +260,17 @@ mod tests {
     #[test]
     fn a_color_has_six_digits() {
         assert_eq!(" #1F5eff".parse::<Color>().unwrap().to_string(), "#1f5eff");
-        for bad in ["", "red", "#fff", "#gggggg", "#12345678", "#1f5eff; }", "1f5eff", "#é1f5e"] {
+        for bad in [
+            "",
+            "red",
+            "#fff",
+            "#gggggg",
+            "#12345678",
+            "#1f5eff; }",
+            "1f5eff",
+            "#é1f5e",
+            "#0x1f5eff",
+        ] {
             assert!(bad.parse::<Accent>().is_err(), "{bad}");
         }
     }

@@ -147,7 +147,9 @@ impl Header {
                 }
             } else if let Some(value) = item.strip_prefix(b"v1=") {
                 let mut signature = [0; 32];
-                if hex::decode_to_slice(value, &mut signature).is_ok() {
+                let is_hex =
+                    value.len() == 64 && hex::decode_to_slice(value, &mut signature).is_ok();
+                if is_hex {
                     signatures.push(signature);
                 }
             }
@@ -278,6 +280,7 @@ mod tests {
             format!("t=99999999999999999999,v1={v1}"),
             format!("t={NOW},v0={v1}"),
             format!("t={NOW},v1={}", &v1[2..]),
+            format!("t={NOW},v1=0x{v1}"),
             "x".repeat(5000),
         ] {
             assert!(
