@@ -18,6 +18,8 @@ mod pooler;
 mod server_info;
 mod text;
 mod time;
+mod transaction;
+mod warm;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -29,7 +31,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, Executor, PgPool};
 
 use crate::clock::Measured;
 use crate::telemetry::chain;
@@ -51,6 +53,7 @@ pub use pooler::Pooler;
 pub use server_info::{ServerInfo, server_info};
 pub use text::{json_text, storable};
 pub use time::{measure_clock, now};
+pub use transaction::Transaction;
 
 /// Every migration, compiled in. A schema that is newer than this binary is accepted: migrations
 /// expand before they contract, so that old replicas keep working during a rolling update.
@@ -465,7 +468,7 @@ async fn check(pool: &Pool) -> sqlx::Result<(bool, Option<i64>)> {
 }
 
 /// A transaction without statement timeouts, for migrations and for reports by commands.
-pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction> {
     let mut tx = db.begin().await?;
     tx.execute(
         "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",
@@ -477,7 +480,7 @@ pub async fn without_statement_timeout(db: &Pool) -> sqlx::Result<Transaction<'s
 /// A transaction whose queries walk along indexes and stop at their `limit`, for counts of what may
 /// be millions of rows. Left to itself, the planner reads the whole range first (a bitmap), or the
 /// table, whenever its statistics are old.
-pub async fn along_indexes(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+pub async fn along_indexes(db: &Pool) -> sqlx::Result<Transaction> {
     let mut tx = db.begin().await?;
     tx.execute(
         "set local enable_seqscan = off; set local enable_bitmapscan = off;
@@ -489,7 +492,7 @@ pub async fn along_indexes(db: &Pool) -> sqlx::Result<Transaction<'static, Postg
 
 /// A transaction whose queries all see the database as it is at the first of them, without a
 /// timeout for statements. It cannot write.
-pub async fn snapshot(db: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+pub async fn snapshot(db: &Pool) -> sqlx::Result<Transaction> {
     let mut tx = without_statement_timeout(db).await?;
     tx.execute("set transaction isolation level repeatable read, read only").await?;
     Ok(tx)

@@ -7,6 +7,7 @@
 //! each query runs in a transaction, and each transaction first deallocates the statements that
 //! other clients left. Session state (`LISTEN`, `set`, session locks) is not used there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -14,15 +15,18 @@ use futures_util::stream::{self, BoxStream, FuturesUnordered};
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgListener, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
+use sqlx::{Describe, Either, Execute, Executor, Postgres, SqlSafeStr, SqlStr};
 use tokio_util::task::TaskTracker;
 
-use super::{DatabaseHealth, PoolUsage};
+use super::warm::{WarmConnection, WarmConnections};
+use super::{DatabaseHealth, PoolUsage, Transaction};
 
 /// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pool {
     connections: PgPool,
+    /// Those of them that are idle since a moment ago.
+    warm: Arc<WarmConnections>,
     /// Whether they lead through a pooler in transaction mode.
     is_pooled: bool,
     health: DatabaseHealth,
@@ -59,16 +63,21 @@ const POOLED_ALONG_INDEXES: &str = concat!(pooled!(), along_indexes!());
 const BY_KEY: &str = concat!("begin", along_indexes!(), by_key!());
 const POOLED_BY_KEY: &str = concat!(pooled!(), along_indexes!(), by_key!());
 
+/// A pool that the caller has made and may use beside this one: nothing is kept from it.
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self { connections, is_pooled: false, health: DatabaseHealth::default() }
+        let warm = Arc::new(WarmConnections::new(0));
+        Self { connections, warm, is_pooled: false, health: DatabaseHealth::default() }
     }
 }
 
 impl Pool {
     /// `is_pooled` if the connections lead through a pooler in transaction mode.
     pub(super) fn new(connections: PgPool, is_pooled: bool, health: DatabaseHealth) -> Self {
-        Self { connections, is_pooled, health }
+        // The other half is for those who ask sqlx's pool, such as a listener that connects again.
+        let half = connections.options().get_max_connections().div_ceil(2);
+        let warm = Arc::new(WarmConnections::new(usize::try_from(half).unwrap_or(usize::MAX)));
+        Self { connections, warm, is_pooled, health }
     }
 
     /// The errors of this database, as the process saw them.
@@ -85,22 +94,14 @@ impl Pool {
     /// `begin` to the pool inside the transaction (transact-rs/sqlx#4385), and what the next user
     /// writes is never committed. A separate task completes the `begin`; without a caller it is
     /// rolled back.
-    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pub async fn begin(&self) -> sqlx::Result<Transaction> {
         self.begin_with(self.is_pooled.then_some(POOLED)).await
     }
 
-    async fn begin_with(
-        &self,
-        begin: Option<&'static str>,
-    ) -> sqlx::Result<Transaction<'static, Postgres>> {
+    async fn begin_with(&self, begin: Option<&'static str>) -> sqlx::Result<Transaction> {
         let started = Instant::now();
-        let connections = self.connections.clone();
-        let beginning = TaskTracker::new().spawn(async move {
-            match begin {
-                None => connections.begin().await,
-                Some(begin) => connections.begin_with(begin).await,
-            }
-        });
+        let begin = begin.map(SqlSafeStr::into_sql_str);
+        let beginning = TaskTracker::new().spawn(Transaction::begin(self.clone(), begin));
         let transaction = beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
         self.health.metrics().begun(started.elapsed());
         transaction
@@ -109,7 +110,7 @@ impl Pool {
     /// As [`Pool::begin`], for statements that find their rows by indexes. While the planner takes a
     /// table for small, it would read it whole. A connection may keep a plan that it has made for a
     /// statement elsewhere, so use it wherever the statement runs.
-    pub async fn begin_along_indexes(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pub async fn begin_along_indexes(&self) -> sqlx::Result<Transaction> {
         let begin = if self.is_pooled { POOLED_ALONG_INDEXES } else { ALONG_INDEXES };
         self.begin_with(Some(begin)).await
     }
@@ -117,13 +118,25 @@ impl Pool {
     /// As [`Pool::begin_along_indexes`], for small sets of rows. Each statement is planned
     /// once for a connection: left to itself, the planner plans it five times or always. One that
     /// another transaction keeps waiting for five seconds fails.
-    pub async fn begin_by_key(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pub async fn begin_by_key(&self) -> sqlx::Result<Transaction> {
         self.begin_with(Some(if self.is_pooled { POOLED_BY_KEY } else { BY_KEY })).await
+    }
+
+    /// A connection, to be given back once it is idle. Through a pooler in transaction mode it is
+    /// for a transaction only.
+    pub(super) async fn connection(&self) -> sqlx::Result<WarmConnection> {
+        self.warm.acquire(&self.connections, &self.health).await
+    }
+
+    /// Takes back a connection that is idle and outside of a transaction.
+    pub(super) fn give_back(&self, connection: WarmConnection) {
+        self.warm.give_back(connection);
     }
 
     /// A connection whose session state persists. Not available through a pooler in transaction
     /// mode.
     pub(super) async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        let _waiting = self.warm.wait_for_pool();
         self.connections.acquire().await
     }
 
@@ -132,18 +145,21 @@ impl Pool {
     }
 
     pub fn usage(&self) -> PoolUsage {
-        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        let idle = self.connections.num_idle() + self.warm.count();
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
         PoolUsage { max: self.max_connections(), open: self.connections.size(), idle }
     }
 
     /// A connection for `LISTEN`. Not available through a pooler in transaction mode.
     pub async fn listener(&self) -> sqlx::Result<PgListener> {
+        let _waiting = self.warm.wait_for_pool();
         PgListener::connect_with(&self.connections).await
     }
 
     /// Opens `wanted` connections at once and returns how many answered `within` the time. They
     /// stay open in the pool.
     pub(super) async fn open_all(&self, wanted: u32, within: Duration) -> u32 {
+        let _waiting = self.warm.wait_for_pool();
         let open = async || -> sqlx::Result<PoolConnection<Postgres>> {
             let mut connection = self.connections.acquire().await?;
             connection.execute("select 1").await?;
@@ -162,6 +178,7 @@ impl Pool {
     }
 
     pub async fn close(&self) {
+        self.warm.close();
         self.connections.close().await;
     }
 }
@@ -177,15 +194,21 @@ impl<'p> Executor<'p> for &Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if !self.is_pooled() {
-            return (&self.connections).fetch_many(query);
-        }
         let pool = self.clone();
-        // Rows are returned only after the commit, because callers act on what they see.
+        // Collected, so that the connection is given back. Through a pooler rows are returned only
+        // after the commit, because callers act on what they see.
         let answer = async move {
-            let mut tx = pool.begin().await?;
-            let answer: Vec<_> = (&mut *tx).fetch_many(query).try_collect().await?;
-            tx.commit().await?;
+            let answer: Vec<_> = if pool.is_pooled() {
+                let mut tx = pool.begin().await?;
+                let answer = tx.fetch_many(query).try_collect().await?;
+                tx.commit().await?;
+                answer
+            } else {
+                let mut connection = pool.connection().await?;
+                let answer = connection.fetch_many(query).try_collect().await?;
+                pool.give_back(connection);
+                answer
+            };
             Ok::<_, sqlx::Error>(stream::iter(answer.into_iter().map(Ok)))
         };
         stream::once(answer).try_flatten().boxed()
@@ -196,14 +219,17 @@ impl<'p> Executor<'p> for &Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if !self.is_pooled() {
-            return (&self.connections).fetch_optional(query);
-        }
         let pool = self.clone();
         Box::pin(async move {
-            let mut tx = pool.begin().await?;
-            let row = (&mut *tx).fetch_optional(query).await?;
-            tx.commit().await?;
+            if pool.is_pooled() {
+                let mut tx = pool.begin().await?;
+                let row = tx.fetch_optional(query).await?;
+                tx.commit().await?;
+                return Ok(row);
+            }
+            let mut connection = pool.connection().await?;
+            let row = connection.fetch_optional(query).await?;
+            pool.give_back(connection);
             Ok(row)
         })
     }

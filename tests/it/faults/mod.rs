@@ -9,5 +9,6 @@ mod hostile_relay;
 mod load;
 mod outage;
 mod pgbouncer;
+mod pool;
 mod processes;
 mod stripe_impostor;
