@@ -1,14 +1,16 @@
 //! A bounded queue whose entries are taken in batches, by few tasks that exist only while something
 //! waits.
 //!
-//! An entry that finds a task missing starts one. The task takes what has gathered, again and again
-//! until nothing is left, and ends. So a lone entry waits for no other, entries that arrive during
-//! a commit share the next one, and no entry waits for a task that has died: each is seen to by
-//! whoever adds it.
+//! An entry that finds no task starts one. The task takes what has gathered, again and again until
+//! nothing is left, and ends. So a lone entry waits for no other, entries that arrive during a commit
+//! share the next one, and no entry waits for a task that has died: each is seen to by whoever adds
+//! it. Further tasks run only beside batches that are no larger than theirs, or stuck: with fewer
+//! entries a batch would cost more than the wait for the one that runs.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -32,6 +34,7 @@ pub(crate) struct BatchLimits {
     pub(crate) batch: usize,
     /// The size of one batch; a larger entry is a batch of its own.
     pub(crate) batch_bytes: usize,
+    /// Batches that run at once.
     pub(crate) tasks: usize,
 }
 
@@ -45,8 +48,35 @@ pub(crate) struct Batcher<W: BatchWork> {
 #[derive(Debug)]
 struct State<E> {
     waiting: VecDeque<E>,
-    /// Tasks that run. Each looks into the queue once more before it ends.
-    tasks: usize,
+    /// The batch of each task; `None` of a task that does not run. Each looks into the queue once
+    /// more before it ends.
+    tasks: Vec<Option<Running>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    size: usize,
+    since: Instant,
+}
+
+/// The size of a batch that is about to be taken: no other starts beside it.
+const STARTING: usize = usize::MAX;
+/// Nobody waits for a batch that has run for longer.
+const STUCK: Duration = Duration::from_millis(250);
+
+impl<E> State<E> {
+    /// Whether what waits should not wait for a task that runs.
+    fn is_enough(&self) -> bool {
+        let running = self.tasks.iter().flatten().filter(|batch| batch.since.elapsed() < STUCK);
+        self.waiting.len() >= running.map(|batch| batch.size).max().unwrap_or(1)
+    }
+
+    /// The number of a task that must be started.
+    fn start(&mut self) -> Option<usize> {
+        let task = self.tasks.iter().position(Option::is_none).filter(|_| self.is_enough())?;
+        self.tasks[task] = Some(Running { size: STARTING, since: Instant::now() });
+        Some(task)
+    }
 }
 
 /// As many entries wait as may.
@@ -55,7 +85,8 @@ pub(crate) struct Full;
 
 impl<W: BatchWork> Batcher<W> {
     pub(crate) fn new(work: W, limits: BatchLimits) -> Arc<Self> {
-        let state = Mutex::new(State { waiting: VecDeque::new(), tasks: 0 });
+        let state = State { waiting: VecDeque::new(), tasks: vec![None; limits.tasks] };
+        let state = Mutex::new(state);
         Arc::new(Self { work, limits, state })
     }
 
@@ -70,17 +101,16 @@ impl<W: BatchWork> Batcher<W> {
             return Err(Full);
         }
         state.waiting.push_back(entry);
-        let is_task_missing = state.tasks < self.limits.tasks;
-        state.tasks += usize::from(is_task_missing);
+        let task = state.start();
         drop(state);
-        if is_task_missing {
-            TaskTracker::new().spawn(Arc::clone(self).run());
+        if let Some(task) = task {
+            TaskTracker::new().spawn(Arc::clone(self).run(task));
         }
         Ok(())
     }
 
-    async fn run(self: Arc<Self>) {
-        while let Some(batch) = self.next_batch() {
+    async fn run(self: Arc<Self>, task: usize) {
+        while let Some(batch) = self.next_batch(task) {
             // A task that panicked would leave those who wait without one.
             if AssertUnwindSafe(self.work.run(batch)).catch_unwind().await.is_err() {
                 tracing::error!("a batch panicked: its entries are dropped");
@@ -88,9 +118,14 @@ impl<W: BatchWork> Batcher<W> {
         }
     }
 
-    /// `None` if nothing waits: the task must end.
-    fn next_batch(&self) -> Option<Vec<W::Entry>> {
+    /// `None` if nothing waits, or too little: the task must end.
+    fn next_batch(&self, task: usize) -> Option<Vec<W::Entry>> {
         let mut state = self.state.lock();
+        // Under the lock: whoever adds the next entry sees that the task does not run.
+        state.tasks[task] = None;
+        if !state.is_enough() {
+            return None;
+        }
         let (mut bytes, mut count) = (0, 0);
         for entry in state.waiting.iter().take(self.limits.batch) {
             bytes += W::size_bytes(entry);
@@ -99,11 +134,7 @@ impl<W: BatchWork> Batcher<W> {
             }
             count += 1;
         }
-        if count == 0 {
-            // Under the lock: whoever adds the next entry sees that a task is missing.
-            state.tasks -= 1;
-            return None;
-        }
+        state.tasks[task] = Some(Running { size: count, since: Instant::now() });
         Some(state.waiting.drain(..count).collect())
     }
 }
@@ -153,8 +184,45 @@ mod tests {
         }
         batcher.work.permits.add_permits(1);
         assert_eq!(seen.recv().await.unwrap(), [3, 4, 5]);
+        // The other task ends, and leaves what is less to the one that runs.
+        batcher.work.permits.add_permits(1);
+        tokio::task::yield_now().await;
+        assert!(seen.try_recv().is_err(), "a smaller batch does not run beside a larger one");
         batcher.work.permits.add_permits(1);
         assert_eq!(seen.recv().await.unwrap(), [6]);
+    }
+
+    #[tokio::test]
+    async fn a_further_task_starts_when_as_many_wait_as_the_running_batch_has() {
+        let (batcher, mut seen) = gate(BatchLimits { batch: 2, ..LIMITS });
+        batcher.push(1).unwrap();
+        batcher.push(2).unwrap();
+        assert_eq!(seen.recv().await.unwrap(), [1, 2]);
+        batcher.push(3).unwrap();
+        tokio::task::yield_now().await;
+        assert!(seen.try_recv().is_err(), "one is less than two");
+        batcher.push(4).unwrap();
+        assert_eq!(seen.recv().await.unwrap(), [3, 4]);
+        batcher.push(5).unwrap();
+        batcher.work.permits.add_permits(2);
+        assert_eq!(seen.recv().await.unwrap(), [5], "whichever ends last takes it");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_batch_that_is_stuck() {
+        let (batcher, mut seen) = gate(LIMITS);
+        for entry in 1..=3 {
+            batcher.push(entry).unwrap();
+        }
+        assert_eq!(seen.recv().await.unwrap(), [1, 2, 3]);
+        batcher.push(4).unwrap();
+        tokio::task::yield_now().await;
+        assert!(seen.try_recv().is_err(), "one is less than three");
+        for batch in batcher.state.lock().tasks.iter_mut().flatten() {
+            batch.since -= STUCK;
+        }
+        batcher.push(5).unwrap();
+        assert_eq!(seen.recv().await.unwrap(), [4, 5]);
     }
 
     #[tokio::test]
