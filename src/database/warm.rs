@@ -82,7 +82,9 @@ impl WarmConnections {
     fn disconnect(&self, broken: WarmConnection) {
         let others = std::mem::take(&mut self.0.lock().idle);
         drop(broken.connection.detach());
-        others.into_iter().for_each(|(other, _)| drop(other.connection.detach()));
+        for (other, _) in others {
+            drop(other.connection.detach());
+        }
     }
 
     /// Gives all to sqlx's pool, and what is given back meanwhile.
