@@ -75,9 +75,9 @@ async fn a_transaction_that_does_not_commit_leaves_nothing(db: PgPool) {
         let mut tx = database.pool.begin().await.unwrap();
         sqlx::query(add).execute(&mut *tx).await.unwrap();
         if is_dropped {
-            drop(tx)
+            drop(tx);
         } else {
-            tx.rollback().await.unwrap()
+            tx.rollback().await.unwrap();
         }
         assert!(is_empty().await);
     }
