@@ -11,7 +11,7 @@ use super::warm::WarmConnection;
 
 const OPEN: &str = "only the end of a transaction takes its connection";
 
-/// As [`sqlx::Transaction`], but its connection returns to [`Pool`] itself: see [`super::warm`].
+/// As [`sqlx::Transaction`], but its connection returns to [`Pool`] itself (`database/warm.rs`).
 /// Rolled back if it is dropped.
 #[derive(Debug)]
 pub struct Transaction {
