@@ -31,7 +31,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor, PgPool};
+use sqlx::{Executor, PgPool};
 
 use crate::clock::Measured;
 use crate::telemetry::chain;
@@ -162,9 +162,6 @@ const LIMITS: &str = "set statement_timeout = '30s'; set jit = off; \
      set idle_in_transaction_session_timeout = '30s'";
 /// A busy server opens only a few connections per second.
 const OPEN_ALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is tested before it is used. One that broke within this
-/// time fails its next user, as if it had broken a moment later.
-const UNTESTED: Duration = Duration::from_secs(1);
 /// Between two attempts at startup.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -337,10 +334,7 @@ async fn connect(url: &str, settings: &Settings) -> Result<Database, OpenError> 
         .before_acquire(move |connection, meta| {
             // After a failover, open connections may lead to a server that is now a standby.
             let may_use = of_connection.may_use(meta.age);
-            Box::pin(async move {
-                let is_fresh = meta.idle_for < UNTESTED;
-                Ok(may_use && (is_fresh || connection.ping().await.is_ok()))
-            })
+            Box::pin(async move { Ok(may_use && warm::is_alive(connection, meta.idle_for).await) })
         });
     let connections = if is_pooled {
         pool.connect_lazy_with(options.statement_cache_capacity(0))

@@ -16,10 +16,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection as _, Postgres, pool::PoolConnection};
+use tokio::time::timeout;
 
-use super::health::with_limit;
-use super::{DatabaseHealth, UNTESTED};
+use super::DatabaseHealth;
 
+/// A connection that was idle for longer is tested before it is used. One that broke within this
+/// time fails its next user, as if it had broken a moment later.
+const UNTESTED: Duration = Duration::from_secs(1);
 /// How long a connection stays away from sqlx's pool, in constant use or without any. The pool has
 /// it replaced after half an hour, or closed after ten minutes without use.
 const MAX_WARM: Duration = Duration::from_mins(1);
@@ -66,8 +69,10 @@ impl WarmConnections {
     ) -> sqlx::Result<WarmConnection> {
         let last = self.0.lock().idle.pop();
         if let Some((mut warm, last_use)) = last {
-            let may_use = health.may_use(warm.taken_at.elapsed());
-            if may_use && (last_use.elapsed() < UNTESTED || is_alive(&mut warm, pool).await) {
+            let limit = pool.options().get_acquire_timeout();
+            let is_usable = health.may_use(warm.taken_at.elapsed())
+                && timeout(limit, is_alive(&mut warm, last_use.elapsed())).await.unwrap_or(false);
+            if is_usable {
                 return Ok(warm);
             }
             self.disconnect(warm);
@@ -123,9 +128,9 @@ impl WarmConnections {
     }
 }
 
-async fn is_alive(connection: &mut PgConnection, pool: &PgPool) -> bool {
-    let limit = pool.options().get_acquire_timeout();
-    with_limit(limit, "no answer to a ping", connection.ping()).await.is_ok()
+/// Whether a connection was used a moment ago, or answers.
+pub(super) async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> bool {
+    idle_for < UNTESTED || connection.ping().await.is_ok()
 }
 
 impl Deref for WarmConnection {
